@@ -1,0 +1,279 @@
+//! What a request needs from a target: the features it uses, as a set.
+//!
+//! A target that lacks one of them is ineligible before anything is sent; see `dispatch::plan`.
+
+use crate::chat::{
+    ChatRequest, Media, MediaSource, Part, ReasoningOptions, ResponseFormat, Sampling, ToolChoice,
+};
+
+/// Something that not every target can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Feature {
+    /// An image carried in the request.
+    ImageData,
+    /// An image that the provider fetches.
+    ImageUri,
+    /// A document carried in the request.
+    DocumentData,
+    /// A document that the provider fetches.
+    DocumentUri,
+    /// Tool definitions, tool calls and tool results.
+    Tools,
+    /// A tool that must be called: `required`, or one by name.
+    ForcedToolChoice,
+    /// `parallel_tool_calls = false`.
+    SerialToolCalls,
+    /// Tools whose arguments follow their schema exactly.
+    StrictTools,
+    /// An answer that is some JSON object.
+    JsonObject,
+    /// An answer that follows a JSON Schema.
+    JsonSchema,
+    /// `sampling.temperature`.
+    Temperature,
+    /// `sampling.top_p`.
+    TopP,
+    /// `sampling.top_k`.
+    TopK,
+    /// `sampling.frequency_penalty`.
+    FrequencyPenalty,
+    /// `sampling.presence_penalty`.
+    PresencePenalty,
+    /// `sampling.seed`.
+    Seed,
+    /// `sampling.stop_sequences`.
+    StopSequences,
+    /// `reasoning.effort`.
+    ReasoningEffort,
+    /// `reasoning.max_reasoning_tokens`.
+    ReasoningBudget,
+}
+
+impl Feature {
+    /// Every feature, in the order of declaration.
+    pub const ALL: [Self; 19] = [
+        Self::ImageData,
+        Self::ImageUri,
+        Self::DocumentData,
+        Self::DocumentUri,
+        Self::Tools,
+        Self::ForcedToolChoice,
+        Self::SerialToolCalls,
+        Self::StrictTools,
+        Self::JsonObject,
+        Self::JsonSchema,
+        Self::Temperature,
+        Self::TopP,
+        Self::TopK,
+        Self::FrequencyPenalty,
+        Self::PresencePenalty,
+        Self::Seed,
+        Self::StopSequences,
+        Self::ReasoningEffort,
+        Self::ReasoningBudget,
+    ];
+
+    /// Name in the configuration and in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ImageData => "image_data",
+            Self::ImageUri => "image_uri",
+            Self::DocumentData => "document_data",
+            Self::DocumentUri => "document_uri",
+            Self::Tools => "tools",
+            Self::ForcedToolChoice => "forced_tool_choice",
+            Self::SerialToolCalls => "serial_tool_calls",
+            Self::StrictTools => "strict_tools",
+            Self::JsonObject => "json_object",
+            Self::JsonSchema => "json_schema",
+            Self::Temperature => "temperature",
+            Self::TopP => "top_p",
+            Self::TopK => "top_k",
+            Self::FrequencyPenalty => "frequency_penalty",
+            Self::PresencePenalty => "presence_penalty",
+            Self::Seed => "seed",
+            Self::StopSequences => "stop_sequences",
+            Self::ReasoningEffort => "reasoning_effort",
+            Self::ReasoningBudget => "reasoning_budget",
+        }
+    }
+}
+
+/// A set of [`Feature`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(u32);
+
+impl Features {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Everything.
+    pub const ALL: Self = Self((1 << Feature::ALL.len()) - 1);
+
+    /// The same set with `feature`.
+    #[must_use]
+    pub const fn with(self, feature: Feature) -> Self {
+        Self(self.0 | 1 << feature as u8)
+    }
+
+    /// The same set without `feature`.
+    #[must_use]
+    pub const fn without(self, feature: Feature) -> Self {
+        Self(self.0 & !(1 << feature as u8))
+    }
+
+    /// Whether `feature` is in the set.
+    pub const fn contains(self, feature: Feature) -> bool {
+        self.0 & 1 << feature as u8 != 0
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The features of the set, in the order of declaration.
+    pub fn iter(self) -> impl Iterator<Item = Feature> {
+        Feature::ALL
+            .into_iter()
+            .filter(move |feature| self.contains(*feature))
+    }
+}
+
+impl FromIterator<Feature> for Features {
+    fn from_iter<I: IntoIterator<Item = Feature>>(features: I) -> Self {
+        features.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+/// The features that a request uses.
+pub fn features_of(request: &ChatRequest) -> Features {
+    let ChatRequest {
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        sampling,
+        reasoning,
+    } = request;
+    let Sampling {
+        max_output_tokens: _, // every target can cap its output
+        temperature,
+        top_p,
+        top_k,
+        frequency_penalty,
+        presence_penalty,
+        seed,
+        stop_sequences,
+    } = sampling;
+    let ReasoningOptions {
+        effort,
+        max_tokens,
+        include: _,
+    } = reasoning; // `include` is a wish
+
+    let mut used = Features::NONE;
+    let mut uses = |feature, condition| {
+        if condition {
+            used = used.with(feature);
+        }
+    };
+    uses(Feature::Tools, !tools.is_empty());
+    uses(Feature::StrictTools, tools.iter().any(|tool| tool.strict));
+    uses(
+        Feature::ForcedToolChoice,
+        matches!(tool_choice, ToolChoice::Required | ToolChoice::Function(_)),
+    );
+    uses(
+        Feature::SerialToolCalls,
+        *parallel_tool_calls == Some(false),
+    );
+    uses(
+        Feature::JsonObject,
+        *response_format == ResponseFormat::JsonObject,
+    );
+    uses(
+        Feature::JsonSchema,
+        matches!(response_format, ResponseFormat::JsonSchema { .. }),
+    );
+    uses(Feature::Temperature, temperature.is_some());
+    uses(Feature::TopP, top_p.is_some());
+    uses(Feature::TopK, top_k.is_some());
+    uses(Feature::FrequencyPenalty, frequency_penalty.is_some());
+    uses(Feature::PresencePenalty, presence_penalty.is_some());
+    uses(Feature::Seed, seed.is_some());
+    uses(Feature::StopSequences, !stop_sequences.is_empty());
+    uses(Feature::ReasoningEffort, effort.is_some());
+    uses(Feature::ReasoningBudget, max_tokens.is_some());
+
+    messages
+        .iter()
+        .flat_map(|message| &message.parts)
+        .fold(used, |used, part| of_part(used, part))
+}
+
+fn of_part(used: Features, part: &Part) -> Features {
+    match part {
+        Part::Text(_) | Part::Reasoning(_) | Part::Refusal(_) => used,
+        Part::Image(media) => used.with(by_source(media, Feature::ImageData, Feature::ImageUri)),
+        Part::Document(media) => used.with(by_source(
+            media,
+            Feature::DocumentData,
+            Feature::DocumentUri,
+        )),
+        Part::ToolCall(_) => used.with(Feature::Tools),
+        Part::ToolResult(result) => result
+            .content
+            .iter()
+            .fold(used.with(Feature::Tools), of_part),
+    }
+}
+
+fn by_source(media: &Media, data: Feature, uri: Feature) -> Feature {
+    match media.source {
+        MediaSource::Data(_) => data,
+        MediaSource::Uri(_) => uri,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_stands_once_in_all_and_has_a_name_of_its_own() {
+        let mut names: Vec<_> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+
+        assert_eq!(names.len(), Feature::ALL.len());
+        assert_eq!(
+            Feature::ALL.into_iter().collect::<Features>(),
+            Features::ALL
+        );
+        for (position, feature) in Feature::ALL.into_iter().enumerate() {
+            assert_eq!(position, feature as usize);
+        }
+    }
+
+    #[test]
+    fn a_plain_request_needs_nothing() {
+        let request = ChatRequest {
+            messages: vec![crate::chat::Message {
+                role: crate::chat::Role::User,
+                parts: vec![Part::Text("hi".into())],
+            }],
+            ..ChatRequest::default()
+        };
+
+        assert_eq!(features_of(&request), Features::NONE);
+    }
+}

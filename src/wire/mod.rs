@@ -1,0 +1,109 @@
+//! Wire formats: how each family of chat APIs spells a request, its events and its errors.
+//!
+//! Everything below is a pure function of bytes. A format turns a [`ChatRequest`] into a
+//! [`WireRequest`] and the frames of a response into [`ChatEvent`]s; [`reader::Reader`] turns the
+//! bytes of a response into frames and holds what is true of every format.
+
+pub mod anthropic;
+pub mod failure;
+pub mod gemini;
+pub mod openai_chat;
+pub mod reader;
+pub mod sse;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::chat::{ChatEvent, ChatRequest};
+use crate::error::{Unsupported, UpstreamError};
+use crate::features::Features;
+
+/// One family of chat APIs. Pure functions of their arguments.
+pub trait WireFormat: Send + Sync {
+    /// What this family can express at all; a model may be able to do less.
+    fn features(&self) -> Features;
+
+    /// Spells a request. Features outside [`WireFormat::features`] are not asked for: the plan has
+    /// refused the target before.
+    ///
+    /// # Errors
+    /// [`Unsupported`] for a value of a supported feature that this family cannot express, such as
+    /// a fifth stop sequence.
+    fn encode(&self, request: &ChatRequest, to: &Recipient<'_>)
+    -> Result<WireRequest, Unsupported>;
+
+    /// Begins to read one response.
+    fn decoder(&self, framing: Framing) -> Box<dyn Decoder>;
+}
+
+/// Whom a request is written to, and how the answer is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// Config name of the provider: reasoning signed by another one is left out.
+    pub provider: &'a str,
+    /// The model's name at the provider.
+    pub model: &'a str,
+    /// The most output tokens the model can give, where the configuration says so.
+    pub max_output_tokens: Option<u32>,
+    /// Whether the answer is wanted as a stream of events or whole.
+    pub stream: bool,
+}
+
+/// An HTTP POST without what belongs to the provider: host, credential, extra headers.
+#[derive(Clone, Debug)]
+pub struct WireRequest {
+    /// What to append to the base URL, with a leading slash and perhaps a query.
+    pub path: String,
+    /// Headers that the format itself demands, `content-type` included.
+    pub headers: HeaderMap,
+    /// The JSON body.
+    pub body: Bytes,
+    /// What was left out or changed without changing what was asked.
+    pub adaptations: Vec<Adaptation>,
+}
+
+/// Something that was left out or changed for one target, to be told to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adaptation {
+    /// Path of the field in the request.
+    pub field: &'static str,
+    /// What was done and why, in our words.
+    pub what: &'static str,
+}
+
+/// How the body of a response is cut into frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Server-sent events, a frame each.
+    Sse,
+    /// One JSON text, a single frame.
+    Json,
+}
+
+/// One server-sent event, or a whole JSON body.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The event's name, empty if it has none.
+    pub event: &'a str,
+    /// Its data; for a well-behaved provider JSON text.
+    pub data: &'a [u8],
+}
+
+/// Turns one response's frames into events, in order.
+pub trait Decoder: Send {
+    /// Reads one frame. Appends [`ChatEvent::Done`], last, when the provider says that it is done;
+    /// no frame is passed in after that. An unknown kind of frame appends nothing.
+    ///
+    /// # Errors
+    /// An error that the provider reports in band, or `Malformed` for a known frame that cannot be
+    /// read. What was appended before it stands.
+    fn frame(&mut self, frame: Frame<'_>, events: &mut Vec<ChatEvent>)
+    -> Result<(), UpstreamError>;
+
+    /// The body has ended without [`ChatEvent::Done`]. Appends it if the end of the body is how this
+    /// family ends an answer.
+    ///
+    /// # Errors
+    /// `Truncated` otherwise: the end of the bytes alone is never success.
+    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError>;
+}
