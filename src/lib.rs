@@ -1,7 +1,9 @@
 //! Modelway: a typed gRPC gateway between business services and large models.
 
 pub mod chat;
+pub mod dispatch;
 pub mod error;
 pub mod features;
+pub mod grpc;
 pub mod provider;
 pub mod wire;

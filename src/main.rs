@@ -1,1 +1,3 @@
+//! The command line: serve, check, demo.
+
 fn main() {}

@@ -1,0 +1,129 @@
+//! What can be asked and under which policy: targets, scenarios and the catalogue of both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chat::Usage;
+use crate::features::Features;
+use crate::provider::Provider;
+
+use super::retry_budget;
+
+/// A model at a provider, with all that is known about it.
+pub struct Target {
+    /// Its id in the catalogue, such as `openai/gpt-5`.
+    pub id: String,
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// Its name at the provider.
+    pub model: String,
+    /// What it can do: what its wire format can express, less what the configuration takes away.
+    pub features: Features,
+    /// Tokens that prompt and answer may have together, where known.
+    pub context_window_tokens: Option<u64>,
+    /// The most tokens an answer can have, where known.
+    pub max_output_tokens: Option<u32>,
+    /// What it costs, where known.
+    pub price: Option<Price>,
+    /// How a unary call reads the provider's answer.
+    pub upstream_mode: UpstreamMode,
+    /// How long each step may take.
+    pub timeouts: Timeouts,
+}
+
+/// How a unary call reads the provider's answer. Streaming calls always stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamMode {
+    /// As a stream that is folded: shows the first token in time, so that failover comes early.
+    #[default]
+    Stream,
+    /// Whole: cheaper for short, frequent answers; only the deadline bounds the wait.
+    Whole,
+}
+
+/// How long each step of an attempt may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From sending to the first event of the answer.
+    pub first_event: Duration,
+    /// From sending to the first content.
+    pub first_content: Duration,
+    /// Between any two bytes.
+    pub byte_idle: Duration,
+    /// Between two events that carry content or usage.
+    pub progress_idle: Duration,
+    /// Silence after sending that counts as a failure sample, though the attempt goes on.
+    pub stall_after: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_event: Duration::from_secs(10),
+            first_content: Duration::from_secs(20),
+            byte_idle: Duration::from_secs(20),
+            progress_idle: Duration::from_secs(45),
+            stall_after: Duration::from_secs(4),
+        }
+    }
+}
+
+/// Prices in pico-USD for one token, which is micro-USD for a million tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// For input that no cache served.
+    pub input: u64,
+    /// For output, reasoning included.
+    pub output: u64,
+    /// For input that a cache served.
+    pub cache_read_input: u64,
+    /// For input that was written to a cache.
+    pub cache_write_input: u64,
+}
+
+impl Price {
+    /// What these tokens cost, in nano-USD, rounded to the nearest.
+    pub fn cost_nanos(&self, usage: &Usage) -> i64 {
+        let cached = usage
+            .cache_read_input_tokens
+            .saturating_add(usage.cache_write_input_tokens);
+        let plain = usage.input_tokens.saturating_sub(cached);
+        let pico = u128::from(plain) * u128::from(self.input)
+            + u128::from(usage.cache_read_input_tokens) * u128::from(self.cache_read_input)
+            + u128::from(usage.cache_write_input_tokens) * u128::from(self.cache_write_input)
+            + u128::from(usage.output_tokens) * u128::from(self.output);
+        i64::try_from((pico + 500) / 1000).unwrap_or(i64::MAX)
+    }
+}
+
+/// A task type that callers name: an ordered list of targets and a policy.
+pub struct Scenario {
+    /// What callers call it.
+    pub name: String,
+    /// What it is for, in a sentence.
+    pub description: String,
+    /// In the order in which they are tried; never empty.
+    pub targets: Vec<Arc<Target>>,
+    /// A call's time if the caller sets no deadline.
+    pub default_timeout: Duration,
+    /// The most time a call gets, whatever deadline the caller sets.
+    pub max_timeout: Duration,
+    /// The most attempts of one call, at least 1.
+    pub max_attempts: u32,
+    /// A limit to the first content that is tighter than the targets' own, if there is one.
+    pub first_content: Option<Duration>,
+    /// How many attempts all calls of the scenario may add.
+    pub retry: retry_budget::Settings,
+}
+
+/// Everything that can be asked.
+#[derive(Default)]
+pub struct Catalog {
+    /// Targets by id.
+    pub targets: BTreeMap<String, Arc<Target>>,
+    /// Scenarios by name.
+    pub scenarios: BTreeMap<String, Arc<Scenario>>,
+    /// Whether a caller may name a model in place of a scenario.
+    pub allow_model: bool,
+}
