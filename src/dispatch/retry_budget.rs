@@ -1,4 +1,14 @@
 //! How many attempts may be added to calls: a token bucket that only success fills.
+//!
+//! Every successful call deposits a fraction of a token; every attempt beyond a call's first takes a
+//! whole one. Nothing else fills the bucket, neither time nor a floor, so on every interval
+//! `attempts <= calls + burst + ratio * successes`: when everything fails, nothing is deposited and
+//! the retries end by themselves.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Milli-tokens, so that a ratio needs no floating point where calls meet.
+const TOKEN: i64 = 1000;
 
 /// The size of a retry budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +24,157 @@ impl Default for Settings {
         Self {
             ratio: 0.2,
             burst: 50,
+        }
+    }
+}
+
+/// The attempts that the calls of one scenario may still add.
+#[derive(Debug)]
+pub struct RetryBudget {
+    milli_tokens: AtomicI64,
+    deposit: i64,
+    capacity: i64,
+}
+
+impl RetryBudget {
+    /// A full bucket.
+    pub fn new(settings: Settings) -> Self {
+        let capacity = i64::from(settings.burst) * TOKEN;
+        // Rounded down: the bound must hold for the ratio as configured.
+        let deposit = (settings.ratio.clamp(0.0, 1.0) * TOKEN as f64) as i64;
+        Self {
+            milli_tokens: AtomicI64::new(capacity),
+            deposit,
+            capacity,
+        }
+    }
+
+    /// Records a successful call.
+    pub fn deposit(&self) {
+        self.add(self.deposit);
+    }
+
+    /// Takes the token of one added attempt, if there is one. Never waits.
+    #[must_use]
+    pub fn withdraw(&self) -> bool {
+        self.milli_tokens
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+                (tokens >= TOKEN).then_some(tokens - TOKEN)
+            })
+            .is_ok()
+    }
+
+    /// Gives back the token of an attempt that was not sent after all.
+    pub fn refund(&self) {
+        self.add(TOKEN);
+    }
+
+    /// Whole tokens left.
+    pub fn available(&self) -> u32 {
+        u32::try_from(self.milli_tokens.load(Ordering::Relaxed) / TOKEN).unwrap_or(0)
+    }
+
+    fn add(&self, amount: i64) {
+        let capacity = self.capacity;
+        let add = |tokens: i64| (tokens < capacity).then(|| capacity.min(tokens + amount));
+        // A full bucket stays as it is, so that calls without faults do not contend for it.
+        let _ = self
+            .milli_tokens
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_full_bucket_grants_its_burst_and_no_more() {
+        let budget = RetryBudget::new(Settings {
+            ratio: 0.2,
+            burst: 3,
+        });
+
+        let granted = (0..10).filter(|_| budget.withdraw()).count();
+
+        assert_eq!(granted, 3);
+    }
+
+    #[test]
+    fn five_successes_buy_one_retry_at_a_ratio_of_one_fifth() {
+        let budget = RetryBudget::new(Settings {
+            ratio: 0.2,
+            burst: 1,
+        });
+        assert!(budget.withdraw());
+
+        (0..4).for_each(|_| budget.deposit());
+        assert!(!budget.withdraw());
+
+        budget.deposit();
+        assert!(budget.withdraw());
+    }
+
+    #[test]
+    fn a_refund_never_overfills_the_bucket() {
+        let budget = RetryBudget::new(Settings {
+            ratio: 0.2,
+            burst: 2,
+        });
+
+        budget.refund();
+
+        assert_eq!(budget.available(), 2);
+    }
+
+    #[test]
+    fn threads_together_are_granted_no_more_than_the_burst() {
+        let budget = RetryBudget::new(Settings {
+            ratio: 0.0,
+            burst: 100,
+        });
+
+        let granted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..1000).filter(|_| budget.withdraw()).count()))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
+        });
+
+        assert_eq!(granted, 100);
+    }
+
+    proptest! {
+        #[test]
+        fn on_every_interval_retries_stay_within_burst_and_ratio(
+            ratio in 0.0..=1.0f64,
+            burst in 0u32..20,
+            steps in prop::collection::vec(any::<bool>(), 0..400),
+        ) {
+            let budget = RetryBudget::new(Settings { ratio, burst });
+            // For each step: how many retries and successes had been before it.
+            let mut history = vec![(0u32, 0u32)];
+            for success in steps {
+                let (mut retries, mut successes) = history[history.len() - 1];
+                if success {
+                    budget.deposit();
+                    successes += 1;
+                } else if budget.withdraw() {
+                    retries += 1;
+                }
+                history.push((retries, successes));
+            }
+
+            for (start, &(retries_before, successes_before)) in history.iter().enumerate() {
+                for &(retries, successes) in &history[start..] {
+                    let allowed = f64::from(burst) + ratio * f64::from(successes - successes_before);
+                    prop_assert!(f64::from(retries - retries_before) <= allowed + 1e-9);
+                }
+            }
         }
     }
 }

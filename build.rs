@@ -1,0 +1,38 @@
+//! Generates the contract's Rust code and its descriptor, with a protobuf compiler written in Rust.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use prost::Message as _;
+
+const SERVICES: [&str; 3] = [
+    "modelway/v1/generation_service.proto",
+    "modelway/v1/catalog_service.proto",
+    "modelway/v1/operations_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    // For reflection: the compiler's own encoding, without source text.
+    let mut lean = protox::Compiler::new(["proto"])?;
+    lean.include_imports(true).include_source_info(false).open_files(SERVICES)?;
+    fs::write(out.join("descriptor.bin"), lean.encode_file_descriptor_set())?;
+
+    // For the code: with source text, which becomes its documentation.
+    let mut full = protox::Compiler::new(["proto"])?;
+    full.include_imports(true).include_source_info(true).open_files(SERVICES)?;
+    let descriptors = prost_types::FileDescriptorSet::decode(full.encode_file_descriptor_set().as_slice())?;
+    tonic_prost_build::configure()
+        .bytes(".modelway.v1.Media.data")
+        .bytes(".modelway.v1.Reasoning.signature")
+        .bytes(".modelway.v1.ToolCall.signature")
+        .bytes(".modelway.v1.ReasoningDelta.signature")
+        .bytes(".modelway.v1.ToolCallDelta.signature")
+        .boxed(".modelway.v1.StreamGenerateResponse.event.completed")
+        .boxed(".modelway.v1.StreamGenerateResponse.event.attempt_ended")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
