@@ -18,13 +18,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // For reflection: the compiler's own encoding, without source text.
     let mut lean = protox::Compiler::new(["proto"])?;
-    lean.include_imports(true).include_source_info(false).open_files(SERVICES)?;
-    fs::write(out.join("descriptor.bin"), lean.encode_file_descriptor_set())?;
+    lean.include_imports(true)
+        .include_source_info(false)
+        .open_files(SERVICES)?;
+    fs::write(
+        out.join("descriptor.bin"),
+        lean.encode_file_descriptor_set(),
+    )?;
 
     // For the code: with source text, which becomes its documentation.
     let mut full = protox::Compiler::new(["proto"])?;
-    full.include_imports(true).include_source_info(true).open_files(SERVICES)?;
-    let descriptors = prost_types::FileDescriptorSet::decode(full.encode_file_descriptor_set().as_slice())?;
+    full.include_imports(true)
+        .include_source_info(true)
+        .open_files(SERVICES)?;
+    let descriptors =
+        prost_types::FileDescriptorSet::decode(full.encode_file_descriptor_set().as_slice())?;
     tonic_prost_build::configure()
         .bytes(".modelway.v1.Media.data")
         .bytes(".modelway.v1.Reasoning.signature")

@@ -6,4 +6,6 @@ pub mod error;
 pub mod features;
 pub mod grpc;
 pub mod provider;
+pub mod telemetry;
+pub mod trail;
 pub mod wire;

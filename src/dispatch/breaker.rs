@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::trail::BreakerState;
+
 /// When a breaker opens and how it closes again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
@@ -80,28 +82,6 @@ enum State {
     },
 }
 
-/// The state of a breaker, without its inner workings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Lets everything through.
-    Closed,
-    /// Lets nothing through.
-    Open,
-    /// Lets one probe through at a time.
-    HalfOpen,
-}
-
-impl Mode {
-    /// Its name in logs and traces.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
 /// The right to try a target once. Give every ticket back with [`Breaker::report`].
 #[derive(Debug)]
 pub struct Ticket {
@@ -150,9 +130,9 @@ pub enum Signal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The state before.
-    pub from: Mode,
+    pub from: BreakerState,
     /// The state after.
-    pub to: Mode,
+    pub to: BreakerState,
     /// Why.
     pub cause: &'static str,
 }
@@ -161,7 +141,7 @@ pub struct Transition {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Snapshot {
     /// Its state.
-    pub mode: Mode,
+    pub state: BreakerState,
     /// When it came into this state.
     pub since: Instant,
     /// When it lets the next probe through; `None` if it would let an attempt through now.
@@ -207,7 +187,10 @@ impl Breaker {
             );
         }
         let probe = if let State::HalfOpen { probe_lease, .. } = &mut self.state {
-            if probe_lease.replace(now + self.settings.probe_lease).is_some() {
+            if probe_lease
+                .replace(now + self.settings.probe_lease)
+                .is_some()
+            {
                 self.generation += 1; // the probe before has outlived its lease and decides nothing any more
             }
             true
@@ -243,7 +226,7 @@ impl Breaker {
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         let (samples, failures) = self.window.sums(now);
         Snapshot {
-            mode: self.mode(),
+            state: self.state(),
             since: self.since,
             refuses_until: self.refuses_until(now),
             samples,
@@ -252,11 +235,11 @@ impl Breaker {
         }
     }
 
-    fn mode(&self) -> Mode {
+    fn state(&self) -> BreakerState {
         match self.state {
-            State::Closed => Mode::Closed,
-            State::Open { .. } => Mode::Open,
-            State::HalfOpen { .. } => Mode::HalfOpen,
+            State::Closed => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
@@ -328,13 +311,13 @@ impl Breaker {
                     };
                     return None;
                 }
-                let from = self.mode();
+                let from = self.state();
                 self.window = Window::new(self.settings.window, now);
                 self.consecutive_failures = 0;
                 self.enter(State::Closed, now);
                 Some(Transition {
                     from,
-                    to: Mode::Closed,
+                    to: BreakerState::Closed,
                     cause: "probes_succeeded",
                 })
             }
@@ -383,8 +366,8 @@ impl Breaker {
         now: Instant,
         jitter: f64,
     ) -> Transition {
-        let from = self.mode();
-        if from == Mode::Closed {
+        let from = self.state();
+        if from == BreakerState::Closed {
             let forgiven = now.duration_since(self.since).as_secs() / FORGIVEN_AFTER.as_secs();
             self.severity = self
                 .severity
@@ -410,7 +393,7 @@ impl Breaker {
         );
         Transition {
             from,
-            to: Mode::Open,
+            to: BreakerState::Open,
             cause,
         }
     }

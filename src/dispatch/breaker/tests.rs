@@ -20,7 +20,7 @@ fn opened() -> (Breaker, Instant) {
     for _ in 0..5 {
         attempt(&mut breaker, FAILED, now);
     }
-    assert_eq!(breaker.mode(), Mode::Open);
+    assert_eq!(breaker.state(), BreakerState::Open);
     (breaker, now)
 }
 
@@ -40,8 +40,8 @@ fn five_failures_in_a_row_open_it() {
     assert_eq!(
         transition,
         Some(Transition {
-            from: Mode::Closed,
-            to: Mode::Open,
+            from: BreakerState::Closed,
+            to: BreakerState::Open,
             cause: "consecutive_failures"
         })
     );
@@ -61,7 +61,7 @@ fn a_success_between_failures_keeps_it_closed() {
         breaker.window = Window::new(seconds(20), now);
     }
 
-    assert_eq!(breaker.mode(), Mode::Closed);
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn half_of_twenty_attempts_failing_opens_it() {
         attempt(&mut breaker, Signal::Succeeded, now);
     }
     let mut opened_after = 0;
-    while breaker.mode() == Mode::Closed {
+    while breaker.state() == BreakerState::Closed {
         attempt(&mut breaker, Signal::Succeeded, now);
         attempt(&mut breaker, FAILED, now);
         attempt(&mut breaker, FAILED, now);
@@ -138,7 +138,7 @@ fn throttling_and_cancellation_leave_no_trace_in_a_closed_breaker() {
     }
 
     assert_eq!(breaker.snapshot(now).samples, 0);
-    assert_eq!(breaker.mode(), Mode::Closed);
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn an_open_breaker_lets_exactly_one_probe_through_when_its_time_has_come() {
 
     assert!(probe.is_probe());
     assert!(breaker.admit(due).is_err());
-    assert_eq!(breaker.mode(), Mode::HalfOpen);
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn three_successful_probes_close_it() {
 
     assert_eq!(
         transition.map(|transition| transition.to),
-        Some(Mode::Closed)
+        Some(BreakerState::Closed)
     );
     assert!(!breaker.admit(due).unwrap().is_probe());
 }
@@ -249,7 +249,10 @@ fn a_throttled_probe_opens_it_again() {
 
     let transition = attempt(&mut breaker, Signal::Throttled { retry_after: None }, due);
 
-    assert_eq!(transition.map(|transition| transition.to), Some(Mode::Open));
+    assert_eq!(
+        transition.map(|transition| transition.to),
+        Some(BreakerState::Open)
+    );
 }
 
 #[test]
@@ -294,7 +297,7 @@ fn a_late_result_cannot_decide_a_probe() {
         assert_eq!(breaker.report(&mut late, signal, due, MIDDLE), None);
     }
 
-    assert_eq!(breaker.mode(), Mode::HalfOpen);
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
     assert!(breaker.admit(due).is_err());
 }
 
@@ -350,7 +353,7 @@ proptest! {
             // It leaves every state within its bound, and then admits one probe and not two.
             let bound = breaker.settings.retry_after_max + lease;
             prop_assert!(snapshot.refuses_until.is_none_or(|until| until <= now + bound));
-            if breaker.mode() == Mode::HalfOpen && breaker.admit(now).is_ok() {
+            if breaker.state() == BreakerState::HalfOpen && breaker.admit(now).is_ok() {
                 prop_assert!(breaker.admit(now).is_err());
             }
         }

@@ -1,0 +1,138 @@
+//! Logs to standard error, traces to a collector if one is configured; set-up and flush.
+
+pub mod names;
+pub mod spans;
+pub mod trace_context;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer, fmt, registry};
+
+/// How logs look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `RUST_LOG`, which replaces it where set.
+    pub filter: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// For whom logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: a JSON object a line.
+    Json,
+}
+
+/// What must be flushed before the process ends.
+#[derive(Debug, Default)]
+#[must_use = "dropping it without `shutdown` loses the last spans"]
+pub struct Telemetry {
+    tracer: Option<SdkTracerProvider>,
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The log filter does not parse.
+    #[error("`logging.filter` or `RUST_LOG` is not a log filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The OTLP exporter refuses its environment variables.
+    #[error("the OTLP exporter cannot be set up from the `OTEL_EXPORTER_OTLP_*` variables: {0}")]
+    Exporter(#[from] ExporterBuildError),
+}
+
+impl Telemetry {
+    /// Installs logs and, where `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) is set, the
+    /// export of spans over OTLP/gRPC. Must be called within the runtime. Exporting never blocks a
+    /// call: a full queue or an absent collector loses spans, nothing else.
+    ///
+    /// # Errors
+    /// [`SetupError`]; nothing is installed then.
+    pub fn install(settings: &Settings) -> Result<Self, SetupError> {
+        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
+        let logs = logs(settings.format, EnvFilter::builder().parse(filter)?);
+        let endpoint = [
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ];
+        let wanted = endpoint
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        if !wanted {
+            // Another subscriber, as tests have, stays in place.
+            let _ = registry().with(logs).try_init();
+            return Ok(Self::default());
+        }
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_tonic()
+            .build()?;
+        let resource = Resource::builder()
+            .with_service_name(service_name())
+            .build();
+        let tracer = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_batch_exporter(exporter)
+            .build();
+        let _ = registry().with(logs).with(traces(&tracer)).try_init();
+        Ok(Self {
+            tracer: Some(tracer),
+        })
+    }
+
+    /// Sends what has not been sent. Blocks for as long as the exporter's own time-out at most.
+    pub fn shutdown(self) {
+        if let Some(error) = self.tracer.and_then(|tracer| tracer.shutdown().err()) {
+            tracing::warn!(%error, "the last spans could not be exported");
+        }
+    }
+}
+
+/// The layer that turns the spans of calls and attempts into OpenTelemetry spans.
+pub fn traces<S>(tracer: &SdkTracerProvider) -> impl Layer<S> + use<S>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer.tracer("modelway"))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_filter(FilterFn::new(|metadata| metadata.target() == spans::TARGET))
+}
+
+fn logs<S>(format: LogFormat, filter: EnvFilter) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let filter = filter.and(FilterFn::new(|metadata| metadata.target() != spans::TARGET));
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => layer.with_filter(filter).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
+    }
+}
+
+fn service_name() -> String {
+    std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "modelway".to_owned())
+}

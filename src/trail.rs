@@ -1,0 +1,224 @@
+//! The record of a call: which targets it came to, and how each attempt ended.
+//!
+//! The same record goes into the response, the status of a failure and the log.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use crate::chat::Usage;
+use crate::error::{Reason, Unsupported, UpstreamError};
+
+/// Everything that is known about a call, without its content.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// Assigned to the call; opaque.
+    pub call_id: String,
+    /// Hex id of the call's trace.
+    pub trace_id: String,
+    /// The scenario that was asked for; empty if a model was named.
+    pub scenario: String,
+    /// Every attempt in order, skipped ones included.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+impl Trail {
+    /// Attempts that were sent.
+    pub fn sent(&self) -> impl Iterator<Item = &AttemptRecord> {
+        self.attempts.iter().filter(|attempt| attempt.number > 0)
+    }
+
+    /// The sum over all attempts that reported tokens; `None` if none did.
+    pub fn usage(&self) -> Option<Usage> {
+        self.attempts
+            .iter()
+            .filter_map(|attempt| attempt.usage)
+            .reduce(Usage::plus)
+    }
+
+    /// The sum over all attempts that reported tokens; `None` if none did.
+    pub fn cost(&self) -> Option<Cost> {
+        self.attempts
+            .iter()
+            .filter_map(|attempt| attempt.cost)
+            .reduce(Cost::plus)
+    }
+}
+
+/// One attempt, or a target that was come to and not tried.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// From 1, in the order of sending; 0 if it was skipped.
+    pub number: u32,
+    /// Id of the model in the catalogue.
+    pub target: String,
+    /// The provider's config name.
+    pub provider: String,
+    /// The model as named to the provider.
+    pub model: String,
+    /// Why it was made.
+    pub kind: AttemptKind,
+    /// The breaker's state when the attempt was admitted or refused.
+    pub breaker: BreakerState,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it began.
+    pub started: SystemTime,
+    /// From its begin to its end; zero if it was skipped.
+    pub latency: Duration,
+    /// From its begin to its first content.
+    pub first_content: Option<Duration>,
+    /// Tokens as the provider reported them.
+    pub usage: Option<Usage>,
+    /// What those tokens cost.
+    pub cost: Option<Cost>,
+    /// Hex id of the attempt's span; empty if it was skipped.
+    pub span_id: String,
+    /// The provider's id of the HTTP request.
+    pub provider_request_id: Option<String>,
+    /// The model that the provider says answered.
+    pub response_model: Option<String>,
+}
+
+/// Why an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// The first of the call.
+    Primary,
+    /// Again on the same target.
+    Retry,
+    /// On another target.
+    Failover,
+    /// Tests whether a failing target has recovered.
+    Probe,
+}
+
+impl AttemptKind {
+    /// Its name in traces and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Retry => "retry",
+            Self::Failover => "failover",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It has not ended.
+    Running,
+    /// It gave the whole answer.
+    Succeeded,
+    /// It failed, before or in the middle of its answer.
+    Failed(UpstreamError),
+    /// It was not sent.
+    Skipped(Skip),
+    /// The caller went away, or the deadline passed.
+    Cancelled,
+}
+
+impl Outcome {
+    /// Its name in traces and logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The reason as a caller is told; `None` for what is no fault.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Running | Self::Succeeded | Self::Cancelled => None,
+            Self::Failed(error) => Some(error.kind.verdict().reason),
+            Self::Skipped(skip) => Some(skip.reason()),
+        }
+    }
+}
+
+/// Why a target was not tried.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Skip {
+    /// It cannot do what the request needs.
+    Unsupported(Unsupported),
+    /// Its context window is not larger than the one that was too small.
+    ContextTooSmall,
+    /// Its breaker is open for so long.
+    BreakerOpen(Duration),
+    /// The scenario's retry budget is empty.
+    RetryBudgetExhausted,
+}
+
+impl Skip {
+    /// The reason as a caller is told.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Unsupported(_) => Reason::CapabilityUnsupported,
+            Self::ContextTooSmall => Reason::ContextLengthExceeded,
+            Self::BreakerOpen(_) => Reason::BreakerOpen,
+            Self::RetryBudgetExhausted => Reason::RetryBudgetExhausted,
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported(unsupported) => write!(f, "{unsupported}"),
+            Self::ContextTooSmall => f.write_str("its context window is not known to be larger"),
+            Self::BreakerOpen(wait) => write!(
+                f,
+                "its breaker is open for another {:.1} s",
+                wait.as_secs_f64()
+            ),
+            Self::RetryBudgetExhausted => f.write_str("the scenario's retry budget is empty"),
+        }
+    }
+}
+
+/// State of a circuit breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Lets everything through.
+    Closed,
+    /// Lets nothing through.
+    Open,
+    /// Lets one probe through at a time.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// Its name in logs and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// An amount of money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// In nano-USD: what is known of it.
+    pub nanos: i64,
+    /// Whether a price is missing, so that `nanos` is not the whole.
+    pub incomplete: bool,
+}
+
+impl Cost {
+    /// The sum of two amounts.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            nanos: self.nanos.saturating_add(other.nanos),
+            incomplete: self.incomplete || other.incomplete,
+        }
+    }
+}
