@@ -8,4 +8,5 @@ pub mod grpc;
 pub mod provider;
 pub mod telemetry;
 pub mod trail;
+pub mod transport;
 pub mod wire;

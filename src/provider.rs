@@ -1,10 +1,13 @@
 //! A provider is data: where it is, how it wants to be asked, which wire format it speaks.
 
-use http::{HeaderMap, HeaderName};
-use secrecy::SecretString;
 use std::sync::Arc;
 
-use crate::wire::WireFormat;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::wire::{WireFormat, WireRequest};
 
 /// A service we call, by its config name.
 pub struct Provider {
@@ -16,7 +19,7 @@ pub struct Provider {
     pub auth: Auth,
     /// Sent with every request.
     pub headers: HeaderMap,
-    /// Appended to the query of every request, such as Azure's `api-version`.
+    /// Appended to the query of every request, such as Azure's `api-version`; percent-encoded.
     pub query: Vec<(String, String)>,
     /// How it spells chat.
     pub wire_format: Arc<dyn WireFormat>,
@@ -32,4 +35,80 @@ pub enum Auth {
     Bearer(SecretString),
     /// The key in a header of its own, such as `x-api-key`.
     Header(HeaderName, SecretString),
+}
+
+/// An HTTP POST, ready to be sent.
+#[derive(Debug)]
+pub struct OutboundRequest {
+    /// The whole URL.
+    pub url: String,
+    /// Every header; credentials are marked sensitive.
+    pub headers: HeaderMap,
+    /// The JSON body.
+    pub body: Bytes,
+}
+
+impl Provider {
+    /// Adds to a request what belongs to the provider. `None` if the key cannot stand in a header,
+    /// which the configuration has ruled out.
+    pub fn address(
+        &self,
+        request: WireRequest,
+        traceparent: Option<HeaderValue>,
+    ) -> Option<OutboundRequest> {
+        let WireRequest {
+            path,
+            mut headers,
+            body,
+            adaptations: _,
+        } = request;
+        let mut url = String::with_capacity(self.base_url.len() + path.len());
+        url.push_str(&self.base_url);
+        url.push_str(&path);
+        for (name, value) in &self.query {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(name);
+            url.push('=');
+            url.push_str(value);
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        match &self.auth {
+            Auth::None => {}
+            Auth::Bearer(key) => {
+                headers.insert(
+                    AUTHORIZATION,
+                    sensitive(&format!("Bearer {}", key.expose_secret()))?,
+                );
+            }
+            Auth::Header(name, key) => {
+                headers.insert(name, sensitive(key.expose_secret())?);
+            }
+        }
+        if let Some(traceparent) = traceparent {
+            headers.insert("traceparent", traceparent);
+        }
+        Some(OutboundRequest { url, headers, body })
+    }
+
+    /// The provider's host and port, for traces.
+    pub fn server(&self) -> (&str, u16) {
+        let (scheme, rest) = self
+            .base_url
+            .split_once("://")
+            .unwrap_or(("https", &self.base_url));
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let default_port = if scheme == "http" { 80 } else { 443 };
+        match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
+            None => (authority, default_port),
+        }
+    }
+}
+
+fn sensitive(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

@@ -58,8 +58,6 @@ pub const RPC_STATUS_CODE: &str = "rpc.response.status_code";
 pub const CALL_ID: &str = "modelway.call.id";
 /// The scenario that was asked for.
 pub const CALL_SCENARIO: &str = "modelway.call.scenario";
-/// `ok`, `failed` or `cancelled`.
-pub const CALL_OUTCOME: &str = "modelway.call.outcome";
 /// Attempts that were sent.
 pub const CALL_ATTEMPTS: &str = "modelway.call.attempt.count";
 /// Targets that were come to and not tried, as `target: reason`.

@@ -10,7 +10,7 @@ use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::chat::{ChatRequest, Finish, FinishReason};
-use crate::error::UpstreamError;
+use crate::error::{Code, UpstreamError};
 use crate::trail::{AttemptRecord, BreakerState, Outcome, Trail};
 
 use super::names;
@@ -77,13 +77,12 @@ impl CallSpan {
         AttemptSpan { span, context }
     }
 
-    /// Records how the call ended, as a gRPC code by name.
-    pub fn end(&self, code: &'static str, outcome: CallOutcome, trail: &Trail) {
+    /// Records how the call ended.
+    pub fn end(&self, code: Code, trail: &Trail) {
         if self.span.is_disabled() {
             return;
         }
-        self.span.set_attribute(names::RPC_STATUS_CODE, code);
-        self.span.set_attribute(names::CALL_OUTCOME, outcome.name());
+        self.span.set_attribute(names::RPC_STATUS_CODE, code.name());
         self.span
             .set_attribute(names::CALL_ATTEMPTS, trail.sent().count() as i64);
         let skipped: Vec<StringValue> = trail.attempts.iter().filter_map(skipped).collect();
@@ -91,34 +90,9 @@ impl CallSpan {
             self.span
                 .set_attribute(names::CALL_SKIPPED, Value::Array(Array::String(skipped)));
         }
-        if outcome == CallOutcome::ServiceFault {
-            self.span.set_attribute(names::ERROR_TYPE, code);
+        if code.is_service_fault() {
+            self.span.set_attribute(names::ERROR_TYPE, code.name());
             self.span.set_status(Status::error(""));
-        }
-    }
-}
-
-/// How a call ended, as far as spans are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// It was answered.
-    Answered,
-    /// The caller asked for what cannot be: no error of the service.
-    CallerFault,
-    /// The service or its providers failed.
-    ServiceFault,
-    /// The caller went away.
-    Cancelled,
-}
-
-impl CallOutcome {
-    /// Its name in traces and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::CallerFault => "caller_fault",
-            Self::ServiceFault => "service_fault",
-            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -1,0 +1,331 @@
+//! One try of one target: sends the request, reads the answer, knows how it ended.
+
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::chat::{ChatEvent, Finish};
+use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::provider::OutboundRequest;
+use crate::telemetry::spans::AttemptSpan;
+use crate::trail::{AttemptRecord, Cost, Outcome};
+use crate::transport::{Response, Transport};
+use crate::wire::reader::Reader;
+use crate::wire::{Adaptation, Framing, failure};
+
+use super::guard::Permit;
+use super::target::Timeouts;
+use super::timers::{Expiry, Timers};
+
+/// Largest body of an error response that is read; what lies beyond explains nothing.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// Limits of an attempt whose answer is read whole: only the deadline bounds it.
+const UNLIMITED: Timeouts = Timeouts {
+    first_event: Duration::MAX,
+    first_content: Duration::MAX,
+    byte_idle: Duration::MAX,
+    progress_idle: Duration::MAX,
+    stall_after: Duration::MAX,
+};
+
+/// Why an attempt came to its end without an answer.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It failed.
+    Failed(UpstreamError),
+    /// The call's deadline passed.
+    Deadline,
+}
+
+impl From<UpstreamError> for Ended {
+    fn from(error: UpstreamError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// One try of one target. Dropping it closes the upstream request.
+pub(super) struct Attempt {
+    permit: Permit,
+    record: AttemptRecord,
+    span: AttemptSpan,
+    adaptations: Vec<Adaptation>,
+    began: Instant,
+    timers: Timers,
+    stream: bool,
+    answer: Option<(Response, Reader)>,
+    /// Events that were read and not yet given out, last first.
+    ready: Vec<ChatEvent>,
+    /// A failure that stands behind the ready events.
+    failed: Option<UpstreamError>,
+    done: bool,
+    response_id: Option<String>,
+    finish: Option<Finish>,
+}
+
+/// What an attempt begins with.
+pub(super) struct Beginning {
+    pub(super) permit: Permit,
+    pub(super) record: AttemptRecord,
+    pub(super) span: AttemptSpan,
+    pub(super) adaptations: Vec<Adaptation>,
+    pub(super) limits: Timeouts,
+    pub(super) deadline: Instant,
+    /// Whether the answer was asked for as a stream.
+    pub(super) stream: bool,
+}
+
+impl Attempt {
+    pub(super) fn begin(beginning: Beginning) -> Self {
+        let Beginning {
+            permit,
+            record,
+            span,
+            adaptations,
+            limits,
+            deadline,
+            stream,
+        } = beginning;
+        let began = Instant::now();
+        let limits = if stream { limits } else { UNLIMITED };
+        Self {
+            permit,
+            record,
+            span,
+            adaptations,
+            began,
+            timers: Timers::start(limits, deadline, began),
+            stream,
+            answer: None,
+            ready: Vec::new(),
+            failed: None,
+            done: false,
+            response_id: None,
+            finish: None,
+        }
+    }
+
+    /// The record so far.
+    pub(super) fn record(&self) -> &AttemptRecord {
+        &self.record
+    }
+
+    /// What was left out or changed for this target.
+    pub(super) fn adaptations(&self) -> &[Adaptation] {
+        &self.adaptations
+    }
+
+    /// Why the model stopped, as far as it said.
+    pub(super) fn finish(&self) -> Option<&Finish> {
+        self.finish.as_ref()
+    }
+
+    /// Sends the request and reads up to the first content. Lifecycle events before it are kept.
+    pub(super) async fn open(
+        &mut self,
+        transport: &Transport,
+        request: OutboundRequest,
+    ) -> Result<(), Ended> {
+        let response =
+            watched(&mut self.timers, &mut self.permit, transport.send(request)).await??;
+        self.record.provider_request_id = request_id(response.headers());
+        let status = response.status();
+        if !status.is_success() {
+            return Err(self.refused(response, status).await.into());
+        }
+        let framing = if self.stream {
+            Framing::Sse
+        } else {
+            Framing::Json
+        };
+        let format = self.permit.target().provider.wire_format.as_ref();
+        let reader = Reader::new(format, framing);
+        self.answer = Some((response, reader));
+        while !self.ready.iter().any(ChatEvent::is_content) {
+            if let Some(error) = self.failed.take() {
+                return Err(error.into());
+            }
+            self.fill().await?;
+        }
+        self.record.first_content = Some(self.began.elapsed());
+        self.permit.committed();
+        Ok(())
+    }
+
+    /// The next event; `None` after the last one of a complete answer. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Result<Option<ChatEvent>, Ended> {
+        loop {
+            if let Some(event) = self.ready.pop() {
+                if self.note(&event) {
+                    return Ok(Some(event));
+                }
+                self.done = true;
+            }
+            if self.done {
+                return Ok(None);
+            }
+            if self.ready.is_empty() {
+                if let Some(error) = self.failed.take() {
+                    return Err(error.into());
+                }
+                self.fill().await?;
+            }
+        }
+    }
+
+    /// Whether an event can be given out without waiting for the provider.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Ends the attempt: tells the breaker and the span, and gives its record away.
+    pub(super) fn settle(mut self, outcome: Outcome) -> AttemptRecord {
+        if let Outcome::Failed(error) = &outcome {
+            self.permit.failed(error);
+        }
+        while let Some(event) = self.ready.pop() {
+            self.note(&event); // usage that had arrived counts, though nobody was told
+        }
+        self.record.outcome = outcome;
+        self.record.latency = self.began.elapsed();
+        let price = self.permit.target().price;
+        self.record.cost = self.record.usage.map(|usage| match price {
+            Some(price) => Cost {
+                nanos: price.cost_nanos(&usage),
+                incomplete: false,
+            },
+            None => Cost {
+                nanos: 0,
+                incomplete: true,
+            },
+        });
+        self.span.end(
+            &self.record,
+            self.response_id.as_deref(),
+            self.finish.as_ref(),
+        );
+        self.record
+    }
+
+    /// Reads the next bytes and the events they complete.
+    async fn fill(&mut self) -> Result<(), Ended> {
+        let Some((response, reader)) = &mut self.answer else {
+            return Ok(());
+        };
+        let chunk = watched(&mut self.timers, &mut self.permit, response.chunk()).await?;
+        self.ready.reverse(); // before the first content, lifecycle events wait here
+        let before = self.ready.len();
+        let read = match chunk {
+            Ok(Some(bytes)) => {
+                let read = reader.push(&bytes, &mut self.ready);
+                let progress = self.ready[before..]
+                    .iter()
+                    .any(|event| !matches!(event, ChatEvent::Started { .. }));
+                self.timers.heard(progress, Instant::now());
+                read
+            }
+            Ok(None) => reader.end(&mut self.ready),
+            Err(error) => Err(error),
+        };
+        self.ready.reverse();
+        self.failed = read.err();
+        Ok(())
+    }
+
+    /// Classifies an answer that is none.
+    async fn refused(&mut self, mut response: Response, status: StatusCode) -> UpstreamError {
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        while body.len() < MAX_ERROR_BYTES {
+            match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+                // The status alone says enough.
+                Ok(Ok(None) | Err(_)) | Err(_) => break,
+            }
+            self.timers.heard(false, Instant::now());
+        }
+        body.truncate(MAX_ERROR_BYTES);
+        failure::classify(status, &headers, &body, SystemTime::now())
+    }
+
+    /// Takes in what the record tells of an event. False for the end of the answer.
+    fn note(&mut self, event: &ChatEvent) -> bool {
+        match event {
+            ChatEvent::Started {
+                response_id,
+                response_model,
+            } => {
+                if response_id.is_some() {
+                    self.response_id.clone_from(response_id);
+                }
+                if response_model.is_some() {
+                    self.record.response_model.clone_from(response_model);
+                }
+            }
+            ChatEvent::Finish(finish) => self.finish = Some(finish.clone()),
+            ChatEvent::Usage(usage) => self.record.usage = Some(*usage),
+            ChatEvent::Done => return false,
+            ChatEvent::Text(_)
+            | ChatEvent::Reasoning(_)
+            | ChatEvent::ReasoningSignature(_)
+            | ChatEvent::Refusal(_)
+            | ChatEvent::ToolCall { .. }
+            | ChatEvent::ToolArguments { .. } => {}
+        }
+        true
+    }
+}
+
+/// Waits for something of the provider's, no longer than the limits allow.
+async fn watched<T>(
+    timers: &mut Timers,
+    permit: &mut Permit,
+    wait: impl Future<Output = T>,
+) -> Result<T, Ended> {
+    tokio::pin!(wait);
+    loop {
+        let expiry = tokio::select! {
+            biased;
+            output = &mut wait => return Ok(output),
+            expiry = timers.expired() => expiry,
+        };
+        match expiry {
+            Expiry::Stalled => permit.stalled(),
+            Expiry::Deadline => return Err(Ended::Deadline),
+            Expiry::FirstEvent => {
+                return Err(timed_out("no byte of an answer within `first_event`"));
+            }
+            Expiry::FirstContent => return Err(timed_out("no content within `first_content`")),
+            Expiry::ByteIdle => return Err(timed_out("no byte within `byte_idle`")),
+            Expiry::ProgressIdle => return Err(timed_out("no progress within `progress_idle`")),
+        }
+    }
+}
+
+fn timed_out(message: &'static str) -> Ended {
+    Ended::Failed(UpstreamError::new(UpstreamErrorKind::TimedOut).because(message))
+}
+
+/// Under which names providers send the id that their support desk asks for.
+const REQUEST_ID_HEADERS: [&str; 5] = [
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-generation-id",
+    "mistral-correlation-id",
+];
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let legal = |value: &HeaderValue| {
+        value
+            .to_str()
+            .ok()
+            .filter(|id| !id.is_empty() && id.len() <= 128)
+            .map(str::to_owned)
+    };
+    REQUEST_ID_HEADERS
+        .iter()
+        .find_map(|name| headers.get(*name).and_then(legal))
+}

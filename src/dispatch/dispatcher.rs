@@ -1,0 +1,205 @@
+//! What all calls share: the catalogue, the breakers, the retry budgets, the connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::chat::ChatRequest;
+use crate::error::Error;
+use crate::features::features_of;
+use crate::trail::Skip;
+use crate::transport::Transport;
+
+use super::breaker::{self, Snapshot};
+use super::guard::Guard;
+use super::retry_budget::RetryBudget;
+use super::target::{Catalog, Scenario};
+use super::{Call, Inquiry, plan, recipient, retry_budget};
+
+/// Turns calls into attempts.
+pub struct Dispatcher {
+    transport: Transport,
+    catalog: Catalog,
+    /// Every target behind its breaker, by id.
+    guards: BTreeMap<String, Arc<Guard>>,
+    lanes: BTreeMap<String, Arc<Lane>>,
+    /// Shared by all calls that name a model.
+    direct_budget: Arc<RetryBudget>,
+}
+
+/// A scenario at work: its targets behind their breakers, and its retry budget.
+pub struct Lane {
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) guards: Vec<Arc<Guard>>,
+    pub(super) budget: Arc<RetryBudget>,
+}
+
+/// What a caller names: a scenario, or a model to bypass it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// A scenario by name.
+    Scenario(String),
+    /// A model by its id in the catalogue.
+    Model(String),
+}
+
+/// What a request would do at this moment.
+pub struct Explanation {
+    /// The targets in order: each with the reason why it would be skipped, and its breaker's state.
+    pub steps: Vec<(Arc<Guard>, Option<Skip>, Snapshot)>,
+    /// The scenario's policy.
+    pub scenario: Arc<Scenario>,
+    /// Attempts that the retry budget would still add.
+    pub retry_tokens: u32,
+}
+
+impl Dispatcher {
+    /// A dispatcher whose breakers are all closed and whose budgets are full.
+    pub fn new(catalog: Catalog, breaker: breaker::Settings, transport: Transport) -> Self {
+        let guards: BTreeMap<_, _> = catalog
+            .targets
+            .iter()
+            .map(|(id, target)| {
+                (
+                    id.clone(),
+                    Arc::new(Guard::new(Arc::clone(target), breaker)),
+                )
+            })
+            .collect();
+        let lane = |scenario: &Arc<Scenario>| {
+            let guards = scenario
+                .targets
+                .iter()
+                .filter_map(|target| guards.get(&target.id))
+                .cloned()
+                .collect();
+            let budget = Arc::new(RetryBudget::new(scenario.retry));
+            Arc::new(Lane {
+                scenario: Arc::clone(scenario),
+                guards,
+                budget,
+            })
+        };
+        let lanes = catalog
+            .scenarios
+            .iter()
+            .map(|(name, scenario)| (name.clone(), lane(scenario)))
+            .collect();
+        let direct_budget = Arc::new(RetryBudget::new(retry_budget::Settings::default()));
+        Self {
+            transport,
+            catalog,
+            guards,
+            lanes,
+            direct_budget,
+        }
+    }
+
+    /// Everything that can be asked.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Every target behind its breaker, in order of id.
+    pub fn guards(&self) -> impl Iterator<Item = &Arc<Guard>> {
+        self.guards.values()
+    }
+
+    /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].
+    ///
+    /// # Errors
+    /// There is no such scenario or model, or models may not be named; the inquiry is given back.
+    pub fn call(&self, selector: &Selector, inquiry: Inquiry) -> Result<Call, (Error, Inquiry)> {
+        match self.lane(selector) {
+            Ok(lane) => Ok(Call::new(self.transport.clone(), lane, inquiry)),
+            Err(error) => Err((error, inquiry)),
+        }
+    }
+
+    /// Tells what a request would do at this moment. Sends nothing and changes nothing.
+    ///
+    /// # Errors
+    /// There is no such scenario or model, or models may not be named.
+    pub fn explain(
+        &self,
+        selector: &Selector,
+        request: &ChatRequest,
+    ) -> Result<Explanation, Error> {
+        let lane = self.lane(selector)?;
+        let used = features_of(request);
+        let step = |guard: &Arc<Guard>| {
+            let target = &guard.target;
+            let snapshot = guard.snapshot();
+            let unsupported = || {
+                let spelled = target
+                    .provider
+                    .wire_format
+                    .encode(request, &recipient(target, true));
+                spelled.err().map(Skip::Unsupported)
+            };
+            let closed_off = || {
+                let until = snapshot.refuses_until?;
+                Some(Skip::BreakerOpen(
+                    until.saturating_duration_since(tokio::time::Instant::now()),
+                ))
+            };
+            let skip = plan::ineligible(target, used, request.sampling.max_output_tokens)
+                .or_else(unsupported)
+                .or_else(closed_off);
+            (Arc::clone(guard), skip, snapshot)
+        };
+        let steps = lane.guards.iter().map(step).collect();
+        Ok(Explanation {
+            steps,
+            scenario: Arc::clone(&lane.scenario),
+            retry_tokens: lane.budget.available(),
+        })
+    }
+
+    /// Whether a scenario has a target that could be tried now.
+    pub fn is_serving(&self, scenario: &str) -> bool {
+        let serving = |guard: &Arc<Guard>| guard.snapshot().refuses_until.is_none();
+        self.lanes
+            .get(scenario)
+            .is_some_and(|lane| lane.guards.iter().any(serving))
+    }
+
+    fn lane(&self, selector: &Selector) -> Result<Arc<Lane>, Error> {
+        match selector {
+            Selector::Scenario(name) => self
+                .lanes
+                .get(name)
+                .cloned()
+                .ok_or_else(|| Error::ScenarioNotFound(name.clone())),
+            Selector::Model(_) if !self.catalog.allow_model => Err(Error::invalid(
+                "model",
+                "this service takes scenarios only; set `scenario` instead",
+            )),
+            Selector::Model(id) => {
+                let guard = self
+                    .guards
+                    .get(id)
+                    .ok_or_else(|| Error::ModelNotFound(id.clone()))?;
+                Ok(Arc::new(self.direct_lane(guard)))
+            }
+        }
+    }
+
+    fn direct_lane(&self, guard: &Arc<Guard>) -> Lane {
+        let scenario = Scenario {
+            name: String::new(),
+            description: String::new(),
+            targets: vec![Arc::clone(&guard.target)],
+            default_timeout: Duration::from_secs(120),
+            max_timeout: Duration::from_secs(600),
+            max_attempts: 2,
+            first_content: None,
+            retry: retry_budget::Settings::default(),
+        };
+        Lane {
+            scenario: Arc::new(scenario),
+            guards: vec![Arc::clone(guard)],
+            budget: Arc::clone(&self.direct_budget),
+        }
+    }
+}

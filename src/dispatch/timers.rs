@@ -1,0 +1,199 @@
+//! How long an attempt may wait for what: every limit of a stream in one timer.
+//!
+//! A timer is set to the earliest limit and looked at again only when it rings, so that an event
+//! costs no timer operation.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::target::Timeouts;
+
+/// A limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The call's deadline.
+    Deadline,
+    /// Silence that counts as a failure though the attempt goes on; reported once.
+    Stalled,
+    /// No byte of the answer's body.
+    FirstEvent,
+    /// No content.
+    FirstContent,
+    /// No further byte.
+    ByteIdle,
+    /// Bytes, but no content and no usage.
+    ProgressIdle,
+}
+
+/// What an attempt has seen so far, and the limits that follow from it. Pure: time is passed in.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    limits: Timeouts,
+    deadline: Instant,
+    sent: Instant,
+    stall_reported: bool,
+    last_byte: Option<Instant>,
+    last_progress: Option<Instant>,
+}
+
+impl Progress {
+    /// The earliest limit.
+    fn next(&self) -> (Instant, Expiry) {
+        let limits = &self.limits;
+        let stall = match self.last_byte {
+            None if !self.stall_reported => after(self.sent, limits.stall_after),
+            None | Some(_) => None,
+        };
+        let first_event = if self.last_byte.is_none() {
+            after(self.sent, limits.first_event)
+        } else {
+            None
+        };
+        let first_content = if self.last_progress.is_none() {
+            after(self.sent, limits.first_content)
+        } else {
+            None
+        };
+        let byte_idle = self
+            .last_byte
+            .and_then(|last| after(last, limits.byte_idle));
+        let progress_idle = self
+            .last_progress
+            .and_then(|last| after(last, limits.progress_idle));
+        [
+            (stall, Expiry::Stalled),
+            (first_event, Expiry::FirstEvent),
+            (first_content, Expiry::FirstContent),
+            (byte_idle, Expiry::ByteIdle),
+            (progress_idle, Expiry::ProgressIdle),
+        ]
+        .into_iter()
+        .filter_map(|(at, expiry)| at.map(|at| (at, expiry)))
+        .fold((self.deadline, Expiry::Deadline), |first, limit| {
+            if limit.0 < first.0 { limit } else { first }
+        })
+    }
+}
+
+/// `None` for a limit that lies beyond the end of time.
+fn after(start: Instant, limit: Duration) -> Option<Instant> {
+    start.checked_add(limit)
+}
+
+/// The limits of one attempt, and the timer that watches them.
+#[derive(Debug)]
+pub struct Timers {
+    progress: Progress,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Timers {
+    /// Begins to watch an attempt that is sent `now`.
+    pub fn start(limits: Timeouts, deadline: Instant, now: Instant) -> Self {
+        let progress = Progress {
+            limits,
+            deadline,
+            sent: now,
+            stall_reported: false,
+            last_byte: None,
+            last_progress: None,
+        };
+        let (at, _) = progress.next();
+        Self {
+            progress,
+            alarm: Box::pin(sleep_until(at)),
+        }
+    }
+
+    /// Bytes have come, and perhaps content or usage with them.
+    pub fn heard(&mut self, progress: bool, now: Instant) {
+        self.progress.last_byte = Some(now);
+        if progress {
+            self.progress.last_progress = Some(now);
+        }
+    }
+
+    /// Waits until a limit is reached. Safe to cancel.
+    pub async fn expired(&mut self) -> Expiry {
+        loop {
+            self.alarm.as_mut().await;
+            let (at, expiry) = self.progress.next();
+            if at > Instant::now() {
+                self.alarm.as_mut().reset(at);
+                continue;
+            }
+            if expiry == Expiry::Stalled {
+                self.progress.stall_reported = true;
+                self.alarm.as_mut().reset(self.progress.next().0);
+            }
+            return expiry;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_stalls_first_and_then_times_out() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
+
+        assert_eq!(timers.expired().await, Expiry::Stalled);
+        assert_eq!(start.elapsed().as_secs(), 4);
+        assert_eq!(timers.expired().await, Expiry::FirstEvent);
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_without_content_reach_the_limit_of_the_first_content() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
+
+        timers.heard(false, start + seconds(3));
+
+        assert_eq!(timers.expired().await, Expiry::FirstContent);
+        assert_eq!(start.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_keep_the_bytes_alive_but_not_the_progress() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        timers.heard(true, start + seconds(1));
+
+        for second in [15, 30, 45] {
+            timers.heard(false, start + seconds(second));
+        }
+
+        assert_eq!(timers.expired().await, Expiry::ProgressIdle);
+        assert_eq!(start.elapsed().as_secs(), 46);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_goes_silent_is_given_up_after_byte_idle() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+
+        timers.heard(true, start + seconds(1));
+
+        assert_eq!(timers.expired().await, Expiry::ByteIdle);
+        assert_eq!(start.elapsed().as_secs(), 21);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_comes_before_every_later_limit() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(2), start);
+
+        assert_eq!(timers.expired().await, Expiry::Deadline);
+        assert_eq!(start.elapsed().as_secs(), 2);
+    }
+}

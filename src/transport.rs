@@ -1,0 +1,122 @@
+//! The only network client: sends a request to a provider and streams the body of its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use reqwest::{Client, redirect, retry};
+
+use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::provider::OutboundRequest;
+
+/// How connections to providers are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long TCP and TLS may take together.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            idle_timeout: Duration::from_secs(90),
+        }
+    }
+}
+
+/// Connections to all providers.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    /// For `https` only, so that no slip of a URL sends a key in the clear.
+    secure: Client,
+    /// For targets that the configuration allows without TLS, such as those on loopback.
+    plain: Client,
+}
+
+/// The transport cannot be set up: no TLS on this system.
+#[derive(Debug, thiserror::Error)]
+#[error("the client for providers cannot be set up: {0}")]
+pub struct SetupError(#[from] reqwest::Error);
+
+impl Transport {
+    /// Sets up both clients; connects to nobody.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the system's certificates cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, SetupError> {
+        // Another part of the process may have installed one already; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            Client::builder()
+                .connect_timeout(settings.connect_timeout)
+                .pool_idle_timeout(settings.idle_timeout)
+                .tcp_nodelay(true)
+                // A redirect would carry keys and prompts to another host.
+                .redirect(redirect::Policy::none())
+                // Every attempt is counted; the client must not add any of its own.
+                .retry(retry::never())
+                .no_proxy()
+        };
+        let secure = builder().https_only(true).build()?;
+        let plain = builder().tls_certs_only([]).build()?;
+        Ok(Self { secure, plain })
+    }
+
+    /// Sends a request and waits for the head of the answer, without any limit but the connection's.
+    ///
+    /// # Errors
+    /// `Unreachable` if nothing was sent, `Disconnected` if the connection was lost after that.
+    pub async fn send(&self, request: OutboundRequest) -> Result<Response, UpstreamError> {
+        let OutboundRequest { url, headers, body } = request;
+        let client = if url.starts_with("https://") {
+            &self.secure
+        } else {
+            &self.plain
+        };
+        let response = client
+            .post(url)
+            .headers(headers)
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(Response(response))
+    }
+}
+
+/// The head of an answer, and its body as it comes. Dropping it closes the request.
+#[derive(Debug)]
+pub struct Response(reqwest::Response);
+
+impl Response {
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// The HTTP headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+
+    /// The next bytes of the body; `None` at its end. Safe to cancel.
+    ///
+    /// # Errors
+    /// `Disconnected` if the connection was lost or the body broke off.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        self.0.chunk().await.map_err(|error| classify(&error))
+    }
+}
+
+fn classify(error: &reqwest::Error) -> UpstreamError {
+    if error.is_builder() {
+        UpstreamError::new(UpstreamErrorKind::Unreachable).because("its URL is not legal")
+    } else if error.is_connect() {
+        UpstreamError::new(UpstreamErrorKind::Unreachable).because("no connection")
+    } else {
+        UpstreamError::new(UpstreamErrorKind::Disconnected)
+    }
+}
