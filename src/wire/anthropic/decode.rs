@@ -129,16 +129,17 @@ impl Decoder for Events {
     ) -> Result<(), UpstreamError> {
         let read = self.event(frame, events);
         if read.is_err() {
-            self.stop_all(events);
+            self.break_off(events);
         }
         read
     }
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        self.stop_all(events);
         if !self.stopped {
+            self.break_off(events);
             return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
         }
+        self.stop_all(events);
         events.push(ChatEvent::Done);
         Ok(())
     }
@@ -260,6 +261,15 @@ impl Events {
         for (_, block) in self.open.drain(..) {
             block.stop(events);
         }
+    }
+
+    /// Gives out what has arrived of an answer that ends here. An input of `{}` is not known to have:
+    /// every call begins with it.
+    fn break_off(&mut self, events: &mut Vec<ChatEvent>) {
+        self.open.retain(
+            |(_, block)| !matches!(block, OpenBlock::ToolCall { input, .. } if input == "{}"),
+        );
+        self.stop_all(events);
     }
 
     /// Usage is cumulative and comes in pieces: a field that is not there changes nothing.
