@@ -1,0 +1,3 @@
+//! Behaviour of the whole, one file per behaviour.
+
+mod schemas_anthropic;
