@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use modelway::wire::WireFormat;
+use modelway::wire::gemini::Gemini;
 
 /// How the check of one recording ended.
 enum Check {
@@ -101,6 +102,9 @@ impl Report {
 /// The wire format that reads answers of `api`; `None` for an API that we do not speak.
 fn wire_format(api: &str) -> Option<Box<dyn WireFormat>> {
     match api {
+        "gemini.generateContent" | "gemini.streamGenerateContent" => {
+            Some(Box::new(Gemini::default()))
+        }
         _ => None,
     }
 }

@@ -52,16 +52,31 @@ impl Decoder {
         if data.trim_ascii_start().first() == Some(&b'[') {
             return self.responses(data, events);
         }
+        match self.framing {
+            Framing::Sse => self.event(data, events),
+            Framing::Json => self.whole(data, events),
+        }
+    }
+
+    /// Reads the data of an event. Where a host leaves out the blank lines between events, their
+    /// responses stand there one after the other.
+    fn event(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        for response in serde_json::Deserializer::from_slice(data).into_iter() {
+            self.response(response.map_err(|error| self.unreadable(&error))?, events)?;
+        }
+        Ok(())
+    }
+
+    /// Reads an answer that is not streamed: it is complete, with or without a finish reason.
+    fn whole(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         let response = serde_json::from_slice(data).map_err(|error| self.unreadable(&error))?;
         let before = events.len();
         self.response(response, events)?;
-        if self.framing == Framing::Json && !self.finished {
-            if !events[before..].iter().any(ChatEvent::is_content) {
-                return Err(UpstreamError::malformed(
-                    "the answer has neither content nor a finish reason",
-                ));
-            }
-            self.finished = true;
+        self.finished |= events[before..].iter().any(ChatEvent::is_content);
+        if !self.finished {
+            return Err(UpstreamError::malformed(
+                "the answer has neither content nor a finish reason",
+            ));
         }
         Ok(())
     }
@@ -167,11 +182,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn part(
-        &mut self,
-        part: Part<'_>,
-        events: &mut Vec<ChatEvent>,
-    ) -> Result<(), UpstreamError> {
+    fn part(&mut self, part: Part<'_>, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         let Part {
             text,
             thought,
@@ -259,8 +270,20 @@ impl Decoder {
         if let Some(OpenCall { number, arguments }) = self.open_call.take() {
             events.push(ChatEvent::ToolArguments {
                 call: number,
-                fragment: arguments.into_json(),
+                fragment: arguments.whole(),
             });
+        }
+    }
+
+    fn break_off_call(&mut self, events: &mut Vec<ChatEvent>) {
+        if let Some(OpenCall { number, arguments }) = self.open_call.take() {
+            let fragment = arguments.beginning();
+            if !fragment.is_empty() {
+                events.push(ChatEvent::ToolArguments {
+                    call: number,
+                    fragment,
+                });
+            }
         }
     }
 }
@@ -273,16 +296,17 @@ impl crate::wire::Decoder for Decoder {
     ) -> Result<(), UpstreamError> {
         let read = self.read(frame.data, events);
         if read.is_err() {
-            self.close_call(events);
+            self.break_off_call(events);
         }
         read
     }
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        self.close_call(events);
         if !self.finished {
+            self.break_off_call(events);
             return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
         }
+        self.close_call(events);
         events.push(ChatEvent::Done);
         Ok(())
     }

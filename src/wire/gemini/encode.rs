@@ -163,7 +163,10 @@ impl<'a> Conversation<'a> {
                 Role::Tool => {
                     for part in parts {
                         let ChatPart::ToolResult(result) = part else {
-                            return Err(refused("messages.parts", "a tool message holds results only"));
+                            return Err(refused(
+                                "messages.parts",
+                                "a tool message holds results only",
+                            ));
                         };
                         results.push(result);
                     }
@@ -367,11 +370,7 @@ impl<'a> Conversation<'a> {
     /// Writes the results of one turn in the order of their calls: where ids are not read, two
     /// results of the same tool are told apart by nothing else.
     fn tool_results(&mut self, results: &mut Vec<&'a ToolResult>) -> Result<(), Unsupported> {
-        results.sort_by_key(|result| {
-            self.calls
-                .iter()
-                .rposition(|id| *id == result.tool_call_id)
-        });
+        results.sort_by_key(|result| self.calls.iter().rposition(|id| *id == result.tool_call_id));
         for result in results.drain(..) {
             self.tool_result(result)?;
         }

@@ -37,6 +37,8 @@ pub(super) struct PartialArgs {
     arguments: Value,
     /// Paths of strings that go on.
     continued: HashSet<String>,
+    /// Whether the last piece was of a string that goes on.
+    within_string: bool,
     bytes: usize,
 }
 
@@ -68,6 +70,8 @@ impl PartialArgs {
             ));
         };
 
+        let will_continue = will_continue == Some(true);
+        self.within_string = will_continue && string_value.is_some();
         if let Some(text) = string_value {
             match target {
                 Value::String(open) if self.continued.contains(&json_path) => open.push_str(&text),
@@ -80,7 +84,7 @@ impl PartialArgs {
         } else if null_value {
             *target = Value::Null;
         }
-        if will_continue == Some(true) {
+        if will_continue {
             self.continued.insert(json_path);
         } else {
             self.continued.remove(&json_path);
@@ -99,11 +103,25 @@ impl PartialArgs {
     }
 
     /// The arguments as compact JSON text.
-    pub(super) fn into_json(self) -> String {
+    pub(super) fn whole(self) -> String {
         match self.arguments {
             Value::Null => "{}".to_owned(),
             arguments => arguments.to_string(),
         }
+    }
+
+    /// The beginning of the arguments' JSON text, up to where their pieces have come: arguments that
+    /// broke off must not pass for whole ones. Empty if none have come.
+    pub(super) fn beginning(self) -> String {
+        if self.arguments.is_null() {
+            return String::new();
+        }
+        let mut json = self.arguments.to_string();
+        json.truncate(json.trim_end_matches(['}', ']']).len());
+        if self.within_string {
+            json.pop();
+        }
+        json
     }
 }
 
@@ -180,7 +198,7 @@ mod tests {
         for piece in pieces {
             arguments.add(piece)?;
         }
-        Ok(arguments.into_json())
+        Ok(arguments.whole())
     }
 
     #[test]
@@ -217,8 +235,30 @@ mod tests {
     }
 
     #[test]
+    fn arguments_that_broke_off_are_no_valid_json() {
+        for (piece, json) in [
+            (
+                r#"{"jsonPath":"$.a[0].b","stringValue":"}x\"","willContinue":true}"#,
+                r#"{"a":[{"b":"}x\""#,
+            ),
+            (r#"{"jsonPath":"$.a","stringValue":"x"}"#, r#"{"a":"x""#),
+            (r#"{"jsonPath":"$.a","numberValue":1}"#, r#"{"a":1"#),
+        ] {
+            let mut arguments = PartialArgs::default();
+
+            arguments.add(serde_json::from_str(piece).unwrap()).unwrap();
+
+            assert_eq!(arguments.beginning(), json);
+        }
+        assert_eq!(PartialArgs::default().beginning(), "");
+    }
+
+    #[test]
     fn a_path_that_does_not_fit_is_malformed() {
-        let deep = format!(r#"[{{"jsonPath":"${}","numberValue":1}}]"#, ".a".repeat(101));
+        let deep = format!(
+            r#"[{{"jsonPath":"${}","numberValue":1}}]"#,
+            ".a".repeat(101)
+        );
         for pieces in [
             r#"[{"stringValue":"x"}]"#,
             r#"[{"jsonPath":"$a","stringValue":"x"}]"#,
