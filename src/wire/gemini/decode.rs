@@ -4,20 +4,19 @@
 //! closing frame: an answer is complete when a finish reason has come and the body ends. Older
 //! models send `STOP` with every frame, so the last reason counts.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
+use crate::chat::{ChatEvent, Finish, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::{Frame, Framing, failure};
 
-use super::partial_args::{PartialArg, PartialArgs};
+use super::partial_args::PartialArgs;
+use super::response::{
+    Candidate, FunctionCall, Part, PromptFeedback, Response, Text, UsageMetadata,
+};
 
 pub(super) struct Decoder {
     framing: Framing,
@@ -334,154 +333,6 @@ impl<'de> Visitor<'de> for Responses<'_> {
             }
         }
         Ok(())
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Response<'a> {
-    #[serde(borrow)]
-    candidates: Option<Vec<Candidate<'a>>>,
-    prompt_feedback: Option<PromptFeedback<'a>>,
-    usage_metadata: Option<UsageMetadata>,
-    model_version: Option<Text<'a>>,
-    response_id: Option<Text<'a>>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    index: Option<i64>,
-    #[serde(borrow)]
-    content: Option<Content<'a>>,
-    finish_reason: Option<EnumName<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(borrow)]
-    parts: Option<Vec<Part<'a>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Part<'a> {
-    text: Option<String>,
-    thought: Option<bool>,
-    thought_signature: Option<String>,
-    #[serde(borrow)]
-    function_call: Option<FunctionCall<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FunctionCall<'a> {
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(borrow)]
-    args: Option<&'a RawValue>,
-    partial_args: Option<Vec<PartialArg>>,
-    will_continue: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PromptFeedback<'a> {
-    #[serde(borrow)]
-    block_reason: Option<EnumName<'a>>,
-    block_reason_message: Option<Text<'a>>,
-}
-
-impl PromptFeedback<'_> {
-    fn blocked(self) -> Option<UpstreamError> {
-        let reason = self.block_reason.map(|reason| reason.0.into_owned());
-        let provider_code = reason.filter(|reason| !reason.is_empty());
-        if provider_code.is_none() && self.block_reason_message.is_none() {
-            return None;
-        }
-        Some(UpstreamError {
-            status: Some(200),
-            provider_code,
-            ..UpstreamError::new(UpstreamErrorKind::ContentBlocked)
-        })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UsageMetadata {
-    prompt_token_count: Option<u64>,
-    tool_use_prompt_token_count: Option<u64>,
-    candidates_token_count: Option<u64>,
-    thoughts_token_count: Option<u64>,
-    cached_content_token_count: Option<u64>,
-}
-
-impl UsageMetadata {
-    /// `None` where nothing was counted: Vertex AI sends its traffic type with every frame.
-    fn counted(self) -> Option<Usage> {
-        let Self {
-            prompt_token_count: prompt,
-            tool_use_prompt_token_count: tool_use_prompt,
-            candidates_token_count: candidates,
-            thoughts_token_count: thoughts,
-            cached_content_token_count: cached,
-        } = self;
-        prompt
-            .or(tool_use_prompt)
-            .or(candidates)
-            .or(thoughts)
-            .or(cached)?;
-        let sum = |one: Option<u64>, other: Option<u64>| {
-            one.unwrap_or(0).saturating_add(other.unwrap_or(0))
-        };
-        Some(Usage {
-            input_tokens: sum(prompt, tool_use_prompt),
-            output_tokens: sum(candidates, thoughts),
-            cache_read_input_tokens: cached.unwrap_or(0),
-            cache_write_input_tokens: 0,
-            reasoning_output_tokens: thoughts.unwrap_or(0),
-        })
-    }
-}
-
-/// A string that is copied only if it holds escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The name of an enum's value, or its number where the host is asked for `enum-encoding=int`.
-struct EnumName<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for EnumName<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EnumNameVisitor)
-    }
-}
-
-struct EnumNameVisitor;
-
-impl<'de> Visitor<'de> for EnumNameVisitor {
-    type Value = EnumName<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name or number of an enum's value")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(EnumName(Cow::Borrowed(name)))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(EnumName(Cow::Owned(name.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(EnumName(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(EnumName(Cow::Owned(number.to_string())))
     }
 }
 

@@ -3,10 +3,12 @@
 //! The base URL ends where `/models/…` begins: `…/v1beta` for the Gemini API,
 //! `…/publishers/google` for Vertex AI.
 
+mod conversation;
 mod decode;
 mod encode;
 mod partial_args;
 mod request;
+mod response;
 
 use serde::Deserialize;
 
