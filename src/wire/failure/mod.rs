@@ -1,0 +1,74 @@
+//! What a provider's error means: status, headers and body to one kind.
+//!
+//! Providers agree on little: the same status stands for different things, the same thing has ten
+//! codes, and some have no code at all. `rules` says what we know, as data; `report` finds what a body
+//! of any shape says.
+
+mod report;
+mod rules;
+mod wait;
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::error::{UpstreamError, UpstreamErrorKind};
+
+use report::Report;
+use rules::RULES;
+
+/// Where AWS puts what others put into the body, followed by a colon and an address.
+const AWS_ERROR_TYPE: &str = "x-amzn-errortype";
+
+/// Classifies a response whose status is not 2xx. `now` turns a `Retry-After` date into a wait.
+pub fn classify(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> UpstreamError {
+    let mut report = Report::of_body(body);
+    if let Some(Ok(error_type)) = headers.get(AWS_ERROR_TYPE).map(|value| value.to_str()) {
+        report.add_code(error_type.split(':').next().unwrap_or_default());
+    }
+    UpstreamError {
+        kind: kind(status.as_u16(), &report),
+        status: Some(status.as_u16()),
+        provider_code: report.provider_code,
+        retry_after: wait::in_headers(headers, now).or(report.retry_delay),
+        message: "",
+    }
+}
+
+/// Classifies an error that stands in the body of a 200 response: `error` is the error object, or
+/// the whole frame where the error stands at its top. One that says nothing at all is `Malformed`.
+pub fn in_band(error: &Value) -> UpstreamError {
+    let report = Report::of_json(error);
+    if report.is_empty() {
+        return UpstreamError {
+            status: Some(200),
+            ..UpstreamError::malformed("an error without any description")
+        };
+    }
+    UpstreamError {
+        kind: kind(report.status.unwrap_or(200), &report),
+        status: Some(200),
+        provider_code: report.provider_code,
+        retry_after: report.retry_delay,
+        message: "",
+    }
+}
+
+fn kind(status: u16, report: &Report) -> UpstreamErrorKind {
+    if status == 429 && report.quota_per_day {
+        return UpstreamErrorKind::QuotaExhausted;
+    }
+    RULES
+        .iter()
+        .find(|rule| rule.applies(status, report))
+        .map_or(UpstreamErrorKind::ServerError, |rule| rule.kind)
+}
+
+#[cfg(test)]
+mod tests;
