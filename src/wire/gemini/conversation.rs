@@ -1,0 +1,365 @@
+//! How the messages of a chat become turns.
+
+use std::borrow::Cow;
+
+use crate::chat::{
+    ImageDetail, Media, MediaSource, Message, Part as ChatPart, Reasoning, Role, ToolCall,
+    ToolResult,
+};
+use crate::error::Unsupported;
+use crate::wire::Adaptation;
+
+use super::Generation;
+use super::encode::{json_object, refused};
+use super::request::{
+    Author, Blob, Content, FileData, FunctionCall, FunctionResponse, Part, SystemInstruction,
+    ToolOutput, ToolOutputPart,
+};
+
+/// Stands in for a signature that a call from another provider cannot have; Gemini 3 refuses the
+/// first call of a turn without any (https://ai.google.dev/gemini-api/docs/thought-signatures).
+const UNSIGNED_CALL: &str = "skip_thought_signature_validator";
+
+/// The turns as far as they are written.
+pub(super) struct Conversation<'a> {
+    provider: &'a str,
+    generation: Generation,
+    call_ids: bool,
+    pub(super) contents: Vec<Content<'a>>,
+    /// Ids of the tool calls so far, in order.
+    calls: Vec<&'a str>,
+    pub(super) adaptations: Vec<Adaptation>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(provider: &'a str, generation: Generation, call_ids: bool) -> Self {
+        Self {
+            provider,
+            generation,
+            call_ids,
+            contents: Vec::new(),
+            calls: Vec::new(),
+            adaptations: Vec::new(),
+        }
+    }
+
+    /// Writes every message; what the system says is handed back.
+    pub(super) fn write(
+        &mut self,
+        messages: &'a [Message],
+    ) -> Result<Option<SystemInstruction<'a>>, Unsupported> {
+        let mut system = Vec::new();
+        let mut results = Vec::new();
+        for Message { role, parts } in messages {
+            if *role != Role::Tool {
+                self.tool_results(&mut results)?;
+            }
+            match role {
+                Role::System => {
+                    for part in parts {
+                        let ChatPart::Text(text) = part else {
+                            return Err(refused("messages.parts", "a system message is text only"));
+                        };
+                        system.push(Part::text(text));
+                    }
+                }
+                Role::User | Role::Assistant => {
+                    for part in parts {
+                        self.part(*role, part)?;
+                    }
+                }
+                Role::Tool => {
+                    for part in parts {
+                        let ChatPart::ToolResult(result) = part else {
+                            return Err(refused(
+                                "messages.parts",
+                                "a tool message holds results only",
+                            ));
+                        };
+                        results.push(result);
+                    }
+                }
+            }
+        }
+        self.tool_results(&mut results)?;
+        Ok((!system.is_empty()).then_some(SystemInstruction { parts: system }))
+    }
+
+    fn part(&mut self, role: Role, part: &'a ChatPart) -> Result<(), Unsupported> {
+        let author = match role {
+            Role::Assistant => Author::Model,
+            Role::System | Role::User | Role::Tool => Author::User,
+        };
+        match part {
+            // An empty text is refused as a part without data.
+            ChatPart::Text(text) if text.is_empty() => {}
+            ChatPart::Text(text) => self.push(author, Part::text(text)),
+            ChatPart::Refusal(text) => {
+                self.adapted(
+                    "messages.parts.refusal",
+                    "sent as text: this provider knows no refusals",
+                );
+                self.push(author, Part::text(text));
+            }
+            ChatPart::Image(media) | ChatPart::Document(media) => {
+                let part = self.media(media);
+                self.push(author, part);
+            }
+            ChatPart::ToolCall(call) => {
+                let part = self.tool_call(call)?;
+                self.push(author, part);
+            }
+            ChatPart::Reasoning(reasoning) => {
+                if let Some(part) = self.reasoning(reasoning)? {
+                    self.push(author, part);
+                }
+            }
+            ChatPart::ToolResult(_) => {
+                return Err(refused(
+                    "messages.parts.tool_result",
+                    "only a tool message holds results",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends to the open turn if it is the same author's: turns must alternate.
+    fn push(&mut self, author: Author, part: Part<'a>) {
+        match self.contents.last_mut() {
+            Some(open) if open.role == author => open.parts.push(part),
+            _ => self.contents.push(Content {
+                role: author,
+                parts: vec![part],
+            }),
+        }
+    }
+
+    fn adapted(&mut self, field: &'static str, what: &'static str) {
+        let adaptation = Adaptation { field, what };
+        if !self.adaptations.contains(&adaptation) {
+            self.adaptations.push(adaptation);
+        }
+    }
+
+    fn media(&mut self, media: &'a Media) -> Part<'a> {
+        match &media.source {
+            MediaSource::Data(_) => Part {
+                inline_data: self.blob(media),
+                ..Part::default()
+            },
+            MediaSource::Uri(uri) => {
+                self.media_adaptations(media);
+                Part {
+                    file_data: Some(FileData {
+                        mime_type: &media.media_type,
+                        file_uri: uri,
+                    }),
+                    ..Part::default()
+                }
+            }
+        }
+    }
+
+    /// `None` for media that the provider fetches.
+    fn blob(&mut self, media: &'a Media) -> Option<Blob<'a>> {
+        let MediaSource::Data(data) = &media.source else {
+            return None;
+        };
+        self.media_adaptations(media);
+        Some(Blob {
+            mime_type: &media.media_type,
+            data,
+        })
+    }
+
+    fn media_adaptations(&mut self, media: &Media) {
+        let Media {
+            source: _,
+            media_type: _,
+            filename,
+            detail,
+        } = media;
+        if !filename.is_empty() {
+            self.adapted(
+                "messages.parts.filename",
+                "left out: this provider knows no file names",
+            );
+        }
+        match detail {
+            ImageDetail::Auto => {}
+            ImageDetail::Low | ImageDetail::High => self.adapted(
+                "messages.parts.image.detail",
+                "left out: this provider looks at every image alike",
+            ),
+        }
+    }
+
+    fn reasoning(&mut self, reasoning: &'a Reasoning) -> Result<Option<Part<'a>>, Unsupported> {
+        let Reasoning {
+            text,
+            signature,
+            provider,
+        } = reasoning;
+        if provider != self.provider {
+            self.adapted(
+                "messages.parts.reasoning",
+                "left out: it was made by another provider",
+            );
+            return Ok(None);
+        }
+        let thought_signature = signature_text(signature)?;
+        if text.is_empty() && thought_signature.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Part {
+            thought: !text.is_empty(),
+            thought_signature,
+            ..Part::text(text)
+        }))
+    }
+
+    fn tool_call(&mut self, call: &'a ToolCall) -> Result<Part<'a>, Unsupported> {
+        let ToolCall {
+            id,
+            name,
+            arguments,
+            signature,
+            provider,
+        } = call;
+        let arguments = if arguments.trim().is_empty() {
+            "{}"
+        } else {
+            arguments
+        };
+        let args = json_object(arguments).ok_or(refused(
+            "messages.parts.tool_call.arguments",
+            "arguments must be a JSON object",
+        ))?;
+        let mut thought_signature = None;
+        if provider == self.provider {
+            thought_signature = signature_text(signature)?;
+        } else if !signature.is_empty() {
+            self.adapted(
+                "messages.parts.tool_call.signature",
+                "left out: it was made by another provider",
+            );
+        }
+        if thought_signature.is_none() && self.must_be_signed() {
+            self.adapted(
+                "messages.parts.tool_call.signature",
+                "replaced by a placeholder: this provider has not signed the call",
+            );
+            thought_signature = Some(UNSIGNED_CALL);
+        }
+        self.calls.push(id);
+        Ok(Part {
+            function_call: Some(FunctionCall {
+                id: if self.call_ids { id } else { "" },
+                name,
+                args,
+            }),
+            thought_signature,
+            ..Part::default()
+        })
+    }
+
+    /// Whether a call that comes next must carry a signature: of parallel calls only the first does.
+    fn must_be_signed(&self) -> bool {
+        let is_first = match self.contents.last() {
+            Some(open) if open.role == Author::Model => {
+                !open.parts.iter().any(|part| part.function_call.is_some())
+            }
+            _ => true,
+        };
+        self.generation == Generation::Third && is_first
+    }
+
+    /// Writes the results of one turn in the order of their calls: where ids are not read, two
+    /// results of the same tool are told apart by nothing else.
+    fn tool_results(&mut self, results: &mut Vec<&'a ToolResult>) -> Result<(), Unsupported> {
+        results.sort_by_key(|result| self.calls.iter().rposition(|id| *id == result.tool_call_id));
+        for result in results.drain(..) {
+            self.tool_result(result)?;
+        }
+        Ok(())
+    }
+
+    fn tool_result(&mut self, result: &'a ToolResult) -> Result<(), Unsupported> {
+        let ToolResult {
+            tool_call_id,
+            tool_name,
+            content,
+            is_error,
+        } = result;
+        let mut texts = Vec::new();
+        let mut within = Vec::new();
+        let mut beside = Vec::new();
+        for part in content {
+            match part {
+                ChatPart::Text(text) => texts.push(text.as_str()),
+                ChatPart::Image(media) | ChatPart::Document(media) => {
+                    let nested = match self.generation {
+                        Generation::Second => None,
+                        Generation::Third => self.blob(media),
+                    };
+                    match nested {
+                        Some(inline_data) => within.push(ToolOutputPart { inline_data }),
+                        None => beside.push(self.media(media)),
+                    }
+                }
+                ChatPart::ToolCall(_)
+                | ChatPart::ToolResult(_)
+                | ChatPart::Reasoning(_)
+                | ChatPart::Refusal(_) => {
+                    return Err(refused(
+                        "messages.parts.tool_result.content",
+                        "a result holds text, images and documents only",
+                    ));
+                }
+            }
+        }
+        self.push(
+            Author::User,
+            Part {
+                function_response: Some(FunctionResponse {
+                    id: if self.call_ids { tool_call_id } else { "" },
+                    name: tool_name,
+                    response: output(&texts, *is_error),
+                    parts: within,
+                }),
+                ..Part::default()
+            },
+        );
+        for part in beside {
+            self.push(Author::User, part);
+        }
+        Ok(())
+    }
+}
+
+fn output<'a>(texts: &[&'a str], is_error: bool) -> ToolOutput<'a> {
+    let (text, object) = match texts {
+        [text] => (Cow::Borrowed(*text), json_object(text)),
+        _ => (Cow::Owned(texts.join("\n")), None),
+    };
+    match (object, is_error) {
+        (Some(object), false) => ToolOutput::AsItIs(object),
+        (Some(error), true) => ToolOutput::ErrorObject { error },
+        (None, false) => ToolOutput::Result { result: text },
+        (None, true) => ToolOutput::ErrorText { error: text },
+    }
+}
+
+fn signature_text(signature: &[u8]) -> Result<Option<&str>, Unsupported> {
+    if signature.is_empty() {
+        return Ok(None);
+    }
+    match std::str::from_utf8(signature) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(refused(
+            "messages.parts.signature",
+            "it is not the signature that the provider gave",
+        )),
+    }
+}

@@ -1,0 +1,318 @@
+//! How a chat request becomes a generateContent request.
+
+use std::fmt::Write;
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::value::RawValue;
+
+use crate::chat::{
+    ChatRequest, ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling, Tool, ToolChoice,
+};
+use crate::error::Unsupported;
+use crate::features::Feature;
+use crate::wire::{Adaptation, Recipient, WireRequest};
+
+use super::Generation;
+use super::conversation::Conversation;
+use super::request::{
+    FunctionCallingConfig, FunctionDeclaration, GenerationConfig, Request, ThinkingConfig,
+    ToolConfig, Tools,
+};
+
+const MAX_STOP_SEQUENCES: usize = 5;
+
+pub(super) fn encode(
+    request: &ChatRequest,
+    to: &Recipient<'_>,
+    generation: Generation,
+    call_ids: bool,
+) -> Result<WireRequest, Unsupported> {
+    let ChatRequest {
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        sampling,
+        reasoning,
+    } = request;
+    if *parallel_tool_calls == Some(false) {
+        return Err(Unsupported::Feature(Feature::SerialToolCalls));
+    }
+    if generation == Generation::Second
+        && *response_format != ResponseFormat::Text
+        && !tools.is_empty()
+    {
+        return Err(refused(
+            "response_format",
+            "models before Gemini 3 give JSON only without tools",
+        ));
+    }
+
+    let mut conversation = Conversation::new(to.provider, generation, call_ids);
+    let system_instruction = conversation.write(messages)?;
+    let Conversation {
+        contents,
+        mut adaptations,
+        ..
+    } = conversation;
+    if contents.is_empty() {
+        return Err(refused(
+            "messages",
+            "there must be a message besides the system's",
+        ));
+    }
+
+    let body = Request {
+        system_instruction,
+        contents,
+        tools: declare(tools)?,
+        tool_config: choose(tools, tool_choice),
+        generation_config: configure(
+            response_format,
+            sampling,
+            thinking(reasoning, generation)?,
+            to.max_output_tokens,
+            &mut adaptations,
+        )?,
+    };
+    // Writing to memory fails only for maps with keys that are no strings; there are none.
+    let body = serde_json::to_vec(&body)
+        .map_err(|_| refused("messages", "it cannot be written as JSON"))?;
+
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(WireRequest {
+        path: path(to.model, to.stream),
+        headers,
+        body: body.into(),
+        adaptations,
+    })
+}
+
+fn path(model: &str, stream: bool) -> String {
+    let mut path = String::from("/models/");
+    for byte in model.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => {
+                path.push(char::from(byte));
+            }
+            // Writing to a string cannot fail.
+            _ => _ = write!(path, "%{byte:02X}"),
+        }
+    }
+    path.push_str(if stream {
+        ":streamGenerateContent?alt=sse"
+    } else {
+        ":generateContent"
+    });
+    path
+}
+
+fn declare(tools: &[Tool]) -> Result<Option<[Tools<'_>; 1]>, Unsupported> {
+    if tools.is_empty() {
+        return Ok(None);
+    }
+    let mut function_declarations = Vec::with_capacity(tools.len());
+    for tool in tools {
+        let Tool {
+            name,
+            description,
+            parameters,
+            strict: _, // a matter of the mode, see `choose`
+        } = tool;
+        let parameters_json_schema = match parameters {
+            None => None,
+            Some(schema) => Some(json_object(schema).ok_or(refused(
+                "tools.parameters",
+                "a schema must be a JSON object",
+            ))?),
+        };
+        function_declarations.push(FunctionDeclaration {
+            name,
+            description,
+            parameters_json_schema,
+        });
+    }
+    Ok(Some([Tools {
+        function_declarations,
+    }]))
+}
+
+/// The mode of function calling. `VALIDATED` and `ANY` hold the arguments of every tool to its
+/// schema, so one strict tool makes all of them strict.
+fn choose<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
+    if tools.is_empty() {
+        return None;
+    }
+    let (mode, allowed_function_names) = match choice {
+        ToolChoice::Auto if tools.iter().any(|tool| tool.strict) => ("VALIDATED", None),
+        ToolChoice::Auto => return None,
+        ToolChoice::None => ("NONE", None),
+        ToolChoice::Required => ("ANY", None),
+        ToolChoice::Function(name) => ("ANY", Some([name.as_str()])),
+    };
+    Some(ToolConfig {
+        function_calling_config: FunctionCallingConfig {
+            mode,
+            allowed_function_names,
+        },
+    })
+}
+
+fn configure<'a>(
+    response_format: &'a ResponseFormat,
+    sampling: &'a Sampling,
+    thinking_config: Option<ThinkingConfig>,
+    model_limit: Option<u32>,
+    adaptations: &mut Vec<Adaptation>,
+) -> Result<GenerationConfig<'a>, Unsupported> {
+    let Sampling {
+        max_output_tokens,
+        temperature,
+        top_p,
+        top_k,
+        frequency_penalty,
+        presence_penalty,
+        seed,
+        stop_sequences,
+    } = sampling;
+    if stop_sequences.len() > MAX_STOP_SEQUENCES {
+        return Err(refused(
+            "sampling.stop_sequences",
+            "there may be at most five",
+        ));
+    }
+    let seed = match seed.map(i32::try_from) {
+        None => None,
+        Some(Ok(seed)) => Some(seed),
+        Some(Err(_)) => return Err(refused("sampling.seed", "it must fit into 32 bits")),
+    };
+    let (response_mime_type, response_json_schema) = match response_format {
+        ResponseFormat::Text => (None, None),
+        ResponseFormat::JsonObject => (Some("application/json"), None),
+        ResponseFormat::JsonSchema {
+            name: _, // has no place here
+            schema,
+            strict: _, // the schema is always enforced
+        } => {
+            let schema = json_object(schema).ok_or(refused(
+                "response_format.json_schema.schema",
+                "a schema must be a JSON object",
+            ))?;
+            (Some("application/json"), Some(schema))
+        }
+    };
+    Ok(GenerationConfig {
+        max_output_tokens: cap(*max_output_tokens, model_limit, adaptations),
+        temperature: *temperature,
+        top_p: *top_p,
+        top_k: top_k.map(as_int32),
+        frequency_penalty: penalty("sampling.frequency_penalty", *frequency_penalty)?,
+        presence_penalty: penalty("sampling.presence_penalty", *presence_penalty)?,
+        seed,
+        stop_sequences,
+        response_mime_type,
+        response_json_schema,
+        thinking_config,
+    })
+}
+
+/// A limit above the model's own is refused by the provider and means the same as that.
+fn cap(
+    wanted: Option<u32>,
+    model_limit: Option<u32>,
+    adaptations: &mut Vec<Adaptation>,
+) -> Option<u32> {
+    let wanted = as_int32(wanted?);
+    match model_limit {
+        Some(limit) if limit < wanted => {
+            adaptations.push(Adaptation {
+                field: "sampling.max_output_tokens",
+                what: "lowered to the most that the model can give",
+            });
+            Some(limit)
+        }
+        _ => Some(wanted),
+    }
+}
+
+// https://cloud.google.com/vertex-ai/generative-ai/docs/reference/nodejs/latest/vertexai/generationconfig
+// "up to, but not including, 2.0"
+fn penalty(field: &'static str, value: Option<f64>) -> Result<Option<f64>, Unsupported> {
+    match value {
+        Some(value) if value >= 2.0 => Err(refused(field, "it must be less than 2")),
+        _ => Ok(value),
+    }
+}
+
+fn thinking(
+    options: &ReasoningOptions,
+    generation: Generation,
+) -> Result<Option<ThinkingConfig>, Unsupported> {
+    let ReasoningOptions {
+        effort,
+        max_tokens,
+        include,
+    } = options;
+    let max_tokens = max_tokens.map(as_int32);
+    let mut config = ThinkingConfig {
+        include_thoughts: *include,
+        ..ThinkingConfig::default()
+    };
+    match (generation, effort) {
+        (_, None) => config.thinking_budget = max_tokens,
+        (Generation::Second, Some(effort)) => {
+            let budget = budget_of(*effort);
+            config.thinking_budget = Some(max_tokens.map_or(budget, |most| most.min(budget)));
+        }
+        (Generation::Third, Some(effort)) => {
+            if max_tokens.is_some() {
+                return Err(refused(
+                    "reasoning",
+                    "an effort and a token limit exclude each other",
+                ));
+            }
+            config.thinking_level = Some(level_of(*effort)?);
+        }
+    }
+    Ok((config != ThinkingConfig::default()).then_some(config))
+}
+
+/// Tokens that models before Gemini 3 may think for; as in Google's own mapping of efforts
+/// (https://ai.google.dev/gemini-api/docs/openai#thinking), whose largest every model accepts.
+fn budget_of(effort: ReasoningEffort) -> u32 {
+    match effort {
+        ReasoningEffort::None => 0,
+        ReasoningEffort::Minimal | ReasoningEffort::Low => 1024,
+        ReasoningEffort::Medium => 8192,
+        ReasoningEffort::High | ReasoningEffort::Max => 24576,
+    }
+}
+
+fn level_of(effort: ReasoningEffort) -> Result<&'static str, Unsupported> {
+    match effort {
+        ReasoningEffort::None => Err(refused(
+            "reasoning.effort",
+            "models since Gemini 3 always think",
+        )),
+        ReasoningEffort::Minimal => Ok("MINIMAL"),
+        ReasoningEffort::Low => Ok("LOW"),
+        ReasoningEffort::Medium => Ok("MEDIUM"),
+        ReasoningEffort::High | ReasoningEffort::Max => Ok("HIGH"),
+    }
+}
+
+/// The numbers are `int32` at the provider; a larger limit limits nothing.
+fn as_int32(number: u32) -> u32 {
+    number.min(i32::MAX as u32)
+}
+
+pub(super) fn json_object(text: &str) -> Option<&RawValue> {
+    let value: &RawValue = serde_json::from_str(text).ok()?;
+    value.get().starts_with('{').then_some(value)
+}
+
+pub(super) fn refused(field: &'static str, why: &'static str) -> Unsupported {
+    Unsupported::Value { field, why }
+}
