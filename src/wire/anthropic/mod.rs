@@ -1,0 +1,84 @@
+//! How is a chat spelled in Anthropic's Messages API?
+//!
+//! The reference is <https://platform.claude.com/docs/en/api/messages>. Other hosts speak it too; what
+//! they and the generations of models differ in is a [`Dialect`].
+
+mod decode;
+mod encode;
+mod opaque;
+mod thinking;
+mod turns;
+
+use serde::Deserialize;
+
+use super::{Decoder, Framing, Recipient, WireFormat, WireRequest};
+use crate::chat::ChatRequest;
+use crate::error::Unsupported;
+use crate::features::{Feature, Features};
+
+/// The Messages API in one dialect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anthropic {
+    /// What differs between hosts and generations of models.
+    pub dialect: Dialect,
+}
+
+/// What differs between hosts and generations of models; the default is Anthropic itself with a
+/// model of its present generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dialect {
+    /// How reasoning is asked for.
+    pub thinking: ThinkingDialect,
+}
+
+/// How reasoning is asked for. No model takes both for long: the newest refuse a budget, those before
+/// Claude 4.6 know nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinkingDialect {
+    /// `thinking: adaptive` and `output_config.effort`: the effort goes by name, `minimal` as `low`,
+    /// and the reasoning tokens cannot be limited.
+    #[default]
+    Adaptive,
+    /// `thinking: enabled` with `budget_tokens`: an effort becomes a share of the output limit
+    /// (`minimal` the least budget of 1024 tokens, `low` 20 %, `medium` 50 %, `high` 80 %, `max` 95 %),
+    /// never less than 1024 tokens and never more than the request's own limit of reasoning tokens.
+    Budget,
+}
+
+impl WireFormat for Anthropic {
+    fn features(&self) -> Features {
+        let features = Features::ALL
+            .without(Feature::JsonObject)
+            .without(Feature::FrequencyPenalty)
+            .without(Feature::PresencePenalty)
+            .without(Feature::Seed);
+        match self.dialect.thinking {
+            ThinkingDialect::Adaptive => features.without(Feature::ReasoningBudget),
+            ThinkingDialect::Budget => features,
+        }
+    }
+
+    fn encode(
+        &self,
+        request: &ChatRequest,
+        to: &Recipient<'_>,
+    ) -> Result<WireRequest, Unsupported> {
+        encode::encode(self.dialect, request, to)
+    }
+
+    fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {
+        match framing {
+            Framing::Sse => Box::new(decode::Events::default()),
+            Framing::Json => Box::new(decode::Whole),
+        }
+    }
+}
+
+fn value(field: &'static str, why: &'static str) -> Unsupported {
+    Unsupported::Value { field, why }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! How is a conversation spelled: the system text, the turns and their blocks?
+
+use std::borrow::Cow;
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::opaque::Opaque;
+use super::value;
+use crate::chat::{
+    ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
+};
+use crate::error::Unsupported;
+use crate::wire::Adaptation;
+
+/// A conversation as the API wants it: the system text apart, then turns of alternating roles.
+pub(super) struct Conversation<'a> {
+    pub(super) system: Vec<Block<'a>>,
+    pub(super) turns: Vec<Turn<'a>>,
+    pub(super) adaptations: Vec<Adaptation>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Turn<'a> {
+    role: Author,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Author {
+    User,
+    Assistant,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Block<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        source: Source<'a>,
+    },
+    Document {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        title: &'a str,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: &'a RawValue,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Block<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Source<'a> {
+    Base64 {
+        media_type: &'a str,
+        #[serde(serialize_with = "base64")]
+        data: &'a [u8],
+    },
+    Text {
+        media_type: &'static str,
+        data: &'a str,
+    },
+    Url {
+        url: &'a str,
+    },
+}
+
+fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
+}
+
+impl<'a> Conversation<'a> {
+    /// Spells `messages` for `provider`.
+    pub(super) fn new(messages: &'a [Message], provider: &'a str) -> Result<Self, Unsupported> {
+        let mut conversation = Self {
+            system: Vec::new(),
+            turns: Vec::new(),
+            adaptations: Vec::new(),
+        };
+        for message in messages {
+            let Message { role, parts } = message;
+            for part in parts {
+                let Some(block) = conversation.block(*role, part, provider)? else {
+                    continue;
+                };
+                match role {
+                    Role::System => conversation.system.push(block),
+                    Role::User | Role::Tool => conversation.add(Author::User, block),
+                    Role::Assistant => conversation.add(Author::Assistant, block),
+                }
+            }
+        }
+        if conversation.turns.first().map(|turn| turn.role) != Some(Author::User) {
+            return Err(value(
+                "messages",
+                "a conversation begins with the user's message",
+            ));
+        }
+        Ok(conversation)
+    }
+
+    /// Whether the model is in the middle of a turn of its own, waiting for tool results, that it did
+    /// not begin by thinking.
+    pub(super) fn continues_without_thinking(&self) -> bool {
+        let [.., own, results] = self.turns.as_slice() else {
+            return false;
+        };
+        matches!(results.content.first(), Some(Block::ToolResult { .. }))
+            && !matches!(
+                own.content.first(),
+                Some(Block::Thinking { .. } | Block::RedactedThinking { .. })
+            )
+    }
+
+    /// Adds a block to the last turn if that is by the same author: two turns in a row are refused.
+    fn add(&mut self, role: Author, block: Block<'a>) {
+        let content = match self.turns.last_mut() {
+            Some(turn) if turn.role == role => &mut turn.content,
+            _ => {
+                self.turns.push(Turn {
+                    role,
+                    content: vec![block],
+                });
+                return;
+            }
+        };
+        // The results of a turn's tool calls stand together and before anything else.
+        if matches!(block, Block::ToolResult { .. }) {
+            let results = content
+                .iter()
+                .take_while(|block| matches!(block, Block::ToolResult { .. }))
+                .count();
+            content.insert(results, block);
+        } else {
+            content.push(block);
+        }
+    }
+
+    /// Spells one part; `None` for one that is left out.
+    fn block(
+        &mut self,
+        role: Role,
+        part: &'a Part,
+        provider: &str,
+    ) -> Result<Option<Block<'a>>, Unsupported> {
+        if role == Role::System && !matches!(part, Part::Text(_)) {
+            return Err(value("messages.parts", "system messages hold only text"));
+        }
+        if role == Role::Assistant && matches!(part, Part::Image(_) | Part::Document(_)) {
+            return Err(value(
+                "messages.parts",
+                "assistant messages hold no images and no documents",
+            ));
+        }
+        match part {
+            // An empty text block is refused, and says nothing.
+            Part::Text(text) | Part::Refusal(text) if text.is_empty() => Ok(None),
+            Part::Text(text) | Part::Refusal(text) => Ok(Some(Block::Text { text })),
+            Part::Image(media) => self.image(media).map(Some),
+            Part::Document(media) => self.document(media).map(Some),
+            Part::ToolCall(call) => self.tool_use(call).map(Some),
+            Part::ToolResult(result) => self.tool_result(result, provider).map(Some),
+            Part::Reasoning(reasoning) => Ok(self.thinking(reasoning, provider)),
+        }
+    }
+
+    fn image(&mut self, media: &'a Media) -> Result<Block<'a>, Unsupported> {
+        let Media {
+            source,
+            media_type,
+            filename: _, // an image has no title
+            detail,
+        } = media;
+        match detail {
+            ImageDetail::Auto => {}
+            ImageDetail::Low | ImageDetail::High => self.adapt(
+                "messages.parts.image.detail",
+                "left out: the provider decides how closely it looks",
+            ),
+        }
+        let source = match source {
+            MediaSource::Data(data) => match media_type.as_str() {
+                "image/jpeg" | "image/png" | "image/gif" | "image/webp" => {
+                    Source::Base64 { media_type, data }
+                }
+                _ => {
+                    return Err(value(
+                        "messages.parts.image.media_type",
+                        "images are JPEG, PNG, GIF or WebP",
+                    ));
+                }
+            },
+            MediaSource::Uri(url) => web_url(url, "messages.parts.image.uri")?,
+        };
+        Ok(Block::Image { source })
+    }
+
+    fn document(&mut self, media: &'a Media) -> Result<Block<'a>, Unsupported> {
+        let Media {
+            source,
+            media_type,
+            filename,
+            detail: _, // says something about images only
+        } = media;
+        let essence = media_type
+            .split_once(';')
+            .map_or(media_type.as_str(), |(essence, _parameters)| essence)
+            .trim_end();
+        let source = match (source, essence) {
+            (MediaSource::Data(data), "application/pdf") => Source::Base64 {
+                media_type: essence,
+                data,
+            },
+            (MediaSource::Data(data), "text/plain") => Source::Text {
+                media_type: "text/plain",
+                data: std::str::from_utf8(data)
+                    .map_err(|_| value("messages.parts.document.data", "text is UTF-8"))?,
+            },
+            (MediaSource::Uri(url), "application/pdf" | "") => {
+                web_url(url, "messages.parts.document.uri")?
+            }
+            (MediaSource::Data(_), _) => {
+                return Err(value(
+                    "messages.parts.document.media_type",
+                    "documents are PDF or plain text",
+                ));
+            }
+            (MediaSource::Uri(_), _) => {
+                return Err(value(
+                    "messages.parts.document.media_type",
+                    "only PDF is fetched from a URI",
+                ));
+            }
+        };
+        Ok(Block::Document {
+            source,
+            title: filename,
+        })
+    }
+
+    fn tool_use(&mut self, call: &'a ToolCall) -> Result<Block<'a>, Unsupported> {
+        let ToolCall {
+            id,
+            name,
+            arguments,
+            signature,
+            provider: _, // this format gives tool calls no signature, so that one is of another
+        } = call;
+        if !signature.is_empty() {
+            self.adapt(
+                "messages.parts.tool_call.signature",
+                "left out: it means something only to the provider that made it",
+            );
+        }
+        Ok(Block::ToolUse {
+            id: self.call_id(id),
+            name,
+            input: arguments_object(arguments)?,
+        })
+    }
+
+    fn tool_result(
+        &mut self,
+        result: &'a ToolResult,
+        provider: &str,
+    ) -> Result<Block<'a>, Unsupported> {
+        let ToolResult {
+            tool_call_id,
+            tool_name: _, // results are matched by id
+            content,
+            is_error,
+        } = result;
+        let mut blocks = Vec::with_capacity(content.len());
+        for part in content {
+            match part {
+                Part::Text(_) | Part::Image(_) | Part::Document(_) => {
+                    blocks.extend(self.block(Role::Tool, part, provider)?);
+                }
+                Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+                    return Err(value(
+                        "messages.parts.tool_result.content",
+                        "tool results hold only text, images and documents",
+                    ));
+                }
+            }
+        }
+        Ok(Block::ToolResult {
+            tool_use_id: self.call_id(tool_call_id),
+            content: blocks,
+            is_error: *is_error,
+        })
+    }
+
+    fn thinking(&mut self, reasoning: &'a Reasoning, provider: &str) -> Option<Block<'a>> {
+        let Reasoning {
+            text,
+            signature,
+            provider: author,
+        } = reasoning;
+        if author != provider {
+            self.adapt(
+                "messages.parts.reasoning",
+                "left out: another provider made it",
+            );
+            return None;
+        }
+        match Opaque::read(signature) {
+            Some(Opaque::Signature(signature)) => Some(Block::Thinking {
+                thinking: text,
+                signature,
+            }),
+            Some(Opaque::Redacted(data)) => Some(Block::RedactedThinking { data }),
+            None => {
+                self.adapt(
+                    "messages.parts.reasoning",
+                    "left out: it lacks the provider's signature",
+                );
+                None
+            }
+        }
+    }
+
+    /// The API takes only ids of letters, digits, `_` and `-`. An id of another provider that has
+    /// others is written in hexadecimal, so that different ids stay different in every request.
+    fn call_id(&mut self, id: &'a str) -> Cow<'a, str> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if !id.is_empty() && id.bytes().all(legal) {
+            return Cow::Borrowed(id);
+        }
+        self.adapt(
+            "messages.parts.tool_call.id",
+            "rewritten: ids hold only letters, digits, `_` and `-` here",
+        );
+        let hex: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
+        Cow::Owned(format!("toolu_{hex}"))
+    }
+
+    fn adapt(&mut self, field: &'static str, what: &'static str) {
+        let adaptation = Adaptation { field, what };
+        if !self.adaptations.contains(&adaptation) {
+            self.adaptations.push(adaptation);
+        }
+    }
+}
+
+fn web_url<'a>(url: &'a str, field: &'static str) -> Result<Source<'a>, Unsupported> {
+    if url.starts_with("https://") || url.starts_with("http://") {
+        return Ok(Source::Url { url });
+    }
+    Err(value(field, "only http and https are fetched"))
+}
+
+/// The arguments of a tool call as the JSON object that `input` must be.
+fn arguments_object(arguments: &str) -> Result<&RawValue, Unsupported> {
+    let arguments = match arguments.trim() {
+        "" => "{}",
+        arguments => arguments,
+    };
+    match serde_json::from_str::<&RawValue>(arguments) {
+        Ok(object) if object.get().starts_with('{') => Ok(object),
+        _ => Err(value(
+            "messages.parts.tool_call.arguments_json",
+            "the arguments of a tool call are a JSON object",
+        )),
+    }
+}
