@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use modelway::wire::WireFormat;
 use modelway::wire::anthropic::Anthropic;
+use modelway::wire::gemini::Gemini;
 
 /// How the check of one recording ended.
 enum Check {
@@ -103,6 +104,9 @@ impl Report {
 fn wire_format(api: &str) -> Option<Box<dyn WireFormat>> {
     match api {
         "anthropic.messages" => Some(Box::new(Anthropic::default())),
+        "gemini.generateContent" | "gemini.streamGenerateContent" => {
+            Some(Box::new(Gemini::default()))
+        }
         _ => None,
     }
 }

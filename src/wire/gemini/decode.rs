@@ -1,0 +1,534 @@
+//! How the answer of generateContent becomes events, whole or streamed.
+//!
+//! Every frame of a stream is a complete response with the next parts of the answer. There is no
+//! closing frame: an answer is complete when a finish reason has come and the body ends. Older
+//! models send `STOP` with every frame, so the last reason counts.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
+use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::{Frame, Framing, failure};
+
+use super::partial_args::{PartialArg, PartialArgs};
+
+pub(super) struct Decoder {
+    framing: Framing,
+    response_id: Option<String>,
+    response_model: Option<String>,
+    /// How many tool calls have begun.
+    calls: usize,
+    open_call: Option<OpenCall>,
+    finished: bool,
+}
+
+/// A tool call whose arguments come in pieces.
+struct OpenCall {
+    number: usize,
+    arguments: PartialArgs,
+}
+
+impl Decoder {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            response_id: None,
+            response_model: None,
+            calls: 0,
+            open_call: None,
+            finished: false,
+        }
+    }
+
+    fn read(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        // Without `alt=sse` a stream is one array of responses; errors may come in one as well.
+        if data.trim_ascii_start().first() == Some(&b'[') {
+            return self.responses(data, events);
+        }
+        match self.framing {
+            Framing::Sse => self.event(data, events),
+            Framing::Json => self.whole(data, events),
+        }
+    }
+
+    /// Reads the data of an event. Where a host leaves out the blank lines between events, their
+    /// responses stand there one after the other.
+    fn event(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        for response in serde_json::Deserializer::from_slice(data).into_iter() {
+            self.response(response.map_err(|error| self.unreadable(&error))?, events)?;
+        }
+        Ok(())
+    }
+
+    /// Reads an answer that is not streamed: it is complete, with or without a finish reason.
+    fn whole(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        let response = serde_json::from_slice(data).map_err(|error| self.unreadable(&error))?;
+        let before = events.len();
+        self.response(response, events)?;
+        self.finished |= events[before..].iter().any(ChatEvent::is_content);
+        if !self.finished {
+            return Err(UpstreamError::malformed(
+                "the answer has neither content nor a finish reason",
+            ));
+        }
+        Ok(())
+    }
+
+    fn responses(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        let mut failure = None;
+        let mut json = serde_json::Deserializer::from_slice(data);
+        let read = json
+            .deserialize_seq(Responses {
+                decoder: self,
+                events,
+                failure: &mut failure,
+            })
+            .and_then(|()| json.end());
+        match (failure, read) {
+            (Some(failure), _) => Err(failure),
+            (None, Err(error)) => Err(self.unreadable(&error)),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    fn unreadable(&self, error: &serde_json::Error) -> UpstreamError {
+        if self.framing == Framing::Json && error.is_eof() {
+            return UpstreamError::new(UpstreamErrorKind::Truncated);
+        }
+        UpstreamError::malformed("a response is not the JSON that the format promises")
+    }
+
+    fn response(
+        &mut self,
+        response: Response<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let Response {
+            candidates,
+            prompt_feedback,
+            usage_metadata,
+            model_version,
+            response_id,
+            error,
+        } = response;
+        if let Some(error) = error {
+            return Err(failure::in_band(&error));
+        }
+        self.started(response_id, model_version, events);
+        if let Some(usage) = usage_metadata.and_then(UsageMetadata::counted) {
+            events.push(ChatEvent::Usage(usage));
+        }
+        let candidates = candidates.unwrap_or_default();
+        if candidates.is_empty()
+            && let Some(blocked) = prompt_feedback.and_then(PromptFeedback::blocked)
+        {
+            return Err(blocked);
+        }
+        for candidate in candidates {
+            if candidate.index.unwrap_or(0) == 0 {
+                return self.candidate(candidate, events);
+            }
+        }
+        Ok(())
+    }
+
+    fn started(
+        &mut self,
+        response_id: Option<Text<'_>>,
+        response_model: Option<Text<'_>>,
+        events: &mut Vec<ChatEvent>,
+    ) {
+        let id_is_new = replace_if_new(&mut self.response_id, response_id);
+        let model_is_new = replace_if_new(&mut self.response_model, response_model);
+        if id_is_new || model_is_new {
+            events.push(ChatEvent::Started {
+                response_id: self.response_id.clone(),
+                response_model: self.response_model.clone(),
+            });
+        }
+    }
+
+    fn candidate(
+        &mut self,
+        candidate: Candidate<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let Candidate {
+            index: _,
+            content,
+            finish_reason,
+        } = candidate;
+        let parts = content.and_then(|content| content.parts);
+        for part in parts.unwrap_or_default() {
+            self.part(part, events)?;
+        }
+        if let Some(reason) = finish_reason
+            && !reason.0.is_empty()
+        {
+            self.finished = true;
+            events.push(ChatEvent::Finish(Finish {
+                reason: finish_reason_of(&reason.0),
+                provider_reason: Some(reason.0.into_owned()),
+                stop_sequence: None,
+            }));
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: Part<'_>, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        let Part {
+            text,
+            thought,
+            thought_signature,
+            function_call,
+        } = part;
+        let signature = Bytes::from(thought_signature.unwrap_or_default());
+        if let Some(call) = function_call {
+            return self.function_call(call, signature, events);
+        }
+        // Parts of other kinds (media, executed code) have no place in an answer, nor have their
+        // signatures without them.
+        let Some(text) = text else { return Ok(()) };
+        if !text.is_empty() {
+            events.push(match thought {
+                Some(true) => ChatEvent::Reasoning(text),
+                Some(false) | None => ChatEvent::Text(text),
+            });
+        }
+        if !signature.is_empty() {
+            events.push(ChatEvent::ReasoningSignature(signature));
+        }
+        Ok(())
+    }
+
+    fn function_call(
+        &mut self,
+        call: FunctionCall<'_>,
+        signature: Bytes,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let FunctionCall {
+            id,
+            name,
+            args,
+            partial_args,
+            will_continue,
+        } = call;
+        let name = name.unwrap_or_default();
+        let pieces = partial_args.unwrap_or_default();
+        let will_continue = will_continue == Some(true);
+
+        // A call without a name continues the open one.
+        let begins = !name.is_empty() || self.open_call.is_none();
+        if begins {
+            if name.is_empty() && args.is_none() && pieces.is_empty() {
+                return Ok(());
+            }
+            self.close_call(events);
+            let number = self.calls;
+            self.calls += 1;
+            events.push(ChatEvent::ToolCall {
+                id: id.unwrap_or_default(),
+                name,
+                signature,
+            });
+            if pieces.is_empty() && !will_continue {
+                events.push(ChatEvent::ToolArguments {
+                    call: number,
+                    fragment: args.map_or_else(|| "{}".to_owned(), |args| compact(args.get())),
+                });
+                return Ok(());
+            }
+            self.open_call = Some(OpenCall {
+                number,
+                arguments: PartialArgs::default(),
+            });
+        }
+
+        if let Some(open) = &mut self.open_call {
+            if let Some(args) = args {
+                open.arguments.replace(args)?;
+            }
+            for piece in pieces {
+                open.arguments.add(piece)?;
+            }
+        }
+        if !will_continue {
+            self.close_call(events);
+        }
+        Ok(())
+    }
+
+    fn close_call(&mut self, events: &mut Vec<ChatEvent>) {
+        if let Some(OpenCall { number, arguments }) = self.open_call.take() {
+            events.push(ChatEvent::ToolArguments {
+                call: number,
+                fragment: arguments.whole(),
+            });
+        }
+    }
+
+    fn break_off_call(&mut self, events: &mut Vec<ChatEvent>) {
+        if let Some(OpenCall { number, arguments }) = self.open_call.take() {
+            let fragment = arguments.beginning();
+            if !fragment.is_empty() {
+                events.push(ChatEvent::ToolArguments {
+                    call: number,
+                    fragment,
+                });
+            }
+        }
+    }
+}
+
+impl crate::wire::Decoder for Decoder {
+    fn frame(
+        &mut self,
+        frame: Frame<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let read = self.read(frame.data, events);
+        if read.is_err() {
+            self.break_off_call(events);
+        }
+        read
+    }
+
+    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        if !self.finished {
+            self.break_off_call(events);
+            return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
+        }
+        self.close_call(events);
+        events.push(ChatEvent::Done);
+        Ok(())
+    }
+}
+
+/// Reads an array of responses, each one as soon as it is complete: what stands before a cut counts.
+struct Responses<'d> {
+    decoder: &'d mut Decoder,
+    events: &'d mut Vec<ChatEvent>,
+    failure: &'d mut Option<UpstreamError>,
+}
+
+impl<'de> Visitor<'de> for Responses<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of responses")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut responses: A) -> Result<(), A::Error> {
+        while let Some(response) = responses.next_element()? {
+            if let Err(failure) = self.decoder.response(response, self.events) {
+                *self.failure = Some(failure);
+                return Err(de::Error::custom("the response is an error"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    #[serde(borrow)]
+    candidates: Option<Vec<Candidate<'a>>>,
+    prompt_feedback: Option<PromptFeedback<'a>>,
+    usage_metadata: Option<UsageMetadata>,
+    model_version: Option<Text<'a>>,
+    response_id: Option<Text<'a>>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    index: Option<i64>,
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    finish_reason: Option<EnumName<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    parts: Option<Vec<Part<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    text: Option<String>,
+    thought: Option<bool>,
+    thought_signature: Option<String>,
+    #[serde(borrow)]
+    function_call: Option<FunctionCall<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FunctionCall<'a> {
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+    partial_args: Option<Vec<PartialArg>>,
+    will_continue: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PromptFeedback<'a> {
+    #[serde(borrow)]
+    block_reason: Option<EnumName<'a>>,
+    block_reason_message: Option<Text<'a>>,
+}
+
+impl PromptFeedback<'_> {
+    fn blocked(self) -> Option<UpstreamError> {
+        let reason = self.block_reason.map(|reason| reason.0.into_owned());
+        let provider_code = reason.filter(|reason| !reason.is_empty());
+        if provider_code.is_none() && self.block_reason_message.is_none() {
+            return None;
+        }
+        Some(UpstreamError {
+            status: Some(200),
+            provider_code,
+            ..UpstreamError::new(UpstreamErrorKind::ContentBlocked)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UsageMetadata {
+    prompt_token_count: Option<u64>,
+    tool_use_prompt_token_count: Option<u64>,
+    candidates_token_count: Option<u64>,
+    thoughts_token_count: Option<u64>,
+    cached_content_token_count: Option<u64>,
+}
+
+impl UsageMetadata {
+    /// `None` where nothing was counted: Vertex AI sends its traffic type with every frame.
+    fn counted(self) -> Option<Usage> {
+        let Self {
+            prompt_token_count: prompt,
+            tool_use_prompt_token_count: tool_use_prompt,
+            candidates_token_count: candidates,
+            thoughts_token_count: thoughts,
+            cached_content_token_count: cached,
+        } = self;
+        prompt
+            .or(tool_use_prompt)
+            .or(candidates)
+            .or(thoughts)
+            .or(cached)?;
+        let sum = |one: Option<u64>, other: Option<u64>| {
+            one.unwrap_or(0).saturating_add(other.unwrap_or(0))
+        };
+        Some(Usage {
+            input_tokens: sum(prompt, tool_use_prompt),
+            output_tokens: sum(candidates, thoughts),
+            cache_read_input_tokens: cached.unwrap_or(0),
+            cache_write_input_tokens: 0,
+            reasoning_output_tokens: thoughts.unwrap_or(0),
+        })
+    }
+}
+
+/// A string that is copied only if it holds escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The name of an enum's value, or its number where the host is asked for `enum-encoding=int`.
+struct EnumName<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for EnumName<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EnumNameVisitor)
+    }
+}
+
+struct EnumNameVisitor;
+
+impl<'de> Visitor<'de> for EnumNameVisitor {
+    type Value = EnumName<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name or number of an enum's value")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(EnumName(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(EnumName(Cow::Owned(name.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(EnumName(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(EnumName(Cow::Owned(number.to_string())))
+    }
+}
+
+fn finish_reason_of(reason: &str) -> FinishReason {
+    match reason {
+        "STOP" | "1" => FinishReason::Stop,
+        "MAX_TOKENS" | "2" => FinishReason::MaxTokens,
+        "SAFETY"
+        | "3"
+        | "RECITATION"
+        | "4"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "MODEL_ARMOR"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    }
+}
+
+fn replace_if_new(known: &mut Option<String>, sent: Option<Text<'_>>) -> bool {
+    match sent {
+        Some(Text(sent)) if !sent.is_empty() && known.as_deref() != Some(&*sent) => {
+            *known = Some(sent.into_owned());
+            true
+        }
+        _ => false,
+    }
+}
+
+/// JSON text without the white space between its tokens; numbers and strings stay as written.
+fn compact(json: &str) -> String {
+    let mut compact = String::with_capacity(json.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for character in json.chars() {
+        if in_string {
+            in_string = escaped || character != '"';
+            escaped = !escaped && character == '\\';
+        } else if character.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = character == '"';
+        }
+        compact.push(character);
+    }
+    compact
+}

@@ -1,0 +1,275 @@
+//! What the pieces of streamed tool-call arguments (`partialArgs`) add up to.
+//!
+//! Vertex AI sends them on request: each piece names by `jsonPath` the value that it sets or, for a
+//! string whose previous piece had `willContinue`, extends.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+use serde_json::value::RawValue;
+use serde_json::{Map, Number, Value};
+
+use crate::error::UpstreamError;
+use crate::wire::reader::MAX_BODY_BYTES;
+
+/// Deepest value that a path may name; deeper ones could not be read by JSON parsers either.
+const MAX_DEPTH: usize = 100;
+
+/// One piece.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PartialArg {
+    #[serde(default)]
+    json_path: String,
+    string_value: Option<String>,
+    number_value: Option<Number>,
+    bool_value: Option<bool>,
+    /// Whether it is there: its value is always null.
+    #[serde(default, deserialize_with = "is_there")]
+    null_value: bool,
+    will_continue: Option<bool>,
+}
+
+/// Arguments as far as their pieces have come.
+#[derive(Default)]
+pub(super) struct PartialArgs {
+    arguments: Value,
+    /// Paths of strings that go on.
+    continued: HashSet<String>,
+    /// Whether the last piece was of a string that goes on.
+    within_string: bool,
+    bytes: usize,
+}
+
+impl PartialArgs {
+    /// Adds one piece.
+    ///
+    /// # Errors
+    /// `Malformed` for a path that cannot be read or does not fit what stands there, and for
+    /// arguments beyond [`MAX_BODY_BYTES`].
+    pub(super) fn add(&mut self, piece: PartialArg) -> Result<(), UpstreamError> {
+        let PartialArg {
+            json_path,
+            string_value,
+            number_value,
+            bool_value,
+            null_value,
+            will_continue,
+        } = piece;
+        self.bytes += json_path.len() + string_value.as_ref().map_or(0, String::len);
+        if self.bytes > MAX_BODY_BYTES {
+            return Err(UpstreamError::malformed(
+                "the arguments of a tool call are larger than 32 MiB",
+            ));
+        }
+        let target = steps(&json_path).and_then(|steps| place(&mut self.arguments, steps));
+        let Some(target) = target else {
+            return Err(UpstreamError::malformed(
+                "the path of a partial argument does not fit",
+            ));
+        };
+
+        let will_continue = will_continue == Some(true);
+        self.within_string = will_continue && string_value.is_some();
+        if let Some(text) = string_value {
+            match target {
+                Value::String(open) if self.continued.contains(&json_path) => open.push_str(&text),
+                _ => *target = Value::String(text),
+            }
+        } else if let Some(number) = number_value {
+            *target = Value::Number(number);
+        } else if let Some(flag) = bool_value {
+            *target = Value::Bool(flag);
+        } else if null_value {
+            *target = Value::Null;
+        }
+        if will_continue {
+            self.continued.insert(json_path);
+        } else {
+            self.continued.remove(&json_path);
+        }
+        Ok(())
+    }
+
+    /// Takes the arguments as a whole, in the place of what was there.
+    ///
+    /// # Errors
+    /// `Malformed` for JSON nested too deeply.
+    pub(super) fn replace(&mut self, arguments: &RawValue) -> Result<(), UpstreamError> {
+        self.arguments = serde_json::from_str(arguments.get())
+            .map_err(|_| UpstreamError::malformed("the arguments of a tool call are no JSON"))?;
+        Ok(())
+    }
+
+    /// The arguments as compact JSON text.
+    pub(super) fn whole(self) -> String {
+        match self.arguments {
+            Value::Null => "{}".to_owned(),
+            arguments => arguments.to_string(),
+        }
+    }
+
+    /// The beginning of the arguments' JSON text, up to where their pieces have come: arguments that
+    /// broke off must not pass for whole ones. Empty if none have come.
+    pub(super) fn beginning(self) -> String {
+        if self.arguments.is_null() {
+            return String::new();
+        }
+        let mut json = self.arguments.to_string();
+        json.truncate(json.trim_end_matches(['}', ']']).len());
+        if self.within_string {
+            json.pop();
+        }
+        json
+    }
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+/// Reads `$.name[0]['another name']`. `None` for anything else, or more than [`MAX_DEPTH`] steps.
+fn steps(path: &str) -> Option<Vec<Step<'_>>> {
+    let mut rest = path.strip_prefix('$')?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if steps.len() == MAX_DEPTH {
+            return None;
+        }
+        if let Some(name) = rest.strip_prefix('.') {
+            let end = name.find(['.', '[']).unwrap_or(name.len());
+            steps.push(Step::Key(&name[..end]));
+            rest = &name[end..];
+            continue;
+        }
+        let inner = rest.strip_prefix('[')?;
+        if let Some(quote @ ('\'' | '"')) = inner.chars().next() {
+            let (name, after) = inner[1..].split_once(quote)?;
+            steps.push(Step::Key(name));
+            rest = after.strip_prefix(']')?;
+        } else {
+            let (index, after) = inner.split_once(']')?;
+            steps.push(Step::Index(index.parse().ok()?));
+            rest = after;
+        }
+    }
+    Some(steps)
+}
+
+/// The value at the end of `steps`, made where there is none. `None` where another kind of value
+/// stands in the way, or where an index would leave a gap: gaps could be made as large as one likes.
+fn place<'v>(mut value: &'v mut Value, steps: Vec<Step<'_>>) -> Option<&'v mut Value> {
+    for step in steps {
+        value = match step {
+            Step::Key(key) => {
+                if value.is_null() {
+                    *value = Value::Object(Map::new());
+                }
+                value.as_object_mut()?.entry(key).or_insert(Value::Null)
+            }
+            Step::Index(index) => {
+                if value.is_null() {
+                    *value = Value::Array(Vec::new());
+                }
+                let items = value.as_array_mut()?;
+                if index == items.len() {
+                    items.push(Value::Null);
+                }
+                items.get_mut(index)?
+            }
+        };
+    }
+    Some(value)
+}
+
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(pieces: &str) -> Result<String, UpstreamError> {
+        let pieces: Vec<PartialArg> = serde_json::from_str(pieces).unwrap();
+        let mut arguments = PartialArgs::default();
+        for piece in pieces {
+            arguments.add(piece)?;
+        }
+        Ok(arguments.whole())
+    }
+
+    #[test]
+    fn pieces_are_set_at_their_paths() {
+        for (pieces, json) in [
+            ("[]", "{}"),
+            (r#"[{"jsonPath":"$.a","stringValue":"x"}]"#, r#"{"a":"x"}"#),
+            (
+                r#"[{"jsonPath":"$.a","numberValue":1.5},{"jsonPath":"$.b","boolValue":false},{"jsonPath":"$.c","nullValue":null}]"#,
+                r#"{"a":1.5,"b":false,"c":null}"#,
+            ),
+            (
+                r#"[{"jsonPath":"$.a[0].b","numberValue":1},{"jsonPath":"$.a[1]","numberValue":2}]"#,
+                r#"{"a":[{"b":1},2]}"#,
+            ),
+            (
+                r#"[{"jsonPath":"$['a.b'][\"c]\"]","numberValue":1}]"#,
+                r#"{"a.b":{"c]":1}}"#,
+            ),
+        ] {
+            assert_eq!(sum(pieces).unwrap(), json, "{pieces}");
+        }
+    }
+
+    #[test]
+    fn a_string_goes_on_only_where_its_previous_piece_said_so() {
+        let continued = r#"[
+            {"jsonPath":"$.a","stringValue":"x","willContinue":true},
+            {"jsonPath":"$.b","stringValue":"1"},
+            {"jsonPath":"$.a","stringValue":"y"},
+            {"jsonPath":"$.b","stringValue":"2"}]"#;
+
+        assert_eq!(sum(continued).unwrap(), r#"{"a":"xy","b":"2"}"#);
+    }
+
+    #[test]
+    fn arguments_that_broke_off_are_no_valid_json() {
+        for (piece, json) in [
+            (
+                r#"{"jsonPath":"$.a[0].b","stringValue":"}x\"","willContinue":true}"#,
+                r#"{"a":[{"b":"}x\""#,
+            ),
+            (r#"{"jsonPath":"$.a","stringValue":"x"}"#, r#"{"a":"x""#),
+            (r#"{"jsonPath":"$.a","numberValue":1}"#, r#"{"a":1"#),
+        ] {
+            let mut arguments = PartialArgs::default();
+
+            arguments.add(serde_json::from_str(piece).unwrap()).unwrap();
+
+            assert_eq!(arguments.beginning(), json);
+        }
+        assert_eq!(PartialArgs::default().beginning(), "");
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_is_malformed() {
+        let deep = format!(
+            r#"[{{"jsonPath":"${}","numberValue":1}}]"#,
+            ".a".repeat(101)
+        );
+        for pieces in [
+            r#"[{"stringValue":"x"}]"#,
+            r#"[{"jsonPath":"$a","stringValue":"x"}]"#,
+            r#"[{"jsonPath":"$[","stringValue":"x"}]"#,
+            r#"[{"jsonPath":"$['a","stringValue":"x"}]"#,
+            r#"[{"jsonPath":"$[-1]","stringValue":"x"}]"#,
+            r#"[{"jsonPath":"$.a[4000000000]","stringValue":"x"}]"#,
+            r#"[{"jsonPath":"$.a","stringValue":"x"},{"jsonPath":"$.a.b","stringValue":"x"}]"#,
+            &deep,
+        ] {
+            assert!(sum(pieces).is_err(), "{pieces}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The JSON of a generateContent request, borrowed from the chat request it is written from.
+//!
+//! Field names and their meaning: `google.ai.generativelanguage.v1beta.GenerateContentRequest` and
+//! `google.cloud.aiplatform.v1.GenerateContentRequest`, in protobuf's JSON mapping.
+
+use std::borrow::Cow;
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) system_instruction: Option<SystemInstruction<'a>>,
+    pub(super) contents: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tools: Option<[Tools<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool_config: Option<ToolConfig<'a>>,
+    #[serde(skip_serializing_if = "GenerationConfig::is_empty")]
+    pub(super) generation_config: GenerationConfig<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SystemInstruction<'a> {
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Content<'a> {
+    pub(super) role: Author,
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Author {
+    User,
+    Model,
+}
+
+/// At most one of `text`, `inline_data`, `file_data`, `function_call` and `function_response`.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inline_data: Option<Blob<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_data: Option<FileData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_call: Option<FunctionCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_response: Option<FunctionResponse<'a>>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) thought: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thought_signature: Option<&'a str>,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn text(text: &'a str) -> Self {
+        Self {
+            text: Some(text),
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Blob<'a> {
+    pub(super) mime_type: &'a str,
+    #[serde(serialize_with = "as_base64")]
+    pub(super) data: &'a [u8],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileData<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) mime_type: &'a str,
+    pub(super) file_uri: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionCall<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    pub(super) args: &'a RawValue,
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionResponse<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) id: &'a str,
+    pub(super) name: &'a str,
+    pub(super) response: ToolOutput<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<ToolOutputPart<'a>>,
+}
+
+/// What a tool gave, as the object that the format demands.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ToolOutput<'a> {
+    AsItIs(&'a RawValue),
+    Result { result: Cow<'a, str> },
+    ErrorObject { error: &'a RawValue },
+    ErrorText { error: Cow<'a, str> },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolOutputPart<'a> {
+    pub(super) inline_data: Blob<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Tools<'a> {
+    pub(super) function_declarations: Vec<FunctionDeclaration<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FunctionDeclaration<'a> {
+    pub(super) name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameters_json_schema: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolConfig<'a> {
+    pub(super) function_calling_config: FunctionCallingConfig<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FunctionCallingConfig<'a> {
+    pub(super) mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allowed_function_names: Option<[&'a str; 1]>,
+}
+
+#[derive(Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ThinkingConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_budget: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_level: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) include_thoughts: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GenerationConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_output_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<i32>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_mime_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_json_schema: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_config: Option<ThinkingConfig>,
+}
+
+impl GenerationConfig<'_> {
+    fn is_empty(&self) -> bool {
+        let Self {
+            max_output_tokens,
+            temperature,
+            top_p,
+            top_k,
+            frequency_penalty,
+            presence_penalty,
+            seed,
+            stop_sequences,
+            response_mime_type,
+            response_json_schema,
+            thinking_config,
+        } = self;
+        max_output_tokens.is_none()
+            && temperature.is_none()
+            && top_p.is_none()
+            && top_k.is_none()
+            && frequency_penalty.is_none()
+            && presence_penalty.is_none()
+            && seed.is_none()
+            && stop_sequences.is_empty()
+            && response_mime_type.is_none()
+            && response_json_schema.is_none()
+            && thinking_config.is_none()
+    }
+}
+
+fn as_base64<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Base64Display::new(data, &STANDARD))
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
