@@ -112,16 +112,6 @@ impl Attempt {
         &self.record
     }
 
-    /// What was left out or changed for this target.
-    pub(super) fn adaptations(&self) -> &[Adaptation] {
-        &self.adaptations
-    }
-
-    /// Why the model stopped, as far as it said.
-    pub(super) fn finish(&self) -> Option<&Finish> {
-        self.finish.as_ref()
-    }
-
     /// Sends the request and reads up to the first content. Lifecycle events before it are kept.
     pub(super) async fn open(
         &mut self,
@@ -175,13 +165,9 @@ impl Attempt {
         }
     }
 
-    /// Whether an event can be given out without waiting for the provider.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Ends the attempt: tells the breaker and the span, and gives its record away.
-    pub(super) fn settle(mut self, outcome: Outcome) -> AttemptRecord {
+    /// Ends the attempt: tells the breaker and the span, and gives away its record and what was left
+    /// out or changed for the target.
+    pub(super) fn settle(mut self, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
         if let Outcome::Failed(error) = &outcome {
             self.permit.failed(error);
         }
