@@ -3,7 +3,6 @@
 use modelway::chat::{Answer, ChatEvent};
 use modelway::error::UpstreamError;
 use modelway::wire::reader::Reader;
-use modelway::wire::{Framing, WireFormat};
 
 use crate::outcome::Content;
 
@@ -21,8 +20,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Reads a body that arrives in these pieces.
-    pub(crate) fn of(format: &dyn WireFormat, framing: Framing, pieces: &[&[u8]]) -> Self {
-        let mut reader = Reader::new(format, framing);
+    pub(crate) fn of(mut reader: Reader, pieces: &[&[u8]]) -> Self {
         let mut events = Vec::new();
         let mut end = Ok(());
         for piece in pieces {
