@@ -167,15 +167,12 @@ impl Body {
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         let decoder = match self {
-            Self::Undecided { .. } => return Err(truncated("the body is empty")),
+            Self::Undecided { .. } => return Err(UpstreamError::malformed("the body is empty")),
             Self::Events { parser, decoder } => {
                 parser.end(|frame| {
                     read(decoder.as_mut(), frame, events).map_err(|error| of_cut(frame, error))
                 })?;
                 decoder
-            }
-            Self::Json { buffer, .. } if buffer.iter().all(|byte| is_blank(*byte)) => {
-                return Err(truncated("the body is empty"));
             }
             Self::Json { buffer, decoder } => {
                 let frame = Frame {
