@@ -1,0 +1,3 @@
+//! Behaviour as seen from outside, a file each.
+
+mod schemas_gemini;
