@@ -2,3 +2,4 @@
 
 mod architecture;
 mod schemas_anthropic;
+mod schemas_gemini;
