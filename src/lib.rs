@@ -1,6 +1,7 @@
 //! Modelway: a typed gRPC gateway between business services and large models.
 
 pub mod chat;
+pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod features;

@@ -131,7 +131,7 @@ impl Attempt {
             Framing::Json
         };
         let format = self.permit.target().provider.wire_format.as_ref();
-        let reader = Reader::new(format, framing);
+        let reader = Reader::sniffing(format, content_type, framing);
         self.answer = Some((response, reader));
         while !self.ready.iter().any(ChatEvent::is_content) {
             if let Some(error) = self.failed.take() {

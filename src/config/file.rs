@@ -1,0 +1,222 @@
+//! A configuration file as written, and what it resolves to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::DeTable;
+use tracing_subscriber::EnvFilter;
+
+use crate::dispatch::target::Catalog;
+use crate::dispatch::{breaker, retry_budget};
+use crate::grpc::server;
+use crate::telemetry::{self, LogFormat};
+use crate::transport;
+
+use super::mistake::{Mistakes, Notes, Place};
+use super::scenario::Models;
+use super::secret::Surroundings;
+use super::table::{Table, Value};
+use super::{Config, model, provider, scenario};
+
+/// A configuration file as written: read as TOML, not yet understood.
+///
+/// Broken syntax is kept for [`File::resolve`], so that it reports all mistakes together.
+pub struct File<'a> {
+    text: &'a str,
+    root: Spanned<DeTable<'a>>,
+    syntax_errors: Vec<toml::de::Error>,
+}
+
+impl<'a> File<'a> {
+    /// Reads the text as TOML, as far as that is possible.
+    pub fn parse(text: &'a str) -> Self {
+        let (root, syntax_errors) = DeTable::parse_recoverable(text);
+        Self {
+            text,
+            root,
+            syntax_errors,
+        }
+    }
+
+    /// Whether a provider is to be played by the built-in simulator.
+    pub fn needs_simulator(&self) -> bool {
+        let providers = self.root.get_ref().get("providers");
+        let Some(providers) = providers.and_then(|providers| providers.get_ref().as_table()) else {
+            return false;
+        };
+        providers.values().any(|provider| {
+            let simulated = provider.get_ref().get("simulated");
+            simulated.and_then(|simulated| simulated.get_ref().as_bool()) == Some(true)
+        })
+    }
+
+    /// Checks everything, fetches the secrets and links scenarios to models to providers.
+    ///
+    /// # Errors
+    /// All that is wrong in the file, not only the first.
+    pub fn resolve(&self, surroundings: &Surroundings<'_>) -> Result<Config, Mistakes> {
+        let notes = Notes::new(self.text, &self.syntax_errors);
+        let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
+        let config = Config {
+            server: server(root.section("server")),
+            logging: logging(root.section("logging")),
+            breaker: breaker(root.section("breaker")),
+            transport: transport(root.section("transport")),
+            catalog: catalog(&mut root, surroundings),
+        };
+        root.finish();
+        match notes.into_mistakes() {
+            None => Ok(config),
+            Some(mistakes) => Err(mistakes),
+        }
+    }
+}
+
+fn server(mut table: Table<'_>) -> server::Settings {
+    let default = server::Settings::default();
+    let settings = server::Settings {
+        listen: table.or("listen", default.listen, listen),
+        max_message_bytes: table.or("max_message_bytes", default.max_message_bytes, |value| {
+            value.bytes(64 << 10..=1 << 30)
+        }),
+        max_concurrent_streams: table.or(
+            "max_concurrent_streams",
+            default.max_concurrent_streams,
+            |value| value.whole(1..=1_000_000),
+        ),
+        reflection: table.or("reflection", default.reflection, Value::boolean),
+        drain_timeout: table.or("drain_timeout", default.drain_timeout, Value::duration),
+    };
+    table.finish();
+    settings
+}
+
+fn listen(value: &Value<'_>) -> Option<SocketAddr> {
+    let address = value.string()?.parse().ok();
+    if address.is_none() {
+        value.place.wrong(
+            "not an IP address and a port",
+            "write it like \"127.0.0.1:50051\" or \"[::1]:50051\"",
+        );
+    }
+    address
+}
+
+fn logging(mut table: Table<'_>) -> telemetry::Settings {
+    let default = telemetry::Settings::default();
+    let settings = telemetry::Settings {
+        format: table.or("format", default.format, |value| {
+            value.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
+        }),
+        filter: table.or("filter", default.filter, |value| {
+            let filter = value.string()?;
+            if EnvFilter::try_new(filter).is_err() {
+                value.place.wrong(
+                    "not a filter for logs",
+                    "write a level such as \"info\", or \"info,modelway=debug\"",
+                );
+            }
+            Some(filter.to_owned())
+        }),
+    };
+    table.finish();
+    settings
+}
+
+fn breaker(mut table: Table<'_>) -> breaker::Settings {
+    let default = breaker::Settings::default();
+    let count = |value: &Value<'_>| value.whole(1..=1_000_000);
+    let settings = breaker::Settings {
+        window: table.or("window", default.window, Value::duration),
+        min_samples: table.or("min_samples", default.min_samples, count),
+        failure_ratio: table.or("failure_ratio", default.failure_ratio, |value| {
+            value.number(0.01..=1.0)
+        }),
+        consecutive_failures: table.or("consecutive_failures", default.consecutive_failures, count),
+        consecutive_failures_busy: table.or(
+            "consecutive_failures_busy",
+            default.consecutive_failures_busy,
+            count,
+        ),
+        open_base: table.or("open_base", default.open_base, Value::duration),
+        open_max: table.or("open_max", default.open_max, Value::duration),
+        retry_after_max: table.or("retry_after_max", default.retry_after_max, Value::duration),
+        probe_successes: table.or("probe_successes", default.probe_successes, count),
+        probe_lease: table.or("probe_lease", default.probe_lease, Value::duration),
+    };
+    if settings.open_base > settings.open_max {
+        table.place.wrong(
+            "`open_base` is longer than `open_max`",
+            "lower it, or raise `open_max`",
+        );
+    }
+    table.finish();
+    settings
+}
+
+fn transport(mut table: Table<'_>) -> transport::Settings {
+    let default = transport::Settings::default();
+    let settings = transport::Settings {
+        connect_timeout: table.or("connect_timeout", default.connect_timeout, Value::duration),
+        idle_timeout: table.or("idle_timeout", default.idle_timeout, Value::duration),
+    };
+    table.finish();
+    settings
+}
+
+fn catalog(root: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Catalog {
+    let mut catalog = root.section("catalog");
+    let allow_model = catalog.or(
+        "allow_model",
+        Catalog::default().allow_model,
+        Value::boolean,
+    );
+    catalog.finish();
+    let retry = scenario::retry(root.section("retry"), retry_budget::Settings::default());
+
+    let mut providers = BTreeMap::new();
+    for (name, value) in root.section("providers").named() {
+        if let Some(table) = value.table() {
+            providers.insert(name, provider::read(name, table, surroundings));
+        }
+    }
+    let mut models = Models::new();
+    for (id, value) in root.section("models").named() {
+        let model = value
+            .table()
+            .and_then(|table| model::read(id, table, &providers));
+        models.insert(id, model);
+    }
+    let mut scenarios = BTreeMap::new();
+    for (name, value) in root.section("scenarios").named() {
+        let scenario = value
+            .table()
+            .and_then(|table| scenario::read(name, table, &models, retry));
+        scenarios.insert(name, scenario);
+    }
+    if scenarios.is_empty() {
+        root.place.absent(
+            "there is no scenario",
+            "add a table `[scenarios.NAME]` that lists its targets",
+        );
+    }
+
+    // What is `None` has been noted.
+    Catalog {
+        targets: present(models),
+        scenarios: present(scenarios),
+        allow_model,
+    }
+}
+
+fn present<T>(things: BTreeMap<&str, Option<Arc<T>>>) -> BTreeMap<String, Arc<T>> {
+    let mut present = BTreeMap::new();
+    for (name, thing) in things {
+        if let Some(thing) = thing {
+            present.insert(name.to_owned(), thing);
+        }
+    }
+    present
+}

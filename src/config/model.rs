@@ -1,0 +1,147 @@
+//! `[models."PROVIDER/MODEL"]`: what can be asked, what it can do, what it costs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::dispatch::target::{Price, Target, Timeouts, UpstreamMode};
+use crate::features::Features;
+
+use super::mistake::advise;
+use super::name::is_legal_model_id;
+use super::provider::{self, Family};
+use super::table::{Table, Value};
+
+/// The highest price that can be written, in USD for a million tokens.
+const HIGHEST_PRICE: f64 = 1_000_000.0;
+
+/// Reads one model. `None` where something about it is wrong.
+pub(super) fn read<'a>(
+    id: &'a str,
+    mut table: Table<'a>,
+    providers: &BTreeMap<&str, provider::Written>,
+) -> Option<Arc<Target>> {
+    if !is_legal_model_id(id) {
+        table.place.wrong(
+            "not an id for a model",
+            "use at most 128 letters, digits and signs, without spaces and quotes",
+        );
+    }
+    // `openrouter/meta/llama` is `meta/llama` at `openrouter`.
+    let (provider_by_id, model_by_id) = id.split_once('/').unwrap_or(("", id));
+    let provider = match table.get("provider") {
+        Some(value) => value
+            .string()
+            .and_then(|name| known_provider(name, &value.place, providers)),
+        None if provider_by_id.is_empty() => {
+            table.place.wrong(
+                "no provider is named",
+                "write the id as \"PROVIDER/MODEL\", or set `provider`",
+            );
+            None
+        }
+        None => known_provider(provider_by_id, &table.place, providers),
+    };
+    let model = table.or("model", model_by_id, Value::string);
+    if model.is_empty() {
+        table.place.wrong(
+            "the model has no name",
+            "set `model` to its name at the provider",
+        );
+    }
+    let context_window_tokens = table.optional("context_window_tokens", |value| {
+        value.whole(1..=1_000_000_000)
+    });
+    let max_output_tokens =
+        table.optional("max_output_tokens", |value| value.whole(1..=1_000_000_000));
+    let is_anthropic = provider.is_some_and(|provider| provider.family == Some(Family::Anthropic));
+    // https://docs.anthropic.com/en/api/messages: `max_tokens` is required.
+    if is_anthropic && !table.has("max_output_tokens") {
+        table.place.absent(
+            "`max_output_tokens` is missing",
+            "set it: the anthropic wire format has to send a limit with every request",
+        );
+    }
+    let unsupported = table.or("unsupported", Features::NONE, provider::features);
+    let price = table.optional("price", |value| Some(price(value.table()?)));
+    let upstream_mode = table.or("upstream_mode", UpstreamMode::default(), |value| {
+        value.choice(&[
+            ("stream", UpstreamMode::Stream),
+            ("whole", UpstreamMode::Whole),
+        ])
+    });
+    let timeouts = timeouts(table.section("timeouts"));
+    table.finish();
+
+    let written = provider?;
+    let provider = Arc::clone(written.provider.as_ref()?);
+    let features = provider.wire_format.features();
+    Some(Arc::new(Target {
+        id: id.to_owned(),
+        features: features.minus(written.unsupported).minus(unsupported),
+        provider,
+        model: model.to_owned(),
+        context_window_tokens,
+        max_output_tokens,
+        price: price.flatten(),
+        upstream_mode,
+        timeouts,
+    }))
+}
+
+fn known_provider<'a>(
+    name: &str,
+    place: &super::mistake::Place<'_>,
+    providers: &'a BTreeMap<&str, provider::Written>,
+) -> Option<&'a provider::Written> {
+    let found = providers.get(name);
+    if found.is_none() {
+        place.absent(
+            format!("there is no provider `{}`", name.escape_debug()),
+            advise(name, providers.keys().copied()),
+        );
+    }
+    found
+}
+
+fn price(mut table: Table<'_>) -> Option<Price> {
+    let input = table.required(
+        "input",
+        "give USD for a million input tokens",
+        usd_per_million,
+    );
+    let output = table.required(
+        "output",
+        "give USD for a million output tokens",
+        usd_per_million,
+    );
+    let cache_read_input = table.optional("cache_read_input", usd_per_million);
+    let cache_write_input = table.optional("cache_write_input", usd_per_million);
+    table.finish();
+
+    let input = input?;
+    Some(Price {
+        input,
+        output: output?,
+        cache_read_input: cache_read_input.unwrap_or(input),
+        cache_write_input: cache_write_input.unwrap_or(input),
+    })
+}
+
+/// USD for a million tokens, as micro-USD for a million tokens.
+fn usd_per_million(value: &Value<'_>) -> Option<u64> {
+    let usd = value.number(0.0..=HIGHEST_PRICE)?;
+    Some((usd * 1e6).round() as u64)
+}
+
+fn timeouts(mut table: Table<'_>) -> Timeouts {
+    let default = Timeouts::default();
+    let timeouts = Timeouts {
+        first_event: table.or("first_event", default.first_event, Value::duration),
+        first_content: table.or("first_content", default.first_content, Value::duration),
+        byte_idle: table.or("byte_idle", default.byte_idle, Value::duration),
+        progress_idle: table.or("progress_idle", default.progress_idle, Value::duration),
+        stall_after: table.or("stall_after", default.stall_after, Value::duration),
+    };
+    table.finish();
+    timeouts
+}

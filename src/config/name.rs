@@ -1,0 +1,14 @@
+//! Which names the file may give to things.
+
+/// Whether callers, logs and health checks can carry `name` of a provider or a scenario.
+pub(super) fn is_legal_name(name: &str) -> bool {
+    let is_legal =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(is_legal)
+}
+
+/// Whether `id` can name a model: visible ASCII without quotes and backslashes.
+pub(super) fn is_legal_model_id(id: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_graphic() && !b"\"'`\\".contains(&byte);
+    (1..=128).contains(&id.len()) && id.bytes().all(is_legal)
+}

@@ -1,0 +1,264 @@
+//! `[providers.NAME]`: who can be asked, where, and with which credential.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+
+use crate::features::{Feature, Features};
+use crate::provider::{Auth, Provider};
+use crate::wire::WireFormat;
+use crate::wire::anthropic::{self, Anthropic};
+use crate::wire::gemini::{self, Gemini};
+use crate::wire::openai_chat::{self, OpenAiChat};
+
+use super::address::{self, Manner};
+use super::name::is_legal_name;
+use super::secret::{Surroundings, is_reference};
+use super::table::{Table, Value};
+
+/// What the file says of a provider, for the models that name it.
+pub(super) struct Written {
+    /// Ready for use; `None` where something about it is wrong.
+    pub(super) provider: Option<Arc<Provider>>,
+    /// How it spells chat.
+    pub(super) family: Option<Family>,
+    /// What none of its models can do.
+    pub(super) unsupported: Features,
+}
+
+/// The wire formats, as the configuration names them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    OpenAiChat,
+    Anthropic,
+    Gemini,
+}
+
+const FAMILIES: [(&str, Family); 3] = [
+    ("openai_chat", Family::OpenAiChat),
+    ("anthropic", Family::Anthropic),
+    ("gemini", Family::Gemini),
+];
+
+impl Family {
+    /// How its keys are sent by custom.
+    fn usual_manner(self) -> Manner {
+        match self {
+            Self::OpenAiChat => Manner::Bearer,
+            Self::Anthropic => Manner::Header(HeaderName::from_static("x-api-key")),
+            Self::Gemini => Manner::Header(HeaderName::from_static("x-goog-api-key")),
+        }
+    }
+
+    /// What comes before the paths that the wire format appends.
+    fn usual_prefix(self) -> &'static str {
+        match self {
+            Self::OpenAiChat | Self::Anthropic => "/v1",
+            Self::Gemini => "/v1beta",
+        }
+    }
+
+    fn wire_format(self, dialect: Option<&Value<'_>>) -> Option<Arc<dyn WireFormat>> {
+        Some(match self {
+            Self::OpenAiChat => {
+                let dialect: openai_chat::Dialect = dialect_or_default(dialect)?;
+                Arc::new(OpenAiChat { dialect })
+            }
+            Self::Anthropic => {
+                let dialect: anthropic::Dialect = dialect_or_default(dialect)?;
+                Arc::new(Anthropic { dialect })
+            }
+            Self::Gemini => {
+                let dialect: gemini::Dialect = dialect_or_default(dialect)?;
+                Arc::new(Gemini::new(dialect))
+            }
+        })
+    }
+}
+
+/// Reads one provider.
+pub(super) fn read(name: &str, mut table: Table<'_>, surroundings: &Surroundings<'_>) -> Written {
+    if !is_legal_name(name) {
+        table.place.wrong(
+            "not a name for a provider",
+            "use small letters, digits, `.`, `_` and `-`",
+        );
+    }
+    let family = table.required(
+        "wire_format",
+        "name the API that the provider speaks: openai_chat, anthropic or gemini",
+        |value| value.choice(&FAMILIES),
+    );
+    let unsupported = table.or("unsupported", Features::NONE, features);
+    let dialect = table.get("dialect");
+    let wire_format = family.and_then(|family| family.wire_format(dialect.as_ref()));
+    let is_simulated = table.or("simulated", false, Value::boolean);
+    let address = if is_simulated {
+        simulated(&mut table, family, surroundings)
+    } else {
+        address::read(&mut table, family.map(Family::usual_manner), surroundings)
+    };
+    let headers = headers(table.section("headers"), address.as_ref(), surroundings);
+    let query = query(&table.section("query"));
+    let propagate_trace = table.or("propagate_trace", false, Value::boolean);
+    table.finish();
+
+    let provider = wire_format
+        .zip(address)
+        .map(|(wire_format, (base_url, auth))| {
+            Arc::new(Provider {
+                name: name.to_owned(),
+                base_url,
+                auth,
+                headers,
+                query,
+                wire_format,
+                propagate_trace,
+            })
+        });
+    Written {
+        provider,
+        family,
+        unsupported,
+    }
+}
+
+/// Names and values, percent-encoded.
+fn query(table: &Table<'_>) -> Vec<(String, String)> {
+    let mut query = Vec::new();
+    for (name, value) in table.named() {
+        if let Some(text) = value.string() {
+            query.push((percent_encoded(name), percent_encoded(text)));
+        }
+    }
+    query
+}
+
+/// Spells every byte as `%XX` that is not unreserved, RFC 3986 section 2.3.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A list of feature names.
+pub(super) fn features(value: &Value<'_>) -> Option<Features> {
+    let choices = Feature::ALL.map(|feature| (feature.name(), feature));
+    let items = value.list()?;
+    Some(
+        items
+            .iter()
+            .filter_map(|item| item.choice(&choices))
+            .collect(),
+    )
+}
+
+fn dialect_or_default<T>(dialect: Option<&Value<'_>>) -> Option<T>
+where
+    T: Default + serde::de::DeserializeOwned,
+{
+    dialect.map_or_else(|| Some(T::default()), Value::deserialize)
+}
+
+/// Where a provider is that the built-in simulator plays, and its credential: none.
+fn simulated(
+    table: &mut Table<'_>,
+    family: Option<Family>,
+    surroundings: &Surroundings<'_>,
+) -> Option<(String, Auth)> {
+    for key in ["base_url", "api_key", "auth", "allow_insecure"] {
+        if let Some(value) = table.get(key) {
+            value.place.wrong(
+                "a simulated provider has no such key",
+                format!("remove `{key}` or `simulated`"),
+            );
+        }
+    }
+    let Some(simulator) = surroundings.simulator else {
+        table.place.wrong(
+            "the simulator does not run",
+            "start the service with it, or remove `simulated`",
+        );
+        return None;
+    };
+    Some((format!("{simulator}{}", family?.usual_prefix()), Auth::None))
+}
+
+/// Headers that say how a request is sent, which is not for the configuration to say.
+const OURS: [&str; 8] = [
+    "host",
+    "content-length",
+    "content-type",
+    "connection",
+    "transfer-encoding",
+    "accept-encoding",
+    "traceparent",
+    "tracestate",
+];
+
+fn headers(
+    table: Table<'_>,
+    address: Option<&(String, Auth)>,
+    surroundings: &Surroundings<'_>,
+) -> HeaderMap {
+    let key_goes_in = match address {
+        Some((_, Auth::Bearer(_))) => "authorization",
+        Some((_, Auth::Header(name, _))) => name.as_str(),
+        Some((_, Auth::None)) | None => "",
+    };
+    let mut headers = HeaderMap::new();
+    for (written, value) in table.named() {
+        let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
+            value
+                .place
+                .wrong("not a name for a header", "use letters, digits and `-`");
+            continue;
+        };
+        if OURS.contains(&name.as_str()) {
+            value
+                .place
+                .wrong("this header is set for each request", "remove it");
+            continue;
+        }
+        if name.as_str() == key_goes_in {
+            value.place.wrong(
+                "this header carries `api_key`",
+                "remove it or change `auth`",
+            );
+            continue;
+        }
+        let Some(header) = header_value(&value, surroundings) else {
+            continue;
+        };
+        if headers.insert(name, header).is_some() {
+            value
+                .place
+                .wrong("this header is set twice", "keep one of the spellings");
+        }
+    }
+    headers
+}
+
+fn header_value(value: &Value<'_>, surroundings: &Surroundings<'_>) -> Option<HeaderValue> {
+    let written = value.string()?;
+    if is_reference(written) {
+        let secret = surroundings.secret(value)?;
+        let mut header = HeaderValue::from_str(secret.expose_secret()).ok()?;
+        header.set_sensitive(true);
+        return Some(header);
+    }
+    let header = HeaderValue::from_str(written).ok();
+    if header.is_none() {
+        value
+            .place
+            .wrong("not a value for a header", "use visible ASCII letters");
+    }
+    header
+}

@@ -1,0 +1,118 @@
+//! `[scenarios.NAME]`: which models serve a task type, in which order and under which policy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dispatch::retry_budget;
+use crate::dispatch::target::{Scenario, Target};
+
+use super::mistake::{Place, advise};
+use super::name::is_legal_name;
+use super::table::{Table, Value};
+
+/// A call's time if neither the caller nor the scenario says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The most time of a call if the scenario does not say otherwise.
+const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+/// The most attempts of a call if the scenario does not say otherwise.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The models of the file by id; `None` for one that is written but wrong.
+pub(super) type Models<'a> = BTreeMap<&'a str, Option<Arc<Target>>>;
+
+/// Reads one scenario. `None` where something about it is wrong.
+pub(super) fn read(
+    name: &str,
+    mut table: Table<'_>,
+    models: &Models<'_>,
+    retry_default: retry_budget::Settings,
+) -> Option<Arc<Scenario>> {
+    if !is_legal_name(name) {
+        table.place.wrong(
+            "not a name for a scenario",
+            "use small letters, digits, `.`, `_` and `-`",
+        );
+    }
+    let description = table.or("description", "", Value::string);
+    let targets = table.required(
+        "targets",
+        "list the ids of the models, the first choice first",
+        |value| targets(value, models),
+    );
+    let place_of_timeout = table.get("timeout").map(|value| value.place);
+    let default_timeout = table.optional("timeout", Value::duration);
+    let max_timeout = table.or("max_timeout", MAX_TIMEOUT, Value::duration);
+    if let (Some(place), Some(timeout)) = (place_of_timeout, default_timeout)
+        && timeout > max_timeout
+    {
+        place.wrong(
+            "longer than `max_timeout`",
+            "lower it, or raise `max_timeout`",
+        );
+    }
+    let max_attempts = table.or("max_attempts", MAX_ATTEMPTS, |value| value.whole(1..=10));
+    let first_content = table.optional("first_content", Value::duration);
+    let retry = retry(table.section("retry"), retry_default);
+    table.finish();
+
+    Some(Arc::new(Scenario {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        targets: targets?,
+        default_timeout: default_timeout.unwrap_or(TIMEOUT).min(max_timeout),
+        max_timeout,
+        max_attempts,
+        first_content,
+        retry,
+    }))
+}
+
+/// Reads the size of a retry budget.
+pub(super) fn retry(
+    mut table: Table<'_>,
+    default: retry_budget::Settings,
+) -> retry_budget::Settings {
+    let retry = retry_budget::Settings {
+        ratio: table.or("ratio", default.ratio, |value| value.number(0.0..=1.0)),
+        burst: table.or("burst", default.burst, |value| value.whole(0..=1_000_000)),
+    };
+    table.finish();
+    retry
+}
+
+fn targets(value: &Value<'_>, models: &Models<'_>) -> Option<Vec<Arc<Target>>> {
+    let items = value.list()?;
+    if items.is_empty() {
+        value.place.wrong("no target", "list at least one model");
+        return None;
+    }
+    let mut seen = Vec::new();
+    let mut targets = Vec::new();
+    for item in &items {
+        let Some(id) = item.string() else {
+            continue;
+        };
+        if seen.contains(&id) {
+            item.place.wrong(
+                "listed twice",
+                "remove the second: a scenario tries each target once",
+            );
+        }
+        seen.push(id);
+        targets.extend(known_model(id, &item.place, models));
+    }
+    // One that is missing here has been noted where it is wrong.
+    (targets.len() == items.len()).then_some(targets)
+}
+
+fn known_model(id: &str, place: &Place<'_>, models: &Models<'_>) -> Option<Arc<Target>> {
+    let found = models.get(id);
+    if found.is_none() {
+        place.absent(
+            format!("there is no model `{}`", id.escape_debug()),
+            advise(id, models.keys().copied()),
+        );
+    }
+    found.cloned().flatten()
+}

@@ -1,0 +1,113 @@
+//! Where secrets come from: the environment or a file, never the configuration itself.
+
+use std::io;
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::table::Value;
+
+/// What the configuration needs from outside its text.
+pub struct Surroundings<'a> {
+    /// Looks up an environment variable.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads a file that holds a secret.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// Where the built-in simulator listens, such as `http://127.0.0.1:41234`, if it runs.
+    pub simulator: Option<&'a str>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// The environment and the files of this process.
+    pub fn of_process(simulator: Option<&'a str>) -> Self {
+        Self {
+            variable: &|name| std::env::var(name).ok(),
+            read_file: &|path| std::fs::read_to_string(path),
+            simulator,
+        }
+    }
+
+    /// Surroundings in which every secret is there, for checking a file where they are not.
+    pub fn without_secrets(simulator: Option<&'a str>) -> Self {
+        Self {
+            variable: &|_| Some("unchecked".to_owned()),
+            read_file: &|_| Ok("unchecked".to_owned()),
+            simulator,
+        }
+    }
+
+    /// The secret that `reference` refers to. What is wrong is noted without the text itself, for
+    /// it may be a key that was put in the wrong place.
+    pub(super) fn secret(&self, reference: &Value<'_>) -> Option<SecretString> {
+        let written = reference.string()?;
+        let secret = match (written.strip_prefix("env:"), written.strip_prefix("file:")) {
+            (Some(name), _) if is_variable_name(name) => self.in_variable(name, reference)?,
+            (_, Some(path)) if path.contains('/') => self.in_file(path, reference)?,
+            (_, _) => {
+                reference.place.wrong(
+                    "not a reference to a secret",
+                    "write \"env:NAME\" with a name in capitals, or \"file:PATH\" with a slash in the path",
+                );
+                return None;
+            }
+        };
+        if http::HeaderValue::from_str(secret.expose_secret()).is_err() {
+            reference.place.wrong(
+                "the secret holds bytes that no header can carry",
+                "store the key alone, in one line",
+            );
+            return None;
+        }
+        Some(secret)
+    }
+
+    fn in_variable(&self, name: &str, reference: &Value<'_>) -> Option<SecretString> {
+        let found = (self.variable)(name).map(|secret| secret.trim().to_owned());
+        let Some(secret) = found.filter(|secret| !secret.is_empty()) else {
+            reference.place.wrong(
+                format!("the environment variable `{name}` is unset or empty"),
+                format!("set `{name}`"),
+            );
+            return None;
+        };
+        Some(secret.into())
+    }
+
+    fn in_file(&self, path: &str, reference: &Value<'_>) -> Option<SecretString> {
+        let found = match (self.read_file)(Path::new(path)) {
+            Ok(secret) => secret.trim().to_owned(),
+            Err(error) => {
+                reference.place.wrong(
+                    format!(
+                        "the file `{}` cannot be read: {}",
+                        path.escape_debug(),
+                        error.kind()
+                    ),
+                    "store the key there, readable for this process",
+                );
+                return None;
+            }
+        };
+        if found.is_empty() {
+            reference.place.wrong(
+                format!("the file `{}` is empty", path.escape_debug()),
+                "store the key there",
+            );
+            return None;
+        }
+        Some(found.into())
+    }
+}
+
+/// Whether `text` refers to a secret.
+pub(super) fn is_reference(text: &str) -> bool {
+    text.starts_with("env:") || text.starts_with("file:")
+}
+
+/// Capitals only: a key put here by mistake is not taken for a name and shown.
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}

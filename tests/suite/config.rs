@@ -1,0 +1,736 @@
+//! Configuration files: what they become, and how each mistake is told.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use modelway::config::check::check;
+use modelway::config::file::File;
+use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
+use modelway::dispatch::target::{Catalog, Price, Timeouts, UpstreamMode};
+use modelway::dispatch::{breaker, retry_budget};
+use modelway::features::{Feature, Features};
+use modelway::grpc::server;
+use modelway::provider::Auth;
+use modelway::telemetry::{self, LogFormat};
+use modelway::transport;
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// What the file under test needs besides what it is about.
+const REST: &str = r#"
+[providers.p]
+wire_format = "openai_chat"
+base_url = "https://api.example.com/v1"
+api_key = "env:KEY"
+[models."p/m"]
+[scenarios.s]
+targets = ["p/m"]
+"#;
+
+/// Resolves `text` where the variable `KEY` and the file `/run/secrets/key` hold a secret.
+fn resolve(text: &str) -> Result<Config, Mistakes> {
+    let surroundings = Surroundings {
+        variable: &|name| match name {
+            "KEY" => Some("s3cret-of-the-variable".to_owned()),
+            "TWO_LINES" => Some("s3cret\nX-Injected: yes".to_owned()),
+            "BLANK" => Some("  \n".to_owned()),
+            _ => None,
+        },
+        read_file: &|path| match path.to_str() {
+            Some("/run/secrets/key") => Ok("s3cret-of-the-file\n".to_owned()),
+            Some("/run/secrets/empty") => Ok("\n".to_owned()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        },
+        simulator: Some("http://127.0.0.1:41234"),
+    };
+    File::parse(text).resolve(&surroundings)
+}
+
+fn mistakes(text: &str) -> String {
+    match resolve(text) {
+        Ok(_) => String::new(),
+        Err(mistakes) => mistakes.to_string(),
+    }
+}
+
+fn resolve_example() -> Config {
+    let surroundings = Surroundings::without_secrets(None);
+    match File::parse(EXAMPLE).resolve(&surroundings) {
+        Ok(config) => config,
+        Err(mistakes) => panic!("{mistakes}"),
+    }
+}
+
+#[test]
+fn a_short_file_gets_the_defaults_of_every_module() {
+    let config = resolve(REST).unwrap();
+
+    assert_eq!(config.server, server::Settings::default());
+    assert_eq!(config.breaker, breaker::Settings::default());
+    assert_eq!(config.transport, transport::Settings::default());
+    assert_eq!(config.logging, telemetry::Settings::default());
+    assert!(!config.catalog.allow_model);
+
+    let scenario = &config.catalog.scenarios["s"];
+    assert_eq!(scenario.default_timeout, Duration::from_secs(120));
+    assert_eq!(scenario.max_timeout, Duration::from_secs(600));
+    assert_eq!(scenario.max_attempts, 3);
+    assert_eq!(scenario.first_content, None);
+    assert_eq!(scenario.retry, retry_budget::Settings::default());
+
+    let target = &scenario.targets[0];
+    assert_eq!(target.id, "p/m");
+    assert_eq!(target.model, "m");
+    assert_eq!(target.features, target.provider.wire_format.features());
+    assert_eq!(target.price, None);
+    assert_eq!(target.upstream_mode, UpstreamMode::Stream);
+    assert_eq!(target.timeouts, Timeouts::default());
+
+    let provider = &target.provider;
+    assert_eq!(provider.name, "p");
+    assert_eq!(provider.base_url, "https://api.example.com/v1");
+    assert!(!provider.propagate_trace);
+    assert!(
+        matches!(&provider.auth, Auth::Bearer(key) if key.expose_secret() == "s3cret-of-the-variable")
+    );
+}
+
+#[test]
+fn everything_can_be_set() {
+    let text = r#"
+[server]
+listen = "[::1]:9000"
+max_message_bytes = 1_048_576
+max_concurrent_streams = 0x10
+reflection = false
+drain_timeout = "1.5s"
+[logging]
+format = "json"
+filter = "warn,modelway=trace"
+[retry]
+ratio = 1
+burst = 0
+[catalog]
+allow_model = true
+[providers.azure]
+wire_format = "openai_chat"
+base_url = "https://example.openai.azure.com/openai/v1//"
+api_key = "file:/run/secrets/key"
+auth = { header = "Api-Key" }
+headers = { X-Plain = "yes", X-Secret = "env:KEY" }
+query = { api-version = "2025-01-01 beta&x" }
+unsupported = ["seed"]
+propagate_trace = true
+[providers.local]
+wire_format = "gemini"
+base_url = "http://[::1]:8080"
+auth = "none"
+[models.answers]
+provider = "azure"
+model = "team/answers"
+context_window_tokens = 8000
+max_output_tokens = 1000
+unsupported = ["tools", "seed"]
+price = { input = 0.05, output = 10, cache_write_input = 0.0625 }
+upstream_mode = "whole"
+timeouts = { stall_after = "250ms" }
+[models."local/a/b"]
+[scenarios."one.two_3-x"]
+description = "for tests"
+targets = ["local/a/b", "answers"]
+timeout = "1m"
+max_timeout = "1m"
+max_attempts = 1
+first_content = "3s"
+[scenarios.other]
+targets = ["answers"]
+max_timeout = "20s"
+retry = { burst = 7 }
+"#;
+
+    let config = resolve(text).unwrap();
+
+    assert_eq!(
+        config.server,
+        server::Settings {
+            listen: "[::1]:9000".parse().unwrap(),
+            max_message_bytes: 1 << 20,
+            max_concurrent_streams: 16,
+            reflection: false,
+            drain_timeout: Duration::from_millis(1500),
+        }
+    );
+    assert_eq!(
+        config.logging,
+        telemetry::Settings {
+            format: LogFormat::Json,
+            filter: "warn,modelway=trace".to_owned(),
+        }
+    );
+    let Catalog {
+        targets,
+        scenarios,
+        allow_model,
+    } = config.catalog;
+    assert!(allow_model);
+
+    let answers = &targets["answers"];
+    assert_eq!(answers.model, "team/answers");
+    assert_eq!(answers.context_window_tokens, Some(8000));
+    assert_eq!(answers.max_output_tokens, Some(1000));
+    let taken_away = Features::NONE.with(Feature::Tools).with(Feature::Seed);
+    assert_eq!(
+        answers.features,
+        answers.provider.wire_format.features().minus(taken_away)
+    );
+    assert_eq!(
+        answers.price,
+        Some(Price {
+            input: 50_000,
+            output: 10_000_000,
+            cache_read_input: 50_000,
+            cache_write_input: 62_500,
+        })
+    );
+    assert_eq!(answers.upstream_mode, UpstreamMode::Whole);
+    assert_eq!(answers.timeouts.stall_after, Duration::from_millis(250));
+    assert_eq!(
+        answers.timeouts.first_event,
+        Timeouts::default().first_event
+    );
+
+    let azure = &answers.provider;
+    assert_eq!(azure.base_url, "https://example.openai.azure.com/openai/v1");
+    assert!(matches!(
+        &azure.auth,
+        Auth::Header(name, key) if name == "api-key" && key.expose_secret() == "s3cret-of-the-file"
+    ));
+    assert_eq!(azure.headers["x-plain"], "yes");
+    assert_eq!(azure.headers["x-secret"], "s3cret-of-the-variable");
+    assert!(azure.headers["x-secret"].is_sensitive());
+    assert_eq!(
+        azure.query,
+        [("api-version".to_owned(), "2025-01-01%20beta%26x".to_owned())]
+    );
+    assert!(azure.propagate_trace);
+
+    let local = &targets["local/a/b"];
+    assert_eq!(local.model, "a/b");
+    assert!(matches!(local.provider.auth, Auth::None));
+
+    let first = &scenarios["one.two_3-x"];
+    assert_eq!(first.targets[0].id, "local/a/b");
+    assert_eq!(first.targets[1].id, "answers");
+    assert_eq!(first.max_attempts, 1);
+    assert_eq!(first.first_content, Some(Duration::from_secs(3)));
+    assert_eq!(
+        first.retry,
+        retry_budget::Settings {
+            ratio: 1.0,
+            burst: 0
+        }
+    );
+    let other = &scenarios["other"];
+    assert_eq!(other.default_timeout, Duration::from_secs(20));
+    assert_eq!(
+        other.retry,
+        retry_budget::Settings {
+            ratio: 1.0,
+            burst: 7
+        }
+    );
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once_with_its_place() {
+    let text = r#"[server]
+listen = "localhost"
+max_message_byte = 3
+[breaker]
+failure_ratio = 2
+[providers.OpenAI]
+wire_format = "openai"
+base_url = "http://api.example.com/v1"
+api_key = "s3cret"
+[providers.b]
+wire_format = "anthropic"
+[models."b/claude"]
+unsupported = ["tool", "seed", 3]
+price = { input = -1, outptu = 3 }
+[models."c/x"]
+max_output_tokens = 5.0
+[scenarios.general]
+targets = ["b/claud", "c/x", "c/x"]
+retry = { ratio = 2, burst = -1 }
+[scenarios.empty]
+targets = []
+[telemetry]
+"#;
+
+    assert_eq!(
+        mistakes(text),
+        r#"2: server.listen: not an IP address and a port; write it like "127.0.0.1:50051" or "[::1]:50051"
+3: server.max_message_byte: unknown key; did you mean `max_message_bytes`?
+5: breaker.failure_ratio: out of range; choose from 0.01 to 1
+6: providers.OpenAI: not a name for a provider; use small letters, digits, `.`, `_` and `-`
+7: providers.OpenAI.wire_format: not a word that is known here; did you mean `openai_chat`?
+8: providers.OpenAI.base_url: prompts and the key would travel unencrypted; use https, or set `allow_insecure = true` for a network that you trust
+9: providers.OpenAI.api_key: not a reference to a secret; write "env:NAME" with a name in capitals, or "file:PATH" with a slash in the path
+10: providers.b: `base_url` is missing; give the URL that comes before the paths of the API, such as "https://api.openai.com/v1"
+10: providers.b: `api_key` is missing; refer to the key by "env:NAME" or "file:PATH", or set `auth = "none"`
+12: models."b/claude": `max_output_tokens` is missing; set it: the anthropic wire format has to send a limit with every request
+13: models."b/claude".unsupported[0]: not a word that is known here; did you mean `tools`?
+13: models."b/claude".unsupported[2]: a whole number stands here; write a string in quotes
+14: models."b/claude".price.input: out of range; choose from 0 to 1000000
+14: models."b/claude".price: `output` is missing; give USD for a million output tokens
+14: models."b/claude".price.outptu: unknown key; did you mean `output`?
+15: models."c/x": there is no provider `c`; did you mean `b`?
+16: models."c/x".max_output_tokens: a fraction stands here; write a whole number
+18: scenarios.general.targets[0]: there is no model `b/claud`; did you mean `b/claude`?
+18: scenarios.general.targets[2]: listed twice; remove the second: a scenario tries each target once
+19: scenarios.general.retry.ratio: out of range; choose from 0 to 1
+19: scenarios.general.retry.burst: out of range; choose from 0 to 1000000
+21: scenarios.empty.targets: no target; list at least one model
+22: telemetry: unknown key; known are `server`, `logging`, `breaker`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
+    );
+}
+
+#[test]
+fn broken_syntax_does_not_hide_other_mistakes_nor_invent_any() {
+    let text = r#"[server]
+listen = 127.0.0.1:50051
+reflection = "yes"
+[providers.p]
+wire_format =
+base_url = "ftp://example.com"
+[models."p/m"]
+[models."p/m"]
+[scenarios.s
+targets = ["p/m", "p/n"]
+"#;
+
+    let told = mistakes(text);
+
+    assert!(
+        told.contains("\n3: server.reflection: a string stands here; write `true` or `false`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("\n6: providers.p.base_url: neither https nor http; use https"),
+        "{told}"
+    );
+    assert!(!told.contains("missing"), "{told}");
+    assert!(!told.contains("there is no"), "{told}");
+    for line in [2, 5, 8, 9] {
+        assert!(
+            told.lines()
+                .any(|mistake| mistake.starts_with(&format!("{line}: "))),
+            "{line} in {told}"
+        );
+    }
+}
+
+/// One provider that is wrong in one way, and how it is told.
+#[test]
+fn a_provider_is_checked_before_anything_is_sent_to_it() {
+    let unusual = [
+        (
+            "base_url = 'https://me:s3cret@example.com'\napi_key = 'env:KEY'",
+            "3: providers.x.base_url: the URL holds a credential; move it to `api_key`",
+        ),
+        (
+            "base_url = 'https://example.com/v1?key=s3cret'\napi_key = 'env:KEY'",
+            "3: providers.x.base_url: the URL has more than a path; move the part after `?` to the table `query`",
+        ),
+        (
+            "base_url = 'https://example.com/v1#s3cret'\napi_key = 'env:KEY'",
+            "3: providers.x.base_url: the URL has more than a path; move the part after `?` to the table `query`",
+        ),
+        (
+            "base_url = 'example.com/v1'\napi_key = 'env:KEY'",
+            "3: providers.x.base_url: not a URL; write it like \"https://api.openai.com/v1\"",
+        ),
+        (
+            "base_url = 'https://example.com:99999/v1'\napi_key = 'env:KEY'",
+            "3: providers.x.base_url: the URL has no usable host and port; write it like \"https://host:8443/v1\"",
+        ),
+        (
+            "base_url = 'http://10.0.0.7/v1'\napi_key = 'env:KEY'",
+            "3: providers.x.base_url: prompts and the key would travel unencrypted; use https, or set `allow_insecure = true` for a network that you trust",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:NOT_SET'",
+            "4: providers.x.api_key: the environment variable `NOT_SET` is unset or empty; set `NOT_SET`",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:BLANK'",
+            "4: providers.x.api_key: the environment variable `BLANK` is unset or empty; set `BLANK`",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:TWO_LINES'",
+            "4: providers.x.api_key: the secret holds bytes that no header can carry; store the key alone, in one line",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'file:/nowhere'",
+            "4: providers.x.api_key: the file `/nowhere` cannot be read: entity not found; store the key there, readable for this process",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'file:/run/secrets/empty'",
+            "4: providers.x.api_key: the file `/run/secrets/empty` is empty; store the key there",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:sk-s3cret'",
+            "4: providers.x.api_key: not a reference to a secret; write \"env:NAME\" with a name in capitals, or \"file:PATH\" with a slash in the path",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = 's3cret'",
+            "5: providers.x.auth: not a word that is known here; known are `bearer`, `none`",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = 'none'",
+            "4: providers.x.api_key: `auth = \"none\"` sends no key; remove `api_key` or change `auth`",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = { header = 'a b' }",
+            "5: providers.x.auth.header: not a name for a header; use letters, digits and `-`",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\nheaders.Authorization = 's3cret'",
+            "5: providers.x.headers.Authorization: this header carries `api_key`; remove it or change `auth`",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\nheaders.Host = 'x'",
+            "5: providers.x.headers.Host: this header is set for each request; remove it",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\nheaders.x = \"a\\nb\"",
+            "5: providers.x.headers.x: not a value for a header; use visible ASCII letters",
+        ),
+        (
+            "base_url = 'https://example.com'\napi_key = 'env:KEY'\n[providers.x.headers]\nX-A = 'a'\nx-a = 'b'",
+            "7: providers.x.headers.x-a: this header is set twice; keep one of the spellings",
+        ),
+        (
+            "simulated = true\napi_key = 'env:KEY'",
+            "4: providers.x.api_key: a simulated provider has no such key; remove `api_key` or `simulated`",
+        ),
+    ];
+
+    for (keys, expected) in unusual {
+        let text = format!("[providers.x]\nwire_format = 'openai_chat'\n{keys}\n{REST}");
+        assert_eq!(mistakes(&text), expected, "{keys}");
+    }
+}
+
+#[test]
+fn settings_are_checked_for_their_range_and_sense() {
+    let unusual = [
+        (
+            "[breaker]\nopen_base = '2m'",
+            "1: breaker: `open_base` is longer than `open_max`; lower it, or raise `open_max`",
+        ),
+        (
+            "[server]\ndrain_timeout = '0s'",
+            "2: server.drain_timeout: not a time between 1ms and 24h; write it as a number with a unit, such as \"250ms\", \"10s\", \"2m\" or \"1h\"",
+        ),
+        (
+            "[server]\ndrain_timeout = 60",
+            "2: server.drain_timeout: not a time between 1ms and 24h; write it as a number with a unit, such as \"250ms\", \"10s\", \"2m\" or \"1h\"",
+        ),
+        (
+            "[server]\nmax_message_bytes = '4MB'",
+            "2: server.max_message_bytes: not a size from 65536 to 1073741824 bytes; write it as a number of bytes or with a unit, such as \"512KiB\" or \"4MiB\"",
+        ),
+        (
+            "[logging]\nfilter = 'info,modelway=loud'",
+            "2: logging.filter: not a filter for logs; write a level such as \"info\", or \"info,modelway=debug\"",
+        ),
+        (
+            "[retry]\nratio = nan",
+            "2: retry.ratio: out of range; choose from 0 to 1",
+        ),
+        (
+            "[retry]\nburst = 99999999999999999999999",
+            "2: retry.burst: out of range; choose from 0 to 1000000",
+        ),
+        (
+            "[models.lonely]",
+            "1: models.lonely: no provider is named; write the id as \"PROVIDER/MODEL\", or set `provider`",
+        ),
+        (
+            "[models.'p/']",
+            "1: models.\"p/\": the model has no name; set `model` to its name at the provider",
+        ),
+        (
+            "[models.'p/two words']",
+            "1: models.\"p/two words\": not an id for a model; use at most 128 letters, digits and signs, without spaces and quotes",
+        ),
+        (
+            "[models.'p/x'.price]\ninput = inf\noutput = 1",
+            "2: models.\"p/x\".price.input: out of range; choose from 0 to 1000000",
+        ),
+        (
+            "[scenarios.a]\ntargets = ['p/m']\ntimeout = '11m'",
+            "3: scenarios.a.timeout: longer than `max_timeout`; lower it, or raise `max_timeout`",
+        ),
+        (
+            "[scenarios.a]\ntargets = ['p/m']\nmax_attempts = 11",
+            "3: scenarios.a.max_attempts: out of range; choose from 1 to 10",
+        ),
+        (
+            "[scenarios.'Two Words']\ntargets = ['p/m']",
+            "1: scenarios.\"Two Words\": not a name for a scenario; use small letters, digits, `.`, `_` and `-`",
+        ),
+        (
+            "[scenarios.a]",
+            "1: scenarios.a: `targets` is missing; list the ids of the models, the first choice first",
+        ),
+    ];
+
+    for (tables, expected) in unusual {
+        assert_eq!(mistakes(&format!("{tables}\n{REST}")), expected, "{tables}");
+    }
+}
+
+#[test]
+fn a_dialect_is_checked_key_by_key() {
+    let text = format!(
+        "[providers.x]\nwire_format = 'anthropic'\nbase_url = 'https://example.com'\napi_key = 'env:KEY'
+[providers.x.dialect]\nthinking = 'deep'\nthinkin = true\n{REST}"
+    );
+
+    assert_eq!(
+        mistakes(&text),
+        "6: providers.x.dialect.thinking: unknown variant `deep`, expected `adaptive` or `budget`; see config.example.toml\n\
+         7: providers.x.dialect.thinkin: unknown field `thinkin`, expected `thinking`; see config.example.toml"
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_not_shown() {
+    let places = [
+        "[providers.x]\napi_key = s3cret",
+        "[providers.x]\napi_key = 's3cret",
+        "[providers.x]\napi_key = ['s3cret']",
+        "[providers.x]\nwire_format = 's3cret'",
+        "[providers.x]\nwire_format = 'gemini'\nbase_url = 's3cret'",
+        "[providers.x]\nwire_format = 'gemini'\ndialect = 's3cret'",
+        "[providers.x]\nwire_format = 'gemini'\ndialect.api_key = 's3cret'",
+        "[providers.x]\nsimulated = 's3cret'",
+        "[server]\nlisten = 's3cret'",
+        "[logging]\nfilter = 's3cret=='",
+    ];
+
+    for place in places {
+        let told = mistakes(place);
+        assert!(!told.is_empty() && !told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
+fn an_empty_file_serves_nothing_and_is_refused() {
+    assert_eq!(
+        mistakes(""),
+        "1: there is no scenario; add a table `[scenarios.NAME]` that lists its targets"
+    );
+}
+
+#[test]
+fn the_example_writes_the_defaults_and_resolves() {
+    let config = resolve_example();
+    let short = resolve(REST).unwrap();
+
+    assert_eq!(config.server, short.server);
+    assert_eq!(config.logging, short.logging);
+    assert_eq!(config.breaker, short.breaker);
+    assert_eq!(config.transport, short.transport);
+    assert_eq!(config.catalog.allow_model, short.catalog.allow_model);
+    let (written, default) = (
+        &config.catalog.scenarios["general"],
+        &short.catalog.scenarios["s"],
+    );
+    assert_eq!(written.default_timeout, default.default_timeout);
+    assert_eq!(written.max_timeout, default.max_timeout);
+    assert_eq!(written.max_attempts, default.max_attempts);
+    assert_eq!(written.retry, default.retry);
+    assert!(!File::parse(EXAMPLE).needs_simulator());
+}
+
+#[test]
+fn the_defaults_in_the_comments_of_the_example_are_the_defaults() {
+    let commented = EXAMPLE
+        .lines()
+        .find_map(|line| line.strip_prefix("# timeouts = "));
+    let text = format!("[models.'p/x']\ntimeouts = {}\n{REST}", commented.unwrap());
+
+    let config = resolve(&text).unwrap();
+
+    assert_eq!(config.catalog.targets["p/x"].timeouts, Timeouts::default());
+}
+
+#[test]
+fn the_example_shows_every_key_and_every_feature() {
+    // Each table tells its keys when it is asked for one that it does not know.
+    let text = "
+        zzzzzzzz = 1
+        [server]\nzzzzzzzz = 1\n[logging]\nzzzzzzzz = 1\n[transport]\nzzzzzzzz = 1\n[breaker]\nzzzzzzzz = 1
+        [retry]\nzzzzzzzz = 1\n[catalog]\nzzzzzzzz = 1
+        [providers.real]\nzzzzzzzz = 1\n[providers.played]\nsimulated = true\nzzzzzzzz = 1
+        [models.x]\nzzzzzzzz = 1\nprice.zzzzzzzz = 1\ntimeouts.zzzzzzzz = 1
+        [scenarios.x]\nzzzzzzzz = 1";
+    let told = mistakes(text);
+    let known = told
+        .lines()
+        .filter_map(|line| line.split_once("known are "));
+    let mut words: BTreeSet<&str> = known.flat_map(|(_, names)| names.split(", ")).collect();
+    let features: Vec<_> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+    words.extend(features);
+
+    let missing: Vec<_> = words
+        .iter()
+        .map(|word| word.trim_matches('`'))
+        .filter(|word| {
+            let ways = [
+                format!("{word} = "),
+                format!("[{word}"),
+                format!(".{word}]"),
+                format!(" {word} "),
+                format!(" {word}\n"),
+            ];
+            !ways.iter().any(|way| EXAMPLE.contains(way))
+        })
+        .collect();
+
+    assert!(words.len() > 60, "{words:?}");
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_built_in_configuration_needs_no_key_and_no_network() {
+    let config = resolve(KEYLESS).unwrap();
+
+    assert!(File::parse(KEYLESS).needs_simulator());
+    for target in config.catalog.targets.values() {
+        assert!(
+            target
+                .provider
+                .base_url
+                .starts_with("http://127.0.0.1:41234/")
+        );
+        assert!(matches!(target.provider.auth, Auth::None));
+    }
+    let example = resolve_example();
+    for name in example.catalog.scenarios.keys() {
+        assert!(config.catalog.scenarios.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn a_simulated_provider_without_a_simulator_is_a_mistake() {
+    let told = File::parse(KEYLESS).resolve(&Surroundings::without_secrets(None));
+
+    let told = told.err().unwrap().to_string();
+    assert!(told.contains("the simulator does not run"), "{told}");
+}
+
+#[test]
+fn the_check_command_says_what_a_file_serves() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+
+    let code = check(&path, false, &mut out, &mut err).unwrap();
+
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert_eq!(String::from_utf8(err).unwrap(), "");
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("listens on 127.0.0.1:50051\n"), "{out}");
+    assert!(
+        out.contains("\nproviders: anthropic, gemini, openai, poloapi\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("  long-text: anthropic/claude-opus-5, then gemini/gemini-3.1-pro-preview, then openai/gpt-5.5\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn the_check_command_names_file_and_line_of_every_mistake() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.toml");
+    std::fs::write(
+        &path,
+        format!("[server]\nlisten = 1\nreflections = true\n{REST}"),
+    )
+    .unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+
+    let code = check(&path, false, &mut out, &mut err).unwrap();
+
+    assert_eq!(code, ExitCode::from(2));
+    assert!(out.is_empty());
+    let path = path.display();
+    assert_eq!(
+        String::from_utf8(err).unwrap(),
+        format!(
+            "{path}:2: server.listen: a whole number stands here; write a string in quotes\n\
+             {path}:3: server.reflections: unknown key; did you mean `reflection`?\n"
+        )
+    );
+}
+
+#[test]
+fn the_check_command_tells_a_file_that_is_not_there() {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+
+    let code = check(Path::new("/nowhere.toml"), true, &mut out, &mut err).unwrap();
+
+    assert_eq!(code, ExitCode::from(2));
+    assert!(
+        String::from_utf8(err)
+            .unwrap()
+            .starts_with("/nowhere.toml: cannot be read: ")
+    );
+}
+
+/// Text that looks like a configuration often enough to get past the parser.
+fn toml_like() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        prop::sample::select(
+            EXAMPLE
+                .lines()
+                .chain(KEYLESS.lines())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        ),
+        "[a-z_.\"]{0,12} ?=? ?[\\[{\"']?[a-z0-9:/._+-]{0,12}[\\]}\"']?",
+        "\\[\\[?[a-z\"./é]{0,12}\\]?\\]?",
+        "\\PC{0,20}",
+    ];
+    prop::collection::vec(line, 0..40).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic_and_no_mistake_shows_a_secret(text in toml_like()) {
+        let told = mistakes(&text);
+
+        prop_assert!(!told.contains("s3cret"), "{}", told);
+    }
+
+    #[test]
+    fn one_changed_byte_of_the_example_does_not_make_it_panic(at in 0..EXAMPLE.len(), byte in any::<char>()) {
+        let mut text = EXAMPLE.to_owned();
+        if text.is_char_boundary(at) {
+            text.insert(at, byte);
+        }
+
+        let file = File::parse(&text);
+        let _ = file.needs_simulator();
+        let _ = file.resolve(&Surroundings::without_secrets(None));
+    }
+}
