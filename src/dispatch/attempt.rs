@@ -1,8 +1,10 @@
 //! One try of one target: sends the request, reads the answer, knows how it ended.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
@@ -125,13 +127,11 @@ impl Attempt {
         if !status.is_success() {
             return Err(self.refused(response, status).await.into());
         }
-        let framing = if self.stream {
-            Framing::Sse
-        } else {
-            Framing::Json
-        };
-        let format = self.permit.target().provider.wire_format.as_ref();
-        let reader = Reader::sniffing(format, content_type, framing);
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let framing = if self.stream { Framing::Sse } else { Framing::Json };
+        let format = Arc::clone(&self.permit.target().provider.wire_format);
+        let reader = Reader::sniffing(format, framing, content_type);
         self.answer = Some((response, reader));
         while !self.ready.iter().any(ChatEvent::is_content) {
             if let Some(error) = self.failed.take() {
@@ -192,7 +192,7 @@ impl Attempt {
             self.response_id.as_deref(),
             self.finish.as_ref(),
         );
-        self.record
+        (self.record, self.adaptations)
     }
 
     /// Reads the next bytes and the events they complete.
