@@ -4,4 +4,5 @@ pub mod chat;
 pub mod error;
 pub mod features;
 pub mod provider;
+pub mod simulator;
 pub mod wire;
