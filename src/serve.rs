@@ -97,9 +97,12 @@ impl Service {
         let file = File::parse(text);
         let simulator = match file.needs_simulator() {
             true => Some(
-                Simulator::start(simulator::Settings::default())
-                    .await
-                    .map_err(StartError::Simulator)?,
+                Simulator::start(simulator::Settings {
+                    log_capacity: 0,
+                    ..simulator::Settings::default()
+                })
+                .await
+                .map_err(StartError::Simulator)?,
             ),
             false => None,
         };

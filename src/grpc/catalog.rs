@@ -211,7 +211,7 @@ mod tests {
             .map(|number| (format!("id-{number}"), number))
             .collect();
         for size in 1..=8 {
-            let mut seen = Vec::new();
+            let mut seen: Vec<&u32> = Vec::new();
             let mut token = String::new();
             loop {
                 let page = page(&all, size, &token, |_| true).unwrap();
