@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use modelway::wire::WireFormat;
+use modelway::wire::openai_chat::OpenAiChat;
 
 /// More of them say nothing new about a recording.
 const MAX_COMPLAINTS: usize = 4;
@@ -104,6 +105,7 @@ impl Report {
 /// The wire format that reads answers of `api`; `None` for an API that we do not speak.
 fn wire_format(api: &str) -> Option<Box<dyn WireFormat>> {
     match api {
+        "openai.chat" => Some(Box::new(OpenAiChat::default())),
         _ => None,
     }
 }

@@ -1,0 +1,296 @@
+//! What a request looks like on the wire: the JSON of OpenAI Chat Completions, field by field.
+//!
+//! Everything borrows from the request; JSON texts go in as they are, and media are encoded while
+//! they are written. Fields of all dialects stand side by side, the encoder fills those of one.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::chat::{Media, MediaSource};
+
+use super::Effort;
+
+#[derive(Default, Serialize)]
+pub(super) struct Body<'a> {
+    pub(super) model: &'a str,
+    pub(super) messages: Vec<WireMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool_choice: Option<WireToolChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_format: Option<WireResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) random_seed: Option<i64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(super) stop: &'a [String],
+    #[serde(flatten)]
+    pub(super) reasoning: ReasoningFields,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "role", rename_all = "snake_case")]
+pub(super) enum WireMessage<'a> {
+    System {
+        content: Content<'a>,
+    },
+    Developer {
+        content: Content<'a>,
+    },
+    User {
+        content: Content<'a>,
+    },
+    Assistant(AssistantMessage<'a>),
+    Tool {
+        tool_call_id: Cow<'a, str>,
+        content: Content<'a>,
+    },
+}
+
+#[derive(Default, Serialize)]
+pub(super) struct AssistantMessage<'a> {
+    // Written as null beside tool calls: some hosts demand the field.
+    pub(super) content: Option<Content<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) reasoning_content: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) reasoning: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) reasoning_details: Vec<ReasoningDetail<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tool_calls: Vec<WireToolCall<'a>>,
+}
+
+impl AssistantMessage<'_> {
+    pub(super) fn has_reasoning(&self) -> bool {
+        !self.reasoning_content.is_empty()
+            || !self.reasoning.is_empty()
+            || !self.reasoning_details.is_empty()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Content<'a> {
+    Text(&'a str),
+    Pieces(Vec<Piece<'a>>),
+}
+
+impl<'a> Content<'a> {
+    /// A string if it can be one: not every host takes a list where there is only text.
+    pub(super) fn of(texts: &[&'a str]) -> Self {
+        match texts {
+            [] => Self::Text(""),
+            [text] => Self::Text(text),
+            texts => Self::Pieces(texts.iter().map(|text| Piece::Text { text }).collect()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Piece<'a> {
+    Text {
+        text: &'a str,
+    },
+    ImageUrl {
+        image_url: ImageUrl<'a>,
+    },
+    File {
+        file: File<'a>,
+    },
+    DocumentUrl {
+        document_url: Url<'a>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        document_name: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+pub(super) struct ImageUrl<'a> {
+    pub(super) url: Url<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct File<'a> {
+    pub(super) filename: &'a str,
+    pub(super) file_data: Url<'a>,
+}
+
+/// Where media are, or the media themselves as a `data:` URL.
+pub(super) struct Url<'a>(&'a Media);
+
+impl<'a> Url<'a> {
+    pub(super) fn of(media: &'a Media) -> Self {
+        Self(media)
+    }
+}
+
+impl fmt::Display for Url<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.source {
+            MediaSource::Uri(uri) => f.write_str(uri),
+            MediaSource::Data(bytes) => {
+                let base64 = Base64Display::new(bytes, &STANDARD);
+                write!(f, "data:{};base64,{base64}", self.0.media_type)
+            }
+        }
+    }
+}
+
+impl Serialize for Url<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An entry of OpenRouter's `reasoning_details`:
+/// <https://openrouter.ai/docs/guides/best-practices/reasoning-tokens>.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum ReasoningDetail<'a> {
+    Plain { r#type: &'static str, text: &'a str },
+    Signed(serde_json::Map<String, serde_json::Value>),
+}
+
+#[derive(Serialize)]
+pub(super) struct WireToolCall<'a> {
+    pub(super) id: Cow<'a, str>,
+    pub(super) r#type: &'static str,
+    pub(super) function: FunctionCall<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) extra_content: Option<ExtraContent<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionCall<'a> {
+    pub(super) name: &'a str,
+    pub(super) arguments: &'a str,
+}
+
+/// Where Gemini's compatible API keeps what must come back with a call:
+/// <https://ai.google.dev/gemini-api/docs/thought-signatures>.
+#[derive(Serialize)]
+pub(super) struct ExtraContent<'a> {
+    pub(super) google: GoogleContent<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct GoogleContent<'a> {
+    pub(super) thought_signature: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct WireTool<'a> {
+    pub(super) r#type: &'static str,
+    pub(super) function: FunctionTool<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct FunctionTool<'a> {
+    pub(super) name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameters: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) strict: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum WireToolChoice<'a> {
+    Word(&'static str),
+    Function {
+        r#type: &'static str,
+        function: Named<'a>,
+    },
+}
+
+#[derive(Serialize)]
+pub(super) struct Named<'a> {
+    pub(super) name: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum WireResponseFormat<'a> {
+    JsonObject,
+    JsonSchema { json_schema: JsonSchema<'a> },
+}
+
+#[derive(Serialize)]
+pub(super) struct JsonSchema<'a> {
+    pub(super) name: &'a str,
+    pub(super) schema: &'a RawValue,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) strict: bool,
+}
+
+/// How reasoning is asked for, in all dialects.
+#[derive(Default, Serialize)]
+pub(super) struct ReasoningFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_effort: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning: Option<ReasoningObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) enable_thinking: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_budget: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReasoningObject {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effort: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) exclude: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Thinking {
+    pub(super) r#type: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct StreamOptions {
+    pub(super) include_usage: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

@@ -1,0 +1,375 @@
+//! How an answer in OpenAI Chat Completions becomes events.
+//!
+//! Specification: <https://platform.openai.com/docs/api-reference/chat-streaming>. What hosts do
+//! differently is told on the line that depends on it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatEvent, Finish, FinishReason};
+use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::{Decoder, Frame, Framing, failure};
+
+use super::chunk::{
+    CallFragment, Choice, Chunk, Content, Message, Piece, ReasoningDetail, TokenCounts,
+};
+use super::tool_calls::{Fragment, Slot, ToolCalls};
+use super::{Dialect, ReasoningHistory};
+
+/// Reads one response.
+pub(super) struct ChatDecoder {
+    framing: Framing,
+    /// Whether signed reasoning is handed out to be sent back.
+    signs_reasoning: bool,
+    has_id: bool,
+    has_model: bool,
+    has_finish: bool,
+    tool_calls: ToolCalls,
+}
+
+impl ChatDecoder {
+    pub(super) fn new(dialect: &Dialect, framing: Framing) -> Self {
+        Self {
+            framing,
+            signs_reasoning: dialect.reasoning_history == ReasoningHistory::ReasoningDetails,
+            has_id: false,
+            has_model: false,
+            has_finish: false,
+            tool_calls: ToolCalls::default(),
+        }
+    }
+}
+
+impl Decoder for ChatDecoder {
+    fn frame(
+        &mut self,
+        frame: Frame<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let result = match self.framing {
+            Framing::Sse => self.stream_event(frame, events),
+            Framing::Json => self.whole_body(frame, events),
+        };
+        if result.is_err() {
+            self.tool_calls.finish(events);
+        }
+        result
+    }
+
+    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        self.tool_calls.finish(events);
+        if !self.has_finish {
+            return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
+        }
+        // Perplexity and some others send no `[DONE]`.
+        events.push(ChatEvent::Done);
+        Ok(())
+    }
+}
+
+impl ChatDecoder {
+    fn stream_event(
+        &mut self,
+        frame: Frame<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        match frame.data.trim_ascii() {
+            b"" => Ok(()),
+            b"[DONE]" => {
+                self.tool_calls.finish(events);
+                events.push(ChatEvent::Done);
+                Ok(())
+            }
+            data => {
+                let chunk = parse(data)?;
+                let is_known = chunk.choices.is_some() || chunk.usage.is_some();
+                self.chunk(chunk, data, events)?;
+                if is_known {
+                    return Ok(());
+                }
+                bare_error(frame.event, data).map_or(Ok(()), Err)
+            }
+        }
+    }
+
+    fn whole_body(
+        &mut self,
+        frame: Frame<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let chunk = parse(frame.data)?;
+        let before = events.len();
+        self.chunk(chunk, frame.data, events)?;
+        self.tool_calls.finish(events);
+        let is_answer = self.has_finish || events[before..].iter().any(ChatEvent::is_content);
+        if !is_answer {
+            return Err(bare_error(frame.event, frame.data)
+                .unwrap_or_else(|| UpstreamError::malformed("the body holds no answer")));
+        }
+        events.push(ChatEvent::Done);
+        Ok(())
+    }
+
+    fn chunk(
+        &mut self,
+        chunk: Chunk<'_>,
+        data: &[u8],
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let Chunk {
+            id,
+            model,
+            choices,
+            usage,
+            x_groq,
+            error,
+        } = chunk;
+        self.start(&id.0, &model.0, events);
+        let mut choice_error = None;
+        if let Some(choice) = choices.and_then(|choices| choices.first) {
+            choice_error = choice.error;
+            self.choice(choice, events);
+        }
+        let usage = usage.or(x_groq.and_then(|groq| groq.usage));
+        if let Some(usage) = usage.as_ref().and_then(TokenCounts::usage) {
+            events.push(ChatEvent::Usage(usage));
+        }
+        if error.is_some_and(is_error) {
+            return Err(failure::in_band(&value(data)));
+        }
+        match choice_error.filter(|error| is_error(error)) {
+            Some(error) => Err(failure::in_band(&value(error.get().as_bytes()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Azure's first chunk has neither id nor model, though it has both fields.
+    fn start(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
+        let new = |known: &mut bool, text: &str| {
+            let is_new = !*known && !text.is_empty();
+            *known |= is_new;
+            is_new.then(|| text.to_owned())
+        };
+        let response_id = new(&mut self.has_id, id);
+        let response_model = new(&mut self.has_model, model);
+        if response_id.is_some() || response_model.is_some() {
+            events.push(ChatEvent::Started {
+                response_id,
+                response_model,
+            });
+        }
+    }
+
+    fn choice(&mut self, choice: Choice<'_>, events: &mut Vec<ChatEvent>) {
+        let message = match self.framing {
+            Framing::Sse => choice.delta,
+            Framing::Json => choice.message,
+        };
+        if let Some(message) = message {
+            self.message(message, events);
+        }
+        let reason = match (choice.finish_reason.0, choice.finish_details) {
+            (reason, Some(details)) if reason.is_empty() => details.r#type.0,
+            (reason, _) => reason,
+        };
+        if reason.is_empty() {
+            return;
+        }
+        self.has_finish = true;
+        self.tool_calls.finish(events);
+        events.push(ChatEvent::Finish(Finish {
+            reason: finish_reason(&reason),
+            provider_reason: Some(reason.into_owned()),
+            stop_sequence: None,
+        }));
+    }
+
+    fn message(&mut self, message: Message<'_>, events: &mut Vec<ChatEvent>) {
+        let Message {
+            content,
+            reasoning_content,
+            reasoning,
+            reasoning_details,
+            refusal,
+            tool_calls,
+            function_call,
+        } = message;
+        // Hosts that send several of these fields repeat the same reasoning in each.
+        let reasoning = if reasoning_content.0.is_empty() {
+            reasoning.0
+        } else {
+            reasoning_content.0
+        };
+        self.reasoning(reasoning, reasoning_details, events);
+        content_events(content, events);
+        append(ChatEvent::Refusal, refusal.0, events);
+        for call in tool_calls.unwrap_or_default() {
+            self.tool_call(call, events);
+        }
+        if let Some(function) = function_call {
+            self.tool_calls.add(
+                Fragment {
+                    slot: Slot::FunctionCall,
+                    id: "",
+                    name: &function.name.0,
+                    arguments: &function.arguments.0,
+                    signature: "",
+                },
+                events,
+            );
+        }
+    }
+
+    fn reasoning(
+        &mut self,
+        text: Cow<'_, str>,
+        details: Option<&RawValue>,
+        events: &mut Vec<ChatEvent>,
+    ) {
+        let has_text = !text.is_empty();
+        append(ChatEvent::Reasoning, text, events);
+        if has_text && !self.signs_reasoning {
+            return;
+        }
+        let details: Vec<&RawValue> = details
+            .and_then(|details| serde_json::from_str(details.get()).ok())
+            .unwrap_or_default();
+        for entry in details {
+            let Ok(detail) = serde_json::from_str::<ReasoningDetail<'_>>(entry.get()) else {
+                continue;
+            };
+            let is_signed = !detail.signature.0.is_empty() || !detail.data.0.is_empty();
+            if !has_text {
+                append(ChatEvent::Reasoning, detail.text.0, events);
+                append(ChatEvent::Reasoning, detail.summary.0, events);
+            }
+            if self.signs_reasoning && is_signed {
+                events.push(ChatEvent::ReasoningSignature(self.signature(entry)));
+            }
+        }
+    }
+
+    /// What has to come back for an entry of `reasoning_details`: the entry, but in a stream without
+    /// its text, of which it holds the last piece only.
+    fn signature(&self, entry: &RawValue) -> Bytes {
+        let mut value = value(entry.get().as_bytes());
+        if let (Framing::Sse, Value::Object(fields)) = (self.framing, &mut value) {
+            fields.shift_remove("text");
+            fields.shift_remove("summary");
+        }
+        Bytes::from(value.to_string())
+    }
+
+    fn tool_call(&mut self, call: CallFragment<'_>, events: &mut Vec<ChatEvent>) {
+        let CallFragment {
+            index,
+            id,
+            function,
+            custom,
+            extra_content,
+        } = call;
+        let slot = match (self.framing, index.0) {
+            (Framing::Json, _) => Slot::Whole,
+            (Framing::Sse, Some(index)) => Slot::Index(index),
+            (Framing::Sse, None) => Slot::Unnumbered,
+        };
+        let function = function.unwrap_or_default();
+        let custom = custom.unwrap_or_default();
+        let google = extra_content
+            .and_then(|extra| extra.google)
+            .unwrap_or_default();
+        self.tool_calls.add(
+            Fragment {
+                slot,
+                id: &id.0,
+                name: first_text(&function.name.0, &custom.name.0),
+                arguments: first_text(&function.arguments.0, &custom.input.0),
+                signature: &google.thought_signature.0,
+            },
+            events,
+        );
+    }
+}
+
+/// Snowflake sends an empty `custom` beside the `function`.
+fn first_text<'a>(first: &'a str, second: &'a str) -> &'a str {
+    if first.is_empty() { second } else { first }
+}
+
+fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
+    serde_json::from_slice(data)
+        .map_err(|_| UpstreamError::malformed("it is not JSON of a chat completion"))
+}
+
+/// JSON that has been read before, as a tree: for what is rare.
+fn value(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_default()
+}
+
+/// Some hosts send the field with every chunk, empty.
+fn is_error(error: &RawValue) -> bool {
+    !matches!(error.get(), "false" | "\"\"")
+}
+
+/// An error whose fields stand at the top of the frame, as from Mistral, FastAPI and older vLLM.
+fn bare_error(event: &str, data: &[u8]) -> Option<UpstreamError> {
+    let frame = value(data);
+    let is_text = |field| frame.get(field).is_some_and(Value::is_string);
+    let names_error = |field| frame.get(field).is_some_and(|value| value == "error");
+    let is_error = event == "error"
+        || ["object", "type"].into_iter().any(names_error)
+        || ["message", "detail"].into_iter().any(is_text);
+    is_error.then(|| failure::in_band(&frame))
+}
+
+fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {
+    match content {
+        Content::Text(text) => append(ChatEvent::Text, text.0, events),
+        Content::Pieces(pieces) => {
+            for Piece {
+                text,
+                refusal,
+                thinking,
+            } in pieces
+            {
+                thinking_events(thinking, events);
+                append(ChatEvent::Text, text.0, events);
+                append(ChatEvent::Refusal, refusal.0, events);
+            }
+        }
+    }
+}
+
+/// Mistral nests the text of a `thinking` piece in pieces of its own.
+fn thinking_events(thinking: Content<'_>, events: &mut Vec<ChatEvent>) {
+    match thinking {
+        Content::Text(text) => append(ChatEvent::Reasoning, text.0, events),
+        Content::Pieces(pieces) => {
+            for piece in pieces {
+                append(ChatEvent::Reasoning, piece.text.0, events);
+            }
+        }
+    }
+}
+
+fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<ChatEvent>) {
+    if !text.is_empty() {
+        events.push(event(text.into_owned()));
+    }
+}
+
+fn finish_reason(reason: &str) -> FinishReason {
+    match reason {
+        "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "length" | "max_tokens" | "model_length" => FinishReason::MaxTokens,
+        "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
+        "content_filter" | "safety" | "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

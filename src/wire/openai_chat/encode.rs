@@ -1,0 +1,196 @@
+//! How a request is spelled in OpenAI Chat Completions.
+//!
+//! Specification: <https://platform.openai.com/docs/api-reference/chat/create>.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::error::Unsupported;
+use crate::wire::{Adaptation, Recipient, WireRequest};
+
+use super::body::{
+    Body, FunctionTool, JsonSchema, Named, StreamOptions, WireResponseFormat, WireTool,
+    WireToolChoice,
+};
+use super::history::History;
+use super::tool_ids::ToolIds;
+use super::{Dialect, OutputCap, RequiredWord, SeedField, reasoning};
+
+/// OpenAI refuses a fifth.
+const MAX_STOP_SEQUENCES: usize = 4;
+
+/// Spells `request` in `dialect`.
+pub(super) fn encode(
+    dialect: &Dialect,
+    request: &ChatRequest,
+    to: &Recipient<'_>,
+) -> Result<WireRequest, Unsupported> {
+    let ChatRequest {
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        sampling,
+        reasoning: options,
+    } = request;
+    let Sampling {
+        max_output_tokens,
+        temperature,
+        top_p,
+        top_k,
+        frequency_penalty,
+        presence_penalty,
+        seed,
+        stop_sequences,
+    } = sampling;
+    if stop_sequences.len() > MAX_STOP_SEQUENCES {
+        return Err(Unsupported::Value {
+            field: "sampling.stop_sequences",
+            why: "at most four stop sequences are taken",
+        });
+    }
+
+    let mut adaptations = Adaptations::default();
+    let mut history = History {
+        dialect,
+        provider: to.provider,
+        ids: ToolIds::new(messages, dialect.tool_call_ids),
+        adaptations: &mut adaptations,
+    };
+    let mut body = Body {
+        model: to.model,
+        messages: history.messages(messages)?,
+        response_format: response_format_of(response_format)?,
+        temperature: *temperature,
+        top_p: *top_p,
+        top_k: *top_k,
+        frequency_penalty: *frequency_penalty,
+        presence_penalty: *presence_penalty,
+        stop: stop_sequences,
+        reasoning: reasoning::controls(dialect, options, !tools.is_empty(), &mut adaptations)?,
+        ..Body::default()
+    };
+    if !tools.is_empty() {
+        // Both other fields are refused without tools.
+        body.tools = tools.iter().map(tool_of).collect::<Result<_, _>>()?;
+        body.tool_choice = tool_choice_of(dialect, tool_choice);
+        body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
+    }
+    let cap = match (*max_output_tokens, to.max_output_tokens) {
+        (Some(wanted), Some(most)) if wanted > most => {
+            adaptations.note(
+                "sampling.max_output_tokens",
+                "lowered to the most the model can give",
+            );
+            Some(most)
+        }
+        (wanted, _) => wanted,
+    };
+    match dialect.output_cap {
+        OutputCap::MaxCompletionTokens => body.max_completion_tokens = cap,
+        OutputCap::MaxTokens => body.max_tokens = cap,
+    }
+    match dialect.seed {
+        SeedField::Seed => body.seed = *seed,
+        SeedField::RandomSeed => body.random_seed = *seed,
+    }
+    if to.stream {
+        body.stream = true;
+        body.stream_options = dialect.stream_usage.then_some(StreamOptions {
+            include_usage: true,
+        });
+    }
+
+    let json = serde_json::to_vec(&body).expect("strings, numbers and checked JSON texts");
+    Ok(WireRequest {
+        path: "/chat/completions".to_owned(),
+        headers: HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )]),
+        body: Bytes::from(json),
+        adaptations: adaptations.0,
+    })
+}
+
+/// What is left out or changed, each said once.
+#[derive(Default)]
+pub(super) struct Adaptations(Vec<Adaptation>);
+
+impl Adaptations {
+    pub(super) fn note(&mut self, field: &'static str, what: &'static str) {
+        let adaptation = Adaptation { field, what };
+        if !self.0.contains(&adaptation) {
+            self.0.push(adaptation);
+        }
+    }
+}
+
+fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::None => Some(WireToolChoice::Word("none")),
+        ToolChoice::Required => Some(WireToolChoice::Word(match dialect.required_tool_choice {
+            RequiredWord::Required => "required",
+            RequiredWord::Any => "any",
+        })),
+        ToolChoice::Function(name) => Some(WireToolChoice::Function {
+            r#type: "function",
+            function: Named { name },
+        }),
+    }
+}
+
+fn tool_of(tool: &Tool) -> Result<WireTool<'_>, Unsupported> {
+    let Tool {
+        name,
+        description,
+        parameters,
+        strict,
+    } = tool;
+    Ok(WireTool {
+        r#type: "function",
+        function: FunctionTool {
+            name,
+            description,
+            parameters: match parameters {
+                Some(schema) => Some(json(schema, "tools.parameters")?),
+                None => None,
+            },
+            strict: *strict,
+        },
+    })
+}
+
+fn response_format_of(
+    format: &ResponseFormat,
+) -> Result<Option<WireResponseFormat<'_>>, Unsupported> {
+    Ok(match format {
+        ResponseFormat::Text => None,
+        ResponseFormat::JsonObject => Some(WireResponseFormat::JsonObject),
+        ResponseFormat::JsonSchema {
+            name,
+            schema,
+            strict,
+        } => Some(WireResponseFormat::JsonSchema {
+            json_schema: JsonSchema {
+                name,
+                schema: json(schema, "response_format.json_schema.schema")?,
+                strict: *strict,
+            },
+        }),
+    })
+}
+
+fn json<'a>(text: &'a str, field: &'static str) -> Result<&'a RawValue, Unsupported> {
+    serde_json::from_str(text).map_err(|_| Unsupported::Value {
+        field,
+        why: "it is not JSON",
+    })
+}
+
+#[cfg(test)]
+mod tests;
