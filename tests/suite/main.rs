@@ -1,0 +1,7 @@
+//! Behaviour of the whole, one file per behaviour.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests; clippy exempts only the test functions themselves"
+)]
+
+mod schemas_openai;
