@@ -401,6 +401,33 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 23] = [
+        Self::InvalidRequest,
+        Self::ScenarioNotFound,
+        Self::ModelNotFound,
+        Self::CapabilityUnsupported,
+        Self::ContextLengthExceeded,
+        Self::CallerCancelled,
+        Self::DeadlineExceeded,
+        Self::Overloaded,
+        Self::Draining,
+        Self::Internal,
+        Self::NoProviderAvailable,
+        Self::BreakerOpen,
+        Self::RetryBudgetExhausted,
+        Self::ProviderRateLimited,
+        Self::ProviderOverloaded,
+        Self::ProviderError,
+        Self::ProviderTimeout,
+        Self::ProviderUnreachable,
+        Self::ProviderAuthFailed,
+        Self::ProviderQuotaExhausted,
+        Self::ProviderBadResponse,
+        Self::StreamInterrupted,
+        Self::ContentBlocked,
+    ];
+
     /// Its name on the wire, in traces and in logs.
     pub fn name(self) -> &'static str {
         match self {

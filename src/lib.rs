@@ -1,4 +1,7 @@
 //! Modelway: a typed gRPC gateway between business services and large models.
+//!
+//! The way of a call: [`grpc`] parses it into [`chat`]'s neutral terms; [`dispatch`] plans, admits
+//! and retries; [`wire`] spells the request and reads the answer; [`transport`] carries both.
 
 pub mod chat;
 pub mod config;
@@ -7,6 +10,7 @@ pub mod error;
 pub mod features;
 pub mod grpc;
 pub mod provider;
+pub mod simulator;
 pub mod telemetry;
 pub mod trail;
 pub mod transport;

@@ -1,8 +1,10 @@
 //! One try of one target: sends the request, reads the answer, knows how it ended.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
@@ -112,16 +114,6 @@ impl Attempt {
         &self.record
     }
 
-    /// What was left out or changed for this target.
-    pub(super) fn adaptations(&self) -> &[Adaptation] {
-        &self.adaptations
-    }
-
-    /// Why the model stopped, as far as it said.
-    pub(super) fn finish(&self) -> Option<&Finish> {
-        self.finish.as_ref()
-    }
-
     /// Sends the request and reads up to the first content. Lifecycle events before it are kept.
     pub(super) async fn open(
         &mut self,
@@ -135,13 +127,11 @@ impl Attempt {
         if !status.is_success() {
             return Err(self.refused(response, status).await.into());
         }
-        let framing = if self.stream {
-            Framing::Sse
-        } else {
-            Framing::Json
-        };
-        let format = self.permit.target().provider.wire_format.as_ref();
-        let reader = Reader::new(format, framing);
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let framing = if self.stream { Framing::Sse } else { Framing::Json };
+        let format = Arc::clone(&self.permit.target().provider.wire_format);
+        let reader = Reader::sniffing(format, framing, content_type);
         self.answer = Some((response, reader));
         while !self.ready.iter().any(ChatEvent::is_content) {
             if let Some(error) = self.failed.take() {
@@ -175,13 +165,9 @@ impl Attempt {
         }
     }
 
-    /// Whether an event can be given out without waiting for the provider.
-    pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Ends the attempt: tells the breaker and the span, and gives its record away.
-    pub(super) fn settle(mut self, outcome: Outcome) -> AttemptRecord {
+    /// Ends the attempt: tells the breaker and the span, and gives away its record and what was left
+    /// out or changed for the target.
+    pub(super) fn settle(mut self, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
         if let Outcome::Failed(error) = &outcome {
             self.permit.failed(error);
         }
@@ -206,7 +192,7 @@ impl Attempt {
             self.response_id.as_deref(),
             self.finish.as_ref(),
         );
-        self.record
+        (self.record, self.adaptations)
     }
 
     /// Reads the next bytes and the events they complete.

@@ -34,6 +34,13 @@ pub struct Lane {
     pub(super) budget: Arc<RetryBudget>,
 }
 
+impl Lane {
+    /// The scenario's name; empty if the caller named a model.
+    pub fn scenario(&self) -> &str {
+        &self.scenario.name
+    }
+}
+
 /// What a caller names: a scenario, or a model to bypass it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
@@ -106,14 +113,8 @@ impl Dispatcher {
     }
 
     /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].
-    ///
-    /// # Errors
-    /// There is no such scenario or model, or models may not be named; the inquiry is given back.
-    pub fn call(&self, selector: &Selector, inquiry: Inquiry) -> Result<Call, (Error, Inquiry)> {
-        match self.lane(selector) {
-            Ok(lane) => Ok(Call::new(self.transport.clone(), lane, inquiry)),
-            Err(error) => Err((error, inquiry)),
-        }
+    pub fn call(&self, lane: Arc<Lane>, inquiry: Inquiry) -> Call {
+        Call::new(self.transport.clone(), lane, inquiry)
     }
 
     /// Tells what a request would do at this moment. Sends nothing and changes nothing.
@@ -164,7 +165,11 @@ impl Dispatcher {
             .is_some_and(|lane| lane.guards.iter().any(serving))
     }
 
-    fn lane(&self, selector: &Selector) -> Result<Arc<Lane>, Error> {
+    /// The scenario that a caller names, or a scenario of one target for a model.
+    ///
+    /// # Errors
+    /// There is no such scenario or model, or models may not be named.
+    pub fn lane(&self, selector: &Selector) -> Result<Arc<Lane>, Error> {
         match selector {
             Selector::Scenario(name) => self
                 .lanes

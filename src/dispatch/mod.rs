@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::chat::{Answer, ChatEvent, ChatRequest, Finish};
+use crate::chat::{Answer, ChatEvent, ChatRequest};
 use crate::error::{Code, Error, Failover, SameTarget, UpstreamError};
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
@@ -85,23 +85,6 @@ pub struct Failure {
     pub trail: Trail,
 }
 
-/// A whole answer, and how it came about.
-#[derive(Debug)]
-pub struct Completed {
-    /// The answer.
-    pub answer: Answer,
-    /// Name of the provider that gave it.
-    pub provider: String,
-    /// The model that was asked.
-    pub model: String,
-    /// What was left out or changed for it.
-    pub adaptations: Vec<Adaptation>,
-    /// What was tried.
-    pub trail: Trail,
-    /// From the arrival of the request to the end of the answer.
-    pub latency: Duration,
-}
-
 /// One business call on its way. Dropping it cancels the attempt that is under way.
 pub struct Call {
     transport: Transport,
@@ -122,6 +105,7 @@ pub struct Call {
     context_exceeds: Option<u64>,
     last_error: Option<UpstreamError>,
     current: Option<Attempt>,
+    adaptations: Vec<Adaptation>,
     /// Set once the call's end has been recorded.
     ended: bool,
 }
@@ -175,6 +159,7 @@ impl Call {
             context_exceeds: None,
             last_error: None,
             current: None,
+            adaptations: Vec::new(),
             ended: false,
         }
     }
@@ -231,7 +216,7 @@ impl Call {
     ///
     /// # Errors
     /// The call's failure.
-    pub async fn whole(mut self) -> Result<Completed, Failure> {
+    pub async fn whole(&mut self) -> Result<Answer, Failure> {
         loop {
             self.commit().await?;
             let mut answer = Answer::default();
@@ -243,7 +228,8 @@ impl Call {
                     Ok(Some(event)) => answer.apply(event),
                     Ok(None) => {
                         answer.apply(ChatEvent::Done);
-                        return Ok(self.completed(answer));
+                        self.complete();
+                        return Ok(answer);
                     }
                     Err(ended) => break ended,
                 }
@@ -262,19 +248,9 @@ impl Call {
         self.current.as_ref().map(Attempt::record)
     }
 
-    /// Why the model stopped, as far as it said; only while its attempt is under way.
-    pub fn finish(&self) -> Option<&Finish> {
-        self.current.as_ref().and_then(Attempt::finish)
-    }
-
-    /// What was left out or changed for the target that answers.
+    /// What was left out or changed for the target that answered, once it has.
     pub fn adaptations(&self) -> &[Adaptation] {
-        self.current.as_ref().map_or(&[], Attempt::adaptations)
-    }
-
-    /// Whether an event can be given out without waiting for the provider.
-    pub fn is_ready(&self) -> bool {
-        self.current.as_ref().is_some_and(Attempt::is_ready)
+        &self.adaptations
     }
 
     /// How long the call has taken so far.
@@ -556,7 +532,8 @@ impl Call {
         let Some(attempt) = self.current.take() else {
             return;
         };
-        let record = attempt.settle(outcome);
+        let (record, adaptations) = attempt.settle(outcome);
+        self.adaptations = adaptations;
         if let Outcome::Failed(error) = &record.outcome {
             warn!(
                 call_id = self.trail.call_id,
@@ -577,26 +554,6 @@ impl Call {
         self.settle(Outcome::Succeeded);
         self.lane.budget.deposit();
         self.end(Code::Ok);
-    }
-
-    fn completed(mut self, answer: Answer) -> Completed {
-        let adaptations = self.adaptations().to_vec();
-        self.complete();
-        let (provider, model) = self
-            .trail
-            .attempts
-            .last()
-            .map(|record| (record.provider.clone(), record.model.clone()))
-            .unwrap_or_default();
-        let latency = self.elapsed();
-        Completed {
-            answer,
-            provider,
-            model,
-            adaptations,
-            trail: std::mem::take(&mut self.trail),
-            latency,
-        }
     }
 
     fn fail(&mut self, error: Error) -> Failure {

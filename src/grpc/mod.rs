@@ -1,3 +1,24 @@
-//! The tonic services: what callers, catalogue readers and operators can ask.
+//! The gRPC services: what callers, catalogue readers and operators can ask.
+//!
+//! This module is the sole home of the generated code and of tonic. A request comes in through
+//! [`request`], an answer leaves through [`answer`] or [`stream`], a failure through [`status`].
 
+pub mod answer;
+pub mod catalog;
+pub mod generation;
+pub mod health;
+pub mod metadata;
+pub mod operations;
+pub mod request;
 pub mod server;
+pub mod status;
+mod stream;
+
+/// The generated messages, clients and servers of `modelway.v1`.
+#[expect(missing_docs, unreachable_pub, clippy::doc_lazy_continuation, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("modelway.v1");
+
+    /// The contract's descriptors, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+}

@@ -1,7 +1,12 @@
 //! Turns the bytes of one response into events: chooses the framing, cuts the frames, bounds memory.
 
+use std::mem;
+use std::sync::Arc;
+
+use serde::de::IgnoredAny;
+
 use crate::chat::ChatEvent;
-use crate::error::UpstreamError;
+use crate::error::{UpstreamError, UpstreamErrorKind};
 
 use super::sse;
 use super::{Decoder, Frame, Framing, WireFormat};
@@ -12,53 +17,145 @@ pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// Reads one response, however its bytes are cut.
 pub struct Reader {
     body: Body,
-    decoder: Box<dyn Decoder>,
-    done: bool,
+    /// How the reading has ended. Later bytes change nothing.
+    over: Option<Result<(), UpstreamError>>,
 }
 
 enum Body {
-    Events(sse::Parser),
-    Json(Vec<u8>),
+    /// Nothing but blanks has come.
+    Undecided {
+        format: Arc<dyn WireFormat>,
+        otherwise: Framing,
+        /// Whether the first line begins with blanks, which no field of an event does.
+        indented: bool,
+    },
+    Events {
+        parser: sse::Parser,
+        decoder: Box<dyn Decoder>,
+    },
+    Json {
+        buffer: Vec<u8>,
+        decoder: Box<dyn Decoder>,
+    },
 }
 
 impl Reader {
     /// Begins to read a 2xx response whose body is framed as `framing`.
     pub fn new(format: &dyn WireFormat, framing: Framing) -> Self {
-        let body = match framing {
-            Framing::Sse => Body::Events(sse::Parser::default()),
-            Framing::Json => Body::Json(Vec::new()),
-        };
         Self {
-            body,
-            decoder: format.decoder(framing),
-            done: false,
+            body: Body::new(format, framing),
+            over: None,
+        }
+    }
+
+    /// Begins to read a 2xx response to a request for `wanted` whose framing only its first byte
+    /// tells: hosts answer a request for a stream with an error or even the whole answer as JSON,
+    /// and label either as they like.
+    pub fn sniffing(
+        format: Arc<dyn WireFormat>,
+        wanted: Framing,
+        content_type: Option<&str>,
+    ) -> Self {
+        Self {
+            body: Body::Undecided {
+                format,
+                otherwise: if names_events(content_type) {
+                    Framing::Sse
+                } else {
+                    wanted
+                },
+                indented: false,
+            },
+            over: None,
         }
     }
 
     /// Whether [`ChatEvent::Done`] has been given out: nothing more is read.
     pub fn is_done(&self) -> bool {
-        self.done
+        self.over == Some(Ok(()))
     }
 
     /// Reads the next bytes and appends the events they complete. After the provider's own end
     /// everything is ignored.
     ///
     /// # Errors
-    /// What the provider reports in band, or `Malformed`. The events appended before it stand.
+    /// What the provider reports in band, or `Malformed`; from then on the same again. The events
+    /// appended before it stand.
     pub fn push(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        let Self {
-            body,
-            decoder,
-            done,
-        } = self;
-        if *done {
-            return Ok(());
+        if let Some(outcome) = &self.over {
+            return outcome.clone();
         }
-        match body {
-            Body::Events(parser) => {
-                parser.push(bytes, |frame| read(decoder.as_mut(), frame, events, done))
+        let outcome = self.body.push(bytes, events);
+        if outcome.is_err() || is_done(events) {
+            return self.settle(outcome, events);
+        }
+        Ok(())
+    }
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// As [`Reader::push`], and `Truncated` if the provider had not said that it was done.
+    pub fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        if let Some(outcome) = &self.over {
+            return outcome.clone();
+        }
+        let outcome = self.body.end(events);
+        self.settle(outcome, events)
+    }
+
+    fn settle(
+        &mut self,
+        outcome: Result<(), UpstreamError>,
+        events: &[ChatEvent],
+    ) -> Result<(), UpstreamError> {
+        // What follows the provider's own end is ignored, be it an event that cannot be read.
+        let outcome = if is_done(events) { Ok(()) } else { outcome };
+        self.over = Some(outcome.clone());
+        outcome
+    }
+}
+
+impl Body {
+    fn new(format: &dyn WireFormat, framing: Framing) -> Self {
+        let decoder = format.decoder(framing);
+        match framing {
+            Framing::Sse => Self::Events {
+                parser: sse::Parser::default(),
+                decoder,
+            },
+            Framing::Json => Self::Json {
+                buffer: Vec::new(),
+                decoder,
+            },
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        match self {
+            Self::Undecided {
+                format,
+                otherwise,
+                indented,
+            } => {
+                let blanks = bytes.iter().take_while(|byte| is_blank(**byte)).count();
+                for byte in &bytes[..blanks] {
+                    *indented = matches!(byte, b' ' | b'\t');
+                }
+                let Some(first) = bytes.get(blanks) else {
+                    return Ok(());
+                };
+                let indented = mem::take(indented);
+                *self = Self::new(format.as_ref(), framing(*first, *otherwise)?);
+                if indented {
+                    self.push(b" ", events)?;
+                }
+                self.push(&bytes[blanks..], events)
             }
-            Body::Json(buffer) => {
+            Self::Events { parser, decoder } => {
+                parser.push(bytes, |frame| read(decoder.as_mut(), frame, events))
+            }
+            Self::Json { buffer, .. } => {
                 if buffer.len() + bytes.len() > MAX_BODY_BYTES {
                     return Err(UpstreamError::malformed("the body is larger than 32 MiB"));
                 }
@@ -68,52 +165,84 @@ impl Reader {
         }
     }
 
-    /// The body has ended.
-    ///
-    /// # Errors
-    /// As [`Reader::push`], and `Truncated` if the provider had not said that it was done.
-    pub fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        let Self {
-            body,
-            decoder,
-            done,
-        } = self;
-        if *done {
-            return Ok(());
-        }
-        match body {
-            Body::Events(parser) => {
-                parser.end(|frame| read(decoder.as_mut(), frame, events, done))?
+    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        let decoder = match self {
+            Self::Undecided { .. } => return Err(UpstreamError::malformed("the body is empty")),
+            Self::Events { parser, decoder } => {
+                parser.end(|frame| {
+                    read(decoder.as_mut(), frame, events).map_err(|error| of_cut(frame, error))
+                })?;
+                decoder
             }
-            Body::Json(buffer) => read(
-                decoder.as_mut(),
-                Frame {
+            Self::Json { buffer, decoder } => {
+                let frame = Frame {
                     event: "",
                     data: buffer,
-                },
-                events,
-                done,
-            )?,
+                };
+                read(decoder.as_mut(), frame, events)?;
+                decoder
+            }
+        };
+        if !is_done(events) {
+            decoder.end(events)?;
         }
-        if *done {
-            return Ok(());
+        if !is_done(events) {
+            return Err(truncated("the body ended without the provider's own end"));
         }
-        decoder.end(events)?;
-        *done = true;
         Ok(())
     }
+}
+
+/// The framing of a body, by its first byte that is not blank.
+fn framing(first: u8, otherwise: Framing) -> Result<Framing, UpstreamError> {
+    match first {
+        // No field of an event begins so.
+        b'{' | b'[' => Ok(Framing::Json),
+        b'<' => Err(UpstreamError::malformed("the body is a markup page")),
+        _ => Ok(otherwise),
+    }
+}
+
+fn names_events(content_type: Option<&str>) -> bool {
+    const EVENTS: &str = "text/event-stream";
+    content_type
+        .and_then(|content_type| content_type.trim_start().get(..EVENTS.len()))
+        .is_some_and(|beginning| beginning.eq_ignore_ascii_case(EVENTS))
+}
+
+fn is_blank(byte: u8) -> bool {
+    // OpenRouter and DeepSeek keep a connection alive with blank lines before the JSON.
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn is_done(events: &[ChatEvent]) -> bool {
+    events.last() == Some(&ChatEvent::Done)
 }
 
 fn read(
     decoder: &mut dyn Decoder,
     frame: Frame<'_>,
     events: &mut Vec<ChatEvent>,
-    done: &mut bool,
 ) -> Result<(), UpstreamError> {
-    if *done {
+    if is_done(events) {
         return Ok(());
     }
-    decoder.frame(frame, events)?;
-    *done = events.last() == Some(&ChatEvent::Done);
-    Ok(())
+    decoder.frame(frame, events)
 }
+
+/// An event that the end of the body closes and that is no JSON was not written so: it was cut off.
+fn of_cut(frame: Frame<'_>, error: UpstreamError) -> UpstreamError {
+    let cut = error.kind == UpstreamErrorKind::Malformed
+        && serde_json::from_slice::<IgnoredAny>(frame.data).is_err();
+    if cut {
+        return truncated("the body ended within an event");
+    }
+    error
+}
+
+fn truncated(what: &'static str) -> UpstreamError {
+    UpstreamError::new(UpstreamErrorKind::Truncated).because(what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! One recorded exchange, and whether we read it as it is meant.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use modelway::wire::{Framing, failure};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use modelway::wire::reader::Reader;
+use modelway::wire::{Framing, WireFormat, failure};
 use serde_json::Value;
 
 use crate::outcome::{Expected, of_failure, of_reading};
@@ -24,7 +26,8 @@ pub(crate) fn names(directory: &Path) -> Vec<String> {
 /// A response as recorded, with what it means.
 pub(crate) struct Exchange {
     pub(crate) api: String,
-    framing: Framing,
+    /// What was asked for; the recorded framing is for the reader to find out.
+    wanted: Framing,
     status: StatusCode,
     headers: HeaderMap,
     body: String,
@@ -36,14 +39,13 @@ impl Exchange {
         let recorded = json(&directory.join(name));
         let expected = json(&directory.join(name.replace(".json", ".expected.json")));
         let response = &recorded["response"];
-        let framing = match text(&recorded["framing"]) {
-            "sse" => Framing::Sse,
-            "json" => Framing::Json,
-            other => panic!("unknown framing `{other}`"),
+        let wanted = match recorded["stream"].as_bool().expect("a flag") {
+            true => Framing::Sse,
+            false => Framing::Json,
         };
         Self {
             api: text(&recorded["api"]).to_owned(),
-            framing,
+            wanted,
             status: status(&response["status"]),
             headers: headers(&response["headers"]),
             body: text(&response["body_text"]).to_owned(),
@@ -61,7 +63,13 @@ impl Exchange {
             return Check::Skipped("an API that we do not speak");
         };
 
-        let read = |pieces: &[&[u8]]| laws::Reading::of(format.as_ref(), self.framing, pieces);
+        let format: Arc<dyn WireFormat> = Arc::from(format);
+        let content_type = self.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.and_then(|value| value.to_str().ok());
+        let read = |pieces: &[&[u8]]| {
+            let reader = Reader::sniffing(format.clone(), self.wanted, content_type);
+            laws::Reading::of(reader, pieces)
+        };
         let whole = read(&[self.body.as_bytes()]);
         let mut complaints = self
             .expected

@@ -3,14 +3,13 @@
 use modelway::chat::{Answer, ChatEvent};
 use modelway::error::UpstreamError;
 use modelway::wire::reader::Reader;
-use modelway::wire::{Framing, WireFormat};
 
 use crate::outcome::Content;
 
-/// Larger bodies are not read byte by byte, which takes long and shows nothing new.
-const MAX_BYTEWISE: usize = 64 * 1024;
-const RANDOM_CUTS: usize = 4;
-const PREFIXES: usize = 16;
+// Numbers of random variations of each body; the seed is fixed.
+const RANDOM_CUTS: usize = 8;
+const PREFIXES: usize = 64;
+const CORRUPTIONS: usize = 32;
 
 /// What came of reading a body.
 pub(crate) struct Reading {
@@ -21,8 +20,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Reads a body that arrives in these pieces.
-    pub(crate) fn of(format: &dyn WireFormat, framing: Framing, pieces: &[&[u8]]) -> Self {
-        let mut reader = Reader::new(format, framing);
+    pub(crate) fn of(mut reader: Reader, pieces: &[&[u8]]) -> Self {
         let mut events = Vec::new();
         let mut end = Ok(());
         for piece in pieces {
@@ -56,7 +54,7 @@ pub(crate) fn broken_by(
     complaints.extend(shape(whole));
 
     let same = |reading: &Reading| reading.events == whole.events && reading.end == whole.end;
-    if body.len() <= MAX_BYTEWISE && !same(&read(&body.chunks(1).collect::<Vec<_>>())) {
+    if !same(&read(&body.chunks(1).collect::<Vec<_>>())) {
         complaints.push("read byte by byte it gives other events".into());
     }
 
@@ -73,29 +71,45 @@ pub(crate) fn broken_by(
         }
     }
 
-    let content = Content::of(&whole.answer);
-    // A provider that sends an end with every piece (older Gemini) cannot be told from one that is done.
-    let ends_only_once = ends_only_once(&whole.events);
-    let line_ends: Vec<usize> = memchr::memchr_iter(b'\n', body).collect();
-    for round in 0..PREFIXES {
-        let cut = match random.choice(&line_ends) {
-            Some(line_end) if round % 2 == 0 => line_end + 1,
-            _ => random.usize(0..=body.len()),
-        };
-        let prefix = read(&[&body[..cut]]);
-        complaints.extend(shape(&prefix).map(|broken| format!("the first {cut} bytes: {broken}")));
-        let of_prefix = Content::of(&prefix.answer);
-        if !is_beginning(&of_prefix, &content) {
-            complaints.push(format!("the first {cut} bytes give other content"));
+    for _ in 0..PREFIXES {
+        complaints.extend(of_beginning(body, whole, &read, &mut random));
+    }
+
+    for _ in 0..CORRUPTIONS {
+        let mut corrupt = body.to_vec();
+        for _ in 0..random.usize(1..4) {
+            if let Some(byte) = random.choice(&mut corrupt) {
+                *byte = random.choice(*b"\n\r\"{}[]:, \\0\xff").unwrap_or_default();
+            }
         }
-        if prefix.end.is_ok() && ends_only_once && of_prefix != content {
-            complaints.push(format!(
-                "the first {cut} of {} bytes pass for a whole answer",
-                body.len()
-            ));
-        }
+        complaints.extend(shape(&read(&[&corrupt])).map(|broken| format!("corrupted: {broken}")));
     }
     complaints
+}
+
+/// What the beginning of a body must not pass for, cut somewhere or behind a line.
+fn of_beginning(
+    body: &[u8],
+    whole: &Reading,
+    read: impl Fn(&[&[u8]]) -> Reading,
+    random: &mut fastrand::Rng,
+) -> Option<String> {
+    let cut = random.usize(0..=body.len());
+    let line_end = memchr::memrchr(b'\n', &body[..cut]).filter(|_| random.bool());
+    let cut = line_end.map_or(cut, |line_end| line_end + 1);
+
+    let beginning = read(&[&body[..cut]]);
+    let (content, of_whole) = (Content::of(&beginning.answer), Content::of(&whole.answer));
+    let broken = if let Some(broken) = shape(&beginning) {
+        broken
+    } else if !is_beginning(&content, &of_whole) {
+        "content that the whole does not give".into()
+    } else if beginning.end.is_ok() && content != of_whole && ends_only_once(&whole.events) {
+        "they pass for a whole answer".into()
+    } else {
+        return None;
+    };
+    Some(format!("the first {cut} of {} bytes: {broken}", body.len()))
 }
 
 /// What the order and the form of events must be; `Some` says what is wrong.
@@ -135,6 +149,8 @@ fn shape(reading: &Reading) -> Option<String> {
     None
 }
 
+/// Whether no content follows a finish reason. A provider that sends one with every piece (older
+/// Gemini) cannot be told from one that is done.
 fn ends_only_once(events: &[ChatEvent]) -> bool {
     let first_end = events
         .iter()

@@ -17,6 +17,9 @@ use modelway::wire::WireFormat;
 use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
 
+/// More of them say nothing new about a recording.
+const MAX_COMPLAINTS: usize = 4;
+
 /// How the check of one recording ended.
 enum Check {
     Passed,
@@ -69,7 +72,7 @@ impl Report {
                 of_api.failed += 1;
                 self.total.failed += 1;
                 println!("FAILED {name}");
-                for complaint in complaints {
+                for complaint in complaints.iter().take(MAX_COMPLAINTS) {
                     println!("    {complaint}");
                 }
             }

@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use http::{HeaderMap, StatusCode};
 use modelway::error::{UpstreamError, UpstreamErrorKind};
+use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, failure};
 use serde_json::Value;
 
@@ -66,8 +67,8 @@ impl ReportedError {
                 let Some(format) = wire_format(&self.api) else {
                     return Check::Skipped("an API that we do not speak");
                 };
-                let reading =
-                    laws::Reading::of(format.as_ref(), Framing::Sse, &[stream.as_bytes()]);
+                let reader = Reader::new(format.as_ref(), Framing::Sse);
+                let reading = laws::Reading::of(reader, &[stream.as_bytes()]);
                 match reading.end {
                     Ok(()) => return Check::of(vec!["it passes for an answer".into()]),
                     Err(failure) => failure,

@@ -3,11 +3,13 @@
 //! The reference is <https://platform.claude.com/docs/en/api/messages>. Other hosts speak it too; what
 //! they and the generations of models differ in is a [`Dialect`].
 
-mod decode;
 mod encode;
 mod opaque;
+mod pieces;
+mod stream;
 mod thinking;
 mod turns;
+mod whole;
 
 use serde::Deserialize;
 
@@ -70,8 +72,8 @@ impl WireFormat for Anthropic {
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {
         match framing {
-            Framing::Sse => Box::new(decode::Events::default()),
-            Framing::Json => Box::new(decode::Whole),
+            Framing::Sse => Box::new(stream::Events::default()),
+            Framing::Json => Box::new(whole::Whole),
         }
     }
 }

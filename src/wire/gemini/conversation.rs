@@ -338,7 +338,7 @@ impl<'a> Conversation<'a> {
     }
 }
 
-fn output<'a>(texts: &[&'a str], is_error: bool) -> ToolOutput<'a> {
+pub(super) fn output<'a>(texts: &[&'a str], is_error: bool) -> ToolOutput<'a> {
     let (text, object) = match texts {
         [text] => (Cow::Borrowed(*text), json_object(text)),
         _ => (Cow::Owned(texts.join("\n")), None),

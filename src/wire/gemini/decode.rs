@@ -383,3 +383,6 @@ fn compact(json: &str) -> String {
     }
     compact
 }
+
+#[cfg(test)]
+mod tests;

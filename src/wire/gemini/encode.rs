@@ -316,3 +316,6 @@ pub(super) fn json_object(text: &str) -> Option<&RawValue> {
 pub(super) fn refused(field: &'static str, why: &'static str) -> Unsupported {
     Unsupported::Value { field, why }
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,4 +272,23 @@ mod tests {
             assert!(sum(pieces).is_err(), "{pieces}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_path_panics_and_what_fits_is_json(path in "\\$[.\\[\\]'\"a0é]{0,12}") {
+            let piece = PartialArg {
+                json_path: path,
+                string_value: Some("x".into()),
+                number_value: None,
+                bool_value: None,
+                null_value: false,
+                will_continue: None,
+            };
+            let mut arguments = PartialArgs::default();
+
+            if arguments.add(piece).is_ok() {
+                serde_json::from_str::<Value>(&arguments.whole()).unwrap();
+            }
+        }
+    }
 }

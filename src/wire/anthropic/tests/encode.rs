@@ -13,6 +13,8 @@ use crate::features::Feature;
 use crate::wire::WireRequest;
 use crate::wire::anthropic::opaque::Opaque;
 
+type Change = fn(&mut ChatRequest);
+
 fn written(format: Anthropic, request: &ChatRequest) -> WireRequest {
     format
         .encode(request, &TO)
@@ -395,7 +397,7 @@ fn content_without_a_spelling_is_refused() {
 
 #[test]
 fn settings_without_a_spelling_are_refused() {
-    let with = |change: fn(&mut ChatRequest)| {
+    let with = |change: Change| {
         let mut request = hello();
         change(&mut request);
         request
@@ -411,7 +413,7 @@ fn settings_without_a_spelling_are_refused() {
         "sampling.stop_sequences",
     );
 
-    let features: [(Feature, fn(&mut ChatRequest)); 5] = [
+    let features: [(Feature, Change); 5] = [
         (Feature::Seed, |request| request.sampling.seed = Some(1)),
         (Feature::FrequencyPenalty, |request| {
             request.sampling.frequency_penalty = Some(1.0);
@@ -581,7 +583,7 @@ fn a_thinking_budget_stays_within_its_limits() {
 
 #[test]
 fn what_the_api_refuses_beside_thinking_is_refused_before() {
-    let changes: [(&str, fn(&mut ChatRequest)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("tool_choice", |request| {
             request.tool_choice = ToolChoice::Required;
         }),

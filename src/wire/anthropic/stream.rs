@@ -1,16 +1,17 @@
-//! What does an answer of the Messages API say, streamed or whole?
+//! What does a streamed answer say?
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::opaque::Opaque;
-use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
+use super::pieces::{
+    Begun, Block, Tokens, begin, finish, given, in_band, reasoning, signature, started, text,
+};
+use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::{Decoder, Frame, failure};
+use crate::wire::{Decoder, Frame};
 
 /// Any event of a stream. One struct with optional fields and a borrowed `type`: an internally tagged
 /// enum would buffer every event before it reads it.
@@ -44,53 +45,10 @@ struct Delta<'a> {
 }
 
 #[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    text: Option<String>,
-    thinking: Option<String>,
-    signature: Option<String>,
-    data: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct Start {
     id: Option<String>,
     model: Option<String>,
     usage: Option<Tokens>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    id: Option<String>,
-    model: Option<String>,
-    #[serde(borrow)]
-    content: Option<Vec<Block<'a>>>,
-    stop_reason: Option<String>,
-    stop_sequence: Option<String>,
-    usage: Option<Tokens>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-struct Tokens {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    output_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-struct OutputDetails {
-    thinking_tokens: Option<u64>,
 }
 
 /// Reads a stream of events.
@@ -296,190 +254,6 @@ impl OpenBlock {
     }
 }
 
-/// Reads a whole answer.
-pub(super) struct Whole;
-
-impl Decoder for Whole {
-    fn frame(
-        &mut self,
-        frame: Frame<'_>,
-        events: &mut Vec<ChatEvent>,
-    ) -> Result<(), UpstreamError> {
-        let message: Message<'_> = serde_json::from_slice(frame.data)
-            .map_err(|_| UpstreamError::malformed("the body cannot be read"))?;
-        if message.error.is_some() || message.kind == "error" {
-            return Err(in_band(message.error, frame));
-        }
-        started(given(message.id), given(message.model), events);
-        let blocks = message.content.unwrap_or_default();
-        let is_empty = blocks.is_empty();
-        let mut calls = 0;
-        for block in blocks {
-            match begin(block, events) {
-                Begun::ToolCall { input } => {
-                    events.push(ChatEvent::ToolArguments {
-                        call: calls,
-                        fragment: input.to_owned(),
-                    });
-                    calls += 1;
-                }
-                Begun::Prose | Begun::Ignored => {}
-            }
-        }
-        let has_reason = finish(message.stop_reason, message.stop_sequence, events);
-        if let Some(tokens) = message.usage {
-            events.push(ChatEvent::Usage(tokens.usage()));
-        }
-        if is_empty && !has_reason {
-            return Err(UpstreamError::malformed(
-                "the body has neither content nor a stop reason",
-            ));
-        }
-        events.push(ChatEvent::Done);
-        Ok(())
-    }
-
-    fn end(&mut self, _events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        Err(UpstreamError::new(UpstreamErrorKind::Truncated))
-    }
-}
-
-enum Begun<'a> {
-    Prose,
-    ToolCall {
-        /// A JSON text.
-        input: &'a str,
-    },
-    Ignored,
-}
-
-/// Appends what a block says by itself: all of it in a whole answer, as a rule nothing in a stream.
-fn begin<'a>(block: Block<'a>, events: &mut Vec<ChatEvent>) -> Begun<'a> {
-    match block.kind.as_ref() {
-        "text" => {
-            text(block.text, events);
-            Begun::Prose
-        }
-        "thinking" => {
-            reasoning(block.thinking, events);
-            signature(block.signature, events);
-            Begun::Prose
-        }
-        "redacted_thinking" => {
-            if let Some(data) = given(block.data) {
-                let opaque = Opaque::Redacted(&data).to_bytes();
-                events.push(ChatEvent::ReasoningSignature(opaque));
-            }
-            Begun::Prose
-        }
-        "tool_use" => {
-            events.push(ChatEvent::ToolCall {
-                id: block.id.unwrap_or_default(),
-                name: block.name.unwrap_or_default(),
-                signature: Bytes::new(),
-            });
-            Begun::ToolCall {
-                input: block.input.map_or("{}", RawValue::get),
-            }
-        }
-        _ => Begun::Ignored,
-    }
-}
-
-fn text(text: Option<String>, events: &mut Vec<ChatEvent>) {
-    events.extend(given(text).map(ChatEvent::Text));
-}
-
-fn reasoning(text: Option<String>, events: &mut Vec<ChatEvent>) {
-    events.extend(given(text).map(ChatEvent::Reasoning));
-}
-
-fn signature(token: Option<String>, events: &mut Vec<ChatEvent>) {
-    if let Some(token) = given(token) {
-        let opaque = Opaque::Signature(&token).to_bytes();
-        events.push(ChatEvent::ReasoningSignature(opaque));
-    }
-}
-
-fn started(
-    response_id: Option<String>,
-    response_model: Option<String>,
-    events: &mut Vec<ChatEvent>,
-) {
-    if response_id.is_some() || response_model.is_some() {
-        events.push(ChatEvent::Started {
-            response_id,
-            response_model,
-        });
-    }
-}
-
-/// Appends why the model stopped. False if that has not come.
-fn finish(
-    stop_reason: Option<String>,
-    stop_sequence: Option<String>,
-    events: &mut Vec<ChatEvent>,
-) -> bool {
-    let Some(provider_reason) = given(stop_reason) else {
-        return false;
-    };
-    let reason = match provider_reason.as_str() {
-        "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "max_tokens" | "model_context_window_exceeded" => FinishReason::MaxTokens,
-        "tool_use" => FinishReason::ToolCalls,
-        "refusal" => FinishReason::ContentFilter,
-        _ => FinishReason::Other,
-    };
-    events.push(ChatEvent::Finish(Finish {
-        reason,
-        provider_reason: Some(provider_reason),
-        stop_sequence,
-    }));
-    true
-}
-
-impl Tokens {
-    /// These counts, and those of `earlier` where these have none.
-    fn or(self, earlier: Self) -> Self {
-        Self {
-            input_tokens: self.input_tokens.or(earlier.input_tokens),
-            output_tokens: self.output_tokens.or(earlier.output_tokens),
-            cache_creation_input_tokens: self
-                .cache_creation_input_tokens
-                .or(earlier.cache_creation_input_tokens),
-            cache_read_input_tokens: self
-                .cache_read_input_tokens
-                .or(earlier.cache_read_input_tokens),
-            output_tokens_details: self.output_tokens_details.or(earlier.output_tokens_details),
-        }
-    }
-
-    fn usage(self) -> Usage {
-        let cache_read = self.cache_read_input_tokens.unwrap_or(0);
-        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
-        // `input_tokens` counts neither what a cache served nor what was written to it.
-        let input_tokens = self
-            .input_tokens
-            .unwrap_or(0)
-            .saturating_add(cache_read)
-            .saturating_add(cache_write);
-        Usage {
-            input_tokens,
-            output_tokens: self.output_tokens.unwrap_or(0),
-            cache_read_input_tokens: cache_read,
-            cache_write_input_tokens: cache_write,
-            reasoning_output_tokens: self
-                .output_tokens_details
-                .and_then(|details| details.thinking_tokens)
-                .unwrap_or(0),
-        }
-    }
-}
-
-fn given(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
-}
-
 /// The kind of an event: its `type`, or the name of the frame where it has none.
 fn kind_of<'a>(kind: &'a str, frame: Frame<'a>) -> &'a str {
     if kind.is_empty() { frame.event } else { kind }
@@ -502,10 +276,4 @@ fn is_unknown(frame: Frame<'_>) -> bool {
             | "error"
             | ""
     )
-}
-
-fn in_band(error: Option<&RawValue>, frame: Frame<'_>) -> UpstreamError {
-    let text = error.map_or(frame.data, |error| error.get().as_bytes());
-    let error = serde_json::from_slice(text).unwrap_or(Value::Null);
-    failure::in_band(&error)
 }

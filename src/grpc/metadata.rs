@@ -1,0 +1,86 @@
+//! What travels beside the messages: deadlines, trace context, ids.
+
+use std::time::Duration;
+
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+
+use crate::error::Error;
+use crate::telemetry::trace_context::TraceContext;
+
+/// Names the call in the answer's initial metadata and in the trailers of a failure.
+pub const CALL_ID: &str = "x-modelway-call-id";
+/// The caller's own id of the request, sent back as it came.
+pub const REQUEST_ID: &str = "x-request-id";
+/// Tells gRPC clients with a retry policy how long to wait, or not to retry at all (gRFC A6).
+pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// The time that the caller gives the call; `None` if it gives none.
+///
+/// # Errors
+/// `grpc-timeout` is not as the gRPC specification demands.
+pub fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
+    let Some(value) = metadata.get("grpc-timeout") else { return Ok(None) };
+    let legal = value.to_str().ok().and_then(parse_timeout);
+    legal.map(Some).ok_or_else(|| {
+        Error::invalid("metadata `grpc-timeout`", "write 1 to 8 digits and a unit of H, M, S, m, u or n, such as `30S`")
+    })
+}
+
+/// Reads the value of `grpc-timeout` (gRPC over HTTP/2, Requests).
+pub fn parse_timeout(value: &str) -> Option<Duration> {
+    let unit_at = value.len().checked_sub(1)?;
+    let (digits, unit) = value.split_at_checked(unit_at)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// The caller's place in its trace; an illegal header is as good as none.
+pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
+    TraceContext::parse(metadata.get("traceparent")?.to_str().ok()?)
+}
+
+/// The caller's own id of the request, if it is short and printable.
+pub fn request_id(metadata: &MetadataMap) -> Option<MetadataValue<Ascii>> {
+    let id = metadata.get(REQUEST_ID)?;
+    let text = id.to_str().ok()?;
+    (!text.is_empty() && text.len() <= 128).then(|| id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_in_every_unit() {
+        for (value, expected) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("30S", Some(Duration::from_secs(30))),
+            ("600m", Some(Duration::from_millis(600))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("99999999n", Some(Duration::from_nanos(99_999_999))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("-5S", None),
+            ("+5S", None),
+            ("5s", None),
+            ("123456789S", None),
+            ("5ü", None),
+        ] {
+            assert_eq!(parse_timeout(value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A failure as a gRPC status with details that programs can read.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prost::Message as _;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::dispatch::Failure;
+use crate::error::{Code, Error, UpstreamError};
+use crate::trail::Trail;
+
+use super::metadata::{CALL_ID, RETRY_PUSHBACK};
+use super::{answer, v1};
+
+/// `google.rpc.ErrorInfo.domain` of every status.
+pub const DOMAIN: &str = "modelway.v1";
+
+const CALL_FAILURE_TYPE: &str = "type.googleapis.com/modelway.v1.CallFailure";
+
+/// Attempts in a status at most: peers limit the size of all trailers together to 8 KiB.
+const MAX_ATTEMPTS: usize = 8;
+
+/// Violations in a status at most, for the same reason.
+const MAX_VIOLATIONS: usize = 16;
+
+/// The status of a call that was not answered.
+pub fn of_failure(failure: &Failure) -> tonic::Status {
+    let Failure { error, trail } = failure;
+    let sent_any = trail.sent().next().is_some();
+    let mut metadata = MetadataMap::new();
+    if let Ok(call_id) = MetadataValue::try_from(&trail.call_id) {
+        metadata.insert(CALL_ID, call_id);
+    }
+    // One layer retries, and that is this one: a client must not multiply the attempts.
+    if let Some(pushback) = pushback(error, sent_any) {
+        metadata.insert(RETRY_PUSHBACK, pushback.into());
+    }
+    status(error, trail, metadata)
+}
+
+/// The status of a request that never became a call.
+pub fn of_error(error: &Error) -> tonic::Status {
+    status(error, &Trail::default(), MetadataMap::new())
+}
+
+fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status {
+    let reason = error.reason();
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason.name(), DOMAIN, info(error, trail));
+    if let Some(wait) = retry_after(error) {
+        details.set_retry_info(Some(wait));
+    }
+    if !trail.call_id.is_empty() {
+        details.set_request_info(&trail.call_id, "");
+    }
+    describe(error, &mut details);
+
+    let message = error.to_string();
+    let plain = tonic::Status::with_error_details(code(reason.code()), &message, details);
+    if trail.call_id.is_empty() {
+        return plain;
+    }
+    // `with_error_details` takes no message of our own: decode what it made, add ours, encode again.
+    let Ok(mut status) = tonic_types::Status::decode(plain.details()) else { return plain };
+    status.details.push(prost_types::Any {
+        type_url: CALL_FAILURE_TYPE.to_owned(),
+        value: call_failure(trail).encode_to_vec(),
+    });
+    tonic::Status::with_details_and_metadata(plain.code(), message, status.encode_to_vec().into(), metadata)
+}
+
+/// What programs may want to match on besides the reason. Never text of a provider or a caller.
+fn info(error: &Error, trail: &Trail) -> HashMap<String, String> {
+    let mut info = HashMap::new();
+    if !trail.call_id.is_empty() {
+        info.insert("call_id".to_owned(), trail.call_id.clone());
+    }
+    if let Some(upstream) = error.upstream() {
+        if let Some(status) = upstream.status {
+            info.insert("provider_status".to_owned(), status.to_string());
+        }
+        if let Some(code) = upstream.safe_code() {
+            info.insert("provider_code".to_owned(), code.to_owned());
+        }
+    }
+    info
+}
+
+fn describe(error: &Error, details: &mut ErrorDetails) {
+    match error {
+        Error::InvalidRequest(violations) => {
+            for violation in violations.iter().take(MAX_VIOLATIONS) {
+                details.add_bad_request_violation(&violation.field, &violation.what);
+            }
+        }
+        Error::ScenarioNotFound(name) => {
+            details.set_resource_info("modelway.v1.Scenario", name, "", "no such scenario");
+        }
+        Error::ModelNotFound(id) => {
+            details.set_resource_info("modelway.v1.Model", id, "", "no such model");
+        }
+        Error::CapabilityUnsupported(lacks) => {
+            for lack in lacks.iter().take(MAX_VIOLATIONS) {
+                details.add_precondition_failure_violation("CAPABILITY", "target", lack);
+            }
+        }
+        Error::NoProviderAvailable { .. }
+        | Error::DeadlineExceeded
+        | Error::RetryBudgetExhausted(_)
+        | Error::Upstream(_)
+        | Error::StreamInterrupted(_)
+        | Error::Draining
+        | Error::Internal(_) => {}
+    }
+}
+
+/// When the same call may succeed, where that can be told.
+fn retry_after(error: &Error) -> Option<Duration> {
+    match error {
+        Error::NoProviderAvailable { retry_after } => Some(*retry_after),
+        Error::Upstream(UpstreamError { retry_after, .. })
+        | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
+        Error::Draining => Some(Duration::ZERO),
+        Error::InvalidRequest(_)
+        | Error::ScenarioNotFound(_)
+        | Error::ModelNotFound(_)
+        | Error::CapabilityUnsupported(_)
+        | Error::DeadlineExceeded
+        | Error::StreamInterrupted(_)
+        | Error::Internal(_) => None,
+    }
+}
+
+/// Milliseconds that a retrying client must wait, -1 for not at all, `None` for no advice.
+fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
+    if sent_any {
+        return Some(-1);
+    }
+    retry_after(error).map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn call_failure(trail: &Trail) -> v1::CallFailure {
+    let beyond = trail.attempts.len().saturating_sub(MAX_ATTEMPTS);
+    v1::CallFailure {
+        call_id: trail.call_id.clone(),
+        trace_id: trail.trace_id.clone(),
+        attempts: trail.attempts[beyond..].iter().map(answer::attempt).collect(),
+        usage: trail.usage().map(answer::usage),
+        cost: trail.cost().map(answer::cost),
+    }
+}
+
+fn code(code: Code) -> tonic::Code {
+    match code {
+        Code::Ok => tonic::Code::Ok,
+        Code::Cancelled => tonic::Code::Cancelled,
+        Code::InvalidArgument => tonic::Code::InvalidArgument,
+        Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
+        Code::NotFound => tonic::Code::NotFound,
+        Code::FailedPrecondition => tonic::Code::FailedPrecondition,
+        Code::Internal => tonic::Code::Internal,
+        Code::Unavailable => tonic::Code::Unavailable,
+    }
+}

@@ -1,0 +1,299 @@
+//! What a request asks for and what it is answered, before a wire format spells it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::Value;
+
+use super::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
+
+/// How one wire format spells requests, answers and errors.
+pub(super) trait Dialect: Sync {
+    /// Content type of a stream.
+    fn stream_type(&self) -> &'static str;
+
+    /// Content type of a whole answer and of an error.
+    fn json_type(&self) -> &'static str;
+
+    /// Header in which the provider numbers its responses.
+    fn request_id_header(&self) -> Option<&'static str>;
+
+    /// Reads what the body asks for; model and framing where the body holds them.
+    ///
+    /// # Errors
+    /// A sentence for a 400 where the provider would send one.
+    fn read(&self, headers: &HeaderMap, body: &Value, asked: &mut Asked) -> Result<(), String>;
+
+    /// The events of a streamed answer.
+    fn events(&self, answer: &Answer) -> Vec<Event>;
+
+    /// The body of a whole answer.
+    fn whole(&self, answer: &Answer) -> Value;
+
+    /// The body of a 400 with our own message.
+    fn bad_request(&self, message: &str) -> Value;
+
+    /// Status and body of a refusal; `None` where the provider sends an empty answer that a content
+    /// filter ended.
+    fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)>;
+
+    /// Says in a refusal how long to wait.
+    fn ask_to_wait(&self, wait: Duration, headers: &mut HeaderMap, _body: &mut Value) {
+        let seconds = wait.as_millis().div_ceil(1000);
+        headers.insert(RETRY_AFTER, number_header(seconds));
+    }
+
+    /// An error in the middle of a stream.
+    fn error_event(&self) -> Bytes;
+
+    /// An event that brings this text.
+    fn text_event(&self, answer: &Answer, text: &str) -> String;
+
+    /// An event of content that holds these bytes.
+    fn event_of(&self, payload: &str) -> Bytes;
+
+    /// A sign of life without content.
+    fn ping(&self) -> &'static str;
+}
+
+/// How an answer is cut into pieces on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// One JSON object.
+    #[default]
+    Whole,
+    /// Server-sent events.
+    Sse,
+    /// A JSON array, element by element: what Gemini streams without `alt=sse`.
+    Array,
+}
+
+/// What a request asks for, as far as the simulator looks at it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    /// The model's name as sent.
+    pub(super) model: String,
+    /// How the answer is wanted.
+    pub(super) framing: Framing,
+    /// Whether a stream reports its usage.
+    pub(super) usage_in_stream: bool,
+    /// Whether the answer is to be JSON.
+    pub(super) json: bool,
+    /// The tool that has to be called.
+    pub(super) forced_tool: Option<String>,
+    /// The most tokens of text.
+    pub(super) max_tokens: Option<usize>,
+    /// Words in all texts of the request.
+    pub(super) input_words: usize,
+    /// Tells requests apart, so that the ids of two turns of one conversation differ.
+    pub(super) fingerprint: u64,
+}
+
+impl Asked {
+    /// Whether the answer is wanted piece by piece.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.framing != Framing::Whole
+    }
+}
+
+/// One piece of a streamed answer, with its framing.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) bytes: Bytes,
+    pub(super) kind: EventKind,
+}
+
+/// What faults and waits need to know about an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventKind {
+    /// A token of content.
+    Token,
+    /// The marker that nothing follows.
+    End,
+    /// Anything else.
+    Other,
+}
+
+/// Token counts of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) input: usize,
+    /// All output, reasoning included.
+    pub(super) output: usize,
+    pub(super) reasoning: usize,
+}
+
+/// A whole answer in pieces of one token.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// Unique to the request; ids are made of it.
+    pub(super) id: String,
+    pub(super) model: String,
+    pub(super) framing: Framing,
+    pub(super) reasoning: Vec<String>,
+    pub(super) text: Vec<String>,
+    pub(super) calls: Vec<ToolCall>,
+    pub(super) finish: Finish,
+    pub(super) usage: Option<Usage>,
+    pub(super) usage_in_stream: bool,
+}
+
+/// Stands for the cryptographic signature of a piece of reasoning.
+pub(super) const SIGNATURE: &str = "c2ltdWxhdGVkIHNpZ25hdHVyZQ==";
+
+/// When all simulated answers were made, in seconds since 1970: answers are the same every time.
+pub(super) const CREATED: u32 = 1_767_225_600;
+
+impl Answer {
+    /// The answer of a model that behaves like this, `fault` included where it changes content.
+    pub(super) fn new(asked: &Asked, behaviour: &Behaviour, fault: Option<Fault>) -> Self {
+        let mut calls = behaviour.calls.clone();
+        if calls.is_empty() {
+            calls.extend(asked.forced_tool.as_deref().map(ToolCall::of));
+        }
+        let said = match &behaviour.text {
+            Some(text) => text.clone(),
+            None if !calls.is_empty() => String::new(),
+            None if asked.json => format!(r#"{{"answer":"{}"}}"#, text(behaviour.tokens)),
+            None => text(behaviour.tokens),
+        };
+        let mut said = pieces(&said);
+        let natural = match asked.max_tokens {
+            Some(limit) if limit < said.len() => {
+                said.truncate(limit);
+                Finish::Length
+            }
+            _ if calls.is_empty() => Finish::Stop,
+            _ => Finish::ToolCalls,
+        };
+        let mut answer = Self {
+            id: format!("{:016x}", asked.fingerprint),
+            model: behaviour
+                .reported_model
+                .clone()
+                .unwrap_or_else(|| asked.model.clone()),
+            framing: asked.framing,
+            reasoning: pieces(&text(behaviour.reasoning)),
+            text: said,
+            calls,
+            finish: behaviour.finish.unwrap_or(natural),
+            usage: None,
+            usage_in_stream: asked.usage_in_stream,
+        };
+        if fault != Some(Fault::NoUsage) {
+            answer.usage = Some(Usage {
+                input: asked.input_words,
+                output: answer.tokens(),
+                reasoning: answer.reasoning.len(),
+            });
+        }
+        answer
+    }
+
+    /// Tokens of output: pieces of reasoning, of text and of the arguments of calls.
+    pub(super) fn tokens(&self) -> usize {
+        let of_call = |call| fragments(call).len();
+        let of_calls: usize = self.calls.iter().map(of_call).sum();
+        self.reasoning.len() + self.text.len() + of_calls
+    }
+}
+
+impl Event {
+    /// A token of content.
+    pub(super) fn token(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            kind: EventKind::Token,
+        }
+    }
+
+    /// The marker that nothing follows.
+    pub(super) fn end(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            kind: EventKind::End,
+        }
+    }
+
+    /// An event without content.
+    pub(super) fn other(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            kind: EventKind::Other,
+        }
+    }
+}
+
+/// A number as the value of a header.
+pub(super) fn number_header(number: u128) -> HeaderValue {
+    HeaderValue::from(u64::try_from(number).unwrap_or(u64::MAX))
+}
+
+/// The arguments of a call as they are streamed.
+pub(super) fn fragments(call: &ToolCall) -> Vec<&str> {
+    const LENGTH: usize = 6;
+    let mut fragments = Vec::new();
+    let mut start = 0;
+    for (place, _) in call.arguments.char_indices() {
+        if place >= start + LENGTH {
+            fragments.push(&call.arguments[start..place]);
+            start = place;
+        }
+    }
+    fragments.push(&call.arguments[start..]);
+    fragments
+}
+
+/// Words in the texts of a conversation, in any of the wire formats.
+pub(super) fn words(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(words).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, field)| match (name.as_str(), field) {
+                ("text" | "content" | "system", Value::String(text)) => {
+                    text.split_whitespace().count()
+                }
+                _ => words(field),
+            })
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
+}
+
+fn pieces(text: &str) -> Vec<String> {
+    text.split_inclusive(' ').map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_and_fragments_put_together_are_the_whole() {
+        let call = ToolCall {
+            name: "lookup".to_owned(),
+            arguments: r#"{"ort":"Düsseldörf 🏙"}"#.to_owned(),
+        };
+
+        assert_eq!(fragments(&call).concat(), call.arguments);
+        assert_eq!(pieces(&text(30)).concat(), text(30));
+        assert_eq!(pieces(&text(30)).len(), 30);
+        assert!(pieces("").is_empty());
+    }
+
+    #[test]
+    fn the_requests_limit_cuts_the_answer() {
+        let asked = Asked {
+            max_tokens: Some(5),
+            ..Asked::default()
+        };
+
+        let answer = Answer::new(&asked, &Behaviour::default(), None);
+
+        assert_eq!(answer.text.len(), 5);
+        assert_eq!(answer.finish, Finish::Length);
+    }
+}

@@ -1,0 +1,130 @@
+//! A response body that follows a plan.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::log::{Ending, OpenRequest};
+use super::plan::Plan;
+use super::step::Step;
+
+/// A response body that follows a plan, and notes when it is played or dropped.
+pub(super) struct Play {
+    plan: Arc<Plan>,
+    request: OpenRequest,
+    /// Tells the connection to reset instead of closing in order.
+    reset: Arc<AtomicBool>,
+    position: usize,
+    sleep: Option<Pin<Box<Sleep>>>,
+    asleep: bool,
+}
+
+impl Play {
+    pub(super) fn new(plan: Arc<Plan>, request: OpenRequest, reset: Arc<AtomicBool>) -> Self {
+        let mut play = Self {
+            plan,
+            request,
+            reset,
+            position: 0,
+            sleep: None,
+            asleep: false,
+        };
+        play.note_end();
+        play
+    }
+
+    fn advance(&mut self) {
+        self.position += 1;
+        self.note_end();
+    }
+
+    fn note_end(&mut self) {
+        if self.is_end_stream() {
+            self.request.ends(match self.plan.faulty {
+                true => Ending::Faulted,
+                false => Ending::Completed,
+            });
+        }
+    }
+
+    fn fall_asleep(&mut self, time: Duration) {
+        // Later than anybody waits, but not beyond what the clock can tell.
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+        let until = Instant::now() + time.min(LONGEST);
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(until),
+            None => self.sleep = Some(Box::pin(sleep_until(until))),
+        }
+        self.asleep = true;
+    }
+}
+
+impl Body for Play {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let this = self.get_mut();
+        loop {
+            if let (true, Some(sleep)) = (this.asleep, &mut this.sleep) {
+                ready!(sleep.as_mut().poll(context));
+                this.asleep = false;
+            }
+            let Some(step) = this.plan.steps.get(this.position) else {
+                return Poll::Ready(None);
+            };
+            match step {
+                Step::Write(bytes) => {
+                    let bytes = bytes.clone();
+                    this.advance();
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Step::Wait(time) => {
+                    let time = *time;
+                    this.fall_asleep(time);
+                    this.advance();
+                }
+                Step::Flush => {
+                    this.advance();
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Step::Repeat(bytes, every) => {
+                    let (bytes, every) = (bytes.clone(), *every);
+                    if !every.is_zero() {
+                        this.fall_asleep(every);
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Step::Hang => return Poll::Pending,
+                Step::Close { reset } => {
+                    this.reset.store(*reset, Ordering::Relaxed);
+                    this.request.ends(Ending::Faulted);
+                    return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.position == self.plan.steps.len()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Asked for once, before the first frame.
+        self.plan
+            .length
+            .map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}

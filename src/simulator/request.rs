@@ -1,0 +1,256 @@
+//! What an HTTP request asks for: by its path, its body and its model's name.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Uri};
+use serde_json::Value;
+
+use super::WireName;
+use super::answer::{Asked, Framing};
+use super::behaviour::{Behaviour, Fault};
+use super::openai_chat::OpenAiChat;
+use super::plan::Plan;
+
+/// The header that changes the behaviour of the model it is sent to.
+const HEADER: &str = "x-simulate";
+
+/// A request that has been read.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The wire format of its path.
+    pub(super) wire: Option<WireName>,
+    pub(super) asked: Asked,
+    /// What its model's name and its header say.
+    pub(super) named: Arc<Behaviour>,
+    /// What is wrong with it.
+    pub(super) mistake: Option<String>,
+    last_plan: Mutex<Option<Planned>>,
+}
+
+#[derive(Debug)]
+struct Planned {
+    behaviour: Arc<Behaviour>,
+    fault: Option<Fault>,
+    plan: Arc<Plan>,
+}
+
+impl Read {
+    fn new(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (uri, body).hash(&mut hasher);
+        let mut read = Self {
+            wire: None,
+            asked: Asked {
+                fingerprint: hasher.finish(),
+                ..Asked::default()
+            },
+            named: Arc::default(),
+            mistake: None,
+            last_plan: Mutex::new(None),
+        };
+        read.mistake = read.fill(uri, headers, body).err();
+        read
+    }
+
+    fn fill(&mut self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<(), String> {
+        let Some(route) = Route::of(uri) else {
+            return Err(format!("nothing is served at `{}`", uri.path()));
+        };
+        self.wire = Some(route.wire);
+        self.asked.framing = route.framing;
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is no JSON: {error}"))?;
+        let model = route.model.as_deref().or(body["model"].as_str());
+        let Some(model) = model else {
+            return Err("you must provide a model".to_owned());
+        };
+        model.clone_into(&mut self.asked.model);
+        route.wire.dialect().read(headers, &body, &mut self.asked)?;
+        let mut named = Behaviour::default();
+        if let Some((_, text)) = model.split_once('+') {
+            named.apply(text)?;
+        }
+        if let Some(text) = headers.get(HEADER) {
+            let text = text
+                .to_str()
+                .map_err(|error| format!("{HEADER}: {error}"))?;
+            named.apply(text)?;
+        }
+        self.named = Arc::new(named);
+        Ok(())
+    }
+
+    /// The response of a model that behaves like this. The last one is remembered.
+    pub(super) fn plan(&self, behaviour: &Arc<Behaviour>, fault: Option<Fault>) -> Arc<Plan> {
+        let mut last = self
+            .last_plan
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(planned) = &*last
+            && Arc::ptr_eq(&planned.behaviour, behaviour)
+            && planned.fault == fault
+        {
+            return Arc::clone(&planned.plan);
+        }
+        let plan = Arc::new(match (self.wire, &self.mistake) {
+            (Some(wire), None) => Plan::new(wire.dialect(), &self.asked, behaviour, fault),
+            (Some(wire), Some(mistake)) => Plan::bad_request(wire.dialect(), mistake),
+            (None, mistake) => Plan::bad_request(&OpenAiChat, mistake.as_deref().unwrap_or("")),
+        });
+        *last = Some(Planned {
+            behaviour: Arc::clone(behaviour),
+            fault,
+            plan: Arc::clone(&plan),
+        });
+        plan
+    }
+}
+
+/// Requests that were read before. Load tests send the same one over and over.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    requests: Mutex<HashMap<Fingerprint, Arc<Read>>>,
+}
+
+/// All of a request that [`Read::new`] looks at.
+#[derive(PartialEq, Eq, Hash, Debug)]
+struct Fingerprint {
+    target: Option<PathAndQuery>,
+    simulate: Option<HeaderValue>,
+    anthropic_version: Option<HeaderValue>,
+    body: Bytes,
+}
+
+impl Memory {
+    pub(super) fn read(&self, head: &Parts, body: &Bytes) -> Arc<Read> {
+        const REQUESTS: usize = 64;
+        const LONGEST_BODY: usize = 64 * 1024;
+        let read = || Arc::new(Read::new(&head.uri, &head.headers, body));
+        if body.len() > LONGEST_BODY {
+            return read();
+        }
+        let fingerprint = Fingerprint {
+            target: head.uri.path_and_query().cloned(),
+            simulate: head.headers.get(HEADER).cloned(),
+            anthropic_version: head.headers.get("anthropic-version").cloned(),
+            body: body.clone(),
+        };
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = requests.get(&fingerprint) {
+            return Arc::clone(known);
+        }
+        if requests.len() == REQUESTS {
+            requests.clear();
+        }
+        let read = read();
+        requests.insert(fingerprint, Arc::clone(&read));
+        read
+    }
+}
+
+/// What a path says.
+struct Route {
+    wire: WireName,
+    framing: Framing,
+    model: Option<String>,
+}
+
+impl Route {
+    fn of(uri: &Uri) -> Option<Self> {
+        let path = uri.path();
+        let in_body = |wire| Self {
+            wire,
+            framing: Framing::Whole,
+            model: None,
+        };
+        if path.ends_with("/chat/completions") {
+            return Some(in_body(WireName::OpenAiChat));
+        }
+        if path.ends_with("/messages") {
+            return Some(in_body(WireName::Anthropic));
+        }
+        let (_, call) = path.rsplit_once("/models/")?;
+        let (model, method) = call.rsplit_once(':')?;
+        let sse = uri
+            .query()
+            .is_some_and(|query| query.split('&').any(|part| part == "alt=sse"));
+        let framing = match (method, sse) {
+            ("generateContent", _) => Framing::Whole,
+            ("streamGenerateContent", true) => Framing::Sse,
+            ("streamGenerateContent", false) => Framing::Array,
+            _ => return None,
+        };
+        Some(Self {
+            wire: WireName::Gemini,
+            framing,
+            model: Some(percent_decoded(model)),
+        })
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        let decoded = match (first, behind) {
+            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match decoded {
+            Some((high, low)) => {
+                bytes.push(high << 4 | low);
+                rest = &behind[2..];
+            }
+            None => bytes.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geminis_model_stands_in_the_path() {
+        let table = [
+            (
+                "/models/gemini-sim+cut=10:generateContent",
+                "gemini-sim+cut=10",
+            ),
+            ("/v1/models/a%2Bcut%3d10%zz:generateContent", "a+cut=10%zz"),
+            ("/v1beta/models/x:y:streamGenerateContent?alt=sse", "x:y"),
+        ];
+        for (path, model) in table {
+            let route = Route::of(&path.parse().unwrap()).unwrap();
+            assert_eq!(route.model.as_deref(), Some(model));
+        }
+    }
+
+    #[test]
+    fn a_request_is_read_once() {
+        let memory = Memory::default();
+        let (head, ()) = http::Request::post("/v1/chat/completions")
+            .body(())
+            .unwrap()
+            .into_parts();
+
+        let first = memory.read(&head, &Bytes::from_static(b"{}"));
+        let second = memory.read(&head, &Bytes::from_static(b"{}"));
+        let third = memory.read(&head, &Bytes::from_static(b"{ }"));
+
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&first, &third));
+    }
+}

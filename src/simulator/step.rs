@@ -1,0 +1,86 @@
+//! What a body does, one thing after the other.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+/// One thing that a body does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Write(Bytes),
+    Wait(Duration),
+    /// Lets the connection write out what has been written so far.
+    Flush,
+    /// Writes and waits without end.
+    Repeat(Bytes, Duration),
+    Hang,
+    /// Closes the connection; a reset instead of an orderly end if true.
+    Close {
+        reset: bool,
+    },
+}
+
+impl Step {
+    /// Writes these bytes.
+    pub(super) fn write(bytes: impl Into<Bytes>) -> Self {
+        Self::Write(bytes.into())
+    }
+}
+
+/// The sum of what is written, if nothing else is done.
+pub(super) fn length(steps: &[Step]) -> Option<u64> {
+    let mut length = 0;
+    for step in steps {
+        let Step::Write(bytes) = step else {
+            return None;
+        };
+        length += u64::try_from(bytes.len()).ok()?;
+    }
+    Some(length)
+}
+
+/// Joins what is written without a wait between.
+pub(super) fn merge(steps: Vec<Step>) -> Vec<Step> {
+    // Large pieces are cheaper to leave where they are than to copy.
+    const LIMIT: usize = 16 * 1024;
+    let mut merged = Vec::new();
+    let mut open = BytesMut::new();
+    for step in steps {
+        match step {
+            Step::Write(bytes) if open.len() + bytes.len() <= LIMIT => {
+                open.extend_from_slice(&bytes);
+            }
+            other => {
+                if !open.is_empty() {
+                    merged.push(Step::Write(open.split().freeze()));
+                }
+                merged.push(other);
+            }
+        }
+    }
+    if !open.is_empty() {
+        merged.push(Step::Write(open.freeze()));
+    }
+    merged
+}
+
+/// Cuts what is written into pieces of `length` bytes, each on its own on the wire.
+pub(super) fn slice(steps: Vec<Step>, length: usize, drip: Duration) -> Vec<Step> {
+    let mut sliced = Vec::new();
+    for step in steps {
+        let Step::Write(mut bytes) = step else {
+            sliced.push(step);
+            continue;
+        };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(length.min(bytes.len()));
+            sliced.push(Step::Write(piece));
+            sliced.push(if drip.is_zero() {
+                Step::Flush
+            } else {
+                Step::Wait(drip)
+            });
+        }
+    }
+    sliced
+}

@@ -1,0 +1,186 @@
+//! What do the pieces say that streamed and whole answers are made of?
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::opaque::Opaque;
+use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
+use crate::error::UpstreamError;
+use crate::wire::{Frame, failure};
+
+/// A content block, whole or at its start.
+#[derive(Deserialize)]
+pub(super) struct Block<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    text: Option<String>,
+    thinking: Option<String>,
+    signature: Option<String>,
+    data: Option<String>,
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+/// Token counts as the provider writes them.
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(super) struct Tokens {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct OutputDetails {
+    thinking_tokens: Option<u64>,
+}
+
+/// What kind of block has begun.
+pub(super) enum Begun<'a> {
+    Prose,
+    ToolCall {
+        /// A JSON text.
+        input: &'a str,
+    },
+    Ignored,
+}
+
+/// Appends what a block says by itself: all of it in a whole answer, as a rule nothing in a stream.
+pub(super) fn begin<'a>(block: Block<'a>, events: &mut Vec<ChatEvent>) -> Begun<'a> {
+    match block.kind.as_ref() {
+        "text" => {
+            text(block.text, events);
+            Begun::Prose
+        }
+        "thinking" => {
+            reasoning(block.thinking, events);
+            signature(block.signature, events);
+            Begun::Prose
+        }
+        "redacted_thinking" => {
+            if let Some(data) = given(block.data) {
+                let opaque = Opaque::Redacted(&data).to_bytes();
+                events.push(ChatEvent::ReasoningSignature(opaque));
+            }
+            Begun::Prose
+        }
+        "tool_use" => {
+            events.push(ChatEvent::ToolCall {
+                id: block.id.unwrap_or_default(),
+                name: block.name.unwrap_or_default(),
+                signature: Bytes::new(),
+            });
+            Begun::ToolCall {
+                input: block.input.map_or("{}", RawValue::get),
+            }
+        }
+        _ => Begun::Ignored,
+    }
+}
+
+pub(super) fn text(text: Option<String>, events: &mut Vec<ChatEvent>) {
+    events.extend(given(text).map(ChatEvent::Text));
+}
+
+pub(super) fn reasoning(text: Option<String>, events: &mut Vec<ChatEvent>) {
+    events.extend(given(text).map(ChatEvent::Reasoning));
+}
+
+pub(super) fn signature(token: Option<String>, events: &mut Vec<ChatEvent>) {
+    if let Some(token) = given(token) {
+        let opaque = Opaque::Signature(&token).to_bytes();
+        events.push(ChatEvent::ReasoningSignature(opaque));
+    }
+}
+
+pub(super) fn started(
+    response_id: Option<String>,
+    response_model: Option<String>,
+    events: &mut Vec<ChatEvent>,
+) {
+    if response_id.is_some() || response_model.is_some() {
+        events.push(ChatEvent::Started {
+            response_id,
+            response_model,
+        });
+    }
+}
+
+/// Appends why the model stopped. False if that has not come.
+pub(super) fn finish(
+    stop_reason: Option<String>,
+    stop_sequence: Option<String>,
+    events: &mut Vec<ChatEvent>,
+) -> bool {
+    let Some(provider_reason) = given(stop_reason) else {
+        return false;
+    };
+    let reason = match provider_reason.as_str() {
+        "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "max_tokens" | "model_context_window_exceeded" => FinishReason::MaxTokens,
+        "tool_use" => FinishReason::ToolCalls,
+        "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    };
+    events.push(ChatEvent::Finish(Finish {
+        reason,
+        provider_reason: Some(provider_reason),
+        stop_sequence,
+    }));
+    true
+}
+
+impl Tokens {
+    /// These counts, and those of `earlier` where these have none.
+    pub(super) fn or(self, earlier: Self) -> Self {
+        Self {
+            input_tokens: self.input_tokens.or(earlier.input_tokens),
+            output_tokens: self.output_tokens.or(earlier.output_tokens),
+            cache_creation_input_tokens: self
+                .cache_creation_input_tokens
+                .or(earlier.cache_creation_input_tokens),
+            cache_read_input_tokens: self
+                .cache_read_input_tokens
+                .or(earlier.cache_read_input_tokens),
+            output_tokens_details: self.output_tokens_details.or(earlier.output_tokens_details),
+        }
+    }
+
+    pub(super) fn usage(self) -> Usage {
+        let cache_read = self.cache_read_input_tokens.unwrap_or(0);
+        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
+        // `input_tokens` counts neither what a cache served nor what was written to it.
+        let input_tokens = self
+            .input_tokens
+            .unwrap_or(0)
+            .saturating_add(cache_read)
+            .saturating_add(cache_write);
+        Usage {
+            input_tokens,
+            output_tokens: self.output_tokens.unwrap_or(0),
+            cache_read_input_tokens: cache_read,
+            cache_write_input_tokens: cache_write,
+            reasoning_output_tokens: self
+                .output_tokens_details
+                .and_then(|details| details.thinking_tokens)
+                .unwrap_or(0),
+        }
+    }
+}
+
+pub(super) fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+pub(super) fn in_band(error: Option<&RawValue>, frame: Frame<'_>) -> UpstreamError {
+    let text = error.map_or(frame.data, |error| error.get().as_bytes());
+    let error = serde_json::from_slice(text).unwrap_or(Value::Null);
+    failure::in_band(&error)
+}

@@ -1,0 +1,321 @@
+//! Who may import whom? The table below is the answer; this test holds the code to it.
+
+mod scan;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A module of the crate.
+struct Module {
+    name: &'static str,
+    /// The other modules it may use.
+    may_use: &'static [&'static str],
+}
+
+const ANY: &[&str] = &["*"];
+
+const MODULES: &[Module] = &[
+    // Plain data.
+    module("chat", &[]),
+    module("features", &["chat"]),
+    module("error", &["chat", "features"]),
+    module("trail", &["chat", "error", "features"]),
+    // Pure: a function of bytes.
+    module("wire", &["chat", "error", "features"]),
+    // Upstream.
+    module("provider", &["wire"]),
+    module("transport", &["error", "provider", "wire"]),
+    // Policy.
+    module(
+        "dispatch",
+        &[
+            "chat",
+            "error",
+            "features",
+            "provider",
+            "telemetry",
+            "trail",
+            "transport",
+            "wire",
+        ],
+    ),
+    module("telemetry", &["chat", "error", "trail"]),
+    // Downstream.
+    module(
+        "grpc",
+        &[
+            "chat",
+            "dispatch",
+            "error",
+            "features",
+            "telemetry",
+            "trail",
+        ],
+    ),
+    // What makes one of all of them. Nothing but `main`, `lib` and `demo` may use these.
+    module(
+        "config",
+        &[
+            "dispatch",
+            "error",
+            "features",
+            "grpc",
+            "provider",
+            "telemetry",
+            "transport",
+            "wire",
+        ],
+    ),
+    // Spells the wire formats by itself: a mistake of `wire` must not meet its twin here.
+    module("simulator", &[]),
+    module("demo", ANY),
+    module("lib", ANY),
+    module("main", ANY),
+];
+
+/// Crates and functions that only some modules may name.
+struct Home {
+    of: &'static [&'static str],
+    modules: &'static [&'static str],
+}
+
+const HOMES: &[Home] = &[
+    Home {
+        of: &["reqwest"],
+        modules: &["transport"],
+    },
+    Home {
+        of: &[
+            "prost",
+            "prost_types",
+            "tonic",
+            "tonic_health",
+            "tonic_prost",
+            "tonic_reflection",
+            "tonic_types",
+        ],
+        // The demonstration is a caller, and callers speak gRPC.
+        modules: &["demo", "grpc"],
+    },
+    Home {
+        of: &["opentelemetry", "opentelemetry_otlp", "opentelemetry_sdk"],
+        modules: &["telemetry"],
+    },
+    Home {
+        of: &["serde"],
+        modules: &["config", "simulator", "wire"],
+    },
+    Home {
+        of: &["serde_json"],
+        modules: &["config", "grpc", "simulator", "wire"],
+    },
+    Home {
+        of: &["secrecy"],
+        modules: &["config", "grpc", "provider"],
+    },
+    Home {
+        of: &["clap"],
+        modules: &["main"],
+    },
+    Home {
+        of: &["tokio", "tokio_stream", "tokio_util"],
+        modules: &[
+            "config",
+            "demo",
+            "dispatch",
+            "grpc",
+            "lib",
+            "main",
+            "simulator",
+            "telemetry",
+            "transport",
+        ],
+    },
+    Home {
+        of: &["Instant::now", "SystemTime::now"],
+        modules: &[
+            "config",
+            "demo",
+            "dispatch",
+            "grpc",
+            "lib",
+            "main",
+            "simulator",
+            "telemetry",
+            "transport",
+        ],
+    },
+];
+
+const fn module(name: &'static str, may_use: &'static [&'static str]) -> Module {
+    Module { name, may_use }
+}
+
+#[test]
+fn modules_use_only_what_they_may() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut broken = Vec::new();
+    let files = rust_files(&source);
+    assert!(files.iter().any(|file| file.ends_with("chat.rs")));
+
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source file can be read");
+        let relative = file.strip_prefix(&source).expect("it lies in src");
+        broken.extend(broken_rules(relative, &text));
+    }
+
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn planted_violations_are_found() {
+    let planted = [
+        ("chat.rs", "use crate::wire::Frame;", "wire"),
+        ("chat.rs", "use serde::Deserialize;", "serde"),
+        ("error.rs", "fn f(_: tonic::Status) {}", "tonic"),
+        ("wire/sse.rs", "use crate::{chat::Part, config};", "config"),
+        ("wire/sse.rs", "use super::super::config::File;", "config"),
+        (
+            "wire/mod.rs",
+            "use super::{chat, transport::Client};",
+            "transport",
+        ),
+        (
+            "wire/x/y.rs",
+            "mod tests { use super::super::super::super::grpc; }",
+            "grpc",
+        ),
+        (
+            "wire/x.rs",
+            "fn f() { let _ = SystemTime::now(); }",
+            "SystemTime::now",
+        ),
+        ("wire/x.rs", "fn f() { ::tokio::spawn(async {}); }", "tokio"),
+        ("wire/x.rs", "#[tokio::test] async fn f() {}", "tokio"),
+        ("wire/x.rs", "use tokio as runtime;", "tokio"),
+        ("wire/x.rs", "use {http, tokio::spawn};", "tokio"),
+        ("wire/x.rs", "use crate::*;", "*"),
+        (
+            "dispatch/plan.rs",
+            "pub(crate) use crate::grpc::Service;",
+            "grpc",
+        ),
+        (
+            "dispatch/plan.rs",
+            "type T = Vec<reqwest::Client>;",
+            "reqwest",
+        ),
+        ("grpc/mod.rs", "type T = <crate::wire::X as Y>::Z;", "wire"),
+        ("ledger.rs", "", "no row"),
+    ];
+    for (file, text, named) in planted {
+        let broken = broken_rules(Path::new(file), text);
+
+        assert_eq!(broken.len(), 1, "{file}: {text}: {broken:?}");
+        assert!(broken[0].contains(named), "{file}: {text}: {broken:?}");
+    }
+}
+
+#[test]
+fn what_is_allowed_or_only_mentioned_passes() {
+    let harmless = [
+        (
+            "wire/x.rs",
+            "use crate::chat::Part; use super::Frame; use serde::Deserialize;",
+        ),
+        (
+            "wire/x/y.rs",
+            "mod tests { use super::*; use super::super::z; }",
+        ),
+        (
+            "chat.rs",
+            "// crate::wire\n/* tokio::x /* */ serde::y */ fn f() {}",
+        ),
+        (
+            "chat.rs",
+            "/// See [`crate::wire`].\nfn f<'a>() { let _ = ('\\'', \"crate::wire \\\" serde::x\"); }",
+        ),
+        (
+            "chat.rs",
+            "const A: &str = r#\"use \"crate::wire\"\"#; const B: &[u8] = br\"serde::x\";",
+        ),
+        (
+            "chat.rs",
+            "use crate::chat::Part; pub(in crate::chat) fn f(x: foo::serde::X) {}",
+        ),
+        (
+            "main.rs",
+            "use modelway::config; fn main() { modelway::grpc::serve() }",
+        ),
+    ];
+    for (file, text) in harmless {
+        assert_eq!(broken_rules(Path::new(file), text), [""; 0], "{text}");
+    }
+}
+
+/// A line for every rule that the text of a file breaks.
+fn broken_rules(file: &Path, text: &str) -> Vec<String> {
+    let path = module_path(file);
+    let name = path.first().map_or_else(|| stem(file), String::clone);
+    let Some(module) = MODULES.iter().find(|module| module.name == name) else {
+        return vec![format!(
+            "{}: `{name}` has no row in the table",
+            file.display()
+        )];
+    };
+    let used = scan::uses(text, &path);
+    let mut broken = BTreeSet::new();
+    for other in &used.modules {
+        let allowed =
+            module.may_use == ANY || *other == name || module.may_use.contains(&other.as_str());
+        if !allowed {
+            broken.insert(format!(
+                "{}: `{name}` may not use `{other}`",
+                file.display()
+            ));
+        }
+    }
+    for home in HOMES {
+        for foreign in home.of {
+            let named = used.foreign.contains(*foreign) || used.pairs.contains(*foreign);
+            if named && !home.modules.contains(&module.name) {
+                broken.insert(format!(
+                    "{}: `{name}` may not name `{foreign}`",
+                    file.display()
+                ));
+            }
+        }
+    }
+    broken.into_iter().collect()
+}
+
+/// The path of the module that a file of `src` holds; empty for the roots.
+fn module_path(file: &Path) -> Vec<String> {
+    let mut path: Vec<String> = file
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    if path.last().is_some_and(|last| last == "mod") || path == ["lib"] || path == ["main"] {
+        path.pop();
+    }
+    path
+}
+
+fn stem(file: &Path) -> String {
+    file.with_extension("").to_string_lossy().into_owned()
+}
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a folder can be read") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
