@@ -217,7 +217,7 @@ pub fn features_of(request: &ChatRequest) -> Features {
     messages
         .iter()
         .flat_map(|message| &message.parts)
-        .fold(used, |used, part| of_part(used, part))
+        .fold(used, of_part)
 }
 
 fn of_part(used: Features, part: &Part) -> Features {

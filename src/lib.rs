@@ -10,6 +10,7 @@ pub mod error;
 pub mod features;
 pub mod grpc;
 pub mod provider;
+pub mod serve;
 pub mod simulator;
 pub mod telemetry;
 pub mod trail;

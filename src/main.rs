@@ -1,3 +1,114 @@
 //! The command line: serve, check, demo.
 
-fn main() {}
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use modelway::config::check;
+use modelway::serve::{Service, StartError};
+use modelway::telemetry::Telemetry;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+// Took a sixth to a third off the CPU time of a call when it was measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code for a configuration or a command line that cannot be used.
+const BROKEN: u8 = 2;
+
+/// A gRPC gateway between business services and large models.
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves; what happens without a command, too.
+    Serve(Serve),
+    /// Checks a configuration file and tells every mistake in it.
+    Check {
+        /// The file.
+        file: PathBuf,
+        /// Does not look for the secrets that the file refers to.
+        #[arg(long)]
+        no_secrets: bool,
+    },
+}
+
+#[derive(Args)]
+struct Serve {
+    /// The configuration file; without one, simulated providers are served.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where to listen, in place of the configured address.
+    #[arg(short, long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+fn main() -> ExitCode {
+    let CommandLine {
+        command,
+        serve: plain,
+    } = CommandLine::parse();
+    let result = match command.unwrap_or(Command::Serve(plain)) {
+        Command::Serve(arguments) => in_runtime(serve(arguments)),
+        Command::Check { file, no_secrets } => {
+            check::check(&file, !no_secrets, &mut io::stdout(), &mut io::stderr())
+                .map_err(|error| error.to_string())
+        }
+    };
+    result.unwrap_or_else(|message| {
+        eprintln!("{message}");
+        ExitCode::FAILURE
+    })
+}
+
+fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<ExitCode, String> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(work)
+}
+
+async fn serve(arguments: Serve) -> Result<ExitCode, String> {
+    let Serve { config, listen } = arguments;
+    let service = match Service::start(config.as_deref(), listen).await {
+        Ok(service) => service,
+        Err(error @ (StartError::Config(_) | StartError::File { .. })) => {
+            eprintln!("{error}");
+            return Ok(ExitCode::from(BROKEN));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    let telemetry = Telemetry::install(service.logging()).map_err(|error| error.to_string())?;
+    println!("{}", service.banner());
+    let (mut terminate, mut interrupt) = (
+        listen_for(SignalKind::terminate())?,
+        listen_for(SignalKind::interrupt())?,
+    );
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    service
+        .run(shutdown)
+        .await
+        .map_err(|error| error.to_string())?;
+    telemetry.shutdown();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {
+    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+}

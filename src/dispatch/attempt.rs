@@ -127,9 +127,15 @@ impl Attempt {
         if !status.is_success() {
             return Err(self.refused(response, status).await.into());
         }
-        let content_type =
-            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let framing = if self.stream { Framing::Sse } else { Framing::Json };
+        let content_type = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let framing = if self.stream {
+            Framing::Sse
+        } else {
+            Framing::Json
+        };
         let format = Arc::clone(&self.permit.target().provider.wire_format);
         let reader = Reader::sniffing(format, framing, content_type);
         self.answer = Some((response, reader));

@@ -12,7 +12,7 @@ use super::target::Timeouts;
 
 /// A limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
+pub(super) enum Expiry {
     /// The call's deadline.
     Deadline,
     /// Silence that counts as a failure though the attempt goes on; reported once.
@@ -84,14 +84,14 @@ fn after(start: Instant, limit: Duration) -> Option<Instant> {
 
 /// The limits of one attempt, and the timer that watches them.
 #[derive(Debug)]
-pub struct Timers {
+pub(super) struct Timers {
     progress: Progress,
     alarm: Pin<Box<Sleep>>,
 }
 
 impl Timers {
     /// Begins to watch an attempt that is sent `now`.
-    pub fn start(limits: Timeouts, deadline: Instant, now: Instant) -> Self {
+    pub(super) fn start(limits: Timeouts, deadline: Instant, now: Instant) -> Self {
         let progress = Progress {
             limits,
             deadline,
@@ -108,7 +108,7 @@ impl Timers {
     }
 
     /// Bytes have come, and perhaps content or usage with them.
-    pub fn heard(&mut self, progress: bool, now: Instant) {
+    pub(super) fn heard(&mut self, progress: bool, now: Instant) {
         self.progress.last_byte = Some(now);
         if progress {
             self.progress.last_progress = Some(now);
@@ -116,7 +116,7 @@ impl Timers {
     }
 
     /// Waits until a limit is reached. Safe to cancel.
-    pub async fn expired(&mut self) -> Expiry {
+    pub(super) async fn expired(&mut self) -> Expiry {
         loop {
             self.alarm.as_mut().await;
             let (at, expiry) = self.progress.next();

@@ -16,23 +16,39 @@ pub fn response(call: &Call, mut answer: Answer) -> v1::GenerateResponse {
     let finish = answer.finish.take();
     let summary = summary(call, finish_reason, finish);
     let output = message(answer, &summary.provider, &summary.call_id);
-    v1::GenerateResponse { output: Some(output), ..summary }
+    v1::GenerateResponse {
+        output: Some(output),
+        ..summary
+    }
 }
 
 /// What is said of an answered call besides the answer's content.
-pub fn summary(call: &Call, finish_reason: Option<FinishReason>, finish: Option<Finish>) -> v1::GenerateResponse {
+pub fn summary(
+    call: &Call,
+    finish_reason: Option<FinishReason>,
+    finish: Option<Finish>,
+) -> v1::GenerateResponse {
     let trail = call.trail();
-    let (provider_finish_reason, stop_sequence) =
-        finish.map(|finish| (finish.provider_reason, finish.stop_sequence)).unwrap_or_default();
+    let (provider_finish_reason, stop_sequence) = finish
+        .map(|finish| (finish.provider_reason, finish.stop_sequence))
+        .unwrap_or_default();
     let (provider, model, response_model) = trail
         .attempts
         .last()
-        .map(|last| (last.provider.clone(), last.model.clone(), last.response_model.clone()))
+        .map(|last| {
+            (
+                last.provider.clone(),
+                last.model.clone(),
+                last.response_model.clone(),
+            )
+        })
         .unwrap_or_default();
     v1::GenerateResponse {
         call_id: trail.call_id.clone(),
         output: None,
-        finish_reason: finish_reason.map_or(v1::FinishReason::Unspecified, finish_reason_of).into(),
+        finish_reason: finish_reason
+            .map_or(v1::FinishReason::Unspecified, finish_reason_of)
+            .into(),
         provider,
         model,
         response_model: response_model.unwrap_or_default(),
@@ -67,7 +83,11 @@ fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
                     id,
                     name: call.name,
                     arguments_json: arguments(call.arguments),
-                    provider: if call.signature.is_empty() { String::new() } else { provider.to_owned() },
+                    provider: if call.signature.is_empty() {
+                        String::new()
+                    } else {
+                        provider.to_owned()
+                    },
                     signature: call.signature,
                 })
             }
@@ -76,17 +96,29 @@ fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
         };
         Some(v1::ContentPart { part: Some(part) })
     });
-    v1::Message { role: v1::Role::Assistant.into(), text: String::new(), parts: parts.collect() }
+    v1::Message {
+        role: v1::Role::Assistant.into(),
+        text: String::new(),
+        parts: parts.collect(),
+    }
 }
 
 /// The provider's id of a tool call, or one of ours where it gave none: results are matched by it.
 pub fn tool_call_id(provider_id: String, call_id: &str, number: usize) -> String {
-    if provider_id.is_empty() { format!("{call_id}-{number}") } else { provider_id }
+    if provider_id.is_empty() {
+        format!("{call_id}-{number}")
+    } else {
+        provider_id
+    }
 }
 
 /// A call without arguments has an empty object of them.
 fn arguments(text: String) -> String {
-    if text.is_empty() { "{}".to_owned() } else { text }
+    if text.is_empty() {
+        "{}".to_owned()
+    } else {
+        text
+    }
 }
 
 /// An attempt's record.
@@ -110,8 +142,14 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
     } = record;
     let (provider_status, detail) = match outcome {
         Outcome::Failed(error) => {
-            let status = error.status.filter(|status| *status >= 300).map(|status| status.to_string());
-            (error.safe_code().map(str::to_owned).or(status), error.to_string())
+            let status = error
+                .status
+                .filter(|status| *status >= 300)
+                .map(|status| status.to_string());
+            (
+                error.safe_code().map(str::to_owned).or(status),
+                error.to_string(),
+            )
         }
         Outcome::Skipped(skip) => (None, skip.to_string()),
         Outcome::Running | Outcome::Succeeded | Outcome::Cancelled => (None, String::new()),
@@ -122,7 +160,10 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         model: model.clone(),
         outcome: outcome_of(outcome).into(),
         kind: kind_of(*kind).into(),
-        error_reason: outcome.reason().map_or(v1::ErrorReason::Unspecified, error_reason).into(),
+        error_reason: outcome
+            .reason()
+            .map_or(v1::ErrorReason::Unspecified, error_reason)
+            .into(),
         provider_status: provider_status.unwrap_or_default(),
         start_time: Some(timestamp(*started)),
         latency: (*number > 0).then(|| duration(*latency)),
@@ -139,7 +180,11 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
 
 fn warning(adaptation: &Adaptation) -> v1::Warning {
     let Adaptation { field, what } = *adaptation;
-    v1::Warning { code: "ADAPTED".to_owned(), field: field.to_owned(), message: what.to_owned() }
+    v1::Warning {
+        code: "ADAPTED".to_owned(),
+        field: field.to_owned(),
+        message: what.to_owned(),
+    }
 }
 
 /// Token counts.
@@ -164,13 +209,22 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
 
 /// An amount of money.
 pub fn cost(cost: Cost) -> v1::Cost {
-    let source = if cost.incomplete { v1::CostSource::Unknown } else { v1::CostSource::PriceTable };
-    v1::Cost { currency_code: "USD".to_owned(), amount_nanos: cost.nanos, source: source.into() }
+    let source = if cost.incomplete {
+        v1::CostSource::Unknown
+    } else {
+        v1::CostSource::PriceTable
+    };
+    v1::Cost {
+        currency_code: "USD".to_owned(),
+        amount_nanos: cost.nanos,
+        source: source.into(),
+    }
 }
 
 /// A reason, which has the same name on both sides.
 pub fn error_reason(reason: Reason) -> v1::ErrorReason {
-    v1::ErrorReason::from_str_name(&format!("ERROR_REASON_{}", reason.name())).unwrap_or(v1::ErrorReason::Internal)
+    v1::ErrorReason::from_str_name(&format!("ERROR_REASON_{}", reason.name()))
+        .unwrap_or(v1::ErrorReason::Internal)
 }
 
 /// The state of a breaker.
@@ -234,7 +288,10 @@ mod tests {
         for reason in Reason::ALL {
             let counterpart = error_reason(reason);
 
-            assert_eq!(counterpart.as_str_name(), format!("ERROR_REASON_{}", reason.name()));
+            assert_eq!(
+                counterpart.as_str_name(),
+                format!("ERROR_REASON_{}", reason.name())
+            );
         }
     }
 

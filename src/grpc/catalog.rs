@@ -32,11 +32,23 @@ impl CatalogService for Catalog {
         &self,
         request: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
-        let v1::ListModelsRequest { page_size, page_token, provider } = request.into_inner();
+        let v1::ListModelsRequest {
+            page_size,
+            page_token,
+            provider,
+        } = request.into_inner();
         let wanted = |target: &Target| provider.is_empty() || target.provider.name == provider;
-        let page = page(&self.dispatcher.catalog().targets, page_size, &page_token, |target| wanted(target))?;
+        let page = page(
+            &self.dispatcher.catalog().targets,
+            page_size,
+            &page_token,
+            |target| wanted(target),
+        )?;
         let models = page.items.iter().map(|target| model(target)).collect();
-        Ok(Response::new(v1::ListModelsResponse { models, next_page_token: page.next }))
+        Ok(Response::new(v1::ListModelsResponse {
+            models,
+            next_page_token: page.next,
+        }))
     }
 
     async fn get_model(
@@ -45,7 +57,9 @@ impl CatalogService for Catalog {
     ) -> Result<Response<v1::GetModelResponse>, Status> {
         let id = request.into_inner().id;
         match self.dispatcher.catalog().targets.get(&id) {
-            Some(target) => Ok(Response::new(v1::GetModelResponse { model: Some(model(target)) })),
+            Some(target) => Ok(Response::new(v1::GetModelResponse {
+                model: Some(model(target)),
+            })),
             None => Err(status::of_error(&Error::ModelNotFound(id))),
         }
     }
@@ -54,10 +68,21 @@ impl CatalogService for Catalog {
         &self,
         request: Request<v1::ListScenariosRequest>,
     ) -> Result<Response<v1::ListScenariosResponse>, Status> {
-        let v1::ListScenariosRequest { page_size, page_token } = request.into_inner();
-        let page = page(&self.dispatcher.catalog().scenarios, page_size, &page_token, |_| true)?;
+        let v1::ListScenariosRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let page = page(
+            &self.dispatcher.catalog().scenarios,
+            page_size,
+            &page_token,
+            |_| true,
+        )?;
         let scenarios = page.items.iter().map(|found| scenario(found)).collect();
-        Ok(Response::new(v1::ListScenariosResponse { scenarios, next_page_token: page.next }))
+        Ok(Response::new(v1::ListScenariosResponse {
+            scenarios,
+            next_page_token: page.next,
+        }))
     }
 
     async fn get_scenario(
@@ -66,7 +91,9 @@ impl CatalogService for Catalog {
     ) -> Result<Response<v1::GetScenarioResponse>, Status> {
         let id = request.into_inner().id;
         match self.dispatcher.catalog().scenarios.get(&id) {
-            Some(found) => Ok(Response::new(v1::GetScenarioResponse { scenario: Some(scenario(found)) })),
+            Some(found) => Ok(Response::new(v1::GetScenarioResponse {
+                scenario: Some(scenario(found)),
+            })),
             None => Err(status::of_error(&Error::ScenarioNotFound(id))),
         }
     }
@@ -87,10 +114,22 @@ fn page<'a, T>(
     let size = match usize::try_from(size) {
         Ok(0) => 100,
         Ok(size) if size <= 1000 => size,
-        Ok(_) | Err(_) => return Err(status::of_error(&Error::invalid("page_size", "must lie between 0 and 1000"))),
+        Ok(_) | Err(_) => {
+            return Err(status::of_error(&Error::invalid(
+                "page_size",
+                "must lie between 0 and 1000",
+            )));
+        }
     };
-    let after = if token.is_empty() { Bound::Unbounded } else { Bound::Excluded(token) };
-    let mut rest = all.range::<str, _>((after, Bound::Unbounded)).filter(|(_, item)| wanted(item)).peekable();
+    let after = if token.is_empty() {
+        Bound::Unbounded
+    } else {
+        Bound::Excluded(token)
+    };
+    let mut rest = all
+        .range::<str, _>((after, Bound::Unbounded))
+        .filter(|(_, item)| wanted(item))
+        .peekable();
     let mut items = Vec::new();
     let mut next = String::new();
     while items.len() < size
@@ -115,7 +154,11 @@ fn model(target: &Arc<Target>) -> v1::Model {
             .map_or(0, |tokens| i64::try_from(tokens).unwrap_or(i64::MAX)),
         max_output_tokens: target.max_output_tokens.map_or(0, i64::from),
         price: target.price.as_ref().map(price),
-        features: target.features.iter().map(|feature| feature.name().to_owned()).collect(),
+        features: target
+            .features
+            .iter()
+            .map(|feature| feature.name().to_owned())
+            .collect(),
     }
 }
 
@@ -123,9 +166,17 @@ fn price(price: &Price) -> v1::ModelPrice {
     // Pico-USD for a token are micro-USD for a million.
     let per_million = |pico: u64| {
         let nanos = i64::try_from(pico.saturating_mul(1000)).unwrap_or(i64::MAX);
-        Some(answer::cost(trail::Cost { nanos, incomplete: false }))
+        Some(answer::cost(trail::Cost {
+            nanos,
+            incomplete: false,
+        }))
     };
-    let Price { input, output, cache_read_input, cache_write_input } = *price;
+    let Price {
+        input,
+        output,
+        cache_read_input,
+        cache_write_input,
+    } = *price;
     v1::ModelPrice {
         input: per_million(input),
         output: per_million(output),
@@ -138,7 +189,13 @@ fn scenario(scenario: &Arc<Scenario>) -> v1::Scenario {
     v1::Scenario {
         id: scenario.name.clone(),
         description: scenario.description.clone(),
-        targets: scenario.targets.iter().map(|target| v1::ScenarioTarget { model: target.id.clone() }).collect(),
+        targets: scenario
+            .targets
+            .iter()
+            .map(|target| v1::ScenarioTarget {
+                model: target.id.clone(),
+            })
+            .collect(),
         max_attempts: i32::try_from(scenario.max_attempts).unwrap_or(i32::MAX),
         timeout: Some(answer::duration(scenario.default_timeout)),
     }
@@ -150,9 +207,11 @@ mod tests {
 
     #[test]
     fn pages_follow_one_another_without_gap_or_overlap() {
-        let all: BTreeMap<String, u32> = (0..7).map(|number| (format!("id-{number}"), number)).collect();
+        let all: BTreeMap<String, u32> = (0..7)
+            .map(|number| (format!("id-{number}"), number))
+            .collect();
         for size in 1..=8 {
-            let mut seen = Vec::new();
+            let mut seen: Vec<&u32> = Vec::new();
             let mut token = String::new();
             loop {
                 let page = page(&all, size, &token, |_| true).unwrap();

@@ -46,26 +46,57 @@ impl Generation {
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
         match self.understand(&metadata, message) {
-            Ok(Understood { lane, timeout, parsed }) => {
-                let Parsed { selector: _, request, limits, conversation_id } = parsed;
+            Ok(Understood {
+                lane,
+                timeout,
+                parsed,
+            }) => {
+                let Parsed {
+                    selector: _,
+                    request,
+                    limits,
+                    conversation_id,
+                } = parsed;
                 span.describe(&call_id, lane.scenario(), &conversation_id);
                 let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-                let call = self.dispatcher.call(lane, Inquiry { request, whole, deadline, limits, span, call_id });
+                let call = self.dispatcher.call(
+                    lane,
+                    Inquiry {
+                        request,
+                        whole,
+                        deadline,
+                        limits,
+                        span,
+                        call_id,
+                    },
+                );
                 Ok((call, ids))
             }
             Err(error) => {
-                let trail = Trail { call_id, trace_id: span.trace_id(), ..Trail::default() };
+                let trail = Trail {
+                    call_id,
+                    trace_id: span.trace_id(),
+                    ..Trail::default()
+                };
                 span.end(error.reason().code(), &trail);
                 Err(ids.failure(&Failure { error, trail }))
             }
         }
     }
 
-    fn understand(&self, metadata: &MetadataMap, message: v1::GenerateRequest) -> Result<Understood, Error> {
+    fn understand(
+        &self,
+        metadata: &MetadataMap,
+        message: v1::GenerateRequest,
+    ) -> Result<Understood, Error> {
         let timeout = metadata::timeout(metadata)?;
         let parsed = request::parse(message)?;
         let lane = self.dispatcher.lane(&parsed.selector)?;
-        Ok(Understood { lane, timeout, parsed })
+        Ok(Understood {
+            lane,
+            timeout,
+            parsed,
+        })
     }
 }
 
@@ -84,7 +115,10 @@ struct Ids {
 
 impl Ids {
     fn new(call_id: &str, metadata: &MetadataMap) -> Self {
-        Self { call: MetadataValue::try_from(call_id).ok(), request: metadata::request_id(metadata) }
+        Self {
+            call: MetadataValue::try_from(call_id).ok(),
+            request: metadata::request_id(metadata),
+        }
     }
 
     fn response<T>(self, message: T) -> Response<T> {
@@ -111,15 +145,20 @@ impl Ids {
 
 #[tonic::async_trait]
 impl GenerationService for Generation {
-    async fn generate(&self, request: Request<v1::GenerateRequest>) -> Result<Response<v1::GenerateResponse>, Status> {
-        let (mut call, ids) = self.begin("modelway.v1.GenerationService/Generate", request, true)?;
+    async fn generate(
+        &self,
+        request: Request<v1::GenerateRequest>,
+    ) -> Result<Response<v1::GenerateResponse>, Status> {
+        let (mut call, ids) =
+            self.begin("modelway.v1.GenerationService/Generate", request, true)?;
         match call.whole().await {
             Ok(answer) => Ok(ids.response(answer::response(&call, answer))),
             Err(failure) => Err(ids.failure(&failure)),
         }
     }
 
-    type StreamGenerateStream = Pin<Box<dyn Stream<Item = Result<v1::StreamGenerateResponse, Status>> + Send>>;
+    type StreamGenerateStream =
+        Pin<Box<dyn Stream<Item = Result<v1::StreamGenerateResponse, Status>> + Send>>;
 
     /// The response is held back until the call is committed, so that a failure before that is a
     /// status alone, which clients and proxies take for a call that never began.
@@ -127,7 +166,11 @@ impl GenerationService for Generation {
         &self,
         request: Request<v1::GenerateRequest>,
     ) -> Result<Response<Self::StreamGenerateStream>, Status> {
-        let (mut call, ids) = self.begin("modelway.v1.GenerationService/StreamGenerate", request, false)?;
+        let (mut call, ids) = self.begin(
+            "modelway.v1.GenerationService/StreamGenerate",
+            request,
+            false,
+        )?;
         if let Err(failure) = call.commit().await {
             return Err(ids.failure(&failure));
         }

@@ -24,7 +24,9 @@ const SERVICES: [&str; 4] = [
 /// serving while it has a target that could be tried.
 pub async fn report(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) {
     for service in SERVICES {
-        reporter.set_service_status(service, ServingStatus::Serving).await;
+        reporter
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
     }
     let mut scenarios: Vec<(String, String, Option<bool>)> = dispatcher
         .catalog()
@@ -39,7 +41,11 @@ pub async fn report(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) {
         for (scenario, service, known) in &mut scenarios {
             let serving = dispatcher.is_serving(scenario);
             if known.replace(serving) != Some(serving) {
-                let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+                let status = if serving {
+                    ServingStatus::Serving
+                } else {
+                    ServingStatus::NotServing
+                };
                 reporter.set_service_status(service.as_str(), status).await;
             }
         }
@@ -49,9 +55,13 @@ pub async fn report(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) {
 /// Reports everything as not serving: new calls should go elsewhere.
 pub async fn withdraw(reporter: &HealthReporter, dispatcher: &Dispatcher) {
     for service in SERVICES {
-        reporter.set_service_status(service, ServingStatus::NotServing).await;
+        reporter
+            .set_service_status(service, ServingStatus::NotServing)
+            .await;
     }
     for name in dispatcher.catalog().scenarios.keys() {
-        reporter.set_service_status(format!("scenario/{name}"), ServingStatus::NotServing).await;
+        reporter
+            .set_service_status(format!("scenario/{name}"), ServingStatus::NotServing)
+            .await;
     }
 }

@@ -19,10 +19,15 @@ pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// # Errors
 /// `grpc-timeout` is not as the gRPC specification demands.
 pub fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
-    let Some(value) = metadata.get("grpc-timeout") else { return Ok(None) };
+    let Some(value) = metadata.get("grpc-timeout") else {
+        return Ok(None);
+    };
     let legal = value.to_str().ok().and_then(parse_timeout);
     legal.map(Some).ok_or_else(|| {
-        Error::invalid("metadata `grpc-timeout`", "write 1 to 8 digits and a unit of H, M, S, m, u or n, such as `30S`")
+        Error::invalid(
+            "metadata `grpc-timeout`",
+            "write 1 to 8 digits and a unit of H, M, S, m, u or n, such as `30S`",
+        )
     })
 }
 

@@ -15,10 +15,10 @@ pub mod status;
 mod stream;
 
 /// The generated messages, clients and servers of `modelway.v1`.
-#[expect(missing_docs, unreachable_pub, clippy::doc_lazy_continuation, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("modelway.v1");
 
     /// The contract's descriptors, for reflection.
-    pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));
 }

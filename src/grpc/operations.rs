@@ -33,8 +33,14 @@ impl OperationsService for Operations {
         request: Request<v1::ListBreakersRequest>,
     ) -> Result<Response<v1::ListBreakersResponse>, Status> {
         let provider = request.into_inner().provider;
-        let wanted = |guard: &&Arc<Guard>| provider.is_empty() || guard.target.provider.name == provider;
-        let breakers = self.dispatcher.guards().filter(wanted).map(breaker).collect();
+        let wanted =
+            |guard: &&Arc<Guard>| provider.is_empty() || guard.target.provider.name == provider;
+        let breakers = self
+            .dispatcher
+            .guards()
+            .filter(wanted)
+            .map(breaker)
+            .collect();
         Ok(Response::new(v1::ListBreakersResponse { breakers }))
     }
 
@@ -46,9 +52,16 @@ impl OperationsService for Operations {
         let explained = request::parse(message)
             .and_then(|parsed| self.dispatcher.explain(&parsed.selector, &parsed.request))
             .map_err(|error| status::of_error(&error))?;
-        let Explanation { steps, scenario, retry_tokens } = explained;
+        let Explanation {
+            steps,
+            scenario,
+            retry_tokens,
+        } = explained;
         Ok(Response::new(v1::ExplainPlanResponse {
-            targets: steps.iter().map(|(guard, skip, snapshot)| planned(guard, skip.as_ref(), snapshot)).collect(),
+            targets: steps
+                .iter()
+                .map(|(guard, skip, snapshot)| planned(guard, skip.as_ref(), snapshot))
+                .collect(),
             max_attempts: i32::try_from(scenario.max_attempts).unwrap_or(i32::MAX),
             timeout: Some(answer::duration(scenario.default_timeout)),
             retry_tokens: i32::try_from(retry_tokens).unwrap_or(i32::MAX),
@@ -57,7 +70,14 @@ impl OperationsService for Operations {
 }
 
 fn breaker(guard: &Arc<Guard>) -> v1::Breaker {
-    let Snapshot { state, since, refuses_until, samples, failures, opened_total } = guard.snapshot();
+    let Snapshot {
+        state,
+        since,
+        refuses_until,
+        samples,
+        failures,
+        opened_total,
+    } = guard.snapshot();
     v1::Breaker {
         provider: guard.target.provider.name.clone(),
         model: guard.target.id.clone(),
@@ -71,7 +91,9 @@ fn breaker(guard: &Arc<Guard>) -> v1::Breaker {
 }
 
 fn planned(guard: &Arc<Guard>, skip: Option<&Skip>, snapshot: &Snapshot) -> v1::PlannedTarget {
-    let reason = skip.map_or(v1::ErrorReason::Unspecified, |skip| answer::error_reason(skip.reason()));
+    let reason = skip.map_or(v1::ErrorReason::Unspecified, |skip| {
+        answer::error_reason(skip.reason())
+    });
     v1::PlannedTarget {
         model: guard.target.id.clone(),
         provider: guard.target.provider.name.clone(),
@@ -86,6 +108,7 @@ fn planned(guard: &Arc<Guard>, skip: Option<&Skip>, snapshot: &Snapshot) -> v1::
 /// The wall-clock time of an instant, before or after now.
 fn wall_clock(instant: Instant) -> prost_types::Timestamp {
     let now = Instant::now();
-    let time = SystemTime::now() + instant.saturating_duration_since(now) - now.saturating_duration_since(instant);
+    let time = SystemTime::now() + instant.saturating_duration_since(now)
+        - now.saturating_duration_since(instant);
     answer::timestamp(time)
 }

@@ -85,13 +85,17 @@ pub async fn serve(
         .max_encoding_message_size(usize::MAX);
     routes = routes
         .add_service(generation)
-        .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(&dispatcher))))
+        .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
+            &dispatcher,
+        ))))
         .add_service(
             OperationsServiceServer::new(Operations::new(Arc::clone(&dispatcher)))
                 .max_decoding_message_size(settings.max_message_bytes),
         );
     if settings.reflection {
-        routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+        routes = routes
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
     }
     let routes = routes.prepare();
 
@@ -135,7 +139,10 @@ pub async fn serve(
 
     health::withdraw(&reporter, &dispatcher).await;
     info!(connections = graceful.count(), limit = ?settings.drain_timeout, "draining");
-    if timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
+    if timeout(settings.drain_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
         warn!("calls still open at the end of the drain time are cut off");
     }
     tasks.shutdown().await;

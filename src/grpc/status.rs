@@ -63,12 +63,19 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
         return plain;
     }
     // `with_error_details` takes no message of our own: decode what it made, add ours, encode again.
-    let Ok(mut status) = tonic_types::Status::decode(plain.details()) else { return plain };
+    let Ok(mut status) = tonic_types::Status::decode(plain.details()) else {
+        return plain;
+    };
     status.details.push(prost_types::Any {
         type_url: CALL_FAILURE_TYPE.to_owned(),
         value: call_failure(trail).encode_to_vec(),
     });
-    tonic::Status::with_details_and_metadata(plain.code(), message, status.encode_to_vec().into(), metadata)
+    tonic::Status::with_details_and_metadata(
+        plain.code(),
+        message,
+        status.encode_to_vec().into(),
+        metadata,
+    )
 }
 
 /// What programs may want to match on besides the reason. Never text of a provider or a caller.
@@ -146,7 +153,10 @@ fn call_failure(trail: &Trail) -> v1::CallFailure {
     v1::CallFailure {
         call_id: trail.call_id.clone(),
         trace_id: trail.trace_id.clone(),
-        attempts: trail.attempts[beyond..].iter().map(answer::attempt).collect(),
+        attempts: trail.attempts[beyond..]
+            .iter()
+            .map(answer::attempt)
+            .collect(),
         usage: trail.usage().map(answer::usage),
         cost: trail.cost().map(answer::cost),
     }

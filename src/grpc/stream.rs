@@ -39,11 +39,20 @@ impl Streaming {
         }
         queued.extend(call.running().map(attempt_started));
         let parts = Parts::new(trail.call_id.clone());
-        Self { call, sequence: 0, queued, parts, finish: None, ended: false }
+        Self {
+            call,
+            sequence: 0,
+            queued,
+            parts,
+            finish: None,
+            ended: false,
+        }
     }
 
     /// The next message of the stream; `None` after the last.
-    pub(super) async fn next(&mut self) -> Option<Result<v1::StreamGenerateResponse, tonic::Status>> {
+    pub(super) async fn next(
+        &mut self,
+    ) -> Option<Result<v1::StreamGenerateResponse, tonic::Status>> {
         loop {
             if let Some(event) = self.queued.pop_front() {
                 return Some(Ok(self.numbered(event)));
@@ -61,10 +70,13 @@ impl Streaming {
                 Ok(None) => {
                     self.ended = true;
                     let last = self.call.trail().attempts.last();
-                    self.queued.extend(last.map(|record| attempt_ended(record, false)));
-                    let reason = finish_reason(self.finish.as_ref(), self.parts.has_tool_calls(), true);
+                    self.queued
+                        .extend(last.map(|record| attempt_ended(record, false)));
+                    let reason =
+                        finish_reason(self.finish.as_ref(), self.parts.has_tool_calls(), true);
                     let response = Some(answer::summary(&self.call, reason, self.finish.take()));
-                    self.queued.push_back(Event::Completed(Box::new(v1::CallCompleted { response })));
+                    self.queued
+                        .push_back(Event::Completed(Box::new(v1::CallCompleted { response })));
                 }
                 Err(failure) => {
                     self.ended = true;
@@ -76,7 +88,10 @@ impl Streaming {
 
     fn numbered(&mut self, event: Event) -> v1::StreamGenerateResponse {
         self.sequence += 1;
-        v1::StreamGenerateResponse { sequence: self.sequence, event: Some(event) }
+        v1::StreamGenerateResponse {
+            sequence: self.sequence,
+            event: Some(event),
+        }
     }
 }
 
@@ -90,7 +105,10 @@ fn attempt_started(record: &AttemptRecord) -> Event {
 }
 
 fn attempt_ended(record: &AttemptRecord, will_continue: bool) -> Event {
-    Event::AttemptEnded(Box::new(v1::AttemptEnded { attempt: Some(answer::attempt(record)), will_continue }))
+    Event::AttemptEnded(Box::new(v1::AttemptEnded {
+        attempt: Some(answer::attempt(record)),
+        will_continue,
+    }))
 }
 
 /// Which part of the final message a delta belongs to: the same rules as [`crate::chat::Answer::apply`].
@@ -113,7 +131,12 @@ enum Open {
 
 impl Parts {
     fn new(call_id: String) -> Self {
-        Self { call_id, open: Open::Nothing, count: 0, tool_calls: Vec::new() }
+        Self {
+            call_id,
+            open: Open::Nothing,
+            count: 0,
+            tool_calls: Vec::new(),
+        }
     }
 
     fn has_tool_calls(&self) -> bool {
@@ -123,32 +146,58 @@ impl Parts {
     /// The event that tells a caller of a delta; `None` for what is told at the end.
     fn delta(&mut self, event: ChatEvent) -> Option<Event> {
         let event = match event {
-            ChatEvent::Text(text) => Event::TextDelta(v1::TextDelta { part_index: self.index(Open::Text), text }),
-            ChatEvent::Refusal(text) => {
-                Event::RefusalDelta(v1::RefusalDelta { part_index: self.index(Open::Refusal), text })
-            }
+            ChatEvent::Text(text) => Event::TextDelta(v1::TextDelta {
+                part_index: self.index(Open::Text),
+                text,
+            }),
+            ChatEvent::Refusal(text) => Event::RefusalDelta(v1::RefusalDelta {
+                part_index: self.index(Open::Refusal),
+                text,
+            }),
             ChatEvent::Reasoning(text) => {
                 let part_index = self.index(Open::Reasoning);
-                Event::ReasoningDelta(v1::ReasoningDelta { part_index, text, signature: Default::default() })
+                Event::ReasoningDelta(v1::ReasoningDelta {
+                    part_index,
+                    text,
+                    signature: Default::default(),
+                })
             }
             ChatEvent::ReasoningSignature(signature) => {
                 let part_index = self.index(Open::Reasoning);
                 self.open = Open::Nothing; // a signature closes its part
-                Event::ReasoningDelta(v1::ReasoningDelta { part_index, text: String::new(), signature })
+                Event::ReasoningDelta(v1::ReasoningDelta {
+                    part_index,
+                    text: String::new(),
+                    signature,
+                })
             }
-            ChatEvent::ToolCall { id, name, signature } => {
+            ChatEvent::ToolCall {
+                id,
+                name,
+                signature,
+            } => {
                 let part_index = self.begin(Open::Nothing);
                 let id = tool_call_id(id, &self.call_id, self.tool_calls.len());
                 self.tool_calls.push(part_index);
                 let arguments_json_fragment = String::new();
-                Event::ToolCallDelta(v1::ToolCallDelta { part_index, id, name, arguments_json_fragment, signature })
+                Event::ToolCallDelta(v1::ToolCallDelta {
+                    part_index,
+                    id,
+                    name,
+                    arguments_json_fragment,
+                    signature,
+                })
             }
-            ChatEvent::ToolArguments { call, fragment } => Event::ToolCallDelta(v1::ToolCallDelta {
-                part_index: *self.tool_calls.get(call)?,
-                arguments_json_fragment: fragment,
-                ..v1::ToolCallDelta::default()
+            ChatEvent::ToolArguments { call, fragment } => {
+                Event::ToolCallDelta(v1::ToolCallDelta {
+                    part_index: *self.tool_calls.get(call)?,
+                    arguments_json_fragment: fragment,
+                    ..v1::ToolCallDelta::default()
+                })
+            }
+            ChatEvent::Usage(usage) => Event::Usage(v1::UsageUpdate {
+                usage: Some(answer::usage(usage)),
             }),
-            ChatEvent::Usage(usage) => Event::Usage(v1::UsageUpdate { usage: Some(answer::usage(usage)) }),
             ChatEvent::Started { .. } | ChatEvent::Finish(_) | ChatEvent::Done => return None,
         };
         Some(event)
@@ -156,7 +205,11 @@ impl Parts {
 
     /// Index of the open part of this kind, or of a new one.
     fn index(&mut self, kind: Open) -> i32 {
-        if self.open == kind { self.count - 1 } else { self.begin(kind) }
+        if self.open == kind {
+            self.count - 1
+        } else {
+            self.begin(kind)
+        }
     }
 
     fn begin(&mut self, kind: Open) -> i32 {
@@ -180,8 +233,13 @@ mod tests {
             "[a-z]{1,3}".prop_map(ChatEvent::Reasoning),
             "[a-z]{1,3}".prop_map(ChatEvent::Refusal),
             Just(ChatEvent::ReasoningSignature(Bytes::from_static(b"signed"))),
-            Just(ChatEvent::ToolCall { id: "id".into(), name: "name".into(), signature: Bytes::new() }),
-            (0usize..4, "[a-z]{1,3}").prop_map(|(call, fragment)| ChatEvent::ToolArguments { call, fragment }),
+            Just(ChatEvent::ToolCall {
+                id: "id".into(),
+                name: "name".into(),
+                signature: Bytes::new()
+            }),
+            (0usize..4, "[a-z]{1,3}")
+                .prop_map(|(call, fragment)| ChatEvent::ToolArguments { call, fragment }),
         ];
         prop::collection::vec(event, 0..40)
     }
@@ -195,7 +253,9 @@ mod tests {
                 Some(Event::TextDelta(delta)) => (delta.part_index, delta.text),
                 Some(Event::RefusalDelta(delta)) => (delta.part_index, delta.text),
                 Some(Event::ReasoningDelta(delta)) => (delta.part_index, delta.text),
-                Some(Event::ToolCallDelta(delta)) => (delta.part_index, delta.arguments_json_fragment),
+                Some(Event::ToolCallDelta(delta)) => {
+                    (delta.part_index, delta.arguments_json_fragment)
+                }
                 _ => continue,
             };
             let index = usize::try_from(index).unwrap();

@@ -13,7 +13,7 @@
 //! Every model exists. Unless told otherwise it answers with the [`text`] of 24 tokens, never more
 //! than the request allows; with a tool call if the request demands one; with a JSON object of one
 //! key, `answer`, if it asks for JSON. Usage counts the words of the request and the tokens of the
-//! answer.
+//! answer. The same request gets the same answer, ids included.
 //!
 //! # How a model behaves
 //!

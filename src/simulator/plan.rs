@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::answer::{Answer, Asked, Dialect, Framing};
 use super::behaviour::{Behaviour, Fault, Finish, Refusal};
 use super::course::Course;
-use super::step::{Step, length, merge, slice};
+use super::step::{Step, length, merge};
 
 /// A response, worked out to its last byte.
 #[derive(Debug)]
@@ -19,6 +19,9 @@ pub(super) struct Plan {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) steps: Vec<Step>,
+    /// Bytes per write, 0 for as many as there are, and the wait after each.
+    pub(super) slice: usize,
+    pub(super) drip: Duration,
     /// Length of the body, if it is announced.
     pub(super) length: Option<u64>,
     /// Whether the response is a fault even if it is played to its end.
@@ -66,12 +69,12 @@ impl Plan {
             let plain = HeaderValue::from_static("text/plain; charset=utf-8");
             plan.headers.insert(CONTENT_TYPE, plain);
         }
-        plan.steps = if behaviour.slice == 0 {
-            merge(plan.steps)
-        } else {
+        plan.steps = merge(plan.steps);
+        plan.slice = behaviour.slice;
+        plan.drip = behaviour.drip;
+        if plan.slice > 0 {
             plan.length = None;
-            slice(plan.steps, behaviour.slice, behaviour.drip)
-        };
+        }
         plan
     }
 
@@ -98,6 +101,8 @@ impl Plan {
             status,
             headers: HeaderMap::from_iter([(CONTENT_TYPE, content_type)]),
             steps,
+            slice: 0,
+            drip: Duration::ZERO,
             length,
             faulty: true,
         }

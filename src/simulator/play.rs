@@ -23,6 +23,10 @@ pub(super) struct Play {
     /// Tells the connection to reset instead of closing in order.
     reset: Arc<AtomicBool>,
     position: usize,
+    /// Bytes of the current step that have been written.
+    offset: usize,
+    /// Whether what was written is to leave the connection's buffer before anything else happens.
+    flush: bool,
     sleep: Option<Pin<Box<Sleep>>>,
     asleep: bool,
 }
@@ -34,6 +38,8 @@ impl Play {
             request,
             reset,
             position: 0,
+            offset: 0,
+            flush: false,
             sleep: None,
             asleep: false,
         };
@@ -44,6 +50,27 @@ impl Play {
     fn advance(&mut self) {
         self.position += 1;
         self.note_end();
+    }
+
+    /// The next slice of what the current step writes; goes on to the next step behind the last.
+    fn cut(&mut self, bytes: Bytes) -> Bytes {
+        if self.plan.slice == 0 {
+            self.advance();
+            return bytes;
+        }
+        let end = bytes.len().min(self.offset.saturating_add(self.plan.slice));
+        let slice = bytes.slice(self.offset..end);
+        self.offset = end;
+        if end == bytes.len() {
+            self.offset = 0;
+            self.advance();
+        }
+        if self.plan.drip.is_zero() {
+            self.flush = true;
+        } else {
+            self.fall_asleep(self.plan.drip);
+        }
+        slice
     }
 
     fn note_end(&mut self) {
@@ -81,13 +108,18 @@ impl Body for Play {
                 ready!(sleep.as_mut().poll(context));
                 this.asleep = false;
             }
+            if this.flush {
+                this.flush = false;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let Some(step) = this.plan.steps.get(this.position) else {
                 return Poll::Ready(None);
             };
             match step {
                 Step::Write(bytes) => {
                     let bytes = bytes.clone();
-                    this.advance();
+                    let bytes = this.cut(bytes);
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 Step::Wait(time) => {
@@ -97,8 +129,7 @@ impl Body for Play {
                 }
                 Step::Flush => {
                     this.advance();
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
+                    this.flush = true;
                 }
                 Step::Repeat(bytes, every) => {
                     let (bytes, every) = (bytes.clone(), *every);

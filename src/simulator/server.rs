@@ -116,7 +116,10 @@ async fn respond(
         number,
         wire: read.wire,
         model: read.asked.model.clone(),
-        path: head.uri.to_string(),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
         stream: read.asked.is_streamed(),
         headers: head.headers,
         body,

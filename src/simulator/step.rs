@@ -63,24 +63,3 @@ pub(super) fn merge(steps: Vec<Step>) -> Vec<Step> {
     }
     merged
 }
-
-/// Cuts what is written into pieces of `length` bytes, each on its own on the wire.
-pub(super) fn slice(steps: Vec<Step>, length: usize, drip: Duration) -> Vec<Step> {
-    let mut sliced = Vec::new();
-    for step in steps {
-        let Step::Write(mut bytes) = step else {
-            sliced.push(step);
-            continue;
-        };
-        while !bytes.is_empty() {
-            let piece = bytes.split_to(length.min(bytes.len()));
-            sliced.push(Step::Write(piece));
-            sliced.push(if drip.is_zero() {
-                Step::Flush
-            } else {
-                Step::Wait(drip)
-            });
-        }
-    }
-    sliced
-}

@@ -10,7 +10,7 @@ use modelway::simulator::{
     Behaviour, Ending, Fault, Finish, Received, Refusal, Settings, Simulator, ToolCall, WireName,
     text,
 };
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 const WIRES: [WireName; 3] = [OpenAiChat, Anthropic, Gemini];
@@ -20,9 +20,13 @@ async fn start() -> Simulator {
 }
 
 fn client() -> Client {
+    client_builder().build().unwrap()
+}
+
+fn client_builder() -> ClientBuilder {
     // Fails if another test was faster.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().no_proxy().build().unwrap()
+    Client::builder().no_proxy()
 }
 
 /// A request of eight words.
@@ -505,4 +509,19 @@ async fn time_passes_before_the_head_and_between_tokens() {
         assert!(head >= Duration::from_secs(until_head), "{head:?}");
         assert!(all >= Duration::from_secs(1120), "{all:?}");
     }
+}
+
+#[tokio::test]
+async fn http2_is_spoken_without_tls() {
+    let simulator = start().await;
+    let client = client_builder().http2_prior_knowledge().build().unwrap();
+    let url = format!("{}/chat/completions", simulator.base_url(OpenAiChat));
+
+    let body = body(OpenAiChat, "sim", true).to_string();
+    let response = client.post(url).body(body).send().await.unwrap();
+
+    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    let body = response.text().await.unwrap();
+    assert_eq!(text_of(OpenAiChat, &events(&body)), text(24));
+    assert_eq!(simulator.requests()[0].path, "/openai/v1/chat/completions");
 }

@@ -47,16 +47,8 @@ pub(super) struct Body<'a> {
     pub(super) random_seed: Option<i64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) stop: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reasoning_effort: Option<Effort>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reasoning: Option<ReasoningObject>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) thinking: Option<Thinking>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) enable_thinking: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) thinking_budget: Option<u32>,
+    #[serde(flatten)]
+    pub(super) reasoning: ReasoningFields,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,10 +178,7 @@ impl Serialize for Url<'_> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum ReasoningDetail<'a> {
-    Plain {
-        r#type: &'static str,
-        text: &'a str,
-    },
+    Plain { r#type: &'static str, text: &'a str },
     Signed(serde_json::Map<String, serde_json::Value>),
 }
 
@@ -265,6 +254,21 @@ pub(super) struct JsonSchema<'a> {
     pub(super) schema: &'a RawValue,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) strict: bool,
+}
+
+/// How reasoning is asked for, in all dialects.
+#[derive(Default, Serialize)]
+pub(super) struct ReasoningFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_effort: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning: Option<ReasoningObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) enable_thinking: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_budget: Option<u32>,
 }
 
 #[derive(Serialize)]

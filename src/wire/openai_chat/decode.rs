@@ -3,6 +3,8 @@
 //! Specification: <https://platform.openai.com/docs/api-reference/chat-streaming>. What hosts do
 //! differently is told on the line that depends on it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -11,7 +13,9 @@ use crate::chat::{ChatEvent, Finish, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::{Decoder, Frame, Framing, failure};
 
-use super::chunk::{CallFragment, Choice, Chunk, Content, Message, Piece, ReasoningDetail, TokenCounts};
+use super::chunk::{
+    CallFragment, Choice, Chunk, Content, Message, Piece, ReasoningDetail, TokenCounts,
+};
 use super::tool_calls::{Fragment, Slot, ToolCalls};
 use super::{Dialect, ReasoningHistory};
 
@@ -83,10 +87,10 @@ impl ChatDecoder {
                 let chunk = parse(data)?;
                 let is_known = chunk.choices.is_some() || chunk.usage.is_some();
                 self.chunk(chunk, data, events)?;
-                match is_known {
-                    true => Ok(()),
-                    false => bare_error(frame.event, data).map_or(Ok(()), Err),
+                if is_known {
+                    return Ok(());
                 }
+                bare_error(frame.event, data).map_or(Ok(()), Err)
             }
         }
     }
@@ -133,8 +137,11 @@ impl ChatDecoder {
         if let Some(usage) = usage.as_ref().and_then(TokenCounts::usage) {
             events.push(ChatEvent::Usage(usage));
         }
-        match error.or(choice_error) {
-            Some(error) => in_band(error, data).map_or(Ok(()), Err),
+        if error.is_some_and(is_error) {
+            return Err(failure::in_band(&value(data)));
+        }
+        match choice_error.filter(|error| is_error(error)) {
+            Some(error) => Err(failure::in_band(&value(error.get().as_bytes()))),
             None => Ok(()),
         }
     }
@@ -191,12 +198,12 @@ impl ChatDecoder {
             function_call,
         } = message;
         // Hosts that send several of these fields repeat the same reasoning in each.
-        let reasoning = match reasoning_content.0.is_empty() {
-            true => reasoning.0,
-            false => reasoning_content.0,
+        let reasoning = if reasoning_content.0.is_empty() {
+            reasoning.0
+        } else {
+            reasoning_content.0
         };
-        self.reasoning_details(reasoning_details, reasoning.is_empty(), events) ;
-        append(ChatEvent::Reasoning, reasoning, events);
+        self.reasoning(reasoning, reasoning_details, events);
         content_events(content, events);
         append(ChatEvent::Refusal, refusal.0, events);
         for call in tool_calls.unwrap_or_default() {
@@ -215,4 +222,154 @@ impl ChatDecoder {
             );
         }
     }
+
+    fn reasoning(
+        &mut self,
+        text: Cow<'_, str>,
+        details: Option<&RawValue>,
+        events: &mut Vec<ChatEvent>,
+    ) {
+        let has_text = !text.is_empty();
+        append(ChatEvent::Reasoning, text, events);
+        if has_text && !self.signs_reasoning {
+            return;
+        }
+        let details: Vec<&RawValue> = details
+            .and_then(|details| serde_json::from_str(details.get()).ok())
+            .unwrap_or_default();
+        for entry in details {
+            let Ok(detail) = serde_json::from_str::<ReasoningDetail<'_>>(entry.get()) else {
+                continue;
+            };
+            let is_signed = !detail.signature.0.is_empty() || !detail.data.0.is_empty();
+            if !has_text {
+                append(ChatEvent::Reasoning, detail.text.0, events);
+                append(ChatEvent::Reasoning, detail.summary.0, events);
+            }
+            if self.signs_reasoning && is_signed {
+                events.push(ChatEvent::ReasoningSignature(self.signature(entry)));
+            }
+        }
+    }
+
+    /// What has to come back for an entry of `reasoning_details`: the entry, but in a stream without
+    /// its text, of which it holds the last piece only.
+    fn signature(&self, entry: &RawValue) -> Bytes {
+        let mut value = value(entry.get().as_bytes());
+        if let (Framing::Sse, Value::Object(fields)) = (self.framing, &mut value) {
+            fields.shift_remove("text");
+            fields.shift_remove("summary");
+        }
+        Bytes::from(value.to_string())
+    }
+
+    fn tool_call(&mut self, call: CallFragment<'_>, events: &mut Vec<ChatEvent>) {
+        let CallFragment {
+            index,
+            id,
+            function,
+            custom,
+            extra_content,
+        } = call;
+        let slot = match (self.framing, index.0) {
+            (Framing::Json, _) => Slot::Whole,
+            (Framing::Sse, Some(index)) => Slot::Index(index),
+            (Framing::Sse, None) => Slot::Unnumbered,
+        };
+        let function = function.unwrap_or_default();
+        let custom = custom.unwrap_or_default();
+        let google = extra_content
+            .and_then(|extra| extra.google)
+            .unwrap_or_default();
+        self.tool_calls.add(
+            Fragment {
+                slot,
+                id: &id.0,
+                name: first_text(&function.name.0, &custom.name.0),
+                arguments: first_text(&function.arguments.0, &custom.input.0),
+                signature: &google.thought_signature.0,
+            },
+            events,
+        );
+    }
 }
+
+/// Snowflake sends an empty `custom` beside the `function`.
+fn first_text<'a>(first: &'a str, second: &'a str) -> &'a str {
+    if first.is_empty() { second } else { first }
+}
+
+fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
+    serde_json::from_slice(data)
+        .map_err(|_| UpstreamError::malformed("it is not JSON of a chat completion"))
+}
+
+/// JSON that has been read before, as a tree: for what is rare.
+fn value(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_default()
+}
+
+/// Some hosts send the field with every chunk, empty.
+fn is_error(error: &RawValue) -> bool {
+    !matches!(error.get(), "false" | "\"\"")
+}
+
+/// An error whose fields stand at the top of the frame, as from Mistral, FastAPI and older vLLM.
+fn bare_error(event: &str, data: &[u8]) -> Option<UpstreamError> {
+    let frame = value(data);
+    let is_text = |field| frame.get(field).is_some_and(Value::is_string);
+    let names_error = |field| frame.get(field).is_some_and(|value| value == "error");
+    let is_error = event == "error"
+        || ["object", "type"].into_iter().any(names_error)
+        || ["message", "detail"].into_iter().any(is_text);
+    is_error.then(|| failure::in_band(&frame))
+}
+
+fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {
+    match content {
+        Content::Text(text) => append(ChatEvent::Text, text.0, events),
+        Content::Pieces(pieces) => {
+            for Piece {
+                text,
+                refusal,
+                thinking,
+            } in pieces
+            {
+                thinking_events(thinking, events);
+                append(ChatEvent::Text, text.0, events);
+                append(ChatEvent::Refusal, refusal.0, events);
+            }
+        }
+    }
+}
+
+/// Mistral nests the text of a `thinking` piece in pieces of its own.
+fn thinking_events(thinking: Content<'_>, events: &mut Vec<ChatEvent>) {
+    match thinking {
+        Content::Text(text) => append(ChatEvent::Reasoning, text.0, events),
+        Content::Pieces(pieces) => {
+            for piece in pieces {
+                append(ChatEvent::Reasoning, piece.text.0, events);
+            }
+        }
+    }
+}
+
+fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<ChatEvent>) {
+    if !text.is_empty() {
+        events.push(event(text.into_owned()));
+    }
+}
+
+fn finish_reason(reason: &str) -> FinishReason {
+    match reason {
+        "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "length" | "max_tokens" | "model_length" => FinishReason::MaxTokens,
+        "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
+        "content_filter" | "safety" | "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

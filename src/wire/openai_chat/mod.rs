@@ -7,12 +7,14 @@ mod body;
 mod chunk;
 mod decode;
 mod encode;
+mod history;
+mod reasoning;
 mod tool_calls;
 mod tool_ids;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{ChatRequest, ReasoningEffort};
+use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Feature, Features};
 
@@ -263,29 +265,6 @@ impl Dialect {
         };
         Features::ALL.minus(Features::ALL.iter().filter(lacks).collect())
     }
-
-    /// The word nearest to an effort, preferably a lesser one, and whether it means just that effort.
-    fn nearest_effort(&self, effort: ReasoningEffort) -> Option<(Effort, bool)> {
-        let wanted = match effort {
-            ReasoningEffort::None => Effort::None,
-            ReasoningEffort::Minimal => Effort::Minimal,
-            ReasoningEffort::Low => Effort::Low,
-            ReasoningEffort::Medium => Effort::Medium,
-            ReasoningEffort::High => Effort::High,
-            ReasoningEffort::Max => Effort::Max,
-        };
-        // Whoever wants some reasoning is not served by none.
-        let serving = || {
-            let serves = |word: &Effort| *word != Effort::None || wanted == Effort::None;
-            self.efforts.iter().copied().filter(serves)
-        };
-        let word = serving()
-            .filter(|word| *word <= wanted)
-            .max()
-            .or_else(|| serving().min())?;
-        // The most a model can is the strongest word there is.
-        Some((word, word == wanted || wanted == Effort::Max))
-    }
 }
 
 #[cfg(test)]
@@ -331,25 +310,6 @@ mod tests {
             ]
         );
         assert_eq!(lacking(&rich), [""; 0]);
-    }
-
-    #[test]
-    fn an_effort_is_asked_for_by_the_nearest_word() {
-        let cases = [
-            (&[Effort::None, Effort::High][..], ReasoningEffort::None, Some((Effort::None, true))),
-            (&[Effort::None, Effort::High], ReasoningEffort::Low, Some((Effort::High, false))),
-            (&[Effort::None, Effort::High], ReasoningEffort::Max, Some((Effort::High, true))),
-            (&[Effort::Low, Effort::High], ReasoningEffort::None, Some((Effort::Low, false))),
-            (&[Effort::Low, Effort::High], ReasoningEffort::Medium, Some((Effort::Low, false))),
-            (&[Effort::High, Effort::Low], ReasoningEffort::High, Some((Effort::High, true))),
-            (&[], ReasoningEffort::High, None),
-        ];
-
-        for (efforts, wanted, expected) in cases {
-            let dialect = Dialect { efforts: efforts.to_vec(), ..Dialect::default() };
-
-            assert_eq!(dialect.nearest_effort(wanted), expected, "{wanted:?} of {efforts:?}");
-        }
     }
 
     #[test]

@@ -131,7 +131,9 @@ impl ToolCalls {
                 (!is_other).then_some(number)
             }
             Slot::Unnumbered if fragment.id.is_empty() => self.last(|_| true),
-            Slot::Unnumbered => self.last(|_| true).filter(|&last| self.calls[last].id == fragment.id),
+            Slot::Unnumbered => self
+                .last(|_| true)
+                .filter(|&last| self.calls[last].id == fragment.id),
             Slot::FunctionCall => self.last(|call| call.slot == Slot::FunctionCall),
             Slot::Whole => None,
         }

@@ -4,20 +4,24 @@ use std::borrow::Cow;
 
 use crate::chat::{Message, Part};
 
-/// Gives ids to calls that have none, and to their results the same.
+use super::ToolCallIds;
+
+/// Gives ids to calls that have none or one that the host would refuse, and to their results the same.
 ///
 /// The ids depend on nothing but the conversation, so that a provider's prompt cache still matches.
 pub(super) struct ToolIds<'a> {
     messages: &'a [Message],
+    form: ToolCallIds,
     invented: usize,
     /// Name and invented id of calls whose result has not come.
     unanswered: Vec<(&'a str, String)>,
 }
 
 impl<'a> ToolIds<'a> {
-    pub(super) fn new(messages: &'a [Message]) -> Self {
+    pub(super) fn new(messages: &'a [Message], form: ToolCallIds) -> Self {
         Self {
             messages,
+            form,
             invented: 0,
             unanswered: Vec::new(),
         }
@@ -26,7 +30,7 @@ impl<'a> ToolIds<'a> {
     /// The id of the next call.
     pub(super) fn of_call(&mut self, id: &'a str, name: &'a str) -> Cow<'a, str> {
         if !id.is_empty() {
-            return Cow::Borrowed(id);
+            return self.in_form(Cow::Borrowed(id));
         }
         let id = loop {
             let candidate = format!("call_{}", self.invented);
@@ -36,16 +40,24 @@ impl<'a> ToolIds<'a> {
             }
         };
         self.unanswered.push((name, id.clone()));
-        Cow::Owned(id)
+        self.in_form(Cow::Owned(id))
     }
 
     /// The id of the call that the next result answers; without an id of its own, the first call of
     /// that name that has neither id nor result.
     pub(super) fn of_result(&mut self, id: &'a str, name: &str) -> Cow<'a, str> {
         let of_name = || self.unanswered.iter().position(|call| call.0 == name);
-        match of_name().filter(|_| id.is_empty()) {
+        let id = match of_name().filter(|_| id.is_empty()) {
             Some(position) => Cow::Owned(self.unanswered.remove(position).1),
             None => Cow::Borrowed(id),
+        };
+        self.in_form(id)
+    }
+
+    fn in_form(&self, id: Cow<'a, str>) -> Cow<'a, str> {
+        match self.form {
+            ToolCallIds::Any => id,
+            ToolCallIds::NineAlphanumerics => nine_alphanumerics(id),
         }
     }
 
@@ -56,7 +68,7 @@ impl<'a> ToolIds<'a> {
 }
 
 /// The id itself if it is nine letters or digits, else nine that depend on nothing but it.
-pub(super) fn nine_alphanumerics(id: Cow<'_, str>) -> Cow<'_, str> {
+fn nine_alphanumerics(id: Cow<'_, str>) -> Cow<'_, str> {
     if id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return id;
     }
@@ -91,7 +103,7 @@ mod tests {
             role: Role::Assistant,
             parts: vec![call("call_0"), call("")],
         }];
-        let mut ids = ToolIds::new(&messages);
+        let mut ids = ToolIds::new(&messages, ToolCallIds::Any);
 
         assert_eq!(ids.of_call("call_0", "a"), "call_0");
         assert_eq!(ids.of_call("", "b"), "call_1");
@@ -99,7 +111,7 @@ mod tests {
 
     #[test]
     fn results_without_id_find_the_calls_without_id_by_name_and_order() {
-        let mut ids = ToolIds::new(&[]);
+        let mut ids = ToolIds::new(&[], ToolCallIds::Any);
         let calls = [
             ids.of_call("", "a"),
             ids.of_call("", "b"),

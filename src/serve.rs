@@ -1,0 +1,210 @@
+//! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::config::file::File;
+use crate::config::{Config, KEYLESS, Mistakes, Surroundings};
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::server;
+use crate::simulator::{self, Simulator};
+use crate::transport::{self, Transport};
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration file cannot be read.
+    #[error("`{path}` cannot be read: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The configuration has mistakes, a line each.
+    #[error("{0}")]
+    Config(String),
+    /// The built-in simulator cannot listen.
+    #[error("the built-in simulator cannot listen on the loopback interface: {0}")]
+    Simulator(io::Error),
+    /// The service cannot listen.
+    #[error(
+        "cannot listen on {address}: {error}; is another instance running? Choose another address with --listen"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// No client for providers.
+    #[error(transparent)]
+    Transport(#[from] transport::SetupError),
+    /// No services.
+    #[error(transparent)]
+    Server(#[from] server::SetupError),
+}
+
+/// A service that is set up: it listens, and serves as soon as [`Service::run`] is awaited.
+pub struct Service {
+    config: Config,
+    dispatcher: Arc<Dispatcher>,
+    listener: TcpListener,
+    address: SocketAddr,
+    /// Serves the simulated providers; ends with the service.
+    simulator: Option<Simulator>,
+}
+
+impl Service {
+    /// Sets up a service from a configuration file, or from the built-in configuration. `listen`
+    /// replaces the configured address.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        path: Option<&Path>,
+        listen: Option<SocketAddr>,
+    ) -> Result<Self, StartError> {
+        let text = match path {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| StartError::File {
+                path: path.display().to_string(),
+                error,
+            })?,
+            None => KEYLESS.to_owned(),
+        };
+        let name = path.map_or_else(
+            || "built-in configuration".to_owned(),
+            |path| path.display().to_string(),
+        );
+        Self::from_text(&text, &name, listen).await
+    }
+
+    /// Sets up a service from the text of a configuration, which messages call `name`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn from_text(
+        text: &str,
+        name: &str,
+        listen: Option<SocketAddr>,
+    ) -> Result<Self, StartError> {
+        let file = File::parse(text);
+        let simulator = match file.needs_simulator() {
+            true => Some(
+                Simulator::start(simulator::Settings {
+                    log_capacity: 0,
+                    ..simulator::Settings::default()
+                })
+                .await
+                .map_err(StartError::Simulator)?,
+            ),
+            false => None,
+        };
+        let simulated = simulator
+            .as_ref()
+            .map(|simulator| format!("http://{}", simulator.address()));
+        let config = file
+            .resolve(&Surroundings::of_process(simulated.as_deref()))
+            .map_err(|mistakes| StartError::Config(lines(name, &mistakes)))?;
+        Self::with(config, listen, simulator).await
+    }
+
+    async fn with(
+        mut config: Config,
+        listen: Option<SocketAddr>,
+        simulator: Option<Simulator>,
+    ) -> Result<Self, StartError> {
+        let address = listen.unwrap_or(config.server.listen);
+        let failed = |error| StartError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let transport = Transport::new(config.transport)?;
+        let catalog = std::mem::take(&mut config.catalog);
+        let dispatcher = Arc::new(Dispatcher::new(catalog, config.breaker, transport));
+        Ok(Self {
+            config,
+            dispatcher,
+            listener,
+            address,
+            simulator,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How it logs.
+    pub fn logging(&self) -> &crate::telemetry::Settings {
+        &self.config.logging
+    }
+
+    /// The built-in simulator, if any provider is simulated.
+    pub fn simulator(&self) -> Option<&Simulator> {
+        self.simulator.as_ref()
+    }
+
+    /// What is served and how to try it, in a few lines.
+    pub fn banner(&self) -> String {
+        let mut text = format!(
+            "Modelway {} serves gRPC on {}\n\n",
+            env!("CARGO_PKG_VERSION"),
+            self.address
+        );
+        let scenarios = &self.dispatcher.catalog().scenarios;
+        let width = scenarios.keys().map(String::len).max().unwrap_or(0);
+        for (name, scenario) in scenarios {
+            let targets: Vec<_> = scenario
+                .targets
+                .iter()
+                .map(|target| target.id.as_str())
+                .collect();
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {name:width$}  {}", targets.join(", then "));
+        }
+        if let Some(name) = scenarios.keys().next() {
+            let body = format!(
+                r#"{{"scenario":"{name}","messages":[{{"role":"ROLE_USER","text":"Hello"}}]}}"#
+            );
+            let address = self.address;
+            let _ = writeln!(
+                text,
+                "\nTry it:\n\n  grpcurl -plaintext -d '{body}' {address} modelway.v1.GenerationService/Generate"
+            );
+        }
+        text
+    }
+
+    /// Serves until `shutdown` completes and open calls have ended.
+    ///
+    /// # Errors
+    /// [`StartError::Server`], at once.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Self {
+            config,
+            dispatcher,
+            listener,
+            address: _,
+            simulator,
+        } = self;
+        server::serve(listener, &config.server, dispatcher, shutdown).await?;
+        drop(simulator);
+        Ok(())
+    }
+}
+
+/// Each mistake on a line of its own.
+fn lines(name: &str, mistakes: &Mistakes) -> String {
+    let lines: Vec<_> = mistakes
+        .iter()
+        .map(|mistake| format!("{name}:{mistake}"))
+        .collect();
+    lines.join("\n")
+}

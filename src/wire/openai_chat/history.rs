@@ -1,0 +1,268 @@
+//! How a conversation is spelled: messages, media, tool calls and what may be told of reasoning.
+
+use crate::chat::{
+    ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
+};
+use crate::error::Unsupported;
+use crate::features::Feature;
+
+use super::body::{
+    AssistantMessage, Content, ExtraContent, File, FunctionCall, GoogleContent, ImageUrl, Piece,
+    ReasoningDetail, Url, WireMessage, WireToolCall,
+};
+use super::encode::Adaptations;
+use super::tool_ids::ToolIds;
+use super::{Dialect, Documents, ReasoningHistory, SystemRole};
+
+/// Spells the messages of one request.
+pub(super) struct History<'a, 'n> {
+    pub(super) dialect: &'a Dialect,
+    /// Whom the request goes to: what another provider has signed is left out.
+    pub(super) provider: &'a str,
+    pub(super) ids: ToolIds<'a>,
+    pub(super) adaptations: &'n mut Adaptations,
+}
+
+impl<'a> History<'a, '_> {
+    /// The messages, each as the host wants it.
+    pub(super) fn messages(
+        &mut self,
+        messages: &'a [Message],
+    ) -> Result<Vec<WireMessage<'a>>, Unsupported> {
+        let mut wire = Vec::with_capacity(messages.len());
+        for Message { role, parts } in messages {
+            match role {
+                Role::System => {
+                    let content = texts(parts, "instructions are text only")?;
+                    wire.push(match self.dialect.system_role {
+                        SystemRole::System => WireMessage::System { content },
+                        SystemRole::Developer => WireMessage::Developer { content },
+                    });
+                }
+                Role::User => wire.push(WireMessage::User {
+                    content: self.user_content(parts)?,
+                }),
+                Role::Assistant => wire.extend(self.assistant_message(parts)?),
+                Role::Tool => {
+                    for part in parts {
+                        let Part::ToolResult(result) = part else {
+                            return Err(misplaced("a tool message holds only tool results"));
+                        };
+                        wire.push(self.tool_message(result)?);
+                    }
+                }
+            }
+        }
+        Ok(wire)
+    }
+
+    fn user_content(&self, parts: &'a [Part]) -> Result<Content<'a>, Unsupported> {
+        if let [Part::Text(text)] = parts {
+            return Ok(Content::Text(text));
+        }
+        let mut pieces = Vec::with_capacity(parts.len());
+        for part in parts {
+            pieces.push(match part {
+                Part::Text(text) => Piece::Text { text },
+                Part::Image(media) => Piece::ImageUrl {
+                    image_url: ImageUrl {
+                        url: Url::of(media),
+                        detail: match media.detail {
+                            ImageDetail::Auto => None,
+                            ImageDetail::Low => Some("low"),
+                            ImageDetail::High => Some("high"),
+                        },
+                    },
+                },
+                Part::Document(media) => self.document(media)?,
+                Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+                    return Err(misplaced("a user message holds text, images and documents"));
+                }
+            });
+        }
+        Ok(Content::Pieces(pieces))
+    }
+
+    fn document(&self, media: &'a Media) -> Result<Piece<'a>, Unsupported> {
+        let is_data = matches!(media.source, MediaSource::Data(_));
+        match (self.dialect.documents, is_data) {
+            (Documents::None, true) => Err(Unsupported::Feature(Feature::DocumentData)),
+            (Documents::None | Documents::File, false) => {
+                Err(Unsupported::Feature(Feature::DocumentUri))
+            }
+            (Documents::File, true) => Ok(Piece::File {
+                file: File {
+                    filename: match media.filename.as_str() {
+                        // A name is required beside the bytes.
+                        "" => "document",
+                        name => name,
+                    },
+                    file_data: Url::of(media),
+                },
+            }),
+            (Documents::DocumentUrl, _) => Ok(Piece::DocumentUrl {
+                document_url: Url::of(media),
+                document_name: &media.filename,
+            }),
+        }
+    }
+
+    /// `None` if nothing of the message may be sent to this provider.
+    fn assistant_message(
+        &mut self,
+        parts: &'a [Part],
+    ) -> Result<Option<WireMessage<'a>>, Unsupported> {
+        let mut content = Vec::new();
+        let mut message = AssistantMessage::default();
+        for part in parts {
+            match part {
+                // A refusal goes back as the text it is: only OpenAI knows a field for it, and to
+                // every other host the turn would be empty.
+                Part::Text(text) | Part::Refusal(text) => content.push(text.as_str()),
+                Part::ToolCall(call) => {
+                    let call = self.tool_call(call);
+                    message.tool_calls.push(call);
+                }
+                Part::Reasoning(reasoning) => self.replay_reasoning(reasoning, &mut message),
+                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {
+                    return Err(misplaced(
+                        "an assistant message holds text, reasoning and tool calls",
+                    ));
+                }
+            }
+        }
+        message.content = if !content.is_empty() || message.has_reasoning() {
+            Some(Content::of(&content))
+        } else if !message.tool_calls.is_empty() {
+            None
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(WireMessage::Assistant(message)))
+    }
+
+    fn tool_call(&mut self, call: &'a ToolCall) -> WireToolCall<'a> {
+        let ToolCall {
+            id,
+            name,
+            arguments,
+            signature,
+            provider,
+        } = call;
+        let own_signature = match std::str::from_utf8(signature) {
+            Ok(text) if !text.is_empty() && provider == self.provider => Some(text),
+            _ => None,
+        };
+        if own_signature.is_none() && !signature.is_empty() {
+            self.adaptations.note(
+                "messages.parts.tool_call.signature",
+                "left out: another provider made it",
+            );
+        }
+        WireToolCall {
+            id: self.ids.of_call(id, name),
+            r#type: "function",
+            function: FunctionCall {
+                name,
+                arguments: if arguments.is_empty() {
+                    "{}"
+                } else {
+                    arguments
+                },
+            },
+            extra_content: own_signature.map(|thought_signature| ExtraContent {
+                google: GoogleContent { thought_signature },
+            }),
+        }
+    }
+
+    fn tool_message(&mut self, result: &'a ToolResult) -> Result<WireMessage<'a>, Unsupported> {
+        let ToolResult {
+            tool_call_id,
+            tool_name,
+            content,
+            is_error,
+        } = result;
+        let content = texts(content, "tool results are text only")?;
+        if *is_error {
+            self.adaptations.note(
+                "messages.parts.tool_result.is_error",
+                "left out: the API has no mark for failed tools, the text has to say it",
+            );
+        }
+        Ok(WireMessage::Tool {
+            tool_call_id: self.ids.of_result(tool_call_id, tool_name),
+            content,
+        })
+    }
+
+    fn replay_reasoning(&mut self, reasoning: &'a Reasoning, message: &mut AssistantMessage<'a>) {
+        const FIELD: &str = "messages.parts.reasoning";
+        let Reasoning {
+            text,
+            signature,
+            provider,
+        } = reasoning;
+        if provider != self.provider {
+            self.adaptations
+                .note(FIELD, "left out: another provider made it");
+            return;
+        }
+        match self.dialect.reasoning_history {
+            ReasoningHistory::None => self
+                .adaptations
+                .note(FIELD, "left out: the provider does not take it"),
+            ReasoningHistory::ReasoningContent => message.reasoning_content += text.as_str(),
+            ReasoningHistory::Reasoning => message.reasoning += text.as_str(),
+            ReasoningHistory::ReasoningDetails => {
+                message.reasoning_details.extend(details(text, signature));
+            }
+        }
+    }
+}
+
+/// Text parts as the content of a message that takes nothing else.
+fn texts<'a>(parts: &'a [Part], why: &'static str) -> Result<Content<'a>, Unsupported> {
+    let mut texts = Vec::with_capacity(parts.len());
+    for part in parts {
+        let Part::Text(text) = part else {
+            return Err(misplaced(why));
+        };
+        texts.push(text.as_str());
+    }
+    Ok(Content::of(&texts))
+}
+
+fn misplaced(why: &'static str) -> Unsupported {
+    Unsupported::Value {
+        field: "messages.parts",
+        why,
+    }
+}
+
+/// The entries of `reasoning_details` for one piece of reasoning, as the decoder took it apart: the
+/// signature is the entry that held it, the text that of the entries before it.
+fn details<'a>(text: &'a str, signature: &[u8]) -> Vec<ReasoningDetail<'a>> {
+    let plain = ReasoningDetail::Plain {
+        r#type: "reasoning.text",
+        text,
+    };
+    let Ok(mut entry) = serde_json::from_slice::<serde_json::Map<_, _>>(signature) else {
+        return Vec::from_iter((!text.is_empty()).then_some(plain));
+    };
+    let field = match entry.get("type").and_then(|kind| kind.as_str()) {
+        Some("reasoning.text") => Some("text"),
+        Some("reasoning.summary") => Some("summary"),
+        _ => None,
+    };
+    match field {
+        Some(field) => {
+            if !entry.contains_key(field) {
+                entry.insert(field.to_owned(), text.into());
+            }
+            vec![ReasoningDetail::Signed(entry)]
+        }
+        None if text.is_empty() => vec![ReasoningDetail::Signed(entry)],
+        None => vec![plain, ReasoningDetail::Signed(entry)],
+    }
+}
