@@ -8,14 +8,14 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use crate::chat::{ChatEvent, Finish};
+use crate::chat::{Adaptation, ChatEvent, Finish};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::AttemptSpan;
 use crate::trail::{AttemptRecord, Cost, Outcome};
 use crate::transport::{Response, Transport};
 use crate::wire::reader::Reader;
-use crate::wire::{Adaptation, Framing, failure};
+use crate::wire::{Framing, failure};
 
 use super::guard::Permit;
 use super::target::Timeouts;

@@ -20,14 +20,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::chat::{Answer, ChatEvent, ChatRequest};
+use crate::chat::{Adaptation, Answer, ChatEvent, ChatRequest};
 use crate::error::{Code, Error, Failover, SameTarget, UpstreamError};
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::transport::Transport;
-use crate::wire::{Adaptation, Recipient, WireRequest};
+use crate::wire::{Recipient, WireRequest};
 
 use self::attempt::{Attempt, Beginning, Ended};
 use self::dispatcher::Lane;
