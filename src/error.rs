@@ -131,17 +131,23 @@ pub enum SameTarget {
     AfterHint,
 }
 
-/// What an attempt's end says about the health of its target.
+/// What a failed attempt says about the health of what it tried; see `dispatch::scopes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It works: it answered, if only to refuse.
+    /// All is well: the provider answered, if only to refuse.
     Success,
-    /// It fails.
-    Failure,
-    /// Nothing, but a probe has not succeeded.
-    Throttled,
-    /// Nothing at all.
-    Neutral,
+    /// The endpoint cannot be reached.
+    EndpointFailure,
+    /// The model fails.
+    ModelFailure,
+    /// The model fails for want of capacity: fewer attempts at once may help.
+    Overloaded,
+    /// We ask too much. No failure, but a probe has not succeeded.
+    RateLimited,
+    /// The credential is not accepted.
+    CredentialRefused,
+    /// The credential's quota or credit is used up.
+    QuotaExhausted,
 }
 
 /// What the provider will charge for a failed attempt.

@@ -190,6 +190,10 @@ pub enum BreakerState {
     Open,
     /// Lets one probe through at a time.
     HalfOpen,
+    /// An operator holds it open.
+    ForcedOpen,
+    /// An operator holds it closed.
+    ForcedClosed,
 }
 
 impl BreakerState {
@@ -199,6 +203,8 @@ impl BreakerState {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
         }
     }
 }

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use crate::trail::BreakerState;
 
+use super::window::Window;
+
 /// When a breaker opens and how it closes again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
@@ -17,12 +19,24 @@ pub struct Settings {
     pub window: Duration,
     /// Samples that the window must hold before a ratio counts.
     pub min_samples: u32,
-    /// Share of failures in the window that opens the breaker, above 0 up to 1.
+    /// Share of failures in the window that opens the breaker, above 0 up to 1. While a healthier
+    /// alternative exists, the scenario's retry ratio counts in its place if it is smaller: a larger
+    /// share of failures would need more retries than the budget grants.
     pub failure_ratio: f64,
     /// Failures in a row that open it while the window holds fewer than `min_samples`.
     pub consecutive_failures: u32,
     /// Failures in a row that open it when the window holds `min_samples` or more.
     pub consecutive_failures_busy: u32,
+    /// The same two numbers while a healthier alternative exists.
+    pub consecutive_failures_with_alternative: u32,
+    /// The same two numbers while a healthier alternative exists.
+    pub consecutive_failures_busy_with_alternative: u32,
+    /// Share of slow first contents in the window that opens it, above 0 up to 1.
+    pub slow_ratio: f64,
+    /// Begun answers that the window must hold before breaks count.
+    pub min_commits: u32,
+    /// Share of begun answers that broke off which opens it, above 0 up to 1.
+    pub break_ratio: f64,
     /// How long it stays open the first time; doubles with each failed recovery, ±20 %.
     pub open_base: Duration,
     /// The longest it stays open by itself.
@@ -43,6 +57,11 @@ impl Default for Settings {
             failure_ratio: 0.5,
             consecutive_failures: 5,
             consecutive_failures_busy: 15,
+            consecutive_failures_with_alternative: 3,
+            consecutive_failures_busy_with_alternative: 8,
+            slow_ratio: 0.8,
+            min_commits: 10,
+            break_ratio: 0.2,
             open_base: Duration::from_secs(5),
             open_max: Duration::from_secs(60),
             retry_after_max: Duration::from_secs(120),
@@ -55,7 +74,7 @@ impl Default for Settings {
 /// A breaker that was healthy for this long forgets one of its failed recoveries.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
-/// The breaker of one target.
+/// The breaker of one target or one endpoint.
 #[derive(Debug)]
 pub struct Breaker {
     settings: Settings,
@@ -68,18 +87,23 @@ pub struct Breaker {
     /// How often in a row recovery has failed, which doubles the open time.
     severity: u32,
     opened_total: u64,
+    forced: Option<Forced>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
-    Open {
-        until: Instant,
-    },
-    HalfOpen {
-        probe_lease: Option<Instant>,
-        successes: u32,
-    },
+    Open { until: Instant },
+    HalfOpen { probe_lease: Option<Instant>, successes: u32 },
+}
+
+/// What an operator has decided in the breaker's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forced {
+    /// Closed if true, else open.
+    pub closed: bool,
+    /// When the breaker decides for itself again; `None` for when the operator says so.
+    pub until: Option<Instant>,
 }
 
 /// The right to try a target once. Give every ticket back with [`Breaker::report`].
@@ -89,6 +113,7 @@ pub struct Ticket {
     probe: bool,
     /// What this attempt has already added to the window.
     counted: Counted,
+    committed: bool,
 }
 
 impl Ticket {
@@ -110,8 +135,13 @@ enum Counted {
 pub enum Signal {
     /// Nothing has come for suspiciously long; the attempt goes on.
     Stalled,
-    /// The first content has come, or the provider refused for reasons of the request.
-    Succeeded,
+    /// The first content has come.
+    Committed {
+        /// Whether it took suspiciously long.
+        slow: bool,
+    },
+    /// The provider refused for reasons of the request: it works.
+    Answered,
     /// The attempt failed, be it before or after its first content.
     Failed {
         /// How long the provider asks to be left alone.
@@ -126,7 +156,20 @@ pub enum Signal {
     Released,
 }
 
-/// A change of state, for logs and metrics.
+/// What the breaker cannot know by itself when it is told something.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Circumstances {
+    /// The present.
+    pub now: Instant,
+    /// A draw, 0 to 1, that spreads the open times.
+    pub jitter: f64,
+    /// Whether another target of the plan is closed and clearly healthier.
+    pub healthier_alternative: bool,
+    /// Attempts that the scenario's retry budget adds to each call in the long run.
+    pub retry_ratio: f64,
+}
+
+/// A change of state, for logs, metrics and those who watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The state before.
@@ -150,9 +193,16 @@ pub struct Snapshot {
     pub samples: u32,
     /// Failures among them.
     pub failures: u32,
+    /// Slow first contents among them.
+    pub slow: u32,
     /// How often it has opened.
     pub opened_total: u64,
+    /// When the operator's decision ends, where there is one with an end.
+    pub forced_until: Option<Instant>,
 }
+
+/// An open breaker that an operator holds is looked at again after this long.
+const FORCED_LOOK: Duration = Duration::from_secs(60);
 
 impl Breaker {
     /// A closed breaker that has seen nothing.
@@ -166,7 +216,30 @@ impl Breaker {
             consecutive_failures: 0,
             severity: 0,
             opened_total: 0,
+            forced: None,
         }
+    }
+
+    /// Until when there is no use in asking; `None` if an attempt would be admitted.
+    pub fn refuses_until(&self, now: Instant) -> Option<Instant> {
+        let until = match (self.forced(now), self.state) {
+            (Some(Forced { closed: true, .. }), _) => None,
+            (Some(Forced { closed: false, until }), _) => Some(until.unwrap_or(now + FORCED_LOOK)),
+            (None, State::Closed) => None,
+            (None, State::Open { until }) => Some(until),
+            (None, State::HalfOpen { probe_lease, .. }) => probe_lease,
+        };
+        until.filter(|until| *until > now)
+    }
+
+    /// Whether it has opened and not yet closed again.
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Whether the next attempt would be a probe.
+    pub fn would_probe(&self, now: Instant) -> bool {
+        self.forced(now).is_none() && self.state != State::Closed
     }
 
     /// Admits an attempt, or says until when there is no use in asking.
@@ -177,115 +250,120 @@ impl Breaker {
         if let Some(until) = self.refuses_until(now) {
             return Err(until);
         }
-        if let State::Open { .. } = self.state {
-            self.enter(
-                State::HalfOpen {
-                    probe_lease: None,
-                    successes: 0,
-                },
-                now,
-            );
-        }
-        let probe = if let State::HalfOpen { probe_lease, .. } = &mut self.state {
-            if probe_lease
-                .replace(now + self.settings.probe_lease)
-                .is_some()
+        let probe = self.would_probe(now);
+        if probe {
+            if let State::Open { .. } = self.state {
+                self.enter(State::HalfOpen { probe_lease: None, successes: 0 }, now);
+            }
+            if let State::HalfOpen { probe_lease, .. } = &mut self.state
+                && probe_lease.replace(now + self.settings.probe_lease).is_some()
             {
                 self.generation += 1; // the probe before has outlived its lease and decides nothing any more
             }
-            true
-        } else {
-            false
-        };
-        Ok(Ticket {
-            generation: self.generation,
-            probe,
-            counted: Counted::Nothing,
-        })
+        }
+        Ok(Ticket { generation: self.generation, probe, counted: Counted::Nothing, committed: false })
     }
 
-    /// Takes in what an attempt has to tell. `jitter`, 0 to 1, spreads the open times.
-    pub fn report(
-        &mut self,
-        ticket: &mut Ticket,
-        signal: Signal,
-        now: Instant,
-        jitter: f64,
-    ) -> Option<Transition> {
-        if ticket.generation != self.generation {
+    /// Takes in what an attempt has to tell.
+    pub fn report(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Option<Transition> {
+        if ticket.generation != self.generation || self.forced(circumstances.now).is_some() {
             return None;
         }
         match self.state {
-            State::Closed => self.count(ticket, signal, now, jitter),
-            State::HalfOpen { successes, .. } => self.judge(ticket, signal, successes, now, jitter),
+            State::Closed => self.count(ticket, signal, circumstances),
+            State::HalfOpen { successes, .. } => self.judge(ticket, signal, successes, circumstances),
             State::Open { .. } => None, // no ticket is given while open
         }
     }
 
+    /// Opens it for reasons that lie outside of it, unless it is open already.
+    pub fn trip(&mut self, cause: &'static str, circumstances: Circumstances) -> Option<Transition> {
+        let closed = self.forced(circumstances.now).is_none() && self.state == State::Closed;
+        closed.then(|| self.open(cause, None, circumstances))
+    }
+
+    /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is forgotten.
+    pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Transition {
+        let from = self.state(now);
+        self.forced = forced;
+        self.window = Window::new(self.settings.window, now);
+        self.consecutive_failures = 0;
+        self.severity = 0;
+        self.enter(State::Closed, now);
+        Transition { from, to: self.state(now), cause: "operator" }
+    }
+
     /// What it would answer now, and what it has seen.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
-        let (samples, failures) = self.window.sums(now);
+        let seen = self.window.sums(now);
         Snapshot {
-            state: self.state(),
+            state: self.state(now),
             since: self.since,
             refuses_until: self.refuses_until(now),
-            samples,
-            failures,
+            samples: seen.samples,
+            failures: seen.failures,
+            slow: seen.slow,
             opened_total: self.opened_total,
+            forced_until: self.forced(now).and_then(|forced| forced.until),
         }
     }
 
-    fn state(&self) -> BreakerState {
-        match self.state {
-            State::Closed => BreakerState::Closed,
-            State::Open { .. } => BreakerState::Open,
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
-        }
+    fn forced(&self, now: Instant) -> Option<Forced> {
+        self.forced.filter(|forced| forced.until.is_none_or(|until| until > now))
     }
 
-    fn refuses_until(&self, now: Instant) -> Option<Instant> {
-        let until = match self.state {
-            State::Closed => None,
-            State::Open { until } => Some(until),
-            State::HalfOpen { probe_lease, .. } => probe_lease,
-        };
-        until.filter(|until| *until > now)
+    fn state(&self, now: Instant) -> BreakerState {
+        match (self.forced(now), self.state) {
+            (Some(Forced { closed: true, .. }), _) => BreakerState::ForcedClosed,
+            (Some(Forced { closed: false, .. }), _) => BreakerState::ForcedOpen,
+            (None, State::Closed) => BreakerState::Closed,
+            (None, State::Open { .. }) => BreakerState::Open,
+            (None, State::HalfOpen { .. }) => BreakerState::HalfOpen,
+        }
     }
 
     /// Closed: adds at most one sample and one failure for each attempt, and opens if they are too many.
-    fn count(
-        &mut self,
-        ticket: &mut Ticket,
-        signal: Signal,
-        now: Instant,
-        jitter: f64,
-    ) -> Option<Transition> {
+    fn count(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Option<Transition> {
+        let now = circumstances.now;
         match signal {
-            Signal::Succeeded => {
+            Signal::Committed { .. } | Signal::Answered => {
                 self.consecutive_failures = 0;
+                let seen = self.window.newest(now);
                 if ticket.counted == Counted::Nothing {
-                    self.window.add(1, 0, now);
+                    seen.samples += 1;
                     ticket.counted = Counted::Success;
                 }
-                None
+                if let Signal::Committed { slow } = signal {
+                    ticket.committed = true;
+                    seen.commits += 1;
+                    seen.slow += u32::from(slow);
+                }
+                self.trip_if_slow(circumstances)
             }
             Signal::Stalled | Signal::Failed { .. } => {
+                let seen = self.window.newest(now);
+                let broke = ticket.committed && matches!(signal, Signal::Failed { .. });
+                seen.breaks += u32::from(broke);
                 match ticket.counted {
-                    Counted::Nothing => self.window.add(1, 1, now),
-                    Counted::Success => self.window.add(0, 1, now),
+                    Counted::Nothing => {
+                        seen.samples += 1;
+                        seen.failures += 1;
+                    }
+                    Counted::Success => seen.failures += 1,
                     Counted::Failure => return None,
                 }
                 ticket.counted = Counted::Failure;
                 self.consecutive_failures += 1;
-                let cause = self.trip_cause(now)?;
+                let cause = self.trip_cause(circumstances)?;
                 let retry_after = match signal {
                     Signal::Failed { retry_after } => retry_after,
                     Signal::Stalled
-                    | Signal::Succeeded
+                    | Signal::Committed { .. }
+                    | Signal::Answered
                     | Signal::Throttled { .. }
                     | Signal::Released => None,
                 };
-                Some(self.open(cause, retry_after, now, jitter))
+                Some(self.open(cause, retry_after, circumstances))
             }
             Signal::Throttled { .. } | Signal::Released => None,
         }
@@ -297,105 +375,93 @@ impl Breaker {
         ticket: &mut Ticket,
         signal: Signal,
         successes: u32,
-        now: Instant,
-        jitter: f64,
+        circumstances: Circumstances,
     ) -> Option<Transition> {
         match signal {
-            Signal::Succeeded if ticket.counted == Counted::Nothing => {
+            Signal::Committed { .. } | Signal::Answered if ticket.counted == Counted::Nothing => {
                 ticket.counted = Counted::Success;
                 let successes = successes + 1;
                 if successes < self.settings.probe_successes {
-                    self.state = State::HalfOpen {
-                        probe_lease: None,
-                        successes,
-                    };
+                    self.state = State::HalfOpen { probe_lease: None, successes };
                     return None;
                 }
-                let from = self.state();
+                let now = circumstances.now;
+                let from = self.state(now);
                 self.window = Window::new(self.settings.window, now);
                 self.consecutive_failures = 0;
                 self.enter(State::Closed, now);
-                Some(Transition {
-                    from,
-                    to: BreakerState::Closed,
-                    cause: "probes_succeeded",
-                })
+                Some(Transition { from, to: BreakerState::Closed, cause: "probes_succeeded" })
             }
-            Signal::Succeeded => None,
-            Signal::Stalled => Some(self.open("probe_stalled", None, now, jitter)),
-            Signal::Failed { retry_after } => {
-                Some(self.open("probe_failed", retry_after, now, jitter))
-            }
-            Signal::Throttled { retry_after } => {
-                Some(self.open("probe_throttled", retry_after, now, jitter))
-            }
+            Signal::Committed { .. } | Signal::Answered => None,
+            Signal::Stalled => Some(self.open("probe_stalled", None, circumstances)),
+            Signal::Failed { retry_after } => Some(self.open("probe_failed", retry_after, circumstances)),
+            Signal::Throttled { retry_after } => Some(self.open("probe_throttled", retry_after, circumstances)),
             Signal::Released => {
                 // A probe that has already succeeded gave its place back then; the place may be another's.
                 if ticket.counted == Counted::Nothing {
-                    self.state = State::HalfOpen {
-                        probe_lease: None,
-                        successes,
-                    };
+                    self.state = State::HalfOpen { probe_lease: None, successes };
                 }
                 None
             }
         }
     }
 
-    fn trip_cause(&mut self, now: Instant) -> Option<&'static str> {
-        let (samples, failures) = self.window.sums(now);
-        let busy = samples >= self.settings.min_samples;
-        let in_a_row = if busy {
-            self.settings.consecutive_failures_busy
-        } else {
-            self.settings.consecutive_failures
-        };
-        if self.consecutive_failures >= in_a_row {
+    fn trip_cause(&mut self, circumstances: Circumstances) -> Option<&'static str> {
+        let Settings { min_samples, min_commits, break_ratio, .. } = self.settings;
+        let seen = self.window.sums(circumstances.now);
+        let busy = seen.samples >= min_samples;
+        if self.consecutive_failures >= self.failures_in_a_row(busy, circumstances.healthier_alternative) {
             return Some("consecutive_failures");
         }
-        if busy && f64::from(failures) >= self.settings.failure_ratio * f64::from(samples) {
+        if busy && share(seen.failures, seen.samples) >= self.settings.failure_ratio {
             return Some("failure_ratio");
         }
+        let affordable = circumstances.healthier_alternative && circumstances.retry_ratio > 0.0;
+        if busy && affordable && share(seen.failures, seen.samples) >= circumstances.retry_ratio {
+            return Some("retry_ratio");
+        }
+        if seen.commits >= min_commits && share(seen.breaks, seen.commits) >= break_ratio {
+            return Some("stream_breaks");
+        }
         None
+    }
+
+    fn trip_if_slow(&mut self, circumstances: Circumstances) -> Option<Transition> {
+        let seen = self.window.sums(circumstances.now);
+        let slow = seen.samples >= self.settings.min_samples
+            && share(seen.slow, seen.samples) >= self.settings.slow_ratio
+            && circumstances.healthier_alternative;
+        slow.then(|| self.open("slow_first_content", None, circumstances))
+    }
+
+    fn failures_in_a_row(&self, busy: bool, alternative: bool) -> u32 {
+        match (busy, alternative) {
+            (false, false) => self.settings.consecutive_failures,
+            (true, false) => self.settings.consecutive_failures_busy,
+            (false, true) => self.settings.consecutive_failures_with_alternative,
+            (true, true) => self.settings.consecutive_failures_busy_with_alternative,
+        }
     }
 
     fn open(
         &mut self,
         cause: &'static str,
         retry_after: Option<Duration>,
-        now: Instant,
-        jitter: f64,
+        circumstances: Circumstances,
     ) -> Transition {
-        let from = self.state();
+        let Circumstances { now, jitter, .. } = circumstances;
+        let from = self.state(now);
         if from == BreakerState::Closed {
             let forgiven = now.duration_since(self.since).as_secs() / FORGIVEN_AFTER.as_secs();
-            self.severity = self
-                .severity
-                .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+            self.severity = self.severity.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
         }
-        let doubled = self
-            .settings
-            .open_base
-            .saturating_mul(1 << self.severity.min(16));
-        let spread = doubled
-            .min(self.settings.open_max)
-            .mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
-        let asked = retry_after
-            .unwrap_or_default()
-            .min(self.settings.retry_after_max);
+        let doubled = self.settings.open_base.saturating_mul(1 << self.severity.min(16));
+        let spread = doubled.min(self.settings.open_max).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
+        let asked = retry_after.unwrap_or_default().min(self.settings.retry_after_max);
         self.severity = self.severity.saturating_add(1);
         self.opened_total += 1;
-        self.enter(
-            State::Open {
-                until: now + spread.max(asked),
-            },
-            now,
-        );
-        Transition {
-            from,
-            to: BreakerState::Open,
-            cause,
-        }
+        self.enter(State::Open { until: now + spread.max(asked) }, now);
+        Transition { from, to: BreakerState::Open, cause }
     }
 
     fn enter(&mut self, state: State, now: Instant) {
@@ -405,62 +471,8 @@ impl Breaker {
     }
 }
 
-const BUCKETS: u32 = 10;
-
-/// Samples of the last while, in buckets that are emptied as time goes on.
-#[derive(Debug)]
-struct Window {
-    buckets: [(u32, u32); BUCKETS as usize],
-    bucket_length: Duration,
-    newest: usize,
-    newest_began: Instant,
-}
-
-impl Window {
-    fn new(length: Duration, now: Instant) -> Self {
-        let bucket_length = (length / BUCKETS).max(Duration::from_millis(1));
-        Self {
-            buckets: Default::default(),
-            bucket_length,
-            newest: 0,
-            newest_began: now,
-        }
-    }
-
-    fn add(&mut self, samples: u32, failures: u32, now: Instant) {
-        self.advance(now);
-        let bucket = &mut self.buckets[self.newest];
-        bucket.0 = bucket.0.saturating_add(samples);
-        bucket.1 = bucket.1.saturating_add(failures);
-    }
-
-    /// Samples and failures. A failure may be found later than its attempt was counted, in a newer
-    /// bucket, so there are never taken to be more failures than samples.
-    fn sums(&mut self, now: Instant) -> (u32, u32) {
-        self.advance(now);
-        let sum = |sums: (u32, u32), bucket: &(u32, u32)| {
-            (
-                sums.0.saturating_add(bucket.0),
-                sums.1.saturating_add(bucket.1),
-            )
-        };
-        let (samples, failures) = self.buckets.iter().fold((0, 0), sum);
-        (samples, failures.min(samples))
-    }
-
-    fn advance(&mut self, now: Instant) {
-        let mut steps = 0;
-        while now.saturating_duration_since(self.newest_began) >= self.bucket_length {
-            if steps == BUCKETS {
-                self.newest_began = now;
-                return;
-            }
-            self.newest = (self.newest + 1) % BUCKETS as usize;
-            self.buckets[self.newest] = (0, 0);
-            self.newest_began += self.bucket_length;
-            steps += 1;
-        }
-    }
+fn share(part: u32, whole: u32) -> f64 {
+    f64::from(part) / f64::from(whole.max(1))
 }
 
 #[cfg(test)]

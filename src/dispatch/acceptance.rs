@@ -1,0 +1,104 @@
+//! How much of what we send a target accepts, for the last resort when every breaker is open.
+//!
+//! Client-side throttling as in Google's SRE book, chapter 21: what the target would reject anyway
+//! is rejected here, with the same probability.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Attempts are forgotten after this long.
+const WINDOW: Duration = Duration::from_secs(60);
+
+const BUCKETS: usize = 12;
+
+/// How many times the accepted attempts may be sent.
+const MULTIPLIER: f64 = 2.0;
+
+/// Attempts of the last minute and how many of them were answered. Pure: time is passed in.
+#[derive(Debug)]
+pub struct Acceptance {
+    buckets: [(u32, u32); BUCKETS],
+    newest: u64,
+    epoch: Instant,
+}
+
+impl Acceptance {
+    /// Nothing has been sent.
+    pub fn new(now: Instant) -> Self {
+        Self { buckets: [(0, 0); BUCKETS], newest: 0, epoch: now }
+    }
+
+    /// An attempt was sent, or would have been but for [`Acceptance::rejection`].
+    pub fn requested(&mut self, now: Instant) {
+        let bucket = self.bucket(now);
+        bucket.0 = bucket.0.saturating_add(1);
+    }
+
+    /// An attempt was answered.
+    pub fn accepted(&mut self, now: Instant) {
+        let bucket = self.bucket(now);
+        bucket.1 = bucket.1.saturating_add(1);
+    }
+
+    /// The share of attempts, 0 to 1, that should be rejected here.
+    pub fn rejection(&mut self, now: Instant) -> f64 {
+        self.bucket(now);
+        let (requests, accepts) =
+            self.buckets.iter().fold((0.0, 0.0), |sum, bucket| (sum.0 + f64::from(bucket.0), sum.1 + f64::from(bucket.1)));
+        ((requests - MULTIPLIER * accepts) / (requests + 1.0)).max(0.0)
+    }
+
+    fn bucket(&mut self, now: Instant) -> &mut (u32, u32) {
+        let length = WINDOW / BUCKETS as u32;
+        let current = u64::try_from(now.saturating_duration_since(self.epoch).as_nanos() / length.as_nanos());
+        let current = current.unwrap_or(u64::MAX);
+        let passed = current.saturating_sub(self.newest).min(BUCKETS as u64);
+        for step in 1..=passed {
+            self.buckets[((current.saturating_sub(passed) + step) % BUCKETS as u64) as usize] = (0, 0);
+        }
+        self.newest = self.newest.max(current);
+        &mut self.buckets[(self.newest % BUCKETS as u64) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_answers_half_is_sent_everything() {
+        let now = Instant::now();
+        let mut acceptance = Acceptance::new(now);
+
+        for attempt in 0..100 {
+            acceptance.requested(now);
+            if attempt % 2 == 0 {
+                acceptance.accepted(now);
+            }
+        }
+
+        assert_eq!(acceptance.rejection(now), 0.0);
+    }
+
+    #[test]
+    fn a_target_that_answers_nothing_is_sent_next_to_nothing() {
+        let now = Instant::now();
+        let mut acceptance = Acceptance::new(now);
+
+        (0..99).for_each(|_| acceptance.requested(now));
+
+        assert_eq!(acceptance.rejection(now), 0.99);
+    }
+
+    #[test]
+    fn a_minute_later_all_is_forgotten() {
+        let now = Instant::now();
+        let mut acceptance = Acceptance::new(now);
+        (0..99).for_each(|_| acceptance.requested(now));
+
+        assert!(acceptance.rejection(now + Duration::from_secs(50)) > 0.9);
+        assert_eq!(acceptance.rejection(now + Duration::from_secs(66)), 0.0);
+        assert_eq!(acceptance.rejection(now + Duration::from_secs(6000)), 0.0);
+    }
+}

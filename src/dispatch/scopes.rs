@@ -1,0 +1,392 @@
+//! What is known of a provider's health, in four scopes: a target is tried only if all of them agree.
+//!
+//! | scope | is closed off by | and opened again by |
+//! |---|---|---|
+//! | endpoint | no connection; most of its models failing | probes |
+//! | model | failures, silence, broken streams | probes |
+//! | credential | a refused key, a spent quota | time |
+//! | rate | a rate limit | time, and fewer attempts at once |
+//!
+//! Pure: time is passed in. [`super::guard`] is its locked and clocked shell.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Health, UpstreamError};
+
+use super::acceptance::Acceptance;
+use super::breaker::{self, Breaker, Circumstances, Forced, Signal, Snapshot, Transition};
+use super::lock::{self, Lock};
+use super::throttle::{self, Throttle};
+
+/// The settings of all four scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Of the endpoint's and every model's breaker.
+    pub breaker: breaker::Settings,
+    /// Of the credential's lock.
+    pub lock: lock::Settings,
+    /// Of every model's throttle.
+    pub throttle: throttle::Settings,
+}
+
+/// Models with traffic that must be there before their failures are taken for the endpoint's.
+const ROLL_UP_MODELS: usize = 2;
+
+/// The health of a provider and of its models, which are named by their position.
+#[derive(Debug)]
+pub struct Scopes {
+    settings: Settings,
+    endpoint: Breaker,
+    lock: Lock,
+    models: Vec<Model>,
+}
+
+#[derive(Debug)]
+struct Model {
+    breaker: Breaker,
+    throttle: Throttle,
+    acceptance: Acceptance,
+    last_attempt: Option<Instant>,
+}
+
+/// Why a target is not tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The model's breaker is open until then.
+    Model(Instant),
+    /// The endpoint's breaker is open until then.
+    Endpoint(Instant),
+    /// The credential is locked until then.
+    Credential(Instant, lock::Cause),
+    /// The provider's rate limit is reached until then.
+    Rate(Instant),
+    /// As many attempts are under way as the provider takes.
+    Busy,
+}
+
+impl Refusal {
+    /// When there is use in asking again; `None` if that depends on other attempts.
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::Model(until) | Self::Endpoint(until) | Self::Credential(until, _) | Self::Rate(until) => Some(until),
+            Self::Busy => None,
+        }
+    }
+
+    /// Whether a breaker refuses, so that a last attempt in spite of it may be worth while.
+    pub fn is_breaker(self) -> bool {
+        match self {
+            Self::Model(_) | Self::Endpoint(_) => true,
+            Self::Credential(..) | Self::Rate(_) | Self::Busy => false,
+        }
+    }
+}
+
+/// The right to try a model once. Give every ticket back with [`Scopes::release`].
+#[derive(Debug)]
+pub struct Ticket {
+    model: usize,
+    breaker: breaker::Ticket,
+    endpoint: breaker::Ticket,
+}
+
+impl Ticket {
+    /// Whether the attempt tests if a failing model or endpoint has recovered.
+    pub fn is_probe(&self) -> bool {
+        self.breaker.is_probe() || self.endpoint.is_probe()
+    }
+}
+
+/// A change of a breaker's state, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Position of the model; `None` for the endpoint.
+    pub model: Option<usize>,
+    /// What changed.
+    pub transition: Transition,
+}
+
+impl Scopes {
+    /// A provider with so many models, of which nothing is known.
+    pub fn new(settings: Settings, models: usize, now: Instant) -> Self {
+        let model = || Model {
+            breaker: Breaker::new(settings.breaker, now),
+            throttle: Throttle::new(settings.throttle),
+            acceptance: Acceptance::new(now),
+            last_attempt: None,
+        };
+        Self {
+            settings,
+            endpoint: Breaker::new(settings.breaker, now),
+            lock: Lock::new(settings.lock),
+            models: (0..models).map(|_| model()).collect(),
+        }
+    }
+
+    /// Why an attempt on a model would be refused at this time.
+    pub fn refuses(&self, model: usize, now: Instant) -> Option<Refusal> {
+        if let Some((until, cause)) = self.lock.held(now) {
+            return Some(Refusal::Credential(until, cause));
+        }
+        if let Some(until) = self.endpoint.refuses_until(now) {
+            return Some(Refusal::Endpoint(until));
+        }
+        let model = &self.models[model];
+        if let Some(until) = model.breaker.refuses_until(now) {
+            return Some(Refusal::Model(until));
+        }
+        model.throttle.refuses(now).map(|refusal| match refusal {
+            throttle::Refusal::Until(until) => Refusal::Rate(until),
+            throttle::Refusal::Busy => Refusal::Busy,
+        })
+    }
+
+    /// Whether the next attempt on a model would be a probe.
+    pub fn would_probe(&self, model: usize, now: Instant) -> bool {
+        self.endpoint.would_probe(now) || self.models[model].breaker.would_probe(now)
+    }
+
+    /// Admits an attempt on a model.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&mut self, model: usize, now: Instant) -> Result<Ticket, Refusal> {
+        if let Some(refusal) = self.refuses(model, now) {
+            return Err(refusal);
+        }
+        let endpoint = self.endpoint.admit(now).map_err(Refusal::Endpoint)?;
+        let of_model = &mut self.models[model];
+        let breaker = of_model.breaker.admit(now).map_err(Refusal::Model)?;
+        of_model.throttle.enter();
+        of_model.acceptance.requested(now);
+        of_model.last_attempt = Some(now);
+        Ok(Ticket { model, breaker, endpoint })
+    }
+
+    /// Nothing has come of an attempt for suspiciously long.
+    pub fn stalled(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
+        self.tell_model(ticket, Signal::Stalled, circumstances)
+    }
+
+    /// The first content has come.
+    pub fn committed(&mut self, ticket: &mut Ticket, slow: bool, circumstances: Circumstances) -> Vec<Change> {
+        let model = &mut self.models[ticket.model];
+        model.throttle.succeeded();
+        model.acceptance.accepted(circumstances.now);
+        self.lock.accept();
+        let mut changes = self.tell_endpoint(ticket, Signal::Answered, circumstances);
+        changes.extend(self.tell_model(ticket, Signal::Committed { slow }, circumstances));
+        changes
+    }
+
+    /// The attempt failed: each scope takes what concerns it.
+    pub fn failed(&mut self, ticket: &mut Ticket, error: &UpstreamError, circumstances: Circumstances) -> Vec<Change> {
+        let now = circumstances.now;
+        let retry_after = error.retry_after;
+        let health = error.kind.verdict().health;
+        let of_endpoint = match health {
+            Health::EndpointFailure => Signal::Failed { retry_after },
+            _ if error.status.is_some() => Signal::Answered,
+            _ => Signal::Released,
+        };
+        let mut changes = self.tell_endpoint(ticket, of_endpoint, circumstances);
+        let model = &mut self.models[ticket.model];
+        let of_model = match health {
+            Health::Success => {
+                model.acceptance.accepted(now);
+                self.lock.accept();
+                Signal::Answered
+            }
+            Health::ModelFailure => Signal::Failed { retry_after },
+            Health::Overloaded => {
+                model.throttle.refused(false, retry_after, now);
+                Signal::Failed { retry_after }
+            }
+            Health::RateLimited => {
+                model.throttle.refused(true, retry_after, now);
+                Signal::Throttled { retry_after }
+            }
+            Health::CredentialRefused => {
+                self.lock.refuse(lock::Cause::Refused, retry_after, now);
+                Signal::Released
+            }
+            Health::QuotaExhausted => {
+                self.lock.refuse(lock::Cause::QuotaExhausted, retry_after, now);
+                Signal::Released
+            }
+            Health::EndpointFailure => Signal::Released,
+        };
+        changes.extend(self.tell_model(ticket, of_model, circumstances));
+        changes
+    }
+
+    /// The attempt has ended, whatever was told of it before.
+    pub fn release(&mut self, mut ticket: Ticket, circumstances: Circumstances) {
+        self.models[ticket.model].throttle.leave();
+        self.endpoint.report(&mut ticket.endpoint, Signal::Released, circumstances);
+        self.models[ticket.model].breaker.report(&mut ticket.breaker, Signal::Released, circumstances);
+    }
+
+    /// The share of last attempts on a model that should be rejected here, 0 to 1.
+    pub fn rejection(&mut self, model: usize, now: Instant) -> f64 {
+        self.models[model].acceptance.rejection(now)
+    }
+
+    /// Counts a last attempt that is made in spite of an open breaker, or rejected here.
+    pub fn last_resort_requested(&mut self, model: usize, now: Instant) {
+        self.models[model].acceptance.requested(now);
+    }
+
+    /// A last attempt was answered. It decides nothing but how many further ones are made.
+    pub fn last_resort_accepted(&mut self, model: usize, now: Instant) {
+        self.models[model].acceptance.accepted(now);
+    }
+
+    /// Puts an operator's decision in the place of a breaker's own, or lifts it.
+    pub fn force(&mut self, model: Option<usize>, forced: Option<Forced>, now: Instant) -> Change {
+        let breaker = match model {
+            Some(model) => &mut self.models[model].breaker,
+            None => &mut self.endpoint,
+        };
+        Change { model, transition: breaker.force(forced, now) }
+    }
+
+    /// What a breaker would answer now, and what it has seen; `None` for the endpoint.
+    pub fn snapshot(&mut self, model: Option<usize>, now: Instant) -> Snapshot {
+        match model {
+            Some(model) => self.models[model].breaker.snapshot(now),
+            None => self.endpoint.snapshot(now),
+        }
+    }
+
+    /// Attempts under way on a model, and how many may be.
+    pub fn concurrency(&self, model: usize) -> (u32, u32) {
+        let throttle = &self.models[model].throttle;
+        (throttle.in_flight(), throttle.limit())
+    }
+
+    fn tell_endpoint(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Vec<Change> {
+        let transition = self.endpoint.report(&mut ticket.endpoint, signal, circumstances);
+        transition.into_iter().map(|transition| Change { model: None, transition }).collect()
+    }
+
+    fn tell_model(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Vec<Change> {
+        let model = ticket.model;
+        let Some(transition) = self.models[model].breaker.report(&mut ticket.breaker, signal, circumstances) else {
+            return Vec::new();
+        };
+        let mut changes = vec![Change { model: Some(model), transition }];
+        changes.extend(self.roll_up(circumstances));
+        changes
+    }
+
+    /// Most models failing at once is the endpoint's failure: one probe for all is enough.
+    fn roll_up(&mut self, circumstances: Circumstances) -> Option<Change> {
+        let now = circumstances.now;
+        let window = self.settings.breaker.window.max(Duration::from_secs(1));
+        let recent = |model: &&Model| model.last_attempt.is_some_and(|last| now.duration_since(last) <= window);
+        let active = self.models.iter().filter(recent).count();
+        let failing = self.models.iter().filter(recent).filter(|model| model.breaker.is_open()).count();
+        if active < ROLL_UP_MODELS || 3 * failing < 2 * active {
+            return None;
+        }
+        let transition = self.endpoint.trip("models_failing", circumstances)?;
+        Some(Change { model: None, transition })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::UpstreamErrorKind;
+    use crate::trail::BreakerState;
+
+    fn provider(models: usize) -> (Scopes, Circumstances) {
+        let now = Instant::now();
+        let circumstances = Circumstances { now, jitter: 0.5, healthier_alternative: false, retry_ratio: 0.2 };
+        (Scopes::new(Settings::default(), models, now), circumstances)
+    }
+
+    fn fail(scopes: &mut Scopes, model: usize, kind: UpstreamErrorKind, circumstances: Circumstances) -> Vec<Change> {
+        let status = (kind != UpstreamErrorKind::Unreachable).then_some(500);
+        let error = UpstreamError { status, ..UpstreamError::new(kind) };
+        let mut ticket = scopes.admit(model, circumstances.now).expect("admitted");
+        let changes = scopes.failed(&mut ticket, &error, circumstances);
+        scopes.release(ticket, circumstances);
+        changes
+    }
+
+    #[test]
+    fn no_connection_closes_off_every_model_of_the_endpoint() {
+        let (mut scopes, circumstances) = provider(2);
+
+        for _ in 0..5 {
+            fail(&mut scopes, 0, UpstreamErrorKind::Unreachable, circumstances);
+        }
+
+        assert!(matches!(scopes.refuses(1, circumstances.now), Some(Refusal::Endpoint(_))));
+        assert_eq!(scopes.snapshot(Some(0), circumstances.now).state, BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_failing_model_leaves_its_sibling_alone() {
+        let (mut scopes, circumstances) = provider(2);
+        let sibling = scopes.admit(1, circumstances.now).expect("admitted");
+        scopes.release(sibling, circumstances);
+
+        for _ in 0..5 {
+            fail(&mut scopes, 0, UpstreamErrorKind::ServerError, circumstances);
+        }
+
+        assert!(matches!(scopes.refuses(0, circumstances.now), Some(Refusal::Model(_))));
+        assert_eq!(scopes.refuses(1, circumstances.now), None);
+    }
+
+    #[test]
+    fn most_models_failing_closes_off_the_endpoint() {
+        let (mut scopes, circumstances) = provider(3);
+        for model in [0, 1] {
+            for _ in 0..5 {
+                fail(&mut scopes, model, UpstreamErrorKind::ServerError, circumstances);
+            }
+        }
+
+        assert!(matches!(scopes.refuses(2, circumstances.now), Some(Refusal::Endpoint(_))));
+    }
+
+    #[test]
+    fn a_refused_key_locks_every_model_and_opens_no_breaker() {
+        let (mut scopes, circumstances) = provider(2);
+
+        fail(&mut scopes, 0, UpstreamErrorKind::Authentication, circumstances);
+
+        let until = circumstances.now + Duration::from_secs(300);
+        assert_eq!(scopes.refuses(1, circumstances.now), Some(Refusal::Credential(until, lock::Cause::Refused)));
+        assert_eq!(scopes.snapshot(None, circumstances.now).state, BreakerState::Closed);
+        assert_eq!(scopes.refuses(1, until), None);
+    }
+
+    #[test]
+    fn a_rate_limit_throttles_its_model_and_opens_no_breaker() {
+        let (mut scopes, circumstances) = provider(2);
+
+        fail(&mut scopes, 0, UpstreamErrorKind::RateLimited, circumstances);
+
+        assert!(matches!(scopes.refuses(0, circumstances.now), Some(Refusal::Rate(_))));
+        assert_eq!(scopes.refuses(1, circumstances.now), None);
+        assert_eq!(scopes.snapshot(Some(0), circumstances.now).failures, 0);
+    }
+
+    #[test]
+    fn every_released_ticket_gives_its_place_back() {
+        let (mut scopes, circumstances) = provider(1);
+
+        let tickets: Vec<_> = (0..64).map(|_| scopes.admit(0, circumstances.now).expect("admitted")).collect();
+        assert_eq!(scopes.refuses(0, circumstances.now), Some(Refusal::Busy));
+        tickets.into_iter().for_each(|ticket| scopes.release(ticket, circumstances));
+
+        assert_eq!(scopes.concurrency(0), (0, 64));
+    }
+}

@@ -1,0 +1,208 @@
+//! How much a provider takes from us at once: what it said about its rate limit, and what we learnt.
+//!
+//! A 429 is no failure. It names a time before which there is no use in asking (or makes us guess
+//! one), and it lowers the number of attempts that may be under way; each success near the limit
+//! raises it again by one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How a rate limit is met.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Attempts under way at first.
+    pub initial_concurrency: u32,
+    /// Attempts under way at least, however often we are refused.
+    pub min_concurrency: u32,
+    /// Attempts under way at most.
+    pub max_concurrency: u32,
+    /// What remains of the limit after a refusal, 0 to 1.
+    pub decrease: f64,
+    /// Wait after a refusal that names none; doubles with each in a row.
+    pub base_wait: Duration,
+    /// The longest wait, also if the provider names a longer one.
+    pub max_wait: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            initial_concurrency: 64,
+            min_concurrency: 4,
+            max_concurrency: 1024,
+            decrease: 0.7,
+            base_wait: Duration::from_secs(1),
+            max_wait: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why an attempt is not sent at this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The provider asked to be left alone until then.
+    Until(Instant),
+    /// As many attempts are under way as it takes.
+    Busy,
+}
+
+/// What one model takes from one credential. Pure: time is passed in.
+#[derive(Debug)]
+pub struct Throttle {
+    settings: Settings,
+    until: Option<Instant>,
+    refusals: u32,
+    limit: f64,
+    in_flight: u32,
+}
+
+impl Throttle {
+    /// A throttle that has not learnt anything.
+    pub fn new(settings: Settings) -> Self {
+        let limit = f64::from(settings.initial_concurrency);
+        Self { settings, until: None, refusals: 0, limit, in_flight: 0 }
+    }
+
+    /// Why an attempt would be refused at this time.
+    pub fn refuses(&self, now: Instant) -> Option<Refusal> {
+        match self.until {
+            Some(until) if until > now => Some(Refusal::Until(until)),
+            _ if f64::from(self.in_flight) + 1.0 > self.limit => Some(Refusal::Busy),
+            _ => None,
+        }
+    }
+
+    /// Counts an attempt that is sent. Give it back with [`Throttle::leave`].
+    pub fn enter(&mut self) {
+        self.in_flight = self.in_flight.saturating_add(1);
+    }
+
+    /// An attempt has ended, however it did.
+    pub fn leave(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// The provider answered.
+    pub fn succeeded(&mut self) {
+        self.refusals = 0;
+        if 2.0 * f64::from(self.in_flight) >= self.limit {
+            self.limit = (self.limit + 1.0).min(f64::from(self.settings.max_concurrency));
+        }
+    }
+
+    /// The provider says that we ask too much, or that it has no capacity. `named` is how long it
+    /// asks to be left alone, if it says so; `rate_limited` is false for mere overload, which
+    /// lowers the concurrency and leaves the waiting to the breaker.
+    pub fn refused(&mut self, rate_limited: bool, named: Option<Duration>, now: Instant) {
+        self.limit = (self.limit * self.settings.decrease).max(f64::from(self.settings.min_concurrency));
+        if !rate_limited {
+            return;
+        }
+        let guessed = self.settings.base_wait.saturating_mul(1 << self.refusals.min(16));
+        let wait = named.map_or(guessed, |named| named.max(self.settings.base_wait)).min(self.settings.max_wait);
+        // Refusals of attempts that were sent before the first one came back are one refusal.
+        if self.until.is_none_or(|until| until <= now) {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        self.until = self.until.max(Some(now + wait));
+    }
+
+    /// Attempts under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// Attempts that may be under way, rounded down.
+    pub fn limit(&self) -> u32 {
+        self.limit as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_named_wait_is_kept_within_a_second_and_a_minute() {
+        for (named, expected) in [(0, 1), (2, 2), (30, 30), (3600, 60)] {
+            let mut throttle = Throttle::new(Settings::default());
+            let now = Instant::now();
+
+            throttle.refused(true, Some(seconds(named)), now);
+
+            assert_eq!(throttle.refuses(now), Some(Refusal::Until(now + seconds(expected))));
+            assert_eq!(throttle.refuses(now + seconds(expected)), None);
+        }
+    }
+
+    #[test]
+    fn refusals_without_a_wait_double_it_until_a_success() {
+        let mut throttle = Throttle::new(Settings::default());
+        let mut now = Instant::now();
+
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            throttle.refused(true, None, now);
+            let Some(Refusal::Until(until)) = throttle.refuses(now) else { panic!("throttled") };
+            waits.push(until.duration_since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60]);
+
+        throttle.succeeded();
+        throttle.refused(true, None, now);
+        assert_eq!(throttle.refuses(now), Some(Refusal::Until(now + seconds(1))));
+    }
+
+    #[test]
+    fn a_burst_of_refusals_is_one_refusal() {
+        let mut throttle = Throttle::new(Settings::default());
+        let now = Instant::now();
+
+        for _ in 0..10 {
+            throttle.refused(true, None, now);
+        }
+
+        assert_eq!(throttle.refuses(now), Some(Refusal::Until(now + seconds(1))));
+    }
+
+    #[test]
+    fn concurrency_falls_by_a_factor_and_rises_by_one() {
+        let mut throttle = Throttle::new(Settings::default());
+        let now = Instant::now();
+
+        throttle.refused(false, None, now);
+        assert_eq!(throttle.limit(), 44);
+
+        (0..44).for_each(|_| throttle.enter());
+        assert_eq!(throttle.refuses(now), Some(Refusal::Busy));
+
+        throttle.succeeded();
+        assert_eq!(throttle.limit(), 45);
+        assert_eq!(throttle.refuses(now), None);
+    }
+
+    #[test]
+    fn an_idle_target_does_not_earn_concurrency() {
+        let mut throttle = Throttle::new(Settings::default());
+
+        (0..100).for_each(|_| throttle.succeeded());
+
+        assert_eq!(throttle.limit(), 64);
+    }
+
+    #[test]
+    fn concurrency_never_falls_below_its_minimum() {
+        let mut throttle = Throttle::new(Settings::default());
+        let now = Instant::now();
+
+        (0..50).for_each(|_| throttle.refused(false, None, now));
+
+        assert_eq!(throttle.limit(), 4);
+    }
+}
