@@ -8,4 +8,5 @@ mod architecture;
 mod config;
 mod schemas_anthropic;
 mod schemas_gemini;
+mod schemas_openai;
 mod simulator;
