@@ -150,9 +150,11 @@ pub enum Health {
     QuotaExhausted,
 }
 
-/// What the provider will charge for a failed attempt.
+/// What the provider will charge for an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Billing {
+    /// The tokens that it reported.
+    Actual,
     /// Nothing.
     Zero,
     /// The tokens seen.
@@ -197,120 +199,26 @@ impl UpstreamErrorKind {
     ];
 
     /// What this kind of failure means. The only place that decides it.
+    #[rustfmt::skip] // a table is read by its columns
     pub fn verdict(self) -> Verdict {
-        let row = |failover, same_target, health, billing, reason| Verdict {
-            failover,
-            same_target,
-            health,
-            billing,
-            reason,
-        };
+        use {Billing::*, Failover::*, Health::*, SameTarget::*};
+        let row = |failover, same_target, health, billing, reason| Verdict { failover, same_target, health, billing, reason };
         match self {
-            Self::InvalidRequest => row(
-                Failover::No,
-                SameTarget::Never,
-                Health::Success,
-                Billing::Zero,
-                Reason::InvalidRequest,
-            ),
-            Self::ContextLength => row(
-                Failover::LargerContext,
-                SameTarget::Never,
-                Health::Success,
-                Billing::Zero,
-                Reason::ContextLengthExceeded,
-            ),
-            Self::Authentication => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Neutral,
-                Billing::Zero,
-                Reason::ProviderAuthFailed,
-            ),
-            Self::Permission => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Neutral,
-                Billing::Zero,
-                Reason::ProviderAuthFailed,
-            ),
-            Self::ModelNotFound => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Success,
-                Billing::Zero,
-                Reason::ProviderError,
-            ),
-            Self::RateLimited => row(
-                Failover::Yes,
-                SameTarget::AfterHint,
-                Health::Throttled,
-                Billing::Zero,
-                Reason::ProviderRateLimited,
-            ),
-            Self::QuotaExhausted => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Neutral,
-                Billing::Zero,
-                Reason::ProviderQuotaExhausted,
-            ),
-            Self::Overloaded => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Failure,
-                Billing::Zero,
-                Reason::ProviderOverloaded,
-            ),
-            Self::ServerError => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Failure,
-                Billing::Zero,
-                Reason::ProviderError,
-            ),
-            Self::ContentBlocked => row(
-                Failover::No,
-                SameTarget::Never,
-                Health::Success,
-                Billing::Zero,
-                Reason::ContentBlocked,
-            ),
-            Self::Malformed => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Failure,
-                Billing::Partial,
-                Reason::ProviderBadResponse,
-            ),
-            Self::Truncated => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Failure,
-                Billing::Partial,
-                Reason::ProviderBadResponse,
-            ),
-            Self::Unreachable => row(
-                Failover::Yes,
-                SameTarget::Once,
-                Health::Failure,
-                Billing::Zero,
-                Reason::ProviderUnreachable,
-            ),
-            Self::Disconnected => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Failure,
-                Billing::Uncertain,
-                Reason::ProviderUnreachable,
-            ),
-            Self::TimedOut => row(
-                Failover::Yes,
-                SameTarget::Never,
-                Health::Failure,
-                Billing::Uncertain,
-                Reason::ProviderTimeout,
-            ),
+            Self::InvalidRequest => row(No,            Never,     Success,           Zero,      Reason::InvalidRequest),
+            Self::ContextLength  => row(LargerContext, Never,     Success,           Zero,      Reason::ContextLengthExceeded),
+            Self::Authentication => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
+            Self::Permission     => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
+            Self::ModelNotFound  => row(Yes,           Never,     Success,           Zero,      Reason::ProviderError),
+            Self::RateLimited    => row(Yes,           AfterHint, RateLimited,       Zero,      Reason::ProviderRateLimited),
+            Self::QuotaExhausted => row(Yes,           Never,     QuotaExhausted,    Zero,      Reason::ProviderQuotaExhausted),
+            Self::Overloaded     => row(Yes,           Never,     Overloaded,        Zero,      Reason::ProviderOverloaded),
+            Self::ServerError    => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderError),
+            Self::ContentBlocked => row(No,            Never,     Success,           Zero,      Reason::ContentBlocked),
+            Self::Malformed      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::Truncated      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::Unreachable    => row(Yes,           Once,      EndpointFailure,   Zero,      Reason::ProviderUnreachable),
+            Self::Disconnected   => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderUnreachable),
+            Self::TimedOut       => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderTimeout),
         }
     }
 }

@@ -126,7 +126,7 @@ impl Service {
         let address = listener.local_addr().map_err(failed)?;
         let transport = Transport::new(config.transport)?;
         let catalog = std::mem::take(&mut config.catalog);
-        let dispatcher = Arc::new(Dispatcher::new(catalog, config.breaker, transport));
+        let dispatcher = Arc::new(Dispatcher::new(catalog, config.scopes, transport));
         Ok(Self {
             config,
             dispatcher,

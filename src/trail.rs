@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::chat::Usage;
-use crate::error::{Reason, Unsupported, UpstreamError};
+use crate::error::{Billing, Reason, Unsupported, UpstreamError};
 
 /// Everything that is known about a call, without its content.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,8 @@ pub struct AttemptRecord {
     pub usage: Option<Usage>,
     /// What those tokens cost.
     pub cost: Option<Cost>,
+    /// What the provider charges for it; `None` while it runs or if it was skipped.
+    pub billing: Option<Billing>,
     /// Hex id of the attempt's span; empty if it was skipped.
     pub span_id: String,
     /// The provider's id of the HTTP request.
@@ -90,6 +92,8 @@ pub enum AttemptKind {
     Failover,
     /// Tests whether a failing target has recovered.
     Probe,
+    /// On a target whose breaker is open, because those of all others are too.
+    LastResort,
 }
 
 impl AttemptKind {
@@ -100,6 +104,7 @@ impl AttemptKind {
             Self::Retry => "retry",
             Self::Failover => "failover",
             Self::Probe => "probe",
+            Self::LastResort => "last_resort",
         }
     }
 }
@@ -148,10 +153,29 @@ pub enum Skip {
     Unsupported(Unsupported),
     /// Its context window is not larger than the one that was too small.
     ContextTooSmall,
-    /// Its breaker is open for so long.
-    BreakerOpen(Duration),
+    /// It is closed off, for so long as far as is known.
+    ClosedOff(ClosedOff, Option<Duration>),
     /// The scenario's retry budget is empty.
     RetryBudgetExhausted,
+}
+
+/// What closes a target off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedOff {
+    /// The model's breaker.
+    Model,
+    /// The endpoint's breaker.
+    Endpoint,
+    /// The provider does not accept the credential.
+    Credential,
+    /// The credential's quota is used up.
+    Quota,
+    /// The provider's rate limit.
+    Rate,
+    /// As many attempts are under way as the provider takes.
+    Busy,
+    /// An operator.
+    Operator,
 }
 
 impl Skip {
@@ -160,7 +184,12 @@ impl Skip {
         match self {
             Self::Unsupported(_) => Reason::CapabilityUnsupported,
             Self::ContextTooSmall => Reason::ContextLengthExceeded,
-            Self::BreakerOpen(_) => Reason::BreakerOpen,
+            Self::ClosedOff(by, _) => match by {
+                ClosedOff::Model | ClosedOff::Endpoint | ClosedOff::Operator => Reason::BreakerOpen,
+                ClosedOff::Credential => Reason::ProviderAuthFailed,
+                ClosedOff::Quota => Reason::ProviderQuotaExhausted,
+                ClosedOff::Rate | ClosedOff::Busy => Reason::ProviderRateLimited,
+            },
             Self::RetryBudgetExhausted => Reason::RetryBudgetExhausted,
         }
     }
@@ -171,11 +200,21 @@ impl fmt::Display for Skip {
         match self {
             Self::Unsupported(unsupported) => write!(f, "{unsupported}"),
             Self::ContextTooSmall => f.write_str("its context window is not known to be larger"),
-            Self::BreakerOpen(wait) => write!(
-                f,
-                "its breaker is open for another {:.1} s",
-                wait.as_secs_f64()
-            ),
+            Self::ClosedOff(by, wait) => {
+                f.write_str(match by {
+                    ClosedOff::Model => "its breaker is open",
+                    ClosedOff::Endpoint => "the breaker of its endpoint is open",
+                    ClosedOff::Credential => "the provider does not accept the credential",
+                    ClosedOff::Quota => "the quota at the provider is used up",
+                    ClosedOff::Rate => "the provider's rate limit is reached",
+                    ClosedOff::Busy => "as many attempts are under way as the provider takes",
+                    ClosedOff::Operator => "an operator holds its breaker open",
+                })?;
+                match wait {
+                    Some(wait) => write!(f, " for another {:.1} s", wait.as_secs_f64()),
+                    None => Ok(()),
+                }
+            }
             Self::RetryBudgetExhausted => f.write_str("the scenario's retry budget is empty"),
         }
     }

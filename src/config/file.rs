@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use tracing_subscriber::EnvFilter;
 
 use crate::dispatch::target::Catalog;
-use crate::dispatch::{breaker, retry_budget};
+use crate::dispatch::{retry_budget, scopes};
 use crate::grpc::server;
 use crate::telemetry::{self, LogFormat};
 use crate::transport;
@@ -17,6 +17,7 @@ use crate::transport;
 use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
+use super::health;
 use super::table::{Table, Value};
 use super::{Config, model, provider, scenario};
 
@@ -62,7 +63,11 @@ impl<'a> File<'a> {
         let config = Config {
             server: server(root.section("server")),
             logging: logging(root.section("logging")),
-            breaker: breaker(root.section("breaker")),
+            scopes: scopes::Settings {
+                breaker: health::breaker(root.section("breaker")),
+                lock: health::lock(root.section("credential_lock")),
+                throttle: health::throttle(root.section("throttle")),
+            },
             transport: transport(root.section("transport")),
             catalog: catalog(&mut root, surroundings),
         };
@@ -121,37 +126,6 @@ fn logging(mut table: Table<'_>) -> telemetry::Settings {
             Some(filter.to_owned())
         }),
     };
-    table.finish();
-    settings
-}
-
-fn breaker(mut table: Table<'_>) -> breaker::Settings {
-    let default = breaker::Settings::default();
-    let count = |value: &Value<'_>| value.whole(1..=1_000_000);
-    let settings = breaker::Settings {
-        window: table.or("window", default.window, Value::duration),
-        min_samples: table.or("min_samples", default.min_samples, count),
-        failure_ratio: table.or("failure_ratio", default.failure_ratio, |value| {
-            value.number(0.01..=1.0)
-        }),
-        consecutive_failures: table.or("consecutive_failures", default.consecutive_failures, count),
-        consecutive_failures_busy: table.or(
-            "consecutive_failures_busy",
-            default.consecutive_failures_busy,
-            count,
-        ),
-        open_base: table.or("open_base", default.open_base, Value::duration),
-        open_max: table.or("open_max", default.open_max, Value::duration),
-        retry_after_max: table.or("retry_after_max", default.retry_after_max, Value::duration),
-        probe_successes: table.or("probe_successes", default.probe_successes, count),
-        probe_lease: table.or("probe_lease", default.probe_lease, Value::duration),
-    };
-    if settings.open_base > settings.open_max {
-        table.place.wrong(
-            "`open_base` is longer than `open_max`",
-            "lower it, or raise `open_max`",
-        );
-    }
     table.finish();
     settings
 }

@@ -6,6 +6,7 @@
 mod address;
 pub mod check;
 pub mod file;
+mod health;
 mod mistake;
 mod model;
 mod name;
@@ -18,7 +19,7 @@ mod table;
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Surroundings;
 
-use crate::dispatch::breaker;
+use crate::dispatch::scopes;
 use crate::dispatch::target::Catalog;
 use crate::grpc::server;
 use crate::{telemetry, transport};
@@ -32,8 +33,8 @@ pub struct Config {
     pub server: server::Settings,
     /// What is logged and how.
     pub logging: telemetry::Settings,
-    /// When breakers open and close.
-    pub breaker: breaker::Settings,
+    /// When targets are closed off and opened again.
+    pub scopes: scopes::Settings,
     /// How connections to providers are made.
     pub transport: transport::Settings,
     /// Everything that can be asked.

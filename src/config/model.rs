@@ -140,6 +140,11 @@ fn timeouts(mut table: Table<'_>) -> Timeouts {
         first_content: table.or("first_content", default.first_content, Value::duration),
         byte_idle: table.or("byte_idle", default.byte_idle, Value::duration),
         progress_idle: table.or("progress_idle", default.progress_idle, Value::duration),
+        slow_first_content: table.or(
+            "slow_first_content",
+            default.slow_first_content,
+            Value::duration,
+        ),
         stall_after: table.or("stall_after", default.stall_after, Value::duration),
     };
     table.finish();

@@ -53,6 +53,7 @@ pub(super) fn read(
     }
     let max_attempts = table.or("max_attempts", MAX_ATTEMPTS, |value| value.whole(1..=10));
     let first_content = table.optional("first_content", Value::duration);
+    let content_filter_failover = table.or("content_filter_failover", false, Value::boolean);
     let retry = retry(table.section("retry"), retry_default);
     table.finish();
 
@@ -64,6 +65,7 @@ pub(super) fn read(
         max_timeout,
         max_attempts,
         first_content,
+        content_filter_failover,
         retry,
     }))
 }

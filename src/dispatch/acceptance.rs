@@ -26,7 +26,11 @@ pub struct Acceptance {
 impl Acceptance {
     /// Nothing has been sent.
     pub fn new(now: Instant) -> Self {
-        Self { buckets: [(0, 0); BUCKETS], newest: 0, epoch: now }
+        Self {
+            buckets: [(0, 0); BUCKETS],
+            newest: 0,
+            epoch: now,
+        }
     }
 
     /// An attempt was sent, or would have been but for [`Acceptance::rejection`].
@@ -44,18 +48,21 @@ impl Acceptance {
     /// The share of attempts, 0 to 1, that should be rejected here.
     pub fn rejection(&mut self, now: Instant) -> f64 {
         self.bucket(now);
-        let (requests, accepts) =
-            self.buckets.iter().fold((0.0, 0.0), |sum, bucket| (sum.0 + f64::from(bucket.0), sum.1 + f64::from(bucket.1)));
+        let (requests, accepts) = self.buckets.iter().fold((0.0, 0.0), |sum, bucket| {
+            (sum.0 + f64::from(bucket.0), sum.1 + f64::from(bucket.1))
+        });
         ((requests - MULTIPLIER * accepts) / (requests + 1.0)).max(0.0)
     }
 
     fn bucket(&mut self, now: Instant) -> &mut (u32, u32) {
         let length = WINDOW / BUCKETS as u32;
-        let current = u64::try_from(now.saturating_duration_since(self.epoch).as_nanos() / length.as_nanos());
+        let current =
+            u64::try_from(now.saturating_duration_since(self.epoch).as_nanos() / length.as_nanos());
         let current = current.unwrap_or(u64::MAX);
         let passed = current.saturating_sub(self.newest).min(BUCKETS as u64);
         for step in 1..=passed {
-            self.buckets[((current.saturating_sub(passed) + step) % BUCKETS as u64) as usize] = (0, 0);
+            self.buckets[((current.saturating_sub(passed) + step) % BUCKETS as u64) as usize] =
+                (0, 0);
         }
         self.newest = self.newest.max(current);
         &mut self.buckets[(self.newest % BUCKETS as u64) as usize]

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::chat::{Adaptation, ChatEvent, Finish};
-use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::error::{Billing, UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::AttemptSpan;
 use crate::trail::{AttemptRecord, Cost, Outcome};
@@ -30,6 +30,7 @@ const UNLIMITED: Timeouts = Timeouts {
     first_content: Duration::MAX,
     byte_idle: Duration::MAX,
     progress_idle: Duration::MAX,
+    slow_first_content: Duration::MAX,
     stall_after: Duration::MAX,
 };
 
@@ -57,6 +58,7 @@ pub(super) struct Attempt {
     began: Instant,
     timers: Timers,
     stream: bool,
+    slow_after: Duration,
     answer: Option<(Response, Reader)>,
     /// Events that were read and not yet given out, last first.
     ready: Vec<ChatEvent>,
@@ -100,6 +102,7 @@ impl Attempt {
             began,
             timers: Timers::start(limits, deadline, began),
             stream,
+            slow_after: limits.slow_first_content,
             answer: None,
             ready: Vec::new(),
             failed: None,
@@ -145,8 +148,9 @@ impl Attempt {
             }
             self.fill().await?;
         }
-        self.record.first_content = Some(self.began.elapsed());
-        self.permit.committed();
+        let first_content = self.began.elapsed();
+        self.record.first_content = Some(first_content);
+        self.permit.committed(first_content > self.slow_after);
         Ok(())
     }
 
@@ -180,6 +184,7 @@ impl Attempt {
         while let Some(event) = self.ready.pop() {
             self.note(&event); // usage that had arrived counts, though nobody was told
         }
+        self.record.billing = Some(self.billing(&outcome));
         self.record.outcome = outcome;
         self.record.latency = self.began.elapsed();
         let price = self.permit.target().price;
@@ -199,6 +204,19 @@ impl Attempt {
             self.finish.as_ref(),
         );
         (self.record, self.adaptations)
+    }
+
+    /// What the provider charges for an attempt that ends like this.
+    fn billing(&self, outcome: &Outcome) -> Billing {
+        let begun = self.record.first_content.is_some() || self.record.usage.is_some();
+        match outcome {
+            Outcome::Succeeded if self.record.usage.is_some() => Billing::Actual,
+            Outcome::Failed(error) if !begun => error.kind.verdict().billing,
+            Outcome::Succeeded | Outcome::Failed(_) => Billing::Partial,
+            Outcome::Cancelled if begun => Billing::Partial,
+            Outcome::Cancelled => Billing::Uncertain,
+            Outcome::Running | Outcome::Skipped(_) => Billing::Zero,
+        }
     }
 
     /// Reads the next bytes and the events they complete.

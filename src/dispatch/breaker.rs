@@ -93,8 +93,13 @@ pub struct Breaker {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
-    Open { until: Instant },
-    HalfOpen { probe_lease: Option<Instant>, successes: u32 },
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        probe_lease: Option<Instant>,
+        successes: u32,
+    },
 }
 
 /// What an operator has decided in the breaker's place.
@@ -224,12 +229,23 @@ impl Breaker {
     pub fn refuses_until(&self, now: Instant) -> Option<Instant> {
         let until = match (self.forced(now), self.state) {
             (Some(Forced { closed: true, .. }), _) => None,
-            (Some(Forced { closed: false, until }), _) => Some(until.unwrap_or(now + FORCED_LOOK)),
+            (
+                Some(Forced {
+                    closed: false,
+                    until,
+                }),
+                _,
+            ) => Some(until.unwrap_or(now + FORCED_LOOK)),
             (None, State::Closed) => None,
             (None, State::Open { until }) => Some(until),
             (None, State::HalfOpen { probe_lease, .. }) => probe_lease,
         };
         until.filter(|until| *until > now)
+    }
+
+    /// Whether an operator decides in its place.
+    pub fn is_forced(&self, now: Instant) -> bool {
+        self.forced(now).is_some()
     }
 
     /// Whether it has opened and not yet closed again.
@@ -253,31 +269,55 @@ impl Breaker {
         let probe = self.would_probe(now);
         if probe {
             if let State::Open { .. } = self.state {
-                self.enter(State::HalfOpen { probe_lease: None, successes: 0 }, now);
+                self.enter(
+                    State::HalfOpen {
+                        probe_lease: None,
+                        successes: 0,
+                    },
+                    now,
+                );
             }
             if let State::HalfOpen { probe_lease, .. } = &mut self.state
-                && probe_lease.replace(now + self.settings.probe_lease).is_some()
+                && probe_lease
+                    .replace(now + self.settings.probe_lease)
+                    .is_some()
             {
                 self.generation += 1; // the probe before has outlived its lease and decides nothing any more
             }
         }
-        Ok(Ticket { generation: self.generation, probe, counted: Counted::Nothing, committed: false })
+        Ok(Ticket {
+            generation: self.generation,
+            probe,
+            counted: Counted::Nothing,
+            committed: false,
+        })
     }
 
     /// Takes in what an attempt has to tell.
-    pub fn report(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Option<Transition> {
+    pub fn report(
+        &mut self,
+        ticket: &mut Ticket,
+        signal: Signal,
+        circumstances: Circumstances,
+    ) -> Option<Transition> {
         if ticket.generation != self.generation || self.forced(circumstances.now).is_some() {
             return None;
         }
         match self.state {
             State::Closed => self.count(ticket, signal, circumstances),
-            State::HalfOpen { successes, .. } => self.judge(ticket, signal, successes, circumstances),
+            State::HalfOpen { successes, .. } => {
+                self.judge(ticket, signal, successes, circumstances)
+            }
             State::Open { .. } => None, // no ticket is given while open
         }
     }
 
     /// Opens it for reasons that lie outside of it, unless it is open already.
-    pub fn trip(&mut self, cause: &'static str, circumstances: Circumstances) -> Option<Transition> {
+    pub fn trip(
+        &mut self,
+        cause: &'static str,
+        circumstances: Circumstances,
+    ) -> Option<Transition> {
         let closed = self.forced(circumstances.now).is_none() && self.state == State::Closed;
         closed.then(|| self.open(cause, None, circumstances))
     }
@@ -290,7 +330,11 @@ impl Breaker {
         self.consecutive_failures = 0;
         self.severity = 0;
         self.enter(State::Closed, now);
-        Transition { from, to: self.state(now), cause: "operator" }
+        Transition {
+            from,
+            to: self.state(now),
+            cause: "operator",
+        }
     }
 
     /// What it would answer now, and what it has seen.
@@ -309,7 +353,8 @@ impl Breaker {
     }
 
     fn forced(&self, now: Instant) -> Option<Forced> {
-        self.forced.filter(|forced| forced.until.is_none_or(|until| until > now))
+        self.forced
+            .filter(|forced| forced.until.is_none_or(|until| until > now))
     }
 
     fn state(&self, now: Instant) -> BreakerState {
@@ -323,7 +368,12 @@ impl Breaker {
     }
 
     /// Closed: adds at most one sample and one failure for each attempt, and opens if they are too many.
-    fn count(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Option<Transition> {
+    fn count(
+        &mut self,
+        ticket: &mut Ticket,
+        signal: Signal,
+        circumstances: Circumstances,
+    ) -> Option<Transition> {
         let now = circumstances.now;
         match signal {
             Signal::Committed { .. } | Signal::Answered => {
@@ -382,7 +432,10 @@ impl Breaker {
                 ticket.counted = Counted::Success;
                 let successes = successes + 1;
                 if successes < self.settings.probe_successes {
-                    self.state = State::HalfOpen { probe_lease: None, successes };
+                    self.state = State::HalfOpen {
+                        probe_lease: None,
+                        successes,
+                    };
                     return None;
                 }
                 let now = circumstances.now;
@@ -390,16 +443,27 @@ impl Breaker {
                 self.window = Window::new(self.settings.window, now);
                 self.consecutive_failures = 0;
                 self.enter(State::Closed, now);
-                Some(Transition { from, to: BreakerState::Closed, cause: "probes_succeeded" })
+                Some(Transition {
+                    from,
+                    to: BreakerState::Closed,
+                    cause: "probes_succeeded",
+                })
             }
             Signal::Committed { .. } | Signal::Answered => None,
             Signal::Stalled => Some(self.open("probe_stalled", None, circumstances)),
-            Signal::Failed { retry_after } => Some(self.open("probe_failed", retry_after, circumstances)),
-            Signal::Throttled { retry_after } => Some(self.open("probe_throttled", retry_after, circumstances)),
+            Signal::Failed { retry_after } => {
+                Some(self.open("probe_failed", retry_after, circumstances))
+            }
+            Signal::Throttled { retry_after } => {
+                Some(self.open("probe_throttled", retry_after, circumstances))
+            }
             Signal::Released => {
                 // A probe that has already succeeded gave its place back then; the place may be another's.
                 if ticket.counted == Counted::Nothing {
-                    self.state = State::HalfOpen { probe_lease: None, successes };
+                    self.state = State::HalfOpen {
+                        probe_lease: None,
+                        successes,
+                    };
                 }
                 None
             }
@@ -407,10 +471,17 @@ impl Breaker {
     }
 
     fn trip_cause(&mut self, circumstances: Circumstances) -> Option<&'static str> {
-        let Settings { min_samples, min_commits, break_ratio, .. } = self.settings;
+        let Settings {
+            min_samples,
+            min_commits,
+            break_ratio,
+            ..
+        } = self.settings;
         let seen = self.window.sums(circumstances.now);
         let busy = seen.samples >= min_samples;
-        if self.consecutive_failures >= self.failures_in_a_row(busy, circumstances.healthier_alternative) {
+        if self.consecutive_failures
+            >= self.failures_in_a_row(busy, circumstances.healthier_alternative)
+        {
             return Some("consecutive_failures");
         }
         if busy && share(seen.failures, seen.samples) >= self.settings.failure_ratio {
@@ -453,15 +524,33 @@ impl Breaker {
         let from = self.state(now);
         if from == BreakerState::Closed {
             let forgiven = now.duration_since(self.since).as_secs() / FORGIVEN_AFTER.as_secs();
-            self.severity = self.severity.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+            self.severity = self
+                .severity
+                .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
         }
-        let doubled = self.settings.open_base.saturating_mul(1 << self.severity.min(16));
-        let spread = doubled.min(self.settings.open_max).mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
-        let asked = retry_after.unwrap_or_default().min(self.settings.retry_after_max);
+        let doubled = self
+            .settings
+            .open_base
+            .saturating_mul(1 << self.severity.min(16));
+        let spread = doubled
+            .min(self.settings.open_max)
+            .mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
+        let asked = retry_after
+            .unwrap_or_default()
+            .min(self.settings.retry_after_max);
         self.severity = self.severity.saturating_add(1);
         self.opened_total += 1;
-        self.enter(State::Open { until: now + spread.max(asked) }, now);
-        Transition { from, to: BreakerState::Open, cause }
+        self.enter(
+            State::Open {
+                until: now + spread.max(asked),
+            },
+            now,
+        );
+        Transition {
+            from,
+            to: BreakerState::Open,
+            cause,
+        }
     }
 
     fn enter(&mut self, state: State, now: Instant) {

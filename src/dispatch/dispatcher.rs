@@ -4,27 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 use crate::chat::ChatRequest;
 use crate::error::Error;
 use crate::features::features_of;
 use crate::trail::Skip;
 use crate::transport::Transport;
 
-use super::breaker::{self, Snapshot};
-use super::guard::Guard;
+use super::breaker::Snapshot;
+use super::call::recipient;
+use super::guard::{self, BreakerChange, Guard, ProviderGuard};
 use super::retry_budget::RetryBudget;
-use super::target::{Catalog, Scenario};
-use super::{Call, Inquiry, plan, recipient, retry_budget};
+use super::scopes;
+use super::target::{Catalog, Scenario, Target};
+use super::{Call, Inquiry, plan, retry_budget};
 
 /// Turns calls into attempts.
 pub struct Dispatcher {
     transport: Transport,
     catalog: Catalog,
+    /// Every provider's health, by name.
+    providers: BTreeMap<String, Arc<ProviderGuard>>,
     /// Every target behind its breaker, by id.
     guards: BTreeMap<String, Arc<Guard>>,
     lanes: BTreeMap<String, Arc<Lane>>,
     /// Shared by all calls that name a model.
     direct_budget: Arc<RetryBudget>,
+    changes: broadcast::Sender<BreakerChange>,
 }
 
 /// A scenario at work: its targets behind their breakers, and its retry budget.
@@ -61,18 +68,32 @@ pub struct Explanation {
 }
 
 impl Dispatcher {
-    /// A dispatcher whose breakers are all closed and whose budgets are full.
-    pub fn new(catalog: Catalog, breaker: breaker::Settings, transport: Transport) -> Self {
-        let guards: BTreeMap<_, _> = catalog
-            .targets
-            .iter()
-            .map(|(id, target)| {
-                (
-                    id.clone(),
-                    Arc::new(Guard::new(Arc::clone(target), breaker)),
-                )
-            })
-            .collect();
+    /// A dispatcher that knows nothing of its providers' health and whose budgets are full.
+    pub fn new(catalog: Catalog, settings: scopes::Settings, transport: Transport) -> Self {
+        let changes = guard::changes();
+        let mut by_provider: BTreeMap<&str, Vec<&Arc<Target>>> = BTreeMap::new();
+        for target in catalog.targets.values() {
+            by_provider
+                .entry(&target.provider.name)
+                .or_default()
+                .push(target);
+        }
+        let mut providers = BTreeMap::new();
+        let mut guards = BTreeMap::new();
+        for (name, targets) in by_provider {
+            let ids = targets.iter().map(|target| target.id.clone()).collect();
+            let provider = Arc::new(ProviderGuard::new(
+                name.to_owned(),
+                ids,
+                settings,
+                changes.clone(),
+            ));
+            for (position, target) in targets.into_iter().enumerate() {
+                let guard = Guard::new(Arc::clone(target), Arc::clone(&provider), position);
+                guards.insert(target.id.clone(), Arc::new(guard));
+            }
+            providers.insert(name.to_owned(), provider);
+        }
         let lane = |scenario: &Arc<Scenario>| {
             let guards = scenario
                 .targets
@@ -96,15 +117,37 @@ impl Dispatcher {
         Self {
             transport,
             catalog,
+            providers,
             guards,
             lanes,
             direct_budget,
+            changes,
         }
     }
 
     /// Everything that can be asked.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Every provider's health, in order of name.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<ProviderGuard>> {
+        self.providers.values()
+    }
+
+    /// The health of one provider.
+    pub fn provider(&self, name: &str) -> Option<&Arc<ProviderGuard>> {
+        self.providers.get(name)
+    }
+
+    /// One target behind its breaker.
+    pub fn guard(&self, target: &str) -> Option<&Arc<Guard>> {
+        self.guards.get(target)
+    }
+
+    /// Every change of a breaker from here on.
+    pub fn watch_breakers(&self) -> broadcast::Receiver<BreakerChange> {
+        self.changes.subscribe()
     }
 
     /// Every target behind its breaker, in order of id.
@@ -138,12 +181,7 @@ impl Dispatcher {
                     .encode(request, &recipient(target, true));
                 spelled.err().map(Skip::Unsupported)
             };
-            let closed_off = || {
-                let until = snapshot.refuses_until?;
-                Some(Skip::BreakerOpen(
-                    until.saturating_duration_since(tokio::time::Instant::now()),
-                ))
-            };
+            let closed_off = || guard.refuses().map(guard::skip);
             let skip = plan::ineligible(target, used, request.sampling.max_output_tokens)
                 .or_else(unsupported)
                 .or_else(closed_off);
@@ -159,7 +197,7 @@ impl Dispatcher {
 
     /// Whether a scenario has a target that could be tried now.
     pub fn is_serving(&self, scenario: &str) -> bool {
-        let serving = |guard: &Arc<Guard>| guard.snapshot().refuses_until.is_none();
+        let serving = |guard: &Arc<Guard>| guard.refuses().is_none();
         self.lanes
             .get(scenario)
             .is_some_and(|lane| lane.guards.iter().any(serving))
@@ -199,6 +237,7 @@ impl Dispatcher {
             max_timeout: Duration::from_secs(600),
             max_attempts: 2,
             first_content: None,
+            content_filter_failover: false,
             retry: retry_budget::Settings::default(),
         };
         Lane {

@@ -1,116 +1,344 @@
-//! A target behind its breaker: the breaker's locked, clocked and logged shell.
+//! A target behind its provider's scopes: their locked, clocked and logged shell.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::error::{Health, UpstreamError};
-use crate::trail::BreakerState;
+use crate::error::UpstreamError;
+use crate::trail::{BreakerState, ClosedOff, Skip};
 
-use super::breaker::{self, Breaker, Signal, Snapshot, Ticket};
+use super::breaker::{Circumstances, Forced, Snapshot, Transition};
+use super::dispatcher::Lane;
+use super::lock::Cause;
+use super::scopes::{Change, Refusal, Scopes, Settings, Ticket};
 use super::target::Target;
 
-/// A target and the breaker that guards it, shared by every scenario that lists it.
+/// A target that has been seen less often than this is taken for healthy.
+const MIN_SAMPLES_OF_ALTERNATIVE: u32 = 10;
+
+/// A target is healthier than another if it fails at most this many times as often.
+const HEALTHIER: f64 = 0.5;
+
+/// Changes that a slow watcher may lie behind before it has to begin anew.
+const WATCHED_CHANGES: usize = 256;
+
+/// A provider's health, shared by all its targets.
+pub struct ProviderGuard {
+    name: String,
+    /// Ids of its targets, by their position in the scopes.
+    targets: Vec<String>,
+    scopes: Mutex<Scopes>,
+    changes: broadcast::Sender<BreakerChange>,
+}
+
+/// A change of a breaker's state, for those who watch.
+#[derive(Clone, Debug)]
+pub struct BreakerChange {
+    /// The provider.
+    pub provider: String,
+    /// Id of the model; `None` for the provider's endpoint.
+    pub target: Option<String>,
+    /// What changed.
+    pub transition: Transition,
+}
+
+/// Where every change of a breaker is told.
+pub(super) fn changes() -> broadcast::Sender<BreakerChange> {
+    broadcast::channel(WATCHED_CHANGES).0
+}
+
+impl ProviderGuard {
+    /// A provider with these targets, of whose health nothing is known.
+    pub(super) fn new(
+        name: String,
+        targets: Vec<String>,
+        settings: Settings,
+        changes: broadcast::Sender<BreakerChange>,
+    ) -> Self {
+        let scopes = Mutex::new(Scopes::new(settings, targets.len(), Instant::now()));
+        Self {
+            name,
+            targets,
+            scopes,
+            changes,
+        }
+    }
+
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the endpoint's breaker would answer now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.with_scopes(|scopes, now| scopes.snapshot(None, now))
+    }
+
+    /// Puts an operator's decision in the place of the endpoint's breaker, or lifts it.
+    pub fn force(&self, forced: Option<Forced>) -> Snapshot {
+        let change = self.with_scopes(|scopes, now| scopes.force(None, forced, now));
+        self.tell(&[change]);
+        self.snapshot()
+    }
+
+    fn with_scopes<T>(&self, act: impl FnOnce(&mut Scopes, Instant) -> T) -> T {
+        // The scopes are consistent between any two of their own statements that could panic: none can.
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut scopes, Instant::now())
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        for change in changes {
+            let target = change
+                .model
+                .and_then(|position| self.targets.get(position))
+                .cloned();
+            info!(
+                provider = self.name,
+                target = target.as_deref().unwrap_or("(endpoint)"),
+                from = change.transition.from.name(),
+                to = change.transition.to.name(),
+                cause = change.transition.cause,
+                "breaker changed its state"
+            );
+            let change = BreakerChange {
+                provider: self.name.clone(),
+                target,
+                transition: change.transition,
+            };
+            // Nobody watching is the normal case.
+            let _ = self.changes.send(change);
+        }
+    }
+}
+
+/// A target and what guards it, shared by every scenario that lists it.
 pub struct Guard {
     /// The target.
     pub target: Arc<Target>,
-    breaker: Mutex<Breaker>,
+    provider: Arc<ProviderGuard>,
+    position: usize,
 }
 
 impl Guard {
-    /// A target behind a closed breaker.
-    pub fn new(target: Arc<Target>, settings: breaker::Settings) -> Self {
+    /// The target at this position of its provider.
+    pub(super) fn new(target: Arc<Target>, provider: Arc<ProviderGuard>, position: usize) -> Self {
         Self {
             target,
-            breaker: Mutex::new(Breaker::new(settings, Instant::now())),
+            provider,
+            position,
         }
     }
 
-    /// Admits an attempt.
+    /// Admits an attempt of one of the lane's calls.
     ///
     /// # Errors
-    /// The time at which the breaker lets the next attempt through.
-    pub fn admit(self: &Arc<Self>) -> Result<Permit, Instant> {
-        let ticket = self.with_breaker(|breaker| breaker.admit(Instant::now()))?;
+    /// Why not.
+    pub(super) fn admit(self: &Arc<Self>, lane: &Arc<Lane>) -> Result<Permit, Refusal> {
+        let ticket = self
+            .provider
+            .with_scopes(|scopes, now| scopes.admit(self.position, now))?;
         Ok(Permit {
             guard: Arc::clone(self),
-            ticket,
+            lane: Arc::clone(lane),
+            ticket: Some(ticket),
         })
     }
 
-    /// What the breaker would answer now; admits nothing.
-    pub fn snapshot(&self) -> Snapshot {
-        self.with_breaker(|breaker| breaker.snapshot(Instant::now()))
-    }
-
-    fn report(&self, ticket: &mut Ticket, signal: Signal) {
-        let transition = self.with_breaker(|breaker| {
-            breaker.report(ticket, signal, Instant::now(), fastrand::f64())
+    /// Admits an attempt in spite of an open breaker, with the probability that it is answered.
+    pub(super) fn admit_last(self: &Arc<Self>, lane: &Arc<Lane>, draw: f64) -> Option<Permit> {
+        let rejection = self.provider.with_scopes(|scopes, now| {
+            let rejection = scopes.rejection(self.position, now);
+            scopes.last_resort_requested(self.position, now);
+            rejection
         });
-        if let Some(transition) = transition {
-            info!(
-                target = self.target.id,
-                from = transition.from.name(),
-                to = transition.to.name(),
-                cause = transition.cause,
-                "breaker changed its state"
-            );
-        }
+        (draw >= rejection).then(|| Permit {
+            guard: Arc::clone(self),
+            lane: Arc::clone(lane),
+            ticket: None,
+        })
     }
 
-    fn with_breaker<T>(&self, act: impl FnOnce(&mut Breaker) -> T) -> T {
-        // The breaker is consistent between any two of its own statements that could panic: none can.
-        act(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The share of last attempts that would be rejected here.
+    pub(super) fn rejection(&self) -> f64 {
+        self.provider
+            .with_scopes(|scopes, now| scopes.rejection(self.position, now))
+    }
+
+    /// Why an attempt would be refused at this time.
+    pub fn refuses(&self) -> Option<Refusal> {
+        self.provider
+            .with_scopes(|scopes, now| scopes.refuses(self.position, now))
+    }
+
+    /// Whether the next attempt would be a probe.
+    pub(super) fn would_probe(&self) -> bool {
+        self.provider
+            .with_scopes(|scopes, now| scopes.would_probe(self.position, now))
+    }
+
+    /// What the model's breaker would answer now; admits nothing.
+    pub fn snapshot(&self) -> Snapshot {
+        self.provider
+            .with_scopes(|scopes, now| scopes.snapshot(Some(self.position), now))
+    }
+
+    /// Attempts under way, and how many may be.
+    pub fn concurrency(&self) -> (u32, u32) {
+        self.provider
+            .with_scopes(|scopes, _| scopes.concurrency(self.position))
+    }
+
+    /// Puts an operator's decision in the place of the model's breaker, or lifts it.
+    pub fn force(&self, forced: Option<Forced>) -> Snapshot {
+        let change = self
+            .provider
+            .with_scopes(|scopes, now| scopes.force(Some(self.position), forced, now));
+        self.provider.tell(&[change]);
+        self.snapshot()
+    }
+
+    /// Whether it could be tried now and fails clearly less often than a target in this state.
+    fn is_healthier_than(&self, ill: &Snapshot) -> bool {
+        let (refusal, own) = self.provider.with_scopes(|scopes, now| {
+            (
+                scopes.refuses(self.position, now),
+                scopes.snapshot(Some(self.position), now),
+            )
+        });
+        let share = |seen: &Snapshot| f64::from(seen.failures) / f64::from(seen.samples.max(1));
+        refusal.is_none()
+            && own.state == BreakerState::Closed
+            && (own.samples < MIN_SAMPLES_OF_ALTERNATIVE || share(&own) <= HEALTHIER * share(ill))
     }
 }
 
 /// The right to try a target once. Dropped without a verdict, it says nothing about the target.
-pub struct Permit {
+pub(super) struct Permit {
     guard: Arc<Guard>,
-    ticket: Ticket,
+    lane: Arc<Lane>,
+    /// `None` for a last resort, which decides nothing.
+    ticket: Option<Ticket>,
 }
 
 impl Permit {
     /// The target.
-    pub fn target(&self) -> &Arc<Target> {
+    pub(super) fn target(&self) -> &Arc<Target> {
         &self.guard.target
     }
 
+    /// Whether the attempt tests if a failing target has recovered.
+    pub(super) fn is_probe(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_probe)
+    }
+
     /// The breaker's state at admission.
-    pub fn breaker_state(&self) -> BreakerState {
-        if self.ticket.is_probe() {
-            BreakerState::HalfOpen
-        } else {
-            BreakerState::Closed
+    pub(super) fn breaker_state(&self) -> BreakerState {
+        match &self.ticket {
+            None => BreakerState::Open,
+            Some(ticket) if ticket.is_probe() => BreakerState::HalfOpen,
+            Some(_) => BreakerState::Closed,
         }
     }
 
     /// Nothing has come for suspiciously long.
-    pub fn stalled(&mut self) {
-        self.guard.report(&mut self.ticket, Signal::Stalled);
+    pub(super) fn stalled(&mut self) {
+        let alternative = self.healthier_alternative();
+        self.report(alternative, |scopes, ticket, circumstances| {
+            scopes.stalled(ticket, circumstances)
+        });
     }
 
     /// The first content has come.
-    pub fn committed(&mut self) {
-        self.guard.report(&mut self.ticket, Signal::Succeeded);
+    pub(super) fn committed(&mut self, slow: bool) {
+        if self.ticket.is_none() {
+            let position = self.guard.position;
+            self.guard
+                .provider
+                .with_scopes(|scopes, now| scopes.last_resort_accepted(position, now));
+            return;
+        }
+        // Only slowness is weighed against alternatives here; do not look at them for each call.
+        let alternative = slow && self.healthier_alternative();
+        self.report(alternative, |scopes, ticket, circumstances| {
+            scopes.committed(ticket, slow, circumstances)
+        });
     }
 
     /// The attempt failed.
-    pub fn failed(&mut self, error: &UpstreamError) {
-        let retry_after = error.retry_after;
-        let signal = match error.kind.verdict().health {
-            Health::Success => Signal::Succeeded,
-            Health::Failure => Signal::Failed { retry_after },
-            Health::Throttled => Signal::Throttled { retry_after },
-            Health::Neutral => Signal::Released,
+    pub(super) fn failed(&mut self, error: &UpstreamError) {
+        let alternative = self.healthier_alternative();
+        self.report(alternative, |scopes, ticket, circumstances| {
+            scopes.failed(ticket, error, circumstances)
+        });
+    }
+
+    fn healthier_alternative(&self) -> bool {
+        let own = self.guard.snapshot();
+        let mut others = self
+            .lane
+            .guards
+            .iter()
+            .filter(|other| !Arc::ptr_eq(other, &self.guard));
+        others.any(|other| other.is_healthier_than(&own))
+    }
+
+    fn report(
+        &mut self,
+        healthier_alternative: bool,
+        act: impl FnOnce(&mut Scopes, &mut Ticket, Circumstances) -> Vec<Change>,
+    ) {
+        let Some(ticket) = &mut self.ticket else {
+            return;
         };
-        self.guard.report(&mut self.ticket, signal);
+        let retry_ratio = self.lane.scenario.retry.ratio;
+        let changes = self.guard.provider.with_scopes(|scopes, now| {
+            let circumstances = Circumstances {
+                now,
+                jitter: fastrand::f64(),
+                healthier_alternative,
+                retry_ratio,
+            };
+            act(scopes, ticket, circumstances)
+        });
+        self.guard.provider.tell(&changes);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.guard.report(&mut self.ticket, Signal::Released);
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        self.guard.provider.with_scopes(|scopes, now| {
+            let circumstances = Circumstances {
+                now,
+                jitter: 0.5,
+                healthier_alternative: false,
+                retry_ratio: 0.0,
+            };
+            scopes.release(ticket, circumstances);
+        });
     }
+}
+
+/// A refusal as the trail tells it.
+pub(super) fn skip(refusal: Refusal) -> Skip {
+    let by = match refusal {
+        Refusal::Model(_) => ClosedOff::Model,
+        Refusal::Endpoint(_) => ClosedOff::Endpoint,
+        Refusal::Credential(_, Cause::Refused) => ClosedOff::Credential,
+        Refusal::Credential(_, Cause::QuotaExhausted) => ClosedOff::Quota,
+        Refusal::Rate(_) => ClosedOff::Rate,
+        Refusal::Busy => ClosedOff::Busy,
+        Refusal::Operator(_) => ClosedOff::Operator,
+    };
+    Skip::ClosedOff(
+        by,
+        refusal
+            .until()
+            .map(|until| until.saturating_duration_since(Instant::now())),
+    )
 }

@@ -15,7 +15,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { base: Duration::from_secs(5 * 60), max: Duration::from_secs(60 * 60) }
+        Self {
+            base: Duration::from_secs(5 * 60),
+            max: Duration::from_secs(60 * 60),
+        }
     }
 }
 
@@ -39,7 +42,11 @@ pub struct Lock {
 impl Lock {
     /// An open lock.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, held: None, refusals: 0 }
+        Self {
+            settings,
+            held: None,
+            refusals: 0,
+        }
     }
 
     /// Until when and why the credential is left alone; `None` if it may be used.
@@ -53,8 +60,13 @@ impl Lock {
         if self.held(now).is_some() {
             return false;
         }
-        let doubled = self.settings.base.saturating_mul(1 << self.refusals.min(16));
-        let wait = doubled.max(retry_after.unwrap_or_default()).min(self.settings.max);
+        let doubled = self
+            .settings
+            .base
+            .saturating_mul(1 << self.refusals.min(16));
+        let wait = doubled
+            .max(retry_after.unwrap_or_default())
+            .min(self.settings.max);
         self.refusals = self.refusals.saturating_add(1);
         self.held = Some((now + wait, cause));
         true

@@ -64,13 +64,19 @@ pub enum Refusal {
     Rate(Instant),
     /// As many attempts are under way as the provider takes.
     Busy,
+    /// An operator holds it open, at least until then.
+    Operator(Instant),
 }
 
 impl Refusal {
     /// When there is use in asking again; `None` if that depends on other attempts.
     pub fn until(self) -> Option<Instant> {
         match self {
-            Self::Model(until) | Self::Endpoint(until) | Self::Credential(until, _) | Self::Rate(until) => Some(until),
+            Self::Model(until)
+            | Self::Endpoint(until)
+            | Self::Credential(until, _)
+            | Self::Rate(until)
+            | Self::Operator(until) => Some(until),
             Self::Busy => None,
         }
     }
@@ -79,7 +85,7 @@ impl Refusal {
     pub fn is_breaker(self) -> bool {
         match self {
             Self::Model(_) | Self::Endpoint(_) => true,
-            Self::Credential(..) | Self::Rate(_) | Self::Busy => false,
+            Self::Credential(..) | Self::Rate(_) | Self::Busy | Self::Operator(_) => false,
         }
     }
 }
@@ -130,12 +136,18 @@ impl Scopes {
         if let Some((until, cause)) = self.lock.held(now) {
             return Some(Refusal::Credential(until, cause));
         }
-        if let Some(until) = self.endpoint.refuses_until(now) {
-            return Some(Refusal::Endpoint(until));
-        }
         let model = &self.models[model];
-        if let Some(until) = model.breaker.refuses_until(now) {
-            return Some(Refusal::Model(until));
+        for (breaker, refusal) in [
+            (&self.endpoint, Refusal::Endpoint as fn(Instant) -> Refusal),
+            (&model.breaker, Refusal::Model),
+        ] {
+            if let Some(until) = breaker.refuses_until(now) {
+                return Some(if breaker.is_forced(now) {
+                    Refusal::Operator(until)
+                } else {
+                    refusal(until)
+                });
+            }
         }
         model.throttle.refuses(now).map(|refusal| match refusal {
             throttle::Refusal::Until(until) => Refusal::Rate(until),
@@ -162,7 +174,11 @@ impl Scopes {
         of_model.throttle.enter();
         of_model.acceptance.requested(now);
         of_model.last_attempt = Some(now);
-        Ok(Ticket { model, breaker, endpoint })
+        Ok(Ticket {
+            model,
+            breaker,
+            endpoint,
+        })
     }
 
     /// Nothing has come of an attempt for suspiciously long.
@@ -171,7 +187,12 @@ impl Scopes {
     }
 
     /// The first content has come.
-    pub fn committed(&mut self, ticket: &mut Ticket, slow: bool, circumstances: Circumstances) -> Vec<Change> {
+    pub fn committed(
+        &mut self,
+        ticket: &mut Ticket,
+        slow: bool,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
         let model = &mut self.models[ticket.model];
         model.throttle.succeeded();
         model.acceptance.accepted(circumstances.now);
@@ -182,7 +203,12 @@ impl Scopes {
     }
 
     /// The attempt failed: each scope takes what concerns it.
-    pub fn failed(&mut self, ticket: &mut Ticket, error: &UpstreamError, circumstances: Circumstances) -> Vec<Change> {
+    pub fn failed(
+        &mut self,
+        ticket: &mut Ticket,
+        error: &UpstreamError,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
         let now = circumstances.now;
         let retry_after = error.retry_after;
         let health = error.kind.verdict().health;
@@ -213,7 +239,8 @@ impl Scopes {
                 Signal::Released
             }
             Health::QuotaExhausted => {
-                self.lock.refuse(lock::Cause::QuotaExhausted, retry_after, now);
+                self.lock
+                    .refuse(lock::Cause::QuotaExhausted, retry_after, now);
                 Signal::Released
             }
             Health::EndpointFailure => Signal::Released,
@@ -225,8 +252,13 @@ impl Scopes {
     /// The attempt has ended, whatever was told of it before.
     pub fn release(&mut self, mut ticket: Ticket, circumstances: Circumstances) {
         self.models[ticket.model].throttle.leave();
-        self.endpoint.report(&mut ticket.endpoint, Signal::Released, circumstances);
-        self.models[ticket.model].breaker.report(&mut ticket.breaker, Signal::Released, circumstances);
+        self.endpoint
+            .report(&mut ticket.endpoint, Signal::Released, circumstances);
+        self.models[ticket.model].breaker.report(
+            &mut ticket.breaker,
+            Signal::Released,
+            circumstances,
+        );
     }
 
     /// The share of last attempts on a model that should be rejected here, 0 to 1.
@@ -250,7 +282,10 @@ impl Scopes {
             Some(model) => &mut self.models[model].breaker,
             None => &mut self.endpoint,
         };
-        Change { model, transition: breaker.force(forced, now) }
+        Change {
+            model,
+            transition: breaker.force(forced, now),
+        }
     }
 
     /// What a breaker would answer now, and what it has seen; `None` for the endpoint.
@@ -267,17 +302,42 @@ impl Scopes {
         (throttle.in_flight(), throttle.limit())
     }
 
-    fn tell_endpoint(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Vec<Change> {
-        let transition = self.endpoint.report(&mut ticket.endpoint, signal, circumstances);
-        transition.into_iter().map(|transition| Change { model: None, transition }).collect()
+    fn tell_endpoint(
+        &mut self,
+        ticket: &mut Ticket,
+        signal: Signal,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
+        let transition = self
+            .endpoint
+            .report(&mut ticket.endpoint, signal, circumstances);
+        transition
+            .into_iter()
+            .map(|transition| Change {
+                model: None,
+                transition,
+            })
+            .collect()
     }
 
-    fn tell_model(&mut self, ticket: &mut Ticket, signal: Signal, circumstances: Circumstances) -> Vec<Change> {
+    fn tell_model(
+        &mut self,
+        ticket: &mut Ticket,
+        signal: Signal,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
         let model = ticket.model;
-        let Some(transition) = self.models[model].breaker.report(&mut ticket.breaker, signal, circumstances) else {
+        let Some(transition) =
+            self.models[model]
+                .breaker
+                .report(&mut ticket.breaker, signal, circumstances)
+        else {
             return Vec::new();
         };
-        let mut changes = vec![Change { model: Some(model), transition }];
+        let mut changes = vec![Change {
+            model: Some(model),
+            transition,
+        }];
         changes.extend(self.roll_up(circumstances));
         changes
     }
@@ -286,14 +346,26 @@ impl Scopes {
     fn roll_up(&mut self, circumstances: Circumstances) -> Option<Change> {
         let now = circumstances.now;
         let window = self.settings.breaker.window.max(Duration::from_secs(1));
-        let recent = |model: &&Model| model.last_attempt.is_some_and(|last| now.duration_since(last) <= window);
+        let recent = |model: &&Model| {
+            model
+                .last_attempt
+                .is_some_and(|last| now.duration_since(last) <= window)
+        };
         let active = self.models.iter().filter(recent).count();
-        let failing = self.models.iter().filter(recent).filter(|model| model.breaker.is_open()).count();
+        let failing = self
+            .models
+            .iter()
+            .filter(recent)
+            .filter(|model| model.breaker.is_open())
+            .count();
         if active < ROLL_UP_MODELS || 3 * failing < 2 * active {
             return None;
         }
         let transition = self.endpoint.trip("models_failing", circumstances)?;
-        Some(Change { model: None, transition })
+        Some(Change {
+            model: None,
+            transition,
+        })
     }
 }
 
@@ -305,13 +377,26 @@ mod tests {
 
     fn provider(models: usize) -> (Scopes, Circumstances) {
         let now = Instant::now();
-        let circumstances = Circumstances { now, jitter: 0.5, healthier_alternative: false, retry_ratio: 0.2 };
+        let circumstances = Circumstances {
+            now,
+            jitter: 0.5,
+            healthier_alternative: false,
+            retry_ratio: 0.2,
+        };
         (Scopes::new(Settings::default(), models, now), circumstances)
     }
 
-    fn fail(scopes: &mut Scopes, model: usize, kind: UpstreamErrorKind, circumstances: Circumstances) -> Vec<Change> {
+    fn fail(
+        scopes: &mut Scopes,
+        model: usize,
+        kind: UpstreamErrorKind,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
         let status = (kind != UpstreamErrorKind::Unreachable).then_some(500);
-        let error = UpstreamError { status, ..UpstreamError::new(kind) };
+        let error = UpstreamError {
+            status,
+            ..UpstreamError::new(kind)
+        };
         let mut ticket = scopes.admit(model, circumstances.now).expect("admitted");
         let changes = scopes.failed(&mut ticket, &error, circumstances);
         scopes.release(ticket, circumstances);
@@ -323,11 +408,22 @@ mod tests {
         let (mut scopes, circumstances) = provider(2);
 
         for _ in 0..5 {
-            fail(&mut scopes, 0, UpstreamErrorKind::Unreachable, circumstances);
+            fail(
+                &mut scopes,
+                0,
+                UpstreamErrorKind::Unreachable,
+                circumstances,
+            );
         }
 
-        assert!(matches!(scopes.refuses(1, circumstances.now), Some(Refusal::Endpoint(_))));
-        assert_eq!(scopes.snapshot(Some(0), circumstances.now).state, BreakerState::Closed);
+        assert!(matches!(
+            scopes.refuses(1, circumstances.now),
+            Some(Refusal::Endpoint(_))
+        ));
+        assert_eq!(
+            scopes.snapshot(Some(0), circumstances.now).state,
+            BreakerState::Closed
+        );
     }
 
     #[test]
@@ -337,10 +433,18 @@ mod tests {
         scopes.release(sibling, circumstances);
 
         for _ in 0..5 {
-            fail(&mut scopes, 0, UpstreamErrorKind::ServerError, circumstances);
+            fail(
+                &mut scopes,
+                0,
+                UpstreamErrorKind::ServerError,
+                circumstances,
+            );
         }
 
-        assert!(matches!(scopes.refuses(0, circumstances.now), Some(Refusal::Model(_))));
+        assert!(matches!(
+            scopes.refuses(0, circumstances.now),
+            Some(Refusal::Model(_))
+        ));
         assert_eq!(scopes.refuses(1, circumstances.now), None);
     }
 
@@ -349,22 +453,41 @@ mod tests {
         let (mut scopes, circumstances) = provider(3);
         for model in [0, 1] {
             for _ in 0..5 {
-                fail(&mut scopes, model, UpstreamErrorKind::ServerError, circumstances);
+                fail(
+                    &mut scopes,
+                    model,
+                    UpstreamErrorKind::ServerError,
+                    circumstances,
+                );
             }
         }
 
-        assert!(matches!(scopes.refuses(2, circumstances.now), Some(Refusal::Endpoint(_))));
+        assert!(matches!(
+            scopes.refuses(2, circumstances.now),
+            Some(Refusal::Endpoint(_))
+        ));
     }
 
     #[test]
     fn a_refused_key_locks_every_model_and_opens_no_breaker() {
         let (mut scopes, circumstances) = provider(2);
 
-        fail(&mut scopes, 0, UpstreamErrorKind::Authentication, circumstances);
+        fail(
+            &mut scopes,
+            0,
+            UpstreamErrorKind::Authentication,
+            circumstances,
+        );
 
         let until = circumstances.now + Duration::from_secs(300);
-        assert_eq!(scopes.refuses(1, circumstances.now), Some(Refusal::Credential(until, lock::Cause::Refused)));
-        assert_eq!(scopes.snapshot(None, circumstances.now).state, BreakerState::Closed);
+        assert_eq!(
+            scopes.refuses(1, circumstances.now),
+            Some(Refusal::Credential(until, lock::Cause::Refused))
+        );
+        assert_eq!(
+            scopes.snapshot(None, circumstances.now).state,
+            BreakerState::Closed
+        );
         assert_eq!(scopes.refuses(1, until), None);
     }
 
@@ -372,9 +495,17 @@ mod tests {
     fn a_rate_limit_throttles_its_model_and_opens_no_breaker() {
         let (mut scopes, circumstances) = provider(2);
 
-        fail(&mut scopes, 0, UpstreamErrorKind::RateLimited, circumstances);
+        fail(
+            &mut scopes,
+            0,
+            UpstreamErrorKind::RateLimited,
+            circumstances,
+        );
 
-        assert!(matches!(scopes.refuses(0, circumstances.now), Some(Refusal::Rate(_))));
+        assert!(matches!(
+            scopes.refuses(0, circumstances.now),
+            Some(Refusal::Rate(_))
+        ));
         assert_eq!(scopes.refuses(1, circumstances.now), None);
         assert_eq!(scopes.snapshot(Some(0), circumstances.now).failures, 0);
     }
@@ -383,9 +514,13 @@ mod tests {
     fn every_released_ticket_gives_its_place_back() {
         let (mut scopes, circumstances) = provider(1);
 
-        let tickets: Vec<_> = (0..64).map(|_| scopes.admit(0, circumstances.now).expect("admitted")).collect();
+        let tickets: Vec<_> = (0..64)
+            .map(|_| scopes.admit(0, circumstances.now).expect("admitted"))
+            .collect();
         assert_eq!(scopes.refuses(0, circumstances.now), Some(Refusal::Busy));
-        tickets.into_iter().for_each(|ticket| scopes.release(ticket, circumstances));
+        tickets
+            .into_iter()
+            .for_each(|ticket| scopes.release(ticket, circumstances));
 
         assert_eq!(scopes.concurrency(0), (0, 64));
     }

@@ -53,6 +53,8 @@ pub struct Timeouts {
     pub byte_idle: Duration,
     /// Between two events that carry content or usage.
     pub progress_idle: Duration,
+    /// A first content later than this counts as slow.
+    pub slow_first_content: Duration,
     /// Silence after sending that counts as a failure sample, though the attempt goes on.
     pub stall_after: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for Timeouts {
             first_content: Duration::from_secs(20),
             byte_idle: Duration::from_secs(20),
             progress_idle: Duration::from_secs(45),
+            slow_first_content: Duration::from_secs(8),
             stall_after: Duration::from_secs(4),
         }
     }
@@ -113,6 +116,8 @@ pub struct Scenario {
     pub max_attempts: u32,
     /// A limit to the first content that is tighter than the targets' own, if there is one.
     pub first_content: Option<Duration>,
+    /// Whether another target is tried when a provider's content filter blocks the prompt.
+    pub content_filter_failover: bool,
     /// How many attempts all calls of the scenario may add.
     pub retry: retry_budget::Settings,
 }

@@ -61,7 +61,13 @@ impl Throttle {
     /// A throttle that has not learnt anything.
     pub fn new(settings: Settings) -> Self {
         let limit = f64::from(settings.initial_concurrency);
-        Self { settings, until: None, refusals: 0, limit, in_flight: 0 }
+        Self {
+            settings,
+            until: None,
+            refusals: 0,
+            limit,
+            in_flight: 0,
+        }
     }
 
     /// Why an attempt would be refused at this time.
@@ -95,12 +101,18 @@ impl Throttle {
     /// asks to be left alone, if it says so; `rate_limited` is false for mere overload, which
     /// lowers the concurrency and leaves the waiting to the breaker.
     pub fn refused(&mut self, rate_limited: bool, named: Option<Duration>, now: Instant) {
-        self.limit = (self.limit * self.settings.decrease).max(f64::from(self.settings.min_concurrency));
+        self.limit =
+            (self.limit * self.settings.decrease).max(f64::from(self.settings.min_concurrency));
         if !rate_limited {
             return;
         }
-        let guessed = self.settings.base_wait.saturating_mul(1 << self.refusals.min(16));
-        let wait = named.map_or(guessed, |named| named.max(self.settings.base_wait)).min(self.settings.max_wait);
+        let guessed = self
+            .settings
+            .base_wait
+            .saturating_mul(1 << self.refusals.min(16));
+        let wait = named
+            .map_or(guessed, |named| named.max(self.settings.base_wait))
+            .min(self.settings.max_wait);
         // Refusals of attempts that were sent before the first one came back are one refusal.
         if self.until.is_none_or(|until| until <= now) {
             self.refusals = self.refusals.saturating_add(1);
@@ -135,7 +147,10 @@ mod tests {
 
             throttle.refused(true, Some(seconds(named)), now);
 
-            assert_eq!(throttle.refuses(now), Some(Refusal::Until(now + seconds(expected))));
+            assert_eq!(
+                throttle.refuses(now),
+                Some(Refusal::Until(now + seconds(expected)))
+            );
             assert_eq!(throttle.refuses(now + seconds(expected)), None);
         }
     }
@@ -148,7 +163,9 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..7 {
             throttle.refused(true, None, now);
-            let Some(Refusal::Until(until)) = throttle.refuses(now) else { panic!("throttled") };
+            let Some(Refusal::Until(until)) = throttle.refuses(now) else {
+                panic!("throttled")
+            };
             waits.push(until.duration_since(now).as_secs());
             now = until;
         }
@@ -156,7 +173,10 @@ mod tests {
 
         throttle.succeeded();
         throttle.refused(true, None, now);
-        assert_eq!(throttle.refuses(now), Some(Refusal::Until(now + seconds(1))));
+        assert_eq!(
+            throttle.refuses(now),
+            Some(Refusal::Until(now + seconds(1)))
+        );
     }
 
     #[test]
@@ -168,7 +188,10 @@ mod tests {
             throttle.refused(true, None, now);
         }
 
-        assert_eq!(throttle.refuses(now), Some(Refusal::Until(now + seconds(1))));
+        assert_eq!(
+            throttle.refuses(now),
+            Some(Refusal::Until(now + seconds(1)))
+        );
     }
 
     #[test]

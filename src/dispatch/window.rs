@@ -33,7 +33,12 @@ pub(super) struct Counts {
 impl Window {
     pub(super) fn new(length: Duration, now: Instant) -> Self {
         let bucket_length = (length / BUCKETS as u32).max(Duration::from_millis(1));
-        Self { buckets: Default::default(), bucket_length, newest: 0, newest_began: now }
+        Self {
+            buckets: Default::default(),
+            bucket_length,
+            newest: 0,
+            newest_began: now,
+        }
     }
 
     /// Where what happens now is counted.

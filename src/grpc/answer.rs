@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::chat::{Adaptation, Answer, Finish, FinishReason, Part, Usage};
 use crate::dispatch::Call;
-use crate::error::Reason;
+use crate::error::{Billing, Reason};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, Outcome};
 
 use super::v1;
@@ -135,6 +135,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         first_content,
         usage: tokens,
         cost: amount,
+        billing,
         span_id,
         provider_request_id,
         response_model,
@@ -169,6 +170,9 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         time_to_first_token: first_content.map(duration),
         usage: tokens.map(usage),
         cost: amount.map(cost),
+        billing_class: billing
+            .map_or(v1::BillingClass::Unspecified, billing_class)
+            .into(),
         span_id: span_id.clone(),
         provider_request_id: provider_request_id.clone().unwrap_or_default(),
         response_model: response_model.clone().unwrap_or_default(),
@@ -232,6 +236,8 @@ pub fn breaker_state(state: BreakerState) -> v1::BreakerState {
         BreakerState::Closed => v1::BreakerState::Closed,
         BreakerState::Open => v1::BreakerState::Open,
         BreakerState::HalfOpen => v1::BreakerState::HalfOpen,
+        BreakerState::ForcedOpen => v1::BreakerState::ForcedOpen,
+        BreakerState::ForcedClosed => v1::BreakerState::ForcedClosed,
     }
 }
 
@@ -242,6 +248,16 @@ pub fn kind_of(kind: AttemptKind) -> v1::AttemptKind {
         AttemptKind::Retry => v1::AttemptKind::Retry,
         AttemptKind::Failover => v1::AttemptKind::Failover,
         AttemptKind::Probe => v1::AttemptKind::Probe,
+        AttemptKind::LastResort => v1::AttemptKind::LastResort,
+    }
+}
+
+fn billing_class(billing: Billing) -> v1::BillingClass {
+    match billing {
+        Billing::Actual => v1::BillingClass::Actual,
+        Billing::Zero => v1::BillingClass::Zero,
+        Billing::Partial => v1::BillingClass::Partial,
+        Billing::Uncertain => v1::BillingClass::Uncertain,
     }
 }
 
