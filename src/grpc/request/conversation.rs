@@ -52,118 +52,135 @@ impl<'a> Conversation<'a> {
             text,
             parts,
         } = message;
-        let role = match v1::Role::try_from(role_number) {
-            Ok(v1::Role::System) => Role::System,
-            Ok(v1::Role::User) => Role::User,
-            Ok(v1::Role::Assistant) => Role::Assistant,
-            Ok(v1::Role::Tool) => Role::Tool,
-            Ok(v1::Role::Unspecified) | Err(_) => {
-                self.faults.add(
-                    format!("{field}.role"),
-                    "use ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL",
-                );
-                Role::User
-            }
-        };
-        if role == Role::System && self.conversing {
+        let role = role_of(role_number);
+        if role.is_none() {
+            self.faults.add(
+                format!("{field}.role"),
+                "use ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL",
+            );
+        }
+        if role == Some(Role::System) && self.conversing {
             self.faults.add(
                 format!("{field}.role"),
                 "system messages must stand before all others",
             );
         }
-        self.conversing |= role != Role::System;
-        if role != Role::Tool {
+        self.conversing |= role != Some(Role::System);
+        if role.is_some_and(|role| role != Role::Tool) {
             self.require_results();
         }
         let parts = match (text.is_empty(), parts.is_empty()) {
-            (false, true) => vec![v1::ContentPart {
-                part: Some(v1::content_part::Part::Text(text)),
-            }],
-            (true, false) => parts,
+            (false, true) => {
+                let field = format!("{field}.text");
+                self.allow(role, &[Role::System, Role::User, Role::Assistant], &field);
+                vec![Part::Text(text)]
+            }
             (true, true) => {
                 self.faults.add(field, "set `text` or `parts`");
                 Vec::new()
             }
-            (false, false) => {
-                self.faults
-                    .add(field, "set either `text` or `parts`, not both");
-                Vec::new()
+            (without_text, false) => {
+                if !without_text {
+                    self.faults
+                        .add(field, "set either `text` or `parts`, not both");
+                }
+                parts
+                    .into_iter()
+                    .enumerate()
+                    .filter_map(|(index, part)| {
+                        self.part(part, role, &format!("{field}.parts[{index}]"))
+                    })
+                    .collect()
             }
         };
-        let parts = parts
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, part)| self.part(part, role, &format!("{field}.parts[{index}]")))
-            .collect();
-        Message { role, parts }
+        Message {
+            role: role.unwrap_or(Role::User),
+            parts,
+        }
     }
 
-    fn part(&mut self, part: v1::ContentPart, role: Role, field: &str) -> Option<Part> {
+    fn part(&mut self, part: v1::ContentPart, role: Option<Role>, field: &str) -> Option<Part> {
         use v1::content_part::Part as Wire;
         let Some(part) = part.part else {
             self.faults
                 .add(field, "set one kind of part, such as `text`");
             return None;
         };
-        let (part, legal_roles): (Part, &[Role]) = match part {
-            Wire::Text(text) => {
-                if text.is_empty() {
-                    self.faults.add(
-                        format!("{field}.text"),
-                        "must not be empty; leave the part out",
-                    );
-                }
-                (
-                    Part::Text(text),
-                    &[Role::System, Role::User, Role::Assistant],
-                )
-            }
-            Wire::Image(media) => (
-                Part::Image(media_of(media, &format!("{field}.image"), self.faults)?),
-                &[Role::User],
-            ),
-            Wire::Document(media) => (
-                Part::Document(media_of(media, &format!("{field}.document"), self.faults)?),
-                &[Role::User],
-            ),
-            Wire::ToolCall(call) => (
-                Part::ToolCall(self.tool_call(call, &format!("{field}.tool_call"))),
-                &[Role::Assistant],
-            ),
-            Wire::ToolResult(result) => (
-                Part::ToolResult(self.tool_result(result, &format!("{field}.tool_result"))),
-                &[Role::Tool],
-            ),
-            Wire::Reasoning(v1::Reasoning {
-                text,
-                signature,
-                provider,
-            }) => {
-                if provider.is_empty() {
-                    let what = "name the provider that produced the reasoning, as the answer did";
-                    self.faults.add(format!("{field}.reasoning.provider"), what);
-                }
-                (
-                    Part::Reasoning(Reasoning {
-                        text,
-                        signature,
-                        provider,
-                    }),
-                    &[Role::Assistant],
-                )
-            }
-            Wire::Refusal(text) => (Part::Refusal(text), &[Role::Assistant]),
+        let legal_roles: &[Role] = match part {
+            Wire::Text(_) => &[Role::System, Role::User, Role::Assistant],
+            Wire::Image(_) | Wire::Document(_) => &[Role::User],
+            Wire::ToolCall(_) | Wire::Reasoning(_) | Wire::Refusal(_) => &[Role::Assistant],
+            Wire::ToolResult(_) => &[Role::Tool],
         };
-        if !legal_roles.contains(&role) {
+        self.allow(role, legal_roles, field);
+        let part = match part {
+            Wire::Text(text) => {
+                self.require_text(&text, &format!("{field}.text"));
+                Part::Text(text)
+            }
+            Wire::Image(media) => {
+                Part::Image(media_of(media, &format!("{field}.image"), self.faults)?)
+            }
+            Wire::Document(media) => {
+                Part::Document(media_of(media, &format!("{field}.document"), self.faults)?)
+            }
+            Wire::ToolCall(call) => {
+                Part::ToolCall(self.tool_call(call, &format!("{field}.tool_call")))
+            }
+            Wire::ToolResult(result) => {
+                Part::ToolResult(self.tool_result(result, &format!("{field}.tool_result")))
+            }
+            Wire::Reasoning(reasoning) => {
+                Part::Reasoning(self.reasoning(reasoning, &format!("{field}.reasoning")))
+            }
+            Wire::Refusal(text) => {
+                self.require_text(&text, &format!("{field}.refusal"));
+                Part::Refusal(text)
+            }
+        };
+        Some(part)
+    }
+
+    /// A message whose role is wrong is not told about its parts as well.
+    fn allow(&mut self, role: Option<Role>, legal_roles: &[Role], field: &str) {
+        let Some(role) = role.filter(|role| !legal_roles.contains(role)) else {
+            return;
+        };
+        self.faults.add(
+            field,
+            match role {
+                Role::System => "a system message holds `text` parts only",
+                Role::User => "a user message holds `text`, `image` and `document` parts only",
+                Role::Assistant => "an assistant message holds `text`, `reasoning`, `refusal` and `tool_call` parts only",
+                Role::Tool => "a tool message holds `tool_result` parts only",
+            },
+        );
+    }
+
+    fn require_text(&mut self, text: &str, field: &str) {
+        if text.is_empty() {
+            self.faults
+                .add(field, "must not be empty; leave the part out");
+        }
+    }
+
+    fn reasoning(&mut self, reasoning: v1::Reasoning, field: &str) -> Reasoning {
+        let v1::Reasoning {
+            text,
+            signature,
+            provider,
+        } = reasoning;
+        if provider.is_empty() {
             self.faults.add(
-                field,
-                format!(
-                    "a {} message cannot hold this kind of part",
-                    role_name(role)
-                ),
+                format!("{field}.provider"),
+                "name the provider that produced the reasoning, as the answer did",
             );
         }
-        Some(part)
+        Reasoning {
+            text,
+            signature,
+            provider,
+        }
     }
 
     fn tool_call(&mut self, call: v1::ToolCall, field: &str) -> ToolCall {
@@ -217,7 +234,7 @@ impl<'a> Conversation<'a> {
             .iter()
             .position(|(id, ..)| *id == tool_call_id)
         {
-            Some(position) => self.open_calls.swap_remove(position).1,
+            Some(position) => self.open_calls.remove(position).1,
             None => {
                 self.faults.add(
                     format!("{field}.tool_call_id"),
@@ -275,11 +292,12 @@ impl<'a> Conversation<'a> {
     }
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::Tool => "tool",
+fn role_of(number: i32) -> Option<Role> {
+    match v1::Role::try_from(number) {
+        Ok(v1::Role::System) => Some(Role::System),
+        Ok(v1::Role::User) => Some(Role::User),
+        Ok(v1::Role::Assistant) => Some(Role::Assistant),
+        Ok(v1::Role::Tool) => Some(Role::Tool),
+        Ok(v1::Role::Unspecified) | Err(_) => None,
     }
 }

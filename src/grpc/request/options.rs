@@ -162,9 +162,7 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
     } = limits;
     let mut positive = |duration: Option<prost_types::Duration>, field: &str| {
         let duration = duration?;
-        let legal = Duration::try_from(duration)
-            .ok()
-            .filter(|duration| !duration.is_zero());
+        let legal = positive_duration(duration);
         if legal.is_none() {
             faults.add(format!("limits.{field}"), "must be more than 0 seconds");
         }
@@ -178,4 +176,15 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
         first_content,
         progress_idle,
     }
+}
+
+/// `None` for a duration that is not more than nothing.
+fn positive_duration(duration: prost_types::Duration) -> Option<Duration> {
+    // The conversion negates what is negative, and the most negative number has no opposite.
+    if duration.seconds < 0 {
+        return None;
+    }
+    Duration::try_from(duration)
+        .ok()
+        .filter(|duration| !duration.is_zero())
 }
