@@ -5,7 +5,9 @@
 )]
 
 mod architecture;
+mod chat;
 mod config;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod simulator;
+mod support;
