@@ -5,9 +5,18 @@
 )]
 
 mod architecture;
+mod cancellation;
+mod catalog;
 mod chat;
 mod config;
+mod deadlines;
+mod errors;
+mod health;
+mod process;
+mod redaction;
+mod reflection;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod simulator;
 mod support;
+mod telemetry;
