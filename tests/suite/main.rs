@@ -5,8 +5,19 @@
 )]
 
 mod architecture;
+mod cancellation;
+mod catalog;
+mod chat;
 mod config;
+mod deadlines;
+mod errors;
+mod health;
+mod process;
+mod redaction;
+mod reflection;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod simulator;
+mod support;
+mod telemetry;
