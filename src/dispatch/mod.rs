@@ -314,15 +314,7 @@ impl Call {
             self.skip(&target, Skip::RetryBudgetExhausted, permit.breaker_state());
             return Err(self.nothing_left());
         }
-        let kind = if permit.breaker_state() == BreakerState::HalfOpen {
-            AttemptKind::Probe
-        } else if self.attempts_on_target > 0 {
-            AttemptKind::Retry
-        } else if self.position > 0 {
-            AttemptKind::Failover
-        } else {
-            AttemptKind::Primary
-        };
+        let kind = self.kind(permit.breaker_state());
         let alternative = self.has_alternative();
         Ok(Some(Admitted {
             permit,
@@ -331,6 +323,19 @@ impl Call {
             alternative,
             stream,
         }))
+    }
+
+    /// Why an attempt on the target that was come to is made, or would be.
+    fn kind(&self, breaker: BreakerState) -> AttemptKind {
+        if breaker == BreakerState::HalfOpen {
+            AttemptKind::Probe
+        } else if self.attempts_on_target > 0 {
+            AttemptKind::Retry
+        } else if self.position > 0 {
+            AttemptKind::Failover
+        } else {
+            AttemptKind::Primary
+        }
     }
 
     /// Begins an attempt and spells its request.
@@ -486,6 +491,7 @@ impl Call {
             "target skipped"
         );
         let record = AttemptRecord {
+            kind: self.kind(breaker),
             outcome: Outcome::Skipped(skip),
             ..record_of(target, breaker)
         };
