@@ -19,7 +19,7 @@ use crate::wire::{Adaptation, Framing, failure};
 
 use super::guard::Permit;
 use super::target::Timeouts;
-use super::timers::{Expiry, Timers};
+use super::timers::{Expiry, Heard, Timers};
 
 /// Largest body of an error response that is read; what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
@@ -212,10 +212,8 @@ impl Attempt {
         let read = match chunk {
             Ok(Some(bytes)) => {
                 let read = reader.push(&bytes, &mut self.ready);
-                let progress = self.ready[before..]
-                    .iter()
-                    .any(|event| !matches!(event, ChatEvent::Started { .. }));
-                self.timers.heard(progress, Instant::now());
+                self.timers
+                    .heard(heard(&self.ready[before..]), Instant::now());
                 read
             }
             Ok(None) => reader.end(&mut self.ready),
@@ -236,7 +234,7 @@ impl Attempt {
                 // The status alone says enough.
                 Ok(Ok(None) | Err(_)) | Err(_) => break,
             }
-            self.timers.heard(false, Instant::now());
+            self.timers.heard(Heard::Bytes, Instant::now());
         }
         body.truncate(MAX_ERROR_BYTES);
         failure::classify(status, &headers, &body, SystemTime::now())
@@ -267,6 +265,19 @@ impl Attempt {
             | ChatEvent::ToolArguments { .. } => {}
         }
         true
+    }
+}
+
+/// What the events say that came with some bytes.
+fn heard(events: &[ChatEvent]) -> Heard {
+    if events.iter().any(ChatEvent::is_content) {
+        return Heard::Content;
+    }
+    let is_progress = |event: &ChatEvent| !matches!(event, ChatEvent::Started { .. });
+    if events.iter().any(is_progress) {
+        Heard::Progress
+    } else {
+        Heard::Bytes
     }
 }
 
