@@ -7,6 +7,7 @@
 mod architecture;
 mod chat;
 mod config;
+mod failover;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod simulator;
