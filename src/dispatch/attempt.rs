@@ -24,15 +24,6 @@ use super::timers::{Expiry, Heard, Timers};
 /// Largest body of an error response that is read; what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// Limits of an attempt whose answer is read whole: only the deadline bounds it.
-const UNLIMITED: Timeouts = Timeouts {
-    first_event: Duration::MAX,
-    first_content: Duration::MAX,
-    byte_idle: Duration::MAX,
-    progress_idle: Duration::MAX,
-    stall_after: Duration::MAX,
-};
-
 /// Why an attempt came to its end without an answer.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -91,7 +82,6 @@ impl Attempt {
             stream,
         } = beginning;
         let began = Instant::now();
-        let limits = if stream { limits } else { UNLIMITED };
         Self {
             permit,
             record,

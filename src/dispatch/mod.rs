@@ -373,7 +373,7 @@ impl Call {
                 "a provider's credential cannot stand in a header",
             ));
         };
-        let limits = self.limits_of(&target, alternative);
+        let limits = self.limits_of(&target, stream, alternative);
         let deadline = self.deadline;
         let attempt = Attempt::begin(Beginning {
             permit,
@@ -459,9 +459,13 @@ impl Call {
         plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
     }
 
-    /// The target's limits, narrowed by the scenario, the caller, and the time that a failover needs.
-    fn limits_of(&self, target: &Target, alternative: bool) -> Timeouts {
-        let mut limits = target.timeouts;
+    /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time that a failover needs.
+    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> Timeouts {
+        let mut limits = if stream {
+            target.timeouts
+        } else {
+            Timeouts::UNLIMITED
+        };
         let narrowed = [self.lane.scenario.first_content, self.limits.first_content];
         for limit in narrowed.into_iter().flatten() {
             limits.first_content = limits.first_content.min(limit);
