@@ -37,6 +37,10 @@ use self::target::{Target, Timeouts, UpstreamMode};
 /// No attempt is begun with less time than this before the deadline, but for a call's first.
 const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
 
+/// The same as a share of the call's time, for short calls: less than the share that
+/// [`FIRST_CONTENT_SHARE`] leaves for a failover.
+const MIN_USEFUL_SHARE: f64 = 0.2;
+
 /// The longest wait that a provider can ask for before it is tried again in the same call.
 const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
 
@@ -266,7 +270,9 @@ impl Call {
             .max_attempts
             .min(self.limits.max_attempts.unwrap_or(u32::MAX));
         let time_left = self.deadline.saturating_duration_since(Instant::now());
-        if self.sent >= max_attempts || (self.sent > 0 && time_left < MIN_USEFUL_TIME) {
+        let whole_time = self.deadline.saturating_duration_since(self.began);
+        let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
+        if self.sent >= max_attempts || (self.sent > 0 && time_left < useful_time) {
             return Err(self.nothing_left());
         }
         let lane = Arc::clone(&self.lane);

@@ -208,6 +208,44 @@ fn config(targets: &[&str]) -> String {
 }
 
 #[tokio::test]
+async fn a_target_that_is_read_whole_and_hangs_leaves_time_for_the_backup() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt+hang"]
+        upstream_mode = "whole"
+        [models."openai/backup"]
+        upstream_mode = "whole"
+        [scenarios.s]
+        targets = ["openai/gpt+hang", "openai/backup"]
+        timeout = "2s"
+        "#,
+    )
+    .await;
+
+    let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+    assert_eq!(text_of(&response), text(24));
+    let trail = [
+        "1 PRIMARY openai/gpt+hang FAILED PROVIDER_TIMEOUT",
+        "2 FAILOVER openai/backup SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn a_call_with_little_time_is_failed_over_too() {
+    let mut config = config(&["openai/gpt+status=503", "openai/backup"]);
+    config.push_str("[scenarios.short]\ntimeout = \"1500ms\"\n");
+    config.push_str("targets = [\"openai/gpt+status=503\", \"openai/backup\"]\n");
+    let gateway = Gateway::start(&config).await;
+    for method in METHODS {
+        let response = gateway.call(method, ask("short", "Hello")).await.unwrap();
+
+        assert_eq!(text_of(&response), text(24));
+    }
+}
+
+#[tokio::test]
 async fn the_last_targets_failure_is_told_if_none_answers() {
     let table = [
         (
