@@ -14,10 +14,10 @@ use crate::grpc::server;
 use crate::telemetry::{self, LogFormat};
 use crate::transport;
 
+use super::health;
 use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
-use super::health;
 use super::table::{Table, Value};
 use super::{Config, model, provider, scenario};
 

@@ -39,7 +39,7 @@ pub struct Call {
     pub(super) whole: bool,
     pub(super) limits: Limits,
     interruption: Interruption,
-    began: Instant,
+    pub(super) began: Instant,
     pub(super) deadline: Instant,
     span: CallSpan,
     pub(super) trail: Trail,
@@ -258,7 +258,7 @@ impl Call {
                 "a provider's credential cannot stand in a header",
             ));
         };
-        let limits = self.limits_of(&target, alternative);
+        let limits = self.limits_of(&target, stream, alternative);
         let deadline = self.deadline;
         let attempt = Attempt::begin(Beginning {
             permit,
@@ -309,9 +309,14 @@ impl Call {
         Ok(())
     }
 
-    /// The target's limits, narrowed by the scenario, the caller, and the time that a failover needs.
-    fn limits_of(&self, target: &Target, alternative: bool) -> Timeouts {
-        let mut limits = target.timeouts;
+    /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time
+    /// that a failover needs.
+    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> Timeouts {
+        let mut limits = if stream {
+            target.timeouts
+        } else {
+            Timeouts::UNLIMITED
+        };
         let narrowed = [self.lane.scenario.first_content, self.limits.first_content];
         for limit in narrowed.into_iter().flatten() {
             limits.first_content = limits.first_content.min(limit);

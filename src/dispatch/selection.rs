@@ -19,6 +19,10 @@ use super::target::{Target, UpstreamMode};
 /// No attempt is begun with less time than this before the deadline, but for a call's first.
 const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
 
+/// The same as a share of the call's time, for short calls: less than the share that an attempt
+/// leaves for a failover.
+const MIN_USEFUL_SHARE: f64 = 0.2;
+
 /// The longest wait that a provider can ask for before it is tried again in the same call.
 const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
 
@@ -51,7 +55,9 @@ impl Call {
             .max_attempts
             .min(self.limits.max_attempts.unwrap_or(u32::MAX));
         let time_left = self.deadline.saturating_duration_since(Instant::now());
-        let too_late = self.sent > 0 && time_left < MIN_USEFUL_TIME;
+        let whole_time = self.deadline.saturating_duration_since(self.began);
+        let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
+        let too_late = self.sent > 0 && time_left < useful_time;
         if self.sent >= max_attempts || too_late || self.at_last_resort {
             return Err(self.nothing_left());
         }
@@ -134,15 +140,7 @@ impl Call {
             }
         };
         self.held_tokens -= added;
-        let kind = if permit.is_probe() {
-            AttemptKind::Probe
-        } else if self.attempts_on_target > 0 {
-            AttemptKind::Retry
-        } else if self.position > 0 {
-            AttemptKind::Failover
-        } else {
-            AttemptKind::Primary
-        };
+        let kind = self.kind(permit.is_probe());
         Ok(Some(Admitted {
             permit,
             wire,
@@ -150,6 +148,19 @@ impl Call {
             alternative,
             stream,
         }))
+    }
+
+    /// Why an attempt on the target that was come to is made, or would be.
+    fn kind(&self, probe: bool) -> AttemptKind {
+        if probe {
+            AttemptKind::Probe
+        } else if self.attempts_on_target > 0 {
+            AttemptKind::Retry
+        } else if self.position > 0 {
+            AttemptKind::Failover
+        } else {
+            AttemptKind::Primary
+        }
     }
 
     /// Every target that could answer is closed off by a breaker, and nothing has been sent: the one
@@ -231,11 +242,7 @@ impl Call {
             reason = skip.reason().name(),
             "target skipped"
         );
-        let kind = if self.position > 0 {
-            AttemptKind::Failover
-        } else {
-            AttemptKind::Primary
-        };
+        let kind = self.kind(breaker == BreakerState::HalfOpen);
         let record = AttemptRecord {
             outcome: Outcome::Skipped(skip),
             ..record_of(target, kind, breaker)

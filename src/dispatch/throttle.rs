@@ -106,18 +106,18 @@ impl Throttle {
         if !rate_limited {
             return;
         }
-        let guessed = self
-            .settings
-            .base_wait
-            .saturating_mul(1 << self.refusals.min(16));
-        let wait = named
-            .map_or(guessed, |named| named.max(self.settings.base_wait))
-            .min(self.settings.max_wait);
-        // Refusals of attempts that were sent before the first one came back are one refusal.
-        if self.until.is_none_or(|until| until <= now) {
-            self.refusals = self.refusals.saturating_add(1);
-        }
-        self.until = self.until.max(Some(now + wait));
+        // Attempts that were sent before the first refusal came back are refused for the same reason.
+        let known = self.until.is_some_and(|until| until > now);
+        let wait = match named {
+            Some(named) => named.max(self.settings.base_wait),
+            None if known => return,
+            None => self
+                .settings
+                .base_wait
+                .saturating_mul(1 << self.refusals.min(16)),
+        };
+        self.refusals = self.refusals.saturating_add(u32::from(!known));
+        self.until = self.until.max(Some(now + wait.min(self.settings.max_wait)));
     }
 
     /// Attempts under way.

@@ -55,6 +55,7 @@ impl Generation {
                     selector: _,
                     request,
                     limits,
+                    interruption,
                     conversation_id,
                 } = parsed;
                 span.describe(&call_id, lane.scenario(), &conversation_id);
@@ -66,6 +67,7 @@ impl Generation {
                         whole,
                         deadline,
                         limits,
+                        interruption,
                         span,
                         call_id,
                     },

@@ -1,9 +1,9 @@
 //! `OperationsService`: the state of the dispatcher, for operators.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use tokio::time::Instant;
+use futures_util::Stream;
 use tonic::{Request, Response, Status};
 
 use crate::dispatch::breaker::Snapshot;
@@ -11,6 +11,7 @@ use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::dispatch::guard::Guard;
 use crate::trail::Skip;
 
+use super::breakers::{self, wall_clock};
 use super::v1::operations_service_server::OperationsService;
 use super::{answer, request, status, v1};
 
@@ -33,15 +34,33 @@ impl OperationsService for Operations {
         request: Request<v1::ListBreakersRequest>,
     ) -> Result<Response<v1::ListBreakersResponse>, Status> {
         let provider = request.into_inner().provider;
-        let wanted =
-            |guard: &&Arc<Guard>| provider.is_empty() || guard.target.provider.name == provider;
-        let breakers = self
-            .dispatcher
-            .guards()
-            .filter(wanted)
-            .map(breaker)
-            .collect();
+        let breakers = breakers::list(&self.dispatcher, &provider);
         Ok(Response::new(v1::ListBreakersResponse { breakers }))
+    }
+
+    type WatchBreakersStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchBreakersResponse, Status>> + Send>>;
+
+    async fn watch_breakers(
+        &self,
+        request: Request<v1::WatchBreakersRequest>,
+    ) -> Result<Response<Self::WatchBreakersStream>, Status> {
+        let provider = request.into_inner().provider;
+        Ok(Response::new(breakers::watch(
+            Arc::clone(&self.dispatcher),
+            provider,
+        )))
+    }
+
+    async fn set_breaker(
+        &self,
+        request: Request<v1::SetBreakerRequest>,
+    ) -> Result<Response<v1::SetBreakerResponse>, Status> {
+        let breaker = breakers::set(&self.dispatcher, request.into_inner())
+            .map_err(|error| status::of_error(&error))?;
+        Ok(Response::new(v1::SetBreakerResponse {
+            breaker: Some(breaker),
+        }))
     }
 
     async fn explain_plan(
@@ -69,27 +88,6 @@ impl OperationsService for Operations {
     }
 }
 
-fn breaker(guard: &Arc<Guard>) -> v1::Breaker {
-    let Snapshot {
-        state,
-        since,
-        refuses_until,
-        samples,
-        failures,
-        opened_total,
-    } = guard.snapshot();
-    v1::Breaker {
-        provider: guard.target.provider.name.clone(),
-        model: guard.target.id.clone(),
-        state: answer::breaker_state(state).into(),
-        state_since: Some(wall_clock(since)),
-        next_probe_time: refuses_until.map(wall_clock),
-        window_calls: i64::from(samples),
-        window_failures: i64::from(failures),
-        opened_total: i64::try_from(opened_total).unwrap_or(i64::MAX),
-    }
-}
-
 fn planned(guard: &Arc<Guard>, skip: Option<&Skip>, snapshot: &Snapshot) -> v1::PlannedTarget {
     let reason = skip.map_or(v1::ErrorReason::Unspecified, |skip| {
         answer::error_reason(skip.reason())
@@ -103,12 +101,4 @@ fn planned(guard: &Arc<Guard>, skip: Option<&Skip>, snapshot: &Snapshot) -> v1::
         breaker_state: answer::breaker_state(snapshot.state).into(),
         next_probe_time: snapshot.refuses_until.map(wall_clock),
     }
-}
-
-/// The wall-clock time of an instant, before or after now.
-fn wall_clock(instant: Instant) -> prost_types::Timestamp {
-    let now = Instant::now();
-    let time = SystemTime::now() + instant.saturating_duration_since(now)
-        - now.saturating_duration_since(instant);
-    answer::timestamp(time)
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::chat::{ChatEvent, Finish, finish_reason};
-use crate::dispatch::Call;
+use crate::dispatch::{Call, CallEvent};
+use crate::error::Reason;
 use crate::trail::{AttemptRecord, Outcome};
 
 use super::answer::{self, tool_call_id};
@@ -31,12 +32,7 @@ impl Streaming {
             trace_id: trail.trace_id.clone(),
             scenario: trail.scenario.clone(),
         }));
-        for record in &trail.attempts {
-            if !matches!(record.outcome, Outcome::Skipped(_)) {
-                queued.push_back(attempt_started(record));
-            }
-            queued.push_back(attempt_ended(record, true));
-        }
+        queued.extend(trail.attempts.iter().flat_map(attempt_events));
         queued.extend(call.running().map(attempt_started));
         let parts = Parts::new(trail.call_id.clone());
         Self {
@@ -61,8 +57,11 @@ impl Streaming {
                 return None;
             }
             match self.call.next().await {
-                Ok(Some(ChatEvent::Finish(finish))) => self.finish = Some(finish),
-                Ok(Some(event)) => {
+                Ok(Some(CallEvent::Answer(ChatEvent::Finish(finish)))) => {
+                    self.finish = Some(finish)
+                }
+                Ok(Some(CallEvent::Restarted { since })) => self.restart(since),
+                Ok(Some(CallEvent::Answer(event))) => {
                     if let Some(delta) = self.parts.delta(event) {
                         return Some(Ok(self.numbered(delta)));
                     }
@@ -86,6 +85,25 @@ impl Streaming {
         }
     }
 
+    /// Tells that all deltas are void, why, and what has been tried since.
+    fn restart(&mut self, since: usize) {
+        let trail = self.call.trail();
+        let mut attempts = trail.attempts[since.min(trail.attempts.len())..].iter();
+        let broken = attempts.next();
+        let reason = broken
+            .and_then(|record| record.outcome.reason())
+            .unwrap_or(Reason::Internal);
+        self.queued
+            .extend(broken.map(|record| attempt_ended(record, true)));
+        self.queued.extend(attempts.flat_map(attempt_events));
+        let reason = answer::error_reason(reason).into();
+        self.queued
+            .push_back(Event::OutputReset(v1::OutputReset { reason }));
+        self.queued.extend(self.call.running().map(attempt_started));
+        self.parts = Parts::new(trail.call_id.clone());
+        self.finish = None;
+    }
+
     fn numbered(&mut self, event: Event) -> v1::StreamGenerateResponse {
         self.sequence += 1;
         v1::StreamGenerateResponse {
@@ -93,6 +111,14 @@ impl Streaming {
             event: Some(event),
         }
     }
+}
+
+/// What is told of an attempt that another one followed.
+fn attempt_events(record: &AttemptRecord) -> impl Iterator<Item = Event> {
+    let sent = !matches!(record.outcome, Outcome::Skipped(_));
+    sent.then(|| attempt_started(record))
+        .into_iter()
+        .chain([attempt_ended(record, true)])
 }
 
 fn attempt_started(record: &AttemptRecord) -> Event {

@@ -11,6 +11,7 @@ mod chat;
 mod config;
 mod deadlines;
 mod errors;
+mod failover;
 mod health;
 mod process;
 mod redaction;

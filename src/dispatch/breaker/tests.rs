@@ -3,7 +3,17 @@ use proptest::prelude::*;
 use super::*;
 
 const FAILED: Signal = Signal::Failed { retry_after: None };
-const MIDDLE: f64 = 0.5; // no jitter
+const COMMITTED: Signal = Signal::Committed { slow: false };
+
+/// Alone, and with the open times in the middle of their spread.
+fn alone(now: Instant) -> Circumstances {
+    Circumstances {
+        now,
+        jitter: 0.5,
+        healthier_alternative: false,
+        retry_ratio: 0.2,
+    }
+}
 
 fn closed() -> (Breaker, Instant) {
     let now = Instant::now();
@@ -12,7 +22,7 @@ fn closed() -> (Breaker, Instant) {
 
 fn attempt(breaker: &mut Breaker, signal: Signal, now: Instant) -> Option<Transition> {
     let mut ticket = breaker.admit(now).expect("admitted");
-    breaker.report(&mut ticket, signal, now, MIDDLE)
+    breaker.report(&mut ticket, signal, alone(now))
 }
 
 fn opened() -> (Breaker, Instant) {
@@ -20,7 +30,7 @@ fn opened() -> (Breaker, Instant) {
     for _ in 0..5 {
         attempt(&mut breaker, FAILED, now);
     }
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.state(now), BreakerState::Open);
     (breaker, now)
 }
 
@@ -56,12 +66,12 @@ fn a_success_between_failures_keeps_it_closed() {
         for _ in 0..4 {
             attempt(&mut breaker, FAILED, now);
         }
-        attempt(&mut breaker, Signal::Succeeded, now);
+        attempt(&mut breaker, COMMITTED, now);
         // Stay below `min_samples`, where only failures in a row count.
         breaker.window = Window::new(seconds(20), now);
     }
 
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(now), BreakerState::Closed);
 }
 
 #[test]
@@ -69,11 +79,11 @@ fn half_of_twenty_attempts_failing_opens_it() {
     let (mut breaker, now) = closed();
 
     for _ in 0..10 {
-        attempt(&mut breaker, Signal::Succeeded, now);
+        attempt(&mut breaker, COMMITTED, now);
     }
     let mut opened_after = 0;
-    while breaker.state() == BreakerState::Closed {
-        attempt(&mut breaker, Signal::Succeeded, now);
+    while breaker.state(now) == BreakerState::Closed {
+        attempt(&mut breaker, COMMITTED, now);
         attempt(&mut breaker, FAILED, now);
         attempt(&mut breaker, FAILED, now);
         attempt(&mut breaker, FAILED, now);
@@ -88,7 +98,7 @@ fn failures_older_than_the_window_are_forgotten() {
     let (mut breaker, now) = closed();
     for _ in 0..9 {
         attempt(&mut breaker, FAILED, now);
-        attempt(&mut breaker, Signal::Succeeded, now);
+        attempt(&mut breaker, COMMITTED, now);
     }
 
     let later = now + seconds(21);
@@ -102,9 +112,9 @@ fn a_stalled_attempt_counts_once_whatever_becomes_of_it() {
     let (mut breaker, now) = closed();
     let mut ticket = breaker.admit(now).unwrap();
 
-    breaker.report(&mut ticket, Signal::Stalled, now, MIDDLE);
-    breaker.report(&mut ticket, FAILED, now, MIDDLE);
-    breaker.report(&mut ticket, Signal::Released, now, MIDDLE);
+    breaker.report(&mut ticket, Signal::Stalled, alone(now));
+    breaker.report(&mut ticket, FAILED, alone(now));
+    breaker.report(&mut ticket, Signal::Released, alone(now));
 
     let snapshot = breaker.snapshot(now);
     assert_eq!((snapshot.samples, snapshot.failures), (1, 1));
@@ -115,8 +125,8 @@ fn a_stream_that_breaks_after_its_first_content_is_a_failure_of_the_same_attempt
     let (mut breaker, now) = closed();
     let mut ticket = breaker.admit(now).unwrap();
 
-    breaker.report(&mut ticket, Signal::Succeeded, now, MIDDLE);
-    breaker.report(&mut ticket, FAILED, now, MIDDLE);
+    breaker.report(&mut ticket, COMMITTED, alone(now));
+    breaker.report(&mut ticket, FAILED, alone(now));
 
     let snapshot = breaker.snapshot(now);
     assert_eq!((snapshot.samples, snapshot.failures), (1, 1));
@@ -138,7 +148,7 @@ fn throttling_and_cancellation_leave_no_trace_in_a_closed_breaker() {
     }
 
     assert_eq!(breaker.snapshot(now).samples, 0);
-    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.state(now), BreakerState::Closed);
 }
 
 #[test]
@@ -151,7 +161,7 @@ fn an_open_breaker_lets_exactly_one_probe_through_when_its_time_has_come() {
 
     assert!(probe.is_probe());
     assert!(breaker.admit(due).is_err());
-    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert_eq!(breaker.state(now), BreakerState::HalfOpen);
 }
 
 #[test]
@@ -159,9 +169,9 @@ fn three_successful_probes_close_it() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
 
-    assert_eq!(attempt(&mut breaker, Signal::Succeeded, due), None);
-    assert_eq!(attempt(&mut breaker, Signal::Succeeded, due), None);
-    let transition = attempt(&mut breaker, Signal::Succeeded, due);
+    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
+    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
+    let transition = attempt(&mut breaker, COMMITTED, due);
 
     assert_eq!(
         transition.map(|transition| transition.to),
@@ -192,7 +202,7 @@ fn a_healthy_while_makes_the_next_open_time_short_again() {
     attempt(&mut breaker, FAILED, now); // severity 2
     now += seconds(10);
     for _ in 0..3 {
-        attempt(&mut breaker, Signal::Succeeded, now);
+        attempt(&mut breaker, COMMITTED, now);
     }
 
     now += seconds(130);
@@ -209,7 +219,14 @@ fn jitter_spreads_the_open_time_by_a_fifth_to_either_side() {
         let (mut breaker, now) = closed();
         for _ in 0..5 {
             let mut ticket = breaker.admit(now).unwrap();
-            breaker.report(&mut ticket, FAILED, now, jitter);
+            breaker.report(
+                &mut ticket,
+                FAILED,
+                Circumstances {
+                    jitter,
+                    ..alone(now)
+                },
+            );
         }
         assert_eq!(breaker.admit(now).unwrap_err(), now + seconds(expected));
     }
@@ -270,10 +287,10 @@ fn the_end_of_a_succeeded_probe_does_not_free_the_slot_of_the_next_one() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
     let mut first = breaker.admit(due).unwrap();
-    breaker.report(&mut first, Signal::Succeeded, due, MIDDLE);
+    breaker.report(&mut first, COMMITTED, alone(due));
     let _second = breaker.admit(due).unwrap();
 
-    breaker.report(&mut first, Signal::Released, due, MIDDLE);
+    breaker.report(&mut first, Signal::Released, alone(due));
 
     assert!(breaker.admit(due).is_err());
 }
@@ -289,15 +306,15 @@ fn a_late_result_cannot_decide_a_probe() {
     let _probe = breaker.admit(due).unwrap();
 
     for signal in [
-        Signal::Succeeded,
+        COMMITTED,
         FAILED,
         Signal::Throttled { retry_after: None },
         Signal::Released,
     ] {
-        assert_eq!(breaker.report(&mut late, signal, due, MIDDLE), None);
+        assert_eq!(breaker.report(&mut late, signal, alone(due)), None);
     }
 
-    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert_eq!(breaker.state(now), BreakerState::HalfOpen);
     assert!(breaker.admit(due).is_err());
 }
 
@@ -311,7 +328,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let signal = prop_oneof![
         Just(Signal::Stalled),
-        Just(Signal::Succeeded),
+        Just(COMMITTED),
         Just(FAILED),
         Just(Signal::Throttled {
             retry_after: Some(Duration::from_secs(7))
@@ -338,7 +355,7 @@ proptest! {
                     let index = index % tickets.len();
                     let ticket: &mut Ticket = &mut tickets[index];
                     let stale = ticket.generation != breaker.generation;
-                    let transition = breaker.report(ticket, signal, now, MIDDLE);
+                    let transition = breaker.report(ticket, signal, alone(now));
                     prop_assert!(!(stale && transition.is_some()));
                     if matches!(signal, Signal::Released) {
                         tickets.swap_remove(index);
@@ -353,7 +370,7 @@ proptest! {
             // It leaves every state within its bound, and then admits one probe and not two.
             let bound = breaker.settings.retry_after_max + lease;
             prop_assert!(snapshot.refuses_until.is_none_or(|until| until <= now + bound));
-            if breaker.state() == BreakerState::HalfOpen && breaker.admit(now).is_ok() {
+            if breaker.state(now) == BreakerState::HalfOpen && breaker.admit(now).is_ok() {
                 prop_assert!(breaker.admit(now).is_err());
             }
         }

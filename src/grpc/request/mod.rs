@@ -7,12 +7,14 @@ mod schema;
 mod tools;
 
 use crate::chat::ChatRequest;
-use crate::dispatch::Limits;
 use crate::dispatch::dispatcher::Selector;
+use crate::dispatch::{Interruption, Limits};
 use crate::error::{Error, Violation};
 
 use self::conversation::Conversation;
-use self::options::{limits_of, reasoning_options_of, response_format_of, sampling_of};
+use self::options::{
+    interruption_of, limits_of, reasoning_options_of, response_format_of, sampling_of,
+};
 use self::tools::{tool_choice_of, tools_of};
 use super::v1;
 
@@ -25,6 +27,8 @@ pub struct Parsed {
     pub request: ChatRequest,
     /// Its limits.
     pub limits: Limits,
+    /// What becomes of its stream if that breaks off.
+    pub interruption: Interruption,
     /// Its conversation, empty if it names none.
     pub conversation_id: String,
 }
@@ -46,6 +50,7 @@ pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
         reasoning,
         limits,
         conversation_id,
+        stream_options,
     } = request;
     let mut faults = Faults::default();
 
@@ -82,10 +87,12 @@ pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
             "use at most 128 printable ASCII characters",
         );
     }
+    let interruption = interruption_of(stream_options.unwrap_or_default(), &mut faults);
     faults.or(Parsed {
         selector,
         request,
         limits,
+        interruption,
         conversation_id,
     })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
-use crate::dispatch::Limits;
+use crate::dispatch::{Interruption, Limits};
 use crate::grpc::v1;
 
 use super::schema::schema_of;
@@ -175,6 +175,21 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
         max_attempts,
         first_content,
         progress_idle,
+    }
+}
+
+pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults) -> Interruption {
+    let v1::StreamOptions { on_interruption } = options;
+    match v1::OnInterruption::try_from(on_interruption) {
+        Ok(v1::OnInterruption::Unspecified | v1::OnInterruption::Fail) => Interruption::Fail,
+        Ok(v1::OnInterruption::Restart) => Interruption::Restart,
+        Err(_) => {
+            faults.add(
+                "stream_options.on_interruption",
+                "use ON_INTERRUPTION_FAIL or ON_INTERRUPTION_RESTART",
+            );
+            Interruption::Fail
+        }
     }
 }
 

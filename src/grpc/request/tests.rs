@@ -805,6 +805,9 @@ fn complete() -> v1::GenerateRequest {
         strict: true,
     };
     v1::GenerateRequest {
+        stream_options: Some(v1::StreamOptions {
+            on_interruption: v1::OnInterruption::Restart.into(),
+        }),
         scenario: "general".to_owned(),
         model: String::new(),
         messages: vec![
@@ -910,10 +913,12 @@ fn a_complete_request_is_taken_over_field_by_field() {
         selector,
         request,
         limits,
+        interruption,
         conversation_id,
     } = parse(complete()).unwrap();
 
     assert_eq!(selector, Selector::Scenario("general".to_owned()));
+    assert_eq!(interruption, crate::dispatch::Interruption::Restart);
     assert_eq!(conversation_id, "talk 7");
     let chat::ChatRequest {
         messages,
@@ -1045,6 +1050,7 @@ fn what_is_left_out_is_left_to_the_provider() {
         selector: _,
         request,
         limits,
+        interruption: _,
         conversation_id,
     } = parse(good()).unwrap();
 

@@ -1,0 +1,259 @@
+//! Breakers as operators see and set them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use tonic::Status;
+use tracing::info;
+
+use crate::dispatch::breaker::{Forced, Snapshot};
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::guard::{BreakerChange, Guard, ProviderGuard};
+use crate::error::{Error, Violation};
+
+use super::{answer, v1};
+
+/// The longest comment on an operator's decision.
+const MAX_COMMENT: usize = 256;
+
+/// The breakers of a provider, or all of them: each provider's endpoint, then its models.
+pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
+    let mut breakers = Vec::new();
+    for guard in dispatcher
+        .providers()
+        .filter(|guard| provider.is_empty() || guard.name() == provider)
+    {
+        breakers.push(of_endpoint(guard));
+        let models = dispatcher
+            .guards()
+            .filter(|model| model.target.provider.name == guard.name());
+        breakers.extend(models.map(of_model));
+    }
+    breakers
+}
+
+/// A snapshot, then every change, for as long as the caller listens.
+pub fn watch(
+    dispatcher: Arc<Dispatcher>,
+    provider: String,
+) -> Pin<Box<dyn Stream<Item = Result<v1::WatchBreakersResponse, Status>> + Send>> {
+    let changes = dispatcher.watch_breakers(); // before the snapshot, so that no change is lost
+    let watcher = Watcher {
+        dispatcher,
+        provider,
+        changes,
+        snapshot_due: true,
+    };
+    Box::pin(unfold(watcher, |mut watcher| async {
+        let update = watcher.next().await?;
+        Some((
+            Ok(v1::WatchBreakersResponse {
+                update: Some(update),
+            }),
+            watcher,
+        ))
+    }))
+}
+
+struct Watcher {
+    dispatcher: Arc<Dispatcher>,
+    provider: String,
+    changes: broadcast::Receiver<BreakerChange>,
+    snapshot_due: bool,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<v1::watch_breakers_response::Update> {
+        use v1::watch_breakers_response::Update;
+        loop {
+            if std::mem::take(&mut self.snapshot_due) {
+                let breakers = list(&self.dispatcher, &self.provider);
+                return Some(Update::Snapshot(v1::BreakerSnapshot { breakers }));
+            }
+            match self.changes.recv().await {
+                Ok(change) if self.provider.is_empty() || change.provider == self.provider => {
+                    return Some(Update::Transition(self.transition(change)));
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => self.snapshot_due = true,
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    fn transition(&self, change: BreakerChange) -> v1::BreakerTransition {
+        let BreakerChange {
+            provider,
+            target,
+            transition,
+        } = change;
+        let present = match &target {
+            Some(target) => self.dispatcher.guard(target).map(of_model),
+            None => self
+                .dispatcher
+                .provider(&provider)
+                .map(|guard| of_endpoint(guard)),
+        };
+        // The change is told, not what has become of it since.
+        let state = answer::breaker_state(transition.to).into();
+        let breaker = present.map(|breaker| v1::Breaker { state, ..breaker });
+        v1::BreakerTransition {
+            breaker,
+            previous_state: answer::breaker_state(transition.from).into(),
+            cause: transition.cause.to_owned(),
+        }
+    }
+}
+
+/// Puts an operator's decision in the place of a breaker's own, or lifts it.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every violation.
+pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1::Breaker, Error> {
+    let v1::SetBreakerRequest {
+        provider,
+        model,
+        state,
+        ttl,
+        comment,
+    } = request;
+    let mut faults = Vec::new();
+    let mut fault = |field: &str, what: &str| {
+        faults.push(Violation {
+            field: field.to_owned(),
+            what: what.to_owned(),
+        });
+    };
+    let of_provider = dispatcher.provider(&provider);
+    if of_provider.is_none() {
+        fault(
+            "provider",
+            "must be the name of a provider; ListBreakers lists them",
+        );
+    }
+    let of_target = dispatcher
+        .guard(&model)
+        .filter(|guard| guard.target.provider.name == provider);
+    if !model.is_empty() && of_target.is_none() {
+        fault(
+            "model",
+            "must be the id of a model of this provider, or empty for the provider's endpoint",
+        );
+    }
+    let ttl = ttl.map(Duration::try_from);
+    if ttl
+        .as_ref()
+        .is_some_and(|ttl| !matches!(ttl, Ok(ttl) if !ttl.is_zero()))
+    {
+        fault(
+            "ttl",
+            "must be more than 0 seconds; leave it out for a decision without an end",
+        );
+    }
+    let until = ttl
+        .and_then(Result::ok)
+        .and_then(|ttl| Instant::now().checked_add(ttl));
+    let forced = match v1::BreakerState::try_from(state) {
+        Ok(v1::BreakerState::ForcedOpen) => Some(Forced {
+            closed: false,
+            until,
+        }),
+        Ok(v1::BreakerState::ForcedClosed) => Some(Forced {
+            closed: true,
+            until,
+        }),
+        Ok(v1::BreakerState::Unspecified) => None,
+        Ok(v1::BreakerState::Closed | v1::BreakerState::Open | v1::BreakerState::HalfOpen)
+        | Err(_) => {
+            fault(
+                "state",
+                "use BREAKER_STATE_FORCED_OPEN or BREAKER_STATE_FORCED_CLOSED, or leave it out to lift the decision",
+            );
+            None
+        }
+    };
+    if comment.chars().count() > MAX_COMMENT || comment.chars().any(char::is_control) {
+        fault(
+            "comment",
+            "use at most 256 characters and no control characters",
+        );
+    }
+    let Some(of_provider) = of_provider.filter(|_| faults.is_empty()) else {
+        return Err(Error::InvalidRequest(faults));
+    };
+    let decision = match forced {
+        Some(Forced { closed: true, .. }) => "forced_closed",
+        Some(Forced { closed: false, .. }) => "forced_open",
+        None => "lifted",
+    };
+    info!(
+        provider,
+        model, decision, comment, "an operator sets a breaker"
+    );
+    match of_target {
+        Some(guard) => {
+            guard.force(forced);
+            Ok(of_model(guard))
+        }
+        None => {
+            of_provider.force(forced);
+            Ok(of_endpoint(of_provider))
+        }
+    }
+}
+
+fn of_endpoint(guard: &ProviderGuard) -> v1::Breaker {
+    v1::Breaker {
+        provider: guard.name().to_owned(),
+        ..of_snapshot(guard.snapshot())
+    }
+}
+
+fn of_model(guard: &Arc<Guard>) -> v1::Breaker {
+    let (in_flight, limit) = guard.concurrency();
+    v1::Breaker {
+        provider: guard.target.provider.name.clone(),
+        model: guard.target.id.clone(),
+        in_flight: i64::from(in_flight),
+        concurrency_limit: i64::from(limit),
+        ..of_snapshot(guard.snapshot())
+    }
+}
+
+fn of_snapshot(snapshot: Snapshot) -> v1::Breaker {
+    let Snapshot {
+        state,
+        since,
+        refuses_until,
+        samples,
+        failures,
+        slow,
+        opened_total,
+        forced_until,
+    } = snapshot;
+    v1::Breaker {
+        state: answer::breaker_state(state).into(),
+        state_since: Some(wall_clock(since)),
+        next_probe_time: refuses_until.map(wall_clock),
+        window_calls: i64::from(samples),
+        window_failures: i64::from(failures),
+        window_slow_calls: i64::from(slow),
+        opened_total: i64::try_from(opened_total).unwrap_or(i64::MAX),
+        override_expire_time: forced_until.map(wall_clock),
+        ..v1::Breaker::default()
+    }
+}
+
+/// The wall-clock time of an instant, before or after now.
+pub fn wall_clock(instant: Instant) -> prost_types::Timestamp {
+    let now = Instant::now();
+    let time = SystemTime::now() + instant.saturating_duration_since(now)
+        - now.saturating_duration_since(instant);
+    answer::timestamp(time)
+}
