@@ -5,6 +5,7 @@
 )]
 
 mod architecture;
+mod breaker;
 mod chat;
 mod config;
 mod failover;
