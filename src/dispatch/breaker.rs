@@ -131,7 +131,10 @@ impl Ticket {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Counted {
     Nothing,
-    Success,
+    Success {
+        /// Failures in a row that the success ended.
+        ended: u32,
+    },
     Failure,
 }
 
@@ -377,11 +380,11 @@ impl Breaker {
         let now = circumstances.now;
         match signal {
             Signal::Committed { .. } | Signal::Answered => {
-                self.consecutive_failures = 0;
+                let ended = std::mem::take(&mut self.consecutive_failures);
                 let seen = self.window.newest(now);
                 if ticket.counted == Counted::Nothing {
                     seen.samples += 1;
-                    ticket.counted = Counted::Success;
+                    ticket.counted = Counted::Success { ended };
                 }
                 if let Signal::Committed { slow } = signal {
                     ticket.committed = true;
@@ -399,7 +402,11 @@ impl Breaker {
                         seen.samples += 1;
                         seen.failures += 1;
                     }
-                    Counted::Success => seen.failures += 1,
+                    Counted::Success { ended } => {
+                        seen.failures += 1;
+                        // An answer that breaks off has ended no row of failures.
+                        self.consecutive_failures = self.consecutive_failures.max(ended);
+                    }
                     Counted::Failure => return None,
                 }
                 ticket.counted = Counted::Failure;
@@ -429,7 +436,7 @@ impl Breaker {
     ) -> Option<Transition> {
         match signal {
             Signal::Committed { .. } | Signal::Answered if ticket.counted == Counted::Nothing => {
-                ticket.counted = Counted::Success;
+                ticket.counted = Counted::Success { ended: 0 };
                 let successes = successes + 1;
                 if successes < self.settings.probe_successes {
                     self.state = State::HalfOpen {

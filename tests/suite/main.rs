@@ -5,6 +5,7 @@
 )]
 
 mod architecture;
+mod breaker;
 mod cancellation;
 mod catalog;
 mod chat;
