@@ -1,7 +1,7 @@
 //! How long an attempt may wait for what: every limit of a stream in one timer.
 //!
-//! A timer is set to the earliest limit and looked at again only when it rings, so that an event
-//! costs no timer operation.
+//! A timer is set to the earliest limit and looked at again when it rings or when an earlier limit
+//! begins, so that hardly any event costs a timer operation.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -113,6 +113,11 @@ impl Timers {
         if progress {
             self.progress.last_progress = Some(now);
         }
+        // A limit that begins here may lie before the one that the alarm was set to; later ones never do.
+        let (at, _) = self.progress.next();
+        if at < self.alarm.deadline() {
+            self.alarm.as_mut().reset(at);
+        }
     }
 
     /// Waits until a limit is reached. Safe to cancel.
@@ -186,6 +191,21 @@ mod tests {
 
         assert_eq!(timers.expired().await, Expiry::ByteIdle);
         assert_eq!(start.elapsed().as_secs(), 21);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_begins_with_the_answer_may_lie_before_those_of_the_beginning() {
+        let start = Instant::now();
+        let limits = Timeouts {
+            progress_idle: seconds(1),
+            ..Timeouts::default()
+        };
+        let mut timers = Timers::start(limits, start + seconds(500), start);
+
+        timers.heard(true, start);
+
+        assert_eq!(timers.expired().await, Expiry::ProgressIdle);
+        assert_eq!(start.elapsed().as_secs(), 1);
     }
 
     #[tokio::test(start_paused = true)]
