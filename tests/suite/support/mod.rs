@@ -7,12 +7,14 @@
 mod details;
 mod process;
 mod request;
+mod snapshot;
 mod streamed;
 mod timerless;
 
 pub(crate) use self::details::{Details, details};
-pub(crate) use self::process::Process;
+pub(crate) use self::process::{Process, program};
 pub(crate) use self::request::{ask, message, part, parts};
+pub(crate) use self::snapshot::assert_snapshot;
 pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
