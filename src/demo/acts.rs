@@ -56,7 +56,7 @@ pub(super) const ACTS: [Act; 6] = [
     Act {
         title: "Hanging",
         plot: "The primary takes every request and says nothing.",
-        hint: "Calls wait for it in vain, then go on to the backup, until the breaker opens: no call waits then.",
+        hint: "Calls wait for it in vain, then go on to the backup, until the breaker opens. Then no call waits.",
         length: Duration::from_secs(7),
         awaits: Awaited::Opened,
         fault: Some(Fault::Hang),
@@ -74,7 +74,7 @@ pub(super) const ACTS: [Act; 6] = [
     Act {
         title: "Cut streams",
         plot: "The primary drops the connection in the middle of every answer.",
-        hint: "Whole answers are fetched again. A stream that its caller has seen a part of ends as `interrupted`.",
+        hint: "Whole answers are fetched again. A stream that its caller has begun to read cannot be: it ends as `interrupted`.",
         length: Duration::from_secs(6),
         awaits: Awaited::Opened,
         fault: Some(Fault::Disconnect { after: TOKENS / 2 }),

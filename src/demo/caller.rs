@@ -146,8 +146,9 @@ fn failed(text: &str, status: &Status) -> Ended {
             attempts,
         };
     }
-    let why = format!("{:?} {reason}: {}", status.code(), status.message());
-    lost(why, attempts)
+    let code = format!("{:?}", status.code());
+    let what = if reason.is_empty() { code } else { reason };
+    lost(format!("{what}: {}", status.message()), attempts)
 }
 
 fn lost(why: impl Into<String>, attempts: usize) -> Ended {
@@ -244,6 +245,6 @@ mod tests {
             assert!(matches!(failed(text, &interruption()).fate, Fate::Lost(_)));
         }
         let other = failed(&simulator::text(3), &Status::internal("broken"));
-        assert_eq!(other.fate, Fate::Lost("Internal error : broken".to_owned()));
+        assert_eq!(other.fate, Fate::Lost("Internal: broken".to_owned()));
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Record {
     pub(super) events: Vec<(Duration, Event)>,
     /// Every call by its number.
     pub(super) calls: Vec<Call>,
-    /// The breakers as last seen.
+    /// The breakers as last seen, the primary's first.
     pub(super) breakers: Vec<v1::Breaker>,
 }
 
@@ -103,7 +103,8 @@ impl Record {
     }
 
     /// Takes in what the breakers look like, and notes what has changed since the last look.
-    pub(super) fn looked(&mut self, at: Duration, breakers: Vec<v1::Breaker>) {
+    pub(super) fn looked(&mut self, at: Duration, mut breakers: Vec<v1::Breaker>) {
+        breakers.sort_by_key(|breaker| breaker.provider != PRIMARY);
         for breaker in &breakers {
             let before = self
                 .breakers

@@ -149,7 +149,7 @@ impl Numbers {
         let opened = self.opened_total;
         let _ = writeln!(
             text,
-            "breaker opened    {opened:>6}   times, failed probes included, at the {PRIMARY}"
+            "breaker opened    {opened:>6}   times at the {PRIMARY}, failed probes included"
         );
         for outage in &self.outages {
             let title = format!("  {}", outage.title);
@@ -210,7 +210,7 @@ answered             690   complete, to the last word
 interrupted           10   streams that broke off in the caller's hands, told as STREAM_INTERRUPTED
 lost                   0
 attempts             770   1.10 per call; the simulator's log counts 770
-breaker opened         4   times, failed probes included, at the primary
+breaker opened         4   times at the primary, failed probes included
   Hanging                  opened 1.1 s after it began, closed 1.8 s after it was over
 ";
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::grpc::v1::{self, BreakerState};
 
+use super::CALLS_PER_SECOND;
 use super::acts::{ACTS, Act};
 use super::caller::{Ended, Fate};
 use super::record::{Call, Counts, Event, Record};
@@ -43,11 +44,16 @@ pub(super) fn draw(moment: &Moment<'_>, size: Size) -> Vec<Line> {
     }
     above.push(Line::default());
 
-    let mut below = legend(width);
+    let mut below = vec![Line::default()];
+    below.extend(legend(width));
     below.push(Line::default());
     below.extend(sums(&moment.record.counts(), width));
 
-    let rows = size.rows.saturating_sub(above.len() + below.len()).max(1);
+    let calls_in_all = moment.length.as_secs_f64() * f64::from(CALLS_PER_SECOND);
+    let rows = size
+        .rows
+        .saturating_sub(above.len() + below.len())
+        .clamp(1, calls_in_all as usize / width + 1);
     let mut lines = above;
     lines.extend(strip(&moment.record.calls, width, rows));
     lines.extend(below);
@@ -119,7 +125,7 @@ fn breaker_line(breaker: &v1::Breaker, clock: SystemTime) -> Line {
         }
         BreakerState::HalfOpen => (Style::Yellow, "one probe at a time".to_owned()),
     };
-    let mut line = Line::of(Style::Plain, format!("{:<9}", breaker.provider))
+    let mut line = Line::of(Style::Plain, format!("{:<16}", breaker.model))
         .and(style, format!("● {:<11}", report::state(state)))
         .and(Style::Dim, detail);
     if breaker.opened_total > 0 {
@@ -159,7 +165,7 @@ fn look(ended: Option<&Ended>) -> (Style, &'static str) {
 fn legend(width: usize) -> Vec<Line> {
     let fates = [
         (Fate::Primary, "primary"),
-        (Fate::Rescued, "rescued by the backup"),
+        (Fate::Rescued, "rescued by backup"),
         (Fate::Backup, "backup at once"),
         (Fate::Interrupted, "interrupted"),
         (Fate::Lost(String::new()), "lost"),
@@ -235,4 +241,117 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     }
     lines.push(line);
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PRIMARY;
+    use super::super::caller::Method;
+    use super::*;
+
+    fn record() -> Record {
+        let mut record = Record::default();
+        let fates = [
+            Some(Fate::Primary),
+            Some(Fate::Rescued),
+            Some(Fate::Backup),
+            Some(Fate::Interrupted),
+            Some(Fate::Lost(String::new())),
+            None,
+        ];
+        record.act_began(Duration::from_secs(11), 2);
+        for fate in fates {
+            let number = record.call_began(Method::Generate);
+            if let Some(fate) = fate {
+                record.call_ended(Duration::ZERO, number, Ended { fate, attempts: 1 });
+            }
+        }
+        let breaker = |provider: &str, state: BreakerState, opened_total| v1::Breaker {
+            provider: provider.to_owned(),
+            model: format!("{provider}/model"),
+            state: state.into(),
+            next_probe_time: Some((SystemTime::UNIX_EPOCH + Duration::from_millis(1500)).into()),
+            window_calls: 20,
+            window_failures: 3,
+            opened_total,
+            ..v1::Breaker::default()
+        };
+        let breakers = vec![
+            breaker("backup", BreakerState::Closed, 0),
+            breaker(PRIMARY, BreakerState::Open, 2),
+        ];
+        record.looked(Duration::ZERO, breakers);
+        record
+    }
+
+    fn drawn(columns: usize, rows: usize) -> Vec<String> {
+        let moment = Moment {
+            record: &record(),
+            at: Duration::from_millis(12_300),
+            length: Duration::from_secs(10),
+            clock: SystemTime::UNIX_EPOCH,
+            headline: "calls",
+        };
+        let lines = draw(&moment, Size { columns, rows });
+        lines
+            .iter()
+            .map(|line| line.plain().trim_end().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_moment_is_a_screen() {
+        let expected = "
+ Modelway demo  calls
+
+ Act 3 of 6: Hanging                                         12 s of about 10 s
+ The primary takes every request and says nothing.
+ Calls wait for it in vain, then go on to the backup, until the breaker opens.
+ Then no call waits.
+
+ primary/model   ● open       passed over; next probe in 1.5 s; opened 2×
+ backup/model    ● closed     3 of the last 20 attempts failed
+
+ █▄▒×!·
+
+
+
+ █ primary   ▄ rescued by backup   ▒ backup at once   × interrupted   ! lost
+
+ 6 calls   3 answered   1 under way   5 attempts, 1.00 per call
+ 1 primary   1 rescued   1 backup   1 interrupted   1 lost";
+
+        assert_eq!(drawn(80, 24), expected.lines().skip(1).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_every_word_and_no_line_is_too_long() {
+        let lines = drawn(40, 40);
+
+        let text = lines.join(" ");
+        for word in ["vain,", "under way", "per call", "interrupted", "lost"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        let breakers = |line: &&String| !line.contains('●');
+        for line in lines.iter().filter(breakers) {
+            assert!(line.chars().count() <= 39, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_strip_keeps_its_last_rows() {
+        let calls: Vec<Call> = (0..5)
+            .map(|number| Call {
+                method: Method::Generate,
+                ended: (number < 4).then_some(Ended {
+                    fate: Fate::Primary,
+                    attempts: 1,
+                }),
+            })
+            .collect();
+
+        let rows: Vec<_> = strip(&calls, 2, 2).iter().map(Line::plain).collect();
+
+        assert_eq!(rows, ["██", "·"]);
+    }
 }

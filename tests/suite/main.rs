@@ -6,6 +6,7 @@
 
 mod architecture;
 mod config;
+mod demo;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
