@@ -104,6 +104,7 @@ impl Record {
 
     /// Takes in what the breakers look like, and notes what has changed since the last look.
     pub(super) fn looked(&mut self, at: Duration, mut breakers: Vec<v1::Breaker>) {
+        breakers.retain(|breaker| !breaker.model.is_empty()); // endpoints have breakers of their own
         breakers.sort_by_key(|breaker| breaker.provider != PRIMARY);
         for breaker in &breakers {
             let before = self

@@ -35,6 +35,8 @@ pub(super) fn state(state: BreakerState) -> &'static str {
         BreakerState::Closed => "closed",
         BreakerState::Open => "open",
         BreakerState::HalfOpen => "half-open",
+        BreakerState::ForcedOpen => "held open",
+        BreakerState::ForcedClosed => "held closed",
     }
 }
 

@@ -124,6 +124,9 @@ fn breaker_line(breaker: &v1::Breaker, clock: SystemTime) -> Line {
             )
         }
         BreakerState::HalfOpen => (Style::Yellow, "one probe at a time".to_owned()),
+        BreakerState::ForcedOpen | BreakerState::ForcedClosed => {
+            (Style::Yellow, "by an operator".to_owned())
+        }
     };
     let mut line = Line::of(Style::Plain, format!("{:<16}", breaker.model))
         .and(style, format!("● {:<11}", report::state(state)))

@@ -266,7 +266,7 @@ impl Call {
         };
         if let Some(error) = self.last_error.clone() {
             let out_of_budget = skips()
-                .last()
+                .next_back()
                 .is_some_and(|(_, skip)| *skip == Skip::RetryBudgetExhausted);
             return if out_of_budget {
                 Error::RetryBudgetExhausted(error)

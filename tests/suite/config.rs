@@ -72,7 +72,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     let config = resolve(REST).unwrap();
 
     assert_eq!(config.server, server::Settings::default());
-    assert_eq!(config.breaker, breaker::Settings::default());
+    assert_eq!(config.scopes.breaker, breaker::Settings::default());
     assert_eq!(config.transport, transport::Settings::default());
     assert_eq!(config.logging, telemetry::Settings::default());
     assert!(!config.catalog.allow_model);
@@ -548,7 +548,7 @@ fn the_example_writes_the_defaults_and_resolves() {
 
     assert_eq!(config.server, short.server);
     assert_eq!(config.logging, short.logging);
-    assert_eq!(config.breaker, short.breaker);
+    assert_eq!(config.scopes.breaker, short.scopes.breaker);
     assert_eq!(config.transport, short.transport);
     assert_eq!(config.catalog.allow_model, short.catalog.allow_model);
     let (written, default) = (

@@ -78,6 +78,7 @@ impl Streamed {
                     };
                     text.push_str(&delta.text);
                 }
+                Event::OutputReset(_) => parts.clear(),
                 Event::RefusalDelta(delta) => {
                     let part = open(
                         &mut parts,
