@@ -9,6 +9,7 @@ mod breaker;
 mod chat;
 mod config;
 mod failover;
+mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod simulator;
