@@ -9,6 +9,7 @@ mod breaker;
 mod chat;
 mod config;
 mod failover;
+mod odd_hosts;
 mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
