@@ -22,12 +22,17 @@ fn alone(behaviour: &str) -> String {
     let mut config = String::new();
     for format in FORMATS {
         let model = format!("{format}/{format}+{behaviour}");
+        // Only a wait for something that never comes may be short.
+        let timeouts = match behaviour {
+            "pings" => r#"{ first_content = "500ms" }"#,
+            _ => "{}",
+        };
         write!(
             config,
             r#"
             [models."{model}"]
             max_output_tokens = 1000
-            timeouts = {{ first_content = "500ms" }}
+            timeouts = {timeouts}
             price = {{ input = 1.0, output = 1.0 }}
             [scenarios.{format}]
             targets = ["{model}"]

@@ -8,7 +8,7 @@ mod details;
 mod request;
 mod streamed;
 
-pub(crate) use self::details::{Details, details};
+pub(crate) use self::details::details;
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::streamed::{Streamed, collect};
 
@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// One simulated provider for each wire format, in front of every test's configuration.
+/// One simulated provider for each wire format, behind every test's configuration.
 const PROVIDERS: &str = r#"
 [providers.openai]
 simulated = true
@@ -57,7 +57,7 @@ impl Gateway {
     /// the rest of the configuration says: models, scenarios, limits.
     pub(crate) async fn start(config: &str) -> Self {
         let simulator = Simulator::start(Settings::default()).await.unwrap();
-        let text = format!("{PROVIDERS}{config}");
+        let text = format!("{config}\n{PROVIDERS}");
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let service = Service::with_simulator(&text, "test", Some(anywhere), &simulator)
             .await
