@@ -8,7 +8,7 @@ mod details;
 mod request;
 mod streamed;
 
-pub(crate) use self::details::details;
+pub(crate) use self::details::{Details, details};
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::streamed::{Streamed, collect};
 
