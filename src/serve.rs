@@ -106,13 +106,23 @@ impl Service {
             ),
             false => None,
         };
-        let simulated = simulator
-            .as_ref()
-            .map(|simulator| format!("http://{}", simulator.address()));
-        let config = file
-            .resolve(&Surroundings::of_process(simulated.as_deref()))
-            .map_err(|mistakes| StartError::Config(lines(name, &mistakes)))?;
+        let config = resolve(&file, name, simulator.as_ref())?;
         Self::with(config, listen, simulator).await
+    }
+
+    /// Sets up a service from the text of a configuration; its simulated providers are played by
+    /// this simulator, which is scripted and ended by whoever started it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn with_simulator(
+        text: &str,
+        name: &str,
+        listen: Option<SocketAddr>,
+        simulator: &Simulator,
+    ) -> Result<Self, StartError> {
+        let config = resolve(&File::parse(text), name, Some(simulator))?;
+        Self::with(config, listen, None).await
     }
 
     async fn with(
@@ -146,7 +156,7 @@ impl Service {
         &self.config.logging
     }
 
-    /// The built-in simulator, if any provider is simulated.
+    /// The built-in simulator, if any provider is simulated by it.
     pub fn simulator(&self) -> Option<&Simulator> {
         self.simulator.as_ref()
     }
@@ -198,6 +208,17 @@ impl Service {
         drop(simulator);
         Ok(())
     }
+}
+
+/// The configuration that a file amounts to in this process, next to this simulator.
+fn resolve(
+    file: &File<'_>,
+    name: &str,
+    simulator: Option<&Simulator>,
+) -> Result<Config, StartError> {
+    let simulated = simulator.map(|simulator| format!("http://{}", simulator.address()));
+    file.resolve(&Surroundings::of_process(simulated.as_deref()))
+        .map_err(|mistakes| StartError::Config(lines(name, &mistakes)))
 }
 
 /// Each mistake on a line of its own.

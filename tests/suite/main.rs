@@ -5,8 +5,14 @@
 )]
 
 mod architecture;
+mod breaker;
+mod chat;
 mod config;
+mod failover;
+mod odd_hosts;
+mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod simulator;
+mod support;

@@ -1,0 +1,167 @@
+//! The real service on a real socket, in front of a simulator that tests script.
+//!
+//! Sockets are not timers: under a paused clock every wait for one lets all timers ring, so these
+//! tests run on the real clock, with limits as short as the behaviour needs, and wait for
+//! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
+
+mod details;
+mod request;
+mod streamed;
+
+pub(crate) use self::details::{Details, details};
+pub(crate) use self::request::{ask, message, part, parts};
+pub(crate) use self::streamed::{Streamed, collect};
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
+use modelway::grpc::v1::{Attempt, GenerateRequest, GenerateResponse};
+use modelway::serve::Service;
+use modelway::simulator::{Settings, Simulator};
+use tokio::task::JoinSet;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// One simulated provider for each wire format, behind every test's configuration.
+const PROVIDERS: &str = r#"
+[providers.openai]
+simulated = true
+propagate_trace = true
+wire_format = "openai_chat"
+
+[providers.anthropic]
+simulated = true
+propagate_trace = true
+wire_format = "anthropic"
+
+[providers.gemini]
+simulated = true
+propagate_trace = true
+wire_format = "gemini"
+"#;
+
+/// A running service and its simulator. Both end when it is dropped.
+pub(crate) struct Gateway {
+    /// Plays every provider; script it by the model's name at the provider, which is what stands
+    /// behind the slash of the model's id.
+    pub(crate) simulator: Simulator,
+    /// Where the service listens.
+    pub(crate) address: SocketAddr,
+    channel: Channel,
+    _service: JoinSet<()>,
+}
+
+impl Gateway {
+    /// Starts a service with the simulated providers `openai`, `anthropic` and `gemini`, and what
+    /// the rest of the configuration says: models, scenarios, limits.
+    pub(crate) async fn start(config: &str) -> Self {
+        let simulator = Simulator::start(Settings::default()).await.unwrap();
+        let text = format!("{config}\n{PROVIDERS}");
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let service = Service::with_simulator(&text, "test", Some(anywhere), &simulator)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let address = service.address();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { service.run(std::future::pending()).await.unwrap() });
+        let channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect_lazy();
+        Self {
+            simulator,
+            address,
+            channel,
+            _service: tasks,
+        }
+    }
+
+    /// A client of the generation service, for what the shorthands below do not show.
+    pub(crate) fn generation(&self) -> GenerationServiceClient<Channel> {
+        GenerationServiceClient::new(self.channel.clone())
+    }
+
+    /// A client of the operations service.
+    pub(crate) fn operations(&self) -> OperationsServiceClient<Channel> {
+        OperationsServiceClient::new(self.channel.clone())
+    }
+
+    /// The connection, for clients of other services.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Calls `Generate`.
+    pub(crate) async fn generate(
+        &self,
+        request: GenerateRequest,
+    ) -> Result<GenerateResponse, Status> {
+        let response = self.generation().generate(request).await?;
+        Ok(response.into_inner())
+    }
+
+    /// Calls `StreamGenerate` and reads to the end. A call that fails before its first event gives
+    /// no events and that failure.
+    pub(crate) async fn stream(&self, request: GenerateRequest) -> Streamed {
+        match self.generation().stream_generate(request).await {
+            Ok(response) => collect(response.into_inner()).await,
+            Err(status) => Streamed::failed(status),
+        }
+    }
+
+    /// Calls one method or the other; a stream's events are put together to the same response.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        request: GenerateRequest,
+    ) -> Result<GenerateResponse, Status> {
+        match method {
+            Method::Generate => self.generate(request).await,
+            Method::StreamGenerate => self.stream(request).await.into_response(),
+        }
+    }
+}
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Generate,
+    StreamGenerate,
+}
+
+/// Both of them, for what holds for either.
+pub(crate) const METHODS: [Method; 2] = [Method::Generate, Method::StreamGenerate];
+
+/// An attempt in one line, such as `1 PRIMARY openai/primary FAILED PROVIDER_TIMEOUT`.
+pub(crate) fn line(attempt: &Attempt) -> String {
+    let kind = attempt.kind().as_str_name();
+    let outcome = attempt.outcome().as_str_name();
+    let reason = attempt.error_reason().as_str_name();
+    let line = format!(
+        "{} {} {}/{} {} {}",
+        attempt.number,
+        kind.trim_start_matches("ATTEMPT_KIND_"),
+        attempt.provider,
+        attempt.model,
+        outcome.trim_start_matches("ATTEMPT_OUTCOME_"),
+        reason.trim_start_matches("ERROR_REASON_"),
+    );
+    line.trim_end_matches(" UNSPECIFIED").to_owned()
+}
+
+/// A trail of attempts, a line each.
+pub(crate) fn lines(attempts: &[Attempt]) -> Vec<String> {
+    attempts.iter().map(line).collect()
+}
+
+/// The text of an answer, all its text parts together.
+pub(crate) fn text_of(response: &GenerateResponse) -> String {
+    use modelway::grpc::v1::content_part::Part;
+
+    let output = response.output.as_ref().unwrap();
+    let texts = output.parts.iter().map(|part| match &part.part {
+        Some(Part::Text(text)) => text.as_str(),
+        _ => "",
+    });
+    texts.collect()
+}
