@@ -22,7 +22,7 @@ use crate::dispatch::dispatcher::Dispatcher;
 
 use super::catalog::Catalog;
 use super::generation::Generation;
-use super::health;
+use super::health::Health;
 use super::operations::Operations;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
@@ -99,8 +99,8 @@ pub async fn serve(
     }
     let routes = routes.prepare();
 
+    let mut health = Health::announce(reporter, dispatcher).await;
     let mut tasks = JoinSet::new();
-    tasks.spawn(health::report(reporter.clone(), Arc::clone(&dispatcher)));
     let graceful = GracefulShutdown::new();
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -114,6 +114,7 @@ pub async fn serve(
     loop {
         let stream = tokio::select! {
             () = &mut shutdown => break,
+            () = health.update() => continue,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -137,7 +138,7 @@ pub async fn serve(
     }
     drop(listener);
 
-    health::withdraw(&reporter, &dispatcher).await;
+    health.withdraw().await;
     info!(connections = graceful.count(), limit = ?settings.drain_timeout, "draining");
     if timeout(settings.drain_timeout, graceful.shutdown())
         .await

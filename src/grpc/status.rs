@@ -19,11 +19,23 @@ pub const DOMAIN: &str = "modelway.v1";
 
 const CALL_FAILURE_TYPE: &str = "type.googleapis.com/modelway.v1.CallFailure";
 
-/// Attempts in a status at most: peers limit the size of all trailers together to 8 KiB.
+/// Attempts in a status at most.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Violations in a status at most, for the same reason.
-const MAX_VIOLATIONS: usize = 16;
+/// Violations in a status at most.
+const MAX_VIOLATIONS: usize = 10;
+
+// Peers limit the size of all trailers together, some to 8 KiB; with what follows a status takes
+// less than half of that, in base64 and whatever callers and providers wrote.
+
+/// Bytes of a message at most.
+const MAX_MESSAGE_BYTES: usize = 512;
+
+/// Bytes of a name that a caller wrote, at most.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Bytes of all details together; attempts that do not fit are left out, the oldest first.
+const MAX_DETAILS_BYTES: usize = 2400;
 
 /// The status of a call that was not answered.
 pub fn of_failure(failure: &Failure) -> tonic::Status {
@@ -57,7 +69,7 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
     }
     describe(error, &mut details);
 
-    let message = error.to_string();
+    let message = shortened(error.to_string(), MAX_MESSAGE_BYTES);
     let plain = tonic::Status::with_error_details(code(reason.code()), &message, details);
     if trail.call_id.is_empty() {
         return plain;
@@ -66,9 +78,10 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
     let Ok(mut status) = tonic_types::Status::decode(plain.details()) else {
         return plain;
     };
+    let room = MAX_DETAILS_BYTES.saturating_sub(status.encoded_len());
     status.details.push(prost_types::Any {
         type_url: CALL_FAILURE_TYPE.to_owned(),
-        value: call_failure(trail).encode_to_vec(),
+        value: call_failure(trail, room).encode_to_vec(),
     });
     tonic::Status::with_details_and_metadata(
         plain.code(),
@@ -76,6 +89,20 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
         status.encode_to_vec().into(),
         metadata,
     )
+}
+
+/// The beginning of a text that is longer than this, whole characters only.
+fn shortened(mut text: String, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text;
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text.push_str("...");
+    text
 }
 
 /// What programs may want to match on besides the reason. Never text of a provider or a caller.
@@ -103,9 +130,11 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
             }
         }
         Error::ScenarioNotFound(name) => {
+            let name = shortened(name.clone(), MAX_NAME_BYTES);
             details.set_resource_info("modelway.v1.Scenario", name, "", "no such scenario");
         }
         Error::ModelNotFound(id) => {
+            let id = shortened(id.clone(), MAX_NAME_BYTES);
             details.set_resource_info("modelway.v1.Model", id, "", "no such model");
         }
         Error::CapabilityUnsupported(lacks) => {
@@ -148,9 +177,10 @@ fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
     retry_after(error).map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn call_failure(trail: &Trail) -> v1::CallFailure {
+/// The trail with as many of its last attempts as there is room for.
+fn call_failure(trail: &Trail, room: usize) -> v1::CallFailure {
     let beyond = trail.attempts.len().saturating_sub(MAX_ATTEMPTS);
-    v1::CallFailure {
+    let mut failure = v1::CallFailure {
         call_id: trail.call_id.clone(),
         trace_id: trail.trace_id.clone(),
         attempts: trail.attempts[beyond..]
@@ -159,7 +189,11 @@ fn call_failure(trail: &Trail) -> v1::CallFailure {
             .collect(),
         usage: trail.usage().map(answer::usage),
         cost: trail.cost().map(answer::cost),
+    };
+    while failure.encoded_len() > room && !failure.attempts.is_empty() {
+        failure.attempts.remove(0);
     }
+    failure
 }
 
 fn code(code: Code) -> tonic::Code {

@@ -6,13 +6,22 @@
 
 mod architecture;
 mod breaker;
+mod cancellation;
+mod catalog;
 mod chat;
 mod config;
+mod deadlines;
+mod errors;
 mod failover;
+mod health;
 mod odd_hosts;
+mod process;
+mod redaction;
+mod reflection;
 mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod simulator;
 mod support;
+mod telemetry;

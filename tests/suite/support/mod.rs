@@ -5,20 +5,28 @@
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
 mod details;
+mod process;
 mod request;
+mod snapshot;
 mod streamed;
+mod timerless;
 
 pub(crate) use self::details::{Details, details};
+pub(crate) use self::process::{Process, program};
 pub(crate) use self::request::{ask, message, part, parts};
+pub(crate) use self::snapshot::assert_snapshot;
 pub(crate) use self::streamed::{Streamed, collect};
+pub(crate) use self::timerless::Timerless;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use modelway::grpc::v1::catalog_service_client::CatalogServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{Attempt, GenerateRequest, GenerateResponse};
 use modelway::serve::Service;
 use modelway::simulator::{Settings, Simulator};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -49,7 +57,9 @@ pub(crate) struct Gateway {
     /// Where the service listens.
     pub(crate) address: SocketAddr,
     channel: Channel,
-    _service: JoinSet<()>,
+    /// Dropped or sent, it tells the service to stop.
+    stop: Option<oneshot::Sender<()>>,
+    service: JoinSet<()>,
 }
 
 impl Gateway {
@@ -57,14 +67,22 @@ impl Gateway {
     /// the rest of the configuration says: models, scenarios, limits.
     pub(crate) async fn start(config: &str) -> Self {
         let simulator = Simulator::start(Settings::default()).await.unwrap();
-        let text = format!("{config}\n{PROVIDERS}");
+        Self::before(simulator, &format!("{config}\n{PROVIDERS}")).await
+    }
+
+    /// Starts a service with a whole configuration; its simulated providers are this simulator.
+    pub(crate) async fn before(simulator: Simulator, text: &str) -> Self {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let service = Service::with_simulator(&text, "test", Some(anywhere), &simulator)
+        let service = Service::with_simulator(text, "test", Some(anywhere), &simulator)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let address = service.address();
+        let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async { service.run(std::future::pending()).await.unwrap() });
+        tasks.spawn(async {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            service.run(stopped).await.unwrap();
+        });
         let channel = Channel::from_shared(format!("http://{address}"))
             .unwrap()
             .connect_lazy();
@@ -72,8 +90,24 @@ impl Gateway {
             simulator,
             address,
             channel,
-            _service: tasks,
+            stop: Some(stop),
+            service: tasks,
         }
+    }
+
+    /// Tells the service to stop: it takes no more connections, and open calls go on.
+    pub(crate) fn stop(&mut self) {
+        self.stop = None;
+    }
+
+    /// Waits until the service has ended.
+    pub(crate) async fn stopped(&mut self) {
+        self.service.join_next().await.unwrap().unwrap();
+    }
+
+    /// A client of the catalogue.
+    pub(crate) fn catalog(&self) -> CatalogServiceClient<Channel> {
+        CatalogServiceClient::new(self.channel.clone())
     }
 
     /// A client of the generation service, for what the shorthands below do not show.

@@ -1,0 +1,303 @@
+//! The conversation: which parts may stand in which message, and which message after which.
+
+use std::collections::HashSet;
+
+use crate::chat::{Message, Part, Reasoning, Role, ToolCall, ToolResult};
+use crate::grpc::v1;
+
+use super::Faults;
+use super::media::media_of;
+
+/// The rules that hold between the messages of a conversation.
+pub(super) struct Conversation<'a> {
+    faults: &'a mut Faults,
+    /// Tool calls of the last assistant message that have no result yet: id, name, field.
+    open_calls: Vec<(String, String, String)>,
+    call_ids: HashSet<String>,
+    conversing: bool,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn parse(messages: Vec<v1::Message>, faults: &'a mut Faults) -> Vec<Message> {
+        if messages.is_empty() {
+            faults.add("messages", "add at least one message");
+            return Vec::new();
+        }
+        let mut conversation = Self {
+            faults,
+            open_calls: Vec::new(),
+            call_ids: HashSet::new(),
+            conversing: false,
+        };
+        let parsed: Vec<Message> = messages
+            .into_iter()
+            .enumerate()
+            .map(|(index, message)| conversation.message(message, &format!("messages[{index}]")))
+            .collect();
+        conversation.require_results();
+        match parsed.last().map(|last| last.role) {
+            Some(Role::User | Role::Tool) | None => {}
+            Some(Role::System) => conversation.faults.add("messages", "add a user message after the system messages"),
+            Some(Role::Assistant) => conversation.faults.add(
+                format!("messages[{}].role", parsed.len() - 1),
+                "the last message must come from the user or a tool: models do not continue a given beginning",
+            ),
+        }
+        parsed
+    }
+
+    fn message(&mut self, message: v1::Message, field: &str) -> Message {
+        let v1::Message {
+            role: role_number,
+            text,
+            parts,
+        } = message;
+        let role = role_of(role_number);
+        if role.is_none() {
+            self.faults.add(
+                format!("{field}.role"),
+                "use ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL",
+            );
+        }
+        if role == Some(Role::System) && self.conversing {
+            self.faults.add(
+                format!("{field}.role"),
+                "system messages must stand before all others",
+            );
+        }
+        self.conversing |= role != Some(Role::System);
+        if role.is_some_and(|role| role != Role::Tool) {
+            self.require_results();
+        }
+        let parts = match (text.is_empty(), parts.is_empty()) {
+            (false, true) => {
+                let field = format!("{field}.text");
+                self.allow(role, &[Role::System, Role::User, Role::Assistant], &field);
+                vec![Part::Text(text)]
+            }
+            (true, true) => {
+                self.faults.add(field, "set `text` or `parts`");
+                Vec::new()
+            }
+            (without_text, false) => {
+                if !without_text {
+                    self.faults
+                        .add(field, "set either `text` or `parts`, not both");
+                }
+                parts
+                    .into_iter()
+                    .enumerate()
+                    .filter_map(|(index, part)| {
+                        self.part(part, role, &format!("{field}.parts[{index}]"))
+                    })
+                    .collect()
+            }
+        };
+        Message {
+            role: role.unwrap_or(Role::User),
+            parts,
+        }
+    }
+
+    fn part(&mut self, part: v1::ContentPart, role: Option<Role>, field: &str) -> Option<Part> {
+        use v1::content_part::Part as Wire;
+        let Some(part) = part.part else {
+            self.faults
+                .add(field, "set one kind of part, such as `text`");
+            return None;
+        };
+        let legal_roles: &[Role] = match part {
+            Wire::Text(_) => &[Role::System, Role::User, Role::Assistant],
+            Wire::Image(_) | Wire::Document(_) => &[Role::User],
+            Wire::ToolCall(_) | Wire::Reasoning(_) | Wire::Refusal(_) => &[Role::Assistant],
+            Wire::ToolResult(_) => &[Role::Tool],
+        };
+        self.allow(role, legal_roles, field);
+        let part = match part {
+            Wire::Text(text) => {
+                self.require_text(&text, &format!("{field}.text"));
+                Part::Text(text)
+            }
+            Wire::Image(media) => {
+                Part::Image(media_of(media, &format!("{field}.image"), self.faults)?)
+            }
+            Wire::Document(media) => {
+                Part::Document(media_of(media, &format!("{field}.document"), self.faults)?)
+            }
+            Wire::ToolCall(call) => {
+                Part::ToolCall(self.tool_call(call, &format!("{field}.tool_call")))
+            }
+            Wire::ToolResult(result) => {
+                Part::ToolResult(self.tool_result(result, &format!("{field}.tool_result")))
+            }
+            Wire::Reasoning(reasoning) => {
+                Part::Reasoning(self.reasoning(reasoning, &format!("{field}.reasoning")))
+            }
+            Wire::Refusal(text) => {
+                self.require_text(&text, &format!("{field}.refusal"));
+                Part::Refusal(text)
+            }
+        };
+        Some(part)
+    }
+
+    /// A message whose role is wrong is not told about its parts as well.
+    fn allow(&mut self, role: Option<Role>, legal_roles: &[Role], field: &str) {
+        let Some(role) = role.filter(|role| !legal_roles.contains(role)) else {
+            return;
+        };
+        self.faults.add(
+            field,
+            match role {
+                Role::System => "a system message holds `text` parts only",
+                Role::User => "a user message holds `text`, `image` and `document` parts only",
+                Role::Assistant => "an assistant message holds `text`, `reasoning`, `refusal` and `tool_call` parts only",
+                Role::Tool => "a tool message holds `tool_result` parts only",
+            },
+        );
+    }
+
+    fn require_text(&mut self, text: &str, field: &str) {
+        if text.is_empty() {
+            self.faults
+                .add(field, "must not be empty; leave the part out");
+        }
+    }
+
+    fn reasoning(&mut self, reasoning: v1::Reasoning, field: &str) -> Reasoning {
+        let v1::Reasoning {
+            text,
+            signature,
+            provider,
+        } = reasoning;
+        if provider.is_empty() {
+            self.faults.add(
+                format!("{field}.provider"),
+                "name the provider that produced the reasoning, as the answer did",
+            );
+        }
+        Reasoning {
+            text,
+            signature,
+            provider,
+        }
+    }
+
+    fn tool_call(&mut self, call: v1::ToolCall, field: &str) -> ToolCall {
+        let v1::ToolCall {
+            id,
+            name,
+            arguments_json,
+            signature,
+            provider,
+        } = call;
+        if id.is_empty() {
+            self.faults.add(
+                format!("{field}.id"),
+                "give the call the id that the answer gave it",
+            );
+        } else if !self.call_ids.insert(id.clone()) {
+            self.faults.add(
+                format!("{field}.id"),
+                "another tool call of the conversation has the same id",
+            );
+        }
+        if name.is_empty() {
+            self.faults
+                .add(format!("{field}.name"), "name the tool that is called");
+        }
+        if !signature.is_empty() && provider.is_empty() {
+            self.faults.add(
+                format!("{field}.provider"),
+                "name the provider that produced the signature",
+            );
+        }
+        self.open_calls
+            .push((id.clone(), name.clone(), field.to_owned()));
+        ToolCall {
+            id,
+            name,
+            arguments: arguments_json,
+            signature,
+            provider,
+        }
+    }
+
+    fn tool_result(&mut self, result: v1::ToolResult, field: &str) -> ToolResult {
+        let v1::ToolResult {
+            tool_call_id,
+            content,
+            is_error,
+        } = result;
+        let tool_name = match self
+            .open_calls
+            .iter()
+            .position(|(id, ..)| *id == tool_call_id)
+        {
+            Some(position) => self.open_calls.remove(position).1,
+            None => {
+                self.faults.add(
+                    format!("{field}.tool_call_id"),
+                    "must be the id of a tool call in the assistant message before, each answered once",
+                );
+                String::new()
+            }
+        };
+        let content = content
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, part)| {
+                self.result_part(part, &format!("{field}.content[{index}]"))
+            })
+            .collect();
+        ToolResult {
+            tool_call_id,
+            tool_name,
+            content,
+            is_error,
+        }
+    }
+
+    fn result_part(&mut self, part: v1::ContentPart, field: &str) -> Option<Part> {
+        use v1::content_part::Part as Wire;
+        match part.part {
+            Some(Wire::Text(text)) => Some(Part::Text(text)),
+            Some(Wire::Image(media)) => {
+                media_of(media, &format!("{field}.image"), self.faults).map(Part::Image)
+            }
+            Some(Wire::Document(media)) => {
+                media_of(media, &format!("{field}.document"), self.faults).map(Part::Document)
+            }
+            Some(
+                Wire::ToolCall(_) | Wire::ToolResult(_) | Wire::Reasoning(_) | Wire::Refusal(_),
+            )
+            | None => {
+                self.faults.add(
+                    field,
+                    "a tool result holds `text`, `image` and `document` parts",
+                );
+                None
+            }
+        }
+    }
+
+    /// Providers refuse a conversation that goes on before every tool call has its result.
+    fn require_results(&mut self) {
+        for (_, _, field) in std::mem::take(&mut self.open_calls) {
+            self.faults.add(
+                field,
+                "has no result; add a ROLE_TOOL message with one right after it",
+            );
+        }
+    }
+}
+
+fn role_of(number: i32) -> Option<Role> {
+    match v1::Role::try_from(number) {
+        Ok(v1::Role::System) => Some(Role::System),
+        Ok(v1::Role::User) => Some(Role::User),
+        Ok(v1::Role::Assistant) => Some(Role::Assistant),
+        Ok(v1::Role::Tool) => Some(Role::Tool),
+        Ok(v1::Role::Unspecified) | Err(_) => None,
+    }
+}

@@ -1,0 +1,127 @@
+//! `GenerateRequest` to [`ChatRequest`]: parses and checks, and names every field that is wrong.
+
+mod conversation;
+mod media;
+mod options;
+mod schema;
+mod tools;
+
+use crate::chat::ChatRequest;
+use crate::dispatch::Limits;
+use crate::dispatch::dispatcher::Selector;
+use crate::error::{Error, Violation};
+
+use self::conversation::Conversation;
+use self::options::{limits_of, reasoning_options_of, response_format_of, sampling_of};
+use self::tools::{tool_choice_of, tools_of};
+use super::v1;
+
+/// A request that may be dispatched.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What the caller named.
+    pub selector: Selector,
+    /// What it asks.
+    pub request: ChatRequest,
+    /// Its limits.
+    pub limits: Limits,
+    /// Its conversation, empty if it names none.
+    pub conversation_id: String,
+}
+
+/// Parses a request.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with every violation.
+pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
+    let v1::GenerateRequest {
+        scenario,
+        model,
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        sampling,
+        reasoning,
+        limits,
+        conversation_id,
+    } = request;
+    let mut faults = Faults::default();
+
+    let selector = match (scenario.is_empty(), model.is_empty()) {
+        (false, true) => Selector::Scenario(scenario),
+        (true, false) => Selector::Model(model),
+        (true, true) => {
+            faults.add("scenario", "set `scenario`, or `model` to bypass it");
+            Selector::Scenario(scenario)
+        }
+        (false, false) => {
+            faults.add("model", "set either `scenario` or `model`, not both");
+            Selector::Scenario(scenario)
+        }
+    };
+    let tools = tools_of(tools, &mut faults);
+    let request = ChatRequest {
+        messages: Conversation::parse(messages, &mut faults),
+        tool_choice: tool_choice_of(tool_choice, &tools, &mut faults),
+        tools,
+        parallel_tool_calls,
+        response_format: response_format_of(response_format, &mut faults),
+        sampling: sampling_of(sampling.unwrap_or_default(), &mut faults),
+        reasoning: reasoning_options_of(reasoning.unwrap_or_default(), &mut faults),
+    };
+    let limits = limits_of(limits.unwrap_or_default(), &mut faults);
+    if conversation_id.len() > 128
+        || !conversation_id
+            .bytes()
+            .all(|byte| (0x20..0x7f).contains(&byte))
+    {
+        faults.add(
+            "conversation_id",
+            "use at most 128 printable ASCII characters",
+        );
+    }
+    faults.or(Parsed {
+        selector,
+        request,
+        limits,
+        conversation_id,
+    })
+}
+
+/// What is wrong with a request.
+#[derive(Default)]
+struct Faults(Vec<Violation>);
+
+/// A request with more faults than this is not described any further.
+const MAX_FAULTS: usize = 32;
+
+impl Faults {
+    fn add(&mut self, field: impl Into<String>, what: impl Into<String>) {
+        if self.0.len() < MAX_FAULTS {
+            self.0.push(Violation {
+                field: field.into(),
+                what: what.into(),
+            });
+        }
+    }
+
+    fn or<T>(self, value: T) -> Result<T, Error> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(Error::InvalidRequest(self.0))
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests;

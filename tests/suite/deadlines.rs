@@ -1,0 +1,370 @@
+//! Does a call end when its time is up, wherever it is, and no attempt wait longer than it may?
+
+use std::time::Duration;
+
+use modelway::grpc::v1::{Attempt, CallLimits, GenerateRequest, GenerateResponse};
+use modelway::simulator::{Behaviour, Ending, Fault, Received, text};
+use tokio::time::{Instant, timeout};
+use tonic::{Code, Status};
+
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, line, lines};
+
+/// How late an end may come on a busy machine.
+const MARGIN: Duration = Duration::from_secs(1);
+
+const CONFIG: &str = r#"
+[models."openai/first"]
+timeouts = { first_event = "20s", first_content = "30s" }
+[models."anthropic/second"]
+max_output_tokens = 1000
+[models."openai/hasty"]
+timeouts = { first_event = "100ms", first_content = "150ms", byte_idle = "100ms", progress_idle = "150ms" }
+
+[scenarios.alone]
+targets = ["openai/first"]
+[scenarios.both]
+targets = ["openai/first", "anthropic/second"]
+[scenarios.short]
+targets = ["openai/first"]
+timeout = "150ms"
+max_timeout = "150ms"
+[scenarios.hasty]
+targets = ["openai/hasty"]
+[scenarios.hasty-first]
+targets = ["openai/hasty", "anthropic/second"]
+"#;
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A model that says a word now and then, for longer than any of these tests waits.
+fn talkative() -> Behaviour {
+    Behaviour {
+        tokens: 1000,
+        gap: millis(5),
+        ..Behaviour::default()
+    }
+}
+
+fn limited(request: GenerateRequest, limits: CallLimits) -> GenerateRequest {
+    GenerateRequest {
+        limits: Some(limits),
+        ..request
+    }
+}
+
+fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    Some(duration.try_into().unwrap())
+}
+
+/// The attempts that a failure tells of.
+fn attempts(status: &Status) -> Vec<Attempt> {
+    details(status).failure.unwrap().attempts
+}
+
+async fn all_closed(gateway: &Gateway) {
+    let closed = |log: &[Received]| {
+        let is_closed = |request: &Received| request.ending == Some(Ending::ClientClosed);
+        !log.is_empty() && log.iter().all(is_closed)
+    };
+    timeout(MARGIN, gateway.simulator.wait_for(closed))
+        .await
+        .expect("the upstream request is closed");
+}
+
+fn assert_took(began: Instant, least: Duration) {
+    let took = began.elapsed();
+    assert!(took >= least && took < least + MARGIN, "took {took:?}");
+}
+
+fn assert_deadline(outcome: Result<GenerateResponse, Status>) {
+    let status = outcome.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert_eq!(details(&status).reason, "DEADLINE_EXCEEDED");
+    let last = attempts(&status).pop().unwrap();
+    assert!(line(&last).ends_with("CANCELLED"), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_gets_no_answer_ends_at_its_deadline() {
+    for method in METHODS {
+        for fault in [Fault::Hang, Fault::Silence, Fault::RoleOnly] {
+            let gateway = Gateway::start(CONFIG).await;
+            gateway.simulator.set("first", fault);
+            let client = Timerless::connect(gateway.address).await;
+
+            let began = Instant::now();
+            let outcome = client.call(method, ask("alone", "Hello"), "150m").await;
+
+            assert_took(began, millis(150));
+            assert_deadline(outcome);
+            all_closed(&gateway).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_is_kept_in_the_middle_of_an_answer() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("first", talkative());
+    let client = Timerless::connect(gateway.address).await;
+
+    let began = Instant::now();
+    let streamed = client.stream(ask("alone", "Hello"), "200000u").await;
+
+    assert_took(began, millis(200));
+    let said = streamed.text();
+    let words = said.split_whitespace().count();
+    assert!(words > 1 && text(words).starts_with(said.trim_end()));
+    assert_deadline(streamed.into_response());
+    all_closed(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_unary_call_does_not_wait_for_an_answer_beyond_its_deadline() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("first", talkative());
+    let client = Timerless::connect(gateway.address).await;
+
+    let began = Instant::now();
+    let outcome = client
+        .call(Method::Generate, ask("alone", "Hello"), "200m")
+        .await;
+
+    assert_took(began, millis(200));
+    assert_deadline(outcome);
+    all_closed(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_call_without_a_deadline_has_the_scenarios_time() {
+    for method in METHODS {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway.simulator.set("first", Fault::Hang);
+
+        let began = Instant::now();
+        let outcome = gateway.call(method, ask("short", "Hello")).await;
+
+        assert_took(began, millis(150));
+        assert_deadline(outcome);
+    }
+}
+
+#[tokio::test]
+async fn a_scenario_bounds_the_deadline_that_a_caller_may_set() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("first", talkative());
+    let client = Timerless::connect(gateway.address).await;
+
+    let began = Instant::now();
+    let streamed = client.stream(ask("short", "Hello"), "99999999H").await;
+
+    assert_took(began, millis(150));
+    assert_deadline(streamed.into_response());
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_past_sends_nothing_useful_and_says_so() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("first", Fault::Hang);
+    let client = Timerless::connect(gateway.address).await;
+
+    for method in METHODS {
+        let outcome = client.call(method, ask("alone", "Hello"), "0n").await;
+
+        assert_eq!(outcome.unwrap_err().code(), Code::DeadlineExceeded);
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_cannot_be_read_is_refused_by_name() {
+    let gateway = Gateway::start(CONFIG).await;
+    let client = Timerless::connect(gateway.address).await;
+
+    for timeout in ["", "5", "5s", "-5S", "123456789S", "five seconds"] {
+        for method in METHODS {
+            let outcome = client.call(method, ask("alone", "Hello"), timeout).await;
+
+            let details = details(&outcome.unwrap_err());
+            assert_eq!(details.code, Code::InvalidArgument, "{timeout}");
+            assert_eq!(details.reason, "INVALID_REQUEST");
+            assert_eq!(details.violations[0].0, "metadata `grpc-timeout`");
+        }
+    }
+    assert_eq!(gateway.simulator.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn one_deadline_covers_all_attempts_together() {
+    let gateway = Gateway::start(CONFIG).await;
+    let unavailable = "status=503+delay=100ms".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("first", unavailable);
+    gateway.simulator.set("second", talkative());
+    let client = Timerless::connect(gateway.address).await;
+
+    let began = Instant::now();
+    let streamed = client.stream(ask("both", "Hello"), "2300m").await;
+
+    assert_took(began, millis(2300));
+    let status = streamed.failure.unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(
+        lines(&attempts(&status)),
+        [
+            "1 PRIMARY openai/first FAILED PROVIDER_OVERLOADED",
+            "2 FAILOVER anthropic/second CANCELLED",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn no_attempt_is_added_when_too_little_time_is_left_for_it() {
+    let gateway = Gateway::start(CONFIG).await;
+    let unavailable = "status=503".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("first", unavailable);
+    let client = Timerless::connect(gateway.address).await;
+
+    for method in METHODS {
+        let outcome = client.call(method, ask("both", "Hello"), "1500m").await;
+
+        let status = outcome.unwrap_err();
+        assert_eq!(details(&status).reason, "PROVIDER_OVERLOADED");
+        assert_eq!(
+            lines(&attempts(&status)),
+            ["1 PRIMARY openai/first FAILED PROVIDER_OVERLOADED"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_caller_may_wait_less_for_the_first_content_than_the_model_allows() {
+    for method in METHODS {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway.simulator.set("first", Fault::RoleOnly);
+        let limits = CallLimits {
+            max_time_to_first_token: duration(millis(100)),
+            ..CallLimits::default()
+        };
+
+        let request = limited(ask("both", "Hello"), limits);
+        let response = gateway.call(method, request).await.unwrap();
+
+        assert_eq!(
+            lines(&response.attempts),
+            [
+                "1 PRIMARY openai/first FAILED PROVIDER_TIMEOUT",
+                "2 FAILOVER anthropic/second SUCCEEDED",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_caller_cannot_wait_longer_than_the_model_allows() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("hasty", Fault::Hang);
+    let hour = duration(Duration::from_secs(3600));
+    let limits = CallLimits {
+        max_attempts: Some(10),
+        max_time_to_first_token: hour,
+        max_gap_between_chunks: hour,
+    };
+
+    let began = Instant::now();
+    let request = limited(ask("hasty", "Hello"), limits);
+    let status = gateway.generate(request).await.unwrap_err();
+
+    assert_took(began, millis(100));
+    assert_eq!(details(&status).reason, "PROVIDER_TIMEOUT");
+}
+
+#[tokio::test]
+async fn a_gap_that_is_too_long_for_the_caller_interrupts_the_stream() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("first", Fault::Stall { after: 5 });
+    let limits = CallLimits {
+        max_gap_between_chunks: duration(millis(100)),
+        ..CallLimits::default()
+    };
+
+    let streamed = gateway.stream(limited(ask("both", "Hello"), limits)).await;
+    let whole = gateway
+        .generate(limited(ask("both", "Hello"), limits))
+        .await;
+
+    assert_eq!(streamed.text().trim_end(), text(5));
+    let status = streamed.failure.unwrap();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(details(&status).reason, "STREAM_INTERRUPTED");
+    // A unary caller has seen nothing, so that another may answer.
+    assert_eq!(
+        lines(&whole.unwrap().attempts),
+        [
+            "1 PRIMARY openai/first FAILED PROVIDER_TIMEOUT",
+            "2 FAILOVER anthropic/second SUCCEEDED",
+        ]
+    );
+    all_but_the_last_closed(&gateway).await;
+}
+
+async fn all_but_the_last_closed(gateway: &Gateway) {
+    let closed = |log: &[Received]| {
+        let is_first = |request: &&Received| request.model == "first";
+        let mut endings = log.iter().filter(is_first).map(|request| request.ending);
+        endings.all(|ending| ending == Some(Ending::ClientClosed))
+    };
+    gateway.simulator.wait_for(closed).await;
+}
+
+#[tokio::test]
+async fn each_silence_has_its_limit_and_is_called_by_its_name() {
+    let table = [
+        ("hang", "no byte of an answer within `first_event`"),
+        ("silence", "no byte of an answer within `first_event`"),
+        ("delay=30s", "no byte of an answer within `first_event`"),
+        ("pings=20ms", "no content within `first_content`"),
+        ("role-only", "no byte within `byte_idle`"),
+        ("stall=5", "no byte within `byte_idle`"),
+    ];
+    for (behaviour, words) in table {
+        for method in METHODS {
+            let gateway = Gateway::start(CONFIG).await;
+            let behaviour = behaviour.parse::<Behaviour>().unwrap();
+            gateway.simulator.set("hasty", behaviour);
+
+            let status = gateway.call(method, ask("hasty", "Hello")).await;
+
+            let [attempt] = &attempts(&status.unwrap_err())[..] else {
+                panic!("one attempt");
+            };
+            assert_eq!(
+                line(attempt),
+                "1 PRIMARY openai/hasty FAILED PROVIDER_TIMEOUT"
+            );
+            assert!(attempt.detail.ends_with(words), "{}", attempt.detail);
+            all_closed(&gateway).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silence_before_the_answer_costs_one_limit_and_not_the_call() {
+    for method in METHODS {
+        for behaviour in ["hang", "silence", "role-only", "pings=20ms"] {
+            let gateway = Gateway::start(CONFIG).await;
+            let behaviour = behaviour.parse::<Behaviour>().unwrap();
+            gateway.simulator.set("hasty", behaviour);
+
+            let response = gateway.call(method, ask("hasty-first", "Hello")).await;
+
+            assert_eq!(
+                lines(&response.unwrap().attempts),
+                [
+                    "1 PRIMARY openai/hasty FAILED PROVIDER_TIMEOUT",
+                    "2 FAILOVER anthropic/second SUCCEEDED",
+                ]
+            );
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The program itself, as an operator starts it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tonic::transport::Channel;
+
+/// A running `modelway serve`. Killed when dropped.
+pub(crate) struct Process {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    child: Child,
+}
+
+/// The program, without any of the surroundings' settings of telemetry.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_modelway"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("OTEL_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG");
+    command
+}
+
+impl Process {
+    /// Starts to serve a configuration, or the built-in one, on any free port, with these
+    /// environment variables; returns when it says where.
+    pub(crate) fn serve(config: Option<&Path>, variables: &[(&str, &str)]) -> Self {
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
+        let mut child = command
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut banner = String::new();
+        let mut output = BufReader::new(child.stdout.as_mut().unwrap());
+        output.read_line(&mut banner).unwrap();
+        let address = banner.trim().rsplit(' ').next().unwrap().parse();
+        Self {
+            address: address.unwrap_or_else(|error| panic!("{error}: {banner}")),
+            child,
+        }
+    }
+
+    /// Connects to it.
+    pub(crate) async fn connect(&self) -> Channel {
+        let address = format!("http://{}", self.address);
+        Channel::from_shared(address)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the program's end, elsewhere than on the runtime's thread: how it ended and what
+    /// it logged.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        let wait = move || {
+            let mut log = String::new();
+            let stderr = self.child.stderr.as_mut().unwrap();
+            stderr.read_to_string(&mut log).unwrap();
+            (self.child.wait().unwrap(), log)
+        };
+        tokio::task::spawn_blocking(wait).await.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
