@@ -121,7 +121,7 @@ impl Numbers {
             (
                 "  by the backup",
                 backup,
-                "at once, while the primary's breaker was open".into(),
+                "at once, while the primary's breaker was not closed".into(),
             ),
             (
                 "  rescued",
@@ -209,7 +209,7 @@ mod tests {
 calls                700   350 whole, 350 streams
 answered             690   complete, to the last word
   by the primary     500
-  by the backup      120   at once, while the primary's breaker was open
+  by the backup      120   at once, while the primary's breaker was not closed
   rescued             70   by failover, after an attempt had failed
 interrupted           10   streams cut while being read, by STREAM_INTERRUPTED
 lost                   0
