@@ -11,6 +11,7 @@ mod catalog;
 mod chat;
 mod config;
 mod deadlines;
+mod demo;
 mod errors;
 mod failover;
 mod health;
