@@ -108,6 +108,9 @@ pub async fn serve(
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .max_concurrent_streams(settings.max_concurrent_streams)
+        // A caller may cancel all its calls at once: the default of 20 ends the whole connection,
+        // and with it the calls that go on.
+        .max_pending_accept_reset_streams(usize::try_from(settings.max_concurrent_streams).ok())
         .max_send_buf_size(MAX_SEND_BUFFER_BYTES);
 
     tokio::pin!(shutdown);
