@@ -8,18 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 use tonic_health::server::health_reporter;
+use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
 use crate::dispatch::dispatcher::Dispatcher;
 
+use super::arrival;
 use super::catalog::Catalog;
 use super::generation::Generation;
 use super::health;
@@ -129,7 +131,8 @@ pub async fn serve(
             // Connections that have ended are let go of.
             Some(_) = tasks.join_next() => continue,
         };
-        let service = TowerToHyperService::new(routes.clone());
+        let routes = routes.clone();
+        let service = service_fn(move |request| routes.clone().oneshot(arrival::note(request)));
         let connection = builder.serve_connection(TokioIo::new(without_delay(stream)), service);
         let connection = graceful.watch(connection);
         tasks.spawn(async move {
