@@ -46,7 +46,7 @@ pub(super) const ACTS: [Act; 6] = [
     },
     Act {
         title: "Rate limit",
-        plot: "The primary refuses a third of the requests with status 429.",
+        plot: "The primary refuses one request in three with a 429.",
         hint: "Each goes on to the backup. A 429 opens no breaker: the primary works, it is only busy.",
         length: Duration::from_secs(6),
         awaits: Awaited::Nothing,
@@ -73,7 +73,7 @@ pub(super) const ACTS: [Act; 6] = [
     },
     Act {
         title: "Cut streams",
-        plot: "The primary drops the connection in the middle of every answer.",
+        plot: "The primary drops every connection in mid-answer.",
         hint: "Whole answers are fetched again. A stream that its caller has begun to read cannot be: it ends as `interrupted`.",
         length: Duration::from_secs(6),
         awaits: Awaited::Opened,

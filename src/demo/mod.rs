@@ -4,8 +4,8 @@
 //! primary fails in [`acts`]. What is shown is what the client is told: nothing is read from the
 //! inside of the service, and the sum of all attempts is compared with the simulator's own log.
 //!
-//! [`show`] plays the acts, [`caller`] makes a call and judges it, [`record`] counts, [`report`] puts it into words and [`view`]
-//! into a picture, [`output`] and [`screen`] write them.
+//! [`show`] plays the acts, [`caller`] makes a call and judges it, [`record`] counts, [`report`] puts
+//! that into words and [`view`] into a picture, [`output`] and [`screen`] write them.
 
 mod acts;
 mod caller;
@@ -30,7 +30,7 @@ use crate::simulator::{self, Simulator};
 use crate::telemetry::{self, Telemetry};
 
 use self::acts::Act;
-use self::show::{End, Show};
+use self::show::Show;
 
 const CONFIG: &str = include_str!("demo.toml");
 const SCENARIO: &str = "demo";
@@ -44,7 +44,7 @@ const CALLS_PER_SECOND: u32 = 20;
 /// How long it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// About 40 seconds, for people.
+    /// About 35 seconds, for people.
     Normal,
     /// About 10 seconds, for tests: the same calls and time-outs, but shorter acts.
     Fast,
@@ -102,17 +102,14 @@ pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
         .connect()
         .await?;
 
-    let headline = format!(
-        "{CALLS_PER_SECOND} calls a second over gRPC to {address}, simulated providers, no keys"
-    );
+    let headline =
+        format!("{CALLS_PER_SECOND} gRPC calls a second to {address}, providers simulated");
     let mut show = Show::new(simulator, channel, pace, headline)?;
     let end = show.play().await?;
     let exit_code = show.tell(end)?;
 
     drop(stop);
-    if end != End::Forced {
-        while serving.join_next().await.is_some() {}
-    }
+    while serving.join_next().await.is_some() {}
     telemetry.shutdown();
     Ok(exit_code)
 }

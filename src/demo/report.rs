@@ -18,7 +18,7 @@ pub(super) fn line(at: Duration, event: &Event) -> String {
                 .get(*number)
                 .map_or(("", ""), |act: &Act| (act.title, act.plot));
             let (number, count) = (number + 1, ACTS.len());
-            format!("{at:5.1} s  act {number} of {count}: {title}. {plot}")
+            format!("{at:5.1} s  {number}/{count} {title}: {plot}")
         }
         Event::Breaker { provider, from, to } => {
             let (from, to) = (state(*from), state(*to));
@@ -123,7 +123,7 @@ impl Numbers {
             (
                 "  by the backup",
                 backup,
-                "at once, while the primary's breaker was open".into(),
+                "at once, while the primary's breaker was not closed".into(),
             ),
             (
                 "  rescued",
@@ -133,7 +133,7 @@ impl Numbers {
             (
                 "interrupted",
                 interrupted,
-                "streams that broke off in the caller's hands, told as STREAM_INTERRUPTED".into(),
+                "streams cut while being read, by STREAM_INTERRUPTED".into(),
             ),
             ("lost", lost, String::new()),
             (
@@ -155,9 +155,16 @@ impl Numbers {
         );
         for outage in &self.outages {
             let title = format!("  {}", outage.title);
-            let opened = after("opened", outage.opened_after, "it began");
-            let closed = after("closed", outage.closed_after, "it was over");
+            let opened = seconds(outage.opened_after).map_or("not opened".to_owned(), |time| {
+                format!("opened after {time}")
+            });
+            let closed = seconds(outage.closed_after).map_or("not closed".to_owned(), |time| {
+                format!("closed {time} after its end")
+            });
             let _ = writeln!(text, "{title:<27}{opened}, {closed}");
+        }
+        if !self.is_complete {
+            let _ = writeln!(text, "stopped before the last act was over");
         }
         for mistake in self.mistakes() {
             let _ = writeln!(text, "WRONG: {mistake}");
@@ -166,11 +173,8 @@ impl Numbers {
     }
 }
 
-fn after(what: &str, time: Option<Duration>, since: &str) -> String {
-    match time {
-        Some(time) => format!("{what} {:.1} s after {since}", time.as_secs_f64()),
-        None => format!("not {what} after {since}"),
-    }
+fn seconds(time: Option<Duration>) -> Option<String> {
+    time.map(|time| format!("{:.1} s", time.as_secs_f64()))
 }
 
 #[cfg(test)]
@@ -207,13 +211,13 @@ mod tests {
 calls                700   350 whole, 350 streams
 answered             690   complete, to the last word
   by the primary     500
-  by the backup      120   at once, while the primary's breaker was open
+  by the backup      120   at once, while the primary's breaker was not closed
   rescued             70   by failover, after an attempt had failed
-interrupted           10   streams that broke off in the caller's hands, told as STREAM_INTERRUPTED
+interrupted           10   streams cut while being read, by STREAM_INTERRUPTED
 lost                   0
 attempts             770   1.10 per call; the simulator's log counts 770
 breaker opened         4   times at the primary, failed probes included
-  Hanging                  opened 1.1 s after it began, closed 1.8 s after it was over
+  Hanging                  opened after 1.1 s, closed 1.8 s after its end
 ";
 
         assert_eq!(numbers().text(), expected);
@@ -247,7 +251,8 @@ breaker opened         4   times at the primary, failed probes included
         stopped.outages[0].closed_after = None;
 
         assert_eq!(stopped.mistakes(), [""; 0]);
-        assert!(stopped.text().contains("not closed after it was over"));
+        let end = "opened after 1.1 s, not closed\nstopped before the last act was over\n";
+        assert!(stopped.text().ends_with(end));
     }
 
     #[test]
@@ -255,7 +260,7 @@ breaker opened         4   times at the primary, failed probes included
         let table = [
             (
                 Event::Act(0),
-                "  1.2 s  act 1 of 6: Healthy. Both providers work; the primary answers every call.",
+                "  1.2 s  1/6 Healthy: Both providers work; the primary answers every call.",
             ),
             (
                 Event::Breaker {
@@ -275,6 +280,18 @@ breaker opened         4   times at the primary, failed probes included
         ];
         for (event, expected) in table {
             assert_eq!(line(Duration::from_millis(1234), &event), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_fits_into_a_usual_terminal() {
+        for number in 0..ACTS.len() {
+            let line = line(Duration::from_secs(10), &Event::Act(number));
+
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        for line in numbers().text().lines() {
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 }

@@ -79,6 +79,9 @@ impl Show {
     }
 
     /// Plays the acts in order, then waits for the calls under way.
+    ///
+    /// # Errors
+    /// [`Error::Output`] and [`Error::Look`].
     pub(super) async fn play(&mut self) -> Result<End, Error> {
         let mut signals = Signals::listen()?;
         let mut calls = every(Duration::from_secs(1) / CALLS_PER_SECOND);
@@ -89,7 +92,6 @@ impl Show {
         let mut act = None;
         let mut end = None;
         loop {
-            // The next act, or none any more.
             let is_over = act.is_none_or(|act: &Act| self.is_over(act, act_began.elapsed()));
             if end.is_none() && is_over {
                 match acts.next() {
@@ -159,8 +161,14 @@ impl Show {
         Ok(())
     }
 
-    /// Tells the numbers.
-    pub(super) fn tell(self, end: End) -> Result<ExitCode, Error> {
+    /// Tells the numbers, unless there is no time for that.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(super) fn tell(self, end: End) -> io::Result<ExitCode> {
+        if end == End::Forced {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         let simulated = self.simulator.requests().len();
         let numbers = Numbers::new(&self.record, simulated, end == End::Complete);
         self.output.close(&self.record, &numbers.text())?;

@@ -201,9 +201,9 @@ impl Attempt {
         match outcome {
             Outcome::Succeeded if self.record.usage.is_some() => Billing::Actual,
             Outcome::Failed(error) if !begun => error.kind.verdict().billing,
-            Outcome::Succeeded | Outcome::Failed(_) => Billing::Partial,
+            Outcome::Failed(_) => Billing::Partial,
             Outcome::Cancelled if begun => Billing::Partial,
-            Outcome::Cancelled => Billing::Uncertain,
+            Outcome::Succeeded | Outcome::Cancelled => Billing::Uncertain,
             Outcome::Running | Outcome::Skipped(_) => Billing::Zero,
         }
     }

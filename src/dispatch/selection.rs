@@ -55,6 +55,9 @@ impl Call {
             .max_attempts
             .min(self.limits.max_attempts.unwrap_or(u32::MAX));
         let time_left = self.deadline.saturating_duration_since(Instant::now());
+        if time_left.is_zero() {
+            return Err(Error::DeadlineExceeded);
+        }
         let whole_time = self.deadline.saturating_duration_since(self.began);
         let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
         let too_late = self.sent > 0 && time_left < useful_time;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -20,48 +20,84 @@ const SERVICES: [&str; 4] = [
     "modelway.v1.OperationsService",
 ];
 
-/// Reports the process and its services as serving, and then the scenarios, for ever: one is
-/// serving while it has a target that could be tried.
-pub async fn report(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) {
-    for service in SERVICES {
-        reporter
-            .set_service_status(service, ServingStatus::Serving)
-            .await;
+/// The health that callers see, kept up with the breakers.
+pub struct Health {
+    reporter: HealthReporter,
+    dispatcher: Arc<Dispatcher>,
+    scenarios: Vec<ScenarioHealth>,
+    looks: Interval,
+}
+
+struct ScenarioHealth {
+    name: String,
+    service: String,
+    serving: bool,
+}
+
+impl Health {
+    /// Reports the process, its services and the scenarios as they are, so that whoever asks first
+    /// finds every name.
+    pub async fn announce(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) -> Self {
+        for service in SERVICES {
+            reporter
+                .set_service_status(service, ServingStatus::Serving)
+                .await;
+        }
+        let mut scenarios = Vec::new();
+        for name in dispatcher.catalog().scenarios.keys() {
+            let service = format!("scenario/{name}");
+            let serving = dispatcher.is_serving(name);
+            reporter.set_service_status(&service, status(serving)).await;
+            scenarios.push(ScenarioHealth {
+                name: name.clone(),
+                service,
+                serving,
+            });
+        }
+        let mut looks = interval(PERIOD);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            reporter,
+            dispatcher,
+            scenarios,
+            looks,
+        }
     }
-    let mut scenarios: Vec<(String, String, Option<bool>)> = dispatcher
-        .catalog()
-        .scenarios
-        .keys()
-        .map(|name| (name.clone(), format!("scenario/{name}"), None))
-        .collect();
-    let mut period = interval(PERIOD);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        period.tick().await;
-        for (scenario, service, known) in &mut scenarios {
-            let serving = dispatcher.is_serving(scenario);
-            if known.replace(serving) != Some(serving) {
-                let status = if serving {
-                    ServingStatus::Serving
-                } else {
-                    ServingStatus::NotServing
-                };
-                reporter.set_service_status(service.as_str(), status).await;
+
+    /// Waits for the next look, and reports what has changed since the last: a scenario is serving
+    /// while it has a target that could be tried. Safe to cancel.
+    pub async fn update(&mut self) {
+        self.looks.tick().await;
+        for scenario in &mut self.scenarios {
+            let serving = self.dispatcher.is_serving(&scenario.name);
+            if serving != scenario.serving {
+                self.reporter
+                    .set_service_status(&scenario.service, status(serving))
+                    .await;
+                scenario.serving = serving;
             }
+        }
+    }
+
+    /// Reports everything as not serving, for good: new calls should go elsewhere.
+    pub async fn withdraw(mut self) {
+        let scenarios = self.scenarios.iter().map(|scenario| &scenario.service[..]);
+        for service in SERVICES.into_iter().chain(scenarios) {
+            let not_serving = ServingStatus::NotServing;
+            let reporter = &mut self.reporter;
+            reporter.set_service_status(service, not_serving).await;
+            // Forgetting the name ends the streams that watch it after this last word: they would
+            // hold up the end. Whoever asks is still answered.
+            reporter.clear_service_status(service).await;
+            reporter.set_service_status(service, not_serving).await;
         }
     }
 }
 
-/// Reports everything as not serving: new calls should go elsewhere.
-pub async fn withdraw(reporter: &HealthReporter, dispatcher: &Dispatcher) {
-    for service in SERVICES {
-        reporter
-            .set_service_status(service, ServingStatus::NotServing)
-            .await;
-    }
-    for name in dispatcher.catalog().scenarios.keys() {
-        reporter
-            .set_service_status(format!("scenario/{name}"), ServingStatus::NotServing)
-            .await;
+fn status(serving: bool) -> ServingStatus {
+    if serving {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
     }
 }

@@ -4,6 +4,7 @@
 //! [`request`], an answer leaves through [`answer`] or `stream`, a failure through [`status`].
 
 pub mod answer;
+mod arrival;
 pub mod breakers;
 pub mod catalog;
 pub mod generation;

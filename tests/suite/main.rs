@@ -4,6 +4,7 @@
     reason = "helpers of tests fail like tests; clippy exempts only the test functions themselves"
 )]
 
+mod abuse;
 mod architecture;
 mod breaker;
 mod cancellation;
@@ -15,9 +16,11 @@ mod demo;
 mod errors;
 mod failover;
 mod health;
+mod odd_hosts;
 mod process;
 mod redaction;
 mod reflection;
+mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;

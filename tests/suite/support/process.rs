@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use tonic::transport::Channel;
+
 /// A running `modelway serve`. Killed when dropped.
 pub(crate) struct Process {
     /// Where it listens.
@@ -47,6 +49,16 @@ impl Process {
             address: address.unwrap_or_else(|error| panic!("{error}: {banner}")),
             child,
         }
+    }
+
+    /// Connects to it.
+    pub(crate) async fn connect(&self) -> Channel {
+        let address = format!("http://{}", self.address);
+        Channel::from_shared(address)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
     }
 
     /// Sends SIGTERM.
