@@ -284,6 +284,8 @@ pub enum Reason {
     Overloaded,
     /// The service is going down.
     Draining,
+    /// The caller did not read its stream.
+    ClientStalled,
     /// A defect of the service.
     Internal,
     /// Every target of the plan is closed off by its breaker.
@@ -316,7 +318,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::ScenarioNotFound,
         Self::ModelNotFound,
@@ -326,6 +328,7 @@ impl Reason {
         Self::DeadlineExceeded,
         Self::Overloaded,
         Self::Draining,
+        Self::ClientStalled,
         Self::Internal,
         Self::NoProviderAvailable,
         Self::BreakerOpen,
@@ -354,6 +357,7 @@ impl Reason {
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Overloaded => "OVERLOADED",
             Self::Draining => "DRAINING",
+            Self::ClientStalled => "CLIENT_STALLED",
             Self::Internal => "INTERNAL",
             Self::NoProviderAvailable => "NO_PROVIDER_AVAILABLE",
             Self::BreakerOpen => "BREAKER_OPEN",
@@ -389,6 +393,7 @@ impl Reason {
             Self::CallerCancelled => Code::Cancelled,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
+            Self::ClientStalled => Code::ResourceExhausted,
             Self::Overloaded
             | Self::Draining
             | Self::NoProviderAvailable
@@ -418,6 +423,8 @@ pub enum Code {
     DeadlineExceeded,
     /// What the request names does not exist.
     NotFound,
+    /// The caller takes more than it is given.
+    ResourceExhausted,
     /// The request cannot be served as things are set up.
     FailedPrecondition,
     /// A defect of the service.
@@ -435,6 +442,7 @@ impl Code {
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::NotFound => "NOT_FOUND",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
@@ -449,6 +457,7 @@ impl Code {
             | Self::Cancelled
             | Self::InvalidArgument
             | Self::NotFound
+            | Self::ResourceExhausted
             | Self::FailedPrecondition => false,
         }
     }
@@ -487,6 +496,15 @@ pub enum Error {
     /// The answer broke off after a part of it had been sent to the caller.
     #[error("the answer broke off after a part of it had been sent: {0}")]
     StreamInterrupted(UpstreamError),
+    /// The service has no room for the request.
+    #[error("the service has no room for the request at this time")]
+    Overloaded {
+        /// When there may be room.
+        retry_after: Duration,
+    },
+    /// The caller did not read its stream.
+    #[error("the caller did not read its stream for {:?}", .0)]
+    ClientStalled(Duration),
     /// The service is going down.
     #[error("the service is going down; send the call to another instance")]
     Draining,
@@ -516,6 +534,8 @@ impl Error {
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
             Self::Upstream(error) => error.kind.verdict().reason,
             Self::StreamInterrupted(_) => Reason::StreamInterrupted,
+            Self::Overloaded { .. } => Reason::Overloaded,
+            Self::ClientStalled(_) => Reason::ClientStalled,
             Self::Draining => Reason::Draining,
             Self::Internal(_) => Reason::Internal,
         }
@@ -533,6 +553,8 @@ impl Error {
             | Self::CapabilityUnsupported(_)
             | Self::NoProviderAvailable { .. }
             | Self::DeadlineExceeded
+            | Self::Overloaded { .. }
+            | Self::ClientStalled(_)
             | Self::Draining
             | Self::Internal(_) => None,
         }

@@ -1,7 +1,7 @@
 //! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
 
 use std::fmt::Write as _;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -197,6 +197,18 @@ impl Service {
     /// # Errors
     /// [`StartError::Server`], at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        self.run_until(shutdown, pending()).await
+    }
+
+    /// Like [`Service::run`], and does not wait for open calls once `hurry` completes, too.
+    ///
+    /// # Errors
+    /// [`StartError::Server`], at once.
+    pub async fn run_until(
+        self,
+        shutdown: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), StartError> {
         let Self {
             config,
             dispatcher,
@@ -204,7 +216,7 @@ impl Service {
             address: _,
             simulator,
         } = self;
-        server::serve(listener, &config.server, dispatcher, shutdown).await?;
+        server::serve(listener, &config.server, dispatcher, shutdown, hurry).await?;
         drop(simulator);
         Ok(())
     }

@@ -86,12 +86,49 @@ fn server(mut table: Table<'_>) -> server::Settings {
         max_message_bytes: table.or("max_message_bytes", default.max_message_bytes, |value| {
             value.bytes(64 << 10..=1 << 30)
         }),
+        max_unfinished_bytes: table.or(
+            "max_unfinished_bytes",
+            default.max_unfinished_bytes,
+            |value| value.bytes(1 << 20..=1 << 40),
+        ),
+        max_connections: table.or("max_connections", default.max_connections, |value| {
+            value.whole(1..=1_000_000)
+        }),
+        max_connections_per_ip: table.or(
+            "max_connections_per_ip",
+            default.max_connections_per_ip,
+            |value| value.whole(1..=1_000_000),
+        ),
         max_concurrent_streams: table.or(
             "max_concurrent_streams",
             default.max_concurrent_streams,
             |value| value.whole(1..=1_000_000),
         ),
+        handshake_timeout: table.or(
+            "handshake_timeout",
+            default.handshake_timeout,
+            Value::duration,
+        ),
+        first_request_timeout: table.or(
+            "first_request_timeout",
+            default.first_request_timeout,
+            Value::duration,
+        ),
+        receive_timeout: table.or("receive_timeout", default.receive_timeout, Value::duration),
+        keepalive_interval: table.or(
+            "keepalive_interval",
+            default.keepalive_interval,
+            Value::duration,
+        ),
+        keepalive_timeout: table.or(
+            "keepalive_timeout",
+            default.keepalive_timeout,
+            Value::duration,
+        ),
+        connection_age: table.or("connection_age", default.connection_age, Value::duration),
+        client_stall: table.or("client_stall", default.client_stall, Value::duration),
         reflection: table.or("reflection", default.reflection, Value::boolean),
+        predrain: table.or("predrain", default.predrain, Value::duration_or_none),
         drain_timeout: table.or("drain_timeout", default.drain_timeout, Value::duration),
     };
     table.finish();

@@ -205,6 +205,15 @@ impl<'a> Value<'a> {
         duration
     }
 
+    /// A time up to a day, zero too.
+    pub(super) fn duration_or_none(&self) -> Option<Duration> {
+        let written = self.value.get_ref().as_str().and_then(parse_duration);
+        match written {
+            Some(Duration::ZERO) => written,
+            _ => self.duration(),
+        }
+    }
+
     /// A size in bytes in `range`: a whole number, or a string such as `4MiB`.
     pub(super) fn bytes(&self, range: RangeInclusive<usize>) -> Option<usize> {
         let bytes = match self.value.get_ref() {

@@ -204,6 +204,12 @@ impl Call {
         }
     }
 
+    /// Ends the call before its own end, for a reason that says nothing about any target.
+    pub fn abandon(&mut self, error: Error) -> Failure {
+        self.settle(Outcome::Cancelled);
+        self.fail(error)
+    }
+
     /// What has been tried so far, the running attempt excepted.
     pub fn trail(&self) -> &Trail {
         &self.trail

@@ -1,49 +1,176 @@
-//! When a call begins: at the arrival of its head, so that its deadline also bounds the way of its
-//! message.
+//! How a request comes in: when its call begins, within what time and into how much room.
+//!
+//! A call begins at the arrival of its head, so that its deadline also bounds the way of its message.
+//! tonic makes room for a message as soon as its length is announced; it is shown a message here only
+//! once that is complete, so that an announcement alone costs nothing.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::Status;
 use tonic::codegen::StdError;
 
 use crate::error::Error;
 
 use super::{metadata, status};
 
+/// Bytes before a message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// Services whose callers may keep the way of their messages open.
+const CONVERSATIONS: &str = "/grpc.reflection.";
+
+/// After this long, some of the messages that take up the room have come or been given up.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
+
 /// When the head of a request arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival(pub(super) Instant);
 
-/// Notes the arrival of a request, and lets its deadline end the wait for its message.
-pub(super) fn note<B>(request: Request<B>) -> Request<Bounded<B>> {
-    let now = Instant::now();
-    let deadline = request
-        .headers()
-        .get("grpc-timeout")
-        .and_then(|value| metadata::parse_timeout(value.to_str().ok()?))
-        .and_then(|timeout| now.checked_add(timeout));
-    let mut request = request.map(|body| Bounded {
-        body,
-        deadline,
-        timer: None,
-    });
-    request.extensions_mut().insert(Arrival(now));
-    request
+/// What all requests that come in share.
+#[derive(Clone)]
+pub(super) struct Intake {
+    /// How long a request may take from its head to its end.
+    timeout: Duration,
+    /// A longer message is refused by its announcement.
+    max_message_bytes: usize,
+    room: Arc<Room>,
 }
 
-/// A request's body that fails when the deadline passes before its end.
-pub(super) struct Bounded<B> {
+impl Intake {
+    /// An intake with room for this many bytes of unfinished messages, all requests together.
+    pub(super) fn new(timeout: Duration, max_message_bytes: usize, room: usize) -> Self {
+        let taken = AtomicUsize::new(0);
+        let room = Arc::new(Room { limit: room, taken });
+        Self {
+            timeout,
+            max_message_bytes,
+            room,
+        }
+    }
+
+    /// Notes the arrival of a request, and bounds the way of its message.
+    pub(super) fn admit<B>(&self, request: Request<B>) -> Request<Incoming<B>> {
+        let now = Instant::now();
+        let deadline = request
+            .headers()
+            .get("grpc-timeout")
+            .and_then(|value| metadata::parse_timeout(value.to_str().ok()?))
+            .and_then(|timeout| now.checked_add(timeout));
+        let conversation = request.uri().path().starts_with(CONVERSATIONS);
+        let mut request = request.map(|body| Incoming {
+            body,
+            intake: self.clone(),
+            deadline,
+            slow_at: Some(now + self.timeout),
+            conversation,
+            timer: None,
+            unfinished: BytesMut::new(),
+        });
+        request.extensions_mut().insert(Arrival(now));
+        request
+    }
+}
+
+/// Bytes that unfinished messages take up, all together.
+struct Room {
+    limit: usize,
+    taken: AtomicUsize,
+}
+
+impl Room {
+    fn take(&self, bytes: usize) -> bool {
+        let more = |taken: usize| Some(taken + bytes).filter(|taken| *taken <= self.limit);
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A request's body that comes in whole messages, and fails when it takes too long.
+pub(super) struct Incoming<B> {
     body: B,
+    intake: Intake,
     deadline: Option<Instant>,
+    /// When it has taken too long; `None` once the first message of a conversation is there.
+    slow_at: Option<Instant>,
+    conversation: bool,
     /// Set by the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
+    /// The beginning of a message, copied: a few bytes would hold on to a whole buffer of the connection.
+    unfinished: BytesMut,
 }
 
-impl<B> Body for Bounded<B>
+impl<B> Incoming<B> {
+    /// Takes bytes that have come; gives those that complete messages, if there are any.
+    fn take(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Status> {
+        let limit = self.intake.max_message_bytes;
+        if self.unfinished.is_empty() && whole_messages(&bytes, limit) == bytes.len() {
+            self.message_has_come();
+            return Ok(Some(bytes));
+        }
+        if !self.intake.room.take(bytes.len()) {
+            return Err(status::of_error(&Error::Overloaded {
+                retry_after: ROOM_RETRY,
+            }));
+        }
+        self.unfinished.extend_from_slice(&bytes);
+        let whole = whole_messages(&self.unfinished, limit);
+        if whole == 0 {
+            return Ok(None);
+        }
+        self.message_has_come();
+        self.intake.room.give_back(whole);
+        let messages = if whole == self.unfinished.len() {
+            std::mem::take(&mut self.unfinished)
+        } else {
+            self.unfinished.split_to(whole)
+        };
+        Ok(Some(messages.freeze()))
+    }
+
+    fn message_has_come(&mut self) {
+        if self.conversation {
+            self.slow_at = None;
+            self.timer = None;
+        }
+    }
+
+    /// Waits for the first of the two ends that there are.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        let Some(at) = self.deadline.into_iter().chain(self.slow_at).min() else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        std::task::ready!(timer.as_mut().poll(context));
+        let error = if self.deadline == Some(at) {
+            Error::DeadlineExceeded
+        } else {
+            let limit = self.intake.timeout;
+            Error::invalid("message", format!("it took longer than {limit:?} to come"))
+        };
+        Poll::Ready(status::of_error(&error))
+    }
+}
+
+impl<B> Drop for Incoming<B> {
+    fn drop(&mut self) {
+        self.intake.room.give_back(self.unfinished.len());
+    }
+}
+
+impl<B> Body for Incoming<B>
 where
     B: Body<Data = Bytes, Error: Into<StdError>> + Unpin,
 {
@@ -54,25 +181,161 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        loop {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                let late = std::task::ready!(self.poll_late(context));
+                return Poll::Ready(Some(Err(late.into())));
+            };
+            let frame = match frame {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None if self.unfinished.is_empty() => return Poll::Ready(None),
+                None => {
+                    let error = Error::invalid("message", "it ended before it was complete");
+                    return Poll::Ready(Some(Err(status::of_error(&error).into())));
+                }
+            };
+            let bytes = match frame.into_data() {
+                Ok(bytes) => bytes,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            };
+            match self.take(bytes) {
+                Ok(None) => {}
+                Ok(Some(messages)) => return Poll::Ready(Some(Ok(Frame::data(messages)))),
+                Err(refusal) => return Poll::Ready(Some(Err(refusal.into()))),
+            }
         }
-        let Some(deadline) = self.deadline else {
-            return Poll::Pending;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        ready!(timer.as_mut().poll(context));
-        let late = status::of_error(&Error::DeadlineExceeded);
-        Poll::Ready(Some(Err(late.into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.unfinished.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// How many of these bytes, from the first, are whole messages. One that is announced as longer than
+/// the limit counts as whole: whoever reads its length refuses it.
+fn whole_messages(bytes: &[u8], limit: usize) -> usize {
+    let mut whole = 0;
+    while let [_, a, b, c, d, ..] = bytes[whole..] {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if length > limit {
+            return bytes.len();
+        }
+        if bytes.len() - whole < PREFIX_BYTES + length {
+            break;
+        }
+        whole += PREFIX_BYTES + length;
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream::iter;
+    use http_body_util::{BodyExt as _, StreamBody};
+    use proptest::prelude::*;
+    use tonic::Code;
+
+    use super::*;
+
+    const LIMIT: usize = 100;
+    const ROOM: usize = 300;
+
+    fn intake() -> Intake {
+        Intake::new(Duration::from_secs(15), LIMIT, ROOM)
+    }
+
+    fn message(length: usize) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend(u32::try_from(length).unwrap().to_be_bytes());
+        bytes.extend(std::iter::repeat_n(7, length));
+        bytes
+    }
+
+    /// What is seen of a body that comes in these pieces, up to its end or a failure.
+    async fn seen(intake: &Intake, pieces: Vec<Bytes>) -> (Vec<Bytes>, Option<Code>) {
+        let frames = pieces
+            .into_iter()
+            .map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+        let mut body = intake
+            .admit(Request::new(StreamBody::new(iter(frames))))
+            .into_body();
+        let mut seen = Vec::new();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => seen.push(frame.into_data().unwrap()),
+                Err(error) => return (seen, Some(error.downcast::<Status>().unwrap().code())),
+            }
+        }
+        (seen, None)
+    }
+
+    fn taken(intake: &Intake) -> usize {
+        intake.room.taken.load(Ordering::Relaxed)
+    }
+
+    proptest! {
+        #[test]
+        fn messages_are_seen_whole_however_they_come(
+            lengths in prop::collection::vec(0..=LIMIT, 1..3),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let whole: Vec<u8> = lengths.iter().flat_map(|&length| message(length)).collect();
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(whole.len())).collect();
+            cuts.extend([0, whole.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|cut| Bytes::copy_from_slice(&whole[cut[0]..cut[1]]));
+            let intake = intake();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+
+            let (seen, failure) = runtime.block_on(seen(&intake, pieces.collect()));
+
+            prop_assert_eq!(failure, None);
+            for messages in &seen {
+                prop_assert_eq!(whole_messages(messages, LIMIT), messages.len());
+            }
+            prop_assert_eq!(seen.concat(), whole);
+            prop_assert_eq!(taken(&intake), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_to_an_end_is_not_seen() {
+        let intake = intake();
+        let mut bytes = message(LIMIT);
+        bytes.pop();
+
+        let (seen, failure) = seen(&intake, vec![bytes.into()]).await;
+
+        assert_eq!((seen.len(), failure), (0, Some(Code::InvalidArgument)));
+        assert_eq!(taken(&intake), 0);
+    }
+
+    #[tokio::test]
+    async fn an_announcement_beyond_the_limit_is_seen_at_once() {
+        let announcement = Bytes::from(message(LIMIT + 1)).slice(..PREFIX_BYTES);
+
+        let (seen, _) = seen(&intake(), vec![announcement.clone()]).await;
+
+        assert_eq!(seen, [announcement]);
+    }
+
+    #[tokio::test]
+    async fn there_is_no_more_room_than_that() {
+        let intake = intake();
+        assert!(intake.room.take(ROOM - 10));
+        let bytes = Bytes::from(message(LIMIT));
+
+        let (_, whole) = seen(&intake, vec![bytes.clone()]).await;
+        let (_, halves) = seen(&intake, vec![bytes.slice(..50), bytes.slice(50..)]).await;
+
+        assert_eq!((whole, halves), (None, Some(Code::Unavailable)));
+        assert_eq!(taken(&intake), ROOM - 10);
     }
 }

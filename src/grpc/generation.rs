@@ -1,11 +1,8 @@
 //! `GenerationService`: runs a call, whole or as a stream of events.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use futures_util::stream::unfold;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
@@ -19,20 +16,21 @@ use crate::trail::Trail;
 
 use super::arrival::Arrival;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
+use super::open_streams::{Messages, OpenStreams};
 use super::request::{self, Parsed};
-use super::stream::Streaming;
 use super::v1::generation_service_server::GenerationService;
 use super::{answer, status, v1};
 
 /// The service.
-pub struct Generation {
+pub(super) struct Generation {
     dispatcher: Arc<Dispatcher>,
+    open: Arc<OpenStreams>,
 }
 
 impl Generation {
     /// Serves calls by this dispatcher.
-    pub fn new(dispatcher: Arc<Dispatcher>) -> Self {
-        Self { dispatcher }
+    pub(super) fn new(dispatcher: Arc<Dispatcher>, open: Arc<OpenStreams>) -> Self {
+        Self { dispatcher, open }
     }
 
     /// Turns a request into a call of which nothing has been sent, or into the status of its failure.
@@ -157,14 +155,14 @@ impl GenerationService for Generation {
     ) -> Result<Response<v1::GenerateResponse>, Status> {
         let (mut call, ids) =
             self.begin("modelway.v1.GenerationService/Generate", request, true)?;
-        match call.whole().await {
+        let outcome = self.open.unless_closed(call.whole()).await;
+        match outcome.unwrap_or_else(|| Err(call.abandon(Error::Draining))) {
             Ok(answer) => Ok(ids.response(answer::response(&call, answer))),
             Err(failure) => Err(ids.failure(&failure)),
         }
     }
 
-    type StreamGenerateStream =
-        Pin<Box<dyn Stream<Item = Result<v1::StreamGenerateResponse, Status>> + Send>>;
+    type StreamGenerateStream = Messages;
 
     /// The response is held back until the call is committed, so that a failure before that is a
     /// status alone, which clients and proxies take for a call that never began.
@@ -177,13 +175,14 @@ impl GenerationService for Generation {
             request,
             false,
         )?;
-        if let Err(failure) = call.commit().await {
+        let outcome = self.open.unless_closed(call.commit()).await;
+        if let Err(failure) = outcome.unwrap_or_else(|| Err(call.abandon(Error::Draining))) {
             return Err(ids.failure(&failure));
         }
-        let messages = unfold(Box::new(Streaming::new(call)), |mut streaming| async {
-            let message = streaming.next().await?;
-            Some((message, streaming))
-        });
-        Ok(ids.response(Box::pin(messages) as Self::StreamGenerateStream))
+        let messages = self.open.open(call);
+        let watch = messages.watch();
+        let mut response = ids.response(messages);
+        response.extensions_mut().insert(watch);
+        Ok(response)
     }
 }

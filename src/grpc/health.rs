@@ -64,33 +64,45 @@ impl Health {
         }
     }
 
-    /// Waits for the next look, and reports what has changed since the last: a scenario is serving
-    /// while it has a target that could be tried. Safe to cancel.
-    pub async fn update(&mut self) {
-        self.looks.tick().await;
-        for scenario in &mut self.scenarios {
-            let serving = self.dispatcher.is_serving(&scenario.name);
-            if serving != scenario.serving {
-                self.reporter
-                    .set_service_status(&scenario.service, status(serving))
-                    .await;
-                scenario.serving = serving;
+    /// Reports what changes, for as long as it is awaited: a scenario is serving while it has a
+    /// target that could be tried. Safe to cancel.
+    pub async fn follow(&mut self) {
+        loop {
+            self.looks.tick().await;
+            for scenario in &mut self.scenarios {
+                let serving = self.dispatcher.is_serving(&scenario.name);
+                if serving != scenario.serving {
+                    self.reporter
+                        .set_service_status(&scenario.service, status(serving))
+                        .await;
+                    scenario.serving = serving;
+                }
             }
         }
     }
 
     /// Reports everything as not serving, for good: new calls should go elsewhere.
-    pub async fn withdraw(mut self) {
-        let scenarios = self.scenarios.iter().map(|scenario| &scenario.service[..]);
-        for service in SERVICES.into_iter().chain(scenarios) {
+    pub async fn withdraw(&self) {
+        for service in self.names() {
             let not_serving = ServingStatus::NotServing;
-            let reporter = &mut self.reporter;
-            reporter.set_service_status(service, not_serving).await;
-            // Forgetting the name ends the streams that watch it after this last word: they would
-            // hold up the end. Whoever asks is still answered.
+            self.reporter.set_service_status(service, not_serving).await;
+        }
+    }
+
+    /// Ends the streams that watch, after their last word: they would hold up the end. Whoever asks
+    /// is still answered.
+    pub async fn dismiss(&self) {
+        let mut reporter = self.reporter.clone();
+        for service in self.names() {
+            let not_serving = ServingStatus::NotServing;
             reporter.clear_service_status(service).await;
             reporter.set_service_status(service, not_serving).await;
         }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let scenarios = self.scenarios.iter().map(|scenario| &scenario.service[..]);
+        SERVICES.into_iter().chain(scenarios)
     }
 }
 

@@ -147,6 +147,8 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         | Error::RetryBudgetExhausted(_)
         | Error::Upstream(_)
         | Error::StreamInterrupted(_)
+        | Error::Overloaded { .. }
+        | Error::ClientStalled(_)
         | Error::Draining
         | Error::Internal(_) => {}
     }
@@ -155,7 +157,9 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
 /// When the same call may succeed, where that can be told.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::NoProviderAvailable { retry_after } => Some(*retry_after),
+        Error::NoProviderAvailable { retry_after } | Error::Overloaded { retry_after } => {
+            Some(*retry_after)
+        }
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
         Error::Draining => Some(Duration::ZERO),
@@ -165,6 +169,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
         | Error::CapabilityUnsupported(_)
         | Error::DeadlineExceeded
         | Error::StreamInterrupted(_)
+        | Error::ClientStalled(_)
         | Error::Internal(_) => None,
     }
 }
@@ -203,6 +208,7 @@ fn code(code: Code) -> tonic::Code {
         Code::InvalidArgument => tonic::Code::InvalidArgument,
         Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
         Code::NotFound => tonic::Code::NotFound,
+        Code::ResourceExhausted => tonic::Code::ResourceExhausted,
         Code::FailedPrecondition => tonic::Code::FailedPrecondition,
         Code::Internal => tonic::Code::Internal,
         Code::Unavailable => tonic::Code::Unavailable,

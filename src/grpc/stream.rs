@@ -1,6 +1,8 @@
 //! The events of a streaming call: what has been tried, the deltas, the end.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use crate::chat::{ChatEvent, Finish, finish_reason};
 use crate::dispatch::{Call, CallEvent};
@@ -8,6 +10,7 @@ use crate::error::Reason;
 use crate::trail::{AttemptRecord, Outcome};
 
 use super::answer::{self, tool_call_id};
+use super::open_streams::Verdict;
 use super::v1::stream_generate_response::Event;
 use super::{status, v1};
 
@@ -45,10 +48,31 @@ impl Streaming {
         }
     }
 
-    /// The next message of the stream; `None` after the last.
-    pub(super) async fn next(
+    /// The next message of the stream, or its failure as soon as there is a verdict; `None` after
+    /// the last. A verdict that comes after the call's own end changes nothing.
+    pub(super) async fn next_unless(
         &mut self,
+        verdict: &Verdict,
     ) -> Option<Result<v1::StreamGenerateResponse, tonic::Status>> {
+        if self.ended {
+            return self.next().await;
+        }
+        let condemned = poll_fn(|_| match verdict.get() {
+            Some(error) => Poll::Ready(error.clone()),
+            None => Poll::Pending,
+        });
+        let error = tokio::select! {
+            biased;
+            error = condemned => error,
+            message = self.next() => return message,
+        };
+        self.ended = true;
+        self.queued.clear();
+        Some(Err(status::of_failure(&self.call.abandon(error))))
+    }
+
+    /// The next message of the stream; `None` after the last.
+    async fn next(&mut self) -> Option<Result<v1::StreamGenerateResponse, tonic::Status>> {
         loop {
             if let Some(event) = self.queued.pop_front() {
                 return Some(Ok(self.numbered(event)));

@@ -7,75 +7,23 @@ use futures_util::stream::pending;
 use modelway::serve::Service;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Body, Client};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-// Frame types and flags of RFC 9113, section 6.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const CANCEL: [u8; 4] = [0, 0, 0, 8];
-
-/// A gRPC message without a byte in it.
-const EMPTY_MESSAGE: [u8; 5] = [0; 5];
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// The head of a call, each field as a literal of its own (RFC 7541, section 6.2.2).
-fn head(path: &str) -> Vec<u8> {
-    let mut block = Vec::new();
-    let fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("content-type", "application/grpc"),
-        ("te", "trailers"),
-    ];
-    for (name, value) in fields {
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).unwrap());
-            block.extend(text.bytes());
-        }
-    }
-    block
-}
+use crate::support::frames::{
+    CANCEL, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, Frame, HEADERS, RST_STREAM, Wire, frame,
+    head,
+};
 
 /// Sends bytes behind a connection preface to a fresh service, and reads frames until one ends
 /// `stream` or the connection. Gives the type of that last frame and its payload.
 async fn exchange(bytes: &[u8], stream: u32) -> (u8, Vec<u8>) {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let service = Service::start(None, Some(anywhere)).await.unwrap();
-    let mut socket = TcpStream::connect(service.address()).await.unwrap();
+    let address = service.address();
     let talk = async {
-        let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        sent.extend(frame(SETTINGS, 0, 0, &[]));
-        sent.extend(bytes);
-        socket.write_all(&sent).await.unwrap();
-        loop {
-            let mut prefix = [0; 9];
-            socket.read_exact(&mut prefix).await.unwrap();
-            let [a, b, c, kind, flags, id @ ..] = prefix;
-            let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-            socket.read_exact(&mut payload).await.unwrap();
-            let ends_stream = matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
-            let is_last = ends_stream || kind == RST_STREAM;
-            if kind == GOAWAY || (is_last && u32::from_be_bytes(id) == stream) {
-                return (kind, payload);
-            }
-        }
+        let mut wire = Wire::open(address).await;
+        wire.send(bytes).await;
+        let Frame { kind, payload, .. } = wire.end_of(stream).await;
+        (kind, payload)
     };
     tokio::select! {
         last = talk => last,

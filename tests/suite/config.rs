@@ -107,8 +107,19 @@ fn everything_can_be_set() {
 [server]
 listen = "[::1]:9000"
 max_message_bytes = 1_048_576
+max_unfinished_bytes = "64MiB"
+max_connections = 100
+max_connections_per_ip = 10
 max_concurrent_streams = 0x10
+handshake_timeout = "1s"
+first_request_timeout = "2s"
+receive_timeout = "3s"
+keepalive_interval = "4s"
+keepalive_timeout = "5s"
+connection_age = "6s"
+client_stall = "7s"
 reflection = false
+predrain = "0s"
 drain_timeout = "1.5s"
 [logging]
 format = "json"
@@ -161,8 +172,19 @@ retry = { burst = 7 }
         server::Settings {
             listen: "[::1]:9000".parse().unwrap(),
             max_message_bytes: 1 << 20,
+            max_unfinished_bytes: 64 << 20,
+            max_connections: 100,
+            max_connections_per_ip: 10,
             max_concurrent_streams: 16,
+            handshake_timeout: Duration::from_secs(1),
+            first_request_timeout: Duration::from_secs(2),
+            receive_timeout: Duration::from_secs(3),
+            keepalive_interval: Duration::from_secs(4),
+            keepalive_timeout: Duration::from_secs(5),
+            connection_age: Duration::from_secs(6),
+            client_stall: Duration::from_secs(7),
             reflection: false,
+            predrain: Duration::ZERO,
             drain_timeout: Duration::from_millis(1500),
         }
     );

@@ -10,6 +10,8 @@ use modelway::simulator::text;
 use crate::support::{Process, ask, collect, program};
 
 const SLOW: &str = r#"
+[server]
+predrain = "0s"
 [providers.sim]
 simulated = true
 wire_format = "openai_chat"

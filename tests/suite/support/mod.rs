@@ -5,6 +5,7 @@
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
 mod details;
+pub(crate) mod frames;
 mod process;
 mod request;
 mod snapshot;
@@ -72,8 +73,12 @@ impl Gateway {
 
     /// Starts a service with a whole configuration; its simulated providers are this simulator.
     pub(crate) async fn before(simulator: Simulator, text: &str) -> Self {
+        let text = match text.contains("[server]") {
+            true => text.to_owned(),
+            false => format!("{text}\n[server]\npredrain = \"0s\"\n"),
+        };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let service = Service::with_simulator(text, "test", Some(anywhere), &simulator)
+        let service = Service::with_simulator(&text, "test", Some(anywhere), &simulator)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let address = service.address();

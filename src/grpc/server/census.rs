@@ -1,0 +1,138 @@
+//! How many connections are open, and from where.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Counts connections, all of them and by address.
+#[derive(Clone)]
+pub(super) struct Census {
+    most: usize,
+    most_per_ip: usize,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_ip: HashMap<IpAddr, usize>,
+}
+
+impl Census {
+    /// Allows this many connections, and this many from one address.
+    pub(super) fn new(most: usize, most_per_ip: usize) -> Self {
+        Self {
+            most,
+            most_per_ip,
+            counts: Arc::default(),
+        }
+    }
+
+    /// A seat for a connection from this address, if there is one.
+    pub(super) fn seat(&self, ip: IpAddr) -> Option<Seat> {
+        let ip = whose(ip);
+        let mut counts = self.counts();
+        let of_ip = counts.by_ip.get(&ip).copied().unwrap_or(0);
+        if counts.all >= self.most || of_ip >= self.most_per_ip {
+            return None;
+        }
+        counts.all += 1;
+        counts.by_ip.insert(ip, of_ip + 1);
+        let census = self.clone();
+        Some(Seat { census, ip })
+    }
+
+    /// How many connections are open.
+    pub(super) fn count(&self) -> usize {
+        self.counts().all
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The seat of an open connection, given up when it is dropped.
+pub(super) struct Seat {
+    census: Census,
+    ip: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut counts = self.census.counts();
+        counts.all -= 1;
+        if let Some(of_ip) = counts.by_ip.get_mut(&self.ip) {
+            *of_ip -= 1;
+            if *of_ip == 0 {
+                counts.by_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// The address that counts: whoever has one of IPv6 has the 64 bits behind it, too.
+fn whose(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let network = ip.to_bits() >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from_bits(network))
+        }
+        ip @ IpAddr::V4(_) => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_so_many_seats_and_gives_them_back() {
+        let census = Census::new(10, 2);
+        let here = ip("192.0.2.1");
+        let first = census.seat(here);
+        let second = census.seat(ip("::ffff:192.0.2.1"));
+
+        assert!(first.is_some() && second.is_some());
+        assert!(census.seat(here).is_none());
+        assert!(census.seat(ip("192.0.2.2")).is_some());
+
+        drop(first);
+        assert!(census.seat(here).is_some());
+    }
+
+    #[test]
+    fn all_addresses_together_have_so_many_seats() {
+        let census = Census::new(2, 2);
+        let _first = census.seat(ip("192.0.2.1"));
+        let second = census.seat(ip("192.0.2.2"));
+
+        assert!(census.seat(ip("192.0.2.3")).is_none());
+
+        drop(second);
+        assert_eq!(census.count(), 1);
+        assert!(census.seat(ip("192.0.2.3")).is_some());
+    }
+
+    #[test]
+    fn a_network_of_64_bits_counts_as_one_address() {
+        let census = Census::new(10, 1);
+        let _seat = census.seat(ip("2001:db8::1"));
+
+        assert!(census.seat(ip("2001:db8::2:1")).is_none());
+        assert!(census.seat(ip("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_that_left() {
+        let census = Census::new(10, 10);
+        drop(census.seat(ip("192.0.2.1")));
+
+        assert_eq!(census.count(), 0);
+        assert!(census.counts().by_ip.is_empty());
+    }
+}

@@ -1,0 +1,189 @@
+//! One connection, from its preface to its end.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::io::{self, Cursor};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::Either;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::ServiceExt as _;
+use tracing::debug;
+
+use crate::error::Error;
+
+use super::super::arrival::Intake;
+use super::super::open_streams::Watched;
+use super::super::status;
+use super::Settings;
+
+/// What begins every connection of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What lies unread in front of a slow caller, for each stream: back-pressure reaches the provider after it.
+const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+const MAX_FRAME_BYTES: u32 = 16 * 1024;
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Requests are read as they come, so this bounds their speed more than the room they take: a fifth
+/// of a second away, 64 KiB would let 4 MiB take 13 seconds.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Whoever asks about health is answered to the end.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+
+/// How long a connection that was asked to end without having been used may take for it.
+const UNUSED_GRACE: Duration = Duration::from_secs(1);
+
+/// Share of the age by which connections differ in it.
+const AGE_JITTER: f64 = 0.1;
+
+/// What all connections share.
+pub(super) struct Host {
+    pub(super) settings: Settings,
+    pub(super) routes: Routes,
+    pub(super) intake: Intake,
+    /// The longest that a call can take.
+    pub(super) longest_call: Duration,
+    /// Whether new calls are refused.
+    pub(super) refusing: AtomicBool,
+    /// Cancelled when connections are to take no more calls and end after those they have.
+    pub(super) draining: CancellationToken,
+}
+
+impl Host {
+    /// Serves a connection to its end.
+    pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream) {
+        let accepted = Instant::now();
+        // Tokens must not wait for company.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        let limit = self.settings.handshake_timeout;
+        match timeout(limit, read_preface(&mut stream)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return debug!(%error, "no HTTP/2 connection"),
+            Err(_) => return debug!(?limit, "no HTTP/2 connection in time"),
+        }
+        let (rest, write) = stream.into_split();
+        let io = join(Cursor::new(PREFACE).chain(rest), write);
+        self.converse(io, accepted).await;
+    }
+
+    async fn converse(self: Arc<Self>, io: impl AsyncRead + AsyncWrite + Unpin, accepted: Instant) {
+        let used = Arc::new(AtomicBool::new(false));
+        let service = service_fn(|request| {
+            used.store(true, Ordering::Relaxed);
+            self.answer(request)
+        });
+        let mut connection = pin!(self.builder().serve_connection(TokioIo::new(io), service));
+        let mut stage = Stage::Unused;
+        let mut next_stage = pin!(sleep_until(accepted + self.settings.first_request_timeout));
+        let mut draining = pin!(self.draining.cancelled());
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        debug!(%error, "connection ended");
+                    }
+                    return;
+                }
+                () = draining.as_mut(), if stage != Stage::Ending => {
+                    connection.as_mut().graceful_shutdown();
+                    stage = Stage::Ending;
+                    // The whole service waits for no longer than it may.
+                    next_stage.as_mut().reset(Instant::now() + self.longest_call);
+                }
+                () = next_stage.as_mut() => {
+                    let grace = match stage {
+                        Stage::Unused if used.load(Ordering::Relaxed) => {
+                            stage = Stage::Used;
+                            next_stage.as_mut().reset(accepted + self.age());
+                            continue;
+                        }
+                        Stage::Unused => UNUSED_GRACE,
+                        Stage::Used => self.longest_call,
+                        Stage::Ending => return debug!("connection cut off"),
+                    };
+                    connection.as_mut().graceful_shutdown();
+                    stage = Stage::Ending;
+                    next_stage.as_mut().reset(Instant::now() + grace);
+                }
+            }
+        }
+    }
+
+    fn builder(&self) -> http2::Builder<TokioExecutor> {
+        let settings = &self.settings;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(settings.keepalive_interval)
+            .keep_alive_timeout(settings.keepalive_timeout)
+            .max_concurrent_streams(settings.max_concurrent_streams)
+            // A caller may cancel all its calls at once: the default of 20 ends the whole connection,
+            // and with it the calls that go on.
+            .max_pending_accept_reset_streams(usize::try_from(settings.max_concurrent_streams).ok())
+            .max_frame_size(MAX_FRAME_BYTES)
+            .max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_send_buf_size(MAX_SEND_BUFFER_BYTES);
+        builder
+    }
+
+    /// How old a connection becomes.
+    fn age(&self) -> Duration {
+        let jitter = AGE_JITTER * (2.0 * fastrand::f64() - 1.0);
+        self.settings.connection_age.mul_f64(1.0 + jitter)
+    }
+
+    fn answer(
+        &self,
+        request: http::Request<Incoming>,
+    ) -> impl Future<Output = Result<http::Response<Watched<Body>>, Infallible>> + use<> {
+        if self.refusing.load(Ordering::Relaxed) && request.uri().path() != HEALTH_CHECK {
+            let refusal = status::of_error(&Error::Draining).into_http();
+            return Either::Left(ready(Ok(Watched::response(refusal))));
+        }
+        let routes = self.routes.clone();
+        let response = routes.oneshot(self.intake.admit(request));
+        Either::Right(async { response.await.map(Watched::response) })
+    }
+}
+
+/// What a connection is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// For its first request.
+    Unused,
+    /// To grow old.
+    Used,
+    /// To end by itself.
+    Ending,
+}
+
+/// Reads the preface, and nothing behind it.
+async fn read_preface(stream: &mut TcpStream) -> io::Result<()> {
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await?;
+    if preface == PREFACE {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "not HTTP/2"))
+    }
+}

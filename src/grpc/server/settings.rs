@@ -1,0 +1,65 @@
+//! What the listener allows.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// What the listener allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where callers connect.
+    pub listen: SocketAddr,
+    /// Largest message, in bytes, that is read.
+    pub max_message_bytes: usize,
+    /// Bytes that messages may take up together until they are complete.
+    pub max_unfinished_bytes: usize,
+    /// Connections that may be open.
+    pub max_connections: usize,
+    /// Connections that one address may have open; a network of 64 bits counts as one in IPv6.
+    pub max_connections_per_ip: usize,
+    /// Streams that one connection may have open.
+    pub max_concurrent_streams: u32,
+    /// How long a new connection may take to its preface.
+    pub handshake_timeout: Duration,
+    /// How long a new connection may take to its first request.
+    pub first_request_timeout: Duration,
+    /// How long a request may take from its head to its end.
+    pub receive_timeout: Duration,
+    /// How long after a sign of life the other side is asked for another.
+    pub keepalive_interval: Duration,
+    /// How long the other side may take to give it.
+    pub keepalive_timeout: Duration,
+    /// When a connection is asked to end, give or take a tenth: callers spread over instances anew.
+    pub connection_age: Duration,
+    /// How long a caller may leave its stream unread.
+    pub client_stall: Duration,
+    /// Whether server reflection is served.
+    pub reflection: bool,
+    /// How long the service goes on as before when it was told to stop, but for its health: until
+    /// all who look at that have looked. May be zero.
+    pub predrain: Duration,
+    /// How long open calls may go on after that.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            max_message_bytes: 32 << 20,
+            max_unfinished_bytes: 256 << 20,
+            max_connections: 4096,
+            max_connections_per_ip: 256,
+            max_concurrent_streams: 1024,
+            handshake_timeout: Duration::from_secs(5),
+            first_request_timeout: Duration::from_secs(10),
+            receive_timeout: Duration::from_secs(15),
+            keepalive_interval: Duration::from_secs(20),
+            keepalive_timeout: Duration::from_secs(10),
+            connection_age: Duration::from_secs(600),
+            client_stall: Duration::from_secs(30),
+            reflection: true,
+            predrain: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Does a service that is told to stop lose no call and leave none without a word?
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use modelway::simulator::{Behaviour, Ending, Received, text};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::frames::{
+    DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Wire, frame, head,
+};
+use crate::support::{Gateway, Process, ask, collect, details};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
+const MODELS: &str = r#"
+[models."openai/first"]
+[scenarios.one]
+targets = ["openai/first"]
+"#;
+
+async fn start(server: &str, behaviour: &str) -> Gateway {
+    let gateway = Gateway::start(&format!("[server]\n{server}\n{MODELS}")).await;
+    let behaviour = behaviour.parse::<Behaviour>().unwrap();
+    gateway.simulator.set("first", behaviour);
+    gateway
+}
+
+/// Waits until health says that the process does not serve.
+async fn not_serving(channel: tonic::transport::Channel) {
+    let mut client = HealthClient::new(channel);
+    let watch = client.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut watch = watch.into_inner();
+    loop {
+        let message = timeout(PROMPTLY, watch.message()).await.expect("a change");
+        let status = message.unwrap().unwrap().status();
+        if status == ServingStatus::NotServing {
+            return;
+        }
+    }
+}
+
+fn assert_drained(status: &Status) {
+    let told = details(status);
+    assert_eq!(told.code, Code::Unavailable);
+    assert_eq!(told.reason, "DRAINING");
+    assert_eq!(told.retry_after, Some(Duration::ZERO));
+}
+
+#[tokio::test]
+async fn health_changes_first_and_calls_are_still_taken_for_a_while() {
+    let mut gateway = start("predrain = '1h'", "tokens=2").await;
+    gateway.generate(ask("one", "Hello")).await.unwrap();
+
+    gateway.stop();
+    not_serving(gateway.channel()).await;
+
+    gateway.generate(ask("one", "Hello")).await.unwrap();
+    let mut wire = Wire::open(gateway.address).await;
+    wire.next(crate::support::frames::SETTINGS).await;
+}
+
+#[tokio::test]
+async fn a_new_call_on_an_old_connection_is_refused() {
+    let mut gateway = start("predrain = '0s'\ndrain_timeout = '1h'", "tokens=2").await;
+    let mut wire = Wire::open(gateway.address).await;
+    let path = "/modelway.v1.CatalogService/ListScenarios";
+    wire.send(&frame(HEADERS, END_HEADERS, 1, &head(path)))
+        .await;
+    wire.send(&frame(DATA, END_STREAM, 1, &EMPTY_MESSAGE)).await;
+    wire.end_of(1).await;
+
+    gateway.stop();
+    wire.next(GOAWAY).await;
+    // Sent before the GOAWAY was read, as far as the service knows.
+    wire.send(&frame(
+        HEADERS,
+        END_HEADERS | END_STREAM,
+        3,
+        &head("/modelway.v1.GenerationService/Generate"),
+    ))
+    .await;
+    let refusal = wire.end_of(3).await;
+
+    assert_eq!(refusal.kind, HEADERS);
+    assert_eq!(gateway.simulator.requests().len(), 0);
+    let plain = String::from_utf8_lossy(&refusal.payload);
+    assert!(!plain.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_open_at_the_end_of_the_drain_time_is_told_so() {
+    for behaviour in ["hang", "stall=5"] {
+        let mut gateway = start("predrain = '0s'\ndrain_timeout = '1s'", behaviour).await;
+        let mut calls = JoinSet::new();
+        let mut client = gateway.generation();
+        calls.spawn(async move { client.generate(ask("one", "Hello")).await.err() });
+        let mut client = gateway.generation();
+        calls.spawn(async move {
+            match client.stream_generate(ask("one", "Hello")).await {
+                Ok(response) => collect(response.into_inner()).await.failure,
+                Err(status) => Some(status),
+            }
+        });
+        gateway.simulator.wait_for(|log| log.len() == 2).await;
+
+        gateway.stop();
+        let failures = timeout(PROMPTLY, calls.join_all()).await.expect("the end");
+        timeout(PROMPTLY, gateway.stopped()).await.expect("the end");
+
+        for failure in failures {
+            let status = failure.expect("it is not answered");
+            assert_drained(&status);
+            let failure = details(&status).failure.unwrap();
+            assert_eq!(failure.attempts.len(), 1, "what was tried is told, too");
+        }
+        let closed = |log: &[Received]| {
+            let closed = Some(Ending::ClientClosed);
+            log.iter().all(|request| request.ending == closed)
+        };
+        let closed = gateway.simulator.wait_for(closed);
+        timeout(PROMPTLY, closed)
+            .await
+            .expect("nobody waits for the provider");
+    }
+}
+
+#[tokio::test]
+async fn of_a_hundred_streams_each_ends_whole_or_with_a_status() {
+    // Calls end 5 s before the drain time does.
+    let mut gateway = start("predrain = '0s'\ndrain_timeout = '6s'", "stall=3").await;
+    let mut streams = JoinSet::new();
+    for call in 0..100 {
+        if call == 50 {
+            let short = "tokens=10+gap=20ms".parse::<Behaviour>().unwrap();
+            gateway.simulator.wait_for(|log| log.len() == 50).await;
+            gateway.simulator.set("first", short);
+        }
+        let mut client = gateway.generation();
+        streams.spawn(async move {
+            let response = client.stream_generate(ask("one", "Hello")).await.unwrap();
+            collect(response.into_inner()).await
+        });
+    }
+    gateway.simulator.wait_for(|log| log.len() == 100).await;
+
+    let told = Instant::now();
+    gateway.stop();
+    let mut whole = 0;
+    let mut drained = 0;
+    while let Some(streamed) = streams.join_next().await {
+        let streamed = streamed.unwrap();
+        match streamed.failure {
+            None => {
+                assert_eq!(streamed.text(), text(10));
+                whole += 1;
+            }
+            Some(status) => {
+                assert_drained(&status);
+                drained += 1;
+            }
+        }
+    }
+    timeout(PROMPTLY, gateway.stopped()).await.expect("the end");
+
+    assert_eq!((whole, drained), (50, 50));
+    assert!(told.elapsed() < Duration::from_secs(6 + 2));
+    println!(
+        "100 streams: {whole} whole, {drained} told, {:?}",
+        told.elapsed()
+    );
+}
+
+/// A configuration file in cargo's folder for the tests' files.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_all_waiting() {
+    let config = r#"
+[server]
+predrain = "1h"
+drain_timeout = "1h"
+[providers.sim]
+simulated = true
+wire_format = "openai_chat"
+[models."sim/stalling"]
+model = "stalling+stall=5"
+[scenarios.stalling]
+targets = ["sim/stalling"]
+"#;
+    let process = Process::serve(Some(&file("hurried.toml", config)), &[]);
+    let channel = process.connect().await;
+    let mut client = modelway::grpc::v1::generation_service_client::GenerationServiceClient::new(
+        channel.clone(),
+    );
+    let open = client.stream_generate(ask("stalling", "Hello")).await;
+
+    process.terminate();
+    not_serving(channel).await;
+    process.terminate();
+    let streamed = collect(open.unwrap().into_inner()).await;
+    let (status, log) = process.ended().await;
+
+    assert_drained(&streamed.failure.unwrap());
+    assert_eq!(status.code(), Some(0), "{log}");
+}
