@@ -155,8 +155,10 @@ impl GenerationService for Generation {
     ) -> Result<Response<v1::GenerateResponse>, Status> {
         let (mut call, ids) =
             self.begin("modelway.v1.GenerationService/Generate", request, true)?;
-        let outcome = self.open.unless_closed(call.whole()).await;
-        match outcome.unwrap_or_else(|| Err(call.abandon(Error::Draining))) {
+        let Some(outcome) = self.open.unless_closed(call.whole()).await else {
+            return Err(ids.failure(&call.abandon(Error::Draining)));
+        };
+        match outcome {
             Ok(answer) => Ok(ids.response(answer::response(&call, answer))),
             Err(failure) => Err(ids.failure(&failure)),
         }
@@ -175,8 +177,10 @@ impl GenerationService for Generation {
             request,
             false,
         )?;
-        let outcome = self.open.unless_closed(call.commit()).await;
-        if let Err(failure) = outcome.unwrap_or_else(|| Err(call.abandon(Error::Draining))) {
+        let Some(committed) = self.open.unless_closed(call.commit()).await else {
+            return Err(ids.failure(&call.abandon(Error::Draining)));
+        };
+        if let Err(failure) = committed {
             return Err(ids.failure(&failure));
         }
         let messages = self.open.open(call);

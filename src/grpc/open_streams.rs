@@ -156,7 +156,7 @@ impl OpenStream {
 
     /// Sweeps since the caller was given something that it has not taken yet.
     fn count_sweep(&self) -> u8 {
-        let more = |sweeps| (sweeps != READING).then_some(sweeps + 1);
+        let more = |sweeps| (sweeps != READING).then(|| sweeps + 1);
         self.unread
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .map_or(0, |before| before + 1)
