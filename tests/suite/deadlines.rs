@@ -368,3 +368,35 @@ async fn a_silence_before_the_answer_costs_one_limit_and_not_the_call() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_silence_that_is_suspiciously_long_counts_as_a_failure_though_the_answer_comes() {
+    let config = r#"
+[breaker]
+consecutive_failures = 1
+[models."openai/first"]
+timeouts = { stall_after = "50ms" }
+[scenarios.alone]
+targets = ["openai/first"]
+"#;
+    let gateway = Gateway::start(config).await;
+    gateway.simulator.set(
+        "first",
+        Behaviour {
+            delay: millis(200),
+            ..Behaviour::default()
+        },
+    );
+
+    let first = gateway.generate(ask("alone", "Hello")).await;
+    let second = gateway.generate(ask("alone", "Hello")).await;
+
+    assert_eq!(
+        lines(&first.unwrap().attempts),
+        ["1 PRIMARY openai/first SUCCEEDED"]
+    );
+    assert_eq!(
+        details(&second.unwrap_err()).reason,
+        "NO_PROVIDER_AVAILABLE"
+    );
+}
