@@ -469,3 +469,12 @@ pub fn finish_reason(
         None => Some(FinishReason::Other),
     }
 }
+
+/// Something that was left out or changed in the request for one target, to be told to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adaptation {
+    /// Path of the field in the request.
+    pub field: &'static str,
+    /// What was done and why, in our words.
+    pub what: &'static str,
+}

@@ -5,6 +5,7 @@
 
 pub mod chat;
 pub mod config;
+pub mod demo;
 pub mod dispatch;
 pub mod error;
 pub mod features;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use modelway::config::check;
+use modelway::demo::{self, Pace};
 use modelway::serve::{Service, StartError};
 use modelway::telemetry::Telemetry;
 use tokio::runtime;
@@ -41,6 +42,12 @@ enum Command {
         #[arg(long)]
         no_secrets: bool,
     },
+    /// Shows failover and circuit breaking with simulated providers, in under a minute.
+    Demo {
+        /// Plays shorter acts.
+        #[arg(long)]
+        fast: bool,
+    },
 }
 
 #[derive(Args)]
@@ -60,6 +67,10 @@ fn main() -> ExitCode {
     } = CommandLine::parse();
     let result = match command.unwrap_or(Command::Serve(plain)) {
         Command::Serve(arguments) => in_runtime(serve(arguments)),
+        Command::Demo { fast } => in_runtime(async {
+            let pace = if fast { Pace::Fast } else { Pace::Normal };
+            demo::run(pace).await.map_err(|error| error.to_string())
+        }),
         Command::Check { file, no_secrets } => {
             check::check(&file, !no_secrets, &mut io::stdout(), &mut io::stderr())
                 .map_err(|error| error.to_string())

@@ -1,7 +1,7 @@
 //! Configuration: a TOML file becomes settings, targets and scenarios, or a list of all its mistakes.
 //!
 //! [`file::File`] reads the text; [`file::File::resolve`] turns it into a [`Config`]. Each table has
-//! its reader in a file of its own, and [`table`] is how all of them read.
+//! its reader in a file of its own, and `table` is how all of them read.
 
 mod address;
 pub mod check;

@@ -2,36 +2,27 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
-use crate::chat::{ChatEvent, Finish};
+use crate::chat::{Adaptation, ChatEvent, Finish};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::AttemptSpan;
 use crate::trail::{AttemptRecord, Cost, Outcome};
 use crate::transport::{Response, Transport};
 use crate::wire::reader::Reader;
-use crate::wire::{Adaptation, Framing, failure};
+use crate::wire::{Framing, failure};
 
 use super::guard::Permit;
 use super::target::Timeouts;
-use super::timers::{Expiry, Timers};
+use super::timers::{Expiry, Heard, Timers};
 
 /// Largest body of an error response that is read; what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
-
-/// Limits of an attempt whose answer is read whole: only the deadline bounds it.
-const UNLIMITED: Timeouts = Timeouts {
-    first_event: Duration::MAX,
-    first_content: Duration::MAX,
-    byte_idle: Duration::MAX,
-    progress_idle: Duration::MAX,
-    stall_after: Duration::MAX,
-};
 
 /// Why an attempt came to its end without an answer.
 #[derive(Debug)]
@@ -91,7 +82,6 @@ impl Attempt {
             stream,
         } = beginning;
         let began = Instant::now();
-        let limits = if stream { limits } else { UNLIMITED };
         Self {
             permit,
             record,
@@ -212,10 +202,8 @@ impl Attempt {
         let read = match chunk {
             Ok(Some(bytes)) => {
                 let read = reader.push(&bytes, &mut self.ready);
-                let progress = self.ready[before..]
-                    .iter()
-                    .any(|event| !matches!(event, ChatEvent::Started { .. }));
-                self.timers.heard(progress, Instant::now());
+                self.timers
+                    .heard(heard(&self.ready[before..]), Instant::now());
                 read
             }
             Ok(None) => reader.end(&mut self.ready),
@@ -236,7 +224,7 @@ impl Attempt {
                 // The status alone says enough.
                 Ok(Ok(None) | Err(_)) | Err(_) => break,
             }
-            self.timers.heard(false, Instant::now());
+            self.timers.heard(Heard::Bytes, Instant::now());
         }
         body.truncate(MAX_ERROR_BYTES);
         failure::classify(status, &headers, &body, SystemTime::now())
@@ -267,6 +255,19 @@ impl Attempt {
             | ChatEvent::ToolArguments { .. } => {}
         }
         true
+    }
+}
+
+/// What the events say that came with some bytes.
+fn heard(events: &[ChatEvent]) -> Heard {
+    if events.iter().any(ChatEvent::is_content) {
+        return Heard::Content;
+    }
+    let is_progress = |event: &ChatEvent| !matches!(event, ChatEvent::Started { .. });
+    if events.iter().any(is_progress) {
+        Heard::Progress
+    } else {
+        Heard::Bytes
     }
 }
 

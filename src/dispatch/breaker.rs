@@ -101,7 +101,10 @@ impl Ticket {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Counted {
     Nothing,
-    Success,
+    Success {
+        /// Failures in a row that the success ended.
+        ended: u32,
+    },
     Failure,
 }
 
@@ -262,17 +265,21 @@ impl Breaker {
     ) -> Option<Transition> {
         match signal {
             Signal::Succeeded => {
-                self.consecutive_failures = 0;
+                let ended = std::mem::take(&mut self.consecutive_failures);
                 if ticket.counted == Counted::Nothing {
                     self.window.add(1, 0, now);
-                    ticket.counted = Counted::Success;
+                    ticket.counted = Counted::Success { ended };
                 }
                 None
             }
             Signal::Stalled | Signal::Failed { .. } => {
                 match ticket.counted {
                     Counted::Nothing => self.window.add(1, 1, now),
-                    Counted::Success => self.window.add(0, 1, now),
+                    Counted::Success { ended } => {
+                        self.window.add(0, 1, now);
+                        // An answer that breaks off has ended no row of failures.
+                        self.consecutive_failures = self.consecutive_failures.max(ended);
+                    }
                     Counted::Failure => return None,
                 }
                 ticket.counted = Counted::Failure;
@@ -302,7 +309,7 @@ impl Breaker {
     ) -> Option<Transition> {
         match signal {
             Signal::Succeeded if ticket.counted == Counted::Nothing => {
-                ticket.counted = Counted::Success;
+                ticket.counted = Counted::Success { ended: 0 };
                 let successes = successes + 1;
                 if successes < self.settings.probe_successes {
                     self.state = State::HalfOpen {

@@ -20,14 +20,14 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::chat::{Answer, ChatEvent, ChatRequest};
+use crate::chat::{Adaptation, Answer, ChatEvent, ChatRequest};
 use crate::error::{Code, Error, Failover, SameTarget, UpstreamError};
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::transport::Transport;
-use crate::wire::{Adaptation, Recipient, WireRequest};
+use crate::wire::{Recipient, WireRequest};
 
 use self::attempt::{Attempt, Beginning, Ended};
 use self::dispatcher::Lane;
@@ -36,6 +36,10 @@ use self::target::{Target, Timeouts, UpstreamMode};
 
 /// No attempt is begun with less time than this before the deadline, but for a call's first.
 const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
+
+/// The same as a share of the call's time, for short calls: less than the share that
+/// [`FIRST_CONTENT_SHARE`] leaves for a failover.
+const MIN_USEFUL_SHARE: f64 = 0.2;
 
 /// The longest wait that a provider can ask for before it is tried again in the same call.
 const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
@@ -266,7 +270,9 @@ impl Call {
             .max_attempts
             .min(self.limits.max_attempts.unwrap_or(u32::MAX));
         let time_left = self.deadline.saturating_duration_since(Instant::now());
-        if self.sent >= max_attempts || (self.sent > 0 && time_left < MIN_USEFUL_TIME) {
+        let whole_time = self.deadline.saturating_duration_since(self.began);
+        let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
+        if self.sent >= max_attempts || (self.sent > 0 && time_left < useful_time) {
             return Err(self.nothing_left());
         }
         let lane = Arc::clone(&self.lane);
@@ -314,15 +320,7 @@ impl Call {
             self.skip(&target, Skip::RetryBudgetExhausted, permit.breaker_state());
             return Err(self.nothing_left());
         }
-        let kind = if permit.breaker_state() == BreakerState::HalfOpen {
-            AttemptKind::Probe
-        } else if self.attempts_on_target > 0 {
-            AttemptKind::Retry
-        } else if self.position > 0 {
-            AttemptKind::Failover
-        } else {
-            AttemptKind::Primary
-        };
+        let kind = self.kind(permit.breaker_state());
         let alternative = self.has_alternative();
         Ok(Some(Admitted {
             permit,
@@ -331,6 +329,19 @@ impl Call {
             alternative,
             stream,
         }))
+    }
+
+    /// Why an attempt on the target that was come to is made, or would be.
+    fn kind(&self, breaker: BreakerState) -> AttemptKind {
+        if breaker == BreakerState::HalfOpen {
+            AttemptKind::Probe
+        } else if self.attempts_on_target > 0 {
+            AttemptKind::Retry
+        } else if self.position > 0 {
+            AttemptKind::Failover
+        } else {
+            AttemptKind::Primary
+        }
     }
 
     /// Begins an attempt and spells its request.
@@ -368,7 +379,7 @@ impl Call {
                 "a provider's credential cannot stand in a header",
             ));
         };
-        let limits = self.limits_of(&target, alternative);
+        let limits = self.limits_of(&target, stream, alternative);
         let deadline = self.deadline;
         let attempt = Attempt::begin(Beginning {
             permit,
@@ -454,9 +465,13 @@ impl Call {
         plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
     }
 
-    /// The target's limits, narrowed by the scenario, the caller, and the time that a failover needs.
-    fn limits_of(&self, target: &Target, alternative: bool) -> Timeouts {
-        let mut limits = target.timeouts;
+    /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time that a failover needs.
+    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> Timeouts {
+        let mut limits = if stream {
+            target.timeouts
+        } else {
+            Timeouts::UNLIMITED
+        };
         let narrowed = [self.lane.scenario.first_content, self.limits.first_content];
         for limit in narrowed.into_iter().flatten() {
             limits.first_content = limits.first_content.min(limit);
@@ -486,6 +501,7 @@ impl Call {
             "target skipped"
         );
         let record = AttemptRecord {
+            kind: self.kind(breaker),
             outcome: Outcome::Skipped(skip),
             ..record_of(target, breaker)
         };

@@ -38,7 +38,8 @@ pub enum UpstreamMode {
     /// As a stream that is folded: shows the first token in time, so that failover comes early.
     #[default]
     Stream,
-    /// Whole: cheaper for short, frequent answers; only the deadline bounds the wait.
+    /// Whole: cheaper for short, frequent answers. The target's own timeouts do not apply; what
+    /// limits the wait for the first content limits that for the whole answer.
     Whole,
 }
 
@@ -55,6 +56,17 @@ pub struct Timeouts {
     pub progress_idle: Duration,
     /// Silence after sending that counts as a failure sample, though the attempt goes on.
     pub stall_after: Duration,
+}
+
+impl Timeouts {
+    /// No limit at all.
+    pub const UNLIMITED: Self = Self {
+        first_event: Duration::MAX,
+        first_content: Duration::MAX,
+        byte_idle: Duration::MAX,
+        progress_idle: Duration::MAX,
+        stall_after: Duration::MAX,
+    };
 }
 
 impl Default for Timeouts {

@@ -27,6 +27,17 @@ pub(super) enum Expiry {
     ProgressIdle,
 }
 
+/// What bytes of an answer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// A sign of life.
+    Bytes,
+    /// Usage or a finish reason, but nothing of the answer itself.
+    Progress,
+    /// A piece of the answer.
+    Content,
+}
+
 /// What an attempt has seen so far, and the limits that follow from it. Pure: time is passed in.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
@@ -36,6 +47,7 @@ struct Progress {
     stall_reported: bool,
     last_byte: Option<Instant>,
     last_progress: Option<Instant>,
+    has_content: bool,
 }
 
 impl Progress {
@@ -51,10 +63,10 @@ impl Progress {
         } else {
             None
         };
-        let first_content = if self.last_progress.is_none() {
-            after(self.sent, limits.first_content)
-        } else {
+        let first_content = if self.has_content {
             None
+        } else {
+            after(self.sent, limits.first_content)
         };
         let byte_idle = self
             .last_byte
@@ -99,6 +111,7 @@ impl Timers {
             stall_reported: false,
             last_byte: None,
             last_progress: None,
+            has_content: false,
         };
         let (at, _) = progress.next();
         Self {
@@ -107,11 +120,16 @@ impl Timers {
         }
     }
 
-    /// Bytes have come, and perhaps content or usage with them.
-    pub(super) fn heard(&mut self, progress: bool, now: Instant) {
+    /// Bytes have come.
+    pub(super) fn heard(&mut self, what: Heard, now: Instant) {
         self.progress.last_byte = Some(now);
-        if progress {
-            self.progress.last_progress = Some(now);
+        match what {
+            Heard::Bytes => {}
+            Heard::Progress => self.progress.last_progress = Some(now),
+            Heard::Content => {
+                self.progress.last_progress = Some(now);
+                self.progress.has_content = true;
+            }
         }
         // A limit that begins here may lie before the one that the alarm was set to; later ones never do.
         let (at, _) = self.progress.next();
@@ -162,7 +180,18 @@ mod tests {
         let start = Instant::now();
         let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
 
-        timers.heard(false, start + seconds(3));
+        timers.heard(Heard::Bytes, start + seconds(3));
+
+        assert_eq!(timers.expired().await, Expiry::FirstContent);
+        assert_eq!(start.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn usage_without_content_reaches_the_limit_of_the_first_content() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
+
+        timers.heard(Heard::Progress, start + seconds(3));
 
         assert_eq!(timers.expired().await, Expiry::FirstContent);
         assert_eq!(start.elapsed().as_secs(), 20);
@@ -172,10 +201,10 @@ mod tests {
     async fn pings_keep_the_bytes_alive_but_not_the_progress() {
         let start = Instant::now();
         let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
-        timers.heard(true, start + seconds(1));
+        timers.heard(Heard::Content, start + seconds(1));
 
         for second in [15, 30, 45] {
-            timers.heard(false, start + seconds(second));
+            timers.heard(Heard::Bytes, start + seconds(second));
         }
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
@@ -187,7 +216,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
 
-        timers.heard(true, start + seconds(1));
+        timers.heard(Heard::Content, start + seconds(1));
 
         assert_eq!(timers.expired().await, Expiry::ByteIdle);
         assert_eq!(start.elapsed().as_secs(), 21);
@@ -202,7 +231,7 @@ mod tests {
         };
         let mut timers = Timers::start(limits, start + seconds(500), start);
 
-        timers.heard(true, start);
+        timers.heard(Heard::Content, start);
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 1);

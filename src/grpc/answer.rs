@@ -2,11 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::chat::{Answer, Finish, FinishReason, Part, Usage};
+use crate::chat::{Adaptation, Answer, Finish, FinishReason, Part, Usage};
 use crate::dispatch::Call;
 use crate::error::Reason;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, Outcome};
-use crate::wire::Adaptation;
 
 use super::v1;
 

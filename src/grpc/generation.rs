@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
+use super::arrival::Arrival;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
 use super::request::{self, Parsed};
 use super::stream::Streaming;
@@ -41,7 +42,7 @@ impl Generation {
         request: Request<v1::GenerateRequest>,
         whole: bool,
     ) -> Result<(Call, Ids), Status> {
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let span = CallSpan::start(method, metadata::trace_context(&metadata));
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
@@ -58,7 +59,10 @@ impl Generation {
                     conversation_id,
                 } = parsed;
                 span.describe(&call_id, lane.scenario(), &conversation_id);
-                let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+                let arrival = extensions
+                    .get::<Arrival>()
+                    .map_or_else(Instant::now, |&Arrival(at)| at);
+                let deadline = timeout.and_then(|timeout| arrival.checked_add(timeout));
                 let call = self.dispatcher.call(
                     lane,
                     Inquiry {

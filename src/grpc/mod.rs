@@ -1,9 +1,10 @@
 //! The gRPC services: what callers, catalogue readers and operators can ask.
 //!
 //! This module is the sole home of the generated code and of tonic. A request comes in through
-//! [`request`], an answer leaves through [`answer`] or [`stream`], a failure through [`status`].
+//! [`request`], an answer leaves through [`answer`] or `stream`, a failure through [`status`].
 
 pub mod answer;
+mod arrival;
 pub mod catalog;
 pub mod generation;
 pub mod health;

@@ -8,18 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
 use tonic_health::server::health_reporter;
+use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
 
 use crate::dispatch::dispatcher::Dispatcher;
 
+use super::arrival;
 use super::catalog::Catalog;
 use super::generation::Generation;
 use super::health::Health;
@@ -108,6 +110,9 @@ pub async fn serve(
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .max_concurrent_streams(settings.max_concurrent_streams)
+        // A caller may cancel all its calls at once: the default of 20 ends the whole connection,
+        // and with it the calls that go on.
+        .max_pending_accept_reset_streams(usize::try_from(settings.max_concurrent_streams).ok())
         .max_send_buf_size(MAX_SEND_BUFFER_BYTES);
 
     tokio::pin!(shutdown);
@@ -127,7 +132,8 @@ pub async fn serve(
             // Connections that have ended are let go of.
             Some(_) = tasks.join_next() => continue,
         };
-        let service = TowerToHyperService::new(routes.clone());
+        let routes = routes.clone();
+        let service = service_fn(move |request| routes.clone().oneshot(arrival::note(request)));
         let connection = builder.serve_connection(TokioIo::new(without_delay(stream)), service);
         let connection = graceful.watch(connection);
         tasks.spawn(async move {

@@ -4,6 +4,8 @@ pub mod names;
 pub mod spans;
 pub mod trace_context;
 
+use std::io::{self, IsTerminal as _};
+
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
@@ -126,7 +128,9 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let filter = filter.and(FilterFn::new(|metadata| metadata.target() != spans::TARGET));
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = fmt::layer()
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match format {
         LogFormat::Text => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),

@@ -14,6 +14,7 @@ pub mod sse;
 use bytes::Bytes;
 use http::HeaderMap;
 
+pub use crate::chat::Adaptation;
 use crate::chat::{ChatEvent, ChatRequest};
 use crate::error::{Unsupported, UpstreamError};
 use crate::features::Features;
@@ -60,15 +61,6 @@ pub struct WireRequest {
     pub body: Bytes,
     /// What was left out or changed without changing what was asked.
     pub adaptations: Vec<Adaptation>,
-}
-
-/// Something that was left out or changed for one target, to be told to the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Adaptation {
-    /// Path of the field in the request.
-    pub field: &'static str,
-    /// What was done and why, in our words.
-    pub what: &'static str,
 }
 
 /// How the body of a response is cut into frames.

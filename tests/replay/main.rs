@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use modelway::wire::WireFormat;
 use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
+use modelway::wire::openai_chat::OpenAiChat;
 
 /// More of them say nothing new about a recording.
 const MAX_COMPLAINTS: usize = 4;
@@ -110,6 +111,7 @@ fn wire_format(api: &str) -> Option<Box<dyn WireFormat>> {
         "gemini.generateContent" | "gemini.streamGenerateContent" => {
             Some(Box::new(Gemini::default()))
         }
+        "openai.chat" => Some(Box::new(OpenAiChat::default())),
         _ => None,
     }
 }

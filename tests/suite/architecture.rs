@@ -68,6 +68,7 @@ const MODULES: &[Module] = &[
     ),
     // Spells the wire formats by itself: a mistake of `wire` must not meet its twin here.
     module("simulator", &[]),
+    module("serve", ANY),
     module("demo", ANY),
     module("lib", ANY),
     module("main", ANY),
@@ -126,6 +127,7 @@ const HOMES: &[Home] = &[
             "grpc",
             "lib",
             "main",
+            "serve",
             "simulator",
             "telemetry",
             "transport",
@@ -140,6 +142,7 @@ const HOMES: &[Home] = &[
             "grpc",
             "lib",
             "main",
+            "serve",
             "simulator",
             "telemetry",
             "transport",

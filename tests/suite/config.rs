@@ -16,6 +16,7 @@ use modelway::grpc::server;
 use modelway::provider::Auth;
 use modelway::telemetry::{self, LogFormat};
 use modelway::transport;
+use modelway::wire::{anthropic, gemini, openai_chat};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -574,6 +575,47 @@ fn the_defaults_in_the_comments_of_the_example_are_the_defaults() {
 }
 
 #[test]
+fn the_dialects_of_the_example_are_the_defaults() {
+    let file: toml::Table = EXAMPLE.parse().unwrap();
+    let dialect = |provider: &str| file["providers"][provider]["dialect"].clone();
+
+    assert_eq!(
+        dialect("openai")
+            .try_into::<openai_chat::Dialect>()
+            .unwrap(),
+        openai_chat::Dialect::default()
+    );
+    assert_eq!(
+        dialect("anthropic")
+            .try_into::<anthropic::Dialect>()
+            .unwrap(),
+        anthropic::Dialect::default()
+    );
+    assert_eq!(
+        dialect("gemini").try_into::<gemini::Dialect>().unwrap(),
+        gemini::Dialect::default()
+    );
+}
+
+#[test]
+fn the_hosts_in_the_comments_of_the_example_resolve() {
+    let (_, hosts) = EXAMPLE.split_once("Some more, without the `#`:\n").unwrap();
+    let (hosts, _) = hosts.split_once("\n\n").unwrap();
+    let hosts: Vec<_> = hosts
+        .lines()
+        .map(|line| line.trim_start_matches(['#', ' ']))
+        .collect();
+    let hosts = format!("{}\n{REST}", hosts.join("\n"));
+
+    let told = File::parse(&hosts)
+        .resolve(&Surroundings::without_secrets(None))
+        .err();
+
+    assert!(hosts.matches("[providers.").count() > 7, "{hosts}");
+    assert_eq!(told, None);
+}
+
+#[test]
 fn the_example_shows_every_key_and_every_feature() {
     // Each table tells its keys when it is asked for one that it does not know.
     let text = "
@@ -581,19 +623,32 @@ fn the_example_shows_every_key_and_every_feature() {
         [server]\nzzzzzzzz = 1\n[logging]\nzzzzzzzz = 1\n[transport]\nzzzzzzzz = 1\n[breaker]\nzzzzzzzz = 1
         [retry]\nzzzzzzzz = 1\n[catalog]\nzzzzzzzz = 1
         [providers.real]\nzzzzzzzz = 1\n[providers.played]\nsimulated = true\nzzzzzzzz = 1
+        [providers.a]\nwire_format = 'anthropic'\ndialect.zzzzzzzz = 1
+        [providers.g]\nwire_format = 'gemini'\ndialect.zzzzzzzz = 1
+        [providers.o]\nwire_format = 'openai_chat'\ndialect.zzzzzzzz = 1
         [models.x]\nzzzzzzzz = 1\nprice.zzzzzzzz = 1\ntimeouts.zzzzzzzz = 1
         [scenarios.x]\nzzzzzzzz = 1";
     let told = mistakes(text);
-    let known = told
-        .lines()
-        .filter_map(|line| line.split_once("known are "));
-    let mut words: BTreeSet<&str> = known.flat_map(|(_, names)| names.split(", ")).collect();
-    let features: Vec<_> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+    let known = told.lines().filter_map(|line| {
+        let known = line.split_once("known are ");
+        known.or_else(|| line.split_once(", expected "))
+    });
+    let in_backticks = |text: &'_ str| {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut words: BTreeSet<String> = known.flat_map(|(_, names)| in_backticks(names)).collect();
+    let features: Vec<_> = Feature::ALL
+        .iter()
+        .map(|feature| feature.name().to_owned())
+        .collect();
     words.extend(features);
 
     let missing: Vec<_> = words
         .iter()
-        .map(|word| word.trim_matches('`'))
         .filter(|word| {
             let ways = [
                 format!("{word} = "),

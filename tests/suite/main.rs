@@ -4,19 +4,26 @@
     reason = "helpers of tests fail like tests; clippy exempts only the test functions themselves"
 )]
 
+mod abuse;
 mod architecture;
+mod breaker;
 mod cancellation;
 mod catalog;
 mod chat;
 mod config;
 mod deadlines;
+mod demo;
 mod errors;
+mod failover;
 mod health;
+mod odd_hosts;
 mod process;
 mod redaction;
 mod reflection;
+mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
+mod schemas_openai;
 mod simulator;
 mod support;
 mod telemetry;

@@ -123,6 +123,20 @@ fn a_stream_that_breaks_after_its_first_content_is_a_failure_of_the_same_attempt
 }
 
 #[test]
+fn answers_that_break_off_one_after_the_other_open_it() {
+    let (mut breaker, now) = closed();
+
+    for broken in 1..=5 {
+        assert_eq!(breaker.state(), BreakerState::Closed, "before {broken}");
+        let mut ticket = breaker.admit(now).unwrap();
+        breaker.report(&mut ticket, Signal::Succeeded, now, MIDDLE);
+        breaker.report(&mut ticket, FAILED, now, MIDDLE);
+    }
+
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[test]
 fn throttling_and_cancellation_leave_no_trace_in_a_closed_breaker() {
     let (mut breaker, now) = closed();
 

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// One simulated provider for each wire format, in front of every test's configuration.
+/// One simulated provider for each wire format, behind every test's configuration.
 const PROVIDERS: &str = r#"
 [providers.openai]
 simulated = true
@@ -67,7 +67,7 @@ impl Gateway {
     /// the rest of the configuration says: models, scenarios, limits.
     pub(crate) async fn start(config: &str) -> Self {
         let simulator = Simulator::start(Settings::default()).await.unwrap();
-        Self::before(simulator, &format!("{PROVIDERS}{config}")).await
+        Self::before(simulator, &format!("{config}\n{PROVIDERS}")).await
     }
 
     /// Starts a service with a whole configuration; its simulated providers are this simulator.

@@ -1,0 +1,125 @@
+//! What the pure parts cost: reading answers, spelling requests, deciding about attempts.
+
+mod requests;
+mod streams;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use modelway::dispatch::breaker::{Breaker, Settings, Signal};
+use modelway::dispatch::retry_budget::{self, RetryBudget};
+use modelway::grpc::request;
+use modelway::wire::reader::Reader;
+use modelway::wire::{Framing, Recipient, WireFormat, anthropic, gemini, openai_chat};
+use tokio::time::Instant;
+
+// The same as Modelway's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What of an event stream fits into a packet on an ordinary network.
+const PACKET_BYTES: usize = 1400;
+
+fn formats() -> [(&'static str, Arc<dyn WireFormat>); 3] {
+    [
+        ("openai_chat", Arc::new(openai_chat::OpenAiChat::default())),
+        ("anthropic", Arc::new(anthropic::Anthropic::default())),
+        ("gemini", Arc::new(gemini::Gemini::default())),
+    ]
+}
+
+/// Server-sent events to chat events.
+fn decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode");
+    for (name, format) in formats() {
+        for stream in streams::of(name) {
+            let streams::Stream {
+                kind,
+                bytes,
+                events,
+            } = stream;
+            group.throughput(Throughput::Elements(events));
+            for (cut, size) in [("whole", bytes.len()), ("packets", PACKET_BYTES)] {
+                group.bench_function(format!("{name}/{kind}/{cut}"), |bencher| {
+                    let mut events = Vec::new();
+                    bencher.iter(|| {
+                        let mut reader = Reader::new(format.as_ref(), Framing::Sse);
+                        for piece in bytes.chunks(size) {
+                            events.clear();
+                            let read = reader.push(black_box(piece), &mut events);
+                            read.expect("a well-formed stream");
+                        }
+                        assert!(reader.is_done() || reader.end(&mut events).is_ok());
+                    });
+                });
+            }
+        }
+    }
+}
+
+/// Chat requests to JSON.
+fn encode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Elements(1));
+    let recipient = Recipient {
+        provider: "provider",
+        model: "model",
+        max_output_tokens: Some(32_000),
+        stream: true,
+    };
+    for (name, format) in formats() {
+        for (kind, message) in requests::all() {
+            let parsed = request::parse(message).expect("a legal request");
+            group.bench_function(format!("{name}/{kind}"), |bencher| {
+                bencher.iter(|| format.encode(black_box(&parsed.request), &recipient));
+            });
+        }
+    }
+}
+
+/// Protobuf messages to chat requests.
+fn parse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse");
+    group.throughput(Throughput::Elements(1));
+    for (kind, message) in requests::all() {
+        group.bench_function(kind, |bencher| {
+            bencher.iter_batched(|| message.clone(), request::parse, BatchSize::SmallInput);
+        });
+    }
+}
+
+/// What admits attempts.
+fn admission(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("admission");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("breaker", |bencher| {
+        let mut now = Instant::now();
+        let mut breaker = Breaker::new(Settings::default(), now);
+        bencher.iter(|| {
+            now += Duration::from_micros(100);
+            let mut ticket = breaker.admit(now).expect("closed");
+            breaker.report(&mut ticket, Signal::Succeeded, now, 0.5);
+            breaker.report(&mut ticket, Signal::Released, now, 0.5)
+        });
+    });
+    group.bench_function("retry budget", |bencher| {
+        let budget = RetryBudget::new(retry_budget::Settings::default());
+        bencher.iter(|| {
+            for _ in 0..5 {
+                budget.deposit();
+            }
+            budget.withdraw()
+        });
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = decode, encode, parse, admission
+}
+criterion_main!(benches);

@@ -1,0 +1,109 @@
+//! Requests of three sizes.
+
+use bytes::Bytes;
+use modelway::grpc::v1;
+use modelway::grpc::v1::content_part::Part;
+
+/// A question, a long conversation with tools, a question about a picture.
+pub(crate) fn all() -> [(&'static str, v1::GenerateRequest); 3] {
+    [("text", text()), ("history", history()), ("image", image())]
+}
+
+fn text() -> v1::GenerateRequest {
+    v1::GenerateRequest {
+        scenario: "general".to_owned(),
+        messages: vec![
+            message(v1::Role::System, "You answer in one short sentence."),
+            message(v1::Role::User, "What does a gateway do?"),
+        ],
+        sampling: Some(v1::SamplingParams {
+            max_output_tokens: Some(1000),
+            temperature: Some(0.2),
+            ..v1::SamplingParams::default()
+        }),
+        ..v1::GenerateRequest::default()
+    }
+}
+
+/// 40 messages: instructions and ten rounds of a question, a tool call, its result and an answer, the
+/// last of which is to be given.
+fn history() -> v1::GenerateRequest {
+    let mut request = text();
+    request.messages.truncate(1);
+    for round in 0..10 {
+        let id = format!("call_{round}");
+        let call = Part::ToolCall(v1::ToolCall {
+            id: id.clone(),
+            name: "get_weather".to_owned(),
+            arguments_json: r#"{"city":"Paris","unit":"celsius"}"#.to_owned(),
+            ..v1::ToolCall::default()
+        });
+        let result = Part::ToolResult(v1::ToolResult {
+            tool_call_id: id,
+            content: vec![part(Part::Text(
+                r#"{"degrees":21,"sky":"clear"}"#.to_owned(),
+            ))],
+            ..v1::ToolResult::default()
+        });
+        request.messages.extend([
+            message(v1::Role::User, &"How is the weather there? ".repeat(8)),
+            with_part(v1::Role::Assistant, call),
+            with_part(v1::Role::Tool, result),
+            message(
+                v1::Role::Assistant,
+                &"It is \"clear\" and 21 °C.\n".repeat(12),
+            ),
+        ]);
+    }
+    request.messages.truncate(40);
+    let function = v1::FunctionTool {
+        name: "get_weather".to_owned(),
+        description: "The weather of a city".to_owned(),
+        parameters: Some(v1::JsonSchema {
+            schema: Some(v1::json_schema::Schema::Text(SCHEMA.to_owned())),
+        }),
+        ..v1::FunctionTool::default()
+    };
+    request.tools = vec![v1::Tool {
+        tool: Some(v1::tool::Tool::Function(function)),
+    }];
+    request
+}
+
+const SCHEMA: &str = r#"{"type":"object","properties":{"city":{"type":"string"},"unit":{"type":"string","enum":["celsius","fahrenheit"]}},"required":["city"]}"#;
+
+/// A picture of 1 MB.
+fn image() -> v1::GenerateRequest {
+    let mut request = text();
+    let picture = Part::Image(v1::Media {
+        source: Some(v1::media::Source::Data(Bytes::from(vec![0xA5; 1 << 20]))),
+        media_type: "image/png".to_owned(),
+        ..v1::Media::default()
+    });
+    let mut question = message(v1::Role::User, "");
+    question.parts = vec![
+        part(picture),
+        part(Part::Text("What is to be seen?".to_owned())),
+    ];
+    request.messages = vec![question];
+    request
+}
+
+fn message(role: v1::Role, text: &str) -> v1::Message {
+    v1::Message {
+        role: role.into(),
+        text: text.to_owned(),
+        parts: Vec::new(),
+    }
+}
+
+fn with_part(role: v1::Role, content: Part) -> v1::Message {
+    v1::Message {
+        parts: vec![part(content)],
+        ..message(role, "")
+    }
+}
+
+fn part(part: Part) -> v1::ContentPart {
+    v1::ContentPart { part: Some(part) }
+}

@@ -1,0 +1,57 @@
+//! Modelway as it is served: every policy on, logging as by default, no export of traces.
+
+use std::fmt::Write as _;
+use std::future::pending;
+
+use modelway::serve::Service;
+use modelway::telemetry::Telemetry;
+
+use super::cases::{CASES, Kind, OTHERS};
+use super::{Failed, roles};
+
+/// Serves on a port of its own, which it prints.
+pub(crate) async fn serve(upstream: &str) -> Result<(), Failed> {
+    let service = Service::from_text(&config(upstream), "benchmark", Some(roles::ANY_PORT)).await?;
+    let _telemetry = Telemetry::install(service.logging())?;
+    println!("{}", service.address());
+    Ok(service.run(pending()).await?)
+}
+
+/// One provider; each scenario has the model of its case and one to fail over to.
+fn config(upstream: &str) -> String {
+    let mut text = format!(
+        r#"
+        [providers.sim]
+        wire_format = "openai_chat"
+        base_url = "http://{upstream}/openai/v1"
+        auth = "none"
+        [models."sim/spare"]
+        model = "sim-spare"
+        "#
+    );
+    let of_cases = CASES.iter().map(|case| {
+        let mode = match case.kind {
+            Kind::Whole => "whole",
+            Kind::Folded | Kind::Streamed(_) => "stream",
+        };
+        (case.scenario, case.model, mode)
+    });
+    let others = OTHERS.map(|(scenario, model)| (scenario, model, "stream"));
+    for (scenario, model, mode) in of_cases.chain(others) {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            r#"
+            [models."sim/{scenario}"]
+            model = "{model}"
+            upstream_mode = "{mode}"
+            context_window_tokens = 128_000
+            max_output_tokens = 16_000
+            price = {{ input = 1.25, output = 10.0 }}
+            [scenarios.{scenario}]
+            targets = ["sim/{scenario}", "sim/spare"]
+            "#
+        );
+    }
+    text
+}

@@ -1,0 +1,60 @@
+//! What an open stream holds while it waits for its next event.
+
+use modelway::grpc::v1::stream_generate_response::Event;
+
+use super::cases::{IDLE, Kind, OTHERS, request};
+use super::process::{Process, Processes};
+use super::report::{Effort, Goal, Row};
+use super::{Failed, load};
+
+/// This case's name.
+pub(crate) const NAME: &str = "memory";
+
+/// The most that one of ours may hold.
+const GOAL_KIB: f64 = 40.0;
+
+/// Opens streams at fresh servers and sees how they grow.
+pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Row, Failed> {
+    let (streams, rounds) = match effort {
+        Effort::Test => (20, 1),
+        Effort::Quick => (1000, 1),
+        Effort::Full => (1000, 5),
+    };
+    let mut row = Row::new(NAME, "KiB/stream", Goal::AtMost(GOAL_KIB));
+    for _ in 0..rounds {
+        let Processes { floor, gateway } = Processes::start(simulator)?;
+        row.add(
+            [growth(&floor, streams).await?],
+            [growth(&gateway, streams).await?],
+        );
+    }
+    Ok(row)
+}
+
+/// KiB of resident memory for each of so many streams that have begun to answer and wait.
+async fn growth(process: &Process, streams: usize) -> Result<f64, Failed> {
+    let model = OTHERS
+        .iter()
+        .find_map(|(scenario, model)| (*scenario == IDLE).then_some(*model))
+        .unwrap_or_default();
+    let request = request(process.role, IDLE, model, Kind::Streamed(1));
+    let mut clients = load::clients(process).await?;
+    let connections = clients.len();
+    let mut open = Vec::new();
+    let mut before = 0.0;
+    for number in 0..connections + streams {
+        if number == connections {
+            // What the first use of everything takes is not the streams'.
+            before = process.resident_kib()?;
+        }
+        let client = &mut clients[number % connections];
+        let mut answer = client.stream_generate(request.clone()).await?.into_inner();
+        while let Some(message) = answer.message().await? {
+            if matches!(message.event, Some(Event::TextDelta(_))) {
+                break;
+            }
+        }
+        open.push(answer);
+    }
+    Ok((process.resident_kib()? - before) / streams as f64)
+}
