@@ -298,7 +298,7 @@ async fn an_empty_retry_budget_is_told_with_what_it_kept_from_being_answered() {
         lines(&details.failure.unwrap().attempts),
         [
             "1 PRIMARY openai/m FAILED PROVIDER_ERROR",
-            "0 PRIMARY anthropic/m SKIPPED RETRY_BUDGET_EXHAUSTED",
+            "0 FAILOVER anthropic/m SKIPPED RETRY_BUDGET_EXHAUSTED",
         ]
     );
 }
