@@ -451,6 +451,22 @@ async fn a_status_stays_small_whatever_happened() {
 }
 
 #[tokio::test]
+async fn a_status_stays_small_whatever_the_provider_calls_its_model() {
+    let gateway = start("cut=1").await;
+    let boastful = Behaviour {
+        reported_model: Some("m".repeat(30_000)),
+        ..behave("cut=1")
+    };
+    gateway.simulator.set("m", boastful);
+
+    let streamed = gateway.stream(ask("one", "Hello")).await;
+
+    let status = streamed.failure.unwrap();
+    assert_eq!(details(&status).reason, "STREAM_INTERRUPTED");
+    assert!(size(&status) < 4096, "{} bytes", size(&status));
+}
+
+#[tokio::test]
 async fn a_status_about_many_targets_stays_small() {
     let models: Vec<String> = (0..40)
         .map(|n| format!("openai/model-number-{n}"))
