@@ -160,7 +160,7 @@ async fn scenarios_are_listed_and_shown() {
         }),
     };
     assert_eq!(first.scenarios[0].id, "cheap");
-    assert_eq!(second.scenarios, [general.clone()]);
+    assert_eq!(second.scenarios, std::slice::from_ref(&general));
     assert_eq!(second.next_page_token, "");
     assert_eq!(shown.into_inner().scenario, Some(general));
     let details = details(&missing);

@@ -298,7 +298,7 @@ async fn an_empty_retry_budget_is_told_with_what_it_kept_from_being_answered() {
         lines(&details.failure.unwrap().attempts),
         [
             "1 PRIMARY openai/m FAILED PROVIDER_ERROR",
-            "0 PRIMARY anthropic/m SKIPPED RETRY_BUDGET_EXHAUSTED",
+            "0 FAILOVER anthropic/m SKIPPED RETRY_BUDGET_EXHAUSTED",
         ]
     );
 }
@@ -448,6 +448,22 @@ async fn a_status_stays_small_whatever_happened() {
         assert!(size(&status) < 4096, "{what}: {} bytes", size(&status));
         assert!(!details(&status).reason.is_empty(), "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_status_stays_small_whatever_the_provider_calls_its_model() {
+    let gateway = start("cut=1").await;
+    let boastful = Behaviour {
+        reported_model: Some("m".repeat(30_000)),
+        ..behave("cut=1")
+    };
+    gateway.simulator.set("m", boastful);
+
+    let streamed = gateway.stream(ask("one", "Hello")).await;
+
+    let status = streamed.failure.unwrap();
+    assert_eq!(details(&status).reason, "STREAM_INTERRUPTED");
+    assert!(size(&status) < 4096, "{} bytes", size(&status));
 }
 
 #[tokio::test]
