@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::codegen::StdError;
 
@@ -42,17 +43,25 @@ pub(super) struct Intake {
     /// A longer message is refused by its announcement.
     max_message_bytes: usize,
     room: Arc<Room>,
+    draining: CancellationToken,
 }
 
 impl Intake {
-    /// An intake with room for this many bytes of unfinished messages, all requests together.
-    pub(super) fn new(timeout: Duration, max_message_bytes: usize, room: usize) -> Self {
+    /// An intake with room for this many bytes of unfinished messages, all requests together, until
+    /// the service drains.
+    pub(super) fn new(
+        timeout: Duration,
+        max_message_bytes: usize,
+        room: usize,
+        draining: CancellationToken,
+    ) -> Self {
         let taken = AtomicUsize::new(0);
         let room = Arc::new(Room { limit: room, taken });
         Self {
             timeout,
             max_message_bytes,
             room,
+            draining,
         }
     }
 
@@ -65,12 +74,13 @@ impl Intake {
             .and_then(|value| metadata::parse_timeout(value.to_str().ok()?))
             .and_then(|timeout| now.checked_add(timeout));
         let conversation = request.uri().path().starts_with(CONVERSATIONS);
+        let draining = || Box::pin(self.draining.clone().cancelled_owned());
         let mut request = request.map(|body| Incoming {
             body,
             intake: self.clone(),
             deadline,
             slow_at: Some(now + self.timeout),
-            conversation,
+            conversation: conversation.then(draining),
             timer: None,
             unfinished: BytesMut::new(),
         });
@@ -105,7 +115,8 @@ pub(super) struct Incoming<B> {
     deadline: Option<Instant>,
     /// When it has taken too long; `None` once the first message of a conversation is there.
     slow_at: Option<Instant>,
-    conversation: bool,
+    /// Set if the caller may keep the way of its messages open: it is over when the service drains.
+    conversation: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Set by the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
     /// The beginning of a message, copied: a few bytes would hold on to a whole buffer of the connection.
@@ -141,7 +152,7 @@ impl<B> Incoming<B> {
     }
 
     fn message_has_come(&mut self) {
-        if self.conversation {
+        if self.conversation.is_some() {
             self.slow_at = None;
             self.timer = None;
         }
@@ -181,6 +192,11 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if let Some(over) = &mut self.conversation
+            && over.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(None);
+        }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
                 let late = std::task::ready!(self.poll_late(context));
@@ -248,7 +264,12 @@ mod tests {
     const ROOM: usize = 300;
 
     fn intake() -> Intake {
-        Intake::new(Duration::from_secs(15), LIMIT, ROOM)
+        Intake::new(
+            Duration::from_secs(15),
+            LIMIT,
+            ROOM,
+            CancellationToken::new(),
+        )
     }
 
     fn message(length: usize) -> Vec<u8> {

@@ -3,12 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
+use futures_util::future::ready;
+use futures_util::stream::once;
+use futures_util::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::dispatch::breaker::Snapshot;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::dispatch::guard::Guard;
+use crate::error::Error;
 use crate::trail::Skip;
 
 use super::breakers::{self, wall_clock};
@@ -18,12 +22,16 @@ use super::{answer, request, status, v1};
 /// The service.
 pub struct Operations {
     dispatcher: Arc<Dispatcher>,
+    draining: CancellationToken,
 }
 
 impl Operations {
-    /// Shows this dispatcher's state.
-    pub fn new(dispatcher: Arc<Dispatcher>) -> Self {
-        Self { dispatcher }
+    /// Shows this dispatcher's state, to those who watch it until the service drains.
+    pub fn new(dispatcher: Arc<Dispatcher>, draining: CancellationToken) -> Self {
+        Self {
+            dispatcher,
+            draining,
+        }
     }
 }
 
@@ -46,10 +54,12 @@ impl OperationsService for Operations {
         request: Request<v1::WatchBreakersRequest>,
     ) -> Result<Response<Self::WatchBreakersStream>, Status> {
         let provider = request.into_inner().provider;
-        Ok(Response::new(breakers::watch(
-            Arc::clone(&self.dispatcher),
-            provider,
-        )))
+        let draining = self.draining.clone().cancelled_owned();
+        let last = once(ready(Err(status::of_error(&Error::Draining))));
+        let updates = breakers::watch(Arc::clone(&self.dispatcher), provider)
+            .take_until(draining)
+            .chain(last);
+        Ok(Response::new(Box::pin(updates)))
     }
 
     async fn set_breaker(

@@ -3,16 +3,24 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::{iter, pending};
+use modelway::grpc::v1::WatchBreakersRequest;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Behaviour, Ending, Received, text};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::support::frames::{
-    DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Wire, frame, head,
+    DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, Wire, frame, head,
 };
 use crate::support::{Gateway, Process, ask, collect, details};
 
@@ -33,7 +41,7 @@ async fn start(server: &str, behaviour: &str) -> Gateway {
 }
 
 /// Waits until health says that the process does not serve.
-async fn not_serving(channel: tonic::transport::Channel) {
+async fn not_serving(channel: Channel) {
     let mut client = HealthClient::new(channel);
     let watch = client.watch(HealthCheckRequest::default()).await.unwrap();
     let mut watch = watch.into_inner();
@@ -63,7 +71,7 @@ async fn health_changes_first_and_calls_are_still_taken_for_a_while() {
 
     gateway.generate(ask("one", "Hello")).await.unwrap();
     let mut wire = Wire::open(gateway.address).await;
-    wire.next(crate::support::frames::SETTINGS).await;
+    wire.next(SETTINGS).await;
 }
 
 #[tokio::test]
@@ -88,10 +96,9 @@ async fn a_new_call_on_an_old_connection_is_refused() {
     .await;
     let refusal = wire.end_of(3).await;
 
-    assert_eq!(refusal.kind, HEADERS);
+    // A failure is a head alone; what it says is held next to `Host::answer`.
+    assert_eq!((refusal.kind, refusal.stream), (HEADERS, 3));
     assert_eq!(gateway.simulator.requests().len(), 0);
-    let plain = String::from_utf8_lossy(&refusal.payload);
-    assert!(!plain.is_empty());
 }
 
 #[tokio::test]
@@ -177,6 +184,30 @@ async fn of_a_hundred_streams_each_ends_whole_or_with_a_status() {
     );
 }
 
+#[tokio::test]
+async fn whoever_watches_or_explores_does_not_hold_up_the_end() {
+    let mut gateway = start("predrain = '0s'\ndrain_timeout = '1h'", "tokens=2").await;
+    let watched = WatchBreakersRequest::default();
+    let watched = gateway.operations().watch_breakers(watched).await.unwrap();
+    let mut watched = watched.into_inner();
+    watched.message().await.unwrap().expect("a snapshot");
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let questions = iter([list]).chain(pending());
+    let mut reflection = ServerReflectionClient::new(gateway.channel());
+    let answers = reflection.server_reflection_info(questions).await.unwrap();
+    let mut answers = answers.into_inner();
+    answers.message().await.unwrap().expect("an answer");
+
+    gateway.stop();
+
+    assert_drained(&watched.message().await.unwrap_err());
+    assert!(answers.message().await.unwrap().is_none());
+    timeout(PROMPTLY, gateway.stopped()).await.expect("the end");
+}
+
 /// A configuration file in cargo's folder for the tests' files.
 fn file(name: &str, text: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -200,9 +231,7 @@ targets = ["sim/stalling"]
 "#;
     let process = Process::serve(Some(&file("hurried.toml", config)), &[]);
     let channel = process.connect().await;
-    let mut client = modelway::grpc::v1::generation_service_client::GenerationServiceClient::new(
-        channel.clone(),
-    );
+    let mut client = GenerationServiceClient::new(channel.clone());
     let open = client.stream_generate(ask("stalling", "Hello")).await;
 
     process.terminate();

@@ -5,11 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{iter, pending};
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Behaviour, Ending, Received, text};
 use reqwest::{Body, Client};
 use tokio::time::{Instant, timeout};
 use tonic::Code;
+use tonic::transport::Channel;
 
 use crate::support::frames::{
     CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS,
@@ -311,4 +313,45 @@ async fn a_caller_that_waits_for_a_slow_provider_does_not_stall() {
 
     assert!(streamed.failure.is_none(), "{streamed:?}");
     assert_eq!(streamed.text(), text(3));
+}
+
+#[tokio::test]
+async fn many_callers_that_do_not_read_leave_the_others_alone() {
+    const STALLED: usize = 50;
+    let gateway = start("client_stall = '400ms'").await;
+    let flood = Behaviour {
+        text: Some(vec!["x".repeat((64 << 10) - 1).as_str(); 64].join(" ")),
+        ..Behaviour::default()
+    };
+    gateway.simulator.set("first", flood);
+    let other = Channel::from_shared(format!("http://{}", gateway.address)).unwrap();
+    let mut other = GenerationServiceClient::new(other.connect_lazy());
+    let mut unread = Vec::new();
+    for _ in 0..STALLED {
+        let request = ask("one", "Hello");
+        unread.push(gateway.generation().stream_generate(request).await.unwrap());
+    }
+    gateway.simulator.set("first", Behaviour::default());
+
+    let mut answered = 0;
+    let closed = |log: &[Received]| {
+        let closed = |request: &&Received| request.ending == Some(Ending::ClientClosed);
+        log.iter().filter(closed).count() == STALLED
+    };
+    let mut all_closed = std::pin::pin!(gateway.simulator.wait_for(closed));
+    promptly(async {
+        loop {
+            tokio::select! {
+                () = all_closed.as_mut() => break,
+                answer = other.generate(ask("one", "Hello")) => {
+                    answer.unwrap();
+                    answered += 1;
+                }
+            }
+        }
+    })
+    .await;
+
+    println!("{STALLED} stalled streams ended, {answered} others answered");
+    assert!(answered > 0);
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::Either;
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
+use tonic::codegen::StdError;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 use tracing::debug;
@@ -74,10 +75,12 @@ impl Host {
             debug!(%error, "TCP_NODELAY cannot be set");
         }
         let limit = self.settings.handshake_timeout;
-        match timeout(limit, read_preface(&mut stream)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return debug!(%error, "no HTTP/2 connection"),
-            Err(_) => return debug!(?limit, "no HTTP/2 connection in time"),
+        let preface = timeout(limit, read_preface(&mut stream));
+        match self.draining.run_until_cancelled(preface).await {
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => return debug!(%error, "no HTTP/2 connection"),
+            Some(Err(_)) => return debug!(?limit, "no HTTP/2 connection in time"),
+            None => return,
         }
         let (rest, write) = stream.into_split();
         let io = join(Cursor::new(PREFACE).chain(rest), write);
@@ -152,10 +155,13 @@ impl Host {
         self.settings.connection_age.mul_f64(1.0 + jitter)
     }
 
-    fn answer(
+    fn answer<B>(
         &self,
-        request: http::Request<Incoming>,
-    ) -> impl Future<Output = Result<http::Response<Watched<Body>>, Infallible>> + use<> {
+        request: http::Request<B>,
+    ) -> impl Future<Output = Result<http::Response<Watched<Body>>, Infallible>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + Unpin + 'static,
+    {
         if self.refusing.load(Ordering::Relaxed) && request.uri().path() != HEALTH_CHECK {
             let refusal = status::of_error(&Error::Draining).into_http();
             return Either::Left(ready(Ok(Watched::response(refusal))));
@@ -185,5 +191,61 @@ async fn read_preface(stream: &mut TcpStream) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidData, "not HTTP/2"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    fn host() -> Host {
+        let settings = Settings::default();
+        let draining = CancellationToken::new();
+        Host {
+            intake: Intake::new(settings.receive_timeout, 1, 1, draining.clone()),
+            settings,
+            routes: Routes::default(),
+            longest_call: Duration::from_secs(1),
+            refusing: AtomicBool::new(false),
+            draining,
+        }
+    }
+
+    async fn status_of(host: &Host, path: &str) -> Status {
+        let request = http::Request::builder().uri(path).body(Body::default());
+        let response = host.answer(request.unwrap()).await.unwrap();
+        Status::from_header_map(response.headers()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_host_that_goes_down_refuses_all_but_questions_about_health() {
+        let host = host();
+        let generate = "/modelway.v1.GenerationService/Generate";
+        // Nobody answers here, so that what is let through is told apart.
+        assert_eq!(status_of(&host, generate).await.code(), Code::Unimplemented);
+
+        host.refusing.store(true, Ordering::Relaxed);
+
+        let refusal = status_of(&host, generate).await;
+        assert_eq!(refusal.code(), Code::Unavailable);
+        let details = refusal.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "DRAINING");
+        let retry_after = details.retry_info().unwrap().retry_delay;
+        assert_eq!(retry_after, Some(Duration::ZERO));
+        let health = status_of(&host, HEALTH_CHECK).await;
+        assert_eq!(health.code(), Code::Unimplemented);
+    }
+
+    #[test]
+    fn connections_do_not_grow_old_all_at_once() {
+        let host = host();
+
+        for _ in 0..1000 {
+            let age = host.age().as_secs_f64();
+            assert!((540.0..=660.0).contains(&age), "{age}");
+        }
     }
 }

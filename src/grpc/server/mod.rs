@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::health_reporter;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::dispatch::dispatcher::Dispatcher;
 
@@ -44,6 +44,9 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 /// The least time for last words, however short the drain time is.
 const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
 
+/// A flood of connections must not become one of warnings.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
+
 /// The longest time that a call without a scenario can take.
 const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
 
@@ -66,6 +69,7 @@ pub async fn serve(
     hurry: impl Future<Output = ()>,
 ) -> Result<(), SetupError> {
     let (reporter, health_service) = health_reporter();
+    let draining = CancellationToken::new();
     let open = Arc::new(OpenStreams::new(settings.client_stall));
     let mut routes = Routes::new(health_service);
     let generation = Generation::new(Arc::clone(&dispatcher), Arc::clone(&open));
@@ -79,8 +83,11 @@ pub async fn serve(
             &dispatcher,
         ))))
         .add_service(
-            OperationsServiceServer::new(Operations::new(Arc::clone(&dispatcher)))
-                .max_decoding_message_size(settings.max_message_bytes),
+            OperationsServiceServer::new(Operations::new(
+                Arc::clone(&dispatcher),
+                draining.clone(),
+            ))
+            .max_decoding_message_size(settings.max_message_bytes),
         );
     if settings.reflection {
         routes = routes
@@ -94,10 +101,11 @@ pub async fn serve(
             settings.receive_timeout,
             settings.max_message_bytes,
             settings.max_unfinished_bytes,
+            draining.clone(),
         ),
         longest_call: longest_call(&dispatcher),
         refusing: AtomicBool::new(false),
-        draining: CancellationToken::new(),
+        draining,
     };
     let server = Server {
         listener,
@@ -182,6 +190,7 @@ async fn accept(
     host: &Arc<Host>,
     connections: &mut JoinSet<()>,
 ) {
+    let mut warned: Option<Instant> = None;
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -197,7 +206,12 @@ async fn accept(
             Some(_) = connections.join_next() => continue,
         };
         let Some(seat) = census.seat(peer.ip()) else {
-            debug!(%peer, "too many connections");
+            let now = Instant::now();
+            if warned.is_none_or(|at| now >= at + WARNING_PAUSE) {
+                let connections = census.count();
+                warn!(%peer, connections, "too many connections: this one is closed, and more may be");
+                warned = Some(now);
+            }
             continue;
         };
         let host = Arc::clone(host);
