@@ -6,6 +6,7 @@
 
 mod abuse;
 mod architecture;
+mod billing;
 mod breaker;
 mod cancellation;
 mod catalog;
@@ -18,14 +19,18 @@ mod errors;
 mod failover;
 mod hardening;
 mod health;
+mod last_resort;
 mod odd_hosts;
+mod operator;
 mod process;
 mod redaction;
 mod reflection;
+mod restart;
 mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
+mod scopes;
 mod simulator;
 mod support;
 mod telemetry;
