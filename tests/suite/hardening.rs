@@ -319,17 +319,20 @@ async fn a_caller_that_waits_for_a_slow_provider_does_not_stall() {
 async fn many_callers_that_do_not_read_leave_the_others_alone() {
     const STALLED: usize = 50;
     let gateway = start("client_stall = '400ms'").await;
+    // More than the window of the caller, and no end.
     let flood = Behaviour {
-        text: Some(vec!["x".repeat((64 << 10) - 1).as_str(); 64].join(" ")),
-        ..Behaviour::default()
+        text: Some(vec!["x".repeat((64 << 10) - 1).as_str(); 8].join(" ")),
+        .."stall=7".parse().unwrap()
     };
     gateway.simulator.set("first", flood);
-    let other = Channel::from_shared(format!("http://{}", gateway.address)).unwrap();
-    let mut other = GenerationServiceClient::new(other.connect_lazy());
+    let channel = Channel::from_shared(format!("http://{}", gateway.address)).unwrap();
+    let mut other = GenerationServiceClient::new(channel.connect_lazy());
+    let narrow = channel.initial_stream_window_size(64 << 10);
+    let mut stalling = GenerationServiceClient::new(narrow.connect_lazy());
     let mut unread = Vec::new();
     for _ in 0..STALLED {
         let request = ask("one", "Hello");
-        unread.push(gateway.generation().stream_generate(request).await.unwrap());
+        unread.push(stalling.stream_generate(request).await.unwrap());
     }
     gateway.simulator.set("first", Behaviour::default());
 
