@@ -321,7 +321,7 @@ async fn many_callers_that_do_not_read_leave_the_others_alone() {
     let gateway = start("client_stall = '400ms'").await;
     // More than the window of the caller, and no end.
     let flood = Behaviour {
-        text: Some(vec!["x".repeat((64 << 10) - 1).as_str(); 8].join(" ")),
+        text: Some(["x".repeat((64 << 10) - 1).as_str(); 8].join(" ")),
         .."stall=7".parse().unwrap()
     };
     gateway.simulator.set("first", flood);
