@@ -27,14 +27,8 @@ pub enum Reason {
     CapabilityUnsupported,
     /// The prompt is longer than every target's context window.
     ContextLengthExceeded,
-    /// The caller went away.
-    CallerCancelled,
     /// The caller's deadline passed.
     DeadlineExceeded,
-    /// The service has no room for the call.
-    Overloaded,
-    /// The service is going down.
-    Draining,
     /// A defect of the service.
     Internal,
     /// Every target of the plan is closed off by its breaker.
@@ -67,16 +61,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::ScenarioNotFound,
         Self::ModelNotFound,
         Self::CapabilityUnsupported,
         Self::ContextLengthExceeded,
-        Self::CallerCancelled,
         Self::DeadlineExceeded,
-        Self::Overloaded,
-        Self::Draining,
         Self::Internal,
         Self::NoProviderAvailable,
         Self::BreakerOpen,
@@ -101,10 +92,7 @@ impl Reason {
             Self::ModelNotFound => "MODEL_NOT_FOUND",
             Self::CapabilityUnsupported => "CAPABILITY_UNSUPPORTED",
             Self::ContextLengthExceeded => "CONTEXT_LENGTH_EXCEEDED",
-            Self::CallerCancelled => "CALLER_CANCELLED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Self::Overloaded => "OVERLOADED",
-            Self::Draining => "DRAINING",
             Self::Internal => "INTERNAL",
             Self::NoProviderAvailable => "NO_PROVIDER_AVAILABLE",
             Self::BreakerOpen => "BREAKER_OPEN",
@@ -137,12 +125,9 @@ impl Reason {
             | Self::ProviderAuthFailed
             | Self::ProviderQuotaExhausted
             | Self::ContentBlocked => Code::FailedPrecondition,
-            Self::CallerCancelled => Code::Cancelled,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
-            Self::Overloaded
-            | Self::Draining
-            | Self::NoProviderAvailable
+            Self::NoProviderAvailable
             | Self::BreakerOpen
             | Self::RetryBudgetExhausted
             | Self::ProviderRateLimited
@@ -238,9 +223,6 @@ pub enum Error {
     /// The answer broke off after a part of it had been sent to the caller.
     #[error("the answer broke off after a part of it had been sent: {0}")]
     StreamInterrupted(UpstreamError),
-    /// The service is going down.
-    #[error("the service is going down; send the call to another instance")]
-    Draining,
     /// A defect of the service.
     #[error("a defect of the service: {0}")]
     Internal(&'static str),
@@ -267,7 +249,6 @@ impl Error {
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
             Self::Upstream(error) => error.kind.verdict().reason,
             Self::StreamInterrupted(_) => Reason::StreamInterrupted,
-            Self::Draining => Reason::Draining,
             Self::Internal(_) => Reason::Internal,
         }
     }
@@ -284,7 +265,6 @@ impl Error {
             | Self::CapabilityUnsupported(_)
             | Self::NoProviderAvailable { .. }
             | Self::DeadlineExceeded
-            | Self::Draining
             | Self::Internal(_) => None,
         }
     }
