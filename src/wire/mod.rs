@@ -44,7 +44,8 @@ pub struct Recipient<'a> {
     pub provider: &'a str,
     /// The model's name at the provider.
     pub model: &'a str,
-    /// The most output tokens the model can give, where the configuration says so.
+    /// The most output tokens the model can give, where the configuration says so: for formats that
+    /// demand a limit. The plan has refused a target of which more is asked.
     pub max_output_tokens: Option<u32>,
     /// Whether the answer is wanted as a stream of events or whole.
     pub stream: bool,

@@ -79,19 +79,9 @@ pub(super) fn encode(
         body.tool_choice = tool_choice_of(dialect, tool_choice);
         body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
     }
-    let cap = match (*max_output_tokens, to.max_output_tokens) {
-        (Some(wanted), Some(most)) if wanted > most => {
-            adaptations.note(
-                "sampling.max_output_tokens",
-                "lowered to the most the model can give",
-            );
-            Some(most)
-        }
-        (wanted, _) => wanted,
-    };
     match dialect.output_cap {
-        OutputCap::MaxCompletionTokens => body.max_completion_tokens = cap,
-        OutputCap::MaxTokens => body.max_tokens = cap,
+        OutputCap::MaxCompletionTokens => body.max_completion_tokens = *max_output_tokens,
+        OutputCap::MaxTokens => body.max_tokens = *max_output_tokens,
     }
     match dialect.seed {
         SeedField::Seed => body.seed = *seed,
