@@ -80,7 +80,7 @@ pub(super) fn encode(
         path: path(to.model, to.stream),
         headers,
         body: body.into(),
-        adaptations,
+        adaptations: adaptations.0,
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
-use crate::wire::{Adaptation, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::body::{
     Body, FunctionTool, JsonSchema, Named, StreamOptions, WireResponseFormat, WireTool,
@@ -104,19 +104,6 @@ pub(super) fn encode(
         body: Bytes::from(json),
         adaptations: adaptations.0,
     })
-}
-
-/// What is left out or changed, each said once.
-#[derive(Default)]
-pub(super) struct Adaptations(Vec<Adaptation>);
-
-impl Adaptations {
-    pub(super) fn note(&mut self, field: &'static str, what: &'static str) {
-        let adaptation = Adaptation { field, what };
-        if !self.0.contains(&adaptation) {
-            self.0.push(adaptation);
-        }
-    }
 }
 
 fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {
