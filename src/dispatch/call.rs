@@ -274,6 +274,7 @@ impl Call {
             limits,
             deadline,
             stream,
+            keep: self.whole,
         });
         Ok((attempt, outbound))
     }

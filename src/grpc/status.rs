@@ -160,9 +160,9 @@ fn retry_after(error: &Error) -> Option<Duration> {
         Error::NoProviderAvailable { retry_after } | Error::Overloaded { retry_after } => {
             Some(*retry_after)
         }
+        Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
-        Error::Draining => Some(Duration::ZERO),
         Error::InvalidRequest(_)
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)
