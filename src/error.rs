@@ -276,6 +276,10 @@ pub enum Reason {
     CapabilityUnsupported,
     /// The prompt is longer than every target's context window.
     ContextLengthExceeded,
+    /// The key was used for another request.
+    IdempotencyConflict,
+    /// The caller has too many calls open, or has cancelled too many.
+    CallerRateLimited,
     /// The caller went away.
     CallerCancelled,
     /// The caller's deadline passed.
@@ -316,12 +320,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::ScenarioNotFound,
         Self::ModelNotFound,
         Self::CapabilityUnsupported,
         Self::ContextLengthExceeded,
+        Self::IdempotencyConflict,
+        Self::CallerRateLimited,
         Self::CallerCancelled,
         Self::DeadlineExceeded,
         Self::Overloaded,
@@ -350,6 +356,8 @@ impl Reason {
             Self::ModelNotFound => "MODEL_NOT_FOUND",
             Self::CapabilityUnsupported => "CAPABILITY_UNSUPPORTED",
             Self::ContextLengthExceeded => "CONTEXT_LENGTH_EXCEEDED",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::CallerRateLimited => "CALLER_RATE_LIMITED",
             Self::CallerCancelled => "CALLER_CANCELLED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Overloaded => "OVERLOADED",
@@ -386,6 +394,8 @@ impl Reason {
             | Self::ProviderAuthFailed
             | Self::ProviderQuotaExhausted
             | Self::ContentBlocked => Code::FailedPrecondition,
+            Self::IdempotencyConflict => Code::Aborted,
+            Self::CallerRateLimited => Code::ResourceExhausted,
             Self::CallerCancelled => Code::Cancelled,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
@@ -418,6 +428,10 @@ pub enum Code {
     DeadlineExceeded,
     /// What the request names does not exist.
     NotFound,
+    /// The caller takes more than it is given.
+    ResourceExhausted,
+    /// The request contradicts an earlier one.
+    Aborted,
     /// The request cannot be served as things are set up.
     FailedPrecondition,
     /// A defect of the service.
@@ -435,6 +449,8 @@ impl Code {
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::NotFound => "NOT_FOUND",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Aborted => "ABORTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
@@ -449,6 +465,8 @@ impl Code {
             | Self::Cancelled
             | Self::InvalidArgument
             | Self::NotFound
+            | Self::ResourceExhausted
+            | Self::Aborted
             | Self::FailedPrecondition => false,
         }
     }
@@ -473,6 +491,25 @@ pub enum Error {
     #[error("every target is closed off after failures; the first is tested again in {:.1} s", .retry_after.as_secs_f64())]
     NoProviderAvailable {
         /// When the first of them is tested again.
+        retry_after: Duration,
+    },
+    /// The idempotency key was used for another request.
+    #[error(
+        "`idempotency_key` was used for a request with another body; take a new key for a new request"
+    )]
+    IdempotencyConflict,
+    /// The service has no room for the request.
+    #[error("the service has no room for the request at this time")]
+    Overloaded {
+        /// When there may be room.
+        retry_after: Duration,
+    },
+    /// The caller has reached a limit of its own.
+    #[error("{limit}")]
+    CallerRateLimited {
+        /// Which.
+        limit: CallerLimit,
+        /// When to try again.
         retry_after: Duration,
     },
     /// The deadline passed.
@@ -512,6 +549,9 @@ impl Error {
             Self::ModelNotFound(_) => Reason::ModelNotFound,
             Self::CapabilityUnsupported(_) => Reason::CapabilityUnsupported,
             Self::NoProviderAvailable { .. } => Reason::NoProviderAvailable,
+            Self::IdempotencyConflict => Reason::IdempotencyConflict,
+            Self::Overloaded { .. } => Reason::Overloaded,
+            Self::CallerRateLimited { .. } => Reason::CallerRateLimited,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
             Self::Upstream(error) => error.kind.verdict().reason,
@@ -532,10 +572,33 @@ impl Error {
             | Self::ModelNotFound(_)
             | Self::CapabilityUnsupported(_)
             | Self::NoProviderAvailable { .. }
+            | Self::IdempotencyConflict
+            | Self::Overloaded { .. }
+            | Self::CallerRateLimited { .. }
             | Self::DeadlineExceeded
             | Self::Draining
             | Self::Internal(_) => None,
         }
+    }
+}
+
+/// A limit that each caller has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerLimit {
+    /// Calls open at once.
+    OpenCalls,
+    /// Calls cancelled before they were answered, of late.
+    EarlyCancellations,
+}
+
+impl fmt::Display for CallerLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenCalls => "the caller has too many calls open",
+            Self::EarlyCancellations => {
+                "the caller has cancelled too many calls before they were answered"
+            }
+        })
     }
 }
 

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::admission::Admission;
 use crate::config::file::File;
 use crate::config::{Config, KEYLESS, Mistakes, Surroundings};
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::generation::Generation;
 use crate::grpc::server;
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Transport};
@@ -204,7 +206,9 @@ impl Service {
             address: _,
             simulator,
         } = self;
-        server::serve(listener, &config.server, dispatcher, shutdown).await?;
+        let admission = Arc::new(Admission::new(config.admission));
+        let generation = Generation::new(Arc::clone(&dispatcher), admission, config.idempotency);
+        server::serve(listener, &config.server, dispatcher, generation, shutdown).await?;
         drop(simulator);
         Ok(())
     }

@@ -6,19 +6,23 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::admission::{Admission, Caller, Permit, Priority};
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
 use crate::dispatch::{Call, Failure, Inquiry};
 use crate::error::Error;
+use crate::idempotency::{self, Fingerprint, Idempotency, Key};
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
 use super::arrival::Arrival;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
+use super::once::{self, Outcome};
 use super::request::{self, Parsed};
 use super::stream::Streaming;
 use super::v1::generation_service_server::GenerationService;
@@ -27,26 +31,38 @@ use super::{answer, status, v1};
 /// The service.
 pub struct Generation {
     dispatcher: Arc<Dispatcher>,
+    admission: Arc<Admission>,
+    idempotency: Arc<Idempotency<Outcome>>,
 }
 
 impl Generation {
-    /// Serves calls by this dispatcher.
-    pub fn new(dispatcher: Arc<Dispatcher>) -> Self {
-        Self { dispatcher }
+    /// Serves calls by this dispatcher, after this admission.
+    pub fn new(
+        dispatcher: Arc<Dispatcher>,
+        admission: Arc<Admission>,
+        idempotency: idempotency::Settings,
+    ) -> Self {
+        Self {
+            dispatcher,
+            admission,
+            idempotency: Arc::new(Idempotency::new(idempotency)),
+        }
     }
 
-    /// Turns a request into a call of which nothing has been sent, or into the status of its failure.
+    /// Turns a request into a call that may be let in, or into the status of its failure.
     fn begin(
         &self,
         method: &'static str,
         request: Request<v1::GenerateRequest>,
         whole: bool,
-    ) -> Result<(Call, Ids), Status> {
-        let (metadata, extensions, message) = request.into_parts();
+    ) -> Result<Begun, Status> {
+        let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
+        let (metadata, extensions, mut message) = request.into_parts();
         let span = CallSpan::start(method, metadata::trace_context(&metadata));
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
-        match self.understand(&metadata, message) {
+        let repeatable = self.repeatable(caller, &mut message);
+        match self.understand(&metadata, message, whole) {
             Ok(Understood {
                 lane,
                 timeout,
@@ -57,6 +73,7 @@ impl Generation {
                     request,
                     limits,
                     interruption,
+                    priority,
                     conversation_id,
                 } = parsed;
                 span.describe(&call_id, lane.scenario(), &conversation_id);
@@ -64,19 +81,26 @@ impl Generation {
                     .get::<Arrival>()
                     .map_or_else(Instant::now, |&Arrival(at)| at);
                 let deadline = timeout.and_then(|timeout| arrival.checked_add(timeout));
-                let call = self.dispatcher.call(
+                let inquiry = Inquiry {
+                    request,
+                    whole,
+                    deadline,
+                    limits,
+                    interruption,
+                    span,
+                    call_id,
+                };
+                Ok(Begun {
                     lane,
-                    Inquiry {
-                        request,
-                        whole,
-                        deadline,
-                        limits,
-                        interruption,
-                        span,
-                        call_id,
+                    inquiry,
+                    entrance: Entrance {
+                        admission: Arc::clone(&self.admission),
+                        caller,
+                        priority,
                     },
-                );
-                Ok((call, ids))
+                    repeatable,
+                    ids,
+                })
             }
             Err(error) => {
                 let trail = Trail {
@@ -90,12 +114,34 @@ impl Generation {
         }
     }
 
+    /// What tells whether the call is a repeat, if it has a key.
+    fn repeatable(
+        &self,
+        caller: Caller,
+        message: &mut v1::GenerateRequest,
+    ) -> Option<(Key, Fingerprint)> {
+        if message.idempotency_key.is_empty() {
+            return None;
+        }
+        let key = std::mem::take(&mut message.idempotency_key);
+        let body = self.idempotency.fingerprint(&message.encode_to_vec());
+        message.idempotency_key.clone_from(&key);
+        Some((Key { caller, key }, body))
+    }
+
     fn understand(
         &self,
         metadata: &MetadataMap,
         message: v1::GenerateRequest,
+        whole: bool,
     ) -> Result<Understood, Error> {
         let timeout = metadata::timeout(metadata)?;
+        if !whole && !message.idempotency_key.is_empty() {
+            return Err(Error::invalid(
+                "idempotency_key",
+                "a stream cannot be repeated; call Generate, or leave the key out",
+            ));
+        }
         let parsed = request::parse(message)?;
         let lane = self.dispatcher.lane(&parsed.selector)?;
         Ok(Understood {
@@ -111,6 +157,44 @@ struct Understood {
     lane: Arc<Lane>,
     timeout: Option<Duration>,
     parsed: Parsed,
+}
+
+/// A call of which nothing has been sent.
+struct Begun {
+    lane: Arc<Lane>,
+    inquiry: Inquiry,
+    entrance: Entrance,
+    /// Set if the call has an idempotency key.
+    repeatable: Option<(Key, Fingerprint)>,
+    ids: Ids,
+}
+
+/// Where a call is let in, and as whose.
+struct Entrance {
+    admission: Arc<Admission>,
+    caller: Caller,
+    priority: Priority,
+}
+
+impl Entrance {
+    /// Lets the call in, at once or after a wait.
+    async fn admit(&self, call: &mut Call) -> Result<Permit, Failure> {
+        let Self {
+            admission,
+            caller,
+            priority,
+        } = self;
+        let admitted = admission.admit(*caller, *priority, call.deadline()).await;
+        admitted.map_err(|error| call.fail(error))
+    }
+
+    /// Lets the call in and runs it to its end.
+    async fn whole(self, mut call: Call) -> Result<v1::GenerateResponse, Failure> {
+        let mut permit = self.admit(&mut call).await?;
+        let answer = call.whole().await;
+        permit.answered();
+        Ok(answer::response(&call, answer?))
+    }
 }
 
 /// The ids that go back with every answer and every failure.
@@ -155,11 +239,36 @@ impl GenerationService for Generation {
         &self,
         request: Request<v1::GenerateRequest>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
-        let (mut call, ids) =
-            self.begin("modelway.v1.GenerationService/Generate", request, true)?;
-        match call.whole().await {
-            Ok(answer) => Ok(ids.response(answer::response(&call, answer))),
-            Err(failure) => Err(ids.failure(&failure)),
+        let method = "modelway.v1.GenerationService/Generate";
+        let Begun {
+            lane,
+            inquiry,
+            entrance,
+            repeatable,
+            mut ids,
+        } = self.begin(method, request, true)?;
+        let Some((key, body)) = repeatable else {
+            let call = self.dispatcher.call(lane, inquiry);
+            return match entrance.whole(call).await {
+                Ok(response) => Ok(ids.response(response)),
+                Err(failure) => Err(ids.failure(&failure)),
+            };
+        };
+        let run = |inquiry| entrance.whole(self.dispatcher.call(lane, inquiry));
+        let (outcome, replayed) = once::run(&self.idempotency, key, body, inquiry, run).await;
+        match &*outcome {
+            Ok(response) => {
+                ids.call = MetadataValue::try_from(&response.call_id).ok();
+                let response = response.clone();
+                Ok(ids.response(v1::GenerateResponse {
+                    replayed,
+                    ..response
+                }))
+            }
+            Err(failure) => {
+                ids.call = MetadataValue::try_from(&failure.trail.call_id).ok();
+                Err(ids.failure(failure))
+            }
         }
     }
 
@@ -172,17 +281,29 @@ impl GenerationService for Generation {
         &self,
         request: Request<v1::GenerateRequest>,
     ) -> Result<Response<Self::StreamGenerateStream>, Status> {
-        let (mut call, ids) = self.begin(
-            "modelway.v1.GenerationService/StreamGenerate",
-            request,
-            false,
-        )?;
-        if let Err(failure) = call.commit().await {
+        let method = "modelway.v1.GenerationService/StreamGenerate";
+        let Begun {
+            lane,
+            inquiry,
+            entrance,
+            repeatable: _, // streams have no keys
+            ids,
+        } = self.begin(method, request, false)?;
+        let mut call = self.dispatcher.call(lane, inquiry);
+        let mut permit = match entrance.admit(&mut call).await {
+            Ok(permit) => permit,
+            Err(failure) => return Err(ids.failure(&failure)),
+        };
+        let committed = call.commit().await;
+        permit.answered();
+        if let Err(failure) = committed {
             return Err(ids.failure(&failure));
         }
-        let messages = unfold(Box::new(Streaming::new(call)), |mut streaming| async {
-            let message = streaming.next().await?;
-            Some((message, streaming))
+        // The permit goes with the stream and is given back with it.
+        let state = Box::new((Streaming::new(call), permit));
+        let messages = unfold(state, |mut state| async {
+            let message = state.0.next().await?;
+            Some((message, state))
         });
         Ok(ids.response(Box::pin(messages) as Self::StreamGenerateStream))
     }

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod generation;
 pub mod health;
 pub mod metadata;
+mod once;
 pub mod operations;
 pub mod request;
 pub mod server;

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::service::Routes;
+use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::health_reporter;
 use tower::ServiceExt as _;
 use tracing::{debug, info, warn};
@@ -78,11 +79,12 @@ pub async fn serve(
     listener: TcpListener,
     settings: &Settings,
     dispatcher: Arc<Dispatcher>,
+    generation: Generation,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), SetupError> {
     let (reporter, health_service) = health_reporter();
     let mut routes = Routes::new(health_service);
-    let generation = GenerationServiceServer::new(Generation::new(Arc::clone(&dispatcher)))
+    let generation = GenerationServiceServer::new(generation)
         .max_decoding_message_size(settings.max_message_bytes)
         .max_encoding_message_size(usize::MAX);
     routes = routes
@@ -117,11 +119,11 @@ pub async fn serve(
 
     tokio::pin!(shutdown);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             () = health.update() => continue,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => (stream, peer),
                 Err(error) => {
                     // Most likely out of file descriptors: other connections must end first.
                     warn!(%error, "a connection cannot be accepted");
@@ -133,7 +135,15 @@ pub async fn serve(
             Some(_) = tasks.join_next() => continue,
         };
         let routes = routes.clone();
-        let service = service_fn(move |request| routes.clone().oneshot(arrival::note(request)));
+        let peer = TcpConnectInfo {
+            local_addr: None,
+            remote_addr: Some(peer),
+        };
+        let service = service_fn(move |request| {
+            let mut request = arrival::note(request);
+            request.extensions_mut().insert(peer.clone());
+            routes.clone().oneshot(request)
+        });
         let connection = builder.serve_connection(TokioIo::new(without_delay(stream)), service);
         let connection = graceful.watch(connection);
         tasks.spawn(async move {

@@ -142,7 +142,12 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
                 details.add_precondition_failure_violation("CAPABILITY", "target", lack);
             }
         }
+        Error::CallerRateLimited { limit, .. } => {
+            details.add_quota_failure_violation("caller", limit.to_string());
+        }
         Error::NoProviderAvailable { .. }
+        | Error::IdempotencyConflict
+        | Error::Overloaded { .. }
         | Error::DeadlineExceeded
         | Error::RetryBudgetExhausted(_)
         | Error::Upstream(_)
@@ -155,7 +160,9 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
 /// When the same call may succeed, where that can be told.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::NoProviderAvailable { retry_after } => Some(*retry_after),
+        Error::NoProviderAvailable { retry_after }
+        | Error::Overloaded { retry_after }
+        | Error::CallerRateLimited { retry_after, .. } => Some(*retry_after),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
         Error::Draining => Some(Duration::ZERO),
@@ -163,6 +170,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)
         | Error::CapabilityUnsupported(_)
+        | Error::IdempotencyConflict
         | Error::DeadlineExceeded
         | Error::StreamInterrupted(_)
         | Error::Internal(_) => None,
@@ -203,6 +211,8 @@ fn code(code: Code) -> tonic::Code {
         Code::InvalidArgument => tonic::Code::InvalidArgument,
         Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
         Code::NotFound => tonic::Code::NotFound,
+        Code::ResourceExhausted => tonic::Code::ResourceExhausted,
+        Code::Aborted => tonic::Code::Aborted,
         Code::FailedPrecondition => tonic::Code::FailedPrecondition,
         Code::Internal => tonic::Code::Internal,
         Code::Unavailable => tonic::Code::Unavailable,

@@ -1,0 +1,246 @@
+//! Who gets a free place, who waits for one, who is turned away.
+//!
+//! Any priority may use any place that is free. A place that becomes free goes to a priority that
+//! has less than its guaranteed share, the more important one first; if there is none, to the most
+//! important that waits. Whoever would be served last is turned away first.
+//!
+//! The queue is for bursts, not for overload: one that has not been empty for a while lets nobody
+//! wait for long, and serves the newest first, whose callers are still there.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::Settings;
+
+/// How important a call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// A person waits for it, or money depends on it.
+    Critical,
+    /// As important as most.
+    #[default]
+    Default,
+    /// It can be done later.
+    Batch,
+    /// Nobody misses it.
+    Shadow,
+}
+
+impl Priority {
+    /// Every priority, the most important first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::Default, Self::Batch, Self::Shadow];
+
+    /// Share of the places, in percent, that the calls of this priority do not lose to others.
+    fn guaranteed_percent(self) -> usize {
+        match self {
+            Self::Critical => 50,
+            Self::Default => 30,
+            Self::Batch => 15,
+            Self::Shadow => 5,
+        }
+    }
+}
+
+/// What becomes of a call that arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It has a place.
+    Admitted,
+    /// It waits for a place.
+    Queued {
+        /// Names it in the queue.
+        ticket: u64,
+        /// It is to be turned away if it has no place by then.
+        until: Instant,
+    },
+    /// It is turned away.
+    Refused,
+}
+
+/// The places and the queue. `W` is how a waiting call is told of its place; one that is dropped
+/// has been turned away.
+pub(super) struct Limiter<W> {
+    settings: Settings,
+    classes: [Class<W>; 4],
+    running: usize,
+    waiting: usize,
+    /// Since when the queue has not been empty; of no meaning while it is.
+    filled_since: Option<Instant>,
+    next_ticket: u64,
+}
+
+/// The calls of one priority.
+struct Class<W> {
+    guaranteed: usize,
+    running: usize,
+    /// In order of arrival.
+    waiting: VecDeque<Waiter<W>>,
+}
+
+struct Waiter<W> {
+    ticket: u64,
+    until: Instant,
+    handle: W,
+}
+
+impl<W> Limiter<W> {
+    pub(super) fn new(settings: Settings) -> Self {
+        let class = |priority: Priority| Class {
+            guaranteed: settings.max_inflight * priority.guaranteed_percent() / 100,
+            running: 0,
+            waiting: VecDeque::new(),
+        };
+        Self {
+            settings,
+            classes: Priority::ALL.map(class),
+            running: 0,
+            waiting: 0,
+            filled_since: None,
+            next_ticket: 0,
+        }
+    }
+
+    /// Finds a place for a call, in the queue if need be.
+    pub(super) fn arrive(
+        &mut self,
+        priority: Priority,
+        now: Instant,
+        deadline: Instant,
+        wait: impl FnOnce() -> W,
+    ) -> Arrival {
+        if self.running < self.settings.max_inflight {
+            self.run(priority);
+            return Arrival::Admitted;
+        }
+        self.turn_away_late(now);
+        let time_left = deadline.saturating_duration_since(now);
+        if time_left < self.settings.min_time_left || !self.make_room(priority, now) {
+            return Arrival::Refused;
+        }
+        if self.waiting == 0 {
+            self.filled_since = Some(now);
+        }
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let until = self.wait_ends(now);
+        self.waiting += 1;
+        self.class(priority).waiting.push_back(Waiter {
+            ticket,
+            until,
+            handle: wait(),
+        });
+        Arrival::Queued { ticket, until }
+    }
+
+    /// A call has ended. Its place goes to the one that is returned, if any waits.
+    pub(super) fn release(&mut self, priority: Priority, now: Instant) -> Option<(Priority, W)> {
+        self.running = self.running.saturating_sub(1);
+        let class = self.class(priority);
+        class.running = class.running.saturating_sub(1);
+        self.turn_away_late(now);
+        let next = self.waiting_priorities().min_by_key(|&it| self.rank(it))?;
+        let overloaded = self.is_overloaded(now);
+        let waiting = &mut self.class(next).waiting;
+        let waiter = match overloaded {
+            true => waiting.pop_back(),
+            false => waiting.pop_front(),
+        }?;
+        self.waiting -= 1;
+        self.run(next);
+        Some((next, waiter.handle))
+    }
+
+    /// A call waits no longer.
+    pub(super) fn leave(&mut self, priority: Priority, ticket: u64) {
+        let waiting = &mut self.class(priority).waiting;
+        let before = waiting.len();
+        waiting.retain(|waiter| waiter.ticket != ticket);
+        let left = before - waiting.len();
+        self.waiting -= left;
+    }
+
+    /// Calls that have a place.
+    pub(super) fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Calls in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    fn run(&mut self, priority: Priority) {
+        self.running += 1;
+        self.class(priority).running += 1;
+    }
+
+    /// Whether the queue has a free place, after turning away somebody who would be served later.
+    fn make_room(&mut self, priority: Priority, now: Instant) -> bool {
+        if self.waiting < self.settings.queue {
+            return true;
+        }
+        let overloaded = self.is_overloaded(now);
+        let last = self.waiting_priorities().max_by_key(|&it| self.rank(it));
+        let Some(last) = last.filter(|&last| self.rank(priority) < self.rank(last)) else {
+            return false;
+        };
+        let waiting = &mut self.class(last).waiting;
+        let turned_away = match overloaded {
+            true => waiting.pop_front(),
+            false => waiting.pop_back(),
+        };
+        self.waiting -= usize::from(turned_away.is_some());
+        turned_away.is_some()
+    }
+
+    /// When a call that begins to wait now has waited long enough. That is known from the start: as
+    /// long as it waits, the queue is not empty.
+    fn wait_ends(&self, now: Instant) -> Instant {
+        let short = now + self.settings.max_wait_overloaded;
+        let long = now + self.settings.max_wait;
+        let overload = self.filled_since.unwrap_or(now) + self.settings.max_wait;
+        long.min(short.max(overload))
+    }
+
+    fn is_overloaded(&self, now: Instant) -> bool {
+        let max_wait = self.settings.max_wait;
+        self.waiting > 0
+            && self
+                .filled_since
+                .is_some_and(|since| now >= since + max_wait)
+    }
+
+    /// Turns away those whose own timers are late.
+    fn turn_away_late(&mut self, now: Instant) {
+        if self.waiting == 0 {
+            return;
+        }
+        self.waiting = 0;
+        for class in &mut self.classes {
+            class.waiting.retain(|waiter| now < waiter.until);
+            self.waiting += class.waiting.len();
+        }
+    }
+
+    fn waiting_priorities(&self) -> impl Iterator<Item = Priority> {
+        Priority::ALL
+            .into_iter()
+            .zip(&self.classes)
+            .filter(|(_, class)| !class.waiting.is_empty())
+            .map(|(priority, _)| priority)
+    }
+
+    /// The smaller, the sooner.
+    fn rank(&self, priority: Priority) -> (bool, Priority) {
+        let class = &self.classes[priority as usize];
+        (class.running >= class.guaranteed, priority)
+    }
+
+    fn class(&mut self, priority: Priority) -> &mut Class<W> {
+        &mut self.classes[priority as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests;
