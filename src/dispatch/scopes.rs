@@ -512,7 +512,15 @@ mod tests {
 
     #[test]
     fn every_released_ticket_gives_its_place_back() {
-        let (mut scopes, circumstances) = provider(1);
+        let (_, circumstances) = provider(1);
+        let settings = Settings {
+            throttle: throttle::Settings {
+                initial_concurrency: 64,
+                ..throttle::Settings::default()
+            },
+            ..Settings::default()
+        };
+        let mut scopes = Scopes::new(settings, 1, circumstances.now);
 
         let tickets: Vec<_> = (0..64)
             .map(|_| scopes.admit(0, circumstances.now).expect("admitted"))

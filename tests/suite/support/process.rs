@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 
 use tonic::transport::Channel;
 
@@ -12,6 +13,8 @@ pub(crate) struct Process {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     child: Child,
+    /// Reads what it logs, all the time: a full pipe would stop it.
+    log: Option<JoinHandle<String>>,
 }
 
 /// The program, without any of the surroundings' settings of telemetry.
@@ -41,6 +44,12 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut log = Vec::new();
+            stderr.read_to_end(&mut log).unwrap();
+            String::from_utf8(log).unwrap()
+        });
         let mut banner = String::new();
         let mut output = BufReader::new(child.stdout.as_mut().unwrap());
         output.read_line(&mut banner).unwrap();
@@ -48,6 +57,7 @@ impl Process {
         Self {
             address: address.unwrap_or_else(|error| panic!("{error}: {banner}")),
             child,
+            log: Some(log),
         }
     }
 
@@ -72,9 +82,7 @@ impl Process {
     /// it logged.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let wait = move || {
-            let mut log = String::new();
-            let stderr = self.child.stderr.as_mut().unwrap();
-            stderr.read_to_string(&mut log).unwrap();
+            let log = self.log.take().unwrap().join().unwrap();
             (self.child.wait().unwrap(), log)
         };
         tokio::task::spawn_blocking(wait).await.unwrap()
