@@ -175,4 +175,4 @@ impl<T: Clone + Send + Sync + 'static> Drop for Record<T> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

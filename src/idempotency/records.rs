@@ -137,4 +137,4 @@ impl<R, T> Records<R, T> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -5,6 +5,7 @@
 )]
 
 mod abuse;
+mod admission;
 mod architecture;
 mod breaker;
 mod cancellation;
@@ -16,6 +17,7 @@ mod demo;
 mod errors;
 mod failover;
 mod health;
+mod idempotency;
 mod odd_hosts;
 mod process;
 mod redaction;
