@@ -234,5 +234,5 @@ async fn streams_have_no_keys() {
         (Code::InvalidArgument, "INVALID_REQUEST")
     );
     assert_eq!(told.violations[0].0, "idempotency_key");
-    assert_eq!(gateway.simulator.requests(), []);
+    assert!(gateway.simulator.requests().is_empty());
 }
