@@ -1,7 +1,8 @@
 //! What a single caller may do: so many open calls, and so many cancelled before their answer.
 //!
 //! A call that is cancelled before its answer may have cost money at a provider and nothing at its
-//! caller: open and cancel, in a loop, is a way to spend what is ours.
+//! caller: open and cancel, in a loop, is a way to spend what is ours. A caller with many calls has
+//! many reasons to cancel some, so each call that it lets be answered makes up for one.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::error::{CallerLimit, Error};
 
-use super::{Caller, Settings};
+use super::{Caller, Phase, Settings};
 
 /// Callers that are remembered before those that need not be are looked for.
 const SWEEP_AT: usize = 1024;
@@ -29,7 +30,8 @@ pub(super) struct Callers {
 #[derive(Default)]
 struct Record {
     open: usize,
-    /// When the last calls were cancelled early, oldest first; not more than are allowed.
+    /// When calls were cancelled early that no answer has made up for, oldest first; not more than
+    /// are allowed.
     cancelled: VecDeque<Instant>,
 }
 
@@ -68,18 +70,24 @@ impl Callers {
         Ok(())
     }
 
-    /// Counts a call out again.
-    pub(super) fn leave(&mut self, caller: Caller, cancelled_early: bool, now: Instant) {
+    /// Counts a call out again, which its caller left in this phase.
+    pub(super) fn leave(&mut self, caller: Caller, phase: Phase, now: Instant) {
         let Entry::Occupied(mut entry) = self.known.entry(caller) else {
             return;
         };
         let record = entry.get_mut();
         record.open = record.open.saturating_sub(1);
-        if cancelled_early {
-            if record.cancelled.len() >= self.settings.early_cancels {
+        match phase {
+            Phase::Neutral => {}
+            Phase::Unanswered => {
+                if record.cancelled.len() >= self.settings.early_cancels {
+                    record.cancelled.pop_front();
+                }
+                record.cancelled.push_back(now);
+            }
+            Phase::Answered => {
                 record.cancelled.pop_front();
             }
-            record.cancelled.push_back(now);
         }
         if record.open == 0 && record.cancelled.is_empty() {
             entry.remove();
@@ -140,7 +148,7 @@ mod tests {
         assert_eq!(refused, expected);
         callers.enter(caller(2), now).unwrap();
 
-        callers.leave(caller(1), false, now);
+        callers.leave(caller(1), Phase::Answered, now);
         callers.enter(caller(1), now).unwrap();
     }
 
@@ -150,7 +158,7 @@ mod tests {
         let mut callers = Callers::new(SETTINGS);
         for second in [0, 4, 8] {
             callers.enter(caller(1), start + seconds(second)).unwrap();
-            callers.leave(caller(1), true, start + seconds(second));
+            callers.leave(caller(1), Phase::Unanswered, start + seconds(second));
         }
 
         let refused = callers.enter(caller(1), start + seconds(9)).unwrap_err();
@@ -162,9 +170,22 @@ mod tests {
         callers.enter(caller(2), start + seconds(9)).unwrap();
 
         callers.enter(caller(1), start + seconds(10)).unwrap();
-        callers.leave(caller(1), true, start + seconds(10));
+        callers.leave(caller(1), Phase::Unanswered, start + seconds(10));
         callers.enter(caller(1), start + seconds(13)).unwrap_err();
         callers.enter(caller(1), start + seconds(14)).unwrap();
+    }
+
+    #[test]
+    fn a_caller_that_lets_half_of_its_calls_be_answered_is_not_limited() {
+        let now = Instant::now();
+        let mut callers = Callers::new(SETTINGS);
+
+        for _ in 0..100 {
+            for phase in [Phase::Unanswered, Phase::Neutral, Phase::Answered] {
+                callers.enter(caller(1), now).unwrap();
+                callers.leave(caller(1), phase, now);
+            }
+        }
     }
 
     #[test]
@@ -174,7 +195,11 @@ mod tests {
         callers.enter(caller(0), start).unwrap();
         for number in 1..2000 {
             callers.enter(caller(number), start).unwrap();
-            callers.leave(caller(number), number % 2 == 0, start);
+            let phase = match number % 2 {
+                0 => Phase::Unanswered,
+                _ => Phase::Answered,
+            };
+            callers.leave(caller(number), phase, start);
         }
         assert_eq!(callers.known.len(), 1000, "the open one and the cancelled");
 

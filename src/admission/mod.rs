@@ -46,7 +46,8 @@ pub struct Settings {
     pub max_wait_overloaded: Duration,
     /// A call with less time than this to its deadline is not worth a wait.
     pub min_time_left: Duration,
-    /// Calls that a caller may cancel before they are answered, within `early_cancels_window`.
+    /// Calls that a caller may cancel before they are answered, within `early_cancels_window` and
+    /// beyond the number of those that it lets be answered.
     pub early_cancels: usize,
     /// The time within which they are counted.
     pub early_cancels_window: Duration,
@@ -115,7 +116,7 @@ impl Admission {
             admission: Arc::clone(self),
             caller,
             deadline,
-            phase: Phase::Waiting,
+            phase: Phase::Neutral,
         };
         let place = match (arrival, place) {
             (Arrival::Admitted, _) => self.place(priority),
@@ -218,10 +219,11 @@ struct Entry {
     phase: Phase,
 }
 
+/// What the end of a call, if it came at this point, would say of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing has been sent for it.
-    Waiting,
+    /// Nothing: no provider has been asked, or the time was up anyway.
+    Neutral,
     /// A provider may be at work for it.
     Unanswered,
     /// The caller has got what it can get, or the beginning of it.
@@ -232,9 +234,12 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let now = Instant::now();
         let time_left = self.deadline.saturating_duration_since(now);
-        let cancelled_early = self.phase == Phase::Unanswered && time_left > DEADLINE_SLACK;
+        let phase = match self.phase {
+            Phase::Unanswered if time_left <= DEADLINE_SLACK => Phase::Neutral,
+            phase => phase,
+        };
         let mut state = self.admission.lock();
-        state.callers.leave(self.caller, cancelled_early, now);
+        state.callers.leave(self.caller, phase, now);
     }
 }
 
