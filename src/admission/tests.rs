@@ -139,24 +139,6 @@ async fn only_calls_cancelled_between_admission_and_answer_count_as_cancelled_ea
     after.unwrap();
 }
 
-#[test]
-fn a_place_without_contention_costs_less_than_a_microsecond_or_so() {
-    let admission = of(1024, 128);
-    let deadline = Instant::now() + HOUR;
-    let rounds = 10_000;
-    let began = Instant::now();
-
-    for _ in 0..rounds {
-        let admitted = admission.admit(Caller::Unknown, Priority::Default, deadline);
-        admitted.now_or_never().unwrap().unwrap().answered();
-    }
-
-    // Generous: this is the unoptimised build on a busy machine.
-    let each = began.elapsed() / rounds;
-    println!("{each:?} for each call");
-    assert!(each < Duration::from_micros(100), "{each:?}");
-}
-
 /// What a call does: how long until it comes, how long it stays, and whether it gives up waiting.
 #[derive(Clone, Debug)]
 struct Visit {

@@ -27,16 +27,16 @@ pub(super) async fn run<F>(
     key: Key,
     body: Fingerprint,
     inquiry: Inquiry,
-    run: impl FnOnce(Inquiry) -> F,
+    begin: impl FnOnce(Inquiry) -> F,
 ) -> (Outcome, bool)
 where
     F: Future<Output = Result<v1::GenerateResponse, Failure>> + Send + 'static,
 {
     let deadline = inquiry.deadline;
-    let mut beginning = Some((run, inquiry));
+    let mut beginning = Some((begin, inquiry));
     let found = loop {
         let start = || {
-            let begun = beginning.take().map(|(run, inquiry)| run(inquiry));
+            let begun = beginning.take().map(|(begin, inquiry)| begin(inquiry));
             async {
                 let outcome = match begun {
                     Some(call) => call.await,
@@ -64,16 +64,12 @@ where
             },
         }
     };
-    let own = beginning.map(|(_, inquiry)| inquiry);
     let code = match &found {
-        Ok(outcome) => match &**outcome {
-            Ok(_) => Code::Ok,
-            Err(failure) => failure.error.reason().code(),
-        },
+        Ok(outcome) => code_of(outcome),
         Err(error) => error.reason().code(),
     };
     let mut trail = Trail::default();
-    if let Some(inquiry) = own {
+    if let Some((_, inquiry)) = beginning {
         trail.call_id = inquiry.call_id;
         trail.trace_id = inquiry.span.trace_id();
         inquiry.span.end(code, &trail);
@@ -81,6 +77,13 @@ where
     match found {
         Ok(outcome) => (outcome, true),
         Err(error) => (Arc::new(Err(Failure { error, trail })), false),
+    }
+}
+
+fn code_of(outcome: &Outcome) -> Code {
+    match &**outcome {
+        Ok(_) => Code::Ok,
+        Err(failure) => failure.error.reason().code(),
     }
 }
 
