@@ -157,7 +157,8 @@ impl Scopes {
 
     /// Whether the next attempt on a model would be a probe.
     pub fn would_probe(&self, model: usize, now: Instant) -> bool {
-        self.endpoint.would_probe(now) || self.models[model].breaker.would_probe(now)
+        self.refuses(model, now).is_none()
+            && (self.endpoint.would_probe(now) || self.models[model].breaker.would_probe(now))
     }
 
     /// Admits an attempt on a model.

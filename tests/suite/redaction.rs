@@ -21,7 +21,7 @@ use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
-use crate::support::{Gateway, METHODS, Method, Process, ask, message, part, parts};
+use crate::support::{Gateway, METHODS, Method, Process, ask, message, part, parts, subscribe};
 
 /// Stands in everything that must not be seen elsewhere.
 const CANARY: &str = "canary";
@@ -293,7 +293,7 @@ async fn no_content_and_no_key_gets_into_logs_spans_or_statuses() {
                 .with_filter(ours()),
         )
         .with(telemetry::traces(&tracer));
-    let _subscriber = tracing::subscriber::set_default(subscriber);
+    let _subscriber = subscribe(subscriber);
     let simulator = simulator().await;
     let config = config(&simulator, "key-of-the-service");
     let gateway = Gateway::before(simulator, &config).await;

@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -280,5 +281,88 @@ proptest! {
         prop_assert_eq!(bench.limiter.running(), 0);
         prop_assert_eq!(bench.limiter.waiting(), 0);
         prop_assert!(bench.limiter.classes.iter().all(|class| class.running == 0));
+    }
+}
+
+/// What became of the calls of one priority.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    calls: u32,
+    admitted: u32,
+    longest_wait: Duration,
+}
+
+/// Lets so many calls of each priority come in a second, for so many seconds of virtual time. A call
+/// that is let in stays for a quarter to three quarters of a second.
+fn play(
+    bench: &mut Bench,
+    ends: &mut BinaryHeap<Reverse<(Duration, Priority)>>,
+    per_second: [u32; 4],
+    seconds: u64,
+) -> [Tally; 4] {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut tallies = [Tally::default(); 4];
+    // The times of arrival, by the numbers of the calls.
+    let mut arrivals = Vec::new();
+    for _ in 0..seconds * 1000 {
+        bench.now += ms(1);
+        while let Some(Reverse((end, priority))) = ends.peek().copied()
+            && end <= bench.now
+        {
+            ends.pop();
+            if let Some((next, number)) = bench.release(priority) {
+                let arrival: Option<&Duration> = arrivals.get(number as usize);
+                let wait = bench.now - *arrival.unwrap_or(&bench.now);
+                let tally = &mut tallies[next as usize];
+                tally.admitted += 1;
+                tally.longest_wait = tally.longest_wait.max(wait);
+                ends.push(Reverse((bench.now + ms(random.u64(250..750)), next)));
+            }
+        }
+        for priority in Priority::ALL {
+            let chance = f64::from(per_second[priority as usize]) / 1000.0;
+            if random.f64() >= chance {
+                continue;
+            }
+            let tally = &mut tallies[priority as usize];
+            tally.calls += 1;
+            let number = u32::try_from(arrivals.len()).unwrap();
+            arrivals.push(bench.now);
+            if bench.arrive(priority, number) == Arrival::Admitted {
+                tally.admitted += 1;
+                ends.push(Reverse((bench.now + ms(random.u64(250..750)), priority)));
+            }
+        }
+    }
+    tallies
+}
+
+#[test]
+fn three_times_the_load_leaves_important_calls_and_the_throughput_as_they_were() {
+    // 100 places for half a second each: 200 calls in a second.
+    let (mut bench, mut ends) = (Bench::new(100, 128), BinaryHeap::new());
+
+    let overload = play(&mut bench, &mut ends, [60, 240, 200, 100], 60);
+    play(&mut bench, &mut ends, [30, 40, 20, 10], 1);
+    let recovered = play(&mut bench, &mut ends, [30, 40, 20, 10], 10);
+
+    for (priority, tally) in Priority::ALL.into_iter().zip(overload) {
+        let share = 100.0 * f64::from(tally.admitted) / f64::from(tally.calls);
+        println!("{priority:?}: {share:.1} % let in, {tally:?}");
+    }
+    let admitted: u32 = overload.iter().map(|tally| tally.admitted).sum();
+    println!("{} of 200 calls in a second", admitted / 60);
+    let [critical, normal, batch, shadow] = overload;
+    assert!(f64::from(critical.admitted) >= 0.99 * f64::from(critical.calls));
+    assert!(admitted >= 200 * 60 * 95 / 100, "the places are in use");
+    for (tally, guaranteed) in [(normal, 60), (batch, 30), (shadow, 10)] {
+        assert!(tally.admitted >= guaranteed * 60 * 9 / 10, "{tally:?}");
+    }
+    assert!(overload.iter().all(|tally| tally.longest_wait <= ms(500)));
+    for tally in recovered {
+        assert_eq!(
+            tally.admitted, tally.calls,
+            "nobody is turned away any longer"
+        );
     }
 }
