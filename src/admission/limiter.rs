@@ -4,8 +4,9 @@
 //! has less than its guaranteed share, the more important one first; if there is none, to the most
 //! important that waits. Whoever would be served last is turned away first.
 //!
-//! The queue is for bursts, not for overload: one that has not been empty for a while lets nobody
-//! wait for long, and serves the newest first, whose callers are still there.
+//! The queue is for bursts, not for overload: a priority of which somebody has been waiting for a
+//! while lets nobody else wait for long, and serves the newest first, whose callers are still there.
+//! Each priority is judged by itself, so that one that has enough places stays in order.
 
 use std::collections::VecDeque;
 
@@ -65,8 +66,6 @@ pub(super) struct Limiter<W> {
     classes: [Class<W>; 4],
     running: usize,
     waiting: usize,
-    /// Since when the queue has not been empty; of no meaning while it is.
-    filled_since: Option<Instant>,
     next_ticket: u64,
 }
 
@@ -76,6 +75,8 @@ struct Class<W> {
     running: usize,
     /// In order of arrival.
     waiting: VecDeque<Waiter<W>>,
+    /// Since when somebody has been waiting; of no meaning while nobody is.
+    waiting_since: Option<Instant>,
 }
 
 struct Waiter<W> {
@@ -90,13 +91,13 @@ impl<W> Limiter<W> {
             guaranteed: settings.max_inflight * priority.guaranteed_percent() / 100,
             running: 0,
             waiting: VecDeque::new(),
+            waiting_since: None,
         };
         Self {
             settings,
             classes: Priority::ALL.map(class),
             running: 0,
             waiting: 0,
-            filled_since: None,
             next_ticket: 0,
         }
     }
@@ -118,14 +119,22 @@ impl<W> Limiter<W> {
         if time_left < self.settings.min_time_left || !self.make_room(priority, now) {
             return Arrival::Refused;
         }
-        if self.waiting == 0 {
-            self.filled_since = Some(now);
-        }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        let until = self.wait_ends(now);
         self.waiting += 1;
-        self.class(priority).waiting.push_back(Waiter {
+        let Settings {
+            max_wait,
+            max_wait_overloaded,
+            ..
+        } = self.settings;
+        let class = self.class(priority);
+        if class.waiting.is_empty() {
+            class.waiting_since = Some(now);
+        }
+        // The end of the wait is known from its beginning: for as long as it lasts, somebody waits.
+        let overload = class.waiting_since.unwrap_or(now) + max_wait;
+        let until = (now + max_wait).min(overload.max(now + max_wait_overloaded));
+        class.waiting.push_back(Waiter {
             ticket,
             until,
             handle: wait(),
@@ -140,7 +149,7 @@ impl<W> Limiter<W> {
         class.running = class.running.saturating_sub(1);
         self.turn_away_late(now);
         let next = self.waiting_priorities().min_by_key(|&it| self.rank(it))?;
-        let overloaded = self.is_overloaded(now);
+        let overloaded = self.is_overloaded(next, now);
         let waiting = &mut self.class(next).waiting;
         let waiter = match overloaded {
             true => waiting.pop_back(),
@@ -180,11 +189,11 @@ impl<W> Limiter<W> {
         if self.waiting < self.settings.queue {
             return true;
         }
-        let overloaded = self.is_overloaded(now);
         let last = self.waiting_priorities().max_by_key(|&it| self.rank(it));
         let Some(last) = last.filter(|&last| self.rank(priority) < self.rank(last)) else {
             return false;
         };
+        let overloaded = self.is_overloaded(last, now);
         let waiting = &mut self.class(last).waiting;
         let turned_away = match overloaded {
             true => waiting.pop_front(),
@@ -194,21 +203,10 @@ impl<W> Limiter<W> {
         turned_away.is_some()
     }
 
-    /// When a call that begins to wait now has waited long enough. That is known from the start: as
-    /// long as it waits, the queue is not empty.
-    fn wait_ends(&self, now: Instant) -> Instant {
-        let short = now + self.settings.max_wait_overloaded;
-        let long = now + self.settings.max_wait;
-        let overload = self.filled_since.unwrap_or(now) + self.settings.max_wait;
-        long.min(short.max(overload))
-    }
-
-    fn is_overloaded(&self, now: Instant) -> bool {
-        let max_wait = self.settings.max_wait;
-        self.waiting > 0
-            && self
-                .filled_since
-                .is_some_and(|since| now >= since + max_wait)
+    fn is_overloaded(&self, priority: Priority, now: Instant) -> bool {
+        let class = &self.classes[priority as usize];
+        let since = class.waiting_since.filter(|_| !class.waiting.is_empty());
+        since.is_some_and(|since| now >= since + self.settings.max_wait)
     }
 
     /// Turns away those whose own timers are late.

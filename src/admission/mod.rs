@@ -39,10 +39,10 @@ pub struct Settings {
     pub max_inflight_per_caller: usize,
     /// Calls that may wait for a place.
     pub queue: usize,
-    /// The longest wait, and how long the queue may go without being empty until the service counts
-    /// as overloaded.
+    /// The longest wait, and how long some call of a priority may be waiting at any time until the
+    /// priority counts as overloaded.
     pub max_wait: Duration,
-    /// The longest wait while overloaded.
+    /// The longest wait in a priority that is overloaded.
     pub max_wait_overloaded: Duration,
     /// A call with less time than this to its deadline is not worth a wait.
     pub min_time_left: Duration,

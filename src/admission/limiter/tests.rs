@@ -150,7 +150,21 @@ fn a_queue_that_does_not_get_empty_lets_wait_shortly_and_serves_the_newest_first
     assert_eq!(bench.at(510).release(Normal), None, "2 is too old");
 
     bench.fill(Normal, 1);
-    assert_eq!(bench.wait(Normal, 5), ms(500), "it was empty in between");
+    assert_eq!(bench.wait(Normal, 5), ms(500), "nobody waited in between");
+}
+
+#[test]
+fn the_overload_of_one_priority_is_none_of_another() {
+    let mut bench = Bench::new(1, 10);
+    bench.fill(Normal, 1);
+    bench.wait(Batch, 1);
+    bench.at(460).wait(Batch, 2);
+    bench.at(500).wait(Critical, 3);
+
+    assert_eq!(bench.wait(Critical, 4), ms(500));
+    assert_eq!(bench.wait(Batch, 5), ms(50));
+    let order = [(Critical, 3), (Critical, 4), (Batch, 5), (Batch, 2)];
+    assert_eq!(order.map(|_| bench.release(Normal).unwrap()), order);
 }
 
 #[test]
