@@ -273,6 +273,7 @@ impl Call {
             limits,
             deadline,
             stream,
+            keep: self.whole,
         });
         Ok((attempt, outbound))
     }
