@@ -229,7 +229,7 @@ pub enum Error {
     #[error("no target can do what the request needs: {}", .0.join("; "))]
     CapabilityUnsupported(Vec<String>),
     /// Every target that could answer is closed off by its breaker.
-    #[error("every target is closed off after failures; the first is tested again in {:.1} s", .retry_after.as_secs_f64())]
+    #[error("every target is closed off; the first may be tried again in {:.1} s", .retry_after.as_secs_f64())]
     NoProviderAvailable {
         /// When the first of them is tested again.
         retry_after: Duration,
