@@ -1,8 +1,9 @@
 //! Modelway: a typed gRPC gateway between business services and large models.
 //!
-//! The way of a call: [`grpc`] parses it into [`chat`]'s neutral terms; [`dispatch`] plans, admits
-//! and retries; [`wire`] spells the request and reads the answer; [`transport`] carries both.
+//! The way of a call: [`grpc`] parses it into [`chat`]'s neutral terms; [`idempotency`] knows
+//! whether it is a repeat; [`admission`] lets it in; [`dispatch`] plans and retries; [`wire`] spells the request and reads the answer; [`transport`] carries both.
 
+pub mod admission;
 pub mod chat;
 pub mod config;
 pub mod demo;
@@ -10,6 +11,7 @@ pub mod dispatch;
 pub mod error;
 pub mod features;
 pub mod grpc;
+pub mod idempotency;
 pub mod provider;
 pub mod serve;
 pub mod simulator;

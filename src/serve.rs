@@ -216,7 +216,19 @@ impl Service {
             address: _,
             simulator,
         } = self;
-        server::serve(listener, &config.server, dispatcher, shutdown, hurry).await?;
+        let policies = server::Policies {
+            admission: config.admission,
+            idempotency: config.idempotency,
+        };
+        server::serve(
+            listener,
+            &config.server,
+            policies,
+            dispatcher,
+            shutdown,
+            hurry,
+        )
+        .await?;
         drop(simulator);
         Ok(())
     }

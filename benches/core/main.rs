@@ -4,10 +4,13 @@ mod requests;
 mod streams;
 
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
+use modelway::admission::{self, Admission, Caller, Priority};
 use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::dispatch::retry_budget::{self, RetryBudget};
 use modelway::grpc::request;
@@ -90,10 +93,20 @@ fn parse(criterion: &mut Criterion) {
     }
 }
 
-/// What admits attempts.
+/// What admits calls and attempts.
 fn admission(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("admission");
     group.throughput(Throughput::Elements(1));
+    group.bench_function("call", |bencher| {
+        let admission = Arc::new(Admission::new(admission::Settings::default()));
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let caller = Caller::of_peer(Some(Ipv4Addr::LOCALHOST.into()));
+        bencher.iter(|| {
+            let admitted = admission.admit(caller, Priority::Default, deadline);
+            let permit = admitted.now_or_never().expect("nobody waits");
+            permit.expect("there is room").answered();
+        });
+    });
     group.bench_function("breaker", |bencher| {
         let mut now = Instant::now();
         let mut breaker = Breaker::new(Settings::default(), now);

@@ -19,7 +19,7 @@ use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
-use super::{Config, model, provider, scenario};
+use super::{Config, admission, model, provider, scenario};
 
 /// A configuration file as written: read as TOML, not yet understood.
 ///
@@ -62,6 +62,8 @@ impl<'a> File<'a> {
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
         let config = Config {
             server: server(root.section("server")),
+            admission: admission::admission(root.section("admission")),
+            idempotency: admission::idempotency(root.section("idempotency")),
             logging: logging(root.section("logging")),
             scopes: scopes::Settings {
                 breaker: health::breaker(root.section("breaker")),

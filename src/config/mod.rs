@@ -4,6 +4,7 @@
 //! its reader in a file of its own, and `table` is how all of them read.
 
 mod address;
+mod admission;
 pub mod check;
 pub mod file;
 mod health;
@@ -22,7 +23,7 @@ pub use secret::Surroundings;
 use crate::dispatch::scopes;
 use crate::dispatch::target::Catalog;
 use crate::grpc::server;
-use crate::{telemetry, transport};
+use crate::{idempotency, telemetry, transport};
 
 /// The built-in configuration: simulated providers only, no keys.
 pub const KEYLESS: &str = include_str!("keyless.toml");
@@ -31,6 +32,10 @@ pub const KEYLESS: &str = include_str!("keyless.toml");
 pub struct Config {
     /// What the listener allows.
     pub server: server::Settings,
+    /// How many calls are let in.
+    pub admission: crate::admission::Settings,
+    /// How much is remembered of calls with keys.
+    pub idempotency: idempotency::Settings,
     /// What is logged and how.
     pub logging: telemetry::Settings,
     /// When targets are closed off and opened again.

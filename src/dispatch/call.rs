@@ -225,6 +225,11 @@ impl Call {
         &self.adaptations
     }
 
+    /// When the call's time is up.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// How long the call has taken so far.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
@@ -368,7 +373,8 @@ impl Call {
         self.end(Code::Ok);
     }
 
-    pub(super) fn fail(&mut self, error: Error) -> Failure {
+    /// Ends the call with this error.
+    pub fn fail(&mut self, error: Error) -> Failure {
         self.end(error.reason().code());
         Failure {
             error,

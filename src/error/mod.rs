@@ -27,6 +27,10 @@ pub enum Reason {
     CapabilityUnsupported,
     /// The prompt is longer than every target's context window.
     ContextLengthExceeded,
+    /// The key was used for another request.
+    IdempotencyConflict,
+    /// The caller has too many calls open, or has cancelled too many.
+    CallerRateLimited,
     /// The caller's deadline passed.
     DeadlineExceeded,
     /// The service has no room for the request.
@@ -67,12 +71,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::ScenarioNotFound,
         Self::ModelNotFound,
         Self::CapabilityUnsupported,
         Self::ContextLengthExceeded,
+        Self::IdempotencyConflict,
+        Self::CallerRateLimited,
         Self::DeadlineExceeded,
         Self::Overloaded,
         Self::Draining,
@@ -101,6 +107,8 @@ impl Reason {
             Self::ModelNotFound => "MODEL_NOT_FOUND",
             Self::CapabilityUnsupported => "CAPABILITY_UNSUPPORTED",
             Self::ContextLengthExceeded => "CONTEXT_LENGTH_EXCEEDED",
+            Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
+            Self::CallerRateLimited => "CALLER_RATE_LIMITED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Overloaded => "OVERLOADED",
             Self::Draining => "DRAINING",
@@ -137,6 +145,8 @@ impl Reason {
             | Self::ProviderAuthFailed
             | Self::ProviderQuotaExhausted
             | Self::ContentBlocked => Code::FailedPrecondition,
+            Self::IdempotencyConflict => Code::Aborted,
+            Self::CallerRateLimited => Code::ResourceExhausted,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
             Self::ClientStalled => Code::ResourceExhausted,
@@ -171,6 +181,8 @@ pub enum Code {
     NotFound,
     /// The caller takes more than it is given.
     ResourceExhausted,
+    /// The request contradicts an earlier one.
+    Aborted,
     /// The request cannot be served as things are set up.
     FailedPrecondition,
     /// A defect of the service.
@@ -189,6 +201,7 @@ impl Code {
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::NotFound => "NOT_FOUND",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Aborted => "ABORTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
@@ -204,6 +217,7 @@ impl Code {
             | Self::InvalidArgument
             | Self::NotFound
             | Self::ResourceExhausted
+            | Self::Aborted
             | Self::FailedPrecondition => false,
         }
     }
@@ -225,9 +239,28 @@ pub enum Error {
     #[error("no target can do what the request needs: {}", .0.join("; "))]
     CapabilityUnsupported(Vec<String>),
     /// Every target that could answer is closed off by its breaker.
-    #[error("every target is closed off after failures; the first is tested again in {:.1} s", .retry_after.as_secs_f64())]
+    #[error("every target is closed off; the first may be tried again in {:.1} s", .retry_after.as_secs_f64())]
     NoProviderAvailable {
         /// When the first of them is tested again.
+        retry_after: Duration,
+    },
+    /// The idempotency key was used for another request.
+    #[error(
+        "`idempotency_key` was used for a request with another body; take a new key for a new request"
+    )]
+    IdempotencyConflict,
+    /// The service has no room for the request.
+    #[error("the service has no room for the request at this time")]
+    Overloaded {
+        /// When there may be room.
+        retry_after: Duration,
+    },
+    /// The caller has reached a limit of its own.
+    #[error("{limit}")]
+    CallerRateLimited {
+        /// Which.
+        limit: CallerLimit,
+        /// When to try again.
         retry_after: Duration,
     },
     /// The deadline passed.
@@ -242,12 +275,6 @@ pub enum Error {
     /// The answer broke off after a part of it had been sent to the caller.
     #[error("the answer broke off after a part of it had been sent: {0}")]
     StreamInterrupted(UpstreamError),
-    /// The service has no room for the request.
-    #[error("the service has no room for the request at this time")]
-    Overloaded {
-        /// When there may be room.
-        retry_after: Duration,
-    },
     /// The service is going down.
     #[error("the service is going down; send the call to another instance")]
     Draining,
@@ -276,11 +303,13 @@ impl Error {
             Self::ModelNotFound(_) => Reason::ModelNotFound,
             Self::CapabilityUnsupported(_) => Reason::CapabilityUnsupported,
             Self::NoProviderAvailable { .. } => Reason::NoProviderAvailable,
+            Self::IdempotencyConflict => Reason::IdempotencyConflict,
+            Self::Overloaded { .. } => Reason::Overloaded,
+            Self::CallerRateLimited { .. } => Reason::CallerRateLimited,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
             Self::Upstream(error) => error.kind.verdict().reason,
             Self::StreamInterrupted(_) => Reason::StreamInterrupted,
-            Self::Overloaded { .. } => Reason::Overloaded,
             Self::Draining => Reason::Draining,
             Self::ClientStalled(_) => Reason::ClientStalled,
             Self::Internal(_) => Reason::Internal,
@@ -298,12 +327,34 @@ impl Error {
             | Self::ModelNotFound(_)
             | Self::CapabilityUnsupported(_)
             | Self::NoProviderAvailable { .. }
+            | Self::IdempotencyConflict
+            | Self::CallerRateLimited { .. }
             | Self::DeadlineExceeded
             | Self::Overloaded { .. }
             | Self::Draining
             | Self::ClientStalled(_)
             | Self::Internal(_) => None,
         }
+    }
+}
+
+/// A limit that each caller has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerLimit {
+    /// Calls open at once.
+    OpenCalls,
+    /// Calls cancelled before they were answered, of late.
+    EarlyCancellations,
+}
+
+impl fmt::Display for CallerLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenCalls => "the caller has too many calls open",
+            Self::EarlyCancellations => {
+                "the caller has cancelled too many calls before they were answered"
+            }
+        })
     }
 }
 

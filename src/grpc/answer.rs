@@ -58,6 +58,7 @@ pub fn summary(
         latency: Some(duration(call.elapsed())),
         scenario: trail.scenario.clone(),
         warnings: call.adaptations().iter().map(warning).collect(),
+        replayed: false,
         stop_sequence: stop_sequence.unwrap_or_default(),
         provider_finish_reason: provider_finish_reason.unwrap_or_default(),
     }

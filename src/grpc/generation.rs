@@ -3,19 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::admission::{Admission, Caller, Permit, Priority};
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
 use crate::dispatch::{Call, Failure, Inquiry};
 use crate::error::Error;
+use crate::idempotency::{self, Fingerprint, Idempotency, Key};
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
 use super::arrival::Arrival;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
+use super::once::{self, Outcome};
 use super::open_streams::{Messages, OpenStreams};
 use super::request::{self, Parsed};
 use super::v1::generation_service_server::GenerationService;
@@ -24,27 +28,41 @@ use super::{answer, status, v1};
 /// The service.
 pub(super) struct Generation {
     dispatcher: Arc<Dispatcher>,
+    admission: Arc<Admission>,
+    idempotency: Arc<Idempotency<Outcome>>,
     open: Arc<OpenStreams>,
 }
 
 impl Generation {
-    /// Serves calls by this dispatcher.
-    pub(super) fn new(dispatcher: Arc<Dispatcher>, open: Arc<OpenStreams>) -> Self {
-        Self { dispatcher, open }
+    /// Serves calls by this dispatcher, after this admission.
+    pub(super) fn new(
+        dispatcher: Arc<Dispatcher>,
+        admission: Arc<Admission>,
+        idempotency: idempotency::Settings,
+        open: Arc<OpenStreams>,
+    ) -> Self {
+        Self {
+            dispatcher,
+            admission,
+            idempotency: Arc::new(Idempotency::new(idempotency)),
+            open,
+        }
     }
 
-    /// Turns a request into a call of which nothing has been sent, or into the status of its failure.
+    /// Turns a request into a call that may be let in, or into the status of its failure.
     fn begin(
         &self,
         method: &'static str,
         request: Request<v1::GenerateRequest>,
         whole: bool,
-    ) -> Result<(Call, Ids), Status> {
-        let (metadata, extensions, message) = request.into_parts();
+    ) -> Result<Begun, Status> {
+        let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
+        let (metadata, extensions, mut message) = request.into_parts();
         let span = CallSpan::start(method, metadata::trace_context(&metadata));
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
-        match self.understand(&metadata, message) {
+        let repeatable = self.repeatable(caller, &mut message);
+        match self.understand(&metadata, message, whole) {
             Ok(Understood {
                 lane,
                 timeout,
@@ -55,6 +73,7 @@ impl Generation {
                     request,
                     limits,
                     interruption,
+                    priority,
                     conversation_id,
                 } = parsed;
                 span.describe(&call_id, lane.scenario(), &conversation_id);
@@ -62,19 +81,27 @@ impl Generation {
                     .get::<Arrival>()
                     .map_or_else(Instant::now, |&Arrival(at)| at);
                 let deadline = timeout.and_then(|timeout| arrival.checked_add(timeout));
-                let call = self.dispatcher.call(
+                let inquiry = Inquiry {
+                    request,
+                    whole,
+                    deadline,
+                    limits,
+                    interruption,
+                    span,
+                    call_id,
+                };
+                Ok(Begun {
                     lane,
-                    Inquiry {
-                        request,
-                        whole,
-                        deadline,
-                        limits,
-                        interruption,
-                        span,
-                        call_id,
+                    inquiry,
+                    entrance: Entrance {
+                        admission: Arc::clone(&self.admission),
+                        open: Arc::clone(&self.open),
+                        caller,
+                        priority,
                     },
-                );
-                Ok((call, ids))
+                    repeatable,
+                    ids,
+                })
             }
             Err(error) => {
                 let trail = Trail {
@@ -88,12 +115,34 @@ impl Generation {
         }
     }
 
+    /// What tells whether the call is a repeat, if it has a key.
+    fn repeatable(
+        &self,
+        caller: Caller,
+        message: &mut v1::GenerateRequest,
+    ) -> Option<(Key, Fingerprint)> {
+        if message.idempotency_key.is_empty() {
+            return None;
+        }
+        let key = std::mem::take(&mut message.idempotency_key);
+        let body = self.idempotency.fingerprint(&message.encode_to_vec());
+        message.idempotency_key.clone_from(&key);
+        Some((Key { caller, key }, body))
+    }
+
     fn understand(
         &self,
         metadata: &MetadataMap,
         message: v1::GenerateRequest,
+        whole: bool,
     ) -> Result<Understood, Error> {
         let timeout = metadata::timeout(metadata)?;
+        if !whole && !message.idempotency_key.is_empty() {
+            return Err(Error::invalid(
+                "idempotency_key",
+                "a stream cannot be repeated; call Generate, or leave the key out",
+            ));
+        }
         let parsed = request::parse(message)?;
         let lane = self.dispatcher.lane(&parsed.selector)?;
         Ok(Understood {
@@ -109,6 +158,47 @@ struct Understood {
     lane: Arc<Lane>,
     timeout: Option<Duration>,
     parsed: Parsed,
+}
+
+/// A call of which nothing has been sent.
+struct Begun {
+    lane: Arc<Lane>,
+    inquiry: Inquiry,
+    entrance: Entrance,
+    /// Set if the call has an idempotency key.
+    repeatable: Option<(Key, Fingerprint)>,
+    ids: Ids,
+}
+
+/// Where a call is let in, and as whose.
+struct Entrance {
+    admission: Arc<Admission>,
+    open: Arc<OpenStreams>,
+    caller: Caller,
+    priority: Priority,
+}
+
+impl Entrance {
+    /// Lets the call in, at once or after a wait.
+    async fn admit(&self, call: &mut Call) -> Result<Permit, Failure> {
+        let wait = self
+            .admission
+            .admit(self.caller, self.priority, call.deadline());
+        match self.open.unless_closed(wait).await {
+            Some(admitted) => admitted.map_err(|error| call.fail(error)),
+            None => Err(call.abandon(Error::Draining)),
+        }
+    }
+
+    /// Lets the call in and runs it to its end.
+    async fn whole(self, mut call: Call) -> Result<v1::GenerateResponse, Failure> {
+        let mut permit = self.admit(&mut call).await?;
+        let Some(answer) = self.open.unless_closed(call.whole()).await else {
+            return Err(call.abandon(Error::Draining));
+        };
+        permit.answered();
+        Ok(answer::response(&call, answer?))
+    }
 }
 
 /// The ids that go back with every answer and every failure.
@@ -153,14 +243,36 @@ impl GenerationService for Generation {
         &self,
         request: Request<v1::GenerateRequest>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
-        let (mut call, ids) =
-            self.begin("modelway.v1.GenerationService/Generate", request, true)?;
-        let Some(outcome) = self.open.unless_closed(call.whole()).await else {
-            return Err(ids.failure(&call.abandon(Error::Draining)));
+        let method = "modelway.v1.GenerationService/Generate";
+        let Begun {
+            lane,
+            inquiry,
+            entrance,
+            repeatable,
+            mut ids,
+        } = self.begin(method, request, true)?;
+        let Some((key, body)) = repeatable else {
+            let call = self.dispatcher.call(lane, inquiry);
+            return match entrance.whole(call).await {
+                Ok(response) => Ok(ids.response(response)),
+                Err(failure) => Err(ids.failure(&failure)),
+            };
         };
-        match outcome {
-            Ok(answer) => Ok(ids.response(answer::response(&call, answer))),
-            Err(failure) => Err(ids.failure(&failure)),
+        let run = |inquiry| entrance.whole(self.dispatcher.call(lane, inquiry));
+        let (outcome, replayed) = once::run(&self.idempotency, key, body, inquiry, run).await;
+        match &*outcome {
+            Ok(response) => {
+                ids.call = MetadataValue::try_from(&response.call_id).ok();
+                let response = response.clone();
+                Ok(ids.response(v1::GenerateResponse {
+                    replayed,
+                    ..response
+                }))
+            }
+            Err(failure) => {
+                ids.call = MetadataValue::try_from(&failure.trail.call_id).ok();
+                Err(ids.failure(failure))
+            }
         }
     }
 
@@ -172,18 +284,27 @@ impl GenerationService for Generation {
         &self,
         request: Request<v1::GenerateRequest>,
     ) -> Result<Response<Self::StreamGenerateStream>, Status> {
-        let (mut call, ids) = self.begin(
-            "modelway.v1.GenerationService/StreamGenerate",
-            request,
-            false,
-        )?;
+        let method = "modelway.v1.GenerationService/StreamGenerate";
+        let Begun {
+            lane,
+            inquiry,
+            entrance,
+            repeatable: _, // streams have no keys
+            ids,
+        } = self.begin(method, request, false)?;
+        let mut call = self.dispatcher.call(lane, inquiry);
+        let mut permit = match entrance.admit(&mut call).await {
+            Ok(permit) => permit,
+            Err(failure) => return Err(ids.failure(&failure)),
+        };
         let Some(committed) = self.open.unless_closed(call.commit()).await else {
             return Err(ids.failure(&call.abandon(Error::Draining)));
         };
+        permit.answered();
         if let Err(failure) = committed {
             return Err(ids.failure(&failure));
         }
-        let messages = self.open.open(call);
+        let messages = self.open.open(call, permit);
         let watch = messages.watch();
         let mut response = ids.response(messages);
         response.extensions_mut().insert(watch);

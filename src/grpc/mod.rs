@@ -10,6 +10,7 @@ pub mod catalog;
 mod generation;
 pub mod health;
 pub mod metadata;
+mod once;
 mod open_streams;
 pub mod operations;
 pub mod request;

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::admission::Permit;
 use crate::dispatch::Call;
 use crate::error::Error;
 
@@ -51,13 +52,16 @@ impl OpenStreams {
         }
     }
 
-    /// Opens the stream of a committed call.
-    pub(super) fn open(&self, call: Call) -> Messages {
+    /// Opens the stream of a committed call. The permit goes with it and is given back with it.
+    pub(super) fn open(&self, call: Call, permit: Permit) -> Messages {
         let verdict = Arc::new(OnceLock::new());
-        let state = (Box::new(Streaming::new(call)), Arc::clone(&verdict));
-        let messages = unfold(state, |(mut streaming, verdict)| async move {
-            let item = streaming.next_unless(&verdict).await?;
-            Some((item, (streaming, verdict)))
+        let state = (
+            Box::new((Streaming::new(call), permit)),
+            Arc::clone(&verdict),
+        );
+        let messages = unfold(state, |(mut stream, verdict)| async move {
+            let item = stream.0.next_unless(&verdict).await?;
+            Some((item, (stream, verdict)))
         });
         let stream = Arc::new(OpenStream {
             verdict,

@@ -142,12 +142,16 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
                 details.add_precondition_failure_violation("CAPABILITY", "target", lack);
             }
         }
+        Error::CallerRateLimited { limit, .. } => {
+            details.add_quota_failure_violation("caller", limit.to_string());
+        }
         Error::NoProviderAvailable { .. }
+        | Error::IdempotencyConflict
+        | Error::Overloaded { .. }
         | Error::DeadlineExceeded
         | Error::RetryBudgetExhausted(_)
         | Error::Upstream(_)
         | Error::StreamInterrupted(_)
-        | Error::Overloaded { .. }
         | Error::ClientStalled(_)
         | Error::Draining
         | Error::Internal(_) => {}
@@ -157,9 +161,9 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
 /// When the same call may succeed, where that can be told.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::NoProviderAvailable { retry_after } | Error::Overloaded { retry_after } => {
-            Some(*retry_after)
-        }
+        Error::NoProviderAvailable { retry_after }
+        | Error::Overloaded { retry_after }
+        | Error::CallerRateLimited { retry_after, .. } => Some(*retry_after),
         Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
@@ -167,6 +171,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)
         | Error::CapabilityUnsupported(_)
+        | Error::IdempotencyConflict
         | Error::DeadlineExceeded
         | Error::StreamInterrupted(_)
         | Error::ClientStalled(_)
@@ -209,6 +214,7 @@ fn code(code: Code) -> tonic::Code {
         Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
         Code::NotFound => tonic::Code::NotFound,
         Code::ResourceExhausted => tonic::Code::ResourceExhausted,
+        Code::Aborted => tonic::Code::Aborted,
         Code::FailedPrecondition => tonic::Code::FailedPrecondition,
         Code::Internal => tonic::Code::Internal,
         Code::Unavailable => tonic::Code::Unavailable,

@@ -40,14 +40,18 @@ const MODULES: &[Module] = &[
         ],
     ),
     module("telemetry", &["chat", "error", "trail"]),
+    module("admission", &["error"]),
+    module("idempotency", &["admission"]),
     // Downstream.
     module(
         "grpc",
         &[
+            "admission",
             "chat",
             "dispatch",
             "error",
             "features",
+            "idempotency",
             "telemetry",
             "trail",
         ],
@@ -56,10 +60,12 @@ const MODULES: &[Module] = &[
     module(
         "config",
         &[
+            "admission",
             "dispatch",
             "error",
             "features",
             "grpc",
+            "idempotency",
             "provider",
             "telemetry",
             "transport",
@@ -121,10 +127,12 @@ const HOMES: &[Home] = &[
     Home {
         of: &["tokio", "tokio_stream", "tokio_util"],
         modules: &[
+            "admission",
             "config",
             "demo",
             "dispatch",
             "grpc",
+            "idempotency",
             "lib",
             "main",
             "serve",
@@ -136,10 +144,12 @@ const HOMES: &[Home] = &[
     Home {
         of: &["Instant::now", "SystemTime::now"],
         modules: &[
+            "admission",
             "config",
             "demo",
             "dispatch",
             "grpc",
+            "idempotency",
             "lib",
             "main",
             "serve",

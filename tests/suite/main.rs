@@ -5,6 +5,7 @@
 )]
 
 mod abuse;
+mod admission;
 mod architecture;
 mod billing;
 mod breaker;
@@ -19,6 +20,7 @@ mod errors;
 mod failover;
 mod hardening;
 mod health;
+mod idempotency;
 mod last_resort;
 mod odd_hosts;
 mod operator;

@@ -6,6 +6,7 @@ mod options;
 mod schema;
 mod tools;
 
+use crate::admission::Priority;
 use crate::chat::ChatRequest;
 use crate::dispatch::dispatcher::Selector;
 use crate::dispatch::{Interruption, Limits};
@@ -13,7 +14,7 @@ use crate::error::{Error, Violation};
 
 use self::conversation::Conversation;
 use self::options::{
-    interruption_of, limits_of, reasoning_options_of, response_format_of, sampling_of,
+    interruption_of, limits_of, priority_of, reasoning_options_of, response_format_of, sampling_of,
 };
 use self::tools::{tool_choice_of, tools_of};
 use super::v1;
@@ -29,6 +30,8 @@ pub struct Parsed {
     pub limits: Limits,
     /// What becomes of its stream if that breaks off.
     pub interruption: Interruption,
+    /// How important it is.
+    pub priority: Priority,
     /// Its conversation, empty if it names none.
     pub conversation_id: String,
 }
@@ -48,9 +51,11 @@ pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
         response_format,
         sampling,
         reasoning,
+        idempotency_key,
         limits,
         conversation_id,
         stream_options,
+        priority,
     } = request;
     let mut faults = Faults::default();
 
@@ -77,22 +82,22 @@ pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
         reasoning: reasoning_options_of(reasoning.unwrap_or_default(), &mut faults),
     };
     let limits = limits_of(limits.unwrap_or_default(), &mut faults);
-    if conversation_id.len() > 128
-        || !conversation_id
-            .bytes()
-            .all(|byte| (0x20..0x7f).contains(&byte))
-    {
-        faults.add(
-            "conversation_id",
-            "use at most 128 printable ASCII characters",
-        );
+    for (field, id) in [
+        ("conversation_id", &conversation_id),
+        ("idempotency_key", &idempotency_key),
+    ] {
+        if id.len() > 128 || !id.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+            faults.add(field, "use at most 128 printable ASCII characters");
+        }
     }
     let interruption = interruption_of(stream_options.unwrap_or_default(), &mut faults);
+    let priority = priority_of(priority, &mut faults);
     faults.or(Parsed {
         selector,
         request,
         limits,
         interruption,
+        priority,
         conversation_id,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::admission::Priority;
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
 use crate::dispatch::{Interruption, Limits};
 use crate::grpc::v1;
@@ -189,6 +190,22 @@ pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults) -
                 "use ON_INTERRUPTION_FAIL or ON_INTERRUPTION_RESTART",
             );
             Interruption::Fail
+        }
+    }
+}
+
+pub(super) fn priority_of(priority: i32, faults: &mut Faults) -> Priority {
+    match v1::Priority::try_from(priority) {
+        Ok(v1::Priority::Unspecified | v1::Priority::Default) => Priority::Default,
+        Ok(v1::Priority::Critical) => Priority::Critical,
+        Ok(v1::Priority::Batch) => Priority::Batch,
+        Ok(v1::Priority::Shadow) => Priority::Shadow,
+        Err(_) => {
+            faults.add(
+                "priority",
+                "use PRIORITY_CRITICAL, PRIORITY_DEFAULT, PRIORITY_BATCH or PRIORITY_SHADOW",
+            );
+            Priority::Default
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::Either;
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::StdError;
 use tonic::service::Routes;
+use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 use tracing::debug;
 
@@ -82,15 +84,25 @@ impl Host {
             Some(Err(_)) => return debug!(?limit, "no HTTP/2 connection in time"),
             None => return,
         }
+        let peer = TcpConnectInfo {
+            local_addr: None,
+            remote_addr: stream.peer_addr().ok(),
+        };
         let (rest, write) = stream.into_split();
         let io = join(Cursor::new(PREFACE).chain(rest), write);
-        self.converse(io, accepted).await;
+        self.converse(io, peer, accepted).await;
     }
 
-    async fn converse(self: Arc<Self>, io: impl AsyncRead + AsyncWrite + Unpin, accepted: Instant) {
+    async fn converse(
+        self: Arc<Self>,
+        io: impl AsyncRead + AsyncWrite + Unpin,
+        peer: TcpConnectInfo,
+        accepted: Instant,
+    ) {
         let used = Arc::new(AtomicBool::new(false));
-        let service = service_fn(|request| {
+        let service = service_fn(|mut request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(peer.clone());
             self.answer(request)
         });
         let mut connection = pin!(self.builder().serve_connection(TokioIo::new(io), service));

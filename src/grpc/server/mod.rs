@@ -20,7 +20,9 @@ use tonic::service::Routes;
 use tonic_health::server::health_reporter;
 use tracing::{info, warn};
 
+use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::idempotency;
 
 pub use self::settings::Settings;
 
@@ -55,6 +57,15 @@ const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
 #[error("server reflection cannot be set up: {0}")]
 pub struct SetupError(#[from] tonic_reflection::server::Error);
 
+/// Who is let in, and whose repeats are answered from memory.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// How many calls there may be, and who waits.
+    pub admission: admission::Settings,
+    /// What is remembered of calls with an idempotency key.
+    pub idempotency: idempotency::Settings,
+}
+
 /// Serves until `shutdown` completes, then goes down: tells so by its health for `predrain`, takes no
 /// more calls, lets those that are open go on for `drain_timeout` at most, and ends the rest with a
 /// status shortly before that. All waiting is over when `hurry` completes.
@@ -64,6 +75,7 @@ pub struct SetupError(#[from] tonic_reflection::server::Error);
 pub async fn serve(
     listener: TcpListener,
     settings: &Settings,
+    policies: Policies,
     dispatcher: Arc<Dispatcher>,
     shutdown: impl Future<Output = ()>,
     hurry: impl Future<Output = ()>,
@@ -72,7 +84,12 @@ pub async fn serve(
     let draining = CancellationToken::new();
     let open = Arc::new(OpenStreams::new(settings.client_stall));
     let mut routes = Routes::new(health_service);
-    let generation = Generation::new(Arc::clone(&dispatcher), Arc::clone(&open));
+    let generation = Generation::new(
+        Arc::clone(&dispatcher),
+        Arc::new(Admission::new(policies.admission)),
+        policies.idempotency,
+        Arc::clone(&open),
+    );
     routes = routes
         .add_service(
             GenerationServiceServer::new(generation)

@@ -23,6 +23,8 @@ pub(crate) struct Details {
     pub(crate) violations: Vec<(String, String)>,
     /// Descriptions of the `PreconditionFailure` violations.
     pub(crate) preconditions: Vec<String>,
+    /// Descriptions of the `QuotaFailure` violations.
+    pub(crate) quota: Vec<String>,
     /// Type and name of `ResourceInfo`.
     pub(crate) resource: Option<(String, String)>,
     /// `RetryInfo.retry_delay`.
@@ -59,6 +61,13 @@ pub(crate) fn details(status: &Status) -> Details {
             .collect(),
         preconditions: known
             .precondition_failure()
+            .map(|failure| &failure.violations[..])
+            .unwrap_or_default()
+            .iter()
+            .map(|violation| violation.description.clone())
+            .collect(),
+        quota: known
+            .quota_failure()
             .map(|failure| &failure.violations[..])
             .unwrap_or_default()
             .iter()

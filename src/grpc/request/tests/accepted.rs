@@ -116,7 +116,9 @@ pub(super) fn complete() -> v1::GenerateRequest {
             }),
             max_gap_between_chunks: seconds(3),
         }),
+        idempotency_key: "order 7".to_owned(),
         conversation_id: "talk 7".to_owned(),
+        priority: v1::Priority::Batch.into(),
     }
 }
 
@@ -127,11 +129,13 @@ fn a_complete_request_is_taken_over_field_by_field() {
         request,
         limits,
         interruption,
+        priority,
         conversation_id,
     } = parse(complete()).unwrap();
 
     assert_eq!(selector, Selector::Scenario("general".to_owned()));
     assert_eq!(interruption, crate::dispatch::Interruption::Restart);
+    assert_eq!(priority, crate::admission::Priority::Batch);
     assert_eq!(conversation_id, "talk 7");
     let chat::ChatRequest {
         messages,
@@ -264,6 +268,7 @@ fn what_is_left_out_is_left_to_the_provider() {
         request,
         limits,
         interruption: _,
+        priority,
         conversation_id,
     } = parse(good()).unwrap();
 
@@ -279,6 +284,7 @@ fn what_is_left_out_is_left_to_the_provider() {
         }
     );
     assert_eq!(limits, Limits::default());
+    assert_eq!(priority, crate::admission::Priority::Default);
     assert_eq!(conversation_id, "");
 }
 

@@ -58,6 +58,22 @@ fn a_request_names_one_policy_and_says_something() {
             "use at most 128 printable ASCII characters",
             conversation("two\nlines".to_owned()),
         ),
+        (
+            "idempotency_key",
+            "use at most 128 printable ASCII characters",
+            v1::GenerateRequest {
+                idempotency_key: "x".repeat(129),
+                ..good()
+            },
+        ),
+        (
+            "priority",
+            "use PRIORITY_CRITICAL, PRIORITY_DEFAULT, PRIORITY_BATCH or PRIORITY_SHADOW",
+            v1::GenerateRequest {
+                priority: 5,
+                ..good()
+            },
+        ),
     ]);
 }
 

@@ -1,0 +1,43 @@
+//! Who a caller is, as far as is known.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Whose call it is. Limits and idempotency keys belong to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Caller {
+    /// Whoever connects from this address; of IPv6, from this network of 64 bits.
+    Peer(IpAddr),
+    /// All whose address is not known, together.
+    Unknown,
+}
+
+impl Caller {
+    /// The caller behind a connection from this address.
+    pub fn of_peer(address: Option<IpAddr>) -> Self {
+        match address.map(|address| address.to_canonical()) {
+            None => Self::Unknown,
+            Some(IpAddr::V4(address)) => Self::Peer(address.into()),
+            // One host has a whole network of 64 bits to choose its addresses from.
+            Some(IpAddr::V6(address)) => {
+                let network = address.to_bits() & (u128::MAX << 64);
+                Self::Peer(Ipv6Addr::from_bits(network).into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_host_are_one_caller() {
+        let caller = |address: &str| Caller::of_peer(Some(address.parse().unwrap()));
+
+        assert_eq!(caller("10.0.0.1"), caller("::ffff:10.0.0.1"));
+        assert_eq!(caller("2001:db8::1"), caller("2001:db8::2:3"));
+        assert_ne!(caller("10.0.0.1"), caller("10.0.0.2"));
+        assert_ne!(caller("2001:db8::1"), caller("2001:db8:0:1::1"));
+        assert_eq!(Caller::of_peer(None), Caller::Unknown);
+    }
+}

@@ -1,0 +1,261 @@
+//! Which calls are let in: as many at once as the service can hold, fairly shared, the rest told so.
+//!
+//! [`limiter`] shares the places out to the priorities and keeps the queue, [`callers`] keeps a
+//! single caller within its limits; both are pure. This is the shell around them: one lock, and a
+//! channel for each call that waits. What a call was given it holds until its last event.
+
+mod caller;
+mod callers;
+mod limiter;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::error::Error;
+
+use self::callers::Callers;
+use self::limiter::{Arrival, Limiter};
+
+pub use self::caller::Caller;
+pub use self::limiter::Priority;
+
+/// How long a call that found no place should stay away, before jitter.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Callers count their deadline from a moment before we do: one that leaves so shortly before the
+/// deadline that we know has not cancelled but run out of time.
+const DEADLINE_SLACK: Duration = Duration::from_millis(100);
+
+/// How many calls are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Calls under way at most, each counted until its last event.
+    pub max_inflight: usize,
+    /// Calls that one caller may have open at most, waiting ones included.
+    pub max_inflight_per_caller: usize,
+    /// Calls that may wait for a place.
+    pub queue: usize,
+    /// The longest wait, and how long some call of a priority may be waiting at any time until the
+    /// priority counts as overloaded.
+    pub max_wait: Duration,
+    /// The longest wait in a priority that is overloaded.
+    pub max_wait_overloaded: Duration,
+    /// A call with less time than this to its deadline is not worth a wait.
+    pub min_time_left: Duration,
+    /// Calls that a caller may cancel before they are answered, within `early_cancels_window` and
+    /// beyond the number of those that it lets be answered.
+    pub early_cancels: usize,
+    /// The time within which they are counted.
+    pub early_cancels_window: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_inflight: 1024,
+            max_inflight_per_caller: 1024,
+            queue: 128,
+            max_wait: Duration::from_millis(500),
+            max_wait_overloaded: Duration::from_millis(50),
+            min_time_left: Duration::from_secs(1),
+            early_cancels: 20,
+            early_cancels_window: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Lets calls in, one by one.
+pub struct Admission {
+    state: Mutex<State>,
+}
+
+struct State {
+    limiter: Limiter<oneshot::Sender<Place>>,
+    callers: Callers,
+}
+
+impl Admission {
+    /// Nobody is in, nobody waits.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            state: Mutex::new(State {
+                limiter: Limiter::new(settings),
+                callers: Callers::new(settings),
+            }),
+        }
+    }
+
+    /// Lets a call in, at once or after a wait.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] if there is no place for it, [`Error::CallerRateLimited`] if its caller
+    /// has too many open or has cancelled too many, [`Error::DeadlineExceeded`] if its deadline
+    /// passes while it waits.
+    pub async fn admit(
+        self: &Arc<Self>,
+        caller: Caller,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Permit, Error> {
+        let now = Instant::now();
+        let mut place = None;
+        let arrival = {
+            let mut state = self.lock();
+            state.callers.enter(caller, now)?;
+            state.limiter.arrive(priority, now, deadline, || {
+                let (sender, receiver) = oneshot::channel();
+                place = Some(receiver);
+                sender
+            })
+        };
+        let mut entry = Entry {
+            admission: Arc::clone(self),
+            caller,
+            deadline,
+            phase: Phase::Neutral,
+        };
+        let place = match (arrival, place) {
+            (Arrival::Admitted, _) => self.place(priority),
+            (Arrival::Queued { ticket, until }, Some(place)) => {
+                let _waiting = Waiting {
+                    admission: self,
+                    priority,
+                    ticket,
+                };
+                match timeout_at(until.min(deadline), place).await {
+                    Ok(Ok(place)) => place,
+                    Err(_) if deadline <= until => return Err(Error::DeadlineExceeded),
+                    Ok(Err(_)) | Err(_) => return Err(overloaded()),
+                }
+            }
+            (Arrival::Queued { .. } | Arrival::Refused, _) => return Err(overloaded()),
+        };
+        entry.phase = Phase::Unanswered;
+        Ok(Permit { entry, place })
+    }
+
+    /// Calls under way.
+    pub fn inflight(&self) -> usize {
+        self.lock().limiter.running()
+    }
+
+    /// Calls that wait for a place.
+    pub fn waiting(&self) -> usize {
+        self.lock().limiter.waiting()
+    }
+
+    fn place(self: &Arc<Self>, priority: Priority) -> Place {
+        Place {
+            admission: Arc::clone(self),
+            priority,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").finish_non_exhaustive()
+    }
+}
+
+/// Callers that were turned away together must not come back together.
+fn overloaded() -> Error {
+    Error::Overloaded {
+        retry_after: RETRY_AFTER.mul_f64(0.5 + fastrand::f64()),
+    }
+}
+
+/// A call is in; it is out when this is dropped, which should be after its last event.
+#[derive(Debug)]
+pub struct Permit {
+    entry: Entry,
+    #[expect(dead_code, reason = "held for its drop")]
+    place: Place,
+}
+
+impl Permit {
+    /// The caller has stayed until it was answered, or told why not: if it leaves from here on, that
+    /// is no early cancellation.
+    pub fn answered(&mut self) {
+        self.entry.phase = Phase::Answered;
+    }
+}
+
+/// One of the places that there are.
+#[derive(Debug)]
+struct Place {
+    admission: Arc<Admission>,
+    priority: Priority,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let released = self
+            .admission
+            .lock()
+            .limiter
+            .release(self.priority, Instant::now());
+        if let Some((priority, waiter)) = released {
+            // A waiter that has gone in this moment drops its place, and so passes it on.
+            let _ = waiter.send(self.admission.place(priority));
+        }
+    }
+}
+
+/// A call as one of its caller's open ones.
+#[derive(Debug)]
+struct Entry {
+    admission: Arc<Admission>,
+    caller: Caller,
+    deadline: Instant,
+    phase: Phase,
+}
+
+/// What the end of a call, if it came at this point, would say of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing: no provider has been asked, or the time was up anyway.
+    Neutral,
+    /// A provider may be at work for it.
+    Unanswered,
+    /// The caller has got what it can get, or the beginning of it.
+    Answered,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let time_left = self.deadline.saturating_duration_since(now);
+        let phase = match self.phase {
+            Phase::Unanswered if time_left <= DEADLINE_SLACK => Phase::Neutral,
+            phase => phase,
+        };
+        let mut state = self.admission.lock();
+        state.callers.leave(self.caller, phase, now);
+    }
+}
+
+/// A call in the queue.
+struct Waiting<'a> {
+    admission: &'a Admission,
+    priority: Priority,
+    ticket: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.admission.lock();
+        state.limiter.leave(self.priority, self.ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests;

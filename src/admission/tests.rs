@@ -1,0 +1,206 @@
+use futures_util::FutureExt as _;
+use proptest::prelude::*;
+use tokio::task::JoinSet;
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::error::CallerLimit;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn admission(settings: Settings) -> Arc<Admission> {
+    Arc::new(Admission::new(settings))
+}
+
+fn of(max_inflight: usize, queue: usize) -> Arc<Admission> {
+    admission(Settings {
+        max_inflight,
+        queue,
+        ..Settings::default()
+    })
+}
+
+/// Lets a call in whose deadline is far.
+async fn admit(admission: &Arc<Admission>) -> Result<Permit, Error> {
+    let deadline = Instant::now() + HOUR;
+    admission
+        .admit(Caller::Unknown, Priority::Default, deadline)
+        .await
+}
+
+async fn admit_and_answer(admission: &Arc<Admission>) -> Permit {
+    let mut permit = admit(admission).await.unwrap();
+    permit.answered();
+    permit
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_is_given_back_goes_to_the_one_that_waits() {
+    let admission = of(1, 1);
+    let first = admit_and_answer(&admission).await;
+    let mut tasks = JoinSet::new();
+    let waiting = Arc::clone(&admission);
+    tasks.spawn(async move { admit(&waiting).await.map(|mut permit| permit.answered()) });
+    while admission.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    drop(first);
+
+    assert_eq!(tasks.join_next().await.unwrap().unwrap(), Ok(()));
+    assert_eq!((admission.inflight(), admission.waiting()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_too_long_ends_with_advice() {
+    let admission = of(1, 1);
+    let _first = admit_and_answer(&admission).await;
+    let began = Instant::now();
+
+    let refused = admit(&admission).await.unwrap_err();
+
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(500) && waited < Duration::from_millis(510));
+    let Error::Overloaded { retry_after } = refused else {
+        panic!("{refused}");
+    };
+    assert!(retry_after >= RETRY_AFTER / 2 && retry_after <= RETRY_AFTER * 3 / 2);
+    assert_eq!(admission.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_with_the_callers_deadline() {
+    let admission = admission(Settings {
+        max_inflight: 1,
+        min_time_left: Duration::from_millis(1),
+        ..Settings::default()
+    });
+    let _first = admit_and_answer(&admission).await;
+    let deadline = Instant::now() + Duration::from_millis(100);
+
+    let refused = admission
+        .admit(Caller::Unknown, Priority::Default, deadline)
+        .await;
+
+    assert_eq!(refused.unwrap_err(), Error::DeadlineExceeded);
+    assert!(deadline.elapsed() < Duration::from_millis(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_more_important_call_takes_the_place_in_a_full_queue() {
+    let admission = of(1, 1);
+    let first = admit_and_answer(&admission).await;
+    let deadline = Instant::now() + HOUR;
+    let mut unimportant = Box::pin(admission.admit(Caller::Unknown, Priority::Shadow, deadline));
+    assert!((&mut unimportant).now_or_never().is_none());
+    let mut important = Box::pin(admission.admit(Caller::Unknown, Priority::Critical, deadline));
+    assert!((&mut important).now_or_never().is_none());
+
+    let refused = unimportant.await.unwrap_err();
+    drop(first);
+
+    assert!(matches!(refused, Error::Overloaded { .. }));
+    important.await.unwrap().answered();
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_calls_cancelled_between_admission_and_answer_count_as_cancelled_early() {
+    let admission = admission(Settings {
+        max_inflight: 1,
+        early_cancels: 2,
+        ..Settings::default()
+    });
+    for _ in 0..5 {
+        drop(admit_and_answer(&admission).await);
+    }
+    for _ in 0..5 {
+        let deadline = Instant::now() + DEADLINE_SLACK;
+        let late = admission.admit(Caller::Unknown, Priority::Default, deadline);
+        drop(late.await.unwrap());
+    }
+    let place = admit_and_answer(&admission).await;
+    for _ in 0..5 {
+        assert!(admit(&admission).now_or_never().is_none(), "left the queue");
+    }
+    drop(place);
+
+    for _ in 0..2 {
+        drop(admit(&admission).await.unwrap());
+    }
+    let refused = admit(&admission).await.unwrap_err();
+    advance(Duration::from_secs(10)).await;
+    let after = admit(&admission).await;
+
+    let expected = Error::CallerRateLimited {
+        limit: CallerLimit::EarlyCancellations,
+        retry_after: Duration::from_secs(10),
+    };
+    assert_eq!(refused, expected);
+    after.unwrap();
+}
+
+/// What a call does: how long until it comes, how long it stays, and whether it gives up waiting.
+#[derive(Clone, Debug)]
+struct Visit {
+    priority: usize,
+    arrival: u64,
+    stay: u64,
+    patience: u64,
+}
+
+fn visits() -> impl Strategy<Value = Vec<Visit>> {
+    let visit = (0..4usize, 0..800u64, 0..400u64, 0..700u64);
+    let visit = visit.prop_map(|(priority, arrival, stay, patience)| Visit {
+        priority,
+        arrival,
+        stay,
+        patience,
+    });
+    prop::collection::vec(visit, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_callers_do_no_permit_is_lost(
+        visits in visits(),
+        max_inflight in 1usize..6,
+        queue in 0usize..6,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let admission = admission(Settings {
+                max_inflight,
+                queue,
+                early_cancels: 1000,
+                ..Settings::default()
+            });
+            let mut tasks = JoinSet::new();
+            for visit in visits {
+                let admission = Arc::clone(&admission);
+                tasks.spawn(async move {
+                    sleep(Duration::from_millis(visit.arrival)).await;
+                    let deadline = Instant::now() + HOUR;
+                    let priority = Priority::ALL[visit.priority];
+                    let admitted = admission.admit(Caller::Unknown, priority, deadline);
+                    let patience = Duration::from_millis(visit.patience);
+                    if let Ok(Ok(_permit)) = tokio::time::timeout(patience, admitted).await {
+                        assert!(admission.inflight() <= max_inflight);
+                        sleep(Duration::from_millis(visit.stay)).await;
+                    }
+                });
+            }
+            while let Some(ended) = tasks.join_next().await {
+                ended.unwrap();
+            }
+            assert_eq!((admission.inflight(), admission.waiting()), (0, 0));
+            let all: Vec<_> = (0..max_inflight).map(|_| admit(&admission).now_or_never()).collect();
+            assert!(all.iter().all(|admitted| matches!(admitted, Some(Ok(_)))));
+        });
+    }
+}

@@ -1,0 +1,168 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::admission::Caller;
+
+const SETTINGS: Settings = Settings {
+    retention: Duration::from_secs(600),
+    max_entries: 3,
+    max_bytes: 100,
+};
+
+fn key(name: &str) -> Arc<Key> {
+    Arc::new(Key {
+        caller: Caller::Unknown,
+        key: name.to_owned(),
+    })
+}
+
+fn body(number: u64) -> Fingerprint {
+    Fingerprint([number, number])
+}
+
+/// Records whose calls under way are characters and whose outcomes are texts.
+fn records() -> Records<char, &'static str> {
+    Records::new(SETTINGS)
+}
+
+/// A call that begins and ends at once.
+fn done(records: &mut Records<char, &'static str>, name: &str, bytes: usize, now: Instant) {
+    let number = records.next_number();
+    records.begin(key(name), number, body(1), 'r');
+    records.end(&key(name), number, "done", bytes, now);
+}
+
+#[test]
+fn a_repeat_finds_the_call_under_way_and_then_its_outcome() {
+    let now = Instant::now();
+    let mut records = records();
+    assert_eq!(records.find(&key("a"), body(1), now), Known::Nothing);
+
+    let number = records.next_number();
+    records.begin(key("a"), number, body(1), 'r');
+    assert_eq!(records.find(&key("a"), body(1), now), Known::Running(&'r'));
+    assert_eq!(records.find(&key("a"), body(2), now), Known::Conflict);
+    assert_eq!(records.find(&key("b"), body(2), now), Known::Nothing);
+
+    records.end(&key("a"), number, "done", 10, now);
+    records.forget(&key("a"), number);
+    assert_eq!(records.find(&key("a"), body(1), now), Known::Ended(&"done"));
+    assert_eq!(records.find(&key("a"), body(2), now), Known::Conflict);
+}
+
+#[test]
+fn callers_do_not_share_keys() {
+    let now = Instant::now();
+    let mut records = records();
+    done(&mut records, "a", 10, now);
+    let address = std::net::IpAddr::from([10, 0, 0, 1]);
+
+    let others = Key {
+        caller: Caller::Peer(address),
+        key: "a".to_owned(),
+    };
+
+    assert_eq!(records.find(&others, body(1), now), Known::Nothing);
+}
+
+#[test]
+fn an_outcome_is_kept_for_its_time() {
+    let start = Instant::now();
+    let mut records = records();
+    done(&mut records, "a", 10, start);
+
+    let last = start + SETTINGS.retention - Duration::from_nanos(1);
+    assert_eq!(
+        records.find(&key("a"), body(1), last),
+        Known::Ended(&"done")
+    );
+    let over = start + SETTINGS.retention;
+    assert_eq!(records.find(&key("a"), body(2), over), Known::Nothing);
+    assert_eq!(records.bytes, 0);
+}
+
+#[test]
+fn the_oldest_outcomes_go_when_there_are_too_many_or_they_are_too_large() {
+    let now = Instant::now();
+    let mut records = records();
+    for name in ["a", "b", "c", "d"] {
+        done(&mut records, name, 30, now);
+    }
+    assert_eq!(records.find(&key("a"), body(1), now), Known::Nothing);
+    assert_eq!(records.find(&key("b"), body(1), now), Known::Ended(&"done"));
+
+    done(&mut records, "e", 70, now);
+    assert_eq!(records.find(&key("c"), body(1), now), Known::Nothing);
+    assert_eq!(records.find(&key("d"), body(1), now), Known::Ended(&"done"));
+
+    done(&mut records, "f", 101, now);
+    assert_eq!(records.find(&key("f"), body(1), now), Known::Nothing);
+    assert_eq!(records.find(&key("e"), body(1), now), Known::Ended(&"done"));
+}
+
+#[test]
+fn a_call_that_went_away_does_not_take_its_successor_with_it() {
+    let now = Instant::now();
+    let mut records = records();
+    let first = records.next_number();
+    records.begin(key("a"), first, body(1), '1');
+    let second = records.next_number();
+    records.begin(key("a"), second, body(1), '2');
+
+    records.forget(&key("a"), first);
+    records.end(&key("a"), first, "late", 10, now);
+
+    assert_eq!(records.find(&key("a"), body(1), now), Known::Running(&'2'));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Begin(usize),
+    End(usize, usize),
+    Forget(usize),
+    Pass(u64),
+}
+
+proptest! {
+    #[test]
+    fn memory_stays_within_its_bounds(steps in prop::collection::vec(prop_oneof![
+        (0..8usize).prop_map(Step::Begin),
+        (0..8usize, 0..120usize).prop_map(|(name, bytes)| Step::End(name, bytes)),
+        (0..8usize).prop_map(Step::Forget),
+        (0..400u64).prop_map(Step::Pass),
+    ], 0..200)) {
+        let mut now = Instant::now();
+        let mut records = records();
+        let mut numbers = [0; 8];
+        let name = |index: usize| key(&index.to_string());
+        for step in steps {
+            match step {
+                Step::Begin(index) => {
+                    if records.find(&name(index), body(1), now) == Known::Nothing {
+                        numbers[index] = records.next_number();
+                        records.begin(name(index), numbers[index], body(1), 'r');
+                    }
+                }
+                Step::End(index, bytes) => {
+                    let known = records.find(&name(index), body(1), now);
+                    if matches!(known, Known::Running(_)) {
+                        records.end(&name(index), numbers[index], "done", bytes, now);
+                    }
+                }
+                Step::Forget(index) => records.forget(&name(index), numbers[index]),
+                Step::Pass(seconds) => now += Duration::from_secs(seconds),
+            }
+            let sizes = records.entries.values().filter_map(|entry| match entry.state {
+                State::Running(_) => None,
+                State::Ended { bytes, .. } => Some(bytes),
+            });
+            let sizes: Vec<usize> = sizes.collect();
+            prop_assert_eq!(sizes.len(), records.ended.len());
+            prop_assert_eq!(sizes.iter().sum::<usize>(), records.bytes);
+            prop_assert!(sizes.len() <= SETTINGS.max_entries);
+            prop_assert!(records.bytes <= SETTINGS.max_bytes);
+        }
+    }
+}
