@@ -24,6 +24,7 @@ mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
+mod simulation;
 mod simulator;
 mod support;
 mod telemetry;
