@@ -126,7 +126,7 @@ impl Carrier for Network {
     fn send(&self, request: OutboundRequest) -> Sending {
         let call = number_after(&request.body, "call ");
         let provider = number_after(request.url.as_bytes(), "//p");
-        let model = number_after(&request.body, "\"m");
+        let model = number_after(&request.body, "\"model\":\"m");
         (self.told.0)(call);
         let mut state = self.world.state();
         let weather = state.weather.get(&provider).copied();
