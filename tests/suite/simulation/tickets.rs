@@ -124,7 +124,11 @@ impl Model {
         }
         let position = self.draw.usize(0..self.held.len());
         self.report(position, Signal::Released);
-        self.held.swap_remove(position);
+        let held = self.held.swap_remove(position);
+        if held.probing && held.state_number == self.state_number {
+            let refused = self.breaker.refuses_until(self.now);
+            assert_eq!(refused, None, "a cancelled probe kept its place");
+        }
     }
 
     fn report(&mut self, position: usize, signal: Signal) {

@@ -25,8 +25,8 @@ pub(super) enum Weather {
     RateLimited(Option<u64>),
     /// With 401.
     KeyRefused,
-    /// In every way there is, at random.
-    Wild,
+    /// This share of requests in any of the ways that there are.
+    Wild(f64),
 }
 
 /// An attempt as the providers saw it.
@@ -213,24 +213,23 @@ fn reply(
         Weather::Silent => Ok(silent()),
         Weather::RateLimited(hint) => Ok(refusal(429, hint, draw)),
         Weather::KeyRefused => Ok(refusal(401, None, draw)),
-        Weather::Wild => wild(draw),
+        Weather::Wild(share) if draw.f64() < share => wild(draw),
+        Weather::Wild(_) => Ok(ending(End::Complete, draw)),
     }
 }
 
 fn wild(draw: &mut fastrand::Rng) -> Result<Reply, (Duration, UpstreamErrorKind)> {
     let hint = draw.bool().then(|| draw.u64(0..4));
-    Ok(match draw.u32(0..100) {
-        0..50 => fine(draw),
-        50..62 => refusal(500, None, draw),
-        62..66 => refusal(529, hint, draw),
-        66..70 => refusal(503, hint, draw),
-        70..73 => refusal(429, hint, draw),
-        73..76 => refusal(400, None, draw),
-        76..82 => silent(),
-        82..85 => return Err((between(draw, 0.0, 0.1), UpstreamErrorKind::Unreachable)),
-        85..88 => return Err((between(draw, 0.0, 2.0), UpstreamErrorKind::Disconnected)),
-        88..92 => ending(End::Cut, draw),
-        92..95 => ending(End::Silence, draw),
+    Ok(match draw.u32(0..12) {
+        0..3 => refusal(500, None, draw),
+        3 => refusal(529, hint, draw),
+        4 => refusal(503, hint, draw),
+        5 => refusal(429, hint, draw),
+        6 => refusal(400, None, draw),
+        7 => silent(),
+        8 => return Err((between(draw, 0.0, 0.1), UpstreamErrorKind::Unreachable)),
+        9 => return Err((between(draw, 0.0, 2.0), UpstreamErrorKind::Disconnected)),
+        10 => ending([End::Cut, End::Silence][draw.usize(0..2)], draw),
         _ => Reply {
             after: between(draw, 3.0, 19.0),
             ..fine(draw)
