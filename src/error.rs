@@ -207,8 +207,8 @@ impl UpstreamErrorKind {
             Self::InvalidRequest => row(No,            Never,     Success,           Zero,      Reason::InvalidRequest),
             Self::ContextLength  => row(LargerContext, Never,     Success,           Zero,      Reason::ContextLengthExceeded),
             Self::Authentication => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
-            Self::Permission     => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
-            Self::ModelNotFound  => row(Yes,           Never,     Success,           Zero,      Reason::ProviderError),
+            Self::Permission     => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderAuthFailed),
+            Self::ModelNotFound  => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderError),
             Self::RateLimited    => row(Yes,           AfterHint, RateLimited,       Zero,      Reason::ProviderRateLimited),
             Self::QuotaExhausted => row(Yes,           Never,     QuotaExhausted,    Zero,      Reason::ProviderQuotaExhausted),
             Self::Overloaded     => row(Yes,           Never,     Overloaded,        Zero,      Reason::ProviderOverloaded),
@@ -470,7 +470,7 @@ pub enum Error {
     #[error("no target can do what the request needs: {}", .0.join("; "))]
     CapabilityUnsupported(Vec<String>),
     /// Every target that could answer is closed off by its breaker.
-    #[error("every target is closed off after failures; the first is tested again in {:.1} s", .retry_after.as_secs_f64())]
+    #[error("every target is closed off; the first may be tried again in {:.1} s", .retry_after.as_secs_f64())]
     NoProviderAvailable {
         /// When the first of them is tested again.
         retry_after: Duration,

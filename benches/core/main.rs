@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use modelway::dispatch::breaker::{Breaker, Settings, Signal};
+use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::dispatch::retry_budget::{self, RetryBudget};
 use modelway::grpc::request;
 use modelway::wire::reader::Reader;
@@ -100,8 +100,15 @@ fn admission(criterion: &mut Criterion) {
         bencher.iter(|| {
             now += Duration::from_micros(100);
             let mut ticket = breaker.admit(now).expect("closed");
-            breaker.report(&mut ticket, Signal::Succeeded, now, 0.5);
-            breaker.report(&mut ticket, Signal::Released, now, 0.5)
+            let circumstances = Circumstances {
+                now,
+                jitter: 0.5,
+                healthier_alternative: false,
+                retry_ratio: 0.2,
+            };
+            let first_content = Signal::Committed { slow: false };
+            breaker.report(&mut ticket, first_content, circumstances);
+            breaker.report(&mut ticket, Signal::Released, circumstances)
         });
     });
     group.bench_function("retry budget", |bencher| {

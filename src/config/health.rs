@@ -8,24 +8,31 @@ pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {
     let default = breaker::Settings::default();
     let count = |value: &Value<'_>| value.whole(1..=1_000_000);
     let ratio = |value: &Value<'_>| value.number(0.01..=1.0);
+    let consecutive_failures =
+        table.or("consecutive_failures", default.consecutive_failures, count);
+    let consecutive_failures_busy = table.or(
+        "consecutive_failures_busy",
+        default.consecutive_failures_busy,
+        count,
+    );
     let settings = breaker::Settings {
         window: table.or("window", default.window, Value::duration),
         min_samples: table.or("min_samples", default.min_samples, count),
         failure_ratio: table.or("failure_ratio", default.failure_ratio, ratio),
-        consecutive_failures: table.or("consecutive_failures", default.consecutive_failures, count),
-        consecutive_failures_busy: table.or(
-            "consecutive_failures_busy",
-            default.consecutive_failures_busy,
-            count,
-        ),
+        consecutive_failures,
+        consecutive_failures_busy,
         consecutive_failures_with_alternative: table.or(
             "consecutive_failures_with_alternative",
-            default.consecutive_failures_with_alternative,
+            default
+                .consecutive_failures_with_alternative
+                .min(consecutive_failures),
             count,
         ),
         consecutive_failures_busy_with_alternative: table.or(
             "consecutive_failures_busy_with_alternative",
-            default.consecutive_failures_busy_with_alternative,
+            default
+                .consecutive_failures_busy_with_alternative
+                .min(consecutive_failures_busy),
             count,
         ),
         slow_ratio: table.or("slow_ratio", default.slow_ratio, ratio),

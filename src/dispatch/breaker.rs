@@ -258,7 +258,9 @@ impl Breaker {
 
     /// Whether the next attempt would be a probe.
     pub fn would_probe(&self, now: Instant) -> bool {
-        self.forced(now).is_none() && self.state != State::Closed
+        self.forced(now).is_none()
+            && self.state != State::Closed
+            && self.refuses_until(now).is_none()
     }
 
     /// Admits an attempt, or says until when there is no use in asking.

@@ -157,7 +157,8 @@ impl Scopes {
 
     /// Whether the next attempt on a model would be a probe.
     pub fn would_probe(&self, model: usize, now: Instant) -> bool {
-        self.endpoint.would_probe(now) || self.models[model].breaker.would_probe(now)
+        self.refuses(model, now).is_none()
+            && (self.endpoint.would_probe(now) || self.models[model].breaker.would_probe(now))
     }
 
     /// Admits an attempt on a model.
@@ -512,7 +513,15 @@ mod tests {
 
     #[test]
     fn every_released_ticket_gives_its_place_back() {
-        let (mut scopes, circumstances) = provider(1);
+        let (_, circumstances) = provider(1);
+        let settings = Settings {
+            throttle: throttle::Settings {
+                initial_concurrency: 64,
+                ..throttle::Settings::default()
+            },
+            ..Settings::default()
+        };
+        let mut scopes = Scopes::new(settings, 1, circumstances.now);
 
         let tickets: Vec<_> = (0..64)
             .map(|_| scopes.admit(0, circumstances.now).expect("admitted"))

@@ -94,7 +94,15 @@ impl Call {
         let wait = match same_target {
             SameTarget::Never => return None,
             SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
-            SameTarget::AfterHint => error.retry_after?,
+            SameTarget::AfterHint => {
+                let hint = error.retry_after?;
+                // The throttle may have made more of it.
+                let refusal = self.lane.guards.get(self.position)?.refuses();
+                let until = refusal.and_then(Refusal::until);
+                let refused_for =
+                    until.map(|until| until.saturating_duration_since(Instant::now()));
+                hint.max(refused_for.unwrap_or_default())
+            }
         };
         (wait <= longest).then_some(wait)
     }
@@ -245,7 +253,7 @@ impl Call {
             reason = skip.reason().name(),
             "target skipped"
         );
-        let kind = self.kind(breaker == BreakerState::HalfOpen);
+        let kind = self.kind(false);
         let record = AttemptRecord {
             outcome: Outcome::Skipped(skip),
             ..record_of(target, kind, breaker)
@@ -268,9 +276,15 @@ impl Call {
                 })
         };
         if let Some(error) = self.last_error.clone() {
-            let out_of_budget = skips()
-                .next_back()
-                .is_some_and(|(_, skip)| *skip == Skip::RetryBudgetExhausted);
+            let since_the_last_sent = self
+                .trail
+                .attempts
+                .iter()
+                .rev()
+                .take_while(|attempt| attempt.number == 0);
+            let out_of_budget = since_the_last_sent
+                .map(|attempt| &attempt.outcome)
+                .any(|outcome| *outcome == Outcome::Skipped(Skip::RetryBudgetExhausted));
             return if out_of_budget {
                 Error::RetryBudgetExhausted(error)
             } else {

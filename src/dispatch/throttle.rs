@@ -1,8 +1,8 @@
 //! How much a provider takes from us at once: what it said about its rate limit, and what we learnt.
 //!
 //! A 429 is no failure. It names a time before which there is no use in asking (or makes us guess
-//! one), and it lowers the number of attempts that may be under way; each success near the limit
-//! raises it again by one.
+//! one), and it lowers the number of attempts that may be under way below what was too much; each
+//! success near the limit raises it again by one.
 
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ pub struct Settings {
     pub min_concurrency: u32,
     /// Attempts under way at most.
     pub max_concurrency: u32,
-    /// What remains of the limit after a refusal, 0 to 1.
+    /// What remains after a refusal of the attempts that were under way, 0 to 1.
     pub decrease: f64,
-    /// Wait after a refusal that names none; doubles with each in a row.
+    /// Wait after a refusal that names none; doubles with each in a row. Refusals that come closer
+    /// together than this lower the concurrency once.
     pub base_wait: Duration,
     /// The longest wait, also if the provider names a longer one.
     pub max_wait: Duration,
@@ -28,9 +29,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            initial_concurrency: 64,
+            // As good as none: a provider that has not refused anything takes what there is.
+            initial_concurrency: 10_000,
             min_concurrency: 4,
-            max_concurrency: 1024,
+            max_concurrency: 10_000,
             decrease: 0.7,
             base_wait: Duration::from_secs(1),
             max_wait: Duration::from_secs(60),
@@ -54,6 +56,7 @@ pub struct Throttle {
     until: Option<Instant>,
     refusals: u32,
     limit: f64,
+    lowered: Option<Instant>,
     in_flight: u32,
 }
 
@@ -66,6 +69,7 @@ impl Throttle {
             until: None,
             refusals: 0,
             limit,
+            lowered: None,
             in_flight: 0,
         }
     }
@@ -101,8 +105,7 @@ impl Throttle {
     /// asks to be left alone, if it says so; `rate_limited` is false for mere overload, which
     /// lowers the concurrency and leaves the waiting to the breaker.
     pub fn refused(&mut self, rate_limited: bool, named: Option<Duration>, now: Instant) {
-        self.limit =
-            (self.limit * self.settings.decrease).max(f64::from(self.settings.min_concurrency));
+        self.lower(now);
         if !rate_limited {
             return;
         }
@@ -118,6 +121,19 @@ impl Throttle {
         };
         self.refusals = self.refusals.saturating_add(u32::from(!known));
         self.until = self.until.max(Some(now + wait.min(self.settings.max_wait)));
+    }
+
+    fn lower(&mut self, now: Instant) {
+        let just_lowered = self
+            .lowered
+            .is_some_and(|lowered| now.duration_since(lowered) < self.settings.base_wait);
+        if just_lowered {
+            return;
+        }
+        self.lowered = Some(now);
+        let too_much = self.limit.min(f64::from(self.in_flight));
+        self.limit =
+            (too_much * self.settings.decrease).max(f64::from(self.settings.min_concurrency));
     }
 
     /// Attempts under way.
@@ -194,38 +210,67 @@ mod tests {
         );
     }
 
-    #[test]
-    fn concurrency_falls_by_a_factor_and_rises_by_one() {
+    fn with_under_way(attempts: u32) -> (Throttle, Instant) {
         let mut throttle = Throttle::new(Settings::default());
-        let now = Instant::now();
+        (0..attempts).for_each(|_| throttle.enter());
+        (throttle, Instant::now())
+    }
 
-        throttle.refused(false, None, now);
-        assert_eq!(throttle.limit(), 44);
+    #[test]
+    fn nothing_is_held_back_from_a_provider_that_has_refused_nothing() {
+        let (throttle, now) = with_under_way(1000);
 
-        (0..44).for_each(|_| throttle.enter());
-        assert_eq!(throttle.refuses(now), Some(Refusal::Busy));
-
-        throttle.succeeded();
-        assert_eq!(throttle.limit(), 45);
         assert_eq!(throttle.refuses(now), None);
     }
 
     #[test]
-    fn an_idle_target_does_not_earn_concurrency() {
-        let mut throttle = Throttle::new(Settings::default());
+    fn concurrency_falls_below_what_was_too_much_and_rises_by_one() {
+        let (mut throttle, now) = with_under_way(100);
 
-        (0..100).for_each(|_| throttle.succeeded());
+        throttle.refused(false, None, now);
 
-        assert_eq!(throttle.limit(), 64);
+        assert_eq!(throttle.limit(), 70);
+        assert_eq!(throttle.refuses(now), Some(Refusal::Busy));
+        (0..31).for_each(|_| throttle.leave());
+        assert_eq!(throttle.refuses(now), None);
+        throttle.succeeded();
+        assert_eq!(throttle.limit(), 71);
     }
 
     #[test]
-    fn concurrency_never_falls_below_its_minimum() {
-        let mut throttle = Throttle::new(Settings::default());
-        let now = Instant::now();
+    fn a_burst_of_refusals_lowers_concurrency_once() {
+        let (mut throttle, now) = with_under_way(100);
 
-        (0..50).for_each(|_| throttle.refused(false, None, now));
+        for _ in 0..30 {
+            throttle.refused(true, None, now);
+            throttle.leave();
+        }
+        assert_eq!(throttle.limit(), 70);
 
+        throttle.refused(true, None, now + seconds(1));
+        assert_eq!(throttle.limit(), 49);
+    }
+
+    #[test]
+    fn a_provider_that_takes_more_than_is_asked_of_it_does_not_earn_concurrency() {
+        let (mut throttle, now) = with_under_way(100);
+        throttle.refused(false, None, now);
+        (0..70).for_each(|_| throttle.leave());
+
+        (0..100).for_each(|_| throttle.succeeded());
+
+        assert_eq!((throttle.in_flight(), throttle.limit()), (30, 70));
+    }
+
+    #[test]
+    fn concurrency_stays_between_its_limits() {
+        let (mut throttle, now) = with_under_way(100);
+
+        (0..50).for_each(|step| throttle.refused(false, None, now + seconds(step)));
         assert_eq!(throttle.limit(), 4);
+
+        (0..20_000).for_each(|_| throttle.enter());
+        (0..20_000).for_each(|_| throttle.succeeded());
+        assert_eq!(throttle.limit(), 10_000);
     }
 }

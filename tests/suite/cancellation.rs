@@ -54,9 +54,10 @@ async fn breaker_of_the_first(gateway: &Gateway) -> Breaker {
         provider: "openai".to_owned(),
     };
     let response = gateway.operations().list_breakers(request).await.unwrap();
-    let [breaker] = &response.into_inner().breakers[..] else {
-        panic!("one model");
+    let [endpoint, breaker] = &response.into_inner().breakers[..] else {
+        panic!("an endpoint and one model");
     };
+    assert_eq!(endpoint.window_failures, 0);
     breaker.clone()
 }
 

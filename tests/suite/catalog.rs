@@ -279,8 +279,11 @@ async fn breakers_are_listed_with_what_they_have_seen() {
     assert_eq!(
         rows,
         [
+            expected("", BreakerState::Closed, (1, 0), 0),
             expected("anthropic/claude", BreakerState::Closed, (1, 0), 0),
+            expected("", BreakerState::Closed, (0, 0), 0),
             expected("gemini/flash", BreakerState::Closed, (0, 0), 0),
+            expected("", BreakerState::Closed, (1, 0), 0),
             expected("openai/gpt", BreakerState::Open, (1, 1), 1),
             expected("openai/mini", BreakerState::Closed, (0, 0), 0),
         ]
@@ -290,6 +293,17 @@ async fn breakers_are_listed_with_what_they_have_seen() {
         .iter()
         .map(|breaker| breaker.next_probe_time.is_some())
         .collect();
-    assert_eq!(probes, [false, false, true, false]);
-    assert_eq!(of_openai.len(), 2);
+    assert_eq!(probes, [false, false, false, false, false, true, false]);
+    let providers: Vec<&str> = all.iter().map(|breaker| &*breaker.provider).collect();
+    let expected = [
+        "anthropic",
+        "anthropic",
+        "gemini",
+        "gemini",
+        "openai",
+        "openai",
+        "openai",
+    ];
+    assert_eq!(providers, expected);
+    assert_eq!(of_openai.len(), 3);
 }

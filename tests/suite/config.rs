@@ -297,7 +297,7 @@ targets = []
 19: scenarios.general.retry.ratio: out of range; choose from 0 to 1
 19: scenarios.general.retry.burst: out of range; choose from 0 to 1000000
 21: scenarios.empty.targets: no target; list at least one model
-22: telemetry: unknown key; known are `server`, `logging`, `breaker`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
+22: telemetry: unknown key; known are `server`, `logging`, `breaker`, `credential_lock`, `throttle`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
     );
 }
 

@@ -404,7 +404,10 @@ targets = ["openai/first"]
         ["1 PRIMARY openai/first SUCCEEDED"]
     );
     assert_eq!(
-        details(&second.unwrap_err()).reason,
-        "NO_PROVIDER_AVAILABLE"
+        lines(&second.unwrap().attempts),
+        [
+            "0 PRIMARY openai/first SKIPPED BREAKER_OPEN",
+            "1 LAST_RESORT openai/first SUCCEEDED",
+        ]
     );
 }

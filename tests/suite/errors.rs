@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use modelway::error::UpstreamErrorKind;
-use modelway::grpc::v1::{GenerateRequest, Role, SamplingParams};
+use modelway::grpc::v1::{BreakerState, GenerateRequest, Role, SamplingParams, SetBreakerRequest};
 use modelway::simulator::Behaviour;
 use tonic::{Code, Request, Status};
 
@@ -19,7 +19,9 @@ max_message_bytes = "64KiB"
 
 [breaker]
 consecutive_failures = 1000
+consecutive_failures_with_alternative = 1000
 min_samples = 1000
+min_commits = 1000
 
 [catalog]
 allow_model = true
@@ -78,13 +80,13 @@ async fn failure(gateway: &Gateway, request: GenerateRequest) -> Details {
 #[test]
 fn the_meaning_of_every_kind_of_failure() {
     let mut table = String::from(
-        "kind             failover       same_target  health     billing    reason                    code\n",
+        "kind             failover       same_target  health             billing    reason                    code\n",
     );
     for kind in UpstreamErrorKind::ALL {
         let verdict = kind.verdict();
         writeln!(
             table,
-            "{:16} {:14} {:12} {:10} {:10} {:25} {}",
+            "{:16} {:14} {:12} {:18} {:10} {:25} {}",
             format!("{kind:?}"),
             format!("{:?}", verdict.failover),
             format!("{:?}", verdict.same_target),
@@ -133,10 +135,9 @@ const FAULTS: [&str; 28] = [
 
 #[tokio::test]
 async fn what_each_fault_of_a_provider_is_reported_as() {
-    let gateway = start("hang").await;
     let mut table = String::new();
     for fault in FAULTS {
-        gateway.simulator.set("m", behave(fault));
+        let gateway = start(fault).await;
         let mut calls = Vec::new();
         for provider in PROVIDERS {
             calls.push(gateway.stream(ask_model(&format!("{provider}/m"))));
@@ -305,10 +306,15 @@ async fn an_empty_retry_budget_is_told_with_what_it_kept_from_being_answered() {
 
 #[tokio::test]
 async fn where_all_breakers_are_open_a_caller_is_told_when_to_come_back() {
-    let config = CONFIG.replace("consecutive_failures = 1000", "consecutive_failures = 1");
-    let gateway = Gateway::start(&config).await;
-    gateway.simulator.set("m", behave("status=500"));
-    gateway.generate(ask("one", "Hello")).await.unwrap_err();
+    let gateway = start("tokens=1").await;
+    let held_open = SetBreakerRequest {
+        provider: "openai".to_owned(),
+        model: "openai/m".to_owned(),
+        state: BreakerState::ForcedOpen.into(),
+        ttl: Some(Duration::from_secs(6).try_into().unwrap()),
+        ..SetBreakerRequest::default()
+    };
+    gateway.operations().set_breaker(held_open).await.unwrap();
 
     let details = failure(&gateway, ask("one", "Hello")).await;
 
@@ -325,13 +331,16 @@ async fn where_all_breakers_are_open_a_caller_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn a_client_does_not_repeat_what_was_tried_already() {
-    let gateway = start("status=429+retry-after=7s").await;
+    for method in METHODS {
+        let gateway = start("status=429+retry-after=7s").await;
 
-    let details = failure(&gateway, ask("one", "Hello")).await;
+        let status = gateway.call(method, ask("one", "Hello")).await;
 
-    assert_eq!(details.reason, "PROVIDER_RATE_LIMITED");
-    assert_eq!(details.retry_after, Some(Duration::from_secs(7)));
-    assert_eq!(details.pushback, Some(-1));
+        let details = details(&status.unwrap_err());
+        assert_eq!(details.reason, "PROVIDER_RATE_LIMITED");
+        assert_eq!(details.retry_after, Some(Duration::from_secs(7)));
+        assert_eq!(details.pushback, Some(-1));
+    }
 }
 
 #[tokio::test]

@@ -121,8 +121,9 @@ async fn the_last_targets_failure_is_told_if_none_answers() {
     for (primary, backup, code, reason) in table {
         let primary = format!("openai/one+{primary}");
         let backup = format!("anthropic/two+{backup}");
-        let gateway = Gateway::start(&config(&[&primary, &backup])).await;
         for method in METHODS {
+            let gateway = Gateway::start(&config(&[&primary, &backup])).await;
+
             let failure = gateway.call(method, ask("s", "Hello")).await.unwrap_err();
 
             let failure = details(&failure);
@@ -136,8 +137,8 @@ async fn the_last_targets_failure_is_told_if_none_answers() {
                 line(&attempts[1]),
                 format!("2 FAILOVER {backup} FAILED {reason}")
             );
+            assert_eq!(gateway.simulator.requests().len(), 2);
         }
-        assert_eq!(gateway.simulator.requests().len(), 2 * METHODS.len());
     }
 }
 
@@ -194,7 +195,8 @@ async fn a_provider_that_nobody_can_connect_to_is_left_for_the_backup() {
 
 #[tokio::test]
 async fn the_same_target_is_tried_again_after_the_wait_it_asks_for() {
-    let gateway = Gateway::start(&config(&["openai/gpt"])).await;
+    let config = config(&["openai/gpt"]);
+    let gateway = Gateway::start(&format!("[throttle]\nbase_wait = \"10ms\"\n{config}")).await;
     let limited = "status=429+retry-after=20ms".parse().unwrap();
     let healthy = "tokens=24".parse().unwrap();
     gateway.simulator.script("gpt", [limited, healthy]);

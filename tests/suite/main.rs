@@ -6,6 +6,7 @@
 
 mod abuse;
 mod architecture;
+mod billing;
 mod breaker;
 mod cancellation;
 mod catalog;
@@ -16,14 +17,18 @@ mod demo;
 mod errors;
 mod failover;
 mod health;
+mod last_resort;
 mod odd_hosts;
+mod operator;
 mod process;
 mod redaction;
 mod reflection;
+mod restart;
 mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
+mod scopes;
 mod simulation;
 mod simulator;
 mod support;

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::{Gateway, METHODS, Process, ask, details};
+use crate::support::{Gateway, METHODS, Process, ask, details, subscribe};
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -69,7 +69,7 @@ impl Recorder {
         Self {
             exporter,
             _tracer: tracer,
-            _subscriber: tracing::subscriber::set_default(subscriber),
+            _subscriber: subscribe(subscriber),
         }
     }
 

@@ -7,7 +7,7 @@ use modelway::simulator::text;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::support::{Gateway, METHODS, ask, details, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, ask, details, lines, text_of};
 
 use super::{FORMATS, SHORT_WAITS};
 
@@ -71,36 +71,51 @@ const LATE_FAULTS: &[(&str, [&str; 3])] = &[
 /// For silence in the middle of an answer.
 const SHORT_IDLE: &str = r#"{ byte_idle = "300ms" }"#;
 
-/// A scenario for each fault and format: a primary that suffers it, and a healthy backup.
+/// A scenario for each fault, format and method: a primary that suffers it, of a provider of its own
+/// because some faults are held against the provider, and a healthy backup.
 fn matrix(faults: &[(&str, [&str; 3])]) -> String {
     let mut config = r#"[models."openai/backup"]"#.to_owned();
     for format in FORMATS {
         for (fault, reasons) in faults {
-            let scenario = scenario(format, fault);
-            let primary = format!("{format}/{format}+{fault}");
+            let wire_format = match format {
+                "openai" => "openai_chat",
+                other => other,
+            };
             let timeouts = match (reasons[0], fault.starts_with("stall=5")) {
                 ("PROVIDER_TIMEOUT", false) => SHORT_WAITS,
                 ("PROVIDER_TIMEOUT", true) => SHORT_IDLE,
                 _ => "{}",
             };
-            write!(
-                config,
-                r#"
-                [models."{primary}"]
-                max_output_tokens = 1000
-                timeouts = {timeouts}
-                [scenarios.{scenario}]
-                targets = ["{primary}", "openai/backup"]
-                "#
-            )
-            .unwrap();
+            for method in METHODS {
+                let scenario = scenario(format, fault, method);
+                let primary = format!("{scenario}/{format}+{fault}");
+                write!(
+                    config,
+                    r#"
+                    [providers.{scenario}]
+                    simulated = true
+                    wire_format = "{wire_format}"
+                    [models."{primary}"]
+                    max_output_tokens = 1000
+                    timeouts = {timeouts}
+                    [scenarios.{scenario}]
+                    targets = ["{primary}", "openai/backup"]
+                    "#
+                )
+                .unwrap();
+            }
         }
     }
     config
 }
 
-fn scenario(format: &str, fault: &str) -> String {
-    format!("{format}-{}", fault.replace(['=', '+'], "-"))
+/// Name of the scenario and of its primary's provider.
+fn scenario(format: &str, fault: &str, method: Method) -> String {
+    let method = match method {
+        Method::Generate => "unary",
+        Method::StreamGenerate => "stream",
+    };
+    format!("{format}-{}-{method}", fault.replace(['=', '+'], "-"))
 }
 
 /// Runs `check` for every fault and format, all at the same time.
@@ -127,14 +142,14 @@ async fn every_fault_before_the_first_content_is_answered_by_the_backup() {
     for_each_fault(EARLY_FAULTS, |gateway, format, fault, reason| async move {
         let primary = format!("{format}+{fault}");
         for method in METHODS {
-            let request = ask(&scenario(format, fault), "Hello");
+            let scenario = scenario(format, fault, method);
 
-            let response = gateway.call(method, request).await;
+            let response = gateway.call(method, ask(&scenario, "Hello")).await;
 
             let response = response.unwrap_or_else(|status| panic!("{primary}: {status:?}"));
             assert_eq!(text_of(&response), text(24), "{primary} {method:?}");
             let trail = [
-                format!("1 PRIMARY {format}/{primary} FAILED {reason}"),
+                format!("1 PRIMARY {scenario}/{primary} FAILED {reason}"),
                 "2 FAILOVER openai/backup SUCCEEDED".to_owned(),
             ];
             assert_eq!(lines(&response.attempts), trail, "{method:?}");
@@ -155,14 +170,14 @@ async fn every_fault_before_the_first_content_is_answered_by_the_backup() {
 async fn a_unary_answer_that_breaks_off_is_replaced_by_a_whole_one() {
     for_each_fault(LATE_FAULTS, |gateway, format, fault, reason| async move {
         let primary = format!("{format}+{fault}");
-        let request = ask(&scenario(format, fault), "Hello");
+        let scenario = scenario(format, fault, Method::Generate);
 
-        let response = gateway.generate(request).await;
+        let response = gateway.generate(ask(&scenario, "Hello")).await;
 
         let response = response.unwrap_or_else(|status| panic!("{primary}: {status:?}"));
         assert_eq!(text_of(&response), text(24), "{primary}");
         let trail = [
-            format!("1 PRIMARY {format}/{primary} FAILED {reason}"),
+            format!("1 PRIMARY {scenario}/{primary} FAILED {reason}"),
             "2 FAILOVER openai/backup SUCCEEDED".to_owned(),
         ];
         assert_eq!(lines(&response.attempts), trail);
@@ -175,9 +190,9 @@ async fn a_unary_answer_that_breaks_off_is_replaced_by_a_whole_one() {
 async fn a_stream_that_breaks_off_says_so_and_is_never_continued_by_another() {
     for_each_fault(LATE_FAULTS, |gateway, format, fault, reason| async move {
         let primary = format!("{format}+{fault}");
-        let request = ask(&scenario(format, fault), "Hello");
+        let scenario = scenario(format, fault, Method::StreamGenerate);
 
-        let streamed = gateway.stream(request).await;
+        let streamed = gateway.stream(ask(&scenario, "Hello")).await;
 
         let received = streamed.text();
         let begun = text(24).starts_with(&received) && !received.is_empty();
@@ -186,7 +201,7 @@ async fn a_stream_that_breaks_off_says_so_and_is_never_continued_by_another() {
         assert_eq!(failure.code, Code::Unavailable, "{primary}");
         assert_eq!(failure.reason, "STREAM_INTERRUPTED", "{primary}");
         assert_eq!(failure.pushback, Some(-1));
-        let trail = [format!("1 PRIMARY {format}/{primary} FAILED {reason}")];
+        let trail = [format!("1 PRIMARY {scenario}/{primary} FAILED {reason}")];
         assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
         assert_eq!(gateway.simulator.requests_for("backup").len(), 0);
     })

@@ -52,6 +52,31 @@ async fn what_is_wrong_with_the_request_itself_is_asked_of_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_scenario_may_ask_another_target_after_a_content_filter() {
+    for primary in ["openai/gpt+content-filter", "gemini/flash+content-filter"] {
+        let mut config = config(&[primary, "openai/backup"]);
+        config.push_str("[scenarios.lenient]\ncontent_filter_failover = true\n");
+        config.push_str(&format!("targets = [\"{primary}\", \"openai/backup\"]\n"));
+        config.push_str("[scenarios.lenient-alone]\ncontent_filter_failover = true\n");
+        config.push_str(&format!("targets = [\"{primary}\"]\n"));
+        let gateway = Gateway::start(&config).await;
+        for method in METHODS {
+            let answered = gateway.call(method, ask("lenient", "Hello")).await;
+            let failed = gateway.call(method, ask("lenient-alone", "Hello")).await;
+
+            let trail = [
+                format!("1 PRIMARY {primary} FAILED CONTENT_BLOCKED"),
+                "2 FAILOVER openai/backup SUCCEEDED".to_owned(),
+            ];
+            assert_eq!(lines(&answered.unwrap().attempts), trail);
+            let failed = details(&failed.unwrap_err());
+            assert_eq!(failed.reason, "CONTENT_BLOCKED");
+            assert_eq!(lines(&failed.failure.unwrap().attempts), trail[..1]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_prompt_that_is_too_long_goes_only_to_a_larger_window() {
     let gateway = Gateway::start(
         r#"

@@ -19,6 +19,7 @@ pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 
 use modelway::grpc::v1::catalog_service_client::CatalogServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -30,6 +31,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
 /// One simulated provider for each wire format, behind every test's configuration.
 const PROVIDERS: &str = r#"
@@ -154,6 +157,17 @@ impl Gateway {
             Method::StreamGenerate => self.stream(request).await.into_response(),
         }
     }
+}
+
+/// Sends what this thread traces to a subscriber until the guard is dropped.
+///
+/// While there is just one subscriber, tracing asks the current thread's about a callsite that is
+/// new, and remembers the answer: a test on another thread, without a subscriber, would silence the
+/// callsite for all. One that stays alive for ever makes it ask all of them.
+pub(crate) fn subscribe(subscriber: impl Into<Dispatch>) -> DefaultGuard {
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+    LazyLock::force(&ANOTHER);
+    tracing::dispatcher::set_default(&subscriber.into())
 }
 
 /// How a call is made.

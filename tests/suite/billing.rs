@@ -1,0 +1,103 @@
+//! Does each attempt say what its provider will charge for it?
+
+use modelway::grpc::v1::{Attempt, BillingClass};
+use modelway::simulator::Behaviour;
+
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details};
+
+/// What becomes of the first target decides; the second answers, and says what it used.
+const CONFIG: &str = r#"
+[models."openai/first"]
+timeouts = { first_event = "200ms", first_content = "300ms", byte_idle = "200ms" }
+[models."anthropic/second"]
+max_output_tokens = 1000
+
+[scenarios.both]
+targets = ["openai/first", "anthropic/second"]
+[scenarios.alone]
+targets = ["openai/first"]
+"#;
+
+async fn start(behaviour: &str) -> Gateway {
+    let gateway = Gateway::start(CONFIG).await;
+    let behaviour = behaviour.parse::<Behaviour>().unwrap();
+    gateway.simulator.set("first", behaviour);
+    gateway
+}
+
+/// The attempts of a call, however it ended.
+async fn attempts(gateway: &Gateway, method: Method, scenario: &str) -> Vec<Attempt> {
+    match gateway.call(method, ask(scenario, "Hello")).await {
+        Ok(response) => response.attempts,
+        Err(status) => details(&status).failure.unwrap().attempts,
+    }
+}
+
+#[tokio::test]
+async fn every_ending_has_its_class() {
+    let table = [
+        ("tokens=3", BillingClass::Actual),
+        ("no-usage", BillingClass::Uncertain),
+        ("status=400", BillingClass::Zero),
+        ("status=401", BillingClass::Zero),
+        ("status=429", BillingClass::Zero),
+        ("status=500", BillingClass::Zero),
+        ("status=503", BillingClass::Zero),
+        ("quota", BillingClass::Zero),
+        ("hang", BillingClass::Uncertain),
+        ("silence", BillingClass::Uncertain),
+        ("reset", BillingClass::Uncertain),
+        ("cut=5", BillingClass::Partial),
+        ("reset=5", BillingClass::Partial),
+        ("stall=5", BillingClass::Partial),
+        ("malformed=5", BillingClass::Partial),
+        ("error=5", BillingClass::Partial),
+    ];
+    for (behaviour, expected) in table {
+        for method in METHODS {
+            let gateway = start(behaviour).await;
+
+            let attempts = attempts(&gateway, method, "both").await;
+
+            assert_eq!(
+                attempts[0].billing_class(),
+                expected,
+                "{behaviour} {method:?}"
+            );
+            for rescue in &attempts[1..] {
+                assert_eq!(rescue.billing_class(), BillingClass::Actual);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_not_charged_for() {
+    let gateway = start("status=401").await;
+    attempts(&gateway, Method::Generate, "both").await;
+
+    let attempts = attempts(&gateway, Method::Generate, "both").await;
+
+    assert_eq!(attempts[0].number, 0);
+    assert_eq!(attempts[0].billing_class(), BillingClass::Unspecified);
+}
+
+#[tokio::test]
+async fn an_attempt_that_the_deadline_ends_is_charged_for_as_far_as_it_came() {
+    let table = [
+        ("delay=60s", BillingClass::Uncertain),
+        ("tokens=1000+gap=10ms", BillingClass::Partial),
+    ];
+    for (behaviour, expected) in table {
+        for method in METHODS {
+            let gateway = start(behaviour).await;
+            let client = Timerless::connect(gateway.address).await;
+
+            let outcome = client.call(method, ask("alone", "Hello"), "150m").await;
+
+            let failure = details(&outcome.unwrap_err()).failure.unwrap();
+            let class = failure.attempts[0].billing_class();
+            assert_eq!(class, expected, "{behaviour} {method:?}");
+        }
+    }
+}

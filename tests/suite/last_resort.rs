@@ -1,0 +1,150 @@
+//! Is something still answered when every breaker is open, without a storm of attempts?
+
+use modelway::grpc::v1::GenerateResponse;
+use modelway::simulator::{Behaviour, Fault, Refusal};
+use tonic::Status;
+
+use crate::support::{Gateway, METHODS, ask, details, lines};
+
+/// Breakers that stay open once they are.
+const CONFIG: &str = r#"
+[breaker]
+consecutive_failures = 1
+open_base = "60s"
+
+[models."openai/one"]
+[models."anthropic/two"]
+max_output_tokens = 1000
+
+[scenarios.s]
+targets = ["openai/one", "anthropic/two"]
+"#;
+
+const MODELS: [&str; 2] = ["one", "two"];
+
+fn failing(share: f64) -> Behaviour {
+    Behaviour {
+        fail_ratio: share,
+        ..Fault::Refuse(Refusal::ServerError).into()
+    }
+}
+
+/// A service whose breakers have all opened.
+async fn all_open() -> Gateway {
+    let gateway = Gateway::start(CONFIG).await;
+    for model in MODELS {
+        gateway.simulator.set(model, failing(1.0));
+    }
+    gateway.generate(ask("s", "Hello")).await.unwrap_err();
+    assert_eq!(gateway.simulator.requests().len(), 2);
+    gateway
+}
+
+fn trail(outcome: &Result<GenerateResponse, Status>) -> Vec<String> {
+    match outcome {
+        Ok(response) => lines(&response.attempts),
+        Err(status) => lines(&details(status).failure.unwrap().attempts),
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_answers_is_asked_though_every_breaker_is_open() {
+    let gateway = all_open().await;
+    gateway.simulator.set("two", Behaviour::default());
+
+    let mut answered = 0;
+    for call in 0..200 {
+        let method = METHODS[call % METHODS.len()];
+        let outcome = gateway.call(method, ask("s", "Hello")).await;
+
+        let trail = trail(&outcome);
+        let skipped = [
+            "0 PRIMARY openai/one SKIPPED BREAKER_OPEN",
+            "0 FAILOVER anthropic/two SKIPPED BREAKER_OPEN",
+        ];
+        assert_eq!(trail[..2], skipped);
+        assert!(trail.len() <= 3, "one attempt: {trail:?}");
+        if outcome.is_ok() {
+            assert_eq!(trail[2], "1 LAST_RESORT anthropic/two SUCCEEDED");
+            answered += 1;
+        }
+    }
+
+    // What it answers is what it is asked the more, so that it soon is asked all.
+    assert!(answered > 150, "{answered}");
+}
+
+#[tokio::test]
+async fn targets_that_answer_nothing_are_soon_asked_next_to_nothing() {
+    const CALLS: usize = 200;
+    let gateway = all_open().await;
+
+    let mut sent = 2;
+    for call in 0..CALLS {
+        let method = METHODS[call % METHODS.len()];
+        let outcome = gateway.call(method, ask("s", "Hello")).await;
+
+        let last_resort = trail(&outcome).len() > 2;
+        sent += usize::from(last_resort);
+        let failure = details(&outcome.unwrap_err());
+        let expected = if last_resort {
+            "PROVIDER_ERROR"
+        } else {
+            "NO_PROVIDER_AVAILABLE"
+        };
+        assert_eq!(failure.reason, expected);
+    }
+
+    // About as many as the harmonic numbers say: two for each target at first, ten in all.
+    assert_eq!(gateway.simulator.requests().len(), sent);
+    assert!(sent < CALLS / 5, "{sent}");
+}
+
+#[tokio::test]
+async fn a_partial_outage_of_everything_does_not_become_a_total_one() {
+    const CALLS: usize = 600;
+    // Breakers as they are by default: they open, because a share of 45 % is far too much.
+    let config = CONFIG.split("[models").collect::<Vec<_>>()[1..].join("[models");
+    let gateway = Gateway::start(&format!("[models{config}")).await;
+    for model in MODELS {
+        gateway.simulator.set(model, failing(0.45));
+    }
+
+    let mut answered = 0;
+    let mut dispatched = 0;
+    for call in 0..CALLS {
+        let before = gateway.simulator.requests().len();
+        let method = METHODS[call % METHODS.len()];
+        let outcome = gateway.call(method, ask("s", "Hello")).await;
+        answered += usize::from(outcome.is_ok());
+        dispatched += usize::from(gateway.simulator.requests().len() > before);
+    }
+
+    let attempts = gateway.simulator.requests().len();
+    println!("{answered} of {CALLS} answered, {attempts} attempts for {dispatched} calls");
+    assert!(answered * 2 > CALLS, "{answered} of {CALLS}");
+    assert!(attempts <= dispatched + 50 + answered / 5);
+}
+
+#[tokio::test]
+async fn what_is_locked_or_limited_is_no_last_resort() {
+    for fault in ["status=401", "quota", "status=429+retry-after=30s"] {
+        let gateway = Gateway::start(CONFIG).await;
+        for model in MODELS {
+            let behaviour: Behaviour = fault.parse().unwrap();
+            gateway.simulator.set(model, behaviour);
+        }
+        gateway.generate(ask("s", "Hello")).await.unwrap_err();
+        let sent = gateway.simulator.requests().len();
+
+        for call in 0..20 {
+            let method = METHODS[call % METHODS.len()];
+            let failure = gateway.call(method, ask("s", "Hello")).await;
+
+            let failure = details(&failure.unwrap_err());
+            assert_eq!(failure.reason, "NO_PROVIDER_AVAILABLE", "{fault}");
+            assert!(failure.retry_after.unwrap().as_secs() >= 28, "{fault}");
+        }
+        assert_eq!(gateway.simulator.requests().len(), sent, "{fault}");
+    }
+}

@@ -1,0 +1,407 @@
+//! Can operators decide in a breaker's place, and watch what breakers do?
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use modelway::grpc::v1::watch_breakers_response::Update;
+use modelway::grpc::v1::{
+    Breaker, BreakerState, BreakerTransition, ListBreakersRequest, SetBreakerRequest,
+    WatchBreakersRequest, WatchBreakersResponse,
+};
+use modelway::simulator::Behaviour;
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
+
+use crate::support::{Gateway, METHODS, ask, details, lines, subscribe};
+
+/// Much longer than any change here takes.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
+const CONFIG: &str = r#"
+[models."openai/gpt"]
+[models."openai/mini"]
+[models."anthropic/backup"]
+max_output_tokens = 1000
+
+[scenarios.s]
+targets = ["openai/gpt", "anthropic/backup"]
+[scenarios.mini]
+targets = ["openai/mini", "anthropic/backup"]
+[scenarios.alone]
+targets = ["openai/gpt"]
+"#;
+
+/// A decision about a model of `openai`, or about its endpoint if the model is empty.
+fn decision(model: &str, state: BreakerState) -> SetBreakerRequest {
+    SetBreakerRequest {
+        provider: "openai".to_owned(),
+        model: model.to_owned(),
+        state: state.into(),
+        ..SetBreakerRequest::default()
+    }
+}
+
+async fn set(gateway: &Gateway, request: SetBreakerRequest) -> Result<Breaker, Status> {
+    let response = gateway.operations().set_breaker(request).await?;
+    Ok(response.into_inner().breaker.unwrap())
+}
+
+async fn breaker(gateway: &Gateway, model: &str) -> Breaker {
+    let request = ListBreakersRequest {
+        provider: "openai".to_owned(),
+    };
+    let response = gateway.operations().list_breakers(request).await.unwrap();
+    let mut breakers = response.into_inner().breakers.into_iter();
+    breakers.find(|breaker| breaker.model == model).unwrap()
+}
+
+/// The trail of a call.
+async fn trail(gateway: &Gateway, scenario: &str) -> Vec<String> {
+    lines(
+        &gateway
+            .generate(ask(scenario, "Hello"))
+            .await
+            .unwrap()
+            .attempts,
+    )
+}
+
+fn failing() -> Behaviour {
+    "status=500".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_target_that_is_held_open_is_not_asked_until_that_is_lifted() {
+    let gateway = Gateway::start(CONFIG).await;
+
+    let held = set(&gateway, decision("openai/gpt", BreakerState::ForcedOpen)).await;
+
+    let held = held.unwrap();
+    assert_eq!(held.state(), BreakerState::ForcedOpen);
+    assert_eq!(held.override_expire_time, None);
+    assert_eq!(breaker(&gateway, "openai/gpt").await.state(), held.state());
+    for method in METHODS {
+        let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+        let trail = [
+            "0 PRIMARY openai/gpt SKIPPED BREAKER_OPEN",
+            "1 FAILOVER anthropic/backup SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail);
+        let skipped = &response.attempts[0];
+        assert_eq!(skipped.breaker_state(), BreakerState::ForcedOpen);
+        assert!(skipped.detail.contains("an operator"), "{}", skipped.detail);
+    }
+    assert_eq!(gateway.simulator.requests_for("gpt").len(), 0);
+    // Its sibling is not meant.
+    assert_eq!(
+        trail(&gateway, "mini").await,
+        ["1 PRIMARY openai/mini SUCCEEDED"]
+    );
+
+    let lifted = set(&gateway, decision("openai/gpt", BreakerState::Unspecified)).await;
+
+    assert_eq!(lifted.unwrap().state(), BreakerState::Closed);
+    assert_eq!(
+        trail(&gateway, "s").await,
+        ["1 PRIMARY openai/gpt SUCCEEDED"]
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_held_open_closes_off_all_its_models() {
+    let gateway = Gateway::start(CONFIG).await;
+
+    let held = set(&gateway, decision("", BreakerState::ForcedOpen)).await;
+
+    assert_eq!(held.unwrap().model, "");
+    for (scenario, model) in [("s", "gpt"), ("mini", "mini")] {
+        let trail = trail(&gateway, scenario).await;
+        let skipped = format!("0 PRIMARY openai/{model} SKIPPED BREAKER_OPEN");
+        assert_eq!(trail[0], skipped);
+    }
+    assert_eq!(gateway.simulator.requests_for("gpt").len(), 0);
+}
+
+#[tokio::test]
+async fn a_target_that_is_held_closed_is_asked_however_it_fails() {
+    const CALLS: usize = 20;
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("gpt", failing());
+
+    let held = set(&gateway, decision("openai/gpt", BreakerState::ForcedClosed)).await;
+
+    assert_eq!(held.unwrap().state(), BreakerState::ForcedClosed);
+    for _ in 0..CALLS {
+        let trail = trail(&gateway, "s").await;
+        assert_eq!(trail[0], "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR");
+    }
+    let held = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(
+        (held.state(), held.opened_total),
+        (BreakerState::ForcedClosed, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_breaker_that_has_opened_is_closed_by_hand() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("gpt", failing());
+    for _ in 0..3 {
+        trail(&gateway, "s").await;
+    }
+    assert_eq!(
+        breaker(&gateway, "openai/gpt").await.state(),
+        BreakerState::Open
+    );
+    gateway.simulator.set("gpt", Behaviour::default());
+
+    let lifted = set(&gateway, decision("openai/gpt", BreakerState::Unspecified)).await;
+
+    assert_eq!(lifted.unwrap().state(), BreakerState::Closed);
+    assert_eq!(
+        trail(&gateway, "s").await,
+        ["1 PRIMARY openai/gpt SUCCEEDED"]
+    );
+}
+
+#[tokio::test]
+async fn a_decision_with_an_end_ends_by_itself() {
+    let gateway = Gateway::start(CONFIG).await;
+    let request = SetBreakerRequest {
+        ttl: Some(Duration::from_millis(300).try_into().unwrap()),
+        ..decision("openai/gpt", BreakerState::ForcedOpen)
+    };
+
+    let held = set(&gateway, request).await.unwrap();
+
+    let end = SystemTime::try_from(held.override_expire_time.unwrap()).unwrap();
+    let left = end.duration_since(SystemTime::now()).unwrap();
+    assert!(left <= Duration::from_millis(300), "{left:?}");
+    let ended =
+        async { while breaker(&gateway, "openai/gpt").await.state() != BreakerState::Closed {} };
+    timeout(PROMPTLY, ended).await.expect("the decision ends");
+    assert!(SystemTime::now() >= end - Duration::from_millis(5));
+    assert_eq!(
+        trail(&gateway, "s").await,
+        ["1 PRIMARY openai/gpt SUCCEEDED"]
+    );
+}
+
+#[tokio::test]
+async fn no_last_resort_goes_around_an_operators_decision() {
+    let gateway = Gateway::start(CONFIG).await;
+    set(&gateway, decision("openai/gpt", BreakerState::ForcedOpen))
+        .await
+        .unwrap();
+
+    for _ in 0..20 {
+        let failure = gateway.generate(ask("alone", "Hello")).await.unwrap_err();
+        assert_eq!(details(&failure).reason, "NO_PROVIDER_AVAILABLE");
+    }
+
+    assert_eq!(gateway.simulator.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing() {
+    let gateway = Gateway::start(CONFIG).await;
+    let good = || decision("openai/gpt", BreakerState::ForcedOpen);
+    let ttl = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let table = [
+        (
+            "provider",
+            SetBreakerRequest {
+                provider: "nobody".to_owned(),
+                model: String::new(),
+                ..good()
+            },
+        ),
+        (
+            "model",
+            decision("openai/nonsense", BreakerState::ForcedOpen),
+        ),
+        (
+            "model",
+            decision("anthropic/backup", BreakerState::ForcedOpen),
+        ),
+        ("state", decision("openai/gpt", BreakerState::HalfOpen)),
+        (
+            "state",
+            SetBreakerRequest {
+                state: 77,
+                ..good()
+            },
+        ),
+        (
+            "ttl",
+            SetBreakerRequest {
+                ttl: ttl(0),
+                ..good()
+            },
+        ),
+        (
+            "ttl",
+            SetBreakerRequest {
+                ttl: ttl(-1),
+                ..good()
+            },
+        ),
+        (
+            "comment",
+            SetBreakerRequest {
+                comment: "line\nbreak".to_owned(),
+                ..good()
+            },
+        ),
+        (
+            "comment",
+            SetBreakerRequest {
+                comment: "x".repeat(257),
+                ..good()
+            },
+        ),
+    ];
+    for (field, request) in table {
+        let refused = set(&gateway, request).await.unwrap_err();
+
+        let refused = details(&refused);
+        assert_eq!(refused.code, Code::InvalidArgument, "{field}");
+        assert_eq!(refused.reason, "INVALID_REQUEST");
+        let fields: Vec<&str> = refused
+            .violations
+            .iter()
+            .map(|(field, _)| field.as_str())
+            .collect();
+        assert_eq!(fields, [field]);
+    }
+    let untouched = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(untouched.state(), BreakerState::Closed);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_decision_is_written_to_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _subscriber = subscribe(subscriber);
+    let gateway = Gateway::start(CONFIG).await;
+    let request = SetBreakerRequest {
+        comment: "maintenance until ten".to_owned(),
+        ..decision("openai/gpt", BreakerState::ForcedOpen)
+    };
+
+    set(&gateway, request).await.unwrap();
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let is_audit = |line: &&str| line.contains("an operator sets a breaker");
+    let audit = log.lines().find(is_audit).unwrap();
+    for part in [
+        "openai",
+        "openai/gpt",
+        "forced_open",
+        "maintenance until ten",
+    ] {
+        assert!(audit.contains(part), "{part}: {audit}");
+    }
+}
+
+async fn watch(gateway: &Gateway, provider: &str) -> Streaming<WatchBreakersResponse> {
+    let request = WatchBreakersRequest {
+        provider: provider.to_owned(),
+    };
+    let response = gateway.operations().watch_breakers(request).await.unwrap();
+    response.into_inner()
+}
+
+async fn next(watch: &mut Streaming<WatchBreakersResponse>) -> Update {
+    let message = timeout(PROMPTLY, watch.message()).await.expect("an update");
+    message.unwrap().unwrap().update.unwrap()
+}
+
+/// A transition in one line.
+async fn transition(watch: &mut Streaming<WatchBreakersResponse>) -> String {
+    let Update::Transition(transition) = next(watch).await else {
+        panic!("one snapshot")
+    };
+    let from = transition.previous_state().as_str_name();
+    let BreakerTransition { breaker, cause, .. } = &transition;
+    let breaker = breaker.as_ref().unwrap();
+    let to = breaker.state().as_str_name();
+    let name = |state: &str| state.trim_start_matches("BREAKER_STATE_").to_owned();
+    format!(
+        "{} {} {} -> {}: {cause}",
+        breaker.provider,
+        breaker.model,
+        name(from),
+        name(to)
+    )
+}
+
+#[tokio::test]
+async fn those_who_watch_see_all_breakers_and_then_every_change() {
+    let config = format!("[breaker]\nopen_base = \"100ms\"\nprobe_successes = 1\n{CONFIG}");
+    let gateway = Gateway::start(&config).await;
+    let mut script = vec![failing(); 3];
+    script.push(Behaviour::default());
+    gateway.simulator.script("gpt", script);
+    let mut all = watch(&gateway, "").await;
+    let mut of_anthropic = watch(&gateway, "anthropic").await;
+    let models = |update: Update| -> Vec<String> {
+        let Update::Snapshot(snapshot) = update else {
+            panic!("a snapshot first")
+        };
+        let breakers = snapshot.breakers.into_iter();
+        breakers.map(|breaker| breaker.model).collect()
+    };
+    let expected = ["", "anthropic/backup", "", "openai/gpt", "openai/mini"];
+    assert_eq!(models(next(&mut all).await), expected);
+    assert_eq!(models(next(&mut of_anthropic).await), expected[..2]);
+
+    for _ in 0..3 {
+        trail(&gateway, "s").await;
+    }
+    assert_eq!(
+        transition(&mut all).await,
+        "openai openai/gpt CLOSED -> OPEN: consecutive_failures"
+    );
+    while breaker(&gateway, "openai/gpt")
+        .await
+        .next_probe_time
+        .is_some()
+    {}
+    trail(&gateway, "s").await;
+    assert_eq!(
+        transition(&mut all).await,
+        "openai openai/gpt HALF_OPEN -> CLOSED: probes_succeeded"
+    );
+    let held = SetBreakerRequest {
+        provider: "anthropic".to_owned(),
+        ..decision("", BreakerState::ForcedOpen)
+    };
+    set(&gateway, held).await.unwrap();
+
+    let told = "anthropic  CLOSED -> FORCED_OPEN: operator";
+    assert_eq!(transition(&mut all).await, told);
+    assert_eq!(
+        transition(&mut of_anthropic).await,
+        told,
+        "and nothing else"
+    );
+}
