@@ -69,6 +69,11 @@ impl RetryBudget {
         self.add(TOKEN);
     }
 
+    /// Whether success ever buys a token.
+    pub fn refills(&self) -> bool {
+        self.deposit > 0 && self.capacity >= TOKEN
+    }
+
     /// Whole tokens left.
     pub fn available(&self) -> u32 {
         u32::try_from(self.milli_tokens.load(Ordering::Relaxed) / TOKEN).unwrap_or(0)
