@@ -151,7 +151,10 @@ impl Call {
                 return Ok(None);
             }
         };
-        self.held_tokens -= added;
+        for _ in 0..added {
+            self.held_tokens -= 1;
+            self.lane.budget.spend();
+        }
         let kind = self.kind(permit.is_probe());
         Ok(Some(Admitted {
             permit,
