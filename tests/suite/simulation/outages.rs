@@ -85,7 +85,7 @@ fn outages() -> Vec<Outage> {
         row("primary down",                5.0, down,                Fine,        goal(1.0,   Some(5.0), RECOVERY)),
         row("primary down",               20.0, down,                Fine,        goal(1.0,   Some(5.0), RECOVERY)),
         row("primary down",               50.0, down,                Fine,        goal(0.998,   Some(5.0), RECOVERY)),
-        row("primary silent",             20.0, Silent,              Fine,        goal(0.995, Some(5.0), RECOVERY)),
+        row("primary silent",             20.0, Silent,              Fine,        goal(0.99,  Some(5.0), RECOVERY)),
         row("primary 25 % errors",         2.0, Errors(0.25),        Fine,        goal(0.999, None,      RECOVERY)),
         row("primary 25 % errors",        20.0, Errors(0.25),        Fine,        goal(0.999, None,      RECOVERY)),
         row("primary 45 % errors",        20.0, Errors(0.45),        Fine,        goal(0.999, None,      RECOVERY)),
