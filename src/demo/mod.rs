@@ -1,11 +1,11 @@
 //! `modelway demo`: shows what the gateway is for, in under a minute, without keys.
 //!
 //! A real client makes steady calls to the real service over a real socket, while the simulated
-//! primary fails in [`acts`]. What is shown is what the client is told: nothing is read from the
+//! primary fails in `acts`. What is shown is what the client is told: nothing is read from the
 //! inside of the service, and the sum of all attempts is compared with the simulator's own log.
 //!
-//! [`show`] plays the acts, [`caller`] makes a call and judges it, [`record`] counts, [`report`] puts
-//! that into words and [`view`] into a picture, [`output`] and [`screen`] write them.
+//! `show` plays the acts, `caller` makes a call and judges it, `record` counts, `report` puts
+//! that into words and `view` into a picture, `output` and `screen` write them.
 
 mod acts;
 mod caller;

@@ -14,7 +14,7 @@ use crate::provider::OutboundRequest;
 use crate::telemetry::spans::AttemptSpan;
 use crate::trail::{AttemptRecord, Cost, Outcome};
 use crate::transport::{Response, Transport};
-use crate::wire::reader::Reader;
+use crate::wire::reader::{MAX_BODY_BYTES, Reader};
 use crate::wire::{Framing, failure};
 
 use super::guard::Permit;
@@ -23,6 +23,13 @@ use super::timers::{Expiry, Heard, Timers};
 
 /// Largest body of an error response that is read; what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// The most that is read before the first content: what keeps coming without any is no answer.
+const MAX_BYTES_BEFORE_CONTENT: usize = MAX_BODY_BYTES;
+
+/// The most that is read of an answer that is kept until it is complete, which is some 200,000
+/// tokens in events of their own.
+const MAX_BYTES_KEPT: usize = 64 * 1024 * 1024;
 
 /// Why an attempt came to its end without an answer.
 #[derive(Debug)]
@@ -48,8 +55,12 @@ pub(super) struct Attempt {
     began: Instant,
     timers: Timers,
     stream: bool,
+    keep: bool,
     slow_after: Duration,
     answer: Option<(Response, Reader)>,
+    /// The most bytes of the answer's body that are read from here on, and those that were.
+    limit_bytes: usize,
+    read_bytes: usize,
     /// Events that were read and not yet given out, last first.
     ready: Vec<ChatEvent>,
     /// A failure that stands behind the ready events.
@@ -69,6 +80,8 @@ pub(super) struct Beginning {
     pub(super) deadline: Instant,
     /// Whether the answer was asked for as a stream.
     pub(super) stream: bool,
+    /// Whether the answer is kept until it is complete.
+    pub(super) keep: bool,
 }
 
 impl Attempt {
@@ -81,6 +94,7 @@ impl Attempt {
             limits,
             deadline,
             stream,
+            keep,
         } = beginning;
         let began = Instant::now();
         Self {
@@ -91,8 +105,11 @@ impl Attempt {
             began,
             timers: Timers::start(limits, deadline, began),
             stream,
+            keep,
             slow_after: limits.slow_first_content,
             answer: None,
+            limit_bytes: MAX_BYTES_BEFORE_CONTENT,
+            read_bytes: 0,
             ready: Vec::new(),
             failed: None,
             done: false,
@@ -137,6 +154,11 @@ impl Attempt {
             }
             self.fill().await?;
         }
+        self.limit_bytes = if self.keep {
+            MAX_BYTES_KEPT
+        } else {
+            usize::MAX
+        };
         let first_content = self.began.elapsed();
         self.record.first_content = Some(first_content);
         self.permit.committed(first_content > self.slow_after);
@@ -221,7 +243,13 @@ impl Attempt {
                 let read = reader.push(&bytes, &mut self.ready);
                 self.timers
                     .heard(heard(&self.ready[before..]), Instant::now());
-                read
+                self.read_bytes = self.read_bytes.saturating_add(bytes.len());
+                match read {
+                    Ok(()) if self.read_bytes > self.limit_bytes && !reader.is_done() => {
+                        Err(UpstreamError::malformed("the answer has no end"))
+                    }
+                    read => read,
+                }
             }
             Ok(None) => reader.end(&mut self.ready),
             Err(error) => Err(error),

@@ -268,6 +268,7 @@ impl Call {
             limits,
             deadline,
             stream,
+            keep: self.whole,
         });
         Ok((attempt, outbound))
     }

@@ -9,14 +9,14 @@ use tokio::sync::broadcast;
 use crate::chat::ChatRequest;
 use crate::error::Error;
 use crate::features::features_of;
-use crate::trail::Skip;
+use crate::trail::{BreakerState, Skip};
 use crate::transport::Transport;
 
 use super::breaker::Snapshot;
 use super::call::recipient;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
 use super::retry_budget::RetryBudget;
-use super::scopes;
+use super::scopes::{self, Refusal};
 use super::target::{Catalog, Scenario, Target};
 use super::{Call, Inquiry, plan, retry_budget};
 
@@ -197,7 +197,11 @@ impl Dispatcher {
 
     /// Whether a scenario has a target that could be tried now.
     pub fn is_serving(&self, scenario: &str) -> bool {
-        let serving = |guard: &Arc<Guard>| guard.refuses().is_none();
+        // A target that is busy, or that a probe is testing at this moment, has not failed again.
+        let serving = |guard: &Arc<Guard>| match guard.refuses() {
+            None | Some(Refusal::Busy) => true,
+            Some(_) => guard.snapshot().state == BreakerState::HalfOpen,
+        };
         self.lanes
             .get(scenario)
             .is_some_and(|lane| lane.guards.iter().any(serving))

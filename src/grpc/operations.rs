@@ -68,20 +68,23 @@ impl OperationsService for Operations {
         request: Request<v1::ExplainPlanRequest>,
     ) -> Result<Response<v1::ExplainPlanResponse>, Status> {
         let message = request.into_inner().request.unwrap_or_default();
-        let explained = request::parse(message)
-            .and_then(|parsed| self.dispatcher.explain(&parsed.selector, &parsed.request))
-            .map_err(|error| status::of_error(&error))?;
+        let parsed = request::parse(message).map_err(|error| status::of_error(&error))?;
         let Explanation {
             steps,
             scenario,
             retry_tokens,
-        } = explained;
+        } = self
+            .dispatcher
+            .explain(&parsed.selector, &parsed.request)
+            .map_err(|error| status::of_error(&error))?;
+        let max_attempts = parsed.limits.max_attempts.unwrap_or(u32::MAX);
+        let max_attempts = scenario.max_attempts.min(max_attempts);
         Ok(Response::new(v1::ExplainPlanResponse {
             targets: steps
                 .iter()
                 .map(|(guard, skip, snapshot)| planned(guard, skip.as_ref(), snapshot))
                 .collect(),
-            max_attempts: i32::try_from(scenario.max_attempts).unwrap_or(i32::MAX),
+            max_attempts: i32::try_from(max_attempts).unwrap_or(i32::MAX),
             timeout: Some(answer::duration(scenario.default_timeout)),
             retry_tokens: i32::try_from(retry_tokens).unwrap_or(i32::MAX),
         }))

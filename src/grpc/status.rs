@@ -147,7 +147,6 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         | Error::RetryBudgetExhausted(_)
         | Error::Upstream(_)
         | Error::StreamInterrupted(_)
-        | Error::Draining
         | Error::Internal(_) => {}
     }
 }
@@ -158,7 +157,6 @@ fn retry_after(error: &Error) -> Option<Duration> {
         Error::NoProviderAvailable { retry_after } => Some(*retry_after),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
-        Error::Draining => Some(Duration::ZERO),
         Error::InvalidRequest(_)
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)

@@ -14,8 +14,7 @@ pub mod sse;
 use bytes::Bytes;
 use http::HeaderMap;
 
-pub use crate::chat::Adaptation;
-use crate::chat::{ChatEvent, ChatRequest};
+use crate::chat::{Adaptation, ChatEvent, ChatRequest};
 use crate::error::{Unsupported, UpstreamError};
 use crate::features::Features;
 
@@ -44,7 +43,8 @@ pub struct Recipient<'a> {
     pub provider: &'a str,
     /// The model's name at the provider.
     pub model: &'a str,
-    /// The most output tokens the model can give, where the configuration says so.
+    /// The most output tokens the model can give, where the configuration says so: for formats that
+    /// demand a limit. The plan has refused a target of which more is asked.
     pub max_output_tokens: Option<u32>,
     /// Whether the answer is wanted as a stream of events or whole.
     pub stream: bool,
@@ -61,6 +61,19 @@ pub struct WireRequest {
     pub body: Bytes,
     /// What was left out or changed without changing what was asked.
     pub adaptations: Vec<Adaptation>,
+}
+
+/// What was adapted while a request was written, each thing once.
+#[derive(Debug, Default)]
+struct Adaptations(Vec<Adaptation>);
+
+impl Adaptations {
+    fn note(&mut self, field: &'static str, what: &'static str) {
+        let adaptation = Adaptation { field, what };
+        if !self.0.contains(&adaptation) {
+            self.0.push(adaptation);
+        }
+    }
 }
 
 /// How the body of a response is cut into frames.

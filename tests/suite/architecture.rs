@@ -175,7 +175,7 @@ fn planted_violations_are_found() {
     let planted = [
         ("chat.rs", "use crate::wire::Frame;", "wire"),
         ("chat.rs", "use serde::Deserialize;", "serde"),
-        ("error.rs", "fn f(_: tonic::Status) {}", "tonic"),
+        ("error/mod.rs", "fn f(_: tonic::Status) {}", "tonic"),
         ("wire/sse.rs", "use crate::{chat::Part, config};", "config"),
         ("wire/sse.rs", "use super::super::config::File;", "config"),
         (

@@ -1,8 +1,8 @@
 //! Can callers and operators see what may be asked and what would become of it?
 
 use modelway::grpc::v1::{
-    Breaker, BreakerState, Cost, CostSource, ErrorReason, ExplainPlanRequest, GenerateRequest,
-    GetModelRequest, GetScenarioRequest, ListBreakersRequest, ListModelsRequest,
+    Breaker, BreakerState, CallLimits, Cost, CostSource, ErrorReason, ExplainPlanRequest,
+    GenerateRequest, GetModelRequest, GetScenarioRequest, ListBreakersRequest, ListModelsRequest,
     ListScenariosRequest, Model, ModelPrice, PlannedTarget, SamplingParams, Scenario,
     ScenarioTarget,
 };
@@ -227,6 +227,27 @@ async fn a_plan_is_explained_without_sending_anything() {
     assert_eq!(explained.timeout.unwrap().seconds, 90);
     assert_eq!(explained.retry_tokens, 6);
     assert_eq!(gateway.simulator.requests().len(), sent);
+}
+
+#[tokio::test]
+async fn a_plan_counts_the_attempts_that_the_caller_allows() {
+    let gateway = Gateway::start(CONFIG).await;
+    for (allowed, expected) in [(1, 1), (2, 2), (9, 2)] {
+        let request = GenerateRequest {
+            limits: Some(CallLimits {
+                max_attempts: Some(allowed),
+                ..CallLimits::default()
+            }),
+            ..ask("general", "Hello")
+        };
+        let request = ExplainPlanRequest {
+            request: Some(request),
+        };
+
+        let explained = gateway.operations().explain_plan(request).await.unwrap();
+
+        assert_eq!(explained.into_inner().max_attempts, expected);
+    }
 }
 
 #[tokio::test]

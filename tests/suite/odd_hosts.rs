@@ -268,6 +268,30 @@ async fn an_answer_without_measure_is_given_up_and_failed_over() {
 }
 
 #[tokio::test]
+async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
+    let text_of_a_piece = "a".repeat(MIB);
+    let event = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text_of_a_piece}\"}}}}]}}\n\n"
+    );
+    let host = Host::start(EVENTS, event, 128).await;
+    let gateway = before(&host).await;
+
+    let response = gateway
+        .call(Method::Generate, ask("stream", "Hello"))
+        .await
+        .unwrap();
+
+    assert_eq!(text_of(&response), text(24));
+    assert_eq!(
+        lines(&response.attempts),
+        [
+            "1 PRIMARY odd/stream FAILED PROVIDER_BAD_RESPONSE",
+            "2 FAILOVER openai/backup SUCCEEDED",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_head_without_measure_is_failed_over() {
     let host = Host::start(
         "HTTP/1.1 200 OK\n",

@@ -1,6 +1,12 @@
 //! How many attempts may all calls of a scenario add, however everything fails?
 
-use modelway::simulator::{Behaviour, Fault, Refusal};
+use std::time::Duration;
+
+use modelway::grpc::v1::{
+    ExplainPlanRequest, ExplainPlanResponse, GenerateRequest, OnInterruption, StreamOptions,
+};
+use modelway::simulator::{Behaviour, Ending, Fault, Received, Refusal};
+use tokio::time::timeout;
 use tonic::Code;
 
 use crate::support::{Gateway, METHODS, ask, details, lines};
@@ -150,4 +156,181 @@ async fn an_answer_that_is_replaced_in_the_middle_costs_a_token_like_any_other()
 
     assert_eq!(details(&failure).reason, "RETRY_BUDGET_EXHAUSTED");
     assert_eq!(gateway.simulator.requests_for("backup").len(), BURST);
+}
+
+/// Every way that a call can go, one after the other: after each, exactly the tokens of the attempts
+/// beyond its first are gone.
+#[tokio::test]
+async fn no_token_is_lost_or_made_on_any_way_that_a_call_can_go() {
+    const CALLS: usize = 150;
+    const BURST: u32 = 1000;
+    let config = format!(
+        r#"
+        [breaker]
+        open_base = "5ms"
+        open_max = "20ms"
+        [throttle]
+        base_wait = "5ms"
+        max_wait = "20ms"
+        [credential_lock]
+        base = "5ms"
+        max = "20ms"
+
+        [models."openai/one"]
+        timeouts = {{ first_event = "30ms", byte_idle = "30ms" }}
+        [models."anthropic/two"]
+        max_output_tokens = 1000
+        timeouts = {{ first_event = "30ms", byte_idle = "30ms" }}
+        [models."gemini/three"]
+        timeouts = {{ first_event = "30ms", byte_idle = "30ms" }}
+
+        [scenarios.s]
+        targets = ["openai/one", "anthropic/two", "gemini/three"]
+        retry = {{ ratio = 0.0, burst = {BURST} }}
+        "#
+    );
+    let gateway = Gateway::start(&config).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut left = BURST;
+    for call in 0..CALLS {
+        for model in ["one", "two", "three"] {
+            let behaviour = random.choice(BEHAVIOURS).unwrap();
+            gateway
+                .simulator
+                .set(model, behaviour.parse::<Behaviour>().unwrap());
+        }
+        let request = GenerateRequest {
+            stream_options: Some(StreamOptions {
+                on_interruption: random.choice(ON_INTERRUPTION).unwrap().into(),
+            }),
+            ..ask("s", "Hello")
+        };
+        let before = gateway.simulator.requests().len();
+        let method = METHODS[call % METHODS.len()];
+
+        let outcome = gateway.call(method, request).await;
+
+        let sent = gateway.simulator.requests().len() - before;
+        left -= u32::try_from(sent.saturating_sub(1)).unwrap();
+        assert_eq!(tokens(&gateway).await, left, "call {call}: {outcome:?}");
+    }
+    assert!(left < BURST, "attempts were added");
+}
+
+const BEHAVIOURS: [&str; 14] = [
+    "tokens=3",
+    "tokens=3",
+    "tokens=3",
+    "tokens=3+first=20ms",
+    "tokens=10+gap=5ms",
+    "status=500",
+    "status=401",
+    "status=429",
+    "status=429+retry-after=10ms",
+    "status=400",
+    "hang",
+    "cut=2",
+    "stall=2",
+    "reset",
+];
+
+const ON_INTERRUPTION: [OnInterruption; 2] = [OnInterruption::Fail, OnInterruption::Restart];
+
+async fn explain(gateway: &Gateway) -> ExplainPlanResponse {
+    let request = ExplainPlanRequest {
+        request: Some(ask("s", "Hello")),
+    };
+    let response = gateway.operations().explain_plan(request).await.unwrap();
+    response.into_inner()
+}
+
+/// Whole tokens in the scenario's budget.
+async fn tokens(gateway: &Gateway) -> u32 {
+    u32::try_from(explain(gateway).await.retry_tokens).unwrap()
+}
+
+#[tokio::test]
+async fn calls_that_pass_over_an_open_breaker_hold_no_token() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt"]
+        [models."openai/backup"]
+        [scenarios.s]
+        targets = ["openai/gpt", "openai/backup"]
+        retry = { ratio = 0.0, burst = 4 }
+        "#,
+    )
+    .await;
+    gateway.simulator.set("gpt", failing());
+    for _ in 0..3 {
+        gateway.generate(ask("s", "Hello")).await.unwrap();
+    }
+    let slow = "first=60s".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("backup", slow);
+
+    let mut slow = Box::pin(gateway.generate(ask("s", "Hello")));
+    let waiting = |log: &[Received]| log.len() == 7;
+    tokio::select! {
+        outcome = &mut slow => panic!("{outcome:?}"),
+        () = gateway.simulator.wait_for(waiting) => {}
+    }
+
+    assert_eq!(tokens(&gateway).await, 1);
+}
+
+/// A budget that nothing fills, and a first target whose breaker is tested again at once.
+const PROBED: &str = r#"
+[breaker]
+open_base = "1ms"
+[models."openai/gpt"]
+[models."openai/backup"]
+[scenarios.s]
+targets = ["openai/gpt", "openai/backup"]
+retry = { ratio = 0.0, burst = 10 }
+"#;
+
+#[tokio::test]
+async fn a_caller_that_leaves_gives_back_what_its_call_had_not_spent() {
+    for method in METHODS {
+        let gateway = Gateway::start(PROBED).await;
+        gateway.simulator.set("gpt", failing());
+        for _ in 0..3 {
+            gateway.generate(ask("s", "Hello")).await.unwrap();
+        }
+        assert_eq!(tokens(&gateway).await, 7);
+        while !explain(&gateway).await.targets[0].eligible {}
+        gateway.simulator.set("gpt", Fault::Hang);
+        let probing = |log: &[Received]| log.len() == 7;
+
+        let mut call = Box::pin(gateway.call(method, ask("s", "Hello")));
+        tokio::select! {
+            outcome = &mut call => panic!("{outcome:?}"),
+            () = gateway.simulator.wait_for(probing) => {}
+        }
+        assert_eq!(tokens(&gateway).await, 6, "reserved for the failover");
+        drop(call);
+
+        let given_back = async { while tokens(&gateway).await != 7 {} };
+        let given_back = timeout(Duration::from_secs(5), given_back).await;
+        given_back.expect("the token is given back");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_does_not_get_back_what_was_sent() {
+    for method in METHODS {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway.simulator.set("gpt", failing());
+        gateway.simulator.set("backup", Fault::Hang);
+        let failed_over = |log: &[Received]| log.len() == 2;
+
+        tokio::select! {
+            outcome = gateway.call(method, ask("s", "Hello")) => panic!("{outcome:?}"),
+            () = gateway.simulator.wait_for(failed_over) => {}
+        }
+
+        let left = |log: &[Received]| log[1].ending == Some(Ending::ClientClosed);
+        gateway.simulator.wait_for(left).await;
+        assert_eq!(tokens(&gateway).await, BURST as u32 - 1);
+    }
 }

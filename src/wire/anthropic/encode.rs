@@ -11,7 +11,7 @@ use super::{Dialect, value};
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptation, Recipient, WireRequest};
+use crate::wire::{Recipient, WireRequest};
 
 /// The output limit where neither the request nor the configuration names one: the API demands it,
 /// and every model can give that many.
@@ -160,10 +160,10 @@ pub(super) fn encode(
         mut adaptations,
     } = conversation;
     if output_limit.is_none() {
-        adaptations.push(Adaptation {
-            field: "sampling.max_output_tokens",
-            what: "set to 4096: the provider demands a limit and the configuration names none",
-        });
+        adaptations.note(
+            "sampling.max_output_tokens",
+            "set to 4096: the provider demands a limit and the configuration names none",
+        );
     }
     let body = Body {
         model,
@@ -188,7 +188,7 @@ pub(super) fn encode(
             (HeaderName::from_static("anthropic-version"), VERSION),
         ]),
         body: body.into(),
-        adaptations,
+        adaptations: adaptations.0,
     })
 }
 

@@ -13,13 +13,13 @@ use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
 };
 use crate::error::Unsupported;
-use crate::wire::Adaptation;
+use crate::wire::Adaptations;
 
 /// A conversation as the API wants it: the system text apart, then turns of alternating roles.
 pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Block<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
-    pub(super) adaptations: Vec<Adaptation>,
+    pub(super) adaptations: Adaptations,
 }
 
 #[derive(Serialize)]
@@ -97,7 +97,7 @@ impl<'a> Conversation<'a> {
         let mut conversation = Self {
             system: Vec::new(),
             turns: Vec::new(),
-            adaptations: Vec::new(),
+            adaptations: Adaptations::default(),
         };
         for message in messages {
             let Message { role, parts } = message;
@@ -195,7 +195,7 @@ impl<'a> Conversation<'a> {
         } = media;
         match detail {
             ImageDetail::Auto => {}
-            ImageDetail::Low | ImageDetail::High => self.adapt(
+            ImageDetail::Low | ImageDetail::High => self.adaptations.note(
                 "messages.parts.image.detail",
                 "left out: the provider decides how closely it looks",
             ),
@@ -269,7 +269,7 @@ impl<'a> Conversation<'a> {
             provider: _, // this format gives tool calls no signature, so that one is of another
         } = call;
         if !signature.is_empty() {
-            self.adapt(
+            self.adaptations.note(
                 "messages.parts.tool_call.signature",
                 "left out: it means something only to the provider that made it",
             );
@@ -320,7 +320,7 @@ impl<'a> Conversation<'a> {
             provider: author,
         } = reasoning;
         if author != provider {
-            self.adapt(
+            self.adaptations.note(
                 "messages.parts.reasoning",
                 "left out: another provider made it",
             );
@@ -333,7 +333,7 @@ impl<'a> Conversation<'a> {
             }),
             Some(Opaque::Redacted(data)) => Some(Block::RedactedThinking { data }),
             None => {
-                self.adapt(
+                self.adaptations.note(
                     "messages.parts.reasoning",
                     "left out: it lacks the provider's signature",
                 );
@@ -349,19 +349,12 @@ impl<'a> Conversation<'a> {
         if !id.is_empty() && id.bytes().all(legal) {
             return Cow::Borrowed(id);
         }
-        self.adapt(
+        self.adaptations.note(
             "messages.parts.tool_call.id",
             "rewritten: ids hold only letters, digits, `_` and `-` here",
         );
         let hex: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
         Cow::Owned(format!("toolu_{hex}"))
-    }
-
-    fn adapt(&mut self, field: &'static str, what: &'static str) {
-        let adaptation = Adaptation { field, what };
-        if !self.adaptations.contains(&adaptation) {
-            self.adaptations.push(adaptation);
-        }
     }
 }
 

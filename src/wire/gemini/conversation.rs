@@ -7,7 +7,7 @@ use crate::chat::{
     ToolResult,
 };
 use crate::error::Unsupported;
-use crate::wire::Adaptation;
+use crate::wire::Adaptations;
 
 use super::Generation;
 use super::encode::{json_object, refused};
@@ -28,7 +28,7 @@ pub(super) struct Conversation<'a> {
     pub(super) contents: Vec<Content<'a>>,
     /// Ids of the tool calls so far, in order.
     calls: Vec<&'a str>,
-    pub(super) adaptations: Vec<Adaptation>,
+    pub(super) adaptations: Adaptations,
 }
 
 impl<'a> Conversation<'a> {
@@ -39,7 +39,7 @@ impl<'a> Conversation<'a> {
             call_ids,
             contents: Vec::new(),
             calls: Vec::new(),
-            adaptations: Vec::new(),
+            adaptations: Adaptations::default(),
         }
     }
 
@@ -95,7 +95,7 @@ impl<'a> Conversation<'a> {
             ChatPart::Text(text) if text.is_empty() => {}
             ChatPart::Text(text) => self.push(author, Part::text(text)),
             ChatPart::Refusal(text) => {
-                self.adapted(
+                self.adaptations.note(
                     "messages.parts.refusal",
                     "sent as text: this provider knows no refusals",
                 );
@@ -132,13 +132,6 @@ impl<'a> Conversation<'a> {
                 role: author,
                 parts: vec![part],
             }),
-        }
-    }
-
-    fn adapted(&mut self, field: &'static str, what: &'static str) {
-        let adaptation = Adaptation { field, what };
-        if !self.adaptations.contains(&adaptation) {
-            self.adaptations.push(adaptation);
         }
     }
 
@@ -181,14 +174,14 @@ impl<'a> Conversation<'a> {
             detail,
         } = media;
         if !filename.is_empty() {
-            self.adapted(
+            self.adaptations.note(
                 "messages.parts.filename",
                 "left out: this provider knows no file names",
             );
         }
         match detail {
             ImageDetail::Auto => {}
-            ImageDetail::Low | ImageDetail::High => self.adapted(
+            ImageDetail::Low | ImageDetail::High => self.adaptations.note(
                 "messages.parts.image.detail",
                 "left out: this provider looks at every image alike",
             ),
@@ -202,7 +195,7 @@ impl<'a> Conversation<'a> {
             provider,
         } = reasoning;
         if provider != self.provider {
-            self.adapted(
+            self.adaptations.note(
                 "messages.parts.reasoning",
                 "left out: it was made by another provider",
             );
@@ -240,13 +233,13 @@ impl<'a> Conversation<'a> {
         if provider == self.provider {
             thought_signature = signature_text(signature)?;
         } else if !signature.is_empty() {
-            self.adapted(
+            self.adaptations.note(
                 "messages.parts.tool_call.signature",
                 "left out: it was made by another provider",
             );
         }
         if thought_signature.is_none() && self.must_be_signed() {
-            self.adapted(
+            self.adaptations.note(
                 "messages.parts.tool_call.signature",
                 "replaced by a placeholder: this provider has not signed the call",
             );

@@ -10,7 +10,7 @@ use crate::chat::{
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptation, Recipient, WireRequest};
+use crate::wire::{Recipient, WireRequest};
 
 use super::Generation;
 use super::conversation::Conversation;
@@ -53,7 +53,7 @@ pub(super) fn encode(
     let system_instruction = conversation.write(messages)?;
     let Conversation {
         contents,
-        mut adaptations,
+        adaptations,
         ..
     } = conversation;
     if contents.is_empty() {
@@ -68,13 +68,7 @@ pub(super) fn encode(
         contents,
         tools: declare(tools)?,
         tool_config: choose(tools, tool_choice),
-        generation_config: configure(
-            response_format,
-            sampling,
-            thinking(reasoning, generation)?,
-            to.max_output_tokens,
-            &mut adaptations,
-        )?,
+        generation_config: configure(response_format, sampling, thinking(reasoning, generation)?)?,
     };
     // Writing to memory fails only for maps with keys that are no strings; there are none.
     let body = serde_json::to_vec(&body)
@@ -86,7 +80,7 @@ pub(super) fn encode(
         path: path(to.model, to.stream),
         headers,
         body: body.into(),
-        adaptations,
+        adaptations: adaptations.0,
     })
 }
 
@@ -164,8 +158,6 @@ fn configure<'a>(
     response_format: &'a ResponseFormat,
     sampling: &'a Sampling,
     thinking_config: Option<ThinkingConfig>,
-    model_limit: Option<u32>,
-    adaptations: &mut Vec<Adaptation>,
 ) -> Result<GenerationConfig<'a>, Unsupported> {
     let Sampling {
         max_output_tokens,
@@ -204,7 +196,7 @@ fn configure<'a>(
         }
     };
     Ok(GenerationConfig {
-        max_output_tokens: cap(*max_output_tokens, model_limit, adaptations),
+        max_output_tokens: max_output_tokens.map(as_int32),
         temperature: *temperature,
         top_p: *top_p,
         top_k: top_k.map(as_int32),
@@ -216,25 +208,6 @@ fn configure<'a>(
         response_json_schema,
         thinking_config,
     })
-}
-
-/// A limit above the model's own is refused by the provider and means the same as that.
-fn cap(
-    wanted: Option<u32>,
-    model_limit: Option<u32>,
-    adaptations: &mut Vec<Adaptation>,
-) -> Option<u32> {
-    let wanted = as_int32(wanted?);
-    match model_limit {
-        Some(limit) if limit < wanted => {
-            adaptations.push(Adaptation {
-                field: "sampling.max_output_tokens",
-                what: "lowered to the most that the model can give",
-            });
-            Some(limit)
-        }
-        _ => Some(wanted),
-    }
 }
 
 // https://cloud.google.com/vertex-ai/generative-ai/docs/reference/nodejs/latest/vertexai/generationconfig

@@ -2,7 +2,8 @@
 //!
 //! Everything borrows from the frame. Compatible hosts send null, nothing, or something odd where
 //! OpenAI sends a string or a number; the types here take it all, so that an odd field that nobody
-//! asked for does not cost an answer. Unknown fields are skipped.
+//! asked for does not cost an answer. Unknown fields are skipped. What most chunks lack is boxed: a
+//! chunk is moved several times while it is read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,16 +16,15 @@ use serde_json::{Map, Number, Value};
 
 use crate::chat::Usage;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 pub(super) struct Chunk<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) id: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) model: Text<'a>,
     #[serde(borrow)]
     pub(super) choices: Option<Choices<'a>>,
-    pub(super) usage: Option<TokenCounts>,
+    pub(super) usage: Option<Box<TokenCounts>>,
     pub(super) x_groq: Option<XGroq>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
@@ -34,7 +34,7 @@ pub(super) struct Chunk<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct XGroq {
-    pub(super) usage: Option<TokenCounts>,
+    pub(super) usage: Option<Box<TokenCounts>>,
 }
 
 /// Of several choices only the one with index 0 is kept.
@@ -43,17 +43,17 @@ pub(super) struct Choices<'a> {
     pub(super) first: Option<Choice<'a>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 pub(super) struct Choice<'a> {
+    #[serde(default)]
     index: Count,
     /// In a stream.
     #[serde(borrow)]
-    pub(super) delta: Option<Message<'a>>,
+    pub(super) delta: Option<Box<Message<'a>>>,
     /// In a whole body. Perplexity repeats the whole text here in its streams.
     #[serde(borrow)]
-    pub(super) message: Option<Message<'a>>,
-    #[serde(borrow)]
+    pub(super) message: Option<Box<Message<'a>>>,
+    #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow)]
     pub(super) finish_details: Option<FinishDetails<'a>>,
@@ -68,24 +68,23 @@ pub(super) struct FinishDetails<'a> {
     pub(super) r#type: Text<'a>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Deserialize)]
 pub(super) struct Message<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) content: Content<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) reasoning_content: Text<'a>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) reasoning: Text<'a>,
     // Most hosts repeat here what stands in `reasoning`, so it is read only where it is needed.
     #[serde(borrow)]
     pub(super) reasoning_details: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub(super) refusal: Text<'a>,
     #[serde(borrow)]
     pub(super) tool_calls: Option<Vec<CallFragment<'a>>>,
     #[serde(borrow)]
-    pub(super) function_call: Option<Function<'a>>,
+    pub(super) function_call: Option<Box<Function<'a>>>,
 }
 
 /// An entry of `reasoning_details`.

@@ -13,9 +13,7 @@ use crate::chat::{ChatEvent, Finish, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::{Decoder, Frame, Framing, failure};
 
-use super::chunk::{
-    CallFragment, Choice, Chunk, Content, Message, Piece, ReasoningDetail, TokenCounts,
-};
+use super::chunk::{CallFragment, Choice, Chunk, Content, Message, Piece, ReasoningDetail};
 use super::tool_calls::{Fragment, Slot, ToolCalls};
 use super::{Dialect, ReasoningHistory};
 
@@ -134,7 +132,7 @@ impl ChatDecoder {
             self.choice(choice, events);
         }
         let usage = usage.or(x_groq.and_then(|groq| groq.usage));
-        if let Some(usage) = usage.as_ref().and_then(TokenCounts::usage) {
+        if let Some(usage) = usage.and_then(|usage| usage.usage()) {
             events.push(ChatEvent::Usage(usage));
         }
         if error.is_some_and(is_error) {
@@ -169,7 +167,7 @@ impl ChatDecoder {
             Framing::Json => choice.message,
         };
         if let Some(message) = message {
-            self.message(message, events);
+            self.message(*message, events);
         }
         let reason = match (choice.finish_reason.0, choice.finish_details) {
             (reason, Some(details)) if reason.is_empty() => details.r#type.0,
@@ -300,8 +298,10 @@ fn first_text<'a>(first: &'a str, second: &'a str) -> &'a str {
 }
 
 fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
-    serde_json::from_slice(data)
-        .map_err(|_| UpstreamError::malformed("it is not JSON of a chat completion"))
+    let unreadable = || UpstreamError::malformed("it is not JSON of a chat completion");
+    // Whether it is UTF-8 is asked once here, and not for each string.
+    let text = std::str::from_utf8(data).map_err(|_| unreadable())?;
+    serde_json::from_str(text).map_err(|_| unreadable())
 }
 
 /// JSON that has been read before, as a tree: for what is rare.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
-use crate::wire::{Adaptation, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::body::{
     Body, FunctionTool, JsonSchema, Named, StreamOptions, WireResponseFormat, WireTool,
@@ -79,19 +79,9 @@ pub(super) fn encode(
         body.tool_choice = tool_choice_of(dialect, tool_choice);
         body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
     }
-    let cap = match (*max_output_tokens, to.max_output_tokens) {
-        (Some(wanted), Some(most)) if wanted > most => {
-            adaptations.note(
-                "sampling.max_output_tokens",
-                "lowered to the most the model can give",
-            );
-            Some(most)
-        }
-        (wanted, _) => wanted,
-    };
     match dialect.output_cap {
-        OutputCap::MaxCompletionTokens => body.max_completion_tokens = cap,
-        OutputCap::MaxTokens => body.max_tokens = cap,
+        OutputCap::MaxCompletionTokens => body.max_completion_tokens = *max_output_tokens,
+        OutputCap::MaxTokens => body.max_tokens = *max_output_tokens,
     }
     match dialect.seed {
         SeedField::Seed => body.seed = *seed,
@@ -114,19 +104,6 @@ pub(super) fn encode(
         body: Bytes::from(json),
         adaptations: adaptations.0,
     })
-}
-
-/// What is left out or changed, each said once.
-#[derive(Default)]
-pub(super) struct Adaptations(Vec<Adaptation>);
-
-impl Adaptations {
-    pub(super) fn note(&mut self, field: &'static str, what: &'static str) {
-        let adaptation = Adaptation { field, what };
-        if !self.0.contains(&adaptation) {
-            self.0.push(adaptation);
-        }
-    }
 }
 
 fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {

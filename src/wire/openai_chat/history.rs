@@ -10,9 +10,9 @@ use super::body::{
     AssistantMessage, Content, ExtraContent, File, FunctionCall, GoogleContent, ImageUrl, Piece,
     ReasoningDetail, Url, WireMessage, WireToolCall,
 };
-use super::encode::Adaptations;
 use super::tool_ids::ToolIds;
 use super::{Dialect, Documents, ReasoningHistory, SystemRole};
+use crate::wire::Adaptations;
 
 /// Spells the messages of one request.
 pub(super) struct History<'a, 'n> {

@@ -5,8 +5,8 @@ use crate::error::Unsupported;
 use crate::features::Feature;
 
 use super::body::{ReasoningFields, ReasoningObject, Thinking};
-use super::encode::Adaptations;
 use super::{Dialect, Effort, ReasoningControl};
+use crate::wire::Adaptations;
 
 /// Spells `options`; `has_tools` tells whether the model may have to go on after a tool call.
 pub(super) fn controls(

@@ -446,27 +446,6 @@ fn sampling_and_response_format_are_written() {
 }
 
 #[test]
-fn a_limit_above_the_models_own_is_lowered_and_told() {
-    let request = ChatRequest {
-        messages: vec![text(Role::User, "hi")],
-        sampling: Sampling {
-            max_output_tokens: Some(101),
-            ..Sampling::default()
-        },
-        ..ChatRequest::default()
-    };
-
-    let written = encoded(&request, Generation::Third).unwrap();
-
-    assert_eq!(fields(&written), ["sampling.max_output_tokens"]);
-    assert!(
-        written
-            .body
-            .ends_with(br#""generationConfig":{"maxOutputTokens":100}}"#)
-    );
-}
-
-#[test]
 fn thinking_is_a_budget_before_gemini_3_and_a_level_since() {
     use Generation::{Second, Third};
     use ReasoningEffort::{High, Low, Max, Medium, Minimal};

@@ -213,28 +213,6 @@ fn a_fifth_stop_sequence_is_refused() {
 }
 
 #[test]
-fn more_output_than_the_model_can_give_is_lowered_and_told() {
-    let to = Recipient {
-        max_output_tokens: Some(64),
-        ..TO
-    };
-    let cases = [
-        (None, Value::Null, &[][..]),
-        (Some(64), json!(64), &[]),
-        (Some(65), json!(64), &["sampling.max_output_tokens"]),
-    ];
-
-    for (wanted, sent, told) in cases {
-        let mut request = hi();
-        request.sampling.max_output_tokens = wanted;
-        let (body, adapted) = spelled_to(&to, &openai(), &request);
-
-        assert_eq!(body["max_completion_tokens"], sent);
-        assert_eq!(adapted, told);
-    }
-}
-
-#[test]
 fn tools_go_in_as_they_were_written() {
     let mut request = hi();
     request.tools = vec![

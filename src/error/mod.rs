@@ -1,0 +1,286 @@
+//! What a caller is told when a call is not answered: the error, its reason and its status code.
+//!
+//! Nothing here knows gRPC: `grpc::status` turns a [`Code`] into a status. What goes wrong with one
+//! target, and what that means for the call, stands in `upstream`.
+
+mod upstream;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use self::upstream::{
+    Billing, Failover, Health, SameTarget, Unsupported, UpstreamError, UpstreamErrorKind, Verdict,
+};
+
+/// What a caller is told went wrong, as a word that programs can match on.
+///
+/// The names are those of `modelway.v1.ErrorReason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request is malformed or contradicts itself.
+    InvalidRequest,
+    /// No scenario of that name.
+    ScenarioNotFound,
+    /// No model of that name.
+    ModelNotFound,
+    /// No target can do what the request needs.
+    CapabilityUnsupported,
+    /// The prompt is longer than every target's context window.
+    ContextLengthExceeded,
+    /// The caller's deadline passed.
+    DeadlineExceeded,
+    /// A defect of the service.
+    Internal,
+    /// Every target of the plan is closed off by its breaker.
+    NoProviderAvailable,
+    /// A target was skipped because its breaker is open.
+    BreakerOpen,
+    /// A further attempt was refused because the retry budget is empty.
+    RetryBudgetExhausted,
+    /// The last provider's rate limit is reached.
+    ProviderRateLimited,
+    /// The last provider is overloaded.
+    ProviderOverloaded,
+    /// The last provider failed.
+    ProviderError,
+    /// The last provider took too long.
+    ProviderTimeout,
+    /// The last provider cannot be reached.
+    ProviderUnreachable,
+    /// The last provider does not accept our credential.
+    ProviderAuthFailed,
+    /// Our quota at the last provider is used up.
+    ProviderQuotaExhausted,
+    /// The last provider sent something that cannot be read.
+    ProviderBadResponse,
+    /// The answer broke off after a part of it had been sent to the caller.
+    StreamInterrupted,
+    /// A provider's filter blocked the prompt.
+    ContentBlocked,
+}
+
+impl Reason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 20] = [
+        Self::InvalidRequest,
+        Self::ScenarioNotFound,
+        Self::ModelNotFound,
+        Self::CapabilityUnsupported,
+        Self::ContextLengthExceeded,
+        Self::DeadlineExceeded,
+        Self::Internal,
+        Self::NoProviderAvailable,
+        Self::BreakerOpen,
+        Self::RetryBudgetExhausted,
+        Self::ProviderRateLimited,
+        Self::ProviderOverloaded,
+        Self::ProviderError,
+        Self::ProviderTimeout,
+        Self::ProviderUnreachable,
+        Self::ProviderAuthFailed,
+        Self::ProviderQuotaExhausted,
+        Self::ProviderBadResponse,
+        Self::StreamInterrupted,
+        Self::ContentBlocked,
+    ];
+
+    /// Its name on the wire, in traces and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::ScenarioNotFound => "SCENARIO_NOT_FOUND",
+            Self::ModelNotFound => "MODEL_NOT_FOUND",
+            Self::CapabilityUnsupported => "CAPABILITY_UNSUPPORTED",
+            Self::ContextLengthExceeded => "CONTEXT_LENGTH_EXCEEDED",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::Internal => "INTERNAL",
+            Self::NoProviderAvailable => "NO_PROVIDER_AVAILABLE",
+            Self::BreakerOpen => "BREAKER_OPEN",
+            Self::RetryBudgetExhausted => "RETRY_BUDGET_EXHAUSTED",
+            Self::ProviderRateLimited => "PROVIDER_RATE_LIMITED",
+            Self::ProviderOverloaded => "PROVIDER_OVERLOADED",
+            Self::ProviderError => "PROVIDER_ERROR",
+            Self::ProviderTimeout => "PROVIDER_TIMEOUT",
+            Self::ProviderUnreachable => "PROVIDER_UNREACHABLE",
+            Self::ProviderAuthFailed => "PROVIDER_AUTH_FAILED",
+            Self::ProviderQuotaExhausted => "PROVIDER_QUOTA_EXHAUSTED",
+            Self::ProviderBadResponse => "PROVIDER_BAD_RESPONSE",
+            Self::StreamInterrupted => "STREAM_INTERRUPTED",
+            Self::ContentBlocked => "CONTENT_BLOCKED",
+        }
+    }
+}
+
+impl Reason {
+    /// The status code that goes with it.
+    ///
+    /// UNAVAILABLE alone tells a caller that the same call may succeed later. A fault in our own
+    /// relation to a provider (credential, quota) is FAILED_PRECONDITION: nothing the caller does
+    /// about its own credential or quota would help.
+    pub fn code(self) -> Code {
+        match self {
+            Self::InvalidRequest | Self::ContextLengthExceeded => Code::InvalidArgument,
+            Self::ScenarioNotFound | Self::ModelNotFound => Code::NotFound,
+            Self::CapabilityUnsupported
+            | Self::ProviderAuthFailed
+            | Self::ProviderQuotaExhausted
+            | Self::ContentBlocked => Code::FailedPrecondition,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::Internal => Code::Internal,
+            Self::NoProviderAvailable
+            | Self::BreakerOpen
+            | Self::RetryBudgetExhausted
+            | Self::ProviderRateLimited
+            | Self::ProviderOverloaded
+            | Self::ProviderError
+            | Self::ProviderTimeout
+            | Self::ProviderUnreachable
+            | Self::ProviderBadResponse
+            | Self::StreamInterrupted => Code::Unavailable,
+        }
+    }
+}
+
+/// The status codes of gRPC that are produced on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Answered.
+    Ok,
+    /// The caller went away.
+    Cancelled,
+    /// The request is wrong, whatever the state of the service.
+    InvalidArgument,
+    /// The deadline passed.
+    DeadlineExceeded,
+    /// What the request names does not exist.
+    NotFound,
+    /// The request cannot be served as things are set up.
+    FailedPrecondition,
+    /// A defect of the service.
+    Internal,
+    /// The same call may succeed later.
+    Unavailable,
+}
+
+impl Code {
+    /// Its name in the gRPC specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Cancelled => "CANCELLED",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+
+    /// Whether OpenTelemetry's RPC conventions make it an error of the serving side.
+    pub fn is_service_fault(self) -> bool {
+        match self {
+            Self::DeadlineExceeded | Self::Internal | Self::Unavailable => true,
+            Self::Ok
+            | Self::Cancelled
+            | Self::InvalidArgument
+            | Self::NotFound
+            | Self::FailedPrecondition => false,
+        }
+    }
+}
+
+/// Why a call was not answered: what the caller will see, whatever protocol it speaks.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The request is malformed or contradicts itself.
+    #[error("{}", .0.iter().map(Violation::to_string).collect::<Vec<_>>().join("; "))]
+    InvalidRequest(Vec<Violation>),
+    /// No scenario of that name.
+    #[error("there is no scenario `{0}`; CatalogService.ListScenarios lists those there are")]
+    ScenarioNotFound(String),
+    /// No model of that id.
+    #[error("there is no model `{0}`; CatalogService.ListModels lists those there are")]
+    ModelNotFound(String),
+    /// No target can do what the request needs.
+    #[error("no target can do what the request needs: {}", .0.join("; "))]
+    CapabilityUnsupported(Vec<String>),
+    /// Every target that could answer is closed off by its breaker.
+    #[error("every target is closed off after failures; the first is tested again in {:.1} s", .retry_after.as_secs_f64())]
+    NoProviderAvailable {
+        /// When the first of them is tested again.
+        retry_after: Duration,
+    },
+    /// The deadline passed.
+    #[error("the deadline passed before the answer was complete")]
+    DeadlineExceeded,
+    /// An attempt failed, and another was refused because the retry budget is empty.
+    #[error("{0}, and the scenario's retry budget allows no further attempt at this time")]
+    RetryBudgetExhausted(UpstreamError),
+    /// The last attempt failed.
+    #[error("{0}")]
+    Upstream(UpstreamError),
+    /// The answer broke off after a part of it had been sent to the caller.
+    #[error("the answer broke off after a part of it had been sent: {0}")]
+    StreamInterrupted(UpstreamError),
+    /// A defect of the service.
+    #[error("a defect of the service: {0}")]
+    Internal(&'static str),
+}
+
+impl Error {
+    /// A request with one fault.
+    pub fn invalid(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::InvalidRequest(vec![Violation {
+            field: field.into(),
+            what: what.into(),
+        }])
+    }
+
+    /// The reason as programs match on it.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::InvalidRequest(_) => Reason::InvalidRequest,
+            Self::ScenarioNotFound(_) => Reason::ScenarioNotFound,
+            Self::ModelNotFound(_) => Reason::ModelNotFound,
+            Self::CapabilityUnsupported(_) => Reason::CapabilityUnsupported,
+            Self::NoProviderAvailable { .. } => Reason::NoProviderAvailable,
+            Self::DeadlineExceeded => Reason::DeadlineExceeded,
+            Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
+            Self::Upstream(error) => error.kind.verdict().reason,
+            Self::StreamInterrupted(_) => Reason::StreamInterrupted,
+            Self::Internal(_) => Reason::Internal,
+        }
+    }
+
+    /// The failure of the last attempt, where that is the cause.
+    pub fn upstream(&self) -> Option<&UpstreamError> {
+        match self {
+            Self::Upstream(error)
+            | Self::RetryBudgetExhausted(error)
+            | Self::StreamInterrupted(error) => Some(error),
+            Self::InvalidRequest(_)
+            | Self::ScenarioNotFound(_)
+            | Self::ModelNotFound(_)
+            | Self::CapabilityUnsupported(_)
+            | Self::NoProviderAvailable { .. }
+            | Self::DeadlineExceeded
+            | Self::Internal(_) => None,
+        }
+    }
+}
+
+/// A field of a request that is wrong, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, such as `messages[2].parts[0].image.media_type`.
+    pub field: String,
+    /// What is wrong and the remedy.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.what)
+    }
+}

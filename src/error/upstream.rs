@@ -1,0 +1,263 @@
+//! What can go wrong with a target, and the one table of what each kind of failure means.
+//!
+//! Nothing here carries text that a provider wrote, but for its own error code.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::features::Feature;
+
+use super::Reason;
+
+/// A failure of one attempt: the only shape an upstream failure ever has.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{kind}{}", self.detail())]
+pub struct UpstreamError {
+    /// What happened.
+    pub kind: UpstreamErrorKind,
+    /// The HTTP status; `None` if there was no response.
+    pub status: Option<u16>,
+    /// The provider's own code for the error, as it sent it. Show it only through [`UpstreamError::safe_code`].
+    pub provider_code: Option<String>,
+    /// How long the provider asks to be left alone, unclamped.
+    pub retry_after: Option<Duration>,
+    /// What we saw, in our own words; empty where `kind` says it all.
+    pub message: &'static str,
+}
+
+impl UpstreamError {
+    /// A failure of which nothing but its kind is known.
+    pub fn new(kind: UpstreamErrorKind) -> Self {
+        Self {
+            kind,
+            status: None,
+            provider_code: None,
+            retry_after: None,
+            message: "",
+        }
+    }
+
+    /// The same failure with our own words on what was seen.
+    #[must_use]
+    pub fn because(mut self, message: &'static str) -> Self {
+        self.message = message;
+        self
+    }
+
+    /// An answer that is not what the wire format promises.
+    pub fn malformed(message: &'static str) -> Self {
+        Self::new(UpstreamErrorKind::Malformed).because(message)
+    }
+
+    /// The provider's code if it looks like a code: it is shown to callers and in traces, and a
+    /// provider that puts a piece of the prompt there must not leak it.
+    pub fn safe_code(&self) -> Option<&str> {
+        let legal = |code: &&str| {
+            code.len() <= 64
+                && code
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte))
+        };
+        self.provider_code.as_deref().filter(legal)
+    }
+
+    fn detail(&self) -> String {
+        let status = self
+            .status
+            .map(|status| format!(" (HTTP {status})"))
+            .unwrap_or_default();
+        let message = if self.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", self.message)
+        };
+        format!("{status}{message}")
+    }
+}
+
+/// What happened to an attempt that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamErrorKind {
+    /// The provider refuses the request as it is.
+    InvalidRequest,
+    /// The prompt is longer than the model's context window.
+    ContextLength,
+    /// The provider does not know our key.
+    Authentication,
+    /// Our key may not do this.
+    Permission,
+    /// The provider does not know the model.
+    ModelNotFound,
+    /// Too many requests or tokens for now.
+    RateLimited,
+    /// Credit, spending limit or a long-term quota is used up.
+    QuotaExhausted,
+    /// The provider has no capacity for anybody.
+    Overloaded,
+    /// The provider failed.
+    ServerError,
+    /// A filter of the provider blocked the prompt.
+    ContentBlocked,
+    /// The answer is not what the wire format promises.
+    Malformed,
+    /// The answer ended before the provider said that it was complete.
+    Truncated,
+    /// No connection: name, address, TCP or TLS. Nothing was sent.
+    Unreachable,
+    /// The connection was lost after the request had been sent.
+    Disconnected,
+    /// The provider sent nothing, or no progress, for too long.
+    TimedOut,
+}
+
+/// Whether another target may answer instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// Any other target.
+    Yes,
+    /// Only a target whose context window is larger.
+    LargerContext,
+    /// None: the request itself is at fault.
+    No,
+}
+
+/// Whether the same target may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameTarget {
+    /// Never.
+    Never,
+    /// Once, because nothing was sent.
+    Once,
+    /// If the provider names a short wait.
+    AfterHint,
+}
+
+/// What a failed attempt says about the health of what it tried; see `dispatch::scopes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// All is well: the provider answered, if only to refuse.
+    Success,
+    /// The endpoint cannot be reached.
+    EndpointFailure,
+    /// The model fails.
+    ModelFailure,
+    /// The model fails for want of capacity: fewer attempts at once may help.
+    Overloaded,
+    /// We ask too much. No failure, but a probe has not succeeded.
+    RateLimited,
+    /// The credential is not accepted.
+    CredentialRefused,
+    /// The credential's quota or credit is used up.
+    QuotaExhausted,
+}
+
+/// What the provider will charge for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Billing {
+    /// The tokens that it reported.
+    Actual,
+    /// Nothing.
+    Zero,
+    /// The tokens seen.
+    Partial,
+    /// Unknown: the input and perhaps some output.
+    Uncertain,
+}
+
+/// One row of the table: what a kind of failure means for everything that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether another target may answer instead.
+    pub failover: Failover,
+    /// Whether the same target may be tried again.
+    pub same_target: SameTarget,
+    /// What it says about the target's health.
+    pub health: Health,
+    /// What it costs.
+    pub billing: Billing,
+    /// What the caller is told if nothing else answers.
+    pub reason: Reason,
+}
+
+impl UpstreamErrorKind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Self; 15] = [
+        Self::InvalidRequest,
+        Self::ContextLength,
+        Self::Authentication,
+        Self::Permission,
+        Self::ModelNotFound,
+        Self::RateLimited,
+        Self::QuotaExhausted,
+        Self::Overloaded,
+        Self::ServerError,
+        Self::ContentBlocked,
+        Self::Malformed,
+        Self::Truncated,
+        Self::Unreachable,
+        Self::Disconnected,
+        Self::TimedOut,
+    ];
+
+    /// What this kind of failure means. The only place that decides it.
+    #[rustfmt::skip] // a table is read by its columns
+    pub fn verdict(self) -> Verdict {
+        use {Billing::*, Failover::*, Health::*, SameTarget::*};
+        let row = |failover, same_target, health, billing, reason| Verdict { failover, same_target, health, billing, reason };
+        match self {
+            Self::InvalidRequest => row(No,            Never,     Success,           Zero,      Reason::InvalidRequest),
+            Self::ContextLength  => row(LargerContext, Never,     Success,           Zero,      Reason::ContextLengthExceeded),
+            Self::Authentication => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
+            Self::Permission     => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderAuthFailed),
+            Self::ModelNotFound  => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderError),
+            Self::RateLimited    => row(Yes,           AfterHint, RateLimited,       Zero,      Reason::ProviderRateLimited),
+            Self::QuotaExhausted => row(Yes,           Never,     QuotaExhausted,    Zero,      Reason::ProviderQuotaExhausted),
+            Self::Overloaded     => row(Yes,           Never,     Overloaded,        Zero,      Reason::ProviderOverloaded),
+            Self::ServerError    => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderError),
+            Self::ContentBlocked => row(No,            Never,     Success,           Zero,      Reason::ContentBlocked),
+            Self::Malformed      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::Truncated      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::Unreachable    => row(Yes,           Once,      EndpointFailure,   Zero,      Reason::ProviderUnreachable),
+            Self::Disconnected   => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderUnreachable),
+            Self::TimedOut       => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderTimeout),
+        }
+    }
+}
+
+impl fmt::Display for UpstreamErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InvalidRequest => "the provider refused the request",
+            Self::ContextLength => "the prompt exceeds the model's context window",
+            Self::Authentication => "the provider does not accept our credential",
+            Self::Permission => "our credential may not use this",
+            Self::ModelNotFound => "the provider does not know the model",
+            Self::RateLimited => "the provider's rate limit is reached",
+            Self::QuotaExhausted => "our quota at the provider is used up",
+            Self::Overloaded => "the provider is overloaded",
+            Self::ServerError => "the provider failed",
+            Self::ContentBlocked => "the provider's content filter blocked the prompt",
+            Self::Malformed => "the provider sent an answer that cannot be read",
+            Self::Truncated => "the answer ended before it was complete",
+            Self::Unreachable => "the provider cannot be reached",
+            Self::Disconnected => "the connection to the provider was lost",
+            Self::TimedOut => "the provider took too long",
+        })
+    }
+}
+
+/// Something the request needs and a target cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// The model or its wire format lacks a feature.
+    #[error("it lacks `{}`", .0.name())]
+    Feature(Feature),
+    /// A value that the wire format cannot express.
+    #[error("it cannot express `{field}`: {why}")]
+    Value {
+        /// Path of the field in the request.
+        field: &'static str,
+        /// The limit, in our words.
+        why: &'static str,
+    },
+}
