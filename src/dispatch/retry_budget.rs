@@ -94,9 +94,9 @@ impl RetryBudget {
         self.release();
     }
 
-    /// Whether success ever buys a token.
-    pub fn refills(&self) -> bool {
-        self.deposit > 0 && self.capacity >= TOKEN
+    /// Whether there is a token, or success will buy one.
+    pub fn has_prospects(&self) -> bool {
+        self.available() > 0 || self.deposit > 0 && self.capacity >= TOKEN
     }
 
     /// Whole tokens left.

@@ -134,7 +134,7 @@ impl Call {
         let alternative = self.has_alternative();
         // A probe may cost the call a failover: it is made only if that can be paid for, too. Who
         // never gets another token must not wait for one: the breaker would stay open for ever.
-        let insured = alternative && guard.would_probe() && self.lane.budget.refills();
+        let insured = alternative && guard.would_probe() && self.lane.budget.has_prospects();
         let added = u32::from(self.sent > 0);
         if !self.hold_tokens(added + u32::from(insured)) {
             self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
