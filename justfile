@@ -25,6 +25,10 @@ check:
 replay directory="../shared/wire/exchanges":
     MODELWAY_EXCHANGES={{ directory }} cargo test --locked --test replay
 
+# Outages in virtual time, with the table of docs/reliability.md; the laws over a million calls
+simulate seeds="5":
+    MODELWAY_SEEDS={{ seeds }} MODELWAY_CALLS=1000000 MODELWAY_BREAKERS=5000 cargo test --locked --test suite -- simulation --nocapture
+
 # Call the server with grpcurl and Python
 polyglot:
     tests/polyglot/run.sh

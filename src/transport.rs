@@ -1,10 +1,15 @@
 //! The only network client: sends a request to a provider and streams the body of its answer.
 
+use std::error::Error;
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::{HeaderMap, StatusCode};
-use reqwest::{Client, redirect, retry};
+use reqwest::{Body, Client, redirect, retry};
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
@@ -29,12 +34,27 @@ impl Default for Settings {
 
 /// Connections to all providers.
 #[derive(Clone, Debug)]
-pub struct Transport {
-    /// For `https` only, so that no slip of a URL sends a key in the clear.
-    secure: Client,
-    /// For targets that the configuration allows without TLS, such as those on loopback.
-    plain: Client,
+pub struct Transport(Way);
+
+#[derive(Clone, Debug)]
+enum Way {
+    Network {
+        /// For `https` only, so that no slip of a URL sends a key in the clear.
+        secure: Client,
+        /// For targets that the configuration allows without TLS, such as those on loopback.
+        plain: Client,
+    },
+    Carrier(Arc<dyn Carrier>),
 }
+
+/// What answers requests in place of a network, so that outages can be simulated in virtual time.
+pub trait Carrier: Debug + Send + Sync {
+    /// Sends a request and waits for the head of the answer.
+    fn send(&self, request: OutboundRequest) -> Sending;
+}
+
+/// A request under way, up to the head of its answer.
+pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> + Send>>;
 
 /// The transport cannot be set up: no TLS on this system.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +82,12 @@ impl Transport {
         };
         let secure = builder().https_only(true).build()?;
         let plain = builder().tls_certs_only([]).build()?;
-        Ok(Self { secure, plain })
+        Ok(Self(Way::Network { secure, plain }))
+    }
+
+    /// Sends everything by a carrier and nothing by the network.
+    pub fn carried_by(carrier: Arc<dyn Carrier>) -> Self {
+        Self(Way::Carrier(carrier))
     }
 
     /// Sends a request and waits for the head of the answer, without any limit but the connection's.
@@ -70,11 +95,15 @@ impl Transport {
     /// # Errors
     /// `Unreachable` if nothing was sent, `Disconnected` if the connection was lost after that.
     pub async fn send(&self, request: OutboundRequest) -> Result<Response, UpstreamError> {
+        let (secure, plain) = match &self.0 {
+            Way::Network { secure, plain } => (secure, plain),
+            Way::Carrier(carrier) => return carrier.send(request).await,
+        };
         let OutboundRequest { url, headers, body } = request;
         let client = if url.starts_with("https://") {
-            &self.secure
+            secure
         } else {
-            &self.plain
+            plain
         };
         let response = client
             .post(url)
@@ -92,6 +121,15 @@ impl Transport {
 pub struct Response(reqwest::Response);
 
 impl Response {
+    /// An answer of a [`Carrier`].
+    pub fn carried<S, E>(head: http::Response<()>, body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        Self(head.map(|()| Body::wrap_stream(body)).into())
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.0.status()

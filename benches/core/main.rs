@@ -130,7 +130,9 @@ fn admission(criterion: &mut Criterion) {
             for _ in 0..5 {
                 budget.deposit();
             }
-            budget.withdraw()
+            if budget.withdraw() {
+                budget.spend();
+            }
         });
     });
 }

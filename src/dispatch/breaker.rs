@@ -58,7 +58,7 @@ impl Default for Settings {
             consecutive_failures: 5,
             consecutive_failures_busy: 15,
             consecutive_failures_with_alternative: 3,
-            consecutive_failures_busy_with_alternative: 8,
+            consecutive_failures_busy_with_alternative: 5,
             slow_ratio: 0.8,
             min_commits: 10,
             break_ratio: 0.2,

@@ -15,9 +15,6 @@ use super::lock::Cause;
 use super::scopes::{Change, Refusal, Scopes, Settings, Ticket};
 use super::target::Target;
 
-/// A target that has been seen less often than this is taken for healthy.
-const MIN_SAMPLES_OF_ALTERNATIVE: u32 = 10;
-
 /// A target is healthier than another if it fails at most this many times as often.
 const HEALTHIER: f64 = 0.5;
 
@@ -200,7 +197,8 @@ impl Guard {
         self.snapshot()
     }
 
-    /// Whether it could be tried now and fails clearly less often than a target in this state.
+    /// Whether it could be tried now and fails clearly less often than a target in this state. One
+    /// that has not failed is taken for healthy, however little has been seen of it.
     fn is_healthier_than(&self, ill: &Snapshot) -> bool {
         let (refusal, own) = self.provider.with_scopes(|scopes, now| {
             (
@@ -208,10 +206,9 @@ impl Guard {
                 scopes.snapshot(Some(self.position), now),
             )
         });
-        let share = |seen: &Snapshot| f64::from(seen.failures) / f64::from(seen.samples.max(1));
         refusal.is_none()
             && own.state == BreakerState::Closed
-            && (own.samples < MIN_SAMPLES_OF_ALTERNATIVE || share(&own) <= HEALTHIER * share(ill))
+            && (own.failures == 0 || worst_share(&own) <= HEALTHIER * share(ill))
     }
 }
 
@@ -275,14 +272,14 @@ impl Permit {
         });
     }
 
+    /// Whether a call that were to leave out this target would likely be answered by a later one.
+    /// Earlier targets do not count: such a call has tried them or could not.
     fn healthier_alternative(&self) -> bool {
         let own = self.guard.snapshot();
-        let mut others = self
-            .lane
-            .guards
-            .iter()
-            .filter(|other| !Arc::ptr_eq(other, &self.guard));
-        others.any(|other| other.is_healthier_than(&own))
+        let is_own = |guard: &&Arc<Guard>| Arc::ptr_eq(guard, &self.guard);
+        let guards = self.lane.guards.iter();
+        let mut later = guards.skip_while(|guard| !is_own(guard)).skip(1);
+        later.any(|other| other.is_healthier_than(&own))
     }
 
     fn report(
@@ -322,6 +319,16 @@ impl Drop for Permit {
             scopes.release(ticket, circumstances);
         });
     }
+}
+
+fn share(seen: &Snapshot) -> f64 {
+    f64::from(seen.failures) / f64::from(seen.samples.max(1))
+}
+
+/// The largest share of failures that is still likely, given the few that were seen: about the 95 %
+/// bound of a Poisson distribution. Chance alone must not make one of two equals the healthier.
+fn worst_share(seen: &Snapshot) -> f64 {
+    (f64::from(seen.failures).sqrt() + 1.0).powi(2) / f64::from(seen.samples.max(1))
 }
 
 /// A refusal as the trail tells it.

@@ -32,6 +32,9 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct RetryBudget {
     milli_tokens: AtomicI64,
+    /// Tokens that were taken and neither spent nor given back. Their place stays free: were it
+    /// filled meanwhile, more than the burst could be spent at once.
+    reserved: AtomicI64,
     deposit: i64,
     capacity: i64,
 }
@@ -44,6 +47,7 @@ impl RetryBudget {
         let deposit = (settings.ratio.clamp(0.0, 1.0) * TOKEN as f64) as i64;
         Self {
             milli_tokens: AtomicI64::new(capacity),
+            reserved: AtomicI64::new(0),
             deposit,
             capacity,
         }
@@ -51,22 +55,48 @@ impl RetryBudget {
 
     /// Records a successful call.
     pub fn deposit(&self) {
-        self.add(self.deposit);
+        let add = |tokens: i64| {
+            let most = self.capacity - TOKEN * self.reserved.load(Ordering::Acquire);
+            (tokens < most).then(|| most.min(tokens + self.deposit))
+        };
+        // A full bucket stays as it is, so that calls without faults do not contend for it.
+        let _ = self
+            .milli_tokens
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
     }
 
-    /// Takes the token of one added attempt, if there is one. Never waits.
+    /// Reserves the token of one added attempt, if there is one, to be spent or given back. Never
+    /// waits.
     #[must_use]
     pub fn withdraw(&self) -> bool {
-        self.milli_tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |tokens| {
+        // First the place, then the token: who sees the token gone sees its place reserved.
+        self.reserved.fetch_add(1, Ordering::AcqRel);
+        let taken = self
+            .milli_tokens
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |tokens| {
                 (tokens >= TOKEN).then_some(tokens - TOKEN)
             })
-            .is_ok()
+            .is_ok();
+        if !taken {
+            self.release();
+        }
+        taken
     }
 
-    /// Gives back the token of an attempt that was not sent after all.
+    /// The attempt of a reserved token is sent.
+    pub fn spend(&self) {
+        self.release();
+    }
+
+    /// Gives back the reserved token of an attempt that was not sent after all.
     pub fn refund(&self) {
-        self.add(TOKEN);
+        self.milli_tokens.fetch_add(TOKEN, Ordering::AcqRel);
+        self.release();
+    }
+
+    /// Whether there is a token, or success will buy one.
+    pub fn has_prospects(&self) -> bool {
+        self.available() > 0 || self.deposit > 0 && self.capacity >= TOKEN
     }
 
     /// Whole tokens left.
@@ -74,13 +104,8 @@ impl RetryBudget {
         u32::try_from(self.milli_tokens.load(Ordering::Relaxed) / TOKEN).unwrap_or(0)
     }
 
-    fn add(&self, amount: i64) {
-        let capacity = self.capacity;
-        let add = |tokens: i64| (tokens < capacity).then(|| capacity.min(tokens + amount));
-        // A full bucket stays as it is, so that calls without faults do not contend for it.
-        let _ = self
-            .milli_tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    fn release(&self) {
+        self.reserved.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -89,6 +114,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn spend(budget: &RetryBudget) -> bool {
+        let taken = budget.withdraw();
+        if taken {
+            budget.spend();
+        }
+        taken
+    }
+
     #[test]
     fn a_full_bucket_grants_its_burst_and_no_more() {
         let budget = RetryBudget::new(Settings {
@@ -96,7 +129,7 @@ mod tests {
             burst: 3,
         });
 
-        let granted = (0..10).filter(|_| budget.withdraw()).count();
+        let granted = (0..10).filter(|_| spend(&budget)).count();
 
         assert_eq!(granted, 3);
     }
@@ -107,22 +140,25 @@ mod tests {
             ratio: 0.2,
             burst: 1,
         });
-        assert!(budget.withdraw());
+        assert!(spend(&budget));
 
         (0..4).for_each(|_| budget.deposit());
-        assert!(!budget.withdraw());
+        assert!(!spend(&budget));
 
         budget.deposit();
-        assert!(budget.withdraw());
+        assert!(spend(&budget));
     }
 
     #[test]
-    fn a_refund_never_overfills_the_bucket() {
+    fn a_reserved_token_leaves_no_room_for_another() {
         let budget = RetryBudget::new(Settings {
-            ratio: 0.2,
+            ratio: 1.0,
             burst: 2,
         });
 
+        assert!(budget.withdraw());
+        budget.deposit();
+        assert_eq!(budget.available(), 1);
         budget.refund();
 
         assert_eq!(budget.available(), 2);
@@ -137,7 +173,7 @@ mod tests {
 
         let granted: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..1000).filter(|_| budget.withdraw()).count()))
+                .map(|_| scope.spawn(|| (0..1000).filter(|_| spend(&budget)).count()))
                 .collect();
             threads
                 .into_iter()
@@ -163,7 +199,7 @@ mod tests {
                 if success {
                     budget.deposit();
                     successes += 1;
-                } else if budget.withdraw() {
+                } else if spend(&budget) {
                     retries += 1;
                 }
                 history.push((retries, successes));

@@ -132,8 +132,9 @@ impl Call {
             }
         };
         let alternative = self.has_alternative();
-        // A probe may cost the call a failover: it is made only if that can be paid for, too.
-        let insured = alternative && guard.would_probe();
+        // A probe may cost the call a failover: it is made only if that can be paid for, too. Who
+        // never gets another token must not wait for one: the breaker would stay open for ever.
+        let insured = alternative && guard.would_probe() && self.lane.budget.has_prospects();
         let added = u32::from(self.sent > 0);
         if !self.hold_tokens(added + u32::from(insured)) {
             self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
@@ -150,7 +151,10 @@ impl Call {
                 return Ok(None);
             }
         };
-        self.held_tokens -= added;
+        for _ in 0..added {
+            self.held_tokens -= 1;
+            self.lane.budget.spend();
+        }
         let kind = self.kind(permit.is_probe());
         Ok(Some(Admitted {
             permit,

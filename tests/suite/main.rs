@@ -33,6 +33,7 @@ mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod scopes;
+mod simulation;
 mod simulator;
 mod support;
 mod telemetry;
