@@ -127,7 +127,7 @@ impl<B> Incoming<B> {
     /// Takes bytes that have come; gives those that complete messages, if there are any.
     fn take(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Status> {
         let limit = self.intake.max_message_bytes;
-        if self.unfinished.is_empty() && whole_messages(&bytes, limit) == bytes.len() {
+        if self.unfinished.is_empty() && whole_messages(&bytes, limit)? == bytes.len() {
             self.message_has_come();
             return Ok(Some(bytes));
         }
@@ -137,7 +137,7 @@ impl<B> Incoming<B> {
             }));
         }
         self.unfinished.extend_from_slice(&bytes);
-        let whole = whole_messages(&self.unfinished, limit);
+        let whole = whole_messages(&self.unfinished, limit)?;
         if whole == 0 {
             return Ok(None);
         }
@@ -232,21 +232,24 @@ where
     }
 }
 
-/// How many of these bytes, from the first, are whole messages. One that is announced as longer than
-/// the limit counts as whole: whoever reads its length refuses it.
-fn whole_messages(bytes: &[u8], limit: usize) -> usize {
+/// How many of these bytes, from the first, are whole messages.
+///
+/// # Errors
+/// A message is announced as longer than the limit: nothing of it needs to be read.
+fn whole_messages(bytes: &[u8], limit: usize) -> Result<usize, Status> {
     let mut whole = 0;
     while let [_, a, b, c, d, ..] = bytes[whole..] {
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if length > limit {
-            return bytes.len();
+            let what = format!("it has {length} bytes and may have {limit} at most");
+            return Err(status::of_error(&Error::invalid("message", what)));
         }
         if bytes.len() - whole < PREFIX_BYTES + length {
             break;
         }
         whole += PREFIX_BYTES + length;
     }
-    whole
+    Ok(whole)
 }
 
 #[cfg(test)]
@@ -319,7 +322,7 @@ mod tests {
 
             prop_assert_eq!(failure, None);
             for messages in &seen {
-                prop_assert_eq!(whole_messages(messages, LIMIT), messages.len());
+                prop_assert_eq!(whole_messages(messages, LIMIT).ok(), Some(messages.len()));
             }
             prop_assert_eq!(seen.concat(), whole);
             prop_assert_eq!(taken(&intake), 0);
@@ -339,12 +342,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_announcement_beyond_the_limit_is_seen_at_once() {
+    async fn an_announcement_beyond_the_limit_is_refused_at_once() {
         let announcement = Bytes::from(message(LIMIT + 1)).slice(..PREFIX_BYTES);
 
-        let (seen, _) = seen(&intake(), vec![announcement.clone()]).await;
+        let (seen, failure) = seen(&intake(), vec![announcement]).await;
 
-        assert_eq!(seen, [announcement]);
+        assert_eq!((seen.len(), failure), (0, Some(Code::InvalidArgument)));
     }
 
     #[tokio::test]

@@ -418,7 +418,10 @@ async fn a_message_that_is_too_large_is_refused_before_it_is_read() {
     for method in METHODS {
         let status = gateway.call(method, request.clone()).await.unwrap_err();
 
-        assert_eq!(status.code(), Code::OutOfRange);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = details(&status);
+        assert_eq!(details.reason, "INVALID_REQUEST");
+        assert_eq!(details.violations[0].0, "message");
     }
     assert_eq!(gateway.simulator.requests().len(), 0);
 }
