@@ -3,7 +3,7 @@
 //! The schemas are found by `MODELWAY_SPECS`, else beside the crate; where they are absent there is
 //! nothing to check.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use jsonschema::Validator;
@@ -15,12 +15,14 @@ use modelway::wire::anthropic::{Anthropic, Dialect, ThinkingDialect};
 use modelway::wire::{Recipient, WireFormat};
 use serde_json::{Value, json};
 
+use crate::support::published;
+
 /// Fields that older models still take, although the newest schema has forgotten them.
 const OLDER_FIELDS: [&str; 3] = ["temperature", "top_p", "top_k"];
 
 #[test]
 fn requests_follow_the_published_schema() {
-    let Some(directory) = specs() else {
+    let Some(directory) = published("anthropic") else {
         return;
     };
     let [streaming, whole] = ["streaming", "nonstreaming"]
@@ -50,20 +52,6 @@ fn requests_follow_the_published_schema() {
         }
     }
     assert!(written > 100, "only {written} requests");
-}
-
-fn specs() -> Option<PathBuf> {
-    let named = std::env::var_os("MODELWAY_SPECS").map(PathBuf::from);
-    let explicit = named.is_some();
-    let directory = named
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/wire/specs"))
-        .join("anthropic");
-    if directory.is_dir() {
-        return Some(directory);
-    }
-    assert!(!explicit, "no schemas in {}", directory.display());
-    eprintln!("skipped: no schemas in {}", directory.display());
-    None
 }
 
 fn validator(path: &Path) -> Validator {

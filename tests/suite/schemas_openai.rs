@@ -4,7 +4,7 @@
 //! nothing to check.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use jsonschema::Validator;
@@ -16,11 +16,13 @@ use modelway::wire::openai_chat::{Dialect, OpenAiChat, OutputCap, SystemRole};
 use modelway::wire::{Recipient, WireFormat};
 use serde_json::{Value, json};
 
+use crate::support::published;
+
 const SCHEMAS: &str = "/components/schemas";
 
 #[test]
 fn requests_follow_the_published_schema() {
-    let Some(specification) = specification() else {
+    let Some(specification) = published("openai/openai-chat-responses.subset.json") else {
         return;
     };
     let validator = validator(&specification);
@@ -52,20 +54,6 @@ fn requests_follow_the_published_schema() {
         }
     }
     assert!(written > 100, "only {written} requests");
-}
-
-fn specification() -> Option<PathBuf> {
-    let named = std::env::var_os("MODELWAY_SPECS").map(PathBuf::from);
-    let explicit = named.is_some();
-    let path = named
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/wire/specs"))
-        .join("openai/openai-chat-responses.subset.json");
-    if path.is_file() {
-        return Some(path);
-    }
-    assert!(!explicit, "no schema at {}", path.display());
-    eprintln!("skipped: no schema at {}", path.display());
-    None
 }
 
 fn validator(path: &Path) -> Validator {

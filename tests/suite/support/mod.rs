@@ -9,6 +9,7 @@ pub(crate) mod frames;
 mod process;
 mod request;
 mod snapshot;
+mod specs;
 mod streamed;
 mod timerless;
 
@@ -16,6 +17,7 @@ pub(crate) use self::details::{Details, details};
 pub(crate) use self::process::{Process, program};
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::snapshot::assert_snapshot;
+pub(crate) use self::specs::published;
 pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
