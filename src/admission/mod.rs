@@ -1,6 +1,6 @@
 //! Which calls are let in: as many at once as the service can hold, fairly shared, the rest told so.
 //!
-//! [`limiter`] shares the places out to the priorities and keeps the queue, [`callers`] keeps a
+//! `limiter` shares the places out to the priorities and keeps the queue, `callers` keeps a
 //! single caller within its limits; both are pure. This is the shell around them: one lock, and a
 //! channel for each call that waits. What a call was given it holds until its last event.
 

@@ -1,7 +1,7 @@
 //! Whether a call is a repeat: calls with the same key are done once and answered alike.
 //!
 //! A call that is under way belongs to all who wait for it, and none of them owns it: whoever waits
-//! drives it, and when the last one goes, it is dropped and so cancelled. [`records`] is the pure
+//! drives it, and when the last one goes, it is dropped and so cancelled. `records` is the pure
 //! part: what is known under which key, and for how long.
 
 mod records;

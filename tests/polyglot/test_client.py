@@ -369,12 +369,16 @@ class Client(unittest.TestCase):
         self.assertEqual(target.skip_reason, errors_pb2.ERROR_REASON_CAPABILITY_UNSUPPORTED)
         self.assertIn("image_uri", target.detail)
 
-    def test_the_breakers_of_all_models_are_listed(self):
+    def test_the_breakers_of_all_endpoints_and_models_are_listed(self):
         models = self.catalog.ListModels(catalog_service_pb2.ListModelsRequest()).models
 
         breakers = self.operations.ListBreakers(operations_service_pb2.ListBreakersRequest()).breakers
 
-        self.assertEqual([breaker.model for breaker in breakers], [model.id for model in models])
+        expected = []
+        for provider in sorted({model.provider for model in models}):
+            expected.append((provider, ""))
+            expected.extend((provider, model.id) for model in models if model.provider == provider)
+        self.assertEqual([(breaker.provider, breaker.model) for breaker in breakers], expected)
 
 
 if __name__ == "__main__":
