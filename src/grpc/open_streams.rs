@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -54,6 +54,7 @@ impl OpenStreams {
 
     /// Opens the stream of a committed call. The permit goes with it and is given back with it.
     pub(super) fn open(&self, call: Call, permit: Permit) -> Messages {
+        let deadline = call.deadline();
         let verdict = Arc::new(OnceLock::new());
         let state = (
             Box::new((Streaming::new(call), permit)),
@@ -64,6 +65,7 @@ impl OpenStreams {
             Some((item, (stream, verdict)))
         });
         let stream = Arc::new(OpenStream {
+            deadline,
             verdict,
             unread: AtomicU8::new(READING),
             reading: Mutex::new(Reading {
@@ -93,23 +95,33 @@ impl OpenStreams {
         }
     }
 
-    /// Ends the streams that nobody reads, for as long as it is awaited.
+    /// Ends the streams that nobody reads: when their time to be read or their deadline is over. Goes on
+    /// for as long as it is awaited.
     pub(super) async fn sweep(&self) {
         let mut sweeps = interval(self.client_stall / u32::from(SWEEPS));
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             sweeps.tick().await;
-            let mut stalled = Vec::new();
-            lock(&self.streams).retain(|stream| match stream.upgrade() {
-                None => false,
-                Some(stream) if stream.count_sweep() > SWEEPS => {
-                    stalled.push(stream);
-                    false
-                }
-                Some(_) => true,
+            let now = Instant::now();
+            let mut over = Vec::new();
+            lock(&self.streams).retain(|stream| {
+                let Some(stream) = stream.upgrade() else {
+                    return false;
+                };
+                let unread = stream.count_sweep();
+                // The call's own timer rings unheard while nobody reads.
+                let error = if unread > 0 && stream.deadline <= now {
+                    Error::DeadlineExceeded
+                } else if unread > SWEEPS {
+                    Error::ClientStalled(self.client_stall)
+                } else {
+                    return true;
+                };
+                over.push((stream, error));
+                false
             });
-            for stream in stalled {
-                stream.end(Error::ClientStalled(self.client_stall));
+            for (stream, error) in over {
+                stream.end(error);
             }
         }
     }
@@ -120,6 +132,8 @@ pub(super) type Verdict = OnceLock<Error>;
 
 /// A stream that has begun, shared by who reads it and who may end it.
 struct OpenStream {
+    /// The call's.
+    deadline: Instant,
     verdict: Arc<Verdict>,
     unread: AtomicU8,
     reading: Mutex<Reading>,

@@ -17,7 +17,7 @@ use crate::support::frames::{
     CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS,
     WINDOW_UPDATE, Wire, frame, head,
 };
-use crate::support::{Gateway, Process, ask, collect, details};
+use crate::support::{Details, Gateway, Process, ask, collect, details};
 
 /// Much longer than anything here takes, much shorter than any default.
 const PROMPTLY: Duration = Duration::from_secs(4);
@@ -272,33 +272,49 @@ async fn unfinished_messages_have_so_much_room_together() {
 /// More than fits into the buffers of a connection.
 const FLOOD: usize = 16 << 20;
 
-#[tokio::test]
-async fn a_caller_that_does_not_read_loses_its_call_and_learns_why() {
-    let gateway = start("client_stall = '400ms'").await;
+/// What a caller learns that reads nothing until its call has been ended upstream.
+async fn learns_after_not_reading(server: &str, timeout: &str) -> Details {
+    let gateway = start(server).await;
     let piece = "x".repeat((64 << 10) - 1);
     let flood = Behaviour {
         text: Some(vec![piece.as_str(); FLOOD >> 16].join(" ")),
         ..Behaviour::default()
     };
     gateway.simulator.set("first", flood);
-    let request = ask("one", "Hello");
+    let mut request = tonic::Request::new(ask("one", "Hello"));
+    let metadata = request.metadata_mut();
+    metadata.insert("grpc-timeout", timeout.parse().unwrap());
     let open = gateway.generation().stream_generate(request).await.unwrap();
-    let mut stalled = open.into_inner();
+    let mut unread = open.into_inner();
 
     let closed = |log: &[Received]| log[0].ending == Some(Ending::ClientClosed);
     promptly(gateway.simulator.wait_for(closed)).await;
 
-    let failure = loop {
-        match stalled.message().await {
+    loop {
+        match unread.message().await {
             Ok(Some(message)) => assert!(!matches!(message.event, Some(Event::Completed(_)))),
             Ok(None) => panic!("no status"),
             Err(status) => break details(&status),
         }
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_loses_its_call_and_learns_why() {
+    let failure = learns_after_not_reading("client_stall = '400ms'", "60S").await;
+
     assert_eq!(failure.code, Code::ResourceExhausted);
     assert_eq!(failure.reason, "CLIENT_STALLED");
     assert_eq!(failure.pushback, Some(-1));
     assert_eq!(failure.failure.unwrap().attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn the_deadline_is_kept_for_a_caller_that_does_not_read_too() {
+    let failure = learns_after_not_reading("client_stall = '8s'", "1S").await;
+
+    assert_eq!(failure.code, Code::DeadlineExceeded);
+    assert_eq!(failure.reason, "DEADLINE_EXCEEDED");
 }
 
 #[tokio::test]
