@@ -24,7 +24,7 @@ export MODELWAY
 
 say "checking that the contract is formatted and compiles with another compiler"
 buf format --diff --exit-code
-buf build
+buf build --output target/polyglot/image.binpb
 
 say "generating Python stubs"
 rm -rf "$work/stubs"
