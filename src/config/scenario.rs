@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::{Scenario, Target};
@@ -11,10 +10,6 @@ use super::mistake::{Place, advise};
 use super::name::is_legal_name;
 use super::table::{Table, Value};
 
-/// A call's time if neither the caller nor the scenario says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(120);
-/// The most time of a call if the scenario does not say otherwise.
-const MAX_TIMEOUT: Duration = Duration::from_secs(600);
 /// The most attempts of a call if the scenario does not say otherwise.
 const MAX_ATTEMPTS: u32 = 3;
 
@@ -42,7 +37,7 @@ pub(super) fn read(
     );
     let place_of_timeout = table.get("timeout").map(|value| value.place);
     let default_timeout = table.optional("timeout", Value::duration);
-    let max_timeout = table.or("max_timeout", MAX_TIMEOUT, Value::duration);
+    let max_timeout = table.or("max_timeout", Scenario::MAX_TIMEOUT, Value::duration);
     if let (Some(place), Some(timeout)) = (place_of_timeout, default_timeout)
         && timeout > max_timeout
     {
@@ -61,7 +56,9 @@ pub(super) fn read(
         name: name.to_owned(),
         description: description.to_owned(),
         targets: targets?,
-        default_timeout: default_timeout.unwrap_or(TIMEOUT).min(max_timeout),
+        default_timeout: default_timeout
+            .unwrap_or(Scenario::DEFAULT_TIMEOUT)
+            .min(max_timeout),
         max_timeout,
         max_attempts,
         first_content,

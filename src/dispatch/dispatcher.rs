@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::broadcast;
 
@@ -237,8 +236,8 @@ impl Dispatcher {
             name: String::new(),
             description: String::new(),
             targets: vec![Arc::clone(&guard.target)],
-            default_timeout: Duration::from_secs(120),
-            max_timeout: Duration::from_secs(600),
+            default_timeout: Scenario::DEFAULT_TIMEOUT,
+            max_timeout: Scenario::MAX_TIMEOUT,
             max_attempts: 2,
             first_content: None,
             content_filter_failover: false,

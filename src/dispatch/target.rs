@@ -135,6 +135,14 @@ pub struct Scenario {
     pub retry: retry_budget::Settings,
 }
 
+impl Scenario {
+    /// The time of a call, unless the configuration or the caller says otherwise.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+
+    /// The most time of a call, unless the configuration says otherwise.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+}
+
 /// Everything that can be asked.
 #[derive(Default)]
 pub struct Catalog {
