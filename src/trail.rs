@@ -17,7 +17,8 @@ pub struct Trail {
     pub trace_id: String,
     /// The scenario that was asked for; empty if a model was named.
     pub scenario: String,
-    /// Every attempt in order, skipped ones included.
+    /// Every attempt, skipped ones included, in the order in which they ended: the last is the one that
+    /// answered, if any did.
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -94,6 +95,8 @@ pub enum AttemptKind {
     Probe,
     /// On a target whose breaker is open, because those of all others are too.
     LastResort,
+    /// On another target while the call's first attempt is late: whichever answers first is kept.
+    Hedge,
 }
 
 impl AttemptKind {
@@ -105,6 +108,7 @@ impl AttemptKind {
             Self::Failover => "failover",
             Self::Probe => "probe",
             Self::LastResort => "last_resort",
+            Self::Hedge => "hedge",
         }
     }
 }
@@ -120,7 +124,7 @@ pub enum Outcome {
     Failed(UpstreamError),
     /// It was not sent.
     Skipped(Skip),
-    /// The caller went away, or the deadline passed.
+    /// The caller went away, the deadline passed, or a rival answered sooner.
     Cancelled,
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatch::retry_budget;
 use crate::dispatch::target::{Scenario, Target};
+use crate::dispatch::{hedging, retry_budget};
 
 use super::mistake::{Place, advise};
 use super::name::is_legal_name;
@@ -12,6 +12,9 @@ use super::table::{Table, Value};
 
 /// The most attempts of a call if the scenario does not say otherwise.
 const MAX_ATTEMPTS: u32 = 3;
+
+/// The most that a rival can be allowed to cost, in USD.
+const HIGHEST_HEDGE_COST: f64 = 1000.0;
 
 /// The models of the file by id; `None` for one that is written but wrong.
 pub(super) type Models<'a> = BTreeMap<&'a str, Option<Arc<Target>>>;
@@ -50,6 +53,17 @@ pub(super) fn read(
     let first_content = table.optional("first_content", Value::duration);
     let content_filter_failover = table.or("content_filter_failover", false, Value::boolean);
     let retry = retry(table.section("retry"), retry_default);
+    let hedge = table.optional("hedge", |value| {
+        let settings = hedge(value.table()?);
+        let mut later = targets.iter().flatten().skip(1);
+        if targets.is_some() && !later.any(|target| target.price.is_some()) {
+            value.place.wrong(
+                "no target after the first has a `price`",
+                "add one: what a rival costs has to be known before it is sent",
+            );
+        }
+        Some(settings)
+    });
     table.finish();
 
     Some(Arc::new(Scenario {
@@ -64,6 +78,7 @@ pub(super) fn read(
         first_content,
         content_filter_failover,
         retry,
+        hedge,
     }))
 }
 
@@ -78,6 +93,26 @@ pub(super) fn retry(
     };
     table.finish();
     retry
+}
+
+/// Reads what a late attempt's rival may cost. The table alone, though empty, allows rivals.
+fn hedge(mut table: Table<'_>) -> hedging::Settings {
+    let default = hedging::Settings::default();
+    let max_cost = table.optional("max_cost", |value| value.number(0.0..=HIGHEST_HEDGE_COST));
+    let hedge = hedging::Settings {
+        min_delay: table.or("min_delay", default.min_delay, Value::duration),
+        max_cost_nanos: max_cost.map_or(default.max_cost_nanos, |usd| (usd * 1e9).round() as i64),
+        budget: retry_budget::Settings {
+            ratio: table.or("ratio", default.budget.ratio, |value| {
+                value.number(0.0..=1.0)
+            }),
+            burst: table.or("burst", default.budget.burst, |value| {
+                value.whole(0..=1_000_000)
+            }),
+        },
+    };
+    table.finish();
+    hedge
 }
 
 fn targets(value: &Value<'_>, models: &Models<'_>) -> Option<Vec<Arc<Target>>> {

@@ -18,7 +18,7 @@ use crate::wire::reader::{MAX_BODY_BYTES, Reader};
 use crate::wire::{Framing, failure};
 
 use super::guard::Permit;
-use super::target::Timeouts;
+use super::target::{Target, Timeouts};
 use super::timers::{Expiry, Heard, Timers};
 
 /// Largest body of an error response that is read; what lies beyond explains nothing.
@@ -53,6 +53,8 @@ pub(super) struct Attempt {
     span: AttemptSpan,
     adaptations: Vec<Adaptation>,
     began: Instant,
+    /// Set once it has failed, which may be a while before it is settled.
+    failed_after: Option<Duration>,
     timers: Timers,
     stream: bool,
     keep: bool,
@@ -103,6 +105,7 @@ impl Attempt {
             span,
             adaptations,
             began,
+            failed_after: None,
             timers: Timers::start(limits, deadline, began),
             stream,
             keep,
@@ -118,6 +121,16 @@ impl Attempt {
         }
     }
 
+    /// What it tries.
+    pub(super) fn target(&self) -> &Target {
+        self.permit.target()
+    }
+
+    /// Whether the answer is a stream.
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream
+    }
+
     /// The record so far.
     pub(super) fn record(&self) -> &AttemptRecord {
         &self.record
@@ -129,6 +142,17 @@ impl Attempt {
         transport: &Transport,
         request: OutboundRequest,
     ) -> Result<(), Ended> {
+        let opened = self.send(transport, request).await;
+        self.judged(opened)
+    }
+
+    /// The next event; `None` after the last one of a complete answer. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Result<Option<ChatEvent>, Ended> {
+        let read = self.read().await;
+        self.judged(read)
+    }
+
+    async fn send(&mut self, transport: &Transport, request: OutboundRequest) -> Result<(), Ended> {
         let response =
             watched(&mut self.timers, &mut self.permit, transport.send(request)).await??;
         self.record.provider_request_id = request_id(response.headers());
@@ -162,11 +186,13 @@ impl Attempt {
         let first_content = self.began.elapsed();
         self.record.first_content = Some(first_content);
         self.permit.committed(first_content > self.slow_after);
+        if self.stream {
+            self.permit.observe(first_content);
+        }
         Ok(())
     }
 
-    /// The next event; `None` after the last one of a complete answer. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Result<Option<ChatEvent>, Ended> {
+    async fn read(&mut self) -> Result<Option<ChatEvent>, Ended> {
         loop {
             if let Some(event) = self.ready.pop() {
                 if self.note(&event) {
@@ -186,18 +212,27 @@ impl Attempt {
         }
     }
 
-    /// Ends the attempt: tells the breaker and the span, and gives away its record and what was left
-    /// out or changed for the target.
-    pub(super) fn settle(mut self, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
-        if let Outcome::Failed(error) = &outcome {
+    /// Tells the breaker of a failure at once, whenever the attempt is settled.
+    fn judged<T>(&mut self, result: Result<T, Ended>) -> Result<T, Ended> {
+        if let Err(Ended::Failed(error)) = &result {
             self.permit.failed(error);
+            self.failed_after = Some(self.began.elapsed());
         }
+        result
+    }
+
+    /// Ends the attempt: tells the span, and gives away its record and what was left out or changed
+    /// for the target.
+    pub(super) fn settle(mut self, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
         while let Some(event) = self.ready.pop() {
             self.note(&event); // usage that had arrived counts, though nobody was told
         }
         self.record.billing = Some(self.billing(&outcome));
         self.record.outcome = outcome;
-        self.record.latency = self.began.elapsed();
+        self.record.latency = self.failed_after.unwrap_or_else(|| self.began.elapsed());
+        if self.stream && self.record.first_content.is_none() {
+            self.permit.observe_without_content(self.record.latency);
+        }
         let price = self.permit.target().price;
         self.record.cost = self.record.usage.map(|usage| match price {
             Some(price) => Cost {

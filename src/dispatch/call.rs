@@ -5,56 +5,34 @@
 //! answer's events; from then on a failure is told and never papered over. [`Call::whole`] keeps the
 //! answer until it is complete, so that even one that broke off can be replaced by another.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use crate::chat::{Adaptation, Answer, ChatEvent, ChatRequest};
-use crate::error::{Code, Error, Failover, UpstreamError, UpstreamErrorKind};
-use crate::features::{Features, features_of};
+use crate::chat::{Adaptation, Answer, ChatEvent};
+use crate::error::{Code, Error, Failover, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
-use crate::telemetry::spans::{AttemptDescription, CallSpan};
-use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Trail};
+use crate::telemetry::spans::CallSpan;
+use crate::trail::{AttemptKind, AttemptRecord, Outcome, Trail};
 use crate::transport::Transport;
-use crate::wire::Recipient;
 
-use super::attempt::{Attempt, Beginning, Ended};
+use super::attempt::{Attempt, Ended};
+use super::course::Course;
 use super::dispatcher::Lane;
-use super::selection::Admitted;
-use super::target::{Target, Timeouts};
-use super::{CallEvent, Failure, Inquiry, Interruption, Limits};
+use super::{CallEvent, Failure, Inquiry, Interruption};
 
-/// Share of the time left that an attempt may take to its first content while another target could answer.
-const FIRST_CONTENT_SHARE: f64 = 0.6;
-
-/// One business call on its way. Dropping it cancels the attempt that is under way.
+/// One business call on its way. Dropping it cancels the attempts that are under way.
 pub struct Call {
-    pub(super) transport: Transport,
-    pub(super) lane: Arc<Lane>,
-    pub(super) request: ChatRequest,
-    /// The features that the request uses.
-    pub(super) used: Features,
-    pub(super) whole: bool,
-    pub(super) limits: Limits,
+    transport: Transport,
+    course: Course,
     interruption: Interruption,
-    pub(super) began: Instant,
-    pub(super) deadline: Instant,
     span: CallSpan,
-    pub(super) trail: Trail,
-    /// Attempts that were sent.
-    pub(super) sent: u32,
-    /// Position of the target that is come to next.
-    pub(super) position: usize,
-    pub(super) attempts_on_target: u32,
-    /// A prompt was too long for a window of this size: only larger ones are tried.
-    pub(super) context_exceeds: Option<u64>,
-    /// Retry tokens that were taken from the budget and not yet spent.
-    pub(super) held_tokens: u32,
-    pub(super) at_last_resort: bool,
-    pub(super) last_error: Option<UpstreamError>,
     current: Option<Attempt>,
+    /// Was sent because the current attempt was late; only one of them is kept.
+    rival: Option<Box<Attempt>>,
     adaptations: Vec<Adaptation>,
     restarted: bool,
     /// Set once the call's end has been recorded.
@@ -72,39 +50,19 @@ impl Call {
             span,
             call_id,
         } = inquiry;
-        let began = Instant::now();
-        let scenario = &lane.scenario;
-        let longest = began + scenario.max_timeout;
-        let deadline = deadline.map_or(began + scenario.default_timeout, |deadline| {
-            deadline.min(longest)
-        });
         let trail = Trail {
             call_id,
             trace_id: span.trace_id(),
-            scenario: scenario.name.clone(),
+            scenario: lane.scenario.name.clone(),
             attempts: Vec::new(),
         };
-        let used = features_of(&request);
         Self {
             transport,
-            lane,
-            request,
-            used,
-            whole,
-            limits,
+            course: Course::new(lane, request, whole, limits, deadline, trail),
             interruption,
-            began,
-            deadline,
             span,
-            trail,
-            sent: 0,
-            position: 0,
-            attempts_on_target: 0,
-            context_exceeds: None,
-            held_tokens: 0,
-            at_last_resort: false,
-            last_error: None,
             current: None,
+            rival: None,
             adaptations: Vec::new(),
             restarted: false,
             ended: false,
@@ -117,23 +75,79 @@ impl Call {
     /// The call's failure; nothing of an answer has been given out then.
     pub async fn commit(&mut self) -> Result<(), Failure> {
         loop {
-            let admitted = match self.next_target() {
-                Ok(admitted) => admitted,
-                Err(error) => return Err(self.fail(error)),
-            };
-            let (attempt, outbound) = match self.begin(admitted) {
+            let begun = self
+                .course
+                .next_target()
+                .and_then(|admitted| self.course.begin(admitted, &self.span));
+            let (attempt, outbound) = match begun {
                 Ok(begun) => begun,
                 Err(error) => return Err(self.fail(error)),
             };
-            let attempt = self.current.insert(attempt);
-            match attempt.open(&self.transport, outbound).await {
+            match self.open(attempt, outbound).await {
                 Ok(()) => {
-                    self.give_back_tokens();
+                    self.course.give_back_tokens();
                     return Ok(());
                 }
                 Err(ended) => self.after(ended).await?,
             }
         }
+    }
+
+    /// Waits until an attempt, or the rival that it gets if it is late, has begun to answer or both
+    /// have ended. The one that is kept is the current attempt afterwards, the other is recorded.
+    async fn open(&mut self, attempt: Attempt, request: OutboundRequest) -> Result<(), Ended> {
+        let Self {
+            transport,
+            course,
+            span,
+            current,
+            rival,
+            ..
+        } = self;
+        let patience = course.patience(attempt.record().kind, attempt.is_stream());
+        let attempt = current.insert(attempt);
+        let (keeps_rival, other, opened) = {
+            let mut opening = pin!(attempt.open(transport, request));
+            let Some(patience) = patience else {
+                return opening.await;
+            };
+            tokio::select! {
+                biased;
+                opened = &mut opening => return opened,
+                () = sleep(patience) => {}
+            }
+            let begun = course
+                .rival()
+                .and_then(|admitted| course.begin(admitted, span).ok());
+            let Some((attempt, request)) = begun else {
+                return opening.await;
+            };
+            let attempt = rival.insert(Box::new(attempt));
+            // Few calls get one; the others need no room for it.
+            let mut rivalling = Box::pin(attempt.open(transport, request));
+            tokio::select! {
+                biased;
+                opened = &mut opening => match opened {
+                    Err(Ended::Failed(error)) if error.kind.verdict().failover != Failover::No => {
+                        (true, Outcome::Failed(error), rivalling.await)
+                    }
+                    opened => (false, Outcome::Cancelled, opened),
+                },
+                opened = &mut rivalling => match opened {
+                    Err(Ended::Failed(error)) => (false, Outcome::Failed(error), opening.await),
+                    opened => (true, Outcome::Cancelled, opened),
+                },
+            }
+        };
+        let rival = self.rival.take().map(|attempt| *attempt);
+        let given_up = match keeps_rival {
+            true => std::mem::replace(&mut self.current, rival),
+            false => rival,
+        };
+        if let Some(attempt) = given_up {
+            self.record(attempt, other);
+        }
+        opened
     }
 
     /// The next event of the committed answer; `None` after the last one of a complete answer.
@@ -161,7 +175,7 @@ impl Call {
             return Err(self.fail(Error::StreamInterrupted(error)));
         }
         self.restarted = true;
-        let since = self.trail.attempts.len();
+        let since = self.course.trail.attempts.len();
         let interrupted = |failure: Failure| match failure.error {
             // Whatever kept another attempt from answering, the caller has lost what it had.
             Error::Upstream(error) | Error::RetryBudgetExhausted(error) => Failure {
@@ -210,14 +224,15 @@ impl Call {
         self.fail(error)
     }
 
-    /// What has been tried so far, the running attempt excepted.
+    /// What has been tried so far, in the order in which it ended.
     pub fn trail(&self) -> &Trail {
-        &self.trail
+        &self.course.trail
     }
 
-    /// The attempt under way.
-    pub fn running(&self) -> Option<&AttemptRecord> {
-        self.current.as_ref().map(Attempt::record)
+    /// The attempt under way; while it is late, its rival, too.
+    pub fn running(&self) -> impl Iterator<Item = &AttemptRecord> {
+        let rival = self.rival.as_deref();
+        self.current.iter().chain(rival).map(Attempt::record)
     }
 
     /// What was left out or changed for the target that answered, once it has.
@@ -227,61 +242,12 @@ impl Call {
 
     /// When the call's time is up.
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        self.course.deadline
     }
 
     /// How long the call has taken so far.
     pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    /// Begins an attempt and spells its request.
-    fn begin(&mut self, admitted: Admitted) -> Result<(Attempt, OutboundRequest), Error> {
-        let Admitted {
-            permit,
-            mut wire,
-            kind,
-            alternative,
-            stream,
-        } = admitted;
-        let target = Arc::clone(permit.target());
-        self.sent += 1;
-        self.attempts_on_target += 1;
-        let mut record = record_of(&target, kind, permit.breaker_state());
-        record.number = self.sent;
-        let server = target.provider.server();
-        let description = AttemptDescription {
-            record: &record,
-            request: &self.request,
-            stream,
-            server,
-        };
-        let span = self.span.attempt(&description);
-        record.span_id = span.context().span_id_hex();
-        let traceparent = target
-            .provider
-            .propagate_trace
-            .then(|| span.context().to_string().parse().ok())
-            .flatten();
-        let adaptations = std::mem::take(&mut wire.adaptations);
-        let Some(outbound) = target.provider.address(wire, traceparent) else {
-            return Err(Error::Internal(
-                "a provider's credential cannot stand in a header",
-            ));
-        };
-        let limits = self.limits_of(&target, stream, alternative);
-        let deadline = self.deadline;
-        let attempt = Attempt::begin(Beginning {
-            permit,
-            record,
-            span,
-            adaptations,
-            limits,
-            deadline,
-            stream,
-            keep: self.whole,
-        });
-        Ok((attempt, outbound))
+        self.course.began.elapsed()
     }
 
     /// Decides what follows an attempt that gave no answer: returns if another may be tried.
@@ -293,67 +259,49 @@ impl Call {
             }
             Ended::Failed(error) => error,
         };
+        let context_window_tokens = self
+            .current
+            .as_ref()
+            .and_then(|attempt| attempt.target().context_window_tokens);
+        let was_rival = self
+            .running()
+            .any(|record| record.kind == AttemptKind::Hedge);
         self.settle(Outcome::Failed(error.clone()));
-        self.last_error = Some(error.clone());
+        self.course.last_error = Some(error.clone());
         let verdict = error.kind.verdict();
         let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
-            && self.lane.scenario.content_filter_failover;
+            && self.course.lane.scenario.content_filter_failover;
         match verdict.failover {
-            Failover::No if tolerated => self.leave_target(),
+            Failover::No if tolerated => self.course.leave_target(),
             Failover::No => return Err(self.fail(Error::Upstream(error))),
             Failover::LargerContext => {
-                let target = self
-                    .lane
-                    .guards
-                    .get(self.position)
-                    .map(|guard| &guard.target);
-                let window = target
-                    .and_then(|target| target.context_window_tokens)
-                    .unwrap_or(u64::MAX);
-                self.context_exceeds = self.context_exceeds.max(Some(window));
-                self.leave_target();
+                let window = context_window_tokens.unwrap_or(u64::MAX);
+                self.course.context_exceeds = self.course.context_exceeds.max(Some(window));
+                self.course.leave_target();
             }
-            Failover::Yes => match self.same_target_wait(verdict.same_target, &error) {
+            // A target that has had a rival was late: it is not tried again.
+            Failover::Yes if was_rival => self.course.leave_target(),
+            Failover::Yes => match self.course.same_target_wait(verdict.same_target, &error) {
                 Some(wait) => sleep(wait).await,
-                None => self.leave_target(),
+                None => self.course.leave_target(),
             },
         }
         Ok(())
     }
 
-    /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time
-    /// that a failover needs.
-    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> Timeouts {
-        let mut limits = if stream {
-            target.timeouts
-        } else {
-            Timeouts::UNLIMITED
-        };
-        let narrowed = [self.lane.scenario.first_content, self.limits.first_content];
-        for limit in narrowed.into_iter().flatten() {
-            limits.first_content = limits.first_content.min(limit);
+    /// Ends the attempt that is under way.
+    fn settle(&mut self, outcome: Outcome) {
+        if let Some(attempt) = self.current.take() {
+            self.adaptations = self.record(attempt, outcome);
         }
-        if alternative {
-            let time_left = self.deadline.saturating_duration_since(Instant::now());
-            limits.first_content = limits
-                .first_content
-                .min(time_left.mul_f64(FIRST_CONTENT_SHARE));
-        }
-        if let Some(limit) = self.limits.progress_idle {
-            limits.progress_idle = limits.progress_idle.min(limit);
-        }
-        limits
     }
 
-    fn settle(&mut self, outcome: Outcome) {
-        let Some(attempt) = self.current.take() else {
-            return;
-        };
+    /// Ends an attempt and records it; tells what was left out or changed for its target.
+    fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
         let (record, adaptations) = attempt.settle(outcome);
-        self.adaptations = adaptations;
         if let Outcome::Failed(error) = &record.outcome {
             warn!(
-                call_id = self.trail.call_id,
+                call_id = self.course.trail.call_id,
                 attempt = record.number,
                 target = record.target,
                 kind = record.kind.name(),
@@ -363,13 +311,18 @@ impl Call {
                 "attempt failed"
             );
         }
-        self.trail.attempts.push(record);
+        self.course.trail.attempts.push(record);
+        adaptations
     }
 
     /// The answer is complete: the one way in which a call succeeds.
     fn complete(&mut self) {
         self.settle(Outcome::Succeeded);
-        self.lane.budget.deposit();
+        let lane = &self.course.lane;
+        lane.budget.deposit();
+        if let Some(hedging) = &lane.hedging {
+            hedging.budget.deposit();
+        }
         self.end(Code::Ok);
     }
 
@@ -378,7 +331,7 @@ impl Call {
         self.end(error.reason().code());
         Failure {
             error,
-            trail: std::mem::take(&mut self.trail),
+            trail: std::mem::take(&mut self.course.trail),
         }
     }
 
@@ -387,14 +340,15 @@ impl Call {
             return;
         }
         self.ended = true;
-        self.give_back_tokens();
-        self.span.end(code, &self.trail);
+        self.course.give_back_tokens();
+        let trail = &self.course.trail;
+        self.span.end(code, trail);
         debug!(
-            call_id = self.trail.call_id,
-            scenario = self.trail.scenario,
+            call_id = trail.call_id,
+            scenario = trail.scenario,
             code = code.name(),
-            attempts = self.sent,
-            seconds = self.began.elapsed().as_secs_f64(),
+            attempts = self.course.sent,
+            seconds = self.elapsed().as_secs_f64(),
             "call ended"
         );
     }
@@ -403,41 +357,9 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         self.settle(Outcome::Cancelled);
+        if let Some(rival) = self.rival.take() {
+            self.record(*rival, Outcome::Cancelled);
+        }
         self.end(Code::Cancelled);
-    }
-}
-
-pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
-    Recipient {
-        provider: &target.provider.name,
-        model: &target.model,
-        max_output_tokens: target.max_output_tokens,
-        stream,
-    }
-}
-
-/// The record of a target that was come to, before anything has happened.
-pub(super) fn record_of(
-    target: &Target,
-    kind: AttemptKind,
-    breaker: BreakerState,
-) -> AttemptRecord {
-    AttemptRecord {
-        number: 0,
-        target: target.id.clone(),
-        provider: target.provider.name.clone(),
-        model: target.model.clone(),
-        kind,
-        breaker,
-        outcome: Outcome::Running,
-        started: SystemTime::now(),
-        latency: Duration::ZERO,
-        first_content: None,
-        usage: None,
-        cost: None,
-        billing: None,
-        span_id: String::new(),
-        provider_request_id: None,
-        response_model: None,
     }
 }

@@ -12,8 +12,9 @@ use crate::trail::{BreakerState, Skip};
 use crate::transport::Transport;
 
 use super::breaker::Snapshot;
-use super::call::recipient;
+use super::course::recipient;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
+use super::hedging::Hedging;
 use super::retry_budget::RetryBudget;
 use super::scopes::{self, Refusal};
 use super::target::{Catalog, Scenario, Target};
@@ -38,6 +39,8 @@ pub struct Lane {
     pub(super) scenario: Arc<Scenario>,
     pub(super) guards: Vec<Arc<Guard>>,
     pub(super) budget: Arc<RetryBudget>,
+    /// Whether late attempts get rivals, and how many.
+    pub(super) hedging: Option<Hedging>,
 }
 
 impl Lane {
@@ -94,17 +97,21 @@ impl Dispatcher {
             providers.insert(name.to_owned(), provider);
         }
         let lane = |scenario: &Arc<Scenario>| {
-            let guards = scenario
+            let guards: Vec<_> = scenario
                 .targets
                 .iter()
                 .filter_map(|target| guards.get(&target.id))
                 .cloned()
                 .collect();
+            let hedging = scenario
+                .hedge
+                .map(|hedge| Hedging::new(hedge, guards.len()));
             let budget = Arc::new(RetryBudget::new(scenario.retry));
             Arc::new(Lane {
                 scenario: Arc::clone(scenario),
                 guards,
                 budget,
+                hedging,
             })
         };
         let lanes = catalog
@@ -242,11 +249,13 @@ impl Dispatcher {
             first_content: None,
             content_filter_failover: false,
             retry: retry_budget::Settings::default(),
+            hedge: None,
         };
         Lane {
             scenario: Arc::new(scenario),
             guards: vec![Arc::clone(guard)],
             budget: Arc::clone(&self.direct_budget),
+            hedging: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A target behind its provider's scopes: their locked, clocked and logged shell.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -262,6 +263,26 @@ impl Permit {
         self.report(alternative, |scopes, ticket, circumstances| {
             scopes.committed(ticket, slow, circumstances)
         });
+    }
+
+    /// Tells the scenario how long the first content of a stream took.
+    pub(super) fn observe(&self, first_content: Duration) {
+        if let Some(hedging) = &self.lane.hedging {
+            hedging.observe(self.position_in_lane(), first_content);
+        }
+    }
+
+    /// Tells the scenario that a stream ended after this time without content.
+    pub(super) fn observe_without_content(&self, after: Duration) {
+        if let Some(hedging) = &self.lane.hedging {
+            hedging.observe_without_content(self.position_in_lane(), after);
+        }
+    }
+
+    fn position_in_lane(&self) -> usize {
+        let is_own = |guard: &Arc<Guard>| Arc::ptr_eq(guard, &self.guard);
+        let position = self.lane.guards.iter().position(is_own);
+        position.unwrap_or(self.lane.guards.len())
     }
 
     /// The attempt failed.

@@ -1,6 +1,6 @@
 //! Turns a call into attempts.
 //!
-//! [`call`] is the loop that everybody reads first; `selection` says which target is tried next,
+//! [`call`] is the loop that everybody reads first; `course` says which target is tried next,
 //! `attempt` what one try does. Whether a target may be tried is decided by [`scopes`] and its
 //! parts, how many tries may be added by [`retry_budget`].
 
@@ -8,13 +8,15 @@ pub mod acceptance;
 mod attempt;
 pub mod breaker;
 pub mod call;
+mod course;
 pub mod dispatcher;
 pub mod guard;
+pub mod hedging;
+mod latency;
 pub mod lock;
 pub mod plan;
 pub mod retry_budget;
 pub mod scopes;
-mod selection;
 pub mod target;
 pub mod throttle;
 mod timers;

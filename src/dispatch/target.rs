@@ -8,7 +8,7 @@ use crate::chat::Usage;
 use crate::features::Features;
 use crate::provider::Provider;
 
-use super::retry_budget;
+use super::{hedging, retry_budget};
 
 /// A model at a provider, with all that is known about it.
 pub struct Target {
@@ -133,6 +133,8 @@ pub struct Scenario {
     pub content_filter_failover: bool,
     /// How many attempts all calls of the scenario may add.
     pub retry: retry_budget::Settings,
+    /// Whether a late first attempt gets a rival on another target.
+    pub hedge: Option<hedging::Settings>,
 }
 
 impl Scenario {

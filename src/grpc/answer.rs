@@ -250,6 +250,7 @@ pub fn kind_of(kind: AttemptKind) -> v1::AttemptKind {
         AttemptKind::Failover => v1::AttemptKind::Failover,
         AttemptKind::Probe => v1::AttemptKind::Probe,
         AttemptKind::LastResort => v1::AttemptKind::LastResort,
+        AttemptKind::Hedge => v1::AttemptKind::Hedge,
     }
 }
 

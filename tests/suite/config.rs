@@ -10,7 +10,7 @@ use modelway::config::check::check;
 use modelway::config::file::File;
 use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
 use modelway::dispatch::target::{Catalog, Price, Timeouts, UpstreamMode};
-use modelway::dispatch::{breaker, retry_budget};
+use modelway::dispatch::{breaker, hedging, retry_budget};
 use modelway::features::{Feature, Features};
 use modelway::grpc::server;
 use modelway::provider::Auth;
@@ -83,6 +83,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     assert_eq!(scenario.max_attempts, 3);
     assert_eq!(scenario.first_content, None);
     assert_eq!(scenario.retry, retry_budget::Settings::default());
+    assert_eq!(scenario.hedge, None);
 
     let target = &scenario.targets[0];
     assert_eq!(target.id, "p/m");
@@ -159,6 +160,7 @@ timeout = "1m"
 max_timeout = "1m"
 max_attempts = 1
 first_content = "3s"
+hedge = { min_delay = "1s", max_cost = 0.01, ratio = 0.1, burst = 3 }
 [scenarios.other]
 targets = ["answers"]
 max_timeout = "20s"
@@ -257,6 +259,17 @@ retry = { burst = 7 }
             ratio: 1.0,
             burst: 0
         }
+    );
+    assert_eq!(
+        first.hedge,
+        Some(hedging::Settings {
+            budget: retry_budget::Settings {
+                ratio: 0.1,
+                burst: 3
+            },
+            min_delay: Duration::from_secs(1),
+            max_cost_nanos: 10_000_000,
+        })
     );
     let other = &scenarios["other"];
     assert_eq!(other.default_timeout, Duration::from_secs(20));
@@ -510,6 +523,11 @@ fn settings_are_checked_for_their_range_and_sense() {
             "1: scenarios.\"Two Words\": not a name for a scenario; use small letters, digits, `.`, `_` and `-`",
         ),
         (
+            "[scenarios.a]\ntargets = ['p/m']\nhedge = { ratio = 2 }",
+            "3: scenarios.a.hedge.ratio: out of range; choose from 0 to 1\n\
+             3: scenarios.a.hedge: no target after the first has a `price`; add one: what a rival costs has to be known before it is sent",
+        ),
+        (
             "[scenarios.a]",
             "1: scenarios.a: `targets` is missing; list the ids of the models, the first choice first",
         ),
@@ -594,6 +612,20 @@ fn the_defaults_in_the_comments_of_the_example_are_the_defaults() {
     let config = resolve(&text).unwrap();
 
     assert_eq!(config.catalog.targets["p/x"].timeouts, Timeouts::default());
+
+    let commented = EXAMPLE
+        .lines()
+        .find_map(|line| line.strip_prefix("# hedge = "));
+    for hedge in [commented.unwrap(), "{}"] {
+        let text = format!(
+            "[models.'p/x']\nprice = {{ input = 1, output = 1 }}\n[scenarios.a]\ntargets = ['p/m', 'p/x']\nhedge = {hedge}\n{REST}"
+        );
+
+        let config = resolve(&text).unwrap();
+
+        let written = config.catalog.scenarios["a"].hedge;
+        assert_eq!(written, Some(hedging::Settings::default()));
+    }
 }
 
 #[test]
@@ -649,7 +681,7 @@ fn the_example_shows_every_key_and_every_feature() {
         [providers.g]\nwire_format = 'gemini'\ndialect.zzzzzzzz = 1
         [providers.o]\nwire_format = 'openai_chat'\ndialect.zzzzzzzz = 1
         [models.x]\nzzzzzzzz = 1\nprice.zzzzzzzz = 1\ntimeouts.zzzzzzzz = 1
-        [scenarios.x]\nzzzzzzzz = 1";
+        [scenarios.x]\nzzzzzzzz = 1\nhedge.zzzzzzzz = 1";
     let told = mistakes(text);
     let known = told.lines().filter_map(|line| {
         let known = line.split_once("known are ");

@@ -20,6 +20,7 @@ mod errors;
 mod failover;
 mod hardening;
 mod health;
+mod hedging;
 mod idempotency;
 mod last_resort;
 mod odd_hosts;

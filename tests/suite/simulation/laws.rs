@@ -33,19 +33,25 @@ auth = "none"
 [models."p0/m0"]
 [models."p0/m1"]
 [models."p1/m0"]
+price = { input = 0.0, output = 0.0 }
+max_output_tokens = 1000
 [models."p1/m1"]
+price = { input = 0.0, output = 0.0 }
+max_output_tokens = 1000
 [models."p2/m0"]
 
 # Every model is the first of one, so that each is probed once all is well again.
 [scenarios.s0]
 targets = ["p0/m0", "p1/m0", "p2/m0"]
 retry = { ratio = 0.2, burst = 20 }
+hedge = { ratio = 0.02, burst = 5 }
 [scenarios.s1]
 targets = ["p1/m0", "p0/m1"]
 retry = { ratio = 0.1, burst = 5 }
 [scenarios.s2]
 targets = ["p2/m0", "p1/m1", "p0/m0"]
 retry = { ratio = 0.5, burst = 10 }
+hedge = { ratio = 0.1, burst = 20 }
 [scenarios.s3]
 targets = ["p0/m1", "p1/m1"]
 retry = { ratio = 0.0, burst = 12 }
@@ -62,6 +68,9 @@ const BUDGETS: [(i64, i64); 5] = [
     (0, 12_000),
     (1000, 2_000),
 ];
+
+/// The same for rivals of late attempts.
+const RIVALS: [(i64, i64); 5] = [(20, 5_000), (0, 0), (100, 20_000), (0, 0), (0, 0)];
 
 const TOKEN: i64 = 1000;
 
@@ -136,7 +145,10 @@ impl Ledger {
         if self.attempts.len() <= call {
             self.attempts.resize(call + 1, Vec::new());
         }
+        let mut attempts: Vec<_> = attempts.collect();
+        attempts.sort_by_key(|attempt| attempt.number);
         self.attempts[call] = attempts
+            .into_iter()
             .map(|attempt| (attempt.kind, attempt.target.clone()))
             .collect();
     }
@@ -148,16 +160,18 @@ fn the_laws_hold_in_wild_weather() {
     let calls = number_from("MODELWAY_CALLS", 100_000);
     let mut sum = Account::default();
     let mut probes = 0;
+    let mut rivals = 0;
     let mut seed = first_seed;
     while sum.calls < calls {
         println!("seed {seed}"); // shown if a law is broken
-        let (accounts, probed) = run(live(seed));
+        let (accounts, probed, rivalled) = run(live(seed));
         for account in accounts {
             sum.calls += account.calls;
             sum.attempts += account.attempts;
             sum.successes += account.successes;
         }
         probes += probed;
+        rivals += rivalled;
         seed += 1;
     }
     let Account {
@@ -167,13 +181,13 @@ fn the_laws_hold_in_wild_weather() {
         ..
     } = sum;
     println!(
-        "seeds {first_seed} to {}: {calls} calls, {attempts} attempts, {successes} successes, {probes} probes",
+        "seeds {first_seed} to {}: {calls} calls, {attempts} attempts, {successes} successes, {probes} probes, {rivals} rivals",
         seed - 1
     );
 }
 
 /// Lives through one world and holds it to the laws.
-async fn live(seed: u64) -> ([Account; BUDGETS.len()], usize) {
+async fn live(seed: u64) -> ([Account; BUDGETS.len()], usize, usize) {
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let told = Arc::clone(&ledger);
     let told = Told(Arc::new(move |call| told.lock().unwrap().sent(call)));
@@ -239,7 +253,8 @@ async fn live(seed: u64) -> ([Account; BUDGETS.len()], usize) {
         );
     }
     let probes = probes_come_one_at_a_time(&ledger, &simulation.world.seen());
-    (ledger.scenarios, probes)
+    let rivals = rivals_are_few(&ledger);
+    (ledger.scenarios, probes, rivals)
 }
 
 fn weather(draw: &mut fastrand::Rng) -> Weather {
@@ -332,6 +347,28 @@ fn everything_is_closed(simulation: &Simulation) {
         let state = provider.snapshot().state;
         assert_eq!(state, BreakerState::Closed, "{}", provider.name());
     }
+}
+
+/// A call has at most one rival, and those of a scenario draw on a bucket of their own. Counts them.
+fn rivals_are_few(ledger: &Ledger) -> usize {
+    let mut rivals = [0; RIVALS.len()];
+    for (call, attempts) in ledger.attempts.iter().enumerate() {
+        let of_call = attempts
+            .iter()
+            .filter(|(kind, _)| *kind == AttemptKind::Hedge);
+        let of_call = of_call.count();
+        assert!(of_call <= 1, "call {call} has {of_call} rivals");
+        rivals[scenario_of(call)] += of_call;
+    }
+    for (scenario, (deposit, burst)) in RIVALS.into_iter().enumerate() {
+        let successes = ledger.scenarios[scenario].successes as i64;
+        let most = (burst + deposit * successes) / TOKEN;
+        assert!(
+            rivals[scenario] as i64 <= most,
+            "scenario {scenario}: {rivals:?}"
+        );
+    }
+    rivals.into_iter().sum()
 }
 
 /// Between a breaker's opening and its closing, attempts come one after the other, but for those

@@ -1,0 +1,565 @@
+//! How far a call has come with its plan: which target is next, and why others are passed over.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::chat::ChatRequest;
+use crate::error::{Error, SameTarget, Unsupported, UpstreamError};
+use crate::features::{Features, features_of};
+use crate::provider::OutboundRequest;
+use crate::telemetry::spans::{AttemptDescription, CallSpan};
+use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
+use crate::wire::{Recipient, WireRequest};
+
+use super::attempt::{Attempt, Beginning};
+use super::dispatcher::Lane;
+use super::guard::{self, Guard, Permit};
+use super::scopes::Refusal;
+use super::target::{Target, Timeouts, UpstreamMode};
+use super::{Limits, plan};
+
+/// Share of the time left that an attempt may take to its first content while another target could answer.
+const FIRST_CONTENT_SHARE: f64 = 0.6;
+
+/// No attempt is begun with less time than this before the deadline, but for a call's first.
+const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
+
+/// The same as a share of the call's time, for short calls: less than the share that an attempt
+/// leaves for a failover.
+const MIN_USEFUL_SHARE: f64 = 0.2;
+
+/// The longest wait that a provider can ask for before it is tried again in the same call.
+const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
+
+/// Share of the time left that may be spent waiting for the same target.
+const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
+
+/// The most attempts of one call on one target.
+const MAX_ATTEMPTS_ON_TARGET: u32 = 2;
+
+/// When to come again if no target says so.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// An attempt that may be sent.
+pub(super) struct Admitted {
+    pub(super) permit: Permit,
+    pub(super) wire: WireRequest,
+    pub(super) kind: AttemptKind,
+    /// Whether another target could answer.
+    pub(super) alternative: bool,
+    /// Whether the answer is asked for as a stream.
+    pub(super) stream: bool,
+}
+
+/// How far a call has come with its plan, and what its attempts have used up.
+pub(super) struct Course {
+    pub(super) lane: Arc<Lane>,
+    request: ChatRequest,
+    /// The features that the request uses.
+    used: Features,
+    /// Whether the caller wants the whole answer at its end.
+    whole: bool,
+    limits: Limits,
+    pub(super) began: Instant,
+    pub(super) deadline: Instant,
+    pub(super) trail: Trail,
+    /// Attempts that were sent.
+    pub(super) sent: u32,
+    /// Position of the target that is come to next.
+    position: usize,
+    attempts_on_target: u32,
+    /// Position of the target that a rival was sent to; it is not come to again.
+    rival_position: Option<usize>,
+    /// A prompt was too long for a window of this size: only larger ones are tried.
+    pub(super) context_exceeds: Option<u64>,
+    /// Retry tokens that were taken from the budget and not yet spent.
+    held_tokens: u32,
+    at_last_resort: bool,
+    pub(super) last_error: Option<UpstreamError>,
+}
+
+impl Course {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        request: ChatRequest,
+        whole: bool,
+        limits: Limits,
+        deadline: Option<Instant>,
+        trail: Trail,
+    ) -> Self {
+        let began = Instant::now();
+        let scenario = &lane.scenario;
+        let longest = began + scenario.max_timeout;
+        let deadline = deadline.map_or(began + scenario.default_timeout, |deadline| {
+            deadline.min(longest)
+        });
+        Self {
+            used: features_of(&request),
+            lane,
+            request,
+            whole,
+            limits,
+            began,
+            deadline,
+            trail,
+            sent: 0,
+            position: 0,
+            attempts_on_target: 0,
+            rival_position: None,
+            context_exceeds: None,
+            held_tokens: 0,
+            at_last_resort: false,
+            last_error: None,
+        }
+    }
+
+    /// Comes to the next target that may be tried, and records those that may not.
+    pub(super) fn next_target(&mut self) -> Result<Admitted, Error> {
+        if self.time_left().is_zero() {
+            return Err(Error::DeadlineExceeded);
+        }
+        if !self.has_room() || self.at_last_resort {
+            return Err(self.nothing_left());
+        }
+        let lane = Arc::clone(&self.lane);
+        while let Some(guard) = lane.guards.get(self.position) {
+            let admitted = match self.rival_position == Some(self.position) {
+                true => None,
+                false => self.admit(guard)?,
+            };
+            match admitted {
+                Some(admitted) => return Ok(admitted),
+                None => self.leave_target(),
+            }
+        }
+        match self.last_resort() {
+            Some(admitted) => Ok(admitted),
+            None => Err(self.nothing_left()),
+        }
+    }
+
+    /// Begins an attempt and spells its request.
+    pub(super) fn begin(
+        &mut self,
+        admitted: Admitted,
+        span: &CallSpan,
+    ) -> Result<(Attempt, OutboundRequest), Error> {
+        let Admitted {
+            permit,
+            mut wire,
+            kind,
+            alternative,
+            stream,
+        } = admitted;
+        let target = Arc::clone(permit.target());
+        self.sent += 1;
+        if kind != AttemptKind::Hedge {
+            self.attempts_on_target += 1;
+        }
+        let mut record = record_of(&target, kind, permit.breaker_state());
+        record.number = self.sent;
+        let server = target.provider.server();
+        let description = AttemptDescription {
+            record: &record,
+            request: &self.request,
+            stream,
+            server,
+        };
+        let span = span.attempt(&description);
+        record.span_id = span.context().span_id_hex();
+        let traceparent = target
+            .provider
+            .propagate_trace
+            .then(|| span.context().to_string().parse().ok())
+            .flatten();
+        let adaptations = std::mem::take(&mut wire.adaptations);
+        let Some(outbound) = target.provider.address(wire, traceparent) else {
+            return Err(Error::Internal(
+                "a provider's credential cannot stand in a header",
+            ));
+        };
+        let limits = self.limits_of(&target, stream, alternative);
+        let attempt = Attempt::begin(Beginning {
+            permit,
+            record,
+            span,
+            adaptations,
+            limits,
+            deadline: self.deadline,
+            stream,
+            keep: self.whole,
+        });
+        Ok((attempt, outbound))
+    }
+
+    /// After how long without content an attempt of this kind gets a rival; `None` if it gets none.
+    /// Only a call's first attempt does, and only a stream tells when its first content comes.
+    pub(super) fn patience(&self, kind: AttemptKind, stream: bool) -> Option<Duration> {
+        let hedging = self.lane.hedging.as_ref()?;
+        match kind {
+            AttemptKind::Primary | AttemptKind::Failover if stream && self.sent == 1 => {
+                hedging.delay(self.position)
+            }
+            AttemptKind::Primary
+            | AttemptKind::Failover
+            | AttemptKind::Retry
+            | AttemptKind::Probe
+            | AttemptKind::LastResort
+            | AttemptKind::Hedge => None,
+        }
+    }
+
+    /// Admits a rival of the attempt under way, on a later target that is known to be well; best on one
+    /// of another provider, which is less likely to be late for the same reason.
+    pub(super) fn rival(&mut self) -> Option<Admitted> {
+        let lane = Arc::clone(&self.lane);
+        let hedging = lane.hedging.as_ref()?;
+        if !self.has_room() {
+            return None;
+        }
+        let own_provider = &lane.guards.get(self.position)?.target.provider.name;
+        let later = lane.guards.iter().enumerate().skip(self.position + 1);
+        let (position, guard) = later
+            .filter(|(_, guard)| {
+                guard.snapshot().state == BreakerState::Closed
+                    && guard.refuses().is_none()
+                    && self.ineligible(&guard.target).is_none()
+            })
+            .min_by_key(|(_, guard)| guard.target.provider.name == *own_provider)?;
+        let (wire, stream) = self.spell(&guard.target).ok()?;
+        let target = &guard.target;
+        let asked = self.request.sampling.max_output_tokens;
+        let max_output_tokens = asked.or(target.max_output_tokens);
+        if !hedging.affords(target.price, self.used, wire.body.len(), max_output_tokens)
+            || !hedging.budget.withdraw()
+        {
+            return None;
+        }
+        let permit = match self.hold_tokens(1) {
+            true => guard.admit(&lane).ok(),
+            false => None,
+        };
+        let Some(permit) = permit else {
+            hedging.budget.refund();
+            return None;
+        };
+        hedging.budget.spend();
+        self.spend_token();
+        self.rival_position = Some(position);
+        Some(Admitted {
+            permit,
+            wire,
+            kind: AttemptKind::Hedge,
+            alternative: false,
+            stream,
+        })
+    }
+
+    /// How long to wait before the same target is tried again; `None` if it is not. Another target
+    /// that could answer comes first: it costs the same token and no wait.
+    pub(super) fn same_target_wait(
+        &self,
+        same_target: SameTarget,
+        error: &UpstreamError,
+    ) -> Option<Duration> {
+        if self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.has_alternative() {
+            return None;
+        }
+        let longest = self
+            .time_left()
+            .mul_f64(SAME_TARGET_WAIT_SHARE)
+            .min(MAX_SAME_TARGET_WAIT);
+        let wait = match same_target {
+            SameTarget::Never => return None,
+            SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
+            SameTarget::AfterHint => {
+                let hint = error.retry_after?;
+                // The throttle may have made more of it.
+                let refusal = self.lane.guards.get(self.position)?.refuses();
+                let until = refusal.and_then(Refusal::until);
+                let refused_for =
+                    until.map(|until| until.saturating_duration_since(Instant::now()));
+                hint.max(refused_for.unwrap_or_default())
+            }
+        };
+        (wait <= longest).then_some(wait)
+    }
+
+    pub(super) fn leave_target(&mut self) {
+        self.position += 1;
+        self.attempts_on_target = 0;
+    }
+
+    /// Admits an attempt on a target, or records why there is none.
+    fn admit(&mut self, guard: &Arc<Guard>) -> Result<Option<Admitted>, Error> {
+        let target = &guard.target;
+        if let Some(skip) = self.ineligible(target) {
+            self.skip(target, skip, BreakerState::Closed);
+            return Ok(None);
+        }
+        let (wire, stream) = match self.spell(target) {
+            Ok(spelled) => spelled,
+            Err(unsupported) => {
+                self.skip(target, Skip::Unsupported(unsupported), BreakerState::Closed);
+                return Ok(None);
+            }
+        };
+        let alternative = self.has_alternative();
+        // A probe may cost the call a failover: it is made only if that can be paid for, too. Who
+        // never gets another token must not wait for one: the breaker would stay open for ever.
+        let insured = alternative && guard.would_probe() && self.lane.budget.has_prospects();
+        let added = u32::from(self.sent > 0);
+        if !self.hold_tokens(added + u32::from(insured)) {
+            self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
+            return if insured && self.held_tokens >= added {
+                Ok(None)
+            } else {
+                Err(self.nothing_left())
+            };
+        }
+        let permit = match guard.admit(&self.lane) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                self.skip(target, guard::skip(refusal), guard.snapshot().state);
+                return Ok(None);
+            }
+        };
+        for _ in 0..added {
+            self.spend_token();
+        }
+        let kind = self.kind(permit.is_probe());
+        Ok(Some(Admitted {
+            permit,
+            wire,
+            kind,
+            alternative,
+            stream,
+        }))
+    }
+
+    /// Why an attempt on the target that was come to is made, or would be.
+    fn kind(&self, probe: bool) -> AttemptKind {
+        if probe {
+            AttemptKind::Probe
+        } else if self.attempts_on_target > 0 {
+            AttemptKind::Retry
+        } else if self.position > 0 {
+            AttemptKind::Failover
+        } else {
+            AttemptKind::Primary
+        }
+    }
+
+    /// Every target that could answer is closed off by a breaker, and nothing has been sent: the one
+    /// that would most likely answer is tried once, as often as it answers at all.
+    fn last_resort(&mut self) -> Option<Admitted> {
+        if self.sent > 0 {
+            return None;
+        }
+        let closed_off = |guard: &&Arc<Guard>| {
+            self.ineligible(&guard.target).is_none()
+                && guard.refuses().is_some_and(Refusal::is_breaker)
+        };
+        let lane = Arc::clone(&self.lane);
+        let candidates = lane
+            .guards
+            .iter()
+            .enumerate()
+            .filter(|(_, guard)| closed_off(guard));
+        let (position, guard) =
+            candidates.min_by(|one, other| one.1.rejection().total_cmp(&other.1.rejection()))?;
+        let (wire, stream) = self.spell(&guard.target).ok()?;
+        let permit = guard.admit_last(&lane, fastrand::f64())?;
+        self.position = position;
+        self.at_last_resort = true;
+        Some(Admitted {
+            permit,
+            wire,
+            kind: AttemptKind::LastResort,
+            alternative: false,
+            stream,
+        })
+    }
+
+    /// Takes tokens from the retry budget until so many are held.
+    fn hold_tokens(&mut self, wanted: u32) -> bool {
+        while self.held_tokens < wanted {
+            if !self.lane.budget.withdraw() {
+                return false;
+            }
+            self.held_tokens += 1;
+        }
+        true
+    }
+
+    /// Spends a token that is held.
+    fn spend_token(&mut self) {
+        self.held_tokens -= 1;
+        self.lane.budget.spend();
+    }
+
+    /// Gives back the tokens of attempts that were not needed.
+    pub(super) fn give_back_tokens(&mut self) {
+        for _ in 0..std::mem::take(&mut self.held_tokens) {
+            self.lane.budget.refund();
+        }
+    }
+
+    /// Whether a target that is not yet come to could be tried now.
+    fn has_alternative(&self) -> bool {
+        let mut later = self.lane.guards.iter().enumerate().skip(self.position + 1);
+        later.any(|(position, guard)| {
+            self.rival_position != Some(position)
+                && self.ineligible(&guard.target).is_none()
+                && guard.refuses().is_none()
+        })
+    }
+
+    /// Whether the call may send another attempt, and has the time for one.
+    fn has_room(&self) -> bool {
+        let most = self.limits.max_attempts.unwrap_or(u32::MAX);
+        let whole_time = self.deadline.saturating_duration_since(self.began);
+        let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
+        let in_time = self.sent == 0 || self.time_left() >= useful_time;
+        in_time && self.sent < self.lane.scenario.max_attempts.min(most)
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The request as the target reads it, and whether it asks for a stream.
+    fn spell(&self, target: &Target) -> Result<(WireRequest, bool), Unsupported> {
+        let stream = !self.whole || target.upstream_mode == UpstreamMode::Stream;
+        let format = &target.provider.wire_format;
+        let wire = format.encode(&self.request, &recipient(target, stream))?;
+        Ok((wire, stream))
+    }
+
+    /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time
+    /// that a failover needs.
+    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> Timeouts {
+        let mut limits = if stream {
+            target.timeouts
+        } else {
+            Timeouts::UNLIMITED
+        };
+        let narrowed = [self.lane.scenario.first_content, self.limits.first_content];
+        for limit in narrowed.into_iter().flatten() {
+            limits.first_content = limits.first_content.min(limit);
+        }
+        if alternative {
+            let share = self.time_left().mul_f64(FIRST_CONTENT_SHARE);
+            limits.first_content = limits.first_content.min(share);
+        }
+        if let Some(limit) = self.limits.progress_idle {
+            limits.progress_idle = limits.progress_idle.min(limit);
+        }
+        limits
+    }
+
+    fn ineligible(&self, target: &Target) -> Option<Skip> {
+        if let Some(exceeded) = self.context_exceeds
+            && target
+                .context_window_tokens
+                .is_none_or(|window| window <= exceeded)
+        {
+            return Some(Skip::ContextTooSmall);
+        }
+        plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
+    }
+
+    fn skip(&mut self, target: &Target, skip: Skip, breaker: BreakerState) {
+        debug!(
+            call_id = self.trail.call_id,
+            target = target.id,
+            reason = skip.reason().name(),
+            "target skipped"
+        );
+        let kind = self.kind(false);
+        let record = AttemptRecord {
+            outcome: Outcome::Skipped(skip),
+            ..record_of(target, kind, breaker)
+        };
+        self.trail.attempts.push(record);
+    }
+
+    /// Why the call is not answered, when no target is left that may be tried.
+    fn nothing_left(&self) -> Error {
+        let skips = || {
+            self.trail
+                .attempts
+                .iter()
+                .filter_map(|attempt| match &attempt.outcome {
+                    Outcome::Skipped(skip) => Some((attempt, skip)),
+                    Outcome::Running
+                    | Outcome::Succeeded
+                    | Outcome::Failed(_)
+                    | Outcome::Cancelled => None,
+                })
+        };
+        if let Some(error) = self.last_error.clone() {
+            let since_the_last_sent = self
+                .trail
+                .attempts
+                .iter()
+                .rev()
+                .take_while(|attempt| attempt.number == 0);
+            let out_of_budget = since_the_last_sent
+                .map(|attempt| &attempt.outcome)
+                .any(|outcome| *outcome == Outcome::Skipped(Skip::RetryBudgetExhausted));
+            return if out_of_budget {
+                Error::RetryBudgetExhausted(error)
+            } else {
+                Error::Upstream(error)
+            };
+        }
+        let waits = skips().filter_map(|(_, skip)| match skip {
+            Skip::ClosedOff(_, wait) => Some(wait.unwrap_or(DEFAULT_RETRY_AFTER)),
+            Skip::RetryBudgetExhausted => Some(DEFAULT_RETRY_AFTER),
+            Skip::Unsupported(_) | Skip::ContextTooSmall => None,
+        });
+        if let Some(retry_after) = waits.min() {
+            return Error::NoProviderAvailable { retry_after };
+        }
+        Error::CapabilityUnsupported(
+            skips()
+                .map(|(attempt, skip)| format!("`{}`: {skip}", attempt.target))
+                .collect(),
+        )
+    }
+}
+
+pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
+    Recipient {
+        provider: &target.provider.name,
+        model: &target.model,
+        max_output_tokens: target.max_output_tokens,
+        stream,
+    }
+}
+
+/// The record of a target that was come to, before anything has happened.
+fn record_of(target: &Target, kind: AttemptKind, breaker: BreakerState) -> AttemptRecord {
+    AttemptRecord {
+        number: 0,
+        target: target.id.clone(),
+        provider: target.provider.name.clone(),
+        model: target.model.clone(),
+        kind,
+        breaker,
+        outcome: Outcome::Running,
+        started: SystemTime::now(),
+        latency: Duration::ZERO,
+        first_content: None,
+        usage: None,
+        cost: None,
+        billing: None,
+        span_id: String::new(),
+        provider_request_id: None,
+        response_model: None,
+    }
+}

@@ -1,0 +1,180 @@
+//! When an attempt that is late gets a rival on another target, and what rivals may cost.
+//!
+//! A rival is paid for even if it loses. It therefore needs a token of its own bucket besides one of the
+//! retry budget, and its price must be known to stay below a limit.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::chat::Usage;
+use crate::features::{Feature, Features};
+
+use super::latency::Latencies;
+use super::retry_budget::{self, RetryBudget};
+use super::target::Price;
+
+/// An attempt is late if so many per cent of its target's attempts had their first content sooner.
+const LATE_PERCENTILE: u32 = 95;
+
+/// No tokenizer is known to need more tokens than one for two bytes of a request, JSON included.
+const LEAST_BYTES_PER_TOKEN: usize = 2;
+
+/// What a scenario says about rivals.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Rivals that calls may get: `ratio` of the successful ones, after `burst`.
+    pub budget: retry_budget::Settings,
+    /// The least wait before a rival is sent, whatever is usual for the target.
+    pub min_delay: Duration,
+    /// The most that a rival may cost, in nano-USD.
+    pub max_cost_nanos: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            budget: retry_budget::Settings {
+                ratio: 0.02,
+                burst: 5,
+            },
+            min_delay: Duration::from_millis(500),
+            max_cost_nanos: 2_000_000,
+        }
+    }
+}
+
+/// The rivals of one scenario's calls.
+pub(super) struct Hedging {
+    settings: Settings,
+    /// How many rivals there may yet be.
+    pub(super) budget: RetryBudget,
+    /// By the target's position in the scenario.
+    latencies: Vec<Mutex<Latencies>>,
+}
+
+impl Hedging {
+    /// For a scenario of so many targets.
+    pub(super) fn new(settings: Settings, targets: usize) -> Self {
+        Self {
+            settings,
+            budget: RetryBudget::new(settings.budget),
+            latencies: (0..targets).map(|_| Mutex::new(Latencies::new())).collect(),
+        }
+    }
+
+    /// After how long without content an attempt on this target is late; `None` while too little is
+    /// known of the target.
+    pub(super) fn delay(&self, position: usize) -> Option<Duration> {
+        let usual = self.latencies(position)?.percentile(LATE_PERCENTILE)?;
+        Some(usual.max(self.settings.min_delay))
+    }
+
+    /// The first content came after this time.
+    pub(super) fn observe(&self, position: usize, latency: Duration) {
+        if let Some(mut latencies) = self.latencies(position) {
+            latencies.record(latency);
+        }
+    }
+
+    /// The attempt ended after this time, before its first content. It counts as one of the slowest if
+    /// it was late: without those, what is usual would become shorter with every rival that wins. If
+    /// it was not, nothing can be said.
+    pub(super) fn observe_without_content(&self, position: usize, after: Duration) {
+        if self.delay(position).is_some_and(|delay| after >= delay) {
+            self.observe(position, after);
+        }
+    }
+
+    /// Whether a request of so many bytes certainly costs little enough.
+    pub(super) fn affords(
+        &self,
+        price: Option<Price>,
+        used: Features,
+        bytes: usize,
+        max_output_tokens: Option<u32>,
+    ) -> bool {
+        let (Some(price), Some(output_tokens)) = (price, max_output_tokens) else {
+            return false;
+        };
+        let media = [
+            Feature::ImageData,
+            Feature::ImageUri,
+            Feature::DocumentData,
+            Feature::DocumentUri,
+        ];
+        if media.into_iter().any(|feature| used.contains(feature)) {
+            return false; // their bytes tell nothing of their tokens
+        }
+        let most = Usage {
+            input_tokens: bytes.div_ceil(LEAST_BYTES_PER_TOKEN) as u64,
+            output_tokens: u64::from(output_tokens),
+            ..Usage::default()
+        };
+        let dearest = Price {
+            input: price.input.max(price.cache_write_input),
+            ..price
+        };
+        dearest.cost_nanos(&most) <= self.settings.max_cost_nanos
+    }
+
+    fn latencies(&self, position: usize) -> Option<MutexGuard<'_, Latencies>> {
+        let latencies = self.latencies.get(position)?;
+        // They are counts: any two of them are consistent.
+        Some(latencies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRICE: Price = Price {
+        input: 2_000_000,
+        output: 10_000_000,
+        cache_read_input: 200_000,
+        cache_write_input: 2_500_000,
+    };
+
+    fn hedging() -> Hedging {
+        Hedging::new(Settings::default(), 2)
+    }
+
+    #[test]
+    fn an_attempt_is_late_after_what_is_usual_and_no_sooner_than_the_least_delay() {
+        let hedging = hedging();
+        for _ in 0..200 {
+            hedging.observe(0, Duration::from_millis(100));
+            hedging.observe(1, Duration::from_millis(1000));
+        }
+
+        assert_eq!(hedging.delay(0), Some(Duration::from_millis(500)));
+        assert_eq!(hedging.delay(1), Some(Duration::from_millis(1024)));
+        assert_eq!(hedging.delay(2), None);
+    }
+
+    #[test]
+    fn an_attempt_that_lost_counts_as_slow_and_one_that_failed_at_once_does_not_count() {
+        let hedging = hedging();
+        (0..200).for_each(|_| hedging.observe(0, Duration::from_millis(1000)));
+
+        (0..100).for_each(|_| hedging.observe_without_content(0, Duration::from_millis(100)));
+        assert_eq!(hedging.delay(0), Some(Duration::from_millis(1024)));
+
+        (0..100).for_each(|_| hedging.observe_without_content(0, Duration::from_millis(3000)));
+        assert_eq!(hedging.delay(0), Some(Duration::from_millis(3072)));
+    }
+
+    #[test]
+    fn a_rival_needs_a_price_and_a_limit_that_keep_it_below_the_most_it_may_cost() {
+        let hedging = hedging();
+        // 200 tokens in, written to a cache, for 0.0005 USD; 150 tokens out for 0.0015 USD.
+        assert!(hedging.affords(Some(PRICE), Features::NONE, 400, Some(150)));
+        assert!(!hedging.affords(Some(PRICE), Features::NONE, 400, Some(151)));
+        assert!(!hedging.affords(Some(PRICE), Features::NONE, 402, Some(150)));
+
+        assert!(!hedging.affords(None, Features::NONE, 400, Some(100)));
+        assert!(!hedging.affords(Some(PRICE), Features::NONE, 400, None));
+        let image = Features::NONE.with(Feature::ImageUri);
+        assert!(!hedging.affords(Some(PRICE), image, 400, Some(100)));
+    }
+}

@@ -1,0 +1,327 @@
+//! Does a late first attempt get a rival when that is allowed, and is whichever answers first kept?
+
+use std::time::Duration;
+
+use modelway::grpc::v1::stream_generate_response::Event;
+use modelway::grpc::v1::{
+    BreakerState, GenerateRequest, GenerateResponse, ListBreakersRequest, SamplingParams,
+    SetBreakerRequest,
+};
+use modelway::simulator::{Behaviour, Ending, Received, text};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::support::{Gateway, METHODS, Method, ask, line, lines, text_of};
+
+/// Much longer than anything here takes, much shorter than any limit of the service.
+const PROMPTLY: Duration = Duration::from_secs(5);
+
+/// Attempts that have to be seen before it is known what is usual.
+const KNOWN_AFTER: usize = 200;
+
+/// Scenarios that have all they need for rivals, or lack one thing.
+const CONFIG: &str = r#"
+[models."openai/first"]
+price = { input = 1.0, output = 1.0 }
+[models."openai/sibling"]
+price = { input = 1.0, output = 1.0 }
+[models."anthropic/backup"]
+max_output_tokens = 1000
+price = { input = 1.0, output = 1.0 }
+[models."gemini/third"]
+[models."openai/whole"]
+upstream_mode = "whole"
+
+[scenarios.hedged]
+targets = ["openai/first", "openai/sibling", "anthropic/backup", "gemini/third"]
+hedge = { min_delay = "50ms", burst = 100 }
+[scenarios.one-rival]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
+[scenarios.without]
+targets = ["openai/first", "anthropic/backup"]
+[scenarios.cheap]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100, max_cost = 0.00001 }
+[scenarios.no-retries]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
+retry = { ratio = 0.0, burst = 0 }
+[scenarios.one-attempt]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
+max_attempts = 1
+[scenarios.whole]
+targets = ["openai/whole", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
+"#;
+
+fn behaviour(text: &str) -> Behaviour {
+    text.parse().unwrap()
+}
+
+fn question(scenario: &str) -> GenerateRequest {
+    GenerateRequest {
+        sampling: Some(SamplingParams {
+            max_output_tokens: Some(500),
+            ..SamplingParams::default()
+        }),
+        ..ask(scenario, "Hello")
+    }
+}
+
+/// Makes known what is usual for the scenario's first target: to answer at once.
+async fn make_known(gateway: &Gateway, scenario: &'static str, calls: usize) {
+    let mut tasks = JoinSet::new();
+    for _ in 0..20 {
+        let mut client = gateway.generation();
+        tasks.spawn(async move {
+            for _ in 0..calls / 20 {
+                client.generate(question(scenario)).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+}
+
+/// A service to whose scenario the first target is known.
+async fn start(scenario: &'static str) -> Gateway {
+    let gateway = Gateway::start(CONFIG).await;
+    make_known(&gateway, scenario, KNOWN_AFTER).await;
+    gateway
+}
+
+async fn called(gateway: &Gateway, method: Method, scenario: &str) -> GenerateResponse {
+    let call = gateway.call(method, question(scenario));
+    timeout(PROMPTLY, call).await.unwrap().unwrap()
+}
+
+async fn closed_by_us(gateway: &Gateway, model: &'static str) {
+    let closed = move |log: &[Received]| {
+        let last = log.iter().rev().find(|request| request.model == model);
+        last.is_some_and(|request| request.ending == Some(Ending::ClientClosed))
+    };
+    timeout(PROMPTLY, gateway.simulator.wait_for(closed))
+        .await
+        .expect("the attempt that was given up is closed");
+}
+
+#[tokio::test]
+async fn a_rival_on_another_provider_answers_in_place_of_a_late_first_attempt() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=1000s"));
+    for method in METHODS {
+        let response = called(&gateway, method, "hedged").await;
+
+        assert_eq!(text_of(&response), text(24));
+        assert_eq!(response.provider, "anthropic");
+        let trail = [
+            "1 PRIMARY openai/first CANCELLED",
+            "2 HEDGE anthropic/backup SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail);
+        closed_by_us(&gateway, "first").await;
+    }
+    let request = ListBreakersRequest {
+        provider: "openai".to_owned(),
+    };
+    let breakers = gateway.operations().list_breakers(request).await.unwrap();
+    for breaker in breakers.into_inner().breakers {
+        assert_eq!(breaker.window_failures, 0, "losing is no failure");
+    }
+}
+
+#[tokio::test]
+async fn the_first_attempt_is_kept_if_it_answers_before_its_rival() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("backup", behaviour("first=1000s"));
+    for method in METHODS {
+        let response = called(&gateway, method, "hedged").await;
+
+        assert_eq!(response.provider, "openai");
+        let trail = [
+            "2 HEDGE anthropic/backup CANCELLED",
+            "1 PRIMARY openai/first SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail);
+        closed_by_us(&gateway, "backup").await;
+    }
+}
+
+#[tokio::test]
+async fn a_late_attempt_that_fails_leaves_its_rival_to_answer() {
+    let gateway = start("hedged").await;
+    gateway
+        .simulator
+        .set("first", behaviour("delay=400ms+status=500"));
+    gateway.simulator.set("backup", behaviour("first=1s"));
+
+    let response = called(&gateway, Method::Generate, "hedged").await;
+
+    let trail = [
+        "1 PRIMARY openai/first FAILED PROVIDER_ERROR",
+        "2 HEDGE anthropic/backup SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn a_late_attempt_that_is_refused_for_good_ends_its_rival_too() {
+    let gateway = start("hedged").await;
+    gateway
+        .simulator
+        .set("first", behaviour("delay=400ms+status=400"));
+    gateway.simulator.set("backup", behaviour("first=1000s"));
+
+    let call = gateway.generate(question("hedged"));
+    let status = timeout(PROMPTLY, call).await.unwrap().unwrap_err();
+
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    closed_by_us(&gateway, "backup").await;
+}
+
+#[tokio::test]
+async fn a_rival_that_fails_changes_nothing() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("backup", behaviour("status=500"));
+
+    let response = called(&gateway, Method::Generate, "hedged").await;
+
+    let trail = [
+        "2 HEDGE anthropic/backup FAILED PROVIDER_ERROR",
+        "1 PRIMARY openai/first SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn if_both_fail_the_call_goes_on_with_what_neither_has_tried() {
+    let gateway = start("hedged").await;
+    gateway
+        .simulator
+        .set("first", behaviour("delay=400ms+status=500"));
+    gateway
+        .simulator
+        .set("backup", behaviour("delay=700ms+status=500"));
+    gateway.simulator.set("sibling", behaviour("status=500"));
+
+    let call = gateway.generate(question("hedged"));
+    let status = timeout(PROMPTLY, call).await.unwrap().unwrap_err();
+
+    let attempts = crate::support::details(&status).failure.unwrap().attempts;
+    let trail = [
+        "1 PRIMARY openai/first FAILED PROVIDER_ERROR",
+        "2 HEDGE anthropic/backup FAILED PROVIDER_ERROR",
+        "3 FAILOVER openai/sibling FAILED PROVIDER_ERROR",
+    ];
+    assert_eq!(lines(&attempts), trail);
+}
+
+#[tokio::test]
+async fn a_stream_tells_of_both_attempts_and_only_of_the_text_of_one() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=1000s"));
+
+    let streamed = gateway.stream(question("hedged")).await;
+
+    let told = streamed.events.iter().filter_map(|event| match event {
+        Event::AttemptStarted(started) => Some(format!("{} begins", started.number)),
+        Event::AttemptEnded(ended) => Some(line(ended.attempt.as_ref().unwrap())),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let expected = [
+        "1 begins",
+        "1 PRIMARY openai/first CANCELLED",
+        "2 begins",
+        "2 HEDGE anthropic/backup SUCCEEDED",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(text_of(&streamed.into_response().unwrap()), text(24));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_closes_both_attempts() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=1000s"));
+    gateway.simulator.set("backup", behaviour("first=1000s"));
+    let rival_sent = |log: &[Received]| log.iter().any(|request| request.model == "backup");
+    tokio::select! {
+        outcome = gateway.generate(question("hedged")) => panic!("{outcome:?}"),
+        () = gateway.simulator.wait_for(rival_sent) => {}
+    }
+    closed_by_us(&gateway, "first").await;
+    closed_by_us(&gateway, "backup").await;
+}
+
+#[tokio::test]
+async fn rivals_draw_on_a_bucket_of_their_own() {
+    let gateway = start("one-rival").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+
+    let with = called(&gateway, Method::Generate, "one-rival").await;
+    let without = called(&gateway, Method::Generate, "one-rival").await;
+
+    assert_eq!(with.provider, "anthropic");
+    assert_eq!(
+        lines(&without.attempts),
+        ["1 PRIMARY openai/first SUCCEEDED"]
+    );
+}
+
+/// Where one of the conditions does not hold the late answer is waited for.
+#[tokio::test]
+async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
+    for scenario in ["without", "cheap", "no-retries", "one-attempt"] {
+        let gateway = start(scenario).await;
+        gateway.simulator.set("first", behaviour("first=600ms"));
+
+        let response = called(&gateway, Method::Generate, scenario).await;
+
+        let trail = ["1 PRIMARY openai/first SUCCEEDED"];
+        assert_eq!(lines(&response.attempts), trail, "{scenario}");
+    }
+    let gateway = start("whole").await;
+    gateway.simulator.set("whole", behaviour("first=600ms"));
+    let response = called(&gateway, Method::Generate, "whole").await;
+    assert_eq!(
+        response.attempts.len(),
+        1,
+        "what is read whole has no first content"
+    );
+}
+
+#[tokio::test]
+async fn there_is_no_rival_before_it_is_known_what_is_usual() {
+    let gateway = Gateway::start(CONFIG).await;
+    make_known(&gateway, "hedged", KNOWN_AFTER - 20).await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+
+    let response = called(&gateway, Method::Generate, "hedged").await;
+
+    assert_eq!(response.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn there_is_no_rival_on_a_target_whose_breaker_is_open() {
+    let gateway = start("one-rival").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    let request = SetBreakerRequest {
+        provider: "anthropic".to_owned(),
+        model: "anthropic/backup".to_owned(),
+        state: BreakerState::ForcedOpen.into(),
+        ..SetBreakerRequest::default()
+    };
+    gateway.operations().set_breaker(request).await.unwrap();
+
+    let response = called(&gateway, Method::Generate, "one-rival").await;
+
+    assert_eq!(
+        lines(&response.attempts),
+        ["1 PRIMARY openai/first SUCCEEDED"]
+    );
+}
