@@ -48,8 +48,8 @@ pub struct Call {
     /// Position of the target that is come to next.
     pub(super) position: usize,
     pub(super) attempts_on_target: u32,
-    /// A prompt was too long for a window of this size: only larger ones are tried.
-    pub(super) context_exceeds: Option<u64>,
+    /// Targets whose context window the prompt exceeds.
+    pub(super) too_small: Vec<Arc<Target>>,
     /// Retry tokens that were taken from the budget and not yet spent.
     pub(super) held_tokens: u32,
     pub(super) at_last_resort: bool,
@@ -100,7 +100,7 @@ impl Call {
             sent: 0,
             position: 0,
             attempts_on_target: 0,
-            context_exceeds: None,
+            too_small: Vec::new(),
             held_tokens: 0,
             at_last_resort: false,
             last_error: None,
@@ -302,15 +302,9 @@ impl Call {
             Failover::No if tolerated => self.leave_target(),
             Failover::No => return Err(self.fail(Error::Upstream(error))),
             Failover::LargerContext => {
-                let target = self
-                    .lane
-                    .guards
-                    .get(self.position)
-                    .map(|guard| &guard.target);
-                let window = target
-                    .and_then(|target| target.context_window_tokens)
-                    .unwrap_or(u64::MAX);
-                self.context_exceeds = self.context_exceeds.max(Some(window));
+                if let Some(guard) = self.lane.guards.get(self.position) {
+                    self.too_small.push(Arc::clone(&guard.target));
+                }
                 self.leave_target();
             }
             Failover::Yes => match self.same_target_wait(verdict.same_target, &error) {

@@ -240,11 +240,7 @@ impl Call {
     }
 
     fn ineligible(&self, target: &Target) -> Option<Skip> {
-        if let Some(exceeded) = self.context_exceeds
-            && target
-                .context_window_tokens
-                .is_none_or(|window| window <= exceeded)
-        {
+        if !plan::may_hold_more(target, &self.too_small) {
             return Some(Skip::ContextTooSmall);
         }
         plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
