@@ -238,12 +238,20 @@ impl Attempt {
         let Some((response, reader)) = &mut self.answer else {
             return Ok(());
         };
-        let chunk = watched(&mut self.timers, &mut self.permit, response.chunk()).await?;
+        let chunk = match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
+            // Nothing of the answer is missing: silence or a broken connection is its end, too.
+            Err(Ended::Failed(_)) | Ok(Err(_)) if reader.is_complete() => Ok(None),
+            Err(ended) => return Err(ended),
+            Ok(chunk) => chunk,
+        };
         self.ready.reverse(); // before the first content, lifecycle events wait here
         let before = self.ready.len();
         let read = match chunk {
             Ok(Some(bytes)) => {
                 let read = reader.push(&bytes, &mut self.ready);
+                if reader.is_complete() {
+                    self.timers.complete();
+                }
                 self.timers
                     .heard(heard(&self.ready[before..]), Instant::now());
                 self.read_bytes = self.read_bytes.saturating_add(bytes.len());

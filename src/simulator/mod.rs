@@ -44,7 +44,7 @@
 //! | `error=N`, `cut=N`, `disconnect=N`, `reset=N`, `stall=N` | the end after N tokens |
 //! | `malformed=N`, `half-character=N`, `long-line` | something broken, then the rest |
 //! | `html`, `empty`, `error-body` | status 200 without an answer |
-//! | `no-end`, `no-usage`, `plain`, `whole` | `NoEnd`, `NoUsage`, `WrongContentType`, `WholeForStream` |
+//! | `no-end`, `open-end`, `no-usage`, `plain`, `whole` | `NoEnd`, `OpenEnd`, `NoUsage`, `WrongContentType`, `WholeForStream` |
 //!
 //! A TIME is written `20ms` or `2s`. Times are those of the runtime's clock, which tests may pause;
 //! its resolution is a millisecond.
