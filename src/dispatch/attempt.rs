@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::chat::{Adaptation, ChatEvent, Finish};
 use crate::error::{Billing, UpstreamError, UpstreamErrorKind};
@@ -23,6 +23,9 @@ use super::timers::{Expiry, Heard, Timers};
 
 /// Largest body of an error response that is read; what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// The longest wait for the body of an error response: another target could be answering meanwhile.
+const MAX_ERROR_WAIT: Duration = Duration::from_secs(1);
 
 /// The most that is read before the first content: what keeps coming without any is no answer.
 const MAX_BYTES_BEFORE_CONTENT: usize = MAX_BODY_BYTES;
@@ -122,7 +125,7 @@ impl Attempt {
     }
 
     /// What it tries.
-    pub(super) fn target(&self) -> &Target {
+    pub(super) fn target(&self) -> &Arc<Target> {
         self.permit.target()
     }
 
@@ -270,12 +273,20 @@ impl Attempt {
         let Some((response, reader)) = &mut self.answer else {
             return Ok(());
         };
-        let chunk = watched(&mut self.timers, &mut self.permit, response.chunk()).await?;
+        let chunk = match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
+            // Nothing of the answer is missing: silence or a broken connection is its end, too.
+            Err(Ended::Failed(_)) | Ok(Err(_)) if reader.is_complete() => Ok(None),
+            Err(ended) => return Err(ended),
+            Ok(chunk) => chunk,
+        };
         self.ready.reverse(); // before the first content, lifecycle events wait here
         let before = self.ready.len();
         let read = match chunk {
             Ok(Some(bytes)) => {
                 let read = reader.push(&bytes, &mut self.ready);
+                if reader.is_complete() {
+                    self.timers.complete();
+                }
                 self.timers
                     .heard(heard(&self.ready[before..]), Instant::now());
                 self.read_bytes = self.read_bytes.saturating_add(bytes.len());
@@ -298,14 +309,17 @@ impl Attempt {
     async fn refused(&mut self, mut response: Response, status: StatusCode) -> UpstreamError {
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        while body.len() < MAX_ERROR_BYTES {
-            match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
-                Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
-                // The status alone says enough.
-                Ok(Ok(None) | Err(_)) | Err(_) => break,
+        let reading = async {
+            while body.len() < MAX_ERROR_BYTES {
+                match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
+                    Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+                    Ok(Ok(None) | Err(_)) | Err(_) => break,
+                }
+                self.timers.heard(Heard::Bytes, Instant::now());
             }
-            self.timers.heard(Heard::Bytes, Instant::now());
-        }
+        };
+        // Whatever keeps the body from its end, the status alone says enough.
+        let _ = timeout(MAX_ERROR_WAIT, reading).await;
         body.truncate(MAX_ERROR_BYTES);
         failure::classify(status, &headers, &body, SystemTime::now())
     }

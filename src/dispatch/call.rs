@@ -259,10 +259,6 @@ impl Call {
             }
             Ended::Failed(error) => error,
         };
-        let context_window_tokens = self
-            .current
-            .as_ref()
-            .and_then(|attempt| attempt.target().context_window_tokens);
         let was_rival = self
             .running()
             .any(|record| record.kind == AttemptKind::Hedge);
@@ -274,11 +270,7 @@ impl Call {
         match verdict.failover {
             Failover::No if tolerated => self.course.leave_target(),
             Failover::No => return Err(self.fail(Error::Upstream(error))),
-            Failover::LargerContext => {
-                let window = context_window_tokens.unwrap_or(u64::MAX);
-                self.course.context_exceeds = self.course.context_exceeds.max(Some(window));
-                self.course.leave_target();
-            }
+            Failover::LargerContext => self.course.leave_target(),
             // A target that has had a rival was late: it is not tried again.
             Failover::Yes if was_rival => self.course.leave_target(),
             Failover::Yes => match self.course.same_target_wait(verdict.same_target, &error) {
@@ -298,6 +290,11 @@ impl Call {
 
     /// Ends an attempt and records it; tells what was left out or changed for its target.
     fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
+        if let Outcome::Failed(error) = &outcome
+            && error.kind.verdict().failover == Failover::LargerContext
+        {
+            self.course.too_small.push(Arc::clone(attempt.target()));
+        }
         let (record, adaptations) = attempt.settle(outcome);
         if let Outcome::Failed(error) = &record.outcome {
             warn!(

@@ -73,8 +73,8 @@ pub(super) struct Course {
     attempts_on_target: u32,
     /// Position of the target that a rival was sent to; it is not come to again.
     rival_position: Option<usize>,
-    /// A prompt was too long for a window of this size: only larger ones are tried.
-    pub(super) context_exceeds: Option<u64>,
+    /// Targets whose context window the prompt exceeds.
+    pub(super) too_small: Vec<Arc<Target>>,
     /// Retry tokens that were taken from the budget and not yet spent.
     held_tokens: u32,
     at_last_resort: bool,
@@ -109,7 +109,7 @@ impl Course {
             position: 0,
             attempts_on_target: 0,
             rival_position: None,
-            context_exceeds: None,
+            too_small: Vec::new(),
             held_tokens: 0,
             at_last_resort: false,
             last_error: None,
@@ -462,11 +462,7 @@ impl Course {
     }
 
     fn ineligible(&self, target: &Target) -> Option<Skip> {
-        if let Some(exceeded) = self.context_exceeds
-            && target
-                .context_window_tokens
-                .is_none_or(|window| window <= exceeded)
-        {
+        if !plan::may_hold_more(target, &self.too_small) {
             return Some(Skip::ContextTooSmall);
         }
         plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)

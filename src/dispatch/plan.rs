@@ -1,5 +1,7 @@
 //! What a request would do: its targets in order, and which of them cannot answer it at all. Pure.
 
+use std::sync::Arc;
+
 use crate::error::Unsupported;
 use crate::features::Features;
 use crate::trail::Skip;
@@ -20,5 +22,20 @@ pub fn ineligible(target: &Target, used: Features, max_output_tokens: Option<u32
             }))
         }
         _ => None,
+    }
+}
+
+/// Whether a target may hold a prompt that was too long for others: its window is known to be larger
+/// than those of them that are known, or nothing is known but that it is another model.
+pub fn may_hold_more(target: &Target, too_small: &[Arc<Target>]) -> bool {
+    let largest = too_small
+        .iter()
+        .filter_map(|other| other.context_window_tokens)
+        .max();
+    match (target.context_window_tokens, largest) {
+        (Some(window), Some(largest)) => window > largest,
+        // One that nobody wrote down is not worth an attempt while the sizes of others are known.
+        (None, Some(_)) => false,
+        (Some(_) | None, None) => too_small.iter().all(|other| other.model != target.model),
     }
 }

@@ -10,6 +10,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::target::Timeouts;
 
+/// The longest wait for what follows an answer that is complete: usage, and the mark of its end.
+const MAX_WAIT_FOR_END: Duration = Duration::from_secs(1);
+
 /// A limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expiry {
@@ -118,6 +121,12 @@ impl Timers {
             progress,
             alarm: Box::pin(sleep_until(at)),
         }
+    }
+
+    /// Nothing of the answer is missing; what may follow is not waited for as if something were.
+    pub(super) fn complete(&mut self) {
+        let limits = &mut self.progress.limits;
+        limits.progress_idle = limits.progress_idle.min(MAX_WAIT_FOR_END);
     }
 
     /// Bytes have come.
@@ -235,6 +244,20 @@ mod tests {
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_a_complete_answer_is_waited_for_no_longer_than_a_second() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        timers.heard(Heard::Content, start + seconds(1));
+
+        timers.complete();
+        timers.heard(Heard::Progress, start + seconds(2));
+        timers.heard(Heard::Bytes, start + seconds(2));
+
+        assert_eq!(timers.expired().await, Expiry::ProgressIdle);
+        assert_eq!(start.elapsed().as_secs(), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -115,7 +115,7 @@ pub enum UpstreamErrorKind {
 pub enum Failover {
     /// Any other target.
     Yes,
-    /// Only a target whose context window is larger.
+    /// Only a target that may hold a longer prompt.
     LargerContext,
     /// None: the request itself is at fault.
     No,

@@ -165,6 +165,8 @@ pub enum Fault {
     ErrorBody,
     /// The marker after the finish reason is missing: `[DONE]` or `message_stop`. Gemini has none.
     NoEnd,
+    /// Like [`Fault::NoEnd`], and the connection stays open.
+    OpenEnd,
     /// Usage is not reported.
     NoUsage,
     /// The answer is right, but its content type is `text/plain`.

@@ -29,9 +29,10 @@ impl Course {
     ) -> Self {
         let mut pieces = Vec::new();
         let mut tokens = Vec::new();
+        let lacks_end = matches!(fault, Some(Fault::NoEnd | Fault::OpenEnd));
         for Event { bytes, kind } in dialect.events(answer) {
             let wait = match kind {
-                EventKind::End if fault == Some(Fault::NoEnd) => continue,
+                EventKind::End if lacks_end => continue,
                 EventKind::End | EventKind::Other => Duration::ZERO,
                 EventKind::Token => {
                     tokens.push(pieces.len());
@@ -97,6 +98,11 @@ impl Course {
             Fault::Stall { after } => self.until(after, vec![Step::Hang]),
             Fault::Malformed { after } => self.around(after, self.broken.clone()),
             Fault::HalfCharacter { after } => self.around(after, self.half_character.clone()),
+            Fault::OpenEnd => {
+                let mut all = steps(&self.pieces);
+                all.push(Step::Hang);
+                all
+            }
             Fault::LongLine => {
                 let mut all = long_line();
                 all.extend(steps(&self.pieces));

@@ -44,7 +44,7 @@
 //! | `error=N`, `cut=N`, `disconnect=N`, `reset=N`, `stall=N` | the end after N tokens |
 //! | `malformed=N`, `half-character=N`, `long-line` | something broken, then the rest |
 //! | `html`, `empty`, `error-body` | status 200 without an answer |
-//! | `no-end`, `no-usage`, `plain`, `whole` | `NoEnd`, `NoUsage`, `WrongContentType`, `WholeForStream` |
+//! | `no-end`, `open-end`, `no-usage`, `plain`, `whole` | `NoEnd`, `OpenEnd`, `NoUsage`, `WrongContentType`, `WholeForStream` |
 //!
 //! A TIME is written `20ms` or `2s`. Times are those of the runtime's clock, which tests may pause;
 //! its resolution is a millisecond.
@@ -67,8 +67,10 @@ mod syntax;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 pub use self::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
@@ -162,6 +164,16 @@ impl Simulator {
             state,
             running: Mutex::new(Some(running)),
         })
+    }
+
+    /// Serves one more connection, which need not be a socket: those wait for the network's time,
+    /// whatever the runtime's clock says. A reset is an ordinary close on it. Paused, it drops the
+    /// connection.
+    pub fn serve(&self, connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        if let Some(running) = &*self.running() {
+            let reset = Arc::new(AtomicBool::new(false));
+            running.serve(connection, reset, Arc::clone(&self.state));
+        }
     }
 
     /// Where it listens.

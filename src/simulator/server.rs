@@ -13,7 +13,8 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,8 +68,11 @@ impl Running {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let serving = self.clone().serve(stream, Arc::clone(&state));
-                    self.execute(serving);
+                    // Only makes small writes late where it fails.
+                    let _ = stream.set_nodelay(true);
+                    let reset = Arc::new(AtomicBool::new(false));
+                    let socket = Socket::new(stream, Arc::clone(&reset));
+                    self.serve(socket, reset, Arc::clone(&state));
                 }
                 // Out of file descriptors, most likely: some will be closed.
                 Err(_) => sleep(Duration::from_millis(10)).await,
@@ -76,15 +80,20 @@ impl Running {
         }
     }
 
-    async fn serve(self, stream: TcpStream, state: Arc<State>) {
-        // Only makes small writes late where it fails.
-        let _ = stream.set_nodelay(true);
-        let reset = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Socket::new(stream, Arc::clone(&reset)));
+    /// Serves a connection, which resets itself instead of closing in order once `reset` is set.
+    pub(super) fn serve<C>(&self, connection: C, reset: Arc<AtomicBool>, state: Arc<State>)
+    where
+        C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let service =
             service_fn(move |request| respond(Arc::clone(&state), Arc::clone(&reset), request));
-        // How a connection ends stands in the log, request by request.
-        let _ = auto::Builder::new(self).serve_connection(io, service).await;
+        let server = auto::Builder::new(self.clone());
+        self.execute(async move {
+            // How a connection ends stands in the log, request by request.
+            let _ = server
+                .serve_connection(TokioIo::new(connection), service)
+                .await;
+        });
     }
 }
 

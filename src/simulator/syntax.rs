@@ -96,6 +96,7 @@ fn read_fault(key: &str, value: Option<&str>) -> Result<Option<Fault>, String> {
         "long-line" => Fault::LongLine,
         "error-body" => Fault::ErrorBody,
         "no-end" => Fault::NoEnd,
+        "open-end" => Fault::OpenEnd,
         "no-usage" => Fault::NoUsage,
         "plain" => Fault::WrongContentType,
         "whole" => Fault::WholeForStream,

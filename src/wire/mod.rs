@@ -105,6 +105,13 @@ pub trait Decoder: Send {
     fn frame(&mut self, frame: Frame<'_>, events: &mut Vec<ChatEvent>)
     -> Result<(), UpstreamError>;
 
+    /// Whether the provider has said that the answer is at its end, so that nothing of it is missing
+    /// if neither more frames nor the end of the body come. What does come is still read: usage, and
+    /// the family's own end.
+    fn is_complete(&self) -> bool {
+        false
+    }
+
     /// The body has ended without [`ChatEvent::Done`]. Appends it if the end of the body is how this
     /// family ends an answer.
     ///

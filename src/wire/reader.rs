@@ -75,6 +75,15 @@ impl Reader {
         self.over == Some(Ok(()))
     }
 
+    /// Whether nothing of the answer is missing, though its end has not come: see
+    /// [`Decoder::is_complete`].
+    pub fn is_complete(&self) -> bool {
+        match &self.body {
+            Body::Events { decoder, .. } => self.over.is_none() && decoder.is_complete(),
+            Body::Undecided { .. } | Body::Json { .. } => false,
+        }
+    }
+
     /// Reads the next bytes and appends the events they complete. After the provider's own end
     /// everything is ignored.
     ///

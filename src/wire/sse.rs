@@ -11,6 +11,9 @@ pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// An incremental parser of `text/event-stream` (WHATWG HTML, section 9.2).
 ///
+/// Unlike there, a line in the place of an event that begins like JSON begins an event's data, which
+/// goes on to the next blank line: Gemini and proxies write an error so when a stream fails.
+///
 /// An event whose one data line lies whole in the input is handed out where it lies; only what the
 /// input cuts is copied. After an error the parser must not be used again.
 #[derive(Default)]
@@ -23,6 +26,8 @@ pub struct Parser {
     data: Vec<u8>,
     /// Whether `data` holds a data line, which may be empty.
     has_data: bool,
+    /// Whether the open event is JSON without any field's name.
+    is_bare: bool,
     /// Name of the open event.
     event: String,
     /// Bytes of the lines since the last blank one.
@@ -129,7 +134,7 @@ impl Parser {
     fn keep(&mut self, piece: &[u8]) -> Result<(), UpstreamError> {
         self.count(piece)?;
         if self.cut == Cut::No {
-            self.cut = if piece.starts_with(b":") {
+            self.cut = if piece.starts_with(b":") && !self.is_bare {
                 Cut::Comment
             } else {
                 Cut::Kept
@@ -163,11 +168,16 @@ impl Parser {
     }
 
     fn parse<'a>(&mut self, mut line: &'a [u8]) -> Line<'a> {
+        let begins_event = self.event_bytes == line.len();
         if !mem::replace(&mut self.past_first_line, true) {
             line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
         }
         if line.is_empty() {
             return Line::Blank;
+        }
+        self.is_bare |= begins_event && matches!(line[0], b'{' | b'[');
+        if self.is_bare {
+            return Line::Data(line);
         }
         let (field, value) = match memchr::memchr(b':', line) {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
@@ -210,6 +220,7 @@ impl Parser {
         self.has_data = false;
         self.event.clear();
         self.event_bytes = 0;
+        self.is_bare = false;
         Ok(())
     }
 }

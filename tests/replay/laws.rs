@@ -16,6 +16,8 @@ pub(crate) struct Reading {
     pub(crate) events: Vec<ChatEvent>,
     pub(crate) answer: Answer,
     pub(crate) end: Result<(), UpstreamError>,
+    /// How many pieces had been read when the answer was complete, though its end had not come.
+    complete_after: Option<usize>,
 }
 
 impl Reading {
@@ -23,10 +25,14 @@ impl Reading {
     pub(crate) fn of(mut reader: Reader, pieces: &[&[u8]]) -> Self {
         let mut events = Vec::new();
         let mut end = Ok(());
-        for piece in pieces {
+        let mut complete_after = None;
+        for (position, piece) in pieces.iter().enumerate() {
             end = reader.push(piece, &mut events);
             if end.is_err() {
                 break;
+            }
+            if complete_after.is_none() && reader.is_complete() {
+                complete_after = Some(position + 1);
             }
         }
         if end.is_ok() {
@@ -40,6 +46,7 @@ impl Reading {
             events,
             answer,
             end,
+            complete_after,
         }
     }
 }
@@ -54,8 +61,18 @@ pub(crate) fn broken_by(
     complaints.extend(shape(whole));
 
     let same = |reading: &Reading| reading.events == whole.events && reading.end == whole.end;
-    if !same(&read(&body.chunks(1).collect::<Vec<_>>())) {
+    let by_bytes = read(&body.chunks(1).collect::<Vec<_>>());
+    if !same(&by_bytes) {
         complaints.push("read byte by byte it gives other events".into());
+    }
+    if let (Some(complete), true) = (by_bytes.complete_after, whole.end.is_ok()) {
+        let ended_there = read(&[&body[..complete]]);
+        if Content::of(&ended_there.answer) != Content::of(&whole.answer) {
+            let length = body.len();
+            complaints.push(format!(
+                "{complete} of {length} bytes pass for a complete answer"
+            ));
+        }
     }
 
     let mut random = fastrand::Rng::with_seed(1);

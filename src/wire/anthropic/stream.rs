@@ -92,6 +92,10 @@ impl Decoder for Events {
         read
     }
 
+    fn is_complete(&self) -> bool {
+        self.stopped
+    }
+
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         if !self.stopped {
             self.break_off(events);

@@ -77,8 +77,9 @@ pub(super) const RULES: &[Rule] = &[
     ),
     rule(
         ServerError,
-        // 408 and 424 (AWS: the model behind it failed) blame nothing in the request.
-        &[408..=408, 424..=424, 500..=599],
+        // 408, 424 (AWS: the model behind it failed) and 499 (Google: it was cancelled there) blame
+        // nothing in the request.
+        &[408..=408, 424..=424, 499..=499, 500..=599],
         &[],
         &[],
     ),

@@ -36,6 +36,7 @@ fn the_status_decides_where_the_body_says_nothing() {
         (413, InvalidRequest),
         (422, InvalidRequest),
         (424, ServerError),
+        (499, ServerError),
         (429, RateLimited),
         (500, ServerError),
         (502, ServerError),

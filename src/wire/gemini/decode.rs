@@ -26,6 +26,11 @@ pub(super) struct Decoder {
     calls: usize,
     open_call: Option<OpenCall>,
     finished: bool,
+    /// Whether a piece of the answer came without a finish reason: this model does not send one with
+    /// every piece.
+    ends_once: bool,
+    /// Whether the last piece came with a finish reason.
+    ends_here: bool,
 }
 
 /// A tool call whose arguments come in pieces.
@@ -43,6 +48,8 @@ impl Decoder {
             calls: 0,
             open_call: None,
             finished: false,
+            ends_once: false,
+            ends_here: false,
         }
     }
 
@@ -168,9 +175,10 @@ impl Decoder {
         for part in parts.unwrap_or_default() {
             self.part(part, events)?;
         }
-        if let Some(reason) = finish_reason
-            && !reason.0.is_empty()
-        {
+        let reason = finish_reason.filter(|reason| !reason.0.is_empty());
+        self.ends_here = reason.is_some();
+        self.ends_once |= reason.is_none() && !self.finished;
+        if let Some(reason) = reason {
             self.finished = true;
             events.push(ChatEvent::Finish(Finish {
                 reason: finish_reason_of(&reason.0),
@@ -298,6 +306,10 @@ impl crate::wire::Decoder for Decoder {
             self.break_off_call(events);
         }
         read
+    }
+
+    fn is_complete(&self) -> bool {
+        self.ends_once && self.ends_here
     }
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {

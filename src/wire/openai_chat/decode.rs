@@ -57,6 +57,10 @@ impl Decoder for ChatDecoder {
         result
     }
 
+    fn is_complete(&self) -> bool {
+        self.has_finish
+    }
+
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         self.tool_calls.finish(events);
         if !self.has_finish {

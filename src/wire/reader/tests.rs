@@ -1,6 +1,9 @@
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::Features;
+use crate::wire::anthropic::Anthropic;
+use crate::wire::gemini::Gemini;
+use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::{Recipient, WireRequest};
 
 use super::*;
@@ -197,4 +200,36 @@ fn a_json_body_is_read_up_to_its_limit() {
         reader.push(b"}", &mut Vec::new()).unwrap_err().kind,
         UpstreamErrorKind::Malformed
     );
+}
+
+#[test]
+fn an_error_that_a_failing_stream_ends_with_is_read_without_a_field() {
+    let table: [(Box<dyn WireFormat>, &str); 3] = [
+        (
+            Box::new(OpenAiChat::default()),
+            r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
+        ),
+        (
+            Box::new(Anthropic::default()),
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#,
+        ),
+        (
+            Box::new(Gemini::default()),
+            r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#,
+        ),
+    ];
+    let error = "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"busy\"\n  }\n}\n";
+    for (format, event) in &table {
+        for body in [
+            format!("data: {event}\n\n{error}"),
+            format!("data: {event}\r\n\r\n{error}\n"),
+        ] {
+            let reader = Reader::new(format.as_ref(), Framing::Sse);
+
+            let (text, outcome) = read_all(reader, &[body.as_bytes()]);
+
+            assert_eq!(text, "a");
+            assert_eq!(outcome.unwrap_err().kind, UpstreamErrorKind::Overloaded);
+        }
+    }
 }

@@ -48,6 +48,25 @@ fn it_follows_the_specification() {
         ("event: x\ndata: not closed\n", &[("x", "not closed")]),
         ("event: x\n", &[]),
     ];
+    assert_parsed(cases);
+}
+
+#[test]
+fn json_in_the_place_of_an_event_is_its_data() {
+    assert_parsed(&[
+        ("{\"a\":1}", &[("", "{\"a\":1}")]),
+        ("[{\"a\":1}]\n\n", &[("", "[{\"a\":1}]")]),
+        (
+            "data: a\n\n{\n  \"b\": 1\r\n}\n\ndata: c\n\n",
+            &[("", "a"), ("", "{\n  \"b\": 1\n}"), ("", "c")],
+        ),
+        ("{\n: no comment\n}\n", &[("", "{\n: no comment\n}")]),
+        (" {\n\ndata: a\n{\n: comment\n\n", &[("", "a")]),
+    ]);
+}
+
+/// Each body gives these events, in one piece and byte by byte.
+fn assert_parsed(cases: &[(&str, &[(&str, &str)])]) {
     for (body, expected) in cases {
         let expected: Vec<Event> = expected
             .iter()
@@ -150,7 +169,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         4 => prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n", "\r\n\r\n"]),
         4 => prop::sample::select(vec!["data", "data:", "data: ", "event: ", ":", " ", "id: 1"]),
-        2 => prop::sample::select(vec!["a", "ü", "{\"a\":1}", "\u{feff}", "\u{1f600}"]),
+        2 => prop::sample::select(vec!["a", "ü", "{\"a\":1}", "[", "\u{feff}", "\u{1f600}"]),
     ];
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes())
 }
@@ -175,13 +194,21 @@ proptest! {
     }
 }
 
-/// The specification's steps, one after the other, over the whole text.
+/// The specification's steps, one after the other, over the whole text; and JSON in the place of an
+/// event.
 fn by_the_letter(text: &str) -> Vec<Event> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n") + "\n\n";
     let mut events = Vec::new();
     let (mut name, mut data) = (String::new(), String::new());
+    let (mut begins_event, mut is_bare) = (true, false);
     for line in text.split('\n') {
+        is_bare = !line.is_empty() && (is_bare || begins_event && line.starts_with(['{', '[']));
+        begins_event = line.is_empty();
+        if is_bare {
+            data = data + line + "\n";
+            continue;
+        }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {

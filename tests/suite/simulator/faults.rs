@@ -188,7 +188,11 @@ async fn what_hangs_goes_so_far_and_no_further() {
     let simulator = start().await;
 
     for wire in WIRES {
-        for (fault, expected) in [("stall=5", text(5) + " "), ("role-only", String::new())] {
+        for (fault, expected) in [
+            ("stall=5", text(5) + " "),
+            ("role-only", String::new()),
+            ("open-end", text(24)),
+        ] {
             let model = format!("sim+{fault}");
             let mut response = send(&simulator, wire, &model, true).await;
             read_until(wire, &mut response, &expected).await;

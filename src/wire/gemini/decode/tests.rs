@@ -159,6 +159,30 @@ fn text_goes_on_after_stop_and_the_last_reason_counts() {
 }
 
 #[test]
+fn a_reason_says_the_end_only_where_earlier_pieces_had_none() {
+    let text = parts(r#"{"text":"a"}"#);
+    let last = r#"{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}]}"#;
+    let usage = r#"{"usageMetadata":{"promptTokenCount":1}}"#;
+    for (events, expected) in [
+        (vec![last], false),
+        (vec![last, last], false),
+        (vec![text.as_str()], false),
+        (vec![text.as_str(), last], true),
+        (vec![text.as_str(), last, usage], true),
+        (vec![text.as_str(), last, text.as_str()], false),
+    ] {
+        let mut decoder = Decoder::new(Framing::Sse);
+        for data in &events {
+            let data = data.as_bytes();
+            let read = decoder.frame(Frame { event: "", data }, &mut Vec::new());
+            assert_eq!(read, Ok(()));
+        }
+
+        assert_eq!(decoder.is_complete(), expected, "{events:?}");
+    }
+}
+
+#[test]
 fn finish_reasons_are_names_or_numbers() {
     for (json, reason, provider_reason) in [
         ("\"STOP\"", FinishReason::Stop, "STOP"),
