@@ -311,7 +311,7 @@ async fn a_caller_that_does_not_read_loses_its_call_and_learns_why() {
 
 #[tokio::test]
 async fn the_deadline_is_kept_for_a_caller_that_does_not_read_too() {
-    let failure = learns_after_not_reading("client_stall = '8s'", "1S").await;
+    let failure = learns_after_not_reading("client_stall = '8s'", "2S").await;
 
     assert_eq!(failure.code, Code::DeadlineExceeded);
     assert_eq!(failure.reason, "DEADLINE_EXCEEDED");
