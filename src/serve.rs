@@ -1,5 +1,7 @@
 //! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
 
+mod runtimes;
+
 use std::fmt::Write as _;
 use std::future::{Future, pending};
 use std::io;
@@ -15,6 +17,8 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::server;
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Transport};
+
+use self::runtimes::Runtimes;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// No thread for a runtime.
+    #[error("the threads that serve cannot be started: {0}; fewer `server.runtimes` need fewer")]
+    Runtimes(io::Error),
     /// No client for providers.
     #[error(transparent)]
     Transport(#[from] transport::SetupError),
@@ -195,7 +202,7 @@ impl Service {
     /// Serves until `shutdown` completes and open calls have ended.
     ///
     /// # Errors
-    /// [`StartError::Server`], at once.
+    /// [`StartError`], at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         self.run_until(shutdown, pending()).await
     }
@@ -203,7 +210,7 @@ impl Service {
     /// Like [`Service::run`], and does not wait for open calls once `hurry` completes, too.
     ///
     /// # Errors
-    /// [`StartError::Server`], at once.
+    /// [`StartError`], at once.
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,
@@ -220,15 +227,26 @@ impl Service {
             admission: config.admission,
             idempotency: config.idempotency,
         };
+        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
+        let mut cores = Vec::new();
+        for runtime in runtimes.handles().to_vec() {
+            let transport = Transport::new(config.transport)?;
+            cores.push(server::Core {
+                runtime,
+                dispatcher: Arc::new(dispatcher.over(transport)),
+            });
+        }
         server::serve(
             listener,
             &config.server,
             policies,
             dispatcher,
+            cores,
             shutdown,
             hurry,
         )
         .await?;
+        drop(runtimes);
         drop(simulator);
         Ok(())
     }

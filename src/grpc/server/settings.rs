@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
+    /// Runtimes that serve: one with a thread for each core, or several with a thread each, of which
+    /// each keeps the connections that it is given.
+    pub runtimes: usize,
     /// Largest message, in bytes, that is read.
     pub max_message_bytes: usize,
     /// Bytes that messages may take up together until they are complete.
@@ -45,6 +48,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            runtimes: 1,
             max_message_bytes: 32 << 20,
             max_unfinished_bytes: 256 << 20,
             max_connections: 4096,
