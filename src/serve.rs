@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::config::file::File;
 use crate::config::{Config, KEYLESS, Mistakes, Surroundings};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::server;
+use crate::grpc::server::{self, Core};
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Transport};
 
@@ -48,7 +48,7 @@ pub enum StartError {
         error: io::Error,
     },
     /// No thread for a runtime.
-    #[error("the threads that serve cannot be started: {0}; fewer `server.runtimes` need fewer")]
+    #[error("no thread can be started for a runtime: {0}; lower `server.runtimes`")]
     Runtimes(io::Error),
     /// No client for providers.
     #[error(transparent)]
@@ -62,6 +62,9 @@ pub enum StartError {
 pub struct Service {
     config: Config,
     dispatcher: Arc<Dispatcher>,
+    cores: Vec<Core>,
+    /// Those of the cores; end with the service.
+    runtimes: Runtimes,
     listener: TcpListener,
     address: SocketAddr,
     /// Serves the simulated providers; ends with the service.
@@ -144,9 +147,23 @@ impl Service {
         let transport = Transport::new(config.transport)?;
         let catalog = std::mem::take(&mut config.catalog);
         let dispatcher = Arc::new(Dispatcher::new(catalog, config.scopes, transport));
+        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
+        let mut cores = Vec::new();
+        for runtime in runtimes.handles() {
+            let dispatcher = match cores.is_empty() {
+                true => Arc::clone(&dispatcher),
+                false => Arc::new(dispatcher.over(Transport::new(config.transport)?)),
+            };
+            cores.push(Core {
+                runtime: runtime.clone(),
+                dispatcher,
+            });
+        }
         Ok(Self {
             config,
             dispatcher,
+            cores,
+            runtimes,
             listener,
             address,
             simulator,
@@ -202,7 +219,7 @@ impl Service {
     /// Serves until `shutdown` completes and open calls have ended.
     ///
     /// # Errors
-    /// [`StartError`], at once.
+    /// [`StartError::Server`], at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         self.run_until(shutdown, pending()).await
     }
@@ -210,7 +227,7 @@ impl Service {
     /// Like [`Service::run`], and does not wait for open calls once `hurry` completes, too.
     ///
     /// # Errors
-    /// [`StartError`], at once.
+    /// [`StartError::Server`], at once.
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,
@@ -219,6 +236,8 @@ impl Service {
         let Self {
             config,
             dispatcher,
+            cores,
+            runtimes,
             listener,
             address: _,
             simulator,
@@ -227,15 +246,6 @@ impl Service {
             admission: config.admission,
             idempotency: config.idempotency,
         };
-        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
-        let mut cores = Vec::new();
-        for runtime in runtimes.handles().to_vec() {
-            let transport = Transport::new(config.transport)?;
-            cores.push(server::Core {
-                runtime,
-                dispatcher: Arc::new(dispatcher.over(transport)),
-            });
-        }
         server::serve(
             listener,
             &config.server,

@@ -71,7 +71,7 @@ pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> 
 /// The runtimes of a layout.
 fn runtimes(layout: Layout) -> Result<Vec<Handle>, Failed> {
     let count = layout.runtimes();
-    if count == 1 {
+    if count == 0 {
         return Ok(vec![Handle::current()]);
     }
     let mut handles = Vec::new();

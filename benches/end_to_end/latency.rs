@@ -72,7 +72,7 @@ enum Caller {
 impl Caller {
     async fn grpc(process: &Process) -> Result<Self, Failed> {
         Ok(Self::Grpc {
-            clients: load::clients(process).await?,
+            clients: load::clients(process, load::CONNECTIONS).await?,
             role: process.role,
         })
     }

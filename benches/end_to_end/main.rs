@@ -38,6 +38,9 @@ struct Options {
     /// Runs everything once and measures nothing, as other benchmarks do with this flag.
     #[arg(long)]
     test: bool,
+    /// Connections that the callers of a case share.
+    #[arg(long, default_value_t = load::CONNECTIONS)]
+    connections: usize,
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -70,10 +73,14 @@ fn main() -> Result<(), Failed> {
     let is_wanted = |name: &str| {
         options.cases.is_empty() || options.cases.iter().any(|case| name.starts_with(case))
     };
-    runtime.block_on(run(effort, is_wanted))
+    runtime.block_on(run(effort, options.connections, is_wanted))
 }
 
-async fn run(effort: Effort, is_wanted: impl Fn(&str) -> bool) -> Result<(), Failed> {
+async fn run(
+    effort: Effort,
+    connections: usize,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<(), Failed> {
     let simulator = Process::start(Role::Simulator, Layout::Shared, "")?;
     if effort != Effort::Test {
         println!("{}", report::HEAD);
@@ -84,7 +91,9 @@ async fn run(effort: Effort, is_wanted: impl Fn(&str) -> bool) -> Result<(), Fai
     }
     for case in &CASES {
         if is_wanted(case.name) {
-            measure(case, &servers, effort).await?.print(effort);
+            measure(case, &servers, connections, effort)
+                .await?
+                .print(effort);
         }
     }
     drop(servers);
@@ -102,13 +111,17 @@ async fn run(effort: Effort, is_wanted: impl Fn(&str) -> bool) -> Result<(), Fai
 async fn measure(
     case: &Case,
     servers: &[(Layout, Processes)],
+    connections: usize,
     effort: Effort,
 ) -> Result<report::Rows, Failed> {
     let calls = case.calls(effort);
     let mut loads = Vec::new();
     for (layout, Processes { floor, gateway }) in servers {
-        let floor = (floor, load::Load::connect(case, floor).await?);
-        let gateway = (gateway, load::Load::connect(case, gateway).await?);
+        let floor = (floor, load::Load::connect(case, floor, connections).await?);
+        let gateway = (
+            gateway,
+            load::Load::connect(case, gateway, connections).await?,
+        );
         loads.push((*layout, floor, gateway));
     }
     let mut rows = report::Rows::new(case.name, case.unit, case.goal);

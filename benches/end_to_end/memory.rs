@@ -42,7 +42,7 @@ async fn growth(process: &Process, streams: usize) -> Result<f64, Failed> {
         .find_map(|(scenario, model)| (*scenario == IDLE).then_some(*model))
         .unwrap_or_default();
     let request = request(process.role, IDLE, model, Kind::Streamed(1));
-    let mut clients = load::clients(process).await?;
+    let mut clients = load::clients(process, load::CONNECTIONS).await?;
     let connections = clients.len();
     let mut open = Vec::new();
     let mut before = 0.0;

@@ -33,10 +33,10 @@ pub(crate) enum Layout {
 impl Layout {
     pub(crate) const ALL: [Self; 2] = [Self::Shared, Self::PerCore];
 
-    /// How many runtimes serve.
+    /// How many runtimes of one thread serve.
     pub(crate) fn runtimes(self) -> usize {
         match self {
-            Self::Shared => 1,
+            Self::Shared => 0,
             Self::PerCore => thread::available_parallelism().map_or(1, NonZero::get),
         }
     }

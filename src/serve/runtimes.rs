@@ -1,4 +1,4 @@
-//! The runtimes that serve: the one that the service was started in, or several with a thread each.
+//! The runtimes that serve: some with a thread each, or the one that the service was started in.
 
 use std::io;
 use std::thread::{self, JoinHandle};
@@ -14,14 +14,14 @@ pub(super) struct Runtimes {
 }
 
 impl Runtimes {
-    /// One is the current runtime; of more, each has a thread.
+    /// So many runtimes with a thread each; the current one stands for none.
     pub(super) fn start(count: usize) -> io::Result<Self> {
         let mut runtimes = Self {
             handles: Vec::new(),
             threads: Vec::new(),
             stop: CancellationToken::new(),
         };
-        if count == 1 {
+        if count == 0 {
             runtimes.handles.push(Handle::current());
             return Ok(runtimes);
         }
@@ -71,9 +71,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_is_the_current_runtime_and_more_have_a_thread_each() {
+    async fn each_has_a_thread_and_the_current_one_stands_for_none() {
         let here = thread::current().id();
-        for (count, own_threads) in [(1, 0), (3, 3)] {
+        for (count, handles, own_threads) in [(0, 1, 0), (1, 1, 1), (3, 3, 3)] {
             let runtimes = Runtimes::start(count).unwrap();
             let mut threads = Vec::new();
             for handle in runtimes.handles() {
@@ -81,7 +81,7 @@ mod tests {
                 threads.push(thread.await.unwrap());
             }
 
-            assert_eq!(threads.len(), count);
+            assert_eq!(threads.len(), handles);
             threads.retain(|thread| *thread != here);
             threads.dedup();
             assert_eq!(threads.len(), own_threads);

@@ -171,14 +171,14 @@ impl Gateway {
     }
 }
 
-/// How many runtimes serve where a test does not say: `MODELWAY_RUNTIMES`, or 1. A test that listens
-/// to what its own thread traces has one.
+/// How many runtimes serve where a test does not say: `MODELWAY_RUNTIMES`, or 2. A test that listens
+/// to what its own thread traces is served by that thread.
 fn runtimes() -> String {
     let listens = get_default(|subscriber| !subscriber.is::<NoSubscriber>());
-    let runtimes = std::env::var("MODELWAY_RUNTIMES").ok();
-    runtimes
-        .filter(|_| !listens)
-        .unwrap_or_else(|| "1".to_owned())
+    if listens {
+        return "0".to_owned();
+    }
+    std::env::var("MODELWAY_RUNTIMES").unwrap_or_else(|_| "2".to_owned())
 }
 
 /// Sends what this thread traces to a subscriber until the guard is dropped.
