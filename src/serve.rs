@@ -1,5 +1,7 @@
 //! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
 
+mod runtimes;
+
 use std::fmt::Write as _;
 use std::future::{Future, pending};
 use std::io;
@@ -12,9 +14,11 @@ use tokio::net::TcpListener;
 use crate::config::file::File;
 use crate::config::{Config, KEYLESS, Mistakes, Surroundings};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::server;
+use crate::grpc::server::{self, Core};
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Transport};
+
+use self::runtimes::Runtimes;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// No thread for a runtime.
+    #[error("no thread can be started for a runtime: {0}; lower `server.runtimes`")]
+    Runtimes(io::Error),
     /// No client for providers.
     #[error(transparent)]
     Transport(#[from] transport::SetupError),
@@ -55,6 +62,9 @@ pub enum StartError {
 pub struct Service {
     config: Config,
     dispatcher: Arc<Dispatcher>,
+    cores: Vec<Core>,
+    /// Those of the cores; end with the service.
+    runtimes: Runtimes,
     listener: TcpListener,
     address: SocketAddr,
     /// Serves the simulated providers; ends with the service.
@@ -137,9 +147,23 @@ impl Service {
         let transport = Transport::new(config.transport)?;
         let catalog = std::mem::take(&mut config.catalog);
         let dispatcher = Arc::new(Dispatcher::new(catalog, config.scopes, transport));
+        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
+        let mut cores = Vec::new();
+        for runtime in runtimes.handles() {
+            let dispatcher = match cores.is_empty() {
+                true => Arc::clone(&dispatcher),
+                false => Arc::new(dispatcher.over(Transport::new(config.transport)?)),
+            };
+            cores.push(Core {
+                runtime: runtime.clone(),
+                dispatcher,
+            });
+        }
         Ok(Self {
             config,
             dispatcher,
+            cores,
+            runtimes,
             listener,
             address,
             simulator,
@@ -212,6 +236,8 @@ impl Service {
         let Self {
             config,
             dispatcher,
+            cores,
+            runtimes,
             listener,
             address: _,
             simulator,
@@ -225,10 +251,12 @@ impl Service {
             &config.server,
             policies,
             dispatcher,
+            cores,
             shutdown,
             hurry,
         )
         .await?;
+        drop(runtimes);
         drop(simulator);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! policy, no records, no translation of answers. Everything below that is as Modelway has it:
 //! runtime, allocator, HTTP server, HTTP client, socket options, the answer mapped in its own task.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -18,25 +19,31 @@ use modelway::grpc::v1;
 use modelway::grpc::v1::generation_service_server::{GenerationService, GenerationServiceServer};
 use modelway::grpc::v1::stream_generate_response::Event;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::{Failed, roles};
+use super::Failed;
+use super::roles::{self, Layout};
 
 /// In the place of a scenario: the provider is asked for a whole answer.
 pub(crate) const WHOLE: &str = "whole";
 
 /// Serves on a port of its own, which it prints.
-pub(crate) async fn serve(upstream: &str) -> Result<(), Failed> {
+pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> {
     let listener = TcpListener::bind(roles::ANY_PORT).await?;
     println!("{}", listener.local_addr()?);
-    let floor = Floor {
-        client: client()?,
-        url: url(upstream),
-    };
-    let routes = Routes::new(GenerationServiceServer::new(floor)).prepare();
+    let mut cores = Vec::new();
+    for runtime in runtimes(layout)? {
+        let floor = Floor {
+            client: client()?,
+            url: url(upstream),
+        };
+        let routes = Routes::new(GenerationServiceServer::new(floor)).prepare();
+        cores.push((runtime, routes));
+    }
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -45,12 +52,35 @@ pub(crate) async fn serve(upstream: &str) -> Result<(), Failed> {
         .max_concurrent_streams(1024)
         .max_send_buf_size(64 * 1024);
     let mut connections = JoinSet::new();
-    loop {
+    for (runtime, routes) in cores.iter().cycle() {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let stream = stream.into_std()?;
         let service = TowerToHyperService::new(routes.clone());
-        connections.spawn(builder.serve_connection(TokioIo::new(stream), service));
+        let builder = builder.clone();
+        let served = async move {
+            let stream = TcpStream::from_std(stream)?;
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            connection.await.map_err(Failed::from)
+        };
+        connections.spawn_on(served, runtime);
     }
+    Ok(())
+}
+
+/// The runtimes of a layout.
+fn runtimes(layout: Layout) -> Result<Vec<Handle>, Failed> {
+    let count = layout.runtimes();
+    if count == 0 {
+        return Ok(vec![Handle::current()]);
+    }
+    let mut handles = Vec::new();
+    for _ in 0..count {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        handles.push(runtime.handle().clone());
+        std::thread::spawn(move || runtime.block_on(pending::<()>()));
+    }
+    Ok(handles)
 }
 
 /// A client as Modelway's own.

@@ -6,21 +6,30 @@ use std::future::pending;
 use modelway::serve::Service;
 use modelway::telemetry::Telemetry;
 
+use super::Failed;
 use super::cases::{CASES, Kind, OTHERS};
-use super::{Failed, roles};
+use super::roles::{self, Layout};
 
 /// Serves on a port of its own, which it prints.
-pub(crate) async fn serve(upstream: &str) -> Result<(), Failed> {
-    let service = Service::from_text(&config(upstream), "benchmark", Some(roles::ANY_PORT)).await?;
+pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> {
+    let service = Service::from_text(
+        &config(layout, upstream),
+        "benchmark",
+        Some(roles::ANY_PORT),
+    )
+    .await?;
     let _telemetry = Telemetry::install(service.logging())?;
     println!("{}", service.address());
     Ok(service.run(pending()).await?)
 }
 
 /// One provider; each scenario has the model of its case and one to fail over to.
-fn config(upstream: &str) -> String {
+fn config(layout: Layout, upstream: &str) -> String {
+    let runtimes = layout.runtimes();
     let mut text = format!(
         r#"
+        [server]
+        runtimes = {runtimes}
         [providers.sim]
         wire_format = "openai_chat"
         base_url = "http://{upstream}/openai/v1"

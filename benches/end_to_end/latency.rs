@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 
 use super::cases::{DELAYED, Kind, OTHERS, request};
 use super::process::{Process, Processes};
-use super::report::{Effort, Goal, Row, median};
-use super::roles::Role;
+use super::report::{Effort, Goal, Rows, median};
+use super::roles::{Layout, Role};
 use super::{Failed, floor, load};
 
 /// This case's name.
@@ -23,33 +23,41 @@ const GOAL_MS: f64 = 0.5;
 /// Between two calls.
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// Measures both servers and the provider without any, in turns.
-pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Row, Failed> {
+/// Measures both servers in each layout and the provider without any, in turns.
+pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Rows, Failed> {
     let (calls, rounds) = match effort {
         Effort::Test => (5, 1),
         Effort::Quick => (500, 1),
         Effort::Full => (1000, 3),
     };
-    let processes = Processes::start(simulator)?;
     let direct = Caller::Direct(Direct::new(&simulator.address)?);
-    let floor = Caller::grpc(&processes.floor).await?;
-    let gateway = Caller::grpc(&processes.gateway).await?;
-    for caller in [&direct, &floor, &gateway] {
-        caller.median_ms(calls / 4 + 1).await?;
+    direct.median_ms(calls / 4 + 1).await?;
+    let mut servers = Vec::new();
+    for layout in Layout::ALL {
+        let processes = Processes::start(layout, simulator)?;
+        let floor = Caller::grpc(&processes.floor).await?;
+        let gateway = Caller::grpc(&processes.gateway).await?;
+        for caller in [&floor, &gateway] {
+            caller.median_ms(calls / 4 + 1).await?;
+        }
+        servers.push((layout, processes, floor, gateway));
     }
-    let mut row = Row::new(NAME, "ms added", Goal::AtMost(GOAL_MS));
+    let mut rows = Rows::new(NAME, "ms added", Goal::AtMost(GOAL_MS));
     for _ in 0..rounds {
-        let first = floor.median_ms(calls).await?;
-        let second = gateway.median_ms(calls).await?;
-        let without = direct.median_ms(calls).await?;
-        let third = gateway.median_ms(calls).await?;
-        let fourth = floor.median_ms(calls).await?;
-        row.add(
-            [first - without, fourth - without],
-            [second - without, third - without],
-        );
+        for (layout, _processes, floor, gateway) in &servers {
+            let first = floor.median_ms(calls).await?;
+            let second = gateway.median_ms(calls).await?;
+            let without = direct.median_ms(calls).await?;
+            let third = gateway.median_ms(calls).await?;
+            let fourth = floor.median_ms(calls).await?;
+            rows.add(
+                *layout,
+                [first - without, fourth - without],
+                [second - without, third - without],
+            );
+        }
     }
-    Ok(row)
+    Ok(rows)
 }
 
 /// Who is called, and how.
@@ -64,7 +72,7 @@ enum Caller {
 impl Caller {
     async fn grpc(process: &Process) -> Result<Self, Failed> {
         Ok(Self::Grpc {
-            clients: load::clients(process).await?,
+            clients: load::clients(process, load::CONNECTIONS).await?,
             role: process.role,
         })
     }

@@ -14,15 +14,16 @@ use super::cases::{Case, Kind};
 use super::process::Process;
 use super::roles::Role;
 
-/// Connections that callers share.
-const CONNECTIONS: usize = 4;
+/// Connections that callers share where nothing else is said.
+pub(crate) const CONNECTIONS: usize = 4;
 
-/// Clients on a few connections of their own.
+/// Clients on so many connections of their own.
 pub(crate) async fn clients(
     process: &Process,
+    connections: usize,
 ) -> Result<Vec<GenerationServiceClient<Channel>>, Failed> {
     let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         let endpoint = Endpoint::from_shared(format!("http://{}", process.address))?;
         let channel = endpoint.tcp_nodelay(true).connect().await?;
         clients.push(GenerationServiceClient::new(channel));
@@ -40,10 +41,14 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Connects the callers.
-    pub(crate) async fn connect(case: &Case, process: &Process) -> Result<Self, Failed> {
+    /// Connects the callers, who share so many connections.
+    pub(crate) async fn connect(
+        case: &Case,
+        process: &Process,
+        connections: usize,
+    ) -> Result<Self, Failed> {
         Ok(Self {
-            clients: clients(process).await?,
+            clients: clients(process, connections).await?,
             request: case.request(process.role),
             kind: case.kind,
             callers: case.callers,

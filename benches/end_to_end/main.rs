@@ -20,7 +20,7 @@ use clap::Parser;
 use self::cases::{CASES, Case};
 use self::process::{Process, Processes};
 use self::report::Effort;
-use self::roles::Role;
+use self::roles::{Layout, Role};
 
 // The same for all processes, and the same as Modelway's own.
 #[global_allocator]
@@ -38,12 +38,18 @@ struct Options {
     /// Runs everything once and measures nothing, as other benchmarks do with this flag.
     #[arg(long)]
     test: bool,
+    /// Connections that the callers of a case share.
+    #[arg(long, default_value_t = load::CONNECTIONS)]
+    connections: usize,
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
     /// What a process that this benchmark has started is to be.
     #[arg(long, hide = true)]
     role: Option<Role>,
+    /// How that process uses the cores.
+    #[arg(long, hide = true, default_value = "shared")]
+    layout: Layout,
     /// Where the simulated provider listens.
     #[arg(long, hide = true, default_value = "")]
     upstream: String,
@@ -57,7 +63,7 @@ fn main() -> Result<(), Failed> {
         .enable_all()
         .build()?;
     if let Some(role) = options.role {
-        return runtime.block_on(role.play(&options.upstream));
+        return runtime.block_on(role.play(options.layout, &options.upstream));
     }
     let effort = match (options.test, options.quick) {
         (true, _) => Effort::Test,
@@ -67,21 +73,30 @@ fn main() -> Result<(), Failed> {
     let is_wanted = |name: &str| {
         options.cases.is_empty() || options.cases.iter().any(|case| name.starts_with(case))
     };
-    runtime.block_on(run(effort, is_wanted))
+    runtime.block_on(run(effort, options.connections, is_wanted))
 }
 
-async fn run(effort: Effort, is_wanted: impl Fn(&str) -> bool) -> Result<(), Failed> {
-    let simulator = Process::start(Role::Simulator, "")?;
+async fn run(
+    effort: Effort,
+    connections: usize,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<(), Failed> {
+    let simulator = Process::start(Role::Simulator, Layout::Shared, "")?;
     if effort != Effort::Test {
         println!("{}", report::HEAD);
     }
-    let processes = Processes::start(&simulator)?;
+    let mut servers = Vec::new();
+    for layout in Layout::ALL {
+        servers.push((layout, Processes::start(layout, &simulator)?));
+    }
     for case in &CASES {
         if is_wanted(case.name) {
-            measure(case, &processes, effort).await?.print(effort);
+            measure(case, &servers, connections, effort)
+                .await?
+                .print(effort);
         }
     }
-    drop(processes);
+    drop(servers);
     if is_wanted(memory::NAME) {
         memory::measure(&simulator, effort).await?.print(effort);
     }
@@ -91,40 +106,48 @@ async fn run(effort: Effort, is_wanted: impl Fn(&str) -> bool) -> Result<(), Fai
     Ok(())
 }
 
-/// CPU time of one case: the two servers take turns in the order A B B A.
+/// CPU time of one case: the two servers of a layout take turns in the order A B B A, and the layouts
+/// take turns, too.
 async fn measure(
     case: &Case,
-    processes: &Processes,
+    servers: &[(Layout, Processes)],
+    connections: usize,
     effort: Effort,
-) -> Result<report::Row, Failed> {
-    let Processes { floor, gateway } = processes;
-    let [floor_load, gateway_load] = [
-        load::Load::connect(case, floor).await?,
-        load::Load::connect(case, gateway).await?,
-    ];
+) -> Result<report::Rows, Failed> {
     let calls = case.calls(effort);
-    if effort == Effort::Test {
-        floor_load.run(calls).await?;
-        gateway_load.run(calls).await?;
-        return Ok(report::Row::new(case.name, case.unit, case.goal));
+    let mut loads = Vec::new();
+    for (layout, Processes { floor, gateway }) in servers {
+        let floor = (floor, load::Load::connect(case, floor, connections).await?);
+        let gateway = (
+            gateway,
+            load::Load::connect(case, gateway, connections).await?,
+        );
+        loads.push((*layout, floor, gateway));
     }
+    let mut rows = report::Rows::new(case.name, case.unit, case.goal);
     // Connections are opened and code is read before anything counts.
-    floor_load.run(calls.div_ceil(4)).await?;
-    gateway_load.run(calls.div_ceil(4)).await?;
-    let mut row = report::Row::new(case.name, case.unit, case.goal);
-    for _ in 0..effort.rounds(case.rounds) {
-        let units = case.units(calls);
-        let first = cost(&floor_load, floor, calls).await? / units;
-        let second = cost(&gateway_load, gateway, calls).await? / units;
-        let third = cost(&gateway_load, gateway, calls).await? / units;
-        let fourth = cost(&floor_load, floor, calls).await? / units;
-        row.add([first, fourth], [second, third]);
+    for (_, floor, gateway) in &loads {
+        floor.1.run(calls.div_ceil(4)).await?;
+        gateway.1.run(calls.div_ceil(4)).await?;
     }
-    Ok(row)
+    if effort == Effort::Test {
+        return Ok(rows);
+    }
+    let units = case.units(calls);
+    for _ in 0..effort.rounds(case.rounds) {
+        for (layout, floor, gateway) in &loads {
+            let first = cost(floor, calls).await? / units;
+            let second = cost(gateway, calls).await? / units;
+            let third = cost(gateway, calls).await? / units;
+            let fourth = cost(floor, calls).await? / units;
+            rows.add(*layout, [first, fourth], [second, third]);
+        }
+    }
+    Ok(rows)
 }
 
 /// Microseconds of CPU time that a process takes for so many calls.
-async fn cost(load: &load::Load, process: &Process, calls: usize) -> Result<f64, Failed> {
+async fn cost((process, load): &(&Process, load::Load), calls: usize) -> Result<f64, Failed> {
     let before = process.cpu_time()?;
     load.run(calls).await?;
     Ok((process.cpu_time()? - before).as_secs_f64() * 1e6)

@@ -4,7 +4,8 @@ use modelway::grpc::v1::stream_generate_response::Event;
 
 use super::cases::{IDLE, Kind, OTHERS, request};
 use super::process::{Process, Processes};
-use super::report::{Effort, Goal, Row};
+use super::report::{Effort, Goal, Rows};
+use super::roles::Layout;
 use super::{Failed, load};
 
 /// This case's name.
@@ -14,21 +15,24 @@ pub(crate) const NAME: &str = "memory";
 const GOAL_KIB: f64 = 40.0;
 
 /// Opens streams at fresh servers and sees how they grow.
-pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Row, Failed> {
+pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Rows, Failed> {
     let (streams, rounds) = match effort {
         Effort::Test => (20, 1),
         Effort::Quick => (1000, 1),
         Effort::Full => (1000, 5),
     };
-    let mut row = Row::new(NAME, "KiB/stream", Goal::AtMost(GOAL_KIB));
+    let mut rows = Rows::new(NAME, "KiB/stream", Goal::AtMost(GOAL_KIB));
     for _ in 0..rounds {
-        let Processes { floor, gateway } = Processes::start(simulator)?;
-        row.add(
-            [growth(&floor, streams).await?],
-            [growth(&gateway, streams).await?],
-        );
+        for layout in Layout::ALL {
+            let Processes { floor, gateway } = Processes::start(layout, simulator)?;
+            rows.add(
+                layout,
+                [growth(&floor, streams).await?],
+                [growth(&gateway, streams).await?],
+            );
+        }
     }
-    Ok(row)
+    Ok(rows)
 }
 
 /// KiB of resident memory for each of so many streams that have begun to answer and wait.
@@ -38,7 +42,7 @@ async fn growth(process: &Process, streams: usize) -> Result<f64, Failed> {
         .find_map(|(scenario, model)| (*scenario == IDLE).then_some(*model))
         .unwrap_or_default();
     let request = request(process.role, IDLE, model, Kind::Streamed(1));
-    let mut clients = load::clients(process).await?;
+    let mut clients = load::clients(process, load::CONNECTIONS).await?;
     let connections = clients.len();
     let mut open = Vec::new();
     let mut before = 0.0;

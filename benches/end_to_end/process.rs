@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Failed;
-use super::roles::Role;
+use super::roles::{Layout, Role};
 
 /// A process of this program in another role. Dropping it ends it.
 pub(crate) struct Process {
@@ -18,14 +18,18 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process and waits until it listens.
-    pub(crate) fn start(role: Role, upstream: &str) -> Result<Self, Failed> {
+    pub(crate) fn start(role: Role, layout: Layout, upstream: &str) -> Result<Self, Failed> {
         let name = match role {
             Role::Simulator => "simulator",
             Role::Floor => "floor",
             Role::Gateway => "gateway",
         };
+        let layout = match layout {
+            Layout::Shared => "shared",
+            Layout::PerCore => "per-core",
+        };
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["--role", name, "--upstream", upstream])
+            .args(["--role", name, "--layout", layout, "--upstream", upstream])
             .env_remove("RUST_LOG")
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .env_remove("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -77,7 +81,7 @@ impl Drop for Process {
     }
 }
 
-/// The two servers that are compared.
+/// The two servers that are compared, in one layout.
 pub(crate) struct Processes {
     pub(crate) floor: Process,
     pub(crate) gateway: Process,
@@ -85,10 +89,10 @@ pub(crate) struct Processes {
 
 impl Processes {
     /// Starts both in front of one provider.
-    pub(crate) fn start(simulator: &Process) -> Result<Self, Failed> {
+    pub(crate) fn start(layout: Layout, simulator: &Process) -> Result<Self, Failed> {
         Ok(Self {
-            floor: Process::start(Role::Floor, &simulator.address)?,
-            gateway: Process::start(Role::Gateway, &simulator.address)?,
+            floor: Process::start(Role::Floor, layout, &simulator.address)?,
+            gateway: Process::start(Role::Gateway, layout, &simulator.address)?,
         })
     }
 }

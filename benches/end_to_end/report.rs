@@ -2,14 +2,16 @@
 
 use std::fmt;
 
+use super::roles::Layout;
+
 /// How long the benchmark takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// Shows that everything runs.
     Test,
-    /// About 20 seconds.
+    /// About a minute.
     Quick,
-    /// Two to three minutes.
+    /// Five to six minutes.
     Full,
 }
 
@@ -35,72 +37,109 @@ pub(crate) enum Goal {
 
 /// The head of the table: medians, and in brackets the lowest and the highest value.
 pub(crate) const HEAD: &str = "\
-case      unit        floor                   modelway                ratio                goal
---------- ----------- ----------------------- ----------------------- -------------------- ---------------";
+case      unit        runtime  floor                   modelway                ratio                goal           than shared
+--------- ----------- -------- ----------------------- ----------------------- -------------------- -------------- -----------";
 
 /// What was measured in one case.
-pub(crate) struct Row {
+pub(crate) struct Rows {
     name: &'static str,
     unit: &'static str,
     goal: Goal,
+    rows: Vec<Row>,
+}
+
+/// What was measured in one layout.
+struct Row {
+    layout: Layout,
     floor: Vec<f64>,
     gateway: Vec<f64>,
     /// Of each round: a busy minute falls on both servers.
     ratios: Vec<f64>,
+    /// Ours in each round.
+    rounds: Vec<f64>,
 }
 
-impl Row {
-    /// A row without measurements.
+impl Rows {
+    /// Rows without measurements.
     pub(crate) fn new(name: &'static str, unit: &'static str, goal: Goal) -> Self {
+        let row = |layout| Row {
+            layout,
+            floor: Vec::new(),
+            gateway: Vec::new(),
+            ratios: Vec::new(),
+            rounds: Vec::new(),
+        };
         Self {
             name,
             unit,
             goal,
-            floor: Vec::new(),
-            gateway: Vec::new(),
-            ratios: Vec::new(),
+            rows: Layout::ALL.map(row).into(),
         }
     }
 
-    /// A line of the table, or that it was no measurement but a test.
+    /// The lines of the table, or that it was no measurement but a test.
     pub(crate) fn print(&self, effort: Effort) {
         match effort {
             Effort::Test => println!("{}: runs", self.name),
-            Effort::Quick | Effort::Full => println!("{self}"),
+            Effort::Quick | Effort::Full => print!("{self}"),
         }
     }
 
-    /// Adds what was measured in one round.
-    pub(crate) fn add<const N: usize>(&mut self, floor: [f64; N], gateway: [f64; N]) {
-        self.ratios
-            .push(gateway.iter().sum::<f64>() / floor.iter().sum::<f64>());
-        self.floor.extend(floor);
-        self.gateway.extend(gateway);
+    /// Adds what was measured in one round of a layout.
+    pub(crate) fn add<const N: usize>(
+        &mut self,
+        layout: Layout,
+        floor: [f64; N],
+        gateway: [f64; N],
+    ) {
+        for row in &mut self.rows {
+            if row.layout == layout {
+                let ours = gateway.iter().sum::<f64>();
+                row.ratios.push(ours / floor.iter().sum::<f64>());
+                row.rounds.push(ours);
+                row.floor.extend(floor);
+                row.gateway.extend(gateway);
+            }
+        }
+    }
+
+    /// What each round took in this row, as a multiple of the first row.
+    fn beside_first(&self, row: &Row) -> Vec<f64> {
+        let first = self.rows.iter().flat_map(|row| &row.rounds);
+        let pairs = row.rounds.iter().zip(first);
+        pairs.map(|(here, there)| here / there).collect()
     }
 }
 
-impl fmt::Display for Row {
+impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            name,
-            unit,
-            goal,
-            floor,
-            gateway,
-            ratios,
+            name, unit, goal, ..
         } = self;
-        let (limit, value, mark, ratio) = match goal {
-            Goal::Ratio(limit) => (limit, median(ratios), "×", spread(ratios)),
-            Goal::AtMost(limit) => (limit, median(gateway), "", String::new()),
-        };
-        let reached = if value <= *limit { "met" } else { "missed" };
-        write!(
-            f,
-            "{name:9} {unit:11} {:23} {:23} {:20} ≤ {limit}{mark} {reached}",
-            spread(floor),
-            spread(gateway),
-            ratio,
-        )
+        for row in &self.rows {
+            let Row {
+                layout,
+                floor,
+                gateway,
+                ratios,
+                ..
+            } = row;
+            let (limit, value, mark, ratio) = match goal {
+                Goal::Ratio(limit) => (limit, median(ratios), "×", spread(ratios)),
+                Goal::AtMost(limit) => (limit, median(gateway), "", String::new()),
+            };
+            let reached = if value <= *limit { "met" } else { "missed" };
+            let goal = format!("≤ {limit}{mark} {reached}");
+            writeln!(
+                f,
+                "{name:9} {unit:11} {:8} {:23} {:23} {ratio:20} {goal:14} {:.2}×",
+                layout.name(),
+                spread(floor),
+                spread(gateway),
+                median(&self.beside_first(row)),
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
+use std::thread;
 
 use clap::ValueEnum;
 use modelway::simulator::{self, Simulator};
@@ -19,9 +21,38 @@ pub(crate) enum Role {
     Gateway,
 }
 
+/// How a server uses the machine's cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// One runtime with a thread for each core.
+    Shared,
+    /// A runtime of one thread for each core.
+    PerCore,
+}
+
+impl Layout {
+    pub(crate) const ALL: [Self; 2] = [Self::Shared, Self::PerCore];
+
+    /// How many runtimes of one thread serve.
+    pub(crate) fn runtimes(self) -> usize {
+        match self {
+            Self::Shared => 0,
+            Self::PerCore => thread::available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+
+    /// What it is called in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::PerCore => "per core",
+        }
+    }
+}
+
 impl Role {
     /// Serves until the process is ended.
-    pub(crate) async fn play(self, upstream: &str) -> Result<(), Failed> {
+    pub(crate) async fn play(self, layout: Layout, upstream: &str) -> Result<(), Failed> {
         end_with_parent();
         match self {
             Self::Simulator => {
@@ -33,8 +64,8 @@ impl Role {
                 println!("{}", simulator.address());
                 std::future::pending().await
             }
-            Self::Floor => floor::serve(upstream).await,
-            Self::Gateway => gateway::serve(upstream).await,
+            Self::Floor => floor::serve(layout, upstream).await,
+            Self::Gateway => gateway::serve(layout, upstream).await,
         }
     }
 }

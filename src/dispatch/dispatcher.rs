@@ -21,6 +21,7 @@ use super::target::{Catalog, Scenario, Target};
 use super::{Call, Inquiry, plan, retry_budget};
 
 /// Turns calls into attempts.
+#[derive(Clone)]
 pub struct Dispatcher {
     transport: Transport,
     catalog: Catalog,
@@ -128,6 +129,14 @@ impl Dispatcher {
             lanes,
             direct_budget,
             changes,
+        }
+    }
+
+    /// The same dispatcher with connections of its own: what it knows of its providers is shared.
+    pub fn over(&self, transport: Transport) -> Self {
+        Self {
+            transport,
+            ..self.clone()
         }
     }
 

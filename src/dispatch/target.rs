@@ -146,7 +146,7 @@ impl Scenario {
 }
 
 /// Everything that can be asked.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Catalog {
     /// Targets by id.
     pub targets: BTreeMap<String, Arc<Target>>,

@@ -13,7 +13,7 @@ use crate::admission::{Admission, Caller, Permit, Priority};
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
 use crate::dispatch::{Call, Failure, Inquiry};
 use crate::error::Error;
-use crate::idempotency::{self, Fingerprint, Idempotency, Key};
+use crate::idempotency::{Fingerprint, Idempotency, Key};
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
@@ -38,13 +38,13 @@ impl Generation {
     pub(super) fn new(
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
-        idempotency: idempotency::Settings,
+        idempotency: Arc<Idempotency<Outcome>>,
         open: Arc<OpenStreams>,
     ) -> Self {
         Self {
             dispatcher,
             admission,
-            idempotency: Arc::new(Idempotency::new(idempotency)),
+            idempotency,
             open,
         }
     }

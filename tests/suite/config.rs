@@ -107,6 +107,7 @@ fn everything_can_be_set() {
     let text = r#"
 [server]
 listen = "[::1]:9000"
+runtimes = 4
 max_message_bytes = 1_048_576
 max_unfinished_bytes = "64MiB"
 max_connections = 100
@@ -173,6 +174,7 @@ retry = { burst = 7 }
         config.server,
         server::Settings {
             listen: "[::1]:9000".parse().unwrap(),
+            runtimes: 4,
             max_message_bytes: 1 << 20,
             max_unfinished_bytes: 64 << 20,
             max_connections: 100,

@@ -13,6 +13,7 @@ mod cancellation;
 mod catalog;
 mod chat;
 mod config;
+mod cores;
 mod deadlines;
 mod demo;
 mod drain;

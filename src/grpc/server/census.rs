@@ -1,10 +1,10 @@
-//! How many connections are open, and from where.
+//! How many connections are open, from where, and which worker serves them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts connections, all of them and by address.
+/// Counts connections: all of them, by address and by worker.
 #[derive(Clone)]
 pub(super) struct Census {
     most: usize,
@@ -12,23 +12,27 @@ pub(super) struct Census {
     counts: Arc<Mutex<Counts>>,
 }
 
-#[derive(Default)]
 struct Counts {
     all: usize,
+    by_worker: Vec<usize>,
     by_ip: HashMap<IpAddr, usize>,
 }
 
 impl Census {
-    /// Allows this many connections, and this many from one address.
-    pub(super) fn new(most: usize, most_per_ip: usize) -> Self {
+    /// Allows this many connections, and this many from one address, to so many workers.
+    pub(super) fn new(most: usize, most_per_ip: usize, workers: usize) -> Self {
         Self {
             most,
             most_per_ip,
-            counts: Arc::default(),
+            counts: Arc::new(Mutex::new(Counts {
+                all: 0,
+                by_worker: vec![0; workers],
+                by_ip: HashMap::new(),
+            })),
         }
     }
 
-    /// A seat for a connection from this address, if there is one.
+    /// A seat for a connection from this address, if there is one, with the worker that has the fewest.
     pub(super) fn seat(&self, ip: IpAddr) -> Option<Seat> {
         let ip = whose(ip);
         let mut counts = self.counts();
@@ -36,10 +40,13 @@ impl Census {
         if counts.all >= self.most || of_ip >= self.most_per_ip {
             return None;
         }
+        let by_worker = counts.by_worker.iter_mut().enumerate();
+        let (worker, of_worker) = by_worker.min_by_key(|(_, of_worker)| **of_worker)?;
+        *of_worker += 1;
         counts.all += 1;
         counts.by_ip.insert(ip, of_ip + 1);
         let census = self.clone();
-        Some(Seat { census, ip })
+        Some(Seat { census, ip, worker })
     }
 
     /// How many connections are open.
@@ -56,12 +63,15 @@ impl Census {
 pub(super) struct Seat {
     census: Census,
     ip: IpAddr,
+    /// The position of who serves it.
+    pub(super) worker: usize,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut counts = self.census.counts();
         counts.all -= 1;
+        counts.by_worker[self.worker] -= 1;
         if let Some(of_ip) = counts.by_ip.get_mut(&self.ip) {
             *of_ip -= 1;
             if *of_ip == 0 {
@@ -92,7 +102,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_seats_and_gives_them_back() {
-        let census = Census::new(10, 2);
+        let census = Census::new(10, 2, 1);
         let here = ip("192.0.2.1");
         let first = census.seat(here);
         let second = census.seat(ip("::ffff:192.0.2.1"));
@@ -107,7 +117,7 @@ mod tests {
 
     #[test]
     fn all_addresses_together_have_so_many_seats() {
-        let census = Census::new(2, 2);
+        let census = Census::new(2, 2, 1);
         let _first = census.seat(ip("192.0.2.1"));
         let second = census.seat(ip("192.0.2.2"));
 
@@ -120,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
-        let census = Census::new(10, 1);
+        let census = Census::new(10, 1, 1);
         let _seat = census.seat(ip("2001:db8::1"));
 
         assert!(census.seat(ip("2001:db8::2:1")).is_none());
@@ -128,8 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_goes_to_the_worker_that_has_the_fewest() {
+        let census = Census::new(10, 10, 3);
+        let mut seats = Vec::new();
+        for _ in 0..6 {
+            seats.extend(census.seat(ip("192.0.2.1")));
+        }
+        let workers: Vec<_> = seats.iter().map(|seat| seat.worker).collect();
+        assert_eq!(workers, [0, 1, 2, 0, 1, 2]);
+
+        drop(seats.remove(4));
+
+        assert_eq!(census.seat(ip("192.0.2.1")).unwrap().worker, 1);
+    }
+
+    #[test]
     fn nothing_is_kept_of_those_that_left() {
-        let census = Census::new(10, 10);
+        let census = Census::new(10, 10, 1);
         drop(census.seat(ip("192.0.2.1")));
 
         assert_eq!(census.count(), 0);

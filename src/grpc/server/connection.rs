@@ -58,7 +58,6 @@ const AGE_JITTER: f64 = 0.1;
 /// What all connections share.
 pub(super) struct Host {
     pub(super) settings: Settings,
-    pub(super) routes: Routes,
     pub(super) intake: Intake,
     /// The longest that a call can take.
     pub(super) longest_call: Duration,
@@ -69,8 +68,8 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Serves a connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream) {
+    /// Serves a connection to its end, by these routes.
+    pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream, routes: Routes) {
         let accepted = Instant::now();
         // Tokens must not wait for company.
         if let Err(error) = stream.set_nodelay(true) {
@@ -90,20 +89,21 @@ impl Host {
         };
         let (rest, write) = stream.into_split();
         let io = join(Cursor::new(PREFACE).chain(rest), write);
-        self.converse(io, peer, accepted).await;
+        self.converse(io, peer, routes, accepted).await;
     }
 
     async fn converse(
         self: Arc<Self>,
         io: impl AsyncRead + AsyncWrite + Unpin,
         peer: TcpConnectInfo,
+        routes: Routes,
         accepted: Instant,
     ) {
         let used = Arc::new(AtomicBool::new(false));
         let service = service_fn(|mut request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
-            self.answer(request)
+            self.answer(&routes, request)
         });
         let mut connection = pin!(self.builder().serve_connection(TokioIo::new(io), service));
         let mut stage = Stage::Unused;
@@ -169,6 +169,7 @@ impl Host {
 
     fn answer<B>(
         &self,
+        routes: &Routes,
         request: http::Request<B>,
     ) -> impl Future<Output = Result<http::Response<Watched<Body>>, Infallible>> + use<B>
     where
@@ -178,8 +179,7 @@ impl Host {
             let refusal = status::of_error(&Error::Draining).into_http();
             return Either::Left(ready(Ok(Watched::response(refusal))));
         }
-        let routes = self.routes.clone();
-        let response = routes.oneshot(self.intake.admit(request));
+        let response = routes.clone().oneshot(self.intake.admit(request));
         Either::Right(async { response.await.map(Watched::response) })
     }
 }
@@ -219,7 +219,6 @@ mod tests {
         Host {
             intake: Intake::new(settings.receive_timeout, 1, 1, draining.clone()),
             settings,
-            routes: Routes::default(),
             longest_call: Duration::from_secs(1),
             refusing: AtomicBool::new(false),
             draining,
@@ -228,7 +227,8 @@ mod tests {
 
     async fn status_of(host: &Host, path: &str) -> Status {
         let request = http::Request::builder().uri(path).body(Body::default());
-        let response = host.answer(request.unwrap()).await.unwrap();
+        let response = host.answer(&Routes::default(), request.unwrap());
+        let response = response.await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }
 

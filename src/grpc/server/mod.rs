@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::idempotency;
+use crate::idempotency::{self, Idempotency};
 
 pub use self::settings::Settings;
 
@@ -66,6 +67,14 @@ pub struct Policies {
     pub idempotency: idempotency::Settings,
 }
 
+/// One of the places where connections are served.
+pub struct Core {
+    /// Where everything runs that a connection asks for.
+    pub runtime: Handle,
+    /// Its connections to providers belong to that runtime; the rest is shared by all cores.
+    pub dispatcher: Arc<Dispatcher>,
+}
+
 /// Serves until `shutdown` completes, then goes down: tells so by its health for `predrain`, takes no
 /// more calls, lets those that are open go on for `drain_timeout` at most, and ends the rest with a
 /// status shortly before that. All waiting is over when `hurry` completes.
@@ -77,25 +86,13 @@ pub async fn serve(
     settings: &Settings,
     policies: Policies,
     dispatcher: Arc<Dispatcher>,
+    cores: Vec<Core>,
     shutdown: impl Future<Output = ()>,
     hurry: impl Future<Output = ()>,
 ) -> Result<(), SetupError> {
     let (reporter, health_service) = health_reporter();
     let draining = CancellationToken::new();
-    let open = Arc::new(OpenStreams::new(settings.client_stall));
-    let mut routes = Routes::new(health_service);
-    let generation = Generation::new(
-        Arc::clone(&dispatcher),
-        Arc::new(Admission::new(policies.admission)),
-        policies.idempotency,
-        Arc::clone(&open),
-    );
-    routes = routes
-        .add_service(
-            GenerationServiceServer::new(generation)
-                .max_decoding_message_size(settings.max_message_bytes)
-                .max_encoding_message_size(usize::MAX),
-        )
+    let mut routes = Routes::new(health_service)
         .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
             &dispatcher,
         ))))
@@ -111,9 +108,33 @@ pub async fn serve(
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
     }
+    let admission = Arc::new(Admission::new(policies.admission));
+    let idempotency = Arc::new(Idempotency::new(policies.idempotency));
+    let worker = |core: Core| {
+        let open = Arc::new(OpenStreams::new(settings.client_stall));
+        let generation = Generation::new(
+            core.dispatcher,
+            Arc::clone(&admission),
+            Arc::clone(&idempotency),
+            Arc::clone(&open),
+        );
+        let generation = GenerationServiceServer::new(generation)
+            .max_decoding_message_size(settings.max_message_bytes)
+            .max_encoding_message_size(usize::MAX);
+        Worker {
+            runtime: core.runtime,
+            routes: routes.clone().add_service(generation).prepare(),
+            open,
+        }
+    };
+    let workers: Vec<_> = cores.into_iter().map(worker).collect();
+    let mut sweeps = JoinSet::new();
+    for worker in &workers {
+        let open = Arc::clone(&worker.open);
+        sweeps.spawn_on(async move { open.sweep().await }, &worker.runtime);
+    }
     let host = Host {
         settings: settings.clone(),
-        routes: routes.prepare(),
         intake: Intake::new(
             settings.receive_timeout,
             settings.max_message_bytes,
@@ -126,33 +147,39 @@ pub async fn serve(
     };
     let server = Server {
         listener,
-        census: Census::new(settings.max_connections, settings.max_connections_per_ip),
+        census: Census::new(
+            settings.max_connections,
+            settings.max_connections_per_ip,
+            workers.len(),
+        ),
         host: Arc::new(host),
+        workers,
         connections: JoinSet::new(),
         health: Health::announce(reporter, dispatcher).await,
     };
-    tokio::select! {
-        () = server.run(&open, shutdown, hurry) => {}
-        () = open.sweep() => {}
-    }
+    server.run(shutdown, hurry).await;
     Ok(())
+}
+
+/// A core at work.
+struct Worker {
+    runtime: Handle,
+    routes: Routes,
+    /// The streams that it serves.
+    open: Arc<OpenStreams>,
 }
 
 struct Server {
     listener: TcpListener,
     census: Census,
     host: Arc<Host>,
+    workers: Vec<Worker>,
     connections: JoinSet<()>,
     health: Health,
 }
 
 impl Server {
-    async fn run(
-        mut self,
-        open: &OpenStreams,
-        shutdown: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
-    ) {
+    async fn run(mut self, shutdown: impl Future<Output = ()>, hurry: impl Future<Output = ()>) {
         let Settings {
             predrain,
             drain_timeout,
@@ -161,7 +188,7 @@ impl Server {
         let mut hurry = pin!(hurry);
         tokio::select! {
             () = shutdown => {}
-            () = accept(&self.listener, &self.census, &self.host, &mut self.connections) => {}
+            () = accept(&self.listener, &self.census, &self.host, &self.workers, &mut self.connections) => {}
             () = self.health.follow() => {}
         }
 
@@ -171,7 +198,7 @@ impl Server {
             biased;
             () = hurry.as_mut() => true,
             () = sleep(predrain) => false,
-            () = accept(&self.listener, &self.census, &self.host, &mut self.connections) => false,
+            () = accept(&self.listener, &self.census, &self.host, &self.workers, &mut self.connections) => false,
         };
 
         drop(self.listener);
@@ -187,7 +214,9 @@ impl Server {
             }
         }
 
-        open.close();
+        for worker in &self.workers {
+            worker.open.close();
+        }
         let last_word = drain_timeout.clamp(SHORTEST_LAST_WORD, LAST_WORD);
         if timeout(last_word, all_ended(&mut self.connections))
             .await
@@ -205,6 +234,7 @@ async fn accept(
     listener: &TcpListener,
     census: &Census,
     host: &Arc<Host>,
+    workers: &[Worker],
     connections: &mut JoinSet<()>,
 ) {
     let mut warned: Option<Instant> = None;
@@ -231,11 +261,19 @@ async fn accept(
             }
             continue;
         };
-        let host = Arc::clone(host);
-        connections.spawn(async move {
-            host.serve(stream).await;
+        let Worker {
+            runtime, routes, ..
+        } = &workers[seat.worker];
+        let (host, routes) = (Arc::clone(host), routes.clone());
+        let served = async move {
+            // The connection moves to the runtime that serves it.
+            match stream.into_std().and_then(TcpStream::from_std) {
+                Ok(stream) => host.serve(stream, routes).await,
+                Err(error) => warn!(%error, "a connection cannot be served"),
+            }
             drop(seat);
-        });
+        };
+        connections.spawn_on(served, runtime);
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the listener allows.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
+use std::thread;
 use std::time::Duration;
 
 /// What the listener allows.
@@ -8,6 +10,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
+    /// Runtimes of one thread each, of which each keeps the connections that it is given. None: the
+    /// runtime that the service is started in serves all.
+    pub runtimes: usize,
     /// Largest message, in bytes, that is read.
     pub max_message_bytes: usize,
     /// Bytes that messages may take up together until they are complete.
@@ -45,6 +50,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            runtimes: thread::available_parallelism().map_or(1, NonZero::get),
             max_message_bytes: 32 << 20,
             max_unfinished_bytes: 256 << 20,
             max_connections: 4096,

@@ -35,6 +35,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::transport::Channel;
 use tracing::Dispatch;
+use tracing::dispatcher::get_default;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 
 /// One simulated provider for each wire format, behind every test's configuration.
@@ -81,6 +82,10 @@ impl Gateway {
         let text = match text.contains("[server]") {
             true => text.to_owned(),
             false => format!("{text}\n[server]\npredrain = \"0s\"\n"),
+        };
+        let text = match text.contains("runtimes = ") {
+            true => text,
+            false => text.replace("[server]", &format!("[server]\nruntimes = {}", runtimes())),
         };
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let service = Service::with_simulator(&text, "test", Some(anywhere), &simulator)
@@ -164,6 +169,16 @@ impl Gateway {
             Method::StreamGenerate => self.stream(request).await.into_response(),
         }
     }
+}
+
+/// How many runtimes serve where a test does not say: `MODELWAY_RUNTIMES`, or 2. A test that listens
+/// to what its own thread traces is served by that thread.
+fn runtimes() -> String {
+    let listens = get_default(|subscriber| !subscriber.is::<NoSubscriber>());
+    if listens {
+        return "0".to_owned();
+    }
+    std::env::var("MODELWAY_RUNTIMES").unwrap_or_else(|_| "2".to_owned())
 }
 
 /// Sends what this thread traces to a subscriber until the guard is dropped.
