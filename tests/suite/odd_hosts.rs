@@ -50,7 +50,6 @@ async fn a_strange_but_complete_answer_is_an_answer() {
         "plain",
         "whole",
         "no-usage",
-        "no-end",
         // 10 MB of blanks before the answer.
         "long-line",
     ];
