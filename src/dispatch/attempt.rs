@@ -188,6 +188,10 @@ impl Attempt {
         };
         let first_content = self.began.elapsed();
         self.record.first_content = Some(first_content);
+        // What fails in the same breath has given nothing to the caller yet.
+        if let Some(error) = self.failed.take() {
+            return Err(error.into());
+        }
         self.permit.committed(first_content > self.slow_after);
         if self.stream {
             self.permit.observe(first_content);

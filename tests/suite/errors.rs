@@ -349,8 +349,8 @@ async fn an_answer_that_breaks_off_ends_with_a_status_after_its_beginning() {
         "cut=5",
         "disconnect=5",
         "reset=5",
-        "error=5",
-        "malformed=5",
+        "gap=2ms+error=5",
+        "gap=2ms+malformed=5",
         "stall=5",
     ] {
         for provider in PROVIDERS {

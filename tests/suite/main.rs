@@ -37,5 +37,6 @@ mod schemas_openai;
 mod scopes;
 mod simulation;
 mod simulator;
+mod situations;
 mod support;
 mod telemetry;

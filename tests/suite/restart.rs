@@ -1,13 +1,11 @@
 //! Does a caller that asked for it get a whole answer after its stream broke off, and is it told what is void?
 
 use modelway::grpc::v1::stream_generate_response::Event;
-use modelway::grpc::v1::{
-    BillingClass, ErrorReason, GenerateRequest, OnInterruption, StreamOptions,
-};
+use modelway::grpc::v1::{ErrorReason, GenerateRequest, OnInterruption, StreamOptions};
 use modelway::simulator::{Behaviour, Fault, text};
 use tonic::Code;
 
-use crate::support::{Gateway, Streamed, ask, details, lines};
+use crate::support::{Gateway, Streamed, ask, details};
 
 const CONFIG: &str = r#"
 [models."openai/first"]
@@ -49,17 +47,13 @@ async fn start() -> Gateway {
     gateway
 }
 
-fn ask_with(scenario: &str, on_interruption: OnInterruption) -> GenerateRequest {
+fn restarting(scenario: &str) -> GenerateRequest {
     GenerateRequest {
         stream_options: Some(StreamOptions {
-            on_interruption: on_interruption.into(),
+            on_interruption: OnInterruption::Restart.into(),
         }),
         ..ask(scenario, "Hello")
     }
-}
-
-fn restarting(scenario: &str) -> GenerateRequest {
-    ask_with(scenario, OnInterruption::Restart)
 }
 
 /// The reason of each reset.
@@ -86,39 +80,12 @@ fn texts(streamed: &Streamed) -> [String; 2] {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_begins_anew_with_another_target() {
-    let gateway = start().await;
-
-    let streamed = gateway.stream(restarting("s")).await;
-
-    assert_eq!(resets(&streamed), [ErrorReason::ProviderBadResponse]);
-    let [before, after] = texts(&streamed);
-    assert_eq!(before.trim_end(), text(40));
-    assert_eq!(after, "quite another answer");
-    let response = streamed.into_response().unwrap();
-    let trail = [
-        "1 PRIMARY openai/first FAILED PROVIDER_BAD_RESPONSE",
-        "2 FAILOVER anthropic/second SUCCEEDED",
-    ];
-    assert_eq!(lines(&response.attempts), trail);
-    assert_eq!(response.model, "second");
-    let billing = response
-        .attempts
-        .iter()
-        .map(|attempt| attempt.billing_class());
-    assert!(billing.eq([BillingClass::Partial, BillingClass::Actual]));
-}
-
-#[tokio::test]
 async fn every_way_of_breaking_off_is_followed_by_a_whole_answer() {
     for fault in [
-        "cut=5",
-        "disconnect=5",
-        "reset=5",
-        "error=5",
-        "stall=5",
-        "malformed=5",
-        "half-character=5",
+        "gap=2ms+disconnect=5",
+        "gap=2ms+reset=5",
+        "gap=2ms+error=5",
+        "gap=2ms+half-character=5",
     ] {
         let gateway = start().await;
         let behaviour: Behaviour = fault.parse().unwrap();
@@ -173,20 +140,6 @@ async fn the_events_tell_which_attempt_is_void_before_the_next_one_begins() {
         "completed",
     ];
     assert_eq!(told, expected);
-}
-
-#[tokio::test]
-async fn a_caller_that_did_not_ask_for_it_is_told_of_the_interruption_and_sees_no_reset() {
-    for on_interruption in [OnInterruption::Unspecified, OnInterruption::Fail] {
-        let gateway = start().await;
-
-        let streamed = gateway.stream(ask_with("s", on_interruption)).await;
-
-        assert_eq!(resets(&streamed), []);
-        assert_eq!(streamed.text().trim_end(), text(40));
-        assert_interrupted(&streamed, 1);
-        assert_eq!(gateway.simulator.requests_for("second").len(), 0);
-    }
 }
 
 /// The call failed by an interruption after so many attempts.

@@ -46,26 +46,30 @@ const EARLY_FAULTS: &[(&str, [&str; 3])] = &[
     ("half-character=0", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("html", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("empty", ["PROVIDER_BAD_RESPONSE"; 3]),
+    // In one breath with the first content, which nobody has seen then.
+    ("malformed=5", ["PROVIDER_BAD_RESPONSE"; 3]),
+    ("half-character=5", ["PROVIDER_BAD_RESPONSE"; 3]),
 ];
 
-/// The same for faults after five tokens.
+/// The same for faults after five tokens, which come one by one: what comes in one breath with the
+/// first is before it.
 const LATE_FAULTS: &[(&str, [&str; 3])] = &[
     (
-        "error=5",
+        "gap=2ms+error=5",
         [
             "PROVIDER_ERROR",
             "PROVIDER_OVERLOADED",
             "PROVIDER_OVERLOADED",
         ],
     ),
-    ("cut=5", ["PROVIDER_BAD_RESPONSE"; 3]),
-    ("disconnect=5", ["PROVIDER_UNREACHABLE"; 3]),
-    ("reset=5", ["PROVIDER_UNREACHABLE"; 3]),
-    ("stall=5", ["PROVIDER_TIMEOUT"; 3]),
-    ("malformed=5", ["PROVIDER_BAD_RESPONSE"; 3]),
-    ("half-character=5", ["PROVIDER_BAD_RESPONSE"; 3]),
+    ("gap=2ms+cut=5", ["PROVIDER_BAD_RESPONSE"; 3]),
+    ("gap=2ms+disconnect=5", ["PROVIDER_UNREACHABLE"; 3]),
+    ("gap=2ms+reset=5", ["PROVIDER_UNREACHABLE"; 3]),
+    ("gap=2ms+stall=5", ["PROVIDER_TIMEOUT"; 3]),
+    ("gap=2ms+malformed=5", ["PROVIDER_BAD_RESPONSE"; 3]),
+    ("gap=2ms+half-character=5", ["PROVIDER_BAD_RESPONSE"; 3]),
     // All tokens, but not the provider's own end.
-    ("cut=24", ["PROVIDER_BAD_RESPONSE"; 3]),
+    ("gap=2ms+cut=24", ["PROVIDER_BAD_RESPONSE"; 3]),
 ];
 
 /// For silence in the middle of an answer.
@@ -81,7 +85,7 @@ fn matrix(faults: &[(&str, [&str; 3])]) -> String {
                 "openai" => "openai_chat",
                 other => other,
             };
-            let timeouts = match (reasons[0], fault.starts_with("stall=5")) {
+            let timeouts = match (reasons[0], fault.ends_with("stall=5")) {
                 ("PROVIDER_TIMEOUT", false) => SHORT_WAITS,
                 ("PROVIDER_TIMEOUT", true) => SHORT_IDLE,
                 _ => "{}",

@@ -1,11 +1,20 @@
 //! Which targets are not asked: the request is at fault, or they cannot do what it needs.
 
-use modelway::grpc::v1::{GenerateRequest, SamplingParams};
+use modelway::grpc::v1::content_part::Part;
+use modelway::grpc::v1::{
+    FunctionTool, GenerateRequest, JsonObjectFormat, JsonSchema, JsonSchemaFormat, Media,
+    ReasoningEffort, ReasoningOptions, ResponseFormat, Role, SamplingParams, Tool, json_schema,
+    media, response_format, tool,
+};
+use modelway::simulator::Behaviour;
 use tonic::Code;
 
-use crate::support::{Gateway, METHODS, ask, details, lines};
+use crate::support::{Gateway, METHODS, ask, details, lines, message, parts};
 
 use super::config;
+
+/// What the simulator signs reasoning with.
+const SIGNATURE: &str = "c2ltdWxhdGVkIHNpZ25hdHVyZQ==";
 
 #[tokio::test]
 async fn what_is_wrong_with_the_request_itself_is_asked_of_nobody_else() {
@@ -24,16 +33,6 @@ async fn what_is_wrong_with_the_request_itself_is_asked_of_nobody_else() {
             "gemini/flash+status=400",
             Code::InvalidArgument,
             "INVALID_REQUEST",
-        ),
-        (
-            "openai/gpt+content-filter",
-            Code::FailedPrecondition,
-            "CONTENT_BLOCKED",
-        ),
-        (
-            "gemini/flash+content-filter",
-            Code::FailedPrecondition,
-            "CONTENT_BLOCKED",
         ),
     ];
     for (primary, code, reason) in table {
@@ -76,89 +75,193 @@ async fn a_scenario_may_ask_another_target_after_a_content_filter() {
     }
 }
 
-#[tokio::test]
-async fn a_prompt_that_is_too_long_goes_only_to_a_larger_window() {
-    let gateway = Gateway::start(
-        r#"
-        [models."openai/small+context-length"]
-        context_window_tokens = 8000
-        [models."openai/small-too"]
-        context_window_tokens = 8000
-        [models."openai/unknown"]
-        [models."gemini/large"]
-        context_window_tokens = 1000000
-
-        [scenarios.with-larger]
-        targets = ["openai/small+context-length", "openai/small-too", "openai/unknown", "gemini/large"]
-        [scenarios.without]
-        targets = ["openai/small+context-length", "openai/small-too"]
-        "#,
-    )
-    .await;
-    for method in METHODS {
-        let answered = gateway.call(method, ask("with-larger", "Hello")).await;
-        let failed = gateway.call(method, ask("without", "Hello")).await;
-
-        let trail = [
-            "1 PRIMARY openai/small+context-length FAILED CONTEXT_LENGTH_EXCEEDED",
-            "0 FAILOVER openai/small-too SKIPPED CONTEXT_LENGTH_EXCEEDED",
-            "0 FAILOVER openai/unknown SKIPPED CONTEXT_LENGTH_EXCEEDED",
-            "2 FAILOVER gemini/large SUCCEEDED",
-        ];
-        assert_eq!(lines(&answered.unwrap().attempts), trail);
-        let failed = details(&failed.unwrap_err());
-        assert_eq!(failed.code, Code::InvalidArgument);
-        assert_eq!(failed.reason, "CONTEXT_LENGTH_EXCEEDED");
-        assert_eq!(lines(&failed.failure.unwrap().attempts), trail[..2]);
-    }
-    assert_eq!(gateway.simulator.requests_for("small-too").len(), 0);
-    assert_eq!(gateway.simulator.requests_for("unknown").len(), 0);
-}
-
-/// A request that needs `top_k`, which OpenAI's format cannot express.
-fn ask_with_top_k(scenario: &str) -> GenerateRequest {
-    GenerateRequest {
+/// Requests that need one feature each, by the feature's name.
+fn needing() -> Vec<(&'static str, GenerateRequest)> {
+    let function = FunctionTool {
+        name: "lookup".to_owned(),
+        ..FunctionTool::default()
+    };
+    let tools = GenerateRequest {
+        tools: vec![Tool {
+            tool: Some(tool::Tool::Function(function)),
+        }],
+        ..GenerateRequest::default()
+    };
+    let schema = JsonSchemaFormat {
+        name: "answer".to_owned(),
+        schema: Some(JsonSchema {
+            schema: Some(json_schema::Schema::Text(r#"{"type":"object"}"#.to_owned())),
+        }),
+        strict: false,
+    };
+    let formatted = |format| GenerateRequest {
+        response_format: Some(ResponseFormat {
+            format: Some(format),
+        }),
+        ..GenerateRequest::default()
+    };
+    let shown = |source| GenerateRequest {
+        messages: vec![parts(
+            Role::User,
+            [Part::Image(Media {
+                source: Some(source),
+                media_type: "image/png".to_owned(),
+                ..Media::default()
+            })],
+        )],
+        ..GenerateRequest::default()
+    };
+    let sampled = GenerateRequest {
         sampling: Some(SamplingParams {
             top_k: Some(40),
             ..SamplingParams::default()
         }),
-        ..ask(scenario, "Hello")
-    }
+        ..GenerateRequest::default()
+    };
+    let reasoned = GenerateRequest {
+        reasoning: Some(ReasoningOptions {
+            effort: ReasoningEffort::Low.into(),
+            ..ReasoningOptions::default()
+        }),
+        ..GenerateRequest::default()
+    };
+    use response_format::Format;
+    vec![
+        ("tools", tools),
+        (
+            "json_object",
+            formatted(Format::JsonObject(JsonObjectFormat {})),
+        ),
+        ("json_schema", formatted(Format::JsonSchema(schema))),
+        (
+            "image_data",
+            shown(media::Source::Data(b"PNG".as_slice().into())),
+        ),
+        (
+            "image_uri",
+            shown(media::Source::Uri("https://example.com/a.png".to_owned())),
+        ),
+        ("top_k", sampled),
+        ("reasoning_effort", reasoned),
+    ]
 }
 
 #[tokio::test]
 async fn a_target_that_lacks_a_feature_is_skipped_before_anything_is_sent() {
-    let gateway = Gateway::start(
-        r#"
-        [models."openai/gpt"]
-        [models."gemini/without"]
-        unsupported = ["top_k"]
-        [models."gemini/flash"]
+    for (feature, request) in needing() {
+        let gateway = Gateway::start(&format!(
+            r#"
+            [models."anthropic/without"]
+            max_output_tokens = 1000
+            unsupported = ["{feature}"]
+            [models."gemini/without-too"]
+            unsupported = ["{feature}"]
+            [models."gemini/flash"]
 
-        [scenarios.s]
-        targets = ["openai/gpt", "gemini/without", "gemini/flash"]
-        [scenarios.none]
-        targets = ["openai/gpt", "gemini/without"]
-        "#,
-    )
-    .await;
-    for method in METHODS {
-        let answered = gateway.call(method, ask_with_top_k("s")).await.unwrap();
-        let failed = gateway.call(method, ask_with_top_k("none")).await;
+            [scenarios.s]
+            targets = ["anthropic/without", "gemini/without-too", "gemini/flash"]
+            [scenarios.none]
+            targets = ["anthropic/without", "gemini/without-too"]
+            "#
+        ))
+        .await;
+        for method in METHODS {
+            let ask = |scenario: &str| {
+                let mut asked = ask(scenario, "Hello");
+                asked.messages.extend(request.messages.clone());
+                GenerateRequest {
+                    messages: asked.messages,
+                    scenario: asked.scenario,
+                    ..request.clone()
+                }
+            };
 
-        let trail = [
-            "0 PRIMARY openai/gpt SKIPPED CAPABILITY_UNSUPPORTED",
-            "0 FAILOVER gemini/without SKIPPED CAPABILITY_UNSUPPORTED",
-            "1 FAILOVER gemini/flash SUCCEEDED",
-        ];
-        assert_eq!(lines(&answered.attempts), trail);
-        assert!(answered.attempts[0].detail.contains("top_k"));
-        let failed = details(&failed.unwrap_err());
-        assert_eq!(failed.code, Code::FailedPrecondition);
-        assert_eq!(failed.reason, "CAPABILITY_UNSUPPORTED");
-        assert_eq!(failed.preconditions.len(), 2);
-        assert_eq!(failed.pushback, None);
+            let answered = gateway.call(method, ask("s")).await.unwrap();
+            let failed = gateway.call(method, ask("none")).await.unwrap_err();
+
+            let trail = [
+                "0 PRIMARY anthropic/without SKIPPED CAPABILITY_UNSUPPORTED",
+                "0 FAILOVER gemini/without-too SKIPPED CAPABILITY_UNSUPPORTED",
+                "1 FAILOVER gemini/flash SUCCEEDED",
+            ];
+            assert_eq!(lines(&answered.attempts), trail);
+            assert!(answered.attempts[0].detail.contains(feature));
+            let failed = details(&failed);
+            assert_eq!(failed.code, Code::FailedPrecondition);
+            assert_eq!(failed.reason, "CAPABILITY_UNSUPPORTED");
+            assert_eq!(failed.preconditions.len(), 2);
+            assert_eq!(failed.pushback, None);
+        }
+        let asked = gateway.simulator.requests();
+        assert!(asked.iter().all(|request| request.model == "flash"));
     }
-    assert_eq!(gateway.simulator.requests_for("gpt").len(), 0);
-    assert_eq!(gateway.simulator.requests_for("without").len(), 0);
+}
+
+#[tokio::test]
+async fn a_format_that_cannot_express_a_feature_is_skipped_like_a_model_that_lacks_it() {
+    let gateway = Gateway::start(&config(&["openai/gpt", "gemini/flash"])).await;
+    let request = GenerateRequest {
+        sampling: Some(SamplingParams {
+            top_k: Some(40),
+            ..SamplingParams::default()
+        }),
+        ..ask("s", "Hello")
+    };
+
+    let answered = gateway.generate(request).await.unwrap();
+
+    let trail = [
+        "0 PRIMARY openai/gpt SKIPPED CAPABILITY_UNSUPPORTED",
+        "1 FAILOVER gemini/flash SUCCEEDED",
+    ];
+    assert_eq!(lines(&answered.attempts), trail);
+}
+
+#[tokio::test]
+async fn a_backup_of_another_provider_gets_no_signature_and_the_caller_is_told() {
+    let pairs = [
+        ("anthropic", "gemini", "messages.parts.reasoning"),
+        ("gemini", "anthropic", "messages.parts.reasoning"),
+        ("anthropic", "openai", "messages.parts.reasoning"),
+    ];
+    for (signer, backup, adapted) in pairs {
+        for method in METHODS {
+            let primary = format!("{signer}/primary");
+            let backup = format!("{backup}/backup");
+            let gateway = Gateway::start(&config(&[&primary, &backup])).await;
+            gateway.simulator.script(
+                "primary",
+                ["reasoning=6", "tokens=24", "status=503"].map(behave),
+            );
+            let mut request = GenerateRequest {
+                reasoning: Some(ReasoningOptions {
+                    effort: ReasoningEffort::Low.into(),
+                    include_reasoning: true,
+                    ..ReasoningOptions::default()
+                }),
+                ..ask("s", "Hello")
+            };
+
+            let signed = gateway.call(method, request.clone()).await.unwrap();
+            request.messages.push(signed.output.unwrap());
+            request.messages.push(message(Role::User, "And then?"));
+            let by_signer = gateway.call(method, request.clone()).await.unwrap();
+            let by_backup = gateway.call(method, request).await.unwrap();
+
+            let sent = |model| {
+                let requests = gateway.simulator.requests_for(model);
+                requests.last().unwrap().json().to_string()
+            };
+            assert!(sent("primary").contains(SIGNATURE), "{signer}");
+            assert!(!sent("backup").contains(SIGNATURE), "{backup}");
+            assert_eq!(by_signer.warnings, []);
+            assert_eq!(by_backup.model, "backup");
+            let fields = by_backup.warnings.iter().map(|warning| &warning.field);
+            assert!(fields.eq([adapted]), "{backup}: {:?}", by_backup.warnings);
+        }
+    }
+}
+
+fn behave(behaviour: &str) -> Behaviour {
+    behaviour.parse().unwrap()
 }

@@ -10,6 +10,7 @@ mod process;
 mod request;
 mod snapshot;
 mod specs;
+mod spread;
 mod streamed;
 mod timerless;
 
@@ -18,6 +19,7 @@ pub(crate) use self::process::{Process, program};
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::snapshot::assert_snapshot;
 pub(crate) use self::specs::published;
+pub(crate) use self::spread::written;
 pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 

@@ -1,0 +1,287 @@
+//! What becomes of a host that speaks for itself, byte by byte: answers in odd clothes, and what is none.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use modelway::simulator::{Settings, Simulator, WireName, text};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::support::{Gateway, METHODS, Method, ask, lines, text_of};
+
+const MIB: usize = 1024 * 1024;
+
+/// A host that answers every request with the same bytes and closes the connection.
+struct Host {
+    address: SocketAddr,
+    _serving: JoinSet<()>,
+}
+
+impl Host {
+    /// Sends `head` once, then `piece` as often.
+    async fn start(head: &str, piece: impl Into<Bytes>, times: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let head = head.replace('\n', "\r\n");
+        let piece = piece.into();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                connections.spawn(answer(connection, head.clone(), piece.clone(), times));
+            }
+        });
+        Self {
+            address,
+            _serving: serving,
+        }
+    }
+
+    /// Sends this and nothing else.
+    async fn saying(response: &str) -> Self {
+        Self::start(response, Bytes::new(), 0).await
+    }
+}
+
+async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: usize) {
+    let mut request = Vec::new();
+    // A request ends with the brace of its JSON; nothing before it does.
+    while !request.ends_with(b"}") {
+        if connection.read_buf(&mut request).await.unwrap() == 0 {
+            return;
+        }
+    }
+    connection.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..times {
+        if connection.write_all(&piece).await.is_err() {
+            return; // the client has seen enough
+        }
+    }
+    // A close with unread bytes would be a reset.
+    let _ = connection.shutdown().await;
+    let _ = connection.read_buf(&mut request).await;
+}
+
+const EVENTS: &str = "HTTP/1.1 200 OK\ncontent-type: text/event-stream\n\n";
+const JSON: &str = "HTTP/1.1 200 OK\ncontent-type: application/json\n\n";
+
+/// A service in front of the host, with a healthy backup.
+async fn before(host: &Host) -> Gateway {
+    Gateway::start(&format!(
+        r#"
+        [providers.odd]
+        wire_format = "openai_chat"
+        base_url = "http://{}/v1"
+        auth = "none"
+        [models."odd/stream"]
+        [models."odd/whole"]
+        upstream_mode = "whole"
+        [models."openai/backup"]
+        [scenarios.stream]
+        targets = ["odd/stream", "openai/backup"]
+        [scenarios.whole]
+        targets = ["odd/whole", "openai/backup"]
+        "#,
+        host.address
+    ))
+    .await
+}
+
+/// Asks the host in every way. It must fail for this reason, and the backup answer.
+async fn assert_fails(host: &Host, name: &str, reason: &str) {
+    let gateway = before(host).await;
+    for (mode, method) in [
+        ("stream", Method::Generate),
+        ("stream", Method::StreamGenerate),
+        ("whole", Method::Generate),
+    ] {
+        let response = gateway.call(method, ask(mode, "Hello")).await.unwrap();
+
+        assert_eq!(text_of(&response), text(24), "{name}");
+        let trail = [
+            format!("1 PRIMARY odd/{mode} FAILED {reason}"),
+            "2 FAILOVER openai/backup SUCCEEDED".to_owned(),
+        ];
+        assert_eq!(lines(&response.attempts), trail, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_hardly_speaks_http_is_failed_over() {
+    let table = [
+        ("nothing", "", "PROVIDER_UNREACHABLE"),
+        (
+            "no HTTP",
+            "220 mail.example ESMTP\n",
+            "PROVIDER_UNREACHABLE",
+        ),
+        (
+            "half a head",
+            "HTTP/1.1 200 OK\ncontent-ty",
+            "PROVIDER_UNREACHABLE",
+        ),
+        (
+            "no content",
+            "HTTP/1.1 204 No Content\n\n",
+            "PROVIDER_BAD_RESPONSE",
+        ),
+        (
+            "less than announced",
+            "HTTP/1.1 200 OK\ncontent-length: 100\n\n{\"id\":",
+            "PROVIDER_UNREACHABLE",
+        ),
+        (
+            "a chunk of no size",
+            "HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\nzz\n",
+            "PROVIDER_UNREACHABLE",
+        ),
+    ];
+    for (name, response, reason) in table {
+        let host = Host::saying(response).await;
+        assert_fails(&host, name, reason).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_odd_clothes_is_an_answer() {
+    const BEGIN: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+    const END: &str = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    const WHOLE: &str = r#"{"choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#;
+    let ok = "HTTP/1.1 200 OK\n";
+    let table = [
+        format!(
+            "{EVENTS}: PROCESSING\n\n: PROCESSING\n\n{BEGIN}\n\n: alive\n\n{END}\n\ndata: [DONE]\n\n"
+        ),
+        format!("{EVENTS}\n\n{BEGIN}\n\n{END}\n\ndata: [DONE]"),
+        format!("{EVENTS}{BEGIN}\n\n{END}\n\n"),
+        format!("{ok}\n{BEGIN}\n\n{END}\n\ndata: [DONE]\n\n"),
+        format!("{ok}content-type: text/html\n\n{BEGIN}\n\n{END}\n\ndata: [DONE]\n\n"),
+        format!("{JSON}{BEGIN}\n\n{END}\n\ndata: [DONE]\n\n"),
+        format!("{JSON}\n\n   \n{WHOLE}"),
+        format!("{EVENTS}{WHOLE}"),
+        format!("{ok}\n{WHOLE}\n"),
+    ];
+    for response in table {
+        let host = Host::saying(&response).await;
+        let gateway = before(&host).await;
+        for method in METHODS {
+            let answer = gateway.call(method, ask("stream", "Hello")).await.unwrap();
+
+            assert_eq!(text_of(&answer), "Hello", "{response}");
+            assert_eq!(answer.provider, "odd", "{response}");
+            assert!(answer.usage.is_some(), "{response}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_with_status_200_is_that_error() {
+    const BEGIN: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+    const ERROR: &str = r#"{"error":{"message":"busy","code":503}}"#;
+    let table = [
+        format!("{JSON}{ERROR}"),
+        format!("{EVENTS}{ERROR}"),
+        format!("{EVENTS}data: {ERROR}\n\n"),
+        format!("{EVENTS}event: error\ndata: {ERROR}\n\n"),
+        format!("{EVENTS}data: {ERROR}\n\ndata: [DONE]\n\n"),
+        format!("{EVENTS}{BEGIN}\n\ndata: {ERROR}\n\ndata: [DONE]\n\n"),
+        format!("{EVENTS}{BEGIN}\n\n{ERROR}\n"),
+    ];
+    for response in table {
+        let host = Host::saying(&response).await;
+        let gateway = before(&host).await;
+
+        let answer = gateway.generate(ask("stream", "Hello")).await.unwrap();
+
+        let trail = [
+            "1 PRIMARY odd/stream FAILED PROVIDER_OVERLOADED",
+            "2 FAILOVER openai/backup SUCCEEDED",
+        ];
+        assert_eq!(lines(&answer.attempts), trail, "{response}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_measure_is_given_up_and_failed_over() {
+    let table = [
+        ("one event without end", EVENTS, "data: ", "a"),
+        ("a comment without end", EVENTS, ": ", "a"),
+        ("JSON without end", JSON, "{\"id\":\"", "a"),
+    ];
+    for (name, head, beginning, filling) in table {
+        let head = format!("{head}{beginning}");
+        let host = Host::start(&head, filling.repeat(MIB), 64).await;
+        assert_fails(&host, name, "PROVIDER_BAD_RESPONSE").await;
+    }
+}
+
+#[tokio::test]
+async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
+    let text_of_a_piece = "a".repeat(MIB);
+    let event = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text_of_a_piece}\"}}}}]}}\n\n"
+    );
+    let host = Host::start(EVENTS, event, 128).await;
+    let gateway = before(&host).await;
+
+    let response = gateway
+        .call(Method::Generate, ask("stream", "Hello"))
+        .await
+        .unwrap();
+
+    assert_eq!(text_of(&response), text(24));
+    assert_eq!(
+        lines(&response.attempts),
+        [
+            "1 PRIMARY odd/stream FAILED PROVIDER_BAD_RESPONSE",
+            "2 FAILOVER openai/backup SUCCEEDED",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_head_without_measure_is_failed_over() {
+    let host = Host::start(
+        "HTTP/1.1 200 OK\n",
+        "x-more: and more\r\n".repeat(1000),
+        1000,
+    )
+    .await;
+
+    assert_fails(&host, "headers", "PROVIDER_UNREACHABLE").await;
+}
+
+#[tokio::test]
+async fn an_error_without_measure_is_still_that_error() {
+    let host = Host::start("HTTP/1.1 503 Busy\n\n", "busy ".repeat(MIB), 64).await;
+
+    assert_fails(&host, "error", "PROVIDER_OVERLOADED").await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_that_nobody_asked_for_is_failed_over() {
+    let gzip = [
+        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0xab,
+    ];
+    let head = "HTTP/1.1 200 OK\ncontent-type: application/json\ncontent-encoding: gzip\n\n";
+    let host = Host::start(head, gzip.to_vec(), 1).await;
+
+    assert_fails(&host, "gzip", "PROVIDER_BAD_RESPONSE").await;
+}
+
+#[tokio::test]
+async fn a_redirect_carries_the_prompt_nowhere() {
+    let elsewhere = Simulator::start(Settings::default()).await.unwrap();
+    let location = elsewhere.base_url(WireName::OpenAiChat);
+    let host = Host::saying(&format!(
+        "HTTP/1.1 307 Temporary Redirect\nlocation: {location}/chat/completions\n\
+         content-length: 0\n\n"
+    ))
+    .await;
+
+    assert_fails(&host, "redirect", "PROVIDER_ERROR").await;
+
+    assert_eq!(elsewhere.requests().len(), 0);
+}
