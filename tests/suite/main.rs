@@ -25,6 +25,7 @@ mod last_resort;
 mod odd_hosts;
 mod operator;
 mod process;
+mod proxy;
 mod redaction;
 mod reflection;
 mod restart;

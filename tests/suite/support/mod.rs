@@ -7,6 +7,7 @@
 mod details;
 pub(crate) mod frames;
 mod process;
+pub(crate) mod proxy;
 mod request;
 mod snapshot;
 mod specs;
