@@ -34,6 +34,7 @@ mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod scopes;
+mod severed;
 mod simulation;
 mod simulator;
 mod support;

@@ -4,6 +4,8 @@
 //! tests run on the real clock, with limits as short as the behaviour needs, and wait for
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
+pub(crate) mod aftermath;
+pub(crate) mod crowd;
 mod details;
 pub(crate) mod frames;
 mod process;
