@@ -9,6 +9,7 @@ use modelway::simulator::{Behaviour, Ending, Received};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::support::aftermath::tasks_fall_to;
 use crate::support::{Gateway, METHODS, Method, ask};
 
 /// Much longer than anything here takes, much shorter than any limit of the service.
@@ -59,16 +60,6 @@ async fn breaker_of_the_first(gateway: &Gateway) -> Breaker {
     };
     assert_eq!(endpoint.window_failures, 0);
     breaker.clone()
-}
-
-/// Waits until no more tasks run than this, the service's, the simulator's and the client's together.
-async fn tasks_fall_to(count: usize) {
-    let fallen = async {
-        while Handle::current().metrics().num_alive_tasks() > count {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PROMPTLY, fallen).await.expect("no task is left");
 }
 
 #[tokio::test]

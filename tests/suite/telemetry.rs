@@ -6,26 +6,24 @@ use std::time::Duration;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{GenerateRequest, GenerateResponse, SamplingParams};
 use modelway::simulator::{Behaviour, Received};
-use modelway::telemetry;
 use opentelemetry::Value;
-use opentelemetry::trace::{SpanKind, Status as SpanStatus};
+use opentelemetry::trace::Status as SpanStatus;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::SpanData;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::{Gateway, METHODS, Process, ask, details, subscribe};
+use crate::support::recorder::{Recorder, attribute};
+use crate::support::{Gateway, METHODS, Process, ask, details};
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -52,45 +50,6 @@ targets = ["gemini/limited", "openai/first"]
 targets = ["foreign/model"]
 "#;
 
-/// Spans of everything that runs on this thread, which is all of a test.
-struct Recorder {
-    exporter: InMemorySpanExporter,
-    _tracer: SdkTracerProvider,
-    _subscriber: DefaultGuard,
-}
-
-impl Recorder {
-    fn start() -> Self {
-        let exporter = InMemorySpanExporter::default();
-        let tracer = SdkTracerProvider::builder()
-            .with_simple_exporter(exporter.clone())
-            .build();
-        let subscriber = tracing_subscriber::registry().with(telemetry::traces(&tracer));
-        Self {
-            exporter,
-            _tracer: tracer,
-            _subscriber: subscribe(subscriber),
-        }
-    }
-
-    /// The spans of one call, once it has ended: its own, and those of its attempts in order.
-    async fn call(&self) -> (SpanData, Vec<SpanData>) {
-        let ended = async {
-            loop {
-                let spans = self.exporter.get_finished_spans().unwrap();
-                let is_call = |span: &SpanData| span.span_kind == SpanKind::Server;
-                if let Some(call) = spans.iter().position(is_call) {
-                    return (spans[call].clone(), spans);
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        let (call, mut spans) = timeout(Duration::from_secs(2), ended).await.unwrap();
-        spans.retain(|span| span.span_kind == SpanKind::Client);
-        (call, spans)
-    }
-}
-
 fn behave(behaviour: &str) -> Behaviour {
     behaviour.parse().unwrap()
 }
@@ -110,12 +69,6 @@ async fn generate(
 ) -> Result<GenerateResponse, Status> {
     let response = gateway.generation().generate(request).await?;
     Ok(response.into_inner())
-}
-
-fn attribute<'a>(span: &'a SpanData, name: &str) -> Option<&'a Value> {
-    let mut attributes = span.attributes.iter();
-    let found = attributes.find(|attribute| attribute.key.as_str() == name);
-    found.map(|attribute| &attribute.value)
 }
 
 /// Attributes that can be told beforehand, in order of name.
@@ -294,7 +247,7 @@ async fn a_trace_that_the_caller_does_not_record_is_not_recorded_here_either() {
         traceparent,
         format!("00-{TRACE_ID}-{}-00", response.attempts[0].span_id)
     );
-    assert_eq!(recorder.exporter.get_finished_spans().unwrap().len(), 0);
+    assert_eq!(recorder.spans().len(), 0);
 }
 
 #[tokio::test]

@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::world::{Seen, Told, Weather};
-use super::{How, Simulation, number_from, request, run};
+use super::{How, Simulation, request, run};
+use crate::support::number_from;
 
 const CONFIG: &str = r#"
 [providers.p0]

@@ -99,8 +99,3 @@ fn run<T>(simulation: impl Future<Output = T>) -> T {
         .unwrap()
         .block_on(simulation)
 }
-
-/// A number from the environment, or what stands in for it.
-fn number_from(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
-}

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::world::{Told, Weather};
-use super::{How, Simulation, number_from, run};
+use super::{How, Simulation, run};
+use crate::support::number_from;
 
 const CONFIG: &str = r#"
 [providers.primary]

@@ -7,7 +7,7 @@ use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal, Snap
 use modelway::trail::BreakerState;
 use tokio::time::Instant;
 
-use super::number_from;
+use crate::support::number_from;
 
 const STEPS: u32 = 1000;
 

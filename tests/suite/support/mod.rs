@@ -4,9 +4,13 @@
 //! tests run on the real clock, with limits as short as the behaviour needs, and wait for
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
+pub(crate) mod aftermath;
+pub(crate) mod crowd;
 mod details;
 pub(crate) mod frames;
 mod process;
+pub(crate) mod proxy;
+pub(crate) mod recorder;
 mod request;
 mod snapshot;
 mod specs;
@@ -25,6 +29,7 @@ pub(crate) use self::timerless::Timerless;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use modelway::grpc::v1::catalog_service_client::CatalogServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -203,6 +208,18 @@ pub(crate) enum Method {
 
 /// Both of them, for what holds for either.
 pub(crate) const METHODS: [Method; 2] = [Method::Generate, Method::StreamGenerate];
+
+/// A number from the environment, or what stands in for it.
+pub(crate) fn number_from(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
+}
+
+/// Sorts times and gives the one below which 99 of 100 are, and the longest.
+pub(crate) fn slowest(times: &mut [Duration]) -> (Duration, Duration) {
+    times.sort_unstable();
+    let place = times.len() * 99 / 100;
+    (times[place.min(times.len() - 1)], times[times.len() - 1])
+}
 
 /// An attempt in one line, such as `1 PRIMARY openai/primary FAILED PROVIDER_TIMEOUT`.
 pub(crate) fn line(attempt: &Attempt) -> String {

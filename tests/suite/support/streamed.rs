@@ -18,7 +18,15 @@ pub(crate) struct Streamed {
 
 /// Reads a stream to its end. Fails if it breaks a law of every stream: numbered without gaps,
 /// `started` first, `completed` last if and only if the status is OK.
-pub(crate) async fn collect(mut stream: Streaming<StreamGenerateResponse>) -> Streamed {
+pub(crate) async fn collect(stream: Streaming<StreamGenerateResponse>) -> Streamed {
+    collect_telling(stream, |_| {}).await
+}
+
+/// The same, and tells of each event as soon as it is there.
+pub(crate) async fn collect_telling(
+    mut stream: Streaming<StreamGenerateResponse>,
+    mut tell: impl FnMut(&Event),
+) -> Streamed {
     let mut streamed = Streamed {
         events: Vec::new(),
         failure: None,
@@ -27,7 +35,9 @@ pub(crate) async fn collect(mut stream: Streaming<StreamGenerateResponse>) -> St
         match stream.message().await {
             Ok(Some(message)) => {
                 assert_eq!(message.sequence, streamed.events.len() as i64 + 1);
-                streamed.events.push(message.event.unwrap());
+                let event = message.event.unwrap();
+                tell(&event);
+                streamed.events.push(event);
             }
             Ok(None) => break,
             Err(status) => {

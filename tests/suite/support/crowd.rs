@@ -1,0 +1,194 @@
+//! Many calls at once, and what each caller holds in its hands at the end.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use modelway::grpc::v1::stream_generate_response::Event;
+use modelway::grpc::v1::{
+    Attempt, GenerateRequest, GenerateResponse, OnInterruption, StreamOptions,
+};
+use modelway::simulator::Received;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::streamed::collect_telling;
+use super::{Gateway, Streamed, ask, details, text_of};
+
+/// Much longer than any crowd takes.
+const PROMPTLY: Duration = Duration::from_secs(60);
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `Generate`.
+    Whole,
+    /// `StreamGenerate` that fails where it is interrupted.
+    Failing,
+    /// `StreamGenerate` that begins anew where it is interrupted.
+    Restarting,
+}
+
+/// Half of the calls are whole.
+const KINDS: [Kind; 4] = [Kind::Whole, Kind::Failing, Kind::Whole, Kind::Restarting];
+
+/// What a caller was told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) kind: Kind,
+    /// All text since the last reset, of a complete answer or a part of one.
+    pub(crate) text: String,
+    pub(crate) resets: usize,
+    pub(crate) outcome: Result<GenerateResponse, Status>,
+}
+
+/// Calls under way.
+pub(crate) struct Crowd {
+    calls: JoinSet<Told>,
+    /// Words that each stream has been told.
+    words: watch::Sender<Vec<usize>>,
+}
+
+impl Crowd {
+    /// Nobody.
+    pub(crate) fn new() -> Self {
+        Self {
+            calls: JoinSet::new(),
+            words: watch::Sender::default(),
+        }
+    }
+
+    /// So many calls of all kinds.
+    pub(crate) fn of(gateway: &Gateway, scenario: &str, count: usize) -> Self {
+        let mut crowd = Self::new();
+        crowd.join(gateway, scenario, count);
+        crowd
+    }
+
+    /// Begins so many further calls.
+    pub(crate) fn join(&mut self, gateway: &Gateway, scenario: &str, count: usize) {
+        for kind in KINDS.into_iter().cycle().take(count) {
+            let mut client = gateway.generation();
+            let request = request(scenario, kind);
+            if kind == Kind::Whole {
+                self.calls.spawn(async move {
+                    let answer = client.generate(request).await;
+                    whole(answer.map(tonic::Response::into_inner))
+                });
+                continue;
+            }
+            let words = self.words.clone();
+            let stream = words.borrow().len();
+            words.send_modify(|words| words.push(0));
+            self.calls.spawn(async move {
+                let tell = |event: &Event| {
+                    let more = words_in(event);
+                    words.send_if_modified(|words| {
+                        words[stream] += more;
+                        more > 0
+                    });
+                };
+                let streamed = match client.stream_generate(request).await {
+                    Ok(response) => collect_telling(response.into_inner(), tell).await,
+                    Err(status) => Streamed::failed(status),
+                };
+                of_stream(kind, streamed)
+            });
+        }
+    }
+
+    /// Waits until the streams have been told enough, by the words that each has been told.
+    pub(crate) async fn has_heard(&self, enough: impl FnMut(&Vec<usize>) -> bool) {
+        let mut words = self.words.subscribe();
+        let heard = timeout(PROMPTLY, words.wait_for(enough)).await;
+        heard.expect("the streams are told more").unwrap();
+    }
+
+    /// Waits until every call has ended.
+    pub(crate) async fn told(self) -> Vec<Told> {
+        let all = self.calls.join_all();
+        timeout(PROMPTLY, all).await.expect("every call ends")
+    }
+}
+
+impl Told {
+    /// The attempts of which the caller was told that they were sent.
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        let mut attempts = match &self.outcome {
+            Ok(response) => response.attempts.clone(),
+            Err(status) => details(status).failure.unwrap().attempts,
+        };
+        attempts.retain(|attempt| attempt.number > 0);
+        attempts
+    }
+}
+
+/// Every attempt of which any caller was told, by the id of its span. There is no other request in a
+/// provider's log than those.
+pub(crate) fn attempts(told: &[Told]) -> HashMap<String, Attempt> {
+    let mut attempts = HashMap::new();
+    for attempt in told.iter().flat_map(Told::attempts) {
+        let span = attempt.span_id.clone();
+        assert!(attempts.insert(span, attempt).is_none());
+    }
+    attempts
+}
+
+/// The id of the span to which a request belongs.
+pub(crate) fn span_of(request: &Received) -> String {
+    let traceparent = request.header("traceparent").unwrap();
+    traceparent.split('-').nth(2).unwrap().to_owned()
+}
+
+fn request(scenario: &str, kind: Kind) -> GenerateRequest {
+    let on_interruption = match kind {
+        Kind::Whole => return ask(scenario, "Hello"),
+        Kind::Failing => OnInterruption::Fail,
+        Kind::Restarting => OnInterruption::Restart,
+    };
+    GenerateRequest {
+        stream_options: Some(StreamOptions {
+            on_interruption: on_interruption.into(),
+        }),
+        ..ask(scenario, "Hello")
+    }
+}
+
+fn words_in(event: &Event) -> usize {
+    match event {
+        Event::TextDelta(delta) => delta.text.split_whitespace().count(),
+        _ => 0,
+    }
+}
+
+fn whole(outcome: Result<GenerateResponse, Status>) -> Told {
+    Told {
+        kind: Kind::Whole,
+        text: outcome.as_ref().map(text_of).unwrap_or_default(),
+        resets: 0,
+        outcome,
+    }
+}
+
+fn of_stream(kind: Kind, streamed: Streamed) -> Told {
+    let is_reset = |event: &Event| matches!(event, Event::OutputReset(_));
+    let mut since_reset = streamed.events.rsplit(is_reset).next().unwrap_or_default();
+    let mut text = String::new();
+    while let [event, rest @ ..] = since_reset {
+        if let Event::TextDelta(delta) = event {
+            text.push_str(&delta.text);
+        }
+        since_reset = rest;
+    }
+    Told {
+        kind,
+        text,
+        resets: streamed
+            .events
+            .iter()
+            .filter(|event| is_reset(event))
+            .count(),
+        outcome: streamed.into_response(),
+    }
+}
