@@ -84,9 +84,10 @@ pub async fn serve(
     let draining = CancellationToken::new();
     let open = Arc::new(OpenStreams::new(settings.client_stall));
     let mut routes = Routes::new(health_service);
+    let admission = Arc::new(Admission::new(policies.admission));
     let generation = Generation::new(
         Arc::clone(&dispatcher),
-        Arc::new(Admission::new(policies.admission)),
+        Arc::clone(&admission),
         policies.idempotency,
         Arc::clone(&open),
     );
@@ -131,6 +132,9 @@ pub async fn serve(
         connections: JoinSet::new(),
         health: Health::announce(reporter, dispatcher).await,
     };
+    // A task, because those that serve calls are tasks: it waits for a processor as they do.
+    let mut watch = JoinSet::new();
+    watch.spawn(async move { admission.watch().await });
     tokio::select! {
         () = server.run(&open, shutdown, hurry) => {}
         () = open.sweep() => {}
