@@ -59,6 +59,11 @@ impl Wire {
         self.0.write_all(bytes).await.unwrap();
     }
 
+    /// Says the same again and again until the connection has ended.
+    pub(crate) async fn flood(&mut self, bytes: &[u8]) {
+        while self.0.write_all(bytes).await.is_ok() {}
+    }
+
     /// The next frame; `None` once the connection has ended.
     pub(crate) async fn frame(&mut self) -> Option<Frame> {
         let mut prefix = [0; 9];
