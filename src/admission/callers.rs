@@ -123,6 +123,7 @@ mod tests {
         min_time_left: Duration::ZERO,
         early_cancels: 3,
         early_cancels_window: Duration::from_secs(10),
+        max_cpu_wait: Duration::ZERO,
     };
 
     fn caller(number: u32) -> Caller {

@@ -1,11 +1,13 @@
 //! Which calls are let in: as many at once as the service can hold, fairly shared, the rest told so.
 //!
 //! `limiter` shares the places out to the priorities and keeps the queue, `callers` keeps a
-//! single caller within its limits; both are pure. This is the shell around them: one lock, and a
-//! channel for each call that waits. What a call was given it holds until its last event.
+//! single caller within its limits, `congestion` says when the processors do not keep up; all are
+//! pure. This is the shell around them: one lock, a channel for each call that waits, and a ticker.
+//! What a call was given it holds until its last event.
 
 mod caller;
 mod callers;
+mod congestion;
 mod limiter;
 
 use std::fmt;
@@ -13,11 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tracing::{info, warn};
 
 use crate::error::Error;
 
 use self::callers::Callers;
+use self::congestion::Congestion;
 use self::limiter::{Arrival, Limiter};
 
 pub use self::caller::Caller;
@@ -29,6 +33,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Callers count their deadline from a moment before we do: one that leaves so shortly before the
 /// deadline that we know has not cancelled but run out of time.
 const DEADLINE_SLACK: Duration = Duration::from_millis(100);
+
+/// How often it is seen how long what is ready has to wait for a processor.
+const TICK: Duration = Duration::from_millis(10);
 
 /// How many calls are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +58,9 @@ pub struct Settings {
     pub early_cancels: usize,
     /// The time within which they are counted.
     pub early_cancels_window: Duration,
+    /// While what is ready to run waits for a processor for longer than this, in the mean of a
+    /// second, [`Priority::Batch`] and [`Priority::Shadow`] are turned away.
+    pub max_cpu_wait: Duration,
 }
 
 impl Default for Settings {
@@ -64,6 +74,7 @@ impl Default for Settings {
             min_time_left: Duration::from_secs(1),
             early_cancels: 20,
             early_cancels_window: Duration::from_secs(10),
+            max_cpu_wait: Duration::from_millis(50),
         }
     }
 }
@@ -76,6 +87,7 @@ pub struct Admission {
 struct State {
     limiter: Limiter<oneshot::Sender<Place>>,
     callers: Callers,
+    congestion: Congestion,
 }
 
 impl Admission {
@@ -85,6 +97,7 @@ impl Admission {
             state: Mutex::new(State {
                 limiter: Limiter::new(settings),
                 callers: Callers::new(settings),
+                congestion: Congestion::new(settings.max_cpu_wait),
             }),
         }
     }
@@ -92,7 +105,7 @@ impl Admission {
     /// Lets a call in, at once or after a wait.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if there is no place for it, [`Error::CallerRateLimited`] if its caller
+    /// [`Error::Overloaded`] if there is no place for it or the processors do not keep up, [`Error::CallerRateLimited`] if its caller
     /// has too many open or has cancelled too many, [`Error::DeadlineExceeded`] if its deadline
     /// passes while it waits.
     pub async fn admit(
@@ -106,11 +119,14 @@ impl Admission {
         let arrival = {
             let mut state = self.lock();
             state.callers.enter(caller, now)?;
-            state.limiter.arrive(priority, now, deadline, || {
-                let (sender, receiver) = oneshot::channel();
-                place = Some(receiver);
-                sender
-            })
+            match state.congestion.refuses(priority) {
+                true => Arrival::Refused,
+                false => state.limiter.arrive(priority, now, deadline, || {
+                    let (sender, receiver) = oneshot::channel();
+                    place = Some(receiver);
+                    sender
+                }),
+            }
         };
         let mut entry = Entry {
             admission: Arc::clone(self),
@@ -136,6 +152,25 @@ impl Admission {
         };
         entry.phase = Phase::Unanswered;
         Ok(Permit { entry, place })
+    }
+
+    /// Watches, for as long as it is awaited, how long what is ready waits for a processor. To be
+    /// run as a task among those that serve calls, one on each runtime that does.
+    pub async fn watch(&self) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = ticks.tick().await;
+            let now = Instant::now();
+            let changed = self.lock().congestion.observe(now - due, now);
+            match changed {
+                Some(true) => {
+                    warn!("the processors do not keep up: less important calls are refused")
+                }
+                Some(false) => info!("the processors keep up again"),
+                None => {}
+            }
+        }
     }
 
     /// Calls under way.

@@ -139,6 +139,46 @@ async fn only_calls_cancelled_between_admission_and_answer_count_as_cancelled_ea
     after.unwrap();
 }
 
+/// Lets so much time pass in steps; whatever is due within a step runs at its end.
+async fn pass(admission: &Admission, step: Duration, steps: u32) {
+    let mut watch = std::pin::pin!(admission.watch());
+    for _ in 0..steps {
+        assert!((&mut watch).now_or_never().is_none());
+        advance(step).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn less_important_calls_are_refused_while_the_processors_do_not_keep_up() {
+    let admission = of(10, 10);
+    let deadline = Instant::now() + HOUR;
+    let outcomes = || async {
+        let mut refused = Vec::new();
+        for priority in Priority::ALL {
+            let admitted = admission.admit(Caller::Unknown, priority, deadline).await;
+            match admitted {
+                Ok(mut permit) => permit.answered(),
+                Err(Error::Overloaded { retry_after }) => {
+                    assert!(retry_after >= RETRY_AFTER / 2, "{retry_after:?}");
+                    refused.push(priority);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        refused
+    };
+
+    pass(&admission, Duration::from_millis(10), 300).await;
+    assert_eq!(outcomes().await, []);
+
+    pass(&admission, Duration::from_millis(100), 30).await;
+    assert_eq!(outcomes().await, [Priority::Batch, Priority::Shadow]);
+    assert_eq!((admission.inflight(), admission.waiting()), (0, 0));
+
+    pass(&admission, Duration::from_millis(10), 300).await;
+    assert_eq!(outcomes().await, []);
+}
+
 /// What a call does: how long until it comes, how long it stays, and whether it gives up waiting.
 #[derive(Clone, Debug)]
 struct Visit {

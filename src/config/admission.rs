@@ -28,6 +28,7 @@ pub(super) fn admission(mut table: Table<'_>) -> admission::Settings {
             default.early_cancels_window,
             Value::duration,
         ),
+        max_cpu_wait: table.or("max_cpu_wait", default.max_cpu_wait, Value::duration),
     };
     if settings.max_wait_overloaded > settings.max_wait {
         table.place.wrong(

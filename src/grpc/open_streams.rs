@@ -5,7 +5,7 @@
 //! would never ring. One sweep looks at all streams instead, and ends those from outside.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -25,11 +25,13 @@ use crate::error::Error;
 use super::stream::Streaming;
 use super::v1::StreamGenerateResponse;
 
-/// Sweeps in the time that a caller may not read.
-const SWEEPS: u8 = 8;
+/// The least number of sweeps in the time that a caller may not read, and the longest time between two: a call
+/// is not ended much later than it should be.
+const SWEEPS: u32 = 8;
+const LONGEST_BETWEEN_SWEEPS: Duration = Duration::from_millis(500);
 
 /// The caller waits for us; any other value counts the sweeps since it was given something.
-const READING: u8 = u8::MAX;
+const READING: u32 = u32::MAX;
 
 type Item = Result<StreamGenerateResponse, Status>;
 
@@ -67,7 +69,7 @@ impl OpenStreams {
         let stream = Arc::new(OpenStream {
             deadline,
             verdict,
-            unread: AtomicU8::new(READING),
+            unread: AtomicU32::new(READING),
             reading: Mutex::new(Reading {
                 messages: Some(Box::pin(messages)),
                 last: None,
@@ -98,7 +100,8 @@ impl OpenStreams {
     /// Ends the streams that nobody reads: when their time to be read or their deadline is over. Goes on
     /// for as long as it is awaited.
     pub(super) async fn sweep(&self) {
-        let mut sweeps = interval(self.client_stall / u32::from(SWEEPS));
+        let period = (self.client_stall / SWEEPS).min(LONGEST_BETWEEN_SWEEPS);
+        let mut sweeps = interval(period);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             sweeps.tick().await;
@@ -112,7 +115,7 @@ impl OpenStreams {
                 // The call's own timer rings unheard while nobody reads.
                 let error = if unread > 0 && stream.deadline <= now {
                     Error::DeadlineExceeded
-                } else if unread > SWEEPS {
+                } else if period * unread > self.client_stall {
                     Error::ClientStalled(self.client_stall)
                 } else {
                     return true;
@@ -135,7 +138,7 @@ struct OpenStream {
     /// The call's.
     deadline: Instant,
     verdict: Arc<Verdict>,
-    unread: AtomicU8,
+    unread: AtomicU32,
     reading: Mutex<Reading>,
 }
 
@@ -173,7 +176,7 @@ impl OpenStream {
     }
 
     /// Sweeps since the caller was given something that it has not taken yet.
-    fn count_sweep(&self) -> u8 {
+    fn count_sweep(&self) -> u32 {
         let more = |sweeps| (sweeps != READING).then(|| sweeps + 1);
         self.unread
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)

@@ -5,7 +5,7 @@ from concurrent import futures
 
 import gateway
 import grpc
-from calls import details, request, text_of
+from calls import details, metadata, request, text_of
 from google.protobuf import empty_pb2
 from modelway.v1 import (
     attempt_pb2,
@@ -16,7 +16,9 @@ from modelway.v1 import (
 )
 
 TIMEOUT_SECONDS = 60
-MEBIBYTE = 1024 * 1024
+PATIENCE_SECONDS = 300
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
 
 
 class Interop(unittest.TestCase):
@@ -155,6 +157,67 @@ class Interop(unittest.TestCase):
 
         self.assertEqual(len({answer.call_id for answer in answers}), 1000)
         self.assertEqual({text_of(answer)[:11] for answer in answers}, {"alpha bravo"})
+
+    def test_a_thousand_concurrent_large_calls(self):
+        words = 64 * KIBIBYTE // 5
+        calls = [
+            self.generation.Generate.future(
+                request("whole", "word " * words), timeout=PATIENCE_SECONDS
+            )
+            for _ in range(1000)
+        ]
+
+        for call in calls:
+            answer = call.result()
+            self.assertEqual(answer.usage.input_tokens, words)
+            self.assertEqual(len(text_of(answer).split()), 10_000)
+
+    def test_custom_metadata_is_taken_and_a_request_id_comes_back(self):
+        sent = [
+            ("x-request-id", "shop-42"),
+            ("x-interop-initial", "test_initial_metadata_value"),
+            ("x-interop-trailing-bin", b"\x0a\x0b\x0a\x0b\xff\x00"),
+            ("x-empty", ""),
+            ("x-twice", "one"),
+            ("x-twice", "two"),
+            # The limit is 16 KiB, names and 32 bytes for each entry included.
+            ("x-large", "x" * (12 * KIBIBYTE)),
+        ]
+
+        answer, call = self.generation.Generate.with_call(
+            request("chat"), timeout=TIMEOUT_SECONDS, metadata=sent
+        )
+
+        self.assertTrue(text_of(answer))
+        initial = metadata(call.initial_metadata())
+        self.assertEqual(initial["x-request-id"], "shop-42")
+        self.assertFalse(set(initial) & {"x-interop-initial", "x-large", "x-twice"})
+
+    def test_metadata_beyond_the_limit_is_refused_and_the_connection_goes_on(self):
+        for kibibytes in [17, 63]:
+            large = [("x-large", "x" * (kibibytes * KIBIBYTE))]
+            for call in [
+                lambda: self.generation.Generate(
+                    request("chat"), timeout=TIMEOUT_SECONDS, metadata=large
+                ),
+                lambda: list(
+                    self.generation.StreamGenerate(
+                        request("chat"), timeout=TIMEOUT_SECONDS, metadata=large
+                    )
+                ),
+            ]:
+                going_on = self.generation.StreamGenerate(
+                    request("endless"), timeout=TIMEOUT_SECONDS
+                )
+                next(going_on)
+
+                # HTTP's own refusal, for which gRPC has no code.
+                error = self.raised(grpc.StatusCode.UNKNOWN, call)
+                self.assertIn("431", error.details())
+
+                for _ in range(5):
+                    next(going_on)
+                going_on.cancel()
 
     def test_calls_that_are_cancelled_at_once_do_not_end_the_others(self):
         going_on = self.generation.StreamGenerate(request("endless"), timeout=TIMEOUT_SECONDS)

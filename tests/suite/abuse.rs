@@ -1,17 +1,31 @@
 //! What the server makes of connections and requests that no ordinary client sends.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::pending;
 use modelway::serve::Service;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Body, Client};
+use tokio::time::timeout;
 
 use crate::support::frames::{
-    CANCEL, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, Frame, HEADERS, RST_STREAM, Wire, frame,
-    head,
+    CANCEL, CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS,
+    PING, RST_STREAM, SETTINGS, Wire, frame, head,
 };
+use crate::support::{Gateway, ask};
+
+const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
+
+/// Much longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const MODELS: &str = r#"
+[models."openai/first"]
+[scenarios.one]
+targets = ["openai/first"]
+"#;
 
 /// Sends bytes behind a connection preface to a fresh service, and reads frames until one ends
 /// `stream` or the connection. Gives the type of that last frame and its payload.
@@ -47,6 +61,79 @@ async fn calls_that_are_cancelled_at_once_do_not_end_their_connection() {
     assert_eq!(kind, HEADERS, "the trailers of the last call");
 }
 
+/// Says something without end to a fresh service, which must close the connection.
+async fn must_be_closed(beginning: &[u8], flood: &[u8]) {
+    let gateway = Gateway::start(MODELS).await;
+    let mut wire = Wire::open(gateway.address).await;
+    wire.send(beginning).await;
+
+    timeout(PATIENCE, wire.flood(flood))
+        .await
+        .expect("the connection is closed");
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_closes_the_connection() {
+    let field = [0, 1, b'a', 1, b'b'];
+    for fields in [&field.repeat(1000)[..], &[]] {
+        let more = frame(CONTINUATION, 0, 1, fields);
+        must_be_closed(&frame(HEADERS, 0, 1, &head(GENERATE)), &more).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_in_frames_of_a_byte_closes_the_connection() {
+    let mut beginning = frame(HEADERS, END_HEADERS, 1, &head(GENERATE));
+    // A message of a mebibyte is announced.
+    beginning.extend(frame(DATA, 0, 1, &[0, 0, 16, 0, 0]));
+    for piece in [&[7][..], &[]] {
+        must_be_closed(&beginning, &frame(DATA, 0, 1, piece).repeat(1000)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_is_remembered_and_repeated_closes_the_connection() {
+    let mut beginning = head(GENERATE);
+    // A literal that is to be remembered, of 3900 bytes (RFC 7541, sections 5.1 and 6.2.1).
+    beginning.extend([0x40, 1, b'a', 0x7f, 0xbd, 0x1d]);
+    beginning.extend([b'b'; 3900]);
+    let mut bomb = head(GENERATE);
+    bomb.extend([0xbe; 10_000]);
+
+    let gateway = Gateway::start(MODELS).await;
+    let mut wire = Wire::open(gateway.address).await;
+
+    for (stream, block) in [(1, beginning), (3, bomb)] {
+        wire.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block))
+            .await;
+    }
+
+    timeout(PATIENCE, wire.next(GOAWAY))
+        .await
+        .expect("the connection is closed");
+}
+
+#[tokio::test]
+async fn callers_are_answered_while_another_connection_is_flooded() {
+    let gateway = Gateway::start(MODELS).await;
+    for flood in [
+        frame(PING, 0, 0, &[7; 8]).repeat(1000),
+        // SETTINGS_HEADER_TABLE_SIZE of 4096.
+        frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0]).repeat(1000),
+    ] {
+        let mut wire = Wire::open(gateway.address).await;
+        let calls = async {
+            for _ in 0..10 {
+                gateway.generate(ask("one", "Hello")).await.unwrap();
+            }
+        };
+        tokio::select! {
+            answered = timeout(PATIENCE, calls) => answered.expect("they are answered"),
+            () = wire.flood(&flood) => panic!("it was the flood that ended"),
+        }
+    }
+}
+
 /// Sends a request with this body and metadata to a fresh service; gives the head of the answer,
 /// which is all there is of a failure.
 async fn failing(body: Body, metadata: &[(&str, &[u8])]) -> HeaderMap {
@@ -54,9 +141,8 @@ async fn failing(body: Body, metadata: &[(&str, &[u8])]) -> HeaderMap {
     let service = Service::start(None, Some(anywhere)).await.unwrap();
     let address = service.address();
     let client = Client::builder().http2_prior_knowledge().no_proxy();
-    let mut request = client.build().unwrap().post(format!(
-        "http://{address}/modelway.v1.GenerationService/Generate"
-    ));
+    let client = client.build().unwrap();
+    let mut request = client.post(format!("http://{address}{GENERATE}"));
     for &(name, value) in metadata {
         request = request.header(name, HeaderValue::from_bytes(value).unwrap());
     }

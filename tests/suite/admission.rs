@@ -5,13 +5,16 @@ use std::time::Duration;
 use modelway::grpc::v1::{GenerateRequest, Priority};
 use modelway::simulator::{Behaviour, Ending, Received};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use crate::support::{Details, Gateway, METHODS, ask, details, text_of};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(5);
+
+/// Long enough on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const MODEL: &str = r#"
 [models."openai/model"]
@@ -167,6 +170,40 @@ async fn important_calls_are_answered_before_unimportant_ones() {
     }
 
     assert_eq!(ended, ["shadow", "shadow", "critical", "default"]);
+}
+
+#[tokio::test]
+async fn unimportant_calls_are_refused_while_the_processor_does_not_keep_up() {
+    let gateway = start("").await;
+    // The service runs on this thread, too, and has to wait for each of these turns.
+    let busy = async {
+        loop {
+            let turn = Instant::now();
+            while turn.elapsed() < Duration::from_millis(150) {}
+            tokio::task::yield_now().await;
+        }
+    };
+
+    let refused = async {
+        loop {
+            if let Err(refused) = gateway.generate(ask_as(Priority::Batch)).await {
+                break refused;
+            }
+        }
+    };
+    let refused = tokio::select! {
+        refused = timeout(PATIENCE, refused) => refused.expect("it is noticed"),
+        () = busy => unreachable!(),
+    };
+
+    assert_overloaded(&details(&refused));
+    gateway.generate(ask_as(Priority::Critical)).await.unwrap();
+    gateway.generate(ask_as(Priority::Default)).await.unwrap();
+    timeout(PATIENCE, async {
+        while gateway.generate(ask_as(Priority::Batch)).await.is_err() {}
+    })
+    .await
+    .expect("it is over");
 }
 
 #[tokio::test]

@@ -128,10 +128,12 @@ pub async fn serve(
         }
     };
     let workers: Vec<_> = cores.into_iter().map(worker).collect();
-    let mut sweeps = JoinSet::new();
-    for worker in &workers {
-        let open = Arc::clone(&worker.open);
-        sweeps.spawn_on(async move { open.sweep().await }, &worker.runtime);
+    let mut watchers = JoinSet::new();
+    for Worker { runtime, open, .. } in &workers {
+        let (open, admission) = (Arc::clone(open), Arc::clone(&admission));
+        watchers.spawn_on(async move { open.sweep().await }, runtime);
+        // A task among those that serve calls: it waits for a processor as they do.
+        watchers.spawn_on(async move { admission.watch().await }, runtime);
     }
     let host = Host {
         settings: settings.clone(),

@@ -9,6 +9,7 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
@@ -56,6 +57,11 @@ impl Wire {
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// Says the same again and again until the connection has ended.
+    pub(crate) async fn flood(&mut self, bytes: &[u8]) {
+        while self.0.write_all(bytes).await.is_ok() {}
     }
 
     /// The next frame; `None` once the connection has ended.

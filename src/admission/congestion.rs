@@ -1,0 +1,170 @@
+//! Whether the processors keep up: what is ready to run should not have to wait for one.
+//!
+//! A service that is late with everything gives up what is least important first. How late it is shows
+//! in tasks that do nothing but wake up: the time between the moment they were due and the moment
+//! they ran. There may be one for each core; all of them are judged together.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Priority;
+
+/// How long the delays of one judgement are collected.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// The delays of the last moments and the judgement of the period before them.
+#[derive(Debug)]
+pub(super) struct Congestion {
+    /// A mean delay above this is congestion.
+    limit: Duration,
+    congested: bool,
+    /// When the present period began; `None` before the first delay.
+    since: Option<Instant>,
+    /// The sum of its delays.
+    delays: Duration,
+    /// Their number.
+    count: u32,
+}
+
+impl Congestion {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            congested: false,
+            since: None,
+            delays: Duration::ZERO,
+            count: 0,
+        }
+    }
+
+    /// Notes that something ran this late. Says whether that begins (`true`) or ends a congestion.
+    pub(super) fn observe(&mut self, delay: Duration, now: Instant) -> Option<bool> {
+        self.delays = self.delays.saturating_add(delay);
+        self.count += 1;
+        if now < *self.since.get_or_insert(now) + PERIOD {
+            return None;
+        }
+        let congested = self.delays > self.limit.saturating_mul(self.count);
+        let changed = congested != self.congested;
+        *self = Self {
+            congested,
+            since: Some(now),
+            ..Self::new(self.limit)
+        };
+        changed.then_some(congested)
+    }
+
+    /// Whether calls of this priority are turned away.
+    pub(super) fn refuses(&self, priority: Priority) -> bool {
+        match priority {
+            Priority::Critical | Priority::Default => false,
+            Priority::Batch | Priority::Shadow => self.congested,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(50);
+    const TICK: Duration = Duration::from_millis(10);
+
+    /// Something that is due 10 ms after each of its turns and has run this late, for so long.
+    fn run_late(
+        congestion: &mut Congestion,
+        from: Instant,
+        delay: Duration,
+        span: Duration,
+    ) -> Instant {
+        let mut now = from;
+        while now < from + span {
+            now += TICK + delay;
+            congestion.observe(delay, now);
+        }
+        now
+    }
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn less_important_calls_are_refused_while_everything_is_late() {
+        let mut congestion = Congestion::new(LIMIT);
+        let refused =
+            |congestion: &Congestion| Priority::ALL.map(|priority| congestion.refuses(priority));
+
+        let now = run_late(&mut congestion, Instant::now(), millis(49), PERIOD * 3);
+        assert_eq!(refused(&congestion), [false; 4]);
+
+        let now = run_late(&mut congestion, now, millis(60), PERIOD * 3);
+        assert_eq!(refused(&congestion), [false, false, true, true]);
+
+        run_late(&mut congestion, now, millis(1), PERIOD * 2);
+        assert_eq!(refused(&congestion), [false; 4]);
+    }
+
+    #[test]
+    fn a_congestion_is_noticed_within_two_periods_and_over_within_two() {
+        let mut congestion = Congestion::new(LIMIT);
+        let start = Instant::now();
+        let before = run_late(&mut congestion, start, millis(0), millis(500));
+        let mut changes = Vec::new();
+
+        let mut now = before;
+        for delay in [millis(200), millis(0)] {
+            let from = now;
+            while now < from + PERIOD * 3 {
+                now += TICK + delay;
+                if let Some(congested) = congestion.observe(delay, now) {
+                    changes.push((congested, now - from));
+                }
+            }
+        }
+
+        let [(true, begun), (false, over)] = changes[..] else {
+            panic!("{changes:?}");
+        };
+        assert!(begun <= PERIOD * 2, "{begun:?}");
+        assert!(over <= PERIOD * 2, "{over:?}");
+    }
+
+    #[test]
+    fn a_short_standstill_is_no_congestion() {
+        let mut congestion = Congestion::new(LIMIT);
+        let now = run_late(&mut congestion, Instant::now(), millis(0), millis(100));
+
+        let now = run_late(&mut congestion, now, millis(700), millis(1));
+        run_late(&mut congestion, now, millis(0), PERIOD);
+
+        assert!(!congestion.refuses(Priority::Shadow));
+    }
+
+    #[test]
+    fn a_standstill_of_many_seconds_is_noticed_as_soon_as_it_lets_anything_run() {
+        let mut congestion = Congestion::new(LIMIT);
+        let now = run_late(&mut congestion, Instant::now(), millis(0), millis(100));
+
+        let changed = congestion.observe(PERIOD * 10, now + PERIOD * 10);
+
+        assert_eq!(changed, Some(true));
+    }
+
+    #[test]
+    fn delays_on_several_cores_are_judged_by_their_mean() {
+        for (other, congested) in [(millis(20), false), (millis(60), true)] {
+            let mut congestion = Congestion::new(LIMIT);
+            let start = Instant::now();
+
+            for turn in 0..30 {
+                let now = start + turn * millis(70);
+                congestion.observe(millis(60), now);
+                congestion.observe(other, now);
+            }
+
+            assert_eq!(congestion.refuses(Priority::Batch), congested);
+        }
+    }
+}
