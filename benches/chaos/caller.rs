@@ -51,6 +51,11 @@ impl Outcome {
         self.attempts.iter().filter(sent).count()
     }
 
+    /// Whether it failed for this reason.
+    pub(crate) fn fails_for(&self, expected: &str) -> bool {
+        matches!(&self.ending, Ending::Failed { reason, .. } if reason == expected)
+    }
+
     /// Whether it has ended because no further attempt could be paid for.
     pub(crate) fn is_out_of_budget(&self) -> bool {
         let unpaid = |attempt: &Attempt| {

@@ -12,13 +12,14 @@ pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) means: Means,
     pub(crate) effect: Effect,
-    /// How many times as much work a call is as others are.
-    pub(crate) weight: u32,
+    /// How many times as long everything may take, and how much rarer calls are: for what is more
+    /// work than a fault.
+    pub(crate) patience: u32,
 }
 
 impl Fault {
-    fn weighing(self, weight: u32) -> Self {
-        Self { weight, ..self }
+    fn with_patience(self, patience: u32) -> Self {
+        Self { patience, ..self }
     }
 }
 
@@ -112,7 +113,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         fault("line: limited, reset",      limited(LineCut::Reset),                     After("PROVIDER_UNREACHABLE")),
         fault("line: silent",              Means::Line(silent),                     Before("PROVIDER_TIMEOUT")),
         fault("line: closes late",         Means::Line(late),                       None),
-        fault("line: 1 byte at a time",    Means::Line(bytewise),                   None).weighing(10),
+        fault("line: 1 byte at a time",    Means::Line(bytewise),                   None).with_patience(10),
         fault("slow drip",                 model(dripping),                         None),
         fault("no [DONE]",                 played(NoEnd),                           None),
         fault("content type of text",      played(WrongContentType),                None),
@@ -133,7 +134,7 @@ fn fault(name: &'static str, means: Means, effect: Effect) -> Fault {
         name,
         means,
         effect,
-        weight: 1,
+        patience: 1,
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Findings {
     /// Calls that were made while the fault lasted, and how many of them were answered.
     pub(crate) calls: usize,
     pub(crate) answered: usize,
+    /// Those that said that they broke off.
+    pub(crate) broke_off: usize,
     /// Those that failed for want of a retry.
     pub(crate) out_of_budget: usize,
     /// Their attempts, and how many of them failed.
@@ -90,6 +92,7 @@ impl Findings {
         for outcome in &played.during {
             findings.calls += 1;
             findings.answered += usize::from(outcome.ending == Ending::Answered);
+            findings.broke_off += usize::from(outcome.fails_for("STREAM_INTERRUPTED"));
             findings.out_of_budget += usize::from(outcome.is_out_of_budget());
             findings.attempts += outcome.sent();
             for attempt in &outcome.attempts {

@@ -149,10 +149,10 @@ fn load(cell: &Cell, quick: bool) -> Load {
             pace: pace / 2,
         },
     };
-    let weight = cell.fault.weight;
+    let patience = cell.fault.patience;
     Load {
-        calls: load.calls.div_ceil(weight),
-        healthy_calls: load.healthy_calls,
-        pace: load.pace * weight,
+        calls: load.calls.div_ceil(patience),
+        healthy_calls: load.healthy_calls.div_ceil(patience),
+        pace: load.pace * patience,
     }
 }

@@ -2,38 +2,37 @@
 
 use std::time::Duration;
 
-use super::caller::Method;
 use super::cell::Cell;
 use super::findings::Findings;
 use super::laws::Ill;
 
+/// Where a field has more than one value, they are those of [`ILLS`], in that order.
 const HEAD: [&str; 13] = [
     "fault",
-    "who",
     "calls",
     "failed attempts",
-    "answered: unary · stream · restart",
+    "answered, %",
+    "broke off, told",
     "out of budget",
     "lost",
     "truncated",
     "repeated",
     "misreported",
     "attempts per call",
-    "opens after",
-    "primary back after",
+    "opens after, s",
+    "back after, s",
 ];
 
-/// A row: what was found for one fault and those who suffer it, each way of calling by itself.
-type Ways = [(Cell, Findings)];
+const ILLS: [Ill; 3] = [Ill::Tenth, Ill::Primary, Ill::Both];
 
-/// Prints the table.
-pub(crate) fn print(cells: &Ways) {
-    let is_one_row = |one: &(Cell, Findings), other: &(Cell, Findings)| {
-        one.0.fault.name == other.0.fault.name && one.0.ill == other.0.ill
-    };
+/// Cells and what was found in them.
+type Found = [(Cell, Findings)];
+
+/// Prints the table, a row for each fault.
+pub(crate) fn print(cells: &Found) {
     let mut rows = vec![HEAD.map(str::to_owned)];
-    for ways in cells.chunk_by(is_one_row) {
-        rows.push(row(ways));
+    for cells in cells.chunk_by(|one, other| one.0.fault.name == other.0.fault.name) {
+        rows.push(row(cells));
     }
     let mut widths = [3; HEAD.len()];
     for row in &rows {
@@ -51,7 +50,7 @@ pub(crate) fn print(cells: &Ways) {
 }
 
 /// Prints which laws were broken where; says whether there are any.
-pub(crate) fn print_breaches(cells: &Ways) -> bool {
+pub(crate) fn print_breaches(cells: &Found) -> bool {
     let mut broken = false;
     for (Cell { fault, ill, method }, findings) in cells {
         for breach in &findings.breaches {
@@ -62,56 +61,66 @@ pub(crate) fn print_breaches(cells: &Ways) -> bool {
     broken
 }
 
-fn row(ways: &Ways) -> [String; HEAD.len()] {
-    let sum = |of: fn(&Findings) -> usize| -> usize {
-        ways.iter().map(|(_, findings)| of(findings)).sum()
+fn row(cells: &Found) -> [String; HEAD.len()] {
+    let all: Vec<&Findings> = cells.iter().map(|(_, found)| found).collect();
+    let count = |of: fn(&Findings) -> usize| sum(&all, of).to_string();
+    let per_call = |found: &[&Findings], of: fn(&Findings) -> usize| {
+        sum(found, of) as f64 / sum(found, |found| found.calls).max(1) as f64
     };
-    let count = |of: fn(&Findings) -> usize| sum(of).to_string();
-    let calls = sum(|found| found.calls);
-    let attempts = sum(|found| found.attempts) as f64 / calls.max(1) as f64;
-    let (fault, who) = ways.first().map_or(("", ""), |(cell, _)| {
-        let who = match cell.ill {
-            Ill::Tenth => "primary, 1 in 10",
-            Ill::Primary => "primary",
-            Ill::Both => "both",
-        };
-        (cell.fault.name, who)
-    });
+    let of_each = |what: &dyn Fn(&[&Findings]) -> String| of_each(cells, what);
     [
-        fault.to_owned(),
-        who.to_owned(),
-        calls.to_string(),
+        cells
+            .first()
+            .map_or("", |(cell, _)| cell.fault.name)
+            .to_owned(),
+        count(|found| found.calls),
         count(|found| found.failed_attempts),
-        answered(ways),
-        count(|found| found.out_of_budget),
+        of_each(&|found| format!("{:.1}", 100.0 * per_call(found, |found| found.answered))),
+        of_each(&|found| sum(found, |found| found.broke_off).to_string()),
+        of_each(&|found| sum(found, |found| found.out_of_budget).to_string()),
         count(|found| found.lost),
         count(|found| found.truncated),
         count(|found| found.repeated),
         count(|found| found.misreported),
-        format!("{attempts:.2}"),
-        range(ways.iter().map(|(_, found)| found.opens_after)),
-        range(ways.iter().map(|(_, found)| found.back_after)),
+        of_each(&|found| format!("{:.2}", per_call(found, |found| found.attempts))),
+        of_each(&|found| range(found.iter().filter_map(|found| found.opens_after))),
+        of_each(&|found| range(found.iter().filter_map(|found| found.back_after))),
     ]
 }
 
-/// The share of calls that were answered, in percent, for each way of calling.
-fn answered(ways: &Ways) -> String {
-    let of_method = |method: Method| {
-        let (_, found) = ways.iter().find(|(cell, _)| cell.method == method)?;
-        let share = 100.0 * found.answered as f64 / found.calls.max(1) as f64;
-        Some(format!("{share:.1} %"))
-    };
-    let methods = [Method::Unary, Method::Stream, Method::Restart];
-    let shares: Vec<_> = methods.into_iter().filter_map(of_method).collect();
-    shares.join(" · ")
+/// A value for each choice of who is ill, however calls are made.
+fn of_each(cells: &Found, what: impl Fn(&[&Findings]) -> String) -> String {
+    let mut values = Vec::new();
+    for ill in ILLS {
+        let is_meant = |(cell, _): &&(Cell, Findings)| cell.ill == ill;
+        let found: Vec<_> = cells
+            .iter()
+            .filter(is_meant)
+            .map(|(_, found)| found)
+            .collect();
+        values.push(match found.as_slice() {
+            [] => "–".to_owned(),
+            found => what(found),
+        });
+    }
+    values.join(" · ")
 }
 
-/// The shortest and the longest of some times.
-fn range(times: impl Iterator<Item = Option<Duration>>) -> String {
-    let times: Vec<_> = times.flatten().collect();
-    let (Some(shortest), Some(longest)) = (times.iter().min(), times.iter().max()) else {
-        return "–".to_owned();
-    };
-    let (shortest, longest) = (shortest.as_secs_f64(), longest.as_secs_f64());
-    format!("{shortest:.1}–{longest:.1} s")
+fn sum(found: &[&Findings], of: fn(&Findings) -> usize) -> usize {
+    found.iter().map(|found| of(found)).sum()
+}
+
+/// The shortest and the longest of some times, in seconds.
+fn range(times: impl Iterator<Item = Duration>) -> String {
+    let mut times: Vec<_> = times.collect();
+    times.sort();
+    let mut ends = [times.first(), times.last()]
+        .into_iter()
+        .flatten()
+        .map(|time| format!("{:.1}", time.as_secs_f64()));
+    match (ends.next(), ends.next()) {
+        (Some(shortest), Some(longest)) if shortest != longest => format!("{shortest}–{longest}"),
+        (Some(only), _) => only,
+        (None, _) => "–".to_owned(),
+    }
 }

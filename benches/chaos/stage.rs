@@ -52,13 +52,18 @@ max = "1s"
 [throttle]
 base_wait = "100ms"
 max_wait = "6s"
-
-[scenarios.both]
-targets = ["primary/m", "backup/m"]
-timeout = "12s"
 "#;
 
-const TIMEOUTS: &str = r#"{ first_event = "1s", first_content = "2s", byte_idle = "2s", progress_idle = "4500ms", slow_first_content = "800ms", stall_after = "400ms" }"#;
+/// The same of a call and its attempts, in milliseconds.
+const TIMEOUT: u32 = 12_000;
+const TIMEOUTS: [(&str, u32); 6] = [
+    ("first_event", 1000),
+    ("first_content", 2000),
+    ("byte_idle", 2000),
+    ("progress_idle", 4500),
+    ("slow_first_content", 800),
+    ("stall_after", 400),
+];
 
 /// Tokens of a provider's answers, which tell who gave them.
 fn tokens(provider: &str) -> usize {
@@ -97,7 +102,18 @@ impl Stage {
             Side::start(PRIMARY, fault).await?,
             Side::start(BACKUP, fault).await?,
         ];
-        let mut config = POLICIES.to_owned();
+        let patience = fault.patience;
+        let timeouts = TIMEOUTS.map(|(name, time)| format!("{name} = \"{}ms\"", patience * time));
+        let timeouts = timeouts.join(", ");
+        let mut config = format!(
+            r#"
+            {POLICIES}
+            [scenarios.{SCENARIO}]
+            targets = ["{PRIMARY}/{MODEL}", "{BACKUP}/{MODEL}"]
+            timeout = "{}ms"
+            "#,
+            patience * TIMEOUT
+        );
         for (side, is_ill) in targets.iter().zip(ill_sides(ill)) {
             let base_url = side.base_url(is_ill && matches!(fault.means, Means::NoTls));
             let provider = side.provider;
@@ -108,7 +124,7 @@ impl Stage {
                 base_url = "{base_url}"
                 auth = "none"
                 [models."{provider}/{MODEL}"]
-                timeouts = {TIMEOUTS}
+                timeouts = {{ {timeouts} }}
                 "#
             ));
         }
