@@ -15,7 +15,7 @@ use super::stage::{PRIMARY, Stage};
 /// How long the first target is waited for after the end of a fault: the longest open time, twice.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(12);
 
-/// How late this process may be at most. Were it much later, targets that are well would not answer
+/// How late this process may be at most, with a patience of one. Were it much later, targets that are well would not answer
 /// in time either, and nothing would be shown.
 const STEADY: Duration = Duration::from_millis(200);
 
@@ -39,6 +39,8 @@ pub(crate) struct Load {
     pub(crate) healthy_calls: u32,
     /// From one call to the next, however long they take.
     pub(crate) pace: Duration,
+    /// How many times as long calls and attempts may take.
+    pub(crate) patience: u32,
 }
 
 /// Every call of a cell, in the order in which they were made.
@@ -72,7 +74,7 @@ impl Cell {
         loop {
             tries += 1;
             let (played, late) = timed(self.play_once(load)).await;
-            if late <= STEADY {
+            if late <= STEADY * load.patience {
                 return played;
             }
             if tries == TRIES {
@@ -85,7 +87,7 @@ impl Cell {
     async fn play_once(self, load: Load) -> Result<Played, Failed> {
         let Self { fault, ill, method } = self;
         let healthy_calls = if self.heals() { load.healthy_calls } else { 0 };
-        let stage = Stage::start(fault, ill).await?;
+        let stage = Stage::start(fault, ill, load.patience).await?;
         let mut calls = Calls::new(&stage, method, load.pace);
 
         let before = calls.make(healthy_calls).await;

@@ -12,14 +12,13 @@ pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) means: Means,
     pub(crate) effect: Effect,
-    /// How many times as long everything may take, and how much rarer calls are: for what is more
-    /// work than a fault.
-    pub(crate) patience: u32,
+    /// How many times as much work a call is: it may take as much longer, and is as much rarer.
+    pub(crate) costly: u32,
 }
 
 impl Fault {
-    fn with_patience(self, patience: u32) -> Self {
-        Self { patience, ..self }
+    fn costly(self, costly: u32) -> Self {
+        Self { costly, ..self }
     }
 }
 
@@ -113,7 +112,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         fault("line: limited, reset",      limited(LineCut::Reset),                     After("PROVIDER_UNREACHABLE")),
         fault("line: silent",              Means::Line(silent),                     Before("PROVIDER_TIMEOUT")),
         fault("line: closes late",         Means::Line(late),                       None),
-        fault("line: 1 byte at a time",    Means::Line(bytewise),                   None).with_patience(10),
+        fault("line: 1 byte at a time",    Means::Line(bytewise),                   None).costly(10),
         fault("slow drip",                 model(dripping),                         None),
         fault("no [DONE]",                 played(NoEnd),                           None),
         fault("content type of text",      played(WrongContentType),                None),
@@ -134,7 +133,7 @@ fn fault(name: &'static str, means: Means, effect: Effect) -> Fault {
         name,
         means,
         effect,
-        patience: 1,
+        costly: 1,
     }
 }
 

@@ -97,12 +97,11 @@ struct Side {
 
 impl Stage {
     /// Starts with both targets well, but for one that is to lack TLS.
-    pub(crate) async fn start(fault: &Fault, ill: Ill) -> Result<Self, Failed> {
+    pub(crate) async fn start(fault: &Fault, ill: Ill, patience: u32) -> Result<Self, Failed> {
         let targets = [
             Side::start(PRIMARY, fault).await?,
             Side::start(BACKUP, fault).await?,
         ];
-        let patience = fault.patience;
         let timeouts = TIMEOUTS.map(|(name, time)| format!("{name} = \"{}ms\"", patience * time));
         let timeouts = timeouts.join(", ");
         let mut config = format!(
