@@ -39,7 +39,11 @@ polyglot:
 
 # Decoding, policies, and the server beside one that only forwards
 bench:
-    cargo bench
+    cargo bench --bench core --bench end_to_end
+
+# Every fault of a provider over real sockets, with the table of docs/reliability.md
+chaos *options:
+    cargo bench --bench chaos -- {{ options }}
 
 # Advisories, licences and sources of dependencies
 deny:
