@@ -104,8 +104,23 @@ mod tests {
         let mut acceptance = Acceptance::new(now);
         (0..99).for_each(|_| acceptance.requested(now));
 
-        assert!(acceptance.rejection(now + Duration::from_secs(50)) > 0.9);
-        assert_eq!(acceptance.rejection(now + Duration::from_secs(66)), 0.0);
+        assert_eq!(acceptance.rejection(now + Duration::from_secs(59)), 0.99);
+        assert_eq!(acceptance.rejection(now + Duration::from_secs(60)), 0.0);
         assert_eq!(acceptance.rejection(now + Duration::from_secs(6000)), 0.0);
+    }
+
+    #[test]
+    fn attempts_are_forgotten_one_after_the_other() {
+        let start = Instant::now();
+        let mut acceptance = Acceptance::new(start);
+        for step in 0..30 {
+            let now = start + Duration::from_secs(5 * step);
+            acceptance.requested(now);
+
+            let remembered = (step + 1).min(12) as f64;
+
+            let expected = remembered / (remembered + 1.0);
+            assert_eq!(acceptance.rejection(now), expected, "step {step}");
+        }
     }
 }

@@ -165,6 +165,26 @@ mod tests {
     }
 
     #[test]
+    fn who_has_no_token_and_earns_none_has_no_prospects() {
+        // Ratio, burst, whether a token is spent before, and whether there is hope.
+        let table = [
+            (0.0, 1, false, true),
+            (0.0, 1, true, false),
+            (0.2, 1, true, true),
+            (0.2, 0, false, false),
+            (0.0, 0, false, false),
+        ];
+        for (ratio, burst, is_spent, expected) in table {
+            let budget = RetryBudget::new(Settings { ratio, burst });
+            if is_spent {
+                assert!(spend(&budget));
+            }
+
+            assert_eq!(budget.has_prospects(), expected, "{ratio} {burst}");
+        }
+    }
+
+    #[test]
     fn threads_together_are_granted_no_more_than_the_burst() {
         let budget = RetryBudget::new(Settings {
             ratio: 0.0,

@@ -263,6 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn half_of_what_may_be_under_way_is_enough_to_earn_more() {
+        for (under_way, expected) in [(34, 70), (35, 71)] {
+            let (mut throttle, now) = with_under_way(100);
+            throttle.refused(false, None, now);
+            (under_way..100).for_each(|_| throttle.leave());
+
+            throttle.succeeded();
+
+            assert_eq!(throttle.limit(), expected, "{under_way} under way");
+        }
+    }
+
+    #[test]
     fn concurrency_stays_between_its_limits() {
         let (mut throttle, now) = with_under_way(100);
 

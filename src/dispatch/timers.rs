@@ -268,4 +268,14 @@ mod tests {
         assert_eq!(timers.expired().await, Expiry::Deadline);
         assert_eq!(start.elapsed().as_secs(), 2);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_limits_that_fall_together_the_deadline_counts() {
+        let start = Instant::now();
+        let first_event = Timeouts::default().first_event;
+        let mut timers = Timers::start(Timeouts::default(), start + first_event, start);
+
+        assert_eq!(timers.expired().await, Expiry::Stalled);
+        assert_eq!(timers.expired().await, Expiry::Deadline);
+    }
 }

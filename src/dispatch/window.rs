@@ -79,3 +79,76 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn window() -> (Window, Instant) {
+        let now = Instant::now();
+        (Window::new(20 * SECOND, now), now)
+    }
+
+    #[test]
+    fn each_kind_is_summed_up_by_itself() {
+        let (mut window, start) = window();
+        for step in 0..3 {
+            let counts = window.newest(start + step * 2 * SECOND);
+            counts.samples += 50;
+            counts.failures += 40;
+            counts.slow += 30;
+            counts.commits += 20;
+            counts.breaks += 10;
+        }
+
+        let expected = Counts {
+            samples: 150,
+            failures: 120,
+            slow: 90,
+            commits: 60,
+            breaks: 30,
+        };
+        assert_eq!(window.sums(start + 4 * SECOND), expected);
+    }
+
+    #[test]
+    fn there_are_never_more_failures_than_attempts() {
+        let (mut window, start) = window();
+        let counts = window.newest(start);
+        counts.samples += 1;
+        counts.commits += 1;
+        let counts = window.newest(start + 10 * SECOND);
+        counts.failures += 1;
+        counts.breaks += 1;
+
+        let sums = window.sums(start + 20 * SECOND);
+
+        assert_eq!(sums, Counts::default(), "the attempt is forgotten first");
+    }
+
+    #[test]
+    fn attempts_are_forgotten_one_after_the_other() {
+        let (mut window, start) = window();
+
+        for step in 0..30 {
+            let now = start + step * 2 * SECOND;
+            window.newest(now).samples += 1;
+
+            assert_eq!(window.sums(now).samples, (step + 1).min(10));
+        }
+    }
+
+    #[test]
+    fn what_follows_a_long_silence_is_remembered_for_the_whole_window() {
+        let (mut window, start) = window();
+        window.newest(start).samples += 100;
+        let later = start + 3601 * SECOND;
+
+        window.newest(later).samples += 1;
+
+        assert_eq!(window.sums(later + 19 * SECOND).samples, 1);
+        assert_eq!(window.sums(later + 20 * SECOND).samples, 0);
+    }
+}

@@ -261,3 +261,57 @@ pub enum Unsupported {
         why: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_code_is_shown() {
+        let (longest, too_long) = ("c".repeat(64), "c".repeat(65));
+        let table = [
+            ("invalid_api_key", true),
+            ("Model-2.1:busy", true),
+            (&longest, true),
+            (&too_long, false),
+            ("my prompt", false),
+            ("schlüssel", false),
+            ("a\nb", false),
+        ];
+        for (code, is_shown) in table {
+            let error = UpstreamError {
+                provider_code: Some(code.to_owned()),
+                ..UpstreamError::new(UpstreamErrorKind::ServerError)
+            };
+
+            assert_eq!(error.safe_code(), is_shown.then_some(code), "{code}");
+        }
+        let without = UpstreamError::new(UpstreamErrorKind::ServerError);
+        assert_eq!(without.safe_code(), None);
+    }
+
+    #[test]
+    fn a_failure_tells_its_kind_its_status_and_what_we_saw() {
+        let failed = UpstreamError::new(UpstreamErrorKind::ServerError);
+        assert_eq!(failed.to_string(), "the provider failed");
+
+        let refused = UpstreamError {
+            status: Some(503),
+            ..failed.because("no capacity")
+        };
+        assert_eq!(
+            refused.to_string(),
+            "the provider failed (HTTP 503): no capacity"
+        );
+    }
+
+    #[test]
+    fn each_kind_has_words_of_its_own() {
+        let mut words: Vec<String> = UpstreamErrorKind::ALL.map(|kind| kind.to_string()).into();
+        words.sort();
+        words.dedup();
+
+        assert_eq!(words.len(), UpstreamErrorKind::ALL.len());
+        assert!(words.iter().all(|words| !words.is_empty()));
+    }
+}

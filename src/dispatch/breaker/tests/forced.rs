@@ -1,0 +1,62 @@
+//! What stands in the place of its own decisions: an operator, and its provider's other models.
+
+use super::*;
+
+#[test]
+fn an_operator_holds_it_open_until_a_time_or_for_good() {
+    let (mut breaker, now) = closed();
+    let open = |until| Forced {
+        closed: false,
+        until,
+    };
+
+    breaker.force(Some(open(Some(now + seconds(90)))), now);
+    assert_eq!(breaker.state(now), BreakerState::ForcedOpen);
+    assert_eq!(breaker.admit(now).unwrap_err(), now + seconds(90));
+    assert!(!breaker.would_probe(now + seconds(89)));
+    assert_eq!(breaker.snapshot(now).forced_until, Some(now + seconds(90)));
+    let freed = now + seconds(90);
+    assert_eq!(breaker.state(freed), BreakerState::Closed);
+    assert!(!breaker.admit(freed).unwrap().is_probe());
+
+    breaker.force(Some(open(None)), now);
+    let much_later = now + seconds(100_000);
+    let until = breaker.admit(much_later).unwrap_err();
+    assert_eq!(until, much_later + seconds(60), "it is looked at again");
+    assert_eq!(breaker.snapshot(much_later).forced_until, None);
+
+    breaker.force(None, much_later);
+    assert_eq!(breaker.state(much_later), BreakerState::Closed);
+}
+
+#[test]
+fn whatever_happens_to_one_that_an_operator_holds_closed_counts_nothing() {
+    let (mut breaker, now) = opened();
+    let held = Some(Forced {
+        closed: true,
+        until: Some(now + seconds(90)),
+    });
+
+    breaker.force(held, now);
+    for _ in 0..100 {
+        assert_eq!(attempt(&mut breaker, FAILED, now), None);
+    }
+    assert_eq!(breaker.trip("models_failing", alone(now)), None);
+
+    assert_eq!(breaker.state(now), BreakerState::ForcedClosed);
+    let snapshot = breaker.snapshot(now + seconds(90));
+    assert_eq!(snapshot.state, BreakerState::Closed);
+    assert_eq!(snapshot.failures, 0);
+}
+
+#[test]
+fn one_that_is_open_already_is_not_opened_anew_from_outside() {
+    let (mut breaker, now) = opened();
+    let (mut other, _) = closed();
+
+    assert_eq!(breaker.trip("models_failing", alone(now)), None);
+    let transition = other.trip("models_failing", alone(now));
+
+    assert_eq!(cause_of(transition), Some("models_failing"));
+    assert_eq!(breaker.snapshot(now).opened_total, 1);
+}

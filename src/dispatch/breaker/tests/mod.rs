@@ -1,0 +1,116 @@
+//! What a breaker does: its cases by file, and one law for whatever happens.
+
+mod forced;
+mod opening;
+mod recovery;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const FAILED: Signal = Signal::Failed { retry_after: None };
+const COMMITTED: Signal = Signal::Committed { slow: false };
+
+/// Alone, and with the open times in the middle of their spread.
+fn alone(now: Instant) -> Circumstances {
+    Circumstances {
+        now,
+        jitter: 0.5,
+        healthier_alternative: false,
+        retry_ratio: 0.2,
+    }
+}
+
+fn closed() -> (Breaker, Instant) {
+    let now = Instant::now();
+    (Breaker::new(Settings::default(), now), now)
+}
+
+fn attempt(breaker: &mut Breaker, signal: Signal, now: Instant) -> Option<Transition> {
+    attempt_under(breaker, signal, alone(now))
+}
+
+fn attempt_under(
+    breaker: &mut Breaker,
+    signal: Signal,
+    circumstances: Circumstances,
+) -> Option<Transition> {
+    let mut ticket = breaker.admit(circumstances.now).expect("admitted");
+    breaker.report(&mut ticket, signal, circumstances)
+}
+
+fn cause_of(transition: Option<Transition>) -> Option<&'static str> {
+    transition.map(|transition| transition.cause)
+}
+
+fn opened() -> (Breaker, Instant) {
+    let (mut breaker, now) = closed();
+    for _ in 0..5 {
+        attempt(&mut breaker, FAILED, now);
+    }
+    assert_eq!(breaker.state(now), BreakerState::Open);
+    (breaker, now)
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Admit,
+    Report(usize, Signal),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let signal = prop_oneof![
+        Just(Signal::Stalled),
+        Just(COMMITTED),
+        Just(FAILED),
+        Just(Signal::Throttled {
+            retry_after: Some(Duration::from_secs(7))
+        }),
+        Just(Signal::Released),
+    ];
+    let step = prop_oneof![
+        Just(Step::Admit),
+        (any::<usize>(), signal).prop_map(|(index, signal)| Step::Report(index, signal)),
+        (0u64..8_000).prop_map(Step::Wait),
+    ];
+    prop::collection::vec(step, 0..300)
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_it_never_wedges_and_probes_one_at_a_time(steps in steps()) {
+        let (mut breaker, mut now) = closed();
+        let mut tickets = Vec::new();
+        for step in steps {
+            match step {
+                Step::Admit => tickets.extend(breaker.admit(now)),
+                Step::Report(index, signal) if !tickets.is_empty() => {
+                    let index = index % tickets.len();
+                    let ticket: &mut Ticket = &mut tickets[index];
+                    let stale = ticket.generation != breaker.generation;
+                    let transition = breaker.report(ticket, signal, alone(now));
+                    prop_assert!(!(stale && transition.is_some()));
+                    if matches!(signal, Signal::Released) {
+                        tickets.swap_remove(index);
+                    }
+                }
+                Step::Report(..) => {}
+                Step::Wait(millis) => now += Duration::from_millis(millis),
+            }
+            let lease = breaker.settings.probe_lease;
+            let snapshot = breaker.snapshot(now);
+            prop_assert!(snapshot.failures <= snapshot.samples);
+            // It leaves every state within its bound, and then admits one probe and not two.
+            let bound = breaker.settings.retry_after_max + lease;
+            prop_assert!(snapshot.refuses_until.is_none_or(|until| until <= now + bound));
+            if breaker.state(now) == BreakerState::HalfOpen && breaker.admit(now).is_ok() {
+                prop_assert!(breaker.admit(now).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! How long does it stay open, and how do probes close it again?
+
+use super::*;
+
+#[test]
+fn an_open_breaker_lets_exactly_one_probe_through_when_its_time_has_come() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+
+    assert!(breaker.admit(due - Duration::from_millis(1)).is_err());
+    let probe = breaker.admit(due).unwrap();
+
+    assert!(probe.is_probe());
+    assert!(breaker.admit(due).is_err());
+    assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+}
+
+#[test]
+fn three_successful_probes_close_it() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+
+    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
+    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
+    let transition = attempt(&mut breaker, COMMITTED, due);
+
+    assert_eq!(
+        transition.map(|transition| transition.to),
+        Some(BreakerState::Closed)
+    );
+    assert!(!breaker.admit(due).unwrap().is_probe());
+}
+
+#[test]
+fn each_failed_recovery_doubles_the_open_time_up_to_its_limit() {
+    let (mut breaker, mut now) = opened();
+
+    let mut open_times = Vec::new();
+    for _ in 0..6 {
+        let until = breaker.admit(now).unwrap_err();
+        open_times.push(until.duration_since(now).as_secs());
+        now = until;
+        attempt(&mut breaker, FAILED, now);
+    }
+
+    assert_eq!(open_times, [5, 10, 20, 40, 60, 60]);
+}
+
+#[test]
+fn each_healthy_minute_halves_the_next_open_time() {
+    for (healthy, expected) in [(59, 20), (60, 10), (119, 10), (120, 5), (600, 5)] {
+        let (mut breaker, now) = opened();
+        let mut now = now + seconds(5);
+        attempt(&mut breaker, FAILED, now); // the second failed recovery in a row
+        now += seconds(10);
+        for _ in 0..3 {
+            attempt(&mut breaker, COMMITTED, now);
+        }
+
+        now += seconds(healthy);
+        for _ in 0..5 {
+            attempt(&mut breaker, FAILED, now);
+        }
+
+        let until = breaker.admit(now).unwrap_err();
+        assert_eq!(until, now + seconds(expected), "after {healthy} s");
+        assert_eq!(breaker.snapshot(now).opened_total, 3);
+    }
+}
+
+#[test]
+fn jitter_spreads_the_open_time_by_a_fifth_to_either_side() {
+    for (jitter, expected) in [(0.0, 4), (0.5, 5), (1.0, 6)] {
+        let (mut breaker, now) = closed();
+        for _ in 0..5 {
+            let mut ticket = breaker.admit(now).unwrap();
+            breaker.report(
+                &mut ticket,
+                FAILED,
+                Circumstances {
+                    jitter,
+                    ..alone(now)
+                },
+            );
+        }
+        assert_eq!(breaker.admit(now).unwrap_err(), now + seconds(expected));
+    }
+}
+
+#[test]
+fn retry_after_keeps_it_open_longer_but_not_for_ever() {
+    for (asked, expected) in [(2, 5), (30, 30), (3600, 120)] {
+        let (mut breaker, now) = closed();
+        for _ in 0..5 {
+            attempt(
+                &mut breaker,
+                Signal::Failed {
+                    retry_after: Some(seconds(asked)),
+                },
+                now,
+            );
+        }
+        assert_eq!(breaker.admit(now).unwrap_err(), now + seconds(expected));
+    }
+}
+
+#[test]
+fn a_cancelled_probe_frees_the_half_open_slot() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+
+    attempt(&mut breaker, Signal::Released, due);
+
+    assert!(breaker.admit(due).unwrap().is_probe());
+}
+
+#[test]
+fn a_throttled_probe_opens_it_again() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+
+    let transition = attempt(&mut breaker, Signal::Throttled { retry_after: None }, due);
+
+    assert_eq!(
+        transition.map(|transition| transition.to),
+        Some(BreakerState::Open)
+    );
+}
+
+#[test]
+fn a_lost_probe_blocks_no_longer_than_its_lease() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let _lost = breaker.admit(due).unwrap();
+
+    assert!(breaker.admit(due + seconds(24)).is_err());
+    assert!(breaker.admit(due + seconds(25)).unwrap().is_probe());
+}
+
+#[test]
+fn a_probe_that_has_outlived_its_lease_decides_nothing_any_more() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let mut late = breaker.admit(due).unwrap();
+    let after_its_lease = due + seconds(25);
+    let _probe = breaker.admit(after_its_lease).unwrap();
+
+    for signal in [COMMITTED, FAILED, Signal::Released] {
+        let transition = breaker.report(&mut late, signal, alone(after_its_lease));
+        assert_eq!(transition, None);
+    }
+
+    assert_eq!(breaker.state(after_its_lease), BreakerState::HalfOpen);
+    assert!(breaker.admit(after_its_lease).is_err(), "one at a time");
+}
+
+#[test]
+fn a_probe_that_tells_of_its_success_twice_counts_once() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let mut probe = breaker.admit(due).unwrap();
+
+    for _ in 0..3 {
+        let transition = breaker.report(&mut probe, Signal::Answered, alone(due));
+        assert_eq!(transition, None);
+    }
+
+    assert_eq!(breaker.state(due), BreakerState::HalfOpen);
+}
+
+#[test]
+fn the_end_of_a_succeeded_probe_does_not_free_the_slot_of_the_next_one() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let mut first = breaker.admit(due).unwrap();
+    breaker.report(&mut first, COMMITTED, alone(due));
+    let _second = breaker.admit(due).unwrap();
+
+    breaker.report(&mut first, Signal::Released, alone(due));
+
+    assert!(breaker.admit(due).is_err());
+}
+
+#[test]
+fn a_late_result_cannot_decide_a_probe() {
+    let (mut breaker, now) = closed();
+    let mut late = breaker.admit(now).unwrap();
+    for _ in 0..5 {
+        attempt(&mut breaker, FAILED, now);
+    }
+    let due = now + seconds(5);
+    let _probe = breaker.admit(due).unwrap();
+
+    for signal in [
+        COMMITTED,
+        FAILED,
+        Signal::Throttled { retry_after: None },
+        Signal::Released,
+    ] {
+        assert_eq!(breaker.report(&mut late, signal, alone(due)), None);
+    }
+
+    assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+    assert!(breaker.admit(due).is_err());
+}

@@ -1,0 +1,340 @@
+//! Is each trouble held against what has it, and is nothing else touched?
+
+use super::*;
+use crate::error::UpstreamErrorKind;
+use crate::trail::BreakerState;
+
+fn provider(models: usize) -> (Scopes, Circumstances) {
+    let now = Instant::now();
+    let circumstances = Circumstances {
+        now,
+        jitter: 0.5,
+        healthier_alternative: false,
+        retry_ratio: 0.2,
+    };
+    (Scopes::new(Settings::default(), models, now), circumstances)
+}
+
+fn fail(
+    scopes: &mut Scopes,
+    model: usize,
+    kind: UpstreamErrorKind,
+    circumstances: Circumstances,
+) -> Vec<Change> {
+    let status = (kind != UpstreamErrorKind::Unreachable).then_some(500);
+    let error = UpstreamError {
+        status,
+        ..UpstreamError::new(kind)
+    };
+    fail_with(scopes, model, &error, circumstances)
+}
+
+fn fail_with(
+    scopes: &mut Scopes,
+    model: usize,
+    error: &UpstreamError,
+    circumstances: Circumstances,
+) -> Vec<Change> {
+    let mut ticket = scopes.admit(model, circumstances.now).expect("admitted");
+    let changes = scopes.failed(&mut ticket, error, circumstances);
+    scopes.release(ticket, circumstances);
+    changes
+}
+
+fn answer(scopes: &mut Scopes, model: usize, circumstances: Circumstances) -> Vec<Change> {
+    let mut ticket = scopes.admit(model, circumstances.now).expect("admitted");
+    let changes = scopes.committed(&mut ticket, false, circumstances);
+    scopes.release(ticket, circumstances);
+    changes
+}
+
+/// Lets a model fail until its breaker opens.
+fn open(scopes: &mut Scopes, model: usize, circumstances: Circumstances) {
+    for _ in 0..5 {
+        fail(scopes, model, UpstreamErrorKind::ServerError, circumstances);
+    }
+}
+
+#[test]
+fn no_connection_closes_off_every_model_of_the_endpoint() {
+    let (mut scopes, circumstances) = provider(2);
+
+    for _ in 0..5 {
+        fail(
+            &mut scopes,
+            0,
+            UpstreamErrorKind::Unreachable,
+            circumstances,
+        );
+    }
+
+    assert!(matches!(
+        scopes.refuses(1, circumstances.now),
+        Some(Refusal::Endpoint(_))
+    ));
+    assert_eq!(
+        scopes.snapshot(Some(0), circumstances.now).state,
+        BreakerState::Closed
+    );
+}
+
+#[test]
+fn a_failing_model_leaves_its_sibling_alone() {
+    let (mut scopes, circumstances) = provider(2);
+    let sibling = scopes.admit(1, circumstances.now).expect("admitted");
+    scopes.release(sibling, circumstances);
+
+    for _ in 0..5 {
+        fail(
+            &mut scopes,
+            0,
+            UpstreamErrorKind::ServerError,
+            circumstances,
+        );
+    }
+
+    assert!(matches!(
+        scopes.refuses(0, circumstances.now),
+        Some(Refusal::Model(_))
+    ));
+    assert_eq!(scopes.refuses(1, circumstances.now), None);
+}
+
+#[test]
+fn an_answer_of_any_kind_shows_that_the_endpoint_can_be_reached_and_silence_does_not() {
+    let refused = UpstreamError {
+        status: Some(500),
+        ..UpstreamError::new(UpstreamErrorKind::ServerError)
+    };
+    let silent = UpstreamError::new(UpstreamErrorKind::TimedOut);
+    for (between, expected) in [
+        (refused, BreakerState::Closed),
+        (silent, BreakerState::Open),
+    ] {
+        let (mut scopes, circumstances) = provider(2);
+        let unreachable = UpstreamErrorKind::Unreachable;
+        for _ in 0..4 {
+            fail(&mut scopes, 0, unreachable, circumstances);
+        }
+
+        fail_with(&mut scopes, 1, &between, circumstances);
+        fail(&mut scopes, 0, unreachable, circumstances);
+
+        let endpoint = scopes.snapshot(None, circumstances.now);
+        assert_eq!(endpoint.state, expected, "{between}");
+    }
+}
+
+#[test]
+fn two_thirds_of_the_models_in_use_failing_closes_off_the_endpoint() {
+    // Models in use, those of them that fail.
+    let table = [
+        (1, 1, BreakerState::Closed),
+        (2, 1, BreakerState::Closed),
+        (2, 2, BreakerState::Open),
+        (3, 1, BreakerState::Closed),
+        (3, 2, BreakerState::Open),
+        (4, 2, BreakerState::Closed),
+        (4, 3, BreakerState::Open),
+    ];
+    for (in_use, failing, expected) in table {
+        let (mut scopes, circumstances) = provider(5);
+        for model in 0..in_use {
+            answer(&mut scopes, model, circumstances);
+        }
+
+        for model in 0..failing {
+            open(&mut scopes, model, circumstances);
+        }
+
+        let endpoint = scopes.snapshot(None, circumstances.now);
+        assert_eq!(endpoint.state, expected, "{failing} of {in_use}");
+    }
+}
+
+#[test]
+fn models_that_nobody_has_used_for_a_while_say_nothing_about_the_endpoint() {
+    for (silence, expected) in [(20, BreakerState::Closed), (21, BreakerState::Open)] {
+        let (mut scopes, circumstances) = provider(5);
+        for model in 2..5 {
+            answer(&mut scopes, model, circumstances);
+        }
+        let later = Circumstances {
+            now: circumstances.now + Duration::from_secs(silence),
+            ..circumstances
+        };
+
+        open(&mut scopes, 0, later);
+        open(&mut scopes, 1, later);
+
+        let endpoint = scopes.snapshot(None, later.now);
+        assert_eq!(endpoint.state, expected, "after {silence} s");
+    }
+}
+
+#[test]
+fn silence_counts_against_the_model_alone() {
+    let (mut scopes, circumstances) = provider(1);
+    let mut changes = Vec::new();
+
+    for _ in 0..5 {
+        let mut ticket = scopes.admit(0, circumstances.now).expect("admitted");
+        changes.extend(scopes.stalled(&mut ticket, circumstances));
+        scopes.release(ticket, circumstances);
+    }
+
+    let changed: Vec<_> = changes.iter().map(|change| change.model).collect();
+    assert_eq!(changed, [Some(0)]);
+    assert_eq!(changes[0].transition.to, BreakerState::Open);
+    assert_eq!(scopes.snapshot(None, circumstances.now).failures, 0);
+}
+
+#[test]
+fn an_attempt_is_a_probe_of_its_model_or_of_the_endpoint() {
+    let (mut scopes, circumstances) = provider(2);
+    let due = circumstances.now + Duration::from_secs(5);
+    let probes = |scopes: &mut Scopes, now: Instant| {
+        [0, 1].map(|model| {
+            let expected = scopes.would_probe(model, now);
+            let admitted = scopes.admit(model, now);
+            let is_probe = admitted.is_ok_and(|ticket| ticket.is_probe());
+            assert_eq!(is_probe, expected);
+            is_probe
+        })
+    };
+    assert_eq!(probes(&mut scopes, circumstances.now), [false, false]);
+
+    open(&mut scopes, 0, circumstances);
+    assert_eq!(probes(&mut scopes, circumstances.now), [false, false]);
+    assert_eq!(probes(&mut scopes, due), [true, false]);
+
+    let (mut scopes, _) = provider(2);
+    for _ in 0..5 {
+        let unreachable = UpstreamErrorKind::Unreachable;
+        fail(&mut scopes, 0, unreachable, circumstances);
+    }
+    assert_eq!(probes(&mut scopes, due), [true, false], "one for all");
+}
+
+#[test]
+fn what_closes_a_breaker_is_told() {
+    let (mut scopes, circumstances) = provider(1);
+    open(&mut scopes, 0, circumstances);
+    let due = Circumstances {
+        now: circumstances.now + Duration::from_secs(5),
+        ..circumstances
+    };
+
+    let mut changes = Vec::new();
+    for _ in 0..3 {
+        changes.extend(answer(&mut scopes, 0, due));
+    }
+
+    let closed: Vec<_> = changes.iter().map(|change| change.transition.to).collect();
+    assert_eq!(closed, [BreakerState::Closed]);
+}
+
+#[test]
+fn last_resorts_follow_what_the_target_accepts() {
+    let (mut scopes, circumstances) = provider(2);
+    let now = circumstances.now;
+
+    for _ in 0..99 {
+        scopes.last_resort_requested(0, now);
+    }
+    assert_eq!(
+        [0, 1].map(|model| scopes.rejection(model, now)),
+        [0.99, 0.0]
+    );
+
+    for _ in 0..24 {
+        scopes.last_resort_accepted(0, now);
+    }
+    assert_eq!(scopes.rejection(0, now), 0.51);
+}
+
+#[test]
+fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() {
+    let now = Instant::now();
+    let table = [
+        (Refusal::Model(now), Some(now), true),
+        (Refusal::Endpoint(now), Some(now), true),
+        (
+            Refusal::Credential(now, lock::Cause::Refused),
+            Some(now),
+            false,
+        ),
+        (Refusal::Rate(now), Some(now), false),
+        (Refusal::Busy, None, false),
+        (Refusal::Operator(now), Some(now), false),
+    ];
+    for (refusal, until, is_breaker) in table {
+        assert_eq!(refusal.until(), until, "{refusal:?}");
+        assert_eq!(refusal.is_breaker(), is_breaker, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_refused_key_locks_every_model_and_opens_no_breaker() {
+    let (mut scopes, circumstances) = provider(2);
+
+    fail(
+        &mut scopes,
+        0,
+        UpstreamErrorKind::Authentication,
+        circumstances,
+    );
+
+    let until = circumstances.now + Duration::from_secs(300);
+    assert_eq!(
+        scopes.refuses(1, circumstances.now),
+        Some(Refusal::Credential(until, lock::Cause::Refused))
+    );
+    assert_eq!(
+        scopes.snapshot(None, circumstances.now).state,
+        BreakerState::Closed
+    );
+    assert_eq!(scopes.refuses(1, until), None);
+}
+
+#[test]
+fn a_rate_limit_throttles_its_model_and_opens_no_breaker() {
+    let (mut scopes, circumstances) = provider(2);
+
+    fail(
+        &mut scopes,
+        0,
+        UpstreamErrorKind::RateLimited,
+        circumstances,
+    );
+
+    assert!(matches!(
+        scopes.refuses(0, circumstances.now),
+        Some(Refusal::Rate(_))
+    ));
+    assert_eq!(scopes.refuses(1, circumstances.now), None);
+    assert_eq!(scopes.snapshot(Some(0), circumstances.now).failures, 0);
+}
+
+#[test]
+fn every_released_ticket_gives_its_place_back() {
+    let (_, circumstances) = provider(1);
+    let settings = Settings {
+        throttle: throttle::Settings {
+            initial_concurrency: 64,
+            ..throttle::Settings::default()
+        },
+        ..Settings::default()
+    };
+    let mut scopes = Scopes::new(settings, 1, circumstances.now);
+
+    let tickets: Vec<_> = (0..64)
+        .map(|_| scopes.admit(0, circumstances.now).expect("admitted"))
+        .collect();
+    assert_eq!(scopes.refuses(0, circumstances.now), Some(Refusal::Busy));
+    tickets
+        .into_iter()
+        .for_each(|ticket| scopes.release(ticket, circumstances));
+
+    assert_eq!(scopes.concurrency(0), (0, 64));
+}
