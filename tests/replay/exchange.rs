@@ -10,7 +10,7 @@ use modelway::wire::{Framing, WireFormat, failure};
 use serde_json::Value;
 
 use crate::outcome::{Expected, of_failure, of_reading};
-use crate::{Check, laws, wire_format};
+use crate::{Check, laws, variations, wire_format};
 
 /// The names of all recordings, as they stand in the index.
 pub(crate) fn names(directory: &Path) -> Vec<String> {
@@ -74,7 +74,7 @@ impl Exchange {
         let mut complaints = self
             .expected
             .complaint(&of_reading(&whole, self.status.as_u16()));
-        complaints.extend(laws::broken_by(self.body.as_bytes(), &whole, read));
+        complaints.extend(variations::broken_laws(self.body.as_bytes(), &whole, read));
         Check::of(complaints)
     }
 

@@ -1,15 +1,10 @@
 //! What holds for every response, whatever it says: the laws that a reading of it must not break.
+//!
+//! The fuzz targets hold them too: `fuzz/src/response.rs`.
 
-use modelway::chat::{Answer, ChatEvent};
+use modelway::chat::{Answer, ChatEvent, Part, Reasoning, ToolCall};
 use modelway::error::UpstreamError;
 use modelway::wire::reader::Reader;
-
-use crate::outcome::Content;
-
-// Numbers of random variations of each body; the seed is fixed.
-const RANDOM_CUTS: usize = 8;
-const PREFIXES: usize = 64;
-const CORRUPTIONS: usize = 32;
 
 /// What came of reading a body.
 pub(crate) struct Reading {
@@ -17,7 +12,7 @@ pub(crate) struct Reading {
     pub(crate) answer: Answer,
     pub(crate) end: Result<(), UpstreamError>,
     /// How many pieces had been read when the answer was complete, though its end had not come.
-    complete_after: Option<usize>,
+    pub(crate) complete_after: Option<usize>,
 }
 
 impl Reading {
@@ -49,88 +44,42 @@ impl Reading {
             complete_after,
         }
     }
+
+    /// Whether the same has come of both.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.events == other.events && self.end == other.end
+    }
 }
 
-/// The laws that the reading of `body` breaks; `whole` is what comes of it in one piece.
-pub(crate) fn broken_by(
-    body: &[u8],
-    whole: &Reading,
-    read: impl Fn(&[&[u8]]) -> Reading,
-) -> Vec<String> {
-    let mut complaints = Vec::new();
-    complaints.extend(shape(whole));
+/// What a caller sees of an answer.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Content {
+    pub(crate) text: String,
+    pub(crate) reasoning: String,
+    pub(crate) refusal: String,
+    pub(crate) tool_calls: Vec<ToolCall>,
+}
 
-    let same = |reading: &Reading| reading.events == whole.events && reading.end == whole.end;
-    let by_bytes = read(&body.chunks(1).collect::<Vec<_>>());
-    if !same(&by_bytes) {
-        complaints.push("read byte by byte it gives other events".into());
-    }
-    if let (Some(complete), true) = (by_bytes.complete_after, whole.end.is_ok()) {
-        let ended_there = read(&[&body[..complete]]);
-        if Content::of(&ended_there.answer) != Content::of(&whole.answer) {
-            let length = body.len();
-            complaints.push(format!(
-                "{complete} of {length} bytes pass for a complete answer"
-            ));
-        }
-    }
-
-    let mut random = fastrand::Rng::with_seed(1);
-    for _ in 0..RANDOM_CUTS {
-        let mut cuts: Vec<usize> = (0..random.usize(1..20))
-            .map(|_| random.usize(0..=body.len()))
-            .collect();
-        cuts.extend([0, body.len()]);
-        cuts.sort_unstable();
-        let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &body[cut[0]..cut[1]]).collect();
-        if !same(&read(&pieces)) {
-            complaints.push(format!("cut at {cuts:?} it gives other events"));
-        }
-    }
-
-    for _ in 0..PREFIXES {
-        complaints.extend(of_beginning(body, whole, &read, &mut random));
-    }
-
-    for _ in 0..CORRUPTIONS {
-        let mut corrupt = body.to_vec();
-        for _ in 0..random.usize(1..4) {
-            if let Some(byte) = random.choice(&mut corrupt) {
-                *byte = random.choice(*b"\n\r\"{}[]:, \\0\xff").unwrap_or_default();
+impl Content {
+    pub(crate) fn of(answer: &Answer) -> Self {
+        let mut content = Self::default();
+        for part in &answer.parts {
+            match part {
+                Part::Text(text) => content.text.push_str(text),
+                Part::Reasoning(Reasoning { text, .. }) => content.reasoning.push_str(text),
+                Part::Refusal(text) => content.refusal.push_str(text),
+                Part::ToolCall(call) => content.tool_calls.push(call.clone()),
+                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {
+                    panic!("no answer holds such a part")
+                }
             }
         }
-        complaints.extend(shape(&read(&[&corrupt])).map(|broken| format!("corrupted: {broken}")));
+        content
     }
-    complaints
-}
-
-/// What the beginning of a body must not pass for, cut somewhere or behind a line.
-fn of_beginning(
-    body: &[u8],
-    whole: &Reading,
-    read: impl Fn(&[&[u8]]) -> Reading,
-    random: &mut fastrand::Rng,
-) -> Option<String> {
-    let cut = random.usize(0..=body.len());
-    let line_end = memchr::memrchr(b'\n', &body[..cut]).filter(|_| random.bool());
-    let cut = line_end.map_or(cut, |line_end| line_end + 1);
-
-    let beginning = read(&[&body[..cut]]);
-    let (content, of_whole) = (Content::of(&beginning.answer), Content::of(&whole.answer));
-    let broken = if let Some(broken) = shape(&beginning) {
-        broken
-    } else if !is_beginning(&content, &of_whole) {
-        "content that the whole does not give".into()
-    } else if beginning.end.is_ok() && content != of_whole && ends_only_once(&whole.events) {
-        "they pass for a whole answer".into()
-    } else {
-        return None;
-    };
-    Some(format!("the first {cut} of {} bytes: {broken}", body.len()))
 }
 
 /// What the order and the form of events must be; `Some` says what is wrong.
-fn shape(reading: &Reading) -> Option<String> {
+pub(crate) fn shape(reading: &Reading) -> Option<String> {
     let done = reading
         .events
         .iter()
@@ -164,6 +113,27 @@ fn shape(reading: &Reading) -> Option<String> {
         }
     }
     None
+}
+
+/// What the beginning of a body, up to `cut`, must not pass for; `Some` says what is wrong.
+pub(crate) fn of_beginning(
+    body: &[u8],
+    cut: usize,
+    whole: &Reading,
+    read: impl Fn(&[&[u8]]) -> Reading,
+) -> Option<String> {
+    let beginning = read(&[&body[..cut]]);
+    let (content, of_whole) = (Content::of(&beginning.answer), Content::of(&whole.answer));
+    let broken = if let Some(broken) = shape(&beginning) {
+        broken
+    } else if !is_beginning(&content, &of_whole) {
+        "content that the whole does not give".into()
+    } else if beginning.end.is_ok() && content != of_whole && ends_only_once(&whole.events) {
+        "they pass for a whole answer".into()
+    } else {
+        return None;
+    };
+    Some(format!("the first {cut} of {} bytes: {broken}", body.len()))
 }
 
 /// Whether no content follows a finish reason. A provider that sends one with every piece (older

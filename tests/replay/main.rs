@@ -7,6 +7,7 @@ mod exchange;
 mod laws;
 mod outcome;
 mod reported;
+mod variations;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,10 +1,10 @@
 //! What came of a response, in the form of the expected outcomes, and how two of them differ.
 
-use modelway::chat::{Answer, Finish, FinishReason, Part, Reasoning, ToolCall, Usage};
+use modelway::chat::{Answer, Finish, FinishReason, Usage};
 use modelway::error::{UpstreamError, UpstreamErrorKind};
 use serde_json::{Value, json};
 
-use crate::laws::Reading;
+use crate::laws::{Content, Reading};
 
 /// An expected outcome and the others that are accepted too.
 pub(crate) struct Expected {
@@ -64,33 +64,6 @@ pub(crate) fn of_reading(reading: &Reading, status: u16) -> Value {
             };
             json!({ "outcome": "interrupted", "answer": fields(answer, &content), "error": error })
         }
-    }
-}
-
-/// What a caller sees of an answer.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Content {
-    pub(crate) text: String,
-    pub(crate) reasoning: String,
-    pub(crate) refusal: String,
-    pub(crate) tool_calls: Vec<ToolCall>,
-}
-
-impl Content {
-    pub(crate) fn of(answer: &Answer) -> Self {
-        let mut content = Self::default();
-        for part in &answer.parts {
-            match part {
-                Part::Text(text) => content.text.push_str(text),
-                Part::Reasoning(Reasoning { text, .. }) => content.reasoning.push_str(text),
-                Part::Refusal(text) => content.refusal.push_str(text),
-                Part::ToolCall(call) => content.tool_calls.push(call.clone()),
-                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {
-                    panic!("no answer holds such a part")
-                }
-            }
-        }
-        content
     }
 }
 
