@@ -29,6 +29,14 @@ replay directory="../shared/wire/exchanges":
 simulate seeds="5":
     MODELWAY_SEEDS={{ seeds }} MODELWAY_CALLS=1000000 MODELWAY_BREAKERS=5000 cargo test --locked --test suite -- simulation --nocapture
 
+# Every reader of foreign bytes against made-up ones, so many seconds each
+fuzz seconds="300" *targets:
+    fuzz/run.sh {{ seconds }} {{ targets }}
+
+# Orders in which threads can meet at what calls share
+interleavings schedules="100000":
+    interleavings/run.sh {{ schedules }}
+
 # Call the server with grpcurl and Python
 polyglot:
     tests/polyglot/run.sh

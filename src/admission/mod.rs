@@ -9,13 +9,13 @@ mod callers;
 mod limiter;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
+use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use self::callers::Callers;
 use self::limiter::{Arrival, Limiter};

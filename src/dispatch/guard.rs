@@ -1,12 +1,12 @@
 //! A target behind its provider's scopes: their locked, clocked and logged shell.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::error::UpstreamError;
+use crate::sync::{Mutex, PoisonError, broadcast};
 use crate::trail::{BreakerState, ClosedOff, Skip};
 
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};

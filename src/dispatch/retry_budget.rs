@@ -5,7 +5,7 @@
 //! `attempts <= calls + burst + ratio * successes`: when everything fails, nothing is deposited and
 //! the retries end by themselves.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// Milli-tokens, so that a ratio needs no floating point where calls meet.
 const TOKEN: u32 = 1000;
