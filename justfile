@@ -33,6 +33,14 @@ simulate seeds="5":
 storms:
     MODELWAY_CANCELS=10000 MODELWAY_DEADLINES=2000 MODELWAY_LONGEST=30000 cargo test --locked --test suite -- storm --nocapture --test-threads 1
 
+# Every reader of foreign bytes against made-up ones, so many seconds each
+fuzz seconds="300" *targets:
+    fuzz/run.sh {{ seconds }} {{ targets }}
+
+# Orders in which threads can meet at what calls share
+interleavings schedules="100000":
+    interleavings/run.sh {{ schedules }}
+
 # Call the server with grpcurl and Python
 polyglot:
     tests/polyglot/run.sh

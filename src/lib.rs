@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod provider;
 pub mod serve;
 pub mod simulator;
+mod sync;
 pub mod telemetry;
 pub mod trail;
 pub mod transport;

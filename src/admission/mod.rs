@@ -11,14 +11,14 @@ mod congestion;
 mod limiter;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::{info, warn};
 
 use crate::error::Error;
+use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use self::callers::Callers;
 use self::congestion::Congestion;

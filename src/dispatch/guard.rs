@@ -1,13 +1,13 @@
 //! A target behind its provider's scopes: their locked, clocked and logged shell.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::error::UpstreamError;
+use crate::sync::{Mutex, PoisonError, broadcast};
 use crate::trail::{BreakerState, ClosedOff, Skip};
 
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};
@@ -76,8 +76,7 @@ impl ProviderGuard {
 
     /// Puts an operator's decision in the place of the endpoint's breaker, or lifts it.
     pub fn force(&self, forced: Option<Forced>) -> Snapshot {
-        let change = self.with_scopes(|scopes, now| scopes.force(None, forced, now));
-        self.tell(&[change]);
+        self.change_scopes(|scopes, now| vec![scopes.force(None, forced, now)]);
         self.snapshot()
     }
 
@@ -87,28 +86,36 @@ impl ProviderGuard {
         act(&mut scopes, Instant::now())
     }
 
-    fn tell(&self, changes: &[Change]) {
-        for change in changes {
-            let target = change
-                .model
-                .and_then(|position| self.targets.get(position))
-                .cloned();
+    /// Does what may change breakers. Who watches is told under the lock: in the order of the changes.
+    fn change_scopes(&self, act: impl FnOnce(&mut Scopes, Instant) -> Vec<Change>) {
+        let changes = self.with_scopes(|scopes, now| {
+            let changes = act(scopes, now);
+            for change in &changes {
+                let change = BreakerChange {
+                    provider: self.name.clone(),
+                    target: self.target(change).cloned(),
+                    transition: change.transition,
+                };
+                // Nobody watching is the normal case.
+                let _ = self.changes.send(change);
+            }
+            changes
+        });
+        for change in &changes {
             info!(
                 provider = self.name,
-                target = target.as_deref().unwrap_or("(endpoint)"),
+                target = self.target(change).map_or("(endpoint)", String::as_str),
                 from = change.transition.from.name(),
                 to = change.transition.to.name(),
                 cause = change.transition.cause,
                 "breaker changed its state"
             );
-            let change = BreakerChange {
-                provider: self.name.clone(),
-                target,
-                transition: change.transition,
-            };
-            // Nobody watching is the normal case.
-            let _ = self.changes.send(change);
         }
+    }
+
+    /// Id of the target whose breaker has changed; `None` for the endpoint's.
+    fn target(&self, change: &Change) -> Option<&String> {
+        self.targets.get(change.model?)
     }
 }
 
@@ -191,10 +198,8 @@ impl Guard {
 
     /// Puts an operator's decision in the place of the model's breaker, or lifts it.
     pub fn force(&self, forced: Option<Forced>) -> Snapshot {
-        let change = self
-            .provider
-            .with_scopes(|scopes, now| scopes.force(Some(self.position), forced, now));
-        self.provider.tell(&[change]);
+        self.provider
+            .change_scopes(|scopes, now| vec![scopes.force(Some(self.position), forced, now)]);
         self.snapshot()
     }
 
@@ -312,7 +317,7 @@ impl Permit {
             return;
         };
         let retry_ratio = self.lane.scenario.retry.ratio;
-        let changes = self.guard.provider.with_scopes(|scopes, now| {
+        self.guard.provider.change_scopes(|scopes, now| {
             let circumstances = Circumstances {
                 now,
                 jitter: fastrand::f64(),
@@ -321,7 +326,6 @@ impl Permit {
             };
             act(scopes, ticket, circumstances)
         });
-        self.guard.provider.tell(&changes);
     }
 }
 

@@ -5,17 +5,20 @@
 //! `attempts <= calls + burst + ratio * successes`: when everything fails, nothing is deposited and
 //! the retries end by themselves.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 
 /// Milli-tokens, so that a ratio needs no floating point where calls meet.
-const TOKEN: i64 = 1000;
+const TOKEN: u32 = 1000;
+
+/// The largest burst whose milli-tokens can be counted.
+const MAX_BURST: u32 = u32::MAX / TOKEN;
 
 /// The size of a retry budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// Tokens that each successful call deposits, 0 to 1; an added attempt takes one token.
     pub ratio: f64,
-    /// Tokens that the bucket can hold; it starts full.
+    /// Tokens that the bucket can hold, at most 4 million; it starts full.
     pub burst: u32,
 }
 
@@ -31,67 +34,80 @@ impl Default for Settings {
 /// The attempts that the calls of one scenario may still add.
 #[derive(Debug)]
 pub struct RetryBudget {
-    milli_tokens: AtomicI64,
+    /// A [`Bucket`] in one word: were its parts changed one after the other, deposits could come
+    /// between them.
+    bucket: AtomicU64,
+    deposit: u32,
+    capacity: u32,
+}
+
+/// What is left and what is out.
+#[derive(Clone, Copy)]
+struct Bucket {
+    milli_tokens: u32,
     /// Tokens that were taken and neither spent nor given back. Their place stays free: were it
     /// filled meanwhile, more than the burst could be spent at once.
-    reserved: AtomicI64,
-    deposit: i64,
-    capacity: i64,
+    reserved: u32,
 }
 
 impl RetryBudget {
     /// A full bucket.
     pub fn new(settings: Settings) -> Self {
-        let capacity = i64::from(settings.burst) * TOKEN;
-        // Rounded down: the bound must hold for the ratio as configured.
-        let deposit = (settings.ratio.clamp(0.0, 1.0) * TOKEN as f64) as i64;
+        let capacity = settings.burst.min(MAX_BURST) * TOKEN;
+        let full = Bucket {
+            milli_tokens: capacity,
+            reserved: 0,
+        };
         Self {
-            milli_tokens: AtomicI64::new(capacity),
-            reserved: AtomicI64::new(0),
-            deposit,
+            bucket: AtomicU64::new(full.to_word()),
+            // Rounded down: the bound must hold for the ratio as configured.
+            deposit: (settings.ratio.clamp(0.0, 1.0) * f64::from(TOKEN)) as u32,
             capacity,
         }
     }
 
     /// Records a successful call.
     pub fn deposit(&self) {
-        let add = |tokens: i64| {
-            let most = self.capacity - TOKEN * self.reserved.load(Ordering::Acquire);
-            (tokens < most).then(|| most.min(tokens + self.deposit))
-        };
-        // A full bucket stays as it is, so that calls without faults do not contend for it.
-        let _ = self
-            .milli_tokens
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        self.change(|bucket| {
+            let places = self.capacity.saturating_sub(TOKEN * bucket.reserved);
+            // A full bucket stays as it is, so that calls without faults do not contend for it.
+            (bucket.milli_tokens < places).then(|| Bucket {
+                milli_tokens: places.min(bucket.milli_tokens + self.deposit),
+                ..bucket
+            })
+        });
     }
 
     /// Reserves the token of one added attempt, if there is one, to be spent or given back. Never
     /// waits.
     #[must_use]
     pub fn withdraw(&self) -> bool {
-        // First the place, then the token: who sees the token gone sees its place reserved.
-        self.reserved.fetch_add(1, Ordering::AcqRel);
-        let taken = self
-            .milli_tokens
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |tokens| {
-                (tokens >= TOKEN).then_some(tokens - TOKEN)
+        self.change(|bucket| {
+            Some(Bucket {
+                milli_tokens: bucket.milli_tokens.checked_sub(TOKEN)?,
+                reserved: bucket.reserved + 1,
             })
-            .is_ok();
-        if !taken {
-            self.release();
-        }
-        taken
+        })
     }
 
     /// The attempt of a reserved token is sent.
     pub fn spend(&self) {
-        self.release();
+        self.change(|bucket| {
+            Some(Bucket {
+                reserved: bucket.reserved.checked_sub(1)?,
+                ..bucket
+            })
+        });
     }
 
     /// Gives back the reserved token of an attempt that was not sent after all.
     pub fn refund(&self) {
-        self.milli_tokens.fetch_add(TOKEN, Ordering::AcqRel);
-        self.release();
+        self.change(|bucket| {
+            Some(Bucket {
+                milli_tokens: bucket.milli_tokens + TOKEN,
+                reserved: bucket.reserved.checked_sub(1)?,
+            })
+        });
     }
 
     /// Whether there is a token, or success will buy one.
@@ -101,11 +117,28 @@ impl RetryBudget {
 
     /// Whole tokens left.
     pub fn available(&self) -> u32 {
-        u32::try_from(self.milli_tokens.load(Ordering::Relaxed) / TOKEN).unwrap_or(0)
+        Bucket::of_word(self.bucket.load(Ordering::Relaxed)).milli_tokens / TOKEN
     }
 
-    fn release(&self) {
-        self.reserved.fetch_sub(1, Ordering::AcqRel);
+    /// Changes the bucket as `act` says; false if it says nothing.
+    fn change(&self, act: impl Fn(Bucket) -> Option<Bucket>) -> bool {
+        let act = |word| act(Bucket::of_word(word)).map(Bucket::to_word);
+        self.bucket
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, act)
+            .is_ok()
+    }
+}
+
+impl Bucket {
+    fn of_word(word: u64) -> Self {
+        Self {
+            milli_tokens: word as u32,
+            reserved: (word >> 32) as u32,
+        }
+    }
+
+    fn to_word(self) -> u64 {
+        u64::from(self.reserved) << 32 | u64::from(self.milli_tokens)
     }
 }
 

@@ -20,6 +20,8 @@ const MODULES: &[Module] = &[
     module("features", &["chat"]),
     module("error", &["chat", "features"]),
     module("trail", &["chat", "error", "features"]),
+    // Names for locks and atomics.
+    module("sync", &[]),
     // Pure: a function of bytes.
     module("wire", &["chat", "error", "features"]),
     // Upstream.
@@ -33,6 +35,7 @@ const MODULES: &[Module] = &[
             "error",
             "features",
             "provider",
+            "sync",
             "telemetry",
             "trail",
             "transport",
@@ -40,7 +43,7 @@ const MODULES: &[Module] = &[
         ],
     ),
     module("telemetry", &["chat", "error", "trail"]),
-    module("admission", &["error"]),
+    module("admission", &["error", "sync"]),
     module("idempotency", &["admission"]),
     // Downstream.
     module(
@@ -137,6 +140,7 @@ const HOMES: &[Home] = &[
             "main",
             "serve",
             "simulator",
+            "sync",
             "telemetry",
             "transport",
         ],

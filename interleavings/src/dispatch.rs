@@ -1,0 +1,51 @@
+//! The parts of `src/dispatch` that threads share, and what stands in for the rest of it.
+
+#[path = "../../src/dispatch/acceptance.rs"]
+pub mod acceptance;
+// Its tests, which nobody compiles here, would be looked for in the wrong place.
+#[rustfmt::skip]
+#[path = "../../src/dispatch/breaker.rs"]
+pub mod breaker;
+#[path = "../../src/dispatch/guard.rs"]
+pub mod guard;
+#[path = "../../src/dispatch/lock.rs"]
+pub mod lock;
+#[path = "../../src/dispatch/retry_budget.rs"]
+pub mod retry_budget;
+#[path = "../../src/dispatch/scopes.rs"]
+pub mod scopes;
+#[path = "../../src/dispatch/throttle.rs"]
+pub mod throttle;
+#[path = "../../src/dispatch/window.rs"]
+mod window;
+
+#[path = "permits.rs"]
+pub mod permits;
+#[path = "tokens.rs"]
+pub mod tokens;
+
+pub mod dispatcher {
+    //! What a guard asks of its lane.
+
+    use std::sync::Arc;
+
+    use super::guard::Guard;
+    use super::target::Scenario;
+
+    pub struct Lane {
+        pub scenario: Arc<Scenario>,
+        pub guards: Vec<Arc<Guard>>,
+    }
+}
+
+pub mod target {
+    //! What a guard knows of its target: nothing.
+
+    use super::retry_budget;
+
+    pub struct Target;
+
+    pub struct Scenario {
+        pub retry: retry_budget::Settings,
+    }
+}

@@ -1,0 +1,84 @@
+//! Does what calls share hold, in whatever order threads come to it?
+//!
+//!     interleavings/run.sh [SCHEDULES]
+//!
+//! Each scenario lets a few threads meet at the real code, of which `sync` alone is replaced, once for
+//! each schedule: half of them drawn at random, half with few preemptions at chosen places. A schedule
+//! that breaks a law is printed, and `shuttle::replay` runs it again.
+
+// Most of what the files hold is for others.
+#![allow(dead_code, unused_imports)]
+
+#[path = "../../src/admission/mod.rs"]
+mod admission;
+#[path = "../../src/chat.rs"]
+mod chat;
+mod dispatch;
+#[path = "../../src/error/mod.rs"]
+mod error;
+#[path = "../../src/features.rs"]
+mod features;
+mod places;
+mod sync;
+#[path = "../../src/trail.rs"]
+mod trail;
+
+use tokio::runtime;
+
+/// Schedules of each scenario, unless told otherwise.
+const SCHEDULES: usize = 2_000;
+
+/// Preemptions in a schedule of the second half.
+const PREEMPTIONS: usize = 3;
+
+type Scenario = (&'static str, fn());
+
+const SCENARIOS: &[Scenario] = &[
+    (
+        "a reserved token keeps its place",
+        dispatch::tokens::keep_their_place,
+    ),
+    (
+        "no more is granted than was earned",
+        dispatch::tokens::are_not_granted_twice,
+    ),
+    ("no token is lost", dispatch::tokens::are_not_lost),
+    (
+        "one probe at a time",
+        dispatch::permits::probe_one_at_a_time,
+    ),
+    (
+        "one probe of an endpoint",
+        dispatch::permits::probe_an_endpoint_one_at_a_time,
+    ),
+    ("no permit is lost", dispatch::permits::are_not_lost),
+    (
+        "a last resort closes nothing",
+        dispatch::permits::of_last_resort_decide_nothing,
+    ),
+    (
+        "changes are told in their order",
+        dispatch::permits::tell_changes_in_order,
+    ),
+    ("no place is given twice or lost", places::are_given_once),
+];
+
+fn main() {
+    let schedules = std::env::args().nth(1).map_or(SCHEDULES, |argument| {
+        argument.parse().expect("a number of schedules")
+    });
+    // Nobody drives its clock: time stands still, and no timer ever fires.
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime can be made");
+    let _entered = runtime.enter();
+
+    for (name, scenario) in SCENARIOS {
+        let half = schedules.div_ceil(2);
+        shuttle::check_random(scenario, half);
+        shuttle::check_pct(scenario, half, PREEMPTIONS);
+        println!("{name}: {} schedules", 2 * half);
+    }
+}
