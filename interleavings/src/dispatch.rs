@@ -28,6 +28,7 @@ pub mod dispatcher {
     //! What a guard asks of its lane.
 
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::guard::Guard;
     use super::target::Scenario;
@@ -35,6 +36,16 @@ pub mod dispatcher {
     pub struct Lane {
         pub scenario: Arc<Scenario>,
         pub guards: Vec<Arc<Guard>>,
+        pub hedging: Option<Hedging>,
+    }
+
+    /// Threads meet at its counts one by one; nothing follows from their order.
+    pub struct Hedging;
+
+    impl Hedging {
+        pub fn observe(&self, _: usize, _: Duration) {}
+
+        pub fn observe_without_content(&self, _: usize, _: Duration) {}
     }
 }
 

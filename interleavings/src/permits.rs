@@ -59,6 +59,7 @@ fn watched_lane(
     let lane = Lane {
         scenario: Arc::new(Scenario { retry }),
         guards: (0..targets).map(guard).collect(),
+        hedging: None,
     };
     (Arc::new(lane), watcher)
 }

@@ -20,7 +20,7 @@ use super::scopes::{self, Refusal};
 use super::target::{Catalog, Scenario, Target};
 use super::{Call, Inquiry, plan, retry_budget};
 
-/// Turns calls into attempts.
+/// Turns calls into attempts. Clones know what it learns: what changes is behind an `Arc`.
 #[derive(Clone)]
 pub struct Dispatcher {
     transport: Transport,

@@ -5,17 +5,17 @@
 mod census;
 mod connection;
 mod settings;
+mod workers;
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::health_reporter;
@@ -27,8 +27,8 @@ use crate::idempotency::{self, Idempotency};
 
 pub use self::settings::Settings;
 
-use self::census::Census;
 use self::connection::Host;
+use self::workers::{Worker, Workers};
 use super::arrival::Intake;
 use super::catalog::Catalog;
 use super::generation::Generation;
@@ -46,9 +46,6 @@ const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// The least time for last words, however short the drain time is.
 const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
-
-/// A flood of connections must not become one of warnings.
-const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// The longest time that a call without a scenario can take.
 const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
@@ -110,10 +107,15 @@ pub async fn serve(
     }
     let admission = Arc::new(Admission::new(policies.admission));
     let idempotency = Arc::new(Idempotency::new(policies.idempotency));
-    let worker = |core: Core| {
+    let mut workers = Vec::new();
+    for Core {
+        runtime,
+        dispatcher,
+    } in cores
+    {
         let open = Arc::new(OpenStreams::new(settings.client_stall));
         let generation = Generation::new(
-            core.dispatcher,
+            dispatcher,
             Arc::clone(&admission),
             Arc::clone(&idempotency),
             Arc::clone(&open),
@@ -121,19 +123,11 @@ pub async fn serve(
         let generation = GenerationServiceServer::new(generation)
             .max_decoding_message_size(settings.max_message_bytes)
             .max_encoding_message_size(usize::MAX);
-        Worker {
-            runtime: core.runtime,
+        workers.push(Worker {
+            runtime,
             routes: routes.clone().add_service(generation).prepare(),
             open,
-        }
-    };
-    let workers: Vec<_> = cores.into_iter().map(worker).collect();
-    let mut watchers = JoinSet::new();
-    for Worker { runtime, open, .. } in &workers {
-        let (open, admission) = (Arc::clone(open), Arc::clone(&admission));
-        watchers.spawn_on(async move { open.sweep().await }, runtime);
-        // A task among those that serve calls: it waits for a processor as they do.
-        watchers.spawn_on(async move { admission.watch().await }, runtime);
+        });
     }
     let host = Host {
         settings: settings.clone(),
@@ -149,34 +143,16 @@ pub async fn serve(
     };
     let server = Server {
         listener,
-        census: Census::new(
-            settings.max_connections,
-            settings.max_connections_per_ip,
-            workers.len(),
-        ),
-        host: Arc::new(host),
-        workers,
-        connections: JoinSet::new(),
+        workers: Workers::start(host, workers, &admission),
         health: Health::announce(reporter, dispatcher).await,
     };
     server.run(shutdown, hurry).await;
     Ok(())
 }
 
-/// A core at work.
-struct Worker {
-    runtime: Handle,
-    routes: Routes,
-    /// The streams that it serves.
-    open: Arc<OpenStreams>,
-}
-
 struct Server {
     listener: TcpListener,
-    census: Census,
-    host: Arc<Host>,
-    workers: Vec<Worker>,
-    connections: JoinSet<()>,
+    workers: Workers,
     health: Health,
 }
 
@@ -186,11 +162,11 @@ impl Server {
             predrain,
             drain_timeout,
             ..
-        } = self.host.settings;
+        } = *self.workers.settings();
         let mut hurry = pin!(hurry);
         tokio::select! {
             () = shutdown => {}
-            () = accept(&self.listener, &self.census, &self.host, &self.workers, &mut self.connections) => {}
+            () = self.workers.accept(&self.listener) => {}
             () = self.health.follow() => {}
         }
 
@@ -200,87 +176,30 @@ impl Server {
             biased;
             () = hurry.as_mut() => true,
             () = sleep(predrain) => false,
-            () = accept(&self.listener, &self.census, &self.host, &self.workers, &mut self.connections) => false,
+            () = self.workers.accept(&self.listener) => false,
         };
 
         drop(self.listener);
-        self.host.refusing.store(true, Ordering::Relaxed);
-        self.host.draining.cancel();
+        self.workers.refuse();
         self.health.dismiss().await;
-        info!(connections = self.census.count(), limit = ?drain_timeout, "draining");
+        let connections = self.workers.connections();
+        info!(connections, limit = ?drain_timeout, "draining");
         if !hurried {
             tokio::select! {
-                () = all_ended(&mut self.connections) => {}
+                () = self.workers.all_ended() => {}
                 () = sleep(drain_timeout.saturating_sub(LAST_WORD)) => {}
                 () = hurry => {}
             }
         }
 
-        for worker in &self.workers {
-            worker.open.close();
-        }
+        self.workers.close();
         let last_word = drain_timeout.clamp(SHORTEST_LAST_WORD, LAST_WORD);
-        if timeout(last_word, all_ended(&mut self.connections))
-            .await
-            .is_err()
-        {
-            let connections = self.census.count();
+        if timeout(last_word, self.workers.all_ended()).await.is_err() {
+            let connections = self.workers.connections();
             warn!(connections, "connections still open at the end are cut off");
         }
-        self.connections.shutdown().await;
+        self.workers.cut_off().await;
     }
-}
-
-/// Takes connections for as long as it is awaited. Safe to cancel.
-async fn accept(
-    listener: &TcpListener,
-    census: &Census,
-    host: &Arc<Host>,
-    workers: &[Worker],
-    connections: &mut JoinSet<()>,
-) {
-    let mut warned: Option<Instant> = None;
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Most likely out of file descriptors: other connections must end first.
-                    warn!(%error, "a connection cannot be accepted");
-                    sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            // Connections that have ended are let go of.
-            Some(_) = connections.join_next() => continue,
-        };
-        let Some(seat) = census.seat(peer.ip()) else {
-            let now = Instant::now();
-            if warned.is_none_or(|at| now >= at + WARNING_PAUSE) {
-                let connections = census.count();
-                warn!(%peer, connections, "too many connections: this one is closed, and more may be");
-                warned = Some(now);
-            }
-            continue;
-        };
-        let Worker {
-            runtime, routes, ..
-        } = &workers[seat.worker];
-        let (host, routes) = (Arc::clone(host), routes.clone());
-        let served = async move {
-            // The connection moves to the runtime that serves it.
-            match stream.into_std().and_then(TcpStream::from_std) {
-                Ok(stream) => host.serve(stream, routes).await,
-                Err(error) => warn!(%error, "a connection cannot be served"),
-            }
-            drop(seat);
-        };
-        connections.spawn_on(served, runtime);
-    }
-}
-
-async fn all_ended(connections: &mut JoinSet<()>) {
-    while connections.join_next().await.is_some() {}
 }
 
 /// The longest that a call can take.

@@ -1,0 +1,137 @@
+//! The workers: which one takes a connection, and how all of them come to an end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tonic::service::Routes;
+use tracing::warn;
+
+use crate::admission::Admission;
+
+use super::super::open_streams::OpenStreams;
+use super::Settings;
+use super::census::Census;
+use super::connection::Host;
+
+/// A flood of connections must not become one of warnings.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
+
+/// A runtime, and what connections find there.
+pub(super) struct Worker {
+    pub(super) runtime: Handle,
+    pub(super) routes: Routes,
+    /// The streams that it serves.
+    pub(super) open: Arc<OpenStreams>,
+}
+
+/// All workers with their connections, which end when this is dropped.
+pub(super) struct Workers {
+    host: Arc<Host>,
+    workers: Vec<Worker>,
+    census: Census,
+    connections: JoinSet<()>,
+    #[expect(dead_code, reason = "held for its drop")]
+    watchers: JoinSet<()>,
+}
+
+impl Workers {
+    /// Puts the workers to work; they have no connections yet.
+    pub(super) fn start(host: Host, workers: Vec<Worker>, admission: &Arc<Admission>) -> Self {
+        let mut watchers = JoinSet::new();
+        for Worker { runtime, open, .. } in &workers {
+            let (open, admission) = (Arc::clone(open), Arc::clone(admission));
+            watchers.spawn_on(async move { open.sweep().await }, runtime);
+            // A task among those that serve calls: it waits for a processor as they do.
+            watchers.spawn_on(async move { admission.watch().await }, runtime);
+        }
+        let Settings {
+            max_connections,
+            max_connections_per_ip,
+            ..
+        } = host.settings;
+        Self {
+            host: Arc::new(host),
+            census: Census::new(max_connections, max_connections_per_ip, workers.len()),
+            workers,
+            connections: JoinSet::new(),
+            watchers,
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.host.settings
+    }
+
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        self.census.count()
+    }
+
+    /// Takes connections for as long as it is awaited. Safe to cancel.
+    pub(super) async fn accept(&mut self, listener: &TcpListener) {
+        let mut warned: Option<Instant> = None;
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Most likely out of file descriptors: other connections must end first.
+                        warn!(%error, "a connection cannot be accepted");
+                        sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                // Connections that have ended are let go of.
+                Some(_) = self.connections.join_next() => continue,
+            };
+            let Some(seat) = self.census.seat(peer.ip()) else {
+                let now = Instant::now();
+                if warned.is_none_or(|at| now >= at + WARNING_PAUSE) {
+                    let connections = self.connections();
+                    warn!(%peer, connections, "too many connections: this one is closed, and more may be");
+                    warned = Some(now);
+                }
+                continue;
+            };
+            let worker = &self.workers[seat.worker];
+            let (host, routes) = (Arc::clone(&self.host), worker.routes.clone());
+            let served = async move {
+                // From the runtime that accepts to the one that serves.
+                match stream.into_std().and_then(TcpStream::from_std) {
+                    Ok(stream) => host.serve(stream, routes).await,
+                    Err(error) => warn!(%error, "a connection cannot be served"),
+                }
+                drop(seat);
+            };
+            self.connections.spawn_on(served, &worker.runtime);
+        }
+    }
+
+    /// From here on no call is taken, and connections end after those they have.
+    pub(super) fn refuse(&self) {
+        self.host.refusing.store(true, Ordering::Relaxed);
+        self.host.draining.cancel();
+    }
+
+    /// Ends every open call, and each that comes.
+    pub(super) fn close(&self) {
+        for worker in &self.workers {
+            worker.open.close();
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn all_ended(&mut self) {
+        while self.connections.join_next().await.is_some() {}
+    }
+
+    /// Cuts off the connections that are still open.
+    pub(super) async fn cut_off(&mut self) {
+        self.connections.shutdown().await;
+    }
+}
