@@ -15,6 +15,7 @@ mod catalog;
 mod chat;
 mod config;
 mod cores;
+mod cut_short;
 mod deadline_storm;
 mod deadlines;
 mod demo;

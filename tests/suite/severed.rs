@@ -4,167 +4,24 @@
 //! The primary's log and the backup's are the truth about attempts; what callers are told of must be
 //! the same, attempt by attempt.
 
+mod site;
+
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::{Duration, SystemTime};
 
-use modelway::grpc::v1::{AttemptKind, AttemptOutcome, BreakerState, ErrorReason};
-use modelway::simulator::{Behaviour, Fault, Received, Settings, Simulator, text};
+use modelway::simulator::{Behaviour, Fault, Received, text};
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::support::aftermath::{
-    breaker, every_place_is_free, nothing_is_under_way, tasks, tasks_fall_to, tokens,
-};
-use crate::support::crowd::{Crowd, Kind, Told, attempts, span_of};
-use crate::support::proxy::{Cut, Faults, Proxy, Towards};
-use crate::support::{Gateway, ask, details, lines};
+use crate::support::aftermath::breaker;
+use crate::support::crowd::{Crowd, Kind, Told};
+use crate::support::proxy::{Cut, Faults, Towards};
+use crate::support::{details, lines};
 
-const CALLS: usize = 200;
+use self::site::{CALLS, PATIENT, PROMPTLY, Site};
 
 /// Tokens of the primary's answers. The backup's have 24.
 const WHOLE: usize = 40;
-
-/// Tokens in the retry budget, which no success fills: one is missing for each added attempt.
-const BURST: usize = 400;
-
-/// Much longer than any recovery takes.
-const PROMPTLY: Duration = Duration::from_secs(20);
-
-/// A service whose primary is behind a proxy and whose backup is well.
-struct Site {
-    /// Its simulator is the backup.
-    gateway: Gateway,
-    primary: Simulator,
-    proxy: Proxy,
-    /// Tasks before any of the calls.
-    tasks: usize,
-}
-
-impl Site {
-    /// The primary has these time-outs and behaves like this.
-    async fn start(timeouts: &str, behaviour: Behaviour) -> Self {
-        Self::with_budget(
-            timeouts,
-            behaviour,
-            &format!("{{ ratio = 0.0, burst = {BURST} }}"),
-        )
-        .await
-    }
-
-    async fn with_budget(timeouts: &str, behaviour: Behaviour, retry: &str) -> Self {
-        let primary = Simulator::start(Settings::default()).await.unwrap();
-        let proxy = Proxy::start(primary.address()).unwrap();
-        let address = proxy.address();
-        let gateway = Gateway::start(&format!(
-            r#"
-            [admission]
-            max_inflight = {CALLS}
-            queue = 0
-            [transport]
-            idle_timeout = "50ms"
-            [breaker]
-            open_base = "100ms"
-            open_max = "200ms"
-
-            [providers.severed]
-            wire_format = "anthropic"
-            base_url = "http://{address}/anthropic/v1"
-            auth = "none"
-            propagate_trace = true
-
-            [models."severed/primary"]
-            max_output_tokens = 1000
-            timeouts = {timeouts}
-            [models."openai/backup"]
-            [models."openai/spare"]
-
-            [scenarios.s]
-            targets = ["severed/primary", "openai/backup"]
-            retry = {retry}
-            [scenarios.spare]
-            targets = ["openai/spare"]
-            "#
-        ))
-        .await;
-        primary.set("primary", behaviour);
-        gateway.generate(ask("spare", "Hello")).await.unwrap();
-        Self {
-            gateway,
-            primary,
-            proxy,
-            tasks: tasks(),
-        }
-    }
-
-    /// Lets nothing pass in either direction, or everything.
-    fn silence(&self, silent: bool) {
-        let faults = Faults {
-            silent,
-            ..Faults::default()
-        };
-        self.proxy.set(Towards::Server, faults);
-        self.proxy.set(Towards::Client, faults);
-    }
-
-    fn crowd(&self, count: usize) -> Crowd {
-        Crowd::of(&self.gateway, "s", count)
-    }
-
-    /// Makes one call after the other, each of which must be answered, until the primary is the
-    /// ordinary first target again.
-    async fn recovers(&self, told: &mut Vec<Told>) {
-        let recovered = async {
-            loop {
-                told.extend(self.crowd(1).told().await);
-                let response = told.last().unwrap().outcome.as_ref().unwrap();
-                let last = response.attempts.last().unwrap();
-                if last.kind() == AttemptKind::Primary {
-                    return;
-                }
-            }
-        };
-        timeout(PROMPTLY, recovered)
-            .await
-            .expect("the primary is used again");
-        let breaker = breaker(&self.gateway, "severed/primary").await;
-        assert_eq!(breaker.state(), BreakerState::Closed);
-    }
-
-    /// The logs hold no attempt of which nobody was told, and nothing is held any more.
-    async fn is_as_before(&self, told: &[Told]) {
-        self.every_attempt_is_told(told);
-        nothing_is_under_way(&self.gateway).await;
-        let added = |told: &Told| told.attempts().len().saturating_sub(1);
-        let added: usize = told.iter().map(added).sum();
-        assert_eq!(tokens(&self.gateway, "s").await, BURST - added);
-        every_place_is_free(&self.gateway, "spare", CALLS).await;
-        tasks_fall_to(self.tasks).await;
-    }
-
-    /// Each request in the logs belongs to one attempt of which one caller was told. Those that never
-    /// arrived could not: the network was cut or silent. Gives how many arrived.
-    fn every_attempt_is_told(&self, told: &[Told]) -> usize {
-        let mut told = attempts(told);
-        let mut requests = self.primary.requests();
-        requests.extend(self.gateway.simulator.requests_for("backup"));
-        for request in &requests {
-            let attempt = told.remove(&span_of(request));
-            let attempt =
-                attempt.expect("an attempt of which nobody was told, or a second request");
-            assert_eq!(attempt.model, request.model);
-        }
-        for (_, attempt) in told {
-            assert_eq!(attempt.provider, "severed", "{attempt:?}");
-            assert_eq!(attempt.outcome(), AttemptOutcome::Failed, "{attempt:?}");
-            let reasons = [
-                ErrorReason::ProviderUnreachable,
-                ErrorReason::ProviderTimeout,
-            ];
-            assert!(reasons.contains(&attempt.error_reason()), "{attempt:?}");
-        }
-        requests.len()
-    }
-}
 
 /// Forty tokens, of which twenty come.
 fn stalling() -> Behaviour {
@@ -196,10 +53,7 @@ fn reason(told: &Told) -> Option<String> {
                 _ => text(24),
             };
             assert_eq!(told.text, whole, "{told:?}");
-            assert_eq!(
-                told.resets > 0,
-                told.resets == 1 && told.kind == Kind::Restarting
-            );
+            assert!(told.resets <= usize::from(told.kind == Kind::Restarting));
             assert!(response.usage.is_some());
             None
         }
@@ -231,7 +85,7 @@ fn assert_interrupted(told: &Told) {
 
 #[tokio::test]
 async fn calls_survive_that_their_provider_is_killed() {
-    let site = Site::start("{}", stalling()).await;
+    let site = Site::start(PATIENT, stalling()).await;
     let crowd = site.crowd(CALLS);
     crowd.has_heard(each(20)).await;
     site.primary.wait_for(|log| log.len() == CALLS).await;
@@ -276,7 +130,7 @@ async fn calls_survive_that_their_provider_is_killed() {
 
 #[tokio::test]
 async fn where_the_budget_does_not_suffice_for_all_of_them_the_rest_are_told_so() {
-    let site = Site::with_budget("{}", stalling(), "{ ratio = 0.2, burst = 50 }").await;
+    let site = Site::with_budget(PATIENT, stalling(), "{ ratio = 0.2, burst = 50 }").await;
     let crowd = site.crowd(CALLS);
     crowd.has_heard(each(20)).await;
     site.primary.wait_for(|log| log.len() == CALLS).await;
@@ -353,8 +207,7 @@ async fn calls_survive_that_their_provider_falls_silent() {
 
 #[tokio::test]
 async fn nothing_fails_that_is_merely_slow() {
-    let timeouts = r#"{ stall_after = "30s", first_event = "40s", first_content = "50s" }"#;
-    let site = Site::start(timeouts, healthy()).await;
+    let site = Site::start(PATIENT, healthy()).await;
     let slow = Faults {
         latency: Duration::from_millis(50),
         bandwidth: NonZeroU64::new(50_000),
@@ -383,7 +236,7 @@ async fn nothing_fails_that_is_merely_slow() {
 #[tokio::test]
 async fn calls_survive_that_the_network_is_cut_wherever_they_are() {
     const EARLIER: usize = 150;
-    let mut site = Site::start("{}", Behaviour::default()).await;
+    let mut site = Site::start(PATIENT, Behaviour::default()).await;
     // Before the head, before the content, in the middle, and at the end of an answer.
     let places = [
         "hang",

@@ -331,11 +331,16 @@ impl Passage<'_> {
     }
 
     /// Waits for a time that depends on the faults, which may change meanwhile.
-    async fn until(&mut self, time: impl Fn(&Faults) -> Instant) -> Faults {
+    async fn until(&mut self, when: impl Fn(&Faults) -> Instant) -> Faults {
         loop {
             let faults = *self.faults.borrow_and_update();
+            let time = when(&faults);
+            // A timer rings up to a millisecond late, even one whose time has come.
+            if !faults.silent && time <= Instant::now() {
+                return faults;
+            }
             tokio::select! {
-                () = sleep_until(time(&faults)), if !faults.silent => return faults,
+                () = sleep_until(time), if !faults.silent => return faults,
                 _ = self.faults.changed() => {}
             }
         }
@@ -344,11 +349,8 @@ impl Passage<'_> {
 
 /// When the line has room again after the last write.
 fn free(busy: Option<(Instant, usize)>, faults: &Faults) -> Instant {
-    let Some((written, size)) = busy else {
+    let (Some((written, size)), Some(bandwidth)) = (busy, faults.bandwidth) else {
         return Instant::now();
-    };
-    let Some(bandwidth) = faults.bandwidth else {
-        return written;
     };
     written + Duration::from_secs_f64(size as f64 / bandwidth.get() as f64)
 }
