@@ -148,7 +148,8 @@ async fn read(
         match message.event {
             Some(Event::AttemptStarted(attempt)) => outcome.provider = attempt.provider,
             Some(Event::TextDelta(delta)) => outcome.text.push_str(&delta.text),
-            Some(Event::OutputReset(_)) => outcome.text.clear(),
+            // Who has not asked for it has no use for it.
+            Some(Event::OutputReset(_)) if method == Method::Restart => outcome.text.clear(),
             Some(Event::Completed(completed)) => {
                 outcome.ending = Ending::Answered;
                 let response = completed.response.unwrap_or_default();

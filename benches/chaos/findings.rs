@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use modelway::grpc::v1::AttemptOutcome;
 
-use super::Failed;
 use super::caller::{Ending, Outcome};
 use super::cell::{Cell, Played};
 use super::faults::{Effect, Means};
@@ -77,13 +76,6 @@ impl Findings {
         if cell.heals() && played.back.is_none() {
             findings.note("the first target is not used again".to_owned());
         }
-        findings
-    }
-
-    /// Of a cell that could not be played.
-    pub(crate) fn none(error: &Failed) -> Self {
-        let mut findings = Self::default();
-        findings.note(error.to_string());
         findings
     }
 
