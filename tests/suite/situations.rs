@@ -1,24 +1,25 @@
 //! Does each of the situations that a provider brings a caller into end as it must, with one backup configured?
 //!
-//! | situation | test here | in virtual time ([`in_time`]), with its true numbers |
-//! |---|---|---|
-//! | 429 with `Retry-After` 2 s, then fine | | `a_429_with_retry_after_2_s_then_fine` |
-//! | endless 429 | | `endless_429` |
-//! | one 500 | `one_500` | |
-//! | endless 503 | | `endless_503` |
-//! | reset before the headers | `a_reset_before_the_headers` | |
-//! | silence | | `silence` |
-//! | first token after 20 s | | `the_first_token_after_20_s` |
-//! | cut after 40 of 60 tokens | `a_stream_cut_after_40_of_60_tokens` | |
-//! | stall after 20 tokens | `a_stall_after_20_tokens` | the same |
-//! | one malformed event in the middle | `one_malformed_event_in_the_middle` | |
-//! | no `[DONE]` after a complete answer | `no_done_after_a_complete_answer` | the same |
-//! | context length exceeded | `context_length_exceeded` | |
-//! | content filter | `a_content_filter` | |
-//! | the backup refuses an assistant prefill | `no_backup_is_asked_to_continue_anothers_answer` | |
-//! | primary down for a minute, then healthy | | `the_primary_is_down_for_a_minute` |
-//! | accounting after a failover | `accounting_after_a_failover` | |
+//! | situation | test |
+//! |---|---|
+//! | 429 with `Retry-After` 2 s, then fine | `in_time::a_429_with_retry_after_2_s_then_fine` |
+//! | endless 429 | `in_time::endless_429` |
+//! | one 500 | `one_500` |
+//! | endless 503 | `in_time::endless_503` |
+//! | reset before the headers | `a_reset_before_the_headers` |
+//! | silence | `in_time::silence` |
+//! | first token after 20 s | `in_time::the_first_token_after_20_s` |
+//! | stream cut after 40 of 60 tokens | `a_stream_cut_after_40_of_60_tokens` |
+//! | stall after 20 tokens | `a_stall_after_20_tokens`, and the same `in_time` |
+//! | one malformed event in the middle | `one_malformed_event_in_the_middle` |
+//! | no `[DONE]` after a complete answer | `no_done_after_a_complete_answer`, and the same `in_time` |
+//! | context length exceeded | `refused::context_length_exceeded` |
+//! | content filter | `refused::a_content_filter` |
+//! | the backup refuses an assistant prefill | `no_backup_is_asked_to_continue_anothers_answer` |
+//! | primary down for a minute, then healthy | `in_time::the_primary_is_down_for_a_minute` |
+//! | accounting after a failover | `accounting_after_a_failover` |
 //!
+//! Those in [`in_time`] hold with the default settings and the true times, in virtual time.
 //! Each holds for every wire format of the primary, for `Generate` and for `StreamGenerate`. What the
 //! trail says of many more faults stands in `failover`.
 
@@ -188,7 +189,8 @@ async fn assert_broken_off(primary: &str, arrived: usize, reason: ErrorReason) {
         }
     })
     .await;
-    everywhere(&[primary], async |situation, _| {
+    for format in FORMATS {
+        let situation = Situation::start(format, &[primary]).await;
         let request = with_interruption(OnInterruption::Fail);
 
         let streamed = situation.gateway.stream(request).await;
@@ -197,14 +199,10 @@ async fn assert_broken_off(primary: &str, arrived: usize, reason: ErrorReason) {
         let failure = details(&streamed.failure.unwrap());
         assert_eq!(failure.code, Code::Unavailable);
         assert_eq!(failure.reason, "STREAM_INTERRUPTED");
-        let trail = [format!(
-            "1 PRIMARY {}/primary FAILED {name}",
-            situation.format
-        )];
+        let trail = [format!("1 PRIMARY {format}/primary FAILED {name}")];
         assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
         assert_eq!(situation.asked("backup"), 0);
-    })
-    .await;
+    }
 }
 
 fn with_interruption(on_interruption: OnInterruption) -> GenerateRequest {

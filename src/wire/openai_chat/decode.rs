@@ -25,6 +25,11 @@ pub(super) struct ChatDecoder {
     has_id: bool,
     has_model: bool,
     has_finish: bool,
+    /// Whether a piece of the answer came before any finish reason: this host does not send one with
+    /// every piece.
+    ends_once: bool,
+    /// Whether nothing of the answer has come after the last finish reason.
+    ends_here: bool,
     tool_calls: ToolCalls,
 }
 
@@ -36,6 +41,8 @@ impl ChatDecoder {
             has_id: false,
             has_model: false,
             has_finish: false,
+            ends_once: false,
+            ends_here: false,
             tool_calls: ToolCalls::default(),
         }
     }
@@ -58,7 +65,7 @@ impl Decoder for ChatDecoder {
     }
 
     fn is_complete(&self) -> bool {
-        self.has_finish
+        self.ends_once && self.ends_here
     }
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
@@ -170,6 +177,7 @@ impl ChatDecoder {
             Framing::Sse => choice.delta,
             Framing::Json => choice.message,
         };
+        let before = events.len();
         if let Some(message) = message {
             self.message(*message, events);
         }
@@ -178,9 +186,12 @@ impl ChatDecoder {
             (reason, _) => reason,
         };
         if reason.is_empty() {
+            self.ends_once |= !self.has_finish;
+            self.ends_here &= events.len() == before;
             return;
         }
         self.has_finish = true;
+        self.ends_here = true;
         self.tool_calls.finish(events);
         events.push(ChatEvent::Finish(Finish {
             reason: finish_reason(&reason),

@@ -158,6 +158,8 @@ async fn an_answer_in_odd_clothes_is_an_answer() {
         format!("{EVENTS}{BEGIN}\n\n{END}\n\n"),
         format!("{ok}\n{BEGIN}\n\n{END}\n\ndata: [DONE]\n\n"),
         format!("{ok}content-type: text/html\n\n{BEGIN}\n\n{END}\n\ndata: [DONE]\n\n"),
+        // Less than announced, but all of the answer.
+        format!("{ok}content-length: 10000\n\n{BEGIN}\n\n{END}\n\n"),
         format!("{JSON}{BEGIN}\n\n{END}\n\ndata: [DONE]\n\n"),
         format!("{JSON}\n\n   \n{WHOLE}"),
         format!("{EVENTS}{WHOLE}"),

@@ -35,6 +35,8 @@ async fn context_length_exceeded() {
             targets = ["{format}/small+context-length", "{backup}/small", "{backup}/another"]
             [scenarios.another]
             targets = ["{format}/unmeasured+context-length", "{backup}/unmeasured+context-length", "{backup}/another"]
+            [scenarios.measured]
+            targets = ["{format}/unmeasured+context-length", "{backup}/small"]
             [scenarios.none-other]
             targets = ["{format}/unmeasured+context-length", "{backup}/unmeasured+context-length"]
             "#
@@ -68,6 +70,7 @@ async fn context_length_exceeded() {
                     answered("another"),
                 ],
             ),
+            ("measured", vec![refused("unmeasured"), answered("small")]),
             (
                 "none-other",
                 vec![refused("unmeasured"), skipped("unmeasured+context-length")],

@@ -143,6 +143,33 @@ fn the_end_of_the_body_is_an_end_only_after_a_reason() {
 }
 
 #[test]
+fn a_reason_says_the_end_only_where_earlier_pieces_had_none() {
+    let piece = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
+    let last = r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}]}"#;
+    let empty = r#"{"choices":[{"index":0,"delta":{"content":""},"finish_reason":null}]}"#;
+    let usage = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
+    for (chunks, expected) in [
+        (vec![last], false),
+        (vec![last, last], false),
+        (vec![last, piece, last], false),
+        (vec![piece], false),
+        (vec![piece, last], true),
+        (vec![piece, last, usage], true),
+        (vec![piece, last, empty], true),
+        (vec![piece, last, piece], false),
+    ] {
+        let mut decoder = ChatDecoder::new(&Dialect::default(), Framing::Sse);
+        for data in &chunks {
+            let data = data.as_bytes();
+            let read = decoder.frame(Frame { event: "", data }, &mut Vec::new());
+            assert_eq!(read, Ok(()));
+        }
+
+        assert_eq!(decoder.is_complete(), expected, "{chunks:?}");
+    }
+}
+
+#[test]
 fn content_comes_in_many_forms() {
     let cases: [(&str, &[&str]); 14] = [
         (r#"{"content":"a\n\u00e9"}"#, &["text a\né"]),
