@@ -370,3 +370,6 @@ pub(super) fn skip(refusal: Refusal) -> Skip {
             .map(|until| until.saturating_duration_since(Instant::now())),
     )
 }
+
+#[cfg(test)]
+mod tests;
