@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::dispatch::breaker;
+use crate::dispatch::hedging::{self, Hedging};
 use crate::dispatch::specimens::lane;
 use crate::error::UpstreamErrorKind;
 
@@ -132,6 +133,29 @@ fn a_fast_answer_does_not_open_the_breaker_for_the_slow_ones_before_it() {
 
     permit(&lane, 0).committed(true);
     assert_eq!(lane.guards[0].snapshot().state, BreakerState::Open);
+}
+
+#[test]
+fn how_long_a_target_takes_is_noted_for_that_target_of_the_scenario() {
+    let bare = lane(&["other", "own"], patient());
+    let hedging = Hedging::new(hedging::Settings::default(), 2);
+    let lane = Arc::new(Lane {
+        scenario: Arc::clone(&bare.scenario),
+        guards: bare.guards.clone(),
+        budget: Arc::clone(&bare.budget),
+        hedging: Some(hedging),
+    });
+    let delays = || {
+        let hedging = lane.hedging.as_ref().expect("set above");
+        [0, 1].map(|position| hedging.delay(position).map(|delay| delay.as_millis()))
+    };
+    let own = permit(&lane, 1);
+
+    (0..200).for_each(|_| own.observe(Duration::from_secs(1)));
+    assert_eq!(delays(), [None, Some(1024)]);
+
+    (0..200).for_each(|_| own.observe_without_content(Duration::from_secs(3)));
+    assert_eq!(delays(), [None, Some(3072)]);
 }
 
 #[test]
