@@ -2,6 +2,9 @@
 _:
     @just --list
 
+policies := "-f src/error/upstream.rs -f 'src/dispatch/{acceptance,breaker,guard,latency,hedging,lock,plan,retry_budget,scopes,throttle,timers,window}.rs'"
+calls := "-f 'src/dispatch/{attempt,call,course}.rs'"
+
 # Serve with simulated providers on 127.0.0.1:50051
 run:
     cargo run
@@ -52,6 +55,14 @@ bench:
 # Every fault of a provider over real sockets, with the table of docs/reliability.md
 chaos *options:
     cargo bench --bench chaos -- {{ options }}
+
+# Changes of the policies' code that no unit test notices; `--shard 0/8` for a sample
+mutants *options:
+    cargo mutants {{ policies }} {{ options }} -- --lib
+
+# The same for the way of a call, with the whole suite as the judge: some twenty seconds a change
+mutants-of-calls *options:
+    cargo mutants {{ calls }} {{ options }} -- --lib --test suite
 
 # Advisories, licences and sources of dependencies
 deny:

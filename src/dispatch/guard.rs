@@ -374,3 +374,6 @@ pub(super) fn skip(refusal: Refusal) -> Skip {
             .map(|until| until.saturating_duration_since(Instant::now())),
     )
 }
+
+#[cfg(test)]
+mod tests;

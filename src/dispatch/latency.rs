@@ -118,6 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_stays_known_while_old_samples_fade() {
+        let mut latencies = Latencies::new();
+
+        (0..=MOST_SAMPLES).for_each(|_| latencies.record(millis(100)));
+
+        assert_eq!(latencies.percentile(95), Some(millis(104)));
+    }
+
+    #[test]
     fn what_lies_beyond_the_last_bucket_is_counted_in_it() {
         let mut latencies = Latencies::new();
         (0..200).for_each(|_| latencies.record(Duration::MAX));

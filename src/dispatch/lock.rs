@@ -55,10 +55,10 @@ impl Lock {
     }
 
     /// The provider refused the credential. Refusals of attempts that were already under way do not
-    /// prolong the lock. True if it was locked by this.
-    pub fn refuse(&mut self, cause: Cause, retry_after: Option<Duration>, now: Instant) -> bool {
+    /// prolong the lock.
+    pub fn refuse(&mut self, cause: Cause, retry_after: Option<Duration>, now: Instant) {
         if self.held(now).is_some() {
-            return false;
+            return;
         }
         let doubled = self
             .settings
@@ -69,7 +69,6 @@ impl Lock {
             .min(self.settings.max);
         self.refusals = self.refusals.saturating_add(1);
         self.held = Some((now + wait, cause));
-        true
     }
 
     /// The provider accepted the credential.
@@ -107,7 +106,10 @@ mod tests {
         let now = Instant::now();
         lock.refuse(Cause::QuotaExhausted, None, now);
 
-        assert!(!lock.refuse(Cause::QuotaExhausted, None, now + MINUTE));
+        lock.refuse(Cause::Refused, None, now + MINUTE);
+
+        let held = Some((now + 5 * MINUTE, Cause::QuotaExhausted));
+        assert_eq!(lock.held(now + MINUTE), held);
         assert_eq!(lock.held(now + 5 * MINUTE), None);
     }
 

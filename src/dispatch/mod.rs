@@ -17,6 +17,8 @@ pub mod lock;
 pub mod plan;
 pub mod retry_budget;
 pub mod scopes;
+#[cfg(test)]
+mod specimens;
 pub mod target;
 pub mod throttle;
 mod timers;

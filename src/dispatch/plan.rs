@@ -39,3 +39,73 @@ pub fn may_hold_more(target: &Target, too_small: &[Arc<Target>]) -> bool {
         (Some(_) | None, None) => too_small.iter().all(|other| other.model != target.model),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::specimens::target;
+    use crate::features::Feature;
+
+    #[test]
+    fn a_target_that_lacks_a_feature_cannot_answer_a_request_that_needs_it() {
+        let able = target("able");
+        let unable = Target {
+            features: Features::ALL.without(Feature::Tools),
+            ..target("unable")
+        };
+        let used = Features::NONE.with(Feature::Tools);
+
+        assert_eq!(ineligible(&able, used, None), None);
+        let missing = Skip::Unsupported(Unsupported::Feature(Feature::Tools));
+        assert_eq!(ineligible(&unable, used, None), Some(missing));
+        assert_eq!(ineligible(&unable, Features::NONE, None), None);
+    }
+
+    #[test]
+    fn a_target_cannot_answer_at_more_length_than_it_has() {
+        // Tokens wanted, the most that the target gives, whether it can.
+        let table = [
+            (Some(1000), Some(1000), true),
+            (Some(999), Some(1000), true),
+            (Some(1001), Some(1000), false),
+            (Some(1001), None, true),
+            (None, Some(1000), true),
+        ];
+        for (wanted, most, can) in table {
+            let target = Target {
+                max_output_tokens: most,
+                ..target("short")
+            };
+
+            let skip = ineligible(&target, Features::NONE, wanted);
+
+            assert_eq!(skip.is_none(), can, "{wanted:?} of {most:?}");
+        }
+    }
+
+    #[test]
+    fn a_larger_window_may_hold_what_was_too_long_and_an_unknown_one_of_another_model() {
+        // Windows of the target and of another model that was too small.
+        let table = [
+            (Some(9), Some(8), true),
+            (Some(8), Some(8), false),
+            (Some(7), Some(8), false),
+            (None, Some(8), false),
+            (Some(8), None, true),
+            (None, None, true),
+        ];
+        for (window, exceeded, expected) in table {
+            let of_window = |model: &str, window| Target {
+                context_window_tokens: window,
+                ..target(model)
+            };
+            let too_small = [Arc::new(of_window("small", exceeded))];
+
+            let other = of_window("other", window);
+            assert_eq!(may_hold_more(&other, &too_small), expected, "{window:?}");
+            assert!(may_hold_more(&other, &[]));
+            let same = of_window("small", None);
+            assert!(!may_hold_more(&same, &too_small));
+        }
+    }
+}

@@ -254,6 +254,23 @@ fn last_resorts_follow_what_the_target_accepts() {
 }
 
 #[test]
+fn what_an_operator_holds_open_is_refused_by_the_operator() {
+    let held = Some(Forced {
+        closed: false,
+        until: None,
+    });
+    for model in [None, Some(0)] {
+        let (mut scopes, circumstances) = provider(2);
+
+        scopes.force(model, held, circumstances.now);
+
+        let until = circumstances.now + Duration::from_secs(60);
+        let refusal = Some(Refusal::Operator(until));
+        assert_eq!(scopes.refuses(0, circumstances.now), refusal);
+    }
+}
+
+#[test]
 fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() {
     let now = Instant::now();
     let table = [
