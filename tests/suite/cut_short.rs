@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use modelway::simulator::{Behaviour, Settings, Simulator, text};
 
 use crate::support::aftermath::{nothing_is_under_way, tokens};
-use crate::support::crowd::{Crowd, Kind, Told};
+use crate::support::crowd::{Crowd, Kind, Told, added};
 use crate::support::proxy::{Cut, Faults, Proxy, Towards};
 use crate::support::{Gateway, details, number_from};
 
@@ -102,7 +102,7 @@ async fn an_answer_that_is_cut_anywhere_is_never_told_as_a_whole_one() {
     let (mut places, mut calls, mut rescued) = (0, 0, 0);
     for scenario in 0..FORMATS.len() {
         let scenario = format!("s{scenario}");
-        let mut added = 0;
+        let mut more = 0;
         for place in (0..).step_by(usize::try_from(step).unwrap()) {
             let cut = [Cut::Close, Cut::Reset][place % 2];
             let faults = Faults {
@@ -115,16 +115,15 @@ async fn an_answer_that_is_cut_anywhere_is_never_told_as_a_whole_one() {
 
             places += 1;
             calls += told.len();
-            let more = |told: &Told| told.attempts().len() - 1;
-            added += told.iter().map(more).sum::<usize>();
+            more += added(&told, &scenario);
             let whole = told.iter().filter(|told| is_answered_at_once(told));
             if whole.count() == told.len() {
                 break;
             }
         }
         nothing_is_under_way(&gateway).await;
-        assert_eq!(tokens(&gateway, &scenario).await, BURST - added);
-        rescued += added;
+        assert_eq!(tokens(&gateway, &scenario).await, BURST - more);
+        rescued += more;
     }
     println!("{calls} calls cut at {places} places: {rescued} rescued, none taken for whole");
 }

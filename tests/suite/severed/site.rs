@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::support::aftermath::{
     breaker, every_place_is_free, nothing_is_under_way, tasks, tasks_fall_to, tokens,
 };
-use crate::support::crowd::{Crowd, Told, attempts, span_of};
+use crate::support::crowd::{Crowd, Told, added, attempts, span_of};
 use crate::support::proxy::{Faults, Proxy, Towards};
 use crate::support::{Gateway, ask};
 
@@ -17,8 +17,7 @@ use crate::support::{Gateway, ask};
 pub(super) const CALLS: usize = 200;
 
 /// Time-outs that no busy machine reaches.
-pub(super) const PATIENT: &str =
-    r#"{ stall_after = "1m", first_event = "1m", first_content = "1m", byte_idle = "1m" }"#;
+pub(super) const PATIENT: &str = r#"{ stall_after = "1m", first_event = "1m", first_content = "1m", slow_first_content = "1m", byte_idle = "1m" }"#;
 
 /// Tokens in the retry budget, which no success fills: one is missing for each added attempt.
 const BURST: usize = 400;
@@ -80,6 +79,13 @@ impl Site {
             [scenarios.s]
             targets = ["severed/primary", "openai/backup"]
             retry = {retry}
+            # Its streams are under way when the network falls silent.
+            [models."severed/flowing"]
+            max_output_tokens = 1000
+            timeouts = {{ stall_after = "1m", first_event = "1m", byte_idle = "2s" }}
+            [scenarios.flow]
+            targets = ["severed/flowing", "openai/backup"]
+            retry = {retry}
             [scenarios.spare]
             targets = ["openai/spare"]
             "#
@@ -134,9 +140,10 @@ impl Site {
     pub(super) async fn is_as_before(&self, told: &[Told]) {
         self.every_attempt_is_told(told);
         nothing_is_under_way(&self.gateway).await;
-        let added = |told: &Told| told.attempts().len().saturating_sub(1);
-        let added: usize = told.iter().map(added).sum();
-        assert_eq!(tokens(&self.gateway, "s").await, BURST - added);
+        for scenario in ["s", "flow"] {
+            let left = BURST - added(told, scenario);
+            assert_eq!(tokens(&self.gateway, scenario).await, left);
+        }
         every_place_is_free(&self.gateway, "spare", CALLS).await;
         tasks_fall_to(self.tasks).await;
     }

@@ -36,6 +36,7 @@ const KINDS: [Kind; 4] = [Kind::Whole, Kind::Failing, Kind::Whole, Kind::Restart
 /// What a caller was told.
 #[derive(Debug)]
 pub(crate) struct Told {
+    pub(crate) scenario: String,
     pub(crate) kind: Kind,
     /// All text since the last reset, of a complete answer or a part of one.
     pub(crate) text: String,
@@ -51,17 +52,12 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Nobody.
-    pub(crate) fn new() -> Self {
-        Self {
-            calls: JoinSet::new(),
-            words: watch::Sender::default(),
-        }
-    }
-
     /// So many calls of all kinds.
     pub(crate) fn of(gateway: &Gateway, scenario: &str, count: usize) -> Self {
-        let mut crowd = Self::new();
+        let mut crowd = Self {
+            calls: JoinSet::new(),
+            words: watch::Sender::default(),
+        };
         crowd.join(gateway, scenario, count);
         crowd
     }
@@ -71,10 +67,11 @@ impl Crowd {
         for kind in KINDS.into_iter().cycle().take(count) {
             let mut client = gateway.generation();
             let request = request(scenario, kind);
+            let scenario = scenario.to_owned();
             if kind == Kind::Whole {
                 self.calls.spawn(async move {
                     let answer = client.generate(request).await;
-                    whole(answer.map(tonic::Response::into_inner))
+                    whole(scenario, answer.map(tonic::Response::into_inner))
                 });
                 continue;
             }
@@ -93,7 +90,7 @@ impl Crowd {
                     Ok(response) => collect_telling(response.into_inner(), tell).await,
                     Err(status) => Streamed::failed(status),
                 };
-                of_stream(kind, streamed)
+                of_stream(scenario, kind, streamed)
             });
         }
     }
@@ -124,8 +121,14 @@ impl Told {
     }
 }
 
-/// Every attempt of which any caller was told, by the id of its span. There is no other request in a
-/// provider's log than those.
+/// Attempts beyond the first of their calls, in a scenario.
+pub(crate) fn added(told: &[Told], scenario: &str) -> usize {
+    let in_scenario = told.iter().filter(|told| told.scenario == scenario);
+    let more = |told: &Told| told.attempts().len().saturating_sub(1);
+    in_scenario.map(more).sum()
+}
+
+/// Every attempt of which any caller was told, by the id of its span.
 pub(crate) fn attempts(told: &[Told]) -> HashMap<String, Attempt> {
     let mut attempts = HashMap::new();
     for attempt in told.iter().flat_map(Told::attempts) {
@@ -162,8 +165,9 @@ fn words_in(event: &Event) -> usize {
     }
 }
 
-fn whole(outcome: Result<GenerateResponse, Status>) -> Told {
+fn whole(scenario: String, outcome: Result<GenerateResponse, Status>) -> Told {
     Told {
+        scenario,
         kind: Kind::Whole,
         text: outcome.as_ref().map(text_of).unwrap_or_default(),
         resets: 0,
@@ -171,19 +175,17 @@ fn whole(outcome: Result<GenerateResponse, Status>) -> Told {
     }
 }
 
-fn of_stream(kind: Kind, streamed: Streamed) -> Told {
+fn of_stream(scenario: String, kind: Kind, streamed: Streamed) -> Told {
     let is_reset = |event: &Event| matches!(event, Event::OutputReset(_));
-    let mut since_reset = streamed.events.rsplit(is_reset).next().unwrap_or_default();
-    let mut text = String::new();
-    while let [event, rest @ ..] = since_reset {
-        if let Event::TextDelta(delta) = event {
-            text.push_str(&delta.text);
-        }
-        since_reset = rest;
-    }
+    let since_reset = streamed.events.rsplit(is_reset).next().unwrap_or_default();
+    let texts = since_reset.iter().map(|event| match event {
+        Event::TextDelta(delta) => delta.text.as_str(),
+        _ => "",
+    });
     Told {
+        scenario,
         kind,
-        text,
+        text: texts.collect(),
         resets: streamed
             .events
             .iter()

@@ -39,6 +39,7 @@ use modelway::serve::Service;
 use modelway::simulator::{Settings, Simulator};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::transport::Channel;
 use tracing::Dispatch;
@@ -219,6 +220,16 @@ pub(crate) fn slowest(times: &mut [Duration]) -> (Duration, Duration) {
     times.sort_unstable();
     let place = times.len() * 99 / 100;
     (times[place.min(times.len() - 1)], times[times.len() - 1])
+}
+
+/// Notes how late timers ring that have nothing to do with the service, for as long as it is awaited:
+/// what is later than that is the service's doing.
+pub(crate) async fn note_lateness(late: &mut Vec<Duration>) {
+    loop {
+        let due = Instant::now() + Duration::from_millis(5);
+        sleep_until(due).await;
+        late.push(due.elapsed());
+    }
 }
 
 /// An attempt in one line, such as `1 PRIMARY openai/primary FAILED PROVIDER_TIMEOUT`.
