@@ -5,6 +5,7 @@
 mod census;
 mod connection;
 mod settings;
+mod turns;
 
 use std::future::Future;
 use std::pin::pin;
