@@ -24,7 +24,7 @@ keepalive_interval = "1s"
 keepalive_timeout = "1s"
 client_stall = "1s"
 [models."sim/attacked"]
-model = "attacked+first=1s+tokens=10000"
+model = "attacked+first=1s+tokens=2000"
 max_output_tokens = 100_000
 [scenarios.attacked]
 targets = ["sim/attacked"]

@@ -151,14 +151,16 @@ async fn persist(
 ) -> Damage {
     let mut damage = Damage::default();
     while Instant::now() < until {
-        let began = Instant::now();
-        let work = async { assault(Line::connect(source, address).await?).await };
+        // Connections without a pause are another attack.
+        sleep(Duration::from_millis(10)).await;
+        let Ok(Ok(line)) = timeout_at(until, Line::connect(source, address)).await else {
+            continue;
+        };
         damage.opened += 1;
-        let ended = timeout_at(until, work).await;
+        let began = Instant::now();
+        let ended = timeout_at(until, assault(line)).await;
         damage.closed += usize::from(ended.is_ok());
         damage.longest = damage.longest.max(began.elapsed());
-        // Connections alone are another attack.
-        sleep(Duration::from_millis(10)).await;
     }
     damage
 }

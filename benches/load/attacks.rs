@@ -187,7 +187,7 @@ async fn data(mut line: Line, bytes: usize) -> io::Result<()> {
 async fn zero_window(mut line: Line, path: &str) -> io::Result<()> {
     // SETTINGS_INITIAL_WINDOW_SIZE of 0.
     line.begin(&[0, 4, 0, 0, 0, 0]).await?;
-    for stream in streams().take(250) {
+    for stream in streams().take(100) {
         line.exchange(&call(path, stream)).await?;
     }
     line.stay().await
@@ -215,7 +215,7 @@ async fn header_bomb(mut line: Line) -> io::Result<()> {
 async fn slow_preface(mut line: Line) -> io::Result<()> {
     for byte in PREFACE {
         line.exchange(&[*byte]).await?;
-        sleep(SLOWLY * 10).await;
+        sleep(SLOWLY).await;
     }
     line.stay().await
 }

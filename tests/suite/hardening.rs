@@ -269,8 +269,8 @@ async fn unfinished_messages_have_so_much_room_together() {
     promptly(async { while gateway.generate(request.clone()).await.is_err() {} }).await;
 }
 
-/// More than fits into the buffers of a connection.
-const FLOOD: usize = 16 << 20;
+/// Twice what a stream's window lets an ordinary client's connection take unread.
+const FLOOD: usize = 4 << 20;
 
 /// What a caller learns that reads nothing until its call has been ended upstream.
 async fn learns_after_not_reading(server: &str, timeout: &str) -> Details {
@@ -278,7 +278,7 @@ async fn learns_after_not_reading(server: &str, timeout: &str) -> Details {
     let piece = "x".repeat((64 << 10) - 1);
     let flood = Behaviour {
         text: Some(vec![piece.as_str(); FLOOD >> 16].join(" ")),
-        ..Behaviour::default()
+        .."stall=64".parse().unwrap()
     };
     gateway.simulator.set("first", flood);
     let mut request = tonic::Request::new(ask("one", "Hello"));

@@ -31,6 +31,7 @@ use super::super::arrival::Intake;
 use super::super::open_streams::Watched;
 use super::super::status;
 use super::Settings;
+use super::turns::InTurns;
 
 /// What begins every connection of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -88,7 +89,7 @@ impl Host {
             remote_addr: stream.peer_addr().ok(),
         };
         let (rest, write) = stream.into_split();
-        let io = join(Cursor::new(PREFACE).chain(rest), write);
+        let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
         self.converse(io, peer, routes, accepted).await;
     }
 

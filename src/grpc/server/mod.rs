@@ -5,6 +5,7 @@
 mod census;
 mod connection;
 mod settings;
+mod turns;
 mod workers;
 
 use std::future::Future;
