@@ -243,15 +243,17 @@ async fn calls_that_are_cancelled_at_any_moment_leave_nothing_behind() {
             && attribute(attempt, "modelway.attempt.number") == Some(&2.into())
     };
     let added = attempts.iter().filter(is_added).count();
+    let idle = slowest(&mut idle);
     println!(
         "seed {seed}: {} calls, {} cancelled; {} attempts told, {} arrived, {added} added; {} closed, \
-         99 % within {most:?}, all within {longest:?}; 99 % of idle timers rang within {:?}",
+         99 % within {most:?}, all within {longest:?}; 99 % of idle timers rang within {:?}, all within {:?}",
         storm.calls.get(),
         cancelled.len(),
         attempts.len() - earlier,
         log.len() - earlier,
         took.len(),
-        slowest(&mut idle).0,
+        idle.0,
+        idle.1,
     );
     assert!(most < Duration::from_secs(2), "upstream closed late");
     for breaker in breakers(&gateway).await {
