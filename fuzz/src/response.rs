@@ -72,7 +72,7 @@ fn hold(input: &[u8], format: impl Fn(bool) -> Arc<dyn WireFormat>) {
 
     hold_end(reader(), body);
 
-    if whole.end.is_ok() && events_are_plain(body) {
+    if whole.end.is_ok() && comes_in_order(body) {
         let cut = pieces[0].len();
         let line_end = body[..cut].iter().rposition(|byte| *byte == b'\n');
         let behind_line = line_end.map_or(0, |line_end| line_end + 1);
@@ -97,9 +97,14 @@ fn hold_end(mut reader: Reader, body: &[u8]) {
     assert_eq!(events.len(), given_out);
 }
 
-/// Whether no event is given its name behind its data or data in several lines, as no provider does:
-/// its beginning could well mean something else than the whole.
-fn events_are_plain(body: &[u8]) -> bool {
+/// Whether what a beginning of the body says is the beginning of what the whole says. It need not be
+/// if an event has its name behind its data or data in several lines, as no provider sends them, or if
+/// Gemini sets the arguments of a call piece by piece, in whatever order.
+fn comes_in_order(body: &[u8]) -> bool {
+    const PIECES: &[u8] = b"partialArgs";
+    if body.windows(PIECES.len()).any(|bytes| bytes == PIECES) {
+        return false;
+    }
     let mut has_data = false;
     for line in body.split(|byte| matches!(byte, b'\n' | b'\r')) {
         if line.is_empty() {
