@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use modelway::grpc::v1::BreakerState;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Ending, Received};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Code;
 
 use crate::support::aftermath::{
@@ -21,6 +21,9 @@ use crate::support::recorder::Recorder;
 use crate::support::{
     Gateway, METHODS, Method, Timerless, ask, details, note_lateness, number_from, slowest,
 };
+
+/// Long enough that what is measured is not how calls wait for each other.
+const BETWEEN_ARRIVALS: Duration = Duration::from_millis(5);
 
 /// What models do that do not come to an end.
 const ENDLESS: [&str; 7] = [
@@ -72,12 +75,14 @@ struct Timed {
     scenario: String,
     method: Method,
     deadline: Duration,
+    /// It does not begin before this.
+    arrival: Instant,
 }
 
 impl Timed {
     /// Short deadlines are as likely as long ones: their logarithm is drawn. Where there is something
     /// to interrupt, there is time for it to begin.
-    fn draw(random: &mut fastrand::Rng, longest: u64) -> Self {
+    fn draw(random: &mut fastrand::Rng, longest: u64, arrival: Instant) -> Self {
         let behaviour = random.usize(0..ENDLESS.len());
         let shortest = match ENDLESS[behaviour] {
             "tokens=1000+gap=100ms" | "stall=5" => longest as f64 / 2.0,
@@ -88,6 +93,7 @@ impl Timed {
             scenario: format!("endless{behaviour}"),
             method: random.choice(METHODS).unwrap(),
             deadline: Duration::from_millis(millis as u64),
+            arrival,
         }
     }
 
@@ -95,6 +101,7 @@ impl Timed {
     async fn end(self, client: &Timerless) -> (Duration, bool) {
         let grpc_timeout = format!("{}m", self.deadline.as_millis());
         let request = ask(&self.scenario, "Hello");
+        sleep_until(self.arrival).await;
         let began = Instant::now();
         let (status, begun) = match self.method {
             Method::Generate => {
@@ -121,7 +128,6 @@ async fn every_call_ends_at_its_deadline_and_leaves_nothing_behind() {
     let calls = number_from("MODELWAY_DEADLINES", 200);
     let longest = number_from("MODELWAY_LONGEST", 500);
     let seed = number_from("MODELWAY_SEED", 1);
-    // Few enough that what is measured is not how calls wait for each other.
     let places = usize::try_from(calls).unwrap().div_ceil(10);
     let recorder = Recorder::start();
     let gateway = Gateway::start(&config(places)).await;
@@ -131,8 +137,12 @@ async fn every_call_ends_at_its_deadline_and_leaves_nothing_behind() {
     let client = Timerless::connect(gateway.address).await;
 
     let mut random = fastrand::Rng::with_seed(seed);
+    let mut arrival = Instant::now();
     let drawn: Vec<Timed> = (0..calls)
-        .map(|_| Timed::draw(&mut random, longest))
+        .map(|_| {
+            arrival += BETWEEN_ARRIVALS;
+            Timed::draw(&mut random, longest, arrival)
+        })
         .collect();
     let ends = stream::iter(drawn)
         .map(|call| call.end(&client))
