@@ -39,7 +39,7 @@ pub(crate) struct Load {
     pub(crate) healthy_calls: u32,
     /// From one call to the next, however long they take.
     pub(crate) pace: Duration,
-    /// How many times as long calls and attempts may take.
+    /// How many times as long calls and attempts may take, and how late this process may be.
     pub(crate) patience: u32,
 }
 
@@ -82,7 +82,7 @@ impl Cell {
     async fn play_once(self, load: Load) -> Result<Played, Failed> {
         let Self { fault, ill, method } = self;
         let healthy_calls = if self.heals() { load.healthy_calls } else { 0 };
-        let stage = Stage::start(fault, ill, load.patience).await?;
+        let stage = Stage::start(fault, ill, load.patience * fault.costly).await?;
         let mut calls = Calls::new(&stage, method, load.pace);
 
         let before = calls.make(healthy_calls).await;
