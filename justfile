@@ -35,7 +35,11 @@ polyglot:
 
 # Decoding, policies, and the server beside one that only forwards
 bench:
-    cargo bench
+    cargo bench --bench core --bench end_to_end
+
+# The service under load and attack, and a soak of so many minutes; fails if a bound is broken
+load soak="1":
+    cargo bench --locked --bench load -- --soak {{ soak }}
 
 # Advisories, licences and sources of dependencies
 deny:
