@@ -64,6 +64,10 @@ mutants *options:
 mutants-of-calls *options:
     cargo mutants {{ calls }} {{ options }} -- --lib --test suite
 
+# The service under load and attack, and a soak of so many minutes; fails if a bound is broken
+load soak="1":
+    cargo bench --locked --bench load -- --soak {{ soak }}
+
 # Advisories, licences and sources of dependencies
 deny:
     cargo deny check
