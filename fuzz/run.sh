@@ -19,10 +19,10 @@ fuzz/seeds.py "$work/corpus"
 fuzz_one() {
   local work=$1 seconds=$2 target=$3 log=$1/$3.log
   mkdir -p "$work/corpus/$target" "$work/artifacts"
-  if "$work"/*/release/"$target" -max_total_time="$seconds" -max_len=2048 -dict=fuzz/words.dict -timeout=10 \
+  if "$work"/*/release/"$target" -max_total_time="$seconds" -max_len=2048 -dict=fuzz/words.dict -timeout=25 \
     -rss_limit_mb=1024 -artifact_prefix="$work/artifacts/$target-" "$work/corpus/$target" \
     >"$log" 2>&1; then
-    printf '%s: %s\n' "$target" "$(grep -E 'DONE' "$log" | sed -E 's/ (lim|exec\/s|rss).*//')"
+    printf '%s: %s\n' "$target" "$(grep -aE 'DONE +cov' "$log" | sed -E 's/ (lim|exec\/s|rss).*//')"
   else
     tail -n 30 "$log"
     printf '%s: a law is broken\n' "$target"
