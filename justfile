@@ -58,11 +58,11 @@ chaos *options:
 
 # Changes of the policies' code that no unit test notices; `--shard 0/8` for a sample
 mutants *options:
-    cargo mutants {{ policies }} {{ options }} -- --lib
+    cargo mutants {{ policies }} -C=--lib {{ options }}
 
 # The same for the way of a call, with the whole suite as the judge: some twenty seconds a change
 mutants-of-calls *options:
-    cargo mutants {{ calls }} {{ options }} -- --lib --test suite
+    cargo mutants {{ calls }} -C=--lib -C=--test=suite {{ options }}
 
 # The service under load and attack, and a soak of so many minutes; fails if a bound is broken
 load soak="1":

@@ -149,13 +149,16 @@ fn how_long_a_target_takes_is_noted_for_that_target_of_the_scenario() {
         let hedging = lane.hedging.as_ref().expect("set above");
         [0, 1].map(|position| hedging.delay(position).map(|delay| delay.as_millis()))
     };
-    let own = permit(&lane, 1);
 
-    (0..200).for_each(|_| own.observe(Duration::from_secs(1)));
+    (0..200).for_each(|_| permit(&lane, 1).observe(Duration::from_secs(1)));
     assert_eq!(delays(), [None, Some(1024)]);
 
-    (0..200).for_each(|_| own.observe_without_content(Duration::from_secs(3)));
+    let late = Duration::from_secs(3);
+    (0..200).for_each(|_| permit(&lane, 1).observe_without_content(late));
     assert_eq!(delays(), [None, Some(3072)]);
+
+    (0..200).for_each(|_| permit(&lane, 0).observe(late));
+    assert_eq!(delays(), [Some(3072), Some(3072)]);
 }
 
 #[test]
