@@ -5,6 +5,7 @@ mod refused;
 
 use std::fmt::Write as _;
 
+use modelway::grpc::v1::SamplingParams;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::net::TcpSocket;
@@ -191,6 +192,65 @@ async fn a_provider_that_nobody_can_connect_to_is_left_for_the_backup() {
         "2 RETRY refusing/one FAILED PROVIDER_UNREACHABLE",
     ];
     assert_eq!(lines(&details(&failed).failure.unwrap().attempts), trail);
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_do_what_is_asked_is_no_reason_to_leave_another() {
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let refusing = nobody.local_addr().unwrap();
+    let gateway = Gateway::start(&format!(
+        r#"
+        [providers.refusing]
+        wire_format = "openai_chat"
+        base_url = "http://{refusing}/v1"
+        auth = "none"
+        [models."refusing/one"]
+        [models."openai/without-seed"]
+        unsupported = ["seed"]
+        [scenarios.s]
+        targets = ["refusing/one", "openai/without-seed"]
+        "#
+    ))
+    .await;
+    let mut request = ask("s", "Hello");
+    request.sampling = Some(SamplingParams {
+        seed: Some(7),
+        ..SamplingParams::default()
+    });
+
+    let failed = gateway.generate(request).await.unwrap_err();
+
+    let trail = [
+        "1 PRIMARY refusing/one FAILED PROVIDER_UNREACHABLE",
+        "2 RETRY refusing/one FAILED PROVIDER_UNREACHABLE",
+        "0 FAILOVER openai/without-seed SKIPPED CAPABILITY_UNSUPPORTED",
+    ];
+    assert_eq!(lines(&details(&failed).failure.unwrap().attempts), trail);
+}
+
+#[tokio::test]
+async fn what_keeps_coming_without_any_content_is_cut_off() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt+pings"]
+        timeouts = { first_content = "10m" }
+        [models."openai/backup"]
+        [scenarios.s]
+        targets = ["openai/gpt+pings", "openai/backup"]
+        timeout = "10m"
+        max_timeout = "20m"
+        "#,
+    )
+    .await;
+
+    let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+    let trail = [
+        "1 PRIMARY openai/gpt+pings FAILED PROVIDER_BAD_RESPONSE",
+        "2 FAILOVER openai/backup SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
 }
 
 #[tokio::test]

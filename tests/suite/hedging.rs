@@ -21,6 +21,7 @@ const KNOWN_AFTER: usize = 200;
 
 /// Scenarios that have all they need for rivals, or lack one thing.
 const CONFIG: &str = r#"
+[models."openai/failing"]
 [models."openai/first"]
 price = { input = 1.0, output = 1.0 }
 [models."openai/sibling"]
@@ -51,6 +52,10 @@ retry = { ratio = 0.0, burst = 0 }
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
 max_attempts = 1
+[scenarios.failing-first]
+targets = ["openai/failing", "openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
+retry = { ratio = 1.0, burst = 300 }
 [scenarios.whole]
 targets = ["openai/whole", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
@@ -91,6 +96,17 @@ async fn start(scenario: &'static str) -> Gateway {
     let gateway = Gateway::start(CONFIG).await;
     make_known(&gateway, scenario, KNOWN_AFTER).await;
     gateway
+}
+
+async fn hold_breaker(gateway: &Gateway, model: &str, state: BreakerState) {
+    let (provider, _) = model.split_once('/').unwrap();
+    let request = SetBreakerRequest {
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        state: state.into(),
+        ..SetBreakerRequest::default()
+    };
+    gateway.operations().set_breaker(request).await.unwrap();
 }
 
 async fn called(gateway: &Gateway, method: Method, scenario: &str) -> GenerateResponse {
@@ -307,16 +323,27 @@ async fn there_is_no_rival_before_it_is_known_what_is_usual() {
 }
 
 #[tokio::test]
+async fn there_is_no_rival_for_an_attempt_that_follows_another() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("failing", behaviour("status=500"));
+    hold_breaker(&gateway, "openai/failing", BreakerState::ForcedClosed).await;
+    make_known(&gateway, "failing-first", KNOWN_AFTER).await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+
+    let response = called(&gateway, Method::Generate, "failing-first").await;
+
+    let trail = [
+        "1 PRIMARY openai/failing FAILED PROVIDER_ERROR",
+        "2 FAILOVER openai/first SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
 async fn there_is_no_rival_on_a_target_whose_breaker_is_open() {
     let gateway = start("one-rival").await;
     gateway.simulator.set("first", behaviour("first=600ms"));
-    let request = SetBreakerRequest {
-        provider: "anthropic".to_owned(),
-        model: "anthropic/backup".to_owned(),
-        state: BreakerState::ForcedOpen.into(),
-        ..SetBreakerRequest::default()
-    };
-    gateway.operations().set_breaker(request).await.unwrap();
+    hold_breaker(&gateway, "anthropic/backup", BreakerState::ForcedOpen).await;
 
     let response = called(&gateway, Method::Generate, "one-rival").await;
 
