@@ -174,7 +174,7 @@ async fn important_calls_are_answered_before_unimportant_ones() {
 
 #[tokio::test]
 async fn unimportant_calls_are_refused_while_the_processor_does_not_keep_up() {
-    let gateway = start("").await;
+    let gateway = start("[server]\nruntimes = 0").await;
     // The service runs on this thread, too, and has to wait for each of these turns.
     let busy = async {
         loop {
