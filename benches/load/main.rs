@@ -44,7 +44,7 @@ struct Options {
     /// Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
-    /// Passed by cargo: everything once, and no bound.
+    /// Passed by cargo: everything is shorter.
     #[arg(long, hide = true)]
     test: bool,
     /// Beginnings of the names of the cases to run, such as `C4` or `"C4 rapid"`; all without any.

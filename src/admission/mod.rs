@@ -82,12 +82,14 @@ impl Default for Settings {
 /// Lets calls in, one by one.
 pub struct Admission {
     state: Mutex<State>,
+    max_cpu_wait: Duration,
 }
 
 struct State {
     limiter: Limiter<oneshot::Sender<Place>>,
     callers: Callers,
-    congestion: Congestion,
+    /// Runtimes that are late with everything.
+    congested: usize,
 }
 
 impl Admission {
@@ -97,17 +99,18 @@ impl Admission {
             state: Mutex::new(State {
                 limiter: Limiter::new(settings),
                 callers: Callers::new(settings),
-                congestion: Congestion::new(settings.max_cpu_wait),
+                congested: 0,
             }),
+            max_cpu_wait: settings.max_cpu_wait,
         }
     }
 
     /// Lets a call in, at once or after a wait.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] if there is no place for it or the processors do not keep up, [`Error::CallerRateLimited`] if its caller
-    /// has too many open or has cancelled too many, [`Error::DeadlineExceeded`] if its deadline
-    /// passes while it waits.
+    /// [`Error::Overloaded`] if there is no place for it or the processors do not keep up,
+    /// [`Error::CallerRateLimited`] if its caller has too many open or has cancelled too many,
+    /// [`Error::DeadlineExceeded`] if its deadline passes while it waits.
     pub async fn admit(
         self: &Arc<Self>,
         caller: Caller,
@@ -119,7 +122,7 @@ impl Admission {
         let arrival = {
             let mut state = self.lock();
             state.callers.enter(caller, now)?;
-            match state.congestion.refuses(priority) {
+            match state.congested > 0 && congestion::sheds(priority) {
                 true => Arrival::Refused,
                 false => state.limiter.arrive(priority, now, deadline, || {
                     let (sender, receiver) = oneshot::channel();
@@ -154,20 +157,24 @@ impl Admission {
         Ok(Permit { entry, place })
     }
 
-    /// Watches, for as long as it is awaited, how long what is ready waits for a processor. To be
-    /// run as a task among those that serve calls, one on each runtime that does.
+    /// Watches, until the service ends, how long what is ready waits for a processor. To be run as a
+    /// task among those that serve calls, one on each runtime that does.
     pub async fn watch(&self) {
+        let mut congestion = Congestion::new(self.max_cpu_wait);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = ticks.tick().await;
             let now = Instant::now();
-            let changed = self.lock().congestion.observe(now - due, now);
-            match changed {
+            match congestion.observe(now - due, now) {
                 Some(true) => {
-                    warn!("the processors do not keep up: less important calls are refused")
+                    self.lock().congested += 1;
+                    warn!("a processor does not keep up: less important calls are refused");
                 }
-                Some(false) => info!("the processors keep up again"),
+                Some(false) => {
+                    self.lock().congested -= 1;
+                    info!("the processor keeps up again");
+                }
                 None => {}
             }
         }

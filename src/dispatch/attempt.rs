@@ -288,9 +288,7 @@ impl Attempt {
         let read = match chunk {
             Ok(Some(bytes)) => {
                 let read = reader.push(&bytes, &mut self.ready);
-                if reader.is_complete() {
-                    self.timers.complete();
-                }
+                self.timers.complete(reader.is_complete());
                 self.timers
                     .heard(heard(&self.ready[before..]), Instant::now());
                 self.read_bytes = self.read_bytes.saturating_add(bytes.len());

@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
-use crate::error::{Code, Error, Failover, UpstreamErrorKind};
+use crate::error::{Code, Error, Failover, UpstreamError};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::CallSpan;
-use crate::trail::{AttemptKind, AttemptRecord, Outcome, Trail};
+use crate::trail::{AttemptRecord, Outcome, Trail};
 use crate::transport::Transport;
 
 use super::attempt::{Attempt, Ended};
@@ -93,9 +93,29 @@ impl Call {
         }
     }
 
+    /// Waits until an attempt has begun to answer or has ended.
+    async fn open(&mut self, attempt: Attempt, request: OutboundRequest) -> Result<(), Ended> {
+        let patience = self
+            .course
+            .patience(attempt.record().kind, attempt.is_stream());
+        match patience {
+            None => {
+                let attempt = self.current.insert(attempt);
+                attempt.open(&self.transport, request).await
+            }
+            // Few calls can have a rival; the others need no room for it.
+            Some(patience) => Box::pin(self.race(attempt, request, patience)).await,
+        }
+    }
+
     /// Waits until an attempt, or the rival that it gets if it is late, has begun to answer or both
     /// have ended. The one that is kept is the current attempt afterwards, the other is recorded.
-    async fn open(&mut self, attempt: Attempt, request: OutboundRequest) -> Result<(), Ended> {
+    async fn race(
+        &mut self,
+        attempt: Attempt,
+        request: OutboundRequest,
+        patience: Duration,
+    ) -> Result<(), Ended> {
         let Self {
             transport,
             course,
@@ -104,13 +124,8 @@ impl Call {
             rival,
             ..
         } = self;
-        let patience = course.patience(attempt.record().kind, attempt.is_stream());
-        let attempt = current.insert(attempt);
         let (keeps_rival, other, opened) = {
-            let mut opening = pin!(attempt.open(transport, request));
-            let Some(patience) = patience else {
-                return opening.await;
-            };
+            let mut opening = pin!(current.insert(attempt).open(transport, request));
             tokio::select! {
                 biased;
                 opened = &mut opening => return opened,
@@ -122,13 +137,11 @@ impl Call {
             let Some((attempt, request)) = begun else {
                 return opening.await;
             };
-            let attempt = rival.insert(Box::new(attempt));
-            // Few calls get one; the others need no room for it.
-            let mut rivalling = Box::pin(attempt.open(transport, request));
+            let mut rivalling = pin!(rival.insert(Box::new(attempt)).open(transport, request));
             tokio::select! {
                 biased;
                 opened = &mut opening => match opened {
-                    Err(Ended::Failed(error)) if error.kind.verdict().failover != Failover::No => {
+                    Err(Ended::Failed(error)) if course.goes_on_after(&error) => {
                         (true, Outcome::Failed(error), rivalling.await)
                     }
                     opened => (false, Outcome::Cancelled, opened),
@@ -139,6 +152,9 @@ impl Call {
                 },
             }
         };
+        if !keeps_rival && other == Outcome::Cancelled {
+            self.course.rival_was_given_up();
+        }
         let rival = self.rival.take().map(|attempt| *attempt);
         let given_up = match keeps_rival {
             true => std::mem::replace(&mut self.current, rival),
@@ -175,6 +191,12 @@ impl Call {
             return Err(self.fail(Error::StreamInterrupted(error)));
         }
         self.restarted = true;
+        // Rare; otherwise every stream would keep the room for it.
+        Box::pin(self.restart(error)).await
+    }
+
+    /// Begins anew after a part of the answer has been given out.
+    async fn restart(&mut self, error: UpstreamError) -> Result<Option<CallEvent>, Failure> {
         let since = self.course.trail.attempts.len();
         let interrupted = |failure: Failure| match failure.error {
             // Whatever kept another attempt from answering, the caller has lost what it had.
@@ -220,7 +242,7 @@ impl Call {
 
     /// Ends the call before its own end, for a reason that says nothing about any target.
     pub fn abandon(&mut self, error: Error) -> Failure {
-        self.settle(Outcome::Cancelled);
+        self.cancel();
         self.fail(error)
     }
 
@@ -259,26 +281,29 @@ impl Call {
             }
             Ended::Failed(error) => error,
         };
-        let was_rival = self
-            .running()
-            .any(|record| record.kind == AttemptKind::Hedge);
         self.settle(Outcome::Failed(error.clone()));
         self.course.last_error = Some(error.clone());
+        if !self.course.goes_on_after(&error) {
+            return Err(self.fail(Error::Upstream(error)));
+        }
         let verdict = error.kind.verdict();
-        let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
-            && self.course.lane.scenario.content_filter_failover;
-        match verdict.failover {
-            Failover::No if tolerated => self.course.leave_target(),
-            Failover::No => return Err(self.fail(Error::Upstream(error))),
-            Failover::LargerContext => self.course.leave_target(),
-            // A target that has had a rival was late: it is not tried again.
-            Failover::Yes if was_rival => self.course.leave_target(),
-            Failover::Yes => match self.course.same_target_wait(verdict.same_target, &error) {
-                Some(wait) => sleep(wait).await,
-                None => self.course.leave_target(),
-            },
+        let wait = match verdict.failover {
+            Failover::Yes => self.course.same_target_wait(verdict.same_target, &error),
+            Failover::LargerContext | Failover::No => None,
+        };
+        match wait {
+            Some(wait) => sleep(wait).await,
+            None => self.course.leave_target(),
         }
         Ok(())
+    }
+
+    /// Ends what is under way, for a reason that says nothing about any target.
+    fn cancel(&mut self) {
+        self.settle(Outcome::Cancelled);
+        if let Some(rival) = self.rival.take() {
+            self.record(*rival, Outcome::Cancelled);
+        }
     }
 
     /// Ends the attempt that is under way.
@@ -353,10 +378,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.settle(Outcome::Cancelled);
-        if let Some(rival) = self.rival.take() {
-            self.record(*rival, Outcome::Cancelled);
-        }
+        self.cancel();
         self.end(Code::Cancelled);
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::chat::ChatRequest;
-use crate::error::{Error, SameTarget, Unsupported, UpstreamError};
+use crate::error::{Error, Failover, SameTarget, Unsupported, UpstreamError, UpstreamErrorKind};
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
@@ -73,6 +73,8 @@ pub(super) struct Course {
     attempts_on_target: u32,
     /// Position of the target that a rival was sent to; it is not come to again.
     rival_position: Option<usize>,
+    /// The target that was come to has been late: it is not tried again.
+    late: bool,
     /// Targets whose context window the prompt exceeds.
     pub(super) too_small: Vec<Arc<Target>>,
     /// Retry tokens that were taken from the budget and not yet spent.
@@ -109,6 +111,7 @@ impl Course {
             position: 0,
             attempts_on_target: 0,
             rival_position: None,
+            late: false,
             too_small: Vec::new(),
             held_tokens: 0,
             at_last_resort: false,
@@ -155,12 +158,8 @@ impl Course {
             stream,
         } = admitted;
         let target = Arc::clone(permit.target());
-        self.sent += 1;
-        if kind != AttemptKind::Hedge {
-            self.attempts_on_target += 1;
-        }
         let mut record = record_of(&target, kind, permit.breaker_state());
-        record.number = self.sent;
+        record.number = self.sent + 1;
         let server = target.provider.server();
         let description = AttemptDescription {
             record: &record,
@@ -181,6 +180,10 @@ impl Course {
                 "a provider's credential cannot stand in a header",
             ));
         };
+        self.sent += 1;
+        if kind != AttemptKind::Hedge {
+            self.attempts_on_target += 1;
+        }
         let limits = self.limits_of(&target, stream, alternative);
         let attempt = Attempt::begin(Beginning {
             permit,
@@ -226,6 +229,7 @@ impl Course {
             .filter(|(_, guard)| {
                 guard.snapshot().state == BreakerState::Closed
                     && guard.refuses().is_none()
+                    && !guard.would_probe()
                     && self.ineligible(&guard.target).is_none()
             })
             .min_by_key(|(_, guard)| guard.target.provider.name == *own_provider)?;
@@ -249,6 +253,7 @@ impl Course {
         hedging.budget.spend();
         self.spend_token();
         self.rival_position = Some(position);
+        self.late = true;
         Some(Admitted {
             permit,
             wire,
@@ -258,6 +263,18 @@ impl Course {
         })
     }
 
+    /// The rival was given up though it had not failed: its target can be come to again.
+    pub(super) fn rival_was_given_up(&mut self) {
+        self.rival_position = None;
+    }
+
+    /// Whether another target may be tried after this failure.
+    pub(super) fn goes_on_after(&self, error: &UpstreamError) -> bool {
+        let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
+            && self.lane.scenario.content_filter_failover;
+        tolerated || error.kind.verdict().failover != Failover::No
+    }
+
     /// How long to wait before the same target is tried again; `None` if it is not. Another target
     /// that could answer comes first: it costs the same token and no wait.
     pub(super) fn same_target_wait(
@@ -265,7 +282,8 @@ impl Course {
         same_target: SameTarget,
         error: &UpstreamError,
     ) -> Option<Duration> {
-        if self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.has_alternative() {
+        let tried_out = self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.late;
+        if tried_out || self.has_alternative() {
             return None;
         }
         let longest = self
@@ -291,6 +309,7 @@ impl Course {
     pub(super) fn leave_target(&mut self) {
         self.position += 1;
         self.attempts_on_target = 0;
+        self.late = false;
     }
 
     /// Admits an attempt on a target, or records why there is none.

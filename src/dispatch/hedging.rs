@@ -16,9 +16,6 @@ use super::target::Price;
 /// An attempt is late if so many per cent of its target's attempts had their first content sooner.
 const LATE_PERCENTILE: u32 = 95;
 
-/// No tokenizer is known to need more tokens than one for two bytes of a request, JSON included.
-const LEAST_BYTES_PER_TOKEN: usize = 2;
-
 /// What a scenario says about rivals.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
@@ -106,7 +103,8 @@ impl Hedging {
             return false; // their bytes tell nothing of their tokens
         }
         let most = Usage {
-            input_tokens: bytes.div_ceil(LEAST_BYTES_PER_TOKEN) as u64,
+            // No token is shorter than a byte.
+            input_tokens: bytes as u64,
             output_tokens: u64::from(output_tokens),
             ..Usage::default()
         };
@@ -168,13 +166,13 @@ mod tests {
     fn a_rival_needs_a_price_and_a_limit_that_keep_it_below_the_most_it_may_cost() {
         let hedging = hedging();
         // 200 tokens in, written to a cache, for 0.0005 USD; 150 tokens out for 0.0015 USD.
-        assert!(hedging.affords(Some(PRICE), Features::NONE, 400, Some(150)));
-        assert!(!hedging.affords(Some(PRICE), Features::NONE, 400, Some(151)));
-        assert!(!hedging.affords(Some(PRICE), Features::NONE, 402, Some(150)));
+        assert!(hedging.affords(Some(PRICE), Features::NONE, 200, Some(150)));
+        assert!(!hedging.affords(Some(PRICE), Features::NONE, 200, Some(151)));
+        assert!(!hedging.affords(Some(PRICE), Features::NONE, 201, Some(150)));
 
-        assert!(!hedging.affords(None, Features::NONE, 400, Some(100)));
-        assert!(!hedging.affords(Some(PRICE), Features::NONE, 400, None));
+        assert!(!hedging.affords(None, Features::NONE, 200, Some(100)));
+        assert!(!hedging.affords(Some(PRICE), Features::NONE, 200, None));
         let image = Features::NONE.with(Feature::ImageUri);
-        assert!(!hedging.affords(Some(PRICE), image, 400, Some(100)));
+        assert!(!hedging.affords(Some(PRICE), image, 200, Some(100)));
     }
 }

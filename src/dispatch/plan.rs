@@ -1,4 +1,4 @@
-//! What a request would do: its targets in order, and which of them cannot answer it at all. Pure.
+//! Which targets cannot answer a request at all. Pure.
 
 use std::sync::Arc;
 

@@ -51,6 +51,7 @@ struct Progress {
     last_byte: Option<Instant>,
     last_progress: Option<Instant>,
     has_content: bool,
+    complete: bool,
 }
 
 impl Progress {
@@ -74,9 +75,12 @@ impl Progress {
         let byte_idle = self
             .last_byte
             .and_then(|last| after(last, limits.byte_idle));
-        let progress_idle = self
-            .last_progress
-            .and_then(|last| after(last, limits.progress_idle));
+        let longest = if self.complete {
+            limits.progress_idle.min(MAX_WAIT_FOR_END)
+        } else {
+            limits.progress_idle
+        };
+        let progress_idle = self.last_progress.and_then(|last| after(last, longest));
         [
             (stall, Expiry::Stalled),
             (first_event, Expiry::FirstEvent),
@@ -115,6 +119,7 @@ impl Timers {
             last_byte: None,
             last_progress: None,
             has_content: false,
+            complete: false,
         };
         let (at, _) = progress.next();
         Self {
@@ -123,10 +128,9 @@ impl Timers {
         }
     }
 
-    /// Nothing of the answer is missing; what may follow is not waited for as if something were.
-    pub(super) fn complete(&mut self) {
-        let limits = &mut self.progress.limits;
-        limits.progress_idle = limits.progress_idle.min(MAX_WAIT_FOR_END);
+    /// Whether nothing of the answer is missing: what may follow is not waited for as if something were.
+    pub(super) fn complete(&mut self, complete: bool) {
+        self.progress.complete = complete;
     }
 
     /// Bytes have come.
@@ -252,12 +256,26 @@ mod tests {
         let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
         timers.heard(Heard::Content, start + seconds(1));
 
-        timers.complete();
+        timers.complete(true);
         timers.heard(Heard::Progress, start + seconds(2));
         timers.heard(Heard::Bytes, start + seconds(2));
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_goes_on_after_all_is_waited_for_as_before() {
+        let start = Instant::now();
+        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        timers.complete(true);
+        timers.heard(Heard::Progress, start + seconds(1));
+
+        timers.complete(false);
+        timers.heard(Heard::Content, start + seconds(1));
+
+        assert_eq!(timers.expired().await, Expiry::ByteIdle);
+        assert_eq!(start.elapsed().as_secs(), 21);
     }
 
     #[tokio::test(start_paused = true)]

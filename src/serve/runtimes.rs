@@ -1,6 +1,7 @@
 //! The runtimes that serve: some with a thread each, or the one that the service was started in.
 
 use std::io;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 /// Runtimes that run until this is dropped. Nothing is left of them then.
 pub(super) struct Runtimes {
     handles: Vec<Handle>,
-    threads: Vec<JoinHandle<Runtime>>,
+    threads: Vec<JoinHandle<Option<Runtime>>>,
     stop: CancellationToken,
 }
 
@@ -26,16 +27,15 @@ impl Runtimes {
             return Ok(runtimes);
         }
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtimes.handles.push(runtime.handle().clone());
             let stop = runtimes.stop.clone();
+            let (started, handle) = mpsc::channel();
+            // Built in its thread: a runtime must not be dropped here if there is no thread for it.
             let thread = thread::Builder::new()
                 .name(format!("core-{number}"))
-                .spawn(move || {
-                    runtime.block_on(stop.cancelled());
-                    runtime
-                })?;
+                .spawn(move || serve(&started, &stop))?;
             runtimes.threads.push(thread);
+            let handle = handle.recv().map_err(io::Error::other)??;
+            runtimes.handles.push(handle);
         }
         Ok(runtimes)
     }
@@ -53,13 +53,27 @@ impl Drop for Runtimes {
         // still before one goes.
         let mut stopped = Vec::new();
         for thread in self.threads.drain(..) {
-            stopped.extend(thread.join());
+            stopped.extend(thread.join().ok().flatten());
         }
         for runtime in stopped {
             // Does not wait for a name server that does not answer.
             runtime.shutdown_background();
         }
     }
+}
+
+/// Runs a runtime until it is to stop, and gives it back.
+fn serve(started: &mpsc::Sender<io::Result<Handle>>, stop: &CancellationToken) -> Option<Runtime> {
+    let built = Builder::new_current_thread().enable_all().build();
+    let (handle, runtime) = match built {
+        Ok(runtime) => (Ok(runtime.handle().clone()), Some(runtime)),
+        Err(error) => (Err(error), None),
+    };
+    // Whoever waits for it waits until it has come.
+    let _ = started.send(handle);
+    let runtime = runtime?;
+    runtime.block_on(stop.cancelled());
+    Some(runtime)
 }
 
 #[cfg(test)]

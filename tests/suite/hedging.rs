@@ -11,7 +11,7 @@ use modelway::simulator::{Behaviour, Ending, Received, text};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, METHODS, Method, ask, line, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, text_of};
 
 /// Much longer than anything here takes, much shorter than any limit of the service.
 const PROMPTLY: Duration = Duration::from_secs(5);
@@ -39,6 +39,10 @@ hedge = { min_delay = "50ms", burst = 100 }
 [scenarios.one-rival]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
+[scenarios.filtered]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
+content_filter_failover = true
 [scenarios.without]
 targets = ["openai/first", "anthropic/backup"]
 [scenarios.cheap]
@@ -215,6 +219,84 @@ async fn a_rival_that_fails_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_late_attempt_that_a_filter_refuses_leaves_its_rival_to_answer_where_that_is_allowed() {
+    let gateway = start("filtered").await;
+    gateway
+        .simulator
+        .set("first", behaviour("delay=400ms+content-filter"));
+    gateway.simulator.set("backup", behaviour("first=1s"));
+
+    let response = called(&gateway, Method::Generate, "filtered").await;
+
+    assert_eq!(response.provider, "anthropic");
+    assert_eq!(response.attempts.len(), 2);
+}
+
+#[tokio::test]
+async fn a_rival_that_lost_is_asked_again_if_the_answer_that_was_kept_breaks_off() {
+    let gateway = start("one-rival").await;
+    gateway
+        .simulator
+        .set("first", behaviour("first=600ms+cut=5+gap=5ms"));
+    let (late, healthy) = (behaviour("first=1000s"), behaviour("tokens=24"));
+    gateway.simulator.script("backup", [late, healthy]);
+
+    let response = called(&gateway, Method::Generate, "one-rival").await;
+
+    assert_eq!(text_of(&response), text(24));
+    let trail = [
+        "2 HEDGE anthropic/backup CANCELLED",
+        "1 PRIMARY openai/first FAILED PROVIDER_BAD_RESPONSE",
+        "3 FAILOVER anthropic/backup SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn a_target_that_was_late_is_not_tried_again() {
+    let gateway = start("one-rival").await;
+    gateway.simulator.set(
+        "first",
+        behaviour("delay=600ms+status=429+retry-after=20ms"),
+    );
+    gateway.simulator.set("backup", behaviour("status=500"));
+
+    let call = gateway.generate(question("one-rival"));
+    let status = timeout(PROMPTLY, call).await.unwrap().unwrap_err();
+
+    let trail = [
+        "2 HEDGE anthropic/backup FAILED PROVIDER_ERROR",
+        "1 PRIMARY openai/first FAILED PROVIDER_RATE_LIMITED",
+    ];
+    assert_eq!(lines(&details(&status).failure.unwrap().attempts), trail);
+}
+
+#[tokio::test]
+async fn a_call_that_is_ended_from_outside_tells_of_both_attempts() {
+    let server = "[server]\npredrain = '0s'\ndrain_timeout = '1s'";
+    let mut gateway = Gateway::start(&format!("{CONFIG}\n{server}")).await;
+    make_known(&gateway, "hedged", KNOWN_AFTER).await;
+    gateway.simulator.set("first", behaviour("first=1000s"));
+    gateway.simulator.set("backup", behaviour("first=1000s"));
+    let mut client = gateway.generation();
+    let mut call = JoinSet::new();
+    call.spawn(async move { client.generate(question("hedged")).await });
+    let rival_sent = |log: &[Received]| log.iter().any(|request| request.model == "backup");
+    gateway.simulator.wait_for(rival_sent).await;
+
+    gateway.stop();
+
+    let status = call.join_next().await.unwrap().unwrap().unwrap_err();
+    let mut attempts = details(&status).failure.unwrap().attempts;
+    attempts.sort_by_key(|attempt| attempt.number);
+    let trail = [
+        "1 PRIMARY openai/first CANCELLED",
+        "2 HEDGE anthropic/backup CANCELLED",
+    ];
+    assert_eq!(lines(&attempts), trail);
+}
+
+#[tokio::test]
 async fn if_both_fail_the_call_goes_on_with_what_neither_has_tried() {
     let gateway = start("hedged").await;
     gateway
@@ -228,7 +310,7 @@ async fn if_both_fail_the_call_goes_on_with_what_neither_has_tried() {
     let call = gateway.generate(question("hedged"));
     let status = timeout(PROMPTLY, call).await.unwrap().unwrap_err();
 
-    let attempts = crate::support::details(&status).failure.unwrap().attempts;
+    let attempts = details(&status).failure.unwrap().attempts;
     let trail = [
         "1 PRIMARY openai/first FAILED PROVIDER_ERROR",
         "2 HEDGE anthropic/backup FAILED PROVIDER_ERROR",

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// What is read in one turn, give or take a buffer: a frame of the largest size.
-const TURN_BYTES: usize = 16 * 1024;
+/// What is read in one turn, give or take a buffer: some hundred of the smallest frames.
+const TURN_BYTES: usize = 2 * 1024;
 
 /// Reads a connection in turns.
 pub(super) struct InTurns<R> {
