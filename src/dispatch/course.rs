@@ -17,6 +17,7 @@ use crate::wire::{Recipient, WireRequest};
 use super::attempt::{Attempt, Beginning};
 use super::dispatcher::Lane;
 use super::guard::{self, Guard, Permit};
+use super::hedging::Hedging;
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
 use super::{Limits, plan};
@@ -215,31 +216,17 @@ impl Course {
         }
     }
 
-    /// Admits a rival of the attempt under way, on a later target that is known to be well; best on one
-    /// of another provider, which is less likely to be late for the same reason.
+    /// Admits a rival of the attempt under way, on a later target that is known to be well and cheap;
+    /// best on one of another provider, which is less likely to be late for the same reason.
     pub(super) fn rival(&mut self) -> Option<Admitted> {
         let lane = Arc::clone(&self.lane);
         let hedging = lane.hedging.as_ref()?;
         if !self.has_room() {
             return None;
         }
-        let own_provider = &lane.guards.get(self.position)?.target.provider.name;
-        let later = lane.guards.iter().enumerate().skip(self.position + 1);
-        let (position, guard) = later
-            .filter(|(_, guard)| {
-                guard.snapshot().state == BreakerState::Closed
-                    && guard.refuses().is_none()
-                    && !guard.would_probe()
-                    && self.ineligible(&guard.target).is_none()
-            })
-            .min_by_key(|(_, guard)| guard.target.provider.name == *own_provider)?;
-        let (wire, stream) = self.spell(&guard.target).ok()?;
-        let target = &guard.target;
-        let asked = self.request.sampling.max_output_tokens;
-        let max_output_tokens = asked.or(target.max_output_tokens);
-        if !hedging.affords(target.price, self.used, wire.body.len(), max_output_tokens)
-            || !hedging.budget.withdraw()
-        {
+        let (position, wire, stream) = self.rivals_target(&lane, hedging)?;
+        let guard = lane.guards.get(position)?;
+        if !hedging.budget.withdraw() {
             return None;
         }
         let permit = match self.hold_tokens(1) {
@@ -261,6 +248,33 @@ impl Course {
             alternative: false,
             stream,
         })
+    }
+
+    /// The position of the later target that a rival would be sent to, and the request as it reads it.
+    fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest, bool)> {
+        let own_provider = &lane.guards.get(self.position)?.target.provider.name;
+        let later = lane.guards.iter().enumerate().skip(self.position + 1);
+        let mut candidates: Vec<_> = later
+            .filter(|(_, guard)| {
+                guard.snapshot().state == BreakerState::Closed
+                    && guard.refuses().is_none()
+                    && !guard.would_probe()
+                    && self.ineligible(&guard.target).is_none()
+            })
+            .collect();
+        candidates.sort_by_key(|(_, guard)| guard.target.provider.name == *own_provider);
+        for (position, guard) in candidates {
+            let target = &guard.target;
+            let Ok((wire, stream)) = self.spell(target) else {
+                continue;
+            };
+            let asked = self.request.sampling.max_output_tokens;
+            let most = asked.or(target.max_output_tokens);
+            if hedging.affords(target.price, self.used, wire.body.len(), most) {
+                return Some((position, wire, stream));
+            }
+        }
+        None
     }
 
     /// The rival was given up though it had not failed: its target can be come to again.

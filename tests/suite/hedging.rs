@@ -36,6 +36,9 @@ upstream_mode = "whole"
 [scenarios.hedged]
 targets = ["openai/first", "openai/sibling", "anthropic/backup", "gemini/third"]
 hedge = { min_delay = "50ms", burst = 100 }
+[scenarios.unpriced-between]
+targets = ["openai/first", "gemini/third", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
 [scenarios.one-rival]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
@@ -151,6 +154,17 @@ async fn a_rival_on_another_provider_answers_in_place_of_a_late_first_attempt() 
     for breaker in breakers.into_inner().breakers {
         assert_eq!(breaker.window_failures, 0, "losing is no failure");
     }
+}
+
+#[tokio::test]
+async fn a_target_of_unknown_price_is_passed_over_for_a_later_one() {
+    let gateway = start("unpriced-between").await;
+    gateway.simulator.set("first", behaviour("first=1000s"));
+
+    let response = called(&gateway, Method::Generate, "unpriced-between").await;
+
+    assert_eq!(response.provider, "anthropic");
+    assert_eq!(gateway.simulator.requests_for("third").len(), 0);
 }
 
 #[tokio::test]
