@@ -128,9 +128,16 @@ pub(super) fn read(name: &str, mut table: Table<'_>, surroundings: &Surroundings
 fn query(table: &Table<'_>) -> Vec<(String, String)> {
     let mut query = Vec::new();
     for (name, value) in table.named() {
-        if let Some(text) = value.string() {
-            query.push((percent_encoded(name), percent_encoded(text)));
+        let Some(text) = value.string() else {
+            continue;
+        };
+        if text.starts_with("env:") || text.starts_with("file:") {
+            value.place.wrong(
+                "a query holds no secrets: URLs are logged on their way",
+                "send it in a header: `api_key` with `auth`, or `headers`",
+            );
         }
+        query.push((percent_encoded(name), percent_encoded(text)));
     }
     query
 }

@@ -517,6 +517,10 @@ fn settings_are_checked_for_their_range_and_sense() {
             "3: scenarios.a.timeout: longer than `max_timeout`; lower it, or raise `max_timeout`",
         ),
         (
+            "[providers.q]\nwire_format = 'openai_chat'\nbase_url = 'https://q.test'\nauth = 'none'\nquery = { key = 'env:KEY' }",
+            "5: providers.q.query.key: a query holds no secrets: URLs are logged on their way; send it in a header: `api_key` with `auth`, or `headers`",
+        ),
+        (
             "[scenarios.a]\ntargets = ['p/m']\nmax_attempts = 11",
             "3: scenarios.a.max_attempts: out of range; choose from 1 to 10",
         ),
