@@ -17,7 +17,6 @@ use crate::wire::{Recipient, WireRequest};
 use super::attempt::{Attempt, Beginning};
 use super::dispatcher::Lane;
 use super::guard::{self, Guard, Permit};
-use super::hedging::Hedging;
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
 use super::{Limits, plan};
@@ -58,9 +57,9 @@ pub(super) struct Admitted {
 /// How far a call has come with its plan, and what its attempts have used up.
 pub(super) struct Course {
     pub(super) lane: Arc<Lane>,
-    request: ChatRequest,
+    pub(super) request: ChatRequest,
     /// The features that the request uses.
-    used: Features,
+    pub(super) used: Features,
     /// Whether the caller wants the whole answer at its end.
     whole: bool,
     limits: Limits,
@@ -70,12 +69,12 @@ pub(super) struct Course {
     /// Attempts that were sent.
     pub(super) sent: u32,
     /// Position of the target that is come to next.
-    position: usize,
+    pub(super) position: usize,
     attempts_on_target: u32,
     /// Position of the target that a rival was sent to; it is not come to again.
-    rival_position: Option<usize>,
+    pub(super) rival_position: Option<usize>,
     /// The target that was come to has been late: it is not tried again.
-    late: bool,
+    pub(super) late: bool,
     /// Targets whose context window the prompt exceeds.
     pub(super) too_small: Vec<Arc<Target>>,
     /// Retry tokens that were taken from the budget and not yet spent.
@@ -197,89 +196,6 @@ impl Course {
             keep: self.whole,
         });
         Ok((attempt, outbound))
-    }
-
-    /// After how long without content an attempt of this kind gets a rival; `None` if it gets none.
-    /// Only a call's first attempt does, and only a stream tells when its first content comes.
-    pub(super) fn patience(&self, kind: AttemptKind, stream: bool) -> Option<Duration> {
-        let hedging = self.lane.hedging.as_ref()?;
-        match kind {
-            AttemptKind::Primary | AttemptKind::Failover if stream && self.sent == 1 => {
-                hedging.delay(self.position)
-            }
-            AttemptKind::Primary
-            | AttemptKind::Failover
-            | AttemptKind::Retry
-            | AttemptKind::Probe
-            | AttemptKind::LastResort
-            | AttemptKind::Hedge => None,
-        }
-    }
-
-    /// Admits a rival of the attempt under way, on a later target that is known to be well and cheap;
-    /// best on one of another provider, which is less likely to be late for the same reason.
-    pub(super) fn rival(&mut self) -> Option<Admitted> {
-        let lane = Arc::clone(&self.lane);
-        let hedging = lane.hedging.as_ref()?;
-        if !self.has_room() {
-            return None;
-        }
-        let (position, wire, stream) = self.rivals_target(&lane, hedging)?;
-        let guard = lane.guards.get(position)?;
-        if !hedging.budget.withdraw() {
-            return None;
-        }
-        let permit = match self.hold_tokens(1) {
-            true => guard.admit(&lane).ok(),
-            false => None,
-        };
-        let Some(permit) = permit else {
-            hedging.budget.refund();
-            return None;
-        };
-        hedging.budget.spend();
-        self.spend_token();
-        self.rival_position = Some(position);
-        self.late = true;
-        Some(Admitted {
-            permit,
-            wire,
-            kind: AttemptKind::Hedge,
-            alternative: false,
-            stream,
-        })
-    }
-
-    /// The position of the later target that a rival would be sent to, and the request as it reads it.
-    fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest, bool)> {
-        let own_provider = &lane.guards.get(self.position)?.target.provider.name;
-        let later = lane.guards.iter().enumerate().skip(self.position + 1);
-        let mut candidates: Vec<_> = later
-            .filter(|(_, guard)| {
-                guard.snapshot().state == BreakerState::Closed
-                    && guard.refuses().is_none()
-                    && !guard.would_probe()
-                    && self.ineligible(&guard.target).is_none()
-            })
-            .collect();
-        candidates.sort_by_key(|(_, guard)| guard.target.provider.name == *own_provider);
-        for (position, guard) in candidates {
-            let target = &guard.target;
-            let Ok((wire, stream)) = self.spell(target) else {
-                continue;
-            };
-            let asked = self.request.sampling.max_output_tokens;
-            let most = asked.or(target.max_output_tokens);
-            if hedging.affords(target.price, self.used, wire.body.len(), most) {
-                return Some((position, wire, stream));
-            }
-        }
-        None
-    }
-
-    /// The rival was given up though it had not failed: its target can be come to again.
-    pub(super) fn rival_was_given_up(&mut self) {
-        self.rival_position = None;
     }
 
     /// Whether another target may be tried after this failure.
@@ -418,7 +334,7 @@ impl Course {
     }
 
     /// Takes tokens from the retry budget until so many are held.
-    fn hold_tokens(&mut self, wanted: u32) -> bool {
+    pub(super) fn hold_tokens(&mut self, wanted: u32) -> bool {
         while self.held_tokens < wanted {
             if !self.lane.budget.withdraw() {
                 return false;
@@ -429,7 +345,7 @@ impl Course {
     }
 
     /// Spends a token that is held.
-    fn spend_token(&mut self) {
+    pub(super) fn spend_token(&mut self) {
         self.held_tokens -= 1;
         self.lane.budget.spend();
     }
@@ -452,7 +368,7 @@ impl Course {
     }
 
     /// Whether the call may send another attempt, and has the time for one.
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         let most = self.limits.max_attempts.unwrap_or(u32::MAX);
         let whole_time = self.deadline.saturating_duration_since(self.began);
         let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
@@ -465,7 +381,7 @@ impl Course {
     }
 
     /// The request as the target reads it, and whether it asks for a stream.
-    fn spell(&self, target: &Target) -> Result<(WireRequest, bool), Unsupported> {
+    pub(super) fn spell(&self, target: &Target) -> Result<(WireRequest, bool), Unsupported> {
         let stream = !self.whole || target.upstream_mode == UpstreamMode::Stream;
         let format = &target.provider.wire_format;
         let wire = format.encode(&self.request, &recipient(target, stream))?;
@@ -494,7 +410,7 @@ impl Course {
         limits
     }
 
-    fn ineligible(&self, target: &Target) -> Option<Skip> {
+    pub(super) fn ineligible(&self, target: &Target) -> Option<Skip> {
         if !plan::may_hold_more(target, &self.too_small) {
             return Some(Skip::ContextTooSmall);
         }

@@ -1,7 +1,7 @@
 //! Turns a call into attempts.
 //!
-//! [`call`] is the loop that everybody reads first; `course` says which target is tried next,
-//! `attempt` what one try does. Whether a target may be tried is decided by [`scopes`] and its
+//! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
+//! which one besides, `attempt` what one try does. Whether a target may be tried is decided by [`scopes`] and its
 //! parts, how many tries may be added by [`retry_budget`].
 
 pub mod acceptance;
@@ -16,6 +16,7 @@ mod latency;
 pub mod lock;
 pub mod plan;
 pub mod retry_budget;
+mod rival;
 pub mod scopes;
 #[cfg(test)]
 mod specimens;

@@ -1,0 +1,96 @@
+//! A call's rival: which late attempt gets one, and on which target.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::trail::{AttemptKind, BreakerState};
+use crate::wire::WireRequest;
+
+use super::course::{Admitted, Course};
+use super::dispatcher::Lane;
+use super::hedging::Hedging;
+
+impl Course {
+    /// After how long without content an attempt of this kind gets a rival; `None` if it gets none.
+    /// Only a call's first attempt does, and only a stream tells when its first content comes.
+    pub(super) fn patience(&self, kind: AttemptKind, stream: bool) -> Option<Duration> {
+        let hedging = self.lane.hedging.as_ref()?;
+        match kind {
+            AttemptKind::Primary | AttemptKind::Failover if stream && self.sent == 1 => {
+                hedging.delay(self.position)
+            }
+            AttemptKind::Primary
+            | AttemptKind::Failover
+            | AttemptKind::Retry
+            | AttemptKind::Probe
+            | AttemptKind::LastResort
+            | AttemptKind::Hedge => None,
+        }
+    }
+
+    /// Admits a rival of the attempt under way, on a later target that is known to be well and cheap;
+    /// best on one of another provider, which is less likely to be late for the same reason.
+    pub(super) fn rival(&mut self) -> Option<Admitted> {
+        let lane = Arc::clone(&self.lane);
+        let hedging = lane.hedging.as_ref()?;
+        if !self.has_room() {
+            return None;
+        }
+        let (position, wire, stream) = self.rivals_target(&lane, hedging)?;
+        let guard = lane.guards.get(position)?;
+        if !hedging.budget.withdraw() {
+            return None;
+        }
+        let permit = match self.hold_tokens(1) {
+            true => guard.admit(&lane).ok(),
+            false => None,
+        };
+        let Some(permit) = permit else {
+            hedging.budget.refund();
+            return None;
+        };
+        hedging.budget.spend();
+        self.spend_token();
+        self.rival_position = Some(position);
+        self.late = true;
+        Some(Admitted {
+            permit,
+            wire,
+            kind: AttemptKind::Hedge,
+            alternative: false,
+            stream,
+        })
+    }
+
+    /// The position of the later target that a rival would be sent to, and the request as it reads it.
+    fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest, bool)> {
+        let own_provider = &lane.guards.get(self.position)?.target.provider.name;
+        let later = lane.guards.iter().enumerate().skip(self.position + 1);
+        let mut candidates: Vec<_> = later
+            .filter(|(_, guard)| {
+                guard.snapshot().state == BreakerState::Closed
+                    && guard.refuses().is_none()
+                    && !guard.would_probe()
+                    && self.ineligible(&guard.target).is_none()
+            })
+            .collect();
+        candidates.sort_by_key(|(_, guard)| guard.target.provider.name == *own_provider);
+        for (position, guard) in candidates {
+            let target = &guard.target;
+            let Ok((wire, stream)) = self.spell(target) else {
+                continue;
+            };
+            let asked = self.request.sampling.max_output_tokens;
+            let most = asked.or(target.max_output_tokens);
+            if hedging.affords(target.price, self.used, wire.body.len(), most) {
+                return Some((position, wire, stream));
+            }
+        }
+        None
+    }
+
+    /// The rival was given up though it had not failed: its target can be come to again.
+    pub(super) fn rival_was_given_up(&mut self) {
+        self.rival_position = None;
+    }
+}
