@@ -206,6 +206,7 @@ impl Attempt {
                     return Ok(Some(event));
                 }
                 self.done = true;
+                self.permit.completed();
             }
             if self.done {
                 return Ok(None);

@@ -45,7 +45,8 @@ pub struct Settings {
     pub retry_after_max: Duration,
     /// Probes in a row that must succeed to close it.
     pub probe_successes: u32,
-    /// How long a probe may take before another is let through.
+    /// How long a probe may take before another is let through. Where answers broke off, one that
+    /// has been answered for this long counts as a success.
     pub probe_lease: Duration,
 }
 
@@ -87,6 +88,8 @@ pub struct Breaker {
     /// How often in a row recovery has failed, which doubles the open time.
     severity: u32,
     opened_total: u64,
+    /// Whether it opened when an answer broke off: the first content of a probe proves nothing then.
+    broke_off: bool,
     forced: Option<Forced>,
 }
 
@@ -97,9 +100,18 @@ enum State {
         until: Instant,
     },
     HalfOpen {
-        probe_lease: Option<Instant>,
+        probe: Option<Probe>,
         successes: u32,
     },
+}
+
+/// A probe that has not been judged yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Probe {
+    /// When another is let through.
+    lease: Instant,
+    /// Whether its first content has come.
+    begun: bool,
 }
 
 /// What an operator has decided in the breaker's place.
@@ -150,6 +162,8 @@ pub enum Signal {
     },
     /// The provider refused for reasons of the request: it works.
     Answered,
+    /// The answer is complete.
+    Completed,
     /// The attempt failed, be it before or after its first content.
     Failed {
         /// How long the provider asks to be left alone.
@@ -224,6 +238,7 @@ impl Breaker {
             consecutive_failures: 0,
             severity: 0,
             opened_total: 0,
+            broke_off: false,
             forced: None,
         }
     }
@@ -241,7 +256,7 @@ impl Breaker {
             ) => Some(until.unwrap_or(now + FORCED_LOOK)),
             (None, State::Closed) => None,
             (None, State::Open { until }) => Some(until),
-            (None, State::HalfOpen { probe_lease, .. }) => probe_lease,
+            (None, State::HalfOpen { probe, .. }) => probe.map(|probe| probe.lease),
         };
         until.filter(|until| *until > now)
     }
@@ -273,22 +288,7 @@ impl Breaker {
         }
         let probe = self.would_probe(now);
         if probe {
-            if let State::Open { .. } = self.state {
-                self.enter(
-                    State::HalfOpen {
-                        probe_lease: None,
-                        successes: 0,
-                    },
-                    now,
-                );
-            }
-            if let State::HalfOpen { probe_lease, .. } = &mut self.state
-                && probe_lease
-                    .replace(now + self.settings.probe_lease)
-                    .is_some()
-            {
-                self.generation += 1; // the probe before has outlived its lease and decides nothing any more
-            }
+            self.begin_probe(now);
         }
         Ok(Ticket {
             generation: self.generation,
@@ -296,6 +296,28 @@ impl Breaker {
             counted: Counted::Nothing,
             committed: false,
         })
+    }
+
+    fn begin_probe(&mut self, now: Instant) {
+        if let State::Open { .. } = self.state {
+            self.enter(
+                State::HalfOpen {
+                    probe: None,
+                    successes: 0,
+                },
+                now,
+            );
+        }
+        let State::HalfOpen { probe, successes } = &mut self.state else {
+            return;
+        };
+        let lease = now + self.settings.probe_lease;
+        let begun = false;
+        if let Some(before) = probe.replace(Probe { lease, begun }) {
+            // It has outlived its lease and decides nothing any more.
+            *successes += u32::from(before.begun);
+            self.generation += 1;
+        }
     }
 
     /// Takes in what an attempt has to tell.
@@ -334,6 +356,7 @@ impl Breaker {
         self.window = Window::new(self.settings.window, now);
         self.consecutive_failures = 0;
         self.severity = 0;
+        self.broke_off = false;
         self.enter(State::Closed, now);
         Transition {
             from,
@@ -419,16 +442,19 @@ impl Breaker {
                     Signal::Stalled
                     | Signal::Committed { .. }
                     | Signal::Answered
+                    | Signal::Completed
                     | Signal::Throttled { .. }
                     | Signal::Released => None,
                 };
+                self.broke_off = ticket.committed;
                 Some(self.open(cause, retry_after, circumstances))
             }
-            Signal::Throttled { .. } | Signal::Released => None,
+            Signal::Completed | Signal::Throttled { .. } | Signal::Released => None,
         }
     }
 
-    /// Half-open: the probe decides, at its first content and not at its end.
+    /// Half-open: the probe decides, at its first content and not at its end, unless it is the end
+    /// that answers did not come to.
     fn judge(
         &mut self,
         ticket: &mut Ticket,
@@ -436,31 +462,30 @@ impl Breaker {
         successes: u32,
         circumstances: Circumstances,
     ) -> Option<Transition> {
+        let judged = ticket.counted != Counted::Nothing;
+        ticket.committed |= matches!(signal, Signal::Committed { .. });
         match signal {
-            Signal::Committed { .. } | Signal::Answered if ticket.counted == Counted::Nothing => {
-                ticket.counted = Counted::Success { ended: 0 };
-                let successes = successes + 1;
-                if successes < self.settings.probe_successes {
-                    self.state = State::HalfOpen {
-                        probe_lease: None,
-                        successes,
-                    };
-                    return None;
+            Signal::Committed { .. } | Signal::Answered | Signal::Completed if judged => None,
+            Signal::Committed { .. } if self.broke_off => {
+                if let State::HalfOpen {
+                    probe: Some(probe), ..
+                } = &mut self.state
+                {
+                    probe.begun = true;
                 }
-                let now = circumstances.now;
-                let from = self.state(now);
-                self.window = Window::new(self.settings.window, now);
-                self.consecutive_failures = 0;
-                self.enter(State::Closed, now);
-                Some(Transition {
-                    from,
-                    to: BreakerState::Closed,
-                    cause: "probes_succeeded",
-                })
+                // Those before may have been enough.
+                self.close_after(successes, circumstances.now)
             }
-            Signal::Committed { .. } | Signal::Answered => None,
+            // A refusal tells nothing of answers that break off.
+            Signal::Answered if self.broke_off => None,
+            Signal::Committed { .. } | Signal::Answered | Signal::Completed => {
+                ticket.counted = Counted::Success { ended: 0 };
+                self.await_probe(successes + 1);
+                self.close_after(successes + 1, circumstances.now)
+            }
             Signal::Stalled => Some(self.open("probe_stalled", None, circumstances)),
             Signal::Failed { retry_after } => {
+                self.broke_off |= ticket.committed;
                 Some(self.open("probe_failed", retry_after, circumstances))
             }
             Signal::Throttled { retry_after } => {
@@ -468,15 +493,37 @@ impl Breaker {
             }
             Signal::Released => {
                 // A probe that has already succeeded gave its place back then; the place may be another's.
-                if ticket.counted == Counted::Nothing {
-                    self.state = State::HalfOpen {
-                        probe_lease: None,
-                        successes,
-                    };
+                if !judged {
+                    self.await_probe(successes);
                 }
                 None
             }
         }
+    }
+
+    /// Half-open: lets the next probe through.
+    fn await_probe(&mut self, successes: u32) {
+        self.state = State::HalfOpen {
+            probe: None,
+            successes,
+        };
+    }
+
+    /// Half-open: closes if so many probes that have succeeded are enough.
+    fn close_after(&mut self, successes: u32, now: Instant) -> Option<Transition> {
+        if successes < self.settings.probe_successes {
+            return None;
+        }
+        let from = self.state(now);
+        self.window = Window::new(self.settings.window, now);
+        self.consecutive_failures = 0;
+        self.broke_off = false;
+        self.enter(State::Closed, now);
+        Some(Transition {
+            from,
+            to: BreakerState::Closed,
+            cause: "probes_succeeded",
+        })
     }
 
     fn trip_cause(&mut self, circumstances: Circumstances) -> Option<&'static str> {

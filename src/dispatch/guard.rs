@@ -270,6 +270,14 @@ impl Permit {
         });
     }
 
+    /// The answer is complete.
+    pub(super) fn completed(&mut self) {
+        // It matters to probes only; do not lock for each call.
+        if self.is_probe() {
+            self.report(false, Scopes::completed);
+        }
+    }
+
     /// Tells the scenario how long the first content of a stream took.
     pub(super) fn observe(&self, first_content: Duration) {
         if let Some(hedging) = &self.lane.hedging {

@@ -203,6 +203,11 @@ impl Scopes {
         changes
     }
 
+    /// The answer is complete.
+    pub fn completed(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
+        self.tell_model(ticket, Signal::Completed, circumstances)
+    }
+
     /// The attempt failed: each scope takes what concerns it.
     pub fn failed(
         &mut self,

@@ -73,7 +73,7 @@ const RECOVERY: f64 = 72.0 + 3.0 * 1.5;
 
 #[rustfmt::skip] // a table is read by its columns
 fn outages() -> Vec<Outage> {
-    use Weather::{Errors, Fine, KeyRefused, RateLimited, Silent};
+    use Weather::{Cuts, Errors, FallsSilent, Fine, KeyRefused, RateLimited, Silent};
     let goal = |answered, opened, recovered| Goal { answered, opened, recovered };
     let row = |name, calls_per_second, primary, backup, goal| Outage { name, calls_per_second, fault: FAULT, primary, backup, goal };
     let down = Errors(1.0);
@@ -87,6 +87,9 @@ fn outages() -> Vec<Outage> {
         row("primary down",               20.0, down,                Fine,        goal(1.0,   Some(5.0), RECOVERY)),
         row("primary down",               50.0, down,                Fine,        goal(0.998,   Some(5.0), RECOVERY)),
         row("primary silent",             20.0, Silent,              Fine,        goal(0.99,  Some(5.0), RECOVERY)),
+        row("primary cuts answers",       20.0, Cuts,                Fine,        goal(0.99,  Some(5.0), RECOVERY)),
+        row("primary stops half-way",      2.0, FallsSilent,         Fine,        goal(0.99,  None,      RECOVERY)),
+        row("primary stops half-way",     20.0, FallsSilent,         Fine,        goal(0.80,  None,      RECOVERY)),
         row("primary 25 % errors",         2.0, Errors(0.25),        Fine,        goal(0.999, None,      RECOVERY)),
         row("primary 25 % errors",        20.0, Errors(0.25),        Fine,        goal(0.999, None,      RECOVERY)),
         row("primary 45 % errors",        20.0, Errors(0.45),        Fine,        goal(0.999, None,      RECOVERY)),

@@ -104,13 +104,14 @@ impl Model {
             .draw
             .bool()
             .then(|| Duration::from_secs(self.draw.u64(0..200)));
-        let signal = match self.draw.u32(0..10) {
+        let signal = match self.draw.u32(0..11) {
             0 => Signal::Stalled,
             1..4 => Signal::Committed {
                 slow: self.draw.bool(),
             },
             4 => Signal::Answered,
             5..9 => Signal::Failed { retry_after },
+            9 => Signal::Completed,
             _ => Signal::Throttled { retry_after },
         };
         let position = self.draw.usize(0..self.held.len());
@@ -179,6 +180,7 @@ impl Model {
             self.admit();
             let newest = self.held.len() - 1;
             self.report(newest, Signal::Committed { slow: false });
+            self.report(newest, Signal::Completed);
             self.held[newest].probing = false;
             probes += 1;
             assert!(probes <= self.settings.probe_successes);

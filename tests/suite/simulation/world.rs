@@ -21,6 +21,10 @@ pub(super) enum Weather {
     Errors(f64),
     /// Not at all.
     Silent,
+    /// With the beginning of an answer, after which the connection is lost.
+    Cuts,
+    /// With the beginning of an answer, after which nothing more comes.
+    FallsSilent,
     /// With 429 and this `Retry-After` in seconds.
     RateLimited(Option<u64>),
     /// With 401.
@@ -211,6 +215,8 @@ fn reply(
         Weather::Errors(share) if draw.f64() < share => Ok(refusal(500, None, draw)),
         Weather::Errors(_) => Ok(fine(draw)),
         Weather::Silent => Ok(silent()),
+        Weather::Cuts => Ok(ending(End::Cut, draw)),
+        Weather::FallsSilent => Ok(ending(End::Silence, draw)),
         Weather::RateLimited(hint) => Ok(refusal(429, hint, draw)),
         Weather::KeyRefused => Ok(refusal(401, None, draw)),
         Weather::Wild(share) if draw.f64() < share => wild(draw),

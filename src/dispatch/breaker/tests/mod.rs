@@ -67,6 +67,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let signal = prop_oneof![
         Just(Signal::Stalled),
         Just(COMMITTED),
+        Just(Signal::Answered),
+        Just(Signal::Completed),
         Just(FAILED),
         Just(Signal::Throttled {
             retry_after: Some(Duration::from_secs(7))

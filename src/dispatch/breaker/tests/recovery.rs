@@ -203,3 +203,118 @@ fn a_late_result_cannot_decide_a_probe() {
     assert_eq!(breaker.state(now), BreakerState::HalfOpen);
     assert!(breaker.admit(due).is_err());
 }
+
+/// Opened by answers that broke off, and due for a probe.
+fn broken() -> (Breaker, Instant) {
+    let (mut breaker, now) = closed();
+    for _ in 0..10 {
+        broken_answer(&mut breaker, now);
+    }
+    assert_eq!(breaker.state(now), BreakerState::Open);
+    (breaker, now + seconds(5))
+}
+
+fn broken_answer(breaker: &mut Breaker, now: Instant) {
+    if let Ok(mut ticket) = breaker.admit(now) {
+        breaker.report(&mut ticket, COMMITTED, alone(now));
+        breaker.report(&mut ticket, FAILED, alone(now));
+    }
+}
+
+#[test]
+fn where_answers_broke_off_a_probe_succeeds_at_its_end_and_not_before() {
+    let (mut breaker, due) = broken();
+
+    for nth in 1..=3 {
+        let mut probe = breaker.admit(due).unwrap();
+        let begun = breaker.report(&mut probe, COMMITTED, alone(due));
+        assert_eq!(begun, None);
+        assert!(breaker.admit(due).is_err(), "one at a time");
+
+        let completed = breaker.report(&mut probe, Signal::Completed, alone(due));
+
+        let closes = nth == 3;
+        assert_eq!(cause_of(completed), closes.then_some("probes_succeeded"));
+    }
+}
+
+#[test]
+fn where_answers_broke_off_one_that_breaks_off_again_keeps_it_open_for_longer() {
+    let (mut breaker, due) = broken();
+
+    broken_answer(&mut breaker, due);
+
+    assert_eq!(breaker.admit(due).unwrap_err(), due + seconds(10));
+}
+
+#[test]
+fn where_answers_broke_off_a_refusal_proves_nothing() {
+    let (mut breaker, due) = broken();
+
+    for _ in 0..5 {
+        let mut probe = breaker.admit(due).unwrap();
+        for signal in [Signal::Answered, Signal::Released] {
+            assert_eq!(breaker.report(&mut probe, signal, alone(due)), None);
+        }
+    }
+
+    assert_eq!(breaker.state(due), BreakerState::HalfOpen);
+}
+
+#[test]
+fn answers_that_outlast_the_lease_of_a_probe_close_it_as_well() {
+    let (mut breaker, due) = broken();
+    let mut long = Vec::new();
+    for nth in 0..3 {
+        let now = due + seconds(25 * nth);
+        let mut probe = breaker.admit(now).unwrap();
+        breaker.report(&mut probe, COMMITTED, alone(now));
+        long.push(probe);
+    }
+    let now = due + seconds(75);
+    let mut fourth = breaker.admit(now).unwrap();
+
+    for probe in &mut long {
+        let late = breaker.report(probe, Signal::Completed, alone(now));
+        assert_eq!(late, None, "it has been counted already");
+    }
+    let transition = breaker.report(&mut fourth, COMMITTED, alone(now));
+
+    assert_eq!(cause_of(transition), Some("probes_succeeded"));
+}
+
+#[test]
+fn a_probe_that_breaks_off_after_its_success_makes_the_next_ones_prove_their_end() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    broken_answer(&mut breaker, due);
+    let due = due + seconds(10);
+
+    for _ in 0..5 {
+        let mut probe = breaker.admit(due).unwrap();
+        breaker.report(&mut probe, COMMITTED, alone(due));
+        breaker.report(&mut probe, Signal::Released, alone(due));
+    }
+
+    assert_eq!(breaker.state(due), BreakerState::HalfOpen);
+}
+
+#[test]
+fn once_closed_again_it_asks_for_the_first_content_only() {
+    let (mut breaker, due) = broken();
+    for _ in 0..3 {
+        let mut probe = breaker.admit(due).unwrap();
+        breaker.report(&mut probe, COMMITTED, alone(due));
+        breaker.report(&mut probe, Signal::Completed, alone(due));
+    }
+    for _ in 0..5 {
+        attempt(&mut breaker, FAILED, due);
+    }
+    let until = breaker.admit(due).unwrap_err();
+
+    let transitions: Vec<_> = (0..3)
+        .map(|_| cause_of(attempt(&mut breaker, COMMITTED, until)))
+        .collect();
+
+    assert_eq!(transitions, [None, None, Some("probes_succeeded")]);
+}
