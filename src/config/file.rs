@@ -107,6 +107,9 @@ fn server(mut table: Table<'_>) -> server::Settings {
             default.max_concurrent_streams,
             |value| value.whole(1..=1_000_000),
         ),
+        max_resets: table.or("max_resets", default.max_resets, |value| {
+            value.whole(16..=1_000_000)
+        }),
         handshake_timeout: table.or(
             "handshake_timeout",
             default.handshake_timeout,

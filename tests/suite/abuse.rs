@@ -114,6 +114,29 @@ async fn a_field_that_is_remembered_and_repeated_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn who_takes_back_call_after_call_is_cut_off_and_its_seat_is_not_given_away() {
+    let limits = "[server]\nmax_resets = 50\nmax_connections_per_ip = 2\n";
+    let gateway = Gateway::start(&format!("{limits}{MODELS}")).await;
+    let mut calls = Vec::new();
+    for stream in (1..200).step_by(2) {
+        calls.extend(frame(HEADERS, END_HEADERS, stream, &head(GENERATE)));
+        calls.extend(frame(RST_STREAM, 0, stream, &CANCEL));
+    }
+    gateway.generate(ask("one", "Hello")).await.unwrap();
+    let mut wire = Wire::open(gateway.address).await;
+
+    timeout(PATIENCE, wire.flood(&calls))
+        .await
+        .expect("the connection is closed");
+
+    gateway.generate(ask("one", "Hello")).await.unwrap();
+    let mut next = Wire::open(gateway.address).await;
+    timeout(PATIENCE, next.flood(&frame(PING, 0, 0, &[7; 8])))
+        .await
+        .expect("no seat for another connection");
+}
+
+#[tokio::test]
 async fn callers_are_answered_while_another_connection_is_flooded() {
     let gateway = Gateway::start(MODELS).await;
     for flood in [

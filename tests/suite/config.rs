@@ -113,6 +113,7 @@ max_unfinished_bytes = "64MiB"
 max_connections = 100
 max_connections_per_ip = 10
 max_concurrent_streams = 0x10
+max_resets = 20
 handshake_timeout = "1s"
 first_request_timeout = "2s"
 receive_timeout = "3s"
@@ -180,6 +181,7 @@ retry = { burst = 7 }
             max_connections: 100,
             max_connections_per_ip: 10,
             max_concurrent_streams: 16,
+            max_resets: 20,
             handshake_timeout: Duration::from_secs(1),
             first_request_timeout: Duration::from_secs(2),
             receive_timeout: Duration::from_secs(3),

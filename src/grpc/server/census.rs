@@ -4,26 +4,38 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use super::resets::Resets;
+
 /// Counts connections: all of them, by address and by worker.
 #[derive(Clone)]
 pub(super) struct Census {
     most: usize,
     most_per_ip: usize,
+    max_resets: u32,
     counts: Arc<Mutex<Counts>>,
 }
 
 struct Counts {
     all: usize,
     by_worker: Vec<usize>,
-    by_ip: HashMap<IpAddr, usize>,
+    by_ip: HashMap<IpAddr, Address>,
+}
+
+struct Address {
+    connections: usize,
+    resets: Arc<Resets>,
 }
 
 impl Census {
-    /// Allows this many connections, and this many from one address, to so many workers.
-    pub(super) fn new(most: usize, most_per_ip: usize, workers: usize) -> Self {
+    /// Allows this many connections, and this many from one address, to so many workers. An address
+    /// may take back this many calls.
+    pub(super) fn new(most: usize, most_per_ip: usize, max_resets: u32, workers: usize) -> Self {
         Self {
             most,
             most_per_ip,
+            max_resets,
             counts: Arc::new(Mutex::new(Counts {
                 all: 0,
                 by_worker: vec![0; workers],
@@ -36,7 +48,8 @@ impl Census {
     pub(super) fn seat(&self, ip: IpAddr) -> Option<Seat> {
         let ip = whose(ip);
         let mut counts = self.counts();
-        let of_ip = counts.by_ip.get(&ip).copied().unwrap_or(0);
+        let of_ip = counts.by_ip.get(&ip);
+        let of_ip = of_ip.map_or(0, |address| address.connections);
         if counts.all >= self.most || of_ip >= self.most_per_ip {
             return None;
         }
@@ -44,9 +57,17 @@ impl Census {
         let (worker, of_worker) = by_worker.min_by_key(|(_, of_worker)| **of_worker)?;
         *of_worker += 1;
         counts.all += 1;
-        counts.by_ip.insert(ip, of_ip + 1);
-        let census = self.clone();
-        Some(Seat { census, ip, worker })
+        let address = counts.by_ip.entry(ip).or_insert_with(|| Address {
+            connections: 0,
+            resets: Arc::new(Resets::new(self.max_resets, Instant::now())),
+        });
+        address.connections += 1;
+        Some(Seat {
+            census: self.clone(),
+            ip,
+            resets: Arc::clone(&address.resets),
+            worker,
+        })
     }
 
     /// How many connections are open.
@@ -63,6 +84,8 @@ impl Census {
 pub(super) struct Seat {
     census: Census,
     ip: IpAddr,
+    /// What all connections of its address may take back.
+    pub(super) resets: Arc<Resets>,
     /// The position of who serves it.
     pub(super) worker: usize,
 }
@@ -72,9 +95,9 @@ impl Drop for Seat {
         let mut counts = self.census.counts();
         counts.all -= 1;
         counts.by_worker[self.worker] -= 1;
-        if let Some(of_ip) = counts.by_ip.get_mut(&self.ip) {
-            *of_ip -= 1;
-            if *of_ip == 0 {
+        if let Some(address) = counts.by_ip.get_mut(&self.ip) {
+            address.connections -= 1;
+            if address.connections == 0 {
                 counts.by_ip.remove(&self.ip);
             }
         }
@@ -102,7 +125,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_seats_and_gives_them_back() {
-        let census = Census::new(10, 2, 1);
+        let census = Census::new(10, 2, 1, 1);
         let here = ip("192.0.2.1");
         let first = census.seat(here);
         let second = census.seat(ip("::ffff:192.0.2.1"));
@@ -117,7 +140,7 @@ mod tests {
 
     #[test]
     fn all_addresses_together_have_so_many_seats() {
-        let census = Census::new(2, 2, 1);
+        let census = Census::new(2, 2, 1, 1);
         let _first = census.seat(ip("192.0.2.1"));
         let second = census.seat(ip("192.0.2.2"));
 
@@ -130,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
-        let census = Census::new(10, 1, 1);
+        let census = Census::new(10, 1, 1, 1);
         let _seat = census.seat(ip("2001:db8::1"));
 
         assert!(census.seat(ip("2001:db8::2:1")).is_none());
@@ -139,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_connection_goes_to_the_worker_that_has_the_fewest() {
-        let census = Census::new(10, 10, 3);
+        let census = Census::new(10, 10, 1, 3);
         let mut seats = Vec::new();
         for _ in 0..6 {
             seats.extend(census.seat(ip("192.0.2.1")));
@@ -154,7 +177,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_those_that_left() {
-        let census = Census::new(10, 10, 1);
+        let census = Census::new(10, 10, 1, 1);
         drop(census.seat(ip("192.0.2.1")));
 
         assert_eq!(census.count(), 0);

@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codegen::StdError;
@@ -31,6 +31,7 @@ use super::super::arrival::Intake;
 use super::super::open_streams::Watched;
 use super::super::status;
 use super::Settings;
+use super::resets::{Metered, Resets, WINDOW};
 use super::turns::InTurns;
 
 /// What begins every connection of HTTP/2 (RFC 9113, section 3.4).
@@ -69,8 +70,9 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Serves a connection to its end, by these routes.
-    pub(super) async fn serve(self: Arc<Self>, mut stream: TcpStream, routes: Routes) {
+    /// Serves a connection to its end, by these routes. Of an address that takes back too many calls
+    /// it counts as open for a while after that.
+    pub(super) async fn serve(&self, mut stream: TcpStream, routes: Routes, resets: Arc<Resets>) {
         let accepted = Instant::now();
         // Tokens must not wait for company.
         if let Err(error) = stream.set_nodelay(true) {
@@ -89,12 +91,17 @@ impl Host {
             remote_addr: stream.peer_addr().ok(),
         };
         let (rest, write) = stream.into_split();
+        let too_many_resets = Arc::new(AtomicBool::new(false));
+        let rest = Metered::new(rest, resets, Arc::clone(&too_many_resets));
         let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
         self.converse(io, peer, routes, accepted).await;
+        if too_many_resets.load(Ordering::Relaxed) {
+            self.draining.run_until_cancelled(sleep(WINDOW)).await;
+        }
     }
 
     async fn converse(
-        self: Arc<Self>,
+        &self,
         io: impl AsyncRead + AsyncWrite + Unpin,
         peer: TcpConnectInfo,
         routes: Routes,

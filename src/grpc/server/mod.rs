@@ -4,6 +4,7 @@
 
 mod census;
 mod connection;
+mod resets;
 mod settings;
 mod turns;
 mod workers;

@@ -23,6 +23,9 @@ pub struct Settings {
     pub max_connections_per_ip: usize,
     /// Streams that one connection may have open.
     pub max_concurrent_streams: u32,
+    /// Calls that one address may take back in ten seconds, beyond the number of those that it does
+    /// not; the connection that goes on is ended.
+    pub max_resets: u32,
     /// How long a new connection may take to its preface.
     pub handshake_timeout: Duration,
     /// How long a new connection may take to its first request.
@@ -56,6 +59,7 @@ impl Default for Settings {
             max_connections: 4096,
             max_connections_per_ip: 256,
             max_concurrent_streams: 1024,
+            max_resets: 1024,
             handshake_timeout: Duration::from_secs(5),
             first_request_timeout: Duration::from_secs(10),
             receive_timeout: Duration::from_secs(15),

@@ -52,11 +52,17 @@ impl Workers {
         let Settings {
             max_connections,
             max_connections_per_ip,
+            max_resets,
             ..
         } = host.settings;
         Self {
             host: Arc::new(host),
-            census: Census::new(max_connections, max_connections_per_ip, workers.len()),
+            census: Census::new(
+                max_connections,
+                max_connections_per_ip,
+                max_resets,
+                workers.len(),
+            ),
             workers,
             connections: JoinSet::new(),
             watchers,
@@ -100,10 +106,11 @@ impl Workers {
             };
             let worker = &self.workers[seat.worker];
             let (host, routes) = (Arc::clone(&self.host), worker.routes.clone());
+            let resets = Arc::clone(&seat.resets);
             let served = async move {
                 // From the runtime that accepts to the one that serves.
                 match stream.into_std().and_then(TcpStream::from_std) {
-                    Ok(stream) => host.serve(stream, routes).await,
+                    Ok(stream) => host.serve(stream, routes, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
                 }
                 drop(seat);

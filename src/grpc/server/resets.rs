@@ -1,0 +1,268 @@
+//! How many calls an address may begin only to take them back.
+//!
+//! A call that is taken back at once costs its caller two frames and us its whole way to admission.
+//! HTTP/2 bounds the calls that are open, which these never are for long. They are counted where they
+//! are read: what happens to a call afterwards depends on who comes to its turn first.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Instant;
+
+/// The time in which an address may take back its number of calls, over and over.
+pub(super) const WINDOW: Duration = Duration::from_secs(10);
+
+/// The calls that an address may still take back: a number in every [`WINDOW`], and as many as it does
+/// not take back.
+#[derive(Debug)]
+pub(super) struct Resets {
+    limit: u32,
+    left: AtomicU32,
+    /// Up to when those that time brings are counted.
+    counted: Mutex<Instant>,
+}
+
+impl Resets {
+    pub(super) fn new(limit: u32, now: Instant) -> Self {
+        Self {
+            limit,
+            left: AtomicU32::new(limit),
+            counted: Mutex::new(now),
+        }
+    }
+
+    /// A call begins: unless it is taken back, it makes up for another one.
+    fn begun(&self) {
+        // It is so for nearly all calls, and costs them nothing.
+        if self.left.load(Ordering::Relaxed) < self.limit {
+            self.add(1);
+        }
+    }
+
+    /// A call is taken back. False if that is one too many.
+    fn taken_back(&self, now: Instant) -> bool {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = now.duration_since(*counted).div_duration_f64(WINDOW);
+        let earned = (share * f64::from(self.limit)) as u32;
+        if earned > 0 {
+            *counted = now;
+            self.add(earned);
+        }
+        // One for itself, and one for what its beginning made up for.
+        let less = |left: u32| Some(left.saturating_sub(2));
+        let before = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        before.is_ok_and(|before| before >= 2)
+    }
+
+    fn add(&self, more: u32) {
+        let sum = |left: u32| Some(left.saturating_add(more).min(self.limit));
+        let _ = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+    }
+}
+
+/// The bytes of a frame before its payload (RFC 9113, section 4.1).
+const HEADER_BYTES: usize = 9;
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+
+/// Finds the frames in what is read of a connection after its preface. Pure: bytes are passed in.
+#[derive(Debug, Default)]
+struct Frames {
+    header: [u8; HEADER_BYTES],
+    /// Bytes of the header that have come.
+    begun: usize,
+    /// Bytes of the payload that have not.
+    payload_left: usize,
+}
+
+impl Frames {
+    /// Tells the type of every frame whose header is complete with these bytes.
+    fn read(&mut self, mut bytes: &[u8], mut seen: impl FnMut(u8)) {
+        while !bytes.is_empty() {
+            let skipped = self.payload_left.min(bytes.len());
+            self.payload_left -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = (HEADER_BYTES - self.begun).min(bytes.len());
+            self.header[self.begun..][..taken].copy_from_slice(&bytes[..taken]);
+            self.begun += taken;
+            bytes = &bytes[taken..];
+            if self.begun == HEADER_BYTES {
+                let [a, b, c, kind, ..] = self.header;
+                self.payload_left = u32::from_be_bytes([0, a, b, c]) as usize;
+                self.begun = 0;
+                seen(kind);
+            }
+        }
+    }
+}
+
+/// Reads a connection, and fails when its address takes back too many calls.
+pub(super) struct Metered<R> {
+    connection: R,
+    frames: Frames,
+    resets: Arc<Resets>,
+    /// Set with the failure.
+    too_many: Arc<AtomicBool>,
+}
+
+impl<R> Metered<R> {
+    pub(super) fn new(connection: R, resets: Arc<Resets>, too_many: Arc<AtomicBool>) -> Self {
+        Self {
+            connection,
+            frames: Frames::default(),
+            resets,
+            too_many,
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Metered<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.connection).poll_read(context, buffer))?;
+        let mut too_many = false;
+        this.frames
+            .read(&buffer.filled()[before..], |kind| match kind {
+                HEADERS => this.resets.begun(),
+                RST_STREAM => too_many |= !this.resets.taken_back(Instant::now()),
+                _ => {}
+            });
+        if too_many {
+            this.too_many.store(true, Ordering::Relaxed);
+            buffer.set_filled(before);
+            let error = "more calls are taken back than `server.max_resets` allows";
+            return Poll::Ready(Err(io::Error::other(error)));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// Frames of these types, with payloads of these lengths.
+    fn frames(frames: &[(u8, usize)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for &(kind, length) in frames {
+            let [_, a, b, c] = u32::try_from(length).unwrap().to_be_bytes();
+            bytes.extend([a, b, c, kind, 0, 0, 0, 0, 1]);
+            bytes.extend(std::iter::repeat_n(RST_STREAM, length));
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn every_frame_is_found_however_it_comes(
+            sent in prop::collection::vec((0u8..10, 0usize..40), 0..20),
+            piece in 1usize..30,
+        ) {
+            let mut scan = Frames::default();
+            let mut seen = Vec::new();
+
+            for bytes in frames(&sent).chunks(piece) {
+                scan.read(bytes, |kind| seen.push(kind));
+            }
+
+            let kinds: Vec<_> = sent.iter().map(|(kind, _)| *kind).collect();
+            prop_assert_eq!(seen, kinds);
+        }
+    }
+
+    /// Begins so many calls and takes them back; gives the number that is allowed.
+    fn take_back(resets: &Resets, count: u32, now: Instant) -> u32 {
+        let granted = (0..count).filter(|_| {
+            resets.begun();
+            resets.taken_back(now)
+        });
+        u32::try_from(granted.count()).unwrap()
+    }
+
+    #[test]
+    fn so_many_may_be_taken_back_in_every_window() {
+        let now = Instant::now();
+        let resets = Resets::new(100, now);
+
+        assert_eq!(take_back(&resets, 150, now), 99);
+        assert_eq!(take_back(&resets, 150, now + WINDOW / 10), 10);
+        assert_eq!(take_back(&resets, 150, now + WINDOW * 5), 99);
+    }
+
+    #[test]
+    fn who_takes_back_one_at_a_time_earns_no_less() {
+        let mut now = Instant::now();
+        let resets = Resets::new(100, now);
+        take_back(&resets, 150, now);
+
+        let mut granted = 0;
+        for _ in 0..1000 {
+            now += WINDOW / 1000;
+            granted += take_back(&resets, 1, now);
+        }
+
+        assert!((95..=100).contains(&granted), "{granted}");
+    }
+
+    #[test]
+    fn calls_that_are_not_taken_back_make_up_for_others() {
+        let now = Instant::now();
+        let resets = Resets::new(10, now);
+        take_back(&resets, 20, now);
+
+        for _ in 0..3 {
+            resets.begun();
+        }
+
+        assert_eq!(take_back(&resets, 20, now), 3);
+    }
+
+    #[test]
+    fn half_of_all_calls_may_be_taken_back_for_ever() {
+        let now = Instant::now();
+        let resets = Resets::new(10, now);
+        for _ in 0..1000 {
+            resets.begun();
+            assert_eq!(take_back(&resets, 1, now), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_fails_with_the_call_that_is_one_too_many() {
+        let call = frames(&[(HEADERS, 5), (RST_STREAM, 4)]);
+        let resets = Arc::new(Resets::new(10, Instant::now()));
+        let too_many = Arc::new(AtomicBool::new(false));
+        let read = async |calls: usize| {
+            let sent = call.repeat(calls);
+            let mut metered = Metered::new(&*sent, Arc::clone(&resets), Arc::clone(&too_many));
+            let mut all = Vec::new();
+            let read = metered.read_to_end(&mut all).await;
+            (read.is_ok(), too_many.load(Ordering::Relaxed))
+        };
+
+        assert_eq!(read(9).await, (true, false));
+        assert_eq!(
+            read(1).await,
+            (false, true),
+            "by another connection of the address"
+        );
+    }
+}
