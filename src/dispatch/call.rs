@@ -282,7 +282,6 @@ impl Call {
             Ended::Failed(error) => error,
         };
         self.settle(Outcome::Failed(error.clone()));
-        self.course.last_error = Some(error.clone());
         if !self.course.goes_on_after(&error) {
             return Err(self.fail(Error::Upstream(error)));
         }

@@ -19,7 +19,7 @@ use super::dispatcher::Lane;
 use super::guard::{self, Guard, Permit};
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
-use super::{Limits, plan};
+use super::{Limits, exhausted, plan};
 
 /// Share of the time left that an attempt may take to its first content while another target could answer.
 const FIRST_CONTENT_SHARE: f64 = 0.6;
@@ -39,9 +39,6 @@ const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
 
 /// The most attempts of one call on one target.
 const MAX_ATTEMPTS_ON_TARGET: u32 = 2;
-
-/// When to come again if no target says so.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An attempt that may be sent.
 pub(super) struct Admitted {
@@ -80,7 +77,6 @@ pub(super) struct Course {
     /// Retry tokens that were taken from the budget and not yet spent.
     held_tokens: u32,
     at_last_resort: bool,
-    pub(super) last_error: Option<UpstreamError>,
 }
 
 impl Course {
@@ -115,7 +111,6 @@ impl Course {
             too_small: Vec::new(),
             held_tokens: 0,
             at_last_resort: false,
-            last_error: None,
         }
     }
 
@@ -125,7 +120,7 @@ impl Course {
             return Err(Error::DeadlineExceeded);
         }
         if !self.has_room() || self.at_last_resort {
-            return Err(self.nothing_left());
+            return Err(exhausted::error_after(&self.trail.attempts));
         }
         let lane = Arc::clone(&self.lane);
         while let Some(guard) = lane.guards.get(self.position) {
@@ -140,7 +135,7 @@ impl Course {
         }
         match self.last_resort() {
             Some(admitted) => Ok(admitted),
-            None => Err(self.nothing_left()),
+            None => Err(exhausted::error_after(&self.trail.attempts)),
         }
     }
 
@@ -266,7 +261,7 @@ impl Course {
             return if insured && self.held_tokens >= added {
                 Ok(None)
             } else {
-                Err(self.nothing_left())
+                Err(exhausted::error_after(&self.trail.attempts))
             };
         }
         let permit = match guard.admit(&self.lane) {
@@ -431,51 +426,6 @@ impl Course {
         };
         self.trail.attempts.push(record);
     }
-
-    /// Why the call is not answered, when no target is left that may be tried.
-    fn nothing_left(&self) -> Error {
-        let skips = || {
-            self.trail
-                .attempts
-                .iter()
-                .filter_map(|attempt| match &attempt.outcome {
-                    Outcome::Skipped(skip) => Some((attempt, skip)),
-                    Outcome::Running
-                    | Outcome::Succeeded
-                    | Outcome::Failed(_)
-                    | Outcome::Cancelled => None,
-                })
-        };
-        if let Some(error) = self.last_error.clone() {
-            let since_the_last_sent = self
-                .trail
-                .attempts
-                .iter()
-                .rev()
-                .take_while(|attempt| attempt.number == 0);
-            let out_of_budget = since_the_last_sent
-                .map(|attempt| &attempt.outcome)
-                .any(|outcome| *outcome == Outcome::Skipped(Skip::RetryBudgetExhausted));
-            return if out_of_budget {
-                Error::RetryBudgetExhausted(error)
-            } else {
-                Error::Upstream(error)
-            };
-        }
-        let waits = skips().filter_map(|(_, skip)| match skip {
-            Skip::ClosedOff(_, wait) => Some(wait.unwrap_or(DEFAULT_RETRY_AFTER)),
-            Skip::RetryBudgetExhausted => Some(DEFAULT_RETRY_AFTER),
-            Skip::Unsupported(_) | Skip::ContextTooSmall => None,
-        });
-        if let Some(retry_after) = waits.min() {
-            return Error::NoProviderAvailable { retry_after };
-        }
-        Error::CapabilityUnsupported(
-            skips()
-                .map(|(attempt, skip)| format!("`{}`: {skip}", attempt.target))
-                .collect(),
-        )
-    }
 }
 
 pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
@@ -488,7 +438,11 @@ pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
 }
 
 /// The record of a target that was come to, before anything has happened.
-fn record_of(target: &Target, kind: AttemptKind, breaker: BreakerState) -> AttemptRecord {
+pub(super) fn record_of(
+    target: &Target,
+    kind: AttemptKind,
+    breaker: BreakerState,
+) -> AttemptRecord {
     AttemptRecord {
         number: 0,
         target: target.id.clone(),
