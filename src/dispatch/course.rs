@@ -258,10 +258,9 @@ impl Course {
         let added = u32::from(self.sent > 0);
         if !self.hold_tokens(added + u32::from(insured)) {
             self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
-            return if insured && self.held_tokens >= added {
-                Ok(None)
-            } else {
-                Err(exhausted::error_after(&self.trail.attempts))
+            return match insured {
+                true => Ok(None),
+                false => Err(exhausted::error_after(&self.trail.attempts)),
             };
         }
         let permit = match guard.admit(&self.lane) {

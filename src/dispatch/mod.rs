@@ -1,8 +1,9 @@
 //! Turns a call into attempts.
 //!
 //! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
-//! which one besides, `exhausted` what is told when none is left, `attempt` what one try does. Whether a target may be tried is decided by [`scopes`] and its
-//! parts, how many tries may be added by [`retry_budget`].
+//! which one besides, `exhausted` what is told when none is left, `attempt` what one try does. Whether
+//! a target may be tried is decided by [`scopes`] and its parts, how many tries may be added by
+//! [`retry_budget`].
 
 pub mod acceptance;
 mod attempt;
