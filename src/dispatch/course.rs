@@ -15,27 +15,12 @@ use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trai
 use crate::wire::{Recipient, WireRequest};
 
 use super::attempt::{Attempt, Beginning};
+use super::call_time::CallTime;
 use super::dispatcher::Lane;
 use super::guard::{self, Guard, Permit};
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
 use super::{Limits, exhausted, plan};
-
-/// Share of the time left that an attempt may take to its first content while another target could answer.
-const FIRST_CONTENT_SHARE: f64 = 0.6;
-
-/// No attempt is begun with less time than this before the deadline, but for a call's first.
-const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
-
-/// The same as a share of the call's time, for short calls: less than the share that an attempt
-/// leaves for a failover.
-const MIN_USEFUL_SHARE: f64 = 0.2;
-
-/// The longest wait that a provider can ask for before it is tried again in the same call.
-const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
-
-/// Share of the time left that may be spent waiting for the same target.
-const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
 
 /// The most attempts of one call on one target.
 const MAX_ATTEMPTS_ON_TARGET: u32 = 2;
@@ -60,8 +45,7 @@ pub(super) struct Course {
     /// Whether the caller wants the whole answer at its end.
     whole: bool,
     limits: Limits,
-    pub(super) began: Instant,
-    pub(super) deadline: Instant,
+    pub(super) time: CallTime,
     pub(super) trail: Trail,
     /// Attempts that were sent.
     pub(super) sent: u32,
@@ -88,20 +72,13 @@ impl Course {
         deadline: Option<Instant>,
         trail: Trail,
     ) -> Self {
-        let began = Instant::now();
-        let scenario = &lane.scenario;
-        let longest = began + scenario.max_timeout;
-        let deadline = deadline.map_or(began + scenario.default_timeout, |deadline| {
-            deadline.min(longest)
-        });
         Self {
             used: features_of(&request),
+            time: CallTime::new(Instant::now(), deadline, &lane.scenario),
             lane,
             request,
             whole,
             limits,
-            began,
-            deadline,
             trail,
             sent: 0,
             position: 0,
@@ -116,7 +93,7 @@ impl Course {
 
     /// Comes to the next target that may be tried, and records those that may not.
     pub(super) fn next_target(&mut self) -> Result<Admitted, Error> {
-        if self.time_left().is_zero() {
+        if self.time.is_up(Instant::now()) {
             return Err(Error::DeadlineExceeded);
         }
         if !self.has_room() || self.at_last_resort {
@@ -186,7 +163,7 @@ impl Course {
             span,
             adaptations,
             limits,
-            deadline: self.deadline,
+            deadline: self.time.deadline,
             stream,
             keep: self.whole,
         });
@@ -211,10 +188,6 @@ impl Course {
         if tried_out || self.has_alternative() {
             return None;
         }
-        let longest = self
-            .time_left()
-            .mul_f64(SAME_TARGET_WAIT_SHARE)
-            .min(MAX_SAME_TARGET_WAIT);
         let wait = match same_target {
             SameTarget::Never => return None,
             SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
@@ -228,7 +201,7 @@ impl Course {
                 hint.max(refused_for.unwrap_or_default())
             }
         };
-        (wait <= longest).then_some(wait)
+        (wait <= self.time.longest_wait(Instant::now())).then_some(wait)
     }
 
     pub(super) fn leave_target(&mut self) {
@@ -364,14 +337,8 @@ impl Course {
     /// Whether the call may send another attempt, and has the time for one.
     pub(super) fn has_room(&self) -> bool {
         let most = self.limits.max_attempts.unwrap_or(u32::MAX);
-        let whole_time = self.deadline.saturating_duration_since(self.began);
-        let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
-        let in_time = self.sent == 0 || self.time_left() >= useful_time;
+        let in_time = self.sent == 0 || self.time.allows_another_attempt(Instant::now());
         in_time && self.sent < self.lane.scenario.max_attempts.min(most)
-    }
-
-    fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// The request as the target reads it, and whether it asks for a stream.
@@ -395,8 +362,8 @@ impl Course {
             limits.first_content = limits.first_content.min(limit);
         }
         if alternative {
-            let share = self.time_left().mul_f64(FIRST_CONTENT_SHARE);
-            limits.first_content = limits.first_content.min(share);
+            let longest = self.time.longest_to_first_content(Instant::now());
+            limits.first_content = limits.first_content.min(longest);
         }
         if let Some(limit) = self.limits.progress_idle {
             limits.progress_idle = limits.progress_idle.min(limit);

@@ -9,6 +9,7 @@ pub mod acceptance;
 mod attempt;
 pub mod breaker;
 pub mod call;
+mod call_time;
 mod course;
 pub mod dispatcher;
 mod exhausted;
