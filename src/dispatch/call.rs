@@ -264,12 +264,12 @@ impl Call {
 
     /// When the call's time is up.
     pub fn deadline(&self) -> Instant {
-        self.course.deadline
+        self.course.time.deadline
     }
 
     /// How long the call has taken so far.
     pub fn elapsed(&self) -> Duration {
-        self.course.began.elapsed()
+        self.course.time.began.elapsed()
     }
 
     /// Decides what follows an attempt that gave no answer: returns if another may be tried.
@@ -282,7 +282,6 @@ impl Call {
             Ended::Failed(error) => error,
         };
         self.settle(Outcome::Failed(error.clone()));
-        self.course.last_error = Some(error.clone());
         if !self.course.goes_on_after(&error) {
             return Err(self.fail(Error::Upstream(error)));
         }

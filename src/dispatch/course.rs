@@ -15,33 +15,15 @@ use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trai
 use crate::wire::{Recipient, WireRequest};
 
 use super::attempt::{Attempt, Beginning};
+use super::call_time::CallTime;
 use super::dispatcher::Lane;
 use super::guard::{self, Guard, Permit};
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
-use super::{Limits, plan};
-
-/// Share of the time left that an attempt may take to its first content while another target could answer.
-const FIRST_CONTENT_SHARE: f64 = 0.6;
-
-/// No attempt is begun with less time than this before the deadline, but for a call's first.
-const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
-
-/// The same as a share of the call's time, for short calls: less than the share that an attempt
-/// leaves for a failover.
-const MIN_USEFUL_SHARE: f64 = 0.2;
-
-/// The longest wait that a provider can ask for before it is tried again in the same call.
-const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
-
-/// Share of the time left that may be spent waiting for the same target.
-const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
+use super::{Limits, exhausted, plan};
 
 /// The most attempts of one call on one target.
 const MAX_ATTEMPTS_ON_TARGET: u32 = 2;
-
-/// When to come again if no target says so.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An attempt that may be sent.
 pub(super) struct Admitted {
@@ -63,8 +45,7 @@ pub(super) struct Course {
     /// Whether the caller wants the whole answer at its end.
     whole: bool,
     limits: Limits,
-    pub(super) began: Instant,
-    pub(super) deadline: Instant,
+    pub(super) time: CallTime,
     pub(super) trail: Trail,
     /// Attempts that were sent.
     pub(super) sent: u32,
@@ -80,7 +61,6 @@ pub(super) struct Course {
     /// Retry tokens that were taken from the budget and not yet spent.
     held_tokens: u32,
     at_last_resort: bool,
-    pub(super) last_error: Option<UpstreamError>,
 }
 
 impl Course {
@@ -92,20 +72,13 @@ impl Course {
         deadline: Option<Instant>,
         trail: Trail,
     ) -> Self {
-        let began = Instant::now();
-        let scenario = &lane.scenario;
-        let longest = began + scenario.max_timeout;
-        let deadline = deadline.map_or(began + scenario.default_timeout, |deadline| {
-            deadline.min(longest)
-        });
         Self {
             used: features_of(&request),
+            time: CallTime::new(Instant::now(), deadline, &lane.scenario),
             lane,
             request,
             whole,
             limits,
-            began,
-            deadline,
             trail,
             sent: 0,
             position: 0,
@@ -115,17 +88,16 @@ impl Course {
             too_small: Vec::new(),
             held_tokens: 0,
             at_last_resort: false,
-            last_error: None,
         }
     }
 
     /// Comes to the next target that may be tried, and records those that may not.
     pub(super) fn next_target(&mut self) -> Result<Admitted, Error> {
-        if self.time_left().is_zero() {
+        if self.time.is_up(Instant::now()) {
             return Err(Error::DeadlineExceeded);
         }
         if !self.has_room() || self.at_last_resort {
-            return Err(self.nothing_left());
+            return Err(exhausted::error_after(&self.trail.attempts));
         }
         let lane = Arc::clone(&self.lane);
         while let Some(guard) = lane.guards.get(self.position) {
@@ -140,7 +112,7 @@ impl Course {
         }
         match self.last_resort() {
             Some(admitted) => Ok(admitted),
-            None => Err(self.nothing_left()),
+            None => Err(exhausted::error_after(&self.trail.attempts)),
         }
     }
 
@@ -191,7 +163,7 @@ impl Course {
             span,
             adaptations,
             limits,
-            deadline: self.deadline,
+            deadline: self.time.deadline,
             stream,
             keep: self.whole,
         });
@@ -216,10 +188,6 @@ impl Course {
         if tried_out || self.has_alternative() {
             return None;
         }
-        let longest = self
-            .time_left()
-            .mul_f64(SAME_TARGET_WAIT_SHARE)
-            .min(MAX_SAME_TARGET_WAIT);
         let wait = match same_target {
             SameTarget::Never => return None,
             SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
@@ -233,7 +201,7 @@ impl Course {
                 hint.max(refused_for.unwrap_or_default())
             }
         };
-        (wait <= longest).then_some(wait)
+        (wait <= self.time.longest_wait(Instant::now())).then_some(wait)
     }
 
     pub(super) fn leave_target(&mut self) {
@@ -263,10 +231,9 @@ impl Course {
         let added = u32::from(self.sent > 0);
         if !self.hold_tokens(added + u32::from(insured)) {
             self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
-            return if insured && self.held_tokens >= added {
-                Ok(None)
-            } else {
-                Err(self.nothing_left())
+            return match insured {
+                true => Ok(None),
+                false => Err(exhausted::error_after(&self.trail.attempts)),
             };
         }
         let permit = match guard.admit(&self.lane) {
@@ -370,14 +337,8 @@ impl Course {
     /// Whether the call may send another attempt, and has the time for one.
     pub(super) fn has_room(&self) -> bool {
         let most = self.limits.max_attempts.unwrap_or(u32::MAX);
-        let whole_time = self.deadline.saturating_duration_since(self.began);
-        let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
-        let in_time = self.sent == 0 || self.time_left() >= useful_time;
+        let in_time = self.sent == 0 || self.time.allows_another_attempt(Instant::now());
         in_time && self.sent < self.lane.scenario.max_attempts.min(most)
-    }
-
-    fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// The request as the target reads it, and whether it asks for a stream.
@@ -401,8 +362,8 @@ impl Course {
             limits.first_content = limits.first_content.min(limit);
         }
         if alternative {
-            let share = self.time_left().mul_f64(FIRST_CONTENT_SHARE);
-            limits.first_content = limits.first_content.min(share);
+            let longest = self.time.longest_to_first_content(Instant::now());
+            limits.first_content = limits.first_content.min(longest);
         }
         if let Some(limit) = self.limits.progress_idle {
             limits.progress_idle = limits.progress_idle.min(limit);
@@ -431,51 +392,6 @@ impl Course {
         };
         self.trail.attempts.push(record);
     }
-
-    /// Why the call is not answered, when no target is left that may be tried.
-    fn nothing_left(&self) -> Error {
-        let skips = || {
-            self.trail
-                .attempts
-                .iter()
-                .filter_map(|attempt| match &attempt.outcome {
-                    Outcome::Skipped(skip) => Some((attempt, skip)),
-                    Outcome::Running
-                    | Outcome::Succeeded
-                    | Outcome::Failed(_)
-                    | Outcome::Cancelled => None,
-                })
-        };
-        if let Some(error) = self.last_error.clone() {
-            let since_the_last_sent = self
-                .trail
-                .attempts
-                .iter()
-                .rev()
-                .take_while(|attempt| attempt.number == 0);
-            let out_of_budget = since_the_last_sent
-                .map(|attempt| &attempt.outcome)
-                .any(|outcome| *outcome == Outcome::Skipped(Skip::RetryBudgetExhausted));
-            return if out_of_budget {
-                Error::RetryBudgetExhausted(error)
-            } else {
-                Error::Upstream(error)
-            };
-        }
-        let waits = skips().filter_map(|(_, skip)| match skip {
-            Skip::ClosedOff(_, wait) => Some(wait.unwrap_or(DEFAULT_RETRY_AFTER)),
-            Skip::RetryBudgetExhausted => Some(DEFAULT_RETRY_AFTER),
-            Skip::Unsupported(_) | Skip::ContextTooSmall => None,
-        });
-        if let Some(retry_after) = waits.min() {
-            return Error::NoProviderAvailable { retry_after };
-        }
-        Error::CapabilityUnsupported(
-            skips()
-                .map(|(attempt, skip)| format!("`{}`: {skip}", attempt.target))
-                .collect(),
-        )
-    }
 }
 
 pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
@@ -488,7 +404,11 @@ pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
 }
 
 /// The record of a target that was come to, before anything has happened.
-fn record_of(target: &Target, kind: AttemptKind, breaker: BreakerState) -> AttemptRecord {
+pub(super) fn record_of(
+    target: &Target,
+    kind: AttemptKind,
+    breaker: BreakerState,
+) -> AttemptRecord {
     AttemptRecord {
         number: 0,
         target: target.id.clone(),

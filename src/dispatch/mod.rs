@@ -1,15 +1,18 @@
 //! Turns a call into attempts.
 //!
 //! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
-//! which one besides, `attempt` what one try does. Whether a target may be tried is decided by [`scopes`] and its
-//! parts, how many tries may be added by [`retry_budget`].
+//! which one besides, `exhausted` what is told when none is left, `attempt` what one try does. Whether
+//! a target may be tried is decided by [`scopes`] and its parts, how many tries may be added by
+//! [`retry_budget`].
 
 pub mod acceptance;
 mod attempt;
 pub mod breaker;
 pub mod call;
+mod call_time;
 mod course;
 pub mod dispatcher;
+mod exhausted;
 pub mod guard;
 pub mod hedging;
 mod latency;

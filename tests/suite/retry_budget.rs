@@ -323,6 +323,38 @@ async fn a_caller_that_leaves_gives_back_what_its_call_had_not_spent() {
 }
 
 #[tokio::test]
+async fn a_probe_that_could_not_be_followed_by_a_failover_is_left_to_a_later_call() {
+    for method in METHODS {
+        let gateway = Gateway::start(
+            r#"
+            [breaker]
+            open_base = "1ms"
+            [models."openai/gpt"]
+            [models."openai/backup"]
+            [scenarios.s]
+            targets = ["openai/gpt", "openai/backup"]
+            retry = { ratio = 0.1, burst = 3 }
+            "#,
+        )
+        .await;
+        gateway.simulator.set("gpt", failing());
+        for _ in 0..BURST {
+            gateway.generate(ask("s", "Hello")).await.unwrap();
+        }
+        assert_eq!(tokens(&gateway).await, 0);
+        while !explain(&gateway).await.targets[0].eligible {}
+
+        let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+
+        let trail = [
+            "0 PRIMARY openai/gpt SKIPPED RETRY_BUDGET_EXHAUSTED",
+            "1 FAILOVER openai/backup SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail);
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_leaves_does_not_get_back_what_was_sent() {
     for method in METHODS {
         let gateway = Gateway::start(CONFIG).await;

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use modelway::grpc::v1::{GenerateRequest, OnInterruption, StreamOptions};
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::{Gateway, METHODS, Method, ask, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, ask, details, lines, text_of};
 
 const MIB: usize = 1024 * 1024;
 
@@ -202,6 +203,32 @@ async fn an_error_with_status_200_is_that_error() {
             "2 FAILOVER openai/backup SUCCEEDED",
         ];
         assert_eq!(lines(&answer.attempts), trail, "{response}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_filter_breaks_off_is_interrupted_though_it_may_begin_anew() {
+    // More than is read at once: the error does not come in the same breath as the first words.
+    let words = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello "}}]}"#;
+    let head = format!("{EVENTS}{}", format!("{words}\n\n").repeat(20_000));
+    let error = "data: {\"error\":{\"message\":\"no\",\"code\":\"content_filter\"}}\n\n";
+    let host = Host::start(&head, error, 1).await;
+    for on_interruption in [OnInterruption::Fail, OnInterruption::Restart] {
+        let gateway = before(&host).await;
+        let request = GenerateRequest {
+            stream_options: Some(StreamOptions {
+                on_interruption: on_interruption.into(),
+            }),
+            ..ask("stream", "Hello")
+        };
+
+        let streamed = gateway.stream(request).await;
+
+        assert!(streamed.text().starts_with("Hello Hello "));
+        let failure = details(&streamed.failure.unwrap());
+        assert_eq!(failure.reason, "STREAM_INTERRUPTED");
+        let trail = ["1 PRIMARY odd/stream FAILED CONTENT_BLOCKED"];
+        assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
     }
 }
 

@@ -1,0 +1,160 @@
+//! How long a call may take, and what the time that it has left suffices for. Pure.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::target::Scenario;
+
+/// Share of the time left that an attempt may take to its first content while another target could answer.
+const FIRST_CONTENT_SHARE: f64 = 0.6;
+
+/// No attempt is begun with less time than this before the deadline, but for a call's first.
+const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
+
+/// The same as a share of the call's time, for short calls: less than the share that an attempt
+/// leaves for a failover.
+const MIN_USEFUL_SHARE: f64 = 0.2;
+
+/// The longest wait that a provider can ask for before it is tried again in the same call.
+const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
+
+/// Share of the time left that may be spent waiting for the same target.
+const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
+
+/// The time of one call.
+#[derive(Clone, Copy)]
+pub(super) struct CallTime {
+    pub(super) began: Instant,
+    pub(super) deadline: Instant,
+}
+
+impl CallTime {
+    /// The time of a call that begins now, whose caller may have set a deadline.
+    pub(super) fn new(now: Instant, deadline: Option<Instant>, scenario: &Scenario) -> Self {
+        let latest = now + scenario.max_timeout;
+        let usual = now + scenario.default_timeout;
+        Self {
+            began: now,
+            deadline: deadline.map_or(usual, |deadline| deadline.min(latest)),
+        }
+    }
+
+    /// Whether there is none left.
+    pub(super) fn is_up(self, now: Instant) -> bool {
+        self.left(now).is_zero()
+    }
+
+    /// Whether an attempt that is added to the call's first could still be of use.
+    pub(super) fn allows_another_attempt(self, now: Instant) -> bool {
+        let whole = self.deadline.saturating_duration_since(self.began);
+        self.left(now) >= MIN_USEFUL_TIME.min(whole.mul_f64(MIN_USEFUL_SHARE))
+    }
+
+    /// The longest wait before the same target is tried again.
+    pub(super) fn longest_wait(self, now: Instant) -> Duration {
+        let share = self.left(now).mul_f64(SAME_TARGET_WAIT_SHARE);
+        share.min(MAX_SAME_TARGET_WAIT)
+    }
+
+    /// The longest wait for the first content that leaves time for another target.
+    pub(super) fn longest_to_first_content(self, now: Instant) -> Duration {
+        self.left(now).mul_f64(FIRST_CONTENT_SHARE)
+    }
+
+    fn left(self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::scopes;
+    use crate::dispatch::specimens::lane;
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// A call that may take so many milliseconds, and the moment at which so many of them are left.
+    fn call(whole: u64, left: u64) -> (CallTime, Instant) {
+        let began = Instant::now();
+        let deadline = began + millis(whole);
+        (CallTime { began, deadline }, deadline - millis(left))
+    }
+
+    #[test]
+    fn a_caller_may_set_a_deadline_up_to_the_most_that_the_scenario_gives() {
+        let lane = lane(&["one"], scopes::Settings::default());
+        let now = Instant::now();
+        let (usual, most) = (Scenario::DEFAULT_TIMEOUT, Scenario::MAX_TIMEOUT);
+        let table = [
+            (None, usual),
+            (Some(millis(0)), millis(0)),
+            (Some(usual + millis(1)), usual + millis(1)),
+            (Some(most), most),
+            (Some(most + millis(1)), most),
+        ];
+        for (asked, expected) in table {
+            let time = CallTime::new(now, asked.map(|asked| now + asked), &lane.scenario);
+
+            assert_eq!(time.deadline - now, expected, "{asked:?}");
+            assert_eq!(time.began, now);
+        }
+    }
+
+    #[test]
+    fn the_time_is_up_at_the_deadline_and_after_it() {
+        let (time, before) = call(1000, 1);
+
+        assert!(!time.is_up(before));
+        assert!(time.is_up(before + millis(1)));
+        assert!(time.is_up(before + millis(2)));
+    }
+
+    #[test]
+    fn an_attempt_is_added_with_two_seconds_left_or_a_fifth_of_a_short_call() {
+        // The call's whole time, what is left of it, whether another attempt is allowed.
+        let table = [
+            (60_000, 2000, true),
+            (60_000, 1999, false),
+            (10_000, 2000, true),
+            (10_000, 1999, false),
+            (1000, 200, true),
+            (1000, 199, false),
+            (1000, 0, false),
+        ];
+        for (whole, left, expected) in table {
+            let (time, now) = call(whole, left);
+
+            assert_eq!(
+                time.allows_another_attempt(now),
+                expected,
+                "{left} of {whole}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_target_is_waited_for_a_fifth_of_the_time_left_and_at_most_two_seconds() {
+        for (left, expected) in [(60_000, 2000), (10_000, 2000), (5000, 1000), (0, 0)] {
+            let (time, now) = call(60_000, left);
+
+            assert_eq!(time.longest_wait(now), millis(expected), "{left}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_leaves_two_fifths_of_the_time_for_another_target() {
+        for (left, expected) in [(60_000, 36_000), (1000, 600), (0, 0)] {
+            let (time, now) = call(60_000, left);
+
+            assert_eq!(
+                time.longest_to_first_content(now),
+                millis(expected),
+                "{left}"
+            );
+        }
+    }
+}
