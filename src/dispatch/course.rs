@@ -11,7 +11,7 @@ use crate::error::{Error, Failover, SameTarget, Unsupported, UpstreamError, Upst
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
-use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
+use crate::trail::{AttemptKind, AttemptRecord, BreakerState, ClosedOff, Outcome, Skip, Trail};
 use crate::wire::{Recipient, WireRequest};
 
 use super::attempt::{Attempt, Beginning};
@@ -463,11 +463,15 @@ impl Course {
             };
         }
         let waits = skips().filter_map(|(_, skip)| match skip {
-            Skip::ClosedOff(_, wait) => Some(wait.unwrap_or(DEFAULT_RETRY_AFTER)),
-            Skip::RetryBudgetExhausted => Some(DEFAULT_RETRY_AFTER),
+            // Nobody knows when an operator changes a decision without an end.
+            Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
+            Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
+            Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
             Skip::Unsupported(_) | Skip::ContextTooSmall => None,
         });
-        if let Some(retry_after) = waits.min() {
+        let waits: Vec<_> = waits.collect();
+        if !waits.is_empty() {
+            let retry_after = waits.into_iter().flatten().min();
             return Error::NoProviderAvailable { retry_after };
         }
         Error::CapabilityUnsupported(

@@ -64,19 +64,19 @@ pub enum Refusal {
     Rate(Instant),
     /// As many attempts are under way as the provider takes.
     Busy,
-    /// An operator holds it open, at least until then.
-    Operator(Instant),
+    /// An operator holds it open until then; `None` for as long as the operator wants.
+    Operator(Option<Instant>),
 }
 
 impl Refusal {
-    /// When there is use in asking again; `None` if that depends on other attempts.
+    /// When there is use in asking again; `None` if that depends on other attempts or an operator.
     pub fn until(self) -> Option<Instant> {
         match self {
             Self::Model(until)
             | Self::Endpoint(until)
             | Self::Credential(until, _)
-            | Self::Rate(until)
-            | Self::Operator(until) => Some(until),
+            | Self::Rate(until) => Some(until),
+            Self::Operator(until) => until,
             Self::Busy => None,
         }
     }
@@ -133,26 +133,25 @@ impl Scopes {
 
     /// Why an attempt on a model would be refused at this time.
     pub fn refuses(&self, model: usize, now: Instant) -> Option<Refusal> {
-        if let Some((until, cause)) = self.lock.held(now) {
-            return Some(Refusal::Credential(until, cause));
-        }
         let model = &self.models[model];
-        for (breaker, refusal) in [
-            (&self.endpoint, Refusal::Endpoint as fn(Instant) -> Refusal),
-            (&model.breaker, Refusal::Model),
-        ] {
-            if let Some(until) = breaker.refuses_until(now) {
-                return Some(if breaker.is_forced(now) {
-                    Refusal::Operator(until)
-                } else {
-                    refusal(until)
-                });
-            }
-        }
-        model.throttle.refuses(now).map(|refusal| match refusal {
-            throttle::Refusal::Until(until) => Refusal::Rate(until),
-            throttle::Refusal::Busy => Refusal::Busy,
-        })
+        let of_endpoint = self.endpoint.refuses(now).map(of_endpoint);
+        let of_model = model.breaker.refuses(now).map(of_model);
+        // An operator's decision is told whatever else is the matter: no last resort goes around it.
+        [of_endpoint, of_model]
+            .into_iter()
+            .flatten()
+            .filter(|refusal| matches!(refusal, Refusal::Operator(_)))
+            .max_by_key(|refusal| (refusal.until().is_none(), refusal.until()))
+            .or_else(|| {
+                let (until, cause) = self.lock.held(now)?;
+                Some(Refusal::Credential(until, cause))
+            })
+            .or(of_endpoint)
+            .or(of_model)
+            .or_else(|| match model.throttle.refuses(now)? {
+                throttle::Refusal::Until(until) => Some(Refusal::Rate(until)),
+                throttle::Refusal::Busy => Some(Refusal::Busy),
+            })
     }
 
     /// Whether the next attempt on a model would be a probe.
@@ -169,12 +168,12 @@ impl Scopes {
         if let Some(refusal) = self.refuses(model, now) {
             return Err(refusal);
         }
-        let endpoint = self.endpoint.admit(now).map_err(Refusal::Endpoint)?;
-        let of_model = &mut self.models[model];
-        let breaker = of_model.breaker.admit(now).map_err(Refusal::Model)?;
-        of_model.throttle.enter();
-        of_model.acceptance.requested(now);
-        of_model.last_attempt = Some(now);
+        let endpoint = self.endpoint.admit(now).map_err(of_endpoint)?;
+        let admitting = &mut self.models[model];
+        let breaker = admitting.breaker.admit(now).map_err(of_model)?;
+        admitting.throttle.enter();
+        admitting.acceptance.requested(now);
+        admitting.last_attempt = Some(now);
         Ok(Ticket {
             model,
             breaker,
@@ -367,6 +366,20 @@ impl Scopes {
             model: None,
             transition,
         })
+    }
+}
+
+fn of_endpoint(refusal: breaker::Refusal) -> Refusal {
+    match refusal {
+        breaker::Refusal::Open(until) => Refusal::Endpoint(until),
+        breaker::Refusal::Forced(until) => Refusal::Operator(until),
+    }
+}
+
+fn of_model(refusal: breaker::Refusal) -> Refusal {
+    match refusal {
+        breaker::Refusal::Open(until) => Refusal::Model(until),
+        breaker::Refusal::Forced(until) => Refusal::Operator(until),
     }
 }
 

@@ -204,6 +204,37 @@ async fn no_last_resort_goes_around_an_operators_decision() {
 }
 
 #[tokio::test]
+async fn callers_are_told_when_to_come_again_only_if_the_decision_has_an_end() {
+    let gateway = Gateway::start(CONFIG).await;
+    let refused = async |seconds: Option<i64>| {
+        let request = SetBreakerRequest {
+            ttl: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+            ..decision("openai/gpt", BreakerState::ForcedOpen)
+        };
+        let held = set(&gateway, request).await.unwrap();
+        assert_eq!(held.next_probe_time.is_some(), seconds.is_some());
+        details(&gateway.generate(ask("alone", "Hello")).await.unwrap_err())
+    };
+
+    let for_a_while = refused(Some(90)).await;
+    let for_good = refused(None).await;
+
+    let wait = for_a_while.retry_after.unwrap();
+    assert!(wait <= Duration::from_secs(90) && wait > Duration::from_secs(80));
+    let pushback = i64::try_from(wait.as_millis()).unwrap();
+    assert_eq!(for_a_while.pushback, Some(pushback));
+    assert_eq!(for_good.reason, "NO_PROVIDER_AVAILABLE");
+    assert_eq!(for_good.retry_after, None);
+    assert_eq!(for_good.pushback, Some(-1), "no use in coming again soon");
+    assert_eq!(
+        for_good.message,
+        "every target is closed off for as long as an operator wants"
+    );
+    let skipped = &for_good.failure.unwrap().attempts[0];
+    assert_eq!(skipped.detail, "an operator holds its breaker open");
+}
+
+#[tokio::test]
 async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing() {
     let gateway = Gateway::start(CONFIG).await;
     let good = || decision("openai/gpt", BreakerState::ForcedOpen);

@@ -246,7 +246,12 @@ async fn each_refusal_has_its_word_in_the_trail() {
         ),
         (Refusal::Rate(until), ClosedOff::Rate, Some(wait)),
         (Refusal::Busy, ClosedOff::Busy, None),
-        (Refusal::Operator(until), ClosedOff::Operator, Some(wait)),
+        (
+            Refusal::Operator(Some(until)),
+            ClosedOff::Operator,
+            Some(wait),
+        ),
+        (Refusal::Operator(None), ClosedOff::Operator, None),
     ];
     for (refusal, by, wait) in table {
         assert_eq!(skip(refusal), Skip::ClosedOff(by, wait));
