@@ -351,6 +351,26 @@ impl Breaker {
         }
     }
 
+    /// When the operator's decision ends, where there is one with an end.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        self.forced.and_then(|forced| forced.until)
+    }
+
+    /// Ends the operator's decision if its time is over.
+    pub fn end_decision(&mut self, now: Instant) -> Option<Transition> {
+        let end = self.decision_ends().filter(|end| *end <= now)?;
+        let from = match self.forced.take()? {
+            Forced { closed: true, .. } => BreakerState::ForcedClosed,
+            Forced { closed: false, .. } => BreakerState::ForcedOpen,
+        };
+        self.since = end;
+        Some(Transition {
+            from,
+            to: self.state(now),
+            cause: "decision_ended",
+        })
+    }
+
     /// What it would answer now, and what it has seen.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         let seen = self.window.sums(now);

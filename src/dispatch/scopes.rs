@@ -41,6 +41,8 @@ pub struct Scopes {
     endpoint: Breaker,
     lock: Lock,
     models: Vec<Model>,
+    /// When the first of the operators' decisions ends.
+    decision_ends: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -128,6 +130,7 @@ impl Scopes {
             endpoint: Breaker::new(settings.breaker, now),
             lock: Lock::new(settings.lock),
             models: (0..models).map(|_| model()).collect(),
+            decision_ends: None,
         }
     }
 
@@ -282,10 +285,38 @@ impl Scopes {
             Some(model) => &mut self.models[model].breaker,
             None => &mut self.endpoint,
         };
-        Change {
-            model,
-            transition: breaker.force(forced, now),
+        let transition = breaker.force(forced, now);
+        self.decision_ends = self.first_end();
+        Change { model, transition }
+    }
+
+    /// When the first of the operators' decisions ends, where one has an end.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        self.decision_ends
+    }
+
+    /// Ends the operators' decisions whose time is over.
+    pub fn end_decisions(&mut self, now: Instant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.decision_ends.is_none_or(|end| end > now) {
+            return changes;
         }
+        let models = self.models.iter_mut().map(|model| &mut model.breaker);
+        let models = models
+            .enumerate()
+            .map(|(model, breaker)| (Some(model), breaker));
+        for (model, breaker) in models.chain([(None, &mut self.endpoint)]) {
+            let transition = breaker.end_decision(now);
+            changes.extend(transition.map(|transition| Change { model, transition }));
+        }
+        self.decision_ends = self.first_end();
+        changes
+    }
+
+    fn first_end(&self) -> Option<Instant> {
+        let models = self.models.iter().map(|model| &model.breaker);
+        let breakers = models.chain([&self.endpoint]);
+        breakers.filter_map(Breaker::decision_ends).min()
     }
 
     /// What a breaker would answer now, and what it has seen; `None` for the endpoint.

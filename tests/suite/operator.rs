@@ -189,6 +189,54 @@ async fn a_decision_with_an_end_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn those_who_watch_are_told_when_a_decision_ends_though_nobody_calls() {
+    let gateway = Gateway::start(CONFIG).await;
+    let mut watchers = [
+        watch(&gateway, "").await,
+        watch(&gateway, "openai").await,
+        watch(&gateway, "anthropic").await,
+    ];
+    for watcher in &mut watchers {
+        assert!(matches!(next(watcher).await, Update::Snapshot(_)));
+    }
+    let for_a_while = |state, millis| SetBreakerRequest {
+        ttl: Some(Duration::from_millis(millis).try_into().unwrap()),
+        ..decision("openai/gpt", state)
+    };
+    // The second decision ends before the first one would have.
+    let long = for_a_while(BreakerState::ForcedClosed, 3_600_000);
+    let short = for_a_while(BreakerState::ForcedOpen, 100);
+    set(&gateway, long).await.unwrap();
+    let end = set(&gateway, short).await.unwrap().override_expire_time;
+
+    let [all, of_openai, of_anthropic] = &mut watchers;
+    for watcher in [all, of_openai] {
+        for expected in [
+            "openai openai/gpt CLOSED -> FORCED_CLOSED: operator",
+            "openai openai/gpt FORCED_CLOSED -> FORCED_OPEN: operator",
+            "openai openai/gpt FORCED_OPEN -> CLOSED: decision_ended",
+        ] {
+            assert_eq!(transition(watcher).await, expected);
+        }
+    }
+    let time = |timestamp: Option<prost_types::Timestamp>| {
+        let time = SystemTime::try_from(timestamp.unwrap()).unwrap();
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap()
+    };
+    let since = breaker(&gateway, "openai/gpt").await.state_since;
+    let apart = time(since).abs_diff(time(end));
+    assert!(apart < Duration::from_millis(5), "{apart:?}");
+    // Whoever watches another provider is told of that one only.
+    let held = SetBreakerRequest {
+        provider: "anthropic".to_owned(),
+        ..decision("", BreakerState::ForcedOpen)
+    };
+    set(&gateway, held).await.unwrap();
+    let told = "anthropic  CLOSED -> FORCED_OPEN: operator";
+    assert_eq!(transition(of_anthropic).await, told);
+}
+
+#[tokio::test]
 async fn no_last_resort_goes_around_an_operators_decision() {
     let gateway = Gateway::start(CONFIG).await;
     set(&gateway, decision("openai/gpt", BreakerState::ForcedOpen))

@@ -35,6 +35,34 @@ fn an_operator_holds_it_open_until_a_time_or_for_good() {
 }
 
 #[test]
+fn a_decision_ends_once_and_at_its_time() {
+    for (closed, from) in [
+        (false, BreakerState::ForcedOpen),
+        (true, BreakerState::ForcedClosed),
+    ] {
+        let (mut breaker, now) = opened();
+        let end = now + seconds(90);
+        let until = Some(end);
+        breaker.force(Some(Forced { closed, until }), now);
+
+        assert_eq!(breaker.end_decision(end - Duration::from_millis(1)), None);
+        assert_eq!(breaker.snapshot(now).state, from);
+        let late = end + seconds(1);
+        let ended = breaker.end_decision(late);
+
+        let expected = Transition {
+            from,
+            to: BreakerState::Closed,
+            cause: "decision_ended",
+        };
+        assert_eq!(ended, Some(expected));
+        assert_eq!(breaker.snapshot(late).since, end);
+        assert_eq!(breaker.end_decision(late), None);
+        assert_eq!(breaker.decision_ends(), None);
+    }
+}
+
+#[test]
 fn whatever_happens_to_one_that_an_operator_holds_closed_counts_nothing() {
     let (mut breaker, now) = opened();
     let held = Some(Forced {
