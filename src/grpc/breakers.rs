@@ -172,6 +172,12 @@ pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1
             "must be more than 0 seconds; leave it out for a decision without an end",
         );
     }
+    if ttl.is_some() && state == v1::BreakerState::Unspecified as i32 {
+        fault(
+            "ttl",
+            "leave it out: a decision is lifted for good; or set `state` to one that holds for this time",
+        );
+    }
     let until = ttl
         .and_then(Result::ok)
         .and_then(|ttl| Instant::now().checked_add(ttl));

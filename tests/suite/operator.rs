@@ -327,6 +327,13 @@ async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing(
             },
         ),
         (
+            "ttl",
+            SetBreakerRequest {
+                ttl: ttl(60),
+                ..decision("openai/gpt", BreakerState::Unspecified)
+            },
+        ),
+        (
             "comment",
             SetBreakerRequest {
                 comment: "line\nbreak".to_owned(),
