@@ -336,19 +336,23 @@ impl Breaker {
         closed.then(|| self.open(cause, None, circumstances))
     }
 
-    /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is forgotten.
-    pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Transition {
+    /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is
+    /// forgotten, unless it was to be left to itself, was so already, and is closed.
+    pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Option<Transition> {
         let from = self.state(now);
+        if forced.is_none() && from == BreakerState::Closed {
+            return None;
+        }
         self.forced = forced;
         self.window = Window::new(self.settings.window, now);
         self.consecutive_failures = 0;
         self.severity = 0;
         self.enter(State::Closed, now);
-        Transition {
+        Some(Transition {
             from,
             to: self.state(now),
             cause: "operator",
-        }
+        })
     }
 
     /// When the operator's decision ends, where there is one with an end.

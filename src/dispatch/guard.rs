@@ -74,10 +74,17 @@ impl ProviderGuard {
         self.with_scopes(|scopes, now| scopes.snapshot(None, now))
     }
 
-    /// Puts an operator's decision in the place of the endpoint's breaker, or lifts it.
-    pub fn force(&self, forced: Option<Forced>) -> Snapshot {
-        self.change_scopes(|scopes, now| vec![scopes.force(None, forced, now)]);
-        self.snapshot()
+    /// Puts an operator's decision in the place of the endpoint's breaker, or lifts it; false if that
+    /// changes nothing.
+    pub fn force(&self, forced: Option<Forced>) -> bool {
+        self.force_breaker(None, forced)
+    }
+
+    fn force_breaker(&self, model: Option<usize>, forced: Option<Forced>) -> bool {
+        self.act_on_scopes(|scopes, now| {
+            let change = scopes.force(model, forced, now);
+            (change.is_some(), change.into_iter().collect())
+        })
     }
 
     /// Ends the operators' decisions whose time is over, and tells when the next one ends.
@@ -219,11 +226,10 @@ impl Guard {
             .with_scopes(|scopes, _| scopes.concurrency(self.position))
     }
 
-    /// Puts an operator's decision in the place of the model's breaker, or lifts it.
-    pub fn force(&self, forced: Option<Forced>) -> Snapshot {
-        self.provider
-            .change_scopes(|scopes, now| vec![scopes.force(Some(self.position), forced, now)]);
-        self.snapshot()
+    /// Puts an operator's decision in the place of the model's breaker, or lifts it; false if that
+    /// changes nothing.
+    pub fn force(&self, forced: Option<Forced>) -> bool {
+        self.provider.force_breaker(Some(self.position), forced)
     }
 
     /// Whether it could be tried now and fails clearly less often than a target in this state. One

@@ -280,14 +280,19 @@ impl Scopes {
     }
 
     /// Puts an operator's decision in the place of a breaker's own, or lifts it.
-    pub fn force(&mut self, model: Option<usize>, forced: Option<Forced>, now: Instant) -> Change {
+    pub fn force(
+        &mut self,
+        model: Option<usize>,
+        forced: Option<Forced>,
+        now: Instant,
+    ) -> Option<Change> {
         let breaker = match model {
             Some(model) => &mut self.models[model].breaker,
             None => &mut self.endpoint,
         };
         let transition = breaker.force(forced, now);
         self.decision_ends = self.first_end();
-        Change { model, transition }
+        transition.map(|transition| Change { model, transition })
     }
 
     /// When the first of the operators' decisions ends, where one has an end.

@@ -214,20 +214,17 @@ pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1
         Some(Forced { closed: false, .. }) => "forced_open",
         None => "lifted",
     };
-    info!(
-        provider,
-        model, decision, comment, "an operator sets a breaker"
-    );
-    match of_target {
-        Some(guard) => {
-            guard.force(forced);
-            Ok(of_model(guard))
-        }
-        None => {
-            of_provider.force(forced);
-            Ok(of_endpoint(of_provider))
-        }
+    let (changed, breaker) = match of_target {
+        Some(guard) => (guard.force(forced), of_model(guard)),
+        None => (of_provider.force(forced), of_endpoint(of_provider)),
+    };
+    if changed {
+        info!(
+            provider,
+            model, decision, comment, "an operator sets a breaker"
+        );
     }
+    Ok(breaker)
 }
 
 fn of_endpoint(guard: &ProviderGuard) -> v1::Breaker {

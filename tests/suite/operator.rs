@@ -368,6 +368,25 @@ async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing(
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    /// Takes down what is logged while the guard lives.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        subscribe(subscriber)
+    }
+
+    /// The lines about operators.
+    fn audits(&self) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let is_audit = |line: &&str| line.contains("an operator sets a breaker");
+        log.lines().filter(is_audit).map(str::to_owned).collect()
+    }
+}
+
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
@@ -381,12 +400,7 @@ impl io::Write for Log {
 #[tokio::test]
 async fn a_decision_is_written_to_the_log() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _subscriber = subscribe(subscriber);
+    let _subscriber = log.listen();
     let gateway = Gateway::start(CONFIG).await;
     let request = SetBreakerRequest {
         comment: "maintenance until ten".to_owned(),
@@ -395,9 +409,10 @@ async fn a_decision_is_written_to_the_log() {
 
     set(&gateway, request).await.unwrap();
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let is_audit = |line: &&str| line.contains("an operator sets a breaker");
-    let audit = log.lines().find(is_audit).unwrap();
+    let audits = log.audits();
+    let [audit] = &audits[..] else {
+        panic!("one line: {audits:?}")
+    };
     for part in [
         "openai",
         "openai/gpt",
@@ -406,6 +421,33 @@ async fn a_decision_is_written_to_the_log() {
     ] {
         assert!(audit.contains(part), "{part}: {audit}");
     }
+}
+
+#[tokio::test]
+async fn lifting_what_was_never_decided_changes_nothing_and_is_not_told() {
+    let log = Log::default();
+    let _subscriber = log.listen();
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.script("gpt", vec![failing()]);
+    trail(&gateway, "s").await;
+    let before = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(before.window_failures, 1);
+    let mut all = watch(&gateway, "").await;
+    assert!(matches!(next(&mut all).await, Update::Snapshot(_)));
+
+    for model in ["openai/gpt", ""] {
+        let lifted = set(&gateway, decision(model, BreakerState::Unspecified)).await;
+
+        let lifted = lifted.unwrap();
+        assert_eq!(lifted.state(), BreakerState::Closed);
+        assert_eq!(lifted.window_failures, i64::from(!model.is_empty()));
+    }
+    assert_eq!(log.audits(), [""; 0]);
+    set(&gateway, decision("", BreakerState::ForcedOpen))
+        .await
+        .unwrap();
+    let told = "openai  CLOSED -> FORCED_OPEN: operator";
+    assert_eq!(transition(&mut all).await, told, "and nothing before it");
 }
 
 async fn watch(gateway: &Gateway, provider: &str) -> Streaming<WatchBreakersResponse> {
