@@ -521,6 +521,10 @@ fn settings_are_checked_for_their_range_and_sense() {
             "5: providers.q.query.key: a query holds no secrets: URLs are logged on their way; send it in a header: `api_key` with `auth`, or `headers`",
         ),
         (
+            "[server]\nruntimes = 257",
+            "2: server.runtimes: out of range; choose from 0 to 256",
+        ),
+        (
             "[scenarios.a]\ntargets = ['p/m']\nmax_attempts = 11",
             "3: scenarios.a.max_attempts: out of range; choose from 1 to 10",
         ),
