@@ -56,16 +56,28 @@ pub trait Carrier: Debug + Send + Sync {
 /// A request under way, up to the head of its answer.
 pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> + Send>>;
 
-/// The transport cannot be set up: no TLS on this system.
+/// The transport cannot be set up: no TLS on this system, or no more files may be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("the client for providers cannot be set up: {0}")]
+#[error("the client for providers cannot be set up: {}", with_causes(.0))]
 pub struct SetupError(#[from] reqwest::Error);
+
+/// What an error says, and after it each of its causes.
+fn with_causes(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told.push_str(": ");
+        told.push_str(&error.to_string());
+        cause = error.source();
+    }
+    told
+}
 
 impl Transport {
     /// Sets up both clients; connects to nobody.
     ///
     /// # Errors
-    /// [`SetupError`] if the system's certificates cannot be read.
+    /// [`SetupError`] if the system's certificates cannot be read, or no more files may be opened.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         // Another part of the process may have installed one already; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -156,5 +168,21 @@ fn classify(error: &reqwest::Error) -> UpstreamError {
         UpstreamError::new(UpstreamErrorKind::Unreachable).because("no connection")
     } else {
         UpstreamError::new(UpstreamErrorKind::Disconnected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_cannot_be_set_up_says_why() {
+        let error = Client::builder().user_agent("\n").build().unwrap_err();
+        let cause = error.source().expect("a cause").to_string();
+
+        let told = SetupError(error).to_string();
+
+        assert!(told.ends_with(&cause), "{told}");
+        assert!(told.starts_with("the client for providers cannot be set up: "));
     }
 }

@@ -85,7 +85,9 @@ fn server(mut table: Table<'_>) -> server::Settings {
     let default = server::Settings::default();
     let settings = server::Settings {
         listen: table.or("listen", default.listen, listen),
-        runtimes: table.or("runtimes", default.runtimes, |value| value.whole(0..=1024)),
+        runtimes: table.or("runtimes", default.runtimes, |value| {
+            value.whole(0..=server::MAX_RUNTIMES)
+        }),
         max_message_bytes: table.or("max_message_bytes", default.max_message_bytes, |value| {
             value.bytes(64 << 10..=1 << 30)
         }),

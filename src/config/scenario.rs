@@ -62,6 +62,18 @@ pub(super) fn read(
                 "add one: what a rival costs has to be known before it is sent",
             );
         }
+        if max_attempts == 1 {
+            value.place.wrong(
+                "no rival is ever sent: `max_attempts` is 1, and a rival is an attempt",
+                "raise `max_attempts`, or leave out `hedge`",
+            );
+        }
+        if retry.burst == 0 {
+            value.place.wrong(
+                "no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it",
+                "raise `burst` in `retry`, or leave out `hedge`",
+            );
+        }
         Some(settings)
     });
     table.finish();
@@ -106,8 +118,9 @@ fn hedge(mut table: Table<'_>) -> hedging::Settings {
             ratio: table.or("ratio", default.budget.ratio, |value| {
                 value.number(0.0..=1.0)
             }),
+            // With a burst of 0 there would never be a token, whatever the ratio.
             burst: table.or("burst", default.budget.burst, |value| {
-                value.whole(0..=1_000_000)
+                value.whole(1..=1_000_000)
             }),
         },
     };

@@ -209,7 +209,7 @@ pub struct Snapshot {
     pub state: BreakerState,
     /// When it came into this state.
     pub since: Instant,
-    /// When it lets the next probe through; `None` if it would let an attempt through now.
+    /// When it lets the next attempt through; `None` if it would do so now, or if nobody knows.
     pub refuses_until: Option<Instant>,
     /// Samples in the window.
     pub samples: u32,
@@ -223,8 +223,24 @@ pub struct Snapshot {
     pub forced_until: Option<Instant>,
 }
 
-/// An open breaker that an operator holds is looked at again after this long.
-const FORCED_LOOK: Duration = Duration::from_secs(60);
+/// Why no attempt is let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is open until then.
+    Open(Instant),
+    /// An operator holds it open until then; `None` for as long as the operator wants.
+    Forced(Option<Instant>),
+}
+
+impl Refusal {
+    /// When there is use in asking again, where that is known.
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::Open(until) => Some(until),
+            Self::Forced(until) => until,
+        }
+    }
+}
 
 impl Breaker {
     /// A closed breaker that has seen nothing.
@@ -243,8 +259,8 @@ impl Breaker {
         }
     }
 
-    /// Until when there is no use in asking; `None` if an attempt would be admitted.
-    pub fn refuses_until(&self, now: Instant) -> Option<Instant> {
+    /// Why an attempt would be refused at this time; `None` if it would be admitted.
+    pub fn refuses(&self, now: Instant) -> Option<Refusal> {
         let until = match (self.forced(now), self.state) {
             (Some(Forced { closed: true, .. }), _) => None,
             (
@@ -253,17 +269,12 @@ impl Breaker {
                     until,
                 }),
                 _,
-            ) => Some(until.unwrap_or(now + FORCED_LOOK)),
+            ) => return Some(Refusal::Forced(until)),
             (None, State::Closed) => None,
             (None, State::Open { until }) => Some(until),
             (None, State::HalfOpen { probe, .. }) => probe.map(|probe| probe.lease),
         };
-        until.filter(|until| *until > now)
-    }
-
-    /// Whether an operator decides in its place.
-    pub fn is_forced(&self, now: Instant) -> bool {
-        self.forced(now).is_some()
+        until.filter(|until| *until > now).map(Refusal::Open)
     }
 
     /// Whether it has opened and not yet closed again.
@@ -273,18 +284,16 @@ impl Breaker {
 
     /// Whether the next attempt would be a probe.
     pub fn would_probe(&self, now: Instant) -> bool {
-        self.forced(now).is_none()
-            && self.state != State::Closed
-            && self.refuses_until(now).is_none()
+        self.forced(now).is_none() && self.state != State::Closed && self.refuses(now).is_none()
     }
 
-    /// Admits an attempt, or says until when there is no use in asking.
+    /// Admits an attempt.
     ///
     /// # Errors
-    /// The time at which the breaker lets the next attempt through.
-    pub fn admit(&mut self, now: Instant) -> Result<Ticket, Instant> {
-        if let Some(until) = self.refuses_until(now) {
-            return Err(until);
+    /// Why not.
+    pub fn admit(&mut self, now: Instant) -> Result<Ticket, Refusal> {
+        if let Some(refusal) = self.refuses(now) {
+            return Err(refusal);
         }
         let probe = self.would_probe(now);
         if probe {
@@ -349,20 +358,44 @@ impl Breaker {
         closed.then(|| self.open(cause, None, circumstances))
     }
 
-    /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is forgotten.
-    pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Transition {
+    /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is
+    /// forgotten, unless it was to be left to itself, was so already, and is closed.
+    pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Option<Transition> {
         let from = self.state(now);
+        if forced.is_none() && from == BreakerState::Closed {
+            return None;
+        }
         self.forced = forced;
         self.window = Window::new(self.settings.window, now);
         self.consecutive_failures = 0;
         self.severity = 0;
         self.broke_off = false;
         self.enter(State::Closed, now);
-        Transition {
+        Some(Transition {
             from,
             to: self.state(now),
             cause: "operator",
-        }
+        })
+    }
+
+    /// When the operator's decision ends, where there is one with an end.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        self.forced.and_then(|forced| forced.until)
+    }
+
+    /// Ends the operator's decision if its time is over.
+    pub fn end_decision(&mut self, now: Instant) -> Option<Transition> {
+        let end = self.decision_ends().filter(|end| *end <= now)?;
+        let from = match self.forced.take()? {
+            Forced { closed: true, .. } => BreakerState::ForcedClosed,
+            Forced { closed: false, .. } => BreakerState::ForcedOpen,
+        };
+        self.since = end;
+        Some(Transition {
+            from,
+            to: self.state(now),
+            cause: "decision_ended",
+        })
     }
 
     /// What it would answer now, and what it has seen.
@@ -371,7 +404,7 @@ impl Breaker {
         Snapshot {
             state: self.state(now),
             since: self.since,
-            refuses_until: self.refuses_until(now),
+            refuses_until: self.refuses(now).and_then(Refusal::until),
             samples: seen.samples,
             failures: seen.failures,
             slow: seen.slow,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use crate::chat::ChatRequest;
 use crate::error::Error;
@@ -163,6 +164,12 @@ impl Dispatcher {
     /// Every change of a breaker from here on.
     pub fn watch_breakers(&self) -> broadcast::Receiver<BreakerChange> {
         self.changes.subscribe()
+    }
+
+    /// Ends the operators' decisions whose time is over, and tells when the next one ends.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        let ends = self.providers().filter_map(|guard| guard.decision_ends());
+        ends.min()
     }
 
     /// Every target behind its breaker, in order of id.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, UpstreamError};
-use crate::trail::{AttemptRecord, Outcome, Skip};
+use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 
 /// When to come again if no target says so.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -35,11 +35,15 @@ fn not_followed(error: UpstreamError, passed_over: &[(&str, &Skip)]) -> Error {
 /// All targets were passed over.
 fn nothing_tried(passed_over: &[(&str, &Skip)]) -> Error {
     let waits = passed_over.iter().filter_map(|(_, skip)| match skip {
-        Skip::ClosedOff(_, wait) => Some(wait.unwrap_or(DEFAULT_RETRY_AFTER)),
-        Skip::RetryBudgetExhausted => Some(DEFAULT_RETRY_AFTER),
+        // Nobody knows when an operator changes a decision without an end.
+        Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
+        Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
+        Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
         Skip::Unsupported(_) | Skip::ContextTooSmall => None,
     });
-    if let Some(retry_after) = waits.min() {
+    let waits: Vec<_> = waits.collect();
+    if !waits.is_empty() {
+        let retry_after = waits.into_iter().flatten().min();
         return Error::NoProviderAvailable { retry_after };
     }
     let reasons = passed_over
@@ -55,7 +59,7 @@ mod tests {
     use crate::dispatch::specimens::target;
     use crate::error::{Unsupported, UpstreamErrorKind};
     use crate::features::Feature;
-    use crate::trail::{AttemptKind, BreakerState, ClosedOff};
+    use crate::trail::{AttemptKind, BreakerState};
 
     const LACKING: Skip = Skip::Unsupported(Unsupported::Feature(Feature::Tools));
     const UNPAID: Skip = Skip::RetryBudgetExhausted;
@@ -90,19 +94,28 @@ mod tests {
     #[test]
     fn where_nothing_was_tried_the_caller_comes_back_when_the_first_target_may_be_tried() {
         let unknown = Skip::ClosedOff(ClosedOff::Busy, None);
+        let for_good = Skip::ClosedOff(ClosedOff::Operator, None);
         let table = [
-            (vec![closed_off(30)], 30),
-            (vec![closed_off(30), closed_off(20), closed_off(40)], 20),
-            (vec![unknown.clone()], 1),
-            (vec![closed_off(30), unknown], 1),
-            (vec![UNPAID], 1),
-            (vec![closed_off(30), UNPAID], 1),
-            (vec![LACKING, closed_off(30), Skip::ContextTooSmall], 30),
+            (vec![closed_off(30)], Some(30)),
+            (
+                vec![closed_off(30), closed_off(20), closed_off(40)],
+                Some(20),
+            ),
+            (vec![unknown.clone()], Some(1)),
+            (vec![closed_off(30), unknown], Some(1)),
+            (vec![UNPAID], Some(1)),
+            (vec![closed_off(30), UNPAID], Some(1)),
+            (
+                vec![LACKING, closed_off(30), Skip::ContextTooSmall],
+                Some(30),
+            ),
+            (vec![for_good.clone()], None),
+            (vec![for_good, closed_off(30)], Some(30)),
         ];
         for (skips, seconds) in table {
             let told = error(skips.iter().cloned().map(Outcome::Skipped));
 
-            let retry_after = Duration::from_secs(seconds);
+            let retry_after = seconds.map(Duration::from_secs);
             assert_eq!(
                 told,
                 Error::NoProviderAvailable { retry_after },

@@ -74,34 +74,64 @@ impl ProviderGuard {
         self.with_scopes(|scopes, now| scopes.snapshot(None, now))
     }
 
-    /// Puts an operator's decision in the place of the endpoint's breaker, or lifts it.
-    pub fn force(&self, forced: Option<Forced>) -> Snapshot {
-        self.change_scopes(|scopes, now| vec![scopes.force(None, forced, now)]);
-        self.snapshot()
+    /// Puts an operator's decision in the place of the endpoint's breaker, or lifts it; false if that
+    /// changes nothing.
+    pub fn force(&self, forced: Option<Forced>) -> bool {
+        self.force_breaker(None, forced)
+    }
+
+    fn force_breaker(&self, model: Option<usize>, forced: Option<Forced>) -> bool {
+        self.act_on_scopes(|scopes, now| {
+            let change = scopes.force(model, forced, now);
+            (change.is_some(), change.into_iter().collect())
+        })
+    }
+
+    /// Ends the operators' decisions whose time is over, and tells when the next one ends.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        self.with_scopes(|scopes, _| scopes.decision_ends())
     }
 
     fn with_scopes<T>(&self, act: impl FnOnce(&mut Scopes, Instant) -> T) -> T {
-        // The scopes are consistent between any two of their own statements that could panic: none can.
-        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut scopes, Instant::now())
+        self.act_on_scopes(|scopes, now| (act(scopes, now), Vec::new()))
     }
 
-    /// Does what may change breakers. Who watches is told under the lock: in the order of the changes.
+    /// Does what may change breakers.
     fn change_scopes(&self, act: impl FnOnce(&mut Scopes, Instant) -> Vec<Change>) {
-        let changes = self.with_scopes(|scopes, now| {
-            let changes = act(scopes, now);
-            for change in &changes {
-                let change = BreakerChange {
-                    provider: self.name.clone(),
-                    target: self.target(change).cloned(),
-                    transition: change.transition,
-                };
-                // Nobody watching is the normal case.
-                let _ = self.changes.send(change);
-            }
-            changes
-        });
-        for change in &changes {
+        self.act_on_scopes(|scopes, now| ((), act(scopes, now)));
+    }
+
+    /// Acts on the scopes once all decisions whose time is over have ended.
+    fn act_on_scopes<T>(&self, act: impl FnOnce(&mut Scopes, Instant) -> (T, Vec<Change>)) -> T {
+        let (outcome, changes) = {
+            // The scopes are consistent between any two of their own statements that could panic: none can.
+            let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let mut changes = scopes.end_decisions(now);
+            let (outcome, further) = act(&mut scopes, now);
+            changes.extend(further);
+            self.tell(&changes);
+            (outcome, changes)
+        };
+        self.log(&changes);
+        outcome
+    }
+
+    /// Tells those who watch; under the lock, so that they hear of changes in their order.
+    fn tell(&self, changes: &[Change]) {
+        for change in changes {
+            let change = BreakerChange {
+                provider: self.name.clone(),
+                target: self.target(change).cloned(),
+                transition: change.transition,
+            };
+            // Nobody watching is the normal case.
+            let _ = self.changes.send(change);
+        }
+    }
+
+    fn log(&self, changes: &[Change]) {
+        for change in changes {
             info!(
                 provider = self.name,
                 target = self.target(change).map_or("(endpoint)", String::as_str),
@@ -196,11 +226,10 @@ impl Guard {
             .with_scopes(|scopes, _| scopes.concurrency(self.position))
     }
 
-    /// Puts an operator's decision in the place of the model's breaker, or lifts it.
-    pub fn force(&self, forced: Option<Forced>) -> Snapshot {
-        self.provider
-            .change_scopes(|scopes, now| vec![scopes.force(Some(self.position), forced, now)]);
-        self.snapshot()
+    /// Puts an operator's decision in the place of the model's breaker, or lifts it; false if that
+    /// changes nothing.
+    pub fn force(&self, forced: Option<Forced>) -> bool {
+        self.provider.force_breaker(Some(self.position), forced)
     }
 
     /// Whether it could be tried now and fails clearly less often than a target in this state. One

@@ -41,6 +41,8 @@ pub struct Scopes {
     endpoint: Breaker,
     lock: Lock,
     models: Vec<Model>,
+    /// When the first of the operators' decisions ends.
+    decision_ends: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,19 +66,19 @@ pub enum Refusal {
     Rate(Instant),
     /// As many attempts are under way as the provider takes.
     Busy,
-    /// An operator holds it open, at least until then.
-    Operator(Instant),
+    /// An operator holds it open until then; `None` for as long as the operator wants.
+    Operator(Option<Instant>),
 }
 
 impl Refusal {
-    /// When there is use in asking again; `None` if that depends on other attempts.
+    /// When there is use in asking again; `None` if that depends on other attempts or an operator.
     pub fn until(self) -> Option<Instant> {
         match self {
             Self::Model(until)
             | Self::Endpoint(until)
             | Self::Credential(until, _)
-            | Self::Rate(until)
-            | Self::Operator(until) => Some(until),
+            | Self::Rate(until) => Some(until),
+            Self::Operator(until) => until,
             Self::Busy => None,
         }
     }
@@ -128,31 +130,31 @@ impl Scopes {
             endpoint: Breaker::new(settings.breaker, now),
             lock: Lock::new(settings.lock),
             models: (0..models).map(|_| model()).collect(),
+            decision_ends: None,
         }
     }
 
     /// Why an attempt on a model would be refused at this time.
     pub fn refuses(&self, model: usize, now: Instant) -> Option<Refusal> {
-        if let Some((until, cause)) = self.lock.held(now) {
-            return Some(Refusal::Credential(until, cause));
-        }
         let model = &self.models[model];
-        for (breaker, refusal) in [
-            (&self.endpoint, Refusal::Endpoint as fn(Instant) -> Refusal),
-            (&model.breaker, Refusal::Model),
-        ] {
-            if let Some(until) = breaker.refuses_until(now) {
-                return Some(if breaker.is_forced(now) {
-                    Refusal::Operator(until)
-                } else {
-                    refusal(until)
-                });
-            }
-        }
-        model.throttle.refuses(now).map(|refusal| match refusal {
-            throttle::Refusal::Until(until) => Refusal::Rate(until),
-            throttle::Refusal::Busy => Refusal::Busy,
-        })
+        let of_endpoint = self.endpoint.refuses(now).map(of_endpoint);
+        let of_model = model.breaker.refuses(now).map(of_model);
+        // An operator's decision is told whatever else is the matter: no last resort goes around it.
+        [of_endpoint, of_model]
+            .into_iter()
+            .flatten()
+            .filter(|refusal| matches!(refusal, Refusal::Operator(_)))
+            .max_by_key(|refusal| (refusal.until().is_none(), refusal.until()))
+            .or_else(|| {
+                let (until, cause) = self.lock.held(now)?;
+                Some(Refusal::Credential(until, cause))
+            })
+            .or(of_endpoint)
+            .or(of_model)
+            .or_else(|| match model.throttle.refuses(now)? {
+                throttle::Refusal::Until(until) => Some(Refusal::Rate(until)),
+                throttle::Refusal::Busy => Some(Refusal::Busy),
+            })
     }
 
     /// Whether the next attempt on a model would be a probe.
@@ -169,12 +171,12 @@ impl Scopes {
         if let Some(refusal) = self.refuses(model, now) {
             return Err(refusal);
         }
-        let endpoint = self.endpoint.admit(now).map_err(Refusal::Endpoint)?;
-        let of_model = &mut self.models[model];
-        let breaker = of_model.breaker.admit(now).map_err(Refusal::Model)?;
-        of_model.throttle.enter();
-        of_model.acceptance.requested(now);
-        of_model.last_attempt = Some(now);
+        let endpoint = self.endpoint.admit(now).map_err(of_endpoint)?;
+        let admitting = &mut self.models[model];
+        let breaker = admitting.breaker.admit(now).map_err(of_model)?;
+        admitting.throttle.enter();
+        admitting.acceptance.requested(now);
+        admitting.last_attempt = Some(now);
         Ok(Ticket {
             model,
             breaker,
@@ -283,15 +285,48 @@ impl Scopes {
     }
 
     /// Puts an operator's decision in the place of a breaker's own, or lifts it.
-    pub fn force(&mut self, model: Option<usize>, forced: Option<Forced>, now: Instant) -> Change {
+    pub fn force(
+        &mut self,
+        model: Option<usize>,
+        forced: Option<Forced>,
+        now: Instant,
+    ) -> Option<Change> {
         let breaker = match model {
             Some(model) => &mut self.models[model].breaker,
             None => &mut self.endpoint,
         };
-        Change {
-            model,
-            transition: breaker.force(forced, now),
+        let transition = breaker.force(forced, now);
+        self.decision_ends = self.first_end();
+        transition.map(|transition| Change { model, transition })
+    }
+
+    /// When the first of the operators' decisions ends, where one has an end.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        self.decision_ends
+    }
+
+    /// Ends the operators' decisions whose time is over.
+    pub fn end_decisions(&mut self, now: Instant) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if self.decision_ends.is_none_or(|end| end > now) {
+            return changes;
         }
+        let models = self.models.iter_mut().map(|model| &mut model.breaker);
+        let models = models
+            .enumerate()
+            .map(|(model, breaker)| (Some(model), breaker));
+        for (model, breaker) in models.chain([(None, &mut self.endpoint)]) {
+            let transition = breaker.end_decision(now);
+            changes.extend(transition.map(|transition| Change { model, transition }));
+        }
+        self.decision_ends = self.first_end();
+        changes
+    }
+
+    fn first_end(&self) -> Option<Instant> {
+        let models = self.models.iter().map(|model| &model.breaker);
+        let breakers = models.chain([&self.endpoint]);
+        breakers.filter_map(Breaker::decision_ends).min()
     }
 
     /// What a breaker would answer now, and what it has seen; `None` for the endpoint.
@@ -372,6 +407,20 @@ impl Scopes {
             model: None,
             transition,
         })
+    }
+}
+
+fn of_endpoint(refusal: breaker::Refusal) -> Refusal {
+    match refusal {
+        breaker::Refusal::Open(until) => Refusal::Endpoint(until),
+        breaker::Refusal::Forced(until) => Refusal::Operator(until),
+    }
+}
+
+fn of_model(refusal: breaker::Refusal) -> Refusal {
+    match refusal {
+        breaker::Refusal::Open(until) => Refusal::Model(until),
+        breaker::Refusal::Forced(until) => Refusal::Operator(until),
     }
 }
 

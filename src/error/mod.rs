@@ -239,10 +239,10 @@ pub enum Error {
     #[error("no target can do what the request needs: {}", .0.join("; "))]
     CapabilityUnsupported(Vec<String>),
     /// Every target that could answer is closed off by its breaker.
-    #[error("every target is closed off; the first may be tried again in {:.1} s", .retry_after.as_secs_f64())]
+    #[error("every target is closed off{}", again(.retry_after))]
     NoProviderAvailable {
-        /// When the first of them is tested again.
-        retry_after: Duration,
+        /// When the first of them is tried again; `None` if an operator holds all of them.
+        retry_after: Option<Duration>,
     },
     /// The idempotency key was used for another request.
     #[error(
@@ -335,6 +335,17 @@ impl Error {
             | Self::ClientStalled(_)
             | Self::Internal(_) => None,
         }
+    }
+}
+
+/// When the first of the targets that are closed off is tried again.
+fn again(retry_after: &Option<Duration>) -> String {
+    match retry_after {
+        Some(wait) => format!(
+            "; the first may be tried again in {:.1} s",
+            wait.as_secs_f64()
+        ),
+        None => " for as long as an operator wants".to_owned(),
     }
 }
 

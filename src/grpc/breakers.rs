@@ -1,5 +1,6 @@
 //! Breakers as operators see and set them.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tracing::info;
 
@@ -76,7 +77,14 @@ impl Watcher {
                 let breakers = list(&self.dispatcher, &self.provider);
                 return Some(Update::Snapshot(v1::BreakerSnapshot { breakers }));
             }
-            match self.changes.recv().await {
+            // A decision that ends is told by whoever comes to it first: it may be nobody but us.
+            let end = self.dispatcher.decision_ends();
+            let change = tokio::select! {
+                biased;
+                change = self.changes.recv() => change,
+                () = reached(end) => continue,
+            };
+            match change {
                 Ok(change) if self.provider.is_empty() || change.provider == self.provider => {
                     return Some(Update::Transition(self.transition(change)));
                 }
@@ -108,6 +116,14 @@ impl Watcher {
             previous_state: answer::breaker_state(transition.from).into(),
             cause: transition.cause.to_owned(),
         }
+    }
+}
+
+/// Waits for a time, if there is one.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 
@@ -156,6 +172,12 @@ pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1
             "must be more than 0 seconds; leave it out for a decision without an end",
         );
     }
+    if ttl.is_some() && state == v1::BreakerState::Unspecified as i32 {
+        fault(
+            "ttl",
+            "leave it out: a decision is lifted for good; or set `state` to one that holds for this time",
+        );
+    }
     let until = ttl
         .and_then(Result::ok)
         .and_then(|ttl| Instant::now().checked_add(ttl));
@@ -192,20 +214,17 @@ pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1
         Some(Forced { closed: false, .. }) => "forced_open",
         None => "lifted",
     };
-    info!(
-        provider,
-        model, decision, comment, "an operator sets a breaker"
-    );
-    match of_target {
-        Some(guard) => {
-            guard.force(forced);
-            Ok(of_model(guard))
-        }
-        None => {
-            of_provider.force(forced);
-            Ok(of_endpoint(of_provider))
-        }
+    let (changed, breaker) = match of_target {
+        Some(guard) => (guard.force(forced), of_model(guard)),
+        None => (of_provider.force(forced), of_endpoint(of_provider)),
+    };
+    if changed {
+        info!(
+            provider,
+            model, decision, comment, "an operator sets a breaker"
+        );
     }
+    Ok(breaker)
 }
 
 fn of_endpoint(guard: &ProviderGuard) -> v1::Breaker {

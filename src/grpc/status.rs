@@ -161,9 +161,10 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
 /// When the same call may succeed, where that can be told.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
-        Error::NoProviderAvailable { retry_after }
-        | Error::Overloaded { retry_after }
-        | Error::CallerRateLimited { retry_after, .. } => Some(*retry_after),
+        Error::NoProviderAvailable { retry_after } => *retry_after,
+        Error::Overloaded { retry_after } | Error::CallerRateLimited { retry_after, .. } => {
+            Some(*retry_after)
+        }
         Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
@@ -181,7 +182,8 @@ fn retry_after(error: &Error) -> Option<Duration> {
 
 /// Milliseconds that a retrying client must wait, -1 for not at all, `None` for no advice.
 fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
-    if sent_any {
+    let without_an_end = matches!(error, Error::NoProviderAvailable { retry_after: None });
+    if sent_any || without_an_end {
         return Some(-1);
     }
     retry_after(error).map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))

@@ -129,7 +129,7 @@ format = "json"
 filter = "warn,modelway=trace"
 [retry]
 ratio = 1
-burst = 0
+burst = 1
 [catalog]
 allow_model = true
 [providers.azure]
@@ -160,7 +160,7 @@ description = "for tests"
 targets = ["local/a/b", "answers"]
 timeout = "1m"
 max_timeout = "1m"
-max_attempts = 1
+max_attempts = 2
 first_content = "3s"
 hedge = { min_delay = "1s", max_cost = 0.01, ratio = 0.1, burst = 3 }
 [scenarios.other]
@@ -255,13 +255,13 @@ retry = { burst = 7 }
     let first = &scenarios["one.two_3-x"];
     assert_eq!(first.targets[0].id, "local/a/b");
     assert_eq!(first.targets[1].id, "answers");
-    assert_eq!(first.max_attempts, 1);
+    assert_eq!(first.max_attempts, 2);
     assert_eq!(first.first_content, Some(Duration::from_secs(3)));
     assert_eq!(
         first.retry,
         retry_budget::Settings {
             ratio: 1.0,
-            burst: 0
+            burst: 1
         }
     );
     assert_eq!(
@@ -523,6 +523,10 @@ fn settings_are_checked_for_their_range_and_sense() {
             "5: providers.q.query.key: a query holds no secrets: URLs are logged on their way; send it in a header: `api_key` with `auth`, or `headers`",
         ),
         (
+            "[server]\nruntimes = 257",
+            "2: server.runtimes: out of range; choose from 0 to 256",
+        ),
+        (
             "[scenarios.a]\ntargets = ['p/m']\nmax_attempts = 11",
             "3: scenarios.a.max_attempts: out of range; choose from 1 to 10",
         ),
@@ -534,6 +538,19 @@ fn settings_are_checked_for_their_range_and_sense() {
             "[scenarios.a]\ntargets = ['p/m']\nhedge = { ratio = 2 }",
             "3: scenarios.a.hedge.ratio: out of range; choose from 0 to 1\n\
              3: scenarios.a.hedge: no target after the first has a `price`; add one: what a rival costs has to be known before it is sent",
+        ),
+        (
+            "[scenarios.a]\ntargets = ['p/m', 'p/priced']\nmax_attempts = 1\nhedge = {}\n[models.'p/priced']\nprice = { input = 1, output = 1 }",
+            "4: scenarios.a.hedge: no rival is ever sent: `max_attempts` is 1, and a rival is an attempt; raise `max_attempts`, or leave out `hedge`",
+        ),
+        (
+            "[scenarios.a]\ntargets = ['p/m', 'p/priced']\nretry.burst = 0\nhedge = {}\n[models.'p/priced']\nprice = { input = 1, output = 1 }",
+            "4: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it; raise `burst` in `retry`, or leave out `hedge`",
+        ),
+        (
+            "[retry]\nburst = 0\n[scenarios.a]\ntargets = ['p/m', 'p/priced']\nhedge = { burst = 0 }\n[models.'p/priced']\nprice = { input = 1, output = 1 }",
+            "5: scenarios.a.hedge.burst: out of range; choose from 1 to 1000000\n\
+             5: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it; raise `burst` in `retry`, or leave out `hedge`",
         ),
         (
             "[scenarios.a]",

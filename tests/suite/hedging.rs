@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
-    BreakerState, GenerateRequest, GenerateResponse, ListBreakersRequest, SamplingParams,
-    SetBreakerRequest,
+    BreakerState, CallLimits, GenerateRequest, GenerateResponse, ListBreakersRequest,
+    SamplingParams, SetBreakerRequest,
 };
 use modelway::simulator::{Behaviour, Ending, Received, text};
 use tokio::task::JoinSet;
@@ -51,14 +51,10 @@ targets = ["openai/first", "anthropic/backup"]
 [scenarios.cheap]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100, max_cost = 0.00001 }
-[scenarios.no-retries]
+[scenarios.one-retry]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
-retry = { ratio = 0.0, burst = 0 }
-[scenarios.one-attempt]
-targets = ["openai/first", "anthropic/backup"]
-hedge = { min_delay = "50ms", burst = 100 }
-max_attempts = 1
+retry = { ratio = 0.0, burst = 1 }
 [scenarios.failing-first]
 targets = ["openai/failing", "openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
@@ -388,7 +384,7 @@ async fn rivals_draw_on_a_bucket_of_their_own() {
 /// Where one of the conditions does not hold the late answer is waited for.
 #[tokio::test]
 async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
-    for scenario in ["without", "cheap", "no-retries", "one-attempt"] {
+    for scenario in ["without", "cheap"] {
         let gateway = start(scenario).await;
         gateway.simulator.set("first", behaviour("first=600ms"));
 
@@ -405,6 +401,38 @@ async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
         1,
         "what is read whole has no first content"
     );
+}
+
+#[tokio::test]
+async fn there_is_no_rival_once_the_retry_budget_is_empty() {
+    let gateway = start("one-retry").await;
+    gateway.simulator.set("first", behaviour("status=500"));
+    let failed_over = called(&gateway, Method::Generate, "one-retry").await;
+    assert_eq!(failed_over.provider, "anthropic");
+    gateway.simulator.set("first", behaviour("first=600ms"));
+
+    let response = called(&gateway, Method::Generate, "one-retry").await;
+
+    let trail = ["1 PRIMARY openai/first SUCCEEDED"];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn a_call_that_may_make_one_attempt_has_no_rival() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    let request = GenerateRequest {
+        limits: Some(CallLimits {
+            max_attempts: Some(1),
+            ..CallLimits::default()
+        }),
+        ..question("hedged")
+    };
+
+    let response = gateway.generate(request).await.unwrap();
+
+    let trail = ["1 PRIMARY openai/first SUCCEEDED"];
+    assert_eq!(lines(&response.attempts), trail);
 }
 
 #[tokio::test]

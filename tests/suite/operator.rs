@@ -189,6 +189,54 @@ async fn a_decision_with_an_end_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn those_who_watch_are_told_when_a_decision_ends_though_nobody_calls() {
+    let gateway = Gateway::start(CONFIG).await;
+    let mut watchers = [
+        watch(&gateway, "").await,
+        watch(&gateway, "openai").await,
+        watch(&gateway, "anthropic").await,
+    ];
+    for watcher in &mut watchers {
+        assert!(matches!(next(watcher).await, Update::Snapshot(_)));
+    }
+    let for_a_while = |state, millis| SetBreakerRequest {
+        ttl: Some(Duration::from_millis(millis).try_into().unwrap()),
+        ..decision("openai/gpt", state)
+    };
+    // The second decision ends before the first one would have.
+    let long = for_a_while(BreakerState::ForcedClosed, 3_600_000);
+    let short = for_a_while(BreakerState::ForcedOpen, 100);
+    set(&gateway, long).await.unwrap();
+    let end = set(&gateway, short).await.unwrap().override_expire_time;
+
+    let [all, of_openai, of_anthropic] = &mut watchers;
+    for watcher in [all, of_openai] {
+        for expected in [
+            "openai openai/gpt CLOSED -> FORCED_CLOSED: operator",
+            "openai openai/gpt FORCED_CLOSED -> FORCED_OPEN: operator",
+            "openai openai/gpt FORCED_OPEN -> CLOSED: decision_ended",
+        ] {
+            assert_eq!(transition(watcher).await, expected);
+        }
+    }
+    let time = |timestamp: Option<prost_types::Timestamp>| {
+        let time = SystemTime::try_from(timestamp.unwrap()).unwrap();
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap()
+    };
+    let since = breaker(&gateway, "openai/gpt").await.state_since;
+    let apart = time(since).abs_diff(time(end));
+    assert!(apart < Duration::from_millis(5), "{apart:?}");
+    // Whoever watches another provider is told of that one only.
+    let held = SetBreakerRequest {
+        provider: "anthropic".to_owned(),
+        ..decision("", BreakerState::ForcedOpen)
+    };
+    set(&gateway, held).await.unwrap();
+    let told = "anthropic  CLOSED -> FORCED_OPEN: operator";
+    assert_eq!(transition(of_anthropic).await, told);
+}
+
+#[tokio::test]
 async fn no_last_resort_goes_around_an_operators_decision() {
     let gateway = Gateway::start(CONFIG).await;
     set(&gateway, decision("openai/gpt", BreakerState::ForcedOpen))
@@ -201,6 +249,37 @@ async fn no_last_resort_goes_around_an_operators_decision() {
     }
 
     assert_eq!(gateway.simulator.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn callers_are_told_when_to_come_again_only_if_the_decision_has_an_end() {
+    let gateway = Gateway::start(CONFIG).await;
+    let refused = async |seconds: Option<i64>| {
+        let request = SetBreakerRequest {
+            ttl: seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+            ..decision("openai/gpt", BreakerState::ForcedOpen)
+        };
+        let held = set(&gateway, request).await.unwrap();
+        assert_eq!(held.next_probe_time.is_some(), seconds.is_some());
+        details(&gateway.generate(ask("alone", "Hello")).await.unwrap_err())
+    };
+
+    let for_a_while = refused(Some(90)).await;
+    let for_good = refused(None).await;
+
+    let wait = for_a_while.retry_after.unwrap();
+    assert!(wait <= Duration::from_secs(90) && wait > Duration::from_secs(80));
+    let pushback = i64::try_from(wait.as_millis()).unwrap();
+    assert_eq!(for_a_while.pushback, Some(pushback));
+    assert_eq!(for_good.reason, "NO_PROVIDER_AVAILABLE");
+    assert_eq!(for_good.retry_after, None);
+    assert_eq!(for_good.pushback, Some(-1), "no use in coming again soon");
+    assert_eq!(
+        for_good.message,
+        "every target is closed off for as long as an operator wants"
+    );
+    let skipped = &for_good.failure.unwrap().attempts[0];
+    assert_eq!(skipped.detail, "an operator holds its breaker open");
 }
 
 #[tokio::test]
@@ -248,6 +327,13 @@ async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing(
             },
         ),
         (
+            "ttl",
+            SetBreakerRequest {
+                ttl: ttl(60),
+                ..decision("openai/gpt", BreakerState::Unspecified)
+            },
+        ),
+        (
             "comment",
             SetBreakerRequest {
                 comment: "line\nbreak".to_owned(),
@@ -282,6 +368,25 @@ async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing(
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    /// Takes down what is logged while the guard lives.
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        subscribe(subscriber)
+    }
+
+    /// The lines about operators.
+    fn audits(&self) -> Vec<String> {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let is_audit = |line: &&str| line.contains("an operator sets a breaker");
+        log.lines().filter(is_audit).map(str::to_owned).collect()
+    }
+}
+
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
@@ -295,12 +400,7 @@ impl io::Write for Log {
 #[tokio::test]
 async fn a_decision_is_written_to_the_log() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _subscriber = subscribe(subscriber);
+    let _subscriber = log.listen();
     let gateway = Gateway::start(CONFIG).await;
     let request = SetBreakerRequest {
         comment: "maintenance until ten".to_owned(),
@@ -309,9 +409,10 @@ async fn a_decision_is_written_to_the_log() {
 
     set(&gateway, request).await.unwrap();
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let is_audit = |line: &&str| line.contains("an operator sets a breaker");
-    let audit = log.lines().find(is_audit).unwrap();
+    let audits = log.audits();
+    let [audit] = &audits[..] else {
+        panic!("one line: {audits:?}")
+    };
     for part in [
         "openai",
         "openai/gpt",
@@ -320,6 +421,33 @@ async fn a_decision_is_written_to_the_log() {
     ] {
         assert!(audit.contains(part), "{part}: {audit}");
     }
+}
+
+#[tokio::test]
+async fn lifting_what_was_never_decided_changes_nothing_and_is_not_told() {
+    let log = Log::default();
+    let _subscriber = log.listen();
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.script("gpt", vec![failing()]);
+    trail(&gateway, "s").await;
+    let before = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(before.window_failures, 1);
+    let mut all = watch(&gateway, "").await;
+    assert!(matches!(next(&mut all).await, Update::Snapshot(_)));
+
+    for model in ["openai/gpt", ""] {
+        let lifted = set(&gateway, decision(model, BreakerState::Unspecified)).await;
+
+        let lifted = lifted.unwrap();
+        assert_eq!(lifted.state(), BreakerState::Closed);
+        assert_eq!(lifted.window_failures, i64::from(!model.is_empty()));
+    }
+    assert_eq!(log.audits(), [""; 0]);
+    set(&gateway, decision("", BreakerState::ForcedOpen))
+        .await
+        .unwrap();
+    let told = "openai  CLOSED -> FORCED_OPEN: operator";
+    assert_eq!(transition(&mut all).await, told, "and nothing before it");
 }
 
 async fn watch(gateway: &Gateway, provider: &str) -> Streaming<WatchBreakersResponse> {

@@ -115,6 +115,42 @@ fn each_thing_that_an_attempt_tells_is_counted() {
     assert_eq!(seen(), (4, 2, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_decision_is_told_before_what_follows_it() {
+    let lane = lane(&["model"], Settings::default());
+    let provider = &lane.guards[0].provider;
+    let mut changes = provider.changes.subscribe();
+    let held = |seconds| Forced {
+        closed: true,
+        until: Some(Instant::now() + Duration::from_secs(seconds)),
+    };
+    lane.guards[0].force(Some(held(20)));
+    provider.force(Some(held(10)));
+    let begin = Instant::now();
+    for seconds in [10, 20] {
+        let end = begin + Duration::from_secs(seconds);
+        assert_eq!(provider.decision_ends(), Some(end));
+        tokio::time::advance(end - Instant::now()).await;
+    }
+
+    history(&lane, 0, 5, 5);
+
+    let mut told = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        let target = change.target.unwrap_or_default();
+        told.push(format!("{target} {}", change.transition.cause));
+    }
+    let expected = [
+        "model operator",
+        " operator",
+        " decision_ended",
+        "model decision_ended",
+        "model consecutive_failures",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(provider.decision_ends(), None);
+}
+
 #[test]
 fn a_fast_answer_does_not_open_the_breaker_for_the_slow_ones_before_it() {
     let lane = lane(&["slow", "later"], Settings::default());
@@ -246,7 +282,12 @@ async fn each_refusal_has_its_word_in_the_trail() {
         ),
         (Refusal::Rate(until), ClosedOff::Rate, Some(wait)),
         (Refusal::Busy, ClosedOff::Busy, None),
-        (Refusal::Operator(until), ClosedOff::Operator, Some(wait)),
+        (
+            Refusal::Operator(Some(until)),
+            ClosedOff::Operator,
+            Some(wait),
+        ),
+        (Refusal::Operator(None), ClosedOff::Operator, None),
     ];
     for (refusal, by, wait) in table {
         assert_eq!(skip(refusal), Skip::ClosedOff(by, wait));

@@ -254,19 +254,55 @@ fn last_resorts_follow_what_the_target_accepts() {
 }
 
 #[test]
-fn what_an_operator_holds_open_is_refused_by_the_operator() {
+fn what_an_operator_holds_open_is_refused_by_the_operator_for_the_longer_time() {
+    let now = Instant::now();
+    let soon = Some(now + Duration::from_secs(1));
+    let late = Some(now + Duration::from_secs(60));
+    // Ends of the decisions about the endpoint and the model, if there are any, and of both together.
+    let table = [
+        (Some(None), None, None),
+        (None, Some(None), None),
+        (Some(soon), None, soon),
+        (Some(soon), Some(late), late),
+        (Some(late), Some(soon), late),
+        (Some(soon), Some(None), None),
+    ];
+    for (of_endpoint, of_model, until) in table {
+        let mut scopes = Scopes::new(Settings::default(), 2, now);
+        let held = |until| Forced {
+            closed: false,
+            until,
+        };
+
+        scopes.force(None, of_endpoint.map(held), now);
+        scopes.force(Some(0), of_model.map(held), now);
+
+        assert_eq!(scopes.refuses(0, now), Some(Refusal::Operator(until)));
+    }
+}
+
+#[test]
+fn an_open_endpoint_and_a_locked_key_do_not_hide_an_operators_decision() {
     let held = Some(Forced {
         closed: false,
         until: None,
     });
-    for model in [None, Some(0)] {
-        let (mut scopes, circumstances) = provider(2);
+    for kind in [
+        UpstreamErrorKind::Unreachable,
+        UpstreamErrorKind::Authentication,
+    ] {
+        let (mut scopes, circumstances) = provider(1);
+        for _ in 0..5 {
+            if scopes.refuses(0, circumstances.now).is_none() {
+                fail(&mut scopes, 0, kind, circumstances);
+            }
+        }
+        assert!(scopes.refuses(0, circumstances.now).is_some(), "{kind:?}");
 
-        scopes.force(model, held, circumstances.now);
+        scopes.force(Some(0), held, circumstances.now);
 
-        let until = circumstances.now + Duration::from_secs(60);
-        let refusal = Some(Refusal::Operator(until));
-        assert_eq!(scopes.refuses(0, circumstances.now), refusal);
+        let refusal = scopes.refuses(0, circumstances.now);
+        assert_eq!(refusal, Some(Refusal::Operator(None)), "{kind:?}");
     }
 }
 
@@ -283,7 +319,8 @@ fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() 
         ),
         (Refusal::Rate(now), Some(now), false),
         (Refusal::Busy, None, false),
-        (Refusal::Operator(now), Some(now), false),
+        (Refusal::Operator(Some(now)), Some(now), false),
+        (Refusal::Operator(None), None, false),
     ];
     for (refusal, until, is_breaker) in table {
         assert_eq!(refusal.until(), until, "{refusal:?}");

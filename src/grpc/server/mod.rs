@@ -27,7 +27,7 @@ use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::idempotency::{self, Idempotency};
 
-pub use self::settings::Settings;
+pub use self::settings::{MAX_RUNTIMES, Settings};
 
 use self::connection::Host;
 use self::workers::{Worker, Workers};

@@ -10,8 +10,8 @@ use std::time::Duration;
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
-    /// Runtimes of one thread each, of which each keeps the connections that it is given. None: the
-    /// runtime that the service is started in serves all.
+    /// Runtimes of one thread each, of which each keeps the connections that it is given, at most
+    /// [`MAX_RUNTIMES`]. None: the runtime that the service is started in serves all.
     pub runtimes: usize,
     /// Largest message, in bytes, that is read.
     pub max_message_bytes: usize,
@@ -49,11 +49,16 @@ pub struct Settings {
     pub drain_timeout: Duration,
 }
 
+/// The most runtimes. Each opens files and sets up clients of its own before the service starts.
+pub const MAX_RUNTIMES: usize = 256;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
-            runtimes: thread::available_parallelism().map_or(1, NonZero::get),
+            runtimes: thread::available_parallelism()
+                .map_or(1, NonZero::get)
+                .min(MAX_RUNTIMES),
             max_message_bytes: 32 << 20,
             max_unfinished_bytes: 256 << 20,
             max_connections: 4096,

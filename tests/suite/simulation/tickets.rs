@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal, Snapshot, Ticket};
+use modelway::dispatch::breaker::{
+    Breaker, Circumstances, Refusal, Settings, Signal, Snapshot, Ticket,
+};
 use modelway::trail::BreakerState;
 use tokio::time::Instant;
 
@@ -72,7 +74,7 @@ impl Model {
     }
 
     fn admit(&mut self) {
-        let refused = self.breaker.refuses_until(self.now);
+        let refused = self.breaker.refuses(self.now);
         let admitted = self.breaker.admit(self.now);
         self.notice_change();
         assert_eq!(admitted.as_ref().err(), refused.as_ref());
@@ -127,7 +129,7 @@ impl Model {
         self.report(position, Signal::Released);
         let held = self.held.swap_remove(position);
         if held.probing && held.state_number == self.state_number {
-            let refused = self.breaker.refuses_until(self.now);
+            let refused = self.breaker.refuses(self.now);
             assert_eq!(refused, None, "a cancelled probe kept its place");
         }
     }
@@ -173,7 +175,7 @@ impl Model {
                 .max(self.settings.probe_lease);
         let mut probes = 0;
         while self.breaker.is_open() {
-            if let Some(until) = self.breaker.refuses_until(self.now) {
+            if let Some(Refusal::Open(until)) = self.breaker.refuses(self.now) {
                 self.now = until;
             }
             assert!(self.now <= limit, "it stays open");

@@ -12,7 +12,8 @@ fn an_operator_holds_it_open_until_a_time_or_for_good() {
 
     breaker.force(Some(open(Some(now + seconds(90)))), now);
     assert_eq!(breaker.state(now), BreakerState::ForcedOpen);
-    assert_eq!(breaker.admit(now).unwrap_err(), now + seconds(90));
+    let until_then = Refusal::Forced(Some(now + seconds(90)));
+    assert_eq!(breaker.admit(now).unwrap_err(), until_then);
     assert!(!breaker.would_probe(now + seconds(89)));
     assert_eq!(breaker.snapshot(now).forced_until, Some(now + seconds(90)));
     let freed = now + seconds(90);
@@ -21,12 +22,44 @@ fn an_operator_holds_it_open_until_a_time_or_for_good() {
 
     breaker.force(Some(open(None)), now);
     let much_later = now + seconds(100_000);
-    let until = breaker.admit(much_later).unwrap_err();
-    assert_eq!(until, much_later + seconds(60), "it is looked at again");
-    assert_eq!(breaker.snapshot(much_later).forced_until, None);
+    let for_good = Refusal::Forced(None);
+    assert_eq!(breaker.admit(much_later).unwrap_err(), for_good);
+    let snapshot = breaker.snapshot(much_later);
+    assert_eq!(
+        (snapshot.forced_until, snapshot.refuses_until),
+        (None, None)
+    );
 
     breaker.force(None, much_later);
     assert_eq!(breaker.state(much_later), BreakerState::Closed);
+}
+
+#[test]
+fn a_decision_ends_once_and_at_its_time() {
+    for (closed, from) in [
+        (false, BreakerState::ForcedOpen),
+        (true, BreakerState::ForcedClosed),
+    ] {
+        let (mut breaker, now) = opened();
+        let end = now + seconds(90);
+        let until = Some(end);
+        breaker.force(Some(Forced { closed, until }), now);
+
+        assert_eq!(breaker.end_decision(end - Duration::from_millis(1)), None);
+        assert_eq!(breaker.snapshot(now).state, from);
+        let late = end + seconds(1);
+        let ended = breaker.end_decision(late);
+
+        let expected = Transition {
+            from,
+            to: BreakerState::Closed,
+            cause: "decision_ended",
+        };
+        assert_eq!(ended, Some(expected));
+        assert_eq!(breaker.snapshot(late).since, end);
+        assert_eq!(breaker.end_decision(late), None);
+        assert_eq!(breaker.decision_ends(), None);
+    }
 }
 
 #[test]

@@ -52,6 +52,11 @@ fn opened() -> (Breaker, Instant) {
     (breaker, now)
 }
 
+/// When one that is open lets a probe through.
+fn opens_at(breaker: &Breaker, now: Instant) -> Instant {
+    breaker.refuses(now).and_then(Refusal::until).expect("open")
+}
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

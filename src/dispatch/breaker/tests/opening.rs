@@ -19,7 +19,7 @@ fn five_failures_in_a_row_open_it() {
             cause: "consecutive_failures"
         })
     );
-    assert_eq!(breaker.admit(now).unwrap_err(), now + seconds(5));
+    assert_eq!(opens_at(&breaker, now), now + seconds(5));
 }
 
 #[test]
