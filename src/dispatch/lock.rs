@@ -71,10 +71,12 @@ impl Lock {
         self.held = Some((now + wait, cause));
     }
 
-    /// The provider accepted the credential.
-    pub fn accept(&mut self) {
-        self.held = None;
-        self.refusals = 0;
+    /// The provider accepted the credential. While it is locked, only attempts from before can say
+    /// so: that decides nothing.
+    pub fn accept(&mut self, now: Instant) {
+        if self.held(now).is_none() {
+            self.refusals = 0;
+        }
     }
 }
 
@@ -118,11 +120,26 @@ mod tests {
         let mut lock = Lock::new(Settings::default());
         let now = Instant::now();
         lock.refuse(Cause::Refused, None, now);
-        lock.refuse(Cause::Refused, None, now + 6 * MINUTE);
+        let now = now + 6 * MINUTE;
 
-        lock.accept();
+        lock.accept(now);
         lock.refuse(Cause::Refused, None, now);
 
         assert_eq!(lock.held(now), Some((now + 5 * MINUTE, Cause::Refused)));
+    }
+
+    #[test]
+    fn attempts_under_way_do_not_open_it() {
+        let mut lock = Lock::new(Settings::default());
+        let now = Instant::now();
+        lock.refuse(Cause::Refused, None, now);
+        let locked = lock.held(now);
+
+        lock.accept(now + MINUTE);
+
+        assert_eq!(lock.held(now + MINUTE), locked);
+        let now = now + 5 * MINUTE;
+        lock.refuse(Cause::Refused, None, now);
+        assert_eq!(lock.held(now), Some((now + 10 * MINUTE, Cause::Refused)));
     }
 }

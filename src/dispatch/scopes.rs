@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::{Health, UpstreamError};
+use crate::trail::BreakerState;
 
 use super::acceptance::Acceptance;
 use super::breaker::{self, Breaker, Circumstances, Forced, Signal, Snapshot, Transition};
@@ -41,6 +42,8 @@ pub struct Scopes {
     endpoint: Breaker,
     lock: Lock,
     models: Vec<Model>,
+    /// Whether the endpoint was closed off because of its models: then their failures are its own.
+    rolled_up: bool,
     /// When the first of the operators' decisions ends.
     decision_ends: Option<Instant>,
 }
@@ -130,6 +133,7 @@ impl Scopes {
             endpoint: Breaker::new(settings.breaker, now),
             lock: Lock::new(settings.lock),
             models: (0..models).map(|_| model()).collect(),
+            rolled_up: false,
             decision_ends: None,
         }
     }
@@ -149,12 +153,17 @@ impl Scopes {
                 let (until, cause) = self.lock.held(now)?;
                 Some(Refusal::Credential(until, cause))
             })
-            .or(of_endpoint)
-            .or(of_model)
+            // So is a limit, which no last resort goes around either.
             .or_else(|| match model.throttle.refuses(now)? {
-                throttle::Refusal::Until(until) => Some(Refusal::Rate(until)),
+                throttle::Refusal::Until(until) => {
+                    let open = [of_endpoint, of_model].into_iter().flatten();
+                    let latest = open.filter_map(Refusal::until).max();
+                    Some(Refusal::Rate(until.max(latest.unwrap_or(until))))
+                }
                 throttle::Refusal::Busy => Some(Refusal::Busy),
             })
+            .or(of_endpoint)
+            .or(of_model)
     }
 
     /// Whether the next attempt on a model would be a probe.
@@ -186,7 +195,12 @@ impl Scopes {
 
     /// Nothing has come of an attempt for suspiciously long.
     pub fn stalled(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
-        self.tell_model(ticket, Signal::Stalled, circumstances)
+        let mut changes = Vec::new();
+        if self.rolled_up {
+            changes.extend(self.tell_endpoint(ticket, Signal::Stalled, circumstances));
+        }
+        changes.extend(self.tell_model(ticket, Signal::Stalled, circumstances));
+        changes
     }
 
     /// The first content has come.
@@ -199,7 +213,7 @@ impl Scopes {
         let model = &mut self.models[ticket.model];
         model.throttle.succeeded();
         model.acceptance.accepted(circumstances.now);
-        self.lock.accept();
+        self.lock.accept(circumstances.now);
         let mut changes = self.tell_endpoint(ticket, Signal::Answered, circumstances);
         changes.extend(self.tell_model(ticket, Signal::Committed { slow }, circumstances));
         changes
@@ -222,6 +236,9 @@ impl Scopes {
         let health = error.kind.verdict().health;
         let of_endpoint = match health {
             Health::EndpointFailure => Signal::Failed { retry_after },
+            Health::ModelFailure | Health::Overloaded if self.rolled_up => {
+                Signal::Failed { retry_after }
+            }
             _ if error.status.is_some() => Signal::Answered,
             _ => Signal::Released,
         };
@@ -230,12 +247,15 @@ impl Scopes {
         let of_model = match health {
             Health::Success => {
                 model.acceptance.accepted(now);
-                self.lock.accept();
+                self.lock.accept(now);
                 Signal::Answered
             }
             Health::ModelFailure => Signal::Failed { retry_after },
             Health::Overloaded => {
-                model.throttle.refused(false, retry_after, now);
+                // A 503 may mean anything; only who says that it is too much is sent less.
+                if error.status != Some(503) {
+                    model.throttle.refused(false, retry_after, now);
+                }
                 Signal::Failed { retry_after }
             }
             Health::RateLimited => {
@@ -297,6 +317,7 @@ impl Scopes {
         };
         let transition = breaker.force(forced, now);
         self.decision_ends = self.first_end();
+        self.rolled_up &= model.is_some();
         transition.map(|transition| Change { model, transition })
     }
 
@@ -352,6 +373,8 @@ impl Scopes {
         let transition = self
             .endpoint
             .report(&mut ticket.endpoint, signal, circumstances);
+        let closes = |transition: Transition| transition.to == BreakerState::Closed;
+        self.rolled_up &= !transition.is_some_and(closes);
         transition
             .into_iter()
             .map(|transition| Change {
@@ -379,7 +402,9 @@ impl Scopes {
             model: Some(model),
             transition,
         }];
-        changes.extend(self.roll_up(circumstances));
+        if transition.to == BreakerState::Open {
+            changes.extend(self.roll_up(circumstances));
+        }
         changes
     }
 
@@ -403,6 +428,7 @@ impl Scopes {
             return None;
         }
         let transition = self.endpoint.trip("models_failing", circumstances)?;
+        self.rolled_up = true;
         Some(Change {
             model: None,
             transition,

@@ -127,7 +127,9 @@ impl Throttle {
         let just_lowered = self
             .lowered
             .is_some_and(|lowered| now.duration_since(lowered) < self.settings.base_wait);
-        if just_lowered {
+        // A probe that is refused does not say how many would be too much.
+        let few = self.in_flight <= self.settings.min_concurrency;
+        if just_lowered || few {
             return;
         }
         self.lowered = Some(now);
@@ -272,6 +274,21 @@ mod tests {
             throttle.succeeded();
 
             assert_eq!(throttle.limit(), expected, "{under_way} under way");
+        }
+    }
+
+    #[test]
+    fn so_few_attempts_as_are_always_allowed_were_not_too_many() {
+        let now = Instant::now();
+        for (in_flight, lowers) in [(1, false), (4, false), (5, true)] {
+            let mut throttle = Throttle::new(Settings::default());
+            for _ in 0..in_flight {
+                throttle.enter();
+            }
+
+            throttle.refused(false, None, now);
+
+            assert_eq!(throttle.limit() < 10_000, lowers, "{in_flight}");
         }
     }
 

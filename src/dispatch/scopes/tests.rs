@@ -392,3 +392,128 @@ fn every_released_ticket_gives_its_place_back() {
 
     assert_eq!(scopes.concurrency(0), (0, 64));
 }
+
+#[test]
+fn models_that_recover_one_by_one_do_not_close_off_their_endpoint_again() {
+    let (mut scopes, circumstances) = provider(3);
+    let under_way: Vec<_> = (0..5).map(|_| scopes.admit(2, circumstances.now)).collect();
+    open(&mut scopes, 0, circumstances);
+    open(&mut scopes, 1, circumstances);
+    for mut ticket in under_way.into_iter().flatten() {
+        let error = UpstreamError::new(UpstreamErrorKind::ServerError);
+        scopes.failed(&mut ticket, &error, circumstances);
+        scopes.release(ticket, circumstances);
+    }
+    assert!(scopes.models.iter().all(|model| model.breaker.is_open()));
+    let later = Circumstances {
+        now: circumstances.now + Duration::from_secs(5),
+        ..circumstances
+    };
+
+    let changes: Vec<_> = (0..3).flat_map(|_| answer(&mut scopes, 0, later)).collect();
+
+    let closed = |change: &Change| change.transition.to == BreakerState::Closed;
+    assert!(
+        changes.iter().any(closed) && !scopes.endpoint.is_open(),
+        "{changes:?}"
+    );
+}
+
+#[test]
+fn where_models_closed_off_their_endpoint_their_failures_keep_it_so() {
+    for signal in ["failed", "stalled"] {
+        let (mut scopes, circumstances) = provider(2);
+        open(&mut scopes, 0, circumstances);
+        open(&mut scopes, 1, circumstances);
+        let due = scopes.endpoint.snapshot(circumstances.now).refuses_until;
+        let later = Circumstances {
+            now: due.unwrap(),
+            ..circumstances
+        };
+        let mut probe = scopes.admit(0, later.now).expect("admitted");
+
+        match signal {
+            "failed" => {
+                let error = UpstreamError::new(UpstreamErrorKind::TimedOut);
+                scopes.failed(&mut probe, &error, later)
+            }
+            _ => scopes.stalled(&mut probe, later),
+        };
+        scopes.release(probe, later);
+
+        let refusal = scopes.refuses(1, later.now);
+        let until = later.now + Duration::from_secs(10);
+        assert_eq!(refusal, Some(Refusal::Endpoint(until)), "{signal}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_its_models_closed_off_is_its_own_again_once_it_was_closed() {
+    let (mut scopes, circumstances) = provider(2);
+    open(&mut scopes, 0, circumstances);
+    open(&mut scopes, 1, circumstances);
+    let later = Circumstances {
+        now: circumstances.now + Duration::from_secs(60),
+        ..circumstances
+    };
+    for model in [0, 1] {
+        for _ in 0..3 {
+            answer(&mut scopes, model, later);
+        }
+    }
+
+    open(&mut scopes, 0, later);
+
+    assert!(scopes.models[0].breaker.is_open());
+    assert!(!scopes.endpoint.is_open());
+}
+
+#[test]
+fn a_limit_is_told_before_a_breaker_and_for_as_long_as_either_holds() {
+    let (mut scopes, circumstances) = provider(1);
+    let now = circumstances.now;
+    let limited = |seconds| UpstreamError {
+        status: Some(429),
+        retry_after: Some(Duration::from_secs(seconds)),
+        ..UpstreamError::new(UpstreamErrorKind::RateLimited)
+    };
+    let mut under_way = scopes.admit(0, now).expect("admitted");
+    open(&mut scopes, 0, circumstances);
+
+    scopes.failed(&mut under_way, &limited(2), circumstances);
+    assert_eq!(
+        scopes.refuses(0, now),
+        Some(Refusal::Rate(now + Duration::from_secs(5)))
+    );
+
+    scopes.failed(&mut under_way, &limited(60), circumstances);
+    let until = now + Duration::from_secs(60);
+    assert_eq!(scopes.refuses(0, now), Some(Refusal::Rate(until)));
+    scopes.release(under_way, circumstances);
+}
+
+#[test]
+fn only_who_says_that_it_is_too_much_is_sent_less() {
+    for (status, kind, lowers) in [
+        (500, UpstreamErrorKind::ServerError, false),
+        (503, UpstreamErrorKind::Overloaded, false),
+        (529, UpstreamErrorKind::Overloaded, true),
+        (429, UpstreamErrorKind::RateLimited, true),
+    ] {
+        let (mut scopes, circumstances) = provider(1);
+        let under_way: Vec<_> = (0..20)
+            .map(|_| scopes.admit(0, circumstances.now))
+            .collect();
+        let error = UpstreamError {
+            status: Some(status),
+            ..UpstreamError::new(kind)
+        };
+
+        fail_with(&mut scopes, 0, &error, circumstances);
+
+        assert_eq!(scopes.concurrency(0).1 < 20, lowers, "{status}");
+        for ticket in under_way.into_iter().flatten() {
+            scopes.release(ticket, circumstances);
+        }
+    }
+}
