@@ -19,7 +19,7 @@ use crate::wire::{Framing, failure};
 
 use super::guard::Permit;
 use super::target::{Target, Timeouts};
-use super::timers::{Expiry, Heard, Timers};
+use super::timers::{Expiry, Heard, Hurried, Timers};
 
 /// Largest body of an error response that is read; what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
@@ -82,6 +82,7 @@ pub(super) struct Beginning {
     pub(super) span: AttemptSpan,
     pub(super) adaptations: Vec<Adaptation>,
     pub(super) limits: Timeouts,
+    pub(super) hurried: Hurried,
     pub(super) deadline: Instant,
     /// Whether the answer was asked for as a stream.
     pub(super) stream: bool,
@@ -97,6 +98,7 @@ impl Attempt {
             span,
             adaptations,
             limits,
+            hurried,
             deadline,
             stream,
             keep,
@@ -109,7 +111,7 @@ impl Attempt {
             adaptations,
             began,
             failed_after: None,
-            timers: Timers::start(limits, deadline, began),
+            timers: Timers::start(limits, hurried, deadline, began),
             stream,
             keep,
             slow_after: limits.slow_first_content,
@@ -223,7 +225,10 @@ impl Attempt {
     /// Tells the breaker of a failure at once, whenever the attempt is settled.
     fn judged<T>(&mut self, result: Result<T, Ended>) -> Result<T, Ended> {
         if let Err(Ended::Failed(error)) = &result {
-            self.permit.failed(error);
+            match self.timers.cut_short() {
+                Some(since) => self.permit.cut_short(since),
+                None => self.permit.failed(error),
+            }
             self.failed_after = Some(self.began.elapsed());
         }
         result
@@ -334,11 +339,11 @@ impl Attempt {
                 response_id,
                 response_model,
             } => {
-                if response_id.is_some() {
-                    self.response_id.clone_from(response_id);
+                if let Some(id) = response_id.as_deref().filter(is_name) {
+                    self.response_id = Some(id.to_owned());
                 }
-                if response_model.is_some() {
-                    self.record.response_model.clone_from(response_model);
+                if let Some(model) = response_model.as_deref().filter(is_name) {
+                    self.record.response_model = Some(model.to_owned());
                 }
             }
             ChatEvent::Finish(finish) => self.finish = Some(finish.clone()),
@@ -409,13 +414,20 @@ const REQUEST_ID_HEADERS: [&str; 5] = [
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let legal = |value: &HeaderValue| {
-        value
-            .to_str()
-            .ok()
-            .filter(|id| !id.is_empty() && id.len() <= 128)
-            .map(str::to_owned)
+        let id = value.to_str().ok().filter(is_name)?;
+        Some(id.to_owned())
     };
     REQUEST_ID_HEADERS
         .iter()
         .find_map(|name| headers.get(*name).and_then(legal))
+}
+
+/// The longest name of anything that goes into records and spans as a provider wrote it.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Whether it can be a name: what is longer, or holds spaces, may be a piece of the prompt.
+fn is_name(text: &&str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_NAME_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

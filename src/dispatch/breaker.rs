@@ -75,6 +75,9 @@ impl Default for Settings {
 /// A breaker that was healthy for this long forgets one of its failed recoveries.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
+/// How long a target is given the benefit of the doubt while limits of callers cut attempts short.
+const DOUBT: Duration = Duration::from_secs(4);
+
 /// The breaker of one target or one endpoint.
 #[derive(Debug)]
 pub struct Breaker {
@@ -84,7 +87,10 @@ pub struct Breaker {
     /// Counts the state changes; a ticket of another generation decides nothing.
     generation: u64,
     window: Window,
+    successes: u64,
     consecutive_failures: u32,
+    /// Since when attempts are cut short that are followed by no success.
+    cut_short_since: Option<Instant>,
     /// How often in a row recovery has failed, which doubles the open time.
     severity: u32,
     opened_total: u64,
@@ -131,12 +137,19 @@ pub struct Ticket {
     /// What this attempt has already added to the window.
     counted: Counted,
     committed: bool,
+    /// What its admission changed.
+    transition: Option<Transition>,
 }
 
 impl Ticket {
     /// Whether the attempt tests if a failing target has recovered.
     pub fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// What its admission changed, once.
+    pub fn take_transition(&mut self) -> Option<Transition> {
+        self.transition.take()
     }
 }
 
@@ -146,6 +159,8 @@ enum Counted {
     Success {
         /// Failures in a row that the success ended.
         ended: u32,
+        /// How many successes there were with it.
+        nth: u64,
     },
     Failure,
 }
@@ -159,6 +174,12 @@ pub enum Signal {
     Committed {
         /// Whether it took suspiciously long.
         slow: bool,
+    },
+    /// The attempt took longer than its caller or the call's deadline allows, which is less than the
+    /// target's own limits.
+    CutShort {
+        /// Since when nothing had come.
+        since: Instant,
     },
     /// The provider refused for reasons of the request: it works.
     Answered,
@@ -251,7 +272,9 @@ impl Breaker {
             since: now,
             generation: 0,
             window: Window::new(settings.window, now),
+            successes: 0,
             consecutive_failures: 0,
+            cut_short_since: None,
             severity: 0,
             opened_total: 0,
             broke_off: false,
@@ -296,37 +319,41 @@ impl Breaker {
             return Err(refusal);
         }
         let probe = self.would_probe(now);
-        if probe {
-            self.begin_probe(now);
-        }
+        let transition = if probe { self.begin_probe(now) } else { None };
         Ok(Ticket {
             generation: self.generation,
             probe,
             counted: Counted::Nothing,
             committed: false,
+            transition,
         })
     }
 
-    fn begin_probe(&mut self, now: Instant) {
-        if let State::Open { .. } = self.state {
-            self.enter(
-                State::HalfOpen {
-                    probe: None,
-                    successes: 0,
-                },
-                now,
-            );
-        }
-        let State::HalfOpen { probe, successes } = &mut self.state else {
-            return;
-        };
+    fn begin_probe(&mut self, now: Instant) -> Option<Transition> {
         let lease = now + self.settings.probe_lease;
         let begun = false;
-        if let Some(before) = probe.replace(Probe { lease, begun }) {
-            // It has outlived its lease and decides nothing any more.
-            *successes += u32::from(before.begun);
-            self.generation += 1;
+        let own = Probe { lease, begun };
+        if let State::HalfOpen { probe, successes } = &mut self.state {
+            if let Some(before) = probe.replace(own) {
+                // It has outlived its lease and decides nothing any more.
+                *successes += u32::from(before.begun);
+                self.generation += 1;
+            }
+            return None;
         }
+        let from = self.state(now);
+        self.enter(
+            State::HalfOpen {
+                probe: Some(own),
+                successes: 0,
+            },
+            now,
+        );
+        Some(Transition {
+            from,
+            to: BreakerState::HalfOpen,
+            cause: "probe_due",
+        })
     }
 
     /// Takes in what an attempt has to tell.
@@ -437,12 +464,16 @@ impl Breaker {
     ) -> Option<Transition> {
         let now = circumstances.now;
         match signal {
+            Signal::CutShort { since } if !self.is_in_doubt(since, now) => None,
             Signal::Committed { .. } | Signal::Answered => {
                 let ended = std::mem::take(&mut self.consecutive_failures);
+                self.cut_short_since = None;
+                self.successes += 1;
                 let seen = self.window.newest(now);
                 if ticket.counted == Counted::Nothing {
                     seen.samples += 1;
-                    ticket.counted = Counted::Success { ended };
+                    let nth = self.successes;
+                    ticket.counted = Counted::Success { ended, nth };
                 }
                 if let Signal::Committed { slow } = signal {
                     ticket.committed = true;
@@ -451,7 +482,7 @@ impl Breaker {
                 }
                 self.trip_if_slow(circumstances)
             }
-            Signal::Stalled | Signal::Failed { .. } => {
+            Signal::Stalled | Signal::CutShort { .. } | Signal::Failed { .. } => {
                 let seen = self.window.newest(now);
                 let broke = ticket.committed && matches!(signal, Signal::Failed { .. });
                 seen.breaks += u32::from(broke);
@@ -460,26 +491,31 @@ impl Breaker {
                         seen.samples += 1;
                         seen.failures += 1;
                     }
-                    Counted::Success { ended } => {
+                    Counted::Success { ended, nth } => {
                         seen.failures += 1;
-                        // An answer that breaks off has ended no row of failures.
-                        self.consecutive_failures = self.consecutive_failures.max(ended);
+                        // An answer that breaks off has ended no row of failures, unless others did.
+                        if nth == self.successes {
+                            self.consecutive_failures += ended;
+                        }
                     }
                     Counted::Failure => return None,
                 }
                 ticket.counted = Counted::Failure;
                 self.consecutive_failures += 1;
                 let cause = self.trip_cause(circumstances)?;
+                let seen = self.window.sums(now);
+                self.broke_off = ticket.committed
+                    || share(seen.breaks, seen.commits) >= self.settings.break_ratio;
                 let retry_after = match signal {
                     Signal::Failed { retry_after } => retry_after,
                     Signal::Stalled
+                    | Signal::CutShort { .. }
                     | Signal::Committed { .. }
                     | Signal::Answered
                     | Signal::Completed
                     | Signal::Throttled { .. }
                     | Signal::Released => None,
                 };
-                self.broke_off = ticket.committed;
                 Some(self.open(cause, retry_after, circumstances))
             }
             Signal::Completed | Signal::Throttled { .. } | Signal::Released => None,
@@ -512,11 +548,15 @@ impl Breaker {
             // A refusal tells nothing of answers that break off.
             Signal::Answered if self.broke_off => None,
             Signal::Committed { .. } | Signal::Answered | Signal::Completed => {
-                ticket.counted = Counted::Success { ended: 0 };
+                ticket.counted = Counted::Success { ended: 0, nth: 0 };
+                self.cut_short_since = None;
                 self.await_probe(successes + 1);
                 self.close_after(successes + 1, circumstances.now)
             }
             Signal::Stalled => Some(self.open("probe_stalled", None, circumstances)),
+            Signal::CutShort { since } => self
+                .is_in_doubt(since, circumstances.now)
+                .then(|| self.open("probe_cut_short", None, circumstances)),
             Signal::Failed { retry_after } => {
                 self.broke_off |= ticket.committed;
                 Some(self.open("probe_failed", retry_after, circumstances))
@@ -557,6 +597,13 @@ impl Breaker {
             to: BreakerState::Closed,
             cause: "probes_succeeded",
         })
+    }
+
+    /// Whether attempts have been cut short for so long without a success that it may be the target's
+    /// fault: that a caller is in a hurry says nothing about a target.
+    fn is_in_doubt(&mut self, silent: Instant, now: Instant) -> bool {
+        let since = *self.cut_short_since.get_or_insert(silent);
+        now.duration_since(since) >= DOUBT
     }
 
     fn trip_cause(&mut self, circumstances: Circumstances) -> Option<&'static str> {
@@ -645,6 +692,7 @@ impl Breaker {
     fn enter(&mut self, state: State, now: Instant) {
         self.state = state;
         self.since = now;
+        self.cut_short_since = None;
         self.generation += 1;
     }
 }

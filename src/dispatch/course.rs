@@ -20,6 +20,7 @@ use super::dispatcher::Lane;
 use super::guard::{self, Guard, Permit};
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
+use super::timers::Hurried;
 use super::{Limits, exhausted, plan};
 
 /// The most attempts of one call on one target.
@@ -30,7 +31,7 @@ pub(super) struct Admitted {
     pub(super) permit: Permit,
     pub(super) wire: WireRequest,
     pub(super) kind: AttemptKind,
-    /// Whether another target could answer.
+    /// Whether another target could answer after it.
     pub(super) alternative: bool,
     /// Whether the answer is asked for as a stream.
     pub(super) stream: bool,
@@ -156,13 +157,14 @@ impl Course {
         if kind != AttemptKind::Hedge {
             self.attempts_on_target += 1;
         }
-        let limits = self.limits_of(&target, stream, alternative);
+        let (limits, hurried) = self.limits_of(&target, stream, alternative);
         let attempt = Attempt::begin(Beginning {
             permit,
             record,
             span,
             adaptations,
             limits,
+            hurried,
             deadline: self.time.deadline,
             stream,
             keep: self.whole,
@@ -251,7 +253,7 @@ impl Course {
             permit,
             wire,
             kind,
-            alternative,
+            alternative: alternative && self.may_send_more_than(self.sent + 1),
             stream,
         }))
     }
@@ -336,9 +338,22 @@ impl Course {
 
     /// Whether the call may send another attempt, and has the time for one.
     pub(super) fn has_room(&self) -> bool {
-        let most = self.limits.max_attempts.unwrap_or(u32::MAX);
         let in_time = self.sent == 0 || self.time.allows_another_attempt(Instant::now());
-        in_time && self.sent < self.lane.scenario.max_attempts.min(most)
+        in_time && self.sent < self.max_attempts()
+    }
+
+    fn max_attempts(&self) -> u32 {
+        let of_scenario = self.lane.scenario.max_attempts;
+        self.limits
+            .max_attempts
+            .unwrap_or(u32::MAX)
+            .min(of_scenario)
+    }
+
+    /// Whether further attempts than so many are allowed, and one could be paid for.
+    fn may_send_more_than(&self, sent: u32) -> bool {
+        let paid = self.held_tokens > 0 || self.lane.budget.available() > 0;
+        paid && sent < self.max_attempts()
     }
 
     /// The request as the target reads it, and whether it asks for a stream.
@@ -350,15 +365,18 @@ impl Course {
     }
 
     /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time
-    /// that a failover needs.
-    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> Timeouts {
-        let mut limits = if stream {
+    /// that a failover needs; and which of them only the last two have made so narrow.
+    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> (Timeouts, Hurried) {
+        let mut own = if stream {
             target.timeouts
         } else {
             Timeouts::UNLIMITED
         };
-        let narrowed = [self.lane.scenario.first_content, self.limits.first_content];
-        for limit in narrowed.into_iter().flatten() {
+        if let Some(limit) = self.lane.scenario.first_content {
+            own.first_content = own.first_content.min(limit);
+        }
+        let mut limits = own;
+        if let Some(limit) = self.limits.first_content {
             limits.first_content = limits.first_content.min(limit);
         }
         if alternative {
@@ -368,7 +386,11 @@ impl Course {
         if let Some(limit) = self.limits.progress_idle {
             limits.progress_idle = limits.progress_idle.min(limit);
         }
-        limits
+        let hurried = Hurried {
+            first_content: limits.first_content < own.first_content,
+            progress_idle: limits.progress_idle < own.progress_idle,
+        };
+        (limits, hurried)
     }
 
     pub(super) fn ineligible(&self, target: &Target) -> Option<Skip> {

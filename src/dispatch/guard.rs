@@ -172,9 +172,14 @@ impl Guard {
     /// # Errors
     /// Why not.
     pub(super) fn admit(self: &Arc<Self>, lane: &Arc<Lane>) -> Result<Permit, Refusal> {
-        let ticket = self
-            .provider
-            .with_scopes(|scopes, now| scopes.admit(self.position, now))?;
+        let admit = |scopes: &mut Scopes, now| match scopes.admit(self.position, now) {
+            Ok(mut ticket) => {
+                let changes = ticket.take_changes();
+                (Ok(ticket), changes)
+            }
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        let ticket = self.provider.act_on_scopes(admit)?;
         Ok(Permit {
             guard: Arc::clone(self),
             lane: Arc::clone(lane),
@@ -280,6 +285,14 @@ impl Permit {
         let alternative = self.healthier_alternative();
         self.report(alternative, |scopes, ticket, circumstances| {
             scopes.stalled(ticket, circumstances)
+        });
+    }
+
+    /// Nothing has come since then, which is longer than its caller or the call's deadline allows.
+    pub(super) fn cut_short(&mut self, since: Instant) {
+        let alternative = self.healthier_alternative();
+        self.report(alternative, |scopes, ticket, circumstances| {
+            scopes.cut_short(ticket, since, circumstances)
         });
     }
 

@@ -108,6 +108,21 @@ impl Ticket {
     pub fn is_probe(&self) -> bool {
         self.breaker.is_probe() || self.endpoint.is_probe()
     }
+
+    /// What the admission has changed, once.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let transitions = [
+            (None, self.endpoint.take_transition()),
+            (Some(self.model), self.breaker.take_transition()),
+        ];
+        let changes = transitions.into_iter().filter_map(|(model, transition)| {
+            Some(Change {
+                model,
+                transition: transition?,
+            })
+        });
+        changes.collect()
+    }
 }
 
 /// A change of a breaker's state, and whose it is.
@@ -201,6 +216,17 @@ impl Scopes {
         }
         changes.extend(self.tell_model(ticket, Signal::Stalled, circumstances));
         changes
+    }
+
+    /// The attempt took longer than its caller or the call's deadline allows, which is less than the
+    /// target's own limits.
+    pub fn cut_short(
+        &mut self,
+        ticket: &mut Ticket,
+        since: Instant,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
+        self.tell_model(ticket, Signal::CutShort { since }, circumstances)
     }
 
     /// The first content has come.

@@ -41,10 +41,18 @@ pub(super) enum Heard {
     Content,
 }
 
+/// Which limits are tighter than the target's own: reaching one says little about the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hurried {
+    pub(super) first_content: bool,
+    pub(super) progress_idle: bool,
+}
+
 /// What an attempt has seen so far, and the limits that follow from it. Pure: time is passed in.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     limits: Timeouts,
+    hurried: Hurried,
     deadline: Instant,
     sent: Instant,
     stall_reported: bool,
@@ -96,6 +104,21 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Since when nothing had come when this limit was reached, if it is tighter than the target's own.
+    fn hurried_since(&self, expiry: Expiry) -> Option<Instant> {
+        match expiry {
+            Expiry::FirstContent => self.hurried.first_content.then_some(self.sent),
+            Expiry::ProgressIdle if self.hurried.progress_idle => self.last_progress,
+            Expiry::ProgressIdle
+            | Expiry::Deadline
+            | Expiry::Stalled
+            | Expiry::FirstEvent
+            | Expiry::ByteIdle => None,
+        }
+    }
+}
+
 /// `None` for a limit that lies beyond the end of time.
 fn after(start: Instant, limit: Duration) -> Option<Instant> {
     start.checked_add(limit)
@@ -106,13 +129,20 @@ fn after(start: Instant, limit: Duration) -> Option<Instant> {
 pub(super) struct Timers {
     progress: Progress,
     alarm: Pin<Box<Sleep>>,
+    cut_short: Option<Instant>,
 }
 
 impl Timers {
     /// Begins to watch an attempt that is sent `now`.
-    pub(super) fn start(limits: Timeouts, deadline: Instant, now: Instant) -> Self {
+    pub(super) fn start(
+        limits: Timeouts,
+        hurried: Hurried,
+        deadline: Instant,
+        now: Instant,
+    ) -> Self {
         let progress = Progress {
             limits,
+            hurried,
             deadline,
             sent: now,
             stall_reported: false,
@@ -125,7 +155,13 @@ impl Timers {
         Self {
             progress,
             alarm: Box::pin(sleep_until(at)),
+            cut_short: None,
         }
+    }
+
+    /// Since when nothing had come when a limit was reached that is tighter than the target's own.
+    pub(super) fn cut_short(&self) -> Option<Instant> {
+        self.cut_short
     }
 
     /// Whether nothing of the answer is missing: what may follow is not waited for as if something were.
@@ -164,6 +200,7 @@ impl Timers {
                 self.progress.stall_reported = true;
                 self.alarm.as_mut().reset(self.progress.next().0);
             }
+            self.cut_short = self.progress.hurried_since(expiry);
             return expiry;
         }
     }
@@ -177,10 +214,47 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    fn begin(deadline: Instant, now: Instant) -> Timers {
+        begin_with(Timeouts::default(), deadline, now)
+    }
+
+    fn begin_with(limits: Timeouts, deadline: Instant, now: Instant) -> Timers {
+        Timers::start(limits, Hurried::default(), deadline, now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_not_the_targets_own_is_told_with_the_silence_before_it() {
+        let start = Instant::now();
+        let hurried = Hurried {
+            first_content: true,
+            progress_idle: true,
+        };
+        for (own, hurried) in [(true, Hurried::default()), (false, hurried)] {
+            let hurry = || {
+                let limits = Timeouts {
+                    first_content: seconds(2),
+                    progress_idle: seconds(3),
+                    ..Timeouts::default()
+                };
+                Timers::start(limits, hurried, start + seconds(500), start)
+            };
+            let mut silent = hurry();
+            let mut paused = hurry();
+            paused.heard(Heard::Content, start + seconds(1));
+
+            assert_eq!(silent.expired().await, Expiry::FirstContent);
+            assert_eq!(paused.expired().await, Expiry::ProgressIdle);
+
+            let told = (silent.cut_short(), paused.cut_short());
+            let expected = (Some(start), Some(start + seconds(1)));
+            assert_eq!(told, if own { (None, None) } else { expected });
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn silence_stalls_first_and_then_times_out() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
+        let mut timers = begin(start + seconds(100), start);
 
         assert_eq!(timers.expired().await, Expiry::Stalled);
         assert_eq!(start.elapsed().as_secs(), 4);
@@ -191,7 +265,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bytes_without_content_reach_the_limit_of_the_first_content() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
+        let mut timers = begin(start + seconds(100), start);
 
         timers.heard(Heard::Bytes, start + seconds(3));
 
@@ -202,7 +276,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn usage_without_content_reaches_the_limit_of_the_first_content() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(100), start);
+        let mut timers = begin(start + seconds(100), start);
 
         timers.heard(Heard::Progress, start + seconds(3));
 
@@ -213,7 +287,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pings_keep_the_bytes_alive_but_not_the_progress() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        let mut timers = begin(start + seconds(500), start);
         timers.heard(Heard::Content, start + seconds(1));
 
         for second in [15, 30, 45] {
@@ -227,7 +301,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_goes_silent_is_given_up_after_byte_idle() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        let mut timers = begin(start + seconds(500), start);
 
         timers.heard(Heard::Content, start + seconds(1));
 
@@ -242,7 +316,7 @@ mod tests {
             progress_idle: seconds(1),
             ..Timeouts::default()
         };
-        let mut timers = Timers::start(limits, start + seconds(500), start);
+        let mut timers = begin_with(limits, start + seconds(500), start);
 
         timers.heard(Heard::Content, start);
 
@@ -253,7 +327,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_follows_a_complete_answer_is_waited_for_no_longer_than_a_second() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        let mut timers = begin(start + seconds(500), start);
         timers.heard(Heard::Content, start + seconds(1));
 
         timers.complete(true);
@@ -267,7 +341,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_goes_on_after_all_is_waited_for_as_before() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(500), start);
+        let mut timers = begin(start + seconds(500), start);
         timers.complete(true);
         timers.heard(Heard::Progress, start + seconds(1));
 
@@ -281,7 +355,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_deadline_comes_before_every_later_limit() {
         let start = Instant::now();
-        let mut timers = Timers::start(Timeouts::default(), start + seconds(2), start);
+        let mut timers = begin(start + seconds(2), start);
 
         assert_eq!(timers.expired().await, Expiry::Deadline);
         assert_eq!(start.elapsed().as_secs(), 2);
@@ -291,7 +365,7 @@ mod tests {
     async fn of_limits_that_fall_together_the_deadline_counts() {
         let start = Instant::now();
         let first_event = Timeouts::default().first_event;
-        let mut timers = Timers::start(Timeouts::default(), start + first_event, start);
+        let mut timers = begin(start + first_event, start);
 
         assert_eq!(timers.expired().await, Expiry::Stalled);
         assert_eq!(timers.expired().await, Expiry::Deadline);

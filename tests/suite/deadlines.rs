@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use modelway::grpc::v1::{Attempt, CallLimits, GenerateRequest, GenerateResponse};
+use modelway::grpc::v1::{
+    Attempt, CallLimits, GenerateRequest, GenerateResponse, ListBreakersRequest,
+};
 use modelway::simulator::{Behaviour, Ending, Fault, Received, text};
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Status};
@@ -409,5 +411,61 @@ targets = ["openai/first"]
             "0 PRIMARY openai/first SKIPPED BREAKER_OPEN",
             "1 LAST_RESORT openai/first SUCCEEDED",
         ]
+    );
+}
+
+#[tokio::test]
+async fn a_hurry_of_callers_is_not_held_against_a_target() {
+    let gateway = Gateway::start(CONFIG).await;
+    let slow = Behaviour {
+        first_token: millis(500),
+        ..Behaviour::default()
+    };
+    gateway.simulator.set("first", slow);
+    let client = Timerless::connect(gateway.address).await;
+    let limits = CallLimits {
+        max_time_to_first_token: duration(millis(50)),
+        ..CallLimits::default()
+    };
+
+    for method in METHODS {
+        let hurried = limited(ask("both", "Hello"), limits);
+        gateway.call(method, hurried).await.unwrap();
+        // Of its time the first target has three fifths.
+        client.call(method, ask("both", "Hello"), "300m").await.ok();
+    }
+
+    let request = ListBreakersRequest::default();
+    let breakers = gateway.operations().list_breakers(request).await.unwrap();
+    for breaker in breakers.into_inner().breakers {
+        assert_eq!(breaker.window_failures, 0, "{}", breaker.model);
+    }
+    let patient = gateway.generate(ask("both", "Hello")).await.unwrap();
+    assert_eq!(
+        lines(&patient.attempts),
+        ["1 PRIMARY openai/first SUCCEEDED"]
+    );
+}
+
+#[tokio::test]
+async fn the_only_attempt_of_a_call_has_all_its_time() {
+    let gateway = Gateway::start(CONFIG).await;
+    let slow = Behaviour {
+        first_token: millis(3200),
+        ..Behaviour::default()
+    };
+    gateway.simulator.set("first", slow);
+    let client = Timerless::connect(gateway.address).await;
+    let limits = CallLimits {
+        max_attempts: Some(1),
+        ..CallLimits::default()
+    };
+
+    let request = limited(ask("both", "Hello"), limits);
+    let response = client.call(Method::Generate, request, "5S").await.unwrap();
+
+    assert_eq!(
+        lines(&response.attempts),
+        ["1 PRIMARY openai/first SUCCEEDED"]
     );
 }

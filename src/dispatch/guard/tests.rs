@@ -231,7 +231,12 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
     }
 
     assert!(!permit(&lane, 0).is_probe());
-    for expected in [BreakerState::Open, BreakerState::Closed] {
+    let told = [
+        BreakerState::Open,
+        BreakerState::HalfOpen,
+        BreakerState::Closed,
+    ];
+    for expected in told {
         let change = changes.try_recv().expect("told");
         assert_eq!(change.provider, "provider of only");
         assert_eq!(change.target.as_deref(), Some("only"));

@@ -23,7 +23,7 @@ use tonic::codegen::StdError;
 use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::error::Error;
 
@@ -31,8 +31,9 @@ use super::super::arrival::Intake;
 use super::super::open_streams::Watched;
 use super::super::status;
 use super::Settings;
-use super::resets::{Metered, Resets, WINDOW};
+use super::resets::{Metered, Resets};
 use super::turns::InTurns;
+use super::warnings::Warnings;
 
 /// What begins every connection of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,6 +55,10 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 /// How long a connection that was asked to end without having been used may take for it.
 const UNUSED_GRACE: Duration = Duration::from_secs(1);
 
+/// How much longer than the longest call a connection is given to end: one may have begun while it was
+/// being asked, and its end takes its time to be told.
+const LAST_CALL_GRACE: Duration = Duration::from_secs(5);
+
 /// Share of the age by which connections differ in it.
 const AGE_JITTER: f64 = 0.1;
 
@@ -65,13 +70,15 @@ pub(super) struct Host {
     pub(super) longest_call: Duration,
     /// Whether new calls are refused.
     pub(super) refusing: AtomicBool,
+    /// That connections are cut off because of calls that they take back.
+    pub(super) cut_off: Warnings,
     /// Cancelled when connections are to take no more calls and end after those they have.
     pub(super) draining: CancellationToken,
 }
 
 impl Host {
-    /// Serves a connection to its end, by these routes. Of an address that takes back too many calls
-    /// it counts as open for a while after that.
+    /// Serves a connection to its end, by these routes. It counts as open until what its address has
+    /// taken back is made up for.
     pub(super) async fn serve(&self, mut stream: TcpStream, routes: Routes, resets: Arc<Resets>) {
         let accepted = Instant::now();
         // Tokens must not wait for company.
@@ -92,12 +99,21 @@ impl Host {
         };
         let (rest, write) = stream.into_split();
         let too_many_resets = Arc::new(AtomicBool::new(false));
-        let rest = Metered::new(rest, resets, Arc::clone(&too_many_resets));
+        let rest = Metered::new(rest, Arc::clone(&resets), Arc::clone(&too_many_resets));
         let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
+        let address = peer.remote_addr.map(|address| address.ip());
         self.converse(io, peer, routes, accepted).await;
-        if too_many_resets.load(Ordering::Relaxed) {
-            self.draining.run_until_cancelled(sleep(WINDOW)).await;
+        if too_many_resets.load(Ordering::Relaxed) && self.cut_off.is_due() {
+            let max_resets = self.settings.max_resets;
+            warn!(
+                ?address,
+                max_resets,
+                "too many calls taken back: this connection is cut off, and more may be"
+            );
         }
+        // Who leaves and comes back must not find everything forgotten.
+        let recovered = sleep(resets.recovers_in());
+        self.draining.run_until_cancelled(recovered).await;
     }
 
     async fn converse(
@@ -129,7 +145,8 @@ impl Host {
                     connection.as_mut().graceful_shutdown();
                     stage = Stage::Ending;
                     // The whole service waits for no longer than it may.
-                    next_stage.as_mut().reset(Instant::now() + self.longest_call);
+                    let longest = self.longest_call + LAST_CALL_GRACE;
+                    next_stage.as_mut().reset(Instant::now() + longest);
                 }
                 () = next_stage.as_mut() => {
                     let grace = match stage {
@@ -139,7 +156,7 @@ impl Host {
                             continue;
                         }
                         Stage::Unused => UNUSED_GRACE,
-                        Stage::Used => self.longest_call,
+                        Stage::Used => self.longest_call + LAST_CALL_GRACE,
                         Stage::Ending => return debug!("connection cut off"),
                     };
                     connection.as_mut().graceful_shutdown();
@@ -229,6 +246,7 @@ mod tests {
             settings,
             longest_call: Duration::from_secs(1),
             refusing: AtomicBool::new(false),
+            cut_off: Warnings::default(),
             draining,
         }
     }

@@ -7,6 +7,7 @@ mod connection;
 mod resets;
 mod settings;
 mod turns;
+mod warnings;
 mod workers;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ use crate::idempotency::{self, Idempotency};
 pub use self::settings::{MAX_RUNTIMES, Settings};
 
 use self::connection::Host;
+use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 use super::arrival::Intake;
 use super::catalog::Catalog;
@@ -141,6 +143,7 @@ pub async fn serve(
         ),
         longest_call: longest_call(&dispatcher),
         refusing: AtomicBool::new(false),
+        cut_off: Warnings::default(),
         draining,
     };
     let server = Server {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tonic::service::Routes;
 use tracing::warn;
 
@@ -17,9 +17,7 @@ use super::super::open_streams::OpenStreams;
 use super::Settings;
 use super::census::Census;
 use super::connection::Host;
-
-/// A flood of connections must not become one of warnings.
-const WARNING_PAUSE: Duration = Duration::from_secs(10);
+use super::warnings::Warnings;
 
 /// A runtime, and what connections find there.
 pub(super) struct Worker {
@@ -80,7 +78,7 @@ impl Workers {
 
     /// Takes connections for as long as it is awaited. Safe to cancel.
     pub(super) async fn accept(&mut self, listener: &TcpListener) {
-        let mut warned: Option<Instant> = None;
+        let turned_away = Warnings::default();
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -96,11 +94,9 @@ impl Workers {
                 Some(_) = self.connections.join_next() => continue,
             };
             let Some(seat) = self.census.seat(peer.ip()) else {
-                let now = Instant::now();
-                if warned.is_none_or(|at| now >= at + WARNING_PAUSE) {
+                if turned_away.is_due() {
                     let connections = self.connections();
                     warn!(%peer, connections, "too many connections: this one is closed, and more may be");
-                    warned = Some(now);
                 }
                 continue;
             };

@@ -74,6 +74,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(COMMITTED),
         Just(Signal::Answered),
         Just(Signal::Completed),
+        Just(Signal::CutShort {
+            since: Instant::now()
+        }),
         Just(FAILED),
         Just(Signal::Throttled {
             retry_after: Some(Duration::from_secs(7))

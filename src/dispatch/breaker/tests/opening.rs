@@ -270,3 +270,68 @@ fn throttling_and_cancellation_leave_no_trace_in_a_closed_breaker() {
     assert_eq!(breaker.snapshot(now).samples, 0);
     assert_eq!(breaker.state(now), BreakerState::Closed);
 }
+
+#[test]
+fn an_answer_that_breaks_off_restores_a_row_of_failures_unless_others_were_answered_meanwhile() {
+    for (others, opens) in [(0, true), (1, false), (15, false)] {
+        let (mut breaker, now) = closed();
+        let with_alternative = Circumstances {
+            healthier_alternative: true,
+            ..alone(now)
+        };
+        for _ in 0..2 {
+            attempt(&mut breaker, FAILED, now);
+        }
+        let mut breaking = breaker.admit(now).unwrap();
+        breaker.report(&mut breaking, COMMITTED, with_alternative);
+        for _ in 0..others {
+            attempt(&mut breaker, COMMITTED, now);
+        }
+
+        let transition = breaker.report(&mut breaking, FAILED, with_alternative);
+
+        assert_eq!(transition.is_some(), opens, "{others}");
+    }
+}
+
+/// An attempt that its caller gives no more time, when so many milliseconds have gone by without anything.
+fn cut_short(breaker: &mut Breaker, millis: u64, now: Instant) -> Option<Transition> {
+    let since = now - Duration::from_millis(millis);
+    attempt(breaker, Signal::CutShort { since }, now)
+}
+
+#[test]
+fn callers_in_a_hurry_do_not_open_it_while_others_are_answered() {
+    let (mut breaker, mut now) = closed();
+    for _ in 0..100 {
+        for _ in 0..10 {
+            now += Duration::from_millis(300);
+            assert_eq!(cut_short(&mut breaker, 300, now), None);
+        }
+        attempt(&mut breaker, COMMITTED, now);
+    }
+    assert_eq!(breaker.snapshot(now).failures, 0);
+}
+
+#[test]
+fn nobody_being_answered_for_four_seconds_counts_however_much_of_a_hurry_callers_are_in() {
+    let (mut breaker, start) = closed();
+    attempt(&mut breaker, COMMITTED, start);
+    let at = |millis| start + Duration::from_millis(millis);
+
+    for millis in (300..4000).step_by(300) {
+        assert_eq!(cut_short(&mut breaker, 300, at(millis)), None);
+    }
+    let opened = (0..5).filter_map(|nth| cut_short(&mut breaker, 300, at(4000 + nth)));
+
+    assert_eq!(cause_of(opened.last()), Some("consecutive_failures"));
+}
+
+#[test]
+fn a_first_attempt_that_waits_for_four_seconds_is_doubted_at_once() {
+    let (mut breaker, now) = closed();
+    for _ in 0..4 {
+        assert_eq!(cut_short(&mut breaker, 4000, now), None);
+    }
+    assert_eq!(breaker.snapshot(now).failures, 4);
+}

@@ -318,3 +318,61 @@ fn once_closed_again_it_asks_for_the_first_content_only() {
 
     assert_eq!(transitions, [None, None, Some("probes_succeeded")]);
 }
+
+#[test]
+fn a_probe_that_is_cut_short_gives_its_place_to_the_next_one_for_a_while() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let at = |millis| due + Duration::from_millis(millis);
+    let mut cut_short = |millis| {
+        let mut probe = breaker.admit(at(millis)).unwrap();
+        let since = due + Duration::from_millis(millis - 500);
+        let transition = breaker.report(&mut probe, Signal::CutShort { since }, alone(at(millis)));
+        breaker.report(&mut probe, Signal::Released, alone(at(millis)));
+        cause_of(transition)
+    };
+
+    for millis in (500..4000).step_by(500) {
+        assert_eq!(cut_short(millis), None);
+    }
+
+    assert_eq!(cut_short(4000), Some("probe_cut_short"));
+}
+
+#[test]
+fn where_most_answers_broke_off_it_is_their_end_that_counts_whatever_opened_it() {
+    let (mut breaker, now) = closed();
+    for _ in 0..3 {
+        broken_answer(&mut breaker, now);
+    }
+    for _ in 0..2 {
+        attempt(&mut breaker, FAILED, now);
+    }
+    let due = now + seconds(5);
+
+    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
+    let mut probe = breaker.admit(due + seconds(25)).unwrap();
+    breaker.report(&mut probe, COMMITTED, alone(due + seconds(25)));
+
+    assert!(
+        breaker.admit(due + seconds(25)).is_err(),
+        "it is not judged yet"
+    );
+}
+
+#[test]
+fn the_first_probe_tells_that_the_breaker_is_half_open() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+
+    let mut first = breaker.admit(due).unwrap();
+    let told = first.take_transition().unwrap();
+    breaker.report(&mut first, COMMITTED, alone(due));
+    let mut second = breaker.admit(due).unwrap();
+
+    assert_eq!(
+        (told.from, told.to),
+        (BreakerState::Open, BreakerState::HalfOpen)
+    );
+    assert_eq!(second.take_transition(), None);
+}
