@@ -369,11 +369,15 @@ impl Course {
 
     /// Whether the call may send another attempt, and has the time for one.
     pub(super) fn has_room(&self) -> bool {
-        let most = self.limits.max_attempts.unwrap_or(u32::MAX);
         let whole_time = self.deadline.saturating_duration_since(self.began);
         let useful_time = MIN_USEFUL_TIME.min(whole_time.mul_f64(MIN_USEFUL_SHARE));
         let in_time = self.sent == 0 || self.time_left() >= useful_time;
-        in_time && self.sent < self.lane.scenario.max_attempts.min(most)
+        in_time && self.sent < self.most_attempts()
+    }
+
+    fn most_attempts(&self) -> u32 {
+        let by_caller = self.limits.max_attempts.unwrap_or(u32::MAX);
+        self.lane.scenario.max_attempts.min(by_caller)
     }
 
     fn time_left(&self) -> Duration {
@@ -456,22 +460,15 @@ impl Course {
             let out_of_budget = since_the_last_sent
                 .map(|attempt| &attempt.outcome)
                 .any(|outcome| *outcome == Outcome::Skipped(Skip::RetryBudgetExhausted));
-            return if out_of_budget {
-                Error::RetryBudgetExhausted(error)
-            } else {
-                Error::Upstream(error)
+            if out_of_budget {
+                return Error::RetryBudgetExhausted(error);
+            }
+            return match error.kind.verdict().failover {
+                Failover::LargerContext => self.too_long(error),
+                Failover::Yes | Failover::No => Error::Upstream(error),
             };
         }
-        let waits = skips().filter_map(|(_, skip)| match skip {
-            // Nobody knows when an operator changes a decision without an end.
-            Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
-            Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
-            Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
-            Skip::Unsupported(_) | Skip::ContextTooSmall => None,
-        });
-        let waits: Vec<_> = waits.collect();
-        if !waits.is_empty() {
-            let retry_after = waits.into_iter().flatten().min();
+        if let Some(retry_after) = self.closed_off_for() {
             return Error::NoProviderAvailable { retry_after };
         }
         Error::CapabilityUnsupported(
@@ -479,6 +476,68 @@ impl Course {
                 .map(|(attempt, skip)| format!("`{}`: {skip}", attempt.target))
                 .collect(),
         )
+    }
+
+    /// Why the call is not answered after a target's refusal of a prompt that is too long for it. That
+    /// is final only if no target that may hold it will answer later.
+    fn too_long(&self, error: UpstreamError) -> Error {
+        let failed = |attempt: &AttemptRecord| match &attempt.outcome {
+            Outcome::Failed(error) if self.may_answer(attempt) => Some(error.clone()),
+            Outcome::Failed(_)
+            | Outcome::Running
+            | Outcome::Succeeded
+            | Outcome::Skipped(_)
+            | Outcome::Cancelled => None,
+        };
+        if let Some(error) = self.trail.attempts.iter().rev().find_map(failed) {
+            return Error::Upstream(error);
+        }
+        if let Some(retry_after) = self.closed_off_for() {
+            return Error::NoProviderAvailable { retry_after };
+        }
+        // Those that are still to be come to are there only if the call may not go on.
+        let mut unasked = self.lane.guards.iter().skip(self.position);
+        let able = |guard: &&Arc<Guard>| {
+            self.ineligible(&guard.target).is_none() && self.spell(&guard.target).is_ok()
+        };
+        match unasked.find(able) {
+            Some(guard) => Error::LargerTargetUnasked {
+                error,
+                target: guard.target.id.clone(),
+                limit: match self.sent < self.most_attempts() {
+                    true => "too little time is left",
+                    false => "the call may make no more attempts (`max_attempts`)",
+                },
+            },
+            None => Error::Upstream(error),
+        }
+    }
+
+    /// Whether an attempt's target could answer if nothing closed it off.
+    fn may_answer(&self, attempt: &AttemptRecord) -> bool {
+        let is_its = |guard: &&Arc<Guard>| guard.target.id == attempt.target;
+        let guard = self.lane.guards.iter().find(is_its);
+        guard.is_some_and(|guard| self.ineligible(&guard.target).is_none())
+    }
+
+    /// After how long the first of the targets that are closed off may be tried again, as far as that
+    /// is known; `None` if none is closed off.
+    fn closed_off_for(&self) -> Option<Option<Duration>> {
+        let mut waits = Vec::new();
+        for attempt in &self.trail.attempts {
+            let Outcome::Skipped(skip) = &attempt.outcome else {
+                continue;
+            };
+            match skip {
+                _ if !self.may_answer(attempt) => {}
+                // Nobody knows when an operator changes a decision without an end.
+                Skip::ClosedOff(ClosedOff::Operator, wait) => waits.push(*wait),
+                Skip::ClosedOff(_, wait) => waits.push(wait.or(Some(DEFAULT_RETRY_AFTER))),
+                Skip::RetryBudgetExhausted => waits.push(Some(DEFAULT_RETRY_AFTER)),
+                Skip::Unsupported(_) | Skip::ContextTooSmall => {}
+            }
+        }
+        (!waits.is_empty()).then(|| waits.into_iter().flatten().min())
     }
 }
 
