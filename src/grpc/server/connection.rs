@@ -29,6 +29,7 @@ use crate::error::Error;
 
 use super::super::arrival::Intake;
 use super::super::open_streams::Watched;
+use super::super::refusals;
 use super::super::status;
 use super::Settings;
 use super::turns::InTurns;
@@ -180,8 +181,14 @@ impl Host {
             let refusal = status::of_error(&Error::Draining).into_http();
             return Either::Left(ready(Ok(Watched::response(refusal))));
         }
+        if let Some(refusal) = refusals::of_head(&request) {
+            return Either::Left(ready(Ok(Watched::response(refusal))));
+        }
         let response = routes.clone().oneshot(self.intake.admit(request));
-        Either::Right(async { response.await.map(Watched::response) })
+        Either::Right(async {
+            let response = response.await.map(refusals::explained);
+            response.map(Watched::response)
+        })
     }
 }
 
@@ -227,7 +234,10 @@ mod tests {
     }
 
     async fn status_of(host: &Host, path: &str) -> Status {
-        let request = http::Request::builder().uri(path).body(Body::default());
+        let request = http::Request::builder()
+            .uri(path)
+            .header("content-type", "application/grpc")
+            .body(Body::default());
         let response = host.answer(&Routes::default(), request.unwrap());
         let response = response.await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
