@@ -1,5 +1,6 @@
 //! What are callers told of requests that cannot be read?
 
+use modelway::grpc::v1::GenerateRequest;
 use prost::Message as _;
 use reqwest::{Client, Response};
 use tonic::{Code, Status};
@@ -137,4 +138,28 @@ async fn what_is_not_grpc_is_told_so_in_http() {
         assert!(!response.headers().contains_key("grpc-status"), "{grpc}");
     }
     assert_eq!(gateway.simulator.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn metadata_that_is_too_large_is_told_as_such() {
+    let gateway = Gateway::start(MODELS).await;
+    let body = framed(0, &GenerateRequest::default().encode_to_vec());
+    // Bytes of one value, and the field that is complained about.
+    let table = [
+        (15 << 10, "messages"),
+        (16 << 10, "metadata"),
+        (60 << 10, "metadata"),
+    ];
+    for (bytes, expected) in table {
+        let value = "x".repeat(bytes);
+        for path in [GENERATE, STREAM] {
+            let response = post(&gateway, path, &body, &[GRPC, ("x-large", &value)]).await;
+
+            let told = told(&response);
+            assert_eq!(told.code, Code::InvalidArgument);
+            let mut fields = told.violations.iter().map(|(field, _)| field.as_str());
+            assert!(fields.any(|field| field == expected), "{told:?}");
+            assert!(!told.message.contains("xxx"));
+        }
+    }
 }

@@ -29,7 +29,7 @@ use crate::error::Error;
 
 use super::super::arrival::Intake;
 use super::super::open_streams::Watched;
-use super::super::refusals;
+use super::super::refusals::{self, MAX_METADATA_BYTES};
 use super::super::status;
 use super::Settings;
 use super::turns::InTurns;
@@ -41,7 +41,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// A head may be somewhat larger than the metadata of a call, so that its caller is told why it is
+/// refused. A larger one gets HTTP status 431; one of four times this size ends the connection.
+const MAX_HEADER_LIST_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
 
 /// Requests are read as they come, so this bounds their speed more than the room they take: a fifth
 /// of a second away, 64 KiB would let 4 MiB take 13 seconds.
