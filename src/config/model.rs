@@ -14,6 +14,9 @@ use super::table::{Table, Value};
 /// The highest price that can be written, in USD for a million tokens.
 const HIGHEST_PRICE: f64 = 1_000_000.0;
 
+/// The share of `first_content` after which a first content is slow, if that is not written.
+const SLOW_SHARE: f64 = 0.4;
+
 /// Reads one model. `None` where something about it is wrong.
 pub(super) fn read<'a>(
     id: &'a str,
@@ -135,14 +138,17 @@ fn usd_per_million(value: &Value<'_>) -> Option<u64> {
 
 fn timeouts(mut table: Table<'_>) -> Timeouts {
     let default = Timeouts::default();
+    let first_content = table.or("first_content", default.first_content, Value::duration);
+    // What may think for minutes is not slow after seconds.
+    let slow = first_content.mul_f64(SLOW_SHARE);
     let timeouts = Timeouts {
         first_event: table.or("first_event", default.first_event, Value::duration),
-        first_content: table.or("first_content", default.first_content, Value::duration),
+        first_content,
         byte_idle: table.or("byte_idle", default.byte_idle, Value::duration),
         progress_idle: table.or("progress_idle", default.progress_idle, Value::duration),
         slow_first_content: table.or(
             "slow_first_content",
-            default.slow_first_content,
+            default.slow_first_content.max(slow),
             Value::duration,
         ),
         stall_after: table.or("stall_after", default.stall_after, Value::duration),

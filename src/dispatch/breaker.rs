@@ -129,6 +129,15 @@ pub struct Forced {
     pub until: Option<Instant>,
 }
 
+impl Forced {
+    fn state(self) -> BreakerState {
+        match self.closed {
+            true => BreakerState::ForcedClosed,
+            false => BreakerState::ForcedOpen,
+        }
+    }
+}
+
 /// The right to try a target once. Give every ticket back with [`Breaker::report`].
 #[derive(Debug)]
 pub struct Ticket {
@@ -400,7 +409,8 @@ impl Breaker {
         self.enter(State::Closed, now);
         Some(Transition {
             from,
-            to: self.state(now),
+            // Though it may be over already, its end is told after it.
+            to: forced.map_or(BreakerState::Closed, Forced::state),
             cause: "operator",
         })
     }
@@ -413,10 +423,7 @@ impl Breaker {
     /// Ends the operator's decision if its time is over.
     pub fn end_decision(&mut self, now: Instant) -> Option<Transition> {
         let end = self.decision_ends().filter(|end| *end <= now)?;
-        let from = match self.forced.take()? {
-            Forced { closed: true, .. } => BreakerState::ForcedClosed,
-            Forced { closed: false, .. } => BreakerState::ForcedOpen,
-        };
+        let from = self.forced.take()?.state();
         self.since = end;
         Some(Transition {
             from,
@@ -447,8 +454,7 @@ impl Breaker {
 
     fn state(&self, now: Instant) -> BreakerState {
         match (self.forced(now), self.state) {
-            (Some(Forced { closed: true, .. }), _) => BreakerState::ForcedClosed,
-            (Some(Forced { closed: false, .. }), _) => BreakerState::ForcedOpen,
+            (Some(forced), _) => forced.state(),
             (None, State::Closed) => BreakerState::Closed,
             (None, State::Open { .. }) => BreakerState::Open,
             (None, State::HalfOpen { .. }) => BreakerState::HalfOpen,

@@ -200,7 +200,9 @@ impl Call {
         let since = self.course.trail.attempts.len();
         let interrupted = |failure: Failure| match failure.error {
             // Whatever kept another attempt from answering, the caller has lost what it had.
-            Error::Upstream(error) | Error::RetryBudgetExhausted(error) => Failure {
+            Error::Upstream(error)
+            | Error::RetryBudgetExhausted(error)
+            | Error::LargerTargetUnasked { error, .. } => Failure {
                 error: Error::StreamInterrupted(error),
                 ..failure
             },

@@ -17,11 +17,12 @@ use crate::wire::{Recipient, WireRequest};
 use super::attempt::{Attempt, Beginning};
 use super::call_time::CallTime;
 use super::dispatcher::Lane;
+use super::exhausted::{self, Unasked};
 use super::guard::{self, Guard, Permit};
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
 use super::timers::Hurried;
-use super::{Limits, exhausted, plan};
+use super::{Limits, plan};
 
 /// The most attempts of one call on one target.
 const MAX_ATTEMPTS_ON_TARGET: u32 = 2;
@@ -98,7 +99,7 @@ impl Course {
             return Err(Error::DeadlineExceeded);
         }
         if !self.has_room() || self.at_last_resort {
-            return Err(exhausted::error_after(&self.trail.attempts));
+            return Err(self.nothing_left());
         }
         let lane = Arc::clone(&self.lane);
         while let Some(guard) = lane.guards.get(self.position) {
@@ -113,7 +114,7 @@ impl Course {
         }
         match self.last_resort() {
             Some(admitted) => Ok(admitted),
-            None => Err(exhausted::error_after(&self.trail.attempts)),
+            None => Err(self.nothing_left()),
         }
     }
 
@@ -235,7 +236,7 @@ impl Course {
             self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
             return match insured {
                 true => Ok(None),
-                false => Err(exhausted::error_after(&self.trail.attempts)),
+                false => Err(self.nothing_left()),
             };
         }
         let permit = match guard.admit(&self.lane) {
@@ -391,6 +392,33 @@ impl Course {
             progress_idle: limits.progress_idle < own.progress_idle,
         };
         (limits, hurried)
+    }
+
+    /// Why the call is not answered, when no target is left that may be tried.
+    fn nothing_left(&self) -> Error {
+        let guards = &self.lane.guards;
+        let could_answer = |id: &str| {
+            let its = guards.iter().find(|guard| guard.target.id == id);
+            its.is_some_and(|guard| self.ineligible(&guard.target).is_none())
+        };
+        exhausted::error_after(&self.trail.attempts, could_answer, || self.unasked())
+    }
+
+    /// The target that the call would come to next, and what keeps it from that.
+    fn unasked(&self) -> Option<Unasked> {
+        // Those that are still to be come to are there only if the call may not go on.
+        let mut unasked = self.lane.guards.iter().skip(self.position);
+        let able = |guard: &&Arc<Guard>| {
+            self.ineligible(&guard.target).is_none() && self.spell(&guard.target).is_ok()
+        };
+        let guard = unasked.find(able)?;
+        Some(Unasked {
+            target: guard.target.id.clone(),
+            limit: match self.sent < self.max_attempts() {
+                true => "too little time is left",
+                false => "the call may make no more attempts (`max_attempts`)",
+            },
+        })
     }
 
     pub(super) fn ineligible(&self, target: &Target) -> Option<Skip> {

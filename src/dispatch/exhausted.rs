@@ -2,54 +2,111 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, UpstreamError};
+use crate::error::{Error, Failover, UpstreamError};
 use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 
 /// When to come again if no target says so.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a call is not answered that came to these targets, in this order, and may try no other.
-pub(super) fn error_after(attempts: &[AttemptRecord]) -> Error {
-    let mut passed_over = Vec::new();
-    for attempt in attempts.iter().rev() {
-        match &attempt.outcome {
-            Outcome::Failed(error) => return not_followed(error.clone(), &passed_over),
-            Outcome::Skipped(skip) => passed_over.push((attempt.target.as_str(), skip)),
-            Outcome::Running | Outcome::Succeeded | Outcome::Cancelled => {}
-        }
-    }
-    passed_over.reverse();
-    nothing_tried(&passed_over)
+/// A target that could have answered, had the call been allowed to go on.
+pub(super) struct Unasked {
+    pub(super) target: String,
+    /// What kept the call from it.
+    pub(super) limit: &'static str,
 }
 
-/// The last attempt failed, and these targets were passed over after it.
-fn not_followed(error: UpstreamError, passed_over: &[(&str, &Skip)]) -> Error {
-    let out_of_budget = |skip: &Skip| *skip == Skip::RetryBudgetExhausted;
-    if passed_over.iter().any(|(_, skip)| out_of_budget(skip)) {
-        Error::RetryBudgetExhausted(error)
-    } else {
-        Error::Upstream(error)
+/// Why a call is not answered that came to these targets, in this order, and may try no other. Which of
+/// them could have answered, going by their ids and by what the call has learnt, and which one is
+/// left unasked matters where a prompt was too long.
+pub(super) fn error_after(
+    attempts: &[AttemptRecord],
+    could_answer: impl Fn(&str) -> bool,
+    unasked: impl FnOnce() -> Option<Unasked>,
+) -> Error {
+    let failed = |(position, attempt)| Some((position, failure_of(attempt)?));
+    let Some((last, error)) = attempts.iter().enumerate().rev().find_map(failed) else {
+        return nothing_tried(attempts);
+    };
+    let unpaid = Outcome::Skipped(Skip::RetryBudgetExhausted);
+    if attempts[last..]
+        .iter()
+        .any(|attempt| attempt.outcome == unpaid)
+    {
+        return Error::RetryBudgetExhausted(error.clone());
+    }
+    match error.kind.verdict().failover {
+        Failover::LargerContext => too_long(error, attempts, could_answer, unasked),
+        Failover::Yes | Failover::No => Error::Upstream(error.clone()),
+    }
+}
+
+/// The prompt was too long for the target that was asked last. That is final only if no target that may
+/// hold it will answer later.
+fn too_long(
+    error: &UpstreamError,
+    attempts: &[AttemptRecord],
+    could_answer: impl Fn(&str) -> bool,
+    unasked: impl FnOnce() -> Option<Unasked>,
+) -> Error {
+    let able = || {
+        attempts
+            .iter()
+            .filter(|attempt| could_answer(&attempt.target))
+    };
+    if let Some(error) = able().rev().find_map(failure_of) {
+        return Error::Upstream(error.clone());
+    }
+    if let Some(retry_after) = closed_off_for(able()) {
+        return Error::NoProviderAvailable { retry_after };
+    }
+    match unasked() {
+        Some(Unasked { target, limit }) => Error::LargerTargetUnasked {
+            error: error.clone(),
+            target,
+            limit,
+        },
+        None => Error::Upstream(error.clone()),
     }
 }
 
 /// All targets were passed over.
-fn nothing_tried(passed_over: &[(&str, &Skip)]) -> Error {
-    let waits = passed_over.iter().filter_map(|(_, skip)| match skip {
-        // Nobody knows when an operator changes a decision without an end.
-        Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
-        Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
-        Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
-        Skip::Unsupported(_) | Skip::ContextTooSmall => None,
-    });
-    let waits: Vec<_> = waits.collect();
-    if !waits.is_empty() {
-        let retry_after = waits.into_iter().flatten().min();
+fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
+    if let Some(retry_after) = closed_off_for(attempts) {
         return Error::NoProviderAvailable { retry_after };
     }
-    let reasons = passed_over
-        .iter()
-        .map(|(target, skip)| format!("`{target}`: {skip}"));
-    Error::CapabilityUnsupported(reasons.collect())
+    let reason = |attempt: &AttemptRecord| match &attempt.outcome {
+        Outcome::Skipped(skip) => Some(format!("`{}`: {skip}", attempt.target)),
+        Outcome::Running | Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled => None,
+    };
+    Error::CapabilityUnsupported(attempts.iter().filter_map(reason).collect())
+}
+
+fn failure_of(attempt: &AttemptRecord) -> Option<&UpstreamError> {
+    match &attempt.outcome {
+        Outcome::Failed(error) => Some(error),
+        Outcome::Running | Outcome::Succeeded | Outcome::Skipped(_) | Outcome::Cancelled => None,
+    }
+}
+
+/// After how long the first of those that are closed off may be tried again, as far as that is known;
+/// `None` if none is closed off.
+fn closed_off_for<'a>(
+    attempts: impl IntoIterator<Item = &'a AttemptRecord>,
+) -> Option<Option<Duration>> {
+    let wait = |attempt: &AttemptRecord| {
+        let Outcome::Skipped(skip) = &attempt.outcome else {
+            return None;
+        };
+        match skip {
+            // Nobody knows when an operator changes a decision without an end.
+            Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
+            Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
+            Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
+            Skip::Unsupported(_) | Skip::ContextTooSmall => None,
+        }
+    };
+    let waits: Vec<_> = attempts.into_iter().filter_map(wait).collect();
+    (!waits.is_empty()).then(|| waits.into_iter().flatten().min())
 }
 
 #[cfg(test)]
@@ -75,6 +132,10 @@ mod tests {
 
     /// The error of a call whose attempts ended like this, on targets `a`, `b` and so on.
     fn error(outcomes: impl IntoIterator<Item = Outcome>) -> Error {
+        error_after(&attempts(outcomes), |_| true, || None)
+    }
+
+    fn attempts(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<AttemptRecord> {
         let record = |(name, outcome)| AttemptRecord {
             outcome,
             ..record_of(
@@ -83,8 +144,7 @@ mod tests {
                 BreakerState::Closed,
             )
         };
-        let attempts: Vec<_> = ('a'..).zip(outcomes).map(record).collect();
-        error_after(&attempts)
+        ('a'..).zip(outcomes).map(record).collect()
     }
 
     fn error_of_skips<const N: usize>(skips: [Skip; N]) -> Error {
@@ -175,6 +235,66 @@ mod tests {
                 Error::RetryBudgetExhausted(last.clone()),
                 "{outcomes:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_final_only_if_nobody_could_answer_later() {
+        let too_long = || Outcome::Failed(UpstreamError::new(UpstreamErrorKind::ContextLength));
+        let skipped = Outcome::Skipped;
+        let closed = Error::NoProviderAvailable {
+            retry_after: Some(Duration::from_secs(30)),
+        };
+        let Outcome::Failed(other) = failed("other") else {
+            unreachable!()
+        };
+        let Outcome::Failed(length) = too_long() else {
+            unreachable!()
+        };
+        let unasked = Error::LargerTargetUnasked {
+            error: length.clone(),
+            target: "larger".to_owned(),
+            limit: "a limit",
+        };
+        // What became of `a`, `b` and so on; those of them that may hold the prompt; whether a larger one
+        // is left.
+        let table = [
+            (vec![too_long()], "", false, Error::Upstream(length.clone())),
+            (vec![too_long()], "", true, unasked.clone()),
+            (
+                vec![failed("other"), too_long()],
+                "a",
+                true,
+                Error::Upstream(other),
+            ),
+            (vec![failed("other"), too_long()], "", true, unasked),
+            (vec![skipped(closed_off(30)), too_long()], "a", true, closed),
+            (
+                vec![skipped(closed_off(30)), too_long()],
+                "",
+                false,
+                Error::Upstream(length.clone()),
+            ),
+            (
+                vec![too_long(), skipped(UNPAID)],
+                "",
+                true,
+                Error::RetryBudgetExhausted(length),
+            ),
+        ];
+        for (outcomes, able, larger, expected) in table {
+            let left = || Unasked {
+                target: "larger".to_owned(),
+                limit: "a limit",
+            };
+
+            let told = error_after(
+                &attempts(outcomes.clone()),
+                |id| able.contains(id),
+                || larger.then(left),
+            );
+
+            assert_eq!(told, expected, "{outcomes:?}, {able:?}, {larger}");
         }
     }
 }

@@ -54,7 +54,8 @@ pub struct Timeouts {
     pub byte_idle: Duration,
     /// Between two events that carry content or usage.
     pub progress_idle: Duration,
-    /// A first content later than this counts as slow.
+    /// A first content later than this counts as slow: most of them being so opens the breaker while a
+    /// healthier alternative exists.
     pub slow_first_content: Duration,
     /// Silence after sending that counts as a failure sample, though the attempt goes on.
     pub stall_after: Duration,

@@ -25,7 +25,7 @@ pub enum Reason {
     ModelNotFound,
     /// No target can do what the request needs.
     CapabilityUnsupported,
-    /// The prompt is longer than every target's context window.
+    /// The prompt is longer than the context window of every target that the call could ask.
     ContextLengthExceeded,
     /// The key was used for another request.
     IdempotencyConflict,
@@ -239,7 +239,7 @@ pub enum Error {
     #[error("no target can do what the request needs: {}", .0.join("; "))]
     CapabilityUnsupported(Vec<String>),
     /// Every target that could answer is closed off by its breaker.
-    #[error("every target is closed off{}", again(.retry_after))]
+    #[error("every target that could answer is closed off{}", again(.retry_after))]
     NoProviderAvailable {
         /// When the first of them is tried again; `None` if an operator holds all of them.
         retry_after: Option<Duration>,
@@ -269,6 +269,16 @@ pub enum Error {
     /// An attempt failed, and another was refused because the retry budget is empty.
     #[error("{0}, and the scenario's retry budget allows no further attempt at this time")]
     RetryBudgetExhausted(UpstreamError),
+    /// The prompt was too long for the targets that were asked, and a larger one could not be.
+    #[error("{error}; `{target}`, which may hold it, was not asked: {limit}")]
+    LargerTargetUnasked {
+        /// The last refusal.
+        error: UpstreamError,
+        /// Id of the larger target.
+        target: String,
+        /// What kept it from being asked.
+        limit: &'static str,
+    },
     /// The last attempt failed.
     #[error("{0}")]
     Upstream(UpstreamError),
@@ -308,7 +318,9 @@ impl Error {
             Self::CallerRateLimited { .. } => Reason::CallerRateLimited,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
-            Self::Upstream(error) => error.kind.verdict().reason,
+            Self::Upstream(error) | Self::LargerTargetUnasked { error, .. } => {
+                error.kind.verdict().reason
+            }
             Self::StreamInterrupted(_) => Reason::StreamInterrupted,
             Self::Draining => Reason::Draining,
             Self::ClientStalled(_) => Reason::ClientStalled,
@@ -321,6 +333,7 @@ impl Error {
         match self {
             Self::Upstream(error)
             | Self::RetryBudgetExhausted(error)
+            | Self::LargerTargetUnasked { error, .. }
             | Self::StreamInterrupted(error) => Some(error),
             Self::InvalidRequest(_)
             | Self::ScenarioNotFound(_)

@@ -13,6 +13,7 @@ pub mod metadata;
 mod once;
 mod open_streams;
 pub mod operations;
+mod refusals;
 pub mod request;
 pub mod server;
 pub mod status;

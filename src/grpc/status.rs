@@ -150,6 +150,7 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         | Error::Overloaded { .. }
         | Error::DeadlineExceeded
         | Error::RetryBudgetExhausted(_)
+        | Error::LargerTargetUnasked { .. }
         | Error::Upstream(_)
         | Error::StreamInterrupted(_)
         | Error::ClientStalled(_)
@@ -172,6 +173,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)
         | Error::CapabilityUnsupported(_)
+        | Error::LargerTargetUnasked { .. }
         | Error::IdempotencyConflict
         | Error::DeadlineExceeded
         | Error::StreamInterrupted(_)

@@ -654,6 +654,23 @@ fn the_defaults_in_the_comments_of_the_example_are_the_defaults() {
 }
 
 #[test]
+fn a_model_that_may_take_longer_to_its_first_content_is_slow_later() {
+    let table = [
+        ("first_content = '10s'", 8),
+        ("first_content = '2m'", 48),
+        ("first_content = '2m', slow_first_content = '9s'", 9),
+    ];
+    for (timeouts, seconds) in table {
+        let text = format!("[models.'p/x']\ntimeouts = {{ {timeouts} }}\n{REST}");
+
+        let config = resolve(&text).unwrap();
+
+        let slow = config.catalog.targets["p/x"].timeouts.slow_first_content;
+        assert_eq!(slow, Duration::from_secs(seconds), "{timeouts}");
+    }
+}
+
+#[test]
 fn the_dialects_of_the_example_are_the_defaults() {
     let file: toml::Table = EXAMPLE.parse().unwrap();
     let dialect = |provider: &str| file["providers"][provider]["dialect"].clone();

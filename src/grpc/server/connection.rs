@@ -29,6 +29,7 @@ use crate::error::Error;
 
 use super::super::arrival::Intake;
 use super::super::open_streams::Watched;
+use super::super::refusals::{self, MAX_METADATA_BYTES};
 use super::super::status;
 use super::Settings;
 use super::resets::{Metered, Resets};
@@ -42,7 +43,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// A head may be somewhat larger than the metadata of a call, so that its caller is told why it is
+/// refused. A larger one gets HTTP status 431; one of four times this size ends the connection.
+const MAX_HEADER_LIST_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
 
 /// Requests are read as they come, so this bounds their speed more than the room they take: a fifth
 /// of a second away, 64 KiB would let 4 MiB take 13 seconds.
@@ -204,8 +208,14 @@ impl Host {
             let refusal = status::of_error(&Error::Draining).into_http();
             return Either::Left(ready(Ok(Watched::response(refusal))));
         }
+        if let Some(refusal) = refusals::of_head(&request) {
+            return Either::Left(ready(Ok(Watched::response(refusal))));
+        }
         let response = routes.clone().oneshot(self.intake.admit(request));
-        Either::Right(async { response.await.map(Watched::response) })
+        Either::Right(async {
+            let response = response.await.map(refusals::explained);
+            response.map(Watched::response)
+        })
     }
 }
 
@@ -252,7 +262,10 @@ mod tests {
     }
 
     async fn status_of(host: &Host, path: &str) -> Status {
-        let request = http::Request::builder().uri(path).body(Body::default());
+        let request = http::Request::builder()
+            .uri(path)
+            .header("content-type", "application/grpc")
+            .body(Body::default());
         let response = host.answer(&Routes::default(), request.unwrap());
         let response = response.await.unwrap();
         Status::from_header_map(response.headers()).unwrap()

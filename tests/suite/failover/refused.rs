@@ -1,10 +1,12 @@
 //! Which targets are not asked: the request is at fault, or they cannot do what it needs.
 
+use std::time::Duration;
+
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::{
-    FunctionTool, GenerateRequest, JsonObjectFormat, JsonSchema, JsonSchemaFormat, Media,
-    ReasoningEffort, ReasoningOptions, ResponseFormat, Role, SamplingParams, Tool, json_schema,
-    media, response_format, tool,
+    BreakerState, CallLimits, FunctionTool, GenerateRequest, JsonObjectFormat, JsonSchema,
+    JsonSchemaFormat, Media, ReasoningEffort, ReasoningOptions, ResponseFormat, Role,
+    SamplingParams, SetBreakerRequest, Tool, json_schema, media, response_format, tool,
 };
 use modelway::simulator::Behaviour;
 use tonic::Code;
@@ -264,4 +266,73 @@ async fn a_backup_of_another_provider_gets_no_signature_and_the_caller_is_told()
 
 fn behave(behaviour: &str) -> Behaviour {
     behaviour.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_prompt_is_too_long_for_good_only_if_no_larger_target_will_answer_later() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/small+context-length"]
+        context_window_tokens = 8000
+        [models."openai/medium+context-length"]
+        context_window_tokens = 80000
+        [models."openai/large"]
+        context_window_tokens = 800000
+        [models."gemini/failing+status=500"]
+        context_window_tokens = 800000
+        [models."gemini/held"]
+        context_window_tokens = 800000
+
+        [scenarios.two-attempts]
+        targets = ["openai/small+context-length", "openai/medium+context-length", "openai/large"]
+        max_attempts = 2
+        [scenarios.failed]
+        targets = ["gemini/failing+status=500", "openai/small+context-length"]
+        [scenarios.held]
+        targets = ["gemini/held", "openai/small+context-length"]
+        "#,
+    )
+    .await;
+    let held = SetBreakerRequest {
+        provider: "gemini".to_owned(),
+        model: "gemini/held".to_owned(),
+        state: BreakerState::ForcedOpen.into(),
+        ttl: Some(prost_types::Duration {
+            seconds: 90,
+            nanos: 0,
+        }),
+        ..SetBreakerRequest::default()
+    };
+    gateway.operations().set_breaker(held).await.unwrap();
+    for method in METHODS {
+        let refused = async |scenario| {
+            let failure = gateway.call(method, ask(scenario, "Hello")).await;
+            details(&failure.unwrap_err())
+        };
+
+        let unasked = refused("two-attempts").await;
+        let failed = refused("failed").await;
+        let held = refused("held").await;
+
+        assert_eq!(unasked.code, Code::InvalidArgument);
+        assert_eq!(unasked.reason, "CONTEXT_LENGTH_EXCEEDED");
+        let told = "`openai/large`, which may hold it, was not asked: \
+                    the call may make no more attempts (`max_attempts`)";
+        assert!(unasked.message.ends_with(told), "{}", unasked.message);
+        assert_eq!(unasked.failure.unwrap().attempts.len(), 2);
+        assert_eq!(failed.code, Code::Unavailable);
+        assert_eq!(failed.reason, "PROVIDER_ERROR");
+        assert_eq!(held.code, Code::Unavailable);
+        assert_eq!(held.reason, "NO_PROVIDER_AVAILABLE");
+        assert!(held.retry_after.unwrap() > Duration::from_secs(80));
+        assert_eq!(held.pushback, Some(-1), "an attempt was sent");
+    }
+    let mut limited = ask("two-attempts", "Hello");
+    limited.limits = Some(CallLimits {
+        max_attempts: Some(1),
+        ..CallLimits::default()
+    });
+    let unasked = details(&gateway.generate(limited).await.unwrap_err());
+    assert!(unasked.message.contains("`openai/medium+context-length`"));
+    assert_eq!(gateway.simulator.requests_for("large").len(), 0);
 }

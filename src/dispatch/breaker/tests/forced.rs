@@ -63,6 +63,23 @@ fn a_decision_ends_once_and_at_its_time() {
 }
 
 #[test]
+fn a_decision_that_is_over_at_once_is_told_from_its_begin_to_its_end() {
+    let (mut breaker, now) = closed();
+    let over = Forced {
+        closed: false,
+        until: Some(now),
+    };
+
+    let begun = breaker.force(Some(over), now);
+    let ended = breaker.end_decision(now);
+
+    let states = |told: Option<Transition>| told.map(|told| (told.from, told.to));
+    let (closed, open) = (BreakerState::Closed, BreakerState::ForcedOpen);
+    assert_eq!(states(begun), Some((closed, open)));
+    assert_eq!(states(ended), Some((open, closed)));
+}
+
+#[test]
 fn whatever_happens_to_one_that_an_operator_holds_closed_counts_nothing() {
     let (mut breaker, now) = opened();
     let held = Some(Forced {
