@@ -179,16 +179,12 @@ impl Course {
 
     /// How long to wait before the same target is tried again; `None` if it is not. Another target
     /// that could answer comes first: it costs the same token and no wait.
-    pub(super) fn same_target_wait(
-        &self,
-        same_target: SameTarget,
-        error: &UpstreamError,
-    ) -> Option<Duration> {
+    pub(super) fn same_target_wait(&self, error: &UpstreamError) -> Option<Duration> {
         let tried_out = self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.late;
         if tried_out || self.has_alternative() {
             return None;
         }
-        let wait = match same_target {
+        let wait = match error.kind.verdict().same_target {
             SameTarget::Never => return None,
             SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
             SameTarget::AfterHint => {

@@ -42,6 +42,9 @@ hedge = { min_delay = "50ms", burst = 100 }
 [scenarios.one-rival]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
+[scenarios.bought]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", ratio = 0.5, burst = 1 }
 [scenarios.filtered]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
@@ -383,6 +386,17 @@ async fn rivals_draw_on_a_bucket_of_their_own() {
         lines(&without.attempts),
         ["1 PRIMARY openai/first SUCCEEDED"]
     );
+}
+
+#[tokio::test]
+async fn calls_that_are_answered_buy_rivals_at_the_ratio() {
+    let gateway = start("bought").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    for (call, provider) in ["anthropic", "openai", "anthropic"].iter().enumerate() {
+        let response = called(&gateway, Method::Generate, "bought").await;
+
+        assert_eq!(response.provider, *provider, "call {call}");
+    }
 }
 
 /// Where one of the conditions does not hold the late answer is waited for.
