@@ -60,7 +60,8 @@ pub(super) struct Course {
     pub(super) too_small: Vec<Arc<Target>>,
     /// Retry tokens that were taken from the budget and not yet spent.
     held_tokens: u32,
-    at_last_resort: bool,
+    /// The last resort has been come to: nothing is tried after it.
+    pub(super) at_last_resort: bool,
 }
 
 impl Course {
@@ -263,37 +264,6 @@ impl Course {
         } else {
             AttemptKind::Primary
         }
-    }
-
-    /// Every target that could answer is closed off by a breaker, and nothing has been sent: the one
-    /// that would most likely answer is tried once, as often as it answers at all.
-    fn last_resort(&mut self) -> Option<Admitted> {
-        if self.sent > 0 {
-            return None;
-        }
-        let closed_off = |guard: &&Arc<Guard>| {
-            self.ineligible(&guard.target).is_none()
-                && guard.refuses().is_some_and(Refusal::is_breaker)
-        };
-        let lane = Arc::clone(&self.lane);
-        let candidates = lane
-            .guards
-            .iter()
-            .enumerate()
-            .filter(|(_, guard)| closed_off(guard));
-        let (position, guard) =
-            candidates.min_by(|one, other| one.1.rejection().total_cmp(&other.1.rejection()))?;
-        let (wire, stream) = self.spell(&guard.target).ok()?;
-        let permit = guard.admit_last(&lane, fastrand::f64())?;
-        self.position = position;
-        self.at_last_resort = true;
-        Some(Admitted {
-            permit,
-            wire,
-            kind: AttemptKind::LastResort,
-            alternative: false,
-            stream,
-        })
     }
 
     /// Takes tokens from the retry budget until so many are held.
