@@ -394,3 +394,30 @@ pub(super) fn record_of(
         response_model: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::scopes;
+    use crate::dispatch::specimens::lane;
+
+    #[test]
+    fn a_call_whose_time_is_up_comes_to_no_target() {
+        let lane = lane(&["one"], scopes::Settings::default());
+        let request = ChatRequest::default();
+        let deadline = Some(Instant::now());
+        let mut course = Course::new(
+            lane,
+            request,
+            true,
+            Limits::default(),
+            deadline,
+            Trail::default(),
+        );
+
+        let error = course.next_target().err();
+
+        assert_eq!(error, Some(Error::DeadlineExceeded));
+        assert_eq!(course.trail.attempts.len(), 0);
+    }
+}
