@@ -3,7 +3,7 @@ _:
     @just --list
 
 policies := "-f src/error/upstream.rs -f 'src/dispatch/{acceptance,breaker,guard,latency,hedging,lock,plan,retry_budget,scopes,throttle,timers,window}.rs'"
-calls := "-f 'src/dispatch/{attempt,call,course,rival}.rs'"
+calls := "-f 'src/dispatch/{attempt,call,call_time,course,exhausted,last_resort,rival}.rs'"
 
 # Serve with simulated providers on 127.0.0.1:50051
 run:

@@ -287,12 +287,7 @@ impl Call {
         if !self.course.goes_on_after(&error) {
             return Err(self.fail(Error::Upstream(error)));
         }
-        let verdict = error.kind.verdict();
-        let wait = match verdict.failover {
-            Failover::Yes => self.course.same_target_wait(verdict.same_target, &error),
-            Failover::LargerContext | Failover::No => None,
-        };
-        match wait {
+        match self.course.same_target_wait(&error) {
             Some(wait) => sleep(wait).await,
             None => self.course.leave_target(),
         }

@@ -62,7 +62,8 @@ pub(super) struct Course {
     pub(super) too_small: Vec<Arc<Target>>,
     /// Retry tokens that were taken from the budget and not yet spent.
     held_tokens: u32,
-    at_last_resort: bool,
+    /// The last resort has been come to: nothing is tried after it.
+    pub(super) at_last_resort: bool,
 }
 
 impl Course {
@@ -182,16 +183,12 @@ impl Course {
 
     /// How long to wait before the same target is tried again; `None` if it is not. Another target
     /// that could answer comes first: it costs the same token and no wait.
-    pub(super) fn same_target_wait(
-        &self,
-        same_target: SameTarget,
-        error: &UpstreamError,
-    ) -> Option<Duration> {
+    pub(super) fn same_target_wait(&self, error: &UpstreamError) -> Option<Duration> {
         let tried_out = self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.late;
         if tried_out || self.has_alternative() {
             return None;
         }
-        let wait = match same_target {
+        let wait = match error.kind.verdict().same_target {
             SameTarget::Never => return None,
             SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
             SameTarget::AfterHint => {
@@ -270,37 +267,6 @@ impl Course {
         } else {
             AttemptKind::Primary
         }
-    }
-
-    /// Every target that could answer is closed off by a breaker, and nothing has been sent: the one
-    /// that would most likely answer is tried once, as often as it answers at all.
-    fn last_resort(&mut self) -> Option<Admitted> {
-        if self.sent > 0 {
-            return None;
-        }
-        let closed_off = |guard: &&Arc<Guard>| {
-            self.ineligible(&guard.target).is_none()
-                && guard.refuses().is_some_and(Refusal::is_breaker)
-        };
-        let lane = Arc::clone(&self.lane);
-        let candidates = lane
-            .guards
-            .iter()
-            .enumerate()
-            .filter(|(_, guard)| closed_off(guard));
-        let (position, guard) =
-            candidates.min_by(|one, other| one.1.rejection().total_cmp(&other.1.rejection()))?;
-        let (wire, stream) = self.spell(&guard.target).ok()?;
-        let permit = guard.admit_last(&lane, fastrand::f64())?;
-        self.position = position;
-        self.at_last_resort = true;
-        Some(Admitted {
-            permit,
-            wire,
-            kind: AttemptKind::LastResort,
-            alternative: false,
-            stream,
-        })
     }
 
     /// Takes tokens from the retry budget until so many are held.
@@ -476,5 +442,32 @@ pub(super) fn record_of(
         span_id: String::new(),
         provider_request_id: None,
         response_model: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::scopes;
+    use crate::dispatch::specimens::lane;
+
+    #[test]
+    fn a_call_whose_time_is_up_comes_to_no_target() {
+        let lane = lane(&["one"], scopes::Settings::default());
+        let request = ChatRequest::default();
+        let deadline = Some(Instant::now());
+        let mut course = Course::new(
+            lane,
+            request,
+            true,
+            Limits::default(),
+            deadline,
+            Trail::default(),
+        );
+
+        let error = course.next_target().err();
+
+        assert_eq!(error, Some(Error::DeadlineExceeded));
+        assert_eq!(course.trail.attempts.len(), 0);
     }
 }

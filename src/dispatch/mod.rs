@@ -1,9 +1,9 @@
 //! Turns a call into attempts.
 //!
 //! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
-//! which one besides, `exhausted` what is told when none is left, `attempt` what one try does. Whether
-//! a target may be tried is decided by [`scopes`] and its parts, how many tries may be added by
-//! [`retry_budget`].
+//! which one besides, `last_resort` which one if all are closed off, `exhausted` what is told if none
+//! is left; `attempt` is what one try does. Whether a target may be tried is decided by [`scopes`] and
+//! its parts, how many tries may be added by [`retry_budget`].
 
 pub mod acceptance;
 mod attempt;
@@ -15,6 +15,7 @@ pub mod dispatcher;
 mod exhausted;
 pub mod guard;
 pub mod hedging;
+mod last_resort;
 mod latency;
 pub mod lock;
 pub mod plan;

@@ -291,6 +291,16 @@ mod tests {
     }
 
     #[test]
+    fn what_any_other_target_may_answer_is_all_that_the_same_one_is_asked_again() {
+        for kind in UpstreamErrorKind::ALL {
+            let verdict = kind.verdict();
+
+            let again = verdict.same_target != SameTarget::Never;
+            assert!(!again || verdict.failover == Failover::Yes, "{kind:?}");
+        }
+    }
+
+    #[test]
     fn a_failure_tells_its_kind_its_status_and_what_we_saw() {
         let failed = UpstreamError::new(UpstreamErrorKind::ServerError);
         assert_eq!(failed.to_string(), "the provider failed");

@@ -464,10 +464,12 @@ async fn a_status_stays_small_whatever_happened() {
 
 #[tokio::test]
 async fn a_status_stays_small_whatever_the_provider_calls_its_model() {
-    let gateway = start("cut=1").await;
+    // In turns: what comes in one breath with the first word has interrupted nothing.
+    let broken = "gap=5ms+cut=5";
+    let gateway = start(broken).await;
     let boastful = Behaviour {
         reported_model: Some("m".repeat(30_000)),
-        ..behave("cut=1")
+        ..behave(broken)
     };
     gateway.simulator.set("m", boastful);
 

@@ -4,11 +4,13 @@ mod faults;
 mod refused;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use modelway::grpc::v1::SamplingParams;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::net::TcpSocket;
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, text_of};
@@ -282,6 +284,37 @@ async fn a_target_that_asks_for_a_long_wait_is_not_waited_for() {
     assert_eq!(failure.reason, "PROVIDER_RATE_LIMITED");
     assert_eq!(failure.retry_after.unwrap().as_secs(), 20);
     assert_eq!(gateway.simulator.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_and_its_attempts_tell_how_long_they_took() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt+delay=50ms+status=500"]
+        [models."openai/backup+delay=50ms+gap=5ms+tokens=11"]
+        [scenarios.s]
+        targets = ["openai/gpt+delay=50ms+status=500", "openai/backup+delay=50ms+gap=5ms+tokens=11"]
+        "#,
+    )
+    .await;
+    for method in METHODS {
+        let began = Instant::now();
+        let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+        let took = began.elapsed();
+
+        let delay = Duration::from_millis(50);
+        let time = |told: Option<prost_types::Duration>| Duration::try_from(told.unwrap()).unwrap();
+        let [failed, answered] = &response.attempts[..] else {
+            panic!("{response:?}")
+        };
+        assert_eq!(failed.time_to_first_token, None);
+        assert!(time(failed.latency) >= delay);
+        let first_token = time(answered.time_to_first_token);
+        assert!(first_token >= delay);
+        assert!(time(answered.latency) >= first_token + delay);
+        assert!(time(response.latency) >= time(failed.latency) + time(answered.latency));
+        assert!(time(response.latency) <= took);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use modelway::simulator::{Behaviour, Ending, Received, text};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, ask, collect, details, line, lines, text_of};
 
 /// Much longer than anything here takes, much shorter than any limit of the service.
 const PROMPTLY: Duration = Duration::from_secs(5);
@@ -42,6 +42,9 @@ hedge = { min_delay = "50ms", burst = 100 }
 [scenarios.one-rival]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
+[scenarios.bought]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", ratio = 0.5, burst = 1 }
 [scenarios.filtered]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
@@ -79,13 +82,22 @@ fn question(scenario: &str) -> GenerateRequest {
 }
 
 /// Makes known what is usual for the scenario's first target: to answer at once.
-async fn make_known(gateway: &Gateway, scenario: &'static str, calls: usize) {
+async fn make_known(gateway: &Gateway, scenario: &'static str, calls: usize, method: Method) {
     let mut tasks = JoinSet::new();
     for _ in 0..20 {
         let mut client = gateway.generation();
         tasks.spawn(async move {
             for _ in 0..calls / 20 {
-                client.generate(question(scenario)).await.unwrap();
+                match method {
+                    Method::Generate => {
+                        client.generate(question(scenario)).await.unwrap();
+                    }
+                    Method::StreamGenerate => {
+                        let answer = client.stream_generate(question(scenario)).await;
+                        let streamed = collect(answer.unwrap().into_inner()).await;
+                        assert!(streamed.failure.is_none());
+                    }
+                }
             }
         });
     }
@@ -97,7 +109,7 @@ async fn make_known(gateway: &Gateway, scenario: &'static str, calls: usize) {
 /// A service to whose scenario the first target is known.
 async fn start(scenario: &'static str) -> Gateway {
     let gateway = Gateway::start(CONFIG).await;
-    make_known(&gateway, scenario, KNOWN_AFTER).await;
+    make_known(&gateway, scenario, KNOWN_AFTER, Method::Generate).await;
     gateway
 }
 
@@ -285,7 +297,7 @@ async fn a_target_that_was_late_is_not_tried_again() {
 async fn a_call_that_is_ended_from_outside_tells_of_both_attempts() {
     let server = "[server]\npredrain = '0s'\ndrain_timeout = '1s'";
     let mut gateway = Gateway::start(&format!("{CONFIG}\n{server}")).await;
-    make_known(&gateway, "hedged", KNOWN_AFTER).await;
+    make_known(&gateway, "hedged", KNOWN_AFTER, Method::Generate).await;
     gateway.simulator.set("first", behaviour("first=1000s"));
     gateway.simulator.set("backup", behaviour("first=1000s"));
     let mut client = gateway.generation();
@@ -381,6 +393,17 @@ async fn rivals_draw_on_a_bucket_of_their_own() {
     );
 }
 
+#[tokio::test]
+async fn calls_that_are_answered_buy_rivals_at_the_ratio() {
+    let gateway = start("bought").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    for (call, provider) in ["anthropic", "openai", "anthropic"].iter().enumerate() {
+        let response = called(&gateway, Method::Generate, "bought").await;
+
+        assert_eq!(response.provider, *provider, "call {call}");
+    }
+}
+
 /// Where one of the conditions does not hold the late answer is waited for.
 #[tokio::test]
 async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
@@ -393,14 +416,22 @@ async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
         let trail = ["1 PRIMARY openai/first SUCCEEDED"];
         assert_eq!(lines(&response.attempts), trail, "{scenario}");
     }
-    let gateway = start("whole").await;
+}
+
+#[tokio::test]
+async fn what_is_read_whole_has_no_first_content_to_be_late_or_to_be_known() {
+    let gateway = Gateway::start(CONFIG).await;
+    let attempts = async |method| called(&gateway, method, "whole").await.attempts.len();
+
+    make_known(&gateway, "whole", KNOWN_AFTER, Method::Generate).await;
     gateway.simulator.set("whole", behaviour("first=600ms"));
-    let response = called(&gateway, Method::Generate, "whole").await;
-    assert_eq!(
-        response.attempts.len(),
-        1,
-        "what is read whole has no first content"
-    );
+    assert_eq!(attempts(Method::StreamGenerate).await, 1);
+
+    gateway.simulator.set("whole", Behaviour::default());
+    make_known(&gateway, "whole", KNOWN_AFTER, Method::StreamGenerate).await;
+    gateway.simulator.set("whole", behaviour("first=600ms"));
+    assert_eq!(attempts(Method::Generate).await, 1);
+    assert_eq!(attempts(Method::StreamGenerate).await, 2);
 }
 
 #[tokio::test]
@@ -438,7 +469,7 @@ async fn a_call_that_may_make_one_attempt_has_no_rival() {
 #[tokio::test]
 async fn there_is_no_rival_before_it_is_known_what_is_usual() {
     let gateway = Gateway::start(CONFIG).await;
-    make_known(&gateway, "hedged", KNOWN_AFTER - 20).await;
+    make_known(&gateway, "hedged", KNOWN_AFTER - 20, Method::Generate).await;
     gateway.simulator.set("first", behaviour("first=600ms"));
 
     let response = called(&gateway, Method::Generate, "hedged").await;
@@ -451,7 +482,7 @@ async fn there_is_no_rival_for_an_attempt_that_follows_another() {
     let gateway = Gateway::start(CONFIG).await;
     gateway.simulator.set("failing", behaviour("status=500"));
     hold_breaker(&gateway, "openai/failing", BreakerState::ForcedClosed).await;
-    make_known(&gateway, "failing-first", KNOWN_AFTER).await;
+    make_known(&gateway, "failing-first", KNOWN_AFTER, Method::Generate).await;
     gateway.simulator.set("first", behaviour("first=600ms"));
 
     let response = called(&gateway, Method::Generate, "failing-first").await;

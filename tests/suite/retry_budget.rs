@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
     ExplainPlanRequest, ExplainPlanResponse, GenerateRequest, OnInterruption, StreamOptions,
 };
@@ -320,6 +321,28 @@ async fn a_caller_that_leaves_gives_back_what_its_call_had_not_spent() {
         let given_back = timeout(Duration::from_secs(5), given_back).await;
         given_back.expect("the token is given back");
     }
+}
+
+#[tokio::test]
+async fn what_a_probe_had_reserved_is_given_back_once_it_has_begun_to_answer() {
+    let gateway = Gateway::start(PROBED).await;
+    gateway.simulator.set("gpt", failing());
+    for _ in 0..3 {
+        gateway.generate(ask("s", "Hello")).await.unwrap();
+    }
+    while !explain(&gateway).await.targets[0].eligible {}
+    gateway.simulator.set("gpt", Fault::Stall { after: 3 });
+
+    let mut client = gateway.generation();
+    let answer = client.stream_generate(ask("s", "Hello")).await;
+    let mut answer = answer.unwrap().into_inner();
+    let mut begun = false;
+    while !begun {
+        let event = answer.message().await.unwrap().unwrap().event;
+        begun = matches!(event, Some(Event::TextDelta(_)));
+    }
+
+    assert_eq!(tokens(&gateway).await, 7);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use modelway::grpc::v1::{GenerateRequest, OnInterruption, StreamOptions};
+use modelway::grpc::v1::{FinishReason, GenerateRequest, OnInterruption, StreamOptions};
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -176,6 +176,18 @@ async fn an_answer_in_odd_clothes_is_an_answer() {
             assert_eq!(answer.provider, "odd", "{response}");
             assert!(answer.usage.is_some(), "{response}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_complete_without_a_reason_has_one_however_it_is_asked_for() {
+    let words = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+    let host = Host::saying(&format!("{EVENTS}{words}\n\ndata: [DONE]\n\n")).await;
+    let gateway = before(&host).await;
+    for method in METHODS {
+        let answer = gateway.call(method, ask("stream", "Hello")).await.unwrap();
+
+        assert_eq!(answer.finish_reason(), FinishReason::Other, "{method:?}");
     }
 }
 
