@@ -9,14 +9,17 @@ pub mod breakers;
 pub mod catalog;
 mod generation;
 pub mod health;
+mod messages;
 pub mod metadata;
 mod once;
-mod open_streams;
+mod open_calls;
 pub mod operations;
 pub mod request;
 pub mod server;
 pub mod status;
 mod stream;
+mod untaken;
+mod watched;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 pub mod v1 {

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::admission::Admission;
 
-use super::super::open_streams::OpenStreams;
+use super::super::open_calls::OpenCalls;
 use super::Settings;
 use super::census::Census;
 use super::connection::Host;
@@ -25,8 +25,8 @@ const WARNING_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) routes: Routes,
-    /// The streams that it serves.
-    pub(super) open: Arc<OpenStreams>,
+    /// The calls that it serves.
+    pub(super) open: Arc<OpenCalls>,
 }
 
 /// All workers with their connections, which end when this is dropped.
