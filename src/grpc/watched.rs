@@ -49,9 +49,10 @@ impl<B> Watched<B> {
     pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let watch = response.extensions_mut().remove::<Watch>();
         if let Some(watch) = &watch {
-            // Without a task of its own it cannot be cut off, and ends with its connection.
-            let _ =
-                THIS.try_with(|this| this.get().cloned().map(|task| watch.is_answered_by(task)));
+            // Elsewhere than in such a task it cannot be cut off, and ends with its connection.
+            if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
+                watch.is_answered_by(task);
+            }
         }
         response.map(|body| Self {
             body,

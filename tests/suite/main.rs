@@ -45,3 +45,4 @@ mod simulator;
 mod situations;
 mod support;
 mod telemetry;
+mod untaken;
