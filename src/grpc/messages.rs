@@ -96,6 +96,7 @@ impl Ending for OpenStream {
 pub(super) struct Messages(Arc<Open<OpenStream>>);
 
 impl Messages {
+    /// Reads this stream.
     pub(super) fn of(stream: &Arc<Open<OpenStream>>) -> Self {
         Self(Arc::clone(stream))
     }

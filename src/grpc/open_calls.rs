@@ -178,7 +178,7 @@ impl Open<dyn Ending> {
 pub(super) struct Watch(Arc<Open<dyn Ending>>);
 
 impl Watch {
-    /// Tells whether the caller of this stream reads.
+    /// Watches the caller of a stream.
     pub(super) fn stream(open: &Arc<Open<OpenStream>>) -> Self {
         Self(open.clone())
     }
@@ -189,7 +189,7 @@ impl Watch {
         let _ = self.0.task.set(task);
     }
 
-    /// The caller was asked to take something, or is waited for by nobody: it waits for us.
+    /// The caller was given something to take, or has taken everything that there was.
     pub(super) fn note(&self, given: bool) {
         let unread = if given { 0 } else { READING };
         self.0.unread.store(unread, Ordering::Relaxed);
