@@ -66,7 +66,7 @@ pub struct Transport(Way);
 #[derive(Clone, Debug)]
 enum Way {
     /// With TLS unless a URL says `http`, as it may for targets that the configuration allows without.
-    Network(Client<Connector, Full<Bytes>>),
+    Network(Arc<Client<Connector, Full<Bytes>>>),
     Carrier(Arc<dyn Carrier>),
 }
 
@@ -99,7 +99,7 @@ impl Transport {
             .pool_idle_timeout(settings.idle_timeout)
             .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
             .build(connector);
-        Ok(Self(Way::Network(client)))
+        Ok(Self(Way::Network(Arc::new(client))))
     }
 
     /// Sends everything by a carrier and nothing by the network.

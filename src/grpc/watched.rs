@@ -27,6 +27,10 @@ impl<F> Executor<F> for Answering
 where
     F: Future<Output: Send> + Send + 'static,
 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the connection waits for what it answers, and what it answers ends with it"
+    )]
     fn execute(&self, answering: F) {
         let this = Arc::new(OnceLock::new());
         let task = tokio::spawn(THIS.scope(Arc::clone(&this), answering));
