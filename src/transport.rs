@@ -2,17 +2,51 @@
 
 use std::error::Error;
 use std::fmt::Debug;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
-use http::{HeaderMap, StatusCode};
-use reqwest::{Body, Client, redirect, retry};
+use futures_util::future::BoxFuture;
+use futures_util::{Stream, TryStreamExt as _};
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls_platform_verifier::ConfigVerifierExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::Service;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
+
+/// What a connection of HTTP/1 reads at once, and so holds for as long as it is open: by default it is up
+/// to 400 KiB, once a provider has sent much in one go.
+const MAX_READ_BUFFER_BYTES: usize = 32 * 1024;
+
+/// What a stream of HTTP/2 holds while its caller does not read. Much more than a provider says within the
+/// way there and back.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// As good as none: what callers leave unread on some streams of a connection must not stop the others.
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
+
+/// A peer that has gone without a word is noticed after this and as many probes.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+const TCP_KEEPALIVE_PROBES: u32 = 3;
+/// A peer that does not confirm what it was sent is taken for gone after this.
+#[cfg(target_os = "linux")]
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How connections to providers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +72,8 @@ pub struct Transport(Way);
 
 #[derive(Clone, Debug)]
 enum Way {
-    Network {
-        /// For `https` only, so that no slip of a URL sends a key in the clear.
-        secure: Client,
-        /// For targets that the configuration allows without TLS, such as those on loopback.
-        plain: Client,
-    },
+    /// With TLS unless a URL says `http`, as it may for targets that the configuration allows without.
+    Network(Arc<Client<Connector, Full<Bytes>>>),
     Carrier(Arc<dyn Carrier>),
 }
 
@@ -58,43 +88,27 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> 
 
 /// The transport cannot be set up: no TLS on this system, or no more files may be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("the client for providers cannot be set up: {}", with_causes(.0))]
-pub struct SetupError(#[from] reqwest::Error);
-
-/// What an error says, and after it each of its causes.
-fn with_causes(error: &dyn Error) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        told.push_str(": ");
-        told.push_str(&error.to_string());
-        cause = error.source();
-    }
-    told
-}
+#[error("the client for providers cannot be set up: {0}")]
+pub struct SetupError(#[from] rustls::Error);
 
 impl Transport {
-    /// Sets up both clients; connects to nobody.
+    /// Sets up the client; connects to nobody.
     ///
     /// # Errors
     /// [`SetupError`] if the system's certificates cannot be read, or no more files may be opened.
     pub fn new(settings: Settings) -> Result<Self, SetupError> {
         // Another part of the process may have installed one already; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            Client::builder()
-                .connect_timeout(settings.connect_timeout)
-                .pool_idle_timeout(settings.idle_timeout)
-                .tcp_nodelay(true)
-                // A redirect would carry keys and prompts to another host.
-                .redirect(redirect::Policy::none())
-                // Every attempt is counted; the client must not add any of its own.
-                .retry(retry::never())
-                .no_proxy()
-        };
-        let secure = builder().https_only(true).build()?;
-        let plain = builder().tls_certs_only([]).build()?;
-        Ok(Self(Way::Network { secure, plain }))
+        let connector = Connector::new(settings.connect_timeout)?;
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(settings.idle_timeout)
+            .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
+            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .build(connector);
+        Ok(Self(Way::Network(Arc::new(client))))
     }
 
     /// Sends everything by a carrier and nothing by the network.
@@ -107,30 +121,77 @@ impl Transport {
     /// # Errors
     /// `Unreachable` if nothing was sent, `Disconnected` if the connection was lost after that.
     pub async fn send(&self, request: OutboundRequest) -> Result<Response, UpstreamError> {
-        let (secure, plain) = match &self.0 {
-            Way::Network { secure, plain } => (secure, plain),
+        let client = match &self.0 {
+            Way::Network(client) => client,
             Way::Carrier(carrier) => return carrier.send(request).await,
         };
         let OutboundRequest { url, headers, body } = request;
-        let client = if url.starts_with("https://") {
-            secure
-        } else {
-            plain
+        let Ok(mut request) = Request::post(url).body(Full::from(body)) else {
+            return Err(unreachable("its URL is not legal"));
         };
-        let response = client
-            .post(url)
-            .headers(headers)
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| classify(&error))?;
-        Ok(Response(response))
+        *request.headers_mut() = headers;
+        request
+            .headers_mut()
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("*/*"));
+        let response = client.request(request).await.map_err(classify)?;
+        Ok(Response(response.map(Either::Left)))
+    }
+}
+
+/// Connects by TCP, and TLS where the URL says so, within a time limit.
+#[derive(Clone, Debug)]
+struct Connector {
+    https: HttpsConnector<HttpConnector>,
+    limit: Duration,
+}
+
+impl Connector {
+    fn new(limit: Duration) -> Result<Self, rustls::Error> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        // Shared out to the addresses of a host.
+        http.set_connect_timeout(Some(limit));
+        http.set_keepalive(Some(TCP_KEEPALIVE));
+        http.set_keepalive_interval(Some(TCP_KEEPALIVE));
+        http.set_keepalive_retries(Some(TCP_KEEPALIVE_PROBES));
+        #[cfg(target_os = "linux")]
+        http.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(ClientConfig::with_platform_verifier()?)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
+        Ok(Self { https, limit })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.https.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = timeout(self.limit, self.https.call(uri));
+        Box::pin(async {
+            connecting
+                .await
+                .unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        })
     }
 }
 
 /// The head of an answer, and its body as it comes. Dropping it closes the request.
 #[derive(Debug)]
-pub struct Response(reqwest::Response);
+pub struct Response(http::Response<Either<Incoming, Carried>>);
+
+/// The body of an answer that a [`Carrier`] gives.
+type Carried = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 impl Response {
     /// An answer of a [`Carrier`].
@@ -139,7 +200,9 @@ impl Response {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        Self(head.map(|()| Body::wrap_stream(body)).into())
+        let frames = body.map_ok(Frame::data).map_err(Into::into);
+        let body = StreamBody::new(frames).boxed_unsync();
+        Self(head.map(|()| Either::Right(body)))
     }
 
     /// The HTTP status.
@@ -157,32 +220,26 @@ impl Response {
     /// # Errors
     /// `Disconnected` if the connection was lost or the body broke off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        self.0.chunk().await.map_err(|error| classify(&error))
+        while let Some(frame) = self.0.body_mut().frame().await {
+            let Ok(frame) = frame else {
+                return Err(UpstreamError::new(UpstreamErrorKind::Disconnected));
+            };
+            // Trailers say nothing of an answer.
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
     }
 }
 
-fn classify(error: &reqwest::Error) -> UpstreamError {
-    if error.is_builder() {
-        UpstreamError::new(UpstreamErrorKind::Unreachable).because("its URL is not legal")
-    } else if error.is_connect() {
-        UpstreamError::new(UpstreamErrorKind::Unreachable).because("no connection")
-    } else {
-        UpstreamError::new(UpstreamErrorKind::Disconnected)
+fn classify(error: legacy::Error) -> UpstreamError {
+    match error.is_connect() {
+        true => unreachable("no connection"),
+        false => UpstreamError::new(UpstreamErrorKind::Disconnected),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_that_cannot_be_set_up_says_why() {
-        let error = Client::builder().user_agent("\n").build().unwrap_err();
-        let cause = error.source().expect("a cause").to_string();
-
-        let told = SetupError(error).to_string();
-
-        assert!(told.ends_with(&cause), "{told}");
-        assert!(told.starts_with("the client for providers cannot be set up: "));
-    }
+fn unreachable(why: &'static str) -> UpstreamError {
+    UpstreamError::new(UpstreamErrorKind::Unreachable).because(why)
 }

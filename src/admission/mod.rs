@@ -3,7 +3,7 @@
 //! `limiter` shares the places out to the priorities and keeps the queue, `callers` keeps a
 //! single caller within its limits, `congestion` says when the processors do not keep up; all are
 //! pure. This is the shell around them: one lock, a channel for each call that waits, and a ticker.
-//! What a call was given it holds until its last event.
+//! What a call was given it holds until its caller has taken its answer.
 
 mod caller;
 mod callers;
@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// How many calls are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Calls under way at most, each counted until its last event.
+    /// Calls under way at most, each counted until its answer is taken or ended.
     pub max_inflight: usize,
     /// Calls that one caller may have open at most, waiting ones included.
     pub max_inflight_per_caller: usize,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
 use crate::error::{Code, Error, Failover, UpstreamError};
@@ -19,6 +19,7 @@ use crate::telemetry::spans::CallSpan;
 use crate::trail::{AttemptRecord, Outcome, Trail};
 use crate::transport::Transport;
 
+use super::answered::{Answered, record_end};
 use super::attempt::{Attempt, Ended};
 use super::course::Course;
 use super::dispatcher::Lane;
@@ -35,6 +36,8 @@ pub struct Call {
     rival: Option<Box<Attempt>>,
     adaptations: Vec<Adaptation>,
     restarted: bool,
+    /// What the call ends with if nothing else is told of its end.
+    code: Code,
     /// Set once the call's end has been recorded.
     ended: bool,
 }
@@ -65,6 +68,7 @@ impl Call {
             rival: None,
             adaptations: Vec::new(),
             restarted: false,
+            code: Code::Cancelled,
             ended: false,
         }
     }
@@ -178,6 +182,7 @@ impl Call {
             Ok(Some(event)) => return Ok(Some(CallEvent::Answer(event))),
             Ok(None) => {
                 self.complete();
+                self.end(self.code);
                 return Ok(None);
             }
             Err(Ended::Deadline) => {
@@ -341,7 +346,20 @@ impl Call {
         if let Some(hedging) = &lane.hedging {
             hedging.budget.deposit();
         }
-        self.end(Code::Ok);
+        self.code = Code::Ok;
+    }
+
+    /// Lets go of everything but what is needed to record whether the caller has taken its answer,
+    /// which is complete.
+    pub fn answered(mut self) -> Answered {
+        self.course.give_back_tokens();
+        let ended = std::mem::replace(&mut self.ended, true);
+        Answered {
+            span: self.span.clone(),
+            trail: std::mem::take(&mut self.course.trail),
+            began: self.course.time.began,
+            ended,
+        }
     }
 
     /// Ends the call with this error.
@@ -359,22 +377,13 @@ impl Call {
         }
         self.ended = true;
         self.course.give_back_tokens();
-        let trail = &self.course.trail;
-        self.span.end(code, trail);
-        debug!(
-            call_id = trail.call_id,
-            scenario = trail.scenario,
-            code = code.name(),
-            attempts = self.course.sent,
-            seconds = self.elapsed().as_secs_f64(),
-            "call ended"
-        );
+        record_end(&self.span, &self.course.trail, self.course.time.began, code);
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         self.cancel();
-        self.end(Code::Cancelled);
+        self.end(self.code);
     }
 }

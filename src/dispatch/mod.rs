@@ -6,6 +6,7 @@
 //! its parts, how many tries may be added by [`retry_budget`].
 
 pub mod acceptance;
+mod answered;
 mod attempt;
 pub mod breaker;
 pub mod call;
@@ -38,6 +39,7 @@ use crate::error::Error;
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
+pub use self::answered::Answered;
 pub use self::call::Call;
 
 /// What a caller asks, and how long it will wait.

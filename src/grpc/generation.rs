@@ -11,17 +11,19 @@ use uuid::Uuid;
 
 use crate::admission::{Admission, Caller, Permit, Priority};
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
-use crate::dispatch::{Call, Failure, Inquiry};
-use crate::error::Error;
+use crate::dispatch::{Answered, Call, Failure, Inquiry};
+use crate::error::{Code, Error};
 use crate::idempotency::{Fingerprint, Idempotency, Key};
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
 use super::arrival::Arrival;
+use super::messages::Messages;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
 use super::once::{self, Outcome};
-use super::open_streams::{Messages, OpenStreams};
+use super::open_calls::{OpenCalls, Watch};
 use super::request::{self, Parsed};
+use super::untaken::Untaken;
 use super::v1::generation_service_server::GenerationService;
 use super::{answer, status, v1};
 
@@ -30,7 +32,7 @@ pub(super) struct Generation {
     dispatcher: Arc<Dispatcher>,
     admission: Arc<Admission>,
     idempotency: Arc<Idempotency<Outcome>>,
-    open: Arc<OpenStreams>,
+    open: Arc<OpenCalls>,
 }
 
 impl Generation {
@@ -39,7 +41,7 @@ impl Generation {
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         idempotency: Arc<Idempotency<Outcome>>,
-        open: Arc<OpenStreams>,
+        open: Arc<OpenCalls>,
     ) -> Self {
         Self {
             dispatcher,
@@ -173,7 +175,7 @@ struct Begun {
 /// Where a call is let in, and as whose.
 struct Entrance {
     admission: Arc<Admission>,
-    open: Arc<OpenStreams>,
+    open: Arc<OpenCalls>,
     caller: Caller,
     priority: Priority,
 }
@@ -190,15 +192,27 @@ impl Entrance {
         }
     }
 
-    /// Lets the call in and runs it to its end.
-    async fn whole(self, mut call: Call) -> Result<v1::GenerateResponse, Failure> {
+    /// Lets the call in and runs it until its answer is complete.
+    async fn whole(&self, mut call: Call) -> Result<Whole, Failure> {
         let mut permit = self.admit(&mut call).await?;
         let Some(answer) = self.open.unless_closed(call.whole()).await else {
             return Err(call.abandon(Error::Draining));
         };
         permit.answered();
-        Ok(answer::response(&call, answer?))
+        let response = answer::response(&call, answer?);
+        Ok(Whole {
+            response,
+            call: call.answered(),
+            permit,
+        })
     }
+}
+
+/// A complete answer, and what it holds until it is taken.
+struct Whole {
+    response: v1::GenerateResponse,
+    call: Answered,
+    permit: Permit,
 }
 
 /// The ids that go back with every answer and every failure.
@@ -254,20 +268,32 @@ impl GenerationService for Generation {
         let Some((key, body)) = repeatable else {
             let call = self.dispatcher.call(lane, inquiry);
             return match entrance.whole(call).await {
-                Ok(response) => Ok(ids.response(response)),
+                Ok(whole) => {
+                    let watch = self.open.whole(Untaken::new(whole.call, whole.permit));
+                    Ok(watched(ids.response(whole.response), watch))
+                }
                 Err(failure) => Err(ids.failure(&failure)),
             };
         };
-        let run = |inquiry| entrance.whole(self.dispatcher.call(lane, inquiry));
+        let run = |inquiry| {
+            let call = self.dispatcher.call(lane, inquiry);
+            async move {
+                // What is kept for repeats is not bound to one caller that takes it.
+                let whole = entrance.whole(call).await?;
+                whole.call.end(Code::Ok);
+                Ok(whole.response)
+            }
+        };
         let (outcome, replayed) = once::run(&self.idempotency, key, body, inquiry, run).await;
         match &*outcome {
             Ok(response) => {
                 ids.call = MetadataValue::try_from(&response.call_id).ok();
-                let response = response.clone();
-                Ok(ids.response(v1::GenerateResponse {
+                let response = v1::GenerateResponse {
                     replayed,
-                    ..response
-                }))
+                    ..response.clone()
+                };
+                let watch = self.open.whole(Untaken::shared());
+                Ok(watched(ids.response(response), watch))
             }
             Err(failure) => {
                 ids.call = MetadataValue::try_from(&failure.trail.call_id).ok();
@@ -304,10 +330,14 @@ impl GenerationService for Generation {
         if let Err(failure) = committed {
             return Err(ids.failure(&failure));
         }
-        let messages = self.open.open(call, permit);
+        let messages = self.open.stream(call, permit);
         let watch = messages.watch();
-        let mut response = ids.response(messages);
-        response.extensions_mut().insert(watch);
-        Ok(response)
+        Ok(watched(ids.response(messages), watch))
     }
+}
+
+/// A response of which it is to be seen whether its caller reads it.
+fn watched<T>(mut response: Response<T>, watch: Watch) -> Response<T> {
+    response.extensions_mut().insert(watch);
+    response
 }

@@ -9,15 +9,18 @@ pub mod breakers;
 pub mod catalog;
 mod generation;
 pub mod health;
+mod messages;
 pub mod metadata;
 mod once;
-mod open_streams;
+mod open_calls;
 pub mod operations;
 mod refusals;
 pub mod request;
 pub mod server;
 pub mod status;
 mod stream;
+mod untaken;
+mod watched;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 pub mod v1 {

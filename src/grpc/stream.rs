@@ -10,7 +10,7 @@ use crate::error::Reason;
 use crate::trail::{AttemptRecord, Outcome};
 
 use super::answer::{self, tool_call_id};
-use super::open_streams::Verdict;
+use super::messages::Verdict;
 use super::v1::stream_generate_response::Event;
 use super::{status, v1};
 

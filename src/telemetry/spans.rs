@@ -19,8 +19,8 @@ use super::trace_context::TraceContext;
 /// Spans of calls and attempts have this target, so that layers can tell them from logs.
 pub const TARGET: &str = "modelway::trace";
 
-/// The SERVER span of a call. Ends when dropped.
-#[derive(Debug)]
+/// The SERVER span of a call. Ends when all its clones are dropped.
+#[derive(Clone, Debug)]
 pub struct CallSpan {
     span: Span,
     context: TraceContext,

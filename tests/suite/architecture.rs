@@ -91,7 +91,7 @@ struct Home {
 
 const HOMES: &[Home] = &[
     Home {
-        of: &["reqwest"],
+        of: &["hyper_rustls", "rustls", "rustls_platform_verifier"],
         modules: &["transport"],
     },
     Home {
@@ -219,8 +219,8 @@ fn planted_violations_are_found() {
         ),
         (
             "dispatch/plan.rs",
-            "type T = Vec<reqwest::Client>;",
-            "reqwest",
+            "type T = Vec<hyper_rustls::HttpsConnector>;",
+            "hyper_rustls",
         ),
         ("grpc/mod.rs", "type T = <crate::wire::X as Y>::Z;", "wire"),
         ("ledger.rs", "", "no row"),

@@ -46,3 +46,4 @@ mod simulator;
 mod situations;
 mod support;
 mod telemetry;
+mod untaken;

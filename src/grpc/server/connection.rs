@@ -13,7 +13,7 @@ use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -28,9 +28,9 @@ use tracing::{debug, warn};
 use crate::error::Error;
 
 use super::super::arrival::Intake;
-use super::super::open_streams::Watched;
 use super::super::refusals::{self, MAX_METADATA_BYTES};
 use super::super::status;
+use super::super::watched::{Answering, Watched};
 use super::Settings;
 use super::resets::{Metered, Resets};
 use super::turns::InTurns;
@@ -171,9 +171,9 @@ impl Host {
         }
     }
 
-    fn builder(&self) -> http2::Builder<TokioExecutor> {
+    fn builder(&self) -> http2::Builder<Answering> {
         let settings = &self.settings;
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(Answering);
         builder
             .timer(TokioTimer::new())
             .keep_alive_interval(settings.keepalive_interval)

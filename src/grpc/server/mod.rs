@@ -37,7 +37,7 @@ use super::arrival::Intake;
 use super::catalog::Catalog;
 use super::generation::Generation;
 use super::health::Health;
-use super::open_streams::OpenStreams;
+use super::open_calls::OpenCalls;
 use super::operations::Operations;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
@@ -117,7 +117,7 @@ pub async fn serve(
         dispatcher,
     } in cores
     {
-        let open = Arc::new(OpenStreams::new(settings.client_stall));
+        let open = Arc::new(OpenCalls::new(settings.client_stall));
         let generation = Generation::new(
             dispatcher,
             Arc::clone(&admission),

@@ -38,7 +38,7 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// When a connection is asked to end, give or take a tenth: callers spread over instances anew.
     pub connection_age: Duration,
-    /// How long a caller may leave its stream unread.
+    /// How long a caller may leave its answer unread.
     pub client_stall: Duration,
     /// Whether server reflection is served.
     pub reflection: bool,

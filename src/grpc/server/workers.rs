@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::admission::Admission;
 
-use super::super::open_streams::OpenStreams;
+use super::super::open_calls::OpenCalls;
 use super::Settings;
 use super::census::Census;
 use super::connection::Host;
@@ -23,8 +23,8 @@ use super::warnings::Warnings;
 pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) routes: Routes,
-    /// The streams that it serves.
-    pub(super) open: Arc<OpenStreams>,
+    /// The calls that it serves.
+    pub(super) open: Arc<OpenCalls>,
 }
 
 /// All workers with their connections, which end when this is dropped.

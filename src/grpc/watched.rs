@@ -1,0 +1,105 @@
+//! Does the caller read? The body of a response that notes it, and the task that gives the response.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::task::AbortHandle;
+
+use super::open_calls::Watch;
+
+/// The most that is given at once: a caller that reads slowly is seen to read.
+const PIECE_BYTES: usize = 16 * 1024;
+
+tokio::task_local! {
+    /// The task that runs, known as soon as it is waited in.
+    static THIS: Arc<OnceLock<AbortHandle>>;
+}
+
+/// Runs what a connection answers, each in a task that knows itself.
+#[derive(Clone, Copy)]
+pub(super) struct Answering;
+
+impl<F> Executor<F> for Answering
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the connection waits for what it answers, and what it answers ends with it"
+    )]
+    fn execute(&self, answering: F) {
+        let this = Arc::new(OnceLock::new());
+        let task = tokio::spawn(THIS.scope(Arc::clone(&this), answering));
+        // Nobody else sets it.
+        let _ = this.set(task.abort_handle());
+    }
+}
+
+/// The body of a response that notes whether its caller reads: it is asked for its next frame only
+/// after the last one was taken.
+pub(super) struct Watched<B> {
+    body: B,
+    /// Of the frame that is given piece by piece, what has not been given.
+    rest: Bytes,
+    watch: Option<Watch>,
+}
+
+impl<B> Watched<B> {
+    /// Watches a response, if it is that of an open call.
+    pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
+        let watch = response.extensions_mut().remove::<Watch>();
+        if let Some(watch) = &watch {
+            // Elsewhere than in such a task it cannot be cut off, and ends with its connection.
+            if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
+                watch.is_answered_by(task);
+            }
+        }
+        response.map(|body| Self {
+            body,
+            rest: Bytes::new(),
+            watch,
+        })
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let Self { body, rest, watch } = self.get_mut();
+        let Some(watch) = watch else {
+            return Pin::new(body).poll_frame(context);
+        };
+        let mut frame = match rest.is_empty() {
+            true => Pin::new(body).poll_frame(context),
+            false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(rest))))),
+        };
+        watch.note(frame.is_ready());
+        match &mut frame {
+            Poll::Ready(Some(Ok(frame))) => match frame.data_mut() {
+                Some(data) if data.len() > PIECE_BYTES => *rest = data.split_off(PIECE_BYTES),
+                Some(_) => {}
+                // Trailers are the last, and need no room.
+                None => watch.taken(),
+            },
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
