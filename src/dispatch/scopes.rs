@@ -297,7 +297,7 @@ impl Scopes {
                     .refuse(lock::Cause::QuotaExhausted, retry_after, now);
                 Signal::Released
             }
-            Health::EndpointFailure => Signal::Released,
+            Health::EndpointFailure | Health::Nothing => Signal::Released,
         };
         changes.extend(self.tell_model(ticket, of_model, circumstances));
         changes

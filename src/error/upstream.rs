@@ -104,6 +104,8 @@ pub enum UpstreamErrorKind {
     Truncated,
     /// No connection: name, address, TCP or TLS. Nothing was sent.
     Unreachable,
+    /// The provider ended the connection, or refused the stream, before it took the request up.
+    NotTaken,
     /// The connection was lost after the request had been sent.
     Disconnected,
     /// The provider sent nothing, or no progress, for too long.
@@ -137,6 +139,8 @@ pub enum SameTarget {
 pub enum Health {
     /// All is well: the provider answered, if only to refuse.
     Success,
+    /// Nothing: the provider goes on elsewhere, as on a connection of its next instance.
+    Nothing,
     /// The endpoint cannot be reached.
     EndpointFailure,
     /// The model fails.
@@ -181,7 +185,7 @@ pub struct Verdict {
 
 impl UpstreamErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidRequest,
         Self::ContextLength,
         Self::Authentication,
@@ -195,6 +199,7 @@ impl UpstreamErrorKind {
         Self::Malformed,
         Self::Truncated,
         Self::Unreachable,
+        Self::NotTaken,
         Self::Disconnected,
         Self::TimedOut,
     ];
@@ -218,6 +223,7 @@ impl UpstreamErrorKind {
             Self::Malformed      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Truncated      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Unreachable    => row(Yes,           Once,      EndpointFailure,   Zero,      Reason::ProviderUnreachable),
+            Self::NotTaken       => row(Yes,           Once,      Nothing,           Zero,      Reason::ProviderUnreachable),
             Self::Disconnected   => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderUnreachable),
             Self::TimedOut       => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderTimeout),
         }
@@ -240,6 +246,7 @@ impl fmt::Display for UpstreamErrorKind {
             Self::Malformed => "the provider sent an answer that cannot be read",
             Self::Truncated => "the answer ended before it was complete",
             Self::Unreachable => "the provider cannot be reached",
+            Self::NotTaken => "the provider did not take the request up",
             Self::Disconnected => "the connection to the provider was lost",
             Self::TimedOut => "the provider took too long",
         })
