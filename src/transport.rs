@@ -266,6 +266,8 @@ fn unreachable(why: &'static str) -> UpstreamError {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
@@ -290,7 +292,6 @@ mod tests {
         let executor = TokioExecutor::new();
         let handshake = hyper::client::conn::http2::handshake(executor, TokioIo::new(near));
         let (mut client, connection) = handshake.await.unwrap();
-        let connection = tokio::spawn(connection);
         let request = Request::post("http://localhost/").body(Full::<Bytes>::default());
         let answer = client.send_request(request.unwrap());
         let provider = async {
@@ -304,10 +305,14 @@ mod tests {
             }
             far.write_all(&frames).await.unwrap();
         };
-        let (error, ()) = tokio::join!(answer, provider);
-        let error = error.unwrap_err();
-        connection.abort();
-        error
+        let connection = async {
+            connection.await.ok();
+            pending::<()>().await // what it ended with is told by the answer
+        };
+        tokio::select! {
+            (error, ()) = async { tokio::join!(answer, provider) } => error.unwrap_err(),
+            () = connection => unreachable!(),
+        }
     }
 
     #[tokio::test]
