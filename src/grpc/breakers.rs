@@ -1,6 +1,7 @@
 //! Breakers as operators see and set them.
 
 use std::future::pending;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -127,11 +128,15 @@ async fn reached(time: Option<Instant>) {
     }
 }
 
-/// Puts an operator's decision in the place of a breaker's own, or lifts it.
+/// Puts the decision of an operator at this address in the place of a breaker's own, or lifts it.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every violation.
-pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1::Breaker, Error> {
+pub fn set(
+    dispatcher: &Dispatcher,
+    request: v1::SetBreakerRequest,
+    peer: Option<SocketAddr>,
+) -> Result<v1::Breaker, Error> {
     let v1::SetBreakerRequest {
         provider,
         model,
@@ -178,9 +183,8 @@ pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1
             "leave it out: a decision is lifted for good; or set `state` to one that holds for this time",
         );
     }
-    let until = ttl
-        .and_then(Result::ok)
-        .and_then(|ttl| Instant::now().checked_add(ttl));
+    let ttl = ttl.and_then(Result::ok);
+    let until = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
     let forced = match v1::BreakerState::try_from(state) {
         Ok(v1::BreakerState::ForcedOpen) => Some(Forced {
             closed: false,
@@ -221,7 +225,12 @@ pub fn set(dispatcher: &Dispatcher, request: v1::SetBreakerRequest) -> Result<v1
     if changed {
         info!(
             provider,
-            model, decision, comment, "an operator sets a breaker"
+            model,
+            decision,
+            ttl = ttl.map(tracing::field::debug),
+            peer = peer.map(tracing::field::display),
+            comment,
+            "an operator sets a breaker"
         );
     }
     Ok(breaker)

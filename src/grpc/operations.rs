@@ -66,7 +66,8 @@ impl OperationsService for Operations {
         &self,
         request: Request<v1::SetBreakerRequest>,
     ) -> Result<Response<v1::SetBreakerResponse>, Status> {
-        let breaker = breakers::set(&self.dispatcher, request.into_inner())
+        let peer = request.remote_addr();
+        let breaker = breakers::set(&self.dispatcher, request.into_inner(), peer)
             .map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::SetBreakerResponse {
             breaker: Some(breaker),

@@ -404,6 +404,7 @@ async fn a_decision_is_written_to_the_log() {
     let gateway = Gateway::start(CONFIG).await;
     let request = SetBreakerRequest {
         comment: "maintenance until ten".to_owned(),
+        ttl: Some(Duration::from_secs(600).try_into().unwrap()),
         ..decision("openai/gpt", BreakerState::ForcedOpen)
     };
 
@@ -417,6 +418,8 @@ async fn a_decision_is_written_to_the_log() {
         "openai",
         "openai/gpt",
         "forced_open",
+        "ttl=600s",
+        "peer=127.0.0.1:",
         "maintenance until ten",
     ] {
         assert!(audit.contains(part), "{part}: {audit}");
