@@ -418,3 +418,54 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
         .iter()
         .find_map(|name| headers.get(*name).and_then(legal))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+
+    #[test]
+    fn only_what_brings_the_answer_on_is_progress() {
+        let started = || ChatEvent::Started {
+            response_id: None,
+            response_model: None,
+        };
+        let usage = || ChatEvent::Usage(Usage::default());
+        let text = || ChatEvent::Text("a".to_owned());
+        let table = [
+            (vec![], Heard::Bytes),
+            (vec![started()], Heard::Bytes),
+            (vec![usage()], Heard::Progress),
+            (vec![started(), usage()], Heard::Progress),
+            (vec![text()], Heard::Content),
+            (vec![started(), usage(), text()], Heard::Content),
+        ];
+        for (events, expected) in table {
+            assert_eq!(heard(&events), expected, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_id_of_a_request_that_looks_like_one_is_taken() {
+        let (longest, too_long) = ("i".repeat(128), "i".repeat(129));
+        let table: [(&[(&'static str, &str)], Option<&str>); 6] = [
+            (&[], None),
+            (&[("x-other", "id")], None),
+            (
+                &[("request-id", "one"), ("x-request-id", "two")],
+                Some("two"),
+            ),
+            (&[("x-request-id", ""), ("request-id", "one")], Some("one")),
+            (&[("x-request-id", &longest)], Some(&longest)),
+            (&[("x-request-id", &too_long)], None),
+        ];
+        for (headers, expected) in table {
+            let headers = headers.iter().map(|(name, value)| {
+                let value = HeaderValue::from_str(value).expect("visible characters");
+                (http::HeaderName::from_static(name), value)
+            });
+
+            assert_eq!(request_id(&headers.collect()).as_deref(), expected);
+        }
+    }
+}

@@ -274,6 +274,32 @@ async fn the_same_target_is_tried_again_after_the_wait_it_asks_for() {
 }
 
 #[tokio::test]
+async fn the_same_target_is_waited_for_as_long_as_it_asks_or_as_the_throttle_makes_of_it() {
+    let throttles = [
+        r#"base_wait = "100ms""#,
+        r#"base_wait = "1ms"
+        max_wait = "1ms""#,
+    ];
+    for throttle in throttles {
+        let config = config(&["openai/gpt"]);
+        let gateway = Gateway::start(&format!("[throttle]\n{throttle}\n{config}")).await;
+        let limited = "status=429+retry-after=50ms".parse().unwrap();
+        let healthy = "tokens=24".parse().unwrap();
+        gateway.simulator.script("gpt", [limited, healthy]);
+
+        let began = Instant::now();
+        let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+        assert!(began.elapsed() >= Duration::from_millis(50), "{throttle}");
+        let trail = [
+            "1 PRIMARY openai/gpt FAILED PROVIDER_RATE_LIMITED",
+            "2 RETRY openai/gpt SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail, "{throttle}");
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_asks_for_a_long_wait_is_not_waited_for() {
     let model = "openai/gpt+status=429+retry-after=20s";
     let gateway = Gateway::start(&config(&[model])).await;

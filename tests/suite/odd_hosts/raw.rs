@@ -22,6 +22,11 @@ struct Host {
 impl Host {
     /// Sends `head` once, then `piece` as often.
     async fn start(head: &str, piece: impl Into<Bytes>, times: usize) -> Self {
+        Self::ending(head, piece, times, "").await
+    }
+
+    /// The same, and `tail` after it.
+    async fn ending(head: &str, piece: impl Into<Bytes>, times: usize, tail: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let head = head.replace('\n', "\r\n");
@@ -31,7 +36,7 @@ impl Host {
             let mut connections = JoinSet::new();
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
-                connections.spawn(answer(connection, head.clone(), piece.clone(), times));
+                connections.spawn(answer(connection, head.clone(), piece.clone(), times, tail));
             }
         });
         Self {
@@ -46,7 +51,7 @@ impl Host {
     }
 }
 
-async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: usize) {
+async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: usize, tail: &str) {
     let mut request = Vec::new();
     // A request ends with the brace of its JSON; nothing before it does.
     while !request.ends_with(b"}") {
@@ -60,6 +65,7 @@ async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: us
             return; // the client has seen enough
         }
     }
+    let _ = connection.write_all(tail.as_bytes()).await;
     // A close with unread bytes would be a reset.
     let _ = connection.shutdown().await;
     let _ = connection.read_buf(&mut request).await;
@@ -264,7 +270,8 @@ async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
     let event = format!(
         "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text_of_a_piece}\"}}}}]}}\n\n"
     );
-    let host = Host::start(EVENTS, event, 128).await;
+    // It does end, some time.
+    let host = Host::ending(EVENTS, event, 70, "data: [DONE]\n\n").await;
     let gateway = before(&host).await;
 
     let response = gateway
@@ -279,6 +286,24 @@ async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
             "1 PRIMARY odd/stream FAILED PROVIDER_BAD_RESPONSE",
             "2 FAILOVER openai/backup SUCCEEDED",
         ]
+    );
+}
+
+#[tokio::test]
+async fn a_stream_may_be_longer_than_what_is_kept() {
+    const MORE_THAN_IS_READ_BEFORE_CONTENT: usize = 40;
+    let event = format!(
+        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n",
+        "a".repeat(MIB)
+    );
+    let host = Host::start(EVENTS, event, MORE_THAN_IS_READ_BEFORE_CONTENT).await;
+    let gateway = before(&host).await;
+
+    let streamed = gateway.stream(ask("stream", "Hello")).await;
+
+    assert_eq!(
+        streamed.text().len(),
+        MORE_THAN_IS_READ_BEFORE_CONTENT * MIB
     );
 }
 
