@@ -198,6 +198,56 @@ async fn an_answer_that_is_complete_without_a_reason_has_one_however_it_is_asked
 }
 
 #[tokio::test]
+async fn what_a_host_tells_of_itself_bit_by_bit_is_told() {
+    let chunk = |id: &str, model: &str, finish: &str| {
+        format!(
+            r#"data: {{"id":"{id}","model":"{model}","choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":{finish}}}]}}"#
+        )
+    };
+    let head = "HTTP/1.1 200 OK\nx-request-id: for-the-support-desk\n";
+    let host = Host::saying(&format!(
+        "{head}content-type: text/event-stream\n\n{}\n\n{}\n\ndata: [DONE]\n\n",
+        chunk("", "a-model", "null"),
+        chunk("an-id", "a-model", r#""stop""#),
+    ))
+    .await;
+    let gateway = before(&host).await;
+    for method in METHODS {
+        let answer = gateway.call(method, ask("stream", "Hello")).await.unwrap();
+
+        assert_eq!(answer.response_model, "a-model");
+        let request_id = &answer.attempts[0].provider_request_id;
+        assert_eq!(request_id, "for-the-support-desk");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_were_told_in_one_breath_with_a_failure_count() {
+    let start = r#"data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":3,"output_tokens":1}}}"#;
+    let host = Host::saying(&format!("{EVENTS}{start}\n\ndata: no JSON\n\n")).await;
+    let gateway = Gateway::start(&format!(
+        r#"
+        [providers.odd]
+        wire_format = "anthropic"
+        base_url = "http://{}/v1"
+        auth = "none"
+        [models."odd/m"]
+        max_output_tokens = 1000
+        [models."openai/backup"]
+        [scenarios.s]
+        targets = ["odd/m", "openai/backup"]
+        "#,
+        host.address
+    ))
+    .await;
+
+    let answer = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+    assert_eq!(answer.provider, "openai");
+    assert_eq!(answer.attempts[0].usage.unwrap().input_tokens, 3);
+}
+
+#[tokio::test]
 async fn an_error_with_status_200_is_that_error() {
     const BEGIN: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
     const ERROR: &str = r#"{"error":{"message":"busy","code":503}}"#;
