@@ -21,7 +21,7 @@ use super::guard::Permit;
 use super::target::{Target, Timeouts};
 use super::timers::{Expiry, Heard, Timers};
 
-/// Largest body of an error response that is read; what lies beyond explains nothing.
+/// No more is read of an error response's body that has this size: what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// The longest wait for the body of an error response: another target could be answering meanwhile.
@@ -317,12 +317,10 @@ impl Attempt {
                     Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
                     Ok(Ok(None) | Err(_)) | Err(_) => break,
                 }
-                self.timers.heard(Heard::Bytes, Instant::now());
             }
         };
         // Whatever keeps the body from its end, the status alone says enough.
         let _ = timeout(MAX_ERROR_WAIT, reading).await;
-        body.truncate(MAX_ERROR_BYTES);
         failure::classify(status, &headers, &body, SystemTime::now())
     }
 

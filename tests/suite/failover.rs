@@ -10,7 +10,7 @@ use modelway::grpc::v1::SamplingParams;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::net::TcpSocket;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, text_of};
@@ -251,6 +251,28 @@ async fn what_keeps_coming_without_any_content_is_cut_off() {
     let trail = [
         "1 PRIMARY openai/gpt+pings FAILED PROVIDER_BAD_RESPONSE",
         "2 FAILOVER openai/backup SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn an_error_that_is_told_slowly_is_not_heard_to_its_end() {
+    let target = "openai/gpt+status=503+slice=1+drip=200ms";
+    let gateway = Gateway::start(&format!(
+        "[models.\"{target}\"]\n[models.\"openai/backup\"]\n\
+         [scenarios.s]\ntargets = [\"{target}\", \"openai/backup\"]"
+    ))
+    .await;
+
+    let call = gateway.generate(ask("s", "Hello"));
+    let response = timeout(Duration::from_secs(8), call)
+        .await
+        .unwrap()
+        .unwrap();
+
+    let trail = [
+        format!("1 PRIMARY {target} FAILED PROVIDER_OVERLOADED"),
+        "2 FAILOVER openai/backup SUCCEEDED".to_owned(),
     ];
     assert_eq!(lines(&response.attempts), trail);
 }

@@ -618,15 +618,15 @@ async fn there_is_no_rival_for_an_attempt_that_follows_another() {
 }
 
 #[tokio::test]
-async fn there_is_no_rival_on_a_target_whose_breaker_is_open() {
-    let gateway = start("one-rival").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
-    hold_breaker(&gateway, "anthropic/backup", BreakerState::ForcedOpen).await;
+async fn there_is_no_rival_on_a_target_whose_breaker_is_open_or_tells_nothing() {
+    for state in [BreakerState::ForcedOpen, BreakerState::ForcedClosed] {
+        let gateway = start("one-rival").await;
+        gateway.simulator.set("first", behaviour("first=600ms"));
+        hold_breaker(&gateway, "anthropic/backup", state).await;
 
-    let response = called(&gateway, Method::Generate, "one-rival").await;
+        let response = called(&gateway, Method::Generate, "one-rival").await;
 
-    assert_eq!(
-        lines(&response.attempts),
-        ["1 PRIMARY openai/first SUCCEEDED"]
-    );
+        let trail = ["1 PRIMARY openai/first SUCCEEDED"];
+        assert_eq!(lines(&response.attempts), trail, "{state:?}");
+    }
 }

@@ -320,8 +320,9 @@ async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
     let event = format!(
         "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text_of_a_piece}\"}}}}]}}\n\n"
     );
-    // It does end, some time.
-    let host = Host::ending(EVENTS, event, 70, "data: [DONE]\n\n").await;
+    // It does end, some time; the limit is not met on the byte.
+    let head = format!("{EVENTS}: hello\n\n");
+    let host = Host::ending(&head, event, 70, "data: [DONE]\n\n").await;
     let gateway = before(&host).await;
 
     let response = gateway
@@ -374,6 +375,18 @@ async fn an_error_without_measure_is_still_that_error() {
     let host = Host::start("HTTP/1.1 503 Busy\n\n", "busy ".repeat(MIB), 64).await;
 
     assert_fails(&host, "error", "PROVIDER_OVERLOADED").await;
+}
+
+#[tokio::test]
+async fn an_error_is_read_beyond_its_first_kilobytes() {
+    let message = "sorry ".repeat(5000);
+    let host = Host::saying(&format!(
+        "HTTP/1.1 500 Sorry\ncontent-type: application/json\n\n\
+         {{\"error\":{{\"message\":\"{message}\",\"code\":\"overloaded_error\"}}}}"
+    ))
+    .await;
+
+    assert_fails(&host, "long error", "PROVIDER_OVERLOADED").await;
 }
 
 #[tokio::test]
