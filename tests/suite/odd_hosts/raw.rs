@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::support::recorder::{Recorder, attribute};
 use crate::support::{Gateway, METHODS, Method, ask, details, lines, text_of};
 
 const MIB: usize = 1024 * 1024;
@@ -199,25 +200,31 @@ async fn an_answer_that_is_complete_without_a_reason_has_one_however_it_is_asked
 
 #[tokio::test]
 async fn what_a_host_tells_of_itself_bit_by_bit_is_told() {
-    let chunk = |id: &str, model: &str, finish: &str| {
-        format!(
-            r#"data: {{"id":"{id}","model":"{model}","choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":{finish}}}]}}"#
-        )
-    };
-    let head = "HTTP/1.1 200 OK\nx-request-id: for-the-support-desk\n";
-    let host = Host::saying(&format!(
-        "{head}content-type: text/event-stream\n\n{}\n\n{}\n\ndata: [DONE]\n\n",
-        chunk("", "a-model", "null"),
-        chunk("an-id", "a-model", r#""stop""#),
-    ))
-    .await;
-    let gateway = before(&host).await;
-    for method in METHODS {
-        let answer = gateway.call(method, ask("stream", "Hello")).await.unwrap();
+    // The id and the model of the first chunk; the second has both.
+    for (id, model) in [("an-id", ""), ("", "a-model")] {
+        let chunk = |id: &str, model: &str, finish: &str| {
+            format!(
+                r#"data: {{"id":"{id}","model":"{model}","choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":{finish}}}]}}"#
+            )
+        };
+        let head = "HTTP/1.1 200 OK\nx-request-id: for-the-support-desk\n";
+        let host = Host::saying(&format!(
+            "{head}content-type: text/event-stream\n\n{}\n\n{}\n\ndata: [DONE]\n\n",
+            chunk(id, model, "null"),
+            chunk("an-id", "a-model", r#""stop""#),
+        ))
+        .await;
+        let recorder = Recorder::start();
+        let gateway = before(&host).await;
+
+        let answer = gateway.generate(ask("stream", "Hello")).await.unwrap();
 
         assert_eq!(answer.response_model, "a-model");
         let request_id = &answer.attempts[0].provider_request_id;
         assert_eq!(request_id, "for-the-support-desk");
+        let (_, spans) = recorder.call().await;
+        let response_id = attribute(&spans[0], "gen_ai.response.id").unwrap();
+        assert_eq!(response_id.as_str(), "an-id");
     }
 }
 
