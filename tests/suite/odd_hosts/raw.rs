@@ -323,13 +323,9 @@ async fn an_answer_without_measure_is_given_up_and_failed_over() {
 
 #[tokio::test]
 async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
-    let text_of_a_piece = "a".repeat(MIB);
-    let event = format!(
-        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text_of_a_piece}\"}}}}]}}\n\n"
-    );
     // It does end, some time; the limit is not met on the byte.
     let head = format!("{EVENTS}: hello\n\n");
-    let host = Host::ending(&head, event, 70, "data: [DONE]\n\n").await;
+    let host = Host::ending(&head, words(MIB), 70, "data: [DONE]\n\n").await;
     let gateway = before(&host).await;
 
     let response = gateway
@@ -347,14 +343,26 @@ async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
     );
 }
 
+/// An event with so many bytes of text.
+fn words(bytes: usize) -> String {
+    let text = "a".repeat(bytes);
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+}
+
+#[tokio::test]
+async fn a_long_answer_is_collected() {
+    let host = Host::ending(EVENTS, words(MIB), 3, "data: [DONE]\n\n").await;
+    let gateway = before(&host).await;
+
+    let answer = gateway.generate(ask("stream", "Hello")).await.unwrap();
+
+    assert_eq!(text_of(&answer).len(), 3 * MIB);
+}
+
 #[tokio::test]
 async fn a_stream_may_be_longer_than_what_is_kept() {
     const MORE_THAN_IS_READ_BEFORE_CONTENT: usize = 40;
-    let event = format!(
-        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{}\"}}}}]}}\n\n",
-        "a".repeat(MIB)
-    );
-    let host = Host::start(EVENTS, event, MORE_THAN_IS_READ_BEFORE_CONTENT).await;
+    let host = Host::start(EVENTS, words(MIB), MORE_THAN_IS_READ_BEFORE_CONTENT).await;
     let gateway = before(&host).await;
 
     let streamed = gateway.stream(ask("stream", "Hello")).await;
