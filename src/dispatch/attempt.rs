@@ -21,7 +21,7 @@ use super::guard::Permit;
 use super::target::{Target, Timeouts};
 use super::timers::{Expiry, Heard, Hurried, Timers};
 
-/// Largest body of an error response that is read; what lies beyond explains nothing.
+/// No more is read of an error response's body that has this size: what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// The longest wait for the body of an error response: another target could be answering meanwhile.
@@ -323,12 +323,10 @@ impl Attempt {
                     Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
                     Ok(Ok(None) | Err(_)) | Err(_) => break,
                 }
-                self.timers.heard(Heard::Bytes, Instant::now());
             }
         };
         // Whatever keeps the body from its end, the status alone says enough.
         let _ = timeout(MAX_ERROR_WAIT, reading).await;
-        body.truncate(MAX_ERROR_BYTES);
         failure::classify(status, &headers, &body, SystemTime::now())
     }
 
@@ -430,4 +428,58 @@ fn is_name(text: &&str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_NAME_BYTES
         && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+
+    #[test]
+    fn only_what_brings_the_answer_on_is_progress() {
+        let started = || ChatEvent::Started {
+            response_id: None,
+            response_model: None,
+        };
+        let usage = || ChatEvent::Usage(Usage::default());
+        let text = || ChatEvent::Text("a".to_owned());
+        let table = [
+            (vec![], Heard::Bytes),
+            (vec![started()], Heard::Bytes),
+            (vec![usage()], Heard::Progress),
+            (vec![started(), usage()], Heard::Progress),
+            (vec![text()], Heard::Content),
+            (vec![started(), usage(), text()], Heard::Content),
+        ];
+        for (events, expected) in table {
+            assert_eq!(heard(&events), expected, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_id_of_a_request_that_looks_like_one_is_taken() {
+        let (longest, too_long) = ("i".repeat(128), "i".repeat(129));
+        let table = [
+            (vec![], None),
+            (vec![("x-other", "id")], None),
+            (
+                vec![("request-id", "one"), ("x-request-id", "two")],
+                Some("two"),
+            ),
+            (
+                vec![("x-request-id", ""), ("request-id", "one")],
+                Some("one"),
+            ),
+            (vec![("x-request-id", longest.as_str())], Some(&*longest)),
+            (vec![("x-request-id", too_long.as_str())], None),
+        ];
+        for (headers, expected) in table {
+            let headers = headers.into_iter().map(|(name, value)| {
+                let value = HeaderValue::from_str(value).expect("visible characters");
+                (http::HeaderName::from_static(name), value)
+            });
+
+            assert_eq!(request_id(&headers.collect()).as_deref(), expected);
+        }
+    }
 }

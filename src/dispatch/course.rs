@@ -185,7 +185,7 @@ impl Course {
     /// that could answer comes first: it costs the same token and no wait.
     pub(super) fn same_target_wait(&self, error: &UpstreamError) -> Option<Duration> {
         let tried_out = self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.late;
-        if tried_out || self.has_alternative() {
+        if tried_out || self.at_last_resort || self.has_alternative() {
             return None;
         }
         let wait = match error.kind.verdict().same_target {
@@ -449,25 +449,116 @@ pub(super) fn record_of(
 mod tests {
     use super::*;
     use crate::dispatch::scopes;
-    use crate::dispatch::specimens::lane;
+    use crate::dispatch::specimens::{lane, target};
+
+    fn course(lane: Arc<Lane>, deadline: Option<Instant>) -> Course {
+        let (request, limits) = (ChatRequest::default(), Limits::default());
+        Course::new(lane, request, true, limits, deadline, Trail::default())
+    }
+
+    /// A call with so many seconds, in a scenario that allows so many to the first content.
+    fn limited(scenario: Option<u64>, limits: Limits, seconds: u64) -> Course {
+        let lane = lane(&["one"], scopes::Settings::default());
+        let mut lane = Arc::into_inner(lane).expect("nobody else has it");
+        let mut described = Arc::into_inner(lane.scenario).expect("nobody else has it");
+        described.first_content = scenario.map(Duration::from_secs);
+        lane.scenario = Arc::new(described);
+        Course {
+            limits,
+            ..course(
+                Arc::new(lane),
+                Some(Instant::now() + Duration::from_secs(seconds)),
+            )
+        }
+    }
+
+    #[test]
+    fn an_attempt_has_the_tightest_limits_of_the_model_the_scenario_and_the_caller() {
+        // The scenario's seconds to the first content and the caller's; what applies, where the model has 20.
+        let table = [
+            (None, None, 20),
+            (Some(5), None, 5),
+            (Some(30), None, 20),
+            (None, Some(5), 5),
+            (None, Some(30), 20),
+            (Some(5), Some(3), 3),
+            (Some(3), Some(5), 3),
+        ];
+        for (scenario, caller, expected) in table {
+            let limits = Limits {
+                first_content: caller.map(Duration::from_secs),
+                ..Limits::default()
+            };
+            let course = limited(scenario, limits, 600);
+
+            let limits = course.limits_of(&target("one"), true, true);
+
+            assert_eq!(limits.first_content, Duration::from_secs(expected));
+        }
+        for (caller, expected) in [(None, 45), (Some(10), 10), (Some(60), 45)] {
+            let limits = Limits {
+                progress_idle: caller.map(Duration::from_secs),
+                ..Limits::default()
+            };
+            let course = limited(None, limits, 600);
+
+            let limits = course.limits_of(&target("one"), true, true);
+
+            assert_eq!(limits.progress_idle, Duration::from_secs(expected));
+        }
+    }
+
+    #[test]
+    fn an_attempt_leaves_time_for_another_target_only_if_there_is_one() {
+        let course = limited(None, Limits::default(), 10);
+        let first_content = |stream, alternative| {
+            let limits = course.limits_of(&target("one"), stream, alternative);
+            limits.first_content
+        };
+
+        assert!(first_content(true, true) <= Duration::from_secs(6));
+        assert_eq!(first_content(true, false), Duration::from_secs(20));
+        assert!(first_content(false, true) <= Duration::from_secs(6));
+        assert_eq!(first_content(false, false), Duration::MAX);
+    }
 
     #[test]
     fn a_call_whose_time_is_up_comes_to_no_target() {
         let lane = lane(&["one"], scopes::Settings::default());
-        let request = ChatRequest::default();
-        let deadline = Some(Instant::now());
-        let mut course = Course::new(
-            lane,
-            request,
-            true,
-            Limits::default(),
-            deadline,
-            Trail::default(),
-        );
+        let mut course = course(lane, Some(Instant::now()));
 
         let error = course.next_target().err();
 
         assert_eq!(error, Some(Error::DeadlineExceeded));
         assert_eq!(course.trail.attempts.len(), 0);
+    }
+
+    #[test]
+    fn a_last_resort_is_not_waited_for_because_nothing_follows_it() {
+        let lane = lane(&["one"], scopes::Settings::default());
+        for attempt in 0..60 {
+            let Ok(mut permit) = lane.guards[0].admit(&lane) else {
+                break;
+            };
+            match attempt < 40 {
+                true => permit.committed(false),
+                false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
+            }
+        }
+        let mut course = course(lane, None);
+
+        let admitted = course.next_target().expect("it has mostly answered");
+
+        assert_eq!(admitted.kind, AttemptKind::LastResort);
+        for kind in [
+            UpstreamErrorKind::Unreachable,
+            UpstreamErrorKind::RateLimited,
+        ] {
+            let error = UpstreamError {
+                retry_after: Some(Duration::from_millis(1)),
+                ..UpstreamError::new(kind)
+            };
+            assert_eq!(course.same_target_wait(&error), None);
+        }
     }
 }

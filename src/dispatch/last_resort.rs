@@ -20,16 +20,11 @@ impl Course {
                 && guard.refuses().is_some_and(Refusal::is_breaker)
         };
         let lane = Arc::clone(&self.lane);
-        let candidates = lane
-            .guards
-            .iter()
-            .enumerate()
-            .filter(|(_, guard)| closed_off(guard));
-        let (position, guard) =
-            candidates.min_by(|one, other| one.1.rejection().total_cmp(&other.1.rejection()))?;
+        let candidates = lane.guards.iter().filter(closed_off);
+        let guard =
+            candidates.min_by(|one, other| one.rejection().total_cmp(&other.rejection()))?;
         let (wire, stream) = self.spell(&guard.target).ok()?;
         let permit = guard.admit_last(&lane, fastrand::f64())?;
-        self.position = position;
         self.at_last_resort = true;
         Some(Admitted {
             permit,

@@ -5,23 +5,26 @@ use modelway::simulator::Behaviour;
 
 use crate::support::{Gateway, METHODS, Method, Timerless, ask, details};
 
-/// What becomes of the first target decides; the second answers, and says what it used.
+/// What becomes of the first target decides; the second answers, and says what it used. The patient
+/// one behaves like the first.
 const CONFIG: &str = r#"
 [models."openai/first"]
-timeouts = { first_event = "200ms", first_content = "300ms", byte_idle = "200ms" }
+timeouts = { first_event = "500ms", first_content = "600ms", byte_idle = "500ms" }
 [models."anthropic/second"]
 max_output_tokens = 1000
+[models."openai/patient"]
 
 [scenarios.both]
 targets = ["openai/first", "anthropic/second"]
 [scenarios.alone]
-targets = ["openai/first"]
+targets = ["openai/patient"]
 "#;
 
 async fn start(behaviour: &str) -> Gateway {
     let gateway = Gateway::start(CONFIG).await;
     let behaviour = behaviour.parse::<Behaviour>().unwrap();
-    gateway.simulator.set("first", behaviour);
+    gateway.simulator.set("first", behaviour.clone());
+    gateway.simulator.set("patient", behaviour);
     gateway
 }
 

@@ -115,6 +115,28 @@ async fn three_failures_in_a_row_open_it_and_the_target_is_asked_no_more() {
 }
 
 #[tokio::test]
+async fn answers_that_begin_slowly_open_it_if_another_target_is_quicker() {
+    const SAMPLES: usize = 20;
+    let config = TARGETS.replacen(
+        "[models.\"openai/gpt\"]",
+        "[models.\"openai/gpt\"]\ntimeouts = { slow_first_content = \"30ms\" }",
+        1,
+    );
+    let gateway = Gateway::start(&config).await;
+    let slow = "first=60ms".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("gpt", slow);
+    for _ in 0..SAMPLES {
+        let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+        assert_eq!(response.model, "gpt");
+    }
+
+    let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+    assert_eq!(response.model, "backup");
+    assert_eq!(breaker(&gateway).await.state(), BreakerState::Open);
+}
+
+#[tokio::test]
 async fn a_success_between_failures_begins_the_row_anew() {
     let gateway = Gateway::start(TARGETS).await;
     let mut script = vec![failing(); ENOUGH - 1];

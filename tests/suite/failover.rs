@@ -10,7 +10,7 @@ use modelway::grpc::v1::SamplingParams;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::net::TcpSocket;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Code;
 
 use crate::support::{Gateway, METHODS, Method, ask, details, line, lines, text_of};
@@ -256,6 +256,28 @@ async fn what_keeps_coming_without_any_content_is_cut_off() {
 }
 
 #[tokio::test]
+async fn an_error_that_is_told_slowly_is_not_heard_to_its_end() {
+    let target = "openai/gpt+status=503+slice=1+drip=200ms";
+    let gateway = Gateway::start(&format!(
+        "[models.\"{target}\"]\n[models.\"openai/backup\"]\n\
+         [scenarios.s]\ntargets = [\"{target}\", \"openai/backup\"]"
+    ))
+    .await;
+
+    let call = gateway.generate(ask("s", "Hello"));
+    let response = timeout(Duration::from_secs(8), call)
+        .await
+        .unwrap()
+        .unwrap();
+
+    let trail = [
+        format!("1 PRIMARY {target} FAILED PROVIDER_OVERLOADED"),
+        "2 FAILOVER openai/backup SUCCEEDED".to_owned(),
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
 async fn the_same_target_is_tried_again_after_the_wait_it_asks_for() {
     let config = config(&["openai/gpt"]);
     let gateway = Gateway::start(&format!("[throttle]\nbase_wait = \"10ms\"\n{config}")).await;
@@ -271,6 +293,32 @@ async fn the_same_target_is_tried_again_after_the_wait_it_asks_for() {
         "2 RETRY openai/gpt SUCCEEDED",
     ];
     assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn the_same_target_is_waited_for_as_long_as_it_asks_or_as_the_throttle_makes_of_it() {
+    let throttles = [
+        r#"base_wait = "100ms""#,
+        r#"base_wait = "1ms"
+        max_wait = "1ms""#,
+    ];
+    for throttle in throttles {
+        let config = config(&["openai/gpt"]);
+        let gateway = Gateway::start(&format!("[throttle]\n{throttle}\n{config}")).await;
+        let limited = "status=429+retry-after=50ms".parse().unwrap();
+        let healthy = "tokens=24".parse().unwrap();
+        gateway.simulator.script("gpt", [limited, healthy]);
+
+        let began = Instant::now();
+        let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+        assert!(began.elapsed() >= Duration::from_millis(50), "{throttle}");
+        let trail = [
+            "1 PRIMARY openai/gpt FAILED PROVIDER_RATE_LIMITED",
+            "2 RETRY openai/gpt SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail, "{throttle}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Does a late first attempt get a rival when that is allowed, and is whichever answers first kept?
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
@@ -45,6 +45,21 @@ hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
 [scenarios.bought]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", ratio = 0.5, burst = 1 }
+[scenarios.paid-later]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", ratio = 0.0, burst = 1 }
+retry = { ratio = 0.5, burst = 1 }
+[scenarios.sibling]
+targets = ["openai/first", "openai/sibling"]
+hedge = { min_delay = "50ms", burst = 100 }
+[scenarios.no-refill]
+targets = ["openai/first", "anthropic/backup"]
+hedge = { min_delay = "50ms", burst = 100 }
+retry = { ratio = 0.0, burst = 2 }
+[scenarios.hedged-twice]
+targets = ["openai/first", "anthropic/backup", "openai/sibling"]
+hedge = { min_delay = "50ms", burst = 100 }
+max_attempts = 4
 [scenarios.filtered]
 targets = ["openai/first", "anthropic/backup"]
 hedge = { min_delay = "50ms", burst = 100 }
@@ -127,6 +142,14 @@ async fn hold_breaker(gateway: &Gateway, model: &str, state: BreakerState) {
 async fn called(gateway: &Gateway, method: Method, scenario: &str) -> GenerateResponse {
     let call = gateway.call(method, question(scenario));
     timeout(PROMPTLY, call).await.unwrap().unwrap()
+}
+
+fn time(told: Option<prost_types::Timestamp>) -> SystemTime {
+    told.unwrap().try_into().unwrap()
+}
+
+fn duration(told: Option<prost_types::Duration>) -> Duration {
+    told.unwrap().try_into().unwrap()
 }
 
 async fn closed_by_us(gateway: &Gateway, model: &'static str) {
@@ -238,6 +261,12 @@ async fn a_rival_that_fails_changes_nothing() {
         "1 PRIMARY openai/first SUCCEEDED",
     ];
     assert_eq!(lines(&response.attempts), trail);
+    // It ended when it failed, though it was kept until its better had begun to answer.
+    let [failed, kept] = &response.attempts[..] else {
+        panic!("{response:?}")
+    };
+    let end = time(failed.start_time) + duration(failed.latency);
+    assert!(end < time(kept.start_time) + duration(kept.time_to_first_token));
 }
 
 #[tokio::test]
@@ -404,6 +433,128 @@ async fn calls_that_are_answered_buy_rivals_at_the_ratio() {
     }
 }
 
+#[tokio::test]
+async fn a_rival_that_no_retry_token_is_left_for_costs_nothing() {
+    let gateway = start("paid-later").await;
+    let late = behaviour("first=600ms");
+    let script = [behaviour("status=500"), late.clone(), late.clone()];
+    gateway.simulator.script("first", script);
+
+    let mut trails = Vec::new();
+    for _ in 0..3 {
+        let response = called(&gateway, Method::Generate, "paid-later").await;
+        trails.push(lines(&response.attempts));
+    }
+
+    let expected: [&[&str]; 3] = [
+        &[
+            "1 PRIMARY openai/first FAILED PROVIDER_ERROR",
+            "2 FAILOVER anthropic/backup SUCCEEDED",
+        ],
+        &["1 PRIMARY openai/first SUCCEEDED"],
+        &[
+            "1 PRIMARY openai/first CANCELLED",
+            "2 HEDGE anthropic/backup SUCCEEDED",
+        ],
+    ];
+    assert_eq!(trails, expected);
+}
+
+#[tokio::test]
+async fn a_rival_costs_a_retry_token_too() {
+    let gateway = start("no-refill").await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    let mut providers = Vec::new();
+    for _ in 0..3 {
+        let response = called(&gateway, Method::Generate, "no-refill").await;
+        providers.push(response.provider);
+    }
+
+    assert_eq!(providers, ["anthropic", "anthropic", "openai"]);
+}
+
+#[tokio::test]
+async fn what_a_rival_costs_is_bounded_by_the_caller_or_by_the_model() {
+    let gateway = start("sibling").await;
+    make_known(&gateway, "one-rival", KNOWN_AFTER, Method::Generate).await;
+    gateway.simulator.set("first", behaviour("first=600ms"));
+    // Who bounds the answer, and on which model a rival is therefore sent.
+    let table = [
+        (question("sibling"), "sibling"),
+        (ask("sibling", "Hello"), "first"),
+        (ask("one-rival", "Hello"), "backup"),
+    ];
+    for (request, model) in table {
+        let response = gateway.generate(request).await.unwrap();
+
+        assert_eq!(response.model, model);
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_was_late_before_does_not_keep_the_next_from_being_tried_again() {
+    let gateway = start("hedged-twice").await;
+    gateway
+        .simulator
+        .set("first", behaviour("delay=400ms+status=500"));
+    gateway
+        .simulator
+        .set("backup", behaviour("delay=700ms+status=500"));
+    let limited = behaviour("status=429+retry-after=20ms");
+    let script = [limited, Behaviour::default()];
+    gateway.simulator.script("sibling", script);
+
+    let response = called(&gateway, Method::Generate, "hedged-twice").await;
+
+    let trail = [
+        "1 PRIMARY openai/first FAILED PROVIDER_ERROR",
+        "2 HEDGE anthropic/backup FAILED PROVIDER_ERROR",
+        "3 FAILOVER openai/sibling FAILED PROVIDER_RATE_LIMITED",
+        "4 RETRY openai/sibling SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn first_attempts_that_lose_make_known_that_the_target_is_slow() {
+    let gateway = start("hedged").await;
+    gateway.simulator.set("first", behaviour("first=1000s"));
+    gateway.simulator.set("backup", behaviour("first=600ms"));
+    let mut calls = JoinSet::new();
+    for _ in 0..40 {
+        let mut client = gateway.generation();
+        calls.spawn(async move { client.generate(question("hedged")).await.unwrap() });
+    }
+    while let Some(response) = calls.join_next().await {
+        assert_eq!(response.unwrap().into_inner().attempts.len(), 2);
+    }
+    gateway.simulator.set("first", behaviour("first=300ms"));
+
+    let response = called(&gateway, Method::Generate, "hedged").await;
+
+    assert_eq!(response.attempts.len(), 1, "it is no later than usual");
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_long_after_its_first_content_does_not_count_as_late() {
+    let gateway = start("hedged").await;
+    let long = behaviour("tokens=4+gap=200ms");
+    gateway.simulator.set("first", long);
+    let mut calls = JoinSet::new();
+    for _ in 0..40 {
+        let mut client = gateway.generation();
+        calls.spawn(async move { client.generate(question("hedged")).await.unwrap() });
+    }
+    while let Some(response) = calls.join_next().await {
+        response.unwrap();
+    }
+    gateway.simulator.set("first", behaviour("first=500ms"));
+
+    let response = called(&gateway, Method::Generate, "hedged").await;
+
+    assert_eq!(response.attempts.len(), 2, "it is later than usual");
+}
+
 /// Where one of the conditions does not hold the late answer is waited for.
 #[tokio::test]
 async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
@@ -495,15 +646,15 @@ async fn there_is_no_rival_for_an_attempt_that_follows_another() {
 }
 
 #[tokio::test]
-async fn there_is_no_rival_on_a_target_whose_breaker_is_open() {
-    let gateway = start("one-rival").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
-    hold_breaker(&gateway, "anthropic/backup", BreakerState::ForcedOpen).await;
+async fn there_is_no_rival_on_a_target_whose_breaker_is_open_or_tells_nothing() {
+    for state in [BreakerState::ForcedOpen, BreakerState::ForcedClosed] {
+        let gateway = start("one-rival").await;
+        gateway.simulator.set("first", behaviour("first=600ms"));
+        hold_breaker(&gateway, "anthropic/backup", state).await;
 
-    let response = called(&gateway, Method::Generate, "one-rival").await;
+        let response = called(&gateway, Method::Generate, "one-rival").await;
 
-    assert_eq!(
-        lines(&response.attempts),
-        ["1 PRIMARY openai/first SUCCEEDED"]
-    );
+        let trail = ["1 PRIMARY openai/first SUCCEEDED"];
+        assert_eq!(lines(&response.attempts), trail, "{state:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Is something still answered when every breaker is open, without a storm of attempts?
 
-use modelway::grpc::v1::GenerateResponse;
+use modelway::grpc::v1::{GenerateResponse, SamplingParams};
 use modelway::simulator::{Behaviour, Fault, Refusal};
 use tonic::Status;
 
@@ -153,4 +153,30 @@ async fn what_is_locked_or_limited_is_no_last_resort() {
         }
         assert_eq!(gateway.simulator.requests().len(), sent, "{fault}");
     }
+}
+
+#[tokio::test]
+async fn what_lacks_a_feature_that_is_asked_for_is_no_last_resort() {
+    let lacking = CONFIG.replace(
+        "[models.\"openai/one\"]",
+        "[models.\"openai/one\"]\nunsupported = [\"stop_sequences\"]",
+    );
+    let gateway = Gateway::start(&lacking).await;
+    for model in MODELS {
+        let script = [failing(1.0), Behaviour::default()];
+        gateway.simulator.script(model, script);
+    }
+    gateway.generate(ask("s", "Hello")).await.unwrap_err();
+    let mut request = ask("s", "Hello");
+    request.sampling = Some(SamplingParams {
+        stop_sequences: vec!["END".to_owned()],
+        ..SamplingParams::default()
+    });
+
+    // How often it is tried is left to chance.
+    while gateway.simulator.requests().len() < 10 {
+        let _ = gateway.generate(request.clone()).await;
+    }
+
+    assert_eq!(gateway.simulator.requests_for("one").len(), 1);
 }

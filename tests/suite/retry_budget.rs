@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
-    ExplainPlanRequest, ExplainPlanResponse, GenerateRequest, OnInterruption, StreamOptions,
+    ExplainPlanRequest, ExplainPlanResponse, GenerateRequest, OnInterruption, SamplingParams,
+    StreamOptions,
 };
 use modelway::simulator::{Behaviour, Ending, Fault, Received, Refusal};
 use tokio::time::timeout;
@@ -244,8 +245,12 @@ const BEHAVIOURS: [&str; 14] = [
 const ON_INTERRUPTION: [OnInterruption; 2] = [OnInterruption::Fail, OnInterruption::Restart];
 
 async fn explain(gateway: &Gateway) -> ExplainPlanResponse {
+    plan(gateway, "s").await
+}
+
+async fn plan(gateway: &Gateway, scenario: &str) -> ExplainPlanResponse {
     let request = ExplainPlanRequest {
-        request: Some(ask("s", "Hello")),
+        request: Some(ask(scenario, "Hello")),
     };
     let response = gateway.operations().explain_plan(request).await.unwrap();
     response.into_inner()
@@ -374,6 +379,44 @@ async fn a_probe_that_could_not_be_followed_by_a_failover_is_left_to_a_later_cal
             "1 FAILOVER openai/backup SUCCEEDED",
         ];
         assert_eq!(lines(&response.attempts), trail);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_does_not_wait_for_a_token_that_never_comes_or_that_it_does_not_need() {
+    let config = r#"
+        [breaker]
+        consecutive_failures = 1
+        consecutive_failures_busy = 1
+        open_base = "1ms"
+        [models."openai/gpt"]
+        [models."openai/backup"]
+        unsupported = ["stop_sequences"]
+        [scenarios.never]
+        targets = ["openai/gpt", "openai/backup"]
+        retry = { ratio = 0.0, burst = 1 }
+        [scenarios.unneeded]
+        targets = ["openai/gpt", "openai/backup"]
+        retry = { ratio = 0.1, burst = 1 }
+        "#;
+    // What the backup does not have leaves the call without an alternative.
+    let table = [("never", vec![]), ("unneeded", vec!["END".to_owned()])];
+    for (scenario, stop_sequences) in table {
+        let gateway = Gateway::start(config).await;
+        gateway
+            .simulator
+            .script("gpt", [failing(), Behaviour::default()]);
+        gateway.generate(ask(scenario, "Hello")).await.unwrap();
+        while !plan(&gateway, scenario).await.targets[0].eligible {}
+
+        let mut request = ask(scenario, "Hello");
+        request.sampling = Some(SamplingParams {
+            stop_sequences,
+            ..SamplingParams::default()
+        });
+        let response = gateway.generate(request).await.unwrap();
+
+        assert_eq!(lines(&response.attempts), ["1 PROBE openai/gpt SUCCEEDED"]);
     }
 }
 

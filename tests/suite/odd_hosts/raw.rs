@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::support::recorder::{Recorder, attribute};
 use crate::support::{Gateway, METHODS, Method, ask, details, lines, text_of};
 
 const MIB: usize = 1024 * 1024;
@@ -22,6 +23,11 @@ struct Host {
 impl Host {
     /// Sends `head` once, then `piece` as often.
     async fn start(head: &str, piece: impl Into<Bytes>, times: usize) -> Self {
+        Self::ending(head, piece, times, "").await
+    }
+
+    /// The same, and `tail` after it.
+    async fn ending(head: &str, piece: impl Into<Bytes>, times: usize, tail: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let head = head.replace('\n', "\r\n");
@@ -31,7 +37,7 @@ impl Host {
             let mut connections = JoinSet::new();
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
-                connections.spawn(answer(connection, head.clone(), piece.clone(), times));
+                connections.spawn(answer(connection, head.clone(), piece.clone(), times, tail));
             }
         });
         Self {
@@ -46,7 +52,7 @@ impl Host {
     }
 }
 
-async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: usize) {
+async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: usize, tail: &str) {
     let mut request = Vec::new();
     // A request ends with the brace of its JSON; nothing before it does.
     while !request.ends_with(b"}") {
@@ -60,6 +66,7 @@ async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: us
             return; // the client has seen enough
         }
     }
+    let _ = connection.write_all(tail.as_bytes()).await;
     // A close with unread bytes would be a reset.
     let _ = connection.shutdown().await;
     let _ = connection.read_buf(&mut request).await;
@@ -192,6 +199,62 @@ async fn an_answer_that_is_complete_without_a_reason_has_one_however_it_is_asked
 }
 
 #[tokio::test]
+async fn what_a_host_tells_of_itself_bit_by_bit_is_told() {
+    // The id and the model of the first chunk; the second has both.
+    for (id, model) in [("an-id", ""), ("", "a-model")] {
+        let chunk = |id: &str, model: &str, finish: &str| {
+            format!(
+                r#"data: {{"id":"{id}","model":"{model}","choices":[{{"index":0,"delta":{{"content":"a"}},"finish_reason":{finish}}}]}}"#
+            )
+        };
+        let head = "HTTP/1.1 200 OK\nx-request-id: for-the-support-desk\n";
+        let host = Host::saying(&format!(
+            "{head}content-type: text/event-stream\n\n{}\n\n{}\n\ndata: [DONE]\n\n",
+            chunk(id, model, "null"),
+            chunk("an-id", "a-model", r#""stop""#),
+        ))
+        .await;
+        let recorder = Recorder::start();
+        let gateway = before(&host).await;
+
+        let answer = gateway.generate(ask("stream", "Hello")).await.unwrap();
+
+        assert_eq!(answer.response_model, "a-model");
+        let request_id = &answer.attempts[0].provider_request_id;
+        assert_eq!(request_id, "for-the-support-desk");
+        let (_, spans) = recorder.call().await;
+        let response_id = attribute(&spans[0], "gen_ai.response.id").unwrap();
+        assert_eq!(response_id.as_str(), "an-id");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_were_told_in_one_breath_with_a_failure_count() {
+    let start = r#"data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":3,"output_tokens":1}}}"#;
+    let host = Host::saying(&format!("{EVENTS}{start}\n\ndata: no JSON\n\n")).await;
+    let gateway = Gateway::start(&format!(
+        r#"
+        [providers.odd]
+        wire_format = "anthropic"
+        base_url = "http://{}/v1"
+        auth = "none"
+        [models."odd/m"]
+        max_output_tokens = 1000
+        [models."openai/backup"]
+        [scenarios.s]
+        targets = ["odd/m", "openai/backup"]
+        "#,
+        host.address
+    ))
+    .await;
+
+    let answer = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+    assert_eq!(answer.provider, "openai");
+    assert_eq!(answer.attempts[0].usage.unwrap().input_tokens, 3);
+}
+
+#[tokio::test]
 async fn an_error_with_status_200_is_that_error() {
     const BEGIN: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
     const ERROR: &str = r#"{"error":{"message":"busy","code":503}}"#;
@@ -260,11 +323,9 @@ async fn an_answer_without_measure_is_given_up_and_failed_over() {
 
 #[tokio::test]
 async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
-    let text_of_a_piece = "a".repeat(MIB);
-    let event = format!(
-        "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text_of_a_piece}\"}}}}]}}\n\n"
-    );
-    let host = Host::start(EVENTS, event, 128).await;
+    // It does end, some time; the limit is not met on the byte.
+    let head = format!("{EVENTS}: hello\n\n");
+    let host = Host::ending(&head, words(MIB), 70, "data: [DONE]\n\n").await;
     let gateway = before(&host).await;
 
     let response = gateway
@@ -279,6 +340,36 @@ async fn a_collected_answer_without_measure_is_given_up_and_failed_over() {
             "1 PRIMARY odd/stream FAILED PROVIDER_BAD_RESPONSE",
             "2 FAILOVER openai/backup SUCCEEDED",
         ]
+    );
+}
+
+/// An event with so many bytes of text.
+fn words(bytes: usize) -> String {
+    let text = "a".repeat(bytes);
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+}
+
+#[tokio::test]
+async fn a_long_answer_is_collected() {
+    let host = Host::ending(EVENTS, words(MIB), 3, "data: [DONE]\n\n").await;
+    let gateway = before(&host).await;
+
+    let answer = gateway.generate(ask("stream", "Hello")).await.unwrap();
+
+    assert_eq!(text_of(&answer).len(), 3 * MIB);
+}
+
+#[tokio::test]
+async fn a_stream_may_be_longer_than_what_is_kept() {
+    const MORE_THAN_IS_READ_BEFORE_CONTENT: usize = 40;
+    let host = Host::start(EVENTS, words(MIB), MORE_THAN_IS_READ_BEFORE_CONTENT).await;
+    let gateway = before(&host).await;
+
+    let streamed = gateway.stream(ask("stream", "Hello")).await;
+
+    assert_eq!(
+        streamed.text().len(),
+        MORE_THAN_IS_READ_BEFORE_CONTENT * MIB
     );
 }
 
@@ -299,6 +390,18 @@ async fn an_error_without_measure_is_still_that_error() {
     let host = Host::start("HTTP/1.1 503 Busy\n\n", "busy ".repeat(MIB), 64).await;
 
     assert_fails(&host, "error", "PROVIDER_OVERLOADED").await;
+}
+
+#[tokio::test]
+async fn an_error_is_read_beyond_its_first_kilobytes() {
+    let message = "sorry ".repeat(5000);
+    let host = Host::saying(&format!(
+        "HTTP/1.1 500 Sorry\ncontent-type: application/json\n\n\
+         {{\"error\":{{\"message\":\"{message}\",\"code\":\"overloaded_error\"}}}}"
+    ))
+    .await;
+
+    assert_fails(&host, "long error", "PROVIDER_OVERLOADED").await;
 }
 
 #[tokio::test]
