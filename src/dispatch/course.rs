@@ -491,9 +491,11 @@ mod tests {
             };
             let course = limited(scenario, limits, 600);
 
-            let limits = course.limits_of(&target("one"), true, true);
+            let (limits, hurried) = course.limits_of(&target("one"), true, true);
 
             assert_eq!(limits.first_content, Duration::from_secs(expected));
+            let own = scenario.map_or(20, |limit: u64| limit.min(20));
+            assert_eq!(hurried.first_content, expected < own);
         }
         for (caller, expected) in [(None, 45), (Some(10), 10), (Some(60), 45)] {
             let limits = Limits {
@@ -502,9 +504,10 @@ mod tests {
             };
             let course = limited(None, limits, 600);
 
-            let limits = course.limits_of(&target("one"), true, true);
+            let (limits, hurried) = course.limits_of(&target("one"), true, true);
 
             assert_eq!(limits.progress_idle, Duration::from_secs(expected));
+            assert_eq!(hurried.progress_idle, expected < 45);
         }
     }
 
@@ -512,7 +515,8 @@ mod tests {
     fn an_attempt_leaves_time_for_another_target_only_if_there_is_one() {
         let course = limited(None, Limits::default(), 10);
         let first_content = |stream, alternative| {
-            let limits = course.limits_of(&target("one"), stream, alternative);
+            let (limits, hurried) = course.limits_of(&target("one"), stream, alternative);
+            assert_eq!(hurried.first_content, alternative);
             limits.first_content
         };
 
