@@ -4,6 +4,9 @@
 //! admission is a [`Ticket`] that carries the generation it was given in: what an attempt reports
 //! after the breaker has changed its state decides nothing.
 
+mod settings;
+mod terms;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,65 +15,8 @@ use crate::trail::BreakerState;
 
 use super::window::Window;
 
-/// When a breaker opens and how it closes again.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// Length of the sliding window of samples.
-    pub window: Duration,
-    /// Samples that the window must hold before a ratio counts.
-    pub min_samples: u32,
-    /// Share of failures in the window that opens the breaker, above 0 up to 1. While a healthier
-    /// alternative exists, the scenario's retry ratio counts in its place if it is smaller: a larger
-    /// share of failures would need more retries than the budget grants.
-    pub failure_ratio: f64,
-    /// Failures in a row that open it while the window holds fewer than `min_samples`.
-    pub consecutive_failures: u32,
-    /// Failures in a row that open it when the window holds `min_samples` or more.
-    pub consecutive_failures_busy: u32,
-    /// The same two numbers while a healthier alternative exists.
-    pub consecutive_failures_with_alternative: u32,
-    /// The same two numbers while a healthier alternative exists.
-    pub consecutive_failures_busy_with_alternative: u32,
-    /// Share of slow first contents in the window that opens it, above 0 up to 1.
-    pub slow_ratio: f64,
-    /// Begun answers that the window must hold before breaks count.
-    pub min_commits: u32,
-    /// Share of begun answers that broke off which opens it, above 0 up to 1.
-    pub break_ratio: f64,
-    /// How long it stays open the first time; doubles with each failed recovery, ±20 %.
-    pub open_base: Duration,
-    /// The longest it stays open by itself.
-    pub open_max: Duration,
-    /// The longest that a provider's `Retry-After` can keep it open.
-    pub retry_after_max: Duration,
-    /// Probes in a row that must succeed to close it.
-    pub probe_successes: u32,
-    /// How long a probe may take before another is let through. Where answers broke off, one that
-    /// has been answered for this long counts as a success.
-    pub probe_lease: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(20),
-            min_samples: 20,
-            failure_ratio: 0.5,
-            consecutive_failures: 5,
-            consecutive_failures_busy: 15,
-            consecutive_failures_with_alternative: 3,
-            consecutive_failures_busy_with_alternative: 5,
-            slow_ratio: 0.8,
-            min_commits: 10,
-            break_ratio: 0.2,
-            open_base: Duration::from_secs(5),
-            open_max: Duration::from_secs(60),
-            retry_after_max: Duration::from_secs(120),
-            probe_successes: 3,
-            probe_lease: Duration::from_secs(25),
-        }
-    }
-}
+pub use self::settings::Settings;
+pub use self::terms::{Circumstances, Forced, Refusal, Signal, Snapshot, Transition};
 
 /// A breaker that was healthy for this long forgets one of its failed recoveries.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
@@ -120,24 +66,6 @@ struct Probe {
     begun: bool,
 }
 
-/// What an operator has decided in the breaker's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forced {
-    /// Closed if true, else open.
-    pub closed: bool,
-    /// When the breaker decides for itself again; `None` for when the operator says so.
-    pub until: Option<Instant>,
-}
-
-impl Forced {
-    fn state(self) -> BreakerState {
-        match self.closed {
-            true => BreakerState::ForcedClosed,
-            false => BreakerState::ForcedOpen,
-        }
-    }
-}
-
 /// The right to try a target once. Give every ticket back with [`Breaker::report`].
 #[derive(Debug)]
 pub struct Ticket {
@@ -172,104 +100,6 @@ enum Counted {
         nth: u64,
     },
     Failure,
-}
-
-/// What an attempt tells the breaker on its way; [`Signal::Released`] at the latest.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Signal {
-    /// Nothing has come for suspiciously long; the attempt goes on.
-    Stalled,
-    /// The first content has come.
-    Committed {
-        /// Whether it took suspiciously long.
-        slow: bool,
-    },
-    /// The attempt took longer than its caller or the call's deadline allows, which is less than the
-    /// target's own limits.
-    CutShort {
-        /// Since when nothing had come.
-        since: Instant,
-    },
-    /// The provider refused for reasons of the request: it works.
-    Answered,
-    /// The answer is complete.
-    Completed,
-    /// The attempt failed, be it before or after its first content.
-    Failed {
-        /// How long the provider asks to be left alone.
-        retry_after: Option<Duration>,
-    },
-    /// The provider limits our rate: no failure, but no successful probe either.
-    Throttled {
-        /// How long the provider asks to be left alone.
-        retry_after: Option<Duration>,
-    },
-    /// The attempt has ended without telling anything more, such as by the caller's cancellation.
-    Released,
-}
-
-/// What the breaker cannot know by itself when it is told something.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Circumstances {
-    /// The present.
-    pub now: Instant,
-    /// A draw, 0 to 1, that spreads the open times.
-    pub jitter: f64,
-    /// Whether another target of the plan is closed and clearly healthier.
-    pub healthier_alternative: bool,
-    /// Attempts that the scenario's retry budget adds to each call in the long run.
-    pub retry_ratio: f64,
-}
-
-/// A change of state, for logs, metrics and those who watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// The state before.
-    pub from: BreakerState,
-    /// The state after.
-    pub to: BreakerState,
-    /// Why.
-    pub cause: &'static str,
-}
-
-/// What a breaker would answer now, and what it has seen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Snapshot {
-    /// Its state.
-    pub state: BreakerState,
-    /// When it came into this state.
-    pub since: Instant,
-    /// When it lets the next attempt through; `None` if it would do so now, or if nobody knows.
-    pub refuses_until: Option<Instant>,
-    /// Samples in the window.
-    pub samples: u32,
-    /// Failures among them.
-    pub failures: u32,
-    /// Slow first contents among them.
-    pub slow: u32,
-    /// How often it has opened.
-    pub opened_total: u64,
-    /// When the operator's decision ends, where there is one with an end.
-    pub forced_until: Option<Instant>,
-}
-
-/// Why no attempt is let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is open until then.
-    Open(Instant),
-    /// An operator holds it open until then; `None` for as long as the operator wants.
-    Forced(Option<Instant>),
-}
-
-impl Refusal {
-    /// When there is use in asking again, where that is known.
-    pub fn until(self) -> Option<Instant> {
-        match self {
-            Self::Open(until) => Some(until),
-            Self::Forced(until) => until,
-        }
-    }
 }
 
 impl Breaker {

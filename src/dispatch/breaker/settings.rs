@@ -1,0 +1,63 @@
+//! When a breaker opens, and how it closes again.
+
+use std::time::Duration;
+
+/// When a breaker opens and how it closes again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Length of the sliding window of samples.
+    pub window: Duration,
+    /// Samples that the window must hold before a ratio counts.
+    pub min_samples: u32,
+    /// Share of failures in the window that opens the breaker, above 0 up to 1. While a healthier
+    /// alternative exists, the scenario's retry ratio counts in its place if it is smaller: a larger
+    /// share of failures would need more retries than the budget grants.
+    pub failure_ratio: f64,
+    /// Failures in a row that open it while the window holds fewer than `min_samples`.
+    pub consecutive_failures: u32,
+    /// Failures in a row that open it when the window holds `min_samples` or more.
+    pub consecutive_failures_busy: u32,
+    /// The same two numbers while a healthier alternative exists.
+    pub consecutive_failures_with_alternative: u32,
+    /// The same two numbers while a healthier alternative exists.
+    pub consecutive_failures_busy_with_alternative: u32,
+    /// Share of slow first contents in the window that opens it, above 0 up to 1.
+    pub slow_ratio: f64,
+    /// Begun answers that the window must hold before breaks count.
+    pub min_commits: u32,
+    /// Share of begun answers that broke off which opens it, above 0 up to 1.
+    pub break_ratio: f64,
+    /// How long it stays open the first time; doubles with each failed recovery, ±20 %.
+    pub open_base: Duration,
+    /// The longest it stays open by itself.
+    pub open_max: Duration,
+    /// The longest that a provider's `Retry-After` can keep it open.
+    pub retry_after_max: Duration,
+    /// Probes in a row that must succeed to close it.
+    pub probe_successes: u32,
+    /// How long a probe may take before another is let through. Where answers broke off, one that
+    /// has been answered for this long counts as a success.
+    pub probe_lease: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(20),
+            min_samples: 20,
+            failure_ratio: 0.5,
+            consecutive_failures: 5,
+            consecutive_failures_busy: 15,
+            consecutive_failures_with_alternative: 3,
+            consecutive_failures_busy_with_alternative: 5,
+            slow_ratio: 0.8,
+            min_commits: 10,
+            break_ratio: 0.2,
+            open_base: Duration::from_secs(5),
+            open_max: Duration::from_secs(60),
+            retry_after_max: Duration::from_secs(120),
+            probe_successes: 3,
+            probe_lease: Duration::from_secs(25),
+        }
+    }
+}
