@@ -170,6 +170,8 @@ pub enum ClosedOff {
     Model,
     /// The endpoint's breaker.
     Endpoint,
+    /// It has failed, and a probe is under way that tells whether it still does.
+    Probing,
     /// The provider does not accept the credential.
     Credential,
     /// The credential's quota is used up.
@@ -189,7 +191,10 @@ impl Skip {
             Self::Unsupported(_) => Reason::CapabilityUnsupported,
             Self::ContextTooSmall => Reason::ContextLengthExceeded,
             Self::ClosedOff(by, _) => match by {
-                ClosedOff::Model | ClosedOff::Endpoint | ClosedOff::Operator => Reason::BreakerOpen,
+                ClosedOff::Model
+                | ClosedOff::Endpoint
+                | ClosedOff::Probing
+                | ClosedOff::Operator => Reason::BreakerOpen,
                 ClosedOff::Credential => Reason::ProviderAuthFailed,
                 ClosedOff::Quota => Reason::ProviderQuotaExhausted,
                 ClosedOff::Rate | ClosedOff::Busy => Reason::ProviderRateLimited,
@@ -208,6 +213,7 @@ impl fmt::Display for Skip {
                 f.write_str(match by {
                     ClosedOff::Model => "its breaker is open",
                     ClosedOff::Endpoint => "the breaker of its endpoint is open",
+                    ClosedOff::Probing => "it has failed and is being probed",
                     ClosedOff::Credential => "the provider does not accept the credential",
                     ClosedOff::Quota => "the quota at the provider is used up",
                     ClosedOff::Rate => "the provider's rate limit is reached",

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeTable;
-use tracing_subscriber::EnvFilter;
 
 use crate::dispatch::target::Catalog;
 use crate::dispatch::{retry_budget, scopes};
@@ -162,7 +161,7 @@ fn logging(mut table: Table<'_>) -> telemetry::Settings {
         }),
         filter: table.or("filter", default.filter, |value| {
             let filter = value.string()?;
-            if EnvFilter::try_new(filter).is_err() {
+            if telemetry::parse_filter(filter).is_err() {
                 value.place.wrong(
                     "not a filter for logs",
                     "write a level such as \"info\", or \"info,modelway=debug\"",

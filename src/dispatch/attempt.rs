@@ -390,8 +390,16 @@ async fn watched<T>(
             Expiry::FirstEvent => {
                 return Err(timed_out("no byte of an answer within `first_event`"));
             }
+            Expiry::FirstContent if timers.cut_short().is_some() => {
+                return Err(timed_out("no content in the time that the call has for it"));
+            }
             Expiry::FirstContent => return Err(timed_out("no content within `first_content`")),
             Expiry::ByteIdle => return Err(timed_out("no byte within `byte_idle`")),
+            Expiry::ProgressIdle if timers.cut_short().is_some() => {
+                return Err(timed_out(
+                    "no progress in the time that the call has for it",
+                ));
+            }
             Expiry::ProgressIdle => return Err(timed_out("no progress within `progress_idle`")),
         }
     }

@@ -74,6 +74,8 @@ pub struct Ticket {
     /// What this attempt has already added to the window.
     counted: Counted,
     committed: bool,
+    /// The state that it was given in.
+    state: BreakerState,
     /// What its admission changed.
     transition: Option<Transition>,
 }
@@ -82,6 +84,11 @@ impl Ticket {
     /// Whether the attempt tests if a failing target has recovered.
     pub fn is_probe(&self) -> bool {
         self.probe
+    }
+
+    /// The state that it was given in.
+    pub fn state(&self) -> BreakerState {
+        self.state
     }
 
     /// What its admission changed, once.
@@ -123,20 +130,21 @@ impl Breaker {
 
     /// Why an attempt would be refused at this time; `None` if it would be admitted.
     pub fn refuses(&self, now: Instant) -> Option<Refusal> {
-        let until = match (self.forced(now), self.state) {
-            (Some(Forced { closed: true, .. }), _) => None,
+        match (self.forced(now), self.state) {
+            (Some(Forced { closed: true, .. }), _) | (None, State::Closed) => None,
             (
                 Some(Forced {
                     closed: false,
                     until,
                 }),
                 _,
-            ) => return Some(Refusal::Forced(until)),
-            (None, State::Closed) => None,
-            (None, State::Open { until }) => Some(until),
-            (None, State::HalfOpen { probe, .. }) => probe.map(|probe| probe.lease),
-        };
-        until.filter(|until| *until > now).map(Refusal::Open)
+            ) => Some(Refusal::Forced(until)),
+            (None, State::Open { until }) => (until > now).then_some(Refusal::Open(until)),
+            (None, State::HalfOpen { probe, .. }) => {
+                let lease = probe?.lease;
+                (lease > now).then_some(Refusal::Probing(lease))
+            }
+        }
     }
 
     /// Whether it has opened and not yet closed again.
@@ -164,6 +172,7 @@ impl Breaker {
             probe,
             counted: Counted::Nothing,
             committed: false,
+            state: self.state(now),
             transition,
         })
     }
@@ -506,7 +515,8 @@ impl Breaker {
             .saturating_mul(1 << self.severity.min(16));
         let spread = doubled
             .min(self.settings.open_max)
-            .mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0));
+            .mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
+            .min(self.settings.open_max);
         let asked = retry_after
             .unwrap_or_default()
             .min(self.settings.retry_after_max);

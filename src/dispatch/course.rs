@@ -239,7 +239,11 @@ impl Course {
         let permit = match guard.admit(&self.lane) {
             Ok(permit) => permit,
             Err(refusal) => {
-                self.skip(target, guard::skip(refusal), guard.snapshot().state);
+                let breaker = match refusal {
+                    Refusal::Operator(_) => BreakerState::ForcedOpen,
+                    _ => guard.snapshot().state,
+                };
+                self.skip(target, guard::skip(refusal), breaker);
                 return Ok(None);
             }
         };

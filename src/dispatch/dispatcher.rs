@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::chat::ChatRequest;
 use crate::error::Error;
 use crate::features::features_of;
-use crate::trail::{BreakerState, Skip};
+use crate::trail::Skip;
 use crate::transport::Transport;
 
 use super::breaker::Snapshot;
@@ -221,8 +221,8 @@ impl Dispatcher {
     pub fn is_serving(&self, scenario: &str) -> bool {
         // A target that is busy, or that a probe is testing at this moment, has not failed again.
         let serving = |guard: &Arc<Guard>| match guard.refuses() {
-            None | Some(Refusal::Busy) => true,
-            Some(_) => guard.snapshot().state == BreakerState::HalfOpen,
+            None | Some(Refusal::Busy | Refusal::Probing) => true,
+            Some(_) => false,
         };
         self.lanes
             .get(scenario)

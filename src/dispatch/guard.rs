@@ -275,8 +275,7 @@ impl Permit {
     pub(super) fn breaker_state(&self) -> BreakerState {
         match &self.ticket {
             None => BreakerState::Open,
-            Some(ticket) if ticket.is_probe() => BreakerState::HalfOpen,
-            Some(_) => BreakerState::Closed,
+            Some(ticket) => ticket.state(),
         }
     }
 
@@ -414,6 +413,7 @@ pub(super) fn skip(refusal: Refusal) -> Skip {
         Refusal::Credential(_, Cause::Refused) => ClosedOff::Credential,
         Refusal::Credential(_, Cause::QuotaExhausted) => ClosedOff::Quota,
         Refusal::Rate(_) => ClosedOff::Rate,
+        Refusal::Probing => ClosedOff::Probing,
         Refusal::Busy => ClosedOff::Busy,
         Refusal::Operator(_) => ClosedOff::Operator,
     };

@@ -63,6 +63,8 @@ pub enum Refusal {
     Model(Instant),
     /// The endpoint's breaker is open until then.
     Endpoint(Instant),
+    /// The model or its endpoint is being probed after failures.
+    Probing,
     /// The credential is locked until then.
     Credential(Instant, lock::Cause),
     /// The provider's rate limit is reached until then.
@@ -82,14 +84,14 @@ impl Refusal {
             | Self::Credential(until, _)
             | Self::Rate(until) => Some(until),
             Self::Operator(until) => until,
-            Self::Busy => None,
+            Self::Probing | Self::Busy => None,
         }
     }
 
     /// Whether a breaker refuses, so that a last attempt in spite of it may be worth while.
     pub fn is_breaker(self) -> bool {
         match self {
-            Self::Model(_) | Self::Endpoint(_) => true,
+            Self::Model(_) | Self::Endpoint(_) | Self::Probing => true,
             Self::Credential(..) | Self::Rate(_) | Self::Busy | Self::Operator(_) => false,
         }
     }
@@ -107,6 +109,14 @@ impl Ticket {
     /// Whether the attempt tests if a failing model or endpoint has recovered.
     pub fn is_probe(&self) -> bool {
         self.breaker.is_probe() || self.endpoint.is_probe()
+    }
+
+    /// The state of the model's breaker, or that of its endpoint's where the attempt tests that.
+    pub fn state(&self) -> BreakerState {
+        match self.endpoint.is_probe() {
+            true => self.endpoint.state(),
+            false => self.breaker.state(),
+        }
     }
 
     /// What the admission has changed, once.
@@ -465,6 +475,7 @@ impl Scopes {
 fn of_endpoint(refusal: breaker::Refusal) -> Refusal {
     match refusal {
         breaker::Refusal::Open(until) => Refusal::Endpoint(until),
+        breaker::Refusal::Probing(_) => Refusal::Probing,
         breaker::Refusal::Forced(until) => Refusal::Operator(until),
     }
 }
@@ -472,6 +483,7 @@ fn of_endpoint(refusal: breaker::Refusal) -> Refusal {
 fn of_model(refusal: breaker::Refusal) -> Refusal {
     match refusal {
         breaker::Refusal::Open(until) => Refusal::Model(until),
+        breaker::Refusal::Probing(_) => Refusal::Probing,
         breaker::Refusal::Forced(until) => Refusal::Operator(until),
     }
 }

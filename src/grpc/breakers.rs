@@ -24,6 +24,9 @@ use super::{answer, v1};
 /// The longest comment on an operator's decision.
 const MAX_COMMENT: usize = 256;
 
+/// The longest time that a decision can be made for.
+const MAX_TTL: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The breakers of a provider, or all of them: each provider's endpoint, then its models.
 pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
     let mut breakers = Vec::new();
@@ -170,11 +173,11 @@ pub fn set(
     let ttl = ttl.map(Duration::try_from);
     if ttl
         .as_ref()
-        .is_some_and(|ttl| !matches!(ttl, Ok(ttl) if !ttl.is_zero()))
+        .is_some_and(|ttl| !matches!(ttl, Ok(ttl) if !ttl.is_zero() && *ttl <= MAX_TTL))
     {
         fault(
             "ttl",
-            "must be more than 0 seconds; leave it out for a decision without an end",
+            "must be more than 0 seconds and at most 365 days; leave it out for a decision without an end",
         );
     }
     if ttl.is_some() && state == v1::BreakerState::Unspecified as i32 {

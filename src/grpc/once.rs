@@ -99,12 +99,21 @@ fn ran_out_of_time(outcome: &Outcome) -> bool {
     matches!(&**outcome, Err(failure) if failure.error == Error::DeadlineExceeded)
 }
 
+/// Whether a caller is told when the same call may succeed: it must not get the same failure then.
+fn asks_to_come_again(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Upstream(error) | Error::RetryBudgetExhausted(error) if error.retry_after.is_some()
+    )
+}
+
 /// The size of an outcome that repeats are to get. A failure that came before any provider was asked
 /// is none: the same call may succeed later, and is told so. Nor is the end of a caller's time.
 fn bytes_to_keep(outcome: &Result<v1::GenerateResponse, Failure>) -> Option<usize> {
     match outcome {
         Ok(response) => Some(ENTRY_BYTES + response.encoded_len()),
         Err(failure) if failure.error == Error::DeadlineExceeded => None,
+        Err(failure) if asks_to_come_again(&failure.error) => None,
         Err(failure) => {
             failure.trail.sent().next()?;
             Some(ENTRY_BYTES + ATTEMPT_BYTES * failure.trail.attempts.len())

@@ -159,6 +159,10 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
     }
 }
 
+/// The longest time that callers are told to wait because a provider says so: we would try again before
+/// anything longer is over.
+const MAX_PROVIDERS_WAIT: Duration = Duration::from_secs(120);
+
 /// When the same call may succeed, where that can be told.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
@@ -168,7 +172,9 @@ fn retry_after(error: &Error) -> Option<Duration> {
         }
         Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })
-        | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => *retry_after,
+        | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => {
+            retry_after.map(|wait| wait.min(MAX_PROVIDERS_WAIT))
+        }
         Error::InvalidRequest(_)
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)

@@ -11,7 +11,7 @@ use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, FilterFn, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -58,6 +58,11 @@ pub enum SetupError {
     /// The log filter does not parse.
     #[error("`logging.filter` or `RUST_LOG` is not a log filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// A word of the log filter is no level.
+    #[error(
+        "`logging.filter` or `RUST_LOG`: `{0}` is no level; use one of off, error, warn, info, debug and trace, for all or as in `modelway=debug`"
+    )]
+    Level(String),
     /// The OTLP exporter refuses its environment variables.
     #[error("the OTLP exporter cannot be set up from the `OTEL_EXPORTER_OTLP_*` variables: {0}")]
     Exporter(#[from] ExporterBuildError),
@@ -72,7 +77,7 @@ impl Telemetry {
     /// [`SetupError`]; nothing is installed then.
     pub fn install(settings: &Settings) -> Result<Self, SetupError> {
         let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
-        let logs = logs(settings.format, EnvFilter::builder().parse(filter)?);
+        let logs = logs(settings.format, parse_filter(&filter)?);
         let endpoint = [
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -121,6 +126,22 @@ where
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_filter(FilterFn::new(|metadata| metadata.target() == spans::TARGET))
+}
+
+/// Reads a log filter. A word alone must be a level: taken for the name of a part of the program, a misspelt
+/// one would silence all of it.
+///
+/// # Errors
+/// [`SetupError::Filter`] or [`SetupError::Level`].
+pub fn parse_filter(filter: &str) -> Result<EnvFilter, SetupError> {
+    let is_misspelt = |word: &&str| {
+        let is_alone = !word.is_empty() && !word.contains(['=', '[', ':']);
+        is_alone && word.parse::<LevelFilter>().is_err()
+    };
+    if let Some(word) = filter.split(',').map(str::trim).find(is_misspelt) {
+        return Err(SetupError::Level(word.to_owned()));
+    }
+    Ok(EnvFilter::builder().parse(filter)?)
 }
 
 fn logs<S>(format: LogFormat, filter: EnvFilter) -> Box<dyn Layer<S> + Send + Sync>

@@ -109,6 +109,8 @@ pub struct Snapshot {
 pub enum Refusal {
     /// It is open until then.
     Open(Instant),
+    /// A probe is under way, and another is let through then at the latest.
+    Probing(Instant),
     /// An operator holds it open until then; `None` for as long as the operator wants.
     Forced(Option<Instant>),
 }
@@ -118,6 +120,7 @@ impl Refusal {
     pub fn until(self) -> Option<Instant> {
         match self {
             Self::Open(until) => Some(until),
+            Self::Probing(_) => None,
             Self::Forced(until) => until,
         }
     }

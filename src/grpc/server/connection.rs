@@ -105,12 +105,12 @@ impl Host {
         let too_many_resets = Arc::new(AtomicBool::new(false));
         let rest = Metered::new(rest, Arc::clone(&resets), Arc::clone(&too_many_resets));
         let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
-        let address = peer.remote_addr.map(|address| address.ip());
+        let address = peer.remote_addr;
         self.converse(io, peer, routes, accepted).await;
         if too_many_resets.load(Ordering::Relaxed) && self.cut_off.is_due() {
             let max_resets = self.settings.max_resets;
             warn!(
-                ?address,
+                peer = address.map(tracing::field::display),
                 max_resets,
                 "too many calls taken back: this connection is cut off, and more may be"
             );

@@ -48,6 +48,9 @@ use super::v1::operations_service_server::OperationsServiceServer;
 /// caller learns of it.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
+/// The share of a short drain time that is left for it.
+const LAST_WORD_SHARE: f64 = 0.25;
+
 /// The least time for last words, however short the drain time is.
 const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -133,8 +136,11 @@ pub async fn serve(
             open,
         });
     }
+    let mut settings = settings.clone();
+    // Whatever a caller may have open it may also take back.
+    let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
+    settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX - 1));
     let host = Host {
-        settings: settings.clone(),
         intake: Intake::new(
             settings.receive_timeout,
             settings.max_message_bytes,
@@ -145,6 +151,7 @@ pub async fn serve(
         refusing: AtomicBool::new(false),
         cut_off: Warnings::default(),
         draining,
+        settings,
     };
     let server = Server {
         listener,
@@ -189,17 +196,20 @@ impl Server {
         self.health.dismiss().await;
         let connections = self.workers.connections();
         info!(connections, limit = ?drain_timeout, "draining");
+        let last_word = drain_timeout.mul_f64(LAST_WORD_SHARE).min(LAST_WORD);
         if !hurried {
             tokio::select! {
                 () = self.workers.all_ended() => {}
-                () = sleep(drain_timeout.saturating_sub(LAST_WORD)) => {}
+                () = sleep(drain_timeout - last_word) => {}
                 () = hurry => {}
             }
         }
 
         self.workers.close();
-        let last_word = drain_timeout.clamp(SHORTEST_LAST_WORD, LAST_WORD);
-        if timeout(last_word, self.workers.all_ended()).await.is_err() {
+        if timeout(last_word.max(SHORTEST_LAST_WORD), self.workers.all_ended())
+            .await
+            .is_err()
+        {
             let connections = self.workers.connections();
             warn!(connections, "connections still open at the end are cut off");
         }

@@ -24,7 +24,7 @@ pub struct Settings {
     /// Streams that one connection may have open.
     pub max_concurrent_streams: u32,
     /// Calls that one address may take back in ten seconds, beyond the number of those that it does
-    /// not; the connection that goes on is ended.
+    /// not, and never fewer than a caller may have open; the connection that goes on is ended.
     pub max_resets: u32,
     /// How long a new connection may take to its preface.
     pub handshake_timeout: Duration,

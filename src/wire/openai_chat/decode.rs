@@ -25,6 +25,7 @@ pub(super) struct ChatDecoder {
     has_id: bool,
     has_model: bool,
     has_finish: bool,
+    has_content: bool,
     /// Whether a piece of the answer came before any finish reason: this host does not send one with
     /// every piece.
     ends_once: bool,
@@ -41,6 +42,7 @@ impl ChatDecoder {
             has_id: false,
             has_model: false,
             has_finish: false,
+            has_content: false,
             ends_once: false,
             ends_here: false,
             tool_calls: ToolCalls::default(),
@@ -88,7 +90,12 @@ impl ChatDecoder {
         match frame.data.trim_ascii() {
             b"" => Ok(()),
             b"[DONE]" => {
+                let before = events.len();
                 self.tool_calls.finish(events);
+                self.has_content |= events[before..].iter().any(ChatEvent::is_content);
+                if !self.has_finish && !self.has_content {
+                    return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
+                }
                 events.push(ChatEvent::Done);
                 Ok(())
             }
@@ -110,11 +117,9 @@ impl ChatDecoder {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let chunk = parse(frame.data)?;
-        let before = events.len();
         self.chunk(chunk, frame.data, events)?;
         self.tool_calls.finish(events);
-        let is_answer = self.has_finish || events[before..].iter().any(ChatEvent::is_content);
-        if !is_answer {
+        if !self.has_finish && !self.has_content {
             return Err(bare_error(frame.event, frame.data)
                 .unwrap_or_else(|| UpstreamError::malformed("the body holds no answer")));
         }
@@ -138,9 +143,12 @@ impl ChatDecoder {
         } = chunk;
         self.start(&id.0, &model.0, events);
         let mut choice_error = None;
+        let mut given_up = None;
         if let Some(choice) = choices.and_then(|choices| choices.first) {
             choice_error = choice.error;
-            self.choice(choice, events);
+            let before = events.len();
+            given_up = self.choice(choice, events);
+            self.has_content |= events[before..].iter().any(ChatEvent::is_content);
         }
         let usage = usage.or(x_groq.and_then(|groq| groq.usage));
         if let Some(usage) = usage.and_then(|usage| usage.usage()) {
@@ -151,7 +159,7 @@ impl ChatDecoder {
         }
         match choice_error.filter(|error| is_error(error)) {
             Some(error) => Err(failure::in_band(&value(error.get().as_bytes()))),
-            None => Ok(()),
+            None => given_up.map_or(Ok(()), Err),
         }
     }
 
@@ -172,7 +180,8 @@ impl ChatDecoder {
         }
     }
 
-    fn choice(&mut self, choice: Choice<'_>, events: &mut Vec<ChatEvent>) {
+    /// Takes in a piece of the answer; gives the failure if that says that there will be no more.
+    fn choice(&mut self, choice: Choice<'_>, events: &mut Vec<ChatEvent>) -> Option<UpstreamError> {
         let message = match self.framing {
             Framing::Sse => choice.delta,
             Framing::Json => choice.message,
@@ -188,7 +197,14 @@ impl ChatDecoder {
         if reason.is_empty() {
             self.ends_once |= !self.has_finish;
             self.ends_here &= events.len() == before;
-            return;
+            return None;
+        }
+        if let Some(kind) = given_up(&reason) {
+            return Some(UpstreamError {
+                status: Some(200),
+                provider_code: Some(reason.into_owned()),
+                ..UpstreamError::new(kind).because("it gave the answer up")
+            });
         }
         self.has_finish = true;
         self.ends_here = true;
@@ -198,6 +214,7 @@ impl ChatDecoder {
             provider_reason: Some(reason.into_owned()),
             stop_sequence: None,
         }));
+        None
     }
 
     fn message(&mut self, message: Message<'_>, events: &mut Vec<ChatEvent>) {
@@ -373,6 +390,16 @@ fn thinking_events(thinking: Content<'_>, events: &mut Vec<ChatEvent>) {
 fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<ChatEvent>) {
     if !text.is_empty() {
         events.push(event(text.into_owned()));
+    }
+}
+
+/// What has happened where an answer stops for reasons of the provider: it is not complete.
+fn given_up(reason: &str) -> Option<UpstreamErrorKind> {
+    match reason {
+        "error" => Some(UpstreamErrorKind::ServerError), // Mistral, OpenRouter
+        "abort" => Some(UpstreamErrorKind::ServerError), // vLLM
+        "insufficient_system_resource" => Some(UpstreamErrorKind::Overloaded), // DeepSeek
+        _ => None,
     }
 }
 

@@ -175,7 +175,9 @@ impl Model {
                 .max(self.settings.probe_lease);
         let mut probes = 0;
         while self.breaker.is_open() {
-            if let Some(Refusal::Open(until)) = self.breaker.refuses(self.now) {
+            if let Some(Refusal::Open(until) | Refusal::Probing(until)) =
+                self.breaker.refuses(self.now)
+            {
                 self.now = until;
             }
             assert!(self.now <= limit, "it stays open");

@@ -13,6 +13,11 @@ fn an_open_breaker_lets_exactly_one_probe_through_when_its_time_has_come() {
     assert!(probe.is_probe());
     assert!(breaker.admit(due).is_err());
     assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+    // Nobody knows how long it takes.
+    let refusal = breaker.refuses(due).unwrap();
+    assert_eq!(refusal, Refusal::Probing(due + seconds(25)));
+    assert_eq!(refusal.until(), None);
+    drop(probe);
 }
 
 #[test]

@@ -89,10 +89,14 @@ fn chunk(delta: &str) -> String {
 fn of_deltas(deltas: &[&str]) -> Vec<String> {
     let chunks: Vec<String> = deltas.iter().map(|delta| chunk(delta)).collect();
     let mut frames: Vec<&str> = chunks.iter().map(String::as_str).collect();
-    frames.push("[DONE]");
+    frames.extend([
+        r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
+        "[DONE]",
+    ]);
     let (mut told, error) = streamed(&frames);
     assert_eq!(error, None);
-    assert_eq!(told.pop().as_deref(), Some("done"));
+    let end = told.split_off(told.len() - 2);
+    assert_eq!(end, ["finish MaxTokens length", "done"]);
     told
 }
 
@@ -409,10 +413,7 @@ fn reasons_are_mapped_and_kept() {
             r#""finish_reason":"safety""#,
             Some("finish ContentFilter safety"),
         ),
-        (
-            r#""finish_reason":"insufficient_system_resource""#,
-            Some("finish Other insufficient_system_resource"),
-        ),
+        (r#""finish_reason":"bored""#, Some("finish Other bored")),
         (r#""finish_reason":"""#, None),
         (r#""finish_reason":null"#, None),
         (
@@ -426,14 +427,47 @@ fn reasons_are_mapped_and_kept() {
     ];
 
     for (fields, expected) in cases {
-        let chunk = format!(r#"{{"choices":[{{"delta":{{}},{fields}}}]}}"#);
+        let chunk = format!(r#"{{"choices":[{{"delta":{{"content":"Hi"}},{fields}}}]}}"#);
         let (told, _) = streamed(&[&chunk, "[DONE]"]);
 
         assert_eq!(
-            told.first().map(String::as_str),
+            told.get(1).map(String::as_str),
             expected.or(Some("done")),
             "{fields}"
         );
+    }
+}
+
+#[test]
+fn an_answer_that_the_provider_gives_up_is_not_complete() {
+    for (reason, kind) in [
+        ("error", UpstreamErrorKind::ServerError),
+        ("abort", UpstreamErrorKind::ServerError),
+        (
+            "insufficient_system_resource",
+            UpstreamErrorKind::Overloaded,
+        ),
+    ] {
+        let last = format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#);
+        let body = format!(
+            r#"{{"choices":[{{"message":{{"content":"Hi"}},"finish_reason":"{reason}"}}]}}"#
+        );
+        let hi = chunk(r#"{"content":"Hi"}"#);
+
+        let broken = (vec!["text Hi".to_owned()], Some(kind));
+        assert_eq!(streamed(&[&hi, &last, "[DONE]"]), broken, "{reason}");
+        assert_eq!(streamed(&[&last, "[DONE]"]), (vec![], Some(kind)));
+        assert_eq!(whole(&body), broken, "{reason}");
+    }
+}
+
+#[test]
+fn an_end_alone_is_no_answer() {
+    let role = chunk(r#"{"role":"assistant","content":""}"#);
+
+    for frames in [&["[DONE]"][..], &[&role, "[DONE]"]] {
+        let nothing = (vec![], Some(UpstreamErrorKind::Truncated));
+        assert_eq!(streamed(frames), nothing, "{frames:?}");
     }
 }
 
