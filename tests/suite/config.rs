@@ -487,6 +487,10 @@ fn settings_are_checked_for_their_range_and_sense() {
             "2: server.max_message_bytes: not a size from 65536 to 1073741824 bytes; write it as a number of bytes or with a unit, such as \"512KiB\" or \"4MiB\"",
         ),
         (
+            "[logging]\nfilter = 'inof'",
+            "2: logging.filter: not a filter for logs; write a level such as \"info\", or \"info,modelway=debug\"",
+        ),
+        (
             "[logging]\nfilter = 'info,modelway=loud'",
             "2: logging.filter: not a filter for logs; write a level such as \"info\", or \"info,modelway=debug\"",
         ),

@@ -139,6 +139,20 @@ async fn what_is_open_at_the_end_of_the_drain_time_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_short_drain_time_is_time_as_well() {
+    let behaviour = "tokens=10+gap=50ms";
+    let mut gateway = start("predrain = '0s'\ndrain_timeout = '4s'", behaviour).await;
+    let request = ask("one", "Hello");
+    let stream = gateway.generation().stream_generate(request).await.unwrap();
+
+    gateway.stop();
+    let streamed = collect(stream.into_inner()).await;
+
+    assert_eq!(streamed.failure.as_ref().map(Status::code), None);
+    assert_eq!(streamed.text().trim_end(), text(10));
+}
+
+#[tokio::test]
 async fn of_a_hundred_streams_each_ends_whole_or_with_a_status() {
     // Calls end 5 s before the drain time does.
     let mut gateway = start("predrain = '0s'\ndrain_timeout = '6s'", "stall=3").await;

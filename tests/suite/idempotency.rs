@@ -105,6 +105,18 @@ async fn a_repeat_gets_the_same_failure_once_a_provider_was_asked() {
 }
 
 #[tokio::test]
+async fn a_failure_that_says_when_to_come_again_leaves_the_key_free_for_that() {
+    let gateway = start("status=503+retry-after=3s").await;
+
+    let first = gateway.generate(keyed("k", "Hello")).await.unwrap_err();
+    behave(&gateway, "tokens=2");
+    let again = gateway.generate(keyed("k", "Hello")).await.unwrap();
+
+    assert_eq!(details(&first).retry_after, Some(Duration::from_secs(3)));
+    assert!(!again.replayed);
+}
+
+#[tokio::test]
 async fn a_failure_before_any_provider_was_asked_leaves_the_key_free() {
     let gateway = Gateway::start(&format!(
         "[admission]\nmax_inflight = 1\nqueue = 0\n{CONFIG}"

@@ -133,8 +133,10 @@ async fn a_target_that_is_held_closed_is_asked_however_it_fails() {
 
     assert_eq!(held.unwrap().state(), BreakerState::ForcedClosed);
     for _ in 0..CALLS {
-        let trail = trail(&gateway, "s").await;
-        assert_eq!(trail[0], "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR");
+        let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+        let first = &response.attempts[..1];
+        assert_eq!(lines(first), ["1 PRIMARY openai/gpt FAILED PROVIDER_ERROR"]);
+        assert_eq!(first[0].breaker_state(), BreakerState::ForcedClosed);
     }
     let held = breaker(&gateway, "openai/gpt").await;
     assert_eq!(
@@ -309,6 +311,13 @@ async fn a_decision_that_makes_no_sense_is_refused_by_field_and_changes_nothing(
             "state",
             SetBreakerRequest {
                 state: 77,
+                ..good()
+            },
+        ),
+        (
+            "ttl",
+            SetBreakerRequest {
+                ttl: ttl(365 * 24 * 3600 + 1),
                 ..good()
             },
         ),
