@@ -4,7 +4,7 @@
 pub mod acceptance;
 // Its tests, which nobody compiles here, would be looked for in the wrong place.
 #[rustfmt::skip]
-#[path = "../../src/dispatch/breaker.rs"]
+#[path = "../../src/dispatch/breaker/mod.rs"]
 pub mod breaker;
 #[path = "../../src/dispatch/guard.rs"]
 pub mod guard;
