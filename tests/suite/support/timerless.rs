@@ -29,6 +29,8 @@ pub(crate) struct Timerless {
 impl Timerless {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
+        // Or a call waits on its way for the confirmation of the one before, up to 40 ms.
+        stream.set_nodelay(true).unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = handshake.await.unwrap();
         let mut tasks = JoinSet::new();
