@@ -344,6 +344,15 @@ async fn a_client_does_not_repeat_what_was_tried_already() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_to_wait_for_longer_than_the_service_would() {
+    let gateway = start("status=503+retry-after=3600s").await;
+
+    let status = gateway.generate(ask("one", "Hello")).await.unwrap_err();
+
+    assert_eq!(details(&status).retry_after, Some(Duration::from_secs(120)));
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_ends_with_a_status_after_its_beginning() {
     for fault in [
         "cut=5",
