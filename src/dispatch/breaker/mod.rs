@@ -70,7 +70,6 @@ struct Probe {
 #[derive(Debug)]
 pub struct Ticket {
     generation: u64,
-    probe: bool,
     /// What this attempt has already added to the window.
     counted: Counted,
     committed: bool,
@@ -83,7 +82,7 @@ pub struct Ticket {
 impl Ticket {
     /// Whether the attempt tests if a failing target has recovered.
     pub fn is_probe(&self) -> bool {
-        self.probe
+        self.state == BreakerState::HalfOpen
     }
 
     /// The state that it was given in.
@@ -165,11 +164,12 @@ impl Breaker {
         if let Some(refusal) = self.refuses(now) {
             return Err(refusal);
         }
-        let probe = self.would_probe(now);
-        let transition = if probe { self.begin_probe(now) } else { None };
+        let transition = match self.would_probe(now) {
+            true => self.begin_probe(now),
+            false => None,
+        };
         Ok(Ticket {
             generation: self.generation,
-            probe,
             counted: Counted::Nothing,
             committed: false,
             state: self.state(now),
@@ -241,11 +241,8 @@ impl Breaker {
             return None;
         }
         self.forced = forced;
-        self.window = Window::new(self.settings.window, now);
-        self.consecutive_failures = 0;
         self.severity = 0;
-        self.broke_off = false;
-        self.enter(State::Closed, now);
+        self.close(now);
         Some(Transition {
             from,
             // Though it may be over already, its end is told after it.
@@ -433,15 +430,20 @@ impl Breaker {
             return None;
         }
         let from = self.state(now);
-        self.window = Window::new(self.settings.window, now);
-        self.consecutive_failures = 0;
-        self.broke_off = false;
-        self.enter(State::Closed, now);
+        self.close(now);
         Some(Transition {
             from,
             to: BreakerState::Closed,
             cause: "probes_succeeded",
         })
+    }
+
+    /// Closes it, and forgets what it has seen.
+    fn close(&mut self, now: Instant) {
+        self.window = Window::new(self.settings.window, now);
+        self.consecutive_failures = 0;
+        self.broke_off = false;
+        self.enter(State::Closed, now);
     }
 
     /// Whether attempts have been cut short for so long without a success that it may be the target's

@@ -139,7 +139,7 @@ pub async fn serve(
     let mut settings = settings.clone();
     // Whatever a caller may have open it may also take back.
     let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
-    settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX - 1));
+    settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
     let host = Host {
         intake: Intake::new(
             settings.receive_timeout,

@@ -32,7 +32,7 @@ impl Resets {
     pub(super) fn new(limit: u32, now: Instant) -> Self {
         Self {
             limit,
-            left: AtomicU32::new(limit + 1),
+            left: AtomicU32::new(limit.saturating_add(1)),
             counted: Mutex::new(now),
         }
     }
@@ -69,7 +69,7 @@ impl Resets {
     }
 
     fn add(&self, more: u32) {
-        let sum = |left: u32| Some(left.saturating_add(more).min(self.limit + 1));
+        let sum = |left: u32| Some(left.saturating_add(more).min(self.limit.saturating_add(1)));
         let _ = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
