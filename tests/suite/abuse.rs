@@ -14,18 +14,12 @@ use crate::support::frames::{
     CANCEL, CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS,
     PING, RST_STREAM, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Gateway, ask};
+use crate::support::{Gateway, ONE_MODEL, ask};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
 
 /// Much longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-const MODELS: &str = r#"
-[models."openai/first"]
-[scenarios.one]
-targets = ["openai/first"]
-"#;
 
 /// Sends bytes behind a connection preface to a fresh service, and reads frames until one ends
 /// `stream` or the connection. Gives the type of that last frame and its payload.
@@ -63,7 +57,7 @@ async fn calls_that_are_cancelled_at_once_do_not_end_their_connection() {
 
 /// Says something without end to a fresh service, which must close the connection.
 async fn must_be_closed(beginning: &[u8], flood: &[u8]) {
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     let mut wire = Wire::open(gateway.address).await;
     wire.send(beginning).await;
 
@@ -100,7 +94,7 @@ async fn a_field_that_is_remembered_and_repeated_closes_the_connection() {
     let mut bomb = head(GENERATE);
     bomb.extend([0xbe; 10_000]);
 
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     let mut wire = Wire::open(gateway.address).await;
 
     for (stream, block) in [(1, beginning), (3, bomb)] {
@@ -116,7 +110,7 @@ async fn a_field_that_is_remembered_and_repeated_closes_the_connection() {
 #[tokio::test]
 async fn who_takes_back_call_after_call_is_cut_off_and_its_seat_is_not_given_away() {
     let limits = "[server]\nmax_resets = 50\nmax_connections_per_ip = 2\n";
-    let gateway = Gateway::start(&format!("{limits}{MODELS}")).await;
+    let gateway = Gateway::start(&format!("{limits}{ONE_MODEL}")).await;
     let mut calls = Vec::new();
     for stream in (1..200).step_by(2) {
         calls.extend(frame(HEADERS, END_HEADERS, stream, &head(GENERATE)));
@@ -138,7 +132,7 @@ async fn who_takes_back_call_after_call_is_cut_off_and_its_seat_is_not_given_awa
 
 #[tokio::test]
 async fn callers_are_answered_while_another_connection_is_flooded() {
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     for flood in [
         frame(PING, 0, 0, &[7; 8]).repeat(1000),
         // SETTINGS_HEADER_TABLE_SIZE of 4096.

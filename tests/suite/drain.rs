@@ -22,19 +22,13 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use crate::support::frames::{
     DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS, Wire, frame, head,
 };
-use crate::support::{Gateway, Process, ask, collect, details};
+use crate::support::{Gateway, ONE_MODEL, Process, ask, collect, details};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(5);
 
-const MODELS: &str = r#"
-[models."openai/first"]
-[scenarios.one]
-targets = ["openai/first"]
-"#;
-
 async fn start(server: &str, behaviour: &str) -> Gateway {
-    let gateway = Gateway::start(&format!("[server]\n{server}\n{MODELS}")).await;
+    let gateway = Gateway::start(&format!("[server]\n{server}\n{ONE_MODEL}")).await;
     let behaviour = behaviour.parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", behaviour);
     gateway

@@ -17,7 +17,7 @@ use crate::support::frames::{
     CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS,
     WINDOW_UPDATE, Wire, frame, head,
 };
-use crate::support::{Details, Gateway, Process, ask, collect, details};
+use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, collect, details};
 
 /// Much longer than anything here takes, much shorter than any default.
 const PROMPTLY: Duration = Duration::from_secs(4);
@@ -25,14 +25,8 @@ const PROMPTLY: Duration = Duration::from_secs(4);
 const LIST: &str = "/modelway.v1.CatalogService/ListScenarios";
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
 
-const MODELS: &str = r#"
-[models."openai/first"]
-[scenarios.one]
-targets = ["openai/first"]
-"#;
-
 async fn start(server: &str) -> Gateway {
-    Gateway::start(&format!("[server]\n{server}\n{MODELS}")).await
+    Gateway::start(&format!("[server]\n{server}\n{ONE_MODEL}")).await
 }
 
 async fn promptly<T>(work: impl Future<Output = T>) -> T {

@@ -6,18 +6,12 @@ use reqwest::{Client, Response};
 use tonic::{Code, Status};
 
 use crate::support::frames::EMPTY_MESSAGE;
-use crate::support::{Details, Gateway, ask, details};
+use crate::support::{Details, Gateway, ONE_MODEL, ask, details};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
 const STREAM: &str = "/modelway.v1.GenerationService/StreamGenerate";
 const LIST: &str = "/modelway.v1.CatalogService/ListScenarios";
 const SET: &str = "/modelway.v1.OperationsService/SetBreaker";
-
-const MODELS: &str = r#"
-[models."openai/first"]
-[scenarios.one]
-targets = ["openai/first"]
-"#;
 
 /// Asks with this body and these fields in the head.
 async fn post(gateway: &Gateway, path: &str, body: &[u8], fields: &[(&str, &str)]) -> Response {
@@ -51,7 +45,7 @@ fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     let mut prompt = ask("one", "do not tell anybody").encode_to_vec();
     // The length of the scenario's name, the first field, is beyond the end.
     prompt[1] = 0x7f;
@@ -90,7 +84,7 @@ async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
 
 #[tokio::test]
 async fn what_nobody_here_does_is_unimplemented() {
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     for path in ["/modelway.v1.GenerationService/Sing", "/Nothing/At", "/"] {
         let response = post(&gateway, path, &EMPTY_MESSAGE, &[GRPC]).await;
 
@@ -106,7 +100,7 @@ async fn what_nobody_here_does_is_unimplemented() {
 
 #[tokio::test]
 async fn what_is_not_grpc_is_told_so_in_http() {
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     let request = ask("one", "Hello").encode_to_vec();
     let body = framed(0, &request);
     for other in [
@@ -142,7 +136,7 @@ async fn what_is_not_grpc_is_told_so_in_http() {
 
 #[tokio::test]
 async fn metadata_that_is_too_large_is_told_as_such() {
-    let gateway = Gateway::start(MODELS).await;
+    let gateway = Gateway::start(ONE_MODEL).await;
     let body = framed(0, &GenerateRequest::default().encode_to_vec());
     // Bytes of one value, and the field that is complained about.
     let table = [

@@ -64,6 +64,13 @@ propagate_trace = true
 wire_format = "gemini"
 "#;
 
+/// A scenario of one target, for tests that are about anything but targets.
+pub(crate) const ONE_MODEL: &str = r#"
+[models."openai/first"]
+[scenarios.one]
+targets = ["openai/first"]
+"#;
+
 /// A running service and its simulator. Both end when it is dropped.
 pub(crate) struct Gateway {
     /// Plays every provider; script it by the model's name at the provider, which is what stands
