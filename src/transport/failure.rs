@@ -1,0 +1,110 @@
+//! What the failure of a connection means for the request that it carried.
+
+use std::error::Error;
+
+use hyper_util::client::legacy;
+
+use crate::error::{UpstreamError, UpstreamErrorKind};
+
+pub(super) fn classify(error: legacy::Error) -> UpstreamError {
+    if error.is_connect() {
+        unreachable("no connection")
+    } else if was_not_taken(&error) {
+        UpstreamError::new(UpstreamErrorKind::NotTaken)
+    } else {
+        UpstreamError::new(UpstreamErrorKind::Disconnected)
+    }
+}
+
+/// Whether HTTP/2 says that nothing was done with a request (RFC 9113, section 8.7): its stream was
+/// refused, or began after the last one of a connection that ends in good order.
+fn was_not_taken(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let ends_well = error.is_go_away()
+                && error.is_remote()
+                && error.reason() == Some(h2::Reason::NO_ERROR);
+            return ends_well || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+pub(super) fn unreachable(why: &'static str) -> UpstreamError {
+    UpstreamError::new(UpstreamErrorKind::Unreachable).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Full;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const GOAWAY: u8 = 7;
+
+    /// A frame without flags.
+    fn frame(kind: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let [_, a, b, c] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut bytes = vec![a, b, c, kind, 0];
+        bytes.extend(stream.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// What a client of HTTP/2 makes of these frames in place of an answer to its first request.
+    async fn answered_by(frames: Vec<u8>) -> hyper::Error {
+        let (near, mut far) = duplex(1 << 16);
+        let executor = TokioExecutor::new();
+        let handshake = hyper::client::conn::http2::handshake(executor, TokioIo::new(near));
+        let (mut client, connection) = handshake.await.unwrap();
+        let request = Request::post("http://localhost/").body(Full::<Bytes>::default());
+        let answer = client.send_request(request.unwrap());
+        let provider = async {
+            far.write_all(&frame(SETTINGS, 0, &[])).await.unwrap();
+            far.read_exact(&mut [0; 24]).await.unwrap(); // the preface
+            let mut header = [0; 9];
+            while header[3] != HEADERS {
+                far.read_exact(&mut header).await.unwrap();
+                let mut payload = vec![0; usize::from(header[2])];
+                far.read_exact(&mut payload).await.unwrap();
+            }
+            far.write_all(&frames).await.unwrap();
+        };
+        let connection = async {
+            connection.await.ok();
+            pending::<()>().await // what it ended with is told by the answer
+        };
+        tokio::select! {
+            (error, ()) = async { tokio::join!(answer, provider) } => error.unwrap_err(),
+            () = connection => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_provider_did_not_take_up_is_told_from_what_it_lost() {
+        let reset = |reason: u8| frame(RST_STREAM, 1, &[0, 0, 0, reason]);
+        let goaway = |last: u8, reason| frame(GOAWAY, 0, &[0, 0, 0, last, 0, 0, 0, reason]);
+        for (frames, expected) in [
+            (reset(7), true),      // REFUSED_STREAM
+            (reset(2), false),     // INTERNAL_ERROR
+            (reset(8), false),     // CANCEL
+            (goaway(0, 0), true),  // NO_ERROR, and the request came after the last one
+            (goaway(0, 2), false), // INTERNAL_ERROR
+        ] {
+            let error = answered_by(frames.clone()).await;
+
+            assert_eq!(was_not_taken(&error), expected, "{frames:?}: {error:?}");
+        }
+    }
+}
