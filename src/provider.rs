@@ -1,5 +1,7 @@
 //! A provider is data: where it is, how it wants to be asked, which wire format it speaks.
 
+pub mod link;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::wire::{WireFormat, WireRequest};
+
+use self::link::Link;
 
 /// A service we call, by its config name.
 pub struct Provider {
@@ -25,6 +29,8 @@ pub struct Provider {
     pub wire_format: Arc<dyn WireFormat>,
     /// Whether attempts carry `traceparent`. Off for providers that are not ours.
     pub propagate_trace: bool,
+    /// How connections to it are made.
+    pub link: Arc<Link>,
 }
 
 /// How requests show who we are.
@@ -40,6 +46,8 @@ pub enum Auth {
 /// An HTTP POST, ready to be sent.
 #[derive(Debug)]
 pub struct OutboundRequest {
+    /// How the connection that carries it is made.
+    pub link: Arc<Link>,
     /// The whole URL.
     pub url: String,
     /// Every header; credentials are marked sensitive.
@@ -89,7 +97,12 @@ impl Provider {
         if let Some(traceparent) = traceparent {
             headers.insert("traceparent", traceparent);
         }
-        Some(OutboundRequest { url, headers, body })
+        Some(OutboundRequest {
+            link: Arc::clone(&self.link),
+            url,
+            headers,
+            body,
+        })
     }
 
     /// The provider's host and port, for traces.

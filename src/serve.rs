@@ -16,7 +16,7 @@ use crate::config::{Config, KEYLESS, Mistakes, Surroundings};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::server::{self, Core};
 use crate::simulator::{self, Simulator};
-use crate::transport::{self, Transport};
+use crate::transport::{self, Links, Transport};
 
 use self::runtimes::Runtimes;
 
@@ -144,15 +144,16 @@ impl Service {
         let failed = |error| StartError::Listen { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let transport = Transport::new(config.transport)?;
         let catalog = std::mem::take(&mut config.catalog);
+        let links = Links::set_up(catalog.targets.values().map(|target| &*target.provider))?;
+        let transport = Transport::new(config.transport, &links);
         let dispatcher = Arc::new(Dispatcher::new(catalog, config.scopes, transport));
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let mut cores = Vec::new();
         for runtime in runtimes.handles() {
             let dispatcher = match cores.is_empty() {
                 true => Arc::clone(&dispatcher),
-                false => Arc::new(dispatcher.over(Transport::new(config.transport)?)),
+                false => Arc::new(dispatcher.over(Transport::new(config.transport, &links))),
             };
             cores.push(Core {
                 runtime: runtime.clone(),

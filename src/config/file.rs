@@ -14,6 +14,7 @@ use crate::telemetry::{self, LogFormat};
 use crate::transport;
 
 use super::health;
+use super::link::Links;
 use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
@@ -59,6 +60,7 @@ impl<'a> File<'a> {
     pub fn resolve(&self, surroundings: &Surroundings<'_>) -> Result<Config, Mistakes> {
         let notes = Notes::new(self.text, &self.syntax_errors);
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
+        let mut links = Links::new(surroundings);
         let config = Config {
             server: server(root.section("server")),
             admission: admission::admission(root.section("admission")),
@@ -69,8 +71,8 @@ impl<'a> File<'a> {
                 lock: health::lock(root.section("credential_lock")),
                 throttle: health::throttle(root.section("throttle")),
             },
-            transport: transport(root.section("transport")),
-            catalog: catalog(&mut root, surroundings),
+            transport: transport(root.section("transport"), &mut links),
+            catalog: catalog(&mut root, &mut links, surroundings),
         };
         root.finish();
         match notes.into_mistakes() {
@@ -174,17 +176,22 @@ fn logging(mut table: Table<'_>) -> telemetry::Settings {
     settings
 }
 
-fn transport(mut table: Table<'_>) -> transport::Settings {
+fn transport(mut table: Table<'_>, links: &mut Links<'_>) -> transport::Settings {
     let default = transport::Settings::default();
     let settings = transport::Settings {
         connect_timeout: table.or("connect_timeout", default.connect_timeout, Value::duration),
         idle_timeout: table.or("idle_timeout", default.idle_timeout, Value::duration),
     };
+    links.for_all(&mut table);
     table.finish();
     settings
 }
 
-fn catalog(root: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Catalog {
+fn catalog(
+    root: &mut Table<'_>,
+    links: &mut Links<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Catalog {
     let mut catalog = root.section("catalog");
     let allow_model = catalog.or(
         "allow_model",
@@ -197,7 +204,7 @@ fn catalog(root: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Catalog {
     let mut providers = BTreeMap::new();
     for (name, value) in root.section("providers").named() {
         if let Some(table) = value.table() {
-            providers.insert(name, provider::read(name, table, surroundings));
+            providers.insert(name, provider::read(name, table, links, surroundings));
         }
     }
     let mut models = Models::new();

@@ -8,6 +8,7 @@ mod admission;
 pub mod check;
 pub mod file;
 mod health;
+mod link;
 mod mistake;
 mod model;
 mod name;

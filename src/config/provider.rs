@@ -13,6 +13,7 @@ use crate::wire::gemini::{self, Gemini};
 use crate::wire::openai_chat::{self, OpenAiChat};
 
 use super::address::{self, Manner};
+use super::link::Links;
 use super::name::is_legal_name;
 use super::secret::{Surroundings, is_reference};
 use super::table::{Table, Value};
@@ -78,7 +79,12 @@ impl Family {
 }
 
 /// Reads one provider.
-pub(super) fn read(name: &str, mut table: Table<'_>, surroundings: &Surroundings<'_>) -> Written {
+pub(super) fn read(
+    name: &str,
+    mut table: Table<'_>,
+    links: &mut Links<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Written {
     if !is_legal_name(name) {
         table.place.wrong(
             "not a name for a provider",
@@ -102,6 +108,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, surroundings: &Surroundings
     let headers = headers(table.section("headers"), address.as_ref(), surroundings);
     let query = query(&table.section("query"));
     let propagate_trace = table.or("propagate_trace", false, Value::boolean);
+    let link = links.of(&mut table);
     table.finish();
 
     let provider = wire_format
@@ -115,6 +122,7 @@ pub(super) fn read(name: &str, mut table: Table<'_>, surroundings: &Surroundings
                 query,
                 wire_format,
                 propagate_trace,
+                link,
             })
         });
     Written {

@@ -30,15 +30,28 @@ impl<'a> Surroundings<'a> {
     /// Surroundings in which every secret is there, for checking a file where they are not.
     pub fn without_secrets(simulator: Option<&'a str>) -> Self {
         Self {
-            variable: &|_| Some("unchecked".to_owned()),
-            read_file: &|_| Ok("unchecked".to_owned()),
+            variable: &|_| Some(UNCHECKED.to_owned()),
+            read_file: &|_| Ok(UNCHECKED.to_owned()),
             simulator,
         }
     }
 
-    /// The secret that `reference` refers to. What is wrong is noted without the text itself, for
-    /// it may be a key that was put in the wrong place.
+    /// The secret that `reference` refers to, fit for a header. What is wrong is noted without the
+    /// text itself, for it may be a key that was put in the wrong place.
     pub(super) fn secret(&self, reference: &Value<'_>) -> Option<SecretString> {
+        let secret = self.secret_text(reference)?;
+        if http::HeaderValue::from_str(secret.expose_secret()).is_err() {
+            reference.place.wrong(
+                "the secret holds bytes that no header can carry",
+                "store the key alone, in one line",
+            );
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// The secret that `reference` refers to, of any number of lines.
+    pub(super) fn secret_text(&self, reference: &Value<'_>) -> Option<SecretString> {
         let written = reference.string()?;
         let secret = match (written.strip_prefix("env:"), written.strip_prefix("file:")) {
             (Some(name), _) if is_variable_name(name) => self.in_variable(name, reference)?,
@@ -51,13 +64,6 @@ impl<'a> Surroundings<'a> {
                 return None;
             }
         };
-        if http::HeaderValue::from_str(secret.expose_secret()).is_err() {
-            reference.place.wrong(
-                "the secret holds bytes that no header can carry",
-                "store the key alone, in one line",
-            );
-            return None;
-        }
         Some(secret)
     }
 
@@ -97,6 +103,14 @@ impl<'a> Surroundings<'a> {
         }
         Some(found.into())
     }
+}
+
+/// Stands for whatever is not looked at.
+const UNCHECKED: &str = "unchecked";
+
+/// Whether `text` stands for a file that is not looked at.
+pub(super) fn is_unchecked(text: &str) -> bool {
+    text == UNCHECKED
 }
 
 /// Whether `text` refers to a secret.

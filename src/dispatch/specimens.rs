@@ -24,6 +24,7 @@ pub(super) fn target(model: &str) -> Target {
         query: Vec::new(),
         wire_format: Arc::new(OpenAiChat::default()),
         propagate_trace: false,
+        link: Arc::default(),
     };
     Target {
         id: model.to_owned(),

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls_platform_verifier::ConfigVerifierExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service;
@@ -31,7 +30,9 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(limit: Duration) -> Result<Self, rustls::Error> {
+    /// Offers both protocols to hosts with TLS.
+    pub(super) fn new(mut tls: ClientConfig, limit: Duration) -> Self {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -42,12 +43,8 @@ impl Connector {
         http.set_keepalive_retries(Some(TCP_KEEPALIVE_PROBES));
         #[cfg(target_os = "linux")]
         http.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(ClientConfig::with_platform_verifier()?)
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
-        Ok(Self { https, limit })
+        let https = HttpsConnector::from((http, tls));
+        Self { https, limit }
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod connector;
 mod failure;
+mod links;
 mod response;
+pub mod tls;
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::provider::OutboundRequest;
 
 use self::connector::Connector;
 use self::failure::{classify, unreachable};
+pub use self::links::{Links, SetupError};
 pub use self::response::Response;
 
 /// What a connection of HTTP/1 reads at once, and so holds for as long as it is open: by default it is up
@@ -59,9 +63,12 @@ pub struct Transport(Way);
 #[derive(Clone, Debug)]
 enum Way {
     /// With TLS unless a URL says `http`, as it may for targets that the configuration allows without.
-    Network(Arc<Client<Connector, Full<Bytes>>>),
+    Network(Arc<Clients>),
     Carrier(Arc<dyn Carrier>),
 }
+
+/// A client for each link, by the link's address.
+type Clients = HashMap<usize, Client<Connector, Full<Bytes>>>;
 
 /// What answers requests in place of a network, so that outages can be simulated in virtual time.
 pub trait Carrier: Debug + Send + Sync {
@@ -72,29 +79,22 @@ pub trait Carrier: Debug + Send + Sync {
 /// A request under way, up to the head of its answer.
 pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> + Send>>;
 
-/// The transport cannot be set up: no TLS on this system, or no more files may be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("the client for providers cannot be set up: {0}")]
-pub struct SetupError(#[from] rustls::Error);
-
 impl Transport {
-    /// Sets up the client; connects to nobody.
-    ///
-    /// # Errors
-    /// [`SetupError`] if the system's certificates cannot be read, or no more files may be opened.
-    pub fn new(settings: Settings) -> Result<Self, SetupError> {
-        // Another part of the process may have installed one already; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let connector = Connector::new(settings.connect_timeout)?;
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(settings.idle_timeout)
-            .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
-            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .build(connector);
-        Ok(Self(Way::Network(Arc::new(client))))
+    /// Connections of its own by these links; connects to nobody.
+    pub fn new(settings: Settings, links: &Links) -> Self {
+        let mut clients = Clients::new();
+        for (link, connector) in links.connectors(settings.connect_timeout) {
+            let client = Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(settings.idle_timeout)
+                .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
+                .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .build(connector);
+            clients.insert(link, client);
+        }
+        Self(Way::Network(Arc::new(clients)))
     }
 
     /// Sends everything by a carrier and nothing by the network.
@@ -108,11 +108,19 @@ impl Transport {
     /// `Unreachable` if nothing was sent, `NotTaken` if the provider says that it did nothing with it,
     /// `Disconnected` if the connection was lost otherwise.
     pub async fn send(&self, request: OutboundRequest) -> Result<Response, UpstreamError> {
-        let client = match &self.0 {
-            Way::Network(client) => client,
+        let clients = match &self.0 {
+            Way::Network(clients) => clients,
             Way::Carrier(carrier) => return carrier.send(request).await,
         };
-        let OutboundRequest { url, headers, body } = request;
+        let OutboundRequest {
+            link,
+            url,
+            headers,
+            body,
+        } = request;
+        let Some(client) = clients.get(&links::key(&link)) else {
+            return Err(unreachable("its link is not set up"));
+        };
         let Ok(mut request) = Request::post(url).body(Full::from(body)) else {
             return Err(unreachable("its URL is not legal"));
         };

@@ -121,7 +121,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["secrecy"],
-        modules: &["config", "grpc", "provider"],
+        modules: &["config", "grpc", "provider", "transport"],
     },
     Home {
         of: &["clap"],

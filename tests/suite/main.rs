@@ -46,4 +46,5 @@ mod simulator;
 mod situations;
 mod support;
 mod telemetry;
+mod tls;
 mod untaken;

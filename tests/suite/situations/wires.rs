@@ -213,7 +213,12 @@ impl Carrier for Network {
             // Ends with the response.
             let mut driver = JoinSet::new();
             driver.spawn(async { connection.await.unwrap_or_default() });
-            let OutboundRequest { url, headers, body } = request;
+            let OutboundRequest {
+                link: _,
+                url,
+                headers,
+                body,
+            } = request;
             let mut request = http::Request::post(url).body(Full::new(body)).unwrap();
             *request.headers_mut() = headers;
             let response = sender.send_request(request).await.map_err(lost)?;

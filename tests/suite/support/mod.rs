@@ -7,6 +7,7 @@
 pub(crate) mod aftermath;
 pub(crate) mod crowd;
 mod details;
+pub(crate) mod foreign;
 pub(crate) mod frames;
 mod process;
 pub(crate) mod proxy;

@@ -1,0 +1,133 @@
+//! How connections are made: authorities and client certificates, for all providers and for each.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::provider::link::{Identity, Link};
+use crate::transport::tls::{self, Unusable};
+
+use super::secret::{Surroundings, is_unchecked};
+use super::table::{Table, Value};
+
+/// The ways of connecting that a file tells, and what it says for all of them.
+pub(super) struct Links<'a> {
+    common: Link,
+    /// Providers that agree in everything share one.
+    known: Vec<Arc<Link>>,
+    surroundings: &'a Surroundings<'a>,
+}
+
+impl<'a> Links<'a> {
+    /// None yet.
+    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Self {
+        Self {
+            common: Link::default(),
+            known: Vec::new(),
+            surroundings,
+        }
+    }
+
+    /// Reads what holds for every provider.
+    pub(super) fn for_all(&mut self, transport: &mut Table<'_>) {
+        self.common = link(transport, self.surroundings);
+    }
+
+    /// Reads what a provider says of its connections. Its authorities are trusted besides those of
+    /// all, its client certificate stands in their place.
+    pub(super) fn of(&mut self, provider: &mut Table<'_>) -> Arc<Link> {
+        let mut own = link(provider, self.surroundings);
+        let mut authorities = self.common.authorities.clone();
+        authorities.append(&mut own.authorities);
+        authorities.dedup();
+        let link = Link {
+            authorities,
+            identity: own.identity.or_else(|| self.common.identity.clone()),
+        };
+        if let Some(known) = self.known.iter().find(|known| ***known == link) {
+            return Arc::clone(known);
+        }
+        let link = Arc::new(link);
+        self.known.push(Arc::clone(&link));
+        link
+    }
+}
+
+fn link(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Link {
+    let authorities = table.or("ca_file", Vec::new(), |value| {
+        certificates(value, surroundings, tls::authorities)
+    });
+    Link {
+        authorities,
+        identity: identity(table, surroundings),
+    }
+}
+
+fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<Identity> {
+    let certificate = table.get("client_certificate_file");
+    let key = table.get("client_key");
+    let (certificate, written) = match (certificate, key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(certificate), None) => {
+            certificate.place.wrong(
+                "a client certificate without its key",
+                "add `client_key = \"file:PATH\"`",
+            );
+            return None;
+        }
+        (None, Some(key)) => {
+            key.place.wrong(
+                "the key of a client certificate that is not there",
+                "add `client_certificate_file`",
+            );
+            return None;
+        }
+        (None, None) => return None,
+    };
+    let chain = certificates(&certificate, surroundings, tls::certificates);
+    let key = surroundings.secret_text(&written);
+    let (chain, key) = chain.zip(key)?;
+    let identity = Identity { chain, key };
+    if !identity.chain.is_empty()
+        && let Err(unusable) = tls::check_identity(&identity)
+    {
+        written.place.wrong(
+            unusable.to_string(),
+            "store the private key of `client_certificate_file` there in PEM, without a passphrase",
+        );
+        return None;
+    }
+    Some(identity)
+}
+
+/// What `parse` makes of the file that is named here; nothing where files are not looked at.
+fn certificates(
+    path: &Value<'_>,
+    surroundings: &Surroundings<'_>,
+    parse: impl FnOnce(&str) -> Result<Vec<Vec<u8>>, Unusable>,
+) -> Option<Vec<Vec<u8>>> {
+    let written = path.string()?;
+    let shown = written.escape_debug();
+    let text = match (surroundings.read_file)(Path::new(written)) {
+        Ok(text) => text,
+        Err(error) => {
+            path.place.wrong(
+                format!("the file `{shown}` cannot be read: {}", error.kind()),
+                "store certificates there in PEM, readable for this process",
+            );
+            return None;
+        }
+    };
+    if is_unchecked(&text) {
+        return Some(Vec::new());
+    }
+    match parse(&text) {
+        Ok(certificates) => Some(certificates),
+        Err(unusable) => {
+            path.place.wrong(
+                format!("the file `{shown}` cannot be used: {unusable}"),
+                "store certificates there in PEM",
+            );
+            None
+        }
+    }
+}

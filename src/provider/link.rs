@@ -1,0 +1,37 @@
+//! How a connection to a provider is made: whom we trust, and as whom we show ourselves.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// How connections to a provider are made. Providers that agree in all of it may share one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Certificates in DER of the authorities that are trusted besides the system's.
+    pub authorities: Vec<Vec<u8>>,
+    /// What we show a provider that asks who we are.
+    pub identity: Option<Identity>,
+}
+
+/// A client certificate and its key.
+#[derive(Clone)]
+pub struct Identity {
+    /// Our certificate in DER, and those that lead from it to the authority.
+    pub chain: Vec<Vec<u8>>,
+    /// Its private key in PEM.
+    pub key: SecretString,
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.chain == other.chain && self.key.expose_secret() == other.key.expose_secret()
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}

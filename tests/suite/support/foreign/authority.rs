@@ -1,0 +1,173 @@
+//! A certificate authority that nobody knows: issues what servers and clients show, right and wrong.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+/// An authority of its own. Every one is another.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// For what a certificate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A server on this machine: `localhost`, 127.0.0.1 and ::1.
+    Server,
+    /// The same, but its time was over long ago.
+    ExpiredServer,
+    /// A server of another name.
+    ServerElsewhere,
+    /// A client.
+    Client,
+}
+
+/// A certificate and its key.
+pub(crate) struct Issued {
+    chain: Vec<CertificateDer<'static>>,
+    key: KeyPair,
+    pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CommonName, "an authority for tests");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its certificate in PEM, as a `ca_file` holds it.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// Its certificate in DER.
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    /// A file with its certificate.
+    pub(crate) fn file(&self) -> PathBuf {
+        written("ca.pem", &self.pem())
+    }
+
+    /// Issues a certificate.
+    pub(crate) fn issue(&self, purpose: Purpose) -> Issued {
+        let mut params = CertificateParams::default();
+        let here = || {
+            let addresses = [
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ];
+            let mut names = addresses.map(SanType::IpAddress).to_vec();
+            names.push(SanType::DnsName("localhost".try_into().unwrap()));
+            names
+        };
+        let usage = match purpose {
+            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Purpose::Server | Purpose::ExpiredServer | Purpose::ServerElsewhere => {
+                ExtendedKeyUsagePurpose::ServerAuth
+            }
+        };
+        params.extended_key_usages = vec![usage];
+        params.subject_alt_names = match purpose {
+            Purpose::Server | Purpose::ExpiredServer => here(),
+            Purpose::ServerElsewhere => {
+                vec![SanType::DnsName("elsewhere.example".try_into().unwrap())]
+            }
+            Purpose::Client => vec![SanType::DnsName("modelway.example".try_into().unwrap())],
+        };
+        if purpose == Purpose::ExpiredServer {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Issued {
+            chain: vec![certificate.der().clone()],
+            pem: certificate.pem(),
+            key,
+        }
+    }
+
+    /// How a server speaks TLS that shows this certificate and offers these protocols.
+    pub(crate) fn server(&self, purpose: Purpose, protocols: &[&str]) -> Arc<ServerConfig> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        finished(
+            builder.with_no_client_auth(),
+            self.issue(purpose),
+            protocols,
+        )
+    }
+
+    /// The same, and it takes nobody without a client certificate of this authority.
+    pub(crate) fn server_for_clients(&self, protocols: &[&str]) -> Arc<ServerConfig> {
+        let provider = Arc::new(ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der()).unwrap();
+        let roots = Arc::new(roots);
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.unwrap());
+        finished(builder, self.issue(Purpose::Server), protocols)
+    }
+}
+
+impl Issued {
+    /// The certificate in PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.pem.clone()
+    }
+
+    /// Its key in PEM.
+    pub(crate) fn key(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    /// Files with the certificate and with its key, in PEM.
+    pub(crate) fn files(&self) -> (PathBuf, PathBuf) {
+        let key = self.key();
+        (written("cert.pem", &self.pem), written("key.pem", &key))
+    }
+}
+
+fn finished(
+    builder: rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>,
+    issued: Issued,
+    protocols: &[&str],
+) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(issued.key.serialize_der().into());
+    let mut config = builder.with_single_cert(issued.chain, key).unwrap();
+    config.alpn_protocols = protocols
+        .iter()
+        .map(|name| name.as_bytes().to_vec())
+        .collect();
+    Arc::new(config)
+}
+
+/// A file of its own among those of the tests.
+fn written(name: &str, text: &str) -> PathBuf {
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{number}-{name}", std::process::id());
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
