@@ -1,6 +1,8 @@
 //! One try of one target: sends the request, reads the answer, knows how it ended.
 
+use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -27,8 +29,8 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// The longest wait for the body of an error response: another target could be answering meanwhile.
 const MAX_ERROR_WAIT: Duration = Duration::from_secs(1);
 
-/// The most that is read before the first content: what keeps coming without any is no answer.
-const MAX_BYTES_BEFORE_CONTENT: usize = MAX_BODY_BYTES;
+/// The most that is read without any content: what keeps coming like that is no answer.
+const MAX_BYTES_WITHOUT_CONTENT: usize = MAX_BODY_BYTES;
 
 /// The most that is read of an answer that is kept until it is complete, which is some 200,000
 /// tokens in events of their own.
@@ -63,11 +65,12 @@ pub(super) struct Attempt {
     keep: bool,
     slow_after: Duration,
     answer: Option<(Response, Reader)>,
-    /// The most bytes of the answer's body that are read from here on, and those that were.
-    limit_bytes: usize,
+    /// Bytes of the answer's body that were read, and those of them since the last content.
     read_bytes: usize,
-    /// Events that were read and not yet given out, last first.
-    ready: Vec<ChatEvent>,
+    bytes_without_content: usize,
+    /// Events that were read and not yet given out. Before the first content nothing is given out.
+    ready: VecDeque<ChatEvent>,
+    has_content: bool,
     /// A failure that stands behind the ready events.
     failed: Option<UpstreamError>,
     done: bool,
@@ -116,9 +119,10 @@ impl Attempt {
             keep,
             slow_after: limits.slow_first_content,
             answer: None,
-            limit_bytes: MAX_BYTES_BEFORE_CONTENT,
             read_bytes: 0,
-            ready: Vec::new(),
+            bytes_without_content: 0,
+            ready: VecDeque::new(),
+            has_content: false,
             failed: None,
             done: false,
             response_id: None,
@@ -177,17 +181,12 @@ impl Attempt {
         let format = Arc::clone(&self.permit.target().provider.wire_format);
         let reader = Reader::sniffing(format, framing, content_type);
         self.answer = Some((response, reader));
-        while !self.ready.iter().any(ChatEvent::is_content) {
+        while !self.has_content {
             if let Some(error) = self.failed.take() {
                 return Err(error.into());
             }
             self.fill().await?;
         }
-        self.limit_bytes = if self.keep {
-            MAX_BYTES_KEPT
-        } else {
-            usize::MAX
-        };
         let first_content = self.began.elapsed();
         self.record.first_content = Some(first_content);
         // What fails in the same breath has given nothing to the caller yet.
@@ -203,7 +202,7 @@ impl Attempt {
 
     async fn read(&mut self) -> Result<Option<ChatEvent>, Ended> {
         loop {
-            if let Some(event) = self.ready.pop() {
+            if let Some(event) = self.ready.pop_front() {
                 if self.note(&event) {
                     return Ok(Some(event));
                 }
@@ -237,7 +236,7 @@ impl Attempt {
     /// Ends the attempt: tells the span, and gives away its record and what was left out or changed
     /// for the target.
     pub(super) fn settle(mut self, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
-        while let Some(event) = self.ready.pop() {
+        while let Some(event) = self.ready.pop_front() {
             self.note(&event); // usage that had arrived counts, though nobody was told
         }
         self.record.billing = Some(self.billing(&outcome));
@@ -289,27 +288,43 @@ impl Attempt {
             Err(ended) => return Err(ended),
             Ok(chunk) => chunk,
         };
-        self.ready.reverse(); // before the first content, lifecycle events wait here
-        let before = self.ready.len();
+        // Neither way copies an event: what waits here either is nothing, or all of it still waits.
+        let mut events = Vec::from(mem::take(&mut self.ready));
+        let before = events.len();
         let read = match chunk {
             Ok(Some(bytes)) => {
-                let read = reader.push(&bytes, &mut self.ready);
+                let read = reader.push(&bytes, &mut events);
+                let heard = heard(&events[before..]);
                 self.timers.complete(reader.is_complete());
-                self.timers
-                    .heard(heard(&self.ready[before..]), Instant::now());
-                self.read_bytes = self.read_bytes.saturating_add(bytes.len());
-                match read {
-                    Ok(()) if self.read_bytes > self.limit_bytes && !reader.is_done() => {
-                        Err(UpstreamError::malformed("the answer has no end"))
-                    }
-                    read => read,
-                }
+                self.timers.heard(heard, Instant::now());
+                let is_done = reader.is_done();
+                let counted = self.count(bytes.len(), heard);
+                read.and(if is_done { Ok(()) } else { counted })
             }
-            Ok(None) => reader.end(&mut self.ready),
+            Ok(None) => reader.end(&mut events),
             Err(error) => Err(error),
         };
-        self.ready.reverse();
+        self.has_content |= events[before..].iter().any(ChatEvent::is_content);
+        self.ready = events.into();
         self.failed = read.err();
+        Ok(())
+    }
+
+    /// Counts bytes of the answer that have been read.
+    ///
+    /// # Errors
+    /// `Malformed` for more than an answer has.
+    fn count(&mut self, bytes: usize, heard: Heard) -> Result<(), UpstreamError> {
+        self.read_bytes = self.read_bytes.saturating_add(bytes);
+        self.bytes_without_content = match heard {
+            Heard::Content => 0,
+            Heard::Progress | Heard::Bytes => self.bytes_without_content.saturating_add(bytes),
+        };
+        if self.bytes_without_content > MAX_BYTES_WITHOUT_CONTENT
+            || (self.keep && self.read_bytes > MAX_BYTES_KEPT)
+        {
+            return Err(UpstreamError::malformed("the answer has no end"));
+        }
         Ok(())
     }
 

@@ -27,6 +27,7 @@ mod health;
 mod hedging;
 mod idempotency;
 mod last_resort;
+mod linear;
 mod malformed;
 mod odd_hosts;
 mod operator;

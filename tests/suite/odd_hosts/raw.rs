@@ -374,6 +374,29 @@ async fn a_stream_may_be_longer_than_what_is_kept() {
 }
 
 #[tokio::test]
+async fn a_stream_that_never_goes_on_is_interrupted_however_much_comes() {
+    const MORE_THAN_IS_READ_WITHOUT_CONTENT: usize = 40;
+    let comment = format!(": {}\n\n", "a".repeat(MIB));
+    let head = format!("{EVENTS}{}", words(5));
+    let host = Host::ending(
+        &head,
+        comment,
+        MORE_THAN_IS_READ_WITHOUT_CONTENT,
+        "data: [DONE]\n\n",
+    )
+    .await;
+    let gateway = before(&host).await;
+
+    let streamed = gateway.stream(ask("stream", "Hello")).await;
+
+    assert_eq!(streamed.text(), "aaaaa");
+    let failure = details(&streamed.failure.unwrap());
+    assert_eq!(failure.reason, "STREAM_INTERRUPTED");
+    let trail = ["1 PRIMARY odd/stream FAILED PROVIDER_BAD_RESPONSE"];
+    assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
+}
+
+#[tokio::test]
 async fn a_head_without_measure_is_failed_over() {
     let host = Host::start(
         "HTTP/1.1 200 OK\n",
