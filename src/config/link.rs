@@ -3,11 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::provider::link::{Identity, Link};
+use crate::provider::link::{Http, Identity, Link};
 use crate::transport::tls::{self, Unusable};
 
 use super::secret::{Surroundings, is_unchecked};
 use super::table::{Table, Value};
+
+/// Versions of HTTP, as the configuration names them.
+const VERSIONS: [(&str, Http); 3] = [
+    ("auto", Http::Auto),
+    ("1.1", Http::Http1),
+    ("2", Http::Http2),
+];
 
 /// The ways of connecting that a file tells, and what it says for all of them.
 pub(super) struct Links<'a> {
@@ -40,6 +47,7 @@ impl<'a> Links<'a> {
         authorities.append(&mut own.authorities);
         authorities.dedup();
         let link = Link {
+            http: provider.or("http", Http::default(), |value| value.choice(&VERSIONS)),
             authorities,
             identity: own.identity.or_else(|| self.common.identity.clone()),
         };
@@ -59,6 +67,7 @@ fn link(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Link {
     Link {
         authorities,
         identity: identity(table, surroundings),
+        ..Link::default()
     }
 }
 

@@ -162,8 +162,9 @@ impl Attempt {
     }
 
     async fn send(&mut self, transport: &Transport, request: OutboundRequest) -> Result<(), Ended> {
-        let response =
-            watched(&mut self.timers, &mut self.permit, transport.send(request)).await??;
+        let upload = self.timers.upload().clone();
+        let sending = transport.send(request, &upload);
+        let response = watched(&mut self.timers, &mut self.permit, sending).await??;
         self.record.provider_request_id = request_id(response.headers());
         let status = response.status();
         if !status.is_success() {
@@ -187,15 +188,17 @@ impl Attempt {
             }
             self.fill().await?;
         }
-        let first_content = self.began.elapsed();
-        self.record.first_content = Some(first_content);
+        let now = Instant::now();
+        self.record.first_content = Some(now - self.began);
         // What fails in the same breath has given nothing to the caller yet.
         if let Some(error) = self.failed.take() {
             return Err(error.into());
         }
-        self.permit.committed(first_content > self.slow_after);
+        // The wait for a connection of ours, and a slow upload, say nothing of the target.
+        let taken = now.saturating_duration_since(upload.written().unwrap_or(self.began));
+        self.permit.committed(taken > self.slow_after);
         if self.stream {
-            self.permit.observe(first_content);
+            self.permit.observe(now - self.began);
         }
         Ok(())
     }
@@ -403,13 +406,17 @@ async fn watched<T>(
             Expiry::Stalled => permit.stalled(),
             Expiry::Deadline => return Err(Ended::Deadline),
             Expiry::FirstEvent => {
+                timers.upload().overdue();
                 return Err(timed_out("no byte of an answer within `first_event`"));
             }
             Expiry::FirstContent if timers.cut_short().is_some() => {
                 return Err(timed_out("no content in the time that the call has for it"));
             }
             Expiry::FirstContent => return Err(timed_out("no content within `first_content`")),
-            Expiry::ByteIdle => return Err(timed_out("no byte within `byte_idle`")),
+            Expiry::ByteIdle => {
+                timers.upload().overdue();
+                return Err(timed_out("no byte within `byte_idle`"));
+            }
             Expiry::ProgressIdle if timers.cut_short().is_some() => {
                 return Err(timed_out(
                     "no progress in the time that the call has for it",

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::transport::Upload;
+
 use super::target::Timeouts;
 
 /// The longest wait for what follows an answer that is complete: usage, and the mark of its end.
@@ -54,7 +56,8 @@ struct Progress {
     limits: Timeouts,
     hurried: Hurried,
     deadline: Instant,
-    sent: Instant,
+    /// When all of the request was written; before that, the earliest that it can be.
+    written: Instant,
     stall_reported: bool,
     last_byte: Option<Instant>,
     last_progress: Option<Instant>,
@@ -67,18 +70,18 @@ impl Progress {
     fn next(&self) -> (Instant, Expiry) {
         let limits = &self.limits;
         let stall = match self.last_byte {
-            None if !self.stall_reported => after(self.sent, limits.stall_after),
+            None if !self.stall_reported => after(self.written, limits.stall_after),
             None | Some(_) => None,
         };
         let first_event = if self.last_byte.is_none() {
-            after(self.sent, limits.first_event)
+            after(self.written, limits.first_event)
         } else {
             None
         };
         let first_content = if self.has_content {
             None
         } else {
-            after(self.sent, limits.first_content)
+            after(self.written, limits.first_content)
         };
         let byte_idle = self
             .last_byte
@@ -108,7 +111,7 @@ impl Progress {
     /// Since when nothing had come when this limit was reached, if it is tighter than the target's own.
     fn hurried_since(&self, expiry: Expiry) -> Option<Instant> {
         match expiry {
-            Expiry::FirstContent => self.hurried.first_content.then_some(self.sent),
+            Expiry::FirstContent => self.hurried.first_content.then_some(self.written),
             Expiry::ProgressIdle if self.hurried.progress_idle => self.last_progress,
             Expiry::ProgressIdle
             | Expiry::Deadline
@@ -128,12 +131,14 @@ fn after(start: Instant, limit: Duration) -> Option<Instant> {
 #[derive(Debug)]
 pub(super) struct Timers {
     progress: Progress,
+    upload: Upload,
     alarm: Pin<Box<Sleep>>,
     cut_short: Option<Instant>,
 }
 
 impl Timers {
-    /// Begins to watch an attempt that is sent `now`.
+    /// Begins to watch an attempt whose request starts on its way `now`. But for the deadline no limit
+    /// begins before the request is written: a provider cannot answer what it has not got.
     pub(super) fn start(
         limits: Timeouts,
         hurried: Hurried,
@@ -144,7 +149,7 @@ impl Timers {
             limits,
             hurried,
             deadline,
-            sent: now,
+            written: now,
             stall_reported: false,
             last_byte: None,
             last_progress: None,
@@ -154,9 +159,15 @@ impl Timers {
         let (at, _) = progress.next();
         Self {
             progress,
+            upload: Upload::new(now),
             alarm: Box::pin(sleep_until(at)),
             cut_short: None,
         }
+    }
+
+    /// How far the request has come.
+    pub(super) fn upload(&self) -> &Upload {
+        &self.upload
     }
 
     /// Since when nothing had come when a limit was reached that is tighter than the target's own.
@@ -191,8 +202,10 @@ impl Timers {
     pub(super) async fn expired(&mut self) -> Expiry {
         loop {
             self.alarm.as_mut().await;
+            let now = Instant::now();
+            self.progress.written = self.upload.written().unwrap_or(now);
             let (at, expiry) = self.progress.next();
-            if at > Instant::now() {
+            if at > now {
                 self.alarm.as_mut().reset(at);
                 continue;
             }
@@ -208,6 +221,8 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
 
     fn seconds(seconds: u64) -> Duration {
@@ -219,7 +234,46 @@ mod tests {
     }
 
     fn begin_with(limits: Timeouts, deadline: Instant, now: Instant) -> Timers {
-        Timers::start(limits, Hurried::default(), deadline, now)
+        let timers = Timers::start(limits, Hurried::default(), deadline, now);
+        written(timers, now)
+    }
+
+    fn written(timers: Timers, now: Instant) -> Timers {
+        timers.upload().ends(now);
+        timers
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limits_begin_when_the_request_is_written() {
+        let start = Instant::now();
+        let deadline = start + seconds(100);
+        let mut timers = Timers::start(Timeouts::default(), Hurried::default(), deadline, start);
+        let upload = timers.upload().clone();
+        let written = async {
+            sleep_until(start + seconds(30)).await;
+            upload.ends(Instant::now());
+            pending::<()>().await
+        };
+
+        let expiry = tokio::select! {
+            expiry = timers.expired() => expiry,
+            () = written => unreachable!(),
+        };
+
+        assert_eq!(expiry, Expiry::Stalled);
+        assert_eq!(start.elapsed().as_secs(), 34);
+        assert_eq!(timers.expired().await, Expiry::FirstEvent);
+        assert_eq!(start.elapsed().as_secs(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_waits_for_no_request() {
+        let start = Instant::now();
+        let deadline = start + seconds(15);
+        let mut timers = Timers::start(Timeouts::default(), Hurried::default(), deadline, start);
+
+        assert_eq!(timers.expired().await, Expiry::Deadline);
+        assert_eq!(start.elapsed().as_secs(), 15);
     }
 
     #[tokio::test(start_paused = true)]
@@ -236,7 +290,8 @@ mod tests {
                     progress_idle: seconds(3),
                     ..Timeouts::default()
                 };
-                Timers::start(limits, hurried, start + seconds(500), start)
+                let timers = Timers::start(limits, hurried, start + seconds(500), start);
+                written(timers, start)
             };
             let mut silent = hurry();
             let mut paused = hurry();

@@ -1,4 +1,5 @@
-//! How a connection to a provider is made: whom we trust, and as whom we show ourselves.
+//! How a connection to a provider is made: which HTTP is spoken, whom we trust, and as whom we show
+//! ourselves.
 
 use std::fmt;
 
@@ -7,10 +8,24 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// How connections to a provider are made. Providers that agree in all of it may share one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
+    /// Which versions of HTTP are spoken.
+    pub http: Http,
     /// Certificates in DER of the authorities that are trusted besides the system's.
     pub authorities: Vec<Vec<u8>>,
     /// What we show a provider that asks who we are.
     pub identity: Option<Identity>,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http {
+    /// HTTP/2 where the host speaks it, which only TLS tells, and HTTP/1.1 otherwise.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2. Without TLS the host is known to speak it.
+    Http2,
 }
 
 /// A client certificate and its key.

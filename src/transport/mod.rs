@@ -5,6 +5,7 @@ mod failure;
 mod links;
 mod response;
 pub mod tls;
+mod upload;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -18,6 +19,7 @@ use http::{HeaderValue, Request};
 use http_body_util::{Either, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 
 use crate::error::UpstreamError;
 use crate::provider::OutboundRequest;
@@ -26,6 +28,7 @@ use self::connector::Connector;
 use self::failure::{classify, unreachable};
 pub use self::links::{Links, SetupError};
 pub use self::response::Response;
+pub use self::upload::{Stage, Upload};
 
 /// What a connection of HTTP/1 reads at once, and so holds for as long as it is open: by default it is up
 /// to 400 KiB, once a provider has sent much in one go.
@@ -103,11 +106,18 @@ impl Transport {
     }
 
     /// Sends a request and waits for the head of the answer, without any limit but the connection's.
+    /// How far the request has come stands in `upload` meanwhile.
     ///
     /// # Errors
     /// `Unreachable` if nothing was sent, `NotTaken` if the provider says that it did nothing with it,
     /// `Disconnected` if the connection was lost otherwise.
-    pub async fn send(&self, request: OutboundRequest) -> Result<Response, UpstreamError> {
+    pub async fn send(
+        &self,
+        request: OutboundRequest,
+        upload: &Upload,
+    ) -> Result<Response, UpstreamError> {
+        upload.moves(Instant::now());
+        upload.ends(Instant::now());
         let clients = match &self.0 {
             Way::Network(clients) => clients,
             Way::Carrier(carrier) => return carrier.send(request).await,

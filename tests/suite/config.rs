@@ -14,6 +14,7 @@ use modelway::dispatch::{breaker, hedging, retry_budget};
 use modelway::features::{Feature, Features};
 use modelway::grpc::server;
 use modelway::provider::Auth;
+use modelway::provider::link::Http;
 use modelway::telemetry::{self, LogFormat};
 use modelway::transport;
 use modelway::wire::{anthropic, gemini, openai_chat};
@@ -96,6 +97,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     let provider = &target.provider;
     assert_eq!(provider.name, "p");
     assert_eq!(provider.base_url, "https://api.example.com/v1");
+    assert_eq!(provider.link.http, Http::Auto);
     assert!(!provider.propagate_trace);
     assert!(
         matches!(&provider.auth, Auth::Bearer(key) if key.expose_secret() == "s3cret-of-the-variable")
@@ -140,6 +142,7 @@ auth = { header = "Api-Key" }
 headers = { X-Plain = "yes", X-Secret = "env:KEY" }
 query = { api-version = "2025-01-01 beta&x" }
 unsupported = ["seed"]
+http = "1.1"
 propagate_trace = true
 [providers.local]
 wire_format = "gemini"
@@ -246,6 +249,7 @@ retry = { burst = 7 }
         azure.query,
         [("api-version".to_owned(), "2025-01-01%20beta%26x".to_owned())]
     );
+    assert_eq!(azure.link.http, Http::Http1);
     assert!(azure.propagate_trace);
 
     let local = &targets["local/a/b"];

@@ -1,0 +1,140 @@
+//! How far has a request come on its way out? Told by the transport, asked by whoever waits for the answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The way of one request from us to its provider, shared by who sends it and who waits for the answer.
+///
+/// A provider cannot answer what it has not got, so its time begins when the request is written: look at
+/// [`Upload::stage`] whenever a timer rings. The transport never moves back to an earlier stage.
+#[derive(Clone, Debug)]
+pub struct Upload(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    began: Instant,
+    /// One more than the nanoseconds from `began` to the last progress, and to the end of the request; 0
+    /// for not yet.
+    moved: AtomicU64,
+    written: AtomicU64,
+    overdue: AtomicBool,
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing is written: it waits for a connection, or for a place on one.
+    Waiting,
+    /// A part is written.
+    Writing {
+        /// When the last piece was taken.
+        moved: Instant,
+    },
+    /// All of it is written.
+    Written {
+        /// Since when.
+        at: Instant,
+    },
+}
+
+impl Upload {
+    /// A request that waits.
+    pub fn new(now: Instant) -> Self {
+        Self(Arc::new(State {
+            began: now,
+            moved: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            overdue: AtomicBool::new(false),
+        }))
+    }
+
+    /// Where the request is.
+    pub fn stage(&self) -> Stage {
+        let State {
+            began,
+            moved,
+            written,
+            overdue: _,
+        } = &*self.0;
+        let at = |nanos| *began + Duration::from_nanos(nanos - 1);
+        match (
+            moved.load(Ordering::Relaxed),
+            written.load(Ordering::Relaxed),
+        ) {
+            (0, 0) => Stage::Waiting,
+            (moved, 0) => Stage::Writing { moved: at(moved) },
+            (_, written) => Stage::Written { at: at(written) },
+        }
+    }
+
+    /// When all of the request was written; `None` before that.
+    pub fn written(&self) -> Option<Instant> {
+        match self.stage() {
+            Stage::Waiting | Stage::Writing { .. } => None,
+            Stage::Written { at } => Some(at),
+        }
+    }
+
+    /// A piece of the request is on its way, or its connection was found.
+    pub(crate) fn moves(&self, now: Instant) {
+        self.0.moved.store(self.nanos(now), Ordering::Relaxed);
+    }
+
+    /// All of the request is on its way.
+    pub(crate) fn ends(&self, now: Instant) {
+        self.0.written.store(self.nanos(now), Ordering::Relaxed);
+    }
+
+    /// The provider has kept silent for longer than it may: its connection is not used for other requests.
+    pub fn overdue(&self) {
+        self.0.overdue.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the provider has kept silent for too long.
+    #[expect(dead_code, reason = "asked by the pool of connections")]
+    pub(super) fn is_overdue(&self) -> bool {
+        self.0.overdue.load(Ordering::Relaxed)
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.0.began).as_nanos();
+        u64::try_from(since).map_or(u64::MAX, |since| since.saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_waits_and_is_written_piece_by_piece_until_its_end() {
+        let began = Instant::now();
+        let second = |second| began + Duration::from_secs(second);
+        let upload = Upload::new(began);
+        assert_eq!(upload.stage(), Stage::Waiting);
+
+        for moved in [3, 4] {
+            upload.moves(second(moved));
+            let moved = second(moved);
+            assert_eq!(upload.stage(), Stage::Writing { moved });
+            assert_eq!(upload.written(), None);
+        }
+
+        upload.ends(second(5));
+        assert_eq!(upload.stage(), Stage::Written { at: second(5) });
+        assert_eq!(upload.written(), Some(second(5)));
+    }
+
+    #[test]
+    fn what_is_written_at_once_is_written() {
+        let began = Instant::now();
+        let upload = Upload::new(began);
+
+        upload.ends(began);
+
+        assert_eq!(upload.stage(), Stage::Written { at: began });
+    }
+}
