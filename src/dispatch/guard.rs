@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::error::UpstreamError;
 use crate::sync::{Mutex, PoisonError, broadcast};
@@ -12,8 +12,8 @@ use crate::trail::{BreakerState, ClosedOff, Skip};
 
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};
 use super::dispatcher::Lane;
-use super::lock::Cause;
-use super::scopes::{Change, Refusal, Scopes, Settings, Ticket};
+use super::lock::{self, Cause};
+use super::scopes::{Change, News, Notice, Refusal, Scopes, Settings, Ticket};
 use super::target::Target;
 
 /// A target is healthier than another if it fails at most this many times as often.
@@ -31,14 +31,14 @@ pub struct ProviderGuard {
     changes: broadcast::Sender<BreakerChange>,
 }
 
-/// A change of a breaker's state, for those who watch.
+/// A change of a breaker's state, or of a lock or a throttle beside it, for those who watch.
 #[derive(Clone, Debug)]
 pub struct BreakerChange {
     /// The provider.
     pub provider: String,
     /// Id of the model; `None` for the provider's endpoint.
     pub target: Option<String>,
-    /// What changed.
+    /// What changed. The state before and after are the same where a lock or a throttle did.
     pub transition: Transition,
 }
 
@@ -83,8 +83,19 @@ impl ProviderGuard {
     fn force_breaker(&self, model: Option<usize>, forced: Option<Forced>) -> bool {
         self.act_on_scopes(|scopes, now| {
             let change = scopes.force(model, forced, now);
-            (change.is_some(), change.into_iter().collect())
+            let changed = change.is_some() || scopes.has_notices();
+            (changed, change.into_iter().collect())
         })
+    }
+
+    /// The lock of the provider's credential, unless it is open.
+    pub fn lock(&self) -> Option<lock::Snapshot> {
+        self.with_scopes(|scopes, _| scopes.lock())
+    }
+
+    /// Another key is in the place of the one that was used: what was learnt of that is forgotten.
+    pub fn renew_credential(&self) {
+        self.with_scopes(|scopes, _| scopes.renew_credential());
     }
 
     /// Ends the operators' decisions whose time is over, and tells when the next one ends.
@@ -103,7 +114,7 @@ impl ProviderGuard {
 
     /// Acts on the scopes once all decisions whose time is over have ended.
     fn act_on_scopes<T>(&self, act: impl FnOnce(&mut Scopes, Instant) -> (T, Vec<Change>)) -> T {
-        let (outcome, changes) = {
+        let (outcome, changes, notices) = {
             // The scopes are consistent between any two of their own statements that could panic: none can.
             let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
@@ -111,9 +122,16 @@ impl ProviderGuard {
             let (outcome, further) = act(&mut scopes, now);
             changes.extend(further);
             self.tell(&changes);
-            (outcome, changes)
+            let notices = scopes.take_notices();
+            for notice in &notices {
+                self.tell_of(*notice, &mut scopes, now);
+            }
+            (outcome, changes, notices)
         };
         self.log(&changes);
+        for notice in notices {
+            self.log_notice(notice);
+        }
         outcome
     }
 
@@ -127,6 +145,47 @@ impl ProviderGuard {
             };
             // Nobody watching is the normal case.
             let _ = self.changes.send(change);
+        }
+    }
+
+    /// Tells those who watch of what changed beside a breaker.
+    fn tell_of(&self, notice: Notice, scopes: &mut Scopes, now: Instant) {
+        let model = match notice.news {
+            News::Locked(..) | News::Unlocked(_) => None,
+            News::Throttled(_) | News::Unthrottled | News::Pardoned => notice.model,
+        };
+        let state = scopes.snapshot(model, now).state;
+        let transition = Transition {
+            from: state,
+            to: state,
+            cause: notice.news.cause(),
+        };
+        self.tell(&[Change { model, transition }]);
+    }
+
+    fn log_notice(&self, Notice { model, news }: Notice) {
+        let provider = &self.name;
+        let model = model.and_then(|model| self.targets.get(model));
+        let cause = news.cause();
+        match news {
+            News::Locked(_, wait, times) => warn!(
+                provider,
+                cause,
+                model,
+                times,
+                seconds = wait.as_secs_f64(),
+                "credential locked"
+            ),
+            News::Unlocked(_) => info!(provider, cause, model, "credential unlocked"),
+            News::Throttled(wait) => info!(
+                provider,
+                cause,
+                model,
+                seconds = wait.as_secs_f64(),
+                "model throttled"
+            ),
+            News::Unthrottled => info!(provider, cause, model, "throttle lifted"),
+            News::Pardoned => info!(provider, cause, model, "model may be asked once more"),
         }
     }
 
@@ -223,6 +282,12 @@ impl Guard {
     pub fn snapshot(&self) -> Snapshot {
         self.provider
             .with_scopes(|scopes, now| scopes.snapshot(Some(self.position), now))
+    }
+
+    /// Until when the provider's rate limit closes the model off, if it does.
+    pub fn throttled_until(&self) -> Option<Instant> {
+        self.provider
+            .with_scopes(|scopes, now| scopes.throttled_until(self.position, now))
     }
 
     /// Attempts under way, and how many may be.

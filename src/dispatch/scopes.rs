@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | endpoint | no connection; most of its models failing | probes |
 //! | model | failures, silence, broken streams | probes |
-//! | credential | a refused key, a spent quota | time |
+//! | credential | a refused key, a spent quota | probes, a new key |
 //! | rate | a rate limit | time, and fewer attempts at once |
 //!
 //! Pure: time is passed in. [`super::guard`] is its locked and clocked shell.
@@ -46,6 +46,8 @@ pub struct Scopes {
     rolled_up: bool,
     /// When the first of the operators' decisions ends.
     decision_ends: Option<Instant>,
+    /// What has changed besides breakers and was not taken yet.
+    notices: Vec<Notice>,
 }
 
 #[derive(Debug)]
@@ -65,8 +67,8 @@ pub enum Refusal {
     Endpoint(Instant),
     /// The model or its endpoint is being probed after failures.
     Probing,
-    /// The credential is locked until then.
-    Credential(Instant, lock::Cause),
+    /// The credential is locked until then; `None` while a probe is under way that will tell.
+    Credential(Option<Instant>, lock::Cause),
     /// The provider's rate limit is reached until then.
     Rate(Instant),
     /// As many attempts are under way as the provider takes.
@@ -79,11 +81,8 @@ impl Refusal {
     /// When there is use in asking again; `None` if that depends on other attempts or an operator.
     pub fn until(self) -> Option<Instant> {
         match self {
-            Self::Model(until)
-            | Self::Endpoint(until)
-            | Self::Credential(until, _)
-            | Self::Rate(until) => Some(until),
-            Self::Operator(until) => until,
+            Self::Model(until) | Self::Endpoint(until) | Self::Rate(until) => Some(until),
+            Self::Credential(until, _) | Self::Operator(until) => until,
             Self::Probing | Self::Busy => None,
         }
     }
@@ -103,12 +102,14 @@ pub struct Ticket {
     model: usize,
     breaker: breaker::Ticket,
     endpoint: breaker::Ticket,
+    credential: lock::Ticket,
 }
 
 impl Ticket {
-    /// Whether the attempt tests if a failing model or endpoint has recovered.
+    /// Whether the attempt tests if a failing model or endpoint has recovered, or if the credential
+    /// is accepted again.
     pub fn is_probe(&self) -> bool {
-        self.breaker.is_probe() || self.endpoint.is_probe()
+        self.breaker.is_probe() || self.endpoint.is_probe() || self.credential.is_probe()
     }
 
     /// The state of the model's breaker, or that of its endpoint's where the attempt tests that.
@@ -144,6 +145,54 @@ pub struct Change {
     pub transition: Transition,
 }
 
+/// What changed at a provider besides its breakers, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Position of the model that it concerns, or that showed it; `None` for all of them.
+    pub model: Option<usize>,
+    /// What changed.
+    pub news: News,
+}
+
+/// What can change besides breakers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The credential is locked for so long, which is the lock of that number in a row.
+    Locked(lock::Cause, Duration, u32),
+    /// The credential's lock has ended.
+    Unlocked(Unlocked),
+    /// The provider's rate limit is reached for so long.
+    Throttled(Duration),
+    /// An operator has lifted what was learnt of the provider's rate limit.
+    Unthrottled,
+    /// An operator lets a model be asked once more whose credential is locked.
+    Pardoned,
+}
+
+/// What ends a credential's lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlocked {
+    /// The provider accepts it again.
+    Accepted,
+    /// Another key is in its place.
+    Changed,
+    /// An operator.
+    Operator,
+}
+
+impl News {
+    /// Why, as those are told who watch.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Locked(cause, ..) => cause.name(),
+            Self::Unlocked(Unlocked::Accepted) => "credential_accepted",
+            Self::Unlocked(Unlocked::Changed) => "credential_changed",
+            Self::Throttled(_) => "rate_limited",
+            Self::Unlocked(Unlocked::Operator) | Self::Unthrottled | Self::Pardoned => "operator",
+        }
+    }
+}
+
 impl Scopes {
     /// A provider with so many models, of which nothing is known.
     pub fn new(settings: Settings, models: usize, now: Instant) -> Self {
@@ -156,15 +205,17 @@ impl Scopes {
         Self {
             settings,
             endpoint: Breaker::new(settings.breaker, now),
-            lock: Lock::new(settings.lock),
+            lock: Lock::new(settings.lock, models),
             models: (0..models).map(|_| model()).collect(),
             rolled_up: false,
             decision_ends: None,
+            notices: Vec::new(),
         }
     }
 
     /// Why an attempt on a model would be refused at this time.
     pub fn refuses(&self, model: usize, now: Instant) -> Option<Refusal> {
+        let of_lock = self.lock.refuses(model, now);
         let model = &self.models[model];
         let of_endpoint = self.endpoint.refuses(now).map(of_endpoint);
         let of_model = model.breaker.refuses(now).map(of_model);
@@ -175,7 +226,7 @@ impl Scopes {
             .filter(|refusal| matches!(refusal, Refusal::Operator(_)))
             .max_by_key(|refusal| (refusal.until().is_none(), refusal.until()))
             .or_else(|| {
-                let (until, cause) = self.lock.held(now)?;
+                let lock::Refusal { until, cause } = of_lock?;
                 Some(Refusal::Credential(until, cause))
             })
             // So is a limit, which no last resort goes around either.
@@ -194,7 +245,9 @@ impl Scopes {
     /// Whether the next attempt on a model would be a probe.
     pub fn would_probe(&self, model: usize, now: Instant) -> bool {
         self.refuses(model, now).is_none()
-            && (self.endpoint.would_probe(now) || self.models[model].breaker.would_probe(now))
+            && (self.endpoint.would_probe(now)
+                || self.models[model].breaker.would_probe(now)
+                || self.lock.would_probe(model, now))
     }
 
     /// Admits an attempt on a model.
@@ -211,10 +264,12 @@ impl Scopes {
         admitting.throttle.enter();
         admitting.acceptance.requested(now);
         admitting.last_attempt = Some(now);
+        let credential = self.lock.admit(model, now);
         Ok(Ticket {
             model,
             breaker,
             endpoint,
+            credential,
         })
     }
 
@@ -249,7 +304,7 @@ impl Scopes {
         let model = &mut self.models[ticket.model];
         model.throttle.succeeded();
         model.acceptance.accepted(circumstances.now);
-        self.lock.accept(circumstances.now);
+        self.accepted(ticket, circumstances.now);
         let mut changes = self.tell_endpoint(ticket, Signal::Answered, circumstances);
         changes.extend(self.tell_model(ticket, Signal::Committed { slow }, circumstances));
         changes
@@ -269,7 +324,15 @@ impl Scopes {
     ) -> Vec<Change> {
         let now = circumstances.now;
         let retry_after = error.retry_after;
-        let health = error.kind.verdict().health;
+        let health = match error.kind.verdict().health {
+            Health::CredentialRefused => {
+                self.credential_refused(ticket, lock::Cause::Refused, retry_after, now)
+            }
+            Health::QuotaExhausted => {
+                self.credential_refused(ticket, lock::Cause::QuotaExhausted, retry_after, now)
+            }
+            other => other,
+        };
         let of_endpoint = match health {
             Health::EndpointFailure => Signal::Failed { retry_after },
             Health::ModelFailure | Health::Overloaded if self.rolled_up => {
@@ -283,7 +346,7 @@ impl Scopes {
         let of_model = match health {
             Health::Success => {
                 model.acceptance.accepted(now);
-                self.lock.accept(now);
+                self.accepted(ticket, now);
                 Signal::Answered
             }
             Health::ModelFailure => Signal::Failed { retry_after },
@@ -295,26 +358,80 @@ impl Scopes {
                 Signal::Failed { retry_after }
             }
             Health::RateLimited => {
-                model.throttle.refused(true, retry_after, now);
+                if let Some(wait) = model.throttle.refused(true, retry_after, now) {
+                    self.notices.push(Notice {
+                        model: Some(ticket.model),
+                        news: News::Throttled(wait),
+                    });
+                }
                 Signal::Throttled { retry_after }
             }
-            Health::CredentialRefused => {
-                self.lock.refuse(lock::Cause::Refused, retry_after, now);
-                Signal::Released
-            }
-            Health::QuotaExhausted => {
-                self.lock
-                    .refuse(lock::Cause::QuotaExhausted, retry_after, now);
-                Signal::Released
-            }
-            Health::EndpointFailure | Health::Nothing => Signal::Released,
+            Health::CredentialRefused
+            | Health::QuotaExhausted
+            | Health::EndpointFailure
+            | Health::Nothing => Signal::Released,
         };
         changes.extend(self.tell_model(ticket, of_model, circumstances));
         changes
     }
 
+    /// The provider has accepted the credential.
+    fn accepted(&mut self, ticket: &Ticket, now: Instant) {
+        if self.lock.accept(&ticket.credential, now) {
+            self.notices.push(Notice {
+                model: Some(ticket.model),
+                news: News::Unlocked(Unlocked::Accepted),
+            });
+        }
+    }
+
+    /// The provider has refused the credential: tells whose failure that is.
+    fn credential_refused(
+        &mut self,
+        ticket: &Ticket,
+        cause: lock::Cause,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> Health {
+        match self
+            .lock
+            .refuse(&ticket.credential, cause, retry_after, now)
+        {
+            lock::Fault::Model => Health::ModelFailure,
+            lock::Fault::Credential(wait) => {
+                let refusals = self.lock.snapshot().map_or(0, |lock| lock.refusals);
+                self.notices.extend(wait.map(|wait| Notice {
+                    model: Some(ticket.model),
+                    news: News::Locked(cause, wait, refusals),
+                }));
+                Health::CredentialRefused
+            }
+        }
+    }
+
+    /// Another key is in the place of the one that was used.
+    pub fn renew_credential(&mut self) {
+        if self.lock.renew() {
+            self.notices.push(Notice {
+                model: None,
+                news: News::Unlocked(Unlocked::Changed),
+            });
+        }
+    }
+
+    /// Whether something besides breakers has changed.
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    /// What has changed besides breakers since this was last asked, in order.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
     /// The attempt has ended, whatever was told of it before.
     pub fn release(&mut self, mut ticket: Ticket, circumstances: Circumstances) {
+        self.lock.release(&ticket.credential);
         self.models[ticket.model].throttle.leave();
         self.endpoint
             .report(&mut ticket.endpoint, Signal::Released, circumstances);
@@ -340,13 +457,19 @@ impl Scopes {
         self.models[model].acceptance.accepted(now);
     }
 
-    /// Puts an operator's decision in the place of a breaker's own, or lifts it.
+    /// Puts an operator's decision in the place of a breaker's own, or lifts it. Unless it holds
+    /// the breaker open, it also ends what else keeps attempts away: the credential's lock with the
+    /// endpoint's breaker, what was learnt of the rate limit with a model's. A model that was refused
+    /// is asked once more then.
     pub fn force(
         &mut self,
         model: Option<usize>,
         forced: Option<Forced>,
         now: Instant,
     ) -> Option<Change> {
+        if forced.is_none_or(|forced| forced.closed) {
+            self.lift(model, now);
+        }
         let breaker = match model {
             Some(model) => &mut self.models[model].breaker,
             None => &mut self.endpoint,
@@ -355,6 +478,20 @@ impl Scopes {
         self.decision_ends = self.first_end();
         self.rolled_up &= model.is_some();
         transition.map(|transition| Change { model, transition })
+    }
+
+    fn lift(&mut self, model: Option<usize>, now: Instant) {
+        let mut lifted = |lifted: bool, news: News| {
+            self.notices
+                .extend(lifted.then_some(Notice { model, news }));
+        };
+        match model {
+            None => lifted(self.lock.open(), News::Unlocked(Unlocked::Operator)),
+            Some(model) => {
+                lifted(self.lock.pardon(model), News::Pardoned);
+                lifted(self.models[model].throttle.lift(now), News::Unthrottled);
+            }
+        }
     }
 
     /// When the first of the operators' decisions ends, where one has an end.
@@ -392,6 +529,16 @@ impl Scopes {
             Some(model) => self.models[model].breaker.snapshot(now),
             None => self.endpoint.snapshot(now),
         }
+    }
+
+    /// The credential's lock, unless it is open.
+    pub fn lock(&self) -> Option<lock::Snapshot> {
+        self.lock.snapshot()
+    }
+
+    /// Until when the provider's rate limit closes a model off, if it does.
+    pub fn throttled_until(&self, model: usize, now: Instant) -> Option<Instant> {
+        self.models[model].throttle.waits_until(now)
     }
 
     /// Attempts under way on a model, and how many may be.

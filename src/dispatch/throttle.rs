@@ -76,11 +76,29 @@ impl Throttle {
 
     /// Why an attempt would be refused at this time.
     pub fn refuses(&self, now: Instant) -> Option<Refusal> {
-        match self.until {
-            Some(until) if until > now => Some(Refusal::Until(until)),
-            _ if f64::from(self.in_flight) + 1.0 > self.limit => Some(Refusal::Busy),
-            _ => None,
+        match self.waits_until(now) {
+            Some(until) => Some(Refusal::Until(until)),
+            None if f64::from(self.in_flight) + 1.0 > self.limit => Some(Refusal::Busy),
+            None => None,
         }
+    }
+
+    /// Until when the provider asked to be left alone, if that is not over.
+    pub fn waits_until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now)
+    }
+
+    /// Forgets what was learnt of the provider's limit; false if that changes nothing.
+    pub fn lift(&mut self, now: Instant) -> bool {
+        let initial = f64::from(self.settings.initial_concurrency);
+        let is_learnt = self.waits_until(now).is_some() || self.limit < initial;
+        if is_learnt {
+            self.until = None;
+            self.refusals = 0;
+            self.limit = initial;
+            self.lowered = None;
+        }
+        is_learnt
     }
 
     /// Counts an attempt that is sent. Give it back with [`Throttle::leave`].
@@ -103,24 +121,31 @@ impl Throttle {
 
     /// The provider says that we ask too much, or that it has no capacity. `named` is how long it
     /// asks to be left alone, if it says so; `rate_limited` is false for mere overload, which
-    /// lowers the concurrency and leaves the waiting to the breaker.
-    pub fn refused(&mut self, rate_limited: bool, named: Option<Duration>, now: Instant) {
+    /// lowers the concurrency and leaves the waiting to the breaker. Gives the wait that begins here.
+    pub fn refused(
+        &mut self,
+        rate_limited: bool,
+        named: Option<Duration>,
+        now: Instant,
+    ) -> Option<Duration> {
         self.lower(now);
         if !rate_limited {
-            return;
+            return None;
         }
         // Attempts that were sent before the first refusal came back are refused for the same reason.
-        let known = self.until.is_some_and(|until| until > now);
+        let known = self.waits_until(now).is_some();
         let wait = match named {
             Some(named) => named.max(self.settings.base_wait),
-            None if known => return,
+            None if known => return None,
             None => self
                 .settings
                 .base_wait
                 .saturating_mul(1 << self.refusals.min(16)),
         };
         self.refusals = self.refusals.saturating_add(u32::from(!known));
-        self.until = self.until.max(Some(now + wait.min(self.settings.max_wait)));
+        let wait = wait.min(self.settings.max_wait);
+        self.until = self.until.max(Some(now + wait));
+        (!known).then_some(wait)
     }
 
     fn lower(&mut self, now: Instant) {
@@ -296,11 +321,42 @@ mod tests {
     fn concurrency_stays_between_its_limits() {
         let (mut throttle, now) = with_under_way(100);
 
-        (0..50).for_each(|step| throttle.refused(false, None, now + seconds(step)));
+        for step in 0..50 {
+            throttle.refused(false, None, now + seconds(step));
+        }
         assert_eq!(throttle.limit(), 4);
 
         (0..20_000).for_each(|_| throttle.enter());
         (0..20_000).for_each(|_| throttle.succeeded());
         assert_eq!(throttle.limit(), 10_000);
+    }
+
+    #[test]
+    fn a_wait_is_told_when_it_begins() {
+        let mut throttle = Throttle::new(Settings::default());
+        let now = Instant::now();
+
+        let begins = throttle.refused(true, Some(seconds(3)), now);
+        let goes_on = throttle.refused(true, Some(seconds(5)), now);
+
+        assert_eq!((begins, goes_on), (Some(seconds(3)), None));
+        assert_eq!(throttle.waits_until(now), Some(now + seconds(5)));
+        assert_eq!(throttle.waits_until(now + seconds(5)), None);
+    }
+
+    #[test]
+    fn lifted_it_has_learnt_nothing() {
+        let mut throttle = Throttle::new(Settings::default());
+        let now = Instant::now();
+        assert!(!throttle.lift(now));
+        (0..20).for_each(|_| throttle.enter());
+        throttle.refused(true, None, now);
+        assert!(throttle.limit() < 20);
+
+        assert!(throttle.lift(now));
+
+        assert_eq!(throttle.refuses(now), None);
+        assert_eq!(throttle.limit(), 10_000);
+        assert!(!throttle.lift(now));
     }
 }

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
@@ -17,8 +17,10 @@ use tracing::info;
 use crate::dispatch::breaker::{Forced, Snapshot};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::guard::{BreakerChange, Guard, ProviderGuard};
+use crate::dispatch::lock::{self, Cause};
 use crate::error::{Error, Violation};
 
+use super::time_of_day::time_of_day;
 use super::{answer, v1};
 
 /// The longest comment on an operator's decision.
@@ -242,6 +244,7 @@ pub fn set(
 fn of_endpoint(guard: &ProviderGuard) -> v1::Breaker {
     v1::Breaker {
         provider: guard.name().to_owned(),
+        credential_lock: guard.lock().map(credential_lock),
         ..of_snapshot(guard.snapshot())
     }
 }
@@ -253,7 +256,29 @@ fn of_model(guard: &Arc<Guard>) -> v1::Breaker {
         model: guard.target.id.clone(),
         in_flight: i64::from(in_flight),
         concurrency_limit: i64::from(limit),
+        throttled_until_time: guard.throttled_until().map(time_of_day),
         ..of_snapshot(guard.snapshot())
+    }
+}
+
+fn credential_lock(lock: lock::Snapshot) -> v1::CredentialLock {
+    let lock::Snapshot {
+        cause,
+        since,
+        until,
+        refusals,
+        proven,
+    } = lock;
+    let reason = match cause {
+        Cause::Refused => v1::ErrorReason::ProviderAuthFailed,
+        Cause::QuotaExhausted => v1::ErrorReason::ProviderQuotaExhausted,
+    };
+    v1::CredentialLock {
+        reason: reason.into(),
+        locked_since: Some(time_of_day(since)),
+        next_probe_time: Some(time_of_day(until)),
+        refusals: i64::from(refusals),
+        all_models: proven,
     }
 }
 
@@ -270,21 +295,13 @@ fn of_snapshot(snapshot: Snapshot) -> v1::Breaker {
     } = snapshot;
     v1::Breaker {
         state: answer::breaker_state(state).into(),
-        state_since: Some(wall_clock(since)),
-        next_probe_time: refuses_until.map(wall_clock),
+        state_since: Some(time_of_day(since)),
+        next_probe_time: refuses_until.map(time_of_day),
         window_calls: i64::from(samples),
         window_failures: i64::from(failures),
         window_slow_calls: i64::from(slow),
         opened_total: i64::try_from(opened_total).unwrap_or(i64::MAX),
-        override_expire_time: forced_until.map(wall_clock),
+        override_expire_time: forced_until.map(time_of_day),
         ..v1::Breaker::default()
     }
-}
-
-/// The wall-clock time of an instant, before or after now.
-pub fn wall_clock(instant: Instant) -> prost_types::Timestamp {
-    let now = Instant::now();
-    let time = SystemTime::now() + instant.saturating_duration_since(now)
-        - now.saturating_duration_since(instant);
-    answer::timestamp(time)
 }

@@ -19,10 +19,15 @@ pub mod request;
 pub mod server;
 pub mod status;
 mod stream;
+mod time_of_day;
 mod untaken;
 mod watched;
 
 /// The generated messages, clients and servers of `modelway.v1`.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "updates of those who watch are few, and are sent as soon as they are made"
+)]
 pub mod v1 {
     tonic::include_proto!("modelway.v1");
 

@@ -15,7 +15,8 @@ use crate::dispatch::guard::Guard;
 use crate::error::Error;
 use crate::trail::Skip;
 
-use super::breakers::{self, wall_clock};
+use super::breakers;
+use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
 use super::{answer, request, status, v1};
 
@@ -113,6 +114,6 @@ fn planned(guard: &Arc<Guard>, skip: Option<&Skip>, snapshot: &Snapshot) -> v1::
         skip_reason: reason.into(),
         detail: skip.map(Skip::to_string).unwrap_or_default(),
         breaker_state: answer::breaker_state(snapshot.state).into(),
-        next_probe_time: snapshot.refuses_until.map(wall_clock),
+        next_probe_time: snapshot.refuses_until.map(time_of_day),
     }
 }

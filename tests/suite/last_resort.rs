@@ -135,7 +135,8 @@ async fn a_partial_outage_of_everything_does_not_become_a_total_one() {
 #[tokio::test]
 async fn what_is_locked_or_limited_is_no_last_resort() {
     for fault in ["status=401", "quota", "status=429+retry-after=30s"] {
-        let gateway = Gateway::start(CONFIG).await;
+        let config = format!("[credential_lock]\nbase = \"30s\"\n{CONFIG}");
+        let gateway = Gateway::start(&config).await;
         for model in MODELS {
             let behaviour: Behaviour = fault.parse().unwrap();
             gateway.simulator.set(model, behaviour);

@@ -28,6 +28,7 @@ mod hedging;
 mod idempotency;
 mod last_resort;
 mod linear;
+mod locks;
 mod malformed;
 mod odd_hosts;
 mod operator;

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use modelway::grpc::v1::{
-    Breaker, BreakerState, ExplainPlanRequest, ListBreakersRequest, PlannedTarget,
-};
-use modelway::simulator::{Behaviour, Fault, Refusal, text};
+use modelway::grpc::v1::{Breaker, BreakerState, ListBreakersRequest};
+use modelway::simulator::{Behaviour, Fault, Refusal};
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
-use crate::support::{Gateway, METHODS, ask, lines, text_of};
+use crate::support::{Gateway, METHODS, ask, lines};
 
 /// Two models of one provider, and a backup at another.
 const TARGETS: &str = r#"
@@ -31,15 +29,6 @@ fn behave(behaviour: &str) -> Behaviour {
     behaviour.parse().unwrap()
 }
 
-/// What would become of a scenario's first target now.
-async fn first_planned(gateway: &Gateway, scenario: &str) -> PlannedTarget {
-    let request = ExplainPlanRequest {
-        request: Some(ask(scenario, "Hello")),
-    };
-    let response = gateway.operations().explain_plan(request).await.unwrap();
-    response.into_inner().targets.remove(0)
-}
-
 /// The breakers of a provider by model; the endpoint's has an empty name.
 async fn states(gateway: &Gateway, provider: &str) -> Vec<(String, BreakerState)> {
     let request = ListBreakersRequest {
@@ -49,53 +38,6 @@ async fn states(gateway: &Gateway, provider: &str) -> Vec<(String, BreakerState)
     let state = |breaker: Breaker| (breaker.model.clone(), breaker.state());
     let breakers = response.into_inner().breakers.into_iter();
     breakers.map(state).collect()
-}
-
-#[tokio::test]
-async fn a_credential_that_is_refused_or_used_up_is_left_alone_for_every_model() {
-    let table = [
-        ("status=401", "PROVIDER_AUTH_FAILED"),
-        ("status=402", "PROVIDER_QUOTA_EXHAUSTED"),
-        ("quota", "PROVIDER_QUOTA_EXHAUSTED"),
-    ];
-    for (fault, reason) in table {
-        let gateway = Gateway::start(TARGETS).await;
-        gateway.simulator.set("gpt", behave(fault));
-        gateway.generate(ask("gpt", "Hello")).await.unwrap();
-
-        for scenario in ["gpt", "mini"] {
-            for method in METHODS {
-                let response = gateway.call(method, ask(scenario, "Hello")).await.unwrap();
-
-                assert_eq!(text_of(&response), text(24));
-                let trail = [
-                    format!("0 PRIMARY openai/{scenario} SKIPPED {reason}"),
-                    "1 FAILOVER anthropic/backup SUCCEEDED".to_owned(),
-                ];
-                assert_eq!(lines(&response.attempts), trail, "{fault}");
-            }
-        }
-        assert_eq!(gateway.simulator.requests_for("gpt").len(), 1, "{fault}");
-        assert_eq!(gateway.simulator.requests_for("mini").len(), 0, "{fault}");
-        let closed = |(_, state): &(String, BreakerState)| *state == BreakerState::Closed;
-        assert!(states(&gateway, "openai").await.iter().all(closed));
-    }
-}
-
-#[tokio::test]
-async fn a_credential_that_is_accepted_again_is_used_again() {
-    let gateway = Gateway::start(&format!("[credential_lock]\nbase = \"100ms\"\n{TARGETS}")).await;
-    let script = [behave("status=401"), Behaviour::default()];
-    gateway.simulator.script("gpt", script);
-    gateway.generate(ask("gpt", "Hello")).await.unwrap();
-
-    while !first_planned(&gateway, "gpt").await.eligible {}
-    let response = gateway.generate(ask("gpt", "Hello")).await.unwrap();
-
-    assert_eq!(
-        lines(&response.attempts),
-        ["1 PRIMARY openai/gpt SUCCEEDED"]
-    );
 }
 
 #[tokio::test]

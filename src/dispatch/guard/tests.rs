@@ -276,12 +276,12 @@ async fn each_refusal_has_its_word_in_the_trail() {
         (Refusal::Model(until), ClosedOff::Model, Some(wait)),
         (Refusal::Endpoint(until), ClosedOff::Endpoint, Some(wait)),
         (
-            Refusal::Credential(until, Cause::Refused),
+            Refusal::Credential(Some(until), Cause::Refused),
             ClosedOff::Credential,
             Some(wait),
         ),
         (
-            Refusal::Credential(until, Cause::QuotaExhausted),
+            Refusal::Credential(Some(until), Cause::QuotaExhausted),
             ClosedOff::Quota,
             Some(wait),
         ),

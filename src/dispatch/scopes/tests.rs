@@ -313,10 +313,11 @@ fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() 
         (Refusal::Model(now), Some(now), true),
         (Refusal::Endpoint(now), Some(now), true),
         (
-            Refusal::Credential(now, lock::Cause::Refused),
+            Refusal::Credential(Some(now), lock::Cause::Refused),
             Some(now),
             false,
         ),
+        (Refusal::Credential(None, lock::Cause::Refused), None, false),
         (Refusal::Rate(now), Some(now), false),
         (Refusal::Busy, None, false),
         (Refusal::Operator(Some(now)), Some(now), false),
@@ -329,26 +330,98 @@ fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() 
 }
 
 #[test]
-fn a_refused_key_locks_every_model_and_opens_no_breaker() {
+fn a_key_that_is_refused_to_two_models_locks_every_model_and_opens_no_breaker() {
     let (mut scopes, circumstances) = provider(2);
 
+    for model in 0..2 {
+        fail(
+            &mut scopes,
+            model,
+            UpstreamErrorKind::Authentication,
+            circumstances,
+        );
+    }
+
+    let until = circumstances.now + Duration::from_secs(5);
+    for model in 0..2 {
+        assert_eq!(
+            scopes.refuses(model, circumstances.now),
+            Some(Refusal::Credential(Some(until), lock::Cause::Refused))
+        );
+        assert!(scopes.would_probe(model, until));
+    }
+    for breaker in [None, Some(0), Some(1)] {
+        let state = scopes.snapshot(breaker, circumstances.now).state;
+        assert_eq!(state, BreakerState::Closed);
+    }
+    let locked = News::Locked(lock::Cause::Refused, Duration::from_secs(5), 1);
+    let model = Some(0);
+    let news = locked;
+    assert_eq!(scopes.take_notices(), [Notice { model, news }]);
+}
+
+#[test]
+fn a_refusal_by_a_key_that_has_just_worked_for_another_model_is_the_models_failure() {
+    for kind in [
+        UpstreamErrorKind::Authentication,
+        UpstreamErrorKind::QuotaExhausted,
+    ] {
+        let (mut scopes, circumstances) = provider(2);
+        answer(&mut scopes, 1, circumstances);
+
+        for _ in 0..5 {
+            fail(&mut scopes, 0, kind, circumstances);
+        }
+
+        let state = scopes.snapshot(Some(0), circumstances.now).state;
+        assert_eq!(state, BreakerState::Open, "{kind:?}");
+        assert_eq!(scopes.refuses(1, circumstances.now), None, "{kind:?}");
+        assert_eq!(scopes.take_notices(), [], "{kind:?}");
+    }
+}
+
+#[test]
+fn an_operator_lifts_locks_and_throttles_unless_to_hold_the_breaker_open() {
+    let held = |closed| {
+        Some(Forced {
+            closed,
+            until: None,
+        })
+    };
+    for (forced, lifts) in [(None, true), (held(true), true), (held(false), false)] {
+        let (mut scopes, circumstances) = provider(1);
+        let now = circumstances.now;
+        let rate_limited = UpstreamErrorKind::RateLimited;
+        fail(&mut scopes, 0, rate_limited, circumstances);
+        assert!(scopes.throttled_until(0, now).is_some());
+        scopes.force(Some(0), forced, now);
+        assert_eq!(scopes.throttled_until(0, now).is_none(), lifts);
+        scopes.force(Some(0), None, now);
+
+        let refused = UpstreamErrorKind::Authentication;
+        fail(&mut scopes, 0, refused, circumstances);
+        assert!(scopes.lock().is_some());
+        scopes.force(None, forced, now);
+        assert_eq!(scopes.lock().is_none(), lifts);
+    }
+}
+
+#[test]
+fn a_new_key_ends_the_lock_of_the_old_one() {
+    let (mut scopes, circumstances) = provider(1);
     fail(
         &mut scopes,
         0,
         UpstreamErrorKind::Authentication,
         circumstances,
     );
+    scopes.take_notices();
 
-    let until = circumstances.now + Duration::from_secs(300);
-    assert_eq!(
-        scopes.refuses(1, circumstances.now),
-        Some(Refusal::Credential(until, lock::Cause::Refused))
-    );
-    assert_eq!(
-        scopes.snapshot(None, circumstances.now).state,
-        BreakerState::Closed
-    );
-    assert_eq!(scopes.refuses(1, until), None);
+    scopes.renew_credential();
+
+    assert_eq!(scopes.refuses(0, circumstances.now), None);
+    let news = News::Unlocked(Unlocked::Changed);
+    assert_eq!(scopes.take_notices(), [Notice { model: None, news }]);
 }
 
 #[test]
