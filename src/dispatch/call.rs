@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
-use crate::error::{Code, Error, Failover, UpstreamError};
+use crate::error::{Code, Error, UpstreamError};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::CallSpan;
 use crate::trail::{AttemptRecord, Outcome, Trail};
@@ -89,7 +89,7 @@ impl Call {
             };
             match self.open(attempt, outbound).await {
                 Ok(()) => {
-                    self.course.give_back_tokens();
+                    self.course.tokens.give_back();
                     return Ok(());
                 }
                 Err(ended) => self.after(ended).await?,
@@ -292,9 +292,8 @@ impl Call {
         if !self.course.goes_on_after(&error) {
             return Err(self.fail(Error::Upstream(error)));
         }
-        match self.course.same_target_wait(&error) {
-            Some(wait) => sleep(wait).await,
-            None => self.course.leave_target(),
+        if let Some(wait) = self.course.come_again() {
+            sleep(wait).await;
         }
         Ok(())
     }
@@ -316,10 +315,8 @@ impl Call {
 
     /// Ends an attempt and records it; tells what was left out or changed for its target.
     fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
-        if let Outcome::Failed(error) = &outcome
-            && error.kind.verdict().failover == Failover::LargerContext
-        {
-            self.course.too_small.push(Arc::clone(attempt.target()));
+        if let Outcome::Failed(error) = &outcome {
+            self.course.failed(attempt.target(), error);
         }
         let (record, adaptations) = attempt.settle(outcome);
         if let Outcome::Failed(error) = &record.outcome {
@@ -352,7 +349,7 @@ impl Call {
     /// Lets go of everything but what is needed to record whether the caller has taken its answer,
     /// which is complete.
     pub fn answered(mut self) -> Answered {
-        self.course.give_back_tokens();
+        self.course.tokens.give_back();
         let ended = std::mem::replace(&mut self.ended, true);
         Answered {
             span: self.span.clone(),
@@ -376,7 +373,7 @@ impl Call {
             return;
         }
         self.ended = true;
-        self.course.give_back_tokens();
+        self.course.tokens.give_back();
         record_end(&self.span, &self.course.trail, self.course.time.began, code);
     }
 }

@@ -7,13 +7,14 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::chat::ChatRequest;
-use crate::error::{Error, Failover, SameTarget, Unsupported, UpstreamError, UpstreamErrorKind};
+use crate::error::{Error, Failover, Unsupported, UpstreamError, UpstreamErrorKind};
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::{Recipient, WireRequest};
 
+use super::again::{self, Candidate};
 use super::attempt::{Attempt, Beginning};
 use super::call_time::CallTime;
 use super::dispatcher::Lane;
@@ -22,13 +23,13 @@ use super::guard::{self, Guard, Permit};
 use super::scopes::Refusal;
 use super::target::{Target, Timeouts, UpstreamMode};
 use super::timers::Hurried;
+use super::tokens::Tokens;
 use super::{Limits, plan};
-
-/// The most attempts of one call on one target.
-const MAX_ATTEMPTS_ON_TARGET: u32 = 2;
 
 /// An attempt that may be sent.
 pub(super) struct Admitted {
+    /// Position of the target in the plan.
+    pub(super) position: usize,
     pub(super) permit: Permit,
     pub(super) wire: WireRequest,
     pub(super) kind: AttemptKind,
@@ -51,17 +52,21 @@ pub(super) struct Course {
     pub(super) trail: Trail,
     /// Attempts that were sent.
     pub(super) sent: u32,
-    /// Position of the target that is come to next.
+    /// Position of the target that was come to last, but for rivals.
     pub(super) position: usize,
-    attempts_on_target: u32,
-    /// Position of the target that a rival was sent to; it is not come to again.
+    /// Position of the target that is come to next.
+    pub(super) next: usize,
+    /// Position of a target that is come to before that, though it has failed.
+    again: Option<usize>,
+    /// Position of the target that a rival was sent to; it is not come to by itself.
     pub(super) rival_position: Option<usize>,
-    /// The target that was come to has been late: it is not tried again.
-    pub(super) late: bool,
+    /// Targets that have failed, by position, and how they failed last; the latest failure is last.
+    failures: Vec<(usize, UpstreamError)>,
+    /// How often a target has been waited for.
+    retries: u32,
     /// Targets whose context window the prompt exceeds.
-    pub(super) too_small: Vec<Arc<Target>>,
-    /// Retry tokens that were taken from the budget and not yet spent.
-    held_tokens: u32,
+    too_small: Vec<Arc<Target>>,
+    pub(super) tokens: Tokens,
     /// The last resort has been come to: nothing is tried after it.
     pub(super) at_last_resort: bool,
 }
@@ -78,6 +83,7 @@ impl Course {
         Self {
             used: features_of(&request),
             time: CallTime::new(Instant::now(), deadline, &lane.scenario),
+            tokens: Tokens::of(Arc::clone(&lane.budget)),
             lane,
             request,
             whole,
@@ -85,11 +91,12 @@ impl Course {
             trail,
             sent: 0,
             position: 0,
-            attempts_on_target: 0,
+            next: 0,
+            again: None,
             rival_position: None,
-            late: false,
+            failures: Vec::new(),
+            retries: 0,
             too_small: Vec::new(),
-            held_tokens: 0,
             at_last_resort: false,
         }
     }
@@ -102,15 +109,20 @@ impl Course {
         if !self.has_room() || self.at_last_resort {
             return Err(self.nothing_left());
         }
-        let lane = Arc::clone(&self.lane);
-        while let Some(guard) = lane.guards.get(self.position) {
-            let admitted = match self.rival_position == Some(self.position) {
+        if let Some(position) = self.again.take()
+            && let Some(admitted) = self.admit(position)?
+        {
+            return Ok(admitted);
+        }
+        while self.next < self.lane.guards.len() {
+            let position = self.next;
+            let admitted = match self.rival_position == Some(position) {
                 true => None,
-                false => self.admit(guard)?,
+                false => self.admit(position)?,
             };
-            match admitted {
-                Some(admitted) => return Ok(admitted),
-                None => self.leave_target(),
+            self.next += 1;
+            if let Some(admitted) = admitted {
+                return Ok(admitted);
             }
         }
         match self.last_resort() {
@@ -126,6 +138,7 @@ impl Course {
         span: &CallSpan,
     ) -> Result<(Attempt, OutboundRequest), Error> {
         let Admitted {
+            position,
             permit,
             mut wire,
             kind,
@@ -157,7 +170,7 @@ impl Course {
         };
         self.sent += 1;
         if kind != AttemptKind::Hedge {
-            self.attempts_on_target += 1;
+            self.position = position;
         }
         let (limits, hurried) = self.limits_of(&target, stream, alternative);
         let attempt = Attempt::begin(Beginning {
@@ -181,125 +194,129 @@ impl Course {
         tolerated || error.kind.verdict().failover != Failover::No
     }
 
-    /// How long to wait before the same target is tried again; `None` if it is not. Another target
-    /// that could answer comes first: it costs the same token and no wait.
-    pub(super) fn same_target_wait(&self, error: &UpstreamError) -> Option<Duration> {
-        let tried_out = self.attempts_on_target >= MAX_ATTEMPTS_ON_TARGET || self.late;
-        if tried_out || self.at_last_resort || self.has_alternative() {
+    /// Takes in that a target has failed.
+    pub(super) fn failed(&mut self, target: &Arc<Target>, error: &UpstreamError) {
+        if error.kind.verdict().failover == Failover::LargerContext {
+            self.too_small.push(Arc::clone(target));
+        }
+        let mut guards = self.lane.guards.iter();
+        if let Some(position) = guards.position(|guard| Arc::ptr_eq(&guard.target, target)) {
+            self.failures.retain(|(other, _)| *other != position);
+            self.failures.push((position, error.clone()));
+        }
+    }
+
+    /// Comes to a target again if no other could be tried, and tells how long it is waited for. Its token
+    /// is taken before, so that nobody waits in vain.
+    pub(super) fn come_again(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if !self.has_room() || self.at_last_resort || self.has_alternative() {
             return None;
         }
-        let wait = match error.kind.verdict().same_target {
-            SameTarget::Never => return None,
-            SameTarget::Once => Duration::from_millis(fastrand::u64(0..=100)),
-            SameTarget::AfterHint => {
-                let hint = error.retry_after?;
-                // The throttle may have made more of it.
-                let refusal = self.lane.guards.get(self.position)?.refuses();
-                let until = refusal.and_then(Refusal::until);
-                let refused_for =
-                    until.map(|until| until.saturating_duration_since(Instant::now()));
-                hint.max(refused_for.unwrap_or_default())
-            }
+        let candidates = self.failures.iter().filter_map(|(position, error)| {
+            let guard = &self.lane.guards[*position];
+            self.ineligible(&guard.target).is_none().then(|| Candidate {
+                position: *position,
+                error,
+                refusal: guard.refuses(),
+                seen: guard.snapshot(),
+            })
+        });
+        let longest = self.time.longest_wait(now);
+        let (position, wait) =
+            again::choose(candidates, self.retries, fastrand::f64(), longest, now)?;
+        if !self.time.allows_another_attempt(now + wait) {
+            return None;
+        }
+        self.again = Some(position);
+        self.retries += 1;
+        self.tokens.hold(1).then_some(wait)
+    }
+
+    /// Admits an attempt on the target at this position, or records why there is none.
+    fn admit(&mut self, position: usize) -> Result<Option<Admitted>, Error> {
+        let lane = Arc::clone(&self.lane);
+        let Some(guard) = lane.guards.get(position) else {
+            return Ok(None);
         };
-        (wait <= self.time.longest_wait(Instant::now())).then_some(wait)
-    }
-
-    pub(super) fn leave_target(&mut self) {
-        self.position += 1;
-        self.attempts_on_target = 0;
-        self.late = false;
-    }
-
-    /// Admits an attempt on a target, or records why there is none.
-    fn admit(&mut self, guard: &Arc<Guard>) -> Result<Option<Admitted>, Error> {
         let target = &guard.target;
+        let kind = self.kind(position);
         if let Some(skip) = self.ineligible(target) {
-            self.skip(target, skip, BreakerState::Closed);
+            self.skip(target, kind, skip, BreakerState::Closed);
             return Ok(None);
         }
         let (wire, stream) = match self.spell(target) {
             Ok(spelled) => spelled,
             Err(unsupported) => {
-                self.skip(target, Skip::Unsupported(unsupported), BreakerState::Closed);
+                let skip = Skip::Unsupported(unsupported);
+                self.skip(target, kind, skip, BreakerState::Closed);
                 return Ok(None);
             }
         };
-        let alternative = self.has_alternative();
+        let alternative = self.has_alternative_to(position);
         // A probe may cost the call a failover: it is made only if that can be paid for, too. Who
         // never gets another token must not wait for one: the breaker would stay open for ever.
-        let insured = alternative && guard.would_probe() && self.lane.budget.has_prospects();
+        let insured = alternative && guard.would_probe() && lane.budget.has_prospects();
         let added = u32::from(self.sent > 0);
-        if !self.hold_tokens(added + u32::from(insured)) {
-            self.skip(target, Skip::RetryBudgetExhausted, guard.snapshot().state);
+        if !self.tokens.hold(added + u32::from(insured)) {
+            let state = guard.snapshot().state;
+            self.skip(target, kind, Skip::RetryBudgetExhausted, state);
             return match insured {
                 true => Ok(None),
                 false => Err(self.nothing_left()),
             };
         }
-        let permit = match guard.admit(&self.lane) {
+        let permit = match guard.admit(&lane) {
             Ok(permit) => permit,
             Err(refusal) => {
                 let breaker = match refusal {
                     Refusal::Operator(_) => BreakerState::ForcedOpen,
                     _ => guard.snapshot().state,
                 };
-                self.skip(target, guard::skip(refusal), breaker);
+                self.skip(target, kind, guard::skip(refusal), breaker);
                 return Ok(None);
             }
         };
         for _ in 0..added {
-            self.spend_token();
+            self.tokens.spend();
         }
-        let kind = self.kind(permit.is_probe());
         Ok(Some(Admitted {
+            position,
+            kind: match permit.is_probe() {
+                true => AttemptKind::Probe,
+                false => kind,
+            },
             permit,
             wire,
-            kind,
             alternative: alternative && self.may_send_more_than(self.sent + 1),
             stream,
         }))
     }
 
-    /// Why an attempt on the target that was come to is made, or would be.
-    fn kind(&self, probe: bool) -> AttemptKind {
-        if probe {
-            AttemptKind::Probe
-        } else if self.attempts_on_target > 0 {
+    /// Why an attempt on the target at this position is made, or would be, unless it is a probe.
+    fn kind(&self, position: usize) -> AttemptKind {
+        if self.failures.iter().any(|(failed, _)| *failed == position) {
             AttemptKind::Retry
-        } else if self.position > 0 {
+        } else if position > 0 {
             AttemptKind::Failover
         } else {
             AttemptKind::Primary
         }
     }
 
-    /// Takes tokens from the retry budget until so many are held.
-    pub(super) fn hold_tokens(&mut self, wanted: u32) -> bool {
-        while self.held_tokens < wanted {
-            if !self.lane.budget.withdraw() {
-                return false;
-            }
-            self.held_tokens += 1;
-        }
-        true
-    }
-
-    /// Spends a token that is held.
-    pub(super) fn spend_token(&mut self) {
-        self.held_tokens -= 1;
-        self.lane.budget.spend();
-    }
-
-    /// Gives back the tokens of attempts that were not needed.
-    pub(super) fn give_back_tokens(&mut self) {
-        for _ in 0..std::mem::take(&mut self.held_tokens) {
-            self.lane.budget.refund();
-        }
-    }
-
     /// Whether a target that is not yet come to could be tried now.
     fn has_alternative(&self) -> bool {
-        let mut later = self.lane.guards.iter().enumerate().skip(self.position + 1);
+        self.can_be_tried(self.next)
+    }
+
+    /// Whether a target besides this one that is not yet come to could be tried now.
+    fn has_alternative_to(&self, position: usize) -> bool {
+        self.can_be_tried(self.next.max(position + 1))
+    }
+
+    /// Whether a target could be tried now that stands here or later in the plan.
+    fn can_be_tried(&self, from: usize) -> bool {
+        let mut later = self.lane.guards.iter().enumerate().skip(from);
         later.any(|(position, guard)| {
             self.rival_position != Some(position)
                 && self.ineligible(&guard.target).is_none()
@@ -323,8 +340,7 @@ impl Course {
 
     /// Whether further attempts than so many are allowed, and one could be paid for.
     fn may_send_more_than(&self, sent: u32) -> bool {
-        let paid = self.held_tokens > 0 || self.lane.budget.available() > 0;
-        paid && sent < self.max_attempts()
+        self.tokens.are_left() && sent < self.max_attempts()
     }
 
     /// The request as the target reads it, and whether it asks for a stream.
@@ -377,7 +393,7 @@ impl Course {
     /// The target that the call would come to next, and what keeps it from that.
     fn unasked(&self) -> Option<Unasked> {
         // Those that are still to be come to are there only if the call may not go on.
-        let mut unasked = self.lane.guards.iter().skip(self.position);
+        let mut unasked = self.lane.guards.iter().skip(self.next);
         let able = |guard: &&Arc<Guard>| {
             self.ineligible(&guard.target).is_none() && self.spell(&guard.target).is_ok()
         };
@@ -398,14 +414,13 @@ impl Course {
         plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
     }
 
-    fn skip(&mut self, target: &Target, skip: Skip, breaker: BreakerState) {
+    fn skip(&mut self, target: &Target, kind: AttemptKind, skip: Skip, breaker: BreakerState) {
         debug!(
             call_id = self.trail.call_id,
             target = target.id,
             reason = skip.reason().name(),
             "target skipped"
         );
-        let kind = self.kind(false);
         let record = AttemptRecord {
             outcome: Outcome::Skipped(skip),
             ..record_of(target, kind, breaker)
@@ -542,7 +557,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_resort_is_not_waited_for_because_nothing_follows_it() {
+    fn a_last_resort_is_not_come_to_again() {
         let lane = lane(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
             let Ok(mut permit) = lane.guards[0].admit(&lane) else {
@@ -553,6 +568,7 @@ mod tests {
                 false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
             }
         }
+        let target = Arc::clone(&lane.guards[0].target);
         let mut course = course(lane, None);
 
         let admitted = course.next_target().expect("it has mostly answered");
@@ -566,7 +582,8 @@ mod tests {
                 retry_after: Some(Duration::from_millis(1)),
                 ..UpstreamError::new(kind)
             };
-            assert_eq!(course.same_target_wait(&error), None);
+            course.failed(&target, &error);
+            assert_eq!(course.come_again(), None);
         }
     }
 }

@@ -15,18 +15,20 @@ impl Course {
         if self.sent > 0 {
             return None;
         }
-        let closed_off = |guard: &&Arc<Guard>| {
+        let closed_off = |guard: &Arc<Guard>| {
             self.ineligible(&guard.target).is_none()
                 && guard.refuses().is_some_and(Refusal::is_breaker)
         };
         let lane = Arc::clone(&self.lane);
-        let candidates = lane.guards.iter().filter(closed_off);
-        let guard =
-            candidates.min_by(|one, other| one.rejection().total_cmp(&other.rejection()))?;
+        let candidates = lane.guards.iter().enumerate();
+        let candidates = candidates.filter(|(_, guard)| closed_off(guard));
+        let (position, guard) = candidates
+            .min_by(|(_, one), (_, other)| one.rejection().total_cmp(&other.rejection()))?;
         let (wire, stream) = self.spell(&guard.target).ok()?;
         let permit = guard.admit_last(&lane, fastrand::f64())?;
         self.at_last_resort = true;
         Some(Admitted {
+            position,
             permit,
             wire,
             kind: AttemptKind::LastResort,

@@ -1,11 +1,12 @@
 //! Turns a call into attempts.
 //!
 //! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
-//! which one besides, `last_resort` which one if all are closed off, `exhausted` what is told if none
-//! is left; `attempt` is what one try does. Whether a target may be tried is decided by [`scopes`] and
+//! which one besides, `last_resort` which one if all are closed off, `again` which
+//! one a second time, `exhausted` what is told if none is left; `attempt` is what one try does. Whether a target may be tried is decided by [`scopes`] and
 //! its parts, how many tries may be added by [`retry_budget`].
 
 pub mod acceptance;
+mod again;
 mod answered;
 mod attempt;
 pub mod breaker;
@@ -28,6 +29,7 @@ mod specimens;
 pub mod target;
 pub mod throttle;
 mod timers;
+mod tokens;
 mod window;
 
 use std::time::Duration;

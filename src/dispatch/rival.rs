@@ -41,7 +41,7 @@ impl Course {
         if !hedging.budget.withdraw() {
             return None;
         }
-        let permit = match self.hold_tokens(1) {
+        let permit = match self.tokens.hold(1) {
             true => guard.admit(&lane).ok(),
             false => None,
         };
@@ -50,10 +50,10 @@ impl Course {
             return None;
         };
         hedging.budget.spend();
-        self.spend_token();
+        self.tokens.spend();
         self.rival_position = Some(position);
-        self.late = true;
         Some(Admitted {
+            position,
             permit,
             wire,
             kind: AttemptKind::Hedge,
@@ -65,7 +65,7 @@ impl Course {
     /// The position of the later target that a rival would be sent to, and the request as it reads it.
     fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest, bool)> {
         let own_provider = &lane.guards.get(self.position)?.target.provider.name;
-        let later = lane.guards.iter().enumerate().skip(self.position + 1);
+        let later = lane.guards.iter().enumerate().skip(self.next);
         let mut candidates: Vec<_> = later
             .filter(|(_, guard)| {
                 guard.snapshot().state == BreakerState::Closed

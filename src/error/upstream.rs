@@ -123,15 +123,13 @@ pub enum Failover {
     No,
 }
 
-/// Whether the same target may be tried again.
+/// Whether the same target may be tried again, where no other is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameTarget {
-    /// Never.
+    /// Never: it would fail again.
     Never,
-    /// Once, because nothing was sent.
-    Once,
-    /// If the provider names a short wait.
-    AfterHint,
+    /// After a while, or after the wait that the provider names.
+    AfterWait,
 }
 
 /// What a failed attempt says about the health of what it tried; see `dispatch::scopes`.
@@ -213,19 +211,19 @@ impl UpstreamErrorKind {
             Self::InvalidRequest => row(No,            Never,     Success,           Zero,      Reason::InvalidRequest),
             Self::ContextLength  => row(LargerContext, Never,     Success,           Zero,      Reason::ContextLengthExceeded),
             Self::Authentication => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
-            Self::Permission     => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderAuthFailed),
-            Self::ModelNotFound  => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderError),
-            Self::RateLimited    => row(Yes,           AfterHint, RateLimited,       Zero,      Reason::ProviderRateLimited),
+            Self::Permission     => row(Yes,           AfterWait, ModelFailure,      Zero,      Reason::ProviderAuthFailed),
+            Self::ModelNotFound  => row(Yes,           AfterWait, ModelFailure,      Zero,      Reason::ProviderError),
+            Self::RateLimited    => row(Yes,           AfterWait, RateLimited,       Zero,      Reason::ProviderRateLimited),
             Self::QuotaExhausted => row(Yes,           Never,     QuotaExhausted,    Zero,      Reason::ProviderQuotaExhausted),
-            Self::Overloaded     => row(Yes,           Never,     Overloaded,        Zero,      Reason::ProviderOverloaded),
-            Self::ServerError    => row(Yes,           Never,     ModelFailure,      Zero,      Reason::ProviderError),
+            Self::Overloaded     => row(Yes,           AfterWait, Overloaded,        Zero,      Reason::ProviderOverloaded),
+            Self::ServerError    => row(Yes,           AfterWait, ModelFailure,      Zero,      Reason::ProviderError),
             Self::ContentBlocked => row(No,            Never,     Success,           Zero,      Reason::ContentBlocked),
-            Self::Malformed      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
-            Self::Truncated      => row(Yes,           Never,     ModelFailure,      Partial,   Reason::ProviderBadResponse),
-            Self::Unreachable    => row(Yes,           Once,      EndpointFailure,   Zero,      Reason::ProviderUnreachable),
-            Self::NotTaken       => row(Yes,           Once,      Nothing,           Zero,      Reason::ProviderUnreachable),
-            Self::Disconnected   => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderUnreachable),
-            Self::TimedOut       => row(Yes,           Never,     ModelFailure,      Uncertain, Reason::ProviderTimeout),
+            Self::Malformed      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::Truncated      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::Unreachable    => row(Yes,           AfterWait, EndpointFailure,   Zero,      Reason::ProviderUnreachable),
+            Self::NotTaken       => row(Yes,           AfterWait, Nothing,           Zero,      Reason::ProviderUnreachable),
+            Self::Disconnected   => row(Yes,           AfterWait, ModelFailure,      Uncertain, Reason::ProviderUnreachable),
+            Self::TimedOut       => row(Yes,           AfterWait, ModelFailure,      Uncertain, Reason::ProviderTimeout),
         }
     }
 }

@@ -351,9 +351,11 @@ async fn a_call_that_finds_all_of_them_open_is_told_when_to_come_back() {
     const CALLS: usize = 60;
     let gateway = Gateway::start(TARGETS).await;
     gateway.simulator.set("gpt", failing());
-    for _ in 0..ENOUGH_ALONE {
+    // The first call makes three attempts, the second two.
+    for _ in 0..2 {
         gateway.generate(ask("alone", "Hello")).await.unwrap_err();
     }
+    assert_eq!(gateway.simulator.requests().len(), ENOUGH_ALONE);
 
     let mut last_resorts = 0;
     for call in 0..CALLS {

@@ -35,6 +35,7 @@ timeout = "150ms"
 max_timeout = "150ms"
 [scenarios.hasty]
 targets = ["openai/hasty"]
+max_attempts = 1
 [scenarios.hasty-first]
 targets = ["openai/hasty", "anthropic/second"]
 "#;

@@ -42,7 +42,7 @@ targets = ["openai/m", "anthropic/m"]
 retry = { ratio = 0.0, burst = 0 }
 [scenarios.persistent]
 targets = ["openai/m", "anthropic/m", "gemini/m"]
-max_attempts = 10
+max_attempts = 3
 "#;
 
 const PROVIDERS: [&str; 3] = ["openai", "anthropic", "gemini"];

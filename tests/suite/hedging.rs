@@ -304,7 +304,7 @@ async fn a_rival_that_lost_is_asked_again_if_the_answer_that_was_kept_breaks_off
 }
 
 #[tokio::test]
-async fn a_target_that_was_late_is_not_tried_again() {
+async fn a_target_that_was_late_is_tried_again_if_its_rival_failed_too() {
     let gateway = start("one-rival").await;
     gateway.simulator.set(
         "first",
@@ -318,6 +318,7 @@ async fn a_target_that_was_late_is_not_tried_again() {
     let trail = [
         "2 HEDGE anthropic/backup FAILED PROVIDER_ERROR",
         "1 PRIMARY openai/first FAILED PROVIDER_RATE_LIMITED",
+        "3 RETRY openai/first FAILED PROVIDER_RATE_LIMITED",
     ];
     assert_eq!(lines(&details(&status).failure.unwrap().attempts), trail);
 }

@@ -37,6 +37,7 @@ mod proxy;
 mod redaction;
 mod reflection;
 mod restart;
+mod retry;
 mod retry_budget;
 mod schemas_anthropic;
 mod schemas_gemini;

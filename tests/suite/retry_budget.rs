@@ -30,6 +30,7 @@ min_commits = 1000
 [scenarios.s]
 targets = ["openai/gpt", "openai/backup"]
 retry = { ratio = 0.5, burst = 3 }
+max_attempts = 2
 [scenarios.other]
 targets = ["openai/gpt", "openai/backup"]
 "#;

@@ -1,0 +1,303 @@
+//! Is the same target tried again where no other is left, and only where that is of use?
+
+use std::time::Duration;
+
+use modelway::grpc::v1::{
+    BreakerState, CallLimits, GenerateRequest, OnInterruption, SetBreakerRequest, StreamOptions,
+};
+use modelway::simulator::{Behaviour, text};
+use tokio::time::{Instant, timeout};
+
+use crate::support::aftermath::{nothing_is_under_way, tokens};
+use crate::support::{Gateway, METHODS, Timerless, ask, details, lines, text_of};
+
+/// Much longer than any wait of a retry.
+const PROMPTLY: Duration = Duration::from_secs(10);
+
+/// A target by itself, and with a backup that an operator holds open or that cannot answer.
+const CONFIG: &str = r#"
+[throttle]
+base_wait = "10ms"
+
+[models."openai/gpt"]
+timeouts = { first_event = "200ms", first_content = "300ms", byte_idle = "200ms" }
+[models."anthropic/backup"]
+max_output_tokens = 1000
+[models."gemini/other"]
+
+[scenarios.alone]
+targets = ["openai/gpt"]
+retry = { ratio = 0.0, burst = 20 }
+[scenarios.backed]
+targets = ["openai/gpt", "anthropic/backup"]
+[scenarios.poor]
+targets = ["openai/gpt"]
+retry = { ratio = 0.0, burst = 0 }
+"#;
+
+fn behave(behaviour: &str) -> Behaviour {
+    behaviour.parse().unwrap()
+}
+
+#[tokio::test]
+async fn one_failure_of_the_only_target_does_not_lose_the_call() {
+    let table = [
+        ("status=403", "PROVIDER_AUTH_FAILED"),
+        ("status=404", "PROVIDER_ERROR"),
+        ("status=429", "PROVIDER_RATE_LIMITED"),
+        ("status=429+retry-after=50ms", "PROVIDER_RATE_LIMITED"),
+        ("status=500", "PROVIDER_ERROR"),
+        ("status=502", "PROVIDER_ERROR"),
+        ("status=503", "PROVIDER_OVERLOADED"),
+        ("status=503+retry-after=1s", "PROVIDER_OVERLOADED"),
+        ("status=529", "PROVIDER_OVERLOADED"),
+        ("hang", "PROVIDER_TIMEOUT"),
+        ("role-only", "PROVIDER_TIMEOUT"),
+        ("reset", "PROVIDER_UNREACHABLE"),
+        ("disconnect=0", "PROVIDER_UNREACHABLE"),
+        ("error=0", "PROVIDER_ERROR"),
+        ("cut=0", "PROVIDER_BAD_RESPONSE"),
+        ("malformed=0", "PROVIDER_BAD_RESPONSE"),
+        ("html", "PROVIDER_BAD_RESPONSE"),
+    ];
+    for (fault, reason) in table {
+        for method in METHODS {
+            let gateway = Gateway::start(CONFIG).await;
+            let script = [behave(fault), Behaviour::default()];
+            gateway.simulator.script("gpt", script);
+
+            let response = gateway.call(method, ask("alone", "Hello")).await;
+
+            let response = response.unwrap_or_else(|status| panic!("{fault}: {status:?}"));
+            assert_eq!(text_of(&response), text(24), "{fault}");
+            let trail = [
+                format!("1 PRIMARY openai/gpt FAILED {reason}"),
+                "2 RETRY openai/gpt SUCCEEDED".to_owned(),
+            ];
+            assert_eq!(lines(&response.attempts), trail);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_broke_off_is_asked_for_again_unless_its_caller_has_seen_it() {
+    for fault in ["gap=5ms+cut=5", "gap=5ms+disconnect=5", "gap=5ms+stall=5"] {
+        let gateway = Gateway::start(CONFIG).await;
+        let script = [behave(fault), Behaviour::default()];
+        gateway.simulator.script("gpt", script.clone());
+        let whole = gateway.generate(ask("alone", "Hello")).await.unwrap();
+        gateway.simulator.script("gpt", script.clone());
+        let restarted = gateway.stream(GenerateRequest {
+            stream_options: Some(StreamOptions {
+                on_interruption: OnInterruption::Restart.into(),
+                ..StreamOptions::default()
+            }),
+            ..ask("alone", "Hello")
+        });
+        let restarted = restarted.await.into_response().unwrap();
+        gateway.simulator.script("gpt", script);
+        let streamed = gateway.stream(ask("alone", "Hello")).await;
+
+        for response in [whole, restarted] {
+            assert_eq!(text_of(&response), text(24), "{fault}");
+            let kinds = lines(&response.attempts);
+            assert_eq!(kinds.len(), 2, "{kinds:?}");
+            assert_eq!(kinds[1], "2 RETRY openai/gpt SUCCEEDED");
+        }
+        let failure = details(&streamed.failure.unwrap());
+        assert_eq!(failure.reason, "STREAM_INTERRUPTED", "{fault}");
+        assert_eq!(failure.failure.unwrap().attempts.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_the_same_target_would_refuse_again_is_not_asked_of_it() {
+    let faults = [
+        "status=400",
+        "context-length",
+        "content-filter",
+        "status=401",
+        "status=402",
+        "quota",
+    ];
+    for fault in faults {
+        for method in METHODS {
+            let gateway = Gateway::start(CONFIG).await;
+            gateway.simulator.set("gpt", behave(fault));
+
+            let failure = gateway.call(method, ask("alone", "Hello")).await;
+
+            let failure = details(&failure.unwrap_err());
+            let attempts = failure.failure.unwrap().attempts;
+            assert_eq!(attempts.len(), 1, "{fault}: {attempts:?}");
+            assert_eq!(gateway.simulator.requests().len(), 1, "{fault}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_whose_backup_is_closed_off_is_tried_again() {
+    let gateway = Gateway::start(CONFIG).await;
+    let held = SetBreakerRequest {
+        provider: "anthropic".to_owned(),
+        state: BreakerState::ForcedOpen.into(),
+        ..SetBreakerRequest::default()
+    };
+    gateway.operations().set_breaker(held).await.unwrap();
+    for method in METHODS {
+        let script = [behave("status=500"), Behaviour::default()];
+        gateway.simulator.script("gpt", script);
+
+        let response = gateway.call(method, ask("backed", "Hello")).await.unwrap();
+
+        let trail = [
+            "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR",
+            "2 RETRY openai/gpt SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), trail);
+    }
+}
+
+#[tokio::test]
+async fn of_targets_that_have_all_failed_the_one_that_fails_less_is_tried_again() {
+    let gateway = Gateway::start(CONFIG).await;
+    for _ in 0..3 {
+        gateway.generate(ask("backed", "Hello")).await.unwrap();
+    }
+    gateway
+        .simulator
+        .script("gpt", [behave("status=500"), Behaviour::default()]);
+    gateway.simulator.set("backup", behave("reset"));
+
+    let response = gateway.generate(ask("backed", "Hello")).await.unwrap();
+
+    let trail = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR",
+        "2 FAILOVER anthropic/backup FAILED PROVIDER_UNREACHABLE",
+        "3 RETRY openai/gpt SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+}
+
+#[tokio::test]
+async fn retries_are_no_more_than_the_call_may_make() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway.simulator.set("gpt", behave("status=500"));
+    let once = GenerateRequest {
+        limits: Some(CallLimits {
+            max_attempts: Some(1),
+            ..CallLimits::default()
+        }),
+        ..ask("alone", "Hello")
+    };
+
+    let all = gateway.generate(ask("alone", "Hello")).await.unwrap_err();
+    let one = gateway.generate(once).await.unwrap_err();
+
+    let trail = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR",
+        "2 RETRY openai/gpt FAILED PROVIDER_ERROR",
+        "3 RETRY openai/gpt FAILED PROVIDER_ERROR",
+    ];
+    assert_eq!(lines(&details(&all).failure.unwrap().attempts), trail);
+    assert_eq!(lines(&details(&one).failure.unwrap().attempts), trail[..1]);
+    assert_eq!(tokens(&gateway, "alone").await, 18);
+}
+
+#[tokio::test]
+async fn a_retry_that_cannot_be_paid_for_is_not_waited_for() {
+    let gateway = Gateway::start(CONFIG).await;
+    let fault = behave("status=503+retry-after=2s");
+    gateway.simulator.set("gpt", fault);
+
+    let began = Instant::now();
+    let failure = gateway.generate(ask("poor", "Hello")).await.unwrap_err();
+
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let failure = details(&failure);
+    assert_eq!(failure.reason, "RETRY_BUDGET_EXHAUSTED");
+    let trail = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
+        "0 RETRY openai/gpt SKIPPED RETRY_BUDGET_EXHAUSTED",
+    ];
+    assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
+}
+
+#[tokio::test]
+async fn a_breaker_that_the_failure_opened_is_not_waited_for() {
+    let config = format!("[breaker]\nconsecutive_failures = 1\n{CONFIG}");
+    let gateway = Gateway::start(&config).await;
+    gateway.simulator.set("gpt", behave("status=500"));
+
+    let failure = gateway.generate(ask("alone", "Hello")).await.unwrap_err();
+
+    let failure = details(&failure);
+    assert_eq!(failure.reason, "PROVIDER_ERROR");
+    let trail = ["1 PRIMARY openai/gpt FAILED PROVIDER_ERROR"];
+    assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
+    assert_eq!(tokens(&gateway, "alone").await, 20);
+}
+
+#[tokio::test]
+async fn a_wait_that_the_deadline_has_no_room_for_is_not_begun() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway
+        .simulator
+        .set("gpt", behave("status=503+retry-after=1s"));
+    let client = Timerless::connect(gateway.address).await;
+
+    // A fifth of the time may be waited, which is less than is asked for.
+    let began = Instant::now();
+    let failure = client
+        .stream(ask("alone", "Hello"), "4S")
+        .await
+        .failure
+        .unwrap();
+
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let failure = details(&failure);
+    assert_eq!(failure.reason, "PROVIDER_OVERLOADED");
+    assert_eq!(failure.failure.unwrap().attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_during_the_wait_ends_it_and_its_token_goes_back() {
+    for method in METHODS {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway
+            .simulator
+            .set("gpt", behave("status=503+retry-after=2s"));
+        tokio::select! {
+            outcome = gateway.call(method, ask("alone", "Hello")) => panic!("{outcome:?}"),
+            () = async {
+                while tokens(&gateway, "alone").await != 19 {}
+            } => {}
+        }
+
+        let given_back = async { while tokens(&gateway, "alone").await != 20 {} };
+        timeout(PROMPTLY, given_back)
+            .await
+            .expect("the token is given back");
+        nothing_is_under_way(&gateway).await;
+        assert_eq!(gateway.simulator.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_draining_service_does_not_wait_for_a_retry() {
+    let server = "[server]\npredrain = '0s'\ndrain_timeout = '200ms'";
+    let mut gateway = Gateway::start(&format!("{CONFIG}\n{server}")).await;
+    gateway
+        .simulator
+        .set("gpt", behave("status=503+retry-after=2s"));
+    let mut client = gateway.generation();
+    let began = Instant::now();
+    let call = tokio::spawn(async move { client.generate(ask("alone", "Hello")).await });
+    while tokens(&gateway, "alone").await != 19 {}
+
+    gateway.stop();
+
+    let status = call.await.unwrap().unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(1900));
+    assert_eq!(details(&status).reason, "DRAINING");
+}
