@@ -221,7 +221,7 @@ mod tests {
             (Refusal::Model(late), None),
             (Refusal::Endpoint(late), None),
             (Refusal::Rate(late), None),
-            (Refusal::Credential(soon, cause), None),
+            (Refusal::Credential(Some(soon), cause), None),
             (Refusal::Operator(Some(soon)), None),
             (Refusal::Operator(None), None),
         ];

@@ -6,6 +6,7 @@ use modelway::grpc::v1::{
     BreakerState, CallLimits, GenerateRequest, OnInterruption, SetBreakerRequest, StreamOptions,
 };
 use modelway::simulator::{Behaviour, text};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::support::aftermath::{nothing_is_under_way, tokens};
@@ -90,7 +91,6 @@ async fn an_answer_that_broke_off_is_asked_for_again_unless_its_caller_has_seen_
         let restarted = gateway.stream(GenerateRequest {
             stream_options: Some(StreamOptions {
                 on_interruption: OnInterruption::Restart.into(),
-                ..StreamOptions::default()
             }),
             ..ask("alone", "Hello")
         });
@@ -292,12 +292,13 @@ async fn a_draining_service_does_not_wait_for_a_retry() {
         .set("gpt", behave("status=503+retry-after=2s"));
     let mut client = gateway.generation();
     let began = Instant::now();
-    let call = tokio::spawn(async move { client.generate(ask("alone", "Hello")).await });
+    let mut call = JoinSet::new();
+    call.spawn(async move { client.generate(ask("alone", "Hello")).await });
     while tokens(&gateway, "alone").await != 19 {}
 
     gateway.stop();
 
-    let status = call.await.unwrap().unwrap_err();
+    let status = call.join_next().await.unwrap().unwrap().unwrap_err();
     assert!(began.elapsed() < Duration::from_millis(1900));
     assert_eq!(details(&status).reason, "DRAINING");
 }
