@@ -1,5 +1,6 @@
 //! A provider is data: where it is, how it wants to be asked, which wire format it speaks.
 
+pub mod credential;
 pub mod link;
 
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::wire::{WireFormat, WireRequest};
 
+use self::credential::Credential;
 use self::link::Link;
 
 /// A service we call, by its config name.
@@ -23,6 +24,8 @@ pub struct Provider {
     pub auth: Auth,
     /// Sent with every request.
     pub headers: HeaderMap,
+    /// Sent with every request, too: other secrets than the key.
+    pub secret_headers: Vec<(HeaderName, Arc<Credential>)>,
     /// Appended to the query of every request, such as Azure's `api-version`; percent-encoded.
     pub query: Vec<(String, String)>,
     /// How it spells chat.
@@ -38,9 +41,9 @@ pub enum Auth {
     /// Not at all.
     None,
     /// `authorization: Bearer KEY`.
-    Bearer(SecretString),
+    Bearer(Arc<Credential>),
     /// The key in a header of its own, such as `x-api-key`.
-    Header(HeaderName, SecretString),
+    Header(HeaderName, Arc<Credential>),
 }
 
 /// An HTTP POST, ready to be sent.
@@ -57,13 +60,12 @@ pub struct OutboundRequest {
 }
 
 impl Provider {
-    /// Adds to a request what belongs to the provider. `None` if the key cannot stand in a header,
-    /// which the configuration has ruled out.
+    /// Adds to a request what belongs to the provider.
     pub fn address(
         &self,
         request: WireRequest,
         traceparent: Option<HeaderValue>,
-    ) -> Option<OutboundRequest> {
+    ) -> OutboundRequest {
         let WireRequest {
             path,
             mut headers,
@@ -82,27 +84,37 @@ impl Provider {
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
+        for (name, secret) in &self.secret_headers {
+            headers.insert(name, secret.header());
+        }
         match &self.auth {
             Auth::None => {}
             Auth::Bearer(key) => {
-                headers.insert(
-                    AUTHORIZATION,
-                    sensitive(&format!("Bearer {}", key.expose_secret()))?,
-                );
+                headers.insert(AUTHORIZATION, key.header());
             }
             Auth::Header(name, key) => {
-                headers.insert(name, sensitive(key.expose_secret())?);
+                headers.insert(name, key.header());
             }
         }
         if let Some(traceparent) = traceparent {
             headers.insert("traceparent", traceparent);
         }
-        Some(OutboundRequest {
+        OutboundRequest {
             link: Arc::clone(&self.link),
             url,
             headers,
             body,
-        })
+        }
+    }
+
+    /// The key and all other secrets that requests carry.
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        let key = match &self.auth {
+            Auth::None => None,
+            Auth::Bearer(key) | Auth::Header(_, key) => Some(key),
+        };
+        let others = self.secret_headers.iter().map(|(_, secret)| secret);
+        key.into_iter().chain(others)
     }
 
     /// The provider's host and port, for traces.
@@ -118,10 +130,4 @@ impl Provider {
             None => (authority, default_port),
         }
     }
-}
-
-fn sensitive(value: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }

@@ -1,5 +1,6 @@
 //! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
 
+mod key_files;
 mod runtimes;
 
 use std::fmt::Write as _;
@@ -12,12 +13,13 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::config::file::File;
-use crate::config::{Config, KEYLESS, Mistakes, Surroundings};
+use crate::config::{Config, KEYLESS, Mistakes, Surroundings, reading};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::server::{self, Core};
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Links, Transport};
 
+use self::key_files::KeyFiles;
 use self::runtimes::Runtimes;
 
 /// Why the service does not start.
@@ -82,7 +84,7 @@ impl Service {
         listen: Option<SocketAddr>,
     ) -> Result<Self, StartError> {
         let text = match path {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| StartError::File {
+            Some(path) => reading::configuration(path).map_err(|error| StartError::File {
                 path: path.display().to_string(),
                 error,
             })?,
@@ -247,7 +249,8 @@ impl Service {
             admission: config.admission,
             idempotency: config.idempotency,
         };
-        server::serve(
+        let mut key_files = KeyFiles::new(&dispatcher);
+        let serving = server::serve(
             listener,
             &config.server,
             policies,
@@ -255,8 +258,11 @@ impl Service {
             cores,
             shutdown,
             hurry,
-        )
-        .await?;
+        );
+        tokio::select! {
+            served = serving => served?,
+            () = key_files.follow() => {}
+        }
         drop(runtimes);
         drop(simulator);
         Ok(())

@@ -102,10 +102,14 @@ fn auth(
         }
         return Some(Auth::None);
     }
+    let prefix = match &manner {
+        Some(Manner::Bearer) => "Bearer ",
+        Some(Manner::Header(_) | Manner::None) | None => "",
+    };
     let key = table.required(
         "api_key",
         "refer to the key by \"env:NAME\" or \"file:PATH\", or set `auth = \"none\"`",
-        |value| surroundings.secret(value),
+        |value| surroundings.credential(prefix, value),
     );
     Some(match manner? {
         Manner::None => Auth::None,

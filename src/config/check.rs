@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::file::File;
-use super::{Config, Surroundings};
+use super::{Config, Surroundings, reading};
 
 /// Exit code for a file that cannot be used.
 const BROKEN: u8 = 2;
@@ -25,7 +25,7 @@ pub fn check(
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
     let name = path.display();
-    let text = match std::fs::read_to_string(path) {
+    let text = match reading::configuration(path) {
         Ok(text) => text,
         Err(error) => {
             writeln!(err, "{name}: cannot be read: {error}")?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::provider::link::{Http, Identity, Link};
 use crate::transport::tls::{self, Unusable};
 
+use super::reading;
 use super::secret::{Surroundings, is_unchecked};
 use super::table::{Table, Value};
 
@@ -120,7 +121,10 @@ fn certificates(
         Ok(text) => text,
         Err(error) => {
             path.place.wrong(
-                format!("the file `{shown}` cannot be read: {}", error.kind()),
+                format!(
+                    "the file `{shown}` cannot be read: {}",
+                    reading::why(&error)
+                ),
                 "store certificates there in PEM, readable for this process",
             );
             return None;

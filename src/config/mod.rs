@@ -14,6 +14,7 @@ mod model;
 mod name;
 mod provider;
 mod quantity;
+pub mod reading;
 mod scenario;
 mod secret;
 mod table;

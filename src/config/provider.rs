@@ -1,11 +1,12 @@
 //! `[providers.NAME]`: who can be asked, where, and with which credential.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
 
 use crate::features::{Feature, Features};
+use crate::provider::credential::Credential;
 use crate::provider::{Auth, Provider};
 use crate::wire::WireFormat;
 use crate::wire::anthropic::{self, Anthropic};
@@ -105,7 +106,8 @@ pub(super) fn read(
     } else {
         address::read(&mut table, family.map(Family::usual_manner), surroundings)
     };
-    let headers = headers(table.section("headers"), address.as_ref(), surroundings);
+    let (headers, secret_headers) =
+        headers(table.section("headers"), address.as_ref(), surroundings);
     let query = query(&table.section("query"));
     let propagate_trace = table.or("propagate_trace", false, Value::boolean);
     let link = links.of(&mut table);
@@ -119,6 +121,7 @@ pub(super) fn read(
                 base_url,
                 auth,
                 headers,
+                secret_headers,
                 query,
                 wire_format,
                 propagate_trace,
@@ -222,13 +225,15 @@ fn headers(
     table: Table<'_>,
     address: Option<&(String, Auth)>,
     surroundings: &Surroundings<'_>,
-) -> HeaderMap {
+) -> (HeaderMap, Vec<(HeaderName, Arc<Credential>)>) {
     let key_goes_in = match address {
         Some((_, Auth::Bearer(_))) => "authorization",
         Some((_, Auth::Header(name, _))) => name.as_str(),
         Some((_, Auth::None)) | None => "",
     };
     let mut headers = HeaderMap::new();
+    let mut secrets = Vec::new();
+    let mut known = HashSet::new();
     for (written, value) in table.named() {
         let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
             value
@@ -249,26 +254,24 @@ fn headers(
             );
             continue;
         }
-        let Some(header) = header_value(&value, surroundings) else {
-            continue;
-        };
-        if headers.insert(name, header).is_some() {
+        if !known.insert(name.clone()) {
             value
                 .place
                 .wrong("this header is set twice", "keep one of the spellings");
+            continue;
+        }
+        if value.string().is_some_and(is_reference) {
+            let secret = surroundings.credential("", &value);
+            secrets.extend(secret.map(|secret| (name, secret)));
+        } else if let Some(header) = header_value(&value) {
+            headers.insert(name, header);
         }
     }
-    headers
+    (headers, secrets)
 }
 
-fn header_value(value: &Value<'_>, surroundings: &Surroundings<'_>) -> Option<HeaderValue> {
+fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
     let written = value.string()?;
-    if is_reference(written) {
-        let secret = surroundings.secret(value)?;
-        let mut header = HeaderValue::from_str(secret.expose_secret()).ok()?;
-        header.set_sensitive(true);
-        return Some(header);
-    }
     let header = HeaderValue::from_str(written).ok();
     if header.is_none() {
         value

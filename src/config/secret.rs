@@ -1,10 +1,14 @@
 //! Where secrets come from: the environment or a file, never the configuration itself.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
+use crate::provider::credential::Credential;
+
+use super::reading;
 use super::table::Value;
 
 /// What the configuration needs from outside its text.
@@ -22,7 +26,7 @@ impl<'a> Surroundings<'a> {
     pub fn of_process(simulator: Option<&'a str>) -> Self {
         Self {
             variable: &|name| std::env::var(name).ok(),
-            read_file: &|path| std::fs::read_to_string(path),
+            read_file: &reading::named,
             simulator,
         }
     }
@@ -36,18 +40,25 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The secret that `reference` refers to, fit for a header. What is wrong is noted without the
-    /// text itself, for it may be a key that was put in the wrong place.
-    pub(super) fn secret(&self, reference: &Value<'_>) -> Option<SecretString> {
+    /// The secret that `reference` refers to, for a header in which it follows `prefix`. What is wrong is
+    /// noted without the text itself, for it may be a key that was put in the wrong place.
+    pub(super) fn credential(
+        &self,
+        prefix: &'static str,
+        reference: &Value<'_>,
+    ) -> Option<Arc<Credential>> {
         let secret = self.secret_text(reference)?;
-        if http::HeaderValue::from_str(secret.expose_secret()).is_err() {
-            reference.place.wrong(
-                "the secret holds bytes that no header can carry",
-                "store the key alone, in one line",
-            );
-            return None;
+        let file = reference.string()?.strip_prefix("file:").map(PathBuf::from);
+        match Credential::new(prefix, &secret, file) {
+            Ok(credential) => Some(Arc::new(credential)),
+            Err(_) => {
+                reference.place.wrong(
+                    "the secret holds bytes that no header can carry",
+                    "store the key alone, in one line",
+                );
+                None
+            }
         }
-        Some(secret)
     }
 
     /// The secret that `reference` refers to, of any number of lines.
@@ -87,7 +98,7 @@ impl<'a> Surroundings<'a> {
                     format!(
                         "the file `{}` cannot be read: {}",
                         path.escape_debug(),
-                        error.kind()
+                        reading::why(&error)
                     ),
                     "store the key there, readable for this process",
                 );

@@ -82,7 +82,7 @@ impl Call {
             let begun = self
                 .course
                 .next_target()
-                .and_then(|admitted| self.course.begin(admitted, &self.span));
+                .map(|admitted| self.course.begin(admitted, &self.span));
             let (attempt, outbound) = match begun {
                 Ok(begun) => begun,
                 Err(error) => return Err(self.fail(error)),
@@ -135,9 +135,7 @@ impl Call {
                 opened = &mut opening => return opened,
                 () = sleep(patience) => {}
             }
-            let begun = course
-                .rival()
-                .and_then(|admitted| course.begin(admitted, span).ok());
+            let begun = course.rival().map(|admitted| course.begin(admitted, span));
             let Some((attempt, request)) = begun else {
                 return opening.await;
             };

@@ -136,7 +136,7 @@ impl Course {
         &mut self,
         admitted: Admitted,
         span: &CallSpan,
-    ) -> Result<(Attempt, OutboundRequest), Error> {
+    ) -> (Attempt, OutboundRequest) {
         let Admitted {
             position,
             permit,
@@ -163,11 +163,7 @@ impl Course {
             .then(|| span.context().to_string().parse().ok())
             .flatten();
         let adaptations = std::mem::take(&mut wire.adaptations);
-        let Some(outbound) = target.provider.address(wire, traceparent) else {
-            return Err(Error::Internal(
-                "a provider's credential cannot stand in a header",
-            ));
-        };
+        let outbound = target.provider.address(wire, traceparent);
         self.sent += 1;
         if kind != AttemptKind::Hedge {
             self.position = position;
@@ -184,7 +180,7 @@ impl Course {
             stream,
             keep: self.whole,
         });
-        Ok((attempt, outbound))
+        (attempt, outbound)
     }
 
     /// Whether another target may be tried after this failure.

@@ -21,6 +21,7 @@ pub(super) fn target(model: &str) -> Target {
         base_url: String::new(),
         auth: Auth::None,
         headers: HeaderMap::new(),
+        secret_headers: Vec::new(),
         query: Vec::new(),
         wire_format: Arc::new(OpenAiChat::default()),
         propagate_trace: false,

@@ -121,7 +121,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["secrecy"],
-        modules: &["config", "grpc", "provider", "transport"],
+        modules: &["config", "grpc", "provider", "serve", "transport"],
     },
     Home {
         of: &["clap"],

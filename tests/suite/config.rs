@@ -19,7 +19,6 @@ use modelway::telemetry::{self, LogFormat};
 use modelway::transport;
 use modelway::wire::{anthropic, gemini, openai_chat};
 use proptest::prelude::*;
-use secrecy::ExposeSecret;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -100,7 +99,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     assert_eq!(provider.link.http, Http::Auto);
     assert!(!provider.propagate_trace);
     assert!(
-        matches!(&provider.auth, Auth::Bearer(key) if key.expose_secret() == "s3cret-of-the-variable")
+        matches!(&provider.auth, Auth::Bearer(key) if key.header() == "Bearer s3cret-of-the-variable")
     );
 }
 
@@ -240,11 +239,15 @@ retry = { burst = 7 }
     assert_eq!(azure.base_url, "https://example.openai.azure.com/openai/v1");
     assert!(matches!(
         &azure.auth,
-        Auth::Header(name, key) if name == "api-key" && key.expose_secret() == "s3cret-of-the-file"
+        Auth::Header(name, key) if name == "api-key" && key.header() == "s3cret-of-the-file"
     ));
     assert_eq!(azure.headers["x-plain"], "yes");
-    assert_eq!(azure.headers["x-secret"], "s3cret-of-the-variable");
-    assert!(azure.headers["x-secret"].is_sensitive());
+    let [(name, secret)] = &azure.secret_headers[..] else {
+        panic!("one secret header")
+    };
+    assert_eq!(name, "x-secret");
+    assert_eq!(secret.header(), "s3cret-of-the-variable");
+    assert!(secret.header().is_sensitive());
     assert_eq!(
         azure.query,
         [("api-version".to_owned(), "2025-01-01%20beta%26x".to_owned())]

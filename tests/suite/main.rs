@@ -26,6 +26,7 @@ mod hardening;
 mod health;
 mod hedging;
 mod idempotency;
+mod key_files;
 mod last_resort;
 mod linear;
 mod locks;

@@ -1,0 +1,109 @@
+//! How is a file read that may be anything? Within bounds of size and of time.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Error, ErrorKind, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// The largest configuration.
+pub const MAX_CONFIGURATION_BYTES: u64 = 16 << 20;
+
+/// The largest file that the configuration names: a key, or certificates.
+const MAX_NAMED_BYTES: u64 = 1 << 20;
+
+/// How long reading may take: the other end of a pipe may be silent, and a file on another machine.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The text of a configuration: a file or a pipe.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn configuration(path: &Path) -> io::Result<String> {
+    text(path, MAX_CONFIGURATION_BYTES)
+}
+
+/// The text of a file that the configuration names: a file or a pipe.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn named(path: &Path) -> io::Result<String> {
+    text(path, MAX_NAMED_BYTES)
+}
+
+/// The same of a file that was read before. A pipe cannot be read again.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn again(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a file"));
+    }
+    named(path)
+}
+
+/// Why reading failed, in words that do not repeat the path.
+pub fn why(error: &Error) -> String {
+    match error.get_ref() {
+        Some(own) => own.to_string(),
+        None => error.kind().to_string(),
+    }
+}
+
+/// Reads in a thread of its own, which is left to itself if it takes too long: nothing can call it
+/// back from a system call that does not return.
+fn text(path: &Path, max_bytes: u64) -> io::Result<String> {
+    let (done, result) = mpsc::sync_channel(1);
+    let path = path.to_owned();
+    thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || done.send(bytes(&path, max_bytes)))?;
+    let bytes = result.recv_timeout(PATIENCE).map_err(|_| {
+        let seconds = PATIENCE.as_secs();
+        Error::new(
+            ErrorKind::TimedOut,
+            format!("nothing has come to its end within {seconds} s"),
+        )
+    })??;
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+fn bytes(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    check(&fs::metadata(path)?, max_bytes)?;
+    let file = File::open(path)?;
+    check(&file.metadata()?, max_bytes)?;
+    let mut bytes = Vec::new();
+    file.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    Ok(bytes)
+}
+
+/// What can be read to its end: a device has none.
+fn check(found: &Metadata, max_bytes: u64) -> io::Result<()> {
+    let kind = found.file_type();
+    if kind.is_dir() {
+        return Err(Error::new(ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "it is neither a file nor a pipe",
+        ));
+    }
+    if found.len() > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    Ok(())
+}
+
+fn too_large(max_bytes: u64) -> Error {
+    let mebibytes = max_bytes >> 20;
+    Error::new(
+        ErrorKind::FileTooLarge,
+        format!("it is larger than {mebibytes} MiB"),
+    )
+}
