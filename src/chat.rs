@@ -295,6 +295,22 @@ impl ChatEvent {
             Self::Started { .. } | Self::Finish(_) | Self::Usage(_) => false,
         }
     }
+
+    /// Puts a count or a finish reason in the place of the last one before it, if no content stands
+    /// between them: only the later one counts. Gives back what replaces nothing. `before` are the
+    /// events before it, last first.
+    pub fn unless_replacing<'e>(self, before: impl Iterator<Item = &'e mut Self>) -> Option<Self> {
+        for earlier in before.take_while(|event| !event.is_content()) {
+            match (&self, &*earlier) {
+                (Self::Usage(_), Self::Usage(_)) | (Self::Finish(_), Self::Finish(_)) => {
+                    *earlier = self;
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        Some(self)
+    }
 }
 
 /// Why the model stopped.

@@ -11,8 +11,8 @@ use crate::{cuts, memory};
 
 /// What reading may hold beside the body, whatever its length.
 const ROOM: usize = 64 * 1024;
-/// What it may hold for each byte of the body: an empty string in a list of them is the most.
-const ROOM_PER_BYTE: usize = 400;
+/// What it may hold for each byte of the body, while few: a short tool call in a list of them is the most.
+const ROOM_PER_BYTE: usize = 160;
 
 /// Holds the reading of answers in OpenAI Chat Completions to the laws.
 ///

@@ -7,9 +7,11 @@
 pub mod anthropic;
 pub mod failure;
 pub mod gemini;
+mod json;
 pub mod openai_chat;
 pub mod reader;
 pub mod sse;
+mod told;
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,6 +1,6 @@
 //! Turns the bytes of one response into events: chooses the framing, cuts the frames, bounds memory.
 
-use std::mem;
+use std::mem::{self, Discriminant};
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
@@ -8,11 +8,16 @@ use serde::de::IgnoredAny;
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
+use super::json::too_many_parts;
 use super::sse;
 use super::{Decoder, Frame, Framing, WireFormat};
 
 /// Largest JSON body that is read; a larger one is `Malformed`.
 pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// The most parts that an answer has, such as tool calls; one with more is `Malformed`. Models write a few
+/// hundred at most: reasoning and text by turns.
+pub const MAX_PARTS: usize = 16 * 1024;
 
 /// Reads one response, however its bytes are cut.
 pub struct Reader {
@@ -31,11 +36,11 @@ enum Body {
     },
     Events {
         parser: sse::Parser,
-        decoder: Box<dyn Decoder>,
+        decoder: Counted,
     },
     Json {
         buffer: Vec<u8>,
-        decoder: Box<dyn Decoder>,
+        decoder: Counted,
     },
 }
 
@@ -79,7 +84,7 @@ impl Reader {
     /// [`Decoder::is_complete`].
     pub fn is_complete(&self) -> bool {
         match &self.body {
-            Body::Events { decoder, .. } => self.over.is_none() && decoder.is_complete(),
+            Body::Events { decoder, .. } => self.over.is_none() && decoder.decoder.is_complete(),
             Body::Undecided { .. } | Body::Json { .. } => false,
         }
     }
@@ -125,9 +130,71 @@ impl Reader {
     }
 }
 
+/// A decoder, and how many parts of the answer it has told.
+struct Counted {
+    decoder: Box<dyn Decoder>,
+    parts: usize,
+    /// What kind of text was told last.
+    open: Option<Discriminant<ChatEvent>>,
+}
+
+impl Counted {
+    fn new(decoder: Box<dyn Decoder>) -> Self {
+        Self {
+            decoder,
+            parts: 0,
+            open: None,
+        }
+    }
+
+    /// As [`Decoder::frame`], but what follows the provider's own end is ignored.
+    fn frame(
+        &mut self,
+        frame: Frame<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        if is_done(events) {
+            return Ok(());
+        }
+        let before = events.len();
+        self.decoder.frame(frame, events)?;
+        for event in events.get(before..).unwrap_or_default() {
+            self.count(event);
+        }
+        if self.parts > MAX_PARTS {
+            events.pop_if(|event| *event == ChatEvent::Done);
+            return Err(too_many_parts());
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, event: &ChatEvent) {
+        match event {
+            ChatEvent::Text(_) | ChatEvent::Reasoning(_) | ChatEvent::Refusal(_) => {
+                let kind = Some(mem::discriminant(event));
+                self.parts += usize::from(self.open != kind);
+                self.open = kind;
+            }
+            ChatEvent::ReasoningSignature(_) | ChatEvent::ToolCall { .. } => {
+                self.parts += 1;
+                self.open = None;
+            }
+            ChatEvent::ToolArguments { .. }
+            | ChatEvent::Started { .. }
+            | ChatEvent::Finish(_)
+            | ChatEvent::Usage(_)
+            | ChatEvent::Done => {}
+        }
+    }
+
+    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        self.decoder.end(events)
+    }
+}
+
 impl Body {
     fn new(format: &dyn WireFormat, framing: Framing) -> Self {
-        let decoder = format.decoder(framing);
+        let decoder = Counted::new(format.decoder(framing));
         match framing {
             Framing::Sse => Self::Events {
                 parser: sse::Parser::default(),
@@ -162,7 +229,7 @@ impl Body {
                 self.push(&bytes[blanks..], events)
             }
             Self::Events { parser, decoder } => {
-                parser.push(bytes, |frame| read(decoder.as_mut(), frame, events))
+                parser.push(bytes, |frame| decoder.frame(frame, events))
             }
             Self::Json { buffer, .. } => {
                 if buffer.len() + bytes.len() > MAX_BODY_BYTES {
@@ -179,7 +246,9 @@ impl Body {
             Self::Undecided { .. } => return Err(UpstreamError::malformed("the body is empty")),
             Self::Events { parser, decoder } => {
                 parser.end(|frame| {
-                    read(decoder.as_mut(), frame, events).map_err(|error| of_cut(frame, error))
+                    decoder
+                        .frame(frame, events)
+                        .map_err(|error| of_cut(frame, error))
                 })?;
                 decoder
             }
@@ -188,7 +257,7 @@ impl Body {
                     event: "",
                     data: buffer,
                 };
-                read(decoder.as_mut(), frame, events)?;
+                decoder.frame(frame, events)?;
                 decoder
             }
         };
@@ -226,17 +295,6 @@ fn is_blank(byte: u8) -> bool {
 
 fn is_done(events: &[ChatEvent]) -> bool {
     events.last() == Some(&ChatEvent::Done)
-}
-
-fn read(
-    decoder: &mut dyn Decoder,
-    frame: Frame<'_>,
-    events: &mut Vec<ChatEvent>,
-) -> Result<(), UpstreamError> {
-    if is_done(events) {
-        return Ok(());
-    }
-    decoder.frame(frame, events)
 }
 
 /// An event that the end of the body closes and that is no JSON was not written so: it was cut off.

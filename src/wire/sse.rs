@@ -9,6 +9,13 @@ use super::Frame;
 /// Largest event that is read, in bytes of its lines, comments included; a larger one is `Malformed`.
 pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 
+/// Longest name of an event; one that is longer is none that a chat API gives, and read as none.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Room for data that is kept from one event to the next. Some host sends a picture and then a word at
+/// a time for minutes.
+const MAX_KEPT_BYTES: usize = 64 * 1024;
+
 /// An incremental parser of `text/event-stream` (WHATWG HTML, section 9.2).
 ///
 /// Unlike there, a line in the place of an event that begins like JSON begins an event's data, which
@@ -155,15 +162,14 @@ impl Parser {
             self.past_first_line |= cut == Cut::Comment;
             return Ok(());
         }
-        let mut line = mem::take(&mut self.line);
+        let line = mem::take(&mut self.line);
         match self.parse(&line) {
             Line::Blank => self.dispatch(None, on_frame)?,
             Line::Data(data) => self.add_data(data),
             Line::Event(name) => self.set_event(name),
             Line::Ignored => {}
         }
-        line.clear();
-        self.line = line;
+        self.line = emptied(line);
         Ok(())
     }
 
@@ -202,7 +208,9 @@ impl Parser {
 
     fn set_event(&mut self, name: &[u8]) {
         self.event.clear();
-        self.event.push_str(&String::from_utf8_lossy(name));
+        if name.len() <= MAX_NAME_BYTES {
+            self.event.push_str(&String::from_utf8_lossy(name));
+        }
     }
 
     fn dispatch(
@@ -216,13 +224,20 @@ impl Parser {
                 data: in_place.unwrap_or(&self.data),
             })?;
         }
-        self.data.clear();
+        self.data = emptied(mem::take(&mut self.data));
         self.has_data = false;
         self.event.clear();
         self.event_bytes = 0;
         self.is_bare = false;
         Ok(())
     }
+}
+
+/// A buffer to be filled again.
+fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.shrink_to(MAX_KEPT_BYTES);
+    buffer
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ use modelway::dispatch::{Inquiry, Interruption, Limits};
 use modelway::provider::OutboundRequest;
 use modelway::telemetry::spans::CallSpan;
 use modelway::transport::{Carrier, Response, Sending, Transport};
+use modelway::wire::anthropic::Anthropic;
+use modelway::wire::gemini::Gemini;
+use modelway::wire::openai_chat::OpenAiChat;
+use modelway::wire::reader::Reader;
+use modelway::wire::{Framing, WireFormat, failure};
 use tokio::time::Instant;
 
 /// The input is made longer by this factor.
@@ -22,12 +27,42 @@ const LONGER: usize = 8;
 /// Work that is linear takes about 8 times as long then, work that is quadratic 64 times.
 const MOST: u32 = 24;
 
+/// How long this thread has worked: on a busy machine it waits for its turn, too.
+struct Clock {
+    began: Instant,
+    worked: Option<Duration>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            worked: worked(),
+            began: Instant::now(),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (worked(), self.worked) {
+            (Some(now), Some(then)) => now - then,
+            (None, _) | (_, None) => self.began.elapsed(),
+        }
+    }
+}
+
+/// Linux counts it, up to the last time that the thread gave up its turn.
+fn worked() -> Option<Duration> {
+    std::thread::yield_now();
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = counted.split(' ').next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
 /// Measures work on inputs of `length` and of 8 times as much, as made by `prepare`.
 fn assert_linear<T>(name: &str, length: usize, prepare: impl Fn(usize) -> T, work: impl Fn(&T)) {
     let best_of = |times, length| {
         let input = prepare(length);
         let once = || {
-            let began = Instant::now();
+            let began = Clock::start();
             work(black_box(&input));
             began.elapsed()
         };
@@ -115,5 +150,103 @@ fn what_comes_before_the_first_content_is_looked_at_once() {
     assert_linear("usage before content", 2_000, pieces, |pieces| {
         let answer = answer_of(pieces);
         assert_eq!(answer.parts, [Part::Text("Hello".to_owned())]);
+    });
+}
+
+/// An answer's bytes: a beginning, as many pieces as wanted, an end.
+struct Body {
+    name: &'static str,
+    format: Arc<dyn WireFormat>,
+    framing: Framing,
+    beginning: &'static str,
+    piece: fn(usize) -> String,
+    end: &'static str,
+}
+
+impl Body {
+    fn of(&self, pieces: usize) -> Vec<u8> {
+        let pieces: String = (0..pieces).map(self.piece).collect();
+        [self.beginning, &pieces, self.end].concat().into_bytes()
+    }
+
+    /// Reads it as it comes, or byte by byte.
+    fn read(&self, body: &[u8], chunk: usize) {
+        let mut reader = Reader::new(self.format.as_ref(), self.framing);
+        let mut events = Vec::new();
+        let mut answer = Answer::default();
+        let pushed = body
+            .chunks(chunk)
+            .try_for_each(|bytes| reader.push(bytes, &mut events));
+        // How it ends is not what is asked here.
+        let _ = pushed.and_then(|()| reader.end(&mut events));
+        events.into_iter().for_each(|event| answer.apply(event));
+        black_box(answer);
+    }
+}
+
+#[rustfmt::skip] // a table is read by its columns
+fn bodies() -> Vec<Body> {
+    let openai = || Arc::new(OpenAiChat::default()) as Arc<dyn WireFormat>;
+    let anthropic = || Arc::new(Anthropic::default()) as Arc<dyn WireFormat>;
+    let gemini = || Arc::new(Gemini::default()) as Arc<dyn WireFormat>;
+    let row = |name, format, framing, beginning, piece, end| Body { name, format, framing, beginning, piece, end };
+    let (sse, json) = (Framing::Sse, Framing::Json);
+    vec![
+        row("comments", openai(), sse, "", |_| ": a\n".into(), ""),
+        row("names of an event", openai(), sse, "", |_| "event: a\n".into(), ""),
+        row("lines of data", openai(), sse, "", |_| "data: a\n".into(), ""),
+        row("one long line", openai(), sse, "data: ", |_| "aaaaaaaaaa".into(), ""),
+        row("blank lines", openai(), json, "", |_| "\n \r\n".into(), ""),
+        row("unknown fields", openai(), sse, "data: {", |n| format!("\"{n}\":[[]],"), "\"choices\":[]}\n\n"),
+        row("nested lists", openai(), sse, "data: {\"x\":", |_| "[".into(), "\n\n"),
+        row("empty events", openai(), sse, "", |_| "data: {}\n\n".into(), ""),
+        row("usage", openai(), sse, "", |n| format!("data: {{\"usage\":{{\"prompt_tokens\":{n}}}}}\n\n"), ""),
+        row("tool calls by turns", openai(), sse, "", |n| format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":{},\"function\":{{\"name\":\"a\",\"arguments\":\"b\"}}}}]}}}}]}}\n\n", n / 2 + 500 * (n % 2)), ""),
+        row("tool calls without a name", openai(), sse, "", |n| format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":{n},\"function\":{{\"arguments\":\"b\"}}}}]}}}}]}}\n\n"), ""),
+        row("tool calls in one body", openai(), json, "{\"choices\":[{\"message\":{\"tool_calls\":[", |n| format!("{{\"id\":\"{n}\",\"function\":{{\"name\":\"a\"}}}},"), "{}]}}]}"),
+        row("pieces of content", openai(), json, "{\"choices\":[{\"message\":{\"content\":[", |_| "{\"text\":\"a\"},".into(), "{}]}}]}"),
+        row("words", openai(), sse, "", |_| "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n".into(), ""),
+        row("open blocks", anthropic(), sse, "", |n| format!("data: {{\"type\":\"content_block_start\",\"index\":{n},\"content_block\":{{\"type\":\"tool_use\",\"input\":{{}}}}}}\n\n"), ""),
+        row("blocks that go on by turns", anthropic(), sse, "", |n| format!("data: {{\"type\":\"content_block_start\",\"index\":{n},\"content_block\":{{\"type\":\"tool_use\"}}}}\n\ndata: {{\"type\":\"content_block_delta\",\"index\":{},\"delta\":{{\"type\":\"input_json_delta\",\"partial_json\":\"a\"}}}}\n\n", n / 2), ""),
+        row("blocks in one body", anthropic(), json, "{\"content\":[", |_| "{\"type\":\"tool_use\"},".into(), "{}]}"),
+        row("pings", anthropic(), sse, "", |_| "event: ping\ndata: {\"type\":\"ping\"}\n\n".into(), ""),
+        row("parts", gemini(), json, "{\"candidates\":[{\"content\":{\"parts\":[", |n| format!("{{\"text\":\"a\",\"thought\":{}}},", n % 2 == 0), "{}]}}]}"),
+        row("calls", gemini(), json, "{\"candidates\":[{\"content\":{\"parts\":[", |_| "{\"functionCall\":{\"name\":\"a\"}},".into(), "{}]}}]}"),
+        row("candidates", gemini(), json, "{\"candidates\":[", |n| format!("{{\"index\":{}}},", n + 1), "{\"content\":{}}]}"),
+        row("responses in one body", gemini(), json, "[", |n| format!("{{\"usageMetadata\":{{\"promptTokenCount\":{n}}}}},"), "{}]"),
+        row("arguments in pieces", gemini(), sse, "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"a\",\"willContinue\":true}}]}}]}\n\n",
+            |n| format!("data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"functionCall\":{{\"willContinue\":true,\"partialArgs\":[{{\"jsonPath\":\"$.a[{n}]\",\"stringValue\":\"b\",\"willContinue\":true}}]}}}}]}}}}]}}\n\n"), ""),
+    ]
+}
+
+#[test]
+fn no_answer_takes_longer_to_read_than_its_length_asks_for() {
+    for body in bodies() {
+        let of_length = |pieces| body.of(pieces);
+        assert_linear(body.name, 2_000, of_length, |bytes| {
+            body.read(bytes, 16 * 1024)
+        });
+        let name = format!("{}, cut everywhere", body.name);
+        assert_linear(&name, 125, of_length, |bytes| body.read(bytes, 1));
+    }
+}
+
+#[test]
+fn no_error_takes_longer_to_classify_than_its_length_asks_for() {
+    let details = |count: usize| {
+        let details: Vec<_> = (0..count)
+            .map(|n| format!(r#"{{"reason":"r{n}","violations":[{{"quotaId":"q"}}]}}"#))
+            .collect();
+        format!(
+            r#"{{"error":{{"code":429,"details":[{}]}}}}"#,
+            details.join(",")
+        )
+    };
+    assert_linear("details", 150, details, |body| {
+        black_box(failure::in_band(body.as_bytes()));
+    });
+    let nested = |count| "[".repeat(count);
+    assert_linear("nested lists", 5_000, nested, |body| {
+        black_box(failure::in_band(body.as_bytes()));
     });
 }

@@ -1,5 +1,6 @@
 //! What becomes of answers that no provider should send: the right answer or a classified failure.
 
+mod memory;
 mod raw;
 
 use std::fmt::Write as _;

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::opaque::Opaque;
-use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
+use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::error::UpstreamError;
+use crate::wire::json::Element;
+use crate::wire::told::{self, check_call};
 use crate::wire::{Frame, failure};
 
 /// A content block, whole or at its start.
@@ -25,6 +26,12 @@ pub(super) struct Block<'a> {
     name: Option<String>,
     #[serde(borrow)]
     input: Option<&'a RawValue>,
+}
+
+impl Element for Block<'_> {
+    fn says_nothing(&self) -> bool {
+        self.kind.is_empty()
+    }
 }
 
 /// Token counts as the provider writes them.
@@ -53,8 +60,14 @@ pub(super) enum Begun<'a> {
 }
 
 /// Appends what a block says by itself: all of it in a whole answer, as a rule nothing in a stream.
-pub(super) fn begin<'a>(block: Block<'a>, events: &mut Vec<ChatEvent>) -> Begun<'a> {
-    match block.kind.as_ref() {
+///
+/// # Errors
+/// `Malformed` for a tool call that nobody could answer.
+pub(super) fn begin<'a>(
+    block: Block<'a>,
+    events: &mut Vec<ChatEvent>,
+) -> Result<Begun<'a>, UpstreamError> {
+    Ok(match block.kind.as_ref() {
         "text" => {
             text(block.text, events);
             Begun::Prose
@@ -72,9 +85,11 @@ pub(super) fn begin<'a>(block: Block<'a>, events: &mut Vec<ChatEvent>) -> Begun<
             Begun::Prose
         }
         "tool_use" => {
+            let (id, name) = (block.id.unwrap_or_default(), block.name.unwrap_or_default());
+            check_call(&id, &name)?;
             events.push(ChatEvent::ToolCall {
-                id: block.id.unwrap_or_default(),
-                name: block.name.unwrap_or_default(),
+                id,
+                name,
                 signature: Bytes::new(),
             });
             Begun::ToolCall {
@@ -82,7 +97,7 @@ pub(super) fn begin<'a>(block: Block<'a>, events: &mut Vec<ChatEvent>) -> Begun<
             }
         }
         _ => Begun::Ignored,
-    }
+    })
 }
 
 pub(super) fn text(text: Option<String>, events: &mut Vec<ChatEvent>) {
@@ -97,19 +112,6 @@ pub(super) fn signature(token: Option<String>, events: &mut Vec<ChatEvent>) {
     if let Some(token) = given(token) {
         let opaque = Opaque::Signature(&token).to_bytes();
         events.push(ChatEvent::ReasoningSignature(opaque));
-    }
-}
-
-pub(super) fn started(
-    response_id: Option<String>,
-    response_model: Option<String>,
-    events: &mut Vec<ChatEvent>,
-) {
-    if response_id.is_some() || response_model.is_some() {
-        events.push(ChatEvent::Started {
-            response_id,
-            response_model,
-        });
     }
 }
 
@@ -129,11 +131,7 @@ pub(super) fn finish(
         "refusal" => FinishReason::ContentFilter,
         _ => FinishReason::Other,
     };
-    events.push(ChatEvent::Finish(Finish {
-        reason,
-        provider_reason: Some(provider_reason),
-        stop_sequence,
-    }));
+    told::finish(reason, &provider_reason, stop_sequence, events);
     true
 }
 
@@ -180,7 +178,5 @@ pub(super) fn given(text: Option<String>) -> Option<String> {
 }
 
 pub(super) fn in_band(error: Option<&RawValue>, frame: Frame<'_>) -> UpstreamError {
-    let text = error.map_or(frame.data, |error| error.get().as_bytes());
-    let error = serde_json::from_slice(text).unwrap_or(Value::Null);
-    failure::in_band(&error)
+    failure::in_band(error.map_or(frame.data, |error| error.get().as_bytes()))
 }

@@ -1,16 +1,19 @@
 //! What does a streamed answer say?
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::pieces::{
-    Begun, Block, Tokens, begin, finish, given, in_band, reasoning, signature, started, text,
+    Begun, Block, Tokens, begin, finish, given, in_band, reasoning, signature, text,
 };
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::json::too_many_parts;
+use crate::wire::reader::MAX_PARTS;
+use crate::wire::told::Told;
 use crate::wire::{Decoder, Frame};
 
 /// Any event of a stream. One struct with optional fields and a borrowed `type`: an internally tagged
@@ -55,15 +58,14 @@ struct Start {
 #[derive(Default)]
 pub(super) struct Events {
     /// Content blocks between their start and their stop, by their index.
-    open: Vec<(u64, OpenBlock)>,
+    open: BTreeMap<u64, OpenBlock>,
     /// Tool calls so far.
     calls: usize,
-    /// Whether any block has begun.
-    begun: bool,
+    /// Blocks that have begun.
+    begun: usize,
     /// Whether the stop reason has come: from then on the end of the body is an end.
     stopped: bool,
-    has_id: bool,
-    has_model: bool,
+    told: Told,
     tokens: Tokens,
 }
 
@@ -126,7 +128,7 @@ impl Events {
             }
             "content_block_start" => {
                 if let Some(block) = event.content_block {
-                    self.block_start(event.index, block, events);
+                    self.block_start(event.index, block, events)?;
                 }
             }
             "content_block_stop" => self.block_stop(event.index, events),
@@ -154,7 +156,7 @@ impl Events {
         message: Option<Start>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
-        if self.begun {
+        if self.begun > 0 {
             return Err(UpstreamError::malformed(
                 "a second message began before the first had ended",
             ));
@@ -163,19 +165,24 @@ impl Events {
             return Ok(());
         };
         // A second start before any block is harmless; the names of the first stay.
-        let response_id = given(id).filter(|_| !self.has_id);
-        let response_model = given(model).filter(|_| !self.has_model);
-        self.has_id |= response_id.is_some();
-        self.has_model |= response_model.is_some();
-        started(response_id, response_model, events);
+        let name = |name: Option<String>| name.unwrap_or_default();
+        self.told.started(&name(id), &name(model), events);
         self.count(usage, events);
         Ok(())
     }
 
-    fn block_start(&mut self, index: u64, block: Block<'_>, events: &mut Vec<ChatEvent>) {
+    fn block_start(
+        &mut self,
+        index: u64,
+        block: Block<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         self.block_stop(index, events);
-        self.begun = true;
-        let open = match begin(block, events) {
+        self.begun += 1;
+        if self.begun > MAX_PARTS {
+            return Err(too_many_parts());
+        }
+        let open = match begin(block, events)? {
             Begun::Prose => OpenBlock::Prose,
             Begun::ToolCall { input } => {
                 self.calls += 1;
@@ -186,16 +193,12 @@ impl Events {
             }
             Begun::Ignored => OpenBlock::Ignored,
         };
-        self.open.push((index, open));
+        self.open.insert(index, open);
+        Ok(())
     }
 
     fn block_delta(&mut self, index: u64, delta: Delta<'_>, events: &mut Vec<ChatEvent>) {
-        let open = self
-            .open
-            .iter_mut()
-            .find(|(open, _)| *open == index)
-            .map(|(_, block)| block);
-        match (delta.kind.as_ref(), open) {
+        match (delta.kind.as_ref(), self.open.get_mut(&index)) {
             (_, Some(OpenBlock::Ignored)) => {}
             ("text_delta", _) => text(delta.text, events),
             ("thinking_delta", _) => reasoning(delta.thinking, events),
@@ -212,15 +215,13 @@ impl Events {
     }
 
     fn block_stop(&mut self, index: u64, events: &mut Vec<ChatEvent>) {
-        let Some(position) = self.open.iter().position(|(open, _)| *open == index) else {
-            return;
-        };
-        let (_, block) = self.open.swap_remove(position);
-        block.stop(events);
+        if let Some(block) = self.open.remove(&index) {
+            block.stop(events);
+        }
     }
 
     fn stop_all(&mut self, events: &mut Vec<ChatEvent>) {
-        for (_, block) in self.open.drain(..) {
+        for block in std::mem::take(&mut self.open).into_values() {
             block.stop(events);
         }
     }
@@ -229,7 +230,7 @@ impl Events {
     /// every call begins with it.
     fn break_off(&mut self, events: &mut Vec<ChatEvent>) {
         self.open.retain(
-            |(_, block)| !matches!(block, OpenBlock::ToolCall { input, .. } if input == "{}"),
+            |_, block| !matches!(block, OpenBlock::ToolCall { input, .. } if input == "{}"),
         );
         self.stop_all(events);
     }
@@ -240,7 +241,7 @@ impl Events {
             return;
         };
         self.tokens = tokens.or(self.tokens);
-        events.push(ChatEvent::Usage(self.tokens.usage()));
+        self.told.usage(self.tokens.usage(), events);
     }
 }
 
@@ -265,10 +266,21 @@ fn kind_of<'a>(kind: &'a str, frame: Frame<'a>) -> &'a str {
 
 /// Whether a frame that does not fit [`Event`] is JSON of a kind that we know nothing about.
 fn is_unknown(frame: Frame<'_>) -> bool {
-    let Ok(Value::Object(event)) = serde_json::from_slice(frame.data) else {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(rename = "type", borrow)]
+        name: Option<&'a RawValue>,
+    }
+
+    let is_object = frame.data.trim_ascii_start().starts_with(b"{");
+    let Some(Kind { name }) = serde_json::from_slice(frame.data)
+        .ok()
+        .filter(|_| is_object)
+    else {
         return false;
     };
-    let kind = event.get("type").and_then(Value::as_str).unwrap_or("");
+    let name = name.and_then(|name| serde_json::from_str::<String>(name.get()).ok());
+    let kind = name.as_deref().unwrap_or_default();
     !matches!(
         kind_of(kind, frame),
         "message_start"

@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::pieces::{Begun, Block, Tokens, begin, finish, given, in_band, started};
+use super::pieces::{Begun, Block, Tokens, begin, finish, in_band};
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::json::Few;
+use crate::wire::told::Told;
 use crate::wire::{Decoder, Frame};
 
 #[derive(Deserialize)]
@@ -17,7 +19,7 @@ struct Message<'a> {
     id: Option<String>,
     model: Option<String>,
     #[serde(borrow)]
-    content: Option<Vec<Block<'a>>>,
+    content: Option<Few<Block<'a>>>,
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
     usage: Option<Tokens>,
@@ -39,12 +41,14 @@ impl Decoder for Whole {
         if message.error.is_some() || message.kind == "error" {
             return Err(in_band(message.error, frame));
         }
-        started(given(message.id), given(message.model), events);
-        let blocks = message.content.unwrap_or_default();
+        let mut told = Told::default();
+        let name = |name: Option<String>| name.unwrap_or_default();
+        told.started(&name(message.id), &name(message.model), events);
+        let blocks = message.content.unwrap_or_default().all()?;
         let is_empty = blocks.is_empty();
         let mut calls = 0;
         for block in blocks {
-            match begin(block, events) {
+            match begin(block, events)? {
                 Begun::ToolCall { input } => {
                     events.push(ChatEvent::ToolArguments {
                         call: calls,
@@ -57,7 +61,7 @@ impl Decoder for Whole {
         }
         let has_reason = finish(message.stop_reason, message.stop_sequence, events);
         if let Some(tokens) = message.usage {
-            events.push(ChatEvent::Usage(tokens.usage()));
+            told.usage(tokens.usage(), events);
         }
         if is_empty && !has_reason {
             return Err(UpstreamError::malformed(

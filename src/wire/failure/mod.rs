@@ -11,7 +11,6 @@ mod wait;
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
@@ -41,10 +40,11 @@ pub fn classify(
     }
 }
 
-/// Classifies an error that stands in the body of a 200 response: `error` is the error object, or
-/// the whole frame where the error stands at its top. One that says nothing at all is `Malformed`.
-pub fn in_band(error: &Value) -> UpstreamError {
-    let report = Report::of_json(error);
+/// Classifies an error that stands in the body of a 200 response: `error` is the JSON of the error
+/// object, or the whole frame where the error stands at its top. One that says nothing at all is
+/// `Malformed`.
+pub fn in_band(error: &[u8]) -> UpstreamError {
+    let report = Report::of_body(error);
     if report.is_empty() {
         return UpstreamError {
             status: Some(200),

@@ -6,12 +6,15 @@ use serde_json::{Map, Value};
 
 use super::wait;
 
-/// A larger body is no JSON that any provider sends: only its beginning is looked at, as text.
-const MAX_JSON_BYTES: usize = 1024 * 1024;
+/// A larger body is no JSON that any provider sends: only its beginning is looked at, as text. A tree
+/// of JSON can take forty times as much memory as its text.
+const MAX_JSON_BYTES: usize = 64 * 1024;
 /// As much of a message is searched.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 /// A longer text is no code.
 const MAX_CODE_BYTES: usize = 128;
+/// No error has more codes; each is compared with every rule.
+const MAX_CODES: usize = 32;
 
 /// What there is to be found in the body of an error.
 #[derive(Default)]
@@ -44,7 +47,7 @@ impl Report {
     }
 
     /// Reads `{"error": {…}}`, the error object itself, a list of either, or a mere text.
-    pub(super) fn of_json(json: &Value) -> Self {
+    fn of_json(json: &Value) -> Self {
         let mut report = Self::default();
         match json {
             Value::Object(body) => match body.get("error") {
@@ -93,7 +96,7 @@ impl Report {
     }
 
     pub(super) fn add_code(&mut self, code: &str) {
-        if !code.is_empty() && code.len() <= MAX_CODE_BYTES {
+        if is_code(code) && self.codes.len() < MAX_CODES {
             self.codes.push(code.to_lowercase());
         }
     }
@@ -113,7 +116,7 @@ impl Report {
         let named = || names.iter().filter_map(|name| error.get(*name));
         self.provider_code = named()
             .filter_map(Value::as_str)
-            .find(|text| !text.is_empty())
+            .find(|text| is_code(text))
             .map(str::to_owned)
             .or_else(|| {
                 named()
@@ -178,4 +181,8 @@ impl Report {
                 .any(|quota| quota.contains("PerDay"));
         }
     }
+}
+
+fn is_code(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_CODE_BYTES
 }

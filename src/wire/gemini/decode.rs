@@ -9,19 +9,20 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use crate::chat::{ChatEvent, Finish, FinishReason};
+use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::json::compact;
+use crate::wire::told::{self, Told, check_call};
 use crate::wire::{Frame, Framing, failure};
 
 use super::partial_args::PartialArgs;
 use super::response::{
-    Candidate, FunctionCall, Part, PromptFeedback, Response, Text, UsageMetadata,
+    Candidate, Candidates, FunctionCall, Part, PromptFeedback, Response, UsageMetadata,
 };
 
 pub(super) struct Decoder {
     framing: Framing,
-    response_id: Option<String>,
-    response_model: Option<String>,
+    told: Told,
     /// How many tool calls have begun.
     calls: usize,
     open_call: Option<OpenCall>,
@@ -43,8 +44,7 @@ impl Decoder {
     pub(super) fn new(framing: Framing) -> Self {
         Self {
             framing,
-            response_id: None,
-            response_model: None,
+            told: Told::default(),
             calls: 0,
             open_call: None,
             finished: false,
@@ -125,39 +125,26 @@ impl Decoder {
             error,
         } = response;
         if let Some(error) = error {
-            return Err(failure::in_band(&error));
+            return Err(failure::in_band(error.get().as_bytes()));
         }
-        self.started(response_id, model_version, events);
+        let [id, model] = [response_id, model_version].map(Option::unwrap_or_default);
+        self.told.started(&id.0, &model.0, events);
         if let Some(usage) = usage_metadata.and_then(UsageMetadata::counted) {
-            events.push(ChatEvent::Usage(usage));
+            self.told.usage(usage, events);
         }
-        let candidates = candidates.unwrap_or_default();
-        if candidates.is_empty()
+        let none = Candidates {
+            first: None,
+            is_empty: true,
+        };
+        let candidates = candidates.unwrap_or(none);
+        if candidates.is_empty
             && let Some(blocked) = prompt_feedback.and_then(PromptFeedback::blocked)
         {
             return Err(blocked);
         }
-        for candidate in candidates {
-            if candidate.index.unwrap_or(0) == 0 {
-                return self.candidate(candidate, events);
-            }
-        }
-        Ok(())
-    }
-
-    fn started(
-        &mut self,
-        response_id: Option<Text<'_>>,
-        response_model: Option<Text<'_>>,
-        events: &mut Vec<ChatEvent>,
-    ) {
-        let id_is_new = replace_if_new(&mut self.response_id, response_id);
-        let model_is_new = replace_if_new(&mut self.response_model, response_model);
-        if id_is_new || model_is_new {
-            events.push(ChatEvent::Started {
-                response_id: self.response_id.clone(),
-                response_model: self.response_model.clone(),
-            });
+        match candidates.first {
+            Some(candidate) => self.candidate(candidate, events),
+            None => Ok(()),
         }
     }
 
@@ -167,12 +154,12 @@ impl Decoder {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let Candidate {
-            index: _,
             content,
             finish_reason,
+            ..
         } = candidate;
         let parts = content.and_then(|content| content.parts);
-        for part in parts.unwrap_or_default() {
+        for part in parts.unwrap_or_default().all()? {
             self.part(part, events)?;
         }
         let reason = finish_reason.filter(|reason| !reason.0.is_empty());
@@ -180,11 +167,7 @@ impl Decoder {
         self.ends_once |= reason.is_none() && !self.finished;
         if let Some(reason) = reason {
             self.finished = true;
-            events.push(ChatEvent::Finish(Finish {
-                reason: finish_reason_of(&reason.0),
-                provider_reason: Some(reason.0.into_owned()),
-                stop_sequence: None,
-            }));
+            told::finish(finish_reason_of(&reason.0), &reason.0, None, events);
         }
         Ok(())
     }
@@ -229,7 +212,7 @@ impl Decoder {
             will_continue,
         } = call;
         let name = name.unwrap_or_default();
-        let pieces = partial_args.unwrap_or_default();
+        let pieces = partial_args.unwrap_or_default().all()?;
         let will_continue = will_continue == Some(true);
 
         // A call without a name continues the open one.
@@ -238,11 +221,13 @@ impl Decoder {
             if name.is_empty() && args.is_none() && pieces.is_empty() {
                 return Ok(());
             }
+            let id = id.unwrap_or_default();
+            check_call(&id, &name)?;
             self.close_call(events);
             let number = self.calls;
             self.calls += 1;
             events.push(ChatEvent::ToolCall {
-                id: id.unwrap_or_default(),
+                id,
                 name,
                 signature,
             });
@@ -365,35 +350,6 @@ fn finish_reason_of(reason: &str) -> FinishReason {
         | "IMAGE_RECITATION" => FinishReason::ContentFilter,
         _ => FinishReason::Other,
     }
-}
-
-fn replace_if_new(known: &mut Option<String>, sent: Option<Text<'_>>) -> bool {
-    match sent {
-        Some(Text(sent)) if !sent.is_empty() && known.as_deref() != Some(&*sent) => {
-            *known = Some(sent.into_owned());
-            true
-        }
-        _ => false,
-    }
-}
-
-/// JSON text without the white space between its tokens; numbers and strings stay as written.
-fn compact(json: &str) -> String {
-    let mut compact = String::with_capacity(json.len());
-    let mut in_string = false;
-    let mut escaped = false;
-    for character in json.chars() {
-        if in_string {
-            in_string = escaped || character != '"';
-            escaped = !escaped && character == '\\';
-        } else if character.is_ascii_whitespace() {
-            continue;
-        } else {
-            in_string = character == '"';
-        }
-        compact.push(character);
-    }
-    compact
 }
 
 #[cfg(test)]

@@ -11,10 +11,14 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 use crate::error::UpstreamError;
+use crate::wire::json::{Element, values_in};
 use crate::wire::reader::MAX_BODY_BYTES;
 
 /// Deepest value that a path may name; deeper ones could not be read by JSON parsers either.
 const MAX_DEPTH: usize = 100;
+
+/// The most values that the arguments of a call may have: each takes much more memory than its text.
+const MAX_VALUES: usize = 64 * 1024;
 
 /// One piece.
 #[derive(Deserialize)]
@@ -31,6 +35,13 @@ pub(super) struct PartialArg {
     will_continue: Option<bool>,
 }
 
+impl Element for PartialArg {
+    /// A piece without a path is an error.
+    fn says_nothing(&self) -> bool {
+        false
+    }
+}
+
 /// Arguments as far as their pieces have come.
 #[derive(Default)]
 pub(super) struct PartialArgs {
@@ -40,6 +51,8 @@ pub(super) struct PartialArgs {
     /// Whether the last piece was of a string that goes on.
     within_string: bool,
     bytes: usize,
+    /// Values that were made.
+    values: usize,
 }
 
 impl PartialArgs {
@@ -63,12 +76,10 @@ impl PartialArgs {
                 "the arguments of a tool call are larger than 32 MiB",
             ));
         }
-        let target = steps(&json_path).and_then(|steps| place(&mut self.arguments, steps));
-        let Some(target) = target else {
-            return Err(UpstreamError::malformed(
-                "the path of a partial argument does not fit",
-            ));
-        };
+        let unfit = || UpstreamError::malformed("the path of a partial argument does not fit");
+        let steps = steps(&json_path).ok_or_else(unfit)?;
+        let mut made = 0;
+        let target = place(&mut self.arguments, steps, &mut made).ok_or_else(unfit)?;
 
         let will_continue = will_continue == Some(true);
         self.within_string = will_continue && string_value.is_some();
@@ -89,17 +100,28 @@ impl PartialArgs {
         } else {
             self.continued.remove(&json_path);
         }
-        Ok(())
+        self.count(made)
     }
 
     /// Takes the arguments as a whole, in the place of what was there.
     ///
     /// # Errors
-    /// `Malformed` for JSON nested too deeply.
+    /// `Malformed` for JSON nested too deeply, and for too many values.
     pub(super) fn replace(&mut self, arguments: &RawValue) -> Result<(), UpstreamError> {
+        self.count(values_in(arguments.get()))?;
         self.arguments = serde_json::from_str(arguments.get())
             .map_err(|_| UpstreamError::malformed("the arguments of a tool call are no JSON"))?;
         Ok(())
+    }
+
+    fn count(&mut self, values: usize) -> Result<(), UpstreamError> {
+        self.values = self.values.saturating_add(values);
+        match self.values > MAX_VALUES {
+            true => Err(UpstreamError::malformed(
+                "the arguments of a tool call have more than 65536 values",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// The arguments as compact JSON text.
@@ -158,16 +180,22 @@ fn steps(path: &str) -> Option<Vec<Step<'_>>> {
     Some(steps)
 }
 
-/// The value at the end of `steps`, made where there is none. `None` where another kind of value
+/// The value at the end of `steps`, made where there is none; counts what is made. `None` where another kind of value
 /// stands in the way, or where an index would leave a gap: gaps could be made as large as one likes.
-fn place<'v>(mut value: &'v mut Value, steps: Vec<Step<'_>>) -> Option<&'v mut Value> {
+fn place<'v>(
+    mut value: &'v mut Value,
+    steps: Vec<Step<'_>>,
+    made: &mut usize,
+) -> Option<&'v mut Value> {
     for step in steps {
         value = match step {
             Step::Key(key) => {
                 if value.is_null() {
                     *value = Value::Object(Map::new());
                 }
-                value.as_object_mut()?.entry(key).or_insert(Value::Null)
+                let fields = value.as_object_mut()?;
+                *made += usize::from(!fields.contains_key(key));
+                fields.entry(key).or_insert(Value::Null)
             }
             Step::Index(index) => {
                 if value.is_null() {
@@ -175,6 +203,7 @@ fn place<'v>(mut value: &'v mut Value, steps: Vec<Step<'_>>) -> Option<&'v mut V
                 }
                 let items = value.as_array_mut()?;
                 if index == items.len() {
+                    *made += 1;
                     items.push(Value::Null);
                 }
                 items.get_mut(index)?

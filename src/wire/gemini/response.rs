@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
-use serde_json::Value;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::chat::Usage;
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::json::{Element, Few};
+use crate::wire::told::MAX_NAME_BYTES;
 
 use super::partial_args::PartialArg;
 
@@ -17,18 +18,26 @@ use super::partial_args::PartialArg;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Response<'a> {
     #[serde(borrow)]
-    pub(super) candidates: Option<Vec<Candidate<'a>>>,
+    pub(super) candidates: Option<Candidates<'a>>,
     pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
     pub(super) usage_metadata: Option<UsageMetadata>,
     pub(super) model_version: Option<Text<'a>>,
     pub(super) response_id: Option<Text<'a>>,
-    pub(super) error: Option<Value>,
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
+}
+
+/// Of several candidates only the one with index 0 is kept.
+#[derive(Default)]
+pub(super) struct Candidates<'a> {
+    pub(super) first: Option<Candidate<'a>>,
+    pub(super) is_empty: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candidate<'a> {
-    pub(super) index: Option<i64>,
+    index: Option<i64>,
     #[serde(borrow)]
     pub(super) content: Option<Content<'a>>,
     pub(super) finish_reason: Option<EnumName<'a>>,
@@ -37,7 +46,7 @@ pub(super) struct Candidate<'a> {
 #[derive(Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow)]
-    pub(super) parts: Option<Vec<Part<'a>>>,
+    pub(super) parts: Option<Few<Part<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -57,8 +66,50 @@ pub(super) struct FunctionCall<'a> {
     pub(super) name: Option<String>,
     #[serde(borrow)]
     pub(super) args: Option<&'a RawValue>,
-    pub(super) partial_args: Option<Vec<PartialArg>>,
+    pub(super) partial_args: Option<Few<PartialArg>>,
     pub(super) will_continue: Option<bool>,
+}
+
+impl Element for Part<'_> {
+    fn says_nothing(&self) -> bool {
+        let Self {
+            text,
+            thought: _,
+            thought_signature,
+            function_call,
+        } = self;
+        text.is_none() && thought_signature.is_none() && function_call.is_none()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Candidates<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(CandidatesVisitor)
+    }
+}
+
+struct CandidatesVisitor;
+
+impl<'de> Visitor<'de> for CandidatesVisitor {
+    type Value = Candidates<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of candidates")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut candidates = Candidates {
+            first: None,
+            is_empty: true,
+        };
+        while let Some(candidate) = list.next_element::<Candidate<'de>>()? {
+            candidates.is_empty = false;
+            if candidates.first.is_none() && candidate.index.unwrap_or(0) == 0 {
+                candidates.first = Some(candidate);
+            }
+        }
+        Ok(candidates)
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,7 +123,8 @@ pub(super) struct PromptFeedback<'a> {
 impl PromptFeedback<'_> {
     pub(super) fn blocked(self) -> Option<UpstreamError> {
         let reason = self.block_reason.map(|reason| reason.0.into_owned());
-        let provider_code = reason.filter(|reason| !reason.is_empty());
+        let is_name = |reason: &String| !reason.is_empty() && reason.len() <= MAX_NAME_BYTES;
+        let provider_code = reason.filter(is_name);
         if provider_code.is_none() && self.block_reason_message.is_none() {
             return None;
         }
@@ -123,7 +175,7 @@ impl UsageMetadata {
 }
 
 /// A string that is copied only if it holds escapes.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The name of an enum's value, or its number where the host is asked for `enum-encoding=int`.

@@ -1,20 +1,22 @@
 //! What an answer looks like on the wire: one chunk of a stream, or a whole body.
 //!
 //! Everything borrows from the frame. Compatible hosts send null, nothing, or something odd where
-//! OpenAI sends a string or a number; the types here take it all, so that an odd field that nobody
-//! asked for does not cost an answer. Unknown fields are skipped. What most chunks lack is boxed: a
-//! chunk is moved several times while it is read.
+//! OpenAI sends a string or a number; the types here skip it, so that an odd field that nobody
+//! asked for does not cost an answer, nor memory. Unknown fields are skipped. What most chunks lack is
+//! boxed: a chunk is moved several times while it is read.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 use serde_json::value::RawValue;
-use serde_json::{Map, Number, Value};
 
 use crate::chat::Usage;
+use crate::wire::json::{Element, Few, compact};
+use crate::wire::reader::MAX_PARTS;
 
 #[derive(Deserialize)]
 pub(super) struct Chunk<'a> {
@@ -82,7 +84,7 @@ pub(super) struct Message<'a> {
     #[serde(borrow, default)]
     pub(super) refusal: Text<'a>,
     #[serde(borrow)]
-    pub(super) tool_calls: Option<Vec<CallFragment<'a>>>,
+    pub(super) tool_calls: Option<Few<CallFragment<'a>>>,
     #[serde(borrow)]
     pub(super) function_call: Option<Box<Function<'a>>>,
 }
@@ -231,21 +233,27 @@ impl TokenCounts {
 #[derive(Clone, Default)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
-/// The content of a message: text, or (Mistral) a list of pieces.
-pub(super) enum Content<'a> {
-    Text(Text<'a>),
-    Pieces(Vec<Piece<'a>>),
+/// What the content of a message says: a text, or (Mistral) a list of pieces.
+#[derive(Default)]
+pub(super) struct Content<'a>(pub(super) Vec<Said<'a>>);
+
+/// Something that content says, never empty. Pieces of the same kind that follow each other are one.
+pub(super) enum Said<'a> {
+    Text(Cow<'a, str>),
+    Refusal(Cow<'a, str>),
+    Reasoning(Cow<'a, str>),
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Piece<'a> {
+struct Piece<'a> {
     #[serde(borrow)]
-    pub(super) text: Text<'a>,
+    text: Text<'a>,
     #[serde(borrow)]
-    pub(super) refusal: Text<'a>,
+    refusal: Text<'a>,
+    /// Mistral nests the text of a `thinking` piece in pieces of its own.
     #[serde(borrow)]
-    pub(super) thinking: Content<'a>,
+    thinking: Content<'a>,
 }
 
 /// Arguments of a call: the text as sent, or the compact JSON of an object.
@@ -256,9 +264,71 @@ pub(super) struct Arguments<'a>(pub(super) Cow<'a, str>);
 #[derive(Clone, Copy, Default)]
 pub(super) struct Count(pub(super) Option<u64>);
 
-impl Default for Content<'_> {
-    fn default() -> Self {
-        Self::Text(Text::default())
+impl Element for CallFragment<'_> {
+    fn says_nothing(&self) -> bool {
+        let Self {
+            index,
+            id,
+            function,
+            custom,
+            extra_content,
+        } = self;
+        index.0.is_none()
+            && id.0.is_empty()
+            && function.is_none()
+            && custom.is_none()
+            && extra_content.is_none()
+    }
+}
+
+/// An entry of `reasoning_details`, which is an object.
+impl Element for &RawValue {
+    fn says_nothing(&self) -> bool {
+        !self.get().starts_with('{')
+    }
+}
+
+impl<'a> Content<'a> {
+    fn say(&mut self, said: Said<'a>) {
+        if said.text().is_empty() {
+            return;
+        }
+        // One more than there may be is enough for the reader to refuse the answer.
+        let has_room = self.0.len() <= MAX_PARTS;
+        match (self.0.last_mut(), said) {
+            (Some(Said::Text(open)), Said::Text(text))
+            | (Some(Said::Refusal(open)), Said::Refusal(text))
+            | (Some(Said::Reasoning(open)), Said::Reasoning(text)) => open.to_mut().push_str(&text),
+            (_, said) if has_room => self.0.push(said),
+            (_, _) => {}
+        }
+    }
+
+    fn add(&mut self, piece: Piece<'a>) {
+        let Piece {
+            text,
+            refusal,
+            thinking,
+        } = piece;
+        for thought in thinking.0 {
+            self.say(Said::Reasoning(thought.into_text()));
+        }
+        self.say(Said::Text(text.0));
+        self.say(Said::Refusal(refusal.0));
+    }
+}
+
+impl<'a> Said<'a> {
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Refusal(text) | Self::Reasoning(text) => text,
+        }
+    }
+
+    fn into_text(self) -> Cow<'a, str> {
+        match self {
+            Self::Text(text) | Self::Refusal(text) | Self::Reasoning(text) => text,
+        }
     }
 }
 
@@ -288,95 +358,134 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(AnyVisitor)? {
-            Any::Text(text) => Self(text),
-            Any::Number(number) => Self(Cow::Owned(number.to_string())),
-            Any::Pieces(_) | Any::Object(_) | Any::Nothing => Self::default(),
-        })
+        deserializer.deserialize_any(Tolerant::<Text<'de>>::default())
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(AnyVisitor)? {
-            Any::Text(text) => Self::Text(Text(text)),
-            Any::Number(number) => Self::Text(Text(Cow::Owned(number.to_string()))),
-            Any::Pieces(pieces) => Self::Pieces(pieces),
-            Any::Object(_) | Any::Nothing => Self::default(),
-        })
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(AnyVisitor)? {
-            Any::Text(text) => Self(text),
-            Any::Object(object) => Self(Cow::Owned(Value::Object(object).to_string())),
-            Any::Number(_) | Any::Pieces(_) | Any::Nothing => Self::default(),
-        })
+        deserializer.deserialize_any(Tolerant::<Content<'de>>::default())
     }
 }
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match deserializer.deserialize_any(AnyVisitor)? {
-            Any::Number(number) => Self(number.as_u64()),
-            Any::Text(_) | Any::Pieces(_) | Any::Object(_) | Any::Nothing => Self::default(),
-        })
+        deserializer.deserialize_any(Tolerant::<Count>::default())
     }
 }
 
-/// Any JSON value, as far as some field above wants it.
-enum Any<'a> {
-    Text(Cow<'a, str>),
-    Number(Number),
-    Pieces(Vec<Piece<'a>>),
-    Object(Map<String, Value>),
-    Nothing,
+impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&'de RawValue>::deserialize(deserializer)?.get();
+        Ok(Self(match json.as_bytes().first() {
+            Some(b'"') => {
+                serde_json::from_str::<Text<'de>>(json)
+                    .map_err(D::Error::custom)?
+                    .0
+            }
+            Some(b'{') => Cow::Owned(compact(json)),
+            _ => Cow::default(),
+        }))
+    }
 }
 
-struct AnyVisitor;
+/// What a field takes from a value of any kind.
+trait Taken<'de>: Default {
+    /// From a string, and unless it says otherwise from a number's digits.
+    fn text(text: Cow<'de, str>) -> Self;
 
-impl<'de> Visitor<'de> for AnyVisitor {
-    type Value = Any<'de>;
+    /// From a number.
+    fn number(number: Number) -> Self {
+        Self::text(Cow::Owned(number.to_string()))
+    }
+
+    /// From a list.
+    fn list<A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| Self::default())
+    }
+}
+
+impl<'de> Taken<'de> for Text<'de> {
+    fn text(text: Cow<'de, str>) -> Self {
+        Self(text)
+    }
+}
+
+impl<'de> Taken<'de> for Content<'de> {
+    fn text(text: Cow<'de, str>) -> Self {
+        let mut content = Self::default();
+        content.say(Said::Text(text));
+        content
+    }
+
+    fn list<A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
+        let mut content = Self::default();
+        while let Some(piece) = list.next_element::<Piece<'de>>()? {
+            content.add(piece);
+        }
+        Ok(content)
+    }
+}
+
+impl<'de> Taken<'de> for Count {
+    fn text(_: Cow<'de, str>) -> Self {
+        Self(None)
+    }
+
+    fn number(number: Number) -> Self {
+        Self(number.as_u64())
+    }
+}
+
+/// Reads a value of any kind as something that takes what it can.
+struct Tolerant<T>(PhantomData<T>);
+
+impl<T> Default for Tolerant<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T: Taken<'de>> Visitor<'de> for Tolerant<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Any::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::text(Cow::Borrowed(text)))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Any::Text(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok(T::text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Any::Number(number.into()))
+    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
+        Ok(T::number(number.into()))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Any::Number(number.into()))
+    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
+        Ok(T::number(number.into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Number::from_f64(number).map_or(Any::Nothing, Any::Number))
+    fn visit_f64<E>(self, number: f64) -> Result<T, E> {
+        Ok(Number::from_f64(number).map_or_else(T::default, T::number))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Any::Nothing)
+    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
+        Ok(T::default())
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Any::Nothing)
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(T::default())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(list)).map(Any::Pieces)
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<T, A::Error> {
+        T::list(list)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-        Map::deserialize(MapAccessDeserializer::new(object)).map(Any::Object)
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<T, A::Error> {
+        IgnoredAny.visit_map(object).map(|_| T::default())
     }
 }

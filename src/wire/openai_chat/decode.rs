@@ -6,14 +6,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatEvent, Finish, FinishReason};
+use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::json::{Few, compact, without};
+use crate::wire::told::{self, Told};
 use crate::wire::{Decoder, Frame, Framing, failure};
 
-use super::chunk::{CallFragment, Choice, Chunk, Content, Message, Piece, ReasoningDetail};
+use super::chunk::{CallFragment, Choice, Chunk, Content, Message, ReasoningDetail, Said};
 use super::tool_calls::{Fragment, Slot, ToolCalls};
 use super::{Dialect, ReasoningHistory};
 
@@ -22,8 +24,7 @@ pub(super) struct ChatDecoder {
     framing: Framing,
     /// Whether signed reasoning is handed out to be sent back.
     signs_reasoning: bool,
-    has_id: bool,
-    has_model: bool,
+    told: Told,
     has_finish: bool,
     has_content: bool,
     /// Whether a piece of the answer came before any finish reason: this host does not send one with
@@ -39,8 +40,7 @@ impl ChatDecoder {
         Self {
             framing,
             signs_reasoning: dialect.reasoning_history == ReasoningHistory::ReasoningDetails,
-            has_id: false,
-            has_model: false,
+            told: Told::default(),
             has_finish: false,
             has_content: false,
             ends_once: false,
@@ -141,54 +141,50 @@ impl ChatDecoder {
             x_groq,
             error,
         } = chunk;
-        self.start(&id.0, &model.0, events);
+        // Azure's first chunk has neither id nor model, though it has both fields.
+        self.told.started(&id.0, &model.0, events);
         let mut choice_error = None;
-        let mut given_up = None;
+        let mut read = Ok(());
         if let Some(choice) = choices.and_then(|choices| choices.first) {
             choice_error = choice.error;
             let before = events.len();
-            given_up = self.choice(choice, events);
+            read = self.choice(choice, events);
             self.has_content |= events[before..].iter().any(ChatEvent::is_content);
         }
         let usage = usage.or(x_groq.and_then(|groq| groq.usage));
         if let Some(usage) = usage.and_then(|usage| usage.usage()) {
-            events.push(ChatEvent::Usage(usage));
+            self.told.usage(usage, events);
         }
-        if error.is_some_and(is_error) {
-            return Err(failure::in_band(&value(data)));
+        if let Some(error) = error.filter(|error| is_error(error)) {
+            // What explains an error that is a mere text stands beside it.
+            let is_object = error.get().starts_with('{');
+            return Err(failure::in_band(match is_object {
+                true => error.get().as_bytes(),
+                false => data,
+            }));
         }
         match choice_error.filter(|error| is_error(error)) {
-            Some(error) => Err(failure::in_band(&value(error.get().as_bytes()))),
-            None => given_up.map_or(Ok(()), Err),
+            Some(error) => Err(failure::in_band(error.get().as_bytes())),
+            None => read,
         }
     }
 
-    /// Azure's first chunk has neither id nor model, though it has both fields.
-    fn start(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
-        let new = |known: &mut bool, text: &str| {
-            let is_new = !*known && !text.is_empty();
-            *known |= is_new;
-            is_new.then(|| text.to_owned())
-        };
-        let response_id = new(&mut self.has_id, id);
-        let response_model = new(&mut self.has_model, model);
-        if response_id.is_some() || response_model.is_some() {
-            events.push(ChatEvent::Started {
-                response_id,
-                response_model,
-            });
-        }
-    }
-
-    /// Takes in a piece of the answer; gives the failure if that says that there will be no more.
-    fn choice(&mut self, choice: Choice<'_>, events: &mut Vec<ChatEvent>) -> Option<UpstreamError> {
+    /// Takes in a piece of the answer.
+    ///
+    /// # Errors
+    /// The piece cannot be read, or it says that there will be no more.
+    fn choice(
+        &mut self,
+        choice: Choice<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         let message = match self.framing {
             Framing::Sse => choice.delta,
             Framing::Json => choice.message,
         };
         let before = events.len();
         if let Some(message) = message {
-            self.message(*message, events);
+            self.message(*message, events)?;
         }
         let reason = match (choice.finish_reason.0, choice.finish_details) {
             (reason, Some(details)) if reason.is_empty() => details.r#type.0,
@@ -197,10 +193,10 @@ impl ChatDecoder {
         if reason.is_empty() {
             self.ends_once |= !self.has_finish;
             self.ends_here &= events.len() == before;
-            return None;
+            return Ok(());
         }
         if let Some(kind) = given_up(&reason) {
-            return Some(UpstreamError {
+            return Err(UpstreamError {
                 status: Some(200),
                 provider_code: Some(reason.into_owned()),
                 ..UpstreamError::new(kind).because("it gave the answer up")
@@ -209,15 +205,15 @@ impl ChatDecoder {
         self.has_finish = true;
         self.ends_here = true;
         self.tool_calls.finish(events);
-        events.push(ChatEvent::Finish(Finish {
-            reason: finish_reason(&reason),
-            provider_reason: Some(reason.into_owned()),
-            stop_sequence: None,
-        }));
-        None
+        told::finish(finish_reason(&reason), &reason, None, events);
+        Ok(())
     }
 
-    fn message(&mut self, message: Message<'_>, events: &mut Vec<ChatEvent>) {
+    fn message(
+        &mut self,
+        message: Message<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         let Message {
             content,
             reasoning_content,
@@ -233,11 +229,11 @@ impl ChatDecoder {
         } else {
             reasoning_content.0
         };
-        self.reasoning(reasoning, reasoning_details, events);
+        self.reasoning(reasoning, reasoning_details, events)?;
         content_events(content, events);
         append(ChatEvent::Refusal, refusal.0, events);
-        for call in tool_calls.unwrap_or_default() {
-            self.tool_call(call, events);
+        for call in tool_calls.unwrap_or_default().all()? {
+            self.tool_call(call, events)?;
         }
         if let Some(function) = function_call {
             self.tool_calls.add(
@@ -249,8 +245,9 @@ impl ChatDecoder {
                     signature: "",
                 },
                 events,
-            );
+            )?;
         }
+        Ok(())
     }
 
     fn reasoning(
@@ -258,16 +255,16 @@ impl ChatDecoder {
         text: Cow<'_, str>,
         details: Option<&RawValue>,
         events: &mut Vec<ChatEvent>,
-    ) {
+    ) -> Result<(), UpstreamError> {
         let has_text = !text.is_empty();
         append(ChatEvent::Reasoning, text, events);
         if has_text && !self.signs_reasoning {
-            return;
+            return Ok(());
         }
-        let details: Vec<&RawValue> = details
+        let details: Few<&RawValue> = details
             .and_then(|details| serde_json::from_str(details.get()).ok())
             .unwrap_or_default();
-        for entry in details {
+        for entry in details.all()? {
             let Ok(detail) = serde_json::from_str::<ReasoningDetail<'_>>(entry.get()) else {
                 continue;
             };
@@ -280,20 +277,24 @@ impl ChatDecoder {
                 events.push(ChatEvent::ReasoningSignature(self.signature(entry)));
             }
         }
+        Ok(())
     }
 
     /// What has to come back for an entry of `reasoning_details`: the entry, but in a stream without
     /// its text, of which it holds the last piece only.
     fn signature(&self, entry: &RawValue) -> Bytes {
-        let mut value = value(entry.get().as_bytes());
-        if let (Framing::Sse, Value::Object(fields)) = (self.framing, &mut value) {
-            fields.shift_remove("text");
-            fields.shift_remove("summary");
-        }
-        Bytes::from(value.to_string())
+        let kept = match self.framing {
+            Framing::Sse => without(entry, &["text", "summary"]),
+            Framing::Json => None,
+        };
+        Bytes::from(kept.unwrap_or_else(|| compact(entry.get())))
     }
 
-    fn tool_call(&mut self, call: CallFragment<'_>, events: &mut Vec<ChatEvent>) {
+    fn tool_call(
+        &mut self,
+        call: CallFragment<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         let CallFragment {
             index,
             id,
@@ -320,7 +321,7 @@ impl ChatDecoder {
                 signature: &google.thought_signature.0,
             },
             events,
-        );
+        )
     }
 }
 
@@ -336,55 +337,49 @@ fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
     serde_json::from_str(text).map_err(|_| unreadable())
 }
 
-/// JSON that has been read before, as a tree: for what is rare.
-fn value(json: &[u8]) -> Value {
-    serde_json::from_slice(json).unwrap_or_default()
-}
-
 /// Some hosts send the field with every chunk, empty.
 fn is_error(error: &RawValue) -> bool {
     !matches!(error.get(), "false" | "\"\"")
 }
 
+/// What makes a frame an error whose fields stand at its top.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BareError<'a> {
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+}
+
 /// An error whose fields stand at the top of the frame, as from Mistral, FastAPI and older vLLM.
 fn bare_error(event: &str, data: &[u8]) -> Option<UpstreamError> {
-    let frame = value(data);
-    let is_text = |field| frame.get(field).is_some_and(Value::is_string);
-    let names_error = |field| frame.get(field).is_some_and(|value| value == "error");
+    let BareError {
+        object,
+        r#type,
+        message,
+        detail,
+    } = serde_json::from_slice(data).unwrap_or_default();
+    let names_error = |field: Option<&RawValue>| field.is_some_and(|it| it.get() == r#""error""#);
+    let is_text = |field: Option<&RawValue>| field.is_some_and(|it| it.get().starts_with('"'));
     let is_error = event == "error"
-        || ["object", "type"].into_iter().any(names_error)
-        || ["message", "detail"].into_iter().any(is_text);
-    is_error.then(|| failure::in_band(&frame))
+        || names_error(object)
+        || names_error(r#type)
+        || is_text(message)
+        || is_text(detail);
+    is_error.then(|| failure::in_band(data))
 }
 
 fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {
-    match content {
-        Content::Text(text) => append(ChatEvent::Text, text.0, events),
-        Content::Pieces(pieces) => {
-            for Piece {
-                text,
-                refusal,
-                thinking,
-            } in pieces
-            {
-                thinking_events(thinking, events);
-                append(ChatEvent::Text, text.0, events);
-                append(ChatEvent::Refusal, refusal.0, events);
-            }
-        }
-    }
-}
-
-/// Mistral nests the text of a `thinking` piece in pieces of its own.
-fn thinking_events(thinking: Content<'_>, events: &mut Vec<ChatEvent>) {
-    match thinking {
-        Content::Text(text) => append(ChatEvent::Reasoning, text.0, events),
-        Content::Pieces(pieces) => {
-            for piece in pieces {
-                append(ChatEvent::Reasoning, piece.text.0, events);
-            }
-        }
-    }
+    events.extend(content.0.into_iter().map(|said| match said {
+        Said::Text(text) => ChatEvent::Text(text.into_owned()),
+        Said::Refusal(text) => ChatEvent::Refusal(text.into_owned()),
+        Said::Reasoning(text) => ChatEvent::Reasoning(text.into_owned()),
+    }));
 }
 
 fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<ChatEvent>) {

@@ -1,8 +1,14 @@
 //! Which tool call a fragment belongs to, and when a call may be announced.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use crate::chat::ChatEvent;
+use crate::error::UpstreamError;
+use crate::wire::json::too_many_parts;
+use crate::wire::reader::MAX_PARTS;
+use crate::wire::told::check_call;
 
 /// The tool calls of one answer.
 ///
@@ -12,11 +18,13 @@ use crate::chat::ChatEvent;
 pub(super) struct ToolCalls {
     calls: Vec<Call>,
     announced: usize,
+    /// The last call with each index, and that of the older field.
+    by_index: HashMap<u64, usize>,
+    function_call: Option<usize>,
 }
 
 #[derive(Default)]
 struct Call {
-    slot: Slot,
     id: String,
     name: String,
     signature: Bytes,
@@ -25,12 +33,11 @@ struct Call {
 }
 
 /// How a host says which call a fragment belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Slot {
     /// By a number.
     Index(u64),
     /// By an id, or by standing after the fragments of the same call.
-    #[default]
     Unnumbered,
     /// The one call of the older `function_call` field.
     FunctionCall,
@@ -50,25 +57,27 @@ pub(super) struct Fragment<'a> {
 
 impl ToolCalls {
     /// Adds a fragment and appends what can be told of it.
-    pub(super) fn add(&mut self, fragment: Fragment<'_>, events: &mut Vec<ChatEvent>) {
+    ///
+    /// # Errors
+    /// `Malformed` for more calls than an answer has, and for one that nobody could answer.
+    pub(super) fn add(
+        &mut self,
+        fragment: Fragment<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         let Fragment {
-            slot,
+            slot: _,
             id,
             name,
             arguments,
             signature,
         } = fragment;
+        check_call(id, name)?;
         let number = match self.number_of(&fragment) {
             Some(number) => number,
             // Some hosts put an empty call beside the real one, or beside none.
-            None if id.is_empty() && name.is_empty() && arguments.is_empty() => return,
-            None => {
-                self.calls.push(Call {
-                    slot,
-                    ..Call::default()
-                });
-                self.calls.len() - 1
-            }
+            None if id.is_empty() && name.is_empty() && arguments.is_empty() => return Ok(()),
+            None => self.begin(fragment.slot)?,
         };
         let call = &mut self.calls[number];
         // Some hosts repeat id and name, some send empty ones with later fragments.
@@ -90,6 +99,7 @@ impl ToolCalls {
             });
         }
         self.announce(|call| !call.name.is_empty(), events);
+        Ok(())
     }
 
     /// No more fragments will come: announces the calls whose name never came, too.
@@ -117,11 +127,25 @@ impl ToolCalls {
         }
     }
 
+    fn begin(&mut self, slot: Slot) -> Result<usize, UpstreamError> {
+        let number = self.calls.len();
+        if number == MAX_PARTS {
+            return Err(too_many_parts());
+        }
+        match slot {
+            Slot::Index(index) => _ = self.by_index.insert(index, number),
+            Slot::FunctionCall => self.function_call = Some(number),
+            Slot::Unnumbered | Slot::Whole => {}
+        }
+        self.calls.push(Call::default());
+        Ok(number)
+    }
+
     /// The call that a fragment continues; `None` if it begins one.
     fn number_of(&self, fragment: &Fragment<'_>) -> Option<usize> {
         match fragment.slot {
-            Slot::Index(_) => {
-                let number = self.last(|call| call.slot == fragment.slot)?;
+            Slot::Index(index) => {
+                let number = *self.by_index.get(&index)?;
                 let open = &self.calls[number].id;
                 // Gemini's compatible API has numbered every call 0.
                 let is_other = !fragment.name.is_empty()
@@ -130,16 +154,13 @@ impl ToolCalls {
                     && open != fragment.id;
                 (!is_other).then_some(number)
             }
-            Slot::Unnumbered if fragment.id.is_empty() => self.last(|_| true),
-            Slot::Unnumbered => self
-                .last(|_| true)
-                .filter(|&last| self.calls[last].id == fragment.id),
-            Slot::FunctionCall => self.last(|call| call.slot == Slot::FunctionCall),
+            Slot::Unnumbered => {
+                let last = self.calls.len().checked_sub(1)?;
+                let goes_on = fragment.id.is_empty() || self.calls[last].id == fragment.id;
+                goes_on.then_some(last)
+            }
+            Slot::FunctionCall => self.function_call,
             Slot::Whole => None,
         }
-    }
-
-    fn last(&self, is_meant: impl Fn(&Call) -> bool) -> Option<usize> {
-        self.calls.iter().rposition(is_meant)
     }
 }

@@ -15,19 +15,24 @@ use crate::support::{Gateway, METHODS, Method, ask, details, lines, text_of};
 const MIB: usize = 1024 * 1024;
 
 /// A host that answers every request with the same bytes and closes the connection.
-struct Host {
-    address: SocketAddr,
+pub(super) struct Host {
+    pub(super) address: SocketAddr,
     _serving: JoinSet<()>,
 }
 
 impl Host {
     /// Sends `head` once, then `piece` as often.
-    async fn start(head: &str, piece: impl Into<Bytes>, times: usize) -> Self {
+    pub(super) async fn start(head: &str, piece: impl Into<Bytes>, times: usize) -> Self {
         Self::ending(head, piece, times, "").await
     }
 
     /// The same, and `tail` after it.
-    async fn ending(head: &str, piece: impl Into<Bytes>, times: usize, tail: &'static str) -> Self {
+    pub(super) async fn ending(
+        head: &str,
+        piece: impl Into<Bytes>,
+        times: usize,
+        tail: &'static str,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let head = head.replace('\n', "\r\n");
@@ -72,8 +77,8 @@ async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: us
     let _ = connection.read_buf(&mut request).await;
 }
 
-const EVENTS: &str = "HTTP/1.1 200 OK\ncontent-type: text/event-stream\n\n";
-const JSON: &str = "HTTP/1.1 200 OK\ncontent-type: application/json\n\n";
+pub(super) const EVENTS: &str = "HTTP/1.1 200 OK\ncontent-type: text/event-stream\n\n";
+pub(super) const JSON: &str = "HTTP/1.1 200 OK\ncontent-type: application/json\n\n";
 
 /// A service in front of the host, with a healthy backup.
 async fn before(host: &Host) -> Gateway {

@@ -81,6 +81,11 @@ impl Process {
         resident_kib(self.id())
     }
 
+    /// The most memory that it has held so far, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        kib_of(self.id(), "VmHWM:")
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let pid = self.id().to_string();
@@ -101,8 +106,12 @@ impl Process {
 
 /// Memory that a process holds, in KiB.
 pub(crate) fn resident_kib(process: u32) -> u64 {
+    kib_of(process, "VmRSS:")
+}
+
+fn kib_of(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(name));
     let number = line.unwrap().split_whitespace().nth(1).unwrap();
     number.parse().unwrap()
 }

@@ -1,3 +1,5 @@
+use serde_json::Value;
+
 use super::*;
 use crate::chat::{Answer, Part, Usage};
 
@@ -182,7 +184,7 @@ fn content_comes_in_many_forms() {
         (r#"{"content":{"odd":true}}"#, &[]),
         (
             r#"{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}"#,
-            &["text a", "text b"],
+            &["text ab"],
         ),
         (
             r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"a"}]}"#,

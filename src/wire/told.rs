@@ -1,0 +1,167 @@
+//! What has been told of an answer besides its content: its names, its counts, its end. Each only if it
+//! is new.
+
+use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
+use crate::error::UpstreamError;
+
+/// Longest name that is taken over: of an answer, a model, a tool, a finish reason. Those in use are much
+/// shorter.
+pub(super) const MAX_NAME_BYTES: usize = 256;
+
+/// Longest id of a tool call. Some gateways put a signature into it.
+const MAX_ID_BYTES: usize = 64 * 1024;
+
+/// What has been told of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    has_id: bool,
+    has_model: bool,
+    usage: Option<Usage>,
+}
+
+impl Told {
+    /// Tells the names of an answer and its model; they may be empty. The first ones stay. Nothing depends
+    /// on them, so one that is too long is as good as none.
+    pub(super) fn started(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
+        let new = |known: &mut bool, name: &str| {
+            let is_new = !*known && is_name(name);
+            *known |= is_new;
+            is_new.then(|| name.to_owned())
+        };
+        let response_id = new(&mut self.has_id, id);
+        let response_model = new(&mut self.has_model, model);
+        if response_id.is_some() || response_model.is_some() {
+            events.push(ChatEvent::Started {
+                response_id,
+                response_model,
+            });
+        }
+    }
+
+    /// Tells the tokens counted so far. The same count again is no news: hosts send one with every event.
+    pub(super) fn usage(&mut self, usage: Usage, events: &mut Vec<ChatEvent>) {
+        if self.usage != Some(usage) {
+            self.usage = Some(usage);
+            tell(ChatEvent::Usage(usage), events);
+        }
+    }
+}
+
+/// Tells why the model stopped. A reason that is too long for a name is none of those that we know.
+pub(super) fn finish(
+    reason: FinishReason,
+    provider_reason: &str,
+    stop_sequence: Option<String>,
+    events: &mut Vec<ChatEvent>,
+) {
+    let finish = Finish {
+        reason,
+        provider_reason: is_name(provider_reason).then(|| provider_reason.to_owned()),
+        stop_sequence,
+    };
+    tell(ChatEvent::Finish(finish), events);
+}
+
+/// Whether a tool call can be answered. Its id has to come back as it is and its name be one of the
+/// request's tools, so neither may be cut or left out.
+///
+/// # Errors
+/// `Malformed` if one of them is too long.
+pub(super) fn check_call(id: &str, name: &str) -> Result<(), UpstreamError> {
+    if id.len() > MAX_ID_BYTES {
+        return Err(UpstreamError::malformed(
+            "the id of a tool call is longer than 64 KiB",
+        ));
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(UpstreamError::malformed(
+            "the name of a tool is longer than 256 bytes",
+        ));
+    }
+    Ok(())
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME_BYTES
+}
+
+fn tell(event: ChatEvent, events: &mut Vec<ChatEvent>) {
+    if let Some(event) = event.unless_replacing(events.iter_mut().rev()) {
+        events.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(input_tokens: u64) -> Usage {
+        Usage {
+            input_tokens,
+            ..Usage::default()
+        }
+    }
+
+    #[test]
+    fn the_first_names_are_told_once() {
+        let mut told = Told::default();
+        let mut events = Vec::new();
+        let too_long = "m".repeat(MAX_NAME_BYTES + 1);
+
+        for (id, model) in [("", &*too_long), ("a", ""), ("b", "m"), ("c", "n")] {
+            told.started(id, model, &mut events);
+        }
+
+        let started = |id: Option<&str>, model: Option<&str>| ChatEvent::Started {
+            response_id: id.map(str::to_owned),
+            response_model: model.map(str::to_owned),
+        };
+        assert_eq!(events, [started(Some("a"), None), started(None, Some("m"))]);
+    }
+
+    #[test]
+    fn only_a_count_that_has_changed_is_told() {
+        let mut told = Told::default();
+        let mut events = Vec::new();
+
+        for count in [1, 1, 2, 3] {
+            told.usage(usage(count), &mut events);
+        }
+        events.push(ChatEvent::Text("a".to_owned()));
+        for count in [3, 4] {
+            told.usage(usage(count), &mut events);
+        }
+
+        assert_eq!(
+            events,
+            [
+                ChatEvent::Usage(usage(3)),
+                ChatEvent::Text("a".to_owned()),
+                ChatEvent::Usage(usage(4)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_reason_that_is_no_name_is_not_handed_on() {
+        for (reason, expected) in [("stop", Some("stop")), (&"s".repeat(257), None)] {
+            let mut events = Vec::new();
+
+            finish(FinishReason::Stop, reason, None, &mut events);
+
+            let ChatEvent::Finish(finish) = &events[0] else {
+                panic!("no finish");
+            };
+            assert_eq!(finish.provider_reason.as_deref(), expected);
+        }
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_answered_is_malformed() {
+        let (long_id, long_name) = ("i".repeat(MAX_ID_BYTES), "n".repeat(MAX_NAME_BYTES));
+
+        assert_eq!(check_call(&long_id, &long_name), Ok(()));
+        assert!(check_call(&format!("{long_id}i"), "").is_err());
+        assert!(check_call("", &format!("{long_name}n")).is_err());
+    }
+}
