@@ -366,7 +366,8 @@ impl Call {
         }
     }
 
-    fn end(&mut self, code: Code) {
+    /// Records how the call ended, if that is not recorded yet.
+    pub fn end(&mut self, code: Code) {
         if self.ended {
             return;
         }

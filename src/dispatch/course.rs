@@ -42,7 +42,7 @@ pub(super) struct Admitted {
 /// How far a call has come with its plan, and what its attempts have used up.
 pub(super) struct Course {
     pub(super) lane: Arc<Lane>,
-    pub(super) request: ChatRequest,
+    pub(super) request: Arc<ChatRequest>,
     /// The features that the request uses.
     pub(super) used: Features,
     /// Whether the caller wants the whole answer at its end.
@@ -74,7 +74,7 @@ pub(super) struct Course {
 impl Course {
     pub(super) fn new(
         lane: Arc<Lane>,
-        request: ChatRequest,
+        request: Arc<ChatRequest>,
         whole: bool,
         limits: Limits,
         deadline: Option<Instant>,
@@ -467,7 +467,7 @@ mod tests {
     use crate::dispatch::specimens::{lane, target};
 
     fn course(lane: Arc<Lane>, deadline: Option<Instant>) -> Course {
-        let (request, limits) = (ChatRequest::default(), Limits::default());
+        let (request, limits) = (Arc::default(), Limits::default());
         Course::new(lane, request, true, limits, deadline, Trail::default())
     }
 

@@ -32,6 +32,7 @@ mod timers;
 mod tokens;
 mod window;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,8 +47,8 @@ pub use self::call::Call;
 
 /// What a caller asks, and how long it will wait.
 pub struct Inquiry {
-    /// What is asked.
-    pub request: ChatRequest,
+    /// What is asked; calls that repeat each other share it.
+    pub request: Arc<ChatRequest>,
     /// Whether the caller wants the whole answer at its end rather than its events.
     pub whole: bool,
     /// The caller's deadline, if it set one.

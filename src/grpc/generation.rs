@@ -9,29 +9,30 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::admission::{Admission, Caller, Permit, Priority};
+use crate::admission::{Admission, Caller};
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
-use crate::dispatch::{Answered, Call, Failure, Inquiry};
-use crate::error::{Code, Error};
-use crate::idempotency::{Fingerprint, Idempotency, Key};
+use crate::dispatch::{Failure, Inquiry};
+use crate::error::Error;
+use crate::idempotency::{Fingerprint, Found, Key};
 use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
 use super::arrival::Arrival;
+use super::entrance::Entrance;
 use super::messages::Messages;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
-use super::once::{self, Outcome};
+use super::once::{self, Given, Memory};
 use super::open_calls::{OpenCalls, Watch};
 use super::request::{self, Parsed};
 use super::untaken::Untaken;
 use super::v1::generation_service_server::GenerationService;
-use super::{answer, status, v1};
+use super::{status, v1};
 
 /// The service.
 pub(super) struct Generation {
     dispatcher: Arc<Dispatcher>,
     admission: Arc<Admission>,
-    idempotency: Arc<Idempotency<Outcome>>,
+    memory: Arc<Memory>,
     open: Arc<OpenCalls>,
 }
 
@@ -40,13 +41,13 @@ impl Generation {
     pub(super) fn new(
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
-        idempotency: Arc<Idempotency<Outcome>>,
+        memory: Arc<Memory>,
         open: Arc<OpenCalls>,
     ) -> Self {
         Self {
             dispatcher,
             admission,
-            idempotency,
+            memory,
             open,
         }
     }
@@ -84,7 +85,7 @@ impl Generation {
                     .map_or_else(Instant::now, |&Arrival(at)| at);
                 let deadline = timeout.and_then(|timeout| arrival.checked_add(timeout));
                 let inquiry = Inquiry {
-                    request,
+                    request: Arc::new(request),
                     whole,
                     deadline,
                     limits,
@@ -127,7 +128,7 @@ impl Generation {
             return None;
         }
         let key = std::mem::take(&mut message.idempotency_key);
-        let body = self.idempotency.fingerprint(&message.encode_to_vec());
+        let body = self.memory.fingerprint(&message.encode_to_vec());
         message.idempotency_key.clone_from(&key);
         Some((Key { caller, key }, body))
     }
@@ -170,49 +171,6 @@ struct Begun {
     /// Set if the call has an idempotency key.
     repeatable: Option<(Key, Fingerprint)>,
     ids: Ids,
-}
-
-/// Where a call is let in, and as whose.
-struct Entrance {
-    admission: Arc<Admission>,
-    open: Arc<OpenCalls>,
-    caller: Caller,
-    priority: Priority,
-}
-
-impl Entrance {
-    /// Lets the call in, at once or after a wait.
-    async fn admit(&self, call: &mut Call) -> Result<Permit, Failure> {
-        let wait = self
-            .admission
-            .admit(self.caller, self.priority, call.deadline());
-        match self.open.unless_closed(wait).await {
-            Some(admitted) => admitted.map_err(|error| call.fail(error)),
-            None => Err(call.abandon(Error::Draining)),
-        }
-    }
-
-    /// Lets the call in and runs it until its answer is complete.
-    async fn whole(&self, mut call: Call) -> Result<Whole, Failure> {
-        let mut permit = self.admit(&mut call).await?;
-        let Some(answer) = self.open.unless_closed(call.whole()).await else {
-            return Err(call.abandon(Error::Draining));
-        };
-        permit.answered();
-        let response = answer::response(&call, answer?);
-        Ok(Whole {
-            response,
-            call: call.answered(),
-            permit,
-        })
-    }
-}
-
-/// A complete answer, and what it holds until it is taken.
-struct Whole {
-    response: v1::GenerateResponse,
-    call: Answered,
-    permit: Permit,
 }
 
 /// The ids that go back with every answer and every failure.
@@ -260,40 +218,40 @@ impl GenerationService for Generation {
         let method = "modelway.v1.GenerationService/Generate";
         let Begun {
             lane,
-            inquiry,
+            mut inquiry,
             entrance,
             repeatable,
             mut ids,
         } = self.begin(method, request, true)?;
         let Some((key, body)) = repeatable else {
-            let call = self.dispatcher.call(lane, inquiry);
-            return match entrance.whole(call).await {
-                Ok(whole) => {
-                    let watch = self.open.whole(Untaken::new(whole.call, whole.permit));
-                    Ok(watched(ids.response(whole.response), watch))
+            let mut call = self.dispatcher.call(lane, inquiry);
+            return match entrance.whole(&mut call).await {
+                Ok((response, permit)) => {
+                    let untaken = Untaken::new(call.answered(), permit);
+                    Ok(watched(ids.response(response), self.open.whole(untaken)))
                 }
                 Err(failure) => Err(ids.failure(&failure)),
             };
         };
-        let run = |inquiry| {
-            let call = self.dispatcher.call(lane, inquiry);
-            async move {
-                // What is kept for repeats is not bound to one caller that takes it.
-                let whole = entrance.whole(call).await?;
-                whole.call.end(Code::Ok);
-                Ok(whole.response)
-            }
+        let found = self.memory.find(key, body, Arc::clone(&inquiry.request));
+        if let Found::Open(asked) = &found {
+            inquiry.request = Arc::clone(asked.request());
+        }
+        let call = self.dispatcher.call(lane, inquiry);
+        let Given {
+            outcome,
+            replayed,
+            permit,
+        } = match once::run(found, call, &entrance).await {
+            Ok(given) => given,
+            Err(failure) => return Err(ids.failure(&failure)),
         };
-        let (outcome, replayed) = once::run(&self.idempotency, key, body, inquiry, run).await;
         match &*outcome {
-            Ok(response) => {
-                ids.call = MetadataValue::try_from(&response.call_id).ok();
-                let response = v1::GenerateResponse {
-                    replayed,
-                    ..response.clone()
-                };
-                let watch = self.open.whole(Untaken::shared());
-                Ok(watched(ids.response(response), watch))
+            Ok(spelled) => {
+                ids.call = MetadataValue::try_from(spelled.call_id()).ok();
+                let mut response = ids.response(v1::GenerateResponse::default());
+                response.extensions_mut().insert(spelled.message(replayed));
+                Ok(watched(response, self.open.whole(Untaken::shared(permit))))
             }
             Err(failure) => {
                 ids.call = MetadataValue::try_from(&failure.trail.call_id).ok();

@@ -1,45 +1,81 @@
 //! Calls with an idempotency key: each is done once, and all its repeats are answered alike.
 
-use std::future::Future;
 use std::sync::Arc;
 
-use prost::Message as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
-use crate::dispatch::{Failure, Inquiry};
+use crate::admission::Permit;
+use crate::chat::ChatRequest;
+use crate::dispatch::{Call, Failure};
 use crate::error::{Code, Error};
-use crate::idempotency::{Ending, Fingerprint, Idempotency, Key, Place, Underway};
+use crate::idempotency::{Asked, Ending, Found, Idempotency, Part};
 use crate::trail::Trail;
 
-use super::v1;
+use super::entrance::{self, Entrance};
+use super::spelled::Spelled;
 
 /// How a call ended, shared by all who asked for it.
-pub(super) type Outcome = Arc<Result<v1::GenerateResponse, Failure>>;
+pub(super) type Outcome = Arc<Result<Spelled, Failure>>;
+
+/// The calls with keys.
+pub(super) type Memory = Idempotency<Arc<ChatRequest>, Outcome>;
 
 /// What a kept outcome takes besides its message, roughly.
 const ENTRY_BYTES: usize = 512;
 /// What each attempt of a kept failure takes, roughly.
 const ATTEMPT_BYTES: usize = 512;
 
-/// Finds the outcome of the call, or runs it, and tells whether it was another call's.
-pub(super) async fn run<F>(
-    idempotency: &Arc<Idempotency<Outcome>>,
-    key: Key,
-    body: Fingerprint,
-    inquiry: Inquiry,
-    begin: impl FnOnce(Inquiry) -> F,
-) -> (Outcome, bool)
-where
-    F: Future<Output = Result<v1::GenerateResponse, Failure>> + Send + 'static,
-{
-    let deadline = inquiry.deadline;
-    let mut beginning = Some((begin, inquiry));
-    let found = loop {
-        let start = || {
-            let begun = beginning.take().map(|(begin, inquiry)| begin(inquiry));
-            async {
-                let outcome = match begun {
-                    Some(call) => call.await,
+/// What a caller is given.
+pub(super) struct Given {
+    pub(super) outcome: Outcome,
+    /// Whether it is that of a call that another made.
+    pub(super) replayed: bool,
+    /// Held until it is taken, by whoever is given it.
+    pub(super) permit: Permit,
+}
+
+/// Lets a call in, then makes it or waits for the same one that another makes. That it is let in first,
+/// as every call, keeps one that waits from having the place that the other needs.
+pub(super) async fn run(
+    found: Found<Arc<ChatRequest>, Outcome>,
+    mut call: Call,
+    entrance: &Entrance,
+) -> Result<Given, Failure> {
+    if matches!(found, Found::Conflict) {
+        return Err(call.fail(Error::IdempotencyConflict));
+    }
+    let mut permit = entrance.admit(&mut call).await?;
+    let (outcome, replayed) = match found {
+        Found::Open(asked) => make(&asked, call, entrance).await?,
+        Found::Ended(outcome) => (replay(call, outcome), true),
+        Found::Conflict => return Err(call.fail(Error::IdempotencyConflict)),
+    };
+    permit.answered();
+    Ok(Given {
+        outcome,
+        replayed,
+        permit,
+    })
+}
+
+/// The outcome of the call, and whether another made it.
+async fn make(
+    asked: &Arc<Asked<Arc<ChatRequest>, Outcome>>,
+    call: Call,
+    entrance: &Entrance,
+) -> Result<(Outcome, bool), Failure> {
+    let deadline = call.deadline();
+    let mut own = Some(call);
+    loop {
+        let part = asked.take_part(|| {
+            let (call, open) = (own.take(), Arc::clone(&entrance.open));
+            async move {
+                let outcome = match call {
+                    Some(mut call) => entrance::answered(&open, &mut call).await.map(|response| {
+                        // What is kept for repeats is not bound to one caller that takes it.
+                        call.answered().end(Code::Ok);
+                        Spelled::of(&response)
+                    }),
                     None => Err(Failure {
                         error: Error::Internal("a call was begun twice"),
                         trail: Trail::default(),
@@ -51,47 +87,45 @@ where
                     keep,
                 }
             }
+        });
+        let waited = match part {
+            Part::First(underway) => return Ok((underway.await, false)),
+            Part::Ended(outcome) => Ok(outcome),
+            Part::Repeat(underway) => timeout_at(deadline, underway).await,
         };
-        match idempotency.place(key.clone(), body, start) {
-            Place::First(underway) => return (underway.await, false),
-            Place::Ended(outcome) => break Ok(outcome),
-            Place::Conflict => break Err(Error::IdempotencyConflict),
-            Place::Repeat(underway) => match wait(underway, deadline).await {
-                None => break Err(Error::DeadlineExceeded),
-                // It ran out of the first caller's time, and this one has some left.
-                Some(outcome) if ran_out_of_time(&outcome) => {}
-                Some(outcome) => break Ok(outcome),
-            },
+        match waited {
+            // It ran out of the first caller's time, and this one has some left.
+            Ok(outcome) if ran_out_of_time(&outcome) => {}
+            Ok(outcome) => {
+                let outcome = match own {
+                    Some(call) => replay(call, outcome),
+                    None => outcome,
+                };
+                return Ok((outcome, true));
+            }
+            Err(_) => {
+                return Err(match own {
+                    Some(mut call) => call.fail(Error::DeadlineExceeded),
+                    None => Failure {
+                        error: Error::DeadlineExceeded,
+                        trail: Trail::default(),
+                    },
+                });
+            }
         }
-    };
-    let code = match &found {
-        Ok(outcome) => code_of(outcome),
-        Err(error) => error.reason().code(),
-    };
-    let mut trail = Trail::default();
-    if let Some((_, inquiry)) = beginning {
-        trail.call_id = inquiry.call_id;
-        trail.trace_id = inquiry.span.trace_id();
-        inquiry.span.end(code, &trail);
     }
-    match found {
-        Ok(outcome) => (outcome, true),
-        Err(error) => (Arc::new(Err(Failure { error, trail })), false),
-    }
+}
+
+/// Ends a call as the one did that it repeats.
+fn replay(mut call: Call, outcome: Outcome) -> Outcome {
+    call.end(code_of(&outcome));
+    outcome
 }
 
 fn code_of(outcome: &Outcome) -> Code {
     match &**outcome {
         Ok(_) => Code::Ok,
         Err(failure) => failure.error.reason().code(),
-    }
-}
-
-/// What the call ends with, if that is before this caller's deadline.
-async fn wait(underway: Underway<Outcome>, deadline: Option<Instant>) -> Option<Outcome> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, underway).await.ok(),
-        None => Some(underway.await),
     }
 }
 
@@ -109,9 +143,9 @@ fn asks_to_come_again(error: &Error) -> bool {
 
 /// The size of an outcome that repeats are to get. A failure that came before any provider was asked
 /// is none: the same call may succeed later, and is told so. Nor is the end of a caller's time.
-fn bytes_to_keep(outcome: &Result<v1::GenerateResponse, Failure>) -> Option<usize> {
+fn bytes_to_keep(outcome: &Result<Spelled, Failure>) -> Option<usize> {
     match outcome {
-        Ok(response) => Some(ENTRY_BYTES + response.encoded_len()),
+        Ok(spelled) => Some(ENTRY_BYTES + spelled.bytes()),
         Err(failure) if failure.error == Error::DeadlineExceeded => None,
         Err(failure) if asks_to_come_again(&failure.error) => None,
         Err(failure) => {

@@ -9,22 +9,22 @@ use crate::error::{Code, Error};
 use super::open_calls::{Ending, lock};
 
 /// A whole answer that its caller has not taken yet.
-pub(super) struct Untaken(Mutex<Option<(Answered, Permit)>>);
+pub(super) struct Untaken(Mutex<Option<(Option<Answered>, Permit)>>);
 
 impl Untaken {
     /// The permit is given back, and the end of the call recorded, when the answer is taken or given up.
     pub(super) fn new(call: Answered, permit: Permit) -> Self {
-        Self(Mutex::new(Some((call, permit))))
+        Self(Mutex::new(Some((Some(call), permit))))
     }
 
-    /// An answer of a call that has ended: others may be given it, too.
-    pub(super) fn shared() -> Self {
-        Self(Mutex::new(None))
+    /// An answer of a call that has ended, for others may be given it, too: the permit alone is given back.
+    pub(super) fn shared(permit: Permit) -> Self {
+        Self(Mutex::new(Some((None, permit))))
     }
 
     fn ended(&self, code: Code) {
         let held = lock(&self.0).take();
-        if let Some((call, _permit)) = held {
+        if let Some((Some(call), _permit)) = held {
             call.end(code);
         }
     }

@@ -10,6 +10,7 @@ use hyper::rt::Executor;
 use tokio::task::AbortHandle;
 
 use super::open_calls::Watch;
+use super::spelled::SharedMessage;
 
 /// The most that is given at once: a caller that reads slowly is seen to read.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -43,8 +44,10 @@ where
 /// after the last one was taken.
 pub(super) struct Watched<B> {
     body: B,
-    /// Of the frame that is given piece by piece, what has not been given.
-    rest: Bytes,
+    /// What is given in place of the body's first frame, if anything is.
+    shared: Option<SharedMessage>,
+    /// What is given before the body's next frame, piece by piece, the last first.
+    rest: Vec<Bytes>,
     watch: Option<Watch>,
 }
 
@@ -52,6 +55,7 @@ impl<B> Watched<B> {
     /// Watches a response, if it is that of an open call.
     pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let watch = response.extensions_mut().remove::<Watch>();
+        let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(watch) = &watch {
             // Elsewhere than in such a task it cannot be cut off, and ends with its connection.
             if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
@@ -60,7 +64,8 @@ impl<B> Watched<B> {
         }
         response.map(|body| Self {
             body,
-            rest: Bytes::new(),
+            shared,
+            rest: Vec::new(),
             watch,
         })
     }
@@ -74,19 +79,31 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Self { body, rest, watch } = self.get_mut();
+        let Self {
+            body,
+            shared,
+            rest,
+            watch,
+        } = self.get_mut();
         let Some(watch) = watch else {
             return Pin::new(body).poll_frame(context);
         };
-        let mut frame = match rest.is_empty() {
-            true => Pin::new(body).poll_frame(context),
-            false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(rest))))),
+        let mut frame = match rest.pop() {
+            None => Pin::new(body).poll_frame(context),
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
         };
         watch.note(frame.is_ready());
         match &mut frame {
             Poll::Ready(Some(Ok(frame))) => match frame.data_mut() {
-                Some(data) if data.len() > PIECE_BYTES => *rest = data.split_off(PIECE_BYTES),
-                Some(_) => {}
+                Some(data) => {
+                    if let Some(SharedMessage([first, then, last])) = shared.take() {
+                        *data = first;
+                        rest.extend([last, then].into_iter().filter(|piece| !piece.is_empty()));
+                    }
+                    if data.len() > PIECE_BYTES {
+                        rest.push(data.split_off(PIECE_BYTES));
+                    }
+                }
                 // Trailers are the last, and need no room.
                 None => watch.taken(),
             },

@@ -1,15 +1,15 @@
 //! Whether a call is a repeat: calls with the same key are done once and answered alike.
 //!
-//! A call that is under way belongs to all who wait for it, and none of them owns it: whoever waits
-//! drives it, and when the last one goes, it is dropped and so cancelled. `records` is the pure
-//! part: what is known under which key, and for how long.
+//! All who ask for the same call share it, and none of them owns it: it holds one copy of the request,
+//! whoever is let in first makes it, whoever waits for it drives it, and when the last one goes, it is
+//! dropped and so cancelled. `records` is the pure part: what is known under which key, and for how long.
 
 mod records;
 
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -66,25 +66,33 @@ pub struct Ending<T> {
 /// A call that is under way. It goes on for as long as anybody holds it and waits.
 pub type Underway<T> = Shared<BoxFuture<'static, T>>;
 
-/// What is known of a call.
-pub enum Place<T: Clone> {
-    /// It is the first with its key, and begins with whoever waits for this first.
-    First(Underway<T>),
-    /// The same call is under way.
-    Repeat(Underway<T>),
+/// What is known of a call when it arrives.
+pub enum Found<R, T: Clone> {
+    /// It is to be made, by this caller or another that asks for it, too.
+    Open(Arc<Asked<R, T>>),
     /// The same call has ended like this.
     Ended(T),
     /// The key belongs to another call.
     Conflict,
 }
 
-/// The calls with keys, those under way and those that have ended lately.
-pub struct Idempotency<T: Clone> {
-    records: Mutex<Records<WeakShared<BoxFuture<'static, T>>, T>>,
+/// How a caller that was let in comes by the outcome of its call.
+pub enum Part<T: Clone> {
+    /// It makes the call: as the first, or because those before it came to no outcome.
+    First(Underway<T>),
+    /// Another makes it.
+    Repeat(Underway<T>),
+    /// It has ended since this caller arrived.
+    Ended(T),
+}
+
+/// The calls with keys: `R` is what is asked, `T` what comes of it.
+pub struct Idempotency<R, T: Clone> {
+    records: Mutex<Records<Weak<Asked<R, T>>, T>>,
     hashers: [RandomState; 2],
 }
 
-impl<T: Clone + Send + Sync + 'static> Idempotency<T> {
+impl<R, T: Clone> Idempotency<R, T> {
     /// Nothing is known yet.
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -98,80 +106,124 @@ impl<T: Clone + Send + Sync + 'static> Idempotency<T> {
         Fingerprint(self.hashers.each_ref().map(|hasher| hasher.hash_one(body)))
     }
 
-    /// Finds the call of this key, or takes it for the first and lets `start` make it. `start` is
-    /// called under a lock: it must do no more than put the call together.
-    pub fn place<F>(
-        self: &Arc<Self>,
-        key: Key,
-        body: Fingerprint,
-        start: impl FnOnce() -> F,
-    ) -> Place<T>
-    where
-        F: Future<Output = Ending<T>> + Send + 'static,
-    {
-        let mut records = self.lock();
+    /// Finds the call of this key. The request of a repeat is let go: it is that of the call, of which
+    /// one copy is enough.
+    pub fn find(self: &Arc<Self>, key: Key, body: Fingerprint, request: R) -> Found<R, T> {
+        let mut records = lock(&self.records);
         match records.find(&key, body, Instant::now()) {
-            Known::Conflict => return Place::Conflict,
-            Known::Ended(outcome) => return Place::Ended(outcome.clone()),
-            Known::Running(running) => {
-                // One that nobody waits for any longer is as good as none.
-                if let Some(underway) = running.upgrade() {
-                    return Place::Repeat(underway);
+            Known::Conflict => return Found::Conflict,
+            Known::Ended(outcome) => return Found::Ended(outcome.clone()),
+            Known::Running(asked) => {
+                // One that nobody asks for any longer is as good as none.
+                if let Some(asked) = asked.upgrade() {
+                    return Found::Open(asked);
                 }
             }
             Known::Nothing => {}
         }
-        let call = start();
-        let record = Record {
+        let key = Arc::new(key);
+        let number = records.next_number();
+        let asked = Arc::new(Asked {
             idempotency: Arc::clone(self),
-            key: Arc::new(key),
-            number: records.next_number(),
-        };
-        let (key, number) = (Arc::clone(&record.key), record.number);
-        let underway = async move {
-            let Ending { outcome, keep } = call.await;
-            if let Some(bytes) = keep {
-                record.keep(outcome.clone(), bytes);
-            }
-            outcome
-        };
-        let underway = underway.boxed().shared();
-        if let Some(weak) = underway.downgrade() {
-            records.begin(key, number, body, weak);
-        }
-        Place::First(underway)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Records<WeakShared<BoxFuture<'static, T>>, T>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+            key: Arc::clone(&key),
+            number,
+            request,
+            stage: Mutex::new(Stage::Open),
+        });
+        records.begin(key, number, body, Arc::downgrade(&asked));
+        Found::Open(asked)
     }
 }
 
-impl<T: Clone> fmt::Debug for Idempotency<T> {
+impl<R, T: Clone> fmt::Debug for Idempotency<R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Idempotency").finish_non_exhaustive()
     }
 }
 
-/// A call that is under way, as its own future knows it. Whatever becomes of the call, its key does
-/// not stay taken by it.
-struct Record<T: Clone + Send + Sync + 'static> {
-    idempotency: Arc<Idempotency<T>>,
+/// A call that one caller or more ask for. Whatever becomes of it, its key does not stay taken by it.
+pub struct Asked<R, T: Clone> {
+    idempotency: Arc<Idempotency<R, T>>,
     key: Arc<Key>,
     number: u64,
+    request: R,
+    stage: Mutex<Stage<T>>,
 }
 
-impl<T: Clone + Send + Sync + 'static> Record<T> {
-    fn keep(&self, outcome: T, bytes: usize) {
-        let mut records = self.idempotency.lock();
-        records.end(&self.key, self.number, outcome, bytes, Instant::now());
+/// How far a call has come.
+enum Stage<T: Clone> {
+    /// Nobody makes it, or whoever did has come to no outcome that others are to get.
+    Open,
+    Underway(WeakShared<BoxFuture<'static, T>>),
+    Ended(T),
+}
+
+impl<R, T> Asked<R, T>
+where
+    R: Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    /// What is asked, for all of them.
+    pub fn request(&self) -> &R {
+        &self.request
+    }
+
+    /// Takes part in the call. It is for callers that have a place of their own: what waits for the call
+    /// then never has what the call waits for. `start` is called under a lock: it must do no more than put
+    /// the call together.
+    pub fn take_part<F>(self: &Arc<Self>, start: impl FnOnce() -> F) -> Part<T>
+    where
+        F: Future<Output = Ending<T>> + Send + 'static,
+    {
+        let mut stage = lock(&self.stage);
+        match &*stage {
+            Stage::Ended(outcome) => return Part::Ended(outcome.clone()),
+            Stage::Underway(underway) => {
+                // One that nobody waits for any longer has been cancelled.
+                if let Some(underway) = underway.upgrade() {
+                    return Part::Repeat(underway);
+                }
+            }
+            Stage::Open => {}
+        }
+        let call = start();
+        let asked = Arc::clone(self);
+        let underway = async move {
+            let Ending { outcome, keep } = call.await;
+            asked.end(&outcome, keep);
+            outcome
+        };
+        let underway = underway.boxed().shared();
+        if let Some(weak) = underway.downgrade() {
+            *stage = Stage::Underway(weak);
+        }
+        Part::First(underway)
+    }
+
+    fn end(&self, outcome: &T, keep: Option<usize>) {
+        let Some(bytes) = keep else {
+            *lock(&self.stage) = Stage::Open;
+            return;
+        };
+        lock(&self.idempotency.records).end(
+            &self.key,
+            self.number,
+            outcome.clone(),
+            bytes,
+            Instant::now(),
+        );
+        *lock(&self.stage) = Stage::Ended(outcome.clone());
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Drop for Record<T> {
+impl<R, T: Clone> Drop for Asked<R, T> {
     fn drop(&mut self) {
-        self.idempotency.lock().forget(&self.key, self.number);
+        lock(&self.idempotency.records).forget(&self.key, self.number);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 
+type Outcome = &'static str;
+
 fn key(name: &str) -> Key {
     Key {
         caller: Caller::Unknown,
@@ -12,18 +14,31 @@ fn key(name: &str) -> Key {
     }
 }
 
-fn idempotency() -> Arc<Idempotency<&'static str>> {
+fn idempotency() -> Arc<Idempotency<Arc<str>, Outcome>> {
     Arc::new(Idempotency::new(Settings::default()))
 }
 
-/// Finds the call `a` or begins it; it ends when `end` is sent, and leaves its key free if `keep` is not set.
-fn place(
-    idempotency: &Arc<Idempotency<&'static str>>,
-    end: oneshot::Receiver<&'static str>,
-    keep: bool,
-) -> Place<&'static str> {
+fn find(idempotency: &Arc<Idempotency<Arc<str>, Outcome>>) -> Found<Arc<str>, Outcome> {
     let body = idempotency.fingerprint(b"body");
-    idempotency.place(key("a"), body, || async move {
+    idempotency.find(key("a"), body, "request".into())
+}
+
+fn open(idempotency: &Arc<Idempotency<Arc<str>, Outcome>>) -> Arc<Asked<Arc<str>, Outcome>> {
+    match find(idempotency) {
+        Found::Open(asked) => asked,
+        Found::Ended(outcome) => panic!("it has ended: {outcome}"),
+        Found::Conflict => panic!("conflict"),
+    }
+}
+
+/// Finds the call `a` and takes part in it; it ends when `end` is sent, and leaves its key free if `keep`
+/// is not set.
+fn part(
+    idempotency: &Arc<Idempotency<Arc<str>, Outcome>>,
+    end: oneshot::Receiver<Outcome>,
+    keep: bool,
+) -> Part<Outcome> {
+    open(idempotency).take_part(|| async move {
         Ending {
             outcome: end.await.unwrap_or("no end"),
             keep: keep.then_some(1),
@@ -31,19 +46,18 @@ fn place(
     })
 }
 
-fn underway(place: Place<&'static str>) -> Underway<&'static str> {
-    match place {
-        Place::First(underway) | Place::Repeat(underway) => underway,
-        Place::Ended(outcome) => panic!("it has ended: {outcome}"),
-        Place::Conflict => panic!("conflict"),
+fn underway(part: Part<Outcome>) -> Underway<Outcome> {
+    match part {
+        Part::First(underway) | Part::Repeat(underway) => underway,
+        Part::Ended(outcome) => panic!("it has ended: {outcome}"),
     }
 }
 
-fn is_first(place: &Place<&'static str>) -> bool {
-    matches!(place, Place::First(_))
+fn is_first(part: &Part<Outcome>) -> bool {
+    matches!(part, Part::First(_))
 }
 
-fn ended(text: &'static str) -> oneshot::Receiver<&'static str> {
+fn ended(text: Outcome) -> oneshot::Receiver<Outcome> {
     let (sender, receiver) = oneshot::channel();
     sender.send(text).unwrap();
     receiver
@@ -53,25 +67,59 @@ fn ended(text: &'static str) -> oneshot::Receiver<&'static str> {
 async fn a_repeat_waits_for_the_first_and_later_ones_get_what_it_got() {
     let idempotency = idempotency();
     let (end, receiver) = oneshot::channel();
-    let first = place(&idempotency, receiver, true);
-    let repeat = place(&idempotency, ended("again"), true);
+    let first = part(&idempotency, receiver, true);
+    let repeat = part(&idempotency, ended("again"), true);
     assert!(is_first(&first) && !is_first(&repeat));
 
     end.send("once").unwrap();
 
     assert_eq!(underway(repeat).await, "once");
     assert_eq!(underway(first).await, "once");
-    let later = place(&idempotency, ended("again"), true);
-    assert!(matches!(later, Place::Ended("once")));
+    assert!(matches!(find(&idempotency), Found::Ended("once")));
+}
+
+#[tokio::test]
+async fn all_who_ask_for_a_call_share_one_request() {
+    let idempotency = idempotency();
+    let first = open(&idempotency);
+    let request = Arc::downgrade(first.request());
+
+    let repeats: Vec<_> = (0..100).map(|_| open(&idempotency)).collect();
+    drop(first);
+
+    for repeat in &repeats {
+        assert!(std::ptr::eq(
+            Arc::as_ptr(repeat.request()),
+            request.as_ptr()
+        ));
+    }
+    drop(repeats);
+    assert!(
+        request.upgrade().is_none(),
+        "nothing is held for nobody, and the key is free"
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_let_in_first_makes_the_call_that_all_wait_for() {
+    let idempotency = idempotency();
+    let waits_for_a_place = open(&idempotency);
+
+    let let_in = part(&idempotency, ended("once"), true);
+
+    assert!(is_first(&let_in));
+    assert_eq!(underway(let_in).await, "once");
+    let part = waits_for_a_place.take_part(|| async { unreachable!() });
+    assert!(matches!(part, Part::Ended("once")));
 }
 
 #[tokio::test]
 async fn a_call_goes_on_without_the_caller_that_began_it() {
     let idempotency = idempotency();
     let (end, receiver) = oneshot::channel();
-    let mut first = underway(place(&idempotency, receiver, true));
+    let mut first = underway(part(&idempotency, receiver, true));
     assert!((&mut first).now_or_never().is_none(), "it drives the call");
-    let repeat = underway(place(&idempotency, ended("again"), true));
+    let repeat = underway(part(&idempotency, ended("again"), true));
     let mut tasks = JoinSet::new();
     tasks.spawn(repeat);
     tokio::task::yield_now().await;
@@ -86,44 +134,60 @@ async fn a_call_goes_on_without_the_caller_that_began_it() {
 async fn a_call_that_nobody_waits_for_is_cancelled_and_its_key_is_free() {
     let idempotency = idempotency();
     let (mut end, receiver) = oneshot::channel();
-    let mut first = underway(place(&idempotency, receiver, true));
+    let mut first = underway(part(&idempotency, receiver, true));
     assert!((&mut first).now_or_never().is_none());
-    let repeat = underway(place(&idempotency, ended("again"), true));
+    let repeat = underway(part(&idempotency, ended("again"), true));
 
     drop(first);
     assert!(!end.is_closed(), "one waits still");
     drop(repeat);
 
     end.closed().await;
-    let next = place(&idempotency, ended("again"), true);
+    let next = part(&idempotency, ended("again"), true);
     assert!(is_first(&next));
     assert_eq!(underway(next).await, "again");
 }
 
 #[tokio::test]
+async fn a_call_that_its_maker_left_is_made_again_by_who_asks_for_it_still() {
+    let idempotency = idempotency();
+    let (_end, receiver) = oneshot::channel();
+    let first = underway(part(&idempotency, receiver, true));
+    let waits_for_a_place = open(&idempotency);
+
+    drop(first);
+
+    let part = waits_for_a_place.take_part(|| async {
+        Ending {
+            outcome: "again",
+            keep: Some(1),
+        }
+    });
+    assert!(is_first(&part));
+    assert_eq!(underway(part).await, "again");
+}
+
+#[tokio::test]
 async fn an_outcome_that_is_not_to_be_kept_leaves_the_key_free() {
     let idempotency = idempotency();
+    let waits_for_a_place = open(&idempotency);
 
-    let first = underway(place(&idempotency, ended("refused"), false));
+    let first = underway(part(&idempotency, ended("refused"), false));
     assert_eq!(first.await, "refused");
 
-    assert!(is_first(&place(&idempotency, ended("again"), true)));
+    assert!(is_first(&part(&idempotency, ended("again"), true)));
+    drop(waits_for_a_place);
 }
 
 #[tokio::test]
 async fn another_body_under_the_same_key_is_a_conflict() {
     let idempotency = idempotency();
-    let _first = place(&idempotency, ended("once"), true);
+    let _first = open(&idempotency);
 
     let other = idempotency.fingerprint(b"other");
-    let place = idempotency.place(key("a"), other, || async {
-        Ending {
-            outcome: "never",
-            keep: None,
-        }
-    });
+    let found = idempotency.find(key("a"), other, "request".into());
 
-    assert!(matches!(place, Place::Conflict));
+    assert!(matches!(found, Found::Conflict));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,8 +199,12 @@ async fn of_many_callers_at_once_one_call_is_made() {
     for _ in 0..100 {
         let (idempotency, made) = (Arc::clone(&idempotency), Arc::clone(&made));
         tasks.spawn(async move {
-            let body = idempotency.fingerprint(b"body");
-            let place = idempotency.place(key("a"), body, || async move {
+            let asked = match find(&idempotency) {
+                Found::Open(asked) => asked,
+                Found::Ended(outcome) => return outcome,
+                Found::Conflict => return "conflict",
+            };
+            let part = asked.take_part(|| async move {
                 made.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
                 Ending {
@@ -144,10 +212,9 @@ async fn of_many_callers_at_once_one_call_is_made() {
                     keep: Some(1),
                 }
             });
-            match place {
-                Place::First(underway) | Place::Repeat(underway) => underway.await,
-                Place::Ended(outcome) => outcome,
-                Place::Conflict => "conflict",
+            match part {
+                Part::First(underway) | Part::Repeat(underway) => underway.await,
+                Part::Ended(outcome) => outcome,
             }
         });
     }

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::idempotency::{self, Idempotency};
+use crate::idempotency;
 
 pub use self::settings::{MAX_RUNTIMES, Settings};
 
@@ -37,6 +37,7 @@ use super::arrival::Intake;
 use super::catalog::Catalog;
 use super::generation::Generation;
 use super::health::Health;
+use super::once::Memory;
 use super::open_calls::OpenCalls;
 use super::operations::Operations;
 use super::v1;
@@ -113,7 +114,7 @@ pub async fn serve(
             .add_service(reflection().build_v1alpha()?);
     }
     let admission = Arc::new(Admission::new(policies.admission));
-    let idempotency = Arc::new(Idempotency::new(policies.idempotency));
+    let memory = Arc::new(Memory::new(policies.idempotency));
     let mut workers = Vec::new();
     for Core {
         runtime,
@@ -124,7 +125,7 @@ pub async fn serve(
         let generation = Generation::new(
             dispatcher,
             Arc::clone(&admission),
-            Arc::clone(&idempotency),
+            Arc::clone(&memory),
             Arc::clone(&open),
         );
         let generation = GenerationServiceServer::new(generation)

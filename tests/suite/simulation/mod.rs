@@ -60,7 +60,7 @@ impl Simulation {
             timeout,
         } = how;
         let inquiry = Inquiry {
-            request: request(number),
+            request: Arc::new(request(number)),
             whole,
             deadline: timeout.map(|timeout| Instant::now() + timeout),
             limits: Limits::default(),

@@ -112,7 +112,7 @@ impl Clockwork {
     pub(super) async fn call(&self, method: Method) -> Outcome {
         let began = Instant::now();
         let inquiry = Inquiry {
-            request: request(),
+            request: Arc::new(request()),
             whole: method == Method::Generate,
             deadline: None,
             limits: Limits::default(),

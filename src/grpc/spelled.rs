@@ -1,0 +1,113 @@
+//! A whole answer as it goes over the wire: spelled once, and shared by all who are given it.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use prost::Message as _;
+
+use super::v1::GenerateResponse;
+
+/// Bytes before a message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// An answer up to this size is copied for each of its callers: three pieces would take longer.
+const COPIED_BYTES: usize = 4 * 1024;
+
+/// The answer of a call that others may repeat.
+#[derive(Clone, Debug)]
+pub(super) struct Spelled {
+    call_id: String,
+    response: Bytes,
+}
+
+impl Spelled {
+    /// Spells the answer of the call that was made.
+    pub(super) fn of(response: &GenerateResponse) -> Self {
+        Self {
+            call_id: response.call_id.clone(),
+            response: response.encode_to_vec().into(),
+        }
+    }
+
+    /// The id of the call.
+    pub(super) fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// What it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.response.len()
+    }
+
+    /// The message that its caller is given, or one that repeats the call.
+    pub(super) fn message(&self, replayed: bool) -> SharedMessage {
+        // What stands behind a message is read as more fields of it.
+        let mark = GenerateResponse {
+            replayed,
+            ..GenerateResponse::default()
+        }
+        .encode_to_vec();
+        let length = self.response.len() + mark.len();
+        let mut head = BytesMut::with_capacity(PREFIX_BYTES);
+        head.put_u8(0);
+        // One of 4 GiB cannot be: far less is read of an answer.
+        head.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        if length <= COPIED_BYTES {
+            head.extend_from_slice(&self.response);
+            head.extend_from_slice(&mark);
+            return SharedMessage([head.freeze(), Bytes::new(), Bytes::new()]);
+        }
+        SharedMessage([head.freeze(), self.response.clone(), mark.into()])
+    }
+}
+
+/// A message with its prefix, in pieces. Travels with a response to where it takes the place of the
+/// response's own.
+#[derive(Clone, Debug)]
+pub(super) struct SharedMessage(pub(super) [Bytes; 3]);
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::grpc::v1;
+
+    fn response(text: &str) -> GenerateResponse {
+        GenerateResponse {
+            call_id: "id".to_owned(),
+            output: Some(v1::Message {
+                text: text.to_owned(),
+                ..v1::Message::default()
+            }),
+            ..GenerateResponse::default()
+        }
+    }
+
+    #[test]
+    fn a_repeat_is_given_the_same_answer_and_that_it_is_one() {
+        for length in [0, 10, COPIED_BYTES, 1 << 20] {
+            let response = response(&"x".repeat(length));
+            let spelled = Spelled::of(&response);
+            for replayed in [false, true] {
+                let bytes = spelled.message(replayed).0.concat();
+
+                let (prefix, message) = bytes.split_at(PREFIX_BYTES);
+                let length = u32::try_from(message.len()).unwrap();
+                assert_eq!(prefix, [&[0], &length.to_be_bytes()[..]].concat());
+                let expected = GenerateResponse {
+                    replayed,
+                    ..response.clone()
+                };
+                assert_eq!(GenerateResponse::decode(message).unwrap(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_answer_is_not_copied() {
+        let spelled = Spelled::of(&response(&"x".repeat(1 << 20)));
+
+        let SharedMessage([_, shared, _]) = spelled.message(true);
+
+        assert_eq!(shared.as_ptr(), spelled.response.as_ptr());
+    }
+}
