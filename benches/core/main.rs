@@ -102,7 +102,7 @@ fn admission(criterion: &mut Criterion) {
         let deadline = Instant::now() + Duration::from_secs(3600);
         let caller = Caller::of_peer(Some(Ipv4Addr::LOCALHOST.into()));
         bencher.iter(|| {
-            let admitted = admission.admit(caller, Priority::Default, deadline);
+            let admitted = admission.admit(caller, "", Priority::Default, deadline);
             let permit = admitted.now_or_never().expect("nobody waits");
             permit.expect("there is room").answered();
         });

@@ -46,7 +46,7 @@ fn call(admission: &Arc<Admission>, inside: &AtomicUsize, number: usize) {
     let deadline = Instant::now() + 2 * LONG;
     let priority = Priority::ALL[number % 2];
     let entering = Impatient {
-        future: Box::pin(admission.admit(Caller::Unknown, priority, deadline)),
+        future: Box::pin(admission.admit(Caller::Unknown, "", priority, deadline)),
         patience: Some(thread_rng().gen_range(0..3)).filter(|_| number >= 2),
     };
     let Some(Ok(_permit)) = block_on(entering) else {

@@ -1,6 +1,6 @@
 //! The same names as in `src/sync.rs`, but where threads meet the scheduler chooses who goes on.
 
-pub(crate) use shuttle::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, PoisonError};
 
 // The scheduler sees nothing of tokio's channels: it is asked before each sending.

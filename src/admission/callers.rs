@@ -2,7 +2,8 @@
 //!
 //! A call that is cancelled before its answer may have cost money at a provider and nothing at its
 //! caller: open and cancel, in a loop, is a way to spend what is ours. A caller with many calls has
-//! many reasons to cancel some, so each call that it lets be answered makes up for one.
+//! many reasons to cancel some, so each call that it lets be answered makes up for one, and it may
+//! cancel as many more as it has open. What it cancels in one scenario costs it nothing in others.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -30,9 +31,25 @@ pub(super) struct Callers {
 #[derive(Default)]
 struct Record {
     open: usize,
+    /// What it does in each scenario; nothing is noted while cancellations are not limited.
+    scenarios: HashMap<Box<str>, Conduct>,
+}
+
+/// What a caller does in one scenario.
+#[derive(Default)]
+struct Conduct {
+    open: usize,
     /// When calls were cancelled early that no answer has made up for, oldest first; not more than
-    /// are allowed.
+    /// could matter.
     cancelled: VecDeque<Instant>,
+}
+
+/// One open call of a caller, to be counted out.
+#[derive(Debug)]
+pub(super) struct Visit {
+    caller: Caller,
+    /// Where; `None` while cancellations are not limited.
+    scenario: Option<Box<str>>,
 }
 
 impl Callers {
@@ -45,51 +62,64 @@ impl Callers {
     }
 
     /// Counts a call in, unless its caller may have no further one.
-    pub(super) fn enter(&mut self, caller: Caller, now: Instant) -> Result<(), Error> {
+    pub(super) fn enter(
+        &mut self,
+        caller: Caller,
+        scenario: &str,
+        now: Instant,
+    ) -> Result<Visit, Error> {
         if self.known.len() >= self.sweep_at {
             self.sweep(now);
         }
-        let window = self.settings.early_cancels_window;
+        let Settings {
+            early_cancels,
+            early_cancels_window,
+            max_inflight_per_caller,
+            ..
+        } = self.settings;
         let record = self.known.entry(caller).or_default();
-        if record.cancelled.len() >= self.settings.early_cancels
-            && let Some(&oldest) = record.cancelled.front()
-            && now < oldest + window
-        {
-            return Err(Error::CallerRateLimited {
-                limit: CallerLimit::EarlyCancellations,
-                retry_after: (oldest + window).saturating_duration_since(now),
-            });
+        if let Some(conduct) = record.scenarios.get_mut(scenario) {
+            conduct.forget(early_cancels_window, now);
+            let allowed = early_cancels + conduct.open;
+            let beyond = conduct.cancelled.len().checked_sub(allowed);
+            if let Some(&oldest) = beyond.and_then(|beyond| conduct.cancelled.get(beyond)) {
+                return Err(Error::CallerRateLimited {
+                    limit: CallerLimit::EarlyCancellations,
+                    retry_after: (oldest + early_cancels_window).saturating_duration_since(now),
+                });
+            }
         }
-        if record.open >= self.settings.max_inflight_per_caller {
+        if record.open >= max_inflight_per_caller {
             return Err(Error::CallerRateLimited {
                 limit: CallerLimit::OpenCalls,
                 retry_after: RETRY_AFTER,
             });
         }
         record.open += 1;
-        Ok(())
+        let limits_cancels = early_cancels > 0;
+        let scenario = limits_cancels.then(|| Box::<str>::from(scenario));
+        if let Some(scenario) = &scenario {
+            record.scenarios.entry(scenario.clone()).or_default().open += 1;
+        }
+        Ok(Visit { caller, scenario })
     }
 
     /// Counts a call out again, which its caller left in this phase.
-    pub(super) fn leave(&mut self, caller: Caller, phase: Phase, now: Instant) {
-        let Entry::Occupied(mut entry) = self.known.entry(caller) else {
+    pub(super) fn leave(&mut self, visit: &Visit, phase: Phase, now: Instant) {
+        let Entry::Occupied(mut entry) = self.known.entry(visit.caller) else {
             return;
         };
         let record = entry.get_mut();
         record.open = record.open.saturating_sub(1);
-        match phase {
-            Phase::Neutral => {}
-            Phase::Unanswered => {
-                if record.cancelled.len() >= self.settings.early_cancels {
-                    record.cancelled.pop_front();
-                }
-                record.cancelled.push_back(now);
-            }
-            Phase::Answered => {
-                record.cancelled.pop_front();
+        if let Some(scenario) = &visit.scenario
+            && let Some(conduct) = record.scenarios.get_mut(scenario)
+        {
+            conduct.leave(phase, self.settings, now);
+            if conduct.open == 0 && conduct.cancelled.is_empty() {
+                record.scenarios.remove(scenario);
             }
         }
-        if record.open == 0 && record.cancelled.is_empty() {
+        if record.open == 0 && record.scenarios.is_empty() {
             entry.remove();
         }
     }
@@ -98,13 +128,41 @@ impl Callers {
     fn sweep(&mut self, now: Instant) {
         let window = self.settings.early_cancels_window;
         self.known.retain(|_, record| {
-            record.open > 0
-                || record
-                    .cancelled
-                    .back()
-                    .is_some_and(|&last| now < last + window)
+            record.scenarios.retain(|_, conduct| {
+                conduct.forget(window, now);
+                conduct.open > 0 || !conduct.cancelled.is_empty()
+            });
+            record.open > 0 || !record.scenarios.is_empty()
         });
         self.sweep_at = SWEEP_AT.max(2 * self.known.len());
+    }
+}
+
+impl Conduct {
+    /// Forgets what was cancelled so long ago that it does not count.
+    fn forget(&mut self, window: Duration, now: Instant) {
+        while let Some(&oldest) = self.cancelled.front()
+            && now >= oldest + window
+        {
+            self.cancelled.pop_front();
+        }
+    }
+
+    fn leave(&mut self, phase: Phase, settings: Settings, now: Instant) {
+        self.open = self.open.saturating_sub(1);
+        match phase {
+            Phase::Neutral => {}
+            Phase::Unanswered => {
+                let could_matter = settings.early_cancels + settings.max_inflight_per_caller;
+                if self.cancelled.len() >= could_matter {
+                    self.cancelled.pop_front();
+                }
+                self.cancelled.push_back(now);
+            }
+            Phase::Answered => {
+                self.cancelled.pop_front();
+            }
+        }
     }
 }
 
@@ -117,6 +175,8 @@ mod tests {
     const SETTINGS: Settings = Settings {
         max_inflight: 100,
         max_inflight_per_caller: 2,
+        max_request_bytes: 0,
+        max_request_bytes_per_caller: 0,
         queue: 0,
         max_wait: Duration::ZERO,
         max_wait_overloaded: Duration::ZERO,
@@ -134,46 +194,102 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    /// A caller with a history of calls that were left in these phases.
+    fn leaves(callers: &mut Callers, who: u32, scenario: &str, phases: &[Phase], now: Instant) {
+        for &phase in phases {
+            let visit = callers.enter(caller(who), scenario, now).unwrap();
+            callers.leave(&visit, phase, now);
+        }
+    }
+
     #[test]
     fn a_caller_has_only_so_many_open_calls_and_leaves_others_theirs() {
         let now = Instant::now();
         let mut callers = Callers::new(SETTINGS);
-        callers.enter(caller(1), now).unwrap();
-        callers.enter(caller(1), now).unwrap();
+        let first = callers.enter(caller(1), "a", now).unwrap();
+        callers.enter(caller(1), "b", now).unwrap();
 
-        let refused = callers.enter(caller(1), now).unwrap_err();
+        let refused = callers.enter(caller(1), "a", now).unwrap_err();
         let expected = Error::CallerRateLimited {
             limit: CallerLimit::OpenCalls,
             retry_after: RETRY_AFTER,
         };
         assert_eq!(refused, expected);
-        callers.enter(caller(2), now).unwrap();
+        callers.enter(caller(2), "a", now).unwrap();
 
-        callers.leave(caller(1), Phase::Answered, now);
-        callers.enter(caller(1), now).unwrap();
+        callers.leave(&first, Phase::Answered, now);
+        callers.enter(caller(1), "a", now).unwrap();
     }
 
     #[test]
     fn a_caller_that_cancels_too_often_waits_until_the_oldest_is_out_of_the_window() {
         let start = Instant::now();
+        let at = |second| start + seconds(second);
         let mut callers = Callers::new(SETTINGS);
         for second in [0, 4, 8] {
-            callers.enter(caller(1), start + seconds(second)).unwrap();
-            callers.leave(caller(1), Phase::Unanswered, start + seconds(second));
+            leaves(&mut callers, 1, "a", &[Phase::Unanswered], at(second));
         }
 
-        let refused = callers.enter(caller(1), start + seconds(9)).unwrap_err();
+        let refused = callers.enter(caller(1), "a", at(9)).unwrap_err();
         let expected = Error::CallerRateLimited {
             limit: CallerLimit::EarlyCancellations,
             retry_after: seconds(1),
         };
         assert_eq!(refused, expected);
-        callers.enter(caller(2), start + seconds(9)).unwrap();
+        callers.enter(caller(2), "a", at(9)).unwrap();
 
-        callers.enter(caller(1), start + seconds(10)).unwrap();
-        callers.leave(caller(1), Phase::Unanswered, start + seconds(10));
-        callers.enter(caller(1), start + seconds(13)).unwrap_err();
-        callers.enter(caller(1), start + seconds(14)).unwrap();
+        leaves(&mut callers, 1, "a", &[Phase::Unanswered], at(10));
+        callers.enter(caller(1), "a", at(13)).unwrap_err();
+        callers.enter(caller(1), "a", at(14)).unwrap();
+    }
+
+    #[test]
+    fn what_a_caller_cancels_in_one_scenario_costs_it_nothing_in_another() {
+        let now = Instant::now();
+        let mut callers = Callers::new(SETTINGS);
+        leaves(&mut callers, 1, "a", &[Phase::Unanswered; 3], now);
+
+        callers.enter(caller(1), "a", now).unwrap_err();
+        callers.enter(caller(1), "b", now).unwrap();
+    }
+
+    #[test]
+    fn a_caller_may_cancel_as_many_more_as_it_has_open() {
+        const OPEN: usize = 20;
+        let now = Instant::now();
+        let mut callers = Callers::new(Settings {
+            max_inflight_per_caller: 100,
+            ..SETTINGS
+        });
+        let open: Vec<_> = (0..OPEN)
+            .map(|_| callers.enter(caller(1), "a", now).unwrap())
+            .collect();
+
+        for _ in 0..SETTINGS.early_cancels + OPEN {
+            leaves(&mut callers, 1, "a", &[Phase::Unanswered], now);
+        }
+        callers.enter(caller(1), "a", now).unwrap_err();
+
+        for visit in &open {
+            callers.leave(visit, Phase::Answered, now);
+        }
+        callers.enter(caller(1), "a", now).unwrap_err();
+        callers
+            .enter(caller(1), "a", now + SETTINGS.early_cancels_window)
+            .unwrap();
+    }
+
+    #[test]
+    fn nothing_is_counted_while_cancellations_are_not_limited() {
+        let now = Instant::now();
+        let mut callers = Callers::new(Settings {
+            early_cancels: 0,
+            ..SETTINGS
+        });
+
+        leaves(&mut callers, 1, "a", &[Phase::Unanswered; 1000], now);
+
+        assert!(callers.known.is_empty());
     }
 
     #[test]
@@ -182,10 +298,8 @@ mod tests {
         let mut callers = Callers::new(SETTINGS);
 
         for _ in 0..100 {
-            for phase in [Phase::Unanswered, Phase::Neutral, Phase::Answered] {
-                callers.enter(caller(1), now).unwrap();
-                callers.leave(caller(1), phase, now);
-            }
+            let phases = [Phase::Unanswered, Phase::Neutral, Phase::Answered];
+            leaves(&mut callers, 1, "a", &phases, now);
         }
     }
 
@@ -193,14 +307,13 @@ mod tests {
     fn callers_that_have_done_nothing_lately_are_forgotten() {
         let start = Instant::now();
         let mut callers = Callers::new(SETTINGS);
-        callers.enter(caller(0), start).unwrap();
+        let _open = callers.enter(caller(0), "a", start).unwrap();
         for number in 1..2000 {
-            callers.enter(caller(number), start).unwrap();
             let phase = match number % 2 {
                 0 => Phase::Unanswered,
                 _ => Phase::Answered,
             };
-            callers.leave(caller(number), phase, start);
+            leaves(&mut callers, number, "a", &[phase], start);
         }
         assert_eq!(callers.known.len(), 1000, "the open one and the cancelled");
 

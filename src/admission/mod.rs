@@ -9,6 +9,8 @@ mod caller;
 mod callers;
 mod congestion;
 mod limiter;
+mod memory;
+pub mod room;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,9 +22,10 @@ use tracing::{info, warn};
 use crate::error::Error;
 use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
-use self::callers::Callers;
+use self::callers::{Callers, Visit};
 use self::congestion::Congestion;
 use self::limiter::{Arrival, Limiter};
+use self::room::Held;
 
 pub use self::caller::Caller;
 pub use self::limiter::Priority;
@@ -44,6 +47,10 @@ pub struct Settings {
     pub max_inflight: usize,
     /// Calls that one caller may have open at most, waiting ones included.
     pub max_inflight_per_caller: usize,
+    /// Bytes that all requests may take up together, from their arrival to the end of their calls.
+    pub max_request_bytes: usize,
+    /// Bytes that the requests of one caller may take up of that.
+    pub max_request_bytes_per_caller: usize,
     /// Calls that may wait for a place.
     pub queue: usize,
     /// The longest wait, and how long some call of a priority may be waiting at any time until the
@@ -53,8 +60,9 @@ pub struct Settings {
     pub max_wait_overloaded: Duration,
     /// A call with less time than this to its deadline is not worth a wait.
     pub min_time_left: Duration,
-    /// Calls that a caller may cancel before they are answered, within `early_cancels_window` and
-    /// beyond the number of those that it lets be answered.
+    /// Calls of a scenario that a caller may cancel before they are answered, within
+    /// `early_cancels_window` and beyond the number of those that it lets be answered or has open; 0 for
+    /// any number. It is for callers that are known by more than an address, which many may share.
     pub early_cancels: usize,
     /// The time within which they are counted.
     pub early_cancels_window: Duration,
@@ -65,14 +73,17 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
+        let max_request_bytes = memory::room_for_requests();
         Self {
             max_inflight: 1024,
             max_inflight_per_caller: 1024,
+            max_request_bytes,
+            max_request_bytes_per_caller: room::usual_share(max_request_bytes),
             queue: 128,
             max_wait: Duration::from_millis(500),
             max_wait_overloaded: Duration::from_millis(50),
             min_time_left: Duration::from_secs(1),
-            early_cancels: 20,
+            early_cancels: 0,
             early_cancels_window: Duration::from_secs(10),
             max_cpu_wait: Duration::from_millis(50),
         }
@@ -105,7 +116,8 @@ impl Admission {
         }
     }
 
-    /// Lets a call in, at once or after a wait.
+    /// Lets a call of a scenario in, at once or after a wait; calls that name a model are those of a
+    /// scenario without a name.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if there is no place for it or the processors do not keep up,
@@ -114,26 +126,28 @@ impl Admission {
     pub async fn admit(
         self: &Arc<Self>,
         caller: Caller,
+        scenario: &str,
         priority: Priority,
         deadline: Instant,
     ) -> Result<Permit, Error> {
         let now = Instant::now();
         let mut place = None;
-        let arrival = {
+        let (visit, arrival) = {
             let mut state = self.lock();
-            state.callers.enter(caller, now)?;
-            match state.congested > 0 && congestion::sheds(priority) {
+            let visit = state.callers.enter(caller, scenario, now)?;
+            let arrival = match state.congested > 0 && congestion::sheds(priority) {
                 true => Arrival::Refused,
                 false => state.limiter.arrive(priority, now, deadline, || {
                     let (sender, receiver) = oneshot::channel();
                     place = Some(receiver);
                     sender
                 }),
-            }
+            };
+            (visit, arrival)
         };
         let mut entry = Entry {
             admission: Arc::clone(self),
-            caller,
+            visit,
             deadline,
             phase: Phase::Neutral,
         };
@@ -154,7 +168,11 @@ impl Admission {
             (Arrival::Queued { .. } | Arrival::Refused, _) => return Err(overloaded()),
         };
         entry.phase = Phase::Unanswered;
-        Ok(Permit { entry, place })
+        Ok(Permit {
+            entry,
+            request: None,
+            place,
+        })
     }
 
     /// Watches, until the service ends, how long what is ready waits for a processor. To be run as a
@@ -219,6 +237,8 @@ fn overloaded() -> Error {
 #[derive(Debug)]
 pub struct Permit {
     entry: Entry,
+    /// The room that the call's request takes up.
+    request: Option<Held>,
     #[expect(dead_code, reason = "held for its drop")]
     place: Place,
 }
@@ -228,6 +248,11 @@ impl Permit {
     /// is no early cancellation.
     pub fn answered(&mut self) {
         self.entry.phase = Phase::Answered;
+    }
+
+    /// The call's request takes up its room for as long as the call has its place.
+    pub fn hold(&mut self, request: Option<Held>) {
+        self.request = request;
     }
 }
 
@@ -256,7 +281,7 @@ impl Drop for Place {
 #[derive(Debug)]
 struct Entry {
     admission: Arc<Admission>,
-    caller: Caller,
+    visit: Visit,
     deadline: Instant,
     phase: Phase,
 }
@@ -281,7 +306,7 @@ impl Drop for Entry {
             phase => phase,
         };
         let mut state = self.admission.lock();
-        state.callers.leave(self.caller, phase, now);
+        state.callers.leave(&self.visit, phase, now);
     }
 }
 

@@ -26,7 +26,7 @@ fn of(max_inflight: usize, queue: usize) -> Arc<Admission> {
 async fn admit(admission: &Arc<Admission>) -> Result<Permit, Error> {
     let deadline = Instant::now() + HOUR;
     admission
-        .admit(Caller::Unknown, Priority::Default, deadline)
+        .admit(Caller::Unknown, "", Priority::Default, deadline)
         .await
 }
 
@@ -81,7 +81,7 @@ async fn a_wait_ends_with_the_callers_deadline() {
     let deadline = Instant::now() + Duration::from_millis(100);
 
     let refused = admission
-        .admit(Caller::Unknown, Priority::Default, deadline)
+        .admit(Caller::Unknown, "", Priority::Default, deadline)
         .await;
 
     assert_eq!(refused.unwrap_err(), Error::DeadlineExceeded);
@@ -93,9 +93,11 @@ async fn a_more_important_call_takes_the_place_in_a_full_queue() {
     let admission = of(1, 1);
     let first = admit_and_answer(&admission).await;
     let deadline = Instant::now() + HOUR;
-    let mut unimportant = Box::pin(admission.admit(Caller::Unknown, Priority::Shadow, deadline));
+    let mut unimportant =
+        Box::pin(admission.admit(Caller::Unknown, "", Priority::Shadow, deadline));
     assert!((&mut unimportant).now_or_never().is_none());
-    let mut important = Box::pin(admission.admit(Caller::Unknown, Priority::Critical, deadline));
+    let mut important =
+        Box::pin(admission.admit(Caller::Unknown, "", Priority::Critical, deadline));
     assert!((&mut important).now_or_never().is_none());
 
     let refused = unimportant.await.unwrap_err();
@@ -117,7 +119,7 @@ async fn only_calls_cancelled_between_admission_and_answer_count_as_cancelled_ea
     }
     for _ in 0..5 {
         let deadline = Instant::now() + DEADLINE_SLACK;
-        let late = admission.admit(Caller::Unknown, Priority::Default, deadline);
+        let late = admission.admit(Caller::Unknown, "", Priority::Default, deadline);
         drop(late.await.unwrap());
     }
     let place = admit_and_answer(&admission).await;
@@ -156,7 +158,9 @@ async fn less_important_calls_are_refused_while_the_processors_do_not_keep_up() 
     let outcomes = || async {
         let mut refused = Vec::new();
         for priority in Priority::ALL {
-            let admitted = admission.admit(Caller::Unknown, priority, deadline).await;
+            let admitted = admission
+                .admit(Caller::Unknown, "", priority, deadline)
+                .await;
             match admitted {
                 Ok(mut permit) => permit.answered(),
                 Err(Error::Overloaded { retry_after }) => {
@@ -234,7 +238,7 @@ proptest! {
                     sleep(Duration::from_millis(visit.arrival)).await;
                     let deadline = Instant::now() + HOUR;
                     let priority = Priority::ALL[visit.priority];
-                    let admitted = admission.admit(Caller::Unknown, priority, deadline);
+                    let admitted = admission.admit(Caller::Unknown, "", priority, deadline);
                     let patience = Duration::from_millis(visit.patience);
                     if let Ok(Ok(_permit)) = tokio::time::timeout(patience, admitted).await {
                         assert!(admission.inflight() <= max_inflight);

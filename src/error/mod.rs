@@ -255,6 +255,14 @@ pub enum Error {
         /// When there may be room.
         retry_after: Duration,
     },
+    /// The requests under way take up all the room that they may.
+    #[error("the requests under way take up all the room that there is for them (`{setting}`)")]
+    NoRoom {
+        /// What sets how much that is.
+        setting: &'static str,
+        /// When there may be room.
+        retry_after: Duration,
+    },
     /// The caller has reached a limit of its own.
     #[error("{limit}")]
     CallerRateLimited {
@@ -314,7 +322,7 @@ impl Error {
             Self::CapabilityUnsupported(_) => Reason::CapabilityUnsupported,
             Self::NoProviderAvailable { .. } => Reason::NoProviderAvailable,
             Self::IdempotencyConflict => Reason::IdempotencyConflict,
-            Self::Overloaded { .. } => Reason::Overloaded,
+            Self::Overloaded { .. } | Self::NoRoom { .. } => Reason::Overloaded,
             Self::CallerRateLimited { .. } => Reason::CallerRateLimited,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
@@ -344,6 +352,7 @@ impl Error {
             | Self::CallerRateLimited { .. }
             | Self::DeadlineExceeded
             | Self::Overloaded { .. }
+            | Self::NoRoom { .. }
             | Self::Draining
             | Self::ClientStalled(_)
             | Self::Internal(_) => None,
@@ -369,6 +378,10 @@ pub enum CallerLimit {
     OpenCalls,
     /// Calls cancelled before they were answered, of late.
     EarlyCancellations,
+    /// Bytes of requests under way.
+    RequestBytes,
+    /// Bytes of requests that have not come to their end.
+    UnfinishedBytes,
 }
 
 impl fmt::Display for CallerLimit {
@@ -377,6 +390,14 @@ impl fmt::Display for CallerLimit {
             Self::OpenCalls => "the caller has too many calls open",
             Self::EarlyCancellations => {
                 "the caller has cancelled too many calls before they were answered"
+            }
+            Self::RequestBytes => {
+                "the caller's requests under way take up all the room that it has for them \
+                 (`admission.max_request_bytes_per_caller`)"
+            }
+            Self::UnfinishedBytes => {
+                "the caller has begun too many requests that are not complete yet \
+                 (its share of `server.max_unfinished_bytes`)"
             }
         })
     }

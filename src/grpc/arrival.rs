@@ -4,9 +4,9 @@
 //! tonic makes room for a message as soon as its length is announced; it is shown a message here only
 //! once that is complete, so that an announcement alone costs nothing.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::codegen::StdError;
 
+use crate::admission::Caller;
+use crate::admission::room::{Held, Room, Share};
 use crate::error::Error;
 
 use super::{metadata, status};
@@ -28,12 +30,17 @@ const PREFIX_BYTES: usize = 5;
 /// Services whose callers may keep the way of their messages open.
 const CONVERSATIONS: &str = "/grpc.reflection.";
 
-/// After this long, some of the messages that take up the room have come or been given up.
-const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// Pieces of a message that comes in up to this size are joined.
+const PIECE_BYTES: usize = 64 * 1024;
 
-/// When the head of a request arrived.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival(pub(super) Instant);
+/// How a request arrived.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival {
+    /// When its head did.
+    pub(super) at: Instant,
+    /// What it takes up.
+    pub(super) held: Held,
+}
 
 /// What all requests that come in share.
 #[derive(Clone)]
@@ -47,16 +54,13 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// An intake with room for this many bytes of unfinished messages, all requests together, until
-    /// the service drains.
+    /// An intake into this room, until the service drains.
     pub(super) fn new(
         timeout: Duration,
         max_message_bytes: usize,
-        room: usize,
+        room: Arc<Room>,
         draining: CancellationToken,
     ) -> Self {
-        let taken = AtomicUsize::new(0);
-        let room = Arc::new(Room { limit: room, taken });
         Self {
             timeout,
             max_message_bytes,
@@ -65,8 +69,13 @@ impl Intake {
         }
     }
 
-    /// Notes the arrival of a request, and bounds the way of its message.
-    pub(super) fn admit<B>(&self, request: Request<B>) -> Request<Incoming<B>> {
+    /// What the requests of a caller take up.
+    pub(super) fn share(&self, caller: Caller) -> Arc<Share> {
+        self.room.share(caller)
+    }
+
+    /// Notes the arrival of a request of the caller with this share, and bounds the way of its message.
+    pub(super) fn admit<B>(&self, request: Request<B>, share: &Arc<Share>) -> Request<Incoming<B>> {
         let now = Instant::now();
         let deadline = request
             .headers()
@@ -75,36 +84,20 @@ impl Intake {
             .and_then(|timeout| now.checked_add(timeout));
         let conversation = request.uri().path().starts_with(CONVERSATIONS);
         let draining = || Box::pin(self.draining.clone().cancelled_owned());
+        let held = Held::new(&self.room, share);
         let mut request = request.map(|body| Incoming {
             body,
+            held: held.clone(),
             intake: self.clone(),
             deadline,
             slow_at: Some(now + self.timeout),
             conversation: conversation.then(draining),
             timer: None,
-            unfinished: BytesMut::new(),
+            unfinished: Unfinished::default(),
+            whole: VecDeque::new(),
         });
-        request.extensions_mut().insert(Arrival(now));
+        request.extensions_mut().insert(Arrival { at: now, held });
         request
-    }
-}
-
-/// Bytes that unfinished messages take up, all together.
-struct Room {
-    limit: usize,
-    taken: AtomicUsize,
-}
-
-impl Room {
-    fn take(&self, bytes: usize) -> bool {
-        let more = |taken: usize| Some(taken + bytes).filter(|taken| *taken <= self.limit);
-        self.taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -119,36 +112,74 @@ pub(super) struct Incoming<B> {
     conversation: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Set by the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The beginning of a message, copied: a few bytes would hold on to a whole buffer of the connection.
-    unfinished: BytesMut,
+    held: Held,
+    unfinished: Unfinished,
+    /// Messages that are complete, in pieces that have not been given yet.
+    whole: VecDeque<Bytes>,
+}
+
+/// The beginning of a message, copied in pieces: a few bytes would hold on to a whole buffer of the
+/// connection. The first piece has the message's prefix.
+#[derive(Default)]
+struct Unfinished {
+    pieces: VecDeque<BytesMut>,
+    bytes: usize,
+}
+
+impl Unfinished {
+    /// Bytes up to the end of the prefix, or behind that to the end of the message.
+    ///
+    /// # Errors
+    /// The message is announced as longer than the limit.
+    fn missing(&self, limit: usize) -> Result<usize, Error> {
+        let prefix = self.pieces.front().map_or(&[][..], |piece| piece);
+        let end = match announced(prefix, limit)? {
+            Some(length) => PREFIX_BYTES + length,
+            None => PREFIX_BYTES,
+        };
+        Ok(end - self.bytes)
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        match self.pieces.back_mut() {
+            Some(last) if last.len() + bytes.len() <= PIECE_BYTES => last.extend_from_slice(bytes),
+            _ => self.pieces.push_back(BytesMut::from(bytes)),
+        }
+    }
+
+    fn clear(&mut self) -> impl Iterator<Item = Bytes> {
+        self.bytes = 0;
+        std::mem::take(&mut self.pieces)
+            .into_iter()
+            .map(BytesMut::freeze)
+    }
 }
 
 impl<B> Incoming<B> {
-    /// Takes bytes that have come; gives those that complete messages, if there are any.
-    fn take(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Status> {
+    /// Takes bytes that have come.
+    fn take(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         let limit = self.intake.max_message_bytes;
-        if self.unfinished.is_empty() && whole_messages(&bytes, limit)? == bytes.len() {
-            self.message_has_come();
-            return Ok(Some(bytes));
+        if self.unfinished.bytes == 0 {
+            let whole = whole_messages(&bytes, limit)?;
+            if whole > 0 {
+                self.held.grow(whole)?;
+                self.whole.push_back(bytes.split_to(whole));
+                self.message_has_come();
+            }
         }
-        if !self.intake.room.take(bytes.len()) {
-            return Err(status::of_error(&Error::Overloaded {
-                retry_after: ROOM_RETRY,
-            }));
+        while !bytes.is_empty() {
+            let missing = self.unfinished.missing(limit)?;
+            let more = bytes.split_to(missing.min(bytes.len()));
+            self.held.grow_unfinished(more.len())?;
+            self.unfinished.append(&more);
+            if self.unfinished.missing(limit)? == 0 {
+                self.held.finish();
+                self.whole.extend(self.unfinished.clear());
+                self.message_has_come();
+            }
         }
-        self.unfinished.extend_from_slice(&bytes);
-        let whole = whole_messages(&self.unfinished, limit)?;
-        if whole == 0 {
-            return Ok(None);
-        }
-        self.message_has_come();
-        self.intake.room.give_back(whole);
-        let messages = if whole == self.unfinished.len() {
-            std::mem::take(&mut self.unfinished)
-        } else {
-            self.unfinished.split_to(whole)
-        };
-        Ok(Some(messages.freeze()))
+        Ok(())
     }
 
     fn message_has_come(&mut self) {
@@ -175,12 +206,6 @@ impl<B> Incoming<B> {
     }
 }
 
-impl<B> Drop for Incoming<B> {
-    fn drop(&mut self) {
-        self.intake.room.give_back(self.unfinished.len());
-    }
-}
-
 impl<B> Body for Incoming<B>
 where
     B: Body<Data = Bytes, Error: Into<StdError>> + Unpin,
@@ -198,6 +223,9 @@ where
             return Poll::Ready(None);
         }
         loop {
+            if let Some(piece) = self.whole.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
                 let late = std::task::ready!(self.poll_late(context));
                 return Poll::Ready(Some(Err(late.into())));
@@ -205,7 +233,7 @@ where
             let frame = match frame {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None if self.unfinished.is_empty() => return Poll::Ready(None),
+                None if self.unfinished.bytes == 0 => return Poll::Ready(None),
                 None => {
                     let error = Error::invalid("message", "it ended before it was complete");
                     return Poll::Ready(Some(Err(status::of_error(&error).into())));
@@ -215,16 +243,14 @@ where
                 Ok(bytes) => bytes,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             };
-            match self.take(bytes) {
-                Ok(None) => {}
-                Ok(Some(messages)) => return Poll::Ready(Some(Ok(Frame::data(messages)))),
-                Err(refusal) => return Poll::Ready(Some(Err(refusal.into()))),
+            if let Err(refusal) = self.take(bytes) {
+                return Poll::Ready(Some(Err(status::of_error(&refusal).into())));
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.unfinished.is_empty() && self.body.is_end_stream()
+        self.whole.is_empty() && self.unfinished.bytes == 0 && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -236,20 +262,28 @@ where
 ///
 /// # Errors
 /// A message is announced as longer than the limit: nothing of it needs to be read.
-fn whole_messages(bytes: &[u8], limit: usize) -> Result<usize, Status> {
+fn whole_messages(bytes: &[u8], limit: usize) -> Result<usize, Error> {
     let mut whole = 0;
-    while let [_, a, b, c, d, ..] = bytes[whole..] {
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        if length > limit {
-            let what = format!("it has {length} bytes and may have {limit} at most");
-            return Err(status::of_error(&Error::invalid("message", what)));
-        }
+    while let Some(length) = announced(&bytes[whole..], limit)? {
         if bytes.len() - whole < PREFIX_BYTES + length {
             break;
         }
         whole += PREFIX_BYTES + length;
     }
     Ok(whole)
+}
+
+/// The length of the message that begins with these bytes, if they are enough to tell.
+fn announced(bytes: &[u8], limit: usize) -> Result<Option<usize>, Error> {
+    let [_, a, b, c, d, ..] = *bytes else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if length > limit {
+        let what = format!("it has {length} bytes and may have {limit} at most");
+        return Err(Error::invalid("message", what));
+    }
+    Ok(Some(length))
 }
 
 #[cfg(test)]
@@ -262,17 +296,23 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::admission::room::Limits;
 
     const LIMIT: usize = 100;
     const ROOM: usize = 300;
 
     fn intake() -> Intake {
-        Intake::new(
-            Duration::from_secs(15),
-            LIMIT,
-            ROOM,
-            CancellationToken::new(),
-        )
+        let room = Room::new(Limits {
+            requests: 100_000,
+            requests_per_caller: 100_000,
+            unfinished: ROOM,
+        });
+        let draining = CancellationToken::new();
+        Intake::new(Duration::from_secs(15), LIMIT, Arc::new(room), draining)
+    }
+
+    fn share(intake: &Intake) -> Arc<Share> {
+        intake.share(Caller::Unknown)
     }
 
     fn message(length: usize) -> Vec<u8> {
@@ -288,7 +328,7 @@ mod tests {
             .into_iter()
             .map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
         let mut body = intake
-            .admit(Request::new(StreamBody::new(iter(frames))))
+            .admit(Request::new(StreamBody::new(iter(frames))), &share(intake))
             .into_body();
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
@@ -301,7 +341,7 @@ mod tests {
     }
 
     fn taken(intake: &Intake) -> usize {
-        intake.room.taken.load(Ordering::Relaxed)
+        intake.room.taken()
     }
 
     proptest! {
@@ -321,9 +361,6 @@ mod tests {
             let (seen, failure) = runtime.block_on(seen(&intake, pieces.collect()));
 
             prop_assert_eq!(failure, None);
-            for messages in &seen {
-                prop_assert_eq!(whole_messages(messages, LIMIT).ok(), Some(messages.len()));
-            }
             prop_assert_eq!(seen.concat(), whole);
             prop_assert_eq!(taken(&intake), 0);
         }
@@ -353,7 +390,14 @@ mod tests {
     #[tokio::test]
     async fn there_is_no_more_room_than_that() {
         let intake = intake();
-        assert!(intake.room.take(ROOM - 10));
+        let others: Vec<_> = (0..2)
+            .map(|number| {
+                let address = std::net::IpAddr::from([10, 0, 0, number]);
+                let held = Held::new(&intake.room, &intake.share(Caller::Peer(address)));
+                held.grow_unfinished((ROOM - 10) / 2).unwrap();
+                held
+            })
+            .collect();
         let bytes = Bytes::from(message(LIMIT));
 
         let (_, whole) = seen(&intake, vec![bytes.clone()]).await;
@@ -361,5 +405,7 @@ mod tests {
 
         assert_eq!((whole, halves), (None, Some(Code::Unavailable)));
         assert_eq!(taken(&intake), ROOM - 10);
+        drop(others);
+        assert_eq!(taken(&intake), 0);
     }
 }

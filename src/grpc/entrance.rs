@@ -20,10 +20,15 @@ pub(super) struct Entrance {
 impl Entrance {
     /// Lets the call in, at once or after a wait.
     pub(super) async fn admit(&self, call: &mut Call) -> Result<Permit, Failure> {
-        let wait = self
-            .admission
-            .admit(self.caller, self.priority, call.deadline());
-        match self.open.unless_closed(wait).await {
+        let deadline = call.deadline();
+        let admitted = {
+            let scenario = &call.trail().scenario;
+            let wait = self
+                .admission
+                .admit(self.caller, scenario, self.priority, deadline);
+            self.open.unless_closed(wait).await
+        };
+        match admitted {
             Some(admitted) => admitted.map_err(|error| call.fail(error)),
             None => Err(call.abandon(Error::Draining)),
         }

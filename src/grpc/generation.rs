@@ -9,6 +9,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::admission::room::Held;
 use crate::admission::{Admission, Caller};
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
 use crate::dispatch::{Failure, Inquiry};
@@ -19,9 +20,10 @@ use crate::trail::Trail;
 
 use super::arrival::Arrival;
 use super::entrance::Entrance;
+use super::held;
 use super::messages::Messages;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
-use super::once::{self, Given, Memory};
+use super::once::{self, Given, Memory, Question};
 use super::open_calls::{OpenCalls, Watch};
 use super::request::{self, Parsed};
 use super::untaken::Untaken;
@@ -65,7 +67,17 @@ impl Generation {
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
         let repeatable = self.repeatable(caller, &mut message);
-        match self.understand(&metadata, message, whole) {
+        let arrival = extensions.get::<Arrival>();
+        let arrived = arrival.map_or_else(Instant::now, |arrival| arrival.at);
+        let held = arrival.map(|arrival| arrival.held.clone());
+        let understood = self.understand(&metadata, message, whole);
+        let counted = understood.and_then(|understood| {
+            if let Some(held) = &held {
+                held.resize(held::bytes_of(&understood.parsed.request, held.bytes()))?;
+            }
+            Ok(understood)
+        });
+        match counted {
             Ok(Understood {
                 lane,
                 timeout,
@@ -80,10 +92,7 @@ impl Generation {
                     conversation_id,
                 } = parsed;
                 span.describe(&call_id, lane.scenario(), &conversation_id);
-                let arrival = extensions
-                    .get::<Arrival>()
-                    .map_or_else(Instant::now, |&Arrival(at)| at);
-                let deadline = timeout.and_then(|timeout| arrival.checked_add(timeout));
+                let deadline = timeout.and_then(|timeout| arrived.checked_add(timeout));
                 let inquiry = Inquiry {
                     request: Arc::new(request),
                     whole,
@@ -96,6 +105,7 @@ impl Generation {
                 Ok(Begun {
                     lane,
                     inquiry,
+                    held,
                     entrance: Entrance {
                         admission: Arc::clone(&self.admission),
                         open: Arc::clone(&self.open),
@@ -167,6 +177,8 @@ struct Understood {
 struct Begun {
     lane: Arc<Lane>,
     inquiry: Inquiry,
+    /// The room that its request takes up.
+    held: Option<Held>,
     entrance: Entrance,
     /// Set if the call has an idempotency key.
     repeatable: Option<(Key, Fingerprint)>,
@@ -219,13 +231,16 @@ impl GenerationService for Generation {
         let Begun {
             lane,
             mut inquiry,
+            held,
             entrance,
             repeatable,
             mut ids,
         } = self.begin(method, request, true)?;
         let Some((key, body)) = repeatable else {
             let mut call = self.dispatcher.call(lane, inquiry);
-            return match entrance.whole(&mut call).await {
+            let answered = entrance.whole(&mut call).await;
+            drop(held);
+            return match answered {
                 Ok((response, permit)) => {
                     let untaken = Untaken::new(call.answered(), permit);
                     Ok(watched(ids.response(response), self.open.whole(untaken)))
@@ -233,9 +248,13 @@ impl GenerationService for Generation {
                 Err(failure) => Err(ids.failure(&failure)),
             };
         };
-        let found = self.memory.find(key, body, Arc::clone(&inquiry.request));
+        let question = Question {
+            request: Arc::clone(&inquiry.request),
+            held,
+        };
+        let found = self.memory.find(key, body, question);
         if let Found::Open(asked) = &found {
-            inquiry.request = Arc::clone(asked.request());
+            inquiry.request = Arc::clone(&asked.request().request);
         }
         let call = self.dispatcher.call(lane, inquiry);
         let Given {
@@ -272,6 +291,7 @@ impl GenerationService for Generation {
         let Begun {
             lane,
             inquiry,
+            held,
             entrance,
             repeatable: _, // streams have no keys
             ids,
@@ -288,6 +308,7 @@ impl GenerationService for Generation {
         if let Err(failure) = committed {
             return Err(ids.failure(&failure));
         }
+        permit.hold(held);
         let messages = self.open.stream(call, permit);
         let watch = messages.watch();
         Ok(watched(ids.response(messages), watch))

@@ -10,6 +10,7 @@ pub mod catalog;
 mod entrance;
 mod generation;
 pub mod health;
+mod held;
 mod messages;
 pub mod metadata;
 mod once;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::timeout_at;
 
 use crate::admission::Permit;
+use crate::admission::room::Held;
 use crate::chat::ChatRequest;
 use crate::dispatch::{Call, Failure};
 use crate::error::{Code, Error};
@@ -18,7 +19,14 @@ use super::spelled::Spelled;
 pub(super) type Outcome = Arc<Result<Spelled, Failure>>;
 
 /// The calls with keys.
-pub(super) type Memory = Idempotency<Arc<ChatRequest>, Outcome>;
+pub(super) type Memory = Idempotency<Question, Outcome>;
+
+/// What all who make the same call ask, and the room that it takes up.
+pub(super) struct Question {
+    pub(super) request: Arc<ChatRequest>,
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) held: Option<Held>,
+}
 
 /// What a kept outcome takes besides its message, roughly.
 const ENTRY_BYTES: usize = 512;
@@ -37,7 +45,7 @@ pub(super) struct Given {
 /// Lets a call in, then makes it or waits for the same one that another makes. That it is let in first,
 /// as every call, keeps one that waits from having the place that the other needs.
 pub(super) async fn run(
-    found: Found<Arc<ChatRequest>, Outcome>,
+    found: Found<Question, Outcome>,
     mut call: Call,
     entrance: &Entrance,
 ) -> Result<Given, Failure> {
@@ -60,7 +68,7 @@ pub(super) async fn run(
 
 /// The outcome of the call, and whether another made it.
 async fn make(
-    asked: &Arc<Asked<Arc<ChatRequest>, Outcome>>,
+    asked: &Arc<Asked<Question, Outcome>>,
     call: Call,
     entrance: &Entrance,
 ) -> Result<(Outcome, bool), Failure> {

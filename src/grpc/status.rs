@@ -148,6 +148,7 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         Error::NoProviderAvailable { .. }
         | Error::IdempotencyConflict
         | Error::Overloaded { .. }
+        | Error::NoRoom { .. }
         | Error::DeadlineExceeded
         | Error::RetryBudgetExhausted(_)
         | Error::LargerTargetUnasked { .. }
@@ -167,9 +168,9 @@ const MAX_PROVIDERS_WAIT: Duration = Duration::from_secs(120);
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::NoProviderAvailable { retry_after } => *retry_after,
-        Error::Overloaded { retry_after } | Error::CallerRateLimited { retry_after, .. } => {
-            Some(*retry_after)
-        }
+        Error::Overloaded { retry_after }
+        | Error::NoRoom { retry_after, .. }
+        | Error::CallerRateLimited { retry_after, .. } => Some(*retry_after),
         Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => {

@@ -265,6 +265,29 @@ async fn who_cancels_again_and_again_before_the_answer_is_refused_for_a_while() 
 }
 
 #[tokio::test]
+async fn impatient_callers_behind_one_address_block_nobody() {
+    const IMPATIENT: usize = 40;
+    let gateway = start("").await;
+    behave(&gateway, "hang");
+    let mut impatient = JoinSet::new();
+    for call in 1..=IMPATIENT {
+        let mut client = gateway.generation();
+        impatient.spawn(async move { client.generate(ask("only", "Hello")).await });
+        arrived(&gateway, call).await;
+    }
+    impatient.shutdown().await;
+    let closed = |log: &[Received]| log.iter().all(|request| request.ending.is_some());
+    timeout(PROMPTLY, gateway.simulator.wait_for(closed))
+        .await
+        .expect("the calls are cancelled");
+
+    behave(&gateway, "tokens=2");
+    for method in METHODS {
+        gateway.call(method, ask("only", "Hello")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_left_after_its_beginning_was_not_cancelled_early() {
     let gateway = start("early_cancels = 1").await;
     behave(&gateway, "tokens=1000+gap=20ms");

@@ -125,10 +125,10 @@ fn answer_of(pieces: &Pieces) -> Answer {
             parts: vec![Part::Text("Hello".to_owned())],
         };
         let inquiry = Inquiry {
-            request: ChatRequest {
+            request: Arc::new(ChatRequest {
                 messages: vec![question],
                 ..ChatRequest::default()
-            },
+            }),
             whole: true,
             deadline: None,
             limits: Limits::default(),

@@ -25,6 +25,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
+use crate::admission::Caller;
+use crate::admission::room::Share;
 use crate::error::Error;
 
 use super::super::arrival::Intake;
@@ -106,7 +108,10 @@ impl Host {
         let rest = Metered::new(rest, Arc::clone(&resets), Arc::clone(&too_many_resets));
         let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
         let address = peer.remote_addr;
-        self.converse(io, peer, routes, accepted).await;
+        let share = self
+            .intake
+            .share(Caller::of_peer(address.map(|it| it.ip())));
+        self.converse(io, peer, &share, routes, accepted).await;
         if too_many_resets.load(Ordering::Relaxed) && self.cut_off.is_due() {
             let max_resets = self.settings.max_resets;
             warn!(
@@ -124,6 +129,7 @@ impl Host {
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin,
         peer: TcpConnectInfo,
+        share: &Arc<Share>,
         routes: Routes,
         accepted: Instant,
     ) {
@@ -131,7 +137,7 @@ impl Host {
         let service = service_fn(|mut request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
-            self.answer(&routes, request)
+            self.answer(&routes, request, share)
         });
         let mut connection = pin!(self.builder().serve_connection(TokioIo::new(io), service));
         let mut stage = Stage::Unused;
@@ -200,6 +206,7 @@ impl Host {
         &self,
         routes: &Routes,
         request: http::Request<B>,
+        share: &Arc<Share>,
     ) -> impl Future<Output = Result<http::Response<Watched<Body>>, Infallible>> + use<B>
     where
         B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + Unpin + 'static,
@@ -211,7 +218,7 @@ impl Host {
         if let Some(refusal) = refusals::of_head(&request) {
             return Either::Left(ready(Ok(Watched::response(refusal))));
         }
-        let response = routes.clone().oneshot(self.intake.admit(request));
+        let response = routes.clone().oneshot(self.intake.admit(request, share));
         Either::Right(async {
             let response = response.await.map(refusals::explained);
             response.map(Watched::response)
@@ -247,12 +254,18 @@ mod tests {
     use tonic_types::StatusExt as _;
 
     use super::*;
+    use crate::admission::room::{Limits, Room};
 
     fn host() -> Host {
         let settings = Settings::default();
         let draining = CancellationToken::new();
+        let room = Arc::new(Room::new(Limits {
+            requests: 1,
+            requests_per_caller: 1,
+            unfinished: 1,
+        }));
         Host {
-            intake: Intake::new(settings.receive_timeout, 1, 1, draining.clone()),
+            intake: Intake::new(settings.receive_timeout, 1, room, draining.clone()),
             settings,
             longest_call: Duration::from_secs(1),
             refusing: AtomicBool::new(false),
@@ -266,7 +279,11 @@ mod tests {
             .uri(path)
             .header("content-type", "application/grpc")
             .body(Body::default());
-        let response = host.answer(&Routes::default(), request.unwrap());
+        let response = host.answer(
+            &Routes::default(),
+            request.unwrap(),
+            &host.intake.share(Caller::Unknown),
+        );
         let response = response.await.unwrap();
         Status::from_header_map(response.headers()).unwrap()
     }

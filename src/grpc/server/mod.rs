@@ -24,6 +24,7 @@ use tonic::service::Routes;
 use tonic_health::server::health_reporter;
 use tracing::{info, warn};
 
+use crate::admission::room::{Limits, Room};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::idempotency;
@@ -145,7 +146,11 @@ pub async fn serve(
         intake: Intake::new(
             settings.receive_timeout,
             settings.max_message_bytes,
-            settings.max_unfinished_bytes,
+            Arc::new(Room::new(Limits {
+                requests: policies.admission.max_request_bytes,
+                requests_per_caller: policies.admission.max_request_bytes_per_caller,
+                unfinished: settings.max_unfinished_bytes,
+            })),
             draining.clone(),
         ),
         longest_call: longest_call(&dispatcher),

@@ -15,7 +15,7 @@ pub struct Settings {
     pub runtimes: usize,
     /// Largest message, in bytes, that is read.
     pub max_message_bytes: usize,
-    /// Bytes that messages may take up together until they are complete.
+    /// Bytes that messages may take up together until they are complete; one caller has three quarters.
     pub max_unfinished_bytes: usize,
     /// Connections that may be open.
     pub max_connections: usize,
@@ -60,7 +60,7 @@ impl Default for Settings {
                 .map_or(1, NonZero::get)
                 .min(MAX_RUNTIMES),
             max_message_bytes: 32 << 20,
-            max_unfinished_bytes: 256 << 20,
+            max_unfinished_bytes: 512 << 20,
             max_connections: 4096,
             max_connections_per_ip: 256,
             max_concurrent_streams: 1024,

@@ -1,0 +1,397 @@
+//! How many bytes requests take up, from their first byte to the end of their calls.
+//!
+//! There are two rooms, one in the other: what has not come to its end yet must not take all that
+//! complete requests need. In either each caller has a share, so that one alone cannot fill it. What a
+//! request holds is counted where it arrives and again when it is known what it says.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::error::{CallerLimit, Error};
+use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
+
+use super::Caller;
+
+/// After this long, some of what takes up the room has come to its end.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Callers that are remembered before those without requests are looked for.
+const SWEEP_AT: usize = 1024;
+
+/// The share of a room that one caller may have where none is set, in quarters.
+const SHARE_QUARTERS: usize = 3;
+
+/// What one caller may have of a room where nothing else is set: all but a quarter.
+pub fn usual_share(room: usize) -> usize {
+    room / 4 * SHARE_QUARTERS
+}
+
+/// How large the rooms are, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// All requests together, those that still come in included.
+    pub requests: usize,
+    /// What one caller may have of that.
+    pub requests_per_caller: usize,
+    /// All requests together of which the end has not come yet; each caller has its usual share.
+    pub unfinished: usize,
+}
+
+/// The bytes that requests take up.
+pub struct Room {
+    limits: Limits,
+    taken: Taken,
+    shares: Mutex<Shares>,
+}
+
+struct Shares {
+    by_caller: HashMap<Caller, Weak<Share>>,
+    sweep_at: usize,
+}
+
+/// The bytes that the requests of one caller take up.
+#[derive(Default)]
+pub struct Share(Taken);
+
+#[derive(Default)]
+struct Taken {
+    requests: AtomicUsize,
+    unfinished: AtomicUsize,
+}
+
+impl Room {
+    /// All of it is free.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            taken: Taken::default(),
+            shares: Mutex::new(Shares {
+                by_caller: HashMap::new(),
+                sweep_at: SWEEP_AT,
+            }),
+        }
+    }
+
+    /// The share of a caller. It is the same for as long as anybody holds it.
+    pub fn share(&self, caller: Caller) -> Arc<Share> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.by_caller.get(&caller).and_then(Weak::upgrade) {
+            return share;
+        }
+        if shares.by_caller.len() >= shares.sweep_at {
+            shares.by_caller.retain(|_, share| share.strong_count() > 0);
+            shares.sweep_at = SWEEP_AT.max(2 * shares.by_caller.len());
+        }
+        let share = Arc::new(Share::default());
+        shares.by_caller.insert(caller, Arc::downgrade(&share));
+        share
+    }
+
+    /// Bytes that all requests take up.
+    pub fn taken(&self) -> usize {
+        self.taken.requests.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").finish_non_exhaustive()
+    }
+}
+
+/// What one request takes up. Clones are of the same request; the last one that is dropped gives
+/// everything back.
+#[derive(Clone)]
+pub struct Held(Arc<Inner>);
+
+struct Inner {
+    room: Arc<Room>,
+    share: Arc<Share>,
+    /// Of its bytes, those of messages that have not come to their end.
+    unfinished: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Held {
+    /// A request of which nothing has come yet.
+    pub fn new(room: &Arc<Room>, share: &Arc<Share>) -> Self {
+        Self(Arc::new(Inner {
+            room: Arc::clone(room),
+            share: Arc::clone(share),
+            unfinished: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Bytes that it takes up.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes have come.
+    ///
+    /// # Errors
+    /// There is no room for them; nothing is taken then. See [`Held::resize`].
+    pub fn grow(&self, bytes: usize) -> Result<(), Error> {
+        let Inner { room, share, .. } = &*self.0;
+        let Limits {
+            requests,
+            requests_per_caller,
+            unfinished: _,
+        } = room.limits;
+        let before = self.0.bytes.load(Ordering::Relaxed);
+        let most = requests_per_caller.min(requests);
+        if before.saturating_add(bytes) > most {
+            let setting = match requests_per_caller < requests {
+                true => "max_request_bytes_per_caller",
+                false => "max_request_bytes",
+            };
+            let what = format!(
+                "its request takes {} bytes in memory, and all together may take {most} (`admission.{setting}`)",
+                before.saturating_add(bytes),
+            );
+            return Err(Error::invalid("message", what));
+        }
+        if !take(&room.taken.requests, bytes, requests) {
+            return Err(Error::NoRoom {
+                setting: "admission.max_request_bytes",
+                retry_after: RETRY_AFTER,
+            });
+        }
+        if !take(&share.0.requests, bytes, requests_per_caller) {
+            give_back(&room.taken.requests, bytes);
+            return Err(Error::CallerRateLimited {
+                limit: CallerLimit::RequestBytes,
+                retry_after: RETRY_AFTER,
+            });
+        }
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes of a message have come that is not complete.
+    ///
+    /// # Errors
+    /// There is no room for them; nothing is taken then. See [`Held::resize`].
+    pub fn grow_unfinished(&self, bytes: usize) -> Result<(), Error> {
+        let Inner { room, share, .. } = &*self.0;
+        let limit = room.limits.unfinished;
+        if !take(&room.taken.unfinished, bytes, limit) {
+            return Err(Error::NoRoom {
+                setting: "server.max_unfinished_bytes",
+                retry_after: RETRY_AFTER,
+            });
+        }
+        let of_caller = match take(&share.0.unfinished, bytes, usual_share(limit)) {
+            true => self.grow(bytes).inspect_err(|_| {
+                give_back(&share.0.unfinished, bytes);
+            }),
+            false => Err(Error::CallerRateLimited {
+                limit: CallerLimit::UnfinishedBytes,
+                retry_after: RETRY_AFTER,
+            }),
+        };
+        match of_caller {
+            Ok(()) => {
+                self.0.unfinished.fetch_add(bytes, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                give_back(&room.taken.unfinished, bytes);
+                Err(error)
+            }
+        }
+    }
+
+    /// The message that was coming in has come to its end.
+    pub fn finish(&self) {
+        let Inner { room, share, .. } = &*self.0;
+        let unfinished = self.0.unfinished.swap(0, Ordering::Relaxed);
+        give_back(&room.taken.unfinished, unfinished);
+        give_back(&share.0.unfinished, unfinished);
+    }
+
+    /// So much is it that the request takes up until its call ends.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`] if all requests together would take more than they may,
+    /// [`Error::CallerRateLimited`] if those of the caller would, [`Error::InvalidRequest`] if this one
+    /// alone would. It takes what it took before, then.
+    pub fn resize(&self, bytes: usize) -> Result<(), Error> {
+        let before = self.0.bytes.load(Ordering::Relaxed);
+        if bytes > before {
+            return self.grow(bytes - before);
+        }
+        let Inner { room, share, .. } = &*self.0;
+        self.0.bytes.store(bytes, Ordering::Relaxed);
+        give_back(&room.taken.requests, before - bytes);
+        give_back(&share.0.requests, before - bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let unfinished = self.unfinished.load(Ordering::Relaxed);
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        for taken in [&self.room.taken, &self.share.0] {
+            give_back(&taken.unfinished, unfinished);
+            give_back(&taken.requests, bytes);
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(&self.0.bytes).finish()
+    }
+}
+
+fn take(taken: &AtomicUsize, bytes: usize, limit: usize) -> bool {
+    let more = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= limit);
+    taken
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+        .is_ok()
+}
+
+fn give_back(taken: &AtomicUsize, bytes: usize) {
+    taken.fetch_sub(bytes, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Reason;
+
+    const LIMITS: Limits = Limits {
+        requests: 100,
+        requests_per_caller: 60,
+        unfinished: 40,
+    };
+
+    fn caller(number: u8) -> Caller {
+        Caller::Peer(IpAddr::from([10, 0, 0, number]))
+    }
+
+    fn held(room: &Arc<Room>, number: u8) -> Held {
+        Held::new(room, &room.share(caller(number)))
+    }
+
+    fn reason(result: Result<(), Error>) -> Option<Reason> {
+        result.err().map(|error| error.reason())
+    }
+
+    #[test]
+    fn all_requests_have_so_much_room_together_and_each_caller_its_share() {
+        let room = Arc::new(Room::new(LIMITS));
+        let (first, second) = (held(&room, 1), held(&room, 1));
+        first.grow(40).unwrap();
+
+        assert_eq!(reason(second.grow(21)), Some(Reason::CallerRateLimited));
+        second.grow(20).unwrap();
+        let other = held(&room, 2);
+        assert_eq!(reason(other.grow(41)), Some(Reason::Overloaded));
+        other.grow(40).unwrap();
+        assert_eq!(room.taken(), 100);
+
+        drop(first);
+        second.grow(40).unwrap();
+    }
+
+    #[test]
+    fn what_has_not_come_to_its_end_takes_only_a_part_of_it() {
+        let room = Arc::new(Room::new(LIMITS));
+        let (first, other) = (held(&room, 1), held(&room, 2));
+        first.grow_unfinished(30).unwrap();
+
+        let more = first.grow_unfinished(1);
+        assert_eq!(reason(more), Some(Reason::CallerRateLimited));
+        other.grow_unfinished(10).unwrap();
+        let more = other.grow_unfinished(1);
+        assert_eq!(reason(more), Some(Reason::Overloaded));
+        first.finish();
+
+        first.grow_unfinished(20).unwrap();
+        assert_eq!(room.taken(), 60);
+    }
+
+    #[test]
+    fn a_request_that_could_never_have_room_is_told_so() {
+        let room = Arc::new(Room::new(LIMITS));
+        let request = held(&room, 1);
+        request.grow(50).unwrap();
+
+        assert_eq!(reason(request.resize(61)), Some(Reason::InvalidRequest));
+        request.resize(60).unwrap();
+    }
+
+    #[test]
+    fn callers_without_requests_are_forgotten() {
+        let room = Arc::new(Room::new(LIMITS));
+        let kept = room.share(caller(0));
+        for number in 0..10_000_u32 {
+            drop(room.share(Caller::Peer(IpAddr::from(number.to_be_bytes()))));
+        }
+
+        assert!(room.shares.lock().unwrap().by_caller.len() <= 2 * SWEEP_AT);
+        assert!(Arc::ptr_eq(&kept, &room.share(caller(0))));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Grow(u8, usize),
+        GrowUnfinished(u8, usize),
+        Finish(u8),
+        Resize(u8, usize),
+        End(u8),
+    }
+
+    proptest! {
+        #[test]
+        fn everything_that_is_taken_is_given_back(steps in prop::collection::vec(prop_oneof![
+            (0..6u8, 0..70usize).prop_map(|(it, bytes)| Step::Grow(it, bytes)),
+            (0..6u8, 0..70usize).prop_map(|(it, bytes)| Step::GrowUnfinished(it, bytes)),
+            (0..6u8).prop_map(Step::Finish),
+            (0..6u8, 0..70usize).prop_map(|(it, bytes)| Step::Resize(it, bytes)),
+            (0..6u8).prop_map(Step::End),
+        ], 0..100)) {
+            let room = Arc::new(Room::new(LIMITS));
+            let mut requests: Vec<_> = (0..6).map(|it| held(&room, it % 3)).collect();
+            for step in steps {
+                // What finds no room takes none, which the sums below show.
+                let _ = match step {
+                    Step::Grow(it, bytes) => requests[usize::from(it)].grow(bytes),
+                    Step::GrowUnfinished(it, bytes) => requests[usize::from(it)].grow_unfinished(bytes),
+                    Step::Resize(it, bytes) => {
+                        requests[usize::from(it)].finish();
+                        requests[usize::from(it)].resize(bytes)
+                    }
+                    Step::Finish(it) => {
+                        requests[usize::from(it)].finish();
+                        Ok(())
+                    }
+                    Step::End(it) => {
+                        requests[usize::from(it)] = held(&room, it % 3);
+                        Ok(())
+                    }
+                };
+                let sum = |of: fn(&Inner) -> &AtomicUsize| -> usize {
+                    requests.iter().map(|request| of(&request.0).load(Ordering::Relaxed)).sum()
+                };
+                prop_assert_eq!(room.taken(), sum(|request| &request.bytes));
+                prop_assert!(room.taken() <= LIMITS.requests);
+                let unfinished = room.taken.unfinished.load(Ordering::Relaxed);
+                prop_assert_eq!(unfinished, sum(|request| &request.unfinished));
+                prop_assert!(unfinished <= LIMITS.unfinished);
+            }
+            requests.clear();
+            prop_assert_eq!(room.taken(), 0);
+        }
+    }
+}

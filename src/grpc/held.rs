@@ -1,0 +1,157 @@
+//! How much memory does a request take up while its call lasts? An estimate, rather too high.
+
+use std::mem::size_of;
+
+use crate::chat::{ChatRequest, MediaSource, Message, Part, ResponseFormat, Tool, ToolChoice};
+
+/// What a call takes besides its request: its task, its stream, its place in the plan.
+const CALL_BYTES: usize = 4 * 1024;
+
+/// Memory of a call with this request, of which the message had so many bytes: what was read, and the
+/// copy of it in a provider's spelling while that is sent.
+pub(super) fn bytes_of(request: &ChatRequest, message: usize) -> usize {
+    let ChatRequest {
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls: _,
+        response_format,
+        sampling,
+        reasoning: _,
+    } = request;
+    let mut size = Size::default();
+    for Message { role: _, parts } in messages {
+        size.elements += size_of::<Message>();
+        size.add_parts(parts);
+    }
+    for Tool {
+        name,
+        description,
+        parameters,
+        strict: _,
+    } in tools
+    {
+        size.elements += size_of::<Tool>();
+        size.add_texts([name, description]);
+        size.add_texts(parameters);
+    }
+    match response_format {
+        ResponseFormat::Text | ResponseFormat::JsonObject => {}
+        ResponseFormat::JsonSchema {
+            name,
+            schema,
+            strict: _,
+        } => size.add_texts([name, schema]),
+    }
+    match tool_choice {
+        ToolChoice::Auto | ToolChoice::None | ToolChoice::Required => {}
+        ToolChoice::Function(name) => size.add_texts([name]),
+    }
+    size.add_texts(&sampling.stop_sequences);
+    let Size {
+        elements,
+        texts,
+        data,
+    } = size;
+    // Bytes are slices of the message, and any of them keeps all of it.
+    let message = if data > 0 { message } else { 0 };
+    let spelled = texts + data / 3 * 4;
+    CALL_BYTES + elements + texts + message + spelled
+}
+
+#[derive(Default)]
+struct Size {
+    /// Bytes of the elements themselves.
+    elements: usize,
+    /// Bytes of texts.
+    texts: usize,
+    /// Bytes of images, documents and signatures.
+    data: usize,
+}
+
+impl Size {
+    fn add_texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) {
+        for text in texts {
+            self.elements += size_of::<String>();
+            self.texts += text.len();
+        }
+    }
+
+    fn add_parts(&mut self, parts: &[Part]) {
+        for part in parts {
+            self.elements += size_of::<Part>();
+            match part {
+                Part::Text(text) | Part::Refusal(text) => self.texts += text.len(),
+                Part::Image(media) | Part::Document(media) => {
+                    self.texts += media.media_type.len() + media.filename.len();
+                    match &media.source {
+                        MediaSource::Data(data) => self.data += data.len(),
+                        MediaSource::Uri(uri) => self.texts += uri.len(),
+                    }
+                }
+                Part::ToolCall(call) => {
+                    self.texts += call.id.len() + call.name.len() + call.arguments.len();
+                    self.data += call.signature.len();
+                }
+                Part::ToolResult(result) => {
+                    self.texts += result.tool_call_id.len() + result.tool_name.len();
+                    self.add_parts(&result.content);
+                }
+                Part::Reasoning(reasoning) => {
+                    self.texts += reasoning.text.len();
+                    self.data += reasoning.signature.len();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::chat::{ImageDetail, Media, Role};
+
+    fn request(parts: Vec<Part>) -> ChatRequest {
+        ChatRequest {
+            messages: vec![Message {
+                role: Role::User,
+                parts,
+            }],
+            ..ChatRequest::default()
+        }
+    }
+
+    fn image(bytes: usize) -> Part {
+        Part::Image(Media {
+            source: MediaSource::Data(Bytes::from(vec![7; bytes])),
+            media_type: "image/png".to_owned(),
+            filename: String::new(),
+            detail: ImageDetail::Auto,
+        })
+    }
+
+    #[test]
+    fn an_image_counts_once_and_as_the_text_that_it_is_sent_as() {
+        let bytes = bytes_of(&request(vec![image(3 << 20)]), 3 << 20);
+
+        let expected = 7 << 20;
+        assert!((expected..expected + (8 << 10)).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn a_text_counts_twice() {
+        let bytes = bytes_of(&request(vec![Part::Text("x".repeat(1 << 20))]), 1 << 20);
+
+        let expected = 2 << 20;
+        assert!((expected..expected + (8 << 10)).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn many_small_parts_count_for_what_they_take() {
+        let parts = vec![Part::Text(String::new()); 10_000];
+
+        assert!(bytes_of(&request(parts), 40_000) >= 10_000 * size_of::<Part>());
+    }
+}

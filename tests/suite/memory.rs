@@ -1,0 +1,210 @@
+//! How much memory do requests and answers take while they wait? The program itself, seen from outside.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use modelway::grpc::v1::content_part::Part;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::grpc::v1::media::Source;
+use modelway::grpc::v1::{GenerateRequest, Media, Role};
+use modelway::simulator::{Behaviour, Received, Settings, Simulator, WireName};
+use prost::Message as _;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tonic::transport::Channel;
+
+use crate::support::frames::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, Wire, frame, head,
+};
+use crate::support::{Process, ask, parts};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(60);
+
+/// How long memory that is free may take to be given back.
+const SETTLING: Duration = Duration::from_secs(10);
+
+const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
+
+/// The program with these lines in its configuration, before a provider in this process.
+struct Service {
+    process: Process,
+    simulator: Simulator,
+}
+
+impl Service {
+    async fn start(name: &str, behaviour: Behaviour, lines: &str) -> Self {
+        let simulator = Simulator::start(Settings::default()).await.unwrap();
+        simulator.set("model", behaviour);
+        let base_url = simulator.base_url(WireName::OpenAiChat);
+        let text = format!(
+            r#"
+{lines}
+[providers.p]
+wire_format = "openai_chat"
+base_url = "{base_url}"
+auth = "none"
+[models."p/model"]
+timeouts = {{ first_event = "10m", first_content = "10m", stall_after = "10m" }}
+[scenarios.one]
+targets = ["p/model"]
+timeout = "10m"
+"#
+        );
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, text).unwrap();
+        Self {
+            process: Process::serve(Some(&path), &[]),
+            simulator,
+        }
+    }
+
+    async fn client(&self) -> GenerationServiceClient<Channel> {
+        GenerationServiceClient::new(self.process.connect().await)
+            .max_decoding_message_size(64 << 20)
+    }
+
+    /// The memory that the program holds once it is no more than this, in KiB, or after a few seconds. It
+    /// is given something to do meanwhile: what it has let go of goes back to the system by the way.
+    async fn settled(&self, most: u64) -> u64 {
+        let mut client = self.client().await;
+        let until = Instant::now() + SETTLING;
+        loop {
+            client.generate(ask("unknown", "Hello")).await.unwrap_err();
+            let now = self.process.resident_kib();
+            if now <= most || Instant::now() > until {
+                return now;
+            }
+        }
+    }
+
+    /// Waits until so many requests have come to the provider.
+    async fn arrived(&self, count: usize) {
+        let arrived = |log: &[Received]| log.len() >= count;
+        promptly(self.simulator.wait_for(arrived)).await;
+    }
+}
+
+async fn promptly<T>(work: impl Future<Output = T>) -> T {
+    timeout(PROMPTLY, work).await.expect("it happens in time")
+}
+
+fn keyed(text: String) -> GenerateRequest {
+    GenerateRequest {
+        idempotency_key: "key".to_owned(),
+        ..ask("one", &text)
+    }
+}
+
+/// The most memory that the program has taken, in KiB.
+fn peak_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.unwrap().split_whitespace().nth(1).unwrap();
+    number.parse().unwrap()
+}
+
+#[tokio::test]
+async fn repeats_that_wait_hold_no_copy_of_their_request() {
+    const REPEATS: usize = 300;
+    let service = Service::start("repeats.toml", "hang".parse().unwrap(), "").await;
+    let before = service.process.resident_kib();
+    let request = keyed("x".repeat(1 << 20));
+    let mut calls = JoinSet::new();
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(service.client().await);
+    }
+    for number in 0..REPEATS {
+        let (mut client, request) = (clients[number % 10].clone(), request.clone());
+        calls.spawn(async move { client.generate(request).await });
+    }
+    service.arrived(1).await;
+    let settled = service.settled(before + (120 << 10)).await;
+
+    let grown = settled.saturating_sub(before);
+    println!(
+        "{REPEATS} repeats of 1 MiB: {grown} KiB, at most {} KiB",
+        peak_kib(service.process.id())
+    );
+    assert!(grown < 120 << 10, "{grown} KiB");
+}
+
+#[tokio::test]
+async fn replays_that_nobody_reads_share_one_answer() {
+    const REPLAYS: u32 = 500;
+    let answer = Behaviour {
+        text: Some("x".repeat(1 << 20)),
+        ..Behaviour::default()
+    };
+    let service = Service::start("replays.toml", answer, "").await;
+    let mut client = service.client().await;
+    let request = keyed("Hello".to_owned());
+    client.generate(request.clone()).await.unwrap();
+    let before = service.process.resident_kib();
+
+    let mut wire = Wire::connect(service.process.address).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE of nothing.
+    wire.send(PREFACE).await;
+    wire.send(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    let message = request.encode_to_vec();
+    let mut data = vec![0];
+    data.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    data.extend(message);
+    for stream in (1..).step_by(2).take(REPLAYS as usize) {
+        wire.send(&frame(HEADERS, END_HEADERS, stream, &head(GENERATE)))
+            .await;
+        wire.send(&frame(DATA, END_STREAM, stream, &data)).await;
+    }
+    for _ in 0..REPLAYS {
+        promptly(wire.next(HEADERS)).await;
+    }
+    let grown = service.process.resident_kib().saturating_sub(before);
+
+    println!("{REPLAYS} unread replays of 1 MiB: {grown} KiB");
+    assert!(grown < 32 << 10, "{grown} KiB");
+    let mut wire = Wire::open(service.process.address).await;
+    wire.send(&frame(HEADERS, END_HEADERS, 1, &head(GENERATE)))
+        .await;
+    wire.send(&frame(DATA, END_STREAM, 1, &data)).await;
+    promptly(wire.next(DATA)).await;
+}
+
+fn image(bytes: usize) -> GenerateRequest {
+    let media = Media {
+        source: Some(Source::Data(Bytes::from(vec![7; bytes]))),
+        media_type: "image/png".to_owned(),
+        ..Media::default()
+    };
+    GenerateRequest {
+        messages: vec![parts(Role::User, [Part::Image(media)])],
+        ..ask("one", "")
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_held_once_while_its_call_waits() {
+    const CALLS: usize = 20;
+    const IMAGE: usize = 30 << 20;
+    let service = Service::start("images.toml", "hang".parse().unwrap(), "").await;
+    let before = service.process.resident_kib();
+    let request = image(IMAGE);
+    let mut calls = JoinSet::new();
+    for number in 0..CALLS {
+        let (mut client, request) = (service.client().await, request.clone());
+        calls.spawn(async move { client.generate(request).await });
+        service.arrived(number + 1).await;
+    }
+    let settled = service
+        .settled(before + (CALLS * IMAGE / 1024 * 5 / 4) as u64)
+        .await;
+
+    let grown = settled.saturating_sub(before) / CALLS as u64;
+    println!(
+        "{CALLS} calls with an image of {} KiB: {grown} KiB each, at most {} KiB together",
+        IMAGE >> 10,
+        peak_kib(service.process.id())
+    );
+    assert!(grown < (IMAGE >> 10) as u64 * 5 / 4, "{grown} KiB");
+}
