@@ -75,7 +75,8 @@ fn base_url(value: &Value<'_>, allow_insecure: bool) -> Option<String> {
     Some(format!("{scheme}://{authority}{path}"))
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || address

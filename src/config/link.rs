@@ -1,4 +1,4 @@
-//! How connections are made: authorities and client certificates, for all providers and for each.
+//! How connections are made: authorities, client certificates and proxies, for all providers and for each.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::provider::link::{Http, Identity, Link};
 use crate::transport::tls::{self, Unusable};
 
+use super::proxy::{self, Environment};
 use super::reading;
 use super::secret::{Surroundings, is_unchecked};
 use super::table::{Table, Value};
@@ -22,6 +23,7 @@ pub(super) struct Links<'a> {
     common: Link,
     /// Providers that agree in everything share one.
     known: Vec<Arc<Link>>,
+    environment: Environment,
     surroundings: &'a Surroundings<'a>,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Links<'a> {
         Self {
             common: Link::default(),
             known: Vec::new(),
+            environment: Environment::read(surroundings),
             surroundings,
         }
     }
@@ -41,8 +44,9 @@ impl<'a> Links<'a> {
     }
 
     /// Reads what a provider says of its connections. Its authorities are trusted besides those of
-    /// all, its client certificate stands in their place.
-    pub(super) fn of(&mut self, provider: &mut Table<'_>) -> Arc<Link> {
+    /// all, its client certificate stands in their place. `base_url` is `None` where it is wrong, and for
+    /// what this process plays itself.
+    pub(super) fn of(&mut self, provider: &mut Table<'_>, base_url: Option<&str>) -> Arc<Link> {
         let mut own = link(provider, self.surroundings);
         let mut authorities = self.common.authorities.clone();
         authorities.append(&mut own.authorities);
@@ -51,6 +55,7 @@ impl<'a> Links<'a> {
             http: provider.or("http", Http::default(), |value| value.choice(&VERSIONS)),
             authorities,
             identity: own.identity.or_else(|| self.common.identity.clone()),
+            proxy: proxy::read(provider, base_url, &self.environment, self.surroundings),
         };
         if let Some(known) = self.known.iter().find(|known| ***known == link) {
             return Arc::clone(known);

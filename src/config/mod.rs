@@ -13,6 +13,7 @@ mod mistake;
 mod model;
 mod name;
 mod provider;
+mod proxy;
 mod quantity;
 pub mod reading;
 mod scenario;

@@ -110,7 +110,8 @@ pub(super) fn read(
         headers(table.section("headers"), address.as_ref(), surroundings);
     let query = query(&table.section("query"));
     let propagate_trace = table.or("propagate_trace", false, Value::boolean);
-    let link = links.of(&mut table);
+    let elsewhere = address.as_ref().filter(|_| !is_simulated);
+    let link = links.of(&mut table, elsewhere.map(|(base_url, _)| base_url.as_str()));
     table.finish();
 
     let provider = wire_format

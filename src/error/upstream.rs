@@ -2,6 +2,7 @@
 //!
 //! Nothing here carries text that a provider wrote, but for its own error code.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub struct UpstreamError {
     /// How long the provider asks to be left alone, unclamped.
     pub retry_after: Option<Duration>,
     /// What we saw, in our own words; empty where `kind` says it all.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 impl UpstreamError {
@@ -33,14 +34,14 @@ impl UpstreamError {
             status: None,
             provider_code: None,
             retry_after: None,
-            message: "",
+            message: Cow::Borrowed(""),
         }
     }
 
     /// The same failure with our own words on what was seen.
     #[must_use]
-    pub fn because(mut self, message: &'static str) -> Self {
-        self.message = message;
+    pub fn because(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = message.into();
         self
     }
 
@@ -104,6 +105,8 @@ pub enum UpstreamErrorKind {
     Truncated,
     /// No connection: name, address, TCP or TLS. Nothing was sent.
     Unreachable,
+    /// No connection, because this service can open no more files or sockets. Nothing was sent.
+    Shortage,
     /// The provider ended the connection, or refused the stream, before it took the request up.
     NotTaken,
     /// The connection was lost after the request had been sent.
@@ -183,7 +186,7 @@ pub struct Verdict {
 
 impl UpstreamErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::ContextLength,
         Self::Authentication,
@@ -197,6 +200,7 @@ impl UpstreamErrorKind {
         Self::Malformed,
         Self::Truncated,
         Self::Unreachable,
+        Self::Shortage,
         Self::NotTaken,
         Self::Disconnected,
         Self::TimedOut,
@@ -221,6 +225,7 @@ impl UpstreamErrorKind {
             Self::Malformed      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Truncated      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Unreachable    => row(Yes,           AfterWait, EndpointFailure,   Zero,      Reason::ProviderUnreachable),
+            Self::Shortage       => row(Yes,           AfterWait, Nothing,           Zero,      Reason::Overloaded),
             Self::NotTaken       => row(Yes,           AfterWait, Nothing,           Zero,      Reason::ProviderUnreachable),
             Self::Disconnected   => row(Yes,           AfterWait, ModelFailure,      Uncertain, Reason::ProviderUnreachable),
             Self::TimedOut       => row(Yes,           AfterWait, ModelFailure,      Uncertain, Reason::ProviderTimeout),
@@ -244,6 +249,7 @@ impl fmt::Display for UpstreamErrorKind {
             Self::Malformed => "the provider sent an answer that cannot be read",
             Self::Truncated => "the answer ended before it was complete",
             Self::Unreachable => "the provider cannot be reached",
+            Self::Shortage => "this service is short of files or sockets",
             Self::NotTaken => "the provider did not take the request up",
             Self::Disconnected => "the connection to the provider was lost",
             Self::TimedOut => "the provider took too long",

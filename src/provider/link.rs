@@ -1,5 +1,5 @@
-//! How a connection to a provider is made: which HTTP is spoken, whom we trust, and as whom we show
-//! ourselves.
+//! How a connection to a provider is made: which HTTP is spoken, whom we trust, as whom we show ourselves, by
+//! which proxy.
 
 use std::fmt;
 
@@ -14,6 +14,8 @@ pub struct Link {
     pub authorities: Vec<Vec<u8>>,
     /// What we show a provider that asks who we are.
     pub identity: Option<Identity>,
+    /// What stands between us and the provider and connects us; `None` for nothing.
+    pub proxy: Option<Proxy>,
 }
 
 /// Which versions of HTTP are spoken.
@@ -35,6 +37,24 @@ pub struct Identity {
     pub chain: Vec<Vec<u8>>,
     /// Its private key in PEM.
     pub key: SecretString,
+}
+
+/// A proxy's URL, `http`, `https`, `socks5` or `socks5h`, with our credentials in it if it wants some.
+#[derive(Clone)]
+pub struct Proxy(pub SecretString);
+
+impl PartialEq for Proxy {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Proxy {}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
 }
 
 impl PartialEq for Identity {

@@ -6,13 +6,27 @@ use hyper_util::client::legacy;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
+use super::cause::{Cause, ConnectError, Failure, find, of_tls};
+
 pub(super) fn classify(error: legacy::Error) -> UpstreamError {
-    if error.is_connect() {
-        unreachable("no connection")
+    if let Some(error) = find::<ConnectError>(&error) {
+        error.upstream()
     } else if was_not_taken(&error) {
         UpstreamError::new(UpstreamErrorKind::NotTaken)
     } else {
         UpstreamError::new(UpstreamErrorKind::Disconnected)
+    }
+}
+
+/// What a connection failed of on which a request was on its way, if the host does not let us in after all:
+/// since TLS 1.3 a client goes on before the host has looked at its certificate.
+pub(super) fn refused_by_tls(error: legacy::Error) -> Result<ConnectError, legacy::Error> {
+    let is_connected = find::<ConnectError>(&error).is_none();
+    match of_tls(&error).filter(|_| is_connected) {
+        Some(cause @ (Cause::ClientCertificateWanted | Cause::ClientCertificateRefused)) => {
+            Ok(ConnectError::new(Failure::Host(cause), error))
+        }
+        _ => Err(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ways to providers that are set up: one for each link, shared by all cores.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,21 +10,39 @@ use crate::provider::Provider;
 use crate::provider::link::Link;
 
 use super::connector::Connector;
+use super::outages::Outages;
+use super::proxy::{NoProxy, Proxy};
 use super::tls;
 
 /// What connections of every link need. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Links(Arc<[(Arc<Link>, ClientConfig)]>);
+pub struct Links(Arc<[SetUp]>);
 
-/// A provider cannot be reached by TLS.
+#[derive(Debug)]
+struct SetUp {
+    link: Arc<Link>,
+    tls: ClientConfig,
+    proxy: Option<Proxy>,
+    outages: Arc<Outages>,
+}
+
+/// A provider cannot be reached.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "nobody vouches for the host of provider `{provider}`: {error}; install the system's CA certificates, \
-     let SSL_CERT_FILE name a file of them, or set `transport.ca_file`"
-)]
-pub struct SetupError {
-    provider: String,
-    error: rustls::Error,
+pub enum SetupError {
+    /// Nobody can say whether its host is the right one.
+    #[error(
+        "nobody vouches for the host of provider `{provider}`: {error}; install the system's CA \
+         certificates, let SSL_CERT_FILE name a file of them, or set `transport.ca_file`"
+    )]
+    Tls {
+        /// One of the providers.
+        provider: String,
+        /// Why.
+        error: rustls::Error,
+    },
+    /// Its proxy's URL is none, which the configuration has ruled out.
+    #[error(transparent)]
+    Proxy(#[from] NoProxy),
 }
 
 impl Links {
@@ -35,39 +54,67 @@ impl Links {
     pub fn set_up<'a>(
         providers: impl IntoIterator<Item = &'a Provider>,
     ) -> Result<Self, SetupError> {
-        let mut links: Vec<(&Arc<Link>, Option<&str>)> = Vec::new();
+        // For whatever else in this process speaks TLS; another one that is there already will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut links: Vec<(&Arc<Link>, Option<&str>, Outages)> = Vec::new();
+        let mut seen = HashSet::new();
         for provider in providers {
-            let needs_tls = provider.base_url.starts_with("https:");
-            let name = needs_tls.then_some(provider.name.as_str());
-            match links
-                .iter_mut()
-                .find(|(link, _)| key(link) == key(&provider.link))
-            {
-                Some((_, needed_by)) => *needed_by = needed_by.or(name),
-                None => links.push((&provider.link, name)),
+            if !seen.insert(provider.name.as_str()) {
+                continue;
             }
+            let known = links
+                .iter()
+                .position(|(link, ..)| key(link) == key(&provider.link));
+            let at = known.unwrap_or(links.len());
+            if known.is_none() {
+                links.push((&provider.link, None, Outages::default()));
+            }
+            let (_, needed_by, outages) = &mut links[at];
+            if provider.base_url.starts_with("https:") || has_tls_to_proxy(&provider.link) {
+                needed_by.get_or_insert(&provider.name);
+            }
+            outages.watch(&provider.name, &provider.base_url);
         }
         let mut set_up = Vec::new();
-        for (link, needed_by) in links {
+        for (link, needed_by, outages) in links {
+            let proxy = link.proxy.as_ref().map(Proxy::of).transpose()?;
             let tls = match needed_by {
                 Some(_) => tls::client(link),
                 None => tls::none(),
             };
-            let tls = tls.map_err(|error| SetupError {
+            let tls = tls.map_err(|error| SetupError::Tls {
                 provider: needed_by.unwrap_or_default().to_owned(),
                 error,
             })?;
-            set_up.push((Arc::clone(link), tls));
+            set_up.push(SetUp {
+                link: Arc::clone(link),
+                tls,
+                proxy,
+                outages: Arc::new(outages),
+            });
         }
         Ok(Self(set_up.into()))
     }
 
     /// A connector for each link, by the link's key.
     pub(super) fn connectors(&self, limit: Duration) -> impl Iterator<Item = (usize, Connector)> {
-        let connector =
-            move |(link, tls): &(_, ClientConfig)| (key(link), Connector::new(tls.clone(), limit));
-        self.0.iter().map(connector)
+        self.0.iter().map(move |set_up| {
+            let SetUp {
+                link,
+                tls,
+                proxy,
+                outages,
+            } = set_up;
+            let outages = Arc::clone(outages);
+            let connector = Connector::new(tls.clone(), proxy.clone(), outages, link.http, limit);
+            (key(link), connector)
+        })
     }
+}
+
+fn has_tls_to_proxy(link: &Link) -> bool {
+    let proxy = link.proxy.as_ref().and_then(|proxy| Proxy::of(proxy).ok());
+    proxy.is_some_and(|proxy| proxy.has_tls())
 }
 
 /// What tells a link from others for as long as it is set up.

@@ -1,9 +1,13 @@
 //! The only network client: sends a request to a provider and streams the body of its answer.
 
+mod cause;
 mod connector;
 mod failure;
 mod links;
+mod outages;
+pub mod proxy;
 mod response;
+mod stream;
 pub mod tls;
 mod upload;
 
@@ -14,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request};
 use http_body_util::{Either, Full};
 use hyper_util::client::legacy::Client;
@@ -25,7 +29,7 @@ use crate::error::UpstreamError;
 use crate::provider::OutboundRequest;
 
 use self::connector::Connector;
-use self::failure::{classify, unreachable};
+use self::failure::{classify, refused_by_tls, unreachable};
 pub use self::links::{Links, SetupError};
 pub use self::response::Response;
 pub use self::upload::{Stage, Upload};
@@ -40,6 +44,9 @@ const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 
 /// As good as none: what callers leave unread on some streams of a connection must not stop the others.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
+
+/// Who we are to providers and proxies.
+const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
 
 /// How connections to providers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +78,7 @@ enum Way {
 }
 
 /// A client for each link, by the link's address.
-type Clients = HashMap<usize, Client<Connector, Full<Bytes>>>;
+type Clients = HashMap<usize, (Connector, Client<Connector, Full<Bytes>>)>;
 
 /// What answers requests in place of a network, so that outages can be simulated in virtual time.
 pub trait Carrier: Debug + Send + Sync {
@@ -94,8 +101,8 @@ impl Transport {
                 .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
                 .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .build(connector);
-            clients.insert(link, client);
+                .build(connector.clone());
+            clients.insert(link, (connector, client));
         }
         Self(Way::Network(Arc::new(clients)))
     }
@@ -128,7 +135,7 @@ impl Transport {
             headers,
             body,
         } = request;
-        let Some(client) = clients.get(&links::key(&link)) else {
+        let Some((connector, client)) = clients.get(&links::key(&link)) else {
             return Err(unreachable("its link is not set up"));
         };
         let Ok(mut request) = Request::post(url).body(Full::from(body)) else {
@@ -139,7 +146,20 @@ impl Transport {
             .headers_mut()
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
-        let response = client.request(request).await.map_err(classify)?;
-        Ok(Response(response.map(Either::Left)))
+        request
+            .headers_mut()
+            .entry(USER_AGENT)
+            .or_insert(HeaderValue::from_static(USER_AGENT_VALUE));
+        let url = request.uri().clone();
+        match client.request(request).await {
+            Ok(response) => Ok(Response(response.map(Either::Left))),
+            Err(error) => Err(match refused_by_tls(error) {
+                Ok(refused) => {
+                    connector.failed(&url, &refused);
+                    refused.upstream()
+                }
+                Err(error) => classify(error),
+            }),
+        }
     }
 }

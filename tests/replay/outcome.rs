@@ -148,6 +148,7 @@ fn kind_name(kind: UpstreamErrorKind) -> &'static str {
         // The expected outcomes do not tell a body that ends before any content from a broken one.
         UpstreamErrorKind::Malformed | UpstreamErrorKind::Truncated => "malformed",
         UpstreamErrorKind::Unreachable
+        | UpstreamErrorKind::Shortage
         | UpstreamErrorKind::NotTaken
         | UpstreamErrorKind::Disconnected
         | UpstreamErrorKind::TimedOut => panic!("no response gives `{kind}`"),

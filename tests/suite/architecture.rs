@@ -91,7 +91,7 @@ struct Home {
 
 const HOMES: &[Home] = &[
     Home {
-        of: &["hyper_rustls", "rustls", "rustls_platform_verifier"],
+        of: &["rustls", "rustls_platform_verifier", "tokio_rustls"],
         modules: &["transport"],
     },
     Home {
@@ -219,8 +219,8 @@ fn planted_violations_are_found() {
         ),
         (
             "dispatch/plan.rs",
-            "type T = Vec<hyper_rustls::HttpsConnector>;",
-            "hyper_rustls",
+            "type T = Vec<tokio_rustls::TlsConnector>;",
+            "tokio_rustls",
         ),
         ("grpc/mod.rs", "type T = <crate::wire::X as Y>::Z;", "wire"),
         ("ledger.rs", "", "no row"),

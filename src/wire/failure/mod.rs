@@ -8,6 +8,7 @@ mod report;
 mod rules;
 mod wait;
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
@@ -36,7 +37,7 @@ pub fn classify(
         status: Some(status.as_u16()),
         provider_code: report.provider_code,
         retry_after: wait::in_headers(headers, now).or(report.retry_delay),
-        message: "",
+        message: Cow::Borrowed(""),
     }
 }
 
@@ -56,7 +57,7 @@ pub fn in_band(error: &[u8]) -> UpstreamError {
         status: Some(200),
         provider_code: report.provider_code,
         retry_after: report.retry_delay,
-        message: "",
+        message: Cow::Borrowed(""),
     }
 }
 

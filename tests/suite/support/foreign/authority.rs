@@ -41,7 +41,7 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         let name = &mut params.distinguished_name;
-        name.push(DnType::CommonName, "an authority for tests");
+        name.push(DnType::CommonName, format!("authority {}", next_number()));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -164,10 +164,14 @@ fn finished(
 
 /// A file of its own among those of the tests.
 fn written(name: &str, text: &str) -> PathBuf {
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
-    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{}-{number}-{name}", std::process::id());
+    let name = format!("{}-{}-{name}", std::process::id(), next_number());
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).unwrap();
     path
+}
+
+/// Another number each time.
+fn next_number() -> usize {
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
+    GIVEN.fetch_add(1, Ordering::Relaxed)
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod authority;
 pub(crate) mod front;
+pub(crate) mod proxies;

@@ -1,0 +1,266 @@
+//! Why there is no connection: each cause in words of its own, for callers and for the log.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::io;
+use std::sync::Arc;
+
+use rustls::{AlertDescription, CertificateError};
+
+use crate::error::{UpstreamError, UpstreamErrorKind};
+
+/// The longest chain of causes that is logged, in characters.
+const MAX_CHAIN: usize = 600;
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// No address for the name.
+    Name,
+    /// Nobody listens at the address.
+    Refused,
+    /// The network knows no way to the address.
+    NoWay,
+    /// TCP took too long.
+    TcpTimeout,
+    /// TLS took too long.
+    TlsTimeout,
+    /// TCP failed otherwise.
+    Tcp,
+    /// The certificate is from an authority that is not trusted.
+    UnknownIssuer,
+    /// The certificate's time is over.
+    Expired,
+    /// The certificate's time is still to come.
+    NotYetValid,
+    /// The certificate is another host's.
+    OtherName,
+    /// The certificate is wrong otherwise.
+    Certificate,
+    /// The host lets nobody in without a client certificate.
+    ClientCertificateWanted,
+    /// The host does not accept the client certificate.
+    ClientCertificateRefused,
+    /// TLS failed otherwise.
+    Tls,
+    /// We can open no more files or sockets, or have no memory for them.
+    Shortage,
+}
+
+/// Where on the way to a host a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Between us and the host, or beyond a proxy.
+    Host(Cause),
+    /// Between us and the proxy.
+    Proxy(Cause),
+    /// The proxy does not answer in time.
+    ProxyTimeout,
+    /// The proxy wants other credentials than ours.
+    ProxyCredentials,
+    /// The proxy does not connect us, and says so by this HTTP status if it speaks HTTP.
+    ProxyRefused(Option<u16>),
+    /// What the proxy says cannot be understood, or it hangs up.
+    ProxyLost,
+}
+
+/// There is no connection. Cheap to clone: many requests may have waited for it.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectError {
+    failure: Failure,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl ConnectError {
+    pub(super) fn new(failure: Failure, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            failure,
+            source: Some(Arc::from(source.into())),
+        }
+    }
+
+    /// A failure without another behind it.
+    pub(super) fn plain(failure: Failure) -> Self {
+        Self {
+            failure,
+            source: None,
+        }
+    }
+
+    /// Where it failed and why.
+    pub(super) fn failure(&self) -> Failure {
+        self.failure
+    }
+
+    /// What it means for a request that was to be sent.
+    pub(super) fn upstream(&self) -> UpstreamError {
+        let kind = match self.failure {
+            Failure::Host(Cause::Shortage) | Failure::Proxy(Cause::Shortage) => {
+                UpstreamErrorKind::Shortage
+            }
+            _ => UpstreamErrorKind::Unreachable,
+        };
+        UpstreamError::new(kind).because(self.failure.words())
+    }
+
+    /// What it failed of, one cause after the other, in one line.
+    pub(super) fn chain(&self) -> String {
+        let mut chain = String::new();
+        let mut next: Option<&(dyn Error + 'static)> = match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        };
+        while let Some(error) = next {
+            let words = error.to_string();
+            // A wrapper repeats what it wraps.
+            if !chain.ends_with(&words) && chain.len() < MAX_CHAIN {
+                let separator = if chain.is_empty() { "" } else { ": " };
+                // Writing to a String cannot fail.
+                let _ = write!(chain, "{separator}{}", words.escape_debug());
+            }
+            next = beneath(error);
+        }
+        chain.chars().take(MAX_CHAIN).collect()
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.failure.words())
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
+
+impl Failure {
+    /// What callers are told.
+    pub(super) fn words(self) -> Cow<'static, str> {
+        match self {
+            Self::Host(cause) => cause.words().into(),
+            Self::Proxy(cause) => format!("of its proxy, {}", cause.words()).into(),
+            Self::ProxyTimeout => "its proxy gives no connection within `connect_timeout`".into(),
+            Self::ProxyCredentials => "its proxy does not accept our credentials".into(),
+            Self::ProxyRefused(Some(status)) => {
+                format!("its proxy refuses the connection (HTTP {status})").into()
+            }
+            Self::ProxyRefused(None) => "its proxy refuses the connection".into(),
+            Self::ProxyLost => "its proxy speaks another protocol or hangs up".into(),
+        }
+    }
+}
+
+impl Cause {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Name => "the host's name is not found in DNS",
+            Self::Refused => "the host refuses the connection",
+            Self::NoWay => "the network knows no way to the host",
+            Self::TcpTimeout => "no connection within `connect_timeout`",
+            Self::TlsTimeout => "no TLS within `connect_timeout`",
+            Self::Tcp => "the connection fails",
+            Self::UnknownIssuer => "the certificate is of an authority that is not trusted here",
+            Self::Expired => "the certificate has expired",
+            Self::NotYetValid => "the certificate is not valid yet",
+            Self::OtherName => "the certificate is for another host",
+            Self::Certificate => "the certificate is not acceptable",
+            Self::ClientCertificateWanted => "the host wants a client certificate",
+            Self::ClientCertificateRefused => "the host does not accept our client certificate",
+            Self::Tls => "TLS fails",
+            Self::Shortage => "no further connection can be opened here",
+        }
+    }
+
+    /// What a system call's failure means.
+    pub(super) fn of_io(error: &io::Error) -> Self {
+        if is_shortage(error) {
+            return Self::Shortage;
+        }
+        if let Some(cause) = of_tls(error) {
+            return cause;
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::TimedOut => Self::TcpTimeout,
+            io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Self::NoWay,
+            _ => Self::Tcp,
+        }
+    }
+}
+
+/// Whether a failure is of our own system: it can open no more.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        code,
+        Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+/// What failed in TLS, if that is what a chain of errors tells of.
+pub(super) fn of_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
+    use rustls::Error::{AlertReceived, InvalidCertificate};
+
+    let error = find::<rustls::Error>(error)?;
+    Some(match error {
+        InvalidCertificate(flaw) => match flaw {
+            // Another authority of the same name signs otherwise.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Cause::UnknownIssuer
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Cause::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Cause::NotYetValid
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Cause::OtherName
+            }
+            _ => Cause::Certificate,
+        },
+        AlertReceived(alert) => match alert {
+            AlertDescription::CertificateRequired => Cause::ClientCertificateWanted,
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied => Cause::ClientCertificateRefused,
+            _ => Cause::Tls,
+        },
+        _ => Cause::Tls,
+    })
+}
+
+/// The first error of this type in a chain.
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = beneath(error);
+    }
+    None
+}
+
+/// What an error was made of. An [`io::Error`] passes over the error that it wraps and tells its source.
+fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
+}

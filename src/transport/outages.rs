@@ -1,0 +1,170 @@
+//! What the log tells of hosts that cannot be reached: a line when that begins or its cause changes, not
+//! one for each request.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Uri;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::cause::{ConnectError, Failure};
+
+/// The least time between two lines on a host.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How long nothing is repeated while nothing changes.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// The hosts of a link, by scheme, name and port.
+#[derive(Debug, Default)]
+pub(super) struct Outages {
+    hosts: HashMap<String, Host>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// Whose host it is, by name.
+    providers: String,
+    told: Mutex<Told>,
+}
+
+/// What the log knows of a host.
+#[derive(Debug, Default)]
+struct Told {
+    /// Why it cannot be reached.
+    failure: Option<Failure>,
+    /// When the last line was written.
+    at: Option<Instant>,
+}
+
+impl Outages {
+    /// Adds a provider and the host of its URL.
+    pub(super) fn watch(&mut self, provider: &str, base_url: &str) {
+        let Ok(url) = base_url.parse() else { return };
+        let host = self.hosts.entry(origin(&url)).or_default();
+        if !host.providers.is_empty() {
+            host.providers.push_str(", ");
+        }
+        host.providers.push_str(provider);
+    }
+
+    /// Nobody got a connection to the host of this URL.
+    pub(super) fn failed(&self, url: &Uri, error: &ConnectError) {
+        let origin = origin(url);
+        let Some(host) = self.hosts.get(&origin) else {
+            return;
+        };
+        if host.told().is_worth_a_line(error.failure(), Instant::now()) {
+            warn!(
+                provider = host.providers,
+                host = origin,
+                reason = %error,
+                cause = error.chain(),
+                "no connection to a provider"
+            );
+        }
+    }
+
+    /// There is a connection to the host of this URL.
+    pub(super) fn connected(&self, url: &Uri) {
+        let origin = origin(url);
+        let Some(host) = self.hosts.get(&origin) else {
+            return;
+        };
+        if host.told().is_over(Instant::now()) {
+            info!(
+                provider = host.providers,
+                host = origin,
+                "connections to a provider again"
+            );
+        }
+    }
+}
+
+impl Host {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Told {
+    fn is_worth_a_line(&mut self, failure: Failure, now: Instant) -> bool {
+        let changed = self.failure != Some(failure);
+        let pause = if changed { PAUSE } else { REMINDER };
+        let due = self.at.is_none_or(|last| now >= last + pause);
+        if due {
+            *self = Self {
+                failure: Some(failure),
+                at: Some(now),
+            };
+        }
+        due
+    }
+
+    fn is_over(&mut self, now: Instant) -> bool {
+        let due = self.failure.is_some() && self.at.is_none_or(|last| now >= last + PAUSE);
+        if due {
+            *self = Self {
+                failure: None,
+                at: Some(now),
+            };
+        }
+        due
+    }
+}
+
+fn origin(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    format!("{scheme}://{authority}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cause::Cause;
+    use super::*;
+
+    const REFUSED: Failure = Failure::Host(Cause::Refused);
+    const NO_NAME: Failure = Failure::Host(Cause::Name);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_when_it_begins_when_it_changes_and_once_a_minute() {
+        let begin = Instant::now();
+        let mut told = Told::default();
+        let table = [
+            (0, REFUSED, true),
+            (1, REFUSED, false),
+            (2, NO_NAME, false), // too soon
+            (6, NO_NAME, true),
+            (12, REFUSED, true),
+            (71, REFUSED, false),
+            (72, REFUSED, true),
+        ];
+        for (second, failure, expected) in table {
+            let now = begin + Duration::from_secs(second);
+
+            assert_eq!(told.is_worth_a_line(failure, now), expected, "{second}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_end_is_told_once_and_a_host_that_comes_and_goes_fills_no_log() {
+        let begin = Instant::now();
+        let mut told = Told::default();
+        assert!(!told.is_over(begin), "it was never away");
+
+        assert!(told.is_worth_a_line(REFUSED, begin));
+        assert!(!told.is_over(begin + Duration::from_secs(4)));
+        assert!(told.is_over(begin + PAUSE));
+        assert!(!told.is_over(begin + PAUSE * 3));
+        assert!(told.is_worth_a_line(REFUSED, begin + PAUSE * 2));
+
+        let lines = (1000..5000).filter(|millis| {
+            let now = begin + PAUSE * 2 + Duration::from_millis(*millis);
+            told.is_over(now) || told.is_worth_a_line(REFUSED, now)
+        });
+        assert_eq!(lines.count(), 0);
+    }
+}

@@ -1,0 +1,248 @@
+//! The way through a proxy: which one a URL names, and how it is asked to connect us.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures_util::future;
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue, Uri};
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tower::{Service as _, service_fn};
+
+use crate::provider::link;
+
+use super::USER_AGENT_VALUE;
+use super::cause::{ConnectError, Failure};
+
+/// A proxy that stands between us and a provider.
+#[derive(Clone, Debug)]
+pub(super) struct Proxy {
+    intercept: Intercept,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Asked by `CONNECT`, over TLS or without.
+    Http,
+    /// Asked by SOCKS 5.
+    Socks {
+        /// Whether the proxy looks up the names of hosts.
+        looks_up: bool,
+    },
+}
+
+/// Why a text names no proxy that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the URL of a proxy")]
+pub struct NoProxy;
+
+/// Whether a text is the URL of a proxy that can be used.
+///
+/// # Errors
+/// It is no URL, or has another scheme than `http`, `https`, `socks5` and `socks5h`.
+pub fn check(url: &str) -> Result<(), NoProxy> {
+    Proxy::parse(url).map(drop)
+}
+
+/// What the environment says of proxies: the values of `HTTPS_PROXY` and so on, empty where unset.
+#[derive(Default)]
+pub struct Surrounding<'a> {
+    /// For URLs with `https`.
+    pub https: &'a str,
+    /// For URLs with `http`.
+    pub http: &'a str,
+    /// For URLs that neither of the two is for.
+    pub all: &'a str,
+    /// Hosts that are reached without a proxy.
+    pub no: &'a str,
+}
+
+impl<'a> Surrounding<'a> {
+    /// The URL of the proxy for what lies at this URL; `None` for none.
+    pub fn proxy_for(&self, url: &str) -> Option<&'a str> {
+        let url: Uri = url.parse().ok()?;
+        let named = match url.scheme_str() {
+            Some("https") => self.https,
+            _ => self.http,
+        };
+        let named = Some(named).filter(|named| !named.is_empty());
+        let proxy = named.unwrap_or(self.all);
+        let matcher = Matcher::builder().all(proxy).no(self.no).build();
+        // The matcher knows which hosts to leave out.
+        matcher.intercept(&url).map(|_| proxy)
+    }
+}
+
+impl Proxy {
+    pub(super) fn of(proxy: &link::Proxy) -> Result<Self, NoProxy> {
+        Self::parse(proxy.0.expose_secret())
+    }
+
+    fn parse(url: &str) -> Result<Self, NoProxy> {
+        let matcher = Matcher::builder().all(url).build();
+        let anywhere = Uri::from_static("https://provider.example");
+        let intercept = matcher.intercept(&anywhere).ok_or(NoProxy)?;
+        let kind = match intercept.uri().scheme_str() {
+            Some("http" | "https") => Kind::Http,
+            Some("socks5") => Kind::Socks { looks_up: false },
+            Some("socks5h") => Kind::Socks { looks_up: true },
+            _ => return Err(NoProxy),
+        };
+        let has_host = intercept.uri().host().is_some_and(|host| !host.is_empty());
+        has_host.then_some(Self { intercept, kind }).ok_or(NoProxy)
+    }
+
+    /// Where it listens, with its port.
+    pub(super) fn address(&self) -> Uri {
+        let uri = self.intercept.uri();
+        let default_port = match (self.kind, self.has_tls()) {
+            (Kind::Http, false) => 80,
+            (Kind::Http, true) => 443,
+            (Kind::Socks { .. }, _) => 1080,
+        };
+        with_port(uri, default_port)
+    }
+
+    /// Whether it is spoken to by TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        self.intercept.uri().scheme_str() == Some("https")
+    }
+
+    /// Whether it wants addresses in place of names.
+    pub(super) fn wants_addresses(&self) -> bool {
+        self.kind == Kind::Socks { looks_up: false }
+    }
+
+    /// Asks it, by a connection to it, to connect us with a host, whose port is named.
+    pub(super) async fn lead_to<S>(&self, host: Uri, lead: S) -> Result<S, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let answered = Arc::new(AtomicU16::new(0));
+        let mut lead = Some(TokioIo::new(Overheard {
+            lead,
+            beginning: Vec::new(),
+            status: Arc::clone(&answered),
+        }));
+        let lead = service_fn(move |_: Uri| {
+            future::ready(
+                lead.take()
+                    .ok_or(io::Error::from(io::ErrorKind::NotConnected)),
+            )
+        });
+        let led = match self.kind {
+            Kind::Http => {
+                let mut headers = HeaderMap::new();
+                headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+                let mut tunnel = Tunnel::new(self.address(), lead).with_headers(headers);
+                if let Some(credentials) = self.intercept.basic_auth() {
+                    tunnel = tunnel.with_auth(credentials.clone());
+                }
+                tunnel.call(host).await.map_err(|error| {
+                    let failure = match answered.load(Ordering::Relaxed) {
+                        0 | 200 => Failure::ProxyLost,
+                        407 => Failure::ProxyCredentials,
+                        status => Failure::ProxyRefused(Some(status)),
+                    };
+                    ConnectError::new(failure, error)
+                })?
+            }
+            Kind::Socks { .. } => {
+                let mut socks = SocksV5::new(self.address(), lead);
+                if let Some((user, password)) = self.intercept.raw_auth() {
+                    socks = socks.with_auth(user.to_owned(), password.to_owned());
+                }
+                socks.call(host).await.map_err(|error| {
+                    let words = error.to_string();
+                    // Its type has no name outside of its crate.
+                    let says = |word: &str| words.contains(word);
+                    let failure = if says("credentials") || says("authentication") {
+                        Failure::ProxyCredentials
+                    } else if says("io error") || says("failed") {
+                        Failure::ProxyLost
+                    } else {
+                        Failure::ProxyRefused(None)
+                    };
+                    ConnectError::new(failure, words)
+                })?
+            }
+        };
+        Ok(led.into_inner().lead)
+    }
+}
+
+/// The same URL with its port written out.
+pub(super) fn with_port(uri: &Uri, default: u16) -> Uri {
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port_u16().unwrap_or(default);
+    let scheme = uri.scheme_str().unwrap_or("http");
+    format!("{scheme}://{host}:{port}/")
+        .parse()
+        .unwrap_or_else(|_| uri.clone())
+}
+
+/// The longest status line of which the status is wanted.
+const STATUS_LINE: usize = "HTTP/1.1 200".len();
+
+/// A connection to a proxy whose first bytes are looked at: what asks the proxy does not tell its status.
+#[derive(Debug)]
+struct Overheard<S> {
+    lead: S,
+    beginning: Vec<u8>,
+    status: Arc<AtomicU16>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.lead).poll_read(context, buffer))?;
+        let missing = STATUS_LINE.saturating_sub(self.beginning.len());
+        if missing > 0 {
+            let new = &buffer.filled()[before..];
+            let new = &new[..new.len().min(missing)];
+            self.beginning.extend_from_slice(new);
+            self.status
+                .store(status(&self.beginning), Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.lead).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.lead).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.lead).poll_shutdown(context)
+    }
+}
+
+/// The status in the beginning of an HTTP answer; 0 for none.
+fn status(beginning: &[u8]) -> u16 {
+    let digits = beginning
+        .strip_prefix(b"HTTP/1.")
+        .and_then(|rest| rest.get(2..5));
+    let status = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    status.unwrap_or(0)
+}
