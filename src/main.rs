@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use modelway::config::check;
 use modelway::demo::{self, Pace};
-use modelway::serve::{Service, StartError};
+use modelway::serve::{Service, StartError, raise_limit};
 use modelway::telemetry::Telemetry;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,6 +94,7 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<Ex
 
 async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     let Serve { config, listen } = arguments;
+    raise_limit();
     let service = match Service::start(config.as_deref(), listen).await {
         Ok(service) => service,
         Err(error @ (StartError::Config(_) | StartError::File { .. })) => {

@@ -1,5 +1,6 @@
 //! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
 
+mod files;
 mod key_files;
 mod runtimes;
 
@@ -19,6 +20,8 @@ use crate::grpc::server::{self, Core};
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Links, Transport};
 
+use self::files::Wanted;
+pub use self::files::raise_limit;
 use self::key_files::KeyFiles;
 use self::runtimes::Runtimes;
 
@@ -237,7 +240,7 @@ impl Service {
         hurry: impl Future<Output = ()>,
     ) -> Result<(), StartError> {
         let Self {
-            config,
+            mut config,
             dispatcher,
             cores,
             runtimes,
@@ -245,6 +248,12 @@ impl Service {
             address: _,
             simulator,
         } = self;
+        let wanted = Wanted {
+            connections: config.server.max_connections,
+            calls: config.admission.max_inflight,
+            runtimes: cores.len(),
+        };
+        config.server.max_connections = wanted.connections();
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Failover, UpstreamError};
+use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 
 /// When to come again if no target says so.
@@ -27,6 +27,10 @@ pub(super) fn error_after(
     let Some((last, error)) = attempts.iter().enumerate().rev().find_map(failed) else {
         return nothing_tried(attempts);
     };
+    if error.kind == UpstreamErrorKind::Shortage {
+        // It is ours to say so, whatever was not tried after it.
+        return Error::Upstream(error.clone());
+    }
     let unpaid = Outcome::Skipped(Skip::RetryBudgetExhausted);
     if attempts[last..]
         .iter()
@@ -114,7 +118,7 @@ mod tests {
     use super::*;
     use crate::dispatch::course::record_of;
     use crate::dispatch::specimens::target;
-    use crate::error::{Unsupported, UpstreamErrorKind};
+    use crate::error::Unsupported;
     use crate::features::Feature;
     use crate::trail::{AttemptKind, BreakerState};
 
@@ -149,6 +153,17 @@ mod tests {
 
     fn error_of_skips<const N: usize>(skips: [Skip; N]) -> Error {
         error(skips.map(Outcome::Skipped))
+    }
+
+    #[test]
+    fn a_shortage_of_ours_is_told_though_the_budget_is_empty() {
+        let short = || UpstreamError::new(UpstreamErrorKind::Shortage);
+        for outcomes in [
+            vec![Outcome::Failed(short())],
+            vec![Outcome::Failed(short()), Outcome::Skipped(UNPAID)],
+        ] {
+            assert_eq!(error(outcomes), Error::Upstream(short()));
+        }
     }
 
     #[test]

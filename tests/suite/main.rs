@@ -22,6 +22,7 @@ mod demo;
 mod drain;
 mod errors;
 mod failover;
+mod files;
 mod hardening;
 mod health;
 mod hedging;

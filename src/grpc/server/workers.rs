@@ -78,14 +78,16 @@ impl Workers {
 
     /// Takes connections for as long as it is awaited. Safe to cancel.
     pub(super) async fn accept(&mut self, listener: &TcpListener) {
-        let turned_away = Warnings::default();
+        let (turned_away, not_accepted) = (Warnings::default(), Warnings::default());
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         // Most likely out of file descriptors: other connections must end first.
-                        warn!(%error, "a connection cannot be accepted");
+                        if not_accepted.is_due() {
+                            warn!(%error, "a connection cannot be accepted");
+                        }
                         sleep(Duration::from_millis(100)).await;
                         continue;
                     }

@@ -33,7 +33,26 @@ impl Process {
     /// Starts to serve a configuration, or the built-in one, on any free port, with these
     /// environment variables; returns when it says where.
     pub(crate) fn serve(config: Option<&Path>, variables: &[(&str, &str)]) -> Self {
-        let mut command = program();
+        Self::start(program(), config, variables)
+    }
+
+    /// The same, after this command of the shell has set its limits, such as `ulimit -n 100`.
+    pub(crate) fn limited(limits: &str, config: &Path) -> Self {
+        let program = program();
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")])
+            .arg(program.get_program());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self::start(command, Some(config), &[])
+    }
+
+    fn start(mut command: Command, config: Option<&Path>, variables: &[(&str, &str)]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         if let Some(config) = config {
             command.arg("--config").arg(config);
