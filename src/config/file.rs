@@ -181,6 +181,10 @@ fn transport(mut table: Table<'_>, links: &mut Links<'_>) -> transport::Settings
     let settings = transport::Settings {
         connect_timeout: table.or("connect_timeout", default.connect_timeout, Value::duration),
         idle_timeout: table.or("idle_timeout", default.idle_timeout, Value::duration),
+        connection_age: table.or("connection_age", default.connection_age, Value::duration),
+        max_streams: table.or("max_streams", default.max_streams, |value| {
+            value.whole(1..=1_000_000)
+        }),
     };
     links.for_all(&mut table);
     table.finish();

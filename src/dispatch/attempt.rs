@@ -211,6 +211,9 @@ impl Attempt {
                 }
                 self.done = true;
                 self.permit.completed();
+                if let Some((response, _)) = self.answer.take() {
+                    response.leave();
+                }
             }
             if self.done {
                 return Ok(None);

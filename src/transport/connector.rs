@@ -224,21 +224,6 @@ impl fmt::Debug for Connector {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<Stream, ConnectError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move { connector.connect(&url).await })
-    }
-}
-
 /// The system's name server, whose failures can be told from others.
 #[derive(Clone, Debug)]
 struct Resolver(GaiResolver);

@@ -2,32 +2,28 @@
 
 use std::error::Error;
 
-use hyper_util::client::legacy;
-
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
-use super::cause::{Cause, ConnectError, Failure, find, of_tls};
+use super::cause::{Cause, of_tls};
 
-pub(super) fn classify(error: legacy::Error) -> UpstreamError {
-    if let Some(error) = find::<ConnectError>(&error) {
-        error.upstream()
-    } else if was_not_taken(&error) {
-        UpstreamError::new(UpstreamErrorKind::NotTaken)
+/// Why a request got no answer on its connection.
+pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
+    UpstreamError::new(if was_not_taken(error) {
+        UpstreamErrorKind::NotTaken
     } else {
-        UpstreamError::new(UpstreamErrorKind::Disconnected)
-    }
+        UpstreamErrorKind::Disconnected
+    })
 }
 
-/// What a connection failed of on which a request was on its way, if the host does not let us in after all:
-/// since TLS 1.3 a client goes on before the host has looked at its certificate.
-pub(super) fn refused_by_tls(error: legacy::Error) -> Result<ConnectError, legacy::Error> {
-    let is_connected = find::<ConnectError>(&error).is_none();
-    match of_tls(&error).filter(|_| is_connected) {
-        Some(cause @ (Cause::ClientCertificateWanted | Cause::ClientCertificateRefused)) => {
-            Ok(ConnectError::new(Failure::Host(cause), error))
-        }
-        _ => Err(error),
-    }
+/// Why the host does not let us in after all, if a connection was lost by that: since TLS 1.3 a client goes
+/// on before the host has looked at its certificate.
+pub(super) fn refused_by_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
+    of_tls(error).filter(|cause| {
+        matches!(
+            cause,
+            Cause::ClientCertificateWanted | Cause::ClientCertificateRefused
+        )
+    })
 }
 
 /// Whether HTTP/2 says that nothing was done with a request (RFC 9113, section 8.7): its stream was

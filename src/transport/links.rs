@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ClientConfig;
 
@@ -11,8 +10,9 @@ use crate::provider::link::Link;
 
 use super::connector::Connector;
 use super::outages::Outages;
+use super::pool::Pool;
 use super::proxy::{NoProxy, Proxy};
-use super::tls;
+use super::{Settings, tls};
 
 /// What connections of every link need. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -96,8 +96,8 @@ impl Links {
         Ok(Self(set_up.into()))
     }
 
-    /// A connector for each link, by the link's key.
-    pub(super) fn connectors(&self, limit: Duration) -> impl Iterator<Item = (usize, Connector)> {
+    /// A pool of connections for each link, by the link's key.
+    pub(super) fn pools(&self, settings: Settings) -> impl Iterator<Item = (usize, Pool)> {
         self.0.iter().map(move |set_up| {
             let SetUp {
                 link,
@@ -105,9 +105,10 @@ impl Links {
                 proxy,
                 outages,
             } = set_up;
+            let (http, limit) = (link.http, settings.connect_timeout);
             let outages = Arc::clone(outages);
-            let connector = Connector::new(tls.clone(), proxy.clone(), outages, link.http, limit);
-            (key(link), connector)
+            let connector = Connector::new(tls.clone(), proxy.clone(), outages, http, limit);
+            (key(link), Pool::new(settings, connector, http))
         })
     }
 }

@@ -2,9 +2,13 @@
 
 mod cause;
 mod connector;
+mod drain;
 mod failure;
+mod http1;
+mod http2;
 mod links;
 mod outages;
+mod pool;
 pub mod proxy;
 mod response;
 mod stream;
@@ -17,36 +21,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderValue, Request};
-use http_body_util::{Either, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderValue, Uri};
 use tokio::time::Instant;
 
-use crate::error::UpstreamError;
+use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 
-use self::connector::Connector;
-use self::failure::{classify, refused_by_tls, unreachable};
+use self::failure::unreachable;
 pub use self::links::{Links, SetupError};
+use self::pool::{Link, Pool};
+use self::response::Answer;
 pub use self::response::Response;
 pub use self::upload::{Stage, Upload};
 
-/// What a connection of HTTP/1 reads at once, and so holds for as long as it is open: by default it is up
-/// to 400 KiB, once a provider has sent much in one go.
-const MAX_READ_BUFFER_BYTES: usize = 32 * 1024;
-
-/// What a stream of HTTP/2 holds while its caller does not read. Much more than a provider says within the
-/// way there and back.
-const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-
-/// As good as none: what callers leave unread on some streams of a connection must not stop the others.
-const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
-
 /// Who we are to providers and proxies.
 const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
+
+/// How often a request of which nothing was written is given another connection.
+const MAX_TRIES: usize = 3;
 
 /// How connections to providers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +48,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// How long a connection takes requests, give or take an eighth; those under way go on.
+    pub connection_age: Duration,
+    /// The most requests at once on a connection of HTTP/2, at least 1; fewer where the host says so.
+    pub max_streams: usize,
 }
 
 impl Default for Settings {
@@ -62,6 +59,8 @@ impl Default for Settings {
         Self {
             connect_timeout: Duration::from_secs(3),
             idle_timeout: Duration::from_secs(90),
+            connection_age: Duration::from_secs(5 * 60),
+            max_streams: 64,
         }
     }
 }
@@ -72,13 +71,10 @@ pub struct Transport(Way);
 
 #[derive(Clone, Debug)]
 enum Way {
-    /// With TLS unless a URL says `http`, as it may for targets that the configuration allows without.
-    Network(Arc<Clients>),
+    /// A pool for each link, by the link's address. With TLS unless a URL says `http`, as it may for targets that the configuration allows without.
+    Network(Arc<HashMap<usize, Pool>>),
     Carrier(Arc<dyn Carrier>),
 }
-
-/// A client for each link, by the link's address.
-type Clients = HashMap<usize, (Connector, Client<Connector, Full<Bytes>>)>;
 
 /// What answers requests in place of a network, so that outages can be simulated in virtual time.
 pub trait Carrier: Debug + Send + Sync {
@@ -92,19 +88,7 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> 
 impl Transport {
     /// Connections of its own by these links; connects to nobody.
     pub fn new(settings: Settings, links: &Links) -> Self {
-        let mut clients = Clients::new();
-        for (link, connector) in links.connectors(settings.connect_timeout) {
-            let client = Client::builder(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(settings.idle_timeout)
-                .http1_max_buf_size(MAX_READ_BUFFER_BYTES)
-                .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .build(connector.clone());
-            clients.insert(link, (connector, client));
-        }
-        Self(Way::Network(Arc::new(clients)))
+        Self(Way::Network(Arc::new(links.pools(settings).collect())))
     }
 
     /// Sends everything by a carrier and nothing by the network.
@@ -115,6 +99,9 @@ impl Transport {
     /// Sends a request and waits for the head of the answer, without any limit but the connection's.
     /// How far the request has come stands in `upload` meanwhile.
     ///
+    /// A request of which not a byte was written, as its connection ended just then, gets another
+    /// connection. Everything else is the caller's to repeat.
+    ///
     /// # Errors
     /// `Unreachable` if nothing was sent, `NotTaken` if the provider says that it did nothing with it,
     /// `Disconnected` if the connection was lost otherwise.
@@ -123,43 +110,56 @@ impl Transport {
         request: OutboundRequest,
         upload: &Upload,
     ) -> Result<Response, UpstreamError> {
-        upload.moves(Instant::now());
-        upload.ends(Instant::now());
-        let clients = match &self.0 {
-            Way::Network(clients) => clients,
-            Way::Carrier(carrier) => return carrier.send(request).await,
+        let pools = match &self.0 {
+            Way::Network(pools) => pools,
+            Way::Carrier(carrier) => {
+                upload.ends(Instant::now());
+                return carrier.send(request).await;
+            }
         };
         let OutboundRequest {
             link,
             url,
-            headers,
+            mut headers,
             body,
         } = request;
-        let Some((connector, client)) = clients.get(&links::key(&link)) else {
+        let Some(pool) = pools.get(&links::key(&link)) else {
             return Err(unreachable("its link is not set up"));
         };
-        let Ok(mut request) = Request::post(url).body(Full::from(body)) else {
+        let host = pool.host(&url)?;
+        let Ok(url) = Uri::try_from(url) else {
             return Err(unreachable("its URL is not legal"));
         };
-        *request.headers_mut() = headers;
-        request
-            .headers_mut()
+        headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
-        request
-            .headers_mut()
+        headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(USER_AGENT_VALUE));
-        let url = request.uri().clone();
-        match client.request(request).await {
-            Ok(response) => Ok(Response(response.map(Either::Left))),
-            Err(error) => Err(match refused_by_tls(error) {
-                Ok(refused) => {
-                    connector.failed(&url, &refused);
-                    refused.upstream()
+        for _ in 0..MAX_TRIES {
+            let lease = host.lease(upload).await?;
+            upload.moves(Instant::now());
+            headers = match lease.link() {
+                Some(Link::Http1(Some(sender))) => {
+                    match http1::send(sender, lease, &url, headers, &body, upload).await? {
+                        http1::Sent::Answered(head) => {
+                            return Ok(Response(head.map(Answer::Http1)));
+                        }
+                        http1::Sent::Untouched(headers) => headers,
+                    }
                 }
-                Err(error) => classify(error),
-            }),
+                Some(Link::Http2(sender)) => {
+                    match http2::send(sender, lease, &url, headers, &body, upload).await? {
+                        http2::Sent::Answered(head) => {
+                            return Ok(Response(head.map(Answer::Http2)));
+                        }
+                        http2::Sent::Untouched(headers) => headers,
+                    }
+                }
+                Some(Link::Http1(None)) | None => headers,
+            };
         }
+        Err(UpstreamError::new(UpstreamErrorKind::NotTaken)
+            .because("each connection ended before the request was written"))
     }
 }

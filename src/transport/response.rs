@@ -3,24 +3,31 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt as _};
+use futures_util::{FutureExt as _, Stream, TryStreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Either, StreamBody};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, StreamBody};
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
+use super::{drain, http1, http2};
+
 /// The head of an answer, and its body as it comes. Dropping it closes the request.
 #[derive(Debug)]
-pub struct Response(pub(super) http::Response<Either<Incoming, Carried>>);
+pub struct Response(pub(super) http::Response<Answer>);
 
-/// The body of an answer that a [`Carrier`] gives.
-pub(super) type Carried = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Http1(http1::Answer),
+    Http2(http2::Answer),
+    /// That of a [`Carrier`](super::Carrier).
+    Carried(UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>),
+}
 
 impl Response {
-    /// An answer of a [`Carrier`].
+    /// An answer of a [`Carrier`](super::Carrier).
     pub fn carried<S, E>(head: http::Response<()>, body: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -28,7 +35,7 @@ impl Response {
     {
         let frames = body.map_ok(Frame::data).map_err(Into::into);
         let body = StreamBody::new(frames).boxed_unsync();
-        Self(head.map(|()| Either::Right(body)))
+        Self(head.map(|()| Answer::Carried(body)))
     }
 
     /// The HTTP status.
@@ -46,7 +53,34 @@ impl Response {
     /// # Errors
     /// `Disconnected` if the connection was lost or the body broke off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        while let Some(frame) = self.0.body_mut().frame().await {
+        self.0.body_mut().chunk().await
+    }
+
+    /// Leaves the rest of a body of which nothing is missing any more: it is read on for a while, so that
+    /// the request ends as its provider meant it to and its connection can be used again.
+    pub fn leave(self) {
+        let mut answer = self.0.into_body();
+        if let Answer::Carried(_) = answer {
+            return;
+        }
+        if let Some(Ok(Some(_))) | None = answer.chunk().now_or_never() {
+            drain::leave(answer);
+        }
+    }
+}
+
+impl Answer {
+    /// The next bytes; `None` at the end. Safe to cancel.
+    ///
+    /// # Errors
+    /// `Disconnected` if the connection was lost or the body broke off.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let body = match self {
+            Self::Http1(answer) => return answer.chunk().await,
+            Self::Http2(answer) => return answer.chunk().await,
+            Self::Carried(body) => body,
+        };
+        while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Err(UpstreamError::new(UpstreamErrorKind::Disconnected));
             };

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -39,15 +38,6 @@ impl Stream {
     /// Whether TLS has found out that the host speaks HTTP/2 to us.
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        match self.is_http2() {
-            true => Connected::new().negotiated_h2(),
-            false => Connected::new(),
-        }
     }
 }
 

@@ -94,7 +94,6 @@ impl Upload {
     }
 
     /// Whether the provider has kept silent for too long.
-    #[expect(dead_code, reason = "asked by the pool of connections")]
     pub(super) fn is_overdue(&self) -> bool {
         self.0.overdue.load(Ordering::Relaxed)
     }

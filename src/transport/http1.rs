@@ -1,0 +1,260 @@
+//! A connection of HTTP/1.1: one request after the other.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::error::{UpstreamError, UpstreamErrorKind};
+
+use super::failure::{classify, refused_by_tls, unreachable};
+use super::pool::{Lease, Link, Pulse, Seat, Version};
+use super::stream::Stream;
+use super::upload::Upload;
+
+/// What a connection reads at once, and so holds for as long as it is open: by default it is up to
+/// 400 KiB, once a provider has sent much in one go.
+const MAX_BUFFER_BYTES: usize = 32 * 1024;
+
+/// The most lines of an answer's head.
+const MAX_HEADERS: usize = 256;
+
+/// What is written at once of a request.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// How much earlier a connection is given up than its host has said: the next request must not meet its end.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// The longest wait for the end of a connection that nobody uses any more.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// What a connection is used by.
+#[derive(Debug)]
+pub(super) struct Sender {
+    requests: http1::SendRequest<Outgoing>,
+    /// Takes it back when it is not ready yet for the next request.
+    returns: mpsc::UnboundedSender<(Self, Lease)>,
+}
+
+/// What became of a request.
+pub(super) enum Sent {
+    /// The head of its answer has come.
+    Answered(http::Response<Answer>),
+    /// Nothing of it was written, and these are its headers.
+    Untouched(HeaderMap),
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: Incoming,
+    /// What goes back into the pool at its end.
+    connection: Option<(Sender, Lease)>,
+}
+
+/// Keeps a connection going until its end.
+///
+/// # Errors
+/// It cannot be used.
+pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError> {
+    let handshake = http1::Builder::new()
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .max_headers(MAX_HEADERS)
+        .handshake(stream);
+    let (requests, connection) = handshake.await.map_err(|_| unreachable("no connection"))?;
+    let (returns, mut returned) = mpsc::unbounded_channel();
+    let sender = Sender { requests, returns };
+    let now = Instant::now();
+    seat.ready(Version::Http1, Link::Http1(Some(sender)), Pulse::new(now));
+    let mut connection = pin!(connection);
+    let mut alarm = pin!(sleep_until(now));
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut connection => return Ok(()),
+            Some((mut sender, lease)) = returned.recv() => {
+                tokio::select! {
+                    biased;
+                    _ = &mut connection => return Ok(()),
+                    ready = sender.requests.ready() => if ready.is_ok() {
+                        lease.give_back(sender);
+                    }
+                }
+            }
+            () = &mut alarm => match seat.check(Instant::now()) {
+                Some(at) => alarm.as_mut().reset(at),
+                None => break,
+            },
+        }
+    }
+    // Nobody asks any more: it says so and ends.
+    drop(returned);
+    let _ = timeout(CLOSING, connection).await;
+    Ok(())
+}
+
+/// Sends a request and waits for the head of the answer.
+///
+/// # Errors
+/// The connection was lost.
+pub(super) async fn send(
+    mut sender: Sender,
+    lease: Lease,
+    url: &Uri,
+    mut headers: HeaderMap,
+    body: &Bytes,
+    upload: &Upload,
+) -> Result<Sent, UpstreamError> {
+    headers.insert(HOST, lease.host().authority().clone());
+    let path = url.path_and_query().cloned();
+    let path = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    if body.is_empty() {
+        upload.ends(Instant::now());
+    }
+    let body = Outgoing {
+        rest: body.clone(),
+        upload: upload.clone(),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = path;
+    *request.headers_mut() = headers;
+    let response = match sender.requests.try_send_request(request).await {
+        Ok(response) => response,
+        Err(mut error) => {
+            return match error.take_message() {
+                Some(request) => Ok(Sent::Untouched(request.into_parts().0.headers)),
+                None => Err(match refused_by_tls(error.error()) {
+                    Some(cause) => lease.host().refused(cause, error.into_error()),
+                    None => classify(error.error()),
+                }),
+            };
+        }
+    };
+    if let Some(keep) = keep_alive(response.headers()) {
+        lease.keeps(keep.saturating_sub(MARGIN));
+    }
+    Ok(Sent::Answered(response.map(|body| Answer {
+        body,
+        connection: Some((sender, lease)),
+    })))
+}
+
+impl Answer {
+    /// The next bytes; `None` at the end. Safe to cancel.
+    ///
+    /// # Errors
+    /// The connection was lost.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        while let Some(frame) = self.body.frame().await {
+            let Ok(frame) = frame else {
+                self.connection = None;
+                return Err(UpstreamError::new(UpstreamErrorKind::Disconnected));
+            };
+            // Trailers say nothing of an answer.
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+        if let Some((sender, lease)) = self.connection.take() {
+            if sender.requests.is_ready() {
+                lease.give_back(sender);
+            } else if !sender.requests.is_closed() {
+                let returns = sender.returns.clone();
+                // Its task is gone if the connection is.
+                let _ = returns.send((sender, lease));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The lease of its connection, until the end.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.connection.as_ref().map(|(_, lease)| lease)
+    }
+}
+
+/// How long a host says that it keeps an unused connection.
+fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
+    let written = headers.get("keep-alive")?.to_str().ok()?;
+    written.split(',').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        let seconds = value.trim().parse().ok()?;
+        let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
+        is_timeout.then_some(Duration::from_secs(seconds))
+    })
+}
+
+/// The body of a request, which tells how far it has come.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    rest: Bytes,
+    upload: Upload,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        let piece = self.rest.split_to(length);
+        let now = Instant::now();
+        self.upload.moves(now);
+        if self.rest.is_empty() {
+            self.upload.ends(now);
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.rest.len()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_host_may_say_how_long_it_keeps_a_connection() {
+        let table = [
+            ("timeout=5", Some(5)),
+            ("max=100, Timeout = 60", Some(60)),
+            ("max=100", None),
+            ("timeout=soon", None),
+            ("", None),
+        ];
+        for (written, expected) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert("keep-alive", HeaderValue::from_static(written));
+
+            let keep = keep_alive(&headers);
+
+            assert_eq!(keep.map(|keep| keep.as_secs()), expected, "{written}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A connection of HTTP/2: requests as streams beside each other.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use h2::{Ping, Reason, RecvStream, SendStream};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version as HttpVersion};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::error::{UpstreamError, UpstreamErrorKind};
+
+use super::failure::{classify, unreachable};
+use super::pool::{Care, Lease, Link, Need, Pulse, Seat, Version, Watched};
+use super::stream::Stream;
+use super::upload::Upload;
+
+/// What a stream holds while its caller does not read. Much more than a provider says within the way there
+/// and back.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// As good as none: what callers leave unread on some streams of a connection must not stop the others.
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
+
+/// What waits to be written of a request: when it is all there, little is missing to its end.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
+
+/// What is written at once of a request.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// The most bytes of an answer's head, each line counting 32 bytes more than its name and value.
+const MAX_HEADER_BYTES: u32 = 64 * 1024;
+
+/// No host allows so many streams: until it has said how many, this stands in place of its limit.
+const UNTOLD: usize = usize::MAX / 2;
+
+/// The longest wait for the end of a connection that nobody uses any more.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// What a connection is used by.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    requests: SendRequest<Bytes>,
+    pulse: Pulse,
+}
+
+/// What became of a request.
+pub(super) enum Sent {
+    /// The head of its answer has come.
+    Answered(http::Response<Answer>),
+    /// The connection takes no more requests, and these are its headers.
+    Untouched(HeaderMap),
+}
+
+/// The body of an answer, and what is still to be written of the request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: RecvStream,
+    rest: Option<Writing>,
+    /// The stream's place on its connection, until the end.
+    lease: Option<Lease>,
+}
+
+/// What is still to be written of a request.
+#[derive(Debug)]
+struct Writing {
+    stream: SendStream<Bytes>,
+    rest: Bytes,
+    upload: Upload,
+}
+
+/// Keeps a connection going until its end.
+///
+/// # Errors
+/// It cannot be used.
+pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError> {
+    let pulse = Pulse::new(Instant::now());
+    let stream = Watched {
+        stream: TokioIo::new(stream),
+        pulse: pulse.clone(),
+    };
+    let handshake = Builder::new()
+        .enable_push(false)
+        .initial_max_send_streams(UNTOLD)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .handshake(stream);
+    let (requests, mut connection) = timeout(seat.connect_timeout(), handshake)
+        .await
+        .map_err(|_| unreachable("no connection"))?
+        .map_err(|_| unreachable("no connection"))?;
+    let mut pings = connection.ping_pong();
+    let sender = Sender {
+        requests,
+        pulse: pulse.clone(),
+    };
+    seat.ready(Version::Http2, Link::Http2(sender), pulse.clone());
+    let mut care = Care::default();
+    let mut told = UNTOLD;
+    let mut alarm = pin!(sleep_until(Instant::now()));
+    let mut connection = pin!(connection);
+    let ended = poll_fn(|context| {
+        loop {
+            if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
+            }
+            let limit = connection.max_concurrent_send_streams();
+            if limit != told {
+                told = limit;
+                seat.allows(limit);
+            }
+            if let Some(pings) = &mut pings
+                && care.has_pinged()
+            {
+                // That it came is known already, as is whatever else comes.
+                let _ = pings.poll_pong(context);
+            }
+            let now = Instant::now();
+            match care.need(&pulse, now) {
+                Need::Nothing(due) => {
+                    if let Some(due) = due
+                        && due < alarm.deadline()
+                    {
+                        alarm.as_mut().reset(due);
+                    }
+                }
+                Need::Ping => {
+                    if let Some(pings) = &mut pings {
+                        // One that is still under way does as well.
+                        let _ = pings.send_ping(Ping::opaque());
+                    }
+                    continue;
+                }
+                Need::Close => return Poll::Ready(true),
+            }
+            ready!(alarm.as_mut().poll(context));
+            match seat.check(now) {
+                Some(at) => alarm.as_mut().reset(at),
+                None => return Poll::Ready(false),
+            }
+        }
+    })
+    .await;
+    if !ended {
+        // Nobody asks any more: it says so and ends.
+        let _ = timeout(CLOSING, connection).await;
+    }
+    Ok(())
+}
+
+/// Sends a request and waits for the head of the answer.
+///
+/// # Errors
+/// The connection was lost, or the request was not taken up.
+pub(super) async fn send(
+    sender: Sender,
+    lease: Lease,
+    url: &Uri,
+    mut headers: HeaderMap,
+    body: &Bytes,
+    upload: &Upload,
+) -> Result<Sent, UpstreamError> {
+    let Sender {
+        mut requests,
+        pulse,
+    } = sender;
+    // A connection that is to end says so here, and nothing was sent.
+    if poll_fn(|context| requests.poll_ready(context))
+        .await
+        .is_err()
+    {
+        lease.retire();
+        return Ok(Sent::Untouched(headers));
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let mut request = Request::new(());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = url.clone();
+    *request.version_mut() = HttpVersion::HTTP_2;
+    *request.headers_mut() = headers;
+    let (mut response, stream) = requests
+        .send_request(request, body.is_empty())
+        .map_err(|error| classify(&error))?;
+    drop(requests);
+    let mut rest = if body.is_empty() {
+        upload.ends(Instant::now());
+        None
+    } else {
+        Some(Writing {
+            stream,
+            rest: body.clone(),
+            upload: upload.clone(),
+        })
+    };
+    let head = poll_fn(|context| {
+        // An answer may come before all is written, as when the request is too large.
+        poll_rest(&mut rest, context);
+        Pin::new(&mut response).poll(context)
+    });
+    let head = head.await.map_err(|error| match pulse.refusal() {
+        Some((cause, error)) => lease.host().refused(*cause, error.as_str()),
+        None => classify(&error),
+    })?;
+    Ok(Sent::Answered(head.map(|body| Answer {
+        body,
+        rest,
+        lease: Some(lease),
+    })))
+}
+
+impl Answer {
+    /// The next bytes; `None` at the end. Safe to cancel.
+    ///
+    /// # Errors
+    /// The connection was lost, or the provider gave the stream up.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let Self { body, rest, lease } = self;
+        let read = poll_fn(|context| {
+            poll_rest(rest, context);
+            body.poll_data(context)
+        });
+        match read.await {
+            Some(Ok(bytes)) => {
+                // Fails only for a stream that has ended.
+                let _ = body.flow_control().release_capacity(bytes.len());
+                return Ok(Some(bytes));
+            }
+            // The answer is complete, and the rest of the request is not wanted (RFC 9113, section 8.1).
+            Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && error.is_reset() => {}
+            Some(Err(error)) => {
+                *lease = None;
+                return Err(UpstreamError {
+                    kind: UpstreamErrorKind::Disconnected,
+                    ..classify(&error)
+                });
+            }
+            None => {}
+        }
+        *lease = None;
+        Ok(None)
+    }
+
+    /// The lease of its connection, until the end.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+}
+
+/// Writes what can be written. Why a request cannot be written is told by its answer.
+fn poll_rest(rest: &mut Option<Writing>, context: &mut Context<'_>) {
+    if let Some(writing) = rest
+        && writing.poll(context).is_ready()
+    {
+        *rest = None;
+    }
+}
+
+impl Writing {
+    /// Ready when all is written, or nothing more can be.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !self.rest.is_empty() {
+            self.stream
+                .reserve_capacity(self.rest.len().min(PIECE_BYTES));
+            let mut room = self.stream.capacity();
+            while room == 0 {
+                room = match ready!(self.stream.poll_capacity(context)) {
+                    Some(Ok(room)) => room,
+                    Some(Err(_)) | None => return Poll::Ready(()),
+                };
+            }
+            let piece = self.rest.split_to(room.min(self.rest.len()));
+            let is_last = self.rest.is_empty();
+            if self.stream.send_data(piece, is_last).is_err() {
+                return Poll::Ready(());
+            }
+            let now = Instant::now();
+            self.upload.moves(now);
+            if is_last {
+                self.upload.ends(now);
+            }
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,308 @@
+//! Does the peer of a connection still live? What was read and asked, and when it is pinged and doubted.
+//!
+//! The kernel of a peer that has frozen confirms all that it is sent; only an answer tells that it lives.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::transport::cause::Cause;
+use crate::transport::failure::refused_by_tls;
+
+/// A peer that has said nothing since a request is pinged after this.
+const ASK_AFTER: Duration = Duration::from_secs(1);
+
+/// A peer that says nothing while streams are open is pinged after this.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// No two pings are nearer than this: there are hosts that mind.
+const SPACING: Duration = Duration::from_secs(5);
+
+/// A connection whose ping is not answered within this takes no requests until it is.
+const DOUBT_AFTER: Duration = Duration::from_secs(2);
+
+/// A connection whose ping is not answered within this is closed: every limit of its streams has been
+/// reached by then, and a network that is merely slow has had its time.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
+
+/// What happens on a connection, shared by all that use it.
+#[derive(Clone, Debug)]
+pub(in crate::transport) struct Pulse(Arc<Beats>);
+
+#[derive(Debug)]
+struct Beats {
+    born: Instant,
+    /// Nanoseconds from `born` to the last bytes that came, and to the first request since.
+    read: AtomicU64,
+    asked: AtomicU64,
+    /// The last read before the peer was doubted, and one more; 0 for never.
+    doubted: AtomicU64,
+    /// Streams that are open.
+    open: AtomicUsize,
+    /// Why TLS does not let us in after all: whoever reads keeps no cause of a failure.
+    refusal: OnceLock<(Cause, String)>,
+}
+
+impl Pulse {
+    /// That of a connection whose peer has just spoken.
+    pub(in crate::transport) fn new(now: Instant) -> Self {
+        Self(Arc::new(Beats {
+            born: now,
+            read: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            doubted: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            refusal: OnceLock::new(),
+        }))
+    }
+
+    /// Bytes have come.
+    pub(in crate::transport) fn reads(&self, now: Instant) {
+        self.0.read.store(self.nanos(now), Ordering::Relaxed);
+    }
+
+    /// A request is sent.
+    pub(super) fn asks(&self, now: Instant) {
+        let Beats { read, asked, .. } = &*self.0;
+        if asked.load(Ordering::Relaxed) <= read.load(Ordering::Relaxed) {
+            asked.store(self.nanos(now).max(1), Ordering::Relaxed);
+        }
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream has ended.
+    pub(super) fn ends(&self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it takes no requests until its peer says something.
+    pub(super) fn is_doubted(&self) -> bool {
+        let Beats { read, doubted, .. } = &*self.0;
+        doubted.load(Ordering::Relaxed) > read.load(Ordering::Relaxed)
+    }
+
+    /// Why TLS does not let us in after all.
+    pub(in crate::transport) fn refusal(&self) -> Option<&(Cause, String)> {
+        self.0.refusal.get()
+    }
+
+    fn doubts(&self) {
+        let read = self.0.read.load(Ordering::Relaxed);
+        self.0.doubted.store(read + 1, Ordering::Relaxed);
+    }
+
+    fn nanos(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.0.born).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+
+    fn at(&self, nanos: &AtomicU64) -> Instant {
+        self.0.born + Duration::from_nanos(nanos.load(Ordering::Relaxed))
+    }
+}
+
+/// What is to be done for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::transport) enum Need {
+    /// Nothing until then.
+    Nothing(Option<Instant>),
+    /// A ping.
+    Ping,
+    /// Its peer is gone.
+    Close,
+}
+
+/// Asks a peer whether it lives.
+#[derive(Debug, Default)]
+pub(in crate::transport) struct Care {
+    pinged: Option<Instant>,
+}
+
+impl Care {
+    /// What is to be done now; a ping counts as sent. Doubts the peer where that is due.
+    pub(in crate::transport) fn need(&mut self, pulse: &Pulse, now: Instant) -> Need {
+        let (read, asked) = (pulse.at(&pulse.0.read), pulse.at(&pulse.0.asked));
+        if let Some(pinged) = self.pinged.filter(|pinged| *pinged > read) {
+            if now >= pinged + GIVE_UP_AFTER {
+                return Need::Close;
+            }
+            if now >= pinged + DOUBT_AFTER {
+                pulse.doubts();
+                return Need::Nothing(Some(pinged + GIVE_UP_AFTER));
+            }
+            return Need::Nothing(Some(pinged + DOUBT_AFTER));
+        }
+        let mut due = if asked > read {
+            asked + ASK_AFTER
+        } else if pulse.0.open.load(Ordering::Relaxed) > 0 {
+            read + QUIET
+        } else {
+            return Need::Nothing(None);
+        };
+        if let Some(pinged) = self.pinged {
+            due = due.max(pinged + SPACING);
+        }
+        if due > now {
+            return Need::Nothing(Some(due));
+        }
+        self.pinged = Some(now);
+        Need::Ping
+    }
+
+    /// Whether a ping was ever sent.
+    pub(in crate::transport) fn has_pinged(&self) -> bool {
+        self.pinged.is_some()
+    }
+}
+
+/// A stream of bytes whose reads are noted.
+pub(in crate::transport) struct Watched<S> {
+    pub(in crate::transport) stream: S,
+    pub(in crate::transport) pulse: Pulse,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        if let Err(error) = &read
+            && let Some(cause) = refused_by_tls(error)
+        {
+            let _ = self.pulse.0.refusal.set((cause, error.to_string())); // the first one counts
+        }
+        if buffer.filled().len() > before {
+            self.pulse.reads(Instant::now());
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn a_peer_that_answers_at_once_is_never_pinged() {
+        let start = Instant::now();
+        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        for request in 1..100 {
+            let asked = start + seconds(f64::from(request));
+            pulse.asks(asked);
+            let due = Need::Nothing(Some(asked + ASK_AFTER));
+            assert_eq!(care.need(&pulse, asked), due);
+            pulse.reads(asked + seconds(0.9));
+            pulse.ends();
+            assert_eq!(
+                care.need(&pulse, asked + seconds(0.95)),
+                Need::Nothing(None)
+            );
+        }
+        assert!(!care.has_pinged());
+    }
+
+    #[test]
+    fn a_peer_that_says_nothing_is_pinged_then_doubted_then_given_up() {
+        let start = Instant::now();
+        let at = |second| start + seconds(second);
+        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        pulse.asks(at(5.0));
+
+        assert_eq!(care.need(&pulse, at(5.9)), Need::Nothing(Some(at(6.0))));
+        assert_eq!(care.need(&pulse, at(6.0)), Need::Ping);
+        assert_eq!(care.need(&pulse, at(6.0)), Need::Nothing(Some(at(8.0))));
+        assert!(!pulse.is_doubted());
+        pulse.asks(at(7.0));
+        assert_eq!(care.need(&pulse, at(8.0)), Need::Nothing(Some(at(26.0))));
+        assert!(pulse.is_doubted());
+        assert_eq!(care.need(&pulse, at(26.0)), Need::Close);
+    }
+
+    #[test]
+    fn a_peer_that_speaks_after_all_is_trusted_again() {
+        let start = Instant::now();
+        let at = |second| start + seconds(second);
+        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        pulse.asks(at(0.5));
+        assert_eq!(care.need(&pulse, at(1.5)), Need::Ping);
+        care.need(&pulse, at(3.5));
+        assert!(pulse.is_doubted());
+
+        pulse.reads(at(4.0));
+
+        assert!(!pulse.is_doubted());
+        assert_eq!(care.need(&pulse, at(4.0)), Need::Nothing(Some(at(14.0))));
+    }
+
+    #[test]
+    fn an_answer_that_takes_long_costs_a_ping_now_and_then() {
+        let start = Instant::now();
+        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        let mut pings = Vec::new();
+        for tenth in 1..600_u32 {
+            let now = start + seconds(f64::from(tenth) / 10.0);
+            if tenth % 20 == 1 {
+                pulse.asks(now); // one request every two seconds, none of them answered
+            }
+            if care.need(&pulse, now) == Need::Ping {
+                pings.push(tenth / 10);
+                pulse.reads(now + seconds(0.01));
+            }
+        }
+
+        assert_eq!(pings, [1, 6, 11, 16, 21, 26, 31, 36, 41, 46, 51, 56]);
+    }
+
+    #[test]
+    fn a_connection_that_nobody_uses_is_left_alone() {
+        let start = Instant::now();
+        let (pulse, mut care) = (Pulse::new(start), Care::default());
+
+        let need = care.need(&pulse, start + seconds(1000.0));
+
+        assert_eq!(need, Need::Nothing(None));
+    }
+}
