@@ -4,12 +4,14 @@ use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::thread;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use modelway::config::check;
 use modelway::demo::{self, Pace};
-use modelway::serve::{Service, StartError, raise_limit};
+use modelway::serve::{Service, StartError, Watchdog, raise_limit};
 use modelway::telemetry::Telemetry;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +23,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code for a configuration or a command line that cannot be used.
 const BROKEN: u8 = 2;
+
+/// Exit code for an end that something stuck kept from being orderly.
+const OVERDUE: i32 = 3;
+
+/// How long threads are waited for at the end of the program.
+const STUCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the program's last line may take.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A gRPC gateway between business services and large models.
 #[derive(Parser)]
@@ -89,7 +100,10 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<Ex
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // A thread that is stuck is not waited for.
+    runtime.shutdown_timeout(STUCK_PATIENCE);
+    result
 }
 
 async fn serve(arguments: Serve) -> Result<ExitCode, String> {
@@ -116,10 +130,15 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
         }
     };
     let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let (longest, hurried) = (service.longest_end(), service.longest_hurried_end());
     let signals = async {
         signal().await;
+        let watchdog = Watchdog::start(longest, overdue);
         shutdown.cancel();
         signal().await;
+        if let Ok(watchdog) = watchdog {
+            watchdog.shorten(hurried);
+        }
         hurry.cancel();
         pending().await
     };
@@ -130,6 +149,15 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     served.map_err(|error| error.to_string())?;
     telemetry.shutdown();
     Ok(ExitCode::SUCCESS)
+}
+
+/// The end takes longer than it may: something is stuck that nobody can wait for.
+fn overdue() {
+    // Nobody may be there to read it.
+    let _ = thread::Builder::new()
+        .spawn(|| eprintln!("the service does not come to its end: it is stopped"));
+    thread::sleep(LAST_WORDS);
+    process::exit(OVERDUE);
 }
 
 fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {

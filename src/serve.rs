@@ -3,6 +3,7 @@
 mod files;
 mod key_files;
 mod runtimes;
+mod watchdog;
 
 use std::fmt::Write as _;
 use std::future::{Future, pending};
@@ -10,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 
@@ -23,7 +25,12 @@ use crate::transport::{self, Links, Transport};
 use self::files::Wanted;
 pub use self::files::raise_limit;
 use self::key_files::KeyFiles;
+pub use self::watchdog::Watchdog;
+
 use self::runtimes::Runtimes;
+
+/// More than all that comes after the drain can take: last words, cutting off, the threads, the last spans.
+const LAST_STEPS: Duration = Duration::from_secs(20);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -220,6 +227,17 @@ impl Service {
             );
         }
         text
+    }
+
+    /// The longest that its end can take from the signal to stop, if nothing is stuck.
+    pub fn longest_end(&self) -> Duration {
+        let server = &self.config.server;
+        server.predrain + server.drain_timeout + LAST_STEPS
+    }
+
+    /// The longest that its end can take once it is to hurry, if nothing is stuck.
+    pub fn longest_hurried_end(&self) -> Duration {
+        LAST_STEPS
     }
 
     /// Serves until `shutdown` completes and open calls have ended.

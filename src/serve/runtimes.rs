@@ -2,15 +2,22 @@
 
 use std::io;
 use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-/// Runtimes that run until this is dropped. Nothing is left of them then.
+/// How long the threads are waited for when they are to stop. One that is in the middle of a long step
+/// does not notice before that ends, and the service must.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Runtimes that run until this is dropped. Nothing is left of them then, but for those whose thread is
+/// stuck: they end with the process, or when they come to notice.
 pub(super) struct Runtimes {
     handles: Vec<Handle>,
-    threads: Vec<JoinHandle<Option<Runtime>>>,
+    threads: Vec<mpsc::Receiver<Runtime>>,
     stop: CancellationToken,
 }
 
@@ -29,11 +36,12 @@ impl Runtimes {
         for number in 0..count {
             let stop = runtimes.stop.clone();
             let (started, handle) = mpsc::channel();
+            let (stopped, runtime) = mpsc::channel();
             // Built in its thread: a runtime must not be dropped here if there is no thread for it.
-            let thread = thread::Builder::new()
+            thread::Builder::new()
                 .name(format!("core-{number}"))
-                .spawn(move || serve(&started, &stop))?;
-            runtimes.threads.push(thread);
+                .spawn(move || serve(&started, &stop, &stopped))?;
+            runtimes.threads.push(runtime);
             let handle = handle.recv().map_err(io::Error::other)??;
             runtimes.handles.push(handle);
         }
@@ -51,9 +59,20 @@ impl Drop for Runtimes {
         self.stop.cancel();
         // A repeated call waits for the first one's timers, which may be another runtime's: all stand
         // still before one goes.
+        let until = Instant::now() + PATIENCE;
         let mut stopped = Vec::new();
+        let mut stuck = 0;
         for thread in self.threads.drain(..) {
-            stopped.extend(thread.join().ok().flatten());
+            let patience = until.saturating_duration_since(Instant::now());
+            match thread.recv_timeout(patience) {
+                Ok(runtime) => stopped.push(runtime),
+                Err(mpsc::RecvTimeoutError::Timeout) => stuck += 1,
+                // It never had a runtime.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {}
+            }
+        }
+        if stuck > 0 {
+            warn!(stuck, "threads that do not stop are left behind");
         }
         for runtime in stopped {
             // Does not wait for a name server that does not answer.
@@ -63,7 +82,11 @@ impl Drop for Runtimes {
 }
 
 /// Runs a runtime until it is to stop, and gives it back.
-fn serve(started: &mpsc::Sender<io::Result<Handle>>, stop: &CancellationToken) -> Option<Runtime> {
+fn serve(
+    started: &mpsc::Sender<io::Result<Handle>>,
+    stop: &CancellationToken,
+    stopped: &mpsc::Sender<Runtime>,
+) {
     let built = Builder::new_current_thread().enable_all().build();
     let (handle, runtime) = match built {
         Ok(runtime) => (Ok(runtime.handle().clone()), Some(runtime)),
@@ -71,9 +94,14 @@ fn serve(started: &mpsc::Sender<io::Result<Handle>>, stop: &CancellationToken) -
     };
     // Whoever waits for it waits until it has come.
     let _ = started.send(handle);
-    let runtime = runtime?;
+    let Some(runtime) = runtime else {
+        return;
+    };
     runtime.block_on(stop.cancelled());
-    Some(runtime)
+    if let Err(mpsc::SendError(runtime)) = stopped.send(runtime) {
+        // Nobody has waited for so long.
+        runtime.shutdown_background();
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +128,33 @@ mod tests {
             threads.dedup();
             assert_eq!(threads.len(), own_threads);
         }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_stuck_is_not_waited_for() {
+        let runtimes = Runtimes::start(2).unwrap();
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(
+            async move {
+                begun.send(()).unwrap();
+                // A step that does not end by itself.
+                let _ = released.recv();
+            },
+            &runtimes.handles()[0],
+        );
+        tasks.spawn_on(pending::<()>(), &runtimes.handles()[1]);
+        has_begun.recv().unwrap();
+        let before = Instant::now();
+
+        drop(runtimes);
+
+        assert!(before.elapsed() < 2 * PATIENCE, "{:?}", before.elapsed());
+        let other = tasks.join_next().await.unwrap();
+        assert!(other.unwrap_err().is_cancelled());
+        drop(release);
+        tasks.join_next().await.unwrap().unwrap();
     }
 
     #[tokio::test]

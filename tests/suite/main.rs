@@ -53,6 +53,7 @@ mod severed;
 mod simulation;
 mod simulator;
 mod situations;
+mod stuck;
 mod support;
 mod telemetry;
 mod tls;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::service::Routes;
 use tracing::warn;
 
@@ -18,6 +18,9 @@ use super::Settings;
 use super::census::Census;
 use super::connection::Host;
 use super::warnings::Warnings;
+
+/// How long connections may take to notice that they are cut off.
+const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// A runtime, and what connections find there.
 pub(super) struct Worker {
@@ -95,7 +98,7 @@ impl Workers {
                 // Connections that have ended are let go of.
                 Some(_) = self.connections.join_next() => continue,
             };
-            let Some(seat) = self.census.seat(peer.ip()) else {
+            let Some(seat) = self.census.seat(peer.ip(), Instant::now()) else {
                 if turned_away.is_due() {
                     let connections = self.connections();
                     warn!(%peer, connections, "too many connections: this one is closed, and more may be");
@@ -106,6 +109,7 @@ impl Workers {
             let (host, routes) = (Arc::clone(&self.host), worker.routes.clone());
             let resets = Arc::clone(&seat.resets);
             let served = async move {
+                seat.is_taken(Instant::now());
                 // From the runtime that accepts to the one that serves.
                 match stream.into_std().and_then(TcpStream::from_std) {
                     Ok(stream) => host.serve(stream, routes, resets).await,
@@ -135,8 +139,15 @@ impl Workers {
         while self.connections.join_next().await.is_some() {}
     }
 
-    /// Cuts off the connections that are still open.
+    /// Cuts off the connections that are still open. Those of a worker that is in the middle of a long
+    /// step do not notice before that ends, and are not waited for.
     pub(super) async fn cut_off(&mut self) {
-        self.connections.shutdown().await;
+        self.connections.abort_all();
+        if timeout(CUT_OFF, self.all_ended()).await.is_err() {
+            warn!(
+                connections = self.connections(),
+                "a worker is stuck: its connections are left behind"
+            );
+        }
     }
 }
