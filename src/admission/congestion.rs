@@ -38,6 +38,11 @@ impl Congestion {
         }
     }
 
+    /// Whether everything is late.
+    pub(super) fn lasts(&self) -> bool {
+        self.congested
+    }
+
     /// Notes that something ran this late. Says whether that begins (`true`) or ends a congestion.
     pub(super) fn observe(&mut self, delay: Duration, now: Instant) -> Option<bool> {
         self.delays = self.delays.saturating_add(delay);

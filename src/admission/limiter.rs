@@ -7,8 +7,11 @@
 //! The queue is for bursts, not for overload: a priority of which somebody has been waiting for a
 //! while lets nobody else wait for long, and serves the newest first, whose callers are still there.
 //! Each priority is judged by itself, so that one that has enough places stays in order.
+//!
+//! No step looks through the queue: within a priority the order of arrival is also that in which waits
+//! end, so that whoever has waited too long stands in front.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
@@ -73,14 +76,13 @@ pub(super) struct Limiter<W> {
 struct Class<W> {
     guaranteed: usize,
     running: usize,
-    /// In order of arrival.
-    waiting: VecDeque<Waiter<W>>,
+    /// By ticket, and so in order of arrival, in which no wait ends before one that stands in front of it.
+    waiting: BTreeMap<u64, Waiter<W>>,
     /// Since when somebody has been waiting; of no meaning while nobody is.
     waiting_since: Option<Instant>,
 }
 
 struct Waiter<W> {
-    ticket: u64,
     until: Instant,
     handle: W,
 }
@@ -90,7 +92,7 @@ impl<W> Limiter<W> {
         let class = |priority: Priority| Class {
             guaranteed: settings.max_inflight * priority.guaranteed_percent() / 100,
             running: 0,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
             waiting_since: None,
         };
         Self {
@@ -134,11 +136,11 @@ impl<W> Limiter<W> {
         // The end of the wait is known from its beginning: for as long as it lasts, somebody waits.
         let overload = class.waiting_since.unwrap_or(now) + max_wait;
         let until = (now + max_wait).min(overload.max(now + max_wait_overloaded));
-        class.waiting.push_back(Waiter {
-            ticket,
-            until,
-            handle: wait(),
-        });
+        // It grows with the time. The clock may have been read before that of a call which came first.
+        let last = class.waiting.last_key_value().map(|(_, last)| last.until);
+        let until = last.map_or(until, |last| last.max(until));
+        let handle = wait();
+        class.waiting.insert(ticket, Waiter { until, handle });
         Arrival::Queued { ticket, until }
     }
 
@@ -151,9 +153,9 @@ impl<W> Limiter<W> {
         let next = self.waiting_priorities().min_by_key(|&it| self.rank(it))?;
         let overloaded = self.is_overloaded(next, now);
         let waiting = &mut self.class(next).waiting;
-        let waiter = match overloaded {
-            true => waiting.pop_back(),
-            false => waiting.pop_front(),
+        let (_, waiter) = match overloaded {
+            true => waiting.pop_last(),
+            false => waiting.pop_first(),
         }?;
         self.waiting -= 1;
         self.run(next);
@@ -162,11 +164,8 @@ impl<W> Limiter<W> {
 
     /// A call waits no longer.
     pub(super) fn leave(&mut self, priority: Priority, ticket: u64) {
-        let waiting = &mut self.class(priority).waiting;
-        let before = waiting.len();
-        waiting.retain(|waiter| waiter.ticket != ticket);
-        let left = before - waiting.len();
-        self.waiting -= left;
+        let left = self.class(priority).waiting.remove(&ticket);
+        self.waiting -= usize::from(left.is_some());
     }
 
     /// Calls that have a place.
@@ -196,8 +195,8 @@ impl<W> Limiter<W> {
         let overloaded = self.is_overloaded(last, now);
         let waiting = &mut self.class(last).waiting;
         let turned_away = match overloaded {
-            true => waiting.pop_front(),
-            false => waiting.pop_back(),
+            true => waiting.pop_first(),
+            false => waiting.pop_last(),
         };
         self.waiting -= usize::from(turned_away.is_some());
         turned_away.is_some()
@@ -211,13 +210,13 @@ impl<W> Limiter<W> {
 
     /// Turns away those whose own timers are late.
     fn turn_away_late(&mut self, now: Instant) {
-        if self.waiting == 0 {
-            return;
-        }
-        self.waiting = 0;
         for class in &mut self.classes {
-            class.waiting.retain(|waiter| now < waiter.until);
-            self.waiting += class.waiting.len();
+            while let Some(first) = class.waiting.first_entry()
+                && now >= first.get().until
+            {
+                first.remove();
+                self.waiting -= 1;
+            }
         }
     }
 
@@ -240,5 +239,7 @@ impl<W> Limiter<W> {
     }
 }
 
+#[cfg(test)]
+mod scanning;
 #[cfg(test)]
 mod tests;

@@ -12,10 +12,12 @@ mod limiter;
 mod memory;
 pub mod room;
 
-use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, mem};
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::{info, warn};
 
@@ -36,6 +38,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Callers count their deadline from a moment before we do: one that leaves so shortly before the
 /// deadline that we know has not cancelled but run out of time.
 const DEADLINE_SLACK: Duration = Duration::from_millis(100);
+
+/// After this long without a call, nobody needs to know how late it would be.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 
 /// How often it is seen how long what is ready has to wait for a processor.
 const TICK: Duration = Duration::from_millis(10);
@@ -93,6 +98,8 @@ impl Default for Settings {
 /// Lets calls in, one by one.
 pub struct Admission {
     state: Mutex<State>,
+    /// A call has come while some runtime waited for one.
+    called: Notify,
     max_cpu_wait: Duration,
 }
 
@@ -101,6 +108,10 @@ struct State {
     callers: Callers,
     /// Runtimes that are late with everything.
     congested: usize,
+    /// Calls that have come so far.
+    arrivals: u64,
+    /// Some runtime waits for the next one.
+    asleep: bool,
 }
 
 impl Admission {
@@ -111,7 +122,10 @@ impl Admission {
                 limiter: Limiter::new(settings),
                 callers: Callers::new(settings),
                 congested: 0,
+                arrivals: 0,
+                asleep: false,
             }),
+            called: Notify::new(),
             max_cpu_wait: settings.max_cpu_wait,
         }
     }
@@ -132,9 +146,11 @@ impl Admission {
     ) -> Result<Permit, Error> {
         let now = Instant::now();
         let mut place = None;
-        let (visit, arrival) = {
+        let (visit, arrival, asleep) = {
             let mut state = self.lock();
             let visit = state.callers.enter(caller, scenario, now)?;
+            state.arrivals = state.arrivals.wrapping_add(1);
+            let asleep = mem::take(&mut state.asleep);
             let arrival = match state.congested > 0 && congestion::sheds(priority) {
                 true => Arrival::Refused,
                 false => state.limiter.arrive(priority, now, deadline, || {
@@ -143,8 +159,11 @@ impl Admission {
                     sender
                 }),
             };
-            (visit, arrival)
+            (visit, arrival, asleep)
         };
+        if asleep {
+            self.called.notify_waiters();
+        }
         let mut entry = Entry {
             admission: Arc::clone(self),
             visit,
@@ -176,11 +195,21 @@ impl Admission {
     }
 
     /// Watches, until the service ends, how long what is ready waits for a processor. To be run as a
-    /// task among those that serve calls, one on each runtime that does.
+    /// task among those that serve calls, one on each runtime that does. While there are no calls, it
+    /// sleeps.
     pub async fn watch(&self) {
+        loop {
+            let seen = self.watch_while_called().await;
+            self.next_call(seen).await;
+        }
+    }
+
+    /// Watches until there have been no calls for a while; tells how many had come by then.
+    async fn watch_while_called(&self) -> u64 {
         let mut congestion = Congestion::new(self.max_cpu_wait);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen, mut seen_at) = (None, Instant::now());
         loop {
             let due = ticks.tick().await;
             let now = Instant::now();
@@ -195,7 +224,30 @@ impl Admission {
                 }
                 None => {}
             }
+            if congestion.lasts() || now < seen_at + IDLE_AFTER {
+                continue;
+            }
+            let state = self.lock();
+            let is_idle = state.limiter.running() == 0 && state.limiter.waiting() == 0;
+            if is_idle && seen == Some(state.arrivals) {
+                return state.arrivals;
+            }
+            (seen, seen_at) = (Some(state.arrivals), now);
         }
+    }
+
+    /// Waits for a call after so many.
+    async fn next_call(&self, seen: u64) {
+        let mut called = pin!(self.called.notified());
+        called.as_mut().enable();
+        {
+            let mut state = self.lock();
+            if state.arrivals != seen {
+                return;
+            }
+            state.asleep = true;
+        }
+        called.await;
     }
 
     /// Calls under way.

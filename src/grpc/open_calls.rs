@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub(super) struct OpenCalls {
     client_stall: Duration,
     /// Those that have ended are forgotten by the next sweep.
     calls: Mutex<Vec<Weak<Open<dyn Ending>>>>,
+    /// The first of them has come.
+    added: Notify,
     /// No call goes on after this.
     closed: CancellationToken,
 }
@@ -42,6 +45,7 @@ impl OpenCalls {
         Self {
             client_stall,
             calls: Mutex::new(Vec::new()),
+            added: Notify::new(),
             closed: CancellationToken::new(),
         }
     }
@@ -67,7 +71,11 @@ impl OpenCalls {
     }
 
     fn add(&self, call: Arc<Open<dyn Ending>>) {
-        lock(&self.calls).push(Arc::downgrade(&call));
+        let mut calls = lock(&self.calls);
+        calls.push(Arc::downgrade(&call));
+        if calls.len() == 1 {
+            self.added.notify_one();
+        }
     }
 
     /// What comes of a call's work; `None` if every call ends before it is done.
@@ -96,9 +104,20 @@ impl OpenCalls {
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             sweeps.tick().await;
-            let now = Instant::now();
-            let mut over = Vec::new();
-            lock(&self.calls).retain(|call| {
+            if self.sweep_once(period) == 0 {
+                self.added.notified().await;
+                sweeps.reset();
+            }
+        }
+    }
+
+    /// Looks at all calls; tells how many are left.
+    fn sweep_once(&self, period: Duration) -> usize {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        let left = {
+            let mut calls = lock(&self.calls);
+            calls.retain(|call| {
                 let Some(call) = call.upgrade() else {
                     return false;
                 };
@@ -114,13 +133,15 @@ impl OpenCalls {
                 over.push((call, error, is_last));
                 !is_last
             });
-            for (call, error, is_last) in over {
-                call.ending.end(error);
-                if is_last {
-                    call.cut_off();
-                }
+            calls.len()
+        };
+        for (call, error, is_last) in over {
+            call.ending.end(error);
+            if is_last {
+                call.cut_off();
             }
         }
+        left
     }
 }
 

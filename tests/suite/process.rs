@@ -3,6 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::text;
@@ -132,4 +133,41 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
 
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("cut off"), "{log}");
+}
+
+/// How often the threads of a process have gone to sleep and were woken up again.
+fn wake_ups(process: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of_task = |task: std::io::Result<std::fs::DirEntry>| {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    tasks.map(of_task).sum()
+}
+
+#[tokio::test]
+async fn a_service_without_calls_sleeps() {
+    const WATCHED: Duration = Duration::from_secs(5);
+    let process = Process::serve(None, &[]);
+    let mut client = GenerationServiceClient::new(process.connect().await);
+    client.generate(ask("general", "Hello")).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+
+    loop {
+        let before = wake_ups(process.id());
+        // The time itself is what is measured in.
+        tokio::time::sleep(WATCHED).await;
+        let count = wake_ups(process.id()) - before;
+        println!("{count} wake-ups in {WATCHED:?}");
+        if count < 150 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{count} wake-ups in {WATCHED:?}");
+    }
+
+    // And it is awake as soon as it is needed.
+    client.generate(ask("general", "Hello")).await.unwrap();
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Priority::{Batch, Critical, Default as Normal, Shadow};
+use super::scanning::Scanning;
 use super::*;
 
 const fn ms(milliseconds: u64) -> Duration {
@@ -249,7 +250,7 @@ proptest! {
                     };
                     let still = |limiter: &Limiter<u32>, number| {
                         limiter.classes.iter().any(|class| {
-                            class.waiting.iter().any(|waiter| waiter.handle == number)
+                            class.waiting.values().any(|waiter| waiter.handle == number)
                         })
                     };
                     let next = bench.release(ended);
@@ -379,4 +380,84 @@ fn three_times_the_load_leaves_important_calls_and_the_throughput_as_they_were()
             "nobody is turned away any longer"
         );
     }
+}
+
+proptest! {
+    #[test]
+    fn it_decides_as_one_that_looks_through_the_whole_queue(
+        max_inflight in 1usize..24,
+        queue in 0usize..24,
+        steps in steps(),
+    ) {
+        let mut bench = Bench::new(max_inflight, queue);
+        let mut scanning = Scanning::new(settings(max_inflight, queue));
+        let mut running: Vec<Priority> = Vec::new();
+        let mut tickets: Vec<(Priority, u64)> = Vec::new();
+        for (number, step) in (0u32..).zip(steps) {
+            match step {
+                Step::Pass(milliseconds) => bench.now += ms(milliseconds),
+                Step::Arrive(priority) => {
+                    let now = bench.time();
+                    let theirs = scanning.arrive(priority, now, now + ms(60_000), || number);
+                    let ours = bench.arrive(priority, number);
+                    prop_assert_eq!(ours, theirs);
+                    match ours {
+                        Arrival::Admitted => running.push(priority),
+                        Arrival::Queued { ticket, .. } => tickets.push((priority, ticket)),
+                        Arrival::Refused => {}
+                    }
+                }
+                Step::Release(_) if running.is_empty() => {}
+                Step::Release(position) => {
+                    let ended = running.swap_remove(position % running.len());
+                    let theirs = scanning.release(ended, bench.time());
+                    let ours = bench.release(ended);
+                    prop_assert_eq!(ours, theirs);
+                    running.extend(ours.map(|(priority, _)| priority));
+                }
+                Step::Leave(_) if tickets.is_empty() => {}
+                Step::Leave(position) => {
+                    let (priority, ticket) = tickets.swap_remove(position % tickets.len());
+                    scanning.leave(priority, ticket);
+                    bench.limiter.leave(priority, ticket);
+                }
+            }
+            prop_assert_eq!(bench.limiter.running(), scanning.running());
+            prop_assert_eq!(bench.limiter.waiting(), scanning.waiting());
+        }
+    }
+}
+
+#[test]
+fn a_step_takes_no_longer_for_a_long_queue() {
+    const STEPS: u32 = 2_000;
+    let time = |queue: u32| {
+        let mut bench = Bench::new(1, queue as usize + STEPS as usize);
+        bench.fill(Normal, 1);
+        for number in 0..queue {
+            bench.wait(Normal, number);
+        }
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let began = std::time::Instant::now();
+            for number in 0..STEPS {
+                let Arrival::Queued { ticket, .. } = bench.arrive(Normal, number) else {
+                    panic!("there is room");
+                };
+                bench.limiter.leave(Normal, ticket);
+                assert!(bench.release(Normal).is_some());
+            }
+            for number in 0..STEPS {
+                bench.wait(Normal, number);
+            }
+            best = best.min(began.elapsed());
+        }
+        best
+    };
+
+    let (short, long) = (time(1_000 + STEPS), time(1_000_000));
+
+    println!("{STEPS} steps with a short queue: {short:?}, with a million: {long:?}");
+    // A tree of a million is twice as high as one of a thousand; a scan would take 300 times as long.
+    assert!(long < 60 * short, "{short:?}, {long:?}");
 }
