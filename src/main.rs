@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -153,10 +154,15 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
 
 /// The end takes longer than it may: something is stuck that nobody can wait for.
 fn overdue() {
+    let (told, has_told) = mpsc::channel();
     // Nobody may be there to read it.
-    let _ = thread::Builder::new()
-        .spawn(|| eprintln!("the service does not come to its end: it is stopped"));
-    thread::sleep(LAST_WORDS);
+    let telling = thread::Builder::new().spawn(move || {
+        eprintln!("the service does not come to its end: it is stopped");
+        told.send(())
+    });
+    if telling.is_ok() {
+        let _ = has_told.recv_timeout(LAST_WORDS);
+    }
     process::exit(OVERDUE);
 }
 

@@ -3,23 +3,27 @@
 use std::io;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// A thread that waits for nothing but its time. It goes on when this is dropped: what comes after the
 /// last that can be waited for may be stuck, too.
 pub struct Watchdog(mpsc::Sender<Duration>);
 
 impl Watchdog {
-    /// Does this, elsewhere, when the process has not ended after this time.
+    /// Does this, in a thread of its own, when the process has not ended after this time.
     ///
     /// # Errors
     /// There is no thread for it.
     pub fn start(limit: Duration, overdue: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (sender, shorter) = mpsc::channel();
+        let nobody = sender.clone();
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
                 wait(limit, &shorter);
+                drop(nobody);
                 overdue();
             })?;
         Ok(Self(sender))
@@ -38,8 +42,7 @@ fn wait(limit: Duration, shorter: &mpsc::Receiver<Duration>) {
         let left = until.saturating_duration_since(Instant::now());
         match shorter.recv_timeout(left) {
             Ok(limit) => until = until.min(Instant::now() + limit),
-            Err(mpsc::RecvTimeoutError::Timeout) => return,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return thread::sleep(left),
+            Err(_) => return,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::text;
+use tokio::time::Instant;
 
 use crate::support::{Process, ask, collect, program};
 

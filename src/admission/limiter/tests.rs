@@ -439,7 +439,7 @@ fn a_step_takes_no_longer_for_a_long_queue() {
         }
         let mut best = Duration::MAX;
         for _ in 0..3 {
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             for number in 0..STEPS {
                 let Arrival::Queued { ticket, .. } = bench.arrive(Normal, number) else {
                     panic!("there is room");
