@@ -23,6 +23,8 @@ receive_timeout = "1s"
 keepalive_interval = "1s"
 keepalive_timeout = "1s"
 client_stall = "1s"
+[admission]
+early_cancels = 20
 [models."sim/attacked"]
 model = "attacked+first=1s+tokens=2000"
 max_output_tokens = 100_000
