@@ -14,6 +14,7 @@ mod cancellation;
 mod catalog;
 mod chat;
 mod config;
+mod connections;
 mod cores;
 mod cut_short;
 mod deadline_storm;

@@ -1,0 +1,379 @@
+//! Connections to providers that are not the simulator: how many, for how long, and what is lost with one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use modelway::grpc::v1::GenerateResponse;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Status;
+
+use crate::support::foreign::answer::{Manner, TEXT};
+use crate::support::foreign::authority::{Authority, Purpose};
+use crate::support::foreign::http1::{End, Http1};
+use crate::support::foreign::http2::Http2;
+use crate::support::{Gateway, ask, details, lines, text_of};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(30);
+
+/// A service on one runtime whose one target is at this URL.
+async fn before(url: &str, transport: &str, provider: &str, timeouts: &str) -> Gateway {
+    let config = format!(
+        r#"
+        [server]
+        runtimes = 1
+        predrain = "0s"
+        [transport]
+        {transport}
+        [providers.foreign]
+        wire_format = "openai_chat"
+        base_url = "{url}/v1"
+        auth = "none"
+        {provider}
+        [models."foreign/first"]
+        timeouts = {{ {timeouts} }}
+        [scenarios.one]
+        targets = ["foreign/first"]
+        retry = {{ ratio = 0, burst = 0 }}
+        "#
+    );
+    Gateway::start(&config).await
+}
+
+async fn before_http2(provider: &Http2, timeouts: &str) -> Gateway {
+    let url = format!("http://{}", provider.address);
+    before(&url, "", "http = \"2\"", timeouts).await
+}
+
+/// So many calls at once, and what became of each.
+async fn calls(gateway: &Gateway, count: usize) -> Vec<Result<GenerateResponse, Status>> {
+    begin(gateway, count).join_all().await
+}
+
+fn begin(gateway: &Gateway, count: usize) -> JoinSet<Result<GenerateResponse, Status>> {
+    let mut calls = JoinSet::new();
+    for _ in 0..count {
+        let mut client = gateway.generation();
+        calls.spawn(async move {
+            let response = client.generate(ask("one", "Hello")).await?;
+            Ok(response.into_inner())
+        });
+    }
+    calls
+}
+
+/// Each call was answered by its first attempt.
+fn assert_answered(told: Vec<Result<GenerateResponse, Status>>) {
+    for told in told {
+        let response = told.unwrap_or_else(|status| panic!("{:?}", details(&status)));
+        assert_eq!(text_of(&response), TEXT);
+        let trail = ["1 PRIMARY foreign/first SUCCEEDED"];
+        assert_eq!(lines(&response.attempts), trail);
+    }
+}
+
+/// A call fails whose first attempt ends like this.
+async fn assert_failed(gateway: &Gateway, reason: &str) {
+    let failure = gateway.generate(ask("one", "Hello")).await.unwrap_err();
+    let attempts = details(&failure).failure.unwrap().attempts;
+    let expected = format!("1 PRIMARY foreign/first FAILED {reason}");
+    assert_eq!(lines(&attempts)[0], expected);
+}
+
+#[tokio::test]
+async fn more_calls_than_a_connection_takes_get_further_connections() {
+    // What the host allows on a connection.
+    for limit in [Some(100), Some(10), Some(1), None] {
+        let provider = Http2::start(limit, None).await;
+        let gateway = before_http2(&provider, "first_event = '3s'").await;
+        provider.hold(true);
+
+        let told = begin(&gateway, 160);
+        let all = async {
+            while provider
+                .seen()
+                .iter()
+                .map(|seen| seen.requests)
+                .sum::<usize>()
+                < 160
+            {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PROMPTLY, all).await.expect("nobody waits");
+        provider.hold(false);
+        assert_answered(told.join_all().await);
+
+        let seen = provider.seen();
+        let most = usize::try_from(limit.unwrap_or(64)).unwrap().min(64);
+        assert!(seen.iter().all(|seen| seen.most_open <= most), "{seen:?}");
+        let fewest = 160_usize.div_ceil(most);
+        let spare = 1 + fewest / 10;
+        assert!((fewest..=fewest + spare).contains(&seen.len()), "{seen:?}");
+        assert_answered(calls(&gateway, 160).await);
+    }
+}
+
+#[tokio::test]
+async fn the_wait_for_a_connection_of_ours_is_not_the_providers_silence() {
+    // Each answer takes nearly as long as the first byte may take.
+    let provider = Http2::start(Some(1), None).await;
+    let timeouts = "stall_after = '400ms', first_event = '800ms'";
+    let gateway = before_http2(&provider, timeouts).await;
+    provider.set(Manner {
+        first: Duration::from_millis(300),
+        ..Manner::default()
+    });
+
+    assert_answered(calls(&gateway, 100).await);
+    assert_answered(calls(&gateway, 100).await);
+}
+
+#[tokio::test]
+async fn three_hundred_cold_calls_share_a_few_tls_connections() {
+    let authority = Authority::new();
+    let ca_file = format!("ca_file = {:?}", authority.file());
+    for (protocols, limit) in [(["h2", "http/1.1"], 100)] {
+        let tls = authority.server(Purpose::Server, &protocols);
+        let provider = Http2::start(Some(limit), Some(tls)).await;
+        let url = format!("https://{}", provider.address);
+        let gateway = before(&url, &ca_file, "", "").await;
+        provider.set(Manner {
+            first: Duration::from_secs(1),
+            ..Manner::default()
+        });
+
+        assert_answered(calls(&gateway, 300).await);
+
+        let seen = provider.seen();
+        assert!((5..=7).contains(&seen.len()), "{seen:?}");
+        assert!(seen.iter().all(|seen| seen.most_open <= 64), "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn cold_calls_over_http1_throw_no_connection_away() {
+    let manner = Manner {
+        first: Duration::from_millis(500),
+        ..Manner::default()
+    };
+    let provider = Http1::start(manner, End::Chunked, None).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "", "", "").await;
+
+    assert_answered(calls(&gateway, 300).await);
+    let made = provider.connections();
+    assert_answered(calls(&gateway, made).await);
+
+    assert!(made <= 300);
+    assert_eq!(provider.connections(), made, "all of them are used again");
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_replaced() {
+    let provider = Http2::start(Some(100), None).await;
+    let gateway = before_http2(&provider, "").await;
+    assert_answered(calls(&gateway, 5).await);
+
+    provider.freeze();
+    let began = Instant::now();
+    let mut waiting = JoinSet::new();
+    let back = loop {
+        // A call each 250 ms, none of which waits for another.
+        waiting.spawn({
+            let mut client = gateway.generation();
+            async move { client.generate(ask("one", "Hello")).await.is_ok() }
+        });
+        sleep(Duration::from_millis(250)).await;
+        if let Some(true) = std::iter::from_fn(|| waiting.try_join_next())
+            .map(Result::unwrap)
+            .find(|answered| *answered)
+        {
+            break began.elapsed();
+        }
+        assert!(began.elapsed() < PROMPTLY);
+    };
+
+    println!("a silent connection was replaced after {back:?}");
+    assert!(back < Duration::from_secs(15), "{back:?}");
+}
+
+#[tokio::test]
+async fn a_connection_on_which_an_answer_did_not_come_is_not_used_again() {
+    let timeouts = "first_event = '300ms'";
+    let provider = Http2::start(Some(100), None).await;
+    let gateway = before_http2(&provider, timeouts).await;
+    assert_answered(calls(&gateway, 5).await);
+    provider.freeze();
+
+    assert_failed(&gateway, "PROVIDER_TIMEOUT").await;
+
+    assert_answered(calls(&gateway, 1).await);
+
+    let provider = Http1::start(Manner::default(), End::Chunked, None).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "", "", timeouts).await;
+    assert_answered(calls(&gateway, 5).await);
+    provider.freeze();
+
+    assert_failed(&gateway, "PROVIDER_TIMEOUT").await;
+
+    assert_answered(calls(&gateway, 5).await);
+}
+
+#[tokio::test]
+async fn a_late_end_is_waited_for_and_the_connection_used_again() {
+    let manner = Manner {
+        late_end: Duration::from_millis(20),
+        chatter: 1000,
+        ..Manner::default()
+    };
+    let provider = Http2::start(Some(100), None).await;
+    provider.set(manner);
+    let gateway = before_http2(&provider, "").await;
+    for _ in 0..50 {
+        assert_answered(calls(&gateway, 1).await);
+    }
+    settle(|| {
+        provider
+            .seen()
+            .iter()
+            .map(|seen| seen.requests)
+            .sum::<usize>()
+            == 50
+    })
+    .await;
+    sleep(manner.late_end * 5).await; // resets, if there were any, have come
+    let seen = provider.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].resets, 0, "{seen:?}");
+
+    let provider = Http1::start(manner, End::Chunked, None).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "", "", "").await;
+    for _ in 0..50 {
+        assert_answered(calls(&gateway, 1).await);
+        sleep(manner.late_end * 2).await;
+    }
+    // On a busy machine a call may come before the end of the one before.
+    assert!(provider.connections() <= 5, "{}", provider.connections());
+    assert_eq!(provider.requests(), 50);
+}
+
+#[tokio::test]
+async fn an_end_that_comes_too_late_or_after_too_much_is_not_waited_for() {
+    for manner in [
+        Manner {
+            late_end: Duration::from_secs(60),
+            ..Manner::default()
+        },
+        Manner {
+            chatter: 1 << 20,
+            ..Manner::default()
+        },
+    ] {
+        let provider = Http2::start(Some(100), None).await;
+        provider.set(manner);
+        let gateway = before_http2(&provider, "").await;
+
+        assert_answered(calls(&gateway, 3).await);
+
+        let resets = || provider.seen()[0].resets;
+        if manner.late_end > PROMPTLY {
+            settle(|| resets() == 3).await;
+        }
+        provider.set(Manner::default());
+        assert_answered(calls(&gateway, 3).await);
+        assert_eq!(provider.seen().len(), 1, "the connection goes on");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_an_answer() {
+    let provider = Http1::start(Manner::default(), End::Close, None).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "", "", "").await;
+
+    for _ in 0..5 {
+        assert_answered(calls(&gateway, 10).await);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_closes_unused_connections_early_loses_no_call() {
+    let keeps = Some(Duration::from_secs(1));
+    let provider = Http1::start(Manner::default(), End::Chunked, keeps).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "", "", "").await;
+
+    for _ in 0..4 {
+        assert_answered(calls(&gateway, 1).await);
+        sleep(Duration::from_millis(995)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_goes_away_loses_no_call() {
+    let provider = Http2::start(Some(100), None).await;
+    let gateway = before_http2(&provider, "").await;
+    assert_answered(calls(&gateway, 1).await);
+    provider.hold(true);
+    let open = begin(&gateway, 20);
+    settle(|| provider.seen()[0].requests == 21).await;
+
+    provider.go_away();
+    let later = begin(&gateway, 20);
+    settle(|| provider.seen().get(1).is_some_and(|seen| seen.requests > 0)).await;
+    provider.hold(false);
+
+    assert_answered(open.join_all().await);
+    for told in later.join_all().await {
+        // What crossed the word on its way was not taken up, and is asked for again.
+        assert_eq!(text_of(&told.unwrap()), TEXT);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_retires_with_its_age() {
+    let provider = Http2::start(Some(100), None).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "connection_age = \"500ms\"", "http = \"2\"", "").await;
+    provider.hold(true);
+    let open = begin(&gateway, 1);
+    settle(|| provider.seen().len() == 1 && provider.seen()[0].requests == 1).await;
+
+    sleep(Duration::from_millis(600)).await;
+    let new = begin(&gateway, 1);
+    settle(|| provider.seen().len() == 2).await;
+    provider.hold(false);
+
+    assert_answered(open.join_all().await);
+    assert_answered(new.join_all().await);
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_in_the_version_that_is_set() {
+    let authority = Arc::new(Authority::new());
+    let ca_file = format!("ca_file = {:?}", authority.file());
+    let tls = authority.server(Purpose::Server, &["h2"]);
+    let two = Http2::start(None, Some(tls)).await;
+    let url = format!("https://{}", two.address);
+
+    for http in ["", "http = \"auto\"", "http = \"2\""] {
+        let gateway = before(&url, &ca_file, http, "").await;
+        assert_answered(calls(&gateway, 2).await);
+    }
+    let gateway = before(&url, &ca_file, "http = \"1.1\"", "").await;
+    assert_failed(&gateway, "PROVIDER_UNREACHABLE").await;
+}
+
+/// Waits until it is so.
+async fn settle(mut is_so: impl FnMut() -> bool) {
+    let so = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PROMPTLY, so).await.expect("it comes to that");
+}

@@ -1,0 +1,43 @@
+//! What a stranger answers: a short stream of `openai_chat`, whose end may come a while after its last event.
+
+use std::time::Duration;
+
+/// How requests are answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// How long the first word takes.
+    pub(crate) first: Duration,
+    /// How much later than the last event the stream ends.
+    pub(crate) late_end: Duration,
+    /// What comes in between, in bytes of comments.
+    pub(crate) chatter: usize,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            first: Duration::ZERO,
+            late_end: Duration::ZERO,
+            chatter: 0,
+        }
+    }
+}
+
+/// The text of every answer.
+pub(crate) const TEXT: &str = "hello from afar";
+
+/// The events of every answer.
+pub(crate) fn events() -> String {
+    let event = |delta: &str, finish: &str| {
+        format!(
+            "data: {{\"id\":\"a\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+        )
+    };
+    let mut events = event("{\"role\":\"assistant\",\"content\":\"\"}", "null");
+    for word in TEXT.split_inclusive(' ') {
+        events += &event(&format!("{{\"content\":\"{word}\"}}"), "null");
+    }
+    events += &event("{}", "\"stop\"");
+    events += "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":3,\"total_tokens\":4}}\n\n";
+    events + "data: [DONE]\n\n"
+}
