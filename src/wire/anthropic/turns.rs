@@ -1,6 +1,7 @@
 //! How is a conversation spelled: the system text, the turns and their blocks?
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +26,34 @@ pub(super) struct Conversation<'a> {
 #[derive(Serialize)]
 pub(super) struct Turn<'a> {
     role: Author,
-    content: Vec<Block<'a>>,
+    content: Content<'a>,
+}
+
+/// The blocks of a turn: the results of tool calls stand together and before anything else.
+#[derive(Default)]
+struct Content<'a> {
+    results: Vec<Block<'a>>,
+    others: Vec<Block<'a>>,
+}
+
+impl<'a> Content<'a> {
+    fn push(&mut self, block: Block<'a>) {
+        match block {
+            Block::ToolResult { .. } => self.results.push(block),
+            Block::Text { .. }
+            | Block::Image { .. }
+            | Block::Document { .. }
+            | Block::ToolUse { .. }
+            | Block::Thinking { .. }
+            | Block::RedactedThinking { .. } => self.others.push(block),
+        }
+    }
+}
+
+impl Serialize for Content<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.results.iter().chain(&self.others))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize)]
@@ -127,34 +155,22 @@ impl<'a> Conversation<'a> {
         let [.., own, results] = self.turns.as_slice() else {
             return false;
         };
-        matches!(results.content.first(), Some(Block::ToolResult { .. }))
+        !results.content.results.is_empty()
             && !matches!(
-                own.content.first(),
+                own.content.others.first(),
                 Some(Block::Thinking { .. } | Block::RedactedThinking { .. })
             )
     }
 
     /// Adds a block to the last turn if that is by the same author: two turns in a row are refused.
     fn add(&mut self, role: Author, block: Block<'a>) {
-        let content = match self.turns.last_mut() {
-            Some(turn) if turn.role == role => &mut turn.content,
+        match self.turns.last_mut() {
+            Some(turn) if turn.role == role => turn.content.push(block),
             _ => {
-                self.turns.push(Turn {
-                    role,
-                    content: vec![block],
-                });
-                return;
+                let mut content = Content::default();
+                content.push(block);
+                self.turns.push(Turn { role, content });
             }
-        };
-        // The results of a turn's tool calls stand together and before anything else.
-        if matches!(block, Block::ToolResult { .. }) {
-            let results = content
-                .iter()
-                .take_while(|block| matches!(block, Block::ToolResult { .. }))
-                .count();
-            content.insert(results, block);
-        } else {
-            content.push(block);
         }
     }
 
@@ -353,8 +369,13 @@ impl<'a> Conversation<'a> {
             "messages.parts.tool_call.id",
             "rewritten: ids hold only letters, digits, `_` and `-` here",
         );
-        let hex: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
-        Cow::Owned(format!("toolu_{hex}"))
+        let mut legal = String::with_capacity("toolu_".len() + 2 * id.len());
+        legal.push_str("toolu_");
+        for byte in id.bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(legal, "{byte:02x}");
+        }
+        Cow::Owned(legal)
     }
 }
 

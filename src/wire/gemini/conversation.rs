@@ -1,6 +1,7 @@
 //! How the messages of a chat become turns.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part as ChatPart, Reasoning, Role, ToolCall,
@@ -26,8 +27,12 @@ pub(super) struct Conversation<'a> {
     generation: Generation,
     call_ids: bool,
     pub(super) contents: Vec<Content<'a>>,
-    /// Ids of the tool calls so far, in order.
-    calls: Vec<&'a str>,
+    /// Whether the open turn has a tool call.
+    open_turn_calls: bool,
+    /// The number of the last tool call of each id, in order.
+    calls: HashMap<&'a str, usize>,
+    /// How many tool calls there are.
+    call_count: usize,
     pub(super) adaptations: Adaptations,
 }
 
@@ -38,7 +43,9 @@ impl<'a> Conversation<'a> {
             generation,
             call_ids,
             contents: Vec::new(),
-            calls: Vec::new(),
+            open_turn_calls: false,
+            calls: HashMap::new(),
+            call_count: 0,
             adaptations: Adaptations::default(),
         }
     }
@@ -126,12 +133,19 @@ impl<'a> Conversation<'a> {
 
     /// Appends to the open turn if it is the same author's: turns must alternate.
     fn push(&mut self, author: Author, part: Part<'a>) {
+        let calls = part.function_call.is_some();
         match self.contents.last_mut() {
-            Some(open) if open.role == author => open.parts.push(part),
-            _ => self.contents.push(Content {
-                role: author,
-                parts: vec![part],
-            }),
+            Some(open) if open.role == author => {
+                open.parts.push(part);
+                self.open_turn_calls |= calls;
+            }
+            _ => {
+                self.contents.push(Content {
+                    role: author,
+                    parts: vec![part],
+                });
+                self.open_turn_calls = calls;
+            }
         }
     }
 
@@ -245,7 +259,8 @@ impl<'a> Conversation<'a> {
             );
             thought_signature = Some(UNSIGNED_CALL);
         }
-        self.calls.push(id);
+        self.calls.insert(id, self.call_count);
+        self.call_count += 1;
         Ok(Part {
             function_call: Some(FunctionCall {
                 id: if self.call_ids { id } else { "" },
@@ -260,9 +275,7 @@ impl<'a> Conversation<'a> {
     /// Whether a call that comes next must carry a signature: of parallel calls only the first does.
     fn must_be_signed(&self) -> bool {
         let is_first = match self.contents.last() {
-            Some(open) if open.role == Author::Model => {
-                !open.parts.iter().any(|part| part.function_call.is_some())
-            }
+            Some(open) if open.role == Author::Model => !self.open_turn_calls,
             _ => true,
         };
         self.generation == Generation::Third && is_first
@@ -271,7 +284,7 @@ impl<'a> Conversation<'a> {
     /// Writes the results of one turn in the order of their calls: where ids are not read, two
     /// results of the same tool are told apart by nothing else.
     fn tool_results(&mut self, results: &mut Vec<&'a ToolResult>) -> Result<(), Unsupported> {
-        results.sort_by_key(|result| self.calls.iter().rposition(|id| *id == result.tool_call_id));
+        results.sort_by_cached_key(|result| self.calls.get(result.tool_call_id.as_str()));
         for result in results.drain(..) {
             self.tool_result(result)?;
         }

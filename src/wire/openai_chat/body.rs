@@ -179,7 +179,7 @@ impl Serialize for Url<'_> {
 #[serde(untagged)]
 pub(super) enum ReasoningDetail<'a> {
     Plain { r#type: &'static str, text: &'a str },
-    Signed(serde_json::Map<String, serde_json::Value>),
+    Signed(Cow<'a, RawValue>),
 }
 
 #[derive(Serialize)]

@@ -8,8 +8,9 @@ use crate::features::Feature;
 
 use super::body::{
     AssistantMessage, Content, ExtraContent, File, FunctionCall, GoogleContent, ImageUrl, Piece,
-    ReasoningDetail, Url, WireMessage, WireToolCall,
+    Url, WireMessage, WireToolCall,
 };
+use super::details::details;
 use super::tool_ids::ToolIds;
 use super::{Dialect, Documents, ReasoningHistory, SystemRole};
 use crate::wire::Adaptations;
@@ -237,32 +238,5 @@ fn misplaced(why: &'static str) -> Unsupported {
     Unsupported::Value {
         field: "messages.parts",
         why,
-    }
-}
-
-/// The entries of `reasoning_details` for one piece of reasoning, as the decoder took it apart: the
-/// signature is the entry that held it, the text that of the entries before it.
-fn details<'a>(text: &'a str, signature: &[u8]) -> Vec<ReasoningDetail<'a>> {
-    let plain = ReasoningDetail::Plain {
-        r#type: "reasoning.text",
-        text,
-    };
-    let Ok(mut entry) = serde_json::from_slice::<serde_json::Map<_, _>>(signature) else {
-        return Vec::from_iter((!text.is_empty()).then_some(plain));
-    };
-    let field = match entry.get("type").and_then(|kind| kind.as_str()) {
-        Some("reasoning.text") => Some("text"),
-        Some("reasoning.summary") => Some("summary"),
-        _ => None,
-    };
-    match field {
-        Some(field) => {
-            if !entry.contains_key(field) {
-                entry.insert(field.to_owned(), text.into());
-            }
-            vec![ReasoningDetail::Signed(entry)]
-        }
-        None if text.is_empty() => vec![ReasoningDetail::Signed(entry)],
-        None => vec![plain, ReasoningDetail::Signed(entry)],
     }
 }

@@ -6,6 +6,7 @@
 mod body;
 mod chunk;
 mod decode;
+mod details;
 mod encode;
 mod history;
 mod reasoning;

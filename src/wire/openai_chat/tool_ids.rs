@@ -1,6 +1,7 @@
 //! Which id a tool call and its result bear on the wire.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::chat::{Message, Part};
 
@@ -12,9 +13,11 @@ use super::ToolCallIds;
 pub(super) struct ToolIds<'a> {
     messages: &'a [Message],
     form: ToolCallIds,
+    /// The ids that the conversation gives, known once one has to be invented.
+    given: Option<HashSet<&'a str>>,
     invented: usize,
-    /// Name and invented id of calls whose result has not come.
-    unanswered: Vec<(&'a str, String)>,
+    /// Invented ids of calls whose result has not come, by name.
+    unanswered: HashMap<&'a str, VecDeque<String>>,
 }
 
 impl<'a> ToolIds<'a> {
@@ -22,8 +25,9 @@ impl<'a> ToolIds<'a> {
         Self {
             messages,
             form,
+            given: None,
             invented: 0,
-            unanswered: Vec::new(),
+            unanswered: HashMap::new(),
         }
     }
 
@@ -32,26 +36,31 @@ impl<'a> ToolIds<'a> {
         if !id.is_empty() {
             return self.in_form(Cow::Borrowed(id));
         }
+        let given = self.given.get_or_insert_with(|| ids_of(self.messages));
         let id = loop {
             let candidate = format!("call_{}", self.invented);
             self.invented += 1;
-            if !self.is_taken(&candidate) {
+            if !given.contains(candidate.as_str()) {
                 break candidate;
             }
         };
-        self.unanswered.push((name, id.clone()));
+        self.unanswered
+            .entry(name)
+            .or_default()
+            .push_back(id.clone());
         self.in_form(Cow::Owned(id))
     }
 
     /// The id of the call that the next result answers; without an id of its own, the first call of
     /// that name that has neither id nor result.
     pub(super) fn of_result(&mut self, id: &'a str, name: &str) -> Cow<'a, str> {
-        let of_name = || self.unanswered.iter().position(|call| call.0 == name);
-        let id = match of_name().filter(|_| id.is_empty()) {
-            Some(position) => Cow::Owned(self.unanswered.remove(position).1),
-            None => Cow::Borrowed(id),
-        };
-        self.in_form(id)
+        if id.is_empty()
+            && let Some(invented) = self.unanswered.get_mut(name)
+            && let Some(id) = invented.pop_front()
+        {
+            return self.in_form(Cow::Owned(id));
+        }
+        self.in_form(Cow::Borrowed(id))
     }
 
     fn in_form(&self, id: Cow<'a, str>) -> Cow<'a, str> {
@@ -60,11 +69,20 @@ impl<'a> ToolIds<'a> {
             ToolCallIds::NineAlphanumerics => nine_alphanumerics(id),
         }
     }
+}
 
-    fn is_taken(&self, candidate: &str) -> bool {
-        let parts = || self.messages.iter().flat_map(|message| &message.parts);
-        parts().any(|part| matches!(part, Part::ToolCall(call) if call.id == candidate))
-    }
+fn ids_of(messages: &[Message]) -> HashSet<&str> {
+    let parts = messages.iter().flat_map(|message| &message.parts);
+    let ids = parts.filter_map(|part| match part {
+        Part::ToolCall(call) => Some(call.id.as_str()),
+        Part::Text(_)
+        | Part::Image(_)
+        | Part::Document(_)
+        | Part::ToolResult(_)
+        | Part::Reasoning(_)
+        | Part::Refusal(_) => None,
+    });
+    ids.collect()
 }
 
 /// The id itself if it is nine letters or digits, else nine that depend on nothing but it.
