@@ -13,6 +13,7 @@ use futures_util::FutureExt as _;
 use modelway::admission::{self, Admission, Caller, Priority};
 use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::dispatch::retry_budget::{self, RetryBudget};
+use modelway::grpc::elements::Limits;
 use modelway::grpc::request;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, anthropic, gemini, openai_chat};
@@ -74,7 +75,7 @@ fn encode(criterion: &mut Criterion) {
     };
     for (name, format) in formats() {
         for (kind, message) in requests::all() {
-            let parsed = request::parse(message).expect("a legal request");
+            let parsed = request::parse(message, &Limits::default()).expect("a legal request");
             group.bench_function(format!("{name}/{kind}"), |bencher| {
                 bencher.iter(|| format.encode(black_box(&parsed.request), &recipient));
             });
@@ -88,7 +89,9 @@ fn parse(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (kind, message) in requests::all() {
         group.bench_function(kind, |bencher| {
-            bencher.iter_batched(|| message.clone(), request::parse, BatchSize::SmallInput);
+            let limits = Limits::default();
+            let parse = |message| request::parse(message, &limits);
+            bencher.iter_batched(|| message.clone(), parse, BatchSize::SmallInput);
         });
     }
 }

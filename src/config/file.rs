@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use crate::dispatch::target::Catalog;
 use crate::dispatch::{retry_budget, scopes};
+use crate::grpc::elements::Limits;
 use crate::grpc::server;
 use crate::telemetry::{self, LogFormat};
 use crate::transport;
@@ -62,7 +63,7 @@ impl<'a> File<'a> {
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
         let mut links = Links::new(surroundings);
         let config = Config {
-            server: server(root.section("server")),
+            server: server(root.section("server"), root.section("requests")),
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
             logging: logging(root.section("logging")),
@@ -82,7 +83,7 @@ impl<'a> File<'a> {
     }
 }
 
-fn server(mut table: Table<'_>) -> server::Settings {
+fn server(mut table: Table<'_>, elements: Table<'_>) -> server::Settings {
     let default = server::Settings::default();
     let settings = server::Settings {
         listen: table.or("listen", default.listen, listen),
@@ -92,6 +93,7 @@ fn server(mut table: Table<'_>) -> server::Settings {
         max_message_bytes: table.or("max_message_bytes", default.max_message_bytes, |value| {
             value.bytes(64 << 10..=1 << 30)
         }),
+        requests: requests(elements),
         max_unfinished_bytes: table.or(
             "max_unfinished_bytes",
             default.max_unfinished_bytes,
@@ -142,6 +144,21 @@ fn server(mut table: Table<'_>) -> server::Settings {
     };
     table.finish();
     settings
+}
+
+fn requests(mut table: Table<'_>) -> Limits {
+    let default = Limits::default();
+    let mut number = |key, default| table.or(key, default, |value| value.whole(1..=100_000_000));
+    let limits = Limits {
+        max_messages: number("max_messages", default.max_messages),
+        max_parts: number("max_parts", default.max_parts),
+        max_tool_calls: number("max_tool_calls", default.max_tool_calls),
+        max_tools: number("max_tools", default.max_tools),
+        max_schema_values: number("max_schema_values", default.max_schema_values),
+        max_fields: number("max_fields", default.max_fields),
+    };
+    table.finish();
+    limits
 }
 
 fn listen(value: &Value<'_>) -> Option<SocketAddr> {

@@ -5,6 +5,7 @@
 
 mod upstream;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub use self::upstream::{
 /// The names are those of `modelway.v1.ErrorReason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// There is no such method, or it is not asked as it can be: its compression, its number of messages.
+    Unimplemented,
     /// The request is malformed or contradicts itself.
     InvalidRequest,
     /// No scenario of that name.
@@ -71,7 +74,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
+        Self::Unimplemented,
         Self::InvalidRequest,
         Self::ScenarioNotFound,
         Self::ModelNotFound,
@@ -102,6 +106,7 @@ impl Reason {
     /// Its name on the wire, in traces and in logs.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Unimplemented => "UNIMPLEMENTED",
             Self::InvalidRequest => "INVALID_REQUEST",
             Self::ScenarioNotFound => "SCENARIO_NOT_FOUND",
             Self::ModelNotFound => "MODEL_NOT_FOUND",
@@ -139,6 +144,7 @@ impl Reason {
     /// about its own credential or quota would help.
     pub fn code(self) -> Code {
         match self {
+            Self::Unimplemented => Code::Unimplemented,
             Self::InvalidRequest | Self::ContextLengthExceeded => Code::InvalidArgument,
             Self::ScenarioNotFound | Self::ModelNotFound => Code::NotFound,
             Self::CapabilityUnsupported
@@ -185,6 +191,8 @@ pub enum Code {
     Aborted,
     /// The request cannot be served as things are set up.
     FailedPrecondition,
+    /// There is nothing here that does it.
+    Unimplemented,
     /// A defect of the service.
     Internal,
     /// The same call may succeed later.
@@ -203,6 +211,7 @@ impl Code {
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::Aborted => "ABORTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
         }
@@ -218,7 +227,8 @@ impl Code {
             | Self::NotFound
             | Self::ResourceExhausted
             | Self::Aborted
-            | Self::FailedPrecondition => false,
+            | Self::FailedPrecondition
+            | Self::Unimplemented => false,
         }
     }
 }
@@ -226,6 +236,9 @@ impl Code {
 /// Why a call was not answered: what the caller will see, whatever protocol it speaks.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
+    /// There is no such method, or it is not asked as it can be; what there is, and the remedy.
+    #[error("{0}")]
+    Unimplemented(String),
     /// The request is malformed or contradicts itself.
     #[error("{}", .0.iter().map(Violation::to_string).collect::<Vec<_>>().join("; "))]
     InvalidRequest(Vec<Violation>),
@@ -313,9 +326,21 @@ impl Error {
         }])
     }
 
+    /// The same of a request that is a field of another message.
+    #[must_use]
+    pub fn within(mut self, field: &str) -> Self {
+        if let Self::InvalidRequest(violations) = &mut self {
+            for violation in violations {
+                violation.field = format!("{field}.{}", violation.field);
+            }
+        }
+        self
+    }
+
     /// The reason as programs match on it.
     pub fn reason(&self) -> Reason {
         match self {
+            Self::Unimplemented(_) => Reason::Unimplemented,
             Self::InvalidRequest(_) => Reason::InvalidRequest,
             Self::ScenarioNotFound(_) => Reason::ScenarioNotFound,
             Self::ModelNotFound(_) => Reason::ModelNotFound,
@@ -343,7 +368,8 @@ impl Error {
             | Self::RetryBudgetExhausted(error)
             | Self::LargerTargetUnasked { error, .. }
             | Self::StreamInterrupted(error) => Some(error),
-            Self::InvalidRequest(_)
+            Self::Unimplemented(_)
+            | Self::InvalidRequest(_)
             | Self::ScenarioNotFound(_)
             | Self::ModelNotFound(_)
             | Self::CapabilityUnsupported(_)
@@ -401,6 +427,21 @@ impl fmt::Display for CallerLimit {
             }
         })
     }
+}
+
+/// The most of a text that others wrote that is told again, in bytes.
+const EXCERPT_BYTES: usize = 100;
+
+/// A text that others wrote, or its beginning if it is long: whoever wrote it knows it.
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    if text.len() <= EXCERPT_BYTES {
+        return Cow::Borrowed(text);
+    }
+    let mut end = EXCERPT_BYTES;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Cow::Owned(format!("{}...", &text[..end]))
 }
 
 /// A field of a request that is wrong, and what would be right.

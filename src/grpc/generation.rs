@@ -19,6 +19,7 @@ use crate::telemetry::spans::CallSpan;
 use crate::trail::Trail;
 
 use super::arrival::Arrival;
+use super::elements::Limits;
 use super::entrance::Entrance;
 use super::held;
 use super::messages::Messages;
@@ -36,6 +37,7 @@ pub(super) struct Generation {
     admission: Arc<Admission>,
     memory: Arc<Memory>,
     open: Arc<OpenCalls>,
+    elements: Arc<Limits>,
 }
 
 impl Generation {
@@ -45,12 +47,14 @@ impl Generation {
         admission: Arc<Admission>,
         memory: Arc<Memory>,
         open: Arc<OpenCalls>,
+        elements: Arc<Limits>,
     ) -> Self {
         Self {
             dispatcher,
             admission,
             memory,
             open,
+            elements,
         }
     }
 
@@ -156,7 +160,7 @@ impl Generation {
                 "a stream cannot be repeated; call Generate, or leave the key out",
             ));
         }
-        let parsed = request::parse(message)?;
+        let parsed = request::parse(message, &self.elements)?;
         let lane = self.dispatcher.lane(&parsed.selector)?;
         Ok(Understood {
             lane,

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::trail::Skip;
 
 use super::breakers;
+use super::elements::Limits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
 use super::{answer, request, status, v1};
@@ -24,14 +25,20 @@ use super::{answer, request, status, v1};
 pub struct Operations {
     dispatcher: Arc<Dispatcher>,
     draining: CancellationToken,
+    elements: Arc<Limits>,
 }
 
 impl Operations {
     /// Shows this dispatcher's state, to those who watch it until the service drains.
-    pub fn new(dispatcher: Arc<Dispatcher>, draining: CancellationToken) -> Self {
+    pub fn new(
+        dispatcher: Arc<Dispatcher>,
+        draining: CancellationToken,
+        elements: Arc<Limits>,
+    ) -> Self {
         Self {
             dispatcher,
             draining,
+            elements,
         }
     }
 }
@@ -80,7 +87,8 @@ impl OperationsService for Operations {
         request: Request<v1::ExplainPlanRequest>,
     ) -> Result<Response<v1::ExplainPlanResponse>, Status> {
         let message = request.into_inner().request.unwrap_or_default();
-        let parsed = request::parse(message).map_err(|error| status::of_error(&error))?;
+        let parsed = request::parse(message, &self.elements)
+            .map_err(|error| status::of_error(&error.within("request")))?;
         let Explanation {
             steps,
             scenario,

@@ -145,7 +145,8 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         Error::CallerRateLimited { limit, .. } => {
             details.add_quota_failure_violation("caller", limit.to_string());
         }
-        Error::NoProviderAvailable { .. }
+        Error::Unimplemented(_)
+        | Error::NoProviderAvailable { .. }
         | Error::IdempotencyConflict
         | Error::Overloaded { .. }
         | Error::NoRoom { .. }
@@ -176,7 +177,8 @@ fn retry_after(error: &Error) -> Option<Duration> {
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => {
             retry_after.map(|wait| wait.min(MAX_PROVIDERS_WAIT))
         }
-        Error::InvalidRequest(_)
+        Error::Unimplemented(_)
+        | Error::InvalidRequest(_)
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)
         | Error::CapabilityUnsupported(_)
@@ -227,6 +229,7 @@ fn code(code: Code) -> tonic::Code {
         Code::ResourceExhausted => tonic::Code::ResourceExhausted,
         Code::Aborted => tonic::Code::Aborted,
         Code::FailedPrecondition => tonic::Code::FailedPrecondition,
+        Code::Unimplemented => tonic::Code::Unimplemented,
         Code::Internal => tonic::Code::Internal,
         Code::Unavailable => tonic::Code::Unavailable,
     }

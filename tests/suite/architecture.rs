@@ -112,11 +112,8 @@ const HOMES: &[Home] = &[
         modules: &["telemetry"],
     },
     Home {
-        of: &["serde"],
-        modules: &["config", "simulator", "wire"],
-    },
-    Home {
-        of: &["serde_json"],
+        // Schemas in requests are JSON.
+        of: &["serde", "serde_json"],
         modules: &["config", "grpc", "simulator", "wire"],
     },
     Home {

@@ -12,6 +12,7 @@ use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
 use modelway::dispatch::target::{Catalog, Price, Timeouts, UpstreamMode};
 use modelway::dispatch::{breaker, hedging, retry_budget};
 use modelway::features::{Feature, Features};
+use modelway::grpc::elements::Limits;
 use modelway::grpc::server;
 use modelway::provider::Auth;
 use modelway::provider::link::Http;
@@ -125,6 +126,13 @@ client_stall = "7s"
 reflection = false
 predrain = "0s"
 drain_timeout = "1.5s"
+[requests]
+max_messages = 1
+max_parts = 2
+max_tool_calls = 3
+max_tools = 4
+max_schema_values = 5
+max_fields = 6
 [logging]
 format = "json"
 filter = "warn,modelway=trace"
@@ -179,6 +187,14 @@ retry = { burst = 7 }
             listen: "[::1]:9000".parse().unwrap(),
             runtimes: 4,
             max_message_bytes: 1 << 20,
+            requests: Limits {
+                max_messages: 1,
+                max_parts: 2,
+                max_tool_calls: 3,
+                max_tools: 4,
+                max_schema_values: 5,
+                max_fields: 6,
+            },
             max_unfinished_bytes: 64 << 20,
             max_connections: 100,
             max_connections_per_ip: 10,
@@ -343,7 +359,7 @@ targets = []
 19: scenarios.general.retry.ratio: out of range; choose from 0 to 1
 19: scenarios.general.retry.burst: out of range; choose from 0 to 1000000
 21: scenarios.empty.targets: no target; list at least one model
-22: telemetry: unknown key; known are `server`, `admission`, `idempotency`, `logging`, `breaker`, `credential_lock`, `throttle`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
+22: telemetry: unknown key; known are `server`, `requests`, `admission`, `idempotency`, `logging`, `breaker`, `credential_lock`, `throttle`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
     );
 }
 

@@ -2,46 +2,16 @@
 
 use modelway::grpc::v1::GenerateRequest;
 use prost::Message as _;
-use reqwest::{Client, Response};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::support::frames::EMPTY_MESSAGE;
-use crate::support::{Details, Gateway, ONE_MODEL, ask, details};
+use crate::support::posted::{GRPC, framed, post, told};
+use crate::support::{Gateway, ONE_MODEL, ask};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
 const STREAM: &str = "/modelway.v1.GenerationService/StreamGenerate";
 const LIST: &str = "/modelway.v1.CatalogService/ListScenarios";
 const SET: &str = "/modelway.v1.OperationsService/SetBreaker";
-
-/// Asks with this body and these fields in the head.
-async fn post(gateway: &Gateway, path: &str, body: &[u8], fields: &[(&str, &str)]) -> Response {
-    let client = Client::builder().http2_prior_knowledge().no_proxy();
-    let client = client.build().unwrap();
-    let mut request = client
-        .post(format!("http://{}{path}", gateway.address))
-        .header("te", "trailers")
-        .body(body.to_vec());
-    for (name, value) in fields {
-        request = request.header(*name, *value);
-    }
-    request.send().await.unwrap()
-}
-
-const GRPC: (&str, &str) = ("content-type", "application/grpc");
-
-/// What a failure says; its head is all there is of it.
-fn told(response: &Response) -> Details {
-    assert_eq!(response.status(), 200, "{response:?}");
-    details(&Status::from_header_map(response.headers()).expect("a failure"))
-}
-
-/// A message that says this much of itself, whether compressed or not.
-fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![flag];
-    bytes.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
-    bytes.extend(message);
-    bytes
-}
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
@@ -50,16 +20,19 @@ async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
     // The length of the scenario's name, the first field, is beyond the end.
     prompt[1] = 0x7f;
     let table = [
-        ("a field that breaks off", framed(0, &prompt)),
-        ("a number without an end", framed(0, &[0xff; 11])),
-        ("field 0", framed(0, &[0, 0])),
-        ("a name that is no UTF-8", framed(0, &[0x0a, 1, 0xff])),
-        ("a number for a name", framed(0, &[0x08, 1])),
-        ("compressed in no known way", framed(1, &[])),
-        ("an unknown flag", framed(7, &[])),
-        ("no message", Vec::new()),
+        ("a field that breaks off", framed(0, &prompt), "scenario"),
+        ("a number without an end", framed(0, &[0xff; 11]), "message"),
+        ("field 0", framed(0, &[0, 0]), "message"),
+        (
+            "a name that is no UTF-8",
+            framed(0, &[0x0a, 1, 0xff]),
+            "scenario",
+        ),
+        ("a number for a name", framed(0, &[0x08, 1]), "scenario"),
+        ("compressed in no known way", framed(1, &[]), "message"),
+        ("an unknown flag", framed(7, &[]), "message"),
     ];
-    for (what, body) in table {
+    for (what, body, expected) in table {
         for path in [GENERATE, STREAM, LIST, SET] {
             // What a listing cannot read, other than the frame, it does not know and skips.
             if path == LIST && what.contains("name") {
@@ -74,7 +47,12 @@ async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
             let [(field, why)] = &told.violations[..] else {
                 panic!("one violation: {:?}", told.violations)
             };
-            assert_eq!(field, "message", "{what}: {path}");
+            let expected = match (path, expected) {
+                (SET, "scenario") => "provider",
+                (LIST, _) => field,
+                (_, expected) => expected,
+            };
+            assert_eq!(field, expected, "{what}: {path}");
             assert!(why.starts_with("it cannot be read: "), "{why}");
             assert!(!format!("{told:?}").contains("tell anybody"));
         }
@@ -83,19 +61,80 @@ async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
 }
 
 #[tokio::test]
-async fn what_nobody_here_does_is_unimplemented() {
+async fn what_nobody_here_does_is_unimplemented_and_told_with_what_there_is() {
     let gateway = Gateway::start(ONE_MODEL).await;
-    for path in ["/modelway.v1.GenerationService/Sing", "/Nothing/At", "/"] {
+    let long = format!("/modelway.v1.GenerationService/{}", "Sing".repeat(2000));
+    for path in [
+        "/modelway.v1.GenerationService/Sing",
+        "/modelway.v1.GenerationService/",
+        "/modelway.v2.GenerationService/Generate",
+        "/Nothing/At",
+        "/",
+        &long,
+    ] {
         let response = post(&gateway, path, &EMPTY_MESSAGE, &[GRPC]).await;
 
-        assert_eq!(told(&response).code, Code::Unimplemented, "{path}");
+        let told = told(&response);
+        assert_eq!(told.code, Code::Unimplemented, "{path}");
+        assert_eq!(
+            (&*told.reason, &*told.domain),
+            ("UNIMPLEMENTED", "modelway.v1")
+        );
+        assert!(told.message.contains("StreamGenerate"), "{}", told.message);
+        assert!(told.message.len() < 500, "{}", told.message);
     }
-    let compressed = framed(1, &[7; 20]);
+}
 
-    let fields = [GRPC, ("grpc-encoding", "gzip")];
-    let response = post(&gateway, GENERATE, &compressed, &fields).await;
+#[tokio::test]
+async fn other_than_one_message_is_refused_where_one_is_taken() {
+    let gateway = Gateway::start(ONE_MODEL).await;
+    let one = framed(0, &ask("one", "Hello").encode_to_vec());
+    let two = [one.as_slice(), &one].concat();
+    let compressed = [one.as_slice(), &framed(1, &[])].concat();
+    for (body, sent) in [(&two, "more"), (&compressed, "more"), (&Vec::new(), "none")] {
+        for path in [GENERATE, STREAM, LIST] {
+            let response = post(&gateway, path, body, &[GRPC]).await;
 
-    assert_eq!(told(&response).code, Code::Unimplemented);
+            let told = told(&response);
+            assert_eq!(
+                (told.code, &*told.reason),
+                (Code::Unimplemented, "UNIMPLEMENTED")
+            );
+            assert!(
+                told.message.contains(&format!("{sent} came")),
+                "{}",
+                told.message
+            );
+        }
+    }
+    assert_eq!(gateway.simulator.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_method_other_than_post_is_refused_in_http() {
+    let gateway = Gateway::start(ONE_MODEL).await;
+    let body = framed(0, &ask("one", "Hello").encode_to_vec());
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy();
+    let client = client.build().unwrap();
+    for method in ["GET", "PUT", "HEAD", "OPTIONS", "DELETE"] {
+        let request = client
+            .request(
+                method.parse().unwrap(),
+                format!("http://{}{GENERATE}", gateway.address),
+            )
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(body.clone());
+
+        let response = request.send().await.unwrap();
+
+        assert_eq!(response.status(), 405, "{method}");
+        assert_eq!(response.headers()["allow"], "POST");
+        assert!(!response.headers().contains_key("grpc-status"));
+    }
+    assert_eq!(gateway.simulator.requests().len(), 0);
 }
 
 #[tokio::test]
@@ -109,6 +148,9 @@ async fn what_is_not_grpc_is_told_so_in_http() {
         Some("application/grpc-web"),
         Some("application/grpcurl"),
         Some("text/application/grpc"),
+        Some("application/grpc+json"),
+        Some("application/grpc+thrift"),
+        Some("application/grpc+protobuf"),
     ] {
         let fields: Vec<_> = other
             .map(|value| ("content-type", value))
@@ -124,6 +166,7 @@ async fn what_is_not_grpc_is_told_so_in_http() {
     for grpc in [
         "application/grpc",
         "application/grpc+proto",
+        "application/grpc+proto;charset=utf-8",
         "application/grpc; charset=utf-8",
     ] {
         let response = post(&gateway, GENERATE, &body, &[("content-type", grpc)]).await;
@@ -131,7 +174,7 @@ async fn what_is_not_grpc_is_told_so_in_http() {
         assert_eq!(response.status(), 200, "{grpc}");
         assert!(!response.headers().contains_key("grpc-status"), "{grpc}");
     }
-    assert_eq!(gateway.simulator.requests().len(), 3);
+    assert_eq!(gateway.simulator.requests().len(), 4);
 }
 
 #[tokio::test]

@@ -1,52 +1,50 @@
 //! The conversation: which parts may stand in which message, and which message after which.
 
-use std::collections::HashSet;
+use std::fmt::Arguments;
 
 use crate::chat::{Message, Part, Reasoning, Role, ToolCall, ToolResult};
 use crate::grpc::v1;
 
 use super::Faults;
+use super::links::link;
 use super::media::media_of;
 
-/// The rules that hold between the messages of a conversation.
-pub(super) struct Conversation<'a> {
-    faults: &'a mut Faults,
-    /// Tool calls of the last assistant message that have no result yet: id, name, field.
-    open_calls: Vec<(String, String, String)>,
-    call_ids: HashSet<String>,
+/// What stands in place of a part that is refused, so that the others keep their numbers.
+const NOTHING: Part = Part::Text(String::new());
+
+/// The messages as far as they have been read.
+pub(super) struct Conversation<'a, 'l> {
+    faults: &'a mut Faults<'l>,
     conversing: bool,
 }
 
-impl<'a> Conversation<'a> {
-    pub(super) fn parse(messages: Vec<v1::Message>, faults: &'a mut Faults) -> Vec<Message> {
+impl<'a, 'l> Conversation<'a, 'l> {
+    pub(super) fn parse(messages: Vec<v1::Message>, faults: &'a mut Faults<'l>) -> Vec<Message> {
         if messages.is_empty() {
             faults.add("messages", "add at least one message");
             return Vec::new();
         }
         let mut conversation = Self {
             faults,
-            open_calls: Vec::new(),
-            call_ids: HashSet::new(),
             conversing: false,
         };
-        let parsed: Vec<Message> = messages
-            .into_iter()
-            .enumerate()
-            .map(|(index, message)| conversation.message(message, &format!("messages[{index}]")))
-            .collect();
-        conversation.require_results();
+        let mut parsed = Vec::with_capacity(messages.len());
+        for (index, message) in messages.into_iter().enumerate() {
+            parsed.push(conversation.message(message, format_args!("messages[{index}]")));
+        }
+        link(&mut parsed, conversation.faults);
         match parsed.last().map(|last| last.role) {
             Some(Role::User | Role::Tool) | None => {}
             Some(Role::System) => conversation.faults.add("messages", "add a user message after the system messages"),
             Some(Role::Assistant) => conversation.faults.add(
-                format!("messages[{}].role", parsed.len() - 1),
+                format_args!("messages[{}].role", parsed.len() - 1),
                 "the last message must come from the user or a tool: models do not continue a given beginning",
             ),
         }
         parsed
     }
 
-    fn message(&mut self, message: v1::Message, field: &str) -> Message {
+    fn message(&mut self, message: v1::Message, field: Arguments<'_>) -> Message {
         let v1::Message {
             role: role_number,
             text,
@@ -55,24 +53,24 @@ impl<'a> Conversation<'a> {
         let role = role_of(role_number);
         if role.is_none() {
             self.faults.add(
-                format!("{field}.role"),
+                format_args!("{field}.role"),
                 "use ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL",
             );
         }
         if role == Some(Role::System) && self.conversing {
             self.faults.add(
-                format!("{field}.role"),
+                format_args!("{field}.role"),
                 "system messages must stand before all others",
             );
         }
         self.conversing |= role != Some(Role::System);
-        if role.is_some_and(|role| role != Role::Tool) {
-            self.require_results();
-        }
         let parts = match (text.is_empty(), parts.is_empty()) {
             (false, true) => {
-                let field = format!("{field}.text");
-                self.allow(role, &[Role::System, Role::User, Role::Assistant], &field);
+                self.allow(
+                    role,
+                    &[Role::System, Role::User, Role::Assistant],
+                    format_args!("{field}.text"),
+                );
                 vec![Part::Text(text)]
             }
             (true, true) => {
@@ -84,13 +82,12 @@ impl<'a> Conversation<'a> {
                     self.faults
                         .add(field, "set either `text` or `parts`, not both");
                 }
-                parts
-                    .into_iter()
-                    .enumerate()
-                    .filter_map(|(index, part)| {
-                        self.part(part, role, &format!("{field}.parts[{index}]"))
-                    })
-                    .collect()
+                let mut parsed = Vec::with_capacity(parts.len());
+                for (index, part) in parts.into_iter().enumerate() {
+                    let part = self.part(part, role, format_args!("{field}.parts[{index}]"));
+                    parsed.push(part.unwrap_or(NOTHING));
+                }
+                parsed
             }
         };
         Message {
@@ -99,7 +96,12 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn part(&mut self, part: v1::ContentPart, role: Option<Role>, field: &str) -> Option<Part> {
+    fn part(
+        &mut self,
+        part: v1::ContentPart,
+        role: Option<Role>,
+        field: Arguments<'_>,
+    ) -> Option<Part> {
         use v1::content_part::Part as Wire;
         let Some(part) = part.part else {
             self.faults
@@ -115,26 +117,28 @@ impl<'a> Conversation<'a> {
         self.allow(role, legal_roles, field);
         let part = match part {
             Wire::Text(text) => {
-                self.require_text(&text, &format!("{field}.text"));
+                self.require_text(&text, format_args!("{field}.text"));
                 Part::Text(text)
             }
             Wire::Image(media) => {
-                Part::Image(media_of(media, &format!("{field}.image"), self.faults)?)
+                Part::Image(media_of(media, format_args!("{field}.image"), self.faults)?)
             }
-            Wire::Document(media) => {
-                Part::Document(media_of(media, &format!("{field}.document"), self.faults)?)
-            }
+            Wire::Document(media) => Part::Document(media_of(
+                media,
+                format_args!("{field}.document"),
+                self.faults,
+            )?),
             Wire::ToolCall(call) => {
-                Part::ToolCall(self.tool_call(call, &format!("{field}.tool_call")))
+                Part::ToolCall(self.tool_call(call, format_args!("{field}.tool_call")))
             }
             Wire::ToolResult(result) => {
-                Part::ToolResult(self.tool_result(result, &format!("{field}.tool_result")))
+                Part::ToolResult(self.tool_result(result, format_args!("{field}.tool_result")))
             }
             Wire::Reasoning(reasoning) => {
-                Part::Reasoning(self.reasoning(reasoning, &format!("{field}.reasoning")))
+                Part::Reasoning(self.reasoning(reasoning, format_args!("{field}.reasoning")))
             }
             Wire::Refusal(text) => {
-                self.require_text(&text, &format!("{field}.refusal"));
+                self.require_text(&text, format_args!("{field}.refusal"));
                 Part::Refusal(text)
             }
         };
@@ -142,7 +146,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// A message whose role is wrong is not told about its parts as well.
-    fn allow(&mut self, role: Option<Role>, legal_roles: &[Role], field: &str) {
+    fn allow(&mut self, role: Option<Role>, legal_roles: &[Role], field: Arguments<'_>) {
         let Some(role) = role.filter(|role| !legal_roles.contains(role)) else {
             return;
         };
@@ -157,14 +161,14 @@ impl<'a> Conversation<'a> {
         );
     }
 
-    fn require_text(&mut self, text: &str, field: &str) {
+    fn require_text(&mut self, text: &str, field: Arguments<'_>) {
         if text.is_empty() {
             self.faults
                 .add(field, "must not be empty; leave the part out");
         }
     }
 
-    fn reasoning(&mut self, reasoning: v1::Reasoning, field: &str) -> Reasoning {
+    fn reasoning(&mut self, reasoning: v1::Reasoning, field: Arguments<'_>) -> Reasoning {
         let v1::Reasoning {
             text,
             signature,
@@ -172,7 +176,7 @@ impl<'a> Conversation<'a> {
         } = reasoning;
         if provider.is_empty() {
             self.faults.add(
-                format!("{field}.provider"),
+                format_args!("{field}.provider"),
                 "name the provider that produced the reasoning, as the answer did",
             );
         }
@@ -183,7 +187,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn tool_call(&mut self, call: v1::ToolCall, field: &str) -> ToolCall {
+    fn tool_call(&mut self, call: v1::ToolCall, field: Arguments<'_>) -> ToolCall {
         let v1::ToolCall {
             id,
             name,
@@ -193,27 +197,20 @@ impl<'a> Conversation<'a> {
         } = call;
         if id.is_empty() {
             self.faults.add(
-                format!("{field}.id"),
+                format_args!("{field}.id"),
                 "give the call the id that the answer gave it",
-            );
-        } else if !self.call_ids.insert(id.clone()) {
-            self.faults.add(
-                format!("{field}.id"),
-                "another tool call of the conversation has the same id",
             );
         }
         if name.is_empty() {
             self.faults
-                .add(format!("{field}.name"), "name the tool that is called");
+                .add(format_args!("{field}.name"), "name the tool that is called");
         }
         if !signature.is_empty() && provider.is_empty() {
             self.faults.add(
-                format!("{field}.provider"),
+                format_args!("{field}.provider"),
                 "name the provider that produced the signature",
             );
         }
-        self.open_calls
-            .push((id.clone(), name.clone(), field.to_owned()));
         ToolCall {
             id,
             name,
@@ -223,50 +220,34 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn tool_result(&mut self, result: v1::ToolResult, field: &str) -> ToolResult {
+    fn tool_result(&mut self, result: v1::ToolResult, field: Arguments<'_>) -> ToolResult {
         let v1::ToolResult {
             tool_call_id,
             content,
             is_error,
         } = result;
-        let tool_name = match self
-            .open_calls
-            .iter()
-            .position(|(id, ..)| *id == tool_call_id)
-        {
-            Some(position) => self.open_calls.remove(position).1,
-            None => {
-                self.faults.add(
-                    format!("{field}.tool_call_id"),
-                    "must be the id of a tool call in the assistant message before, each answered once",
-                );
-                String::new()
-            }
-        };
-        let content = content
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, part)| {
-                self.result_part(part, &format!("{field}.content[{index}]"))
-            })
-            .collect();
+        let mut parsed = Vec::with_capacity(content.len());
+        for (index, part) in content.into_iter().enumerate() {
+            let part = self.result_part(part, format_args!("{field}.content[{index}]"));
+            parsed.push(part.unwrap_or(NOTHING));
+        }
         ToolResult {
             tool_call_id,
-            tool_name,
-            content,
+            tool_name: String::new(), // filled in by the call
+            content: parsed,
             is_error,
         }
     }
 
-    fn result_part(&mut self, part: v1::ContentPart, field: &str) -> Option<Part> {
+    fn result_part(&mut self, part: v1::ContentPart, field: Arguments<'_>) -> Option<Part> {
         use v1::content_part::Part as Wire;
         match part.part {
             Some(Wire::Text(text)) => Some(Part::Text(text)),
             Some(Wire::Image(media)) => {
-                media_of(media, &format!("{field}.image"), self.faults).map(Part::Image)
+                media_of(media, format_args!("{field}.image"), self.faults).map(Part::Image)
             }
             Some(Wire::Document(media)) => {
-                media_of(media, &format!("{field}.document"), self.faults).map(Part::Document)
+                media_of(media, format_args!("{field}.document"), self.faults).map(Part::Document)
             }
             Some(
                 Wire::ToolCall(_) | Wire::ToolResult(_) | Wire::Reasoning(_) | Wire::Refusal(_),
@@ -278,16 +259,6 @@ impl<'a> Conversation<'a> {
                 );
                 None
             }
-        }
-    }
-
-    /// Providers refuse a conversation that goes on before every tool call has its result.
-    fn require_results(&mut self) {
-        for (_, _, field) in std::mem::take(&mut self.open_calls) {
-            self.faults.add(
-                field,
-                "has no result; add a ROLE_TOOL message with one right after it",
-            );
         }
     }
 }

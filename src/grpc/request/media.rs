@@ -1,11 +1,17 @@
 //! Images and documents: where their bytes are and what they are.
 
+use std::fmt::Arguments;
+
 use crate::chat::{ImageDetail, Media, MediaSource};
 use crate::grpc::v1;
 
 use super::Faults;
 
-pub(super) fn media_of(media: v1::Media, field: &str, faults: &mut Faults) -> Option<Media> {
+pub(super) fn media_of(
+    media: v1::Media,
+    field: Arguments<'_>,
+    faults: &mut Faults<'_>,
+) -> Option<Media> {
     let v1::Media {
         source,
         media_type,
@@ -18,11 +24,11 @@ pub(super) fn media_of(media: v1::Media, field: &str, faults: &mut Faults) -> Op
     let source = match source {
         Some(v1::media::Source::Data(data)) => {
             if data.is_empty() {
-                faults.add(format!("{field}.data"), "must not be empty");
+                faults.add(format_args!("{field}.data"), "must not be empty");
             }
             if !legal_type {
                 faults.add(
-                    format!("{field}.media_type"),
+                    format_args!("{field}.media_type"),
                     "name the media type of the data, such as `image/png`",
                 );
             }
@@ -33,10 +39,13 @@ pub(super) fn media_of(media: v1::Media, field: &str, faults: &mut Faults) -> Op
                 .iter()
                 .any(|scheme| uri.starts_with(scheme))
             {
-                faults.add(format!("{field}.uri"), "must begin with `https://`, `http://` or `gs://`; send other content as `data`");
+                faults.add(format_args!("{field}.uri"), "must begin with `https://`, `http://` or `gs://`; send other content as `data`");
             }
             if !media_type.is_empty() && !legal_type {
-                faults.add(format!("{field}.media_type"), "must look like `image/png`");
+                faults.add(
+                    format_args!("{field}.media_type"),
+                    "must look like `image/png`",
+                );
             }
             MediaSource::Uri(uri)
         }
@@ -51,7 +60,7 @@ pub(super) fn media_of(media: v1::Media, field: &str, faults: &mut Faults) -> Op
         Ok(v1::ImageDetail::High) => ImageDetail::High,
         Err(_) => {
             faults.add(
-                format!("{field}.detail"),
+                format_args!("{field}.detail"),
                 "use IMAGE_DETAIL_LOW or IMAGE_DETAIL_HIGH, or leave it out",
             );
             ImageDetail::Auto

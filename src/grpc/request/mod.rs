@@ -1,10 +1,15 @@
 //! `GenerateRequest` to [`ChatRequest`]: parses and checks, and names every field that is wrong.
 
 mod conversation;
+mod json;
+mod links;
 mod media;
 mod options;
 mod schema;
 mod tools;
+
+use std::cell::Cell;
+use std::fmt::Display;
 
 use crate::admission::Priority;
 use crate::chat::ChatRequest;
@@ -17,6 +22,7 @@ use self::options::{
     interruption_of, limits_of, priority_of, reasoning_options_of, response_format_of, sampling_of,
 };
 use self::tools::{tool_choice_of, tools_of};
+use super::elements::Limits as Elements;
 use super::v1;
 
 /// A request that may be dispatched.
@@ -36,11 +42,11 @@ pub struct Parsed {
     pub conversation_id: String,
 }
 
-/// Parses a request.
+/// Parses a request that has no more elements than these limits allow.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every violation.
-pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
+pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<Parsed, Error> {
     let v1::GenerateRequest {
         scenario,
         model,
@@ -57,7 +63,11 @@ pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
         stream_options,
         priority,
     } = request;
-    let mut faults = Faults::default();
+    let mut faults = Faults {
+        violations: Vec::new(),
+        elements,
+        schema_values: Cell::new(elements.max_schema_values),
+    };
 
     let selector = match (scenario.is_empty(), model.is_empty()) {
         (false, true) => Selector::Scenario(scenario),
@@ -103,27 +113,32 @@ pub fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
 }
 
 /// What is wrong with a request.
-#[derive(Default)]
-struct Faults(Vec<Violation>);
+struct Faults<'l> {
+    violations: Vec<Violation>,
+    elements: &'l Elements,
+    /// How many values the schemas may still have.
+    schema_values: Cell<usize>,
+}
 
 /// A request with more faults than this is not described any further.
 const MAX_FAULTS: usize = 32;
 
-impl Faults {
-    fn add(&mut self, field: impl Into<String>, what: impl Into<String>) {
-        if self.0.len() < MAX_FAULTS {
-            self.0.push(Violation {
-                field: field.into(),
-                what: what.into(),
+impl Faults<'_> {
+    /// Nothing is written out for a fault that is not told any more.
+    fn add(&mut self, field: impl Display, what: impl Display) {
+        if self.violations.len() < MAX_FAULTS {
+            self.violations.push(Violation {
+                field: field.to_string(),
+                what: what.to_string(),
             });
         }
     }
 
     fn or<T>(self, value: T) -> Result<T, Error> {
-        if self.0.is_empty() {
+        if self.violations.is_empty() {
             Ok(value)
         } else {
-            Err(Error::InvalidRequest(self.0))
+            Err(Error::InvalidRequest(self.violations))
         }
     }
 }
@@ -136,4 +151,4 @@ fn is_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

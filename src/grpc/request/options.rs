@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::admission::Priority;
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
 use crate::dispatch::{Interruption, Limits};
+use crate::grpc::elements::MAX_STOP_SEQUENCES;
 use crate::grpc::v1;
 
 use super::schema::schema_of;
@@ -12,7 +13,7 @@ use super::{Faults, is_name};
 
 pub(super) fn response_format_of(
     format: Option<v1::ResponseFormat>,
-    faults: &mut Faults,
+    faults: &mut Faults<'_>,
 ) -> ResponseFormat {
     use v1::response_format::Format;
     let Some(format) = format else {
@@ -39,7 +40,9 @@ pub(super) fn response_format_of(
             }
             let field = "response_format.json_schema.schema";
             let schema = match schema {
-                Some(schema) => schema_of(schema, field, faults).unwrap_or_default(),
+                Some(schema) => {
+                    schema_of(schema, format_args!("{field}"), faults).unwrap_or_default()
+                }
                 None => {
                     faults.add(field, "set the schema that the answer must follow");
                     String::new()
@@ -61,7 +64,7 @@ pub(super) fn response_format_of(
     }
 }
 
-pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> Sampling {
+pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults<'_>) -> Sampling {
     let v1::SamplingParams {
         max_output_tokens,
         temperature,
@@ -75,8 +78,8 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> 
     let mut within = |value: Option<f64>, least: f64, most: f64, field: &str| {
         if value.is_some_and(|value| !(least..=most).contains(&value)) {
             faults.add(
-                format!("sampling.{field}"),
-                format!("must lie between {least} and {most}"),
+                format_args!("sampling.{field}"),
+                format_args!("must lie between {least} and {most}"),
             );
         }
         value
@@ -85,13 +88,16 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> 
     let top_p = within(top_p, 0.0, 1.0, "top_p");
     let frequency_penalty = within(frequency_penalty, -2.0, 2.0, "frequency_penalty");
     let presence_penalty = within(presence_penalty, -2.0, 2.0, "presence_penalty");
-    if stop_sequences.len() > 16 {
-        faults.add("sampling.stop_sequences", "use at most 16");
+    if stop_sequences.len() > MAX_STOP_SEQUENCES {
+        faults.add(
+            "sampling.stop_sequences",
+            format_args!("use at most {MAX_STOP_SEQUENCES}"),
+        );
     }
     for (index, sequence) in stop_sequences.iter().enumerate() {
         if sequence.is_empty() {
             faults.add(
-                format!("sampling.stop_sequences[{index}]"),
+                format_args!("sampling.stop_sequences[{index}]"),
                 "must not be empty",
             );
         }
@@ -108,7 +114,7 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> 
     }
 }
 
-fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults) -> Option<u32> {
+fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults<'_>) -> Option<u32> {
     let value = value?;
     let positive = u32::try_from(value).ok().filter(|value| *value > 0);
     if positive.is_none() {
@@ -119,7 +125,7 @@ fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults) -> Option<
 
 pub(super) fn reasoning_options_of(
     options: v1::ReasoningOptions,
-    faults: &mut Faults,
+    faults: &mut Faults<'_>,
 ) -> ReasoningOptions {
     use v1::ReasoningEffort as Effort;
     let v1::ReasoningOptions {
@@ -155,7 +161,7 @@ pub(super) fn reasoning_options_of(
     }
 }
 
-pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
+pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults<'_>) -> Limits {
     let v1::CallLimits {
         max_attempts,
         max_time_to_first_token,
@@ -165,7 +171,10 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
         let duration = duration?;
         let legal = positive_duration(duration);
         if legal.is_none() {
-            faults.add(format!("limits.{field}"), "must be more than 0 seconds");
+            faults.add(
+                format_args!("limits.{field}"),
+                "must be more than 0 seconds",
+            );
         }
         legal
     };
@@ -179,7 +188,7 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
     }
 }
 
-pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults) -> Interruption {
+pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults<'_>) -> Interruption {
     let v1::StreamOptions { on_interruption } = options;
     match v1::OnInterruption::try_from(on_interruption) {
         Ok(v1::OnInterruption::Unspecified | v1::OnInterruption::Fail) => Interruption::Fail,
@@ -194,7 +203,7 @@ pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults) -
     }
 }
 
-pub(super) fn priority_of(priority: i32, faults: &mut Faults) -> Priority {
+pub(super) fn priority_of(priority: i32, faults: &mut Faults<'_>) -> Priority {
     match v1::Priority::try_from(priority) {
         Ok(v1::Priority::Unspecified | v1::Priority::Default) => Priority::Default,
         Ok(v1::Priority::Critical) => Priority::Critical,

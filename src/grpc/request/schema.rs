@@ -1,58 +1,76 @@
 //! JSON Schemas, as text or as an object.
 
+use std::fmt::Arguments;
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+use serde::{Serialize, Serializer};
+
+use crate::grpc::elements::Element;
 use crate::grpc::v1;
 
 use super::Faults;
+use super::json::{MAX_DEPTH, Wrong, check_object};
 
 /// A schema as JSON text. Providers check the rest: what they accept of JSON Schema differs.
 pub(super) fn schema_of(
     schema: v1::JsonSchema,
-    field: &str,
-    faults: &mut Faults,
+    field: Arguments<'_>,
+    faults: &mut Faults<'_>,
 ) -> Option<String> {
-    match schema.schema {
-        Some(v1::json_schema::Schema::Text(text)) => {
-            match serde_json::from_str::<serde_json::Value>(&text) {
-                Ok(serde_json::Value::Object(_)) => Some(text),
-                Ok(_) => {
-                    faults.add(format!("{field}.text"), "must be a JSON object");
-                    None
-                }
-                Err(error) => {
-                    let place = format!("line {} column {}", error.line(), error.column());
-                    faults.add(format!("{field}.text"), format!("is not JSON: see {place}"));
-                    None
-                }
-            }
+    let text = match schema.schema {
+        Some(v1::json_schema::Schema::Text(text)) => text,
+        Some(v1::json_schema::Schema::Object(object)) => {
+            // A text is not built where only a writer that fails could prevent it.
+            return serde_json::to_string(&Json(&object)).ok();
         }
-        Some(v1::json_schema::Schema::Object(object)) => Some(json_of_struct(object).to_string()),
         None => {
             faults.add(field, "set `text` or `object`");
-            None
+            return None;
         }
+    };
+    let field = format_args!("{field}.text");
+    match check_object(&text, &faults.schema_values) {
+        Ok(()) => return Some(text),
+        Err(Wrong::NoObject) => faults.add(field, "must be a JSON object"),
+        Err(Wrong::Syntax { line, column }) => faults.add(
+            field,
+            format_args!("is not JSON: see line {line} column {column}"),
+        ),
+        Err(Wrong::TooDeep) => faults.add(
+            field,
+            format_args!("nests objects and lists deeper than {MAX_DEPTH}; make it flatter"),
+        ),
+        Err(Wrong::TooMany) => faults.add(field, faults.elements.excess(Element::SchemaValue)),
+    }
+    None
+}
+
+/// Something of a `Struct` as the JSON that it stands for.
+struct Json<T>(T);
+
+impl Serialize for Json<&Struct> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Struct { fields } = self.0;
+        serializer.collect_map(fields.iter().map(|(name, value)| (name, Json(value))))
     }
 }
 
-fn json_of_struct(object: prost_types::Struct) -> serde_json::Value {
-    object
-        .fields
-        .into_iter()
-        .map(|(key, value)| (key, json_of(value)))
-        .collect()
-}
-
-fn json_of(value: prost_types::Value) -> serde_json::Value {
-    use prost_types::value::Kind;
-    match value.kind {
-        Some(Kind::NullValue(_)) | None => serde_json::Value::Null,
-        // A Struct knows only doubles; schemas mean whole numbers where they write them.
-        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
-            (number as i64).into()
+impl Serialize for Json<&Value> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.kind {
+            Some(Kind::NullValue(_)) | None => serializer.serialize_unit(),
+            // A Struct knows only doubles; schemas mean whole numbers where they write them.
+            Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                serializer.serialize_i64(*number as i64)
+            }
+            Some(Kind::NumberValue(number)) => serializer.serialize_f64(*number),
+            Some(Kind::StringValue(text)) => serializer.serialize_str(text),
+            Some(Kind::BoolValue(flag)) => serializer.serialize_bool(*flag),
+            Some(Kind::StructValue(object)) => Json(object).serialize(serializer),
+            Some(Kind::ListValue(ListValue { values })) => {
+                serializer.collect_seq(values.iter().map(Json))
+            }
         }
-        Some(Kind::NumberValue(number)) => number.into(),
-        Some(Kind::StringValue(text)) => text.into(),
-        Some(Kind::BoolValue(flag)) => flag.into(),
-        Some(Kind::StructValue(object)) => json_of_struct(object),
-        Some(Kind::ListValue(list)) => list.values.into_iter().map(json_of).collect(),
     }
 }

@@ -1,17 +1,19 @@
 //! The tools the model may call, and whether it must.
 
+use std::collections::HashSet;
+
 use crate::chat::{Tool, ToolChoice};
 use crate::grpc::v1;
 
 use super::schema::schema_of;
 use super::{Faults, is_name};
 
-pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults) -> Vec<Tool> {
-    let mut parsed: Vec<Tool> = Vec::with_capacity(tools.len());
+pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults<'_>) -> Vec<Tool> {
+    let mut parsed = Vec::with_capacity(tools.len());
+    let mut names = HashSet::with_capacity(tools.len());
     for (index, tool) in tools.into_iter().enumerate() {
-        let field = format!("tools[{index}].function");
         let Some(v1::tool::Tool::Function(function)) = tool.tool else {
-            faults.add(format!("tools[{index}]"), "set `function`");
+            faults.add(format_args!("tools[{index}]"), "set `function`");
             continue;
         };
         let v1::FunctionTool {
@@ -22,14 +24,19 @@ pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults) -> Vec<Tool> {
         } = function;
         if !is_name(&name) {
             faults.add(
-                format!("{field}.name"),
+                format_args!("tools[{index}].function.name"),
                 "use 1 to 64 letters, digits, `_` or `-`",
             );
-        } else if parsed.iter().any(|other| other.name == name) {
-            faults.add(format!("{field}.name"), "another tool has the same name");
+        } else if !names.insert(name.clone()) {
+            faults.add(
+                format_args!("tools[{index}].function.name"),
+                "another tool has the same name",
+            );
         }
-        let parameters =
-            parameters.and_then(|schema| schema_of(schema, &format!("{field}.parameters"), faults));
+        let parameters = parameters.and_then(|schema| {
+            let field = format_args!("tools[{index}].function.parameters");
+            schema_of(schema, field, faults)
+        });
         parsed.push(Tool {
             name,
             description,
@@ -43,7 +50,7 @@ pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults) -> Vec<Tool> {
 pub(super) fn tool_choice_of(
     choice: Option<v1::ToolChoice>,
     tools: &[Tool],
-    faults: &mut Faults,
+    faults: &mut Faults<'_>,
 ) -> ToolChoice {
     use v1::ToolChoiceMode as Mode;
     use v1::tool_choice::Choice;

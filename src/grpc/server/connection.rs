@@ -29,7 +29,7 @@ use crate::admission::Caller;
 use crate::admission::room::Share;
 use crate::error::Error;
 
-use super::super::arrival::Intake;
+use super::super::arrival::{self, Intake};
 use super::super::refusals::{self, MAX_METADATA_BYTES};
 use super::super::status;
 use super::super::watched::{Answering, Watched};
@@ -218,10 +218,17 @@ impl Host {
         if let Some(refusal) = refusals::of_head(&request) {
             return Either::Left(ready(Ok(Watched::response(refusal))));
         }
-        let response = routes.clone().oneshot(self.intake.admit(request, share));
+        let request = match self.intake.admit(request, share) {
+            Ok(request) => request,
+            Err(error) => {
+                let refusal = arrival::told(status::of_error(&error).into_http());
+                return Either::Left(ready(Ok(Watched::response(refusal))));
+            }
+        };
+        let response = routes.clone().oneshot(request);
         Either::Right(async {
             let response = response.await.map(refusals::explained);
-            response.map(Watched::response)
+            response.map(arrival::told).map(Watched::response)
         })
     }
 }
@@ -253,6 +260,7 @@ mod tests {
     use tonic::{Code, Status};
     use tonic_types::StatusExt as _;
 
+    use super::super::super::elements::Contract;
     use super::*;
     use crate::admission::room::{Limits, Room};
 
@@ -265,7 +273,13 @@ mod tests {
             unfinished: 1,
         }));
         Host {
-            intake: Intake::new(settings.receive_timeout, 1, room, draining.clone()),
+            intake: Intake::new(
+                &settings,
+                Contract::default(),
+                Arc::default(),
+                room,
+                draining.clone(),
+            ),
             settings,
             longest_call: Duration::from_secs(1),
             refusing: AtomicBool::new(false),
@@ -275,8 +289,7 @@ mod tests {
     }
 
     async fn status_of(host: &Host, path: &str) -> Status {
-        let request = http::Request::builder()
-            .uri(path)
+        let request = http::Request::post(path)
             .header("content-type", "application/grpc")
             .body(Body::default());
         let response = host.answer(

@@ -36,6 +36,7 @@ use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 use super::arrival::Intake;
 use super::catalog::Catalog;
+use super::elements::Contract;
 use super::generation::Generation;
 use super::health::Health;
 use super::once::Memory;
@@ -61,7 +62,7 @@ const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
 
 /// The services cannot be put together: the contract's descriptors do not decode.
 #[derive(Debug, thiserror::Error)]
-#[error("server reflection cannot be set up: {0}")]
+#[error("the contract cannot be read: {0}")]
 pub struct SetupError(#[from] tonic_reflection::server::Error);
 
 /// Who is let in, and whose repeats are answered from memory.
@@ -98,6 +99,7 @@ pub async fn serve(
 ) -> Result<(), SetupError> {
     let (reporter, health_service) = health_reporter();
     let draining = CancellationToken::new();
+    let elements = Arc::new(settings.requests.clone());
     let mut routes = Routes::new(health_service)
         .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
             &dispatcher,
@@ -106,14 +108,22 @@ pub async fn serve(
             OperationsServiceServer::new(Operations::new(
                 Arc::clone(&dispatcher),
                 draining.clone(),
+                Arc::clone(&elements),
             ))
             .max_decoding_message_size(settings.max_message_bytes),
         );
+    let mut contract = vec![
+        v1::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+    ];
     if settings.reflection {
+        contract.push(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET);
+        contract.push(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
         routes = routes
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
     }
+    let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
     let admission = Arc::new(Admission::new(policies.admission));
     let memory = Arc::new(Memory::new(policies.idempotency));
     let mut workers = Vec::new();
@@ -128,6 +138,7 @@ pub async fn serve(
             Arc::clone(&admission),
             Arc::clone(&memory),
             Arc::clone(&open),
+            Arc::clone(&elements),
         );
         let generation = GenerationServiceServer::new(generation)
             .max_decoding_message_size(settings.max_message_bytes)
@@ -144,8 +155,9 @@ pub async fn serve(
     settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
     let host = Host {
         intake: Intake::new(
-            settings.receive_timeout,
-            settings.max_message_bytes,
+            &settings,
+            contract,
+            elements,
             Arc::new(Room::new(Limits {
                 requests: policies.admission.max_request_bytes,
                 requests_per_caller: policies.admission.max_request_bytes_per_caller,

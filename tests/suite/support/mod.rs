@@ -5,10 +5,12 @@
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
 pub(crate) mod aftermath;
+pub(crate) mod cost;
 pub(crate) mod crowd;
 mod details;
 pub(crate) mod foreign;
 pub(crate) mod frames;
+pub(crate) mod posted;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod recorder;

@@ -9,7 +9,7 @@ use crate::chat::{
 };
 
 /// A request that sets every field there is.
-pub(super) fn complete() -> v1::GenerateRequest {
+pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
     use v1::Role;
     let strict = v1::FunctionTool {
         name: "look_up".to_owned(),

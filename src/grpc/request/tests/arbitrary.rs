@@ -7,7 +7,7 @@ use super::accepted::complete;
 use super::*;
 
 /// The complete request in bytes, with some of them changed: most still decode, to something odd.
-fn damaged() -> impl Strategy<Value = Vec<u8>> {
+pub(in crate::grpc) fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20);
     changes.prop_map(|changes| {
         let mut bytes = complete().encode_to_vec();

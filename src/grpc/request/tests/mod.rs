@@ -1,11 +1,15 @@
-mod accepted;
-mod arbitrary;
+pub(in crate::grpc) mod accepted;
+pub(in crate::grpc) mod arbitrary;
 mod refused;
 
 use bytes::Bytes;
 
 use super::*;
 use v1::content_part::Part as Piece;
+
+fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
+    super::parse(request, &Elements::default())
+}
 
 fn say(role: v1::Role, text: &str) -> v1::Message {
     v1::Message {

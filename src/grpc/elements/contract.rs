@@ -1,0 +1,234 @@
+//! Which methods are there, and of what are their requests made? Read from the contract's descriptors.
+
+use std::collections::{BTreeMap, HashMap};
+
+use prost::{DecodeError, Message as _};
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+
+use crate::error::excerpt;
+
+use super::Element;
+
+/// What is counted: repeated fields, and what costs more than others of its kind.
+const COUNTED: [(&str, &str, Element); 8] = [
+    ("modelway.v1.GenerateRequest", "messages", Element::Message),
+    ("modelway.v1.GenerateRequest", "tools", Element::Tool),
+    ("modelway.v1.Message", "parts", Element::Part),
+    ("modelway.v1.ToolResult", "content", Element::Part),
+    ("modelway.v1.ContentPart", "tool_call", Element::ToolCall),
+    (
+        "modelway.v1.SamplingParams",
+        "stop_sequences",
+        Element::StopSequence,
+    ),
+    ("google.protobuf.Struct", "fields", Element::SchemaValue),
+    ("google.protobuf.ListValue", "values", Element::SchemaValue),
+];
+
+/// The methods that are served, and the messages they take.
+#[derive(Debug, Default)]
+pub(in crate::grpc) struct Contract {
+    /// By the path of a request.
+    methods: HashMap<String, Method>,
+    pub(super) messages: Vec<Message>,
+}
+
+/// What a request must be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::grpc) struct Method {
+    /// Place of its message.
+    pub(super) message: usize,
+    /// Whether the caller may send any number of messages, and not just one.
+    pub(in crate::grpc) takes_many: bool,
+}
+
+/// A type of message: its fields in the order of their numbers.
+#[derive(Debug)]
+pub(super) struct Message {
+    fields: Vec<Field>,
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    number: u64,
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) is_repeated: bool,
+    pub(super) counted: Option<Element>,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Varint,
+    Fixed32,
+    Fixed64,
+    /// Text or bytes.
+    Text,
+    /// A message of the type at this place.
+    Message(usize),
+}
+
+impl Contract {
+    /// Reads descriptor sets, of which each may hold what another one has held.
+    ///
+    /// # Errors
+    /// A set is none.
+    pub(in crate::grpc) fn read<'s>(
+        sets: impl IntoIterator<Item = &'s [u8]>,
+    ) -> Result<Self, DecodeError> {
+        let mut types = HashMap::new();
+        let mut services = Vec::new();
+        for set in sets {
+            for file in FileDescriptorSet::decode(set)?.file {
+                let package = format!(".{}", file.package());
+                for message in &file.message_type {
+                    collect(&package, message, &mut types);
+                }
+                for service in &file.service {
+                    let path = format!("/{}.{}", file.package(), service.name());
+                    services.push((path, service.method.clone()));
+                }
+            }
+        }
+        let mut contract = Self::default();
+        let mut places = HashMap::new();
+        for (path, methods) in services {
+            for method in methods {
+                let message = contract.place(method.input_type(), &types, &mut places);
+                let takes_many = method.client_streaming();
+                let path = format!("{path}/{}", method.name());
+                let method = Method {
+                    message,
+                    takes_many,
+                };
+                contract.methods.insert(path, method);
+            }
+        }
+        Ok(contract)
+    }
+
+    /// A contract of one method that takes any number of messages of fields that it does not know.
+    #[cfg(test)]
+    pub(in crate::grpc) fn of_anything_at(path: &str) -> Self {
+        let method = Method {
+            message: 0,
+            takes_many: true,
+        };
+        Self {
+            methods: HashMap::from([(path.to_owned(), method)]),
+            messages: vec![Message { fields: Vec::new() }],
+        }
+    }
+
+    /// The method of a request with this path.
+    pub(in crate::grpc) fn method(&self, path: &str) -> Option<Method> {
+        self.methods.get(path).copied()
+    }
+
+    /// What is told of a path that is no method's: the methods there are. Of a service that there is,
+    /// its own.
+    pub(in crate::grpc) fn absent(&self, path: &str) -> String {
+        let service = path.rsplit_once('/').map_or(path, |(service, _)| service);
+        let mut methods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (service, method) in self.methods.keys().filter_map(|path| path.rsplit_once('/')) {
+            methods.entry(service).or_default().push(method);
+        }
+        let is_known = methods.contains_key(service);
+        methods.retain(|name, _| match is_known {
+            true => *name == service,
+            false => name.starts_with("/modelway."),
+        });
+        let mut text = format!("there is no method `{}`", excerpt(path));
+        let mut before = "; there are ";
+        for (service, mut methods) in methods {
+            methods.sort_unstable();
+            let service = service.trim_start_matches('/');
+            text.push_str(&format!("{before}{service}/{{{}}}", methods.join(", ")));
+            before = ", ";
+        }
+        text
+    }
+
+    /// A field of the type at this place.
+    pub(super) fn field(&self, place: usize, number: u64) -> Option<&Field> {
+        let fields = &self.messages.get(place)?.fields;
+        let found = fields.binary_search_by_key(&number, |field| field.number);
+        fields.get(found.ok()?)
+    }
+
+    /// The place of a type, with everything that its fields are made of.
+    fn place(
+        &mut self,
+        name: &str,
+        types: &HashMap<String, DescriptorProto>,
+        places: &mut HashMap<String, usize>,
+    ) -> usize {
+        if let Some(place) = places.get(name) {
+            return *place;
+        }
+        let place = self.messages.len();
+        places.insert(name.to_owned(), place);
+        self.messages.push(Message { fields: Vec::new() });
+        let mut fields = Vec::new();
+        for field in types.get(name).map_or(&[][..], |message| &message.field) {
+            let kind = match kind(field.r#type()) {
+                Some(kind) => kind,
+                None => Kind::Message(self.place(field.type_name(), types, places)),
+            };
+            fields.push(described(name, field, kind));
+        }
+        fields.sort_by_key(|field| field.number);
+        self.messages[place].fields = fields;
+        place
+    }
+}
+
+#[cfg(test)]
+impl Message {
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.fields.iter()
+    }
+}
+
+fn collect(scope: &str, message: &DescriptorProto, types: &mut HashMap<String, DescriptorProto>) {
+    let name = format!("{scope}.{}", message.name());
+    for nested in &message.nested_type {
+        collect(&name, nested, types);
+    }
+    types.insert(name, message.clone());
+}
+
+fn described(message: &str, field: &FieldDescriptorProto, kind: Kind) -> Field {
+    let counted = COUNTED
+        .iter()
+        .find(|(of, name, _)| message.strip_prefix('.') == Some(of) && field.name() == *name);
+    Field {
+        // A number that is none matches nothing on the wire.
+        number: u64::try_from(field.number()).unwrap_or(0),
+        name: field.name().to_owned(),
+        kind,
+        is_repeated: field.label() == Label::Repeated,
+        counted: counted.map(|(.., element)| *element),
+    }
+}
+
+/// `None` for a message.
+fn kind(kind: Type) -> Option<Kind> {
+    match kind {
+        Type::Int32
+        | Type::Int64
+        | Type::Uint32
+        | Type::Uint64
+        | Type::Sint32
+        | Type::Sint64
+        | Type::Bool
+        | Type::Enum => Some(Kind::Varint),
+        Type::Fixed32 | Type::Sfixed32 | Type::Float => Some(Kind::Fixed32),
+        Type::Fixed64 | Type::Sfixed64 | Type::Double => Some(Kind::Fixed64),
+        Type::String | Type::Bytes => Some(Kind::Text),
+        // proto3 has no groups.
+        Type::Message | Type::Group => None,
+    }
+}

@@ -1,0 +1,376 @@
+//! The way through a message as it comes: counts its elements, and makes nothing of them.
+//!
+//! What is refused here never reaches the decoder. What passes is well formed but for texts that are not
+//! UTF-8. The wire format: <https://protobuf.dev/programming-guides/encoding/>.
+
+use std::fmt::Write as _;
+
+use crate::error::Error;
+
+use super::contract::{Field, Kind};
+use super::{Contract, Count, Element, Limits, Method};
+
+/// How deep messages may stand in one another; the decoder goes as deep.
+const MAX_DEPTH: usize = 100;
+
+/// Fields with a smaller number are counted one by one, so that a refusal can tell which one it is.
+const COUNTED_FIELDS: usize = 16;
+
+/// How far the way has led.
+#[derive(Debug)]
+pub(in crate::grpc) struct Walk {
+    /// Bytes read.
+    at: usize,
+    /// The message, and what stands in it around the place that is read.
+    levels: Vec<Level>,
+    next: Next,
+    /// The number that is read, as far as it has come, and of how many bytes that is.
+    number: u64,
+    digits: u32,
+    count: Count,
+}
+
+#[derive(Debug)]
+struct Level {
+    of: Inside,
+    /// Where it ends; for a message of unknown length, never.
+    end: usize,
+    /// Number of the field that is read, 0 for none.
+    field: u64,
+    /// How often each field has come.
+    seen: [u32; COUNTED_FIELDS],
+}
+
+/// What a level is.
+#[derive(Clone, Copy, Debug)]
+enum Inside {
+    /// A message of the type at this place.
+    Message(usize),
+    /// A group that nobody here knows, which is only gone past.
+    Group(u64),
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Key,
+    Number,
+    Size(Sized),
+    Bytes(usize),
+}
+
+/// What has a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sized {
+    Text,
+    Message(usize),
+    /// Many numbers in a row.
+    Numbers,
+}
+
+enum Refusal {
+    Excess(Element),
+    Unreadable(&'static str),
+}
+
+impl Walk {
+    /// At the beginning of a method's message of this length, if that is known.
+    pub(in crate::grpc) fn new(method: Method, length: Option<usize>) -> Self {
+        // Most requests are not deeper.
+        let mut levels = Vec::with_capacity(6);
+        let end = length.unwrap_or(usize::MAX);
+        levels.push(Level::new(Inside::Message(method.message), end));
+        Self {
+            at: 0,
+            levels,
+            next: Next::Key,
+            number: 0,
+            digits: 0,
+            count: Count::default(),
+        }
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] names the field: there are more elements than may be, or the message
+    /// cannot be read.
+    pub(in crate::grpc) fn read(
+        &mut self,
+        contract: &Contract,
+        limits: &Limits,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let read = self.advance(contract, limits, bytes);
+        read.map_err(|refusal| self.error(contract, limits, &refusal))
+    }
+
+    /// The message has come to its end.
+    ///
+    /// # Errors
+    /// As [`Walk::read`].
+    pub(in crate::grpc) fn finish(
+        self,
+        contract: &Contract,
+        limits: &Limits,
+    ) -> Result<Count, Error> {
+        let is_whole = self.levels.len() == 1 && self.next == Next::Key && self.digits == 0;
+        if is_whole {
+            return Ok(self.count);
+        }
+        Err(self.error(contract, limits, &Refusal::Unreadable("it breaks off")))
+    }
+
+    fn advance(
+        &mut self,
+        contract: &Contract,
+        limits: &Limits,
+        mut bytes: &[u8],
+    ) -> Result<(), Refusal> {
+        while !bytes.is_empty() {
+            if let Next::Bytes(left) = self.next {
+                let step = left.min(bytes.len());
+                bytes = &bytes[step..];
+                self.at += step;
+                if step == left {
+                    self.end_field()?;
+                } else {
+                    self.next = Next::Bytes(left - step);
+                }
+                continue;
+            }
+            let Some(number) = self.digit(bytes[0])? else {
+                bytes = &bytes[1..];
+                continue;
+            };
+            bytes = &bytes[1..];
+            match self.next {
+                Next::Key => self.begin_field(contract, limits, number)?,
+                Next::Number => self.end_field()?,
+                Next::Size(what) => self.begin_sized(limits, what, number)?,
+                Next::Bytes(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a byte of a number; gives the number when that was its last.
+    fn digit(&mut self, byte: u8) -> Result<Option<u64>, Refusal> {
+        self.at += 1;
+        // The tenth byte has room for one bit.
+        if self.digits == 9 && byte > 1 {
+            return Err(Refusal::Unreadable("a number does not end"));
+        }
+        self.number |= u64::from(byte & 0x7f) << (7 * self.digits);
+        self.digits += 1;
+        if byte < 0x80 {
+            self.digits = 0;
+            return Ok(Some(std::mem::take(&mut self.number)));
+        }
+        if self.at == self.top().end {
+            return Err(Refusal::Unreadable("it ends within a number"));
+        }
+        Ok(None)
+    }
+
+    fn begin_field(
+        &mut self,
+        contract: &Contract,
+        limits: &Limits,
+        key: u64,
+    ) -> Result<(), Refusal> {
+        self.add(limits, Element::Field, 1)?;
+        let number = key >> 3;
+        if number == 0 || key > u64::from(u32::MAX) {
+            return Err(Refusal::Unreadable("a field has no legal number"));
+        }
+        let field = match self.top().of {
+            Inside::Message(place) => contract.field(place, number),
+            Inside::Group(_) => None,
+        };
+        if let Some(Field { counted, .. }) = field {
+            let top = self.top_mut();
+            top.field = number;
+            if let Some(seen) = usize::try_from(number)
+                .ok()
+                .and_then(|number| top.seen.get_mut(number))
+            {
+                *seen = seen.saturating_add(1);
+            }
+            if let Some(element) = counted {
+                self.add(limits, *element, 1)?;
+            }
+        }
+        let kind = field.map(|field| (field.kind, field.is_repeated));
+        self.next = match (key & 7, kind) {
+            (0, None | Some((Kind::Varint, _))) => Next::Number,
+            (1, None | Some((Kind::Fixed64, _))) => return self.begin_bytes(8),
+            (5, None | Some((Kind::Fixed32, _))) => return self.begin_bytes(4),
+            (2, None | Some((Kind::Text, _))) => Next::Size(Sized::Text),
+            (2, Some((Kind::Message(place), _))) => Next::Size(Sized::Message(place)),
+            (2, Some((Kind::Varint | Kind::Fixed32 | Kind::Fixed64, true))) => {
+                Next::Size(Sized::Numbers)
+            }
+            (3, None) => {
+                let end = self.top().end;
+                return self.enter(Inside::Group(number), end);
+            }
+            (4, None) => return self.end_group(number),
+            (0..=5, Some(_)) => return Err(Refusal::Unreadable("its type is another")),
+            _ => return Err(Refusal::Unreadable("a field has no known type")),
+        };
+        if self.at == self.top().end {
+            return Err(Refusal::Unreadable("it breaks off"));
+        }
+        Ok(())
+    }
+
+    fn begin_sized(&mut self, limits: &Limits, what: Sized, size: u64) -> Result<(), Refusal> {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        match what {
+            Sized::Message(place) if size > 0 => {
+                let end = self.end_of(size)?;
+                self.next = Next::Key;
+                self.enter(Inside::Message(place), end)
+            }
+            Sized::Numbers => {
+                self.add(limits, Element::Field, size)?;
+                self.begin_bytes(size)
+            }
+            Sized::Text | Sized::Message(_) => self.begin_bytes(size),
+        }
+    }
+
+    fn begin_bytes(&mut self, size: usize) -> Result<(), Refusal> {
+        self.end_of(size)?;
+        if size == 0 {
+            return self.end_field();
+        }
+        self.next = Next::Bytes(size);
+        Ok(())
+    }
+
+    /// Where something of this size ends that begins here.
+    fn end_of(&self, size: usize) -> Result<usize, Refusal> {
+        let end = self.at.checked_add(size);
+        end.filter(|end| *end <= self.top().end)
+            .ok_or(Refusal::Unreadable("it breaks off"))
+    }
+
+    fn enter(&mut self, of: Inside, end: usize) -> Result<(), Refusal> {
+        if self.levels.len() > MAX_DEPTH {
+            return Err(Refusal::Unreadable(
+                "messages stand too deep in one another",
+            ));
+        }
+        if matches!(of, Inside::Group(_)) && self.at == end {
+            return Err(Refusal::Unreadable("it ends within a group"));
+        }
+        self.levels.push(Level::new(of, end));
+        Ok(())
+    }
+
+    fn end_group(&mut self, number: u64) -> Result<(), Refusal> {
+        match self.top().of {
+            Inside::Group(open) if open == number => {
+                self.levels.pop();
+                self.end_field()
+            }
+            Inside::Group(_) | Inside::Message(_) => {
+                Err(Refusal::Unreadable("a group ends that has not begun"))
+            }
+        }
+    }
+
+    /// A field has been read, and perhaps with it what it stands in.
+    fn end_field(&mut self) -> Result<(), Refusal> {
+        self.next = Next::Key;
+        self.top_mut().field = 0;
+        while self.levels.len() > 1 && self.at == self.top().end {
+            if matches!(self.top().of, Inside::Group(_)) {
+                return Err(Refusal::Unreadable("it ends within a group"));
+            }
+            self.levels.pop();
+            self.top_mut().field = 0;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, limits: &Limits, element: Element, more: usize) -> Result<(), Refusal> {
+        let count = self.count.of(element);
+        *count = count.saturating_add(more);
+        if *count > limits.of(element) {
+            return Err(Refusal::Excess(element));
+        }
+        Ok(())
+    }
+
+    fn top(&self) -> &Level {
+        &self.levels[self.levels.len() - 1]
+    }
+
+    fn top_mut(&mut self) -> &mut Level {
+        let top = self.levels.len() - 1;
+        &mut self.levels[top]
+    }
+
+    fn error(&self, contract: &Contract, limits: &Limits, refusal: &Refusal) -> Error {
+        match refusal {
+            // The one that is too many is where it is by chance.
+            Refusal::Excess(Element::Field) => {
+                Error::invalid("message", limits.excess(Element::Field))
+            }
+            Refusal::Excess(element) => {
+                Error::invalid(self.path(contract, false), limits.excess(*element))
+            }
+            Refusal::Unreadable(why) => Error::invalid(
+                self.path(contract, true),
+                format!("it cannot be read: {why}"),
+            ),
+        }
+    }
+
+    /// The place that is read, as callers write it, such as `messages[3].parts`; of the message itself,
+    /// `message`. A limit is that of a field, whichever of its elements is the first beyond it.
+    fn path(&self, contract: &Contract, with_last_index: bool) -> String {
+        let mut path = String::new();
+        for (depth, level) in self.levels.iter().enumerate() {
+            let Inside::Message(place) = level.of else {
+                break;
+            };
+            let Some(field) = contract.field(place, level.field) else {
+                break;
+            };
+            if depth > 0 {
+                path.push('.');
+            }
+            path.push_str(&field.name);
+            let is_last = depth + 1 == self.levels.len();
+            let seen = usize::try_from(level.field)
+                .ok()
+                .and_then(|number| level.seen.get(number));
+            if let Some(seen) = seen
+                && field.is_repeated
+                && (with_last_index || !is_last)
+            {
+                // Writing to a string cannot fail.
+                let _ = write!(path, "[{}]", seen.saturating_sub(1));
+            }
+        }
+        if path.is_empty() {
+            path.push_str("message");
+        }
+        path
+    }
+}
+
+impl Level {
+    fn new(of: Inside, end: usize) -> Self {
+        Self {
+            of,
+            end,
+            field: 0,
+            seen: [0; COUNTED_FIELDS],
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Requests as bytes, for what no gRPC client sends.
+
+use reqwest::{Client, Response};
+use tonic::Status;
+
+use super::{Details, Gateway, details};
+
+/// Asks with this body and these fields in the head.
+pub(crate) async fn post(
+    gateway: &Gateway,
+    path: &str,
+    body: &[u8],
+    fields: &[(&str, &str)],
+) -> Response {
+    let client = Client::builder().http2_prior_knowledge().no_proxy();
+    let client = client.build().unwrap();
+    let mut request = client
+        .post(format!("http://{}{path}", gateway.address))
+        .header("te", "trailers")
+        .body(body.to_vec());
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+/// The media type that every call has.
+pub(crate) const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+/// What a failure says; its head is all there is of it.
+pub(crate) fn told(response: &Response) -> Details {
+    assert_eq!(response.status(), 200, "{response:?}");
+    details(&Status::from_header_map(response.headers()).expect("a failure"))
+}
+
+/// A message that says this much of itself, whether compressed or not.
+pub(crate) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![flag];
+    bytes.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    bytes.extend(message);
+    bytes
+}
