@@ -156,21 +156,23 @@ async fn limits_hold_for_what_a_message_becomes() {
 
 #[tokio::test]
 async fn bombs_cost_neither_memory_nor_others_their_time() {
+    // The client wants one, though nothing here is encrypted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let process = Process::serve(None, &[]);
     let mut other = CatalogServiceClient::new(process.connect().await);
     other
         .list_scenarios(ListScenariosRequest::default())
         .await
         .unwrap();
-    // Text of zeros inside, of a GiB and of just the size that may be: both are a MiB on the wire at most.
-    let zeros = |bytes: usize| {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        for _ in 0..bytes >> 20 {
-            encoder.write_all(&[0; 1 << 20]).unwrap();
-        }
-        encoder.finish().unwrap()
-    };
-    let bomb = framed(1, &zeros(256 << 20));
+    // A name of zeros: nothing is wrong with it before it is too long.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut name = vec![0x0a];
+    prost::encoding::encode_varint(256 << 20, &mut name);
+    encoder.write_all(&name).unwrap();
+    for _ in 0..256 {
+        encoder.write_all(&[0; 1 << 20]).unwrap();
+    }
+    let bomb = framed(1, &encoder.finish().unwrap());
     let before = process.resident_kib();
     let begun = Instant::now();
     let mut bombs = JoinSet::new();
@@ -193,7 +195,7 @@ async fn bombs_cost_neither_memory_nor_others_their_time() {
         tokio::select! {
             response = bombs.join_next() => {
                 let response = response.unwrap().unwrap().unwrap();
-                assert_ne!(response.headers()["grpc-status"], "0");
+                assert_eq!(response.headers()["grpc-status"], "3", "{response:?}");
             }
             answer = other.list_scenarios(ListScenariosRequest::default()) => {
                 answer.unwrap();
@@ -208,6 +210,7 @@ async fn bombs_cost_neither_memory_nor_others_their_time() {
         bomb.len() >> 10,
         begun.elapsed()
     );
-    assert!(grown < 96 << 10, "{grown} KiB");
+    // Eight times what may be held, while it is found out that it is more.
+    assert!(grown < 320 << 10, "{grown} KiB");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }

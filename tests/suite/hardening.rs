@@ -94,7 +94,7 @@ async fn a_connection_that_stops_in_the_middle_of_a_head_is_closed() {
 #[tokio::test]
 async fn a_request_that_comes_too_slowly_is_refused() {
     let gateway = start("receive_timeout = '100ms'").await;
-    let beginning = Bytes::from_static(&[0, 0, 0, 0, 9, 1]);
+    let beginning = Bytes::from_static(&[0, 0, 0, 0, 9, 0x0a]);
     let whole = Bytes::from_static(&EMPTY_MESSAGE);
     for sent in [None, Some(beginning), Some(whole)] {
         let sent = iter(sent.map(Ok::<_, std::io::Error>)).chain(pending());
