@@ -1,7 +1,19 @@
 //! What is wrong with a configuration file, where, and what to do about it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+
+/// Mistakes that are told; of more, how many there are.
+const MOST_TOLD: usize = 100;
+
+/// Names among which the one is looked for that was probably meant.
+const MOST_COMPARED: usize = 1000;
+
+/// Names that are told where none of them was probably meant.
+const MOST_NAMED: usize = 50;
+
+/// The longest text that may be a misspelt name.
+const LONGEST_NAME: usize = 256;
 
 /// One thing that is wrong in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,19 +70,24 @@ impl fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 /// Where the readers note what is wrong while they read on.
-pub(super) struct Notes<'a> {
-    text: &'a str,
+pub(super) struct Notes {
+    /// Where each line of the text begins.
+    lines: Vec<usize>,
     syntax_is_broken: bool,
     mistakes: RefCell<Vec<Mistake>>,
+    /// Mistakes beyond those.
+    untold: Cell<usize>,
 }
 
-impl<'a> Notes<'a> {
+impl Notes {
     /// Begins with the errors of the TOML parser.
-    pub(super) fn new(text: &'a str, syntax_errors: &[toml::de::Error]) -> Self {
+    pub(super) fn new(text: &str, syntax_errors: &[toml::de::Error]) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let notes = Self {
-            text,
+            lines: [0].into_iter().chain(ends.map(|(at, _)| at + 1)).collect(),
             syntax_is_broken: !syntax_errors.is_empty(),
             mistakes: RefCell::default(),
+            untold: Cell::default(),
         };
         for error in syntax_errors {
             let at = error.span().map_or(0, |span| span.start);
@@ -92,12 +109,27 @@ impl<'a> Notes<'a> {
         }
         mistakes.sort_by_key(|mistake| mistake.line);
         mistakes.dedup();
+        if let Some(last) = mistakes.last().filter(|_| self.untold.get() > 0) {
+            mistakes.push(Mistake {
+                line: last.line,
+                path: String::new(),
+                what: format!("there are {} more mistakes", self.untold.get()),
+                remedy: "correct these first".to_owned(),
+            });
+        }
         Some(Mistakes(mistakes))
     }
 
+    fn is_full(&self) -> bool {
+        self.mistakes.borrow().len() >= MOST_TOLD
+    }
+
     fn add(&self, at: usize, path: String, what: String, remedy: String) {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        if self.is_full() {
+            self.untold.set(self.untold.get() + 1);
+            return;
+        }
+        let line = self.lines.partition_point(|begin| *begin <= at);
         self.mistakes.borrow_mut().push(Mistake {
             line,
             path,
@@ -112,12 +144,12 @@ impl<'a> Notes<'a> {
 pub(super) struct Place<'a> {
     path: String,
     at: usize,
-    notes: &'a Notes<'a>,
+    notes: &'a Notes,
 }
 
 impl<'a> Place<'a> {
     /// The file as a whole.
-    pub(super) fn root(notes: &'a Notes<'a>) -> Self {
+    pub(super) fn root(notes: &'a Notes) -> Self {
         Self {
             path: String::new(),
             at: 0,
@@ -159,6 +191,19 @@ impl<'a> Place<'a> {
             .add(self.at, self.path.clone(), what.into(), remedy.into());
     }
 
+    /// Advises one of `known`: the one that was probably meant, else all of them.
+    pub(super) fn advise<'n>(
+        &self,
+        written: &str,
+        known: impl IntoIterator<Item = &'n str> + Clone,
+    ) -> String {
+        match self.notes.is_full() {
+            // Nobody will read it.
+            true => String::new(),
+            false => advise(written, known),
+        }
+    }
+
     /// Notes that something is not there, unless it may only seem so because of broken syntax.
     pub(super) fn absent(&self, what: impl Into<String>, remedy: impl Into<String>) {
         if !self.notes.syntax_is_broken {
@@ -167,18 +212,21 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Advises one of `known`: the one that was probably meant, else all of them.
-pub(super) fn advise<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
-    if let Some(name) = probably_meant(written, known.clone()) {
+fn advise<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let compared = known.clone().into_iter().take(MOST_COMPARED);
+    if written.len() <= LONGEST_NAME
+        && let Some(name) = probably_meant(written, compared)
+    {
         return format!("did you mean `{name}`?");
     }
-    let known: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
-    match known.as_slice() {
-        [] => "there is none".to_owned(),
-        names => format!("known are {}", names.join(", ")),
+    let mut known = known.into_iter();
+    let named: Vec<_> = known.by_ref().take(MOST_NAMED).collect();
+    let named = named.iter().map(|name| format!("`{name}`"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    match (named.as_str(), known.count()) {
+        ("", _) => "there is none".to_owned(),
+        (_, 0) => format!("known are {named}"),
+        (_, more) => format!("known are {named} and {more} more"),
     }
 }
 

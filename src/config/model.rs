@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::dispatch::target::{Price, Target, Timeouts, UpstreamMode};
 use crate::features::Features;
 
-use super::mistake::advise;
 use super::name::is_legal_model_id;
 use super::provider::{self, Family};
 use super::table::{Table, Value};
@@ -100,7 +99,7 @@ fn known_provider<'a>(
     if found.is_none() {
         place.absent(
             format!("there is no provider `{}`", name.escape_debug()),
-            advise(name, providers.keys().copied()),
+            place.advise(name, providers.keys().copied()),
         );
     }
     found

@@ -1,12 +1,12 @@
 //! `[scenarios.NAME]`: which models serve a task type, in which order and under which policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::dispatch::target::{Scenario, Target};
 use crate::dispatch::{hedging, retry_budget};
 
-use super::mistake::{Place, advise};
+use super::mistake::Place;
 use super::name::is_legal_name;
 use super::table::{Table, Value};
 
@@ -134,19 +134,18 @@ fn targets(value: &Value<'_>, models: &Models<'_>) -> Option<Vec<Arc<Target>>> {
         value.place.wrong("no target", "list at least one model");
         return None;
     }
-    let mut seen = Vec::new();
+    let mut seen = HashSet::new();
     let mut targets = Vec::new();
     for item in &items {
         let Some(id) = item.string() else {
             continue;
         };
-        if seen.contains(&id) {
+        if !seen.insert(id) {
             item.place.wrong(
                 "listed twice",
                 "remove the second: a scenario tries each target once",
             );
         }
-        seen.push(id);
         targets.extend(known_model(id, &item.place, models));
     }
     // One that is missing here has been noted where it is wrong.
@@ -158,7 +157,7 @@ fn known_model(id: &str, place: &Place<'_>, models: &Models<'_>) -> Option<Arc<T
     if found.is_none() {
         place.absent(
             format!("there is no model `{}`", id.escape_debug()),
-            advise(id, models.keys().copied()),
+            place.advise(id, models.keys().copied()),
         );
     }
     found.cloned().flatten()

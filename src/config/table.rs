@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::mistake::{Place, advise};
+use super::mistake::Place;
 use super::quantity::{parse_bytes, parse_duration};
 
 /// The longest time that a setting can name.
@@ -105,9 +105,8 @@ impl<'a> Table<'a> {
     pub(super) fn finish(self) {
         for (name, value) in self.named() {
             if !self.known.contains(&name) {
-                value
-                    .place
-                    .wrong("unknown key", advise(name, self.known.iter().copied()));
+                let advice = value.place.advise(name, self.known.iter().copied());
+                value.place.wrong("unknown key", advice);
             }
         }
     }
@@ -245,7 +244,8 @@ impl<'a> Value<'a> {
         // The text is not shown: it may be a key that was put in the wrong place.
         self.place.wrong(
             "not a word that is known here",
-            advise(written, choices.iter().map(|(name, _)| *name)),
+            self.place
+                .advise(written, choices.iter().map(|(name, _)| *name)),
         );
         None
     }
