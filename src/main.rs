@@ -1,7 +1,7 @@
 //! The command line: serve, check, demo.
 
 use std::future::pending;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
@@ -12,11 +12,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use modelway::config::check;
 use modelway::demo::{self, Pace};
+use modelway::grpc::server;
 use modelway::serve::{Service, StartError, Watchdog, raise_limit};
-use modelway::telemetry::Telemetry;
+use modelway::telemetry::{self, Telemetry};
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 // Took a sixth to a third off the CPU time of a call when it was measured.
 #[global_allocator]
@@ -28,11 +30,8 @@ const BROKEN: u8 = 2;
 /// Exit code for an end that something stuck kept from being orderly.
 const OVERDUE: i32 = 3;
 
-/// How long threads are waited for at the end of the program.
-const STUCK_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long the program's last line may take.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long threads are waited for at the end of the program, and a standard stream that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A gRPC gateway between business services and large models.
 #[derive(Parser)]
@@ -91,7 +90,7 @@ fn main() -> ExitCode {
         }
     };
     result.unwrap_or_else(|message| {
-        eprintln!("{message}");
+        print(io::stderr(), message);
         ExitCode::FAILURE
     })
 }
@@ -102,8 +101,8 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<Ex
         .build()
         .map_err(|error| error.to_string())?;
     let result = runtime.block_on(work);
-    // A thread that is stuck is not waited for.
-    runtime.shutdown_timeout(STUCK_PATIENCE);
+    // A thread that is stuck is not waited for, nor a file that is being read.
+    runtime.shutdown_timeout(PATIENCE);
     result
 }
 
@@ -113,30 +112,25 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     let service = match Service::start(config.as_deref(), listen).await {
         Ok(service) => service,
         Err(error @ (StartError::Config(_) | StartError::File { .. })) => {
-            eprintln!("{error}");
+            print(io::stderr(), error.to_string());
             return Ok(ExitCode::from(BROKEN));
         }
         Err(error) => return Err(error.to_string()),
     };
     let telemetry = Telemetry::install(service.logging()).map_err(|error| error.to_string())?;
-    println!("{}", service.banner());
-    let (mut terminate, mut interrupt) = (
-        listen_for(SignalKind::terminate())?,
-        listen_for(SignalKind::interrupt())?,
-    );
-    let mut signal = async || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    telemetry::log_panics();
+    let mut signals = Signals::listen()?;
+    print(io::stdout(), service.banner());
+    if let Some(warning) = server::exposure(service.address()) {
+        warn!("{warning}");
+    }
     let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
     let (longest, hurried) = (service.longest_end(), service.longest_hurried_end());
     let signals = async {
-        signal().await;
+        signals.next_stop().await;
         let watchdog = Watchdog::start(longest, overdue);
         shutdown.cancel();
-        signal().await;
+        signals.next_stop().await;
         if let Ok(watchdog) = watchdog {
             watchdog.shorten(hurried);
         }
@@ -154,18 +148,55 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
 
 /// The end takes longer than it may: something is stuck that nobody can wait for.
 fn overdue() {
-    let (told, has_told) = mpsc::channel();
-    // Nobody may be there to read it.
-    let telling = thread::Builder::new().spawn(move || {
-        eprintln!("the service does not come to its end: it is stopped");
-        told.send(())
-    });
-    if telling.is_ok() {
-        let _ = has_told.recv_timeout(LAST_WORDS);
-    }
+    let words = "the service does not come to its end: it is stopped";
+    print(io::stderr(), words.to_owned());
     process::exit(OVERDUE);
 }
 
-fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {
-    signal(kind).map_err(|error| format!("signals cannot be received: {error}"))
+/// The signals that an operator sends.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, String> {
+        let listen =
+            |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            quit: listen(SignalKind::quit())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal to stop. A terminal that is gone is no reason to.
+    async fn next_stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
+                _ = self.hang_up.recv() => {
+                    info!("SIGHUP is ignored: a configuration that has changed is read at the next start");
+                }
+            }
+        }
+    }
+}
+
+/// Writes a line to a standard stream. It may be closed, or full and read by nobody: none of that keeps
+/// the program from going on.
+fn print(mut stream: impl Write + Send + 'static, text: String) {
+    let (done, written) = mpsc::channel();
+    let write = move || {
+        let _ = writeln!(stream, "{text}").and_then(|()| stream.flush());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        let _ = written.recv_timeout(PATIENCE);
+    }
 }

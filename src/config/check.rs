@@ -1,8 +1,10 @@
 //! `modelway check FILE`: whether a configuration would be accepted, and what it says.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
+
+use crate::grpc::server;
 
 use super::file::File;
 use super::{Config, Surroundings, reading};
@@ -14,7 +16,8 @@ const BROKEN: u8 = 2;
 const SIMULATOR: &str = "http://127.0.0.1:9";
 
 /// Checks the file at `path`, its secrets too if `with_secrets`. Writes a summary to `out` and ends
-/// with 0, or writes one line for each mistake to `err` and ends with 2.
+/// with 0, or writes one line for each mistake to `err` and ends with 2. Whoever stops reading knows
+/// enough: the code is the same.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written to.
@@ -25,29 +28,31 @@ pub fn check(
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
     let name = path.display();
-    let text = match reading::configuration(path) {
-        Ok(text) => text,
-        Err(error) => {
-            writeln!(err, "{name}: cannot be read: {error}")?;
-            return Ok(ExitCode::from(BROKEN));
+    let (told, code) = match verdict(path, with_secrets) {
+        Ok(config) => (summarize(&config, out), ExitCode::SUCCESS),
+        Err(mistakes) => {
+            let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
+            let told = err.write_all(lines.collect::<String>().as_bytes());
+            (told, ExitCode::from(BROKEN))
         }
     };
+    match told {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        Err(_) | Ok(()) => Ok(code),
+    }
+}
+
+/// What the file amounts to, or everything that is wrong with it.
+fn verdict(path: &Path, with_secrets: bool) -> Result<Config, Vec<String>> {
+    let text = reading::configuration(path)
+        .map_err(|error| vec![format!(" cannot be read: {}", reading::why(&error))])?;
     let surroundings = match with_secrets {
         true => Surroundings::of_process(Some(SIMULATOR)),
         false => Surroundings::without_secrets(Some(SIMULATOR)),
     };
-    match File::parse(&text).resolve(&surroundings) {
-        Ok(config) => {
-            summarize(&config, out)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(mistakes) => {
-            for mistake in mistakes.iter() {
-                writeln!(err, "{name}:{mistake}")?;
-            }
-            Ok(ExitCode::from(BROKEN))
-        }
-    }
+    File::parse(&text)
+        .resolve(&surroundings)
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
 fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
@@ -60,6 +65,9 @@ fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
     providers.sort_unstable();
     providers.dedup();
     writeln!(out, "listens on {}", config.server.listen)?;
+    if let Some(warning) = server::exposure(config.server.listen) {
+        writeln!(out, "warning: {warning}")?;
+    }
     writeln!(out, "providers: {}", providers.join(", "))?;
     writeln!(out, "models: {}", catalog.targets.len())?;
     writeln!(out, "scenarios:")?;

@@ -1,10 +1,15 @@
 //! Logs to standard error, traces to a collector if one is configured; set-up and flush.
 
+mod log_writer;
 pub mod names;
 pub mod spans;
 pub mod trace_context;
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::panic;
+use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
@@ -16,6 +21,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt, registry};
+
+use self::log_writer::LogWriter;
+
+/// How long the last log lines are waited for.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How logs look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +55,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// What must be flushed before the process ends.
-#[derive(Debug, Default)]
+/// What must be flushed before the process ends. Dropped, it waits a second at most until the last log
+/// lines are written.
 #[must_use = "dropping it without `shutdown` loses the last spans"]
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
+    logs: LogWriter,
 }
 
 /// Why telemetry could not be set up.
@@ -66,10 +77,13 @@ pub enum SetupError {
     /// The OTLP exporter refuses its environment variables.
     #[error("the OTLP exporter cannot be set up from the `OTEL_EXPORTER_OTLP_*` variables: {0}")]
     Exporter(#[from] ExporterBuildError),
+    /// Standard error cannot be written to by a thread of its own.
+    #[error("logs cannot be written: {0}")]
+    Logs(#[from] io::Error),
 }
 
 impl Telemetry {
-    /// Installs logs and, where `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) is set, the
+    /// Installs logs, which nobody waits for, and, where `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) is set, the
     /// export of spans over OTLP/gRPC. Must be called within the runtime. Exporting never blocks a
     /// call: a full queue or an absent collector loses spans, nothing else.
     ///
@@ -77,7 +91,11 @@ impl Telemetry {
     /// [`SetupError`]; nothing is installed then.
     pub fn install(settings: &Settings) -> Result<Self, SetupError> {
         let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
-        let logs = logs(settings.format, parse_filter(&filter)?);
+        let filter = parse_filter(&filter)?;
+        // A file of its own: whoever prints otherwise would wait for a write that does not end.
+        let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let writer = LogWriter::start(output)?;
+        let logs = logs(settings.format, filter, writer.clone());
         let endpoint = [
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -88,7 +106,10 @@ impl Telemetry {
         if !wanted {
             // Another subscriber, as tests have, stays in place.
             let _ = registry().with(logs).try_init();
-            return Ok(Self::default());
+            return Ok(Self {
+                tracer: None,
+                logs: writer,
+            });
         }
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_tonic()
@@ -103,15 +124,32 @@ impl Telemetry {
         let _ = registry().with(logs).with(traces(&tracer)).try_init();
         Ok(Self {
             tracer: Some(tracer),
+            logs: writer,
         })
     }
 
     /// Sends what has not been sent. Blocks for as long as the exporter's own time-out at most.
-    pub fn shutdown(self) {
-        if let Some(error) = self.tracer.and_then(|tracer| tracer.shutdown().err()) {
+    pub fn shutdown(mut self) {
+        let tracer = self.tracer.take();
+        if let Some(error) = tracer.and_then(|tracer| tracer.shutdown().err()) {
             tracing::warn!(%error, "the last spans could not be exported");
         }
     }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.logs.flush(LAST_LINES);
+    }
+}
+
+/// Has panics written like everything else: not by whoever panics, and without the message, which may
+/// quote what a caller or a provider has sent.
+pub fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(tracing::field::display);
+        tracing::error!(at, "a fault of this program: please report it");
+    }));
 }
 
 /// The layer that turns the spans of calls and attempts into OpenTelemetry spans.
@@ -144,14 +182,18 @@ pub fn parse_filter(filter: &str) -> Result<EnvFilter, SetupError> {
     Ok(EnvFilter::builder().parse(filter)?)
 }
 
-fn logs<S>(format: LogFormat, filter: EnvFilter) -> Box<dyn Layer<S> + Send + Sync>
+fn logs<S>(
+    format: LogFormat,
+    filter: EnvFilter,
+    writer: LogWriter,
+) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     let filter = filter.and(FilterFn::new(|metadata| metadata.target() != spans::TARGET));
     let layer = fmt::layer()
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(writer);
     match format {
         LogFormat::Text => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),

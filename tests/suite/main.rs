@@ -34,6 +34,7 @@ mod large_requests;
 mod last_resort;
 mod linear;
 mod locks;
+mod logging;
 mod malformed;
 mod memory;
 mod no_connection;

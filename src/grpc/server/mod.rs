@@ -29,7 +29,7 @@ use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::idempotency;
 
-pub use self::settings::{MAX_RUNTIMES, Settings};
+pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
 
 use self::connection::Host;
 use self::warnings::Warnings;

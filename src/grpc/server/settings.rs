@@ -83,3 +83,37 @@ impl Default for Settings {
         }
     }
 }
+
+/// What there is to fear of an address to listen on: anybody who reaches it is a caller, and an operator.
+pub fn exposure(address: SocketAddr) -> Option<String> {
+    let is_loopback = address.ip().to_canonical().is_loopback();
+    (!is_loopback).then(|| {
+        format!(
+            "whoever reaches {address} can use every scenario and set breakers: nobody is authenticated, and \
+             nothing is encrypted; listen on a loopback address, or let a proxy or the network keep strangers out"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_can_reach_is_told() {
+        let table = [
+            ("127.0.0.1:50051", false),
+            ("127.9.9.9:1", false),
+            ("[::1]:50051", false),
+            ("[::ffff:127.0.0.1]:50051", false),
+            ("0.0.0.0:50051", true),
+            ("[::]:50051", true),
+            ("10.0.0.1:50051", true),
+        ];
+        for (address, is_exposed) in table {
+            let warning = exposure(address.parse().expect("an address"));
+
+            assert_eq!(warning.is_some(), is_exposed, "{address}");
+        }
+    }
+}

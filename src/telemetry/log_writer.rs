@@ -1,0 +1,267 @@
+//! Where do log lines go without anybody waiting for them? Into a bounded buffer that a thread writes out.
+//!
+//! Whoever reads standard error may be slow or may have stopped, and a write to a full pipe waits for
+//! ever. So lines that find no room are lost, and how many they were is told as soon as there is room.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tracing::error;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that may wait to be written; as many may be on their way.
+const ROOM: usize = 1 << 20;
+
+/// How long whoever reads is left alone that takes nothing at the moment and does not want to wait.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes log lines from any thread. Clones share the buffer.
+#[derive(Clone)]
+pub(super) struct LogWriter(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// Rings when there is something to write, and when everything was written.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whole lines that wait.
+    waiting: Vec<u8>,
+    /// Lines that found no room, or that could not be written.
+    lost: u64,
+    is_writing: bool,
+}
+
+impl LogWriter {
+    /// Writes to `output` in a thread that ends with the process.
+    ///
+    /// # Errors
+    /// There is no thread.
+    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let writing = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("logs".to_owned())
+            .spawn(move || writing.write_out(output))?;
+        Ok(Self(shared))
+    }
+
+    /// Waits until everything has been written, or for so long.
+    pub(super) fn flush(&self, patience: Duration) {
+        let is_unwritten = |state: &mut State| state.is_writing || !state.waiting.is_empty();
+        let state = self.0.lock();
+        // Whether it was in time makes no difference: what was not written is not waited for.
+        let _ = self
+            .0
+            .changed
+            .wait_timeout_while(state, patience, is_unwritten);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.waiting.len() + line.len() > ROOM {
+            state.lost += 1;
+            return;
+        }
+        state.waiting.extend_from_slice(line);
+        self.changed.notify_all();
+    }
+
+    fn write_out(&self, mut output: impl Write) {
+        let mut batch = Vec::new();
+        let mut fails = false;
+        loop {
+            batch.clear();
+            let lost = {
+                let nothing = |state: &mut State| state.waiting.is_empty();
+                let waited = self.changed.wait_while(self.lock(), nothing);
+                let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+                std::mem::swap(&mut state.waiting, &mut batch);
+                state.is_writing = true;
+                // Where writing fails, telling it would fail, too, and so for ever.
+                match fails {
+                    true => 0,
+                    false => std::mem::take(&mut state.lost),
+                }
+            };
+            if lost > 0 {
+                // It comes behind the lines that took up the room, where the lost ones would stand.
+                error!(
+                    lines = lost,
+                    "log lines were lost: nobody read them in time"
+                );
+            }
+            let unwritten = write_all(&mut output, &batch).err().map(lines);
+            fails = unwritten.is_some();
+            let mut state = self.lock();
+            state.lost += unwritten.unwrap_or(0);
+            state.is_writing = false;
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Writes everything, or gives what could not be written.
+fn write_all<'a>(output: &mut impl Write, mut bytes: &'a [u8]) -> Result<(), &'a [u8]> {
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(0) => return Err(bytes),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted => {}
+                ErrorKind::WouldBlock => thread::park_timeout(PAUSE),
+                _ => return Err(bytes),
+            },
+        }
+    }
+    Ok(())
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+/// One line on its way into the buffer.
+pub(super) struct Line<'a>(&'a Shared);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Gives each write to whoever has the other end, and waits until it was taken.
+    struct Slow(mpsc::SyncSender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let closed = |_| io::Error::from(ErrorKind::BrokenPipe);
+            self.0.send(bytes.to_vec()).map_err(closed)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(writer: &LogWriter, line: &str) {
+        writer
+            .make_writer()
+            .write_all(line.as_bytes())
+            .expect("it never fails");
+    }
+
+    #[test]
+    fn lines_are_written_in_their_order_and_waited_for_at_the_end() {
+        let (output, written) = mpsc::sync_channel(100);
+        let writer = LogWriter::start(Slow(output)).expect("a thread");
+
+        for number in 0..50 {
+            log(&writer, &format!("{number}\n"));
+        }
+        writer.flush(LONG);
+
+        let text = written.try_iter().flatten().collect::<Vec<u8>>();
+        let expected: String = (0..50).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(text), Ok(expected));
+    }
+
+    #[test]
+    fn whoever_logs_waits_for_nobody_and_what_finds_no_room_is_counted() {
+        let (output, written) = mpsc::sync_channel(0);
+        let writer = LogWriter::start(Slow(output)).expect("a thread");
+        let line = format!("{}\n", "x".repeat(1023));
+
+        log(&writer, &line);
+        while !writer.0.lock().is_writing {
+            thread::yield_now();
+        }
+        for _ in 1..10_000 {
+            log(&writer, &line);
+        }
+        writer.flush(Duration::from_millis(1));
+
+        // One line is on its way, and the buffer is full.
+        let lost = writer.0.lock().lost;
+        assert_eq!(lost, 10_000 - 1 - (ROOM / line.len()) as u64);
+        let mut taken = 0;
+        while taken + lost < 10_000 {
+            taken += lines(&written.recv().expect("the rest"));
+        }
+        writer.flush(LONG);
+        assert_eq!(writer.0.lock().lost, 0, "they have been told");
+    }
+
+    #[test]
+    fn a_closed_output_stops_nothing() {
+        let (output, written) = mpsc::sync_channel(0);
+        drop(written);
+        let writer = LogWriter::start(Slow(output)).expect("a thread");
+
+        for lost in 1..=3 {
+            log(&writer, "line\n");
+            writer.flush(LONG);
+            assert_eq!(writer.0.lock().lost, lost);
+        }
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_at_the_moment_is_tried_again() {
+        struct Busy(u32, mpsc::Sender<u8>);
+        impl Write for Busy {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 += 1;
+                if self.0 % 2 == 1 {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                self.1.send(bytes[0]).expect("somebody listens");
+                Ok(1)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (output, written) = mpsc::channel();
+        let writer = LogWriter::start(Busy(0, output)).expect("a thread");
+
+        log(&writer, "two\n");
+        writer.flush(LONG);
+
+        assert_eq!(written.try_iter().collect::<Vec<u8>>(), b"two\n");
+    }
+}

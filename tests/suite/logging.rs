@@ -1,0 +1,304 @@
+//! Does logging, or printing, ever stop the program? It must not, whoever reads it or does not.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tonic::transport::Channel;
+
+use crate::support::{ask, program};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(30);
+
+const CONFIG: &str = r#"
+[server]
+predrain = "0s"
+[providers.sim]
+simulated = true
+wire_format = "openai_chat"
+[models."sim/quick"]
+model = "quick+tokens=1"
+[scenarios.quick]
+targets = ["sim/quick"]
+"#;
+
+fn config(name: &str, text: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("logging-{name}.toml"));
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// An address that nobody listens on.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// The program, killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args([name, &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.0.try_wait().unwrap() {
+                    return status;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PROMPTLY, ended).await.expect("it ends")
+    }
+}
+
+/// Connects as soon as somebody listens.
+async fn connect(address: SocketAddr) -> GenerationServiceClient<Channel> {
+    let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+    let connected = async {
+        loop {
+            if let Ok(channel) = endpoint.connect().await {
+                return channel;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    GenerationServiceClient::new(timeout(PROMPTLY, connected).await.expect("it listens"))
+}
+
+async fn generate(client: &mut GenerationServiceClient<Channel>) {
+    let answer = timeout(PROMPTLY, client.generate(ask("quick", "Hello"))).await;
+    answer.expect("an answer").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_stops_no_call_and_is_told_what_it_lost() {
+    const LINES: u64 = 100_000;
+    let address = free();
+    let config = config("unread", CONFIG);
+    let mut command = program();
+    let child = command
+        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .arg(config)
+        .env("RUST_LOG", "trace")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let mut stderr = running.0.stderr.take().unwrap();
+    let mut client = connect(address).await;
+
+    // More than a hundred lines each.
+    for _ in 0..1000 {
+        generate(&mut client).await;
+    }
+
+    // Somebody begins to read after all.
+    let reading = spawn_blocking(move || {
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).unwrap();
+        log
+    });
+    generate(&mut client).await;
+    drop(client);
+    running.signal("-TERM");
+    assert_eq!(running.ended().await.code(), Some(0));
+    let log = timeout(PROMPTLY, reading).await.unwrap().unwrap();
+    let told = log
+        .lines()
+        .filter(|line| line.contains("log lines were lost"));
+    let lost: u64 = told
+        .map(|line| {
+            let number = line.split("lines=").nth(1).unwrap();
+            number
+                .split_whitespace()
+                .next()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        })
+        .sum();
+    let read = log.lines().count() as u64;
+    println!("{read} lines read, {lost} lost");
+    assert!(lost > 0 && read + lost >= LINES, "{read} read, {lost} lost");
+    assert!(log.contains("draining"), "the last lines are written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pipe_holds_up_neither_the_end_nor_the_word_why_it_does_not_start() {
+    let address = free();
+    let mut command = program();
+    let child = command
+        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .arg(config("full", CONFIG))
+        .env("RUST_LOG", "trace")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let mut client = connect(address).await;
+    for _ in 0..50 {
+        generate(&mut client).await;
+    }
+    drop(client);
+
+    running.signal("-TERM");
+    assert_eq!(running.ended().await.code(), Some(0));
+
+    // Far more mistakes than a pipe holds.
+    let many: String = (0..20_000).map(|i| format!("unknown{i} = 1\n")).collect();
+    let child = program()
+        .args(["serve", "--config"])
+        .arg(config("mistakes", &many))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(Running(child).ended().await.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_streams_that_are_closed_stop_nothing() {
+    for closed in [">&-", "2>&-", ">&- 2>&- <&-", ">/dev/full 2>/dev/full"] {
+        let address = free();
+        let path = config("closed", CONFIG);
+        let binary = env!("CARGO_BIN_EXE_modelway");
+        let line = format!("exec {binary} serve --listen {address} --config {path} {closed}");
+        let child = Command::new("sh").args(["-c", &line]).spawn().unwrap();
+        let mut running = Running(child);
+
+        let mut client = connect(address).await;
+        generate(&mut client).await;
+
+        drop(client);
+        running.signal("-TERM");
+        assert_eq!(running.ended().await.code(), Some(0), "{closed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_is_gone_stops_nothing() {
+    let address = free();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = program()
+        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .arg(config("gone", CONFIG))
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+
+    let mut client = connect(address).await;
+    generate(&mut client).await;
+
+    drop(client);
+    running.signal("-TERM");
+    assert_eq!(running.ended().await.code(), Some(0));
+}
+
+/// How the program ends with this standard output.
+fn end(arguments: &[&str], stdout: impl Into<Stdio>) -> (Option<i32>, String) {
+    let output = program()
+        .args(arguments)
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
+}
+
+#[test]
+fn a_check_tells_its_verdict_by_its_code_to_whoever_does_not_read_it() {
+    let good = config("good", CONFIG);
+    let broken = config("broken", "[server]\nlisten = 1\n");
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+
+    let (code, told) = end(&["check", &good], gone());
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    let (code, told) = end(&["check", &broken], gone());
+    assert_eq!(code, Some(2));
+    assert!(told.contains("listen"), "{told}");
+    for arguments in [&["--help"][..], &["--version"], &["check", "--help"]] {
+        assert_eq!(end(arguments, gone()), (Some(0), String::new()));
+    }
+    // A disk without room is told.
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, told) = end(&["check", &good], full);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(!told.contains("panicked") && !told.is_empty(), "{told}");
+}
+
+#[test]
+fn a_demonstration_that_nobody_reads_ends_without_a_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    let (code, told) = end(&["demo", "--fast"], writer);
+
+    assert_eq!(code, Some(1));
+    assert!(told.contains("standard output cannot be written"), "{told}");
+    assert!(!told.contains("panicked"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_is_gone_is_no_reason_to_stop_and_quitting_ends_well() {
+    let child = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(config("signals", CONFIG))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut running = Running(child);
+    let mut banner = String::new();
+    let stdout = running.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut banner).unwrap();
+    let address = banner.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    let mut client = connect(address).await;
+
+    for _ in 0..3 {
+        running.signal("-HUP");
+        generate(&mut client).await;
+    }
+    drop(client);
+    running.signal("-QUIT");
+
+    assert_eq!(running.ended().await.code(), Some(0));
+    let mut log = String::new();
+    running
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert!(log.contains("SIGHUP is ignored"), "{log}");
+    assert!(log.contains("draining"), "{log}");
+}
