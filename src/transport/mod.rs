@@ -3,6 +3,7 @@
 mod cause;
 mod connector;
 mod drain;
+mod expand;
 mod failure;
 mod http1;
 mod http2;
@@ -21,7 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderValue, Uri};
 use tokio::time::Instant;
 
@@ -133,6 +134,8 @@ impl Transport {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
+        // A stream that is compressed comes in larger pieces and later.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(USER_AGENT_VALUE));
@@ -143,7 +146,7 @@ impl Transport {
                 Some(Link::Http1(Some(sender))) => {
                     match http1::send(sender, lease, &url, headers, &body, upload).await? {
                         http1::Sent::Answered(head) => {
-                            return Ok(Response(head.map(Answer::Http1)));
+                            return Ok(Response::new(head.map(Answer::Http1)));
                         }
                         http1::Sent::Untouched(headers) => headers,
                     }
@@ -151,7 +154,7 @@ impl Transport {
                 Some(Link::Http2(sender)) => {
                     match http2::send(sender, lease, &url, headers, &body, upload).await? {
                         http2::Sent::Answered(head) => {
-                            return Ok(Response(head.map(Answer::Http2)));
+                            return Ok(Response::new(head.map(Answer::Http2)));
                         }
                         http2::Sent::Untouched(headers) => headers,
                     }

@@ -11,11 +11,16 @@ use http_body_util::{BodyExt as _, StreamBody};
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
+use super::expand::Expander;
 use super::{drain, http1, http2};
 
 /// The head of an answer, and its body as it comes. Dropping it closes the request.
 #[derive(Debug)]
-pub struct Response(pub(super) http::Response<Answer>);
+pub struct Response {
+    head: http::Response<Answer>,
+    /// For a body that is compressed.
+    expander: Option<Box<Expander>>,
+}
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -27,6 +32,11 @@ pub(super) enum Answer {
 }
 
 impl Response {
+    pub(super) fn new(head: http::Response<Answer>) -> Self {
+        let expander = Expander::of(head.headers()).map(Box::new);
+        Self { head, expander }
+    }
+
     /// An answer of a [`Carrier`](super::Carrier).
     pub fn carried<S, E>(head: http::Response<()>, body: S) -> Self
     where
@@ -35,31 +45,43 @@ impl Response {
     {
         let frames = body.map_ok(Frame::data).map_err(Into::into);
         let body = StreamBody::new(frames).boxed_unsync();
-        Self(head.map(|()| Answer::Carried(body)))
+        Self::new(head.map(|()| Answer::Carried(body)))
     }
 
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
-        self.0.status()
+        self.head.status()
     }
 
     /// The HTTP headers.
     pub fn headers(&self) -> &HeaderMap {
-        self.0.headers()
+        self.head.headers()
     }
 
-    /// The next bytes of the body; `None` at its end. Safe to cancel.
+    /// The next bytes of the body, expanded if it is compressed; `None` at its end. Safe to cancel.
     ///
     /// # Errors
-    /// `Disconnected` if the connection was lost or the body broke off.
+    /// `Disconnected` if the connection was lost or the body broke off, `Malformed` if it cannot be expanded.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        self.0.body_mut().chunk().await
+        let Self { head, expander } = self;
+        let Some(expander) = expander else {
+            return head.body_mut().chunk().await;
+        };
+        loop {
+            if let Some(piece) = expander.piece()? {
+                return Ok(Some(piece));
+            }
+            match head.body_mut().chunk().await? {
+                Some(bytes) => expander.push(bytes),
+                None => return Ok(None),
+            }
+        }
     }
 
     /// Leaves the rest of a body of which nothing is missing any more: it is read on for a while, so that
     /// the request ends as its provider meant it to and its connection can be used again.
     pub fn leave(self) {
-        let mut answer = self.0.into_body();
+        let mut answer = self.head.into_body();
         if let Answer::Carried(_) = answer {
             return;
         }

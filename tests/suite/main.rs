@@ -13,6 +13,7 @@ mod cancel_storm;
 mod cancellation;
 mod catalog;
 mod chat;
+mod compressed_answers;
 mod compression;
 mod config;
 mod connections;

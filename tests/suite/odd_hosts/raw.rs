@@ -433,7 +433,7 @@ async fn an_error_is_read_beyond_its_first_kilobytes() {
 }
 
 #[tokio::test]
-async fn a_compressed_answer_that_nobody_asked_for_is_failed_over() {
+async fn a_compressed_answer_that_breaks_off_is_failed_over() {
     let gzip = [
         0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0xab,
     ];
