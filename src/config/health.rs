@@ -1,8 +1,13 @@
 //! `[breaker]`, `[credential_lock]`, `[throttle]`: when targets are closed off and opened again.
 
+use std::time::Duration;
+
 use crate::dispatch::{breaker, lock, throttle};
 
 use super::table::{Table, Value};
+
+/// The longest that a target is left alone because `open_base` alone says so: longer has to be meant.
+const LONGEST_UNASKED: Duration = Duration::from_secs(60);
 
 pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {
     let default = breaker::Settings::default();
@@ -15,6 +20,7 @@ pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {
         default.consecutive_failures_busy,
         count,
     );
+    let open_base = table.or("open_base", default.open_base, Value::duration);
     let settings = breaker::Settings {
         window: table.or("window", default.window, Value::duration),
         min_samples: table.or("min_samples", default.min_samples, count),
@@ -38,11 +44,16 @@ pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {
         slow_ratio: table.or("slow_ratio", default.slow_ratio, ratio),
         min_commits: table.or("min_commits", default.min_commits, count),
         break_ratio: table.or("break_ratio", default.break_ratio, ratio),
-        open_base: table.or("open_base", default.open_base, Value::duration),
-        open_max: table.or("open_max", default.open_max, Value::duration),
+        open_base,
+        open_max: table.or(
+            "open_max",
+            default.open_max.max(open_base.min(LONGEST_UNASKED)),
+            Value::duration,
+        ),
         retry_after_max: table.or("retry_after_max", default.retry_after_max, Value::duration),
         probe_successes: table.or("probe_successes", default.probe_successes, count),
         probe_lease: table.or("probe_lease", default.probe_lease, Value::duration),
+        lasting_answer: table.or("lasting_answer", default.lasting_answer, Value::duration),
     };
     if settings.open_base > settings.open_max {
         table.place.wrong(

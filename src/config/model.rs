@@ -13,7 +13,8 @@ use super::table::{Table, Value};
 /// The highest price that can be written, in USD for a million tokens.
 const HIGHEST_PRICE: f64 = 1_000_000.0;
 
-/// The share of `first_content` after which a first content is slow, if that is not written.
+/// The share of `first_event` after which silence is suspicious, and of the longer of it and
+/// `first_content` after which a first content is slow, where neither is written.
 const SLOW_SHARE: f64 = 0.4;
 
 /// Reads one model. `None` where something about it is wrong.
@@ -137,11 +138,13 @@ fn usd_per_million(value: &Value<'_>) -> Option<u64> {
 
 fn timeouts(mut table: Table<'_>) -> Timeouts {
     let default = Timeouts::default();
+    let first_event = table.or("first_event", default.first_event, Value::duration);
     let first_content = table.or("first_content", default.first_content, Value::duration);
-    // What may think for minutes is not slow after seconds.
-    let slow = first_content.mul_f64(SLOW_SHARE);
+    // What may think for minutes is neither slow nor suspicious after seconds.
+    let slow = first_content.max(first_event).mul_f64(SLOW_SHARE);
+    let suspicious = first_event.mul_f64(SLOW_SHARE);
     let timeouts = Timeouts {
-        first_event: table.or("first_event", default.first_event, Value::duration),
+        first_event,
         first_content,
         byte_idle: table.or("byte_idle", default.byte_idle, Value::duration),
         progress_idle: table.or("progress_idle", default.progress_idle, Value::duration),
@@ -150,7 +153,11 @@ fn timeouts(mut table: Table<'_>) -> Timeouts {
             default.slow_first_content.max(slow),
             Value::duration,
         ),
-        stall_after: table.or("stall_after", default.stall_after, Value::duration),
+        stall_after: table.or(
+            "stall_after",
+            default.stall_after.max(suspicious),
+            Value::duration,
+        ),
     };
     table.finish();
     timeouts

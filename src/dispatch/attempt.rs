@@ -165,6 +165,7 @@ impl Attempt {
         let upload = self.timers.upload().clone();
         let sending = transport.send(request, &upload);
         let response = watched(&mut self.timers, &mut self.permit, sending).await??;
+        self.permit.reached();
         self.record.provider_request_id = request_id(response.headers());
         let status = response.status();
         if !status.is_success() {
@@ -303,6 +304,9 @@ impl Attempt {
                 let heard = heard(&events[before..]);
                 self.timers.complete(reader.is_complete());
                 self.timers.heard(heard, Instant::now());
+                if heard == Heard::Content {
+                    self.permit.progressed();
+                }
                 let is_done = reader.is_done();
                 let counted = self.count(bytes.len(), heard);
                 read.and(if is_done { Ok(()) } else { counted })

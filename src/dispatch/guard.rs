@@ -360,6 +360,21 @@ impl Permit {
         });
     }
 
+    /// The head of an answer has come.
+    pub(super) fn reached(&mut self) {
+        // The first content tells as much a little later; do not lock for each call.
+        if self.ticket.as_ref().is_some_and(Ticket::probes_endpoint) {
+            self.report(false, Scopes::reached);
+        }
+    }
+
+    /// Further content has come.
+    pub(super) fn progressed(&mut self) {
+        if self.ticket.as_ref().is_some_and(Ticket::probes_model) {
+            self.report(false, Scopes::progressed);
+        }
+    }
+
     /// The first content has come.
     pub(super) fn committed(&mut self, slow: bool) {
         if self.ticket.is_none() {

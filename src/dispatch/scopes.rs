@@ -112,6 +112,16 @@ impl Ticket {
         self.breaker.is_probe() || self.endpoint.is_probe() || self.credential.is_probe()
     }
 
+    /// Whether the attempt tests if a failing endpoint has recovered.
+    pub fn probes_endpoint(&self) -> bool {
+        self.endpoint.is_probe()
+    }
+
+    /// Whether the attempt tests if a failing model has recovered.
+    pub fn probes_model(&self) -> bool {
+        self.breaker.is_probe()
+    }
+
     /// The state of the model's breaker, or that of its endpoint's where the attempt tests that.
     pub fn state(&self) -> BreakerState {
         match self.endpoint.is_probe() {
@@ -294,6 +304,15 @@ impl Scopes {
         self.tell_model(ticket, Signal::CutShort { since }, circumstances)
     }
 
+    /// The head of an answer has come, which says that the endpoint works, unless it stands for its
+    /// models.
+    pub fn reached(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
+        match self.rolled_up {
+            true => Vec::new(),
+            false => self.tell_endpoint(ticket, Signal::Answered, circumstances),
+        }
+    }
+
     /// The first content has come.
     pub fn committed(
         &mut self,
@@ -308,6 +327,11 @@ impl Scopes {
         let mut changes = self.tell_endpoint(ticket, Signal::Answered, circumstances);
         changes.extend(self.tell_model(ticket, Signal::Committed { slow }, circumstances));
         changes
+    }
+
+    /// Further content has come. It is asked of probes only.
+    pub fn progressed(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
+        self.tell_model(ticket, Signal::Progressed, circumstances)
     }
 
     /// The answer is complete.

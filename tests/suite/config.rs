@@ -491,6 +491,21 @@ fn a_provider_is_checked_before_anything_is_sent_to_it() {
 }
 
 #[test]
+fn a_breaker_that_is_to_stay_open_longer_at_first_may_do_so_for_a_minute_unasked() {
+    for (keys, longest) in [
+        ("", 14),
+        ("open_base = '10s'", 14),
+        ("open_base = '60s'", 60),
+        ("open_base = '2m'\nopen_max = '3m'", 180),
+    ] {
+        let config = resolve(&format!("[breaker]\n{keys}\n{REST}")).unwrap();
+
+        let open_max = config.scopes.breaker.open_max;
+        assert_eq!(open_max, Duration::from_secs(longest), "{keys}");
+    }
+}
+
+#[test]
 fn settings_are_checked_for_their_range_and_sense() {
     let unusual = [
         (
@@ -681,10 +696,12 @@ fn the_defaults_in_the_comments_of_the_example_are_the_defaults() {
 }
 
 #[test]
-fn a_model_that_may_take_longer_to_its_first_content_is_slow_later() {
+fn a_model_that_may_take_longer_is_slow_later() {
     let table = [
         ("first_content = '10s'", 8),
         ("first_content = '2m'", 48),
+        ("first_event = '1m'", 24),
+        ("first_content = '2m', first_event = '1m'", 48),
         ("first_content = '2m', slow_first_content = '9s'", 9),
     ];
     for (timeouts, seconds) in table {
@@ -694,6 +711,24 @@ fn a_model_that_may_take_longer_to_its_first_content_is_slow_later() {
 
         let slow = config.catalog.targets["p/x"].timeouts.slow_first_content;
         assert_eq!(slow, Duration::from_secs(seconds), "{timeouts}");
+    }
+}
+
+#[test]
+fn the_silence_of_a_model_that_may_take_longer_to_its_first_event_is_suspicious_later() {
+    let table = [
+        ("first_event = '2s'", 4),
+        ("first_content = '2m'", 4),
+        ("first_event = '60s'", 24),
+        ("first_event = '60s', stall_after = '5s'", 5),
+    ];
+    for (timeouts, seconds) in table {
+        let text = format!("[models.'p/x']\ntimeouts = {{ {timeouts} }}\n{REST}");
+
+        let config = resolve(&text).unwrap();
+
+        let stall = config.catalog.targets["p/x"].timeouts.stall_after;
+        assert_eq!(stall, Duration::from_secs(seconds), "{timeouts}");
     }
 }
 

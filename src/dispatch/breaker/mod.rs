@@ -1,9 +1,12 @@
 //! Whether a target may be tried: a circuit breaker as a pure state machine.
 //!
-//! Closed, it counts; open, it refuses; half-open, it lets one probe through at a time. Every
-//! admission is a [`Ticket`] that carries the generation it was given in: what an attempt reports
-//! after the breaker has changed its state decides nothing.
+//! Closed, it counts; open, it refuses; half-open, it lets probes through, the next one once the one
+//! before has been judged or has taken its lease. Every admission is a [`Ticket`] that carries the
+//! generation it was given in: an ordinary attempt decides nothing once the breaker has opened, a
+//! probe nothing once it has closed or an operator has decided. A probe that has outlived its lease
+//! is as good as any other: an answer may take longer.
 
+mod recovery;
 mod settings;
 mod terms;
 
@@ -15,11 +18,16 @@ use crate::trail::BreakerState;
 
 use super::window::Window;
 
+use self::recovery::Probes;
+
 pub use self::settings::Settings;
 pub use self::terms::{Circumstances, Forced, Refusal, Signal, Snapshot, Transition};
 
 /// A breaker that was healthy for this long forgets one of its failed recoveries.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
+
+/// Share by which an open time is longer or shorter at most, so that instances do not probe together.
+const SPREAD: f64 = 0.2;
 
 /// How long a target is given the benefit of the doubt while limits of callers cut attempts short.
 const DOUBT: Duration = Duration::from_secs(4);
@@ -30,9 +38,11 @@ pub struct Breaker {
     settings: Settings,
     state: State,
     since: Instant,
-    /// Counts the state changes; a ticket of another generation decides nothing.
+    /// Counts openings and closings; a ticket of another generation decides nothing.
     generation: u64,
     window: Window,
+    /// Those since it opened.
+    probes: Probes,
     successes: u64,
     consecutive_failures: u32,
     /// Since when attempts are cut short that are followed by no success.
@@ -48,31 +58,21 @@ pub struct Breaker {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Closed,
-    Open {
-        until: Instant,
-    },
-    HalfOpen {
-        probe: Option<Probe>,
-        successes: u32,
-    },
-}
-
-/// A probe that has not been judged yet.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Probe {
-    /// When another is let through.
-    lease: Instant,
-    /// Whether its first content has come.
-    begun: bool,
+    Open { until: Instant },
+    HalfOpen,
 }
 
 /// The right to try a target once. Give every ticket back with [`Breaker::report`].
 #[derive(Debug)]
 pub struct Ticket {
     generation: u64,
-    /// What this attempt has already added to the window.
+    /// The number of a probe; 0 for an attempt that is none.
+    probe: u64,
+    admitted: Instant,
+    /// What this attempt has already counted for.
     counted: Counted,
-    committed: bool,
+    /// When the first content came.
+    committed: Option<Instant>,
     /// The state that it was given in.
     state: BreakerState,
     /// What its admission changed.
@@ -93,6 +93,12 @@ impl Ticket {
     /// What its admission changed, once.
     pub fn take_transition(&mut self) -> Option<Transition> {
         self.transition.take()
+    }
+
+    /// Whether content has been coming for this long.
+    fn has_lasted(&self, long: Duration, now: Instant) -> bool {
+        let began = self.committed;
+        began.is_some_and(|began| now.duration_since(began) >= long)
     }
 }
 
@@ -117,6 +123,7 @@ impl Breaker {
             since: now,
             generation: 0,
             window: Window::new(settings.window, now),
+            probes: Probes::default(),
             successes: 0,
             consecutive_failures: 0,
             cut_short_since: None,
@@ -138,10 +145,9 @@ impl Breaker {
                 }),
                 _,
             ) => Some(Refusal::Forced(until)),
-            (None, State::Open { until }) => (until > now).then_some(Refusal::Open(until)),
-            (None, State::HalfOpen { probe, .. }) => {
-                let lease = probe?.lease;
-                (lease > now).then_some(Refusal::Probing(lease))
+            (None, State::Open { until }) if until > now => Some(Refusal::Open(until)),
+            (None, State::Open { .. } | State::HalfOpen) => {
+                self.probes.awaited(now).map(Refusal::Probing)
             }
         }
     }
@@ -164,43 +170,18 @@ impl Breaker {
         if let Some(refusal) = self.refuses(now) {
             return Err(refusal);
         }
-        let transition = match self.would_probe(now) {
+        let (probe, transition) = match self.would_probe(now) {
             true => self.begin_probe(now),
-            false => None,
+            false => (0, None),
         };
         Ok(Ticket {
             generation: self.generation,
+            probe,
+            admitted: now,
             counted: Counted::Nothing,
-            committed: false,
+            committed: None,
             state: self.state(now),
             transition,
-        })
-    }
-
-    fn begin_probe(&mut self, now: Instant) -> Option<Transition> {
-        let lease = now + self.settings.probe_lease;
-        let begun = false;
-        let own = Probe { lease, begun };
-        if let State::HalfOpen { probe, successes } = &mut self.state {
-            if let Some(before) = probe.replace(own) {
-                // It has outlived its lease and decides nothing any more.
-                *successes += u32::from(before.begun);
-                self.generation += 1;
-            }
-            return None;
-        }
-        let from = self.state(now);
-        self.enter(
-            State::HalfOpen {
-                probe: Some(own),
-                successes: 0,
-            },
-            now,
-        );
-        Some(Transition {
-            from,
-            to: BreakerState::HalfOpen,
-            cause: "probe_due",
         })
     }
 
@@ -216,10 +197,7 @@ impl Breaker {
         }
         match self.state {
             State::Closed => self.count(ticket, signal, circumstances),
-            State::HalfOpen { successes, .. } => {
-                self.judge(ticket, signal, successes, circumstances)
-            }
-            State::Open { .. } => None, // no ticket is given while open
+            State::Open { .. } | State::HalfOpen => self.judge(ticket, signal, circumstances),
         }
     }
 
@@ -230,7 +208,7 @@ impl Breaker {
         circumstances: Circumstances,
     ) -> Option<Transition> {
         let closed = self.forced(circumstances.now).is_none() && self.state == State::Closed;
-        closed.then(|| self.open(cause, None, circumstances))
+        closed.then(|| self.open(cause, None, Duration::ZERO, circumstances))
     }
 
     /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is
@@ -293,7 +271,7 @@ impl Breaker {
             (Some(forced), _) => forced.state(),
             (None, State::Closed) => BreakerState::Closed,
             (None, State::Open { .. }) => BreakerState::Open,
-            (None, State::HalfOpen { .. }) => BreakerState::HalfOpen,
+            (None, State::HalfOpen) => BreakerState::HalfOpen,
         }
     }
 
@@ -318,7 +296,7 @@ impl Breaker {
                     ticket.counted = Counted::Success { ended, nth };
                 }
                 if let Signal::Committed { slow } = signal {
-                    ticket.committed = true;
+                    ticket.committed = Some(now);
                     seen.commits += 1;
                     seen.slow += u32::from(slow);
                 }
@@ -326,7 +304,7 @@ impl Breaker {
             }
             Signal::Stalled | Signal::CutShort { .. } | Signal::Failed { .. } => {
                 let seen = self.window.newest(now);
-                let broke = ticket.committed && matches!(signal, Signal::Failed { .. });
+                let broke = ticket.committed.is_some() && matches!(signal, Signal::Failed { .. });
                 seen.breaks += u32::from(broke);
                 match ticket.counted {
                     Counted::Nothing => {
@@ -346,96 +324,26 @@ impl Breaker {
                 self.consecutive_failures += 1;
                 let cause = self.trip_cause(circumstances)?;
                 let seen = self.window.sums(now);
-                self.broke_off = ticket.committed
+                self.broke_off = ticket.committed.is_some()
                     || share(seen.breaks, seen.commits) >= self.settings.break_ratio;
                 let retry_after = match signal {
                     Signal::Failed { retry_after } => retry_after,
                     Signal::Stalled
                     | Signal::CutShort { .. }
                     | Signal::Committed { .. }
+                    | Signal::Progressed
                     | Signal::Answered
                     | Signal::Completed
                     | Signal::Throttled { .. }
                     | Signal::Released => None,
                 };
-                Some(self.open(cause, retry_after, circumstances))
+                Some(self.open(cause, retry_after, Duration::ZERO, circumstances))
             }
-            Signal::Completed | Signal::Throttled { .. } | Signal::Released => None,
+            Signal::Progressed
+            | Signal::Completed
+            | Signal::Throttled { .. }
+            | Signal::Released => None,
         }
-    }
-
-    /// Half-open: the probe decides, at its first content and not at its end, unless it is the end
-    /// that answers did not come to.
-    fn judge(
-        &mut self,
-        ticket: &mut Ticket,
-        signal: Signal,
-        successes: u32,
-        circumstances: Circumstances,
-    ) -> Option<Transition> {
-        let judged = ticket.counted != Counted::Nothing;
-        ticket.committed |= matches!(signal, Signal::Committed { .. });
-        match signal {
-            Signal::Committed { .. } | Signal::Answered | Signal::Completed if judged => None,
-            Signal::Committed { .. } if self.broke_off => {
-                if let State::HalfOpen {
-                    probe: Some(probe), ..
-                } = &mut self.state
-                {
-                    probe.begun = true;
-                }
-                // Those before may have been enough.
-                self.close_after(successes, circumstances.now)
-            }
-            // A refusal tells nothing of answers that break off.
-            Signal::Answered if self.broke_off => None,
-            Signal::Committed { .. } | Signal::Answered | Signal::Completed => {
-                ticket.counted = Counted::Success { ended: 0, nth: 0 };
-                self.cut_short_since = None;
-                self.await_probe(successes + 1);
-                self.close_after(successes + 1, circumstances.now)
-            }
-            Signal::Stalled => Some(self.open("probe_stalled", None, circumstances)),
-            Signal::CutShort { since } => self
-                .is_in_doubt(since, circumstances.now)
-                .then(|| self.open("probe_cut_short", None, circumstances)),
-            Signal::Failed { retry_after } => {
-                self.broke_off |= ticket.committed;
-                Some(self.open("probe_failed", retry_after, circumstances))
-            }
-            Signal::Throttled { retry_after } => {
-                Some(self.open("probe_throttled", retry_after, circumstances))
-            }
-            Signal::Released => {
-                // A probe that has already succeeded gave its place back then; the place may be another's.
-                if !judged {
-                    self.await_probe(successes);
-                }
-                None
-            }
-        }
-    }
-
-    /// Half-open: lets the next probe through.
-    fn await_probe(&mut self, successes: u32) {
-        self.state = State::HalfOpen {
-            probe: None,
-            successes,
-        };
-    }
-
-    /// Half-open: closes if so many probes that have succeeded are enough.
-    fn close_after(&mut self, successes: u32, now: Instant) -> Option<Transition> {
-        if successes < self.settings.probe_successes {
-            return None;
-        }
-        let from = self.state(now);
-        self.close(now);
-        Some(Transition {
-            from,
-            to: BreakerState::Closed,
-            cause: "probes_succeeded",
-        })
     }
 
     /// Closes it, and forgets what it has seen.
@@ -443,6 +351,7 @@ impl Breaker {
         self.window = Window::new(self.settings.window, now);
         self.consecutive_failures = 0;
         self.broke_off = false;
+        self.generation += 1;
         self.enter(State::Closed, now);
     }
 
@@ -485,7 +394,7 @@ impl Breaker {
         let slow = seen.samples >= self.settings.min_samples
             && share(seen.slow, seen.samples) >= self.settings.slow_ratio
             && circumstances.healthier_alternative;
-        slow.then(|| self.open("slow_first_content", None, circumstances))
+        slow.then(|| self.open("slow_first_content", None, Duration::ZERO, circumstances))
     }
 
     fn failures_in_a_row(&self, busy: bool, alternative: bool) -> u32 {
@@ -501,6 +410,7 @@ impl Breaker {
         &mut self,
         cause: &'static str,
         retry_after: Option<Duration>,
+        took: Duration,
         circumstances: Circumstances,
     ) -> Transition {
         let Circumstances { now, jitter, .. } = circumstances;
@@ -510,15 +420,18 @@ impl Breaker {
             self.severity = self
                 .severity
                 .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+            self.probes = Probes::default();
+            self.generation += 1;
         }
         let doubled = self
             .settings
             .open_base
             .saturating_mul(1 << self.severity.min(16));
         let spread = doubled
-            .min(self.settings.open_max)
-            .mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
-            .min(self.settings.open_max);
+            .min(self.settings.open_max.div_f64(1.0 + SPREAD))
+            .mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter.clamp(0.0, 1.0));
+        // The time that the probe took was such a time, too.
+        let spread = spread - took.min(spread / 2);
         let asked = retry_after
             .unwrap_or_default()
             .min(self.settings.retry_after_max);
@@ -541,7 +454,6 @@ impl Breaker {
         self.state = state;
         self.since = now;
         self.cut_short_since = None;
-        self.generation += 1;
     }
 }
 

@@ -27,17 +27,20 @@ pub struct Settings {
     pub min_commits: u32,
     /// Share of begun answers that broke off which opens it, above 0 up to 1.
     pub break_ratio: f64,
-    /// How long it stays open the first time; doubles with each failed recovery, ±20 %.
+    /// How long it stays open the first time; doubles with each failed recovery, ±20 %. The time that
+    /// a failed probe took counts, up to half of it.
     pub open_base: Duration,
-    /// The longest it stays open by itself.
+    /// The longest it stays open by itself, spread included.
     pub open_max: Duration,
     /// The longest that a provider's `Retry-After` can keep it open.
     pub retry_after_max: Duration,
     /// Probes in a row that must succeed to close it.
     pub probe_successes: u32,
-    /// How long a probe may take before another is let through. Where answers broke off, one that
-    /// has been answered for this long counts as a success.
+    /// How long a probe may take before another is let through beside it. Both decide then.
     pub probe_lease: Duration,
+    /// Where answers broke off, a probe has succeeded once it is complete, or once content is still
+    /// coming this long after its first.
+    pub lasting_answer: Duration,
 }
 
 impl Default for Settings {
@@ -54,10 +57,11 @@ impl Default for Settings {
             min_commits: 10,
             break_ratio: 0.2,
             open_base: Duration::from_secs(5),
-            open_max: Duration::from_secs(60),
+            open_max: Duration::from_secs(14),
             retry_after_max: Duration::from_secs(120),
             probe_successes: 3,
-            probe_lease: Duration::from_secs(25),
+            probe_lease: Duration::from_secs(10),
+            lasting_answer: Duration::from_secs(25),
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Signal {
         /// Whether it took suspiciously long.
         slow: bool,
     },
+    /// Further content has come. It is asked of probes only.
+    Progressed,
     /// The attempt took longer than its caller or the call's deadline allows, which is less than the
     /// target's own limits.
     CutShort {

@@ -80,8 +80,8 @@ const PROVIDERS: usize = 3;
 /// Calls of one world, from its wild times to the fine ones at its end.
 const WILD_CALLS: usize = 4000;
 
-/// How long a probe may take before another is let through.
-const PROBE_LEASE: Duration = Duration::from_secs(25);
+/// How long a probe may take before another is let through beside it.
+const PROBE_LEASE: Duration = Duration::from_secs(10);
 
 /// The longest wait that anything can ask for: a credential's, a breaker's, a rate limit's.
 const LONGEST_WAIT: Duration = Duration::from_secs(130);

@@ -3,6 +3,8 @@
 
 mod laws;
 mod outages;
+mod recovery;
+mod slow;
 mod tickets;
 mod world;
 

@@ -16,10 +16,10 @@ const STEPS: u32 = 1000;
 /// A ticket that has not been given back.
 struct Held {
     ticket: Ticket,
-    /// How many states the breaker had had when the ticket was given.
-    state_number: u64,
+    /// How often the breaker had opened or closed when the ticket was given.
+    period: u64,
     admitted: Instant,
-    /// Whether it is a probe that nothing has been told of but that it stalls or begins.
+    /// Whether it is a probe of which nothing has been told.
     probing: bool,
 }
 
@@ -30,7 +30,10 @@ struct Model {
     draw: fastrand::Rng,
     now: Instant,
     held: Vec<Held>,
-    state_number: u64,
+    /// How often it has opened while it was closed, or closed.
+    period: u64,
+    /// When the newest probe was admitted.
+    newest_probe: Option<Instant>,
     last: Snapshot,
 }
 
@@ -59,7 +62,8 @@ impl Model {
             draw: fastrand::Rng::with_seed(seed),
             now,
             held: Vec::new(),
-            state_number: 0,
+            period: 0,
+            newest_probe: None,
             last,
         }
     }
@@ -83,16 +87,18 @@ impl Model {
         };
         let probing = ticket.is_probe();
         assert_eq!(probing, self.last.state == BreakerState::HalfOpen);
-        let state_number = self.state_number;
-        let other = |held: &&Held| held.probing && held.state_number == state_number;
-        if probing && let Some(other) = self.held.iter().find(other) {
-            let outlived = self.now >= other.admitted + self.settings.probe_lease;
-            assert!(outlived, "two probes at a time");
-            self.state_number += 1;
+        let in_time = |held: &Held| self.now < held.admitted + self.settings.probe_lease;
+        let other = |held: &Held| held.probing && held.period == self.period && in_time(held);
+        assert!(
+            !(probing && self.held.iter().any(other)),
+            "two probes at a time"
+        );
+        if probing {
+            self.newest_probe = Some(self.now);
         }
         self.held.push(Held {
             ticket,
-            state_number: self.state_number,
+            period: self.period,
             admitted: self.now,
             probing,
         });
@@ -106,7 +112,7 @@ impl Model {
             .draw
             .bool()
             .then(|| Duration::from_secs(self.draw.u64(0..200)));
-        let signal = match self.draw.u32(0..11) {
+        let signal = match self.draw.u32(0..12) {
             0 => Signal::Stalled,
             1..4 => Signal::Committed {
                 slow: self.draw.bool(),
@@ -114,6 +120,7 @@ impl Model {
             4 => Signal::Answered,
             5..9 => Signal::Failed { retry_after },
             9 => Signal::Completed,
+            10 => Signal::Progressed,
             _ => Signal::Throttled { retry_after },
         };
         let position = self.draw.usize(0..self.held.len());
@@ -128,7 +135,9 @@ impl Model {
         let position = self.draw.usize(0..self.held.len());
         self.report(position, Signal::Released);
         let held = self.held.swap_remove(position);
-        if held.probing && held.state_number == self.state_number {
+        let is_newest = self.newest_probe == Some(held.admitted);
+        let is_half_open = self.last.state == BreakerState::HalfOpen;
+        if held.probing && held.period == self.period && is_newest && is_half_open {
             let refused = self.breaker.refuses(self.now);
             assert_eq!(refused, None, "a cancelled probe kept its place");
         }
@@ -143,7 +152,7 @@ impl Model {
         };
         let before = self.breaker.snapshot(self.now);
         let held = &mut self.held[position];
-        let is_stale = held.state_number != self.state_number;
+        let is_stale = held.period != self.period;
         let transition = self.breaker.report(&mut held.ticket, signal, circumstances);
         let after = self.breaker.snapshot(self.now);
         if is_stale {
@@ -157,11 +166,14 @@ impl Model {
         self.notice_change();
     }
 
-    /// Counts a change of state, by whatever it came.
+    /// Counts an opening or a closing, by whatever it came.
     fn notice_change(&mut self) {
         let snapshot = self.breaker.snapshot(self.now);
-        let key = |of: &Snapshot| (of.state, of.since, of.opened_total);
-        self.state_number += u64::from(key(&snapshot) != key(&self.last));
+        let is_closed = |of: &Snapshot| of.state == BreakerState::Closed;
+        if is_closed(&snapshot) != is_closed(&self.last) {
+            self.period += 1;
+            self.newest_probe = None;
+        }
         self.last = snapshot;
     }
 
@@ -172,10 +184,10 @@ impl Model {
         let limit = self.now
             + longest_open
                 .max(self.settings.retry_after_max)
-                .max(self.settings.probe_lease);
+                .max(self.settings.lasting_answer);
         let mut probes = 0;
         while self.breaker.is_open() {
-            if let Some(Refusal::Open(until) | Refusal::Probing(until)) =
+            while let Some(Refusal::Open(until) | Refusal::Probing(until)) =
                 self.breaker.refuses(self.now)
             {
                 self.now = until;

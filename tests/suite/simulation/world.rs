@@ -17,6 +17,10 @@ use tokio::time::{Instant, sleep};
 pub(super) enum Weather {
     /// Every request, whole, within 0.3 to 1.5 s.
     Fine,
+    /// Every request, whole, after so many seconds.
+    Slow(u64),
+    /// Every request with a role at once, and whole after so many seconds.
+    Thinking(u64),
     /// This share of requests with a server error within 50 to 150 ms.
     Errors(f64),
     /// Not at all.
@@ -77,6 +81,7 @@ enum End {
     Silence,
 }
 
+const ROLE: &str = "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"},\"finish_reason\":null}]}\n\n";
 const CONTENT: &str = "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"},\"finish_reason\":null}]}\n\n";
 const FINISH: &str = "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 const ALL: &str = "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
@@ -212,6 +217,20 @@ fn reply(
 ) -> Result<Reply, (Duration, UpstreamErrorKind)> {
     match weather {
         Weather::Fine => Ok(fine(draw)),
+        Weather::Slow(seconds) => Ok(Reply {
+            after: Duration::from_secs(seconds),
+            ..fine(draw)
+        }),
+        Weather::Thinking(seconds) => Ok(Reply {
+            pieces: vec![
+                (Duration::ZERO, Bytes::from_static(ROLE.as_bytes())),
+                (
+                    Duration::from_secs(seconds),
+                    Bytes::from_static(ALL.as_bytes()),
+                ),
+            ],
+            ..fine(draw)
+        }),
         Weather::Errors(share) if draw.f64() < share => Ok(refusal(500, None, draw)),
         Weather::Errors(_) => Ok(fine(draw)),
         Weather::Silent => Ok(silent()),

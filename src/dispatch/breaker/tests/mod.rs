@@ -22,8 +22,12 @@ fn alone(now: Instant) -> Circumstances {
 }
 
 fn closed() -> (Breaker, Instant) {
+    closed_with(Settings::default())
+}
+
+fn closed_with(settings: Settings) -> (Breaker, Instant) {
     let now = Instant::now();
-    (Breaker::new(Settings::default(), now), now)
+    (Breaker::new(settings, now), now)
 }
 
 fn attempt(breaker: &mut Breaker, signal: Signal, now: Instant) -> Option<Transition> {
@@ -44,7 +48,11 @@ fn cause_of(transition: Option<Transition>) -> Option<&'static str> {
 }
 
 fn opened() -> (Breaker, Instant) {
-    let (mut breaker, now) = closed();
+    opened_with(Settings::default())
+}
+
+fn opened_with(settings: Settings) -> (Breaker, Instant) {
+    let (mut breaker, now) = closed_with(settings);
     for _ in 0..5 {
         attempt(&mut breaker, FAILED, now);
     }
@@ -73,6 +81,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(Signal::Stalled),
         Just(COMMITTED),
         Just(Signal::Answered),
+        Just(Signal::Progressed),
         Just(Signal::Completed),
         Just(Signal::CutShort {
             since: Instant::now()
@@ -112,7 +121,7 @@ proptest! {
                 Step::Report(..) => {}
                 Step::Wait(millis) => now += Duration::from_millis(millis),
             }
-            let lease = breaker.settings.probe_lease;
+            let lease = breaker.settings.lasting_answer;
             let snapshot = breaker.snapshot(now);
             prop_assert!(snapshot.failures <= snapshot.samples);
             // It leaves every state within its bound, and then admits one probe and not two.

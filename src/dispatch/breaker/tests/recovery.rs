@@ -15,7 +15,7 @@ fn an_open_breaker_lets_exactly_one_probe_through_when_its_time_has_come() {
     assert_eq!(breaker.state(now), BreakerState::HalfOpen);
     // Nobody knows how long it takes.
     let refusal = breaker.refuses(due).unwrap();
-    assert_eq!(refusal, Refusal::Probing(due + seconds(25)));
+    assert_eq!(refusal, Refusal::Probing(due + seconds(10)));
     assert_eq!(refusal.until(), None);
 }
 
@@ -35,9 +35,17 @@ fn three_successful_probes_close_it() {
     assert!(!breaker.admit(due).unwrap().is_probe());
 }
 
+/// One whose open time lies at 60 s at most, in the middle of its spread.
+fn patient() -> (Breaker, Instant) {
+    opened_with(Settings {
+        open_max: seconds(72),
+        ..Settings::default()
+    })
+}
+
 #[test]
 fn each_failed_recovery_doubles_the_open_time_up_to_its_limit() {
-    let (mut breaker, mut now) = opened();
+    let (mut breaker, mut now) = patient();
 
     let mut open_times = Vec::new();
     for _ in 0..6 {
@@ -51,9 +59,42 @@ fn each_failed_recovery_doubles_the_open_time_up_to_its_limit() {
 }
 
 #[test]
+fn the_longest_open_time_is_spread_too_and_never_exceeded() {
+    for (jitter, expected) in [(0.0, 40), (0.5, 50), (1.0, 60)] {
+        let (mut breaker, mut now) = opened_with(Settings {
+            open_max: seconds(60),
+            ..Settings::default()
+        });
+        for _ in 0..6 {
+            now = opens_at(&breaker, now);
+            let circumstances = Circumstances {
+                jitter,
+                ..alone(now)
+            };
+            attempt_under(&mut breaker, FAILED, circumstances);
+        }
+        assert_eq!(opens_at(&breaker, now), now + seconds(expected));
+    }
+}
+
+#[test]
+fn the_time_that_a_failed_probe_took_counts_up_to_half_of_the_open_time() {
+    for (took, expected) in [(0, 10), (4, 6), (5, 5), (8, 5), (100, 5)] {
+        let (mut breaker, now) = opened();
+        let due = now + seconds(5);
+        let mut probe = breaker.admit(due).unwrap();
+        let now = due + seconds(took);
+
+        breaker.report(&mut probe, Signal::Stalled, alone(now));
+
+        assert_eq!(opens_at(&breaker, now), now + seconds(expected), "{took} s");
+    }
+}
+
+#[test]
 fn each_healthy_minute_halves_the_next_open_time() {
     for (healthy, expected) in [(59, 20), (60, 10), (119, 10), (120, 5), (600, 5)] {
-        let (mut breaker, now) = opened();
+        let (mut breaker, now) = patient();
         let mut now = now + seconds(5);
         attempt(&mut breaker, FAILED, now); // the second failed recovery in a row
         now += seconds(10);
@@ -137,25 +178,250 @@ fn a_lost_probe_blocks_no_longer_than_its_lease() {
     let due = now + seconds(5);
     let _lost = breaker.admit(due).unwrap();
 
-    assert!(breaker.admit(due + seconds(24)).is_err());
-    assert!(breaker.admit(due + seconds(25)).unwrap().is_probe());
+    assert!(breaker.admit(due + seconds(9)).is_err());
+    assert!(breaker.admit(due + seconds(10)).unwrap().is_probe());
+}
+
+/// Two probes under way: one that has outlived its lease, and the one that was let through beside it.
+fn late_probe() -> (Breaker, Ticket, Ticket, Instant) {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let late = breaker.admit(due).unwrap();
+    let now = due + seconds(10);
+    let newest = breaker.admit(now).unwrap();
+    (breaker, late, newest, now)
 }
 
 #[test]
-fn a_probe_that_has_outlived_its_lease_decides_nothing_any_more() {
+fn answers_that_take_longer_than_the_lease_close_it() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
-    let mut late = breaker.admit(due).unwrap();
-    let after_its_lease = due + seconds(25);
-    let _probe = breaker.admit(after_its_lease).unwrap();
+    let mut probes: Vec<_> = [0, 10, 20]
+        .map(|after| breaker.admit(due + seconds(after)).unwrap())
+        .into();
 
-    for signal in [COMMITTED, FAILED, Signal::Released] {
-        let transition = breaker.report(&mut late, signal, alone(after_its_lease));
-        assert_eq!(transition, None);
+    let causes: Vec<_> = probes
+        .iter_mut()
+        .zip([30, 40, 50])
+        .map(|(probe, after)| breaker.report(probe, COMMITTED, alone(due + seconds(after))))
+        .map(cause_of)
+        .collect();
+
+    assert_eq!(causes, [None, None, Some("probes_succeeded")]);
+}
+
+#[test]
+fn a_late_success_counts_and_leaves_the_newest_probe_its_place() {
+    let (mut breaker, mut late, mut newest, now) = late_probe();
+
+    assert_eq!(breaker.report(&mut late, COMMITTED, alone(now)), None);
+    breaker.report(&mut late, Signal::Released, alone(now));
+    assert!(breaker.admit(now).is_err(), "one is under way");
+    assert_eq!(breaker.report(&mut newest, COMMITTED, alone(now)), None);
+
+    let closed = attempt(&mut breaker, COMMITTED, now);
+    assert_eq!(cause_of(closed), Some("probes_succeeded"));
+}
+
+#[test]
+fn a_late_failure_opens_it_unless_a_probe_that_was_sent_later_has_succeeded() {
+    for overtaken in [false, true] {
+        for signal in [
+            FAILED,
+            Signal::Stalled,
+            Signal::Throttled { retry_after: None },
+        ] {
+            let (mut breaker, mut late, mut newest, now) = late_probe();
+            if overtaken {
+                breaker.report(&mut newest, COMMITTED, alone(now));
+            }
+
+            let transition = breaker.report(&mut late, signal, alone(now));
+
+            let to = transition.map(|transition| transition.to);
+            assert_eq!(to, (!overtaken).then_some(BreakerState::Open), "{signal:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_news_whatever_has_succeeded_since() {
+    let (mut breaker, mut late, mut newest, now) = late_probe();
+    breaker.report(&mut late, COMMITTED, alone(now));
+    breaker.report(&mut newest, COMMITTED, alone(now));
+
+    let transition = breaker.report(&mut late, FAILED, alone(now));
+
+    assert_eq!(cause_of(transition), Some("probe_failed"));
+}
+
+#[test]
+fn a_late_success_while_open_again_decides_nothing() {
+    let (mut breaker, mut late, mut newest, now) = late_probe();
+    breaker.report(&mut newest, FAILED, alone(now));
+    let until = opens_at(&breaker, now);
+
+    assert_eq!(breaker.report(&mut late, COMMITTED, alone(now)), None);
+
+    assert_eq!(opens_at(&breaker, now), until);
+    assert_eq!(attempt(&mut breaker, COMMITTED, until), None);
+    assert_eq!(attempt(&mut breaker, COMMITTED, until), None);
+    let closed = attempt(&mut breaker, COMMITTED, until);
+    assert_eq!(cause_of(closed), Some("probes_succeeded"));
+}
+
+#[test]
+fn a_late_success_after_it_has_closed_or_was_forced_decides_nothing() {
+    for forced in [false, true] {
+        let (mut breaker, mut late, mut newest, now) = late_probe();
+        match forced {
+            true => {
+                let until = None;
+                let closed = false;
+                breaker.force(Some(Forced { closed, until }), now);
+                breaker.force(None, now);
+            }
+            false => {
+                breaker.report(&mut newest, COMMITTED, alone(now));
+                attempt(&mut breaker, COMMITTED, now);
+                attempt(&mut breaker, COMMITTED, now);
+            }
+        }
+        let before = breaker.snapshot(now);
+
+        for signal in [FAILED, COMMITTED, Signal::Stalled, Signal::Released] {
+            assert_eq!(breaker.report(&mut late, signal, alone(now)), None);
+        }
+
+        assert_eq!(breaker.snapshot(now), before);
+        assert_eq!(before.state, BreakerState::Closed);
+    }
+}
+
+#[test]
+fn a_late_success_of_the_last_outage_decides_nothing_in_this_one() {
+    let (mut breaker, mut late, mut newest, now) = late_probe();
+    breaker.report(&mut newest, COMMITTED, alone(now));
+    attempt(&mut breaker, COMMITTED, now);
+    attempt(&mut breaker, COMMITTED, now);
+    for _ in 0..5 {
+        attempt(&mut breaker, FAILED, now);
+    }
+    let due = opens_at(&breaker, now);
+    let _probe = breaker.admit(due).unwrap();
+
+    for signal in [COMMITTED, FAILED, Signal::Stalled, Signal::Released] {
+        assert_eq!(breaker.report(&mut late, signal, alone(due)), None);
     }
 
-    assert_eq!(breaker.state(after_its_lease), BreakerState::HalfOpen);
-    assert!(breaker.admit(after_its_lease).is_err(), "one at a time");
+    assert_eq!(breaker.state(due), BreakerState::HalfOpen);
+    assert!(breaker.admit(due).is_err(), "one is under way");
+}
+
+#[test]
+fn a_stalled_probe_that_is_answered_after_all_has_succeeded() {
+    let (mut breaker, now) = opened();
+    let mut now = now + seconds(5);
+    let mut changes = Vec::new();
+
+    for _ in 0..3 {
+        let mut probe = breaker.admit(now).unwrap();
+        changes.extend(breaker.report(&mut probe, Signal::Stalled, alone(now + seconds(4))));
+        now += seconds(5);
+        changes.extend(breaker.report(&mut probe, COMMITTED, alone(now)));
+    }
+
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| (change.from, change.to, change.cause))
+        .collect();
+    let stalled = (BreakerState::HalfOpen, BreakerState::Open, "probe_stalled");
+    let answered = (
+        BreakerState::Open,
+        BreakerState::HalfOpen,
+        "late_probe_succeeded",
+    );
+    let closed = (BreakerState::Open, BreakerState::Closed, "probes_succeeded");
+    let expected = [stalled, answered, stalled, answered, stalled, closed];
+    assert_eq!(told, expected);
+    // What was no failed recovery has not made the next outage longer.
+    for _ in 0..5 {
+        attempt(&mut breaker, FAILED, now);
+    }
+    assert_eq!(opens_at(&breaker, now), now + seconds(10));
+}
+
+#[test]
+fn a_stalled_probe_that_fails_or_ends_keeps_it_open_as_long_as_its_silence_did() {
+    for signal in [FAILED, Signal::Released, Signal::Stalled] {
+        let (mut breaker, now) = opened();
+        let due = now + seconds(5);
+        let mut probe = breaker.admit(due).unwrap();
+        breaker.report(&mut probe, Signal::Stalled, alone(due));
+
+        assert_eq!(breaker.report(&mut probe, signal, alone(due)), None);
+
+        assert_eq!(opens_at(&breaker, due), due + seconds(10));
+    }
+}
+
+#[test]
+fn a_stalled_probe_that_has_failed_cannot_be_answered() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let mut probe = breaker.admit(due).unwrap();
+    for signal in [Signal::Stalled, FAILED] {
+        breaker.report(&mut probe, signal, alone(due));
+    }
+
+    assert_eq!(breaker.report(&mut probe, COMMITTED, alone(due)), None);
+
+    assert_eq!(breaker.state(due), BreakerState::Open);
+}
+
+#[test]
+fn a_success_while_open_counts_unless_a_probe_that_was_sent_later_has_failed() {
+    for signal in [Signal::Stalled, FAILED] {
+        let (mut breaker, mut late, mut newest, now) = late_probe();
+        breaker.report(&mut late, signal, alone(now));
+        assert_eq!(breaker.state(now), BreakerState::Open);
+
+        let transition = breaker.report(&mut newest, COMMITTED, alone(now));
+
+        assert_eq!(cause_of(transition), Some("late_probe_succeeded"));
+        assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+        assert_eq!(breaker.refuses(now), None);
+    }
+}
+
+#[test]
+fn silence_ends_no_row_of_successes_but_a_failure_does() {
+    for (signal, needed) in [(Signal::Stalled, 1), (FAILED, 3)] {
+        let (mut breaker, mut late, mut newest, now) = late_probe();
+        breaker.report(&mut late, COMMITTED, alone(now));
+        breaker.report(&mut newest, signal, alone(now));
+        if signal == Signal::Stalled {
+            breaker.report(&mut newest, COMMITTED, alone(now));
+        }
+        let now = breaker.refuses(now).and_then(Refusal::until).unwrap_or(now);
+
+        let successes = (1..=3).find(|_| attempt(&mut breaker, COMMITTED, now).is_some());
+
+        assert_eq!(successes, Some(needed), "{signal:?}");
+        assert!(!breaker.is_open());
+    }
+}
+
+#[test]
+fn a_probe_that_is_under_way_keeps_its_place_while_an_older_one_is_answered() {
+    let (mut breaker, mut late, _newest, now) = late_probe();
+    breaker.report(&mut late, Signal::Stalled, alone(now));
+
+    let transition = breaker.report(&mut late, COMMITTED, alone(now));
+
+    assert_eq!(cause_of(transition), Some("late_probe_succeeded"));
+    assert!(breaker.admit(now + seconds(9)).is_err());
+    assert!(breaker.admit(now + seconds(10)).is_ok());
 }
 
 #[test]
@@ -266,25 +532,76 @@ fn where_answers_broke_off_a_refusal_proves_nothing() {
 }
 
 #[test]
-fn answers_that_outlast_the_lease_of_a_probe_close_it_as_well() {
-    let (mut breaker, due) = broken();
-    let mut long = Vec::new();
-    for nth in 0..3 {
-        let now = due + seconds(25 * nth);
+fn where_answers_broke_off_one_that_still_brings_content_after_a_while_succeeds() {
+    let (mut breaker, mut now) = broken();
+    for nth in 1..=3 {
         let mut probe = breaker.admit(now).unwrap();
+        breaker.report(&mut probe, Signal::Progressed, alone(now));
         breaker.report(&mut probe, COMMITTED, alone(now));
-        long.push(probe);
-    }
-    let now = due + seconds(75);
-    let mut fourth = breaker.admit(now).unwrap();
+        let early = alone(now + seconds(24));
+        assert_eq!(breaker.report(&mut probe, Signal::Progressed, early), None);
 
-    for probe in &mut long {
-        let late = breaker.report(probe, Signal::Completed, alone(now));
-        assert_eq!(late, None, "it has been counted already");
-    }
-    let transition = breaker.report(&mut fourth, COMMITTED, alone(now));
+        now += seconds(25);
+        let lasting = breaker.report(&mut probe, Signal::Progressed, alone(now));
 
-    assert_eq!(cause_of(transition), Some("probes_succeeded"));
+        let closes = nth == 3;
+        assert_eq!(cause_of(lasting), closes.then_some("probes_succeeded"));
+        for signal in [Signal::Progressed, Signal::Completed, Signal::Released] {
+            assert_eq!(breaker.report(&mut probe, signal, alone(now)), None);
+        }
+    }
+}
+
+#[test]
+fn where_answers_broke_off_one_that_is_silent_in_the_middle_proves_nothing_however_long() {
+    let (mut breaker, due) = broken();
+    let mut silent: Vec<_> = (0..5)
+        .map(|nth| {
+            let now = due + seconds(10 * nth);
+            let mut probe = breaker.admit(now).unwrap();
+            breaker.report(&mut probe, COMMITTED, alone(now));
+            probe
+        })
+        .collect();
+    let now = due + seconds(50);
+    assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+
+    let transition = breaker.report(&mut silent[0], FAILED, alone(now));
+
+    assert_eq!(cause_of(transition), Some("probe_failed"));
+}
+
+#[test]
+fn where_answers_broke_off_one_that_breaks_off_is_no_news_if_a_later_one_is_complete() {
+    let (mut breaker, due) = broken();
+    let mut early = breaker.admit(due).unwrap();
+    breaker.report(&mut early, COMMITTED, alone(due));
+    let now = due + seconds(10);
+    let mut later = breaker.admit(now).unwrap();
+    for signal in [COMMITTED, Signal::Completed] {
+        breaker.report(&mut later, signal, alone(now));
+    }
+
+    assert_eq!(breaker.report(&mut early, FAILED, alone(now)), None);
+
+    assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+}
+
+#[test]
+fn where_answers_did_not_break_off_further_content_tells_nothing() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let mut probe = breaker.admit(due).unwrap();
+
+    for after in [0, 100] {
+        let progressed = alone(due + seconds(after));
+        let transition = breaker.report(&mut probe, Signal::Progressed, progressed);
+        assert_eq!(transition, None);
+    }
+
+    assert_eq!(attempt(&mut breaker, COMMITTED, due + seconds(100)), None);
+    assert_eq!(attempt(&mut breaker, COMMITTED, due + seconds(100)), None);
+    assert!(breaker.is_open());
 }
 
 #[test]
