@@ -111,6 +111,10 @@ impl Breaker {
         self.probes.successes += 1;
         self.cut_short_since = None;
         let from = self.state(now);
+        if from == BreakerState::Open {
+            // No recovery has failed after all.
+            self.severity = self.severity.saturating_sub(1);
+        }
         if self.probes.successes >= self.settings.probe_successes {
             self.close(now);
             return Some(Transition {
@@ -122,7 +126,6 @@ impl Breaker {
         if from == BreakerState::HalfOpen {
             return None;
         }
-        self.severity = self.severity.saturating_sub(1);
         self.enter(State::HalfOpen, now);
         Some(Transition {
             from,
