@@ -313,6 +313,28 @@ impl ChatEvent {
     }
 }
 
+/// Whether the events of a complete answer say nothing, though neither a limit nor a filter ended it: not
+/// a word, no reasoning, no tool call. White space is a word: it may be what was asked for.
+pub fn is_empty_answer<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> bool {
+    let mut finish = None;
+    for event in events {
+        match event {
+            ChatEvent::Done | ChatEvent::Started { .. } | ChatEvent::Usage(_) => {}
+            ChatEvent::Finish(sent) => finish = Some(sent.reason),
+            ChatEvent::Text(_)
+            | ChatEvent::Reasoning(_)
+            | ChatEvent::ReasoningSignature(_)
+            | ChatEvent::Refusal(_)
+            | ChatEvent::ToolCall { .. }
+            | ChatEvent::ToolArguments { .. } => return false,
+        }
+    }
+    match finish {
+        Some(FinishReason::MaxTokens | FinishReason::ContentFilter) => false,
+        Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => true,
+    }
+}
+
 /// Why the model stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finish {

@@ -52,6 +52,7 @@ pub(super) fn read(
     let max_attempts = table.or("max_attempts", MAX_ATTEMPTS, |value| value.whole(1..=10));
     let first_content = table.optional("first_content", Value::duration);
     let content_filter_failover = table.or("content_filter_failover", false, Value::boolean);
+    let empty_answer_failover = table.or("empty_answer_failover", true, Value::boolean);
     let retry = retry(table.section("retry"), retry_default);
     let hedge = table.optional("hedge", |value| {
         let settings = hedge(value.table()?);
@@ -89,6 +90,7 @@ pub(super) fn read(
         max_attempts,
         first_content,
         content_filter_failover,
+        empty_answer_failover,
         retry,
         hedge,
     }))

@@ -10,7 +10,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout};
 
-use crate::chat::{Adaptation, ChatEvent, Finish};
+use crate::chat::{Adaptation, ChatEvent, Finish, is_empty_answer};
 use crate::error::{Billing, UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::AttemptSpan;
@@ -63,6 +63,7 @@ pub(super) struct Attempt {
     timers: Timers,
     stream: bool,
     keep: bool,
+    may_say_nothing: bool,
     slow_after: Duration,
     answer: Option<(Response, Reader)>,
     /// Bytes of the answer's body that were read, and those of them since the last content.
@@ -91,6 +92,8 @@ pub(super) struct Beginning {
     pub(super) stream: bool,
     /// Whether the answer is kept until it is complete.
     pub(super) keep: bool,
+    /// Whether an answer without a word is one.
+    pub(super) may_say_nothing: bool,
 }
 
 impl Attempt {
@@ -105,6 +108,7 @@ impl Attempt {
             deadline,
             stream,
             keep,
+            may_say_nothing,
         } = beginning;
         let began = Instant::now();
         Self {
@@ -117,6 +121,7 @@ impl Attempt {
             timers: Timers::start(limits, hurried, deadline, began),
             stream,
             keep,
+            may_say_nothing,
             slow_after: limits.slow_first_content,
             answer: None,
             read_bytes: 0,
@@ -190,14 +195,22 @@ impl Attempt {
             self.fill().await?;
         }
         let now = Instant::now();
-        self.record.first_content = Some(now - self.began);
+        let is_empty = self.failed.is_none() && is_empty_answer(&self.ready);
+        if !is_empty {
+            self.record.first_content = Some(now - self.began);
+        }
         // What fails in the same breath has given nothing to the caller yet.
         if let Some(error) = self.failed.take() {
             return Err(error.into());
         }
         // The wait for a connection of ours, and a slow upload, say nothing of the target.
         let taken = now.saturating_duration_since(upload.written().unwrap_or(self.began));
-        self.permit.committed(taken > self.slow_after);
+        let is_failure = is_empty && !self.may_say_nothing;
+        // It has answered; but a model that mostly says nothing is as good as one that comes too late.
+        self.permit.committed(is_failure || taken > self.slow_after);
+        if is_failure {
+            return Err(UpstreamError::new(UpstreamErrorKind::EmptyAnswer).into());
+        }
         if self.stream {
             self.permit.observe(now - self.began);
         }
@@ -276,6 +289,12 @@ impl Attempt {
         let begun = self.record.first_content.is_some() || self.record.usage.is_some();
         match outcome {
             Outcome::Succeeded if self.record.usage.is_some() => Billing::Actual,
+            Outcome::Failed(error) if error.kind == UpstreamErrorKind::EmptyAnswer => {
+                match self.record.usage {
+                    Some(_) => error.kind.verdict().billing,
+                    None => Billing::Uncertain,
+                }
+            }
             Outcome::Failed(error) if !begun => error.kind.verdict().billing,
             Outcome::Failed(_) => Billing::Partial,
             Outcome::Cancelled if begun => Billing::Partial,
@@ -295,13 +314,15 @@ impl Attempt {
             Err(ended) => return Err(ended),
             Ok(chunk) => chunk,
         };
-        // Neither way copies an event: what waits here either is nothing, or all of it still waits.
-        let mut events = Vec::from(mem::take(&mut self.ready));
-        let before = events.len();
+        // Once there is content, nothing waits here, and the room is used again.
+        let mut events = match self.has_content {
+            true => Vec::from(mem::take(&mut self.ready)),
+            false => Vec::new(),
+        };
         let read = match chunk {
             Ok(Some(bytes)) => {
                 let read = reader.push(&bytes, &mut events);
-                let heard = heard(&events[before..]);
+                let heard = heard(&events);
                 self.timers.complete(reader.is_complete());
                 self.timers.heard(heard, Instant::now());
                 if heard == Heard::Content {
@@ -314,8 +335,15 @@ impl Attempt {
             Ok(None) => reader.end(&mut events),
             Err(error) => Err(error),
         };
-        self.has_content |= events[before..].iter().any(ChatEvent::is_content);
-        self.ready = events.into();
+        self.has_content |= events.iter().any(ChatEvent::is_content);
+        if self.ready.is_empty() {
+            self.ready = events.into();
+        } else {
+            for event in events {
+                let event = event.unless_replacing(self.ready.iter_mut().rev());
+                self.ready.extend(event);
+            }
+        }
         self.failed = read.err();
         Ok(())
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
-use crate::error::{Code, Error, UpstreamError};
+use crate::error::{Code, Error, UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::CallSpan;
 use crate::trail::{AttemptRecord, Outcome, Trail};
@@ -34,12 +34,23 @@ pub struct Call {
     current: Option<Attempt>,
     /// Was sent because the current attempt was late; only one of them is kept.
     rival: Option<Box<Attempt>>,
+    /// The first attempt that gave an empty answer, which is the answer if no other says more.
+    empty: Option<Box<Empty>>,
+    /// Whether that is the answer.
+    is_empty: bool,
     adaptations: Vec<Adaptation>,
     restarted: bool,
     /// What the call ends with if nothing else is told of its end.
     code: Code,
     /// Set once the call's end has been recorded.
     ended: bool,
+}
+
+/// An attempt whose answer is empty.
+struct Empty {
+    attempt: Attempt,
+    /// Its place among those that have ended.
+    position: usize,
 }
 
 impl Call {
@@ -66,6 +77,8 @@ impl Call {
             span,
             current: None,
             rival: None,
+            empty: None,
+            is_empty: false,
             adaptations: Vec::new(),
             restarted: false,
             code: Code::Cancelled,
@@ -78,15 +91,17 @@ impl Call {
     /// # Errors
     /// The call's failure; nothing of an answer has been given out then.
     pub async fn commit(&mut self) -> Result<(), Failure> {
+        match self.try_targets().await {
+            Ok(()) => self.forget_empty(),
+            Err(error) => self.fall_back(error).map_err(|error| self.fail(error))?,
+        }
+        Ok(())
+    }
+
+    async fn try_targets(&mut self) -> Result<(), Error> {
         loop {
-            let begun = self
-                .course
-                .next_target()
-                .map(|admitted| self.course.begin(admitted, &self.span));
-            let (attempt, outbound) = match begun {
-                Ok(begun) => begun,
-                Err(error) => return Err(self.fail(error)),
-            };
+            let admitted = self.course.next_target()?;
+            let (attempt, outbound) = self.course.begin(admitted, &self.span);
             match self.open(attempt, outbound).await {
                 Ok(()) => {
                     self.course.tokens.give_back();
@@ -163,7 +178,7 @@ impl Call {
             false => rival,
         };
         if let Some(attempt) = given_up {
-            self.record(attempt, other);
+            self.give_up(attempt, other);
         }
         opened
     }
@@ -211,10 +226,11 @@ impl Call {
             },
             _ => failure,
         };
-        self.after(Ended::Failed(error))
-            .await
-            .map_err(interrupted)?;
-        self.commit().await.map_err(interrupted)?;
+        let mut tried = self.after(Ended::Failed(error)).await;
+        if tried.is_ok() {
+            tried = self.try_targets().await;
+        }
+        tried.map_err(|error| interrupted(self.fail(error)))?;
         Ok(Some(CallEvent::Restarted { since }))
     }
 
@@ -224,8 +240,11 @@ impl Call {
     /// # Errors
     /// The call's failure.
     pub async fn whole(&mut self) -> Result<Answer, Failure> {
+        let mut tried = self.try_targets().await;
         loop {
-            self.commit().await?;
+            if let Err(error) = tried {
+                self.fall_back(error).map_err(|error| self.fail(error))?;
+            }
             let mut answer = Answer::default();
             let ended = loop {
                 let Some(attempt) = &mut self.current else {
@@ -241,7 +260,10 @@ impl Call {
                     Err(ended) => break ended,
                 }
             };
-            self.after(ended).await?;
+            tried = self.after(ended).await;
+            if tried.is_ok() {
+                tried = self.try_targets().await;
+            }
         }
     }
 
@@ -267,6 +289,11 @@ impl Call {
         &self.adaptations
     }
 
+    /// Whether the answer says nothing, and no other target had more to say.
+    pub fn is_empty_answer(&self) -> bool {
+        self.is_empty
+    }
+
     /// When the call's time is up.
     pub fn deadline(&self) -> Instant {
         self.course.time.deadline
@@ -278,17 +305,19 @@ impl Call {
     }
 
     /// Decides what follows an attempt that gave no answer: returns if another may be tried.
-    async fn after(&mut self, ended: Ended) -> Result<(), Failure> {
+    async fn after(&mut self, ended: Ended) -> Result<(), Error> {
         let error = match ended {
             Ended::Deadline => {
                 self.settle(Outcome::Cancelled);
-                return Err(self.fail(Error::DeadlineExceeded));
+                return Err(Error::DeadlineExceeded);
             }
             Ended::Failed(error) => error,
         };
-        self.settle(Outcome::Failed(error.clone()));
+        if let Some(attempt) = self.current.take() {
+            self.give_up(attempt, Outcome::Failed(error.clone()));
+        }
         if !self.course.goes_on_after(&error) {
-            return Err(self.fail(Error::Upstream(error)));
+            return Err(Error::Upstream(error));
         }
         if let Some(wait) = self.course.come_again() {
             sleep(wait).await;
@@ -302,6 +331,45 @@ impl Call {
         if let Some(rival) = self.rival.take() {
             self.record(*rival, Outcome::Cancelled);
         }
+        self.forget_empty();
+    }
+
+    /// Ends an attempt that gave no answer. The first empty one is kept as long as no other says more; but
+    /// once a part of an answer has been given out, silence is nothing to begin anew with.
+    fn give_up(&mut self, attempt: Attempt, outcome: Outcome) {
+        match &outcome {
+            Outcome::Failed(error)
+                if error.kind == UpstreamErrorKind::EmptyAnswer
+                    && self.empty.is_none()
+                    && !self.restarted =>
+            {
+                self.course.failed(attempt.target(), error);
+                let position = self.course.trail.attempts.len();
+                self.empty = Some(Box::new(Empty { attempt, position }));
+            }
+            _ => _ = self.record(attempt, outcome),
+        }
+    }
+
+    /// Another attempt says more than the empty one, which has failed then.
+    fn forget_empty(&mut self) {
+        if let Some(empty) = self.empty.take() {
+            let Empty { attempt, position } = *empty;
+            let failure = UpstreamError::new(UpstreamErrorKind::EmptyAnswer);
+            let (record, _) = self.ended(attempt, Outcome::Failed(failure));
+            self.course.trail.attempts.insert(position, record);
+        }
+    }
+
+    /// Nothing else gave an answer: an empty one is better than none.
+    fn fall_back(&mut self, error: Error) -> Result<(), Error> {
+        let Some(empty) = self.empty.take() else {
+            return Err(error);
+        };
+        self.current = Some(empty.attempt);
+        self.is_empty = true;
+        self.course.tokens.give_back();
+        Ok(())
     }
 
     /// Ends the attempt that is under way.
@@ -316,6 +384,13 @@ impl Call {
         if let Outcome::Failed(error) = &outcome {
             self.course.failed(attempt.target(), error);
         }
+        let (record, adaptations) = self.ended(attempt, outcome);
+        self.course.trail.attempts.push(record);
+        adaptations
+    }
+
+    /// Ends an attempt and logs its failure.
+    fn ended(&self, attempt: Attempt, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
         let (record, adaptations) = attempt.settle(outcome);
         if let Outcome::Failed(error) = &record.outcome {
             warn!(
@@ -329,12 +404,12 @@ impl Call {
                 "attempt failed"
             );
         }
-        self.course.trail.attempts.push(record);
-        adaptations
+        (record, adaptations)
     }
 
     /// The answer is complete: the one way in which a call succeeds.
     fn complete(&mut self) {
+        self.forget_empty();
         self.settle(Outcome::Succeeded);
         let lane = &self.course.lane;
         lane.budget.deposit();

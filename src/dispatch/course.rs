@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, Role};
 use crate::error::{Error, Failover, Unsupported, UpstreamError, UpstreamErrorKind};
 use crate::features::{Features, features_of};
 use crate::provider::OutboundRequest;
@@ -179,8 +179,16 @@ impl Course {
             deadline: self.time.deadline,
             stream,
             keep: self.whole,
+            may_say_nothing: self.may_say_nothing(),
         });
         (attempt, outbound)
+    }
+
+    /// Whether an answer without a word is one. Models have nothing to add to what some tools have done.
+    fn may_say_nothing(&self) -> bool {
+        let last = self.request.messages.last();
+        !self.lane.scenario.empty_answer_failover
+            || last.is_some_and(|message| message.role == Role::Tool)
     }
 
     /// Whether another target may be tried after this failure.

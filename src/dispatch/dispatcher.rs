@@ -264,6 +264,7 @@ impl Dispatcher {
             max_attempts: 2,
             first_content: None,
             content_filter_failover: false,
+            empty_answer_failover: true,
             retry: retry_budget::Settings::default(),
             hedge: None,
         };

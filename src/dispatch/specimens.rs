@@ -59,6 +59,7 @@ pub(super) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
         max_attempts: 3,
         first_content: None,
         content_filter_failover: false,
+        empty_answer_failover: true,
         retry,
         hedge: None,
     };

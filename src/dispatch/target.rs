@@ -132,6 +132,8 @@ pub struct Scenario {
     pub first_content: Option<Duration>,
     /// Whether another target is tried when a provider's content filter blocks the prompt.
     pub content_filter_failover: bool,
+    /// Whether another target is tried when an answer says nothing, unless it follows a tool's result.
+    pub empty_answer_failover: bool,
     /// How many attempts all calls of the scenario may add.
     pub retry: retry_budget::Settings,
     /// Whether a late first attempt gets a rival on another target.

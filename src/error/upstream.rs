@@ -103,6 +103,8 @@ pub enum UpstreamErrorKind {
     Malformed,
     /// The answer ended before the provider said that it was complete.
     Truncated,
+    /// The answer is complete and says nothing, though neither a limit nor a filter ended it.
+    EmptyAnswer,
     /// No connection: name, address, TCP or TLS. Nothing was sent.
     Unreachable,
     /// No connection, because this service can open no more files or sockets. Nothing was sent.
@@ -186,7 +188,7 @@ pub struct Verdict {
 
 impl UpstreamErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::ContextLength,
         Self::Authentication,
@@ -199,6 +201,7 @@ impl UpstreamErrorKind {
         Self::ContentBlocked,
         Self::Malformed,
         Self::Truncated,
+        Self::EmptyAnswer,
         Self::Unreachable,
         Self::Shortage,
         Self::NotTaken,
@@ -224,6 +227,7 @@ impl UpstreamErrorKind {
             Self::ContentBlocked => row(No,            Never,     Success,           Zero,      Reason::ContentBlocked),
             Self::Malformed      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Truncated      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
+            Self::EmptyAnswer    => row(Yes,           AfterWait, Nothing,           Actual,    Reason::ProviderBadResponse),
             Self::Unreachable    => row(Yes,           AfterWait, EndpointFailure,   Zero,      Reason::ProviderUnreachable),
             Self::Shortage       => row(Yes,           AfterWait, Nothing,           Zero,      Reason::Overloaded),
             Self::NotTaken       => row(Yes,           AfterWait, Nothing,           Zero,      Reason::ProviderUnreachable),
@@ -248,6 +252,7 @@ impl fmt::Display for UpstreamErrorKind {
             Self::ContentBlocked => "the provider's content filter blocked the prompt",
             Self::Malformed => "the provider sent an answer that cannot be read",
             Self::Truncated => "the answer ended before it was complete",
+            Self::EmptyAnswer => "the answer is complete and says nothing",
             Self::Unreachable => "the provider cannot be reached",
             Self::Shortage => "this service is short of files or sockets",
             Self::NotTaken => "the provider did not take the request up",

@@ -57,7 +57,12 @@ pub fn summary(
         trace_id: trail.trace_id.clone(),
         latency: Some(duration(call.elapsed())),
         scenario: trail.scenario.clone(),
-        warnings: call.adaptations().iter().map(warning).collect(),
+        warnings: call
+            .adaptations()
+            .iter()
+            .map(warning)
+            .chain(call.is_empty_answer().then(empty_answer))
+            .collect(),
         replayed: false,
         stop_sequence: stop_sequence.unwrap_or_default(),
         provider_finish_reason: provider_finish_reason.unwrap_or_default(),
@@ -188,6 +193,14 @@ fn warning(adaptation: &Adaptation) -> v1::Warning {
         code: "ADAPTED".to_owned(),
         field: field.to_owned(),
         message: what.to_owned(),
+    }
+}
+
+fn empty_answer() -> v1::Warning {
+    v1::Warning {
+        code: "EMPTY_ANSWER".to_owned(),
+        field: String::new(),
+        message: "the answer says nothing, and no other target said more".to_owned(),
     }
 }
 

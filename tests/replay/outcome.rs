@@ -151,7 +151,8 @@ fn kind_name(kind: UpstreamErrorKind) -> &'static str {
         | UpstreamErrorKind::Shortage
         | UpstreamErrorKind::NotTaken
         | UpstreamErrorKind::Disconnected
-        | UpstreamErrorKind::TimedOut => panic!("no response gives `{kind}`"),
+        | UpstreamErrorKind::TimedOut
+        | UpstreamErrorKind::EmptyAnswer => panic!("no response gives `{kind}`"),
     }
 }
 

@@ -52,7 +52,7 @@ impl Host {
     }
 
     /// Sends this and nothing else.
-    async fn saying(response: &str) -> Self {
+    pub(super) async fn saying(response: &str) -> Self {
         Self::start(response, Bytes::new(), 0).await
     }
 }
