@@ -1,4 +1,4 @@
-//! A provider is data: where it is, how it wants to be asked, which wire format it speaks.
+//! A provider is data: where it is and how it wants to be asked.
 
 pub mod credential;
 pub mod link;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::wire::{WireFormat, WireRequest};
+use crate::wire::WireRequest;
 
 use self::credential::Credential;
 use self::link::Link;
@@ -28,8 +28,6 @@ pub struct Provider {
     pub secret_headers: Vec<(HeaderName, Arc<Credential>)>,
     /// Appended to the query of every request, such as Azure's `api-version`; percent-encoded.
     pub query: Vec<(String, String)>,
-    /// How it spells chat.
-    pub wire_format: Arc<dyn WireFormat>,
     /// Whether attempts carry `traceparent`. Off for providers that are not ours.
     pub propagate_trace: bool,
     /// How connections to it are made.

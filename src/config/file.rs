@@ -14,6 +14,7 @@ use crate::grpc::server;
 use crate::telemetry::{self, LogFormat};
 use crate::transport;
 
+use super::dialect::WireFormats;
 use super::health;
 use super::link::Links;
 use super::mistake::{Mistakes, Notes, Place};
@@ -222,17 +223,21 @@ fn catalog(
     catalog.finish();
     let retry = scenario::retry(root.section("retry"), retry_budget::Settings::default());
 
+    let mut wire_formats = WireFormats::default();
     let mut providers = BTreeMap::new();
     for (name, value) in root.section("providers").named() {
         if let Some(table) = value.table() {
-            providers.insert(name, provider::read(name, table, links, surroundings));
+            providers.insert(
+                name,
+                provider::read(name, table, links, &mut wire_formats, surroundings),
+            );
         }
     }
     let mut models = Models::new();
     for (id, value) in root.section("models").named() {
         let model = value
             .table()
-            .and_then(|table| model::read(id, table, &providers));
+            .and_then(|table| model::read(id, table, &providers, &mut wire_formats));
         models.insert(id, model);
     }
     let mut scenarios = BTreeMap::new();

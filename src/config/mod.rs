@@ -6,6 +6,7 @@
 mod address;
 mod admission;
 pub mod check;
+mod dialect;
 pub mod file;
 mod health;
 mod link;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::dispatch::target::{Price, Target, Timeouts, UpstreamMode};
 use crate::features::Features;
 
+use super::dialect::WireFormats;
 use super::name::is_legal_model_id;
 use super::provider::{self, Family};
 use super::table::{Table, Value};
@@ -21,7 +22,8 @@ const SLOW_SHARE: f64 = 0.4;
 pub(super) fn read<'a>(
     id: &'a str,
     mut table: Table<'a>,
-    providers: &BTreeMap<&str, provider::Written>,
+    providers: &BTreeMap<&str, provider::Written<'_>>,
+    wire_formats: &mut WireFormats,
 ) -> Option<Arc<Target>> {
     if !is_legal_model_id(id) {
         table.place.wrong(
@@ -73,15 +75,25 @@ pub(super) fn read<'a>(
         ])
     });
     let timeouts = timeouts(table.section("timeouts"));
+    let dialect = table.get("dialect");
+    let wire_format = provider.and_then(|provider| {
+        wire_formats.get(
+            provider.family?,
+            provider.dialect.as_ref(),
+            dialect.as_ref(),
+        )
+    });
     table.finish();
 
     let written = provider?;
     let provider = Arc::clone(written.provider.as_ref()?);
-    let features = provider.wire_format.features();
+    let wire_format = wire_format?;
+    let features = wire_format.features();
     Some(Arc::new(Target {
         id: id.to_owned(),
         features: features.minus(written.unsupported).minus(unsupported),
         provider,
+        wire_format,
         model: model.to_owned(),
         context_window_tokens,
         max_output_tokens,
@@ -94,8 +106,8 @@ pub(super) fn read<'a>(
 fn known_provider<'a>(
     name: &str,
     place: &super::mistake::Place<'_>,
-    providers: &'a BTreeMap<&str, provider::Written>,
-) -> Option<&'a provider::Written> {
+    providers: &'a BTreeMap<&str, provider::Written<'a>>,
+) -> Option<&'a provider::Written<'a>> {
     let found = providers.get(name);
     if found.is_none() {
         place.absent(

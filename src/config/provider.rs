@@ -8,23 +8,22 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::features::{Feature, Features};
 use crate::provider::credential::Credential;
 use crate::provider::{Auth, Provider};
-use crate::wire::WireFormat;
-use crate::wire::anthropic::{self, Anthropic};
-use crate::wire::gemini::{self, Gemini};
-use crate::wire::openai_chat::{self, OpenAiChat};
 
 use super::address::{self, Manner};
+use super::dialect::WireFormats;
 use super::link::Links;
 use super::name::is_legal_name;
 use super::secret::{Surroundings, is_reference};
 use super::table::{Table, Value};
 
 /// What the file says of a provider, for the models that name it.
-pub(super) struct Written {
+pub(super) struct Written<'a> {
     /// Ready for use; `None` where something about it is wrong.
     pub(super) provider: Option<Arc<Provider>>,
     /// How it spells chat.
     pub(super) family: Option<Family>,
+    /// What is special about that, if it is right.
+    pub(super) dialect: Option<Value<'a>>,
     /// What none of its models can do.
     pub(super) unsupported: Features,
 }
@@ -60,32 +59,16 @@ impl Family {
             Self::Gemini => "/v1beta",
         }
     }
-
-    fn wire_format(self, dialect: Option<&Value<'_>>) -> Option<Arc<dyn WireFormat>> {
-        Some(match self {
-            Self::OpenAiChat => {
-                let dialect: openai_chat::Dialect = dialect_or_default(dialect)?;
-                Arc::new(OpenAiChat { dialect })
-            }
-            Self::Anthropic => {
-                let dialect: anthropic::Dialect = dialect_or_default(dialect)?;
-                Arc::new(Anthropic { dialect })
-            }
-            Self::Gemini => {
-                let dialect: gemini::Dialect = dialect_or_default(dialect)?;
-                Arc::new(Gemini::new(dialect))
-            }
-        })
-    }
 }
 
 /// Reads one provider.
-pub(super) fn read(
+pub(super) fn read<'a>(
     name: &str,
-    mut table: Table<'_>,
+    mut table: Table<'a>,
     links: &mut Links<'_>,
+    wire_formats: &mut WireFormats,
     surroundings: &Surroundings<'_>,
-) -> Written {
+) -> Written<'a> {
     if !is_legal_name(name) {
         table.place.wrong(
             "not a name for a provider",
@@ -99,7 +82,7 @@ pub(super) fn read(
     );
     let unsupported = table.or("unsupported", Features::NONE, features);
     let dialect = table.get("dialect");
-    let wire_format = family.and_then(|family| family.wire_format(dialect.as_ref()));
+    let wire_format = family.and_then(|family| wire_formats.get(family, dialect.as_ref(), None));
     let is_simulated = table.or("simulated", false, Value::boolean);
     let address = if is_simulated {
         simulated(&mut table, family, surroundings)
@@ -114,24 +97,23 @@ pub(super) fn read(
     let link = links.of(&mut table, elsewhere.map(|(base_url, _)| base_url.as_str()));
     table.finish();
 
-    let provider = wire_format
-        .zip(address)
-        .map(|(wire_format, (base_url, auth))| {
-            Arc::new(Provider {
-                name: name.to_owned(),
-                base_url,
-                auth,
-                headers,
-                secret_headers,
-                query,
-                wire_format,
-                propagate_trace,
-                link,
-            })
-        });
+    let is_spelled = wire_format.is_some();
+    let provider = wire_format.zip(address).map(|(_, (base_url, auth))| {
+        Arc::new(Provider {
+            name: name.to_owned(),
+            base_url,
+            auth,
+            headers,
+            secret_headers,
+            query,
+            propagate_trace,
+            link,
+        })
+    });
     Written {
         provider,
         family,
+        dialect: dialect.filter(|_| is_spelled),
         unsupported,
     }
 }
@@ -177,13 +159,6 @@ pub(super) fn features(value: &Value<'_>) -> Option<Features> {
             .filter_map(|item| item.choice(&choices))
             .collect(),
     )
-}
-
-fn dialect_or_default<T>(dialect: Option<&Value<'_>>) -> Option<T>
-where
-    T: Default + serde::de::DeserializeOwned,
-{
-    dialect.map_or_else(|| Some(T::default()), Value::deserialize)
 }
 
 /// Where a provider is that the built-in simulator plays, and its credential: none.

@@ -276,6 +276,17 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// This table in the place of what `base` says for the same keys, read by serde; `None` if they
+    /// do not go together.
+    pub(super) fn over<T: DeserializeOwned>(&self, base: &Value<'_>) -> Option<T> {
+        let mut entries = base.value.get_ref().as_table()?.clone();
+        for (key, value) in self.value.get_ref().as_table()? {
+            entries.insert(key.clone(), value.clone());
+        }
+        let table = Spanned::new(0..0, DeValue::Table(entries));
+        T::deserialize(ValueDeserializer::from(table)).ok()
+    }
+
     fn or_not_a<T>(&self, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
             let kind = match self.value.get_ref() {

@@ -185,7 +185,7 @@ impl Attempt {
         } else {
             Framing::Json
         };
-        let format = Arc::clone(&self.permit.target().provider.wire_format);
+        let format = Arc::clone(&self.permit.target().wire_format);
         let reader = Reader::sniffing(format, framing, content_type);
         self.answer = Some((response, reader));
         while !self.has_content {

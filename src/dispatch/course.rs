@@ -350,7 +350,7 @@ impl Course {
     /// The request as the target reads it, and whether it asks for a stream.
     pub(super) fn spell(&self, target: &Target) -> Result<(WireRequest, bool), Unsupported> {
         let stream = !self.whole || target.upstream_mode == UpstreamMode::Stream;
-        let format = &target.provider.wire_format;
+        let format = &target.wire_format;
         let wire = format.encode(&self.request, &recipient(target, stream))?;
         Ok((wire, stream))
     }

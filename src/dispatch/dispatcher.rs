@@ -197,10 +197,7 @@ impl Dispatcher {
             let target = &guard.target;
             let snapshot = guard.snapshot();
             let unsupported = || {
-                let spelled = target
-                    .provider
-                    .wire_format
-                    .encode(request, &recipient(target, true));
+                let spelled = target.wire_format.encode(request, &recipient(target, true));
                 spelled.err().map(Skip::Unsupported)
             };
             let closed_off = || guard.refuses().map(guard::skip);

@@ -23,13 +23,13 @@ pub(super) fn target(model: &str) -> Target {
         headers: HeaderMap::new(),
         secret_headers: Vec::new(),
         query: Vec::new(),
-        wire_format: Arc::new(OpenAiChat::default()),
         propagate_trace: false,
         link: Arc::default(),
     };
     Target {
         id: model.to_owned(),
         provider: Arc::new(provider),
+        wire_format: Arc::new(OpenAiChat::default()),
         model: model.to_owned(),
         features: Features::ALL,
         context_window_tokens: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::chat::Usage;
 use crate::features::Features;
 use crate::provider::Provider;
+use crate::wire::WireFormat;
 
 use super::{hedging, retry_budget};
 
@@ -16,6 +17,8 @@ pub struct Target {
     pub id: String,
     /// Who serves it.
     pub provider: Arc<Provider>,
+    /// How the provider spells chat for it. Targets of equal dialects share one.
+    pub wire_format: Arc<dyn WireFormat>,
     /// Its name at the provider.
     pub model: String,
     /// What it can do: what its wire format can express, less what the configuration takes away.

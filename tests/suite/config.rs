@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use modelway::config::check::check;
@@ -89,7 +90,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     let target = &scenario.targets[0];
     assert_eq!(target.id, "p/m");
     assert_eq!(target.model, "m");
-    assert_eq!(target.features, target.provider.wire_format.features());
+    assert_eq!(target.features, target.wire_format.features());
     assert_eq!(target.price, None);
     assert_eq!(target.upstream_mode, UpstreamMode::Stream);
     assert_eq!(target.timeouts, Timeouts::default());
@@ -233,7 +234,7 @@ retry = { burst = 7 }
     let taken_away = Features::NONE.with(Feature::Tools).with(Feature::Seed);
     assert_eq!(
         answers.features,
-        answers.provider.wire_format.features().minus(taken_away)
+        answers.wire_format.features().minus(taken_away)
     );
     assert_eq!(
         answers.price,
@@ -617,6 +618,62 @@ fn a_dialect_is_checked_key_by_key() {
         "6: providers.x.dialect.thinking: unknown variant `deep`, expected `adaptive` or `budget`; see config.example.toml\n\
          7: providers.x.dialect.thinkin: unknown field `thinkin`, expected `thinking`; see config.example.toml"
     );
+}
+
+#[test]
+fn a_models_dialect_is_checked_key_by_key_too() {
+    let text = format!(
+        "[providers.x]\nwire_format = 'anthropic'\nbase_url = 'https://example.com'\napi_key = 'env:KEY'
+dialect = {{ thinking = 'budget' }}
+[models.'x/m']\nmax_output_tokens = 1
+[models.'x/m'.dialect]\nthinking = 'deep'\nthinkin = true
+[models.'x/n']\nmax_output_tokens = 1\ndialect = 'budget'
+[models.'p/n'.dialect]\nthinking = 'budget'\n{REST}"
+    );
+
+    let told = mistakes(&text);
+
+    let first = told.lines().take(4).collect::<Vec<_>>().join("\n");
+    assert!(told.lines().count() == 4, "{told}");
+    assert!(
+        first.starts_with(
+            "9: models.\"x/m\".dialect.thinking: unknown variant `deep`, expected `adaptive` or `budget`; see config.example.toml\n\
+             10: models.\"x/m\".dialect.thinkin: unknown field `thinkin`, expected `thinking`; see config.example.toml\n\
+             13: models.\"x/n\".dialect: a string stands here; write a table\n\
+             15: models.\"p/n\".dialect.thinking: unknown field `thinking`, expected one of "
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_models_dialect_goes_before_its_providers_key_by_key() {
+    let text = format!(
+        "[providers.c]\nwire_format = 'anthropic'\nbase_url = 'https://example.com'\napi_key = 'env:KEY'
+[models.'c/new']\nmax_output_tokens = 1
+[models.'c/old']\nmax_output_tokens = 1\ndialect.thinking = 'budget'
+[providers.o]\nwire_format = 'openai_chat'\nbase_url = 'https://example.com'\napi_key = 'env:KEY'
+dialect = {{ reasoning = 'none', top_k = true }}
+[models.'o/plain']
+[models.'o/thinks']\ndialect = {{ reasoning = 'reasoning_effort', documents = 'none' }}
+[models.'o/spelled-out']\ndialect = {{ reasoning = 'none', json_schema = true }}
+[providers.g]\nwire_format = 'gemini'\nbase_url = 'https://example.com'\napi_key = 'env:KEY'
+[models.'g/tuned']\ndialect.generation = '2'\n{REST}"
+    );
+
+    let targets = resolve(&text).unwrap().catalog.targets;
+
+    let has = |id: &str, feature| targets[id].features.contains(feature);
+    assert!(!has("c/new", Feature::ReasoningBudget));
+    assert!(has("c/old", Feature::ReasoningBudget));
+    assert!(!has("o/plain", Feature::ReasoningEffort) && has("o/plain", Feature::TopK));
+    assert!(has("o/thinks", Feature::ReasoningEffort) && has("o/thinks", Feature::TopK));
+    assert!(!has("o/thinks", Feature::DocumentData));
+    let same = |one: &str, other: &str| {
+        Arc::ptr_eq(&targets[one].wire_format, &targets[other].wire_format)
+    };
+    assert!(same("o/plain", "o/spelled-out"), "equal dialects are one");
+    assert!(!same("o/plain", "o/thinks") && !same("c/new", "c/old"));
 }
 
 #[test]

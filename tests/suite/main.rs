@@ -22,6 +22,7 @@ mod cut_short;
 mod deadline_storm;
 mod deadlines;
 mod demo;
+mod dialects;
 mod drain;
 mod errors;
 mod failover;

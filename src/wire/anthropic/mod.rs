@@ -27,7 +27,7 @@ pub struct Anthropic {
 
 /// What differs between hosts and generations of models; the default is Anthropic itself with a
 /// model of its present generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dialect {
     /// How reasoning is asked for.
@@ -36,7 +36,7 @@ pub struct Dialect {
 
 /// How reasoning is asked for. No model takes both for long: the newest refuse a budget, those before
 /// Claude 4.6 know nothing else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkingDialect {
     /// `thinking: adaptive` and `output_config.effort`: the effort goes by name, `minimal` as `low`,

@@ -25,7 +25,7 @@ pub struct Gemini {
 }
 
 /// What hosts and models of this family differ in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dialect {
     /// How the models want to be asked; `None` reads it from the model's name.
@@ -45,7 +45,7 @@ impl Default for Dialect {
 }
 
 /// A generation of models, as far as requests differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Generation {
     /// Gemini 2.5 and before: thinking is a budget of tokens, tools exclude JSON output.
     #[serde(rename = "2")]

@@ -47,7 +47,7 @@ impl WireFormat for OpenAiChat {
 }
 
 /// What a host does differently from OpenAI, which is the default.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dialect {
     /// Name of the upper limit of output tokens. Most compatible hosts know only `max_tokens`,
@@ -112,7 +112,7 @@ impl Default for Dialect {
 }
 
 /// Name of the upper limit of output tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputCap {
     /// `max_completion_tokens`
@@ -122,7 +122,7 @@ pub enum OutputCap {
 }
 
 /// Role of instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SystemRole {
     /// `system`
@@ -132,7 +132,7 @@ pub enum SystemRole {
 }
 
 /// How reasoning is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningControl {
     /// Not at all.
@@ -148,7 +148,7 @@ pub enum ReasoningControl {
 }
 
 /// A word for the effort of reasoning, from the least to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
     /// `none`
@@ -168,7 +168,7 @@ pub enum Effort {
 }
 
 /// Field of an assistant message under which its reasoning is sent back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningHistory {
     /// It is not sent back (OpenAI).
@@ -182,7 +182,7 @@ pub enum ReasoningHistory {
 }
 
 /// Name of the sampling seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeedField {
     /// `seed`
@@ -192,7 +192,7 @@ pub enum SeedField {
 }
 
 /// Word for a tool choice that demands some tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequiredWord {
     /// `required`
@@ -202,7 +202,7 @@ pub enum RequiredWord {
 }
 
 /// What ids of tool calls must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolCallIds {
     /// Anything: ids are sent as they are.
@@ -212,7 +212,7 @@ pub enum ToolCallIds {
 }
 
 /// How documents are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Documents {
     /// Not at all.
