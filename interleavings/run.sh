@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# All atomics are taken for sequentially consistent. There is but one, and it guards nothing else.
+# All atomics are taken for sequentially consistent. They are counts, and guard nothing else.
 export SHUTTLE_SILENCE_WARNINGS=1
 exec cargo run --locked --manifest-path interleavings/Cargo.toml \
   --target-dir target/interleavings -- "$@"

@@ -19,6 +19,7 @@ mod error;
 #[path = "../../src/features.rs"]
 mod features;
 mod places;
+mod room;
 mod sync;
 #[path = "../../src/trail.rs"]
 mod trail;
@@ -61,6 +62,7 @@ const SCENARIOS: &[Scenario] = &[
         dispatch::permits::tell_changes_in_order,
     ),
     ("no place is given twice or lost", places::are_given_once),
+    ("room that is taken is given back", room::is_given_back),
 ];
 
 fn main() {

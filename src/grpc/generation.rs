@@ -29,6 +29,7 @@ use super::open_calls::{OpenCalls, Watch};
 use super::request::{self, Parsed};
 use super::untaken::Untaken;
 use super::v1::generation_service_server::GenerationService;
+use super::workshop::Workshop;
 use super::{status, v1};
 
 /// The service.
@@ -38,6 +39,7 @@ pub(super) struct Generation {
     memory: Arc<Memory>,
     open: Arc<OpenCalls>,
     elements: Arc<Limits>,
+    workshop: Workshop,
 }
 
 impl Generation {
@@ -48,6 +50,7 @@ impl Generation {
         memory: Arc<Memory>,
         open: Arc<OpenCalls>,
         elements: Arc<Limits>,
+        workshop: Workshop,
     ) -> Self {
         Self {
             dispatcher,
@@ -55,11 +58,12 @@ impl Generation {
             memory,
             open,
             elements,
+            workshop,
         }
     }
 
     /// Turns a request into a call that may be let in, or into the status of its failure.
-    fn begin(
+    async fn begin(
         &self,
         method: &'static str,
         request: Request<v1::GenerateRequest>,
@@ -70,22 +74,40 @@ impl Generation {
         let span = CallSpan::start(method, metadata::trace_context(&metadata));
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
-        let repeatable = self.repeatable(caller, &mut message);
         let arrival = extensions.get::<Arrival>();
         let arrived = arrival.map_or_else(Instant::now, |arrival| arrival.at);
         let held = arrival.map(|arrival| arrival.held.clone());
-        let understood = self.understand(&metadata, message, whole);
+        let bytes = held.as_ref().map_or(0, Held::bytes);
+        let timeout = metadata::timeout(&metadata);
+        let (dispatcher, memory) = (Arc::clone(&self.dispatcher), Arc::clone(&self.memory));
+        let elements = Arc::clone(&self.elements);
+        let reading = move || {
+            let timeout = timeout?;
+            let repeatable = repeatable(&memory, caller, &mut message);
+            let (lane, parsed) = understand(&dispatcher, &elements, message, whole)?;
+            let takes = held::bytes_of(&parsed.request, bytes);
+            Ok(Understood {
+                timeout,
+                repeatable,
+                lane,
+                parsed,
+                takes,
+            })
+        };
+        let understood = self.workshop.work(bytes, reading).await;
         let counted = understood.and_then(|understood| {
             if let Some(held) = &held {
-                held.resize(held::bytes_of(&understood.parsed.request, held.bytes()))?;
+                held.resize(understood.takes)?;
             }
             Ok(understood)
         });
         match counted {
             Ok(Understood {
-                lane,
                 timeout,
+                repeatable,
+                lane,
                 parsed,
+                takes: _,
             }) => {
                 let Parsed {
                     selector: _,
@@ -131,50 +153,49 @@ impl Generation {
             }
         }
     }
+}
 
-    /// What tells whether the call is a repeat, if it has a key.
-    fn repeatable(
-        &self,
-        caller: Caller,
-        message: &mut v1::GenerateRequest,
-    ) -> Option<(Key, Fingerprint)> {
-        if message.idempotency_key.is_empty() {
-            return None;
-        }
-        let key = std::mem::take(&mut message.idempotency_key);
-        let body = self.memory.fingerprint(&message.encode_to_vec());
-        message.idempotency_key.clone_from(&key);
-        Some((Key { caller, key }, body))
+/// What tells whether the call is a repeat, if it has a key.
+fn repeatable(
+    memory: &Memory,
+    caller: Caller,
+    message: &mut v1::GenerateRequest,
+) -> Option<(Key, Fingerprint)> {
+    if message.idempotency_key.is_empty() {
+        return None;
     }
+    let key = std::mem::take(&mut message.idempotency_key);
+    let body = memory.fingerprint(&message.encode_to_vec());
+    message.idempotency_key.clone_from(&key);
+    Some((Key { caller, key }, body))
+}
 
-    fn understand(
-        &self,
-        metadata: &MetadataMap,
-        message: v1::GenerateRequest,
-        whole: bool,
-    ) -> Result<Understood, Error> {
-        let timeout = metadata::timeout(metadata)?;
-        if !whole && !message.idempotency_key.is_empty() {
-            return Err(Error::invalid(
-                "idempotency_key",
-                "a stream cannot be repeated; call Generate, or leave the key out",
-            ));
-        }
-        let parsed = request::parse(message, &self.elements)?;
-        let lane = self.dispatcher.lane(&parsed.selector)?;
-        Ok(Understood {
-            lane,
-            timeout,
-            parsed,
-        })
+fn understand(
+    dispatcher: &Dispatcher,
+    elements: &Limits,
+    message: v1::GenerateRequest,
+    whole: bool,
+) -> Result<(Arc<Lane>, Parsed), Error> {
+    if !whole && !message.idempotency_key.is_empty() {
+        return Err(Error::invalid(
+            "idempotency_key",
+            "a stream cannot be repeated; call Generate, or leave the key out",
+        ));
     }
+    let parsed = request::parse(message, elements)?;
+    let lane = dispatcher.lane(&parsed.selector)?;
+    Ok((lane, parsed))
 }
 
 /// A request that can be dispatched.
 struct Understood {
-    lane: Arc<Lane>,
     timeout: Option<Duration>,
+    /// Set if the call has an idempotency key.
+    repeatable: Option<(Key, Fingerprint)>,
+    lane: Arc<Lane>,
     parsed: Parsed,
+    /// Bytes that its call takes up.
+    takes: usize,
 }
 
 /// A call of which nothing has been sent.
@@ -239,7 +260,7 @@ impl GenerationService for Generation {
             entrance,
             repeatable,
             mut ids,
-        } = self.begin(method, request, true)?;
+        } = self.begin(method, request, true).await?;
         let Some((key, body)) = repeatable else {
             let mut call = self.dispatcher.call(lane, inquiry);
             let answered = entrance.whole(&mut call).await;
@@ -299,7 +320,7 @@ impl GenerationService for Generation {
             entrance,
             repeatable: _, // streams have no keys
             ids,
-        } = self.begin(method, request, false)?;
+        } = self.begin(method, request, false).await?;
         let mut call = self.dispatcher.call(lane, inquiry);
         let mut permit = match entrance.admit(&mut call).await {
             Ok(permit) => permit,

@@ -26,6 +26,7 @@ mod stream;
 mod time_of_day;
 mod untaken;
 mod watched;
+mod workshop;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

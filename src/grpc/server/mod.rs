@@ -46,6 +46,7 @@ use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
 use super::v1::generation_service_server::GenerationServiceServer;
 use super::v1::operations_service_server::OperationsServiceServer;
+use super::workshop::Workshop;
 
 /// How long before the end of the drain time every call that is still open is ended, so that its
 /// caller learns of it.
@@ -126,6 +127,7 @@ pub async fn serve(
     let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
     let admission = Arc::new(Admission::new(policies.admission));
     let memory = Arc::new(Memory::new(policies.idempotency));
+    let workshop = Workshop::new();
     let mut workers = Vec::new();
     for Core {
         runtime,
@@ -139,6 +141,7 @@ pub async fn serve(
             Arc::clone(&memory),
             Arc::clone(&open),
             Arc::clone(&elements),
+            workshop.clone(),
         );
         let generation = GenerationServiceServer::new(generation)
             .max_decoding_message_size(settings.max_message_bytes)
