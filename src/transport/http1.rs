@@ -51,8 +51,8 @@ pub(super) struct Sender {
 pub(super) enum Sent {
     /// The head of its answer has come.
     Answered(http::Response<Answer>),
-    /// Nothing of it was written, and these are its headers.
-    Untouched(HeaderMap),
+    /// Nothing of it was written, and these are its headers and its body.
+    Untouched(HeaderMap, Bytes),
 }
 
 /// The body of an answer.
@@ -113,7 +113,7 @@ pub(super) async fn send(
     lease: Lease,
     url: &Uri,
     mut headers: HeaderMap,
-    body: &Bytes,
+    body: Bytes,
     upload: &Upload,
 ) -> Result<Sent, UpstreamError> {
     headers.insert(HOST, lease.host().authority().clone());
@@ -123,7 +123,7 @@ pub(super) async fn send(
         upload.ends(Instant::now());
     }
     let body = Outgoing {
-        rest: body.clone(),
+        rest: body,
         upload: upload.clone(),
     };
     let mut request = Request::new(body);
@@ -134,7 +134,10 @@ pub(super) async fn send(
         Ok(response) => response,
         Err(mut error) => {
             return match error.take_message() {
-                Some(request) => Ok(Sent::Untouched(request.into_parts().0.headers)),
+                Some(request) => {
+                    let (head, body) = request.into_parts();
+                    Ok(Sent::Untouched(head.headers, body.rest))
+                }
                 None => Err(match refused_by_tls(error.error()) {
                     Some(cause) => lease.host().refused(cause, error.into_error()),
                     None => classify(error.error()),

@@ -53,8 +53,8 @@ pub(super) struct Sender {
 pub(super) enum Sent {
     /// The head of its answer has come.
     Answered(http::Response<Answer>),
-    /// The connection takes no more requests, and these are its headers.
-    Untouched(HeaderMap),
+    /// The connection takes no more requests, and these are its headers and its body.
+    Untouched(HeaderMap, Bytes),
 }
 
 /// The body of an answer, and what is still to be written of the request.
@@ -164,7 +164,7 @@ pub(super) async fn send(
     lease: Lease,
     url: &Uri,
     mut headers: HeaderMap,
-    body: &Bytes,
+    body: Bytes,
     upload: &Upload,
 ) -> Result<Sent, UpstreamError> {
     let Sender {
@@ -177,7 +177,7 @@ pub(super) async fn send(
         .is_err()
     {
         lease.retire();
-        return Ok(Sent::Untouched(headers));
+        return Ok(Sent::Untouched(headers, body));
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let mut request = Request::new(());
@@ -195,7 +195,7 @@ pub(super) async fn send(
     } else {
         Some(Writing {
             stream,
-            rest: body.clone(),
+            rest: body,
             upload: upload.clone(),
         })
     };

@@ -122,7 +122,7 @@ impl Transport {
             link,
             url,
             mut headers,
-            body,
+            mut body,
         } = request;
         let Some(pool) = pools.get(&links::key(&link)) else {
             return Err(unreachable("its link is not set up"));
@@ -142,24 +142,25 @@ impl Transport {
         for _ in 0..MAX_TRIES {
             let lease = host.lease(upload).await?;
             upload.moves(Instant::now());
-            headers = match lease.link() {
+            // Whoever sends the body has it: it is not held while the answer is waited for.
+            (headers, body) = match lease.link() {
                 Some(Link::Http1(Some(sender))) => {
-                    match http1::send(sender, lease, &url, headers, &body, upload).await? {
+                    match http1::send(sender, lease, &url, headers, body, upload).await? {
                         http1::Sent::Answered(head) => {
                             return Ok(Response::new(head.map(Answer::Http1)));
                         }
-                        http1::Sent::Untouched(headers) => headers,
+                        http1::Sent::Untouched(headers, body) => (headers, body),
                     }
                 }
                 Some(Link::Http2(sender)) => {
-                    match http2::send(sender, lease, &url, headers, &body, upload).await? {
+                    match http2::send(sender, lease, &url, headers, body, upload).await? {
                         http2::Sent::Answered(head) => {
                             return Ok(Response::new(head.map(Answer::Http2)));
                         }
-                        http2::Sent::Untouched(headers) => headers,
+                        http2::Sent::Untouched(headers, body) => (headers, body),
                     }
                 }
-                Some(Link::Http1(None)) | None => headers,
+                Some(Link::Http1(None)) | None => (headers, body),
             };
         }
         Err(UpstreamError::new(UpstreamErrorKind::NotTaken)
