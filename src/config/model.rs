@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::dispatch::target::{Price, Target, Timeouts, UpstreamMode};
 use crate::features::Features;
+use crate::simulator::{Behaviour, KEYS};
 
 use super::dialect::WireFormats;
 use super::name::is_legal_model_id;
@@ -51,6 +52,16 @@ pub(super) fn read<'a>(
         table.place.wrong(
             "the model has no name",
             "set `model` to its name at the provider",
+        );
+    }
+    if provider.is_some_and(|provider| provider.is_simulated)
+        && let Some((_, behaviour)) = model.split_once('+')
+        && let Err(why) = behaviour.parse::<Behaviour>()
+    {
+        let known = KEYS.map(|key| format!("`{key}`")).join(", ");
+        table.place.wrong(
+            format!("the simulator cannot behave like this: {why}"),
+            format!("known are {known}; see `modelway::simulator` in the documentation"),
         );
     }
     let context_window_tokens = table.optional("context_window_tokens", |value| {

@@ -20,6 +20,8 @@ use super::table::{Table, Value};
 pub(super) struct Written<'a> {
     /// Ready for use; `None` where something about it is wrong.
     pub(super) provider: Option<Arc<Provider>>,
+    /// Whether the built-in simulator plays it.
+    pub(super) is_simulated: bool,
     /// How it spells chat.
     pub(super) family: Option<Family>,
     /// What is special about that, if it is right.
@@ -112,6 +114,7 @@ pub(super) fn read<'a>(
     });
     Written {
         provider,
+        is_simulated,
         family,
         dialect: dialect.filter(|_| is_spelled),
         unsupported,

@@ -69,6 +69,11 @@ impl ProviderGuard {
         &self.name
     }
 
+    /// Ids of its targets, in their order.
+    pub fn targets(&self) -> &[String] {
+        &self.targets
+    }
+
     /// What the endpoint's breaker would answer now.
     pub fn snapshot(&self) -> Snapshot {
         self.with_scopes(|scopes, now| scopes.snapshot(None, now))

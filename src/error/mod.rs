@@ -408,6 +408,8 @@ pub enum CallerLimit {
     RequestBytes,
     /// Bytes of requests that have not come to their end.
     UnfinishedBytes,
+    /// Streams of breakers, so many of all callers together.
+    Watchers(usize),
 }
 
 impl fmt::Display for CallerLimit {
@@ -424,6 +426,12 @@ impl fmt::Display for CallerLimit {
             Self::UnfinishedBytes => {
                 "the caller has begun too many requests that are not complete yet \
                  (its share of `server.max_unfinished_bytes`)"
+            }
+            Self::Watchers(most) => {
+                return write!(
+                    f,
+                    "{most} streams watch breakers, which are all that may; use ListBreakers, or end one of them"
+                );
             }
         })
     }

@@ -1,5 +1,6 @@
 //! Breakers as operators see and set them.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tracing::info;
@@ -22,6 +23,16 @@ use crate::error::{Error, Violation};
 
 use super::time_of_day::time_of_day;
 use super::{answer, v1};
+
+/// Names of providers that are told to whoever names another one.
+const MOST_NAMES: usize = 50;
+
+/// How long changes are gathered after some were told, so that a breaker that changes all the time costs
+/// each watcher little.
+const GATHERED: Duration = Duration::from_millis(50);
+
+/// Changes that are told one by one; of more, the latest of each breaker is.
+const MOST_WAITING: usize = 32;
 
 /// The longest comment on an operator's decision.
 const MAX_COMMENT: usize = 256;
@@ -37,12 +48,38 @@ pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
         .filter(|guard| provider.is_empty() || guard.name() == provider)
     {
         breakers.push(of_endpoint(guard));
-        let models = dispatcher
-            .guards()
-            .filter(|model| model.target.provider.name == guard.name());
-        breakers.extend(models.map(of_model));
+        let models = guard.targets().iter();
+        breakers.extend(models.filter_map(|id| dispatcher.guard(id)).map(of_model));
     }
     breakers
+}
+
+/// Whether breakers can be listed or watched by this name of a provider; empty for all.
+///
+/// # Errors
+/// [`Error::InvalidRequest`], with the names that there are.
+pub fn check_provider(dispatcher: &Dispatcher, provider: &str) -> Result<(), Error> {
+    match provider.is_empty() || dispatcher.provider(provider).is_some() {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "provider",
+            format!(
+                "must be the name of a provider, or empty for all; {}",
+                names(dispatcher)
+            ),
+        )),
+    }
+}
+
+/// The names of providers, as far as they can be told.
+fn names(dispatcher: &Dispatcher) -> String {
+    let mut names = dispatcher.providers().map(|guard| guard.name());
+    let told: Vec<_> = names.by_ref().take(MOST_NAMES).collect();
+    let told = told.join(", ");
+    match names.count() {
+        0 => format!("there are {told}"),
+        more => format!("there are {told} and {more} more"),
+    }
 }
 
 /// A snapshot, then every change, for as long as the caller listens.
@@ -55,6 +92,8 @@ pub fn watch(
         dispatcher,
         provider,
         changes,
+        waiting: VecDeque::new(),
+        gathers_until: None,
         snapshot_due: true,
     };
     Box::pin(unfold(watcher, |mut watcher| async {
@@ -72,6 +111,10 @@ struct Watcher {
     dispatcher: Arc<Dispatcher>,
     provider: String,
     changes: broadcast::Receiver<BreakerChange>,
+    /// Changes that are told next.
+    waiting: VecDeque<BreakerChange>,
+    /// Nothing is told before.
+    gathers_until: Option<Instant>,
     snapshot_due: bool,
 }
 
@@ -83,6 +126,12 @@ impl Watcher {
                 let breakers = list(&self.dispatcher, &self.provider);
                 return Some(Update::Snapshot(v1::BreakerSnapshot { breakers }));
             }
+            if let Some(change) = self.waiting.pop_front() {
+                return Some(Update::Transition(self.transition(change)));
+            }
+            if let Some(time) = self.gathers_until.take() {
+                sleep_until(time).await;
+            }
             // A decision that ends is told by whoever comes to it first: it may be nobody but us.
             let end = self.dispatcher.decision_ends();
             let change = tokio::select! {
@@ -91,13 +140,45 @@ impl Watcher {
                 () = reached(end) => continue,
             };
             match change {
-                Ok(change) if self.provider.is_empty() || change.provider == self.provider => {
-                    return Some(Update::Transition(self.transition(change)));
-                }
-                Ok(_) => {}
+                Ok(change) => self.gather(change),
                 Err(RecvError::Lagged(_)) => self.snapshot_due = true,
                 Err(RecvError::Closed) => return None,
             }
+            self.gathers_until = Some(Instant::now() + GATHERED);
+        }
+    }
+
+    /// Has a change and all that have come since wait to be told.
+    fn gather(&mut self, first: BreakerChange) {
+        let is_told_each = self.changes.len() < MOST_WAITING;
+        self.take(first, is_told_each);
+        loop {
+            match self.changes.try_recv() {
+                Ok(change) => self.take(change, is_told_each),
+                Err(TryRecvError::Lagged(_)) => {
+                    self.waiting.clear();
+                    self.snapshot_due = true;
+                    return;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Has a change wait, by itself or as one with an earlier one of the same breaker.
+    fn take(&mut self, change: BreakerChange, by_itself: bool) {
+        if !self.provider.is_empty() && change.provider != self.provider {
+            return;
+        }
+        let is_of_same = |waiting: &&mut BreakerChange| {
+            waiting.provider == change.provider && waiting.target == change.target
+        };
+        match self.waiting.iter_mut().find(is_of_same) {
+            Some(waiting) if !by_itself => {
+                waiting.transition.to = change.transition.to;
+                waiting.transition.cause = change.transition.cause;
+            }
+            Some(_) | None => self.waiting.push_back(change),
         }
     }
 
@@ -160,7 +241,7 @@ pub fn set(
     if of_provider.is_none() {
         fault(
             "provider",
-            "must be the name of a provider; ListBreakers lists them",
+            &format!("must be the name of a provider; {}", names(dispatcher)),
         );
     }
     let of_target = dispatcher

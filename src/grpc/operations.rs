@@ -2,17 +2,19 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::ready;
 use futures_util::stream::once;
 use futures_util::{Stream, StreamExt as _};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::dispatch::breaker::Snapshot;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::dispatch::guard::Guard;
-use crate::error::Error;
+use crate::error::{CallerLimit, Error};
 use crate::trail::Skip;
 
 use super::breakers;
@@ -26,7 +28,17 @@ pub struct Operations {
     dispatcher: Arc<Dispatcher>,
     draining: CancellationToken,
     elements: Arc<Limits>,
+    /// Places for those who watch.
+    watchers: Arc<Semaphore>,
 }
+
+/// Streams of breakers that there may be at once: each change is told to each of them.
+const MAX_WATCHERS: usize = 64;
+
+const TOO_MANY_WATCH: Error = Error::CallerRateLimited {
+    limit: CallerLimit::Watchers(MAX_WATCHERS),
+    retry_after: Duration::from_secs(10),
+};
 
 impl Operations {
     /// Shows this dispatcher's state, to those who watch it until the service drains.
@@ -39,6 +51,7 @@ impl Operations {
             dispatcher,
             draining,
             elements,
+            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
         }
     }
 }
@@ -50,6 +63,8 @@ impl OperationsService for Operations {
         request: Request<v1::ListBreakersRequest>,
     ) -> Result<Response<v1::ListBreakersResponse>, Status> {
         let provider = request.into_inner().provider;
+        breakers::check_provider(&self.dispatcher, &provider)
+            .map_err(|error| status::of_error(&error))?;
         let breakers = breakers::list(&self.dispatcher, &provider);
         Ok(Response::new(v1::ListBreakersResponse { breakers }))
     }
@@ -62,11 +77,19 @@ impl OperationsService for Operations {
         request: Request<v1::WatchBreakersRequest>,
     ) -> Result<Response<Self::WatchBreakersStream>, Status> {
         let provider = request.into_inner().provider;
+        breakers::check_provider(&self.dispatcher, &provider)
+            .map_err(|error| status::of_error(&error))?;
+        let place = Arc::clone(&self.watchers).try_acquire_owned();
+        let place = place.map_err(|_| status::of_error(&TOO_MANY_WATCH))?;
         let draining = self.draining.clone().cancelled_owned();
         let last = once(ready(Err(status::of_error(&Error::Draining))));
         let updates = breakers::watch(Arc::clone(&self.dispatcher), provider)
             .take_until(draining)
-            .chain(last);
+            .chain(last)
+            .inspect(move |_| {
+                // It is taken for as long as the stream is there.
+                let _ = &place;
+            });
         Ok(Response::new(Box::pin(updates)))
     }
 

@@ -75,6 +75,7 @@ use tokio::net::TcpListener;
 
 pub use self::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
 pub use self::log::{Ending, Received};
+pub use self::syntax::KEYS;
 
 use self::answer::Dialect;
 use self::log::Log;

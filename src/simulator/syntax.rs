@@ -8,6 +8,47 @@ use super::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall};
 /// The largest number that can be written: a whole answer is held in memory.
 const LARGEST: usize = 100_000;
 
+/// Every key that can be written, settings first.
+pub const KEYS: [&str; 37] = [
+    "tokens",
+    "text",
+    "reasoning",
+    "call",
+    "finish",
+    "as",
+    "delay",
+    "first",
+    "gap",
+    "slice",
+    "drip",
+    "ratio",
+    "retry-after",
+    "status",
+    "context-length",
+    "content-filter",
+    "quota",
+    "hang",
+    "silence",
+    "pings",
+    "role-only",
+    "error",
+    "cut",
+    "disconnect",
+    "reset",
+    "stall",
+    "malformed",
+    "half-character",
+    "html",
+    "empty",
+    "long-line",
+    "error-body",
+    "no-end",
+    "open-end",
+    "no-usage",
+    "plain",
+    "whole",
+];
+
 impl FromStr for Behaviour {
     type Err = String;
 
@@ -177,6 +218,16 @@ mod tests {
             ..Behaviour::from(Fault::Refuse(Refusal::Unavailable))
         };
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn every_key_that_is_told_can_be_written() {
+        for key in KEYS {
+            let unknown = format!("unknown behaviour `{key}`");
+            let refused = key.parse::<Behaviour>().err().unwrap_or_default();
+
+            assert!(!refused.starts_with(&unknown), "{key}");
+        }
     }
 
     #[test]

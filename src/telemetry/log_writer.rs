@@ -11,6 +11,8 @@ use std::time::Duration;
 use tracing::error;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::urls::without_credentials;
+
 /// Bytes that may wait to be written; as many may be on their way.
 const ROOM: usize = 1 << 20;
 
@@ -139,7 +141,10 @@ pub(super) struct Line<'a>(&'a Shared);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.push(line);
+        match std::str::from_utf8(line) {
+            Ok(text) => self.0.push(without_credentials(text).as_bytes()),
+            Err(_) => self.0.push(line),
+        }
         Ok(line.len())
     }
 

@@ -4,6 +4,7 @@ mod log_writer;
 pub mod names;
 pub mod spans;
 pub mod trace_context;
+mod urls;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -23,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt, registry};
 
 use self::log_writer::LogWriter;
+use self::urls::without_credentials;
 
 /// How long the last log lines are waited for.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -75,7 +77,10 @@ pub enum SetupError {
     )]
     Level(String),
     /// The OTLP exporter refuses its environment variables.
-    #[error("the OTLP exporter cannot be set up from the `OTEL_EXPORTER_OTLP_*` variables: {0}")]
+    #[error(
+        "the OTLP exporter cannot be set up from the `OTEL_EXPORTER_OTLP_*` variables: {}",
+        without_credentials(&.0.to_string())
+    )]
     Exporter(#[from] ExporterBuildError),
     /// Standard error cannot be written to by a thread of its own.
     #[error("logs cannot be written: {0}")]

@@ -70,6 +70,7 @@ const MODULES: &[Module] = &[
             "grpc",
             "idempotency",
             "provider",
+            "simulator",
             "telemetry",
             "transport",
             "wire",

@@ -547,3 +547,133 @@ async fn those_who_watch_see_all_breakers_and_then_every_change() {
         "and nothing else"
     );
 }
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_is_refused_with_those_that_are() {
+    let gateway = Gateway::start(CONFIG).await;
+    let provider = "opneai".to_owned();
+    let listed = ListBreakersRequest {
+        provider: provider.clone(),
+    };
+    let watched = WatchBreakersRequest {
+        provider: provider.clone(),
+    };
+    let forced = SetBreakerRequest {
+        provider,
+        ..decision("", BreakerState::ForcedOpen)
+    };
+
+    let refused = [
+        gateway.operations().list_breakers(listed).await.err(),
+        gateway.operations().watch_breakers(watched).await.err(),
+        gateway.operations().set_breaker(forced).await.err(),
+    ];
+
+    for refused in refused {
+        let refused = details(&refused.unwrap());
+        assert_eq!(refused.code, Code::InvalidArgument);
+        let [(field, what)] = &refused.violations[..] else {
+            panic!("{:?}", refused.violations)
+        };
+        assert_eq!(field, "provider");
+        assert!(what.contains("there are anthropic, openai"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn only_so_many_watch_and_a_place_that_is_given_up_is_free_again() {
+    const MOST: usize = 64;
+    let gateway = Gateway::start(CONFIG).await;
+    let mut watchers = Vec::new();
+    for _ in 0..MOST {
+        watchers.push(watch(&gateway, "").await);
+    }
+
+    let request = WatchBreakersRequest::default();
+    let refused = gateway.operations().watch_breakers(request.clone()).await;
+
+    let refused = details(&refused.unwrap_err());
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert_eq!(refused.reason, "CALLER_RATE_LIMITED");
+    assert!(
+        refused.message.contains("watch breakers"),
+        "{}",
+        refused.message
+    );
+    assert!(matches!(next(&mut watchers[0]).await, Update::Snapshot(_)));
+    watchers.pop();
+    let again = async {
+        while gateway
+            .operations()
+            .watch_breakers(request.clone())
+            .await
+            .is_err()
+        {}
+    };
+    timeout(PROMPTLY, again).await.expect("a place");
+}
+
+#[tokio::test]
+async fn whoever_is_slow_to_watch_is_told_the_latest_of_each_breaker() {
+    const DECISIONS: usize = 4000;
+    const AT_ONCE: usize = 200;
+    let gateway = Gateway::start(CONFIG).await;
+    let mut slow = watch(&gateway, "").await;
+    assert!(matches!(next(&mut slow).await, Update::Snapshot(_)));
+
+    for _ in 0..DECISIONS / AT_ONCE {
+        let decisions = (0..AT_ONCE).map(|number| {
+            let state = match number % 2 {
+                0 => BreakerState::ForcedOpen,
+                _ => BreakerState::ForcedClosed,
+            };
+            set(&gateway, decision("openai/gpt", state))
+        });
+        futures_util::future::join_all(decisions).await;
+    }
+    let last = decision("openai/gpt", BreakerState::ForcedClosed);
+    set(&gateway, last).await.unwrap();
+    set(&gateway, decision("openai/mini", BreakerState::ForcedOpen))
+        .await
+        .unwrap();
+
+    let mut updates = 0;
+    loop {
+        updates += 1;
+        match next(&mut slow).await {
+            Update::Snapshot(snapshot) => {
+                let of = |model: &str| {
+                    let mut breakers = snapshot.breakers.iter();
+                    breakers.find(|breaker| breaker.model == model).unwrap()
+                };
+                if of("openai/mini").state() == BreakerState::ForcedOpen {
+                    assert_eq!(of("openai/gpt").state(), BreakerState::ForcedClosed);
+                    break;
+                }
+            }
+            Update::Transition(BreakerTransition { breaker, .. }) => {
+                if breaker.unwrap().model == "openai/mini" {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(updates < DECISIONS / 2, "{updates}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_decision_is_the_same_each_time_that_it_is_read() {
+    let gateway = Gateway::start(CONFIG).await;
+    let request = SetBreakerRequest {
+        ttl: Some(Duration::from_secs(600).try_into().unwrap()),
+        ..decision("openai/gpt", BreakerState::ForcedOpen)
+    };
+    let end = set(&gateway, request).await.unwrap().override_expire_time;
+
+    for _ in 0..100 {
+        assert_eq!(
+            breaker(&gateway, "openai/gpt").await.override_expire_time,
+            end
+        );
+    }
+}

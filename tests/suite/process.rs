@@ -1,8 +1,8 @@
 //! Does the program start, refuse and end as an operator expects?
 
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::Output;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -171,4 +171,167 @@ async fn a_service_without_calls_sleeps() {
 
     // And it is awake as soon as it is needed.
     client.generate(ask("general", "Hello")).await.unwrap();
+}
+
+#[test]
+fn what_is_no_configuration_is_refused_soon_and_clearly() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("process-hostile");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let pipe = folder.join("pipe.toml");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let huge = folder.join("huge.toml");
+    std::fs::File::create(&huge)
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let binary = folder.join("binary.toml");
+    std::fs::write(&binary, [0xff, 0xfe]).unwrap();
+    let table = [
+        (Path::new("/dev/zero"), "neither a file nor a pipe"),
+        (Path::new("/dev/null"), "neither a file nor a pipe"),
+        (&folder, "it is a directory"),
+        (&pipe, "within 5 s"),
+        (&huge, "larger than 16 MiB"),
+        (&binary, "not UTF-8"),
+    ];
+    for (path, why) in table {
+        let path = path.to_str().unwrap();
+        for arguments in [&["check", path][..], &["serve", "--config", path]] {
+            let began = Instant::now();
+
+            let output = run(arguments);
+
+            let told = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{path}: {told}");
+            assert!(told.contains(why) && told.contains(path), "{told}");
+            assert!(began.elapsed() < Duration::from_secs(20), "{path}");
+        }
+    }
+    // The same for the files that a configuration names.
+    let text = r#"
+        [providers.p]
+        wire_format = "openai_chat"
+        base_url = "https://example.com/v1"
+        api_key = "file:/dev/zero"
+        [models."p/m"]
+        [scenarios.s]
+        targets = ["p/m"]
+    "#;
+    let output = run(&["check", file("device.toml", text).to_str().unwrap()]);
+    assert!(stderr(&output).contains("neither a file nor a pipe"));
+}
+
+#[test]
+fn a_configuration_that_comes_through_a_pipe_is_read() {
+    let program = env!("CARGO_BIN_EXE_modelway");
+    let path = file("piped.toml", SLOW);
+    let line = format!("cat {} | {program} check /dev/stdin", path.display());
+
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_configuration_with_tens_of_thousands_of_tables_takes_seconds() {
+    let tables = 50_000;
+    let wrong = |table: usize| {
+        format!(
+            "[providers.p{table}]\nwire_format = 'openai'\n[models.\"q{table}/m\"]\n[scenarios.s{table}]\ntargets = ['r']\n"
+        )
+    };
+    let right = |table: usize| {
+        format!(
+            "[providers.p{table}]\nsimulated = true\nwire_format = 'openai_chat'\n[models.\"p{table}/m\"]\n[scenarios.s{table}]\ntargets = ['p{table}/m']\n"
+        )
+    };
+    let texts: [(String, i32); 2] = [
+        ((0..tables).map(wrong).collect(), 2),
+        ((0..tables).map(right).collect(), 0),
+    ];
+    for (text, code) in texts {
+        let path = file("tables.toml", &text);
+        let began = Instant::now();
+
+        let output = run(&["check", path.to_str().unwrap()]);
+
+        let took = began.elapsed();
+        println!("{took:?}");
+        assert_eq!(output.status.code(), Some(code));
+        let told = stderr(&output);
+        assert!(told.lines().count() <= 101, "{told}");
+        assert_eq!(told.contains("more mistakes"), code == 2, "{told}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    }
+}
+
+#[test]
+fn the_password_of_a_collector_is_not_printed() {
+    for url in [
+        "http://me:s3cret@not a host:4317",
+        "https://me:s3cret@127.0.0.1:4317",
+        "ftp://me:s3cret@",
+    ] {
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", url);
+        command.env("RUST_LOG", "trace");
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It either refuses to start, or serves until it is told to stop.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+
+        let told = stderr(&output) + &String::from_utf8(output.stdout).unwrap();
+        assert!(!told.is_empty(), "{url}");
+        assert!(!told.contains("s3cret"), "{url}: {told}");
+    }
+}
+
+#[test]
+fn a_behaviour_that_the_simulator_does_not_know_is_refused_with_those_that_it_does() {
+    let wrong = SLOW.replace("tokens=20", "tokns=20");
+
+    let output = run(&["check", file("behaviour.toml", &wrong).to_str().unwrap()]);
+
+    assert_eq!(output.status.code(), Some(2));
+    let told = stderr(&output);
+    assert!(told.contains("unknown behaviour `tokns`"), "{told}");
+    assert!(
+        told.contains("`tokens`") && told.contains("`retry-after`"),
+        "{told}"
+    );
+}
+
+#[test]
+fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
+    let open = SLOW.replace("[server]", "[server]\nlisten = \"0.0.0.0:0\"");
+    let path = file("open.toml", &open);
+    let output = run(&["check", path.to_str().unwrap()]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let warnings = |text: &str| {
+        let lines = text.lines();
+        lines
+            .filter(|line| line.contains("whoever reaches"))
+            .count()
+    };
+    assert_eq!(warnings(&told), 1, "{told}");
+
+    let path = file("closed.toml", SLOW);
+    let output = run(&["check", path.to_str().unwrap()]);
+    assert_eq!(warnings(&String::from_utf8(output.stdout).unwrap()), 0);
 }

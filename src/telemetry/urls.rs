@@ -1,0 +1,54 @@
+//! What is left of a text whose URLs may hold passwords?
+
+use std::borrow::Cow;
+
+/// The text with the user and the password taken out of every URL in it.
+///
+/// All is taken out up to the last `@` before the URL ends, which is also right where a password
+/// holds a sign that it may not: better to lose a piece of a path than to show a piece of a password.
+pub(super) fn without_credentials(text: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + "://".len());
+        let end = after.find(ends_url).unwrap_or(after.len());
+        let begin = after[..end].rfind('@').map_or(0, |sign| sign + 1);
+        shown.push_str(before);
+        rest = &after[begin..];
+    }
+    match shown.len() + rest.len() == text.len() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(shown + rest),
+    }
+}
+
+fn ends_url(character: char) -> bool {
+    character.is_whitespace() || "\"'`<>\\".contains(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_are_taken_out_and_nothing_else() {
+        let table = [
+            ("no URL, me@example.com", "no URL, me@example.com"),
+            ("at http://host:4317/v1", "at http://host:4317/v1"),
+            ("at http://me:s3cret@host:4317/v1", "at http://host:4317/v1"),
+            ("`https://s3cret@host` is wrong", "`https://host` is wrong"),
+            (
+                "\"http://a:s3cret@b\", 'socks5://c:s3cret@d'",
+                "\"http://b\", 'socks5://d'",
+            ),
+            ("http://me:s3#cr/et@host", "http://host"),
+            ("http://me:s3@cret@host", "http://host"),
+            ("://", "://"),
+            ("http://", "http://"),
+            ("http://\u{e4}:s3cret@\u{f6}", "http://\u{f6}"),
+        ];
+        for (text, shown) in table {
+            assert_eq!(without_credentials(text), shown, "{text}");
+        }
+    }
+}
