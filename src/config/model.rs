@@ -167,6 +167,7 @@ fn timeouts(mut table: Table<'_>) -> Timeouts {
     let slow = first_content.max(first_event).mul_f64(SLOW_SHARE);
     let suspicious = first_event.mul_f64(SLOW_SHARE);
     let timeouts = Timeouts {
+        write_idle: table.or("write_idle", default.write_idle, Value::duration),
         first_event,
         first_content,
         byte_idle: table.or("byte_idle", default.byte_idle, Value::duration),

@@ -440,6 +440,12 @@ async fn watched<T>(
         match expiry {
             Expiry::Stalled => permit.stalled(),
             Expiry::Deadline => return Err(Ended::Deadline),
+            Expiry::WriteIdle => {
+                timers.upload().overdue();
+                return Err(timed_out(
+                    "no piece of the request was taken within `write_idle`",
+                ));
+            }
             Expiry::FirstEvent => {
                 timers.upload().overdue();
                 return Err(timed_out("no byte of an answer within `first_event`"));

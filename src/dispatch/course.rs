@@ -355,13 +355,16 @@ impl Course {
         Ok((wire, stream))
     }
 
-    /// The target's limits for a stream, or none; narrowed by the scenario, the caller, and the time
+    /// The target's limits for a stream, or none but for sending; narrowed by the scenario, the caller, and the time
     /// that a failover needs; and which of them only the last two have made so narrow.
     fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> (Timeouts, Hurried) {
         let mut own = if stream {
             target.timeouts
         } else {
-            Timeouts::UNLIMITED
+            Timeouts {
+                write_idle: target.timeouts.write_idle,
+                ..Timeouts::UNLIMITED
+            }
         };
         if let Some(limit) = self.lane.scenario.first_content {
             own.first_content = own.first_content.min(limit);

@@ -49,6 +49,8 @@ pub enum UpstreamMode {
 /// How long each step of an attempt may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// Between two pieces of the request that the provider takes.
+    pub write_idle: Duration,
     /// From sending to the first event of the answer.
     pub first_event: Duration,
     /// From sending to the first content.
@@ -67,6 +69,7 @@ pub struct Timeouts {
 impl Timeouts {
     /// No limit at all.
     pub const UNLIMITED: Self = Self {
+        write_idle: Duration::MAX,
         first_event: Duration::MAX,
         first_content: Duration::MAX,
         byte_idle: Duration::MAX,
@@ -79,6 +82,7 @@ impl Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            write_idle: Duration::from_secs(20),
             first_event: Duration::from_secs(10),
             first_content: Duration::from_secs(20),
             byte_idle: Duration::from_secs(20),

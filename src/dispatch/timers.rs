@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::transport::Upload;
+use crate::transport::{Stage, Upload};
 
 use super::target::Timeouts;
 
@@ -22,6 +22,8 @@ pub(super) enum Expiry {
     Deadline,
     /// Silence that counts as a failure though the attempt goes on; reported once.
     Stalled,
+    /// No piece of the request was taken.
+    WriteIdle,
     /// No byte of the answer's body.
     FirstEvent,
     /// No content.
@@ -58,6 +60,8 @@ struct Progress {
     deadline: Instant,
     /// When all of the request was written; before that, the earliest that it can be.
     written: Instant,
+    /// When the last piece of it was, or when that can be the case at the earliest; `None` once all of it is.
+    moved: Option<Instant>,
     stall_reported: bool,
     last_byte: Option<Instant>,
     last_progress: Option<Instant>,
@@ -72,6 +76,10 @@ impl Progress {
         let stall = match self.last_byte {
             None if !self.stall_reported => after(self.written, limits.stall_after),
             None | Some(_) => None,
+        };
+        let write_idle = match self.last_byte {
+            None => self.moved.and_then(|moved| after(moved, limits.write_idle)),
+            Some(_) => None,
         };
         let first_event = if self.last_byte.is_none() {
             after(self.written, limits.first_event)
@@ -94,6 +102,7 @@ impl Progress {
         let progress_idle = self.last_progress.and_then(|last| after(last, longest));
         [
             (stall, Expiry::Stalled),
+            (write_idle, Expiry::WriteIdle),
             (first_event, Expiry::FirstEvent),
             (first_content, Expiry::FirstContent),
             (byte_idle, Expiry::ByteIdle),
@@ -116,6 +125,7 @@ impl Progress {
             Expiry::ProgressIdle
             | Expiry::Deadline
             | Expiry::Stalled
+            | Expiry::WriteIdle
             | Expiry::FirstEvent
             | Expiry::ByteIdle => None,
         }
@@ -150,6 +160,7 @@ impl Timers {
             hurried,
             deadline,
             written: now,
+            moved: Some(now),
             stall_reported: false,
             last_byte: None,
             last_progress: None,
@@ -203,7 +214,11 @@ impl Timers {
         loop {
             self.alarm.as_mut().await;
             let now = Instant::now();
-            self.progress.written = self.upload.written().unwrap_or(now);
+            (self.progress.written, self.progress.moved) = match self.upload.stage() {
+                Stage::Waiting => (now, Some(now)),
+                Stage::Writing { moved } => (now, Some(moved)),
+                Stage::Written { at } => (at, None),
+            };
             let (at, expiry) = self.progress.next();
             if at > now {
                 self.alarm.as_mut().reset(at);
@@ -264,6 +279,30 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 34);
         assert_eq!(timers.expired().await, Expiry::FirstEvent);
         assert_eq!(start.elapsed().as_secs(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_of_which_no_piece_is_taken_any_more_is_given_up() {
+        let start = Instant::now();
+        let deadline = start + seconds(500);
+        let mut timers = Timers::start(Timeouts::default(), Hurried::default(), deadline, start);
+        let upload = timers.upload().clone();
+        let writing = async {
+            // It waits for a connection for long, which is nobody's fault.
+            for second in [60, 79, 98] {
+                sleep_until(start + seconds(second)).await;
+                upload.moves(Instant::now());
+            }
+            pending::<()>().await
+        };
+
+        let expiry = tokio::select! {
+            expiry = timers.expired() => expiry,
+            () = writing => unreachable!(),
+        };
+
+        assert_eq!(expiry, Expiry::WriteIdle);
+        assert_eq!(start.elapsed().as_secs(), 118);
     }
 
     #[tokio::test(start_paused = true)]

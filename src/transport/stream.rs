@@ -21,6 +21,11 @@ pub(super) type Lead = MaybeTls<TcpStream>;
 pub(super) struct Stream {
     io: TokioIo<MaybeTls<Lead>>,
     is_http2: bool,
+    /// Whether something was written since the last byte was read.
+    has_written: bool,
+    /// Whether the host takes no more bytes. An answer that has arrived is read before that is told: the
+    /// end of reading tells it. What is written until then goes nowhere.
+    is_shut: bool,
 }
 
 impl Stream {
@@ -32,6 +37,8 @@ impl Stream {
         Self {
             io: TokioIo::new(io),
             is_http2,
+            has_written: false,
+            is_shut: false,
         }
     }
 
@@ -41,13 +48,48 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// What became of writing so many bytes.
+    fn written(
+        &mut self,
+        length: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Err(error)) if self.has_written && is_shut(error) => {
+                self.is_shut = true;
+                Poll::Ready(Ok(length))
+            }
+            Poll::Ready(Ok(count)) => {
+                self.has_written |= *count > 0;
+                written
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => written,
+        }
+    }
+}
+
+/// Whether an error says that the other side takes no more.
+fn is_shut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+    )
+}
+
 impl Read for Stream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if read.is_ready() {
+            self.has_written = false;
+        }
+        read
     }
 }
 
@@ -57,14 +99,25 @@ impl Write for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        if self.is_shut {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.written(bytes.len(), written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = Pin::new(&mut self.io).poll_flush(context).map_ok(|()| 0);
+        self.written(0, flushed).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 
@@ -77,6 +130,11 @@ impl Write for Stream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.is_shut {
+            return Poll::Ready(Ok(length));
+        }
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.written(length, written)
     }
 }

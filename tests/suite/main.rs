@@ -64,3 +64,4 @@ mod support;
 mod telemetry;
 mod tls;
 mod untaken;
+mod uploads;

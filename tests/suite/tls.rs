@@ -5,11 +5,12 @@ use std::path::Path;
 
 use modelway::config::Surroundings;
 use modelway::config::file::File;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Settings, Simulator, text};
 
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
-use crate::support::{Gateway, METHODS, ask, details, lines, text_of};
+use crate::support::{Gateway, METHODS, Process, ask, details, lines, program, text_of};
 
 /// A configuration of one target behind the front; `provider` says more of it.
 fn behind(front: &Front, transport: &str, provider: &str) -> String {
@@ -191,4 +192,46 @@ fn certificates_and_keys_are_checked_before_anything_is_sent() {
     for (provider, told) in table {
         assert_eq!(mistakes(provider, &files).join("\n"), told, "{provider}");
     }
+}
+
+/// An environment in which no authority is known.
+const NOBODY: [(&str, &str); 2] = [
+    ("SSL_CERT_FILE", "/nowhere/ca.pem"),
+    ("SSL_CERT_DIR", "/nowhere"),
+];
+
+#[tokio::test]
+async fn without_any_authority_the_service_starts_if_no_provider_needs_one() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-authority.toml");
+    let plain = format!("http://{}/openai/v1", simulator.address());
+    let config = |base_url: &str| {
+        let config = format!(
+            "[providers.plain]\nwire_format = 'openai_chat'\nbase_url = '{base_url}'\nauth = 'none'\n\
+             [models.'plain/first']\n[scenarios.general]\ntargets = ['plain/first']\n\
+             [server]\npredrain = '0s'\n"
+        );
+        std::fs::write(&path, config).unwrap();
+    };
+    config(&plain);
+    for config in [None, Some(path.as_path())] {
+        let process = Process::serve(config, &NOBODY);
+        let mut client = GenerationServiceClient::new(process.connect().await);
+
+        let response = client.generate(ask("general", "Hello")).await.unwrap();
+
+        assert!(!text_of(&response.into_inner()).is_empty());
+    }
+
+    config("https://api.example.com/v1");
+    let refused = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&path)
+        .envs(NOBODY)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("provider `plain`"), "{told}");
+    assert!(told.contains("set `transport.ca_file`"), "{told}");
 }
