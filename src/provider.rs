@@ -28,7 +28,7 @@ pub struct Provider {
     pub secret_headers: Vec<(HeaderName, Arc<Credential>)>,
     /// Appended to the query of every request, such as Azure's `api-version`; percent-encoded.
     pub query: Vec<(String, String)>,
-    /// Whether attempts carry `traceparent`. Off for providers that are not ours.
+    /// Whether attempts carry `traceparent` and `tracestate`. Off for providers that are not ours.
     pub propagate_trace: bool,
     /// How connections to it are made.
     pub link: Arc<Link>,
@@ -42,6 +42,15 @@ pub enum Auth {
     Bearer(Arc<Credential>),
     /// The key in a header of its own, such as `x-api-key`.
     Header(HeaderName, Arc<Credential>),
+}
+
+/// Where a request stands in a trace, for a provider that takes part in it.
+#[derive(Debug)]
+pub struct Trace<'a> {
+    /// The value of `traceparent`.
+    pub parent: String,
+    /// The value of `tracestate`, if there is any.
+    pub state: Option<&'a str>,
 }
 
 /// An HTTP POST, ready to be sent.
@@ -59,11 +68,7 @@ pub struct OutboundRequest {
 
 impl Provider {
     /// Adds to a request what belongs to the provider.
-    pub fn address(
-        &self,
-        request: WireRequest,
-        traceparent: Option<HeaderValue>,
-    ) -> OutboundRequest {
+    pub fn address(&self, request: WireRequest, trace: Option<Trace<'_>>) -> OutboundRequest {
         let WireRequest {
             path,
             mut headers,
@@ -94,8 +99,16 @@ impl Provider {
                 headers.insert(name, key.header());
             }
         }
-        if let Some(traceparent) = traceparent {
-            headers.insert("traceparent", traceparent);
+        if let Some(Trace { parent, state }) = trace {
+            let state = state.and_then(|state| HeaderValue::from_str(state).ok());
+            for (name, value) in [
+                ("traceparent", parent.try_into().ok()),
+                ("tracestate", state),
+            ] {
+                if let Some(value) = value {
+                    headers.insert(name, value);
+                }
+            }
         }
         OutboundRequest {
             link: Arc::clone(&self.link),

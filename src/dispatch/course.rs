@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::chat::{ChatRequest, Role};
 use crate::error::{Error, Failover, Unsupported, UpstreamError, UpstreamErrorKind};
 use crate::features::{Features, features_of};
-use crate::provider::OutboundRequest;
+use crate::provider::{OutboundRequest, Trace};
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::{Recipient, WireRequest};
@@ -155,15 +155,14 @@ impl Course {
             stream,
             server,
         };
-        let span = span.attempt(&description);
-        record.span_id = span.context().span_id_hex();
-        let traceparent = target
-            .provider
-            .propagate_trace
-            .then(|| span.context().to_string().parse().ok())
-            .flatten();
+        let attempt_span = span.attempt(&description);
+        record.span_id = attempt_span.context().span_id_hex();
+        let trace = target.provider.propagate_trace.then(|| Trace {
+            parent: attempt_span.context().to_string(),
+            state: span.state().header(),
+        });
         let adaptations = std::mem::take(&mut wire.adaptations);
-        let outbound = target.provider.address(wire, traceparent);
+        let outbound = target.provider.address(wire, trace);
         self.sent += 1;
         if kind != AttemptKind::Hedge {
             self.position = position;
@@ -172,7 +171,7 @@ impl Course {
         let attempt = Attempt::begin(Beginning {
             permit,
             record,
-            span,
+            span: attempt_span,
             adaptations,
             limits,
             hurried,

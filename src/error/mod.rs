@@ -243,10 +243,10 @@ pub enum Error {
     #[error("{}", .0.iter().map(Violation::to_string).collect::<Vec<_>>().join("; "))]
     InvalidRequest(Vec<Violation>),
     /// No scenario of that name.
-    #[error("there is no scenario `{0}`; CatalogService.ListScenarios lists those there are")]
+    #[error("there is no scenario `{}`; CatalogService.ListScenarios lists those there are", excerpt(.0))]
     ScenarioNotFound(String),
     /// No model of that id.
-    #[error("there is no model `{0}`; CatalogService.ListModels lists those there are")]
+    #[error("there is no model `{}`; CatalogService.ListModels lists those there are", excerpt(.0))]
     ModelNotFound(String),
     /// No target can do what the request needs.
     #[error("no target can do what the request needs: {}", .0.join("; "))]

@@ -25,6 +25,7 @@ use crate::admission::room::{Held, Room, Share};
 use crate::error::{Error, excerpt};
 
 use self::messages::{Messages, Rules};
+use super::conversation::{MAX_QUESTION_BYTES, Refused};
 use super::elements::{Contract, Limits};
 use super::server::Settings;
 use super::{metadata, status};
@@ -127,15 +128,22 @@ impl Intake {
         let conversation = request.uri().path().starts_with(CONVERSATIONS);
         let draining = || Box::pin(self.draining.clone().cancelled_owned());
         let held = Held::new(&self.room, share);
+        let mut rules = self.rules.clone();
+        if conversation {
+            rules.max_message_bytes = rules.max_message_bytes.min(MAX_QUESTION_BYTES);
+        }
         let mut request = request.map(|body| Incoming {
             body,
             timeout: self.timeout,
             deadline,
             slow_at: Some(now + self.timeout),
-            conversation: conversation.then(draining),
+            conversation: conversation.then(|| Conversation {
+                over: draining(),
+                refused: Refused::default(),
+            }),
             timer: None,
             come: Bytes::new(),
-            messages: Messages::new(self.rules.clone(), method, gzip, held.clone()),
+            messages: Messages::new(rules, method, gzip, held.clone()),
         });
         request.extensions_mut().insert(Arrival { at: now, held });
         Ok(request)
@@ -149,8 +157,8 @@ pub(super) struct Incoming<B> {
     deadline: Option<Instant>,
     /// When it has taken too long; `None` once the first message of a conversation is there.
     slow_at: Option<Instant>,
-    /// Set if the caller may keep the way of its messages open: it is over when the service drains.
-    conversation: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Set if the caller may keep the way of its messages open.
+    conversation: Option<Conversation>,
     /// Set by the first wait: most bodies are there at once.
     timer: Option<Pin<Box<Sleep>>>,
     /// Bytes that have come and have not been looked at.
@@ -158,7 +166,29 @@ pub(super) struct Incoming<B> {
     messages: Messages,
 }
 
+/// What a request whose messages may come for long has besides them.
+struct Conversation {
+    /// When the service drains.
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
+    refused: Refused,
+}
+
 impl<B> Incoming<B> {
+    /// Where it is told why a message of a conversation was refused.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        let conversation = self.conversation.as_ref()?;
+        Some(Arc::clone(&conversation.refused))
+    }
+
+    /// Fails, and notes why where nobody else tells it.
+    fn fail(&self, status: Status) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if let Some(conversation) = &self.conversation {
+            // The first one counts.
+            let _ = conversation.refused.set(status.clone());
+        }
+        Poll::Ready(Some(Err(status.into())))
+    }
+
     /// Waits for the first of the two ends that there are.
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         let Some(at) = self.deadline.into_iter().chain(self.slow_at).min() else {
@@ -187,7 +217,7 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        if let Some(over) = &mut self.conversation
+        if let Some(Conversation { over, .. }) = &mut self.conversation
             && over.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(None);
@@ -199,7 +229,7 @@ where
             if !self.come.is_empty() {
                 let Self { messages, come, .. } = &mut *self;
                 if let Err(refusal) = messages.take(come) {
-                    return Poll::Ready(Some(Err(status::of_error(&refusal).into())));
+                    return self.fail(status::of_error(&refusal));
                 }
                 if self.conversation.is_some() && self.messages.has_come() {
                     self.slow_at = None;
@@ -214,15 +244,16 @@ where
             }
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
                 let late = std::task::ready!(self.poll_late(context));
-                return Poll::Ready(Some(Err(late.into())));
+                return self.fail(late);
             };
             let frame = match frame {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => {
-                    let end = self.messages.finish();
-                    let error = end.err().map(|error| Err(status::of_error(&error).into()));
-                    return Poll::Ready(error);
+                    return match self.messages.finish() {
+                        Ok(()) => Poll::Ready(None),
+                        Err(error) => self.fail(status::of_error(&error)),
+                    };
                 }
             };
             match frame.into_data() {

@@ -71,7 +71,11 @@ impl Generation {
     ) -> Result<Begun, Status> {
         let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
         let (metadata, extensions, mut message) = request.into_parts();
-        let span = CallSpan::start(method, metadata::trace_context(&metadata));
+        let span = CallSpan::start_within(
+            method,
+            metadata::trace_context(&metadata),
+            metadata::trace_state(&metadata),
+        );
         let call_id = Uuid::now_v7().simple().to_string();
         let ids = Ids::new(&call_id, &metadata);
         let arrival = extensions.get::<Arrival>();

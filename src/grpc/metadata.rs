@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
 use crate::error::Error;
-use crate::telemetry::trace_context::TraceContext;
+use crate::telemetry::trace_context::{TraceContext, TraceState};
 
 /// Names the call in the answer's initial metadata and in the trailers of a failure.
 pub const CALL_ID: &str = "x-modelway-call-id";
@@ -53,6 +53,12 @@ pub fn parse_timeout(value: &str) -> Option<Duration> {
 /// The caller's place in its trace; an illegal header is as good as none.
 pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
     TraceContext::parse(metadata.get("traceparent")?.to_str().ok()?)
+}
+
+/// What systems on the way to us have said of the trace.
+pub fn trace_state(metadata: &MetadataMap) -> TraceState {
+    let values = metadata.get_all("tracestate").iter();
+    TraceState::parse(values.filter_map(|value| value.to_str().ok()))
 }
 
 /// The caller's own id of the request, if it is short and printable.

@@ -7,6 +7,7 @@ pub mod answer;
 mod arrival;
 pub mod breakers;
 pub mod catalog;
+mod conversation;
 pub mod elements;
 mod entrance;
 mod generation;

@@ -31,6 +31,9 @@ const MAX_VIOLATIONS: usize = 10;
 /// Bytes of a message at most.
 const MAX_MESSAGE_BYTES: usize = 512;
 
+/// Bytes of the path of a field at most.
+const MAX_FIELD_BYTES: usize = 256;
+
 /// Bytes of a name that a caller wrote, at most.
 const MAX_NAME_BYTES: usize = 128;
 
@@ -126,7 +129,9 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
     match error {
         Error::InvalidRequest(violations) => {
             for violation in violations.iter().take(MAX_VIOLATIONS) {
-                details.add_bad_request_violation(&violation.field, &violation.what);
+                let field = shortened(violation.field.clone(), MAX_FIELD_BYTES);
+                let what = shortened(violation.what.clone(), MAX_MESSAGE_BYTES);
+                details.add_bad_request_violation(field, what);
             }
         }
         Error::ScenarioNotFound(name) => {

@@ -3,7 +3,7 @@
 //! Without an exporter no span is made, and the ids that callers and providers see are drawn here.
 
 use opentelemetry::trace::{
-    SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId,
 };
 use opentelemetry::{Array, Context, StringValue, Value};
 use tracing::{Span, info_span};
@@ -14,7 +14,7 @@ use crate::error::{Code, UpstreamError};
 use crate::trail::{AttemptRecord, BreakerState, Outcome, Trail};
 
 use super::names;
-use super::trace_context::TraceContext;
+use super::trace_context::{TraceContext, TraceState};
 
 /// Spans of calls and attempts have this target, so that layers can tell them from logs.
 pub const TARGET: &str = "modelway::trace";
@@ -24,21 +24,43 @@ pub const TARGET: &str = "modelway::trace";
 pub struct CallSpan {
     span: Span,
     context: TraceContext,
+    state: TraceState,
 }
 
 impl CallSpan {
     /// Begins the span of a call of `method`, such as `modelway.v1.GenerationService/Generate`.
     pub fn start(method: &'static str, parent: Option<TraceContext>) -> Self {
+        Self::start_within(method, parent, TraceState::default())
+    }
+
+    /// The same in a trace of which systems on the way have said something.
+    pub fn start_within(
+        method: &'static str,
+        parent: Option<TraceContext>,
+        state: TraceState,
+    ) -> Self {
         let span = info_span!(target: TARGET, "call", otel.name = method, otel.kind = "server");
         if let Some(parent) = parent {
-            let _ = span.set_parent(Context::new().with_remote_span_context(remote(parent)));
+            let parent = remote(parent, &state);
+            let _ = span.set_parent(Context::new().with_remote_span_context(parent));
         }
         if !span.is_disabled() {
             span.set_attribute(names::RPC_SYSTEM, "grpc");
             span.set_attribute(names::RPC_METHOD, method);
         }
         let context = context_of(&span).unwrap_or_else(|| TraceContext::child_of(parent));
-        Self { span, context }
+        // Without a trace to belong to it says nothing.
+        let state = parent.map(|_| state).unwrap_or_default();
+        Self {
+            span,
+            context,
+            state,
+        }
+    }
+
+    /// What systems on the way have said of the trace, for those that take part in it.
+    pub fn state(&self) -> &TraceState {
+        &self.state
     }
 
     /// Hex id of the call's trace.
@@ -220,7 +242,7 @@ fn finish_name(reason: FinishReason) -> &'static str {
     }
 }
 
-fn remote(parent: TraceContext) -> SpanContext {
+fn remote(parent: TraceContext, state: &TraceState) -> SpanContext {
     let flags = if parent.sampled {
         TraceFlags::SAMPLED
     } else {
@@ -228,7 +250,8 @@ fn remote(parent: TraceContext) -> SpanContext {
     };
     let trace_id = TraceId::from_bytes(parent.trace_id.to_be_bytes());
     let span_id = SpanId::from_bytes(parent.span_id.to_be_bytes());
-    SpanContext::new(trace_id, span_id, flags, true, TraceState::default())
+    let state = state.header().and_then(|state| state.parse().ok());
+    SpanContext::new(trace_id, span_id, flags, true, state.unwrap_or_default())
 }
 
 /// The ids of an OpenTelemetry span; `None` if no layer makes one of it.

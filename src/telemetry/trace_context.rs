@@ -1,6 +1,8 @@
 //! W3C trace context: what a caller sends, and what goes upstream.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// The content of a `traceparent` header (W3C Trace Context, section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,85 @@ impl fmt::Display for TraceContext {
     }
 }
 
+/// The content of `tracestate` headers: what systems on the way say of the trace to their like (W3C Trace
+/// Context, section 3.3). It goes on as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceState(Option<Arc<str>>);
+
+/// The most entries that it has.
+const MAX_ENTRIES: usize = 32;
+
+/// So much is passed on at least; longer entries go first where there is more.
+const MAX_STATE_BYTES: usize = 512;
+
+/// An entry of more bytes is a long one.
+const LONG_ENTRY_BYTES: usize = 128;
+
+impl TraceState {
+    /// Reads the values of all `tracestate` headers of a request, in their order. What is not legal is
+    /// dropped as a whole, as W3C says; of more than 512 bytes entries of more than 128 are left out, and
+    /// then the last ones.
+    pub fn parse<'h>(headers: impl IntoIterator<Item = &'h str>) -> Self {
+        let entries = headers.into_iter().flat_map(|header| header.split(','));
+        let mut kept = Vec::new();
+        let mut keys = HashSet::new();
+        for entry in entries.map(|entry| entry.trim_matches([' ', '\t'])) {
+            if entry.is_empty() {
+                continue;
+            }
+            let legal = entry
+                .split_once('=')
+                .is_some_and(|(key, value)| is_key(key) && is_value(value) && keys.insert(key));
+            if !legal || kept.len() == MAX_ENTRIES {
+                return Self::default();
+            }
+            kept.push(entry);
+        }
+        if length(&kept) > MAX_STATE_BYTES {
+            kept.retain(|entry| entry.len() <= LONG_ENTRY_BYTES);
+        }
+        while length(&kept) > MAX_STATE_BYTES {
+            kept.pop();
+        }
+        Self((!kept.is_empty()).then(|| kept.join(",").into()))
+    }
+
+    /// The value of one header that says all of it, if there is anything.
+    pub fn header(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+/// Bytes of all entries with the commas between them.
+fn length(entries: &[&str]) -> usize {
+    let bytes: usize = entries.iter().map(|entry| entry.len() + 1).sum();
+    bytes.saturating_sub(1)
+}
+
+/// A name of up to 256 characters, or of up to 241 with that of a system of up to 14 behind an `@`.
+fn is_key(key: &str) -> bool {
+    let is_name = |name: &str, most: usize, digit_first: bool| {
+        let first = name.bytes().next();
+        let begins = first.is_some_and(|byte| {
+            byte.is_ascii_lowercase() || (digit_first && byte.is_ascii_digit())
+        });
+        let legal = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-*/".contains(&byte)
+        };
+        begins && name.len() <= most && name.bytes().all(legal)
+    };
+    match key.split_once('@') {
+        None => is_name(key, 256, false),
+        Some((tenant, system)) => is_name(tenant, 241, true) && is_name(system, 14, false),
+    }
+}
+
+/// Up to 256 printable characters without commas and equals signs, the last one no blank.
+fn is_value(value: &str) -> bool {
+    let legal = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b',' && byte != b'=';
+    (1..=256).contains(&value.len()) && value.bytes().all(legal) && !value.ends_with(' ')
+}
+
 /// Lower-case hex of exactly this many digits.
 fn hex(text: &str, digits: usize) -> Option<u128> {
     let legal = text.len() == digits
@@ -114,5 +195,72 @@ mod tests {
         assert_eq!(child.trace_id, parent.trace_id);
         assert_ne!(child.span_id, parent.span_id);
         assert!(child.sampled);
+    }
+
+    #[test]
+    fn a_state_goes_on_as_it_came() {
+        let many: Vec<String> = (0..32).map(|number| format!("k{number}=v")).collect();
+        let many = many.join(",");
+        for (headers, expected) in [
+            (&["caller=1"][..], Some("caller=1")),
+            (&[" a=1 ,\tb@c=x y ", "d=2"], Some("a=1,b@c=x y,d=2")),
+            (&["", " , ,a=1,"], Some("a=1")),
+            (&["0tenant@system=!~"], Some("0tenant@system=!~")),
+            (&[&many], Some(&many)),
+            (&[], None),
+            (&[""], None),
+        ] {
+            let state = TraceState::parse(headers.iter().copied());
+
+            assert_eq!(state.header(), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_illegal_state_is_dropped_as_a_whole() {
+        let many: Vec<String> = (0..33).map(|number| format!("k{number}=v")).collect();
+        for header in [
+            "a",
+            "a=",
+            "=1",
+            "A=1",
+            "1a=1",
+            "a=1,a=2",
+            "a=b=c",
+            "a=\u{e9}",
+            "a@=1",
+            "@a=1",
+            "a@1=1",
+            "a b=1",
+            &many.join(","),
+            &format!("a={}", "x".repeat(257)),
+            &format!("{}=1", "k".repeat(257)),
+        ] {
+            let headers = ["good=1", header];
+
+            assert_eq!(
+                TraceState::parse(headers),
+                TraceState::default(),
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_long_state_long_entries_go_first_and_then_the_last() {
+        let long = format!("long={}", "x".repeat(200));
+        let short: Vec<String> = (0..10)
+            .map(|number| format!("s{number}={}", "x".repeat(60)))
+            .collect();
+        let header = format!("{},{long},{}", short[0], short[1..].join(","));
+
+        let state = TraceState::parse([header.as_str()]);
+
+        assert_eq!(state.header(), Some(short[..8].join(",").as_str()));
+        let both = format!("{long},b=1");
+        assert_eq!(
+            TraceState::parse([both.as_str()]).header(),
+            Some(both.as_str())
+        );
     }
 }

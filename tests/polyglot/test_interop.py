@@ -74,16 +74,43 @@ class Interop(unittest.TestCase):
             ),
         )
 
-    def test_a_compressed_message_is_refused_with_the_encodings_that_are_read(self):
+    def test_a_compressed_message_is_read_as_any_other(self):
+        words = 64 * KIBIBYTE // 5
+        for call in [self.generation.Generate, self.read]:
+            answer = call(
+                request("chat", "word " * words),
+                timeout=TIMEOUT_SECONDS,
+                compression=grpc.Compression.Gzip,
+            )
+            self.assertEqual(answer.usage.input_tokens, words)
+
+    def read(self, *arguments, **settings):
+        """What the last event of a stream says."""
+        *_, last = self.generation.StreamGenerate(*arguments, **settings)
+        return last.completed.response
+
+    def test_a_message_that_is_small_only_while_compressed_is_refused(self):
+        error = self.raised(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            lambda: self.generation.Generate(
+                request("chat", "x" * (33 * MEBIBYTE)),
+                timeout=TIMEOUT_SECONDS,
+                compression=grpc.Compression.Gzip,
+            ),
+        )
+        self.assertIn("unpacked it has more than", error.details())
+
+    def test_another_compression_is_refused_with_those_that_are_read(self):
         error = self.raised(
             grpc.StatusCode.UNIMPLEMENTED,
             lambda: self.generation.Generate(
                 request("chat", "x" * 1024),
                 timeout=TIMEOUT_SECONDS,
-                compression=grpc.Compression.Gzip,
+                compression=grpc.Compression.Deflate,
             ),
         )
         self.assertIn("gzip", error.details())
+        self.assertEqual(details(error)["ErrorInfo"].reason, "UNIMPLEMENTED")
 
     def test_cancel_after_begin(self):
         for call in [
@@ -142,10 +169,13 @@ class Interop(unittest.TestCase):
             call = self.channel.unary_unary(
                 path, empty_pb2.Empty.SerializeToString, empty_pb2.Empty.FromString
             )
-            self.raised(
+            error = self.raised(
                 grpc.StatusCode.UNIMPLEMENTED,
                 lambda: call(empty_pb2.Empty(), timeout=TIMEOUT_SECONDS),
             )
+            info = details(error)["ErrorInfo"]
+            self.assertEqual((info.domain, info.reason), ("modelway.v1", "UNIMPLEMENTED"))
+            self.assertIn("StreamGenerate", error.details())
 
     def test_a_thousand_concurrent_calls(self):
         calls = [

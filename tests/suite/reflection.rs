@@ -120,6 +120,25 @@ async fn what_a_call_and_its_failure_are_made_of_is_found_by_name() {
 }
 
 #[tokio::test]
+async fn of_a_name_that_is_not_there_only_the_beginning_is_repeated() {
+    let gateway = Gateway::start(CONFIG).await;
+    for (length, code, said) in [
+        (90, Code::NotFound, "not found"),
+        (1000, Code::NotFound, "..."),
+        (3 << 20, Code::InvalidArgument, "may have 4096 at most"),
+    ] {
+        let symbol = "x".repeat(length);
+        let question = v1::server_reflection_request::MessageRequest::FileContainingSymbol(symbol);
+
+        let status = ask_v1(&gateway, question).await.unwrap_err();
+
+        assert_eq!(status.code(), code, "{status:?}");
+        assert!(status.message().contains(said), "{}", status.message());
+        assert!(status.message().len() < 200, "{}", status.message());
+    }
+}
+
+#[tokio::test]
 async fn reflection_can_be_turned_off() {
     let gateway = Gateway::start(&format!("{CONFIG}\n[server]\nreflection = false")).await;
 

@@ -30,6 +30,7 @@ use crate::admission::room::Share;
 use crate::error::Error;
 
 use super::super::arrival::{self, Intake};
+use super::super::conversation;
 use super::super::refusals::{self, MAX_METADATA_BYTES};
 use super::super::status;
 use super::super::watched::{Answering, Watched};
@@ -225,9 +226,14 @@ impl Host {
                 return Either::Left(ready(Ok(Watched::response(refusal))));
             }
         };
+        let refused = request.body().refused();
         let response = routes.clone().oneshot(request);
         Either::Right(async {
             let response = response.await.map(refusals::explained);
+            let response = match refused {
+                Some(refused) => response.map(|response| conversation::ending(response, refused)),
+                None => response,
+            };
             response.map(arrival::told).map(Watched::response)
         })
     }
