@@ -51,11 +51,12 @@ pub(super) fn bytes_of(request: &ChatRequest, message: usize) -> usize {
     let Size {
         elements,
         texts,
+        escapes,
         data,
     } = size;
     // Bytes are slices of the message, and any of them keeps all of it.
     let message = if data > 0 { message } else { 0 };
-    let spelled = texts + data / 3 * 4;
+    let spelled = texts + escapes + data / 3 * 4;
     CALL_BYTES + elements + texts + message + spelled
 }
 
@@ -65,6 +66,8 @@ struct Size {
     elements: usize,
     /// Bytes of texts.
     texts: usize,
+    /// How much longer they become where they are written as JSON.
+    escapes: usize,
     /// Bytes of images, documents and signatures.
     data: usize,
 }
@@ -73,37 +76,62 @@ impl Size {
     fn add_texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) {
         for text in texts {
             self.elements += size_of::<String>();
-            self.texts += text.len();
+            self.add_text(text);
         }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        self.texts += text.len();
+        self.escapes += escapes_of(text);
     }
 
     fn add_parts(&mut self, parts: &[Part]) {
         for part in parts {
             self.elements += size_of::<Part>();
             match part {
-                Part::Text(text) | Part::Refusal(text) => self.texts += text.len(),
+                Part::Text(text) | Part::Refusal(text) => self.add_text(text),
                 Part::Image(media) | Part::Document(media) => {
-                    self.texts += media.media_type.len() + media.filename.len();
+                    self.add_text(&media.media_type);
+                    self.add_text(&media.filename);
                     match &media.source {
                         MediaSource::Data(data) => self.data += data.len(),
-                        MediaSource::Uri(uri) => self.texts += uri.len(),
+                        MediaSource::Uri(uri) => self.add_text(uri),
                     }
                 }
                 Part::ToolCall(call) => {
-                    self.texts += call.id.len() + call.name.len() + call.arguments.len();
+                    self.add_text(&call.id);
+                    self.add_text(&call.name);
+                    self.add_text(&call.arguments);
                     self.data += call.signature.len();
                 }
                 Part::ToolResult(result) => {
-                    self.texts += result.tool_call_id.len() + result.tool_name.len();
+                    self.add_text(&result.tool_call_id);
+                    self.add_text(&result.tool_name);
                     self.add_parts(&result.content);
                 }
                 Part::Reasoning(reasoning) => {
-                    self.texts += reasoning.text.len();
+                    self.add_text(&reasoning.text);
                     self.data += reasoning.signature.len();
                 }
             }
         }
     }
+}
+
+/// How many bytes a text becomes longer where it is written as JSON: five for a control character, such as
+/// `\u0001`, but one for those that have a letter, a quote or a backslash.
+fn escapes_of(text: &str) -> usize {
+    // Three passes that the compiler makes of whole registers cost less than one that looks at each byte.
+    let control = text.bytes().filter(|byte| *byte < 0x20).count();
+    let short = text
+        .bytes()
+        .filter(|byte| matches!(byte, 0x08 | b'\t' | b'\n' | 0x0c | b'\r'))
+        .count();
+    let quoted = text
+        .bytes()
+        .filter(|byte| matches!(byte, b'"' | b'\\'))
+        .count();
+    5 * control - 4 * short + quoted
 }
 
 #[cfg(test)]
@@ -146,6 +174,23 @@ mod tests {
 
         let expected = 2 << 20;
         assert!((expected..expected + (8 << 10)).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn a_text_counts_as_long_as_it_is_written() {
+        for text in [
+            "",
+            "plain ü",
+            "\u{1}\u{1f}",
+            "a\n\t\r\u{8}\u{c}",
+            "\"\\\u{7f}",
+        ] {
+            let written = serde_json::to_string(text).unwrap();
+
+            assert_eq!(text.len() + escapes_of(text), written.len() - 2, "{text:?}");
+        }
+        let controls = vec![Part::Text("\u{1}".repeat(1 << 20))];
+        assert!(bytes_of(&request(controls), 1 << 20) >= 7 << 20);
     }
 
     #[test]
