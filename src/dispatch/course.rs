@@ -7,21 +7,22 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::chat::{ChatRequest, Role};
-use crate::error::{Error, Failover, Unsupported, UpstreamError, UpstreamErrorKind};
-use crate::features::{Features, features_of};
+use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
 use crate::provider::{OutboundRequest, Trace};
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
-use crate::wire::{Recipient, WireRequest};
+use crate::wire::WireRequest;
 
 use super::again::{self, Candidate};
+use super::asked::Asked;
 use super::attempt::{Attempt, Beginning};
 use super::call_time::CallTime;
 use super::dispatcher::Lane;
 use super::exhausted::{self, Unasked};
-use super::guard::{self, Guard, Permit};
+use super::guard::{self, Guard, Outlook, Permit};
+use super::limits::Narrowing;
 use super::scopes::Refusal;
-use super::target::{Target, Timeouts, UpstreamMode};
+use super::target::{Target, Timeouts};
 use super::timers::Hurried;
 use super::tokens::Tokens;
 use super::{Limits, plan};
@@ -33,20 +34,12 @@ pub(super) struct Admitted {
     pub(super) permit: Permit,
     pub(super) wire: WireRequest,
     pub(super) kind: AttemptKind,
-    /// Whether another target could answer after it.
-    pub(super) alternative: bool,
-    /// Whether the answer is asked for as a stream.
-    pub(super) stream: bool,
 }
 
 /// How far a call has come with its plan, and what its attempts have used up.
 pub(super) struct Course {
     pub(super) lane: Arc<Lane>,
-    pub(super) request: Arc<ChatRequest>,
-    /// The features that the request uses.
-    pub(super) used: Features,
-    /// Whether the caller wants the whole answer at its end.
-    whole: bool,
+    pub(super) asked: Arc<Asked>,
     limits: Limits,
     pub(super) time: CallTime,
     pub(super) trail: Trail,
@@ -81,12 +74,10 @@ impl Course {
         trail: Trail,
     ) -> Self {
         Self {
-            used: features_of(&request),
+            asked: Arc::new(Asked::new(request, whole)),
             time: CallTime::new(Instant::now(), deadline, &lane.scenario),
             tokens: Tokens::of(Arc::clone(&lane.budget)),
             lane,
-            request,
-            whole,
             limits,
             trail,
             sent: 0,
@@ -142,16 +133,15 @@ impl Course {
             permit,
             mut wire,
             kind,
-            alternative,
-            stream,
         } = admitted;
         let target = Arc::clone(permit.target());
+        let stream = self.asked.wants_stream_of(&target);
         let mut record = record_of(&target, kind, permit.breaker_state());
         record.number = self.sent + 1;
         let server = target.provider.server();
         let description = AttemptDescription {
             record: &record,
-            request: &self.request,
+            request: &self.asked.request,
             stream,
             server,
         };
@@ -167,7 +157,7 @@ impl Course {
         if kind != AttemptKind::Hedge {
             self.position = position;
         }
-        let (limits, hurried) = self.limits_of(&target, stream, alternative);
+        let (limits, hurried) = self.limits_of(&target, stream, kind);
         let attempt = Attempt::begin(Beginning {
             permit,
             record,
@@ -177,7 +167,7 @@ impl Course {
             hurried,
             deadline: self.time.deadline,
             stream,
-            keep: self.whole,
+            keep: self.asked.whole,
             may_say_nothing: self.may_say_nothing(),
         });
         (attempt, outbound)
@@ -185,9 +175,15 @@ impl Course {
 
     /// Whether an answer without a word is one. Models have nothing to add to what some tools have done.
     fn may_say_nothing(&self) -> bool {
-        let last = self.request.messages.last();
+        let last = self.asked.request.messages.last();
         !self.lane.scenario.empty_answer_failover
             || last.is_some_and(|message| message.role == Role::Tool)
+    }
+
+    /// An attempt has begun to answer: what was kept ready for others is given back.
+    pub(super) fn committed(&mut self) {
+        self.tokens.give_back();
+        self.asked.let_go();
     }
 
     /// Whether another target may be tried after this failure.
@@ -248,18 +244,22 @@ impl Course {
             self.skip(target, kind, skip, BreakerState::Closed);
             return Ok(None);
         }
-        let (wire, stream) = match self.spell(target) {
-            Ok(spelled) => spelled,
+        // Health comes first: it is cheaper to ask for than a large request is to spell.
+        let probe = match guard.outlook() {
+            Ok(outlook) => outlook == Outlook::Probe,
+            Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
+        };
+        let wire = match self.asked.spell(target) {
+            Ok(wire) => wire,
             Err(unsupported) => {
                 let skip = Skip::Unsupported(unsupported);
                 self.skip(target, kind, skip, BreakerState::Closed);
                 return Ok(None);
             }
         };
-        let alternative = self.has_alternative_to(position);
         // A probe may cost the call a failover: it is made only if that can be paid for, too. Who
         // never gets another token must not wait for one: the breaker would stay open for ever.
-        let insured = alternative && guard.would_probe() && lane.budget.has_prospects();
+        let insured = probe && lane.budget.has_prospects() && self.has_alternative_to(position);
         let added = u32::from(self.sent > 0);
         if !self.tokens.hold(added + u32::from(insured)) {
             let state = guard.snapshot().state;
@@ -269,16 +269,9 @@ impl Course {
                 false => Err(self.nothing_left()),
             };
         }
-        let permit = match guard.admit(&lane) {
+        let permit = match guard.admit(&lane, &self.asked) {
             Ok(permit) => permit,
-            Err(refusal) => {
-                let breaker = match refusal {
-                    Refusal::Operator(_) => BreakerState::ForcedOpen,
-                    _ => guard.snapshot().state,
-                };
-                self.skip(target, kind, guard::skip(refusal), breaker);
-                return Ok(None);
-            }
+            Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
         };
         for _ in 0..added {
             self.tokens.spend();
@@ -291,9 +284,22 @@ impl Course {
             },
             permit,
             wire,
-            alternative: alternative && self.may_send_more_than(self.sent + 1),
-            stream,
         }))
+    }
+
+    /// Records that a target is passed over for its health.
+    fn closed_off(
+        &mut self,
+        guard: &Guard,
+        kind: AttemptKind,
+        refusal: Refusal,
+    ) -> Option<Admitted> {
+        let breaker = match refusal {
+            Refusal::Operator(_) => BreakerState::ForcedOpen,
+            _ => guard.snapshot().state,
+        };
+        self.skip(&guard.target, kind, guard::skip(refusal), breaker);
+        None
     }
 
     /// Why an attempt on the target at this position is made, or would be, unless it is a probe.
@@ -324,6 +330,7 @@ impl Course {
             self.rival_position != Some(position)
                 && self.ineligible(&guard.target).is_none()
                 && guard.refuses().is_none()
+                && self.asked.can_be_put_to(&guard.target)
         })
     }
 
@@ -346,18 +353,10 @@ impl Course {
         self.tokens.are_left() && sent < self.max_attempts()
     }
 
-    /// The request as the target reads it, and whether it asks for a stream.
-    pub(super) fn spell(&self, target: &Target) -> Result<(WireRequest, bool), Unsupported> {
-        let stream = !self.whole || target.upstream_mode == UpstreamMode::Stream;
-        let format = &target.wire_format;
-        let wire = format.encode(&self.request, &recipient(target, stream))?;
-        Ok((wire, stream))
-    }
-
-    /// The target's limits for a stream, or none but for sending; narrowed by the scenario, the caller, and the time
-    /// that a failover needs; and which of them only the last two have made so narrow.
-    fn limits_of(&self, target: &Target, stream: bool, alternative: bool) -> (Timeouts, Hurried) {
-        let mut own = if stream {
+    /// How long an attempt of this kind may wait for what, and which of these limits the call alone makes
+    /// so narrow. Where another target could answer after it, it leaves time for that.
+    fn limits_of(&self, target: &Target, stream: bool, kind: AttemptKind) -> (Timeouts, Hurried) {
+        let own = if stream {
             target.timeouts
         } else {
             Timeouts {
@@ -365,25 +364,22 @@ impl Course {
                 ..Timeouts::UNLIMITED
             }
         };
-        if let Some(limit) = self.lane.scenario.first_content {
-            own.first_content = own.first_content.min(limit);
-        }
-        let mut limits = own;
-        if let Some(limit) = self.limits.first_content {
-            limits.first_content = limits.first_content.min(limit);
-        }
-        if alternative {
-            let longest = self.time.longest_to_first_content(Instant::now());
-            limits.first_content = limits.first_content.min(longest);
-        }
-        if let Some(limit) = self.limits.progress_idle {
-            limits.progress_idle = limits.progress_idle.min(limit);
-        }
-        let hurried = Hurried {
-            first_content: limits.first_content < own.first_content,
-            progress_idle: limits.progress_idle < own.progress_idle,
+        let is_followed = match kind {
+            AttemptKind::Hedge | AttemptKind::LastResort => false,
+            AttemptKind::Primary
+            | AttemptKind::Retry
+            | AttemptKind::Failover
+            | AttemptKind::Probe => self.may_send_more_than(self.sent),
         };
-        (limits, hurried)
+        let longest = self.time.longest_to_first_content(Instant::now());
+        // Looked for only where it would matter.
+        let narrows = is_followed && longest < own.first_content;
+        let narrowing = Narrowing {
+            scenario: self.lane.scenario.first_content,
+            caller: self.limits,
+            for_another: (narrows && self.has_alternative_to(self.position)).then_some(longest),
+        };
+        narrowing.of(own)
     }
 
     /// Why the call is not answered, when no target is left that may be tried.
@@ -391,7 +387,7 @@ impl Course {
         let guards = &self.lane.guards;
         let could_answer = |id: &str| {
             let its = guards.iter().find(|guard| guard.target.id == id);
-            its.is_some_and(|guard| self.ineligible(&guard.target).is_none())
+            its.is_some_and(|guard| self.could_answer(&guard.target))
         };
         exhausted::error_after(&self.trail.attempts, could_answer, || self.unasked())
     }
@@ -400,10 +396,7 @@ impl Course {
     fn unasked(&self) -> Option<Unasked> {
         // Those that are still to be come to are there only if the call may not go on.
         let mut unasked = self.lane.guards.iter().skip(self.next);
-        let able = |guard: &&Arc<Guard>| {
-            self.ineligible(&guard.target).is_none() && self.spell(&guard.target).is_ok()
-        };
-        let guard = unasked.find(able)?;
+        let guard = unasked.find(|guard| self.could_answer(&guard.target))?;
         Some(Unasked {
             target: guard.target.id.clone(),
             limit: match self.sent < self.max_attempts() {
@@ -417,7 +410,12 @@ impl Course {
         if !plan::may_hold_more(target, &self.too_small) {
             return Some(Skip::ContextTooSmall);
         }
-        plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
+        self.asked.lacked_by(target)
+    }
+
+    /// Whether a target could answer, were it well, going by what the call has learnt.
+    pub(super) fn could_answer(&self, target: &Arc<Target>) -> bool {
+        self.ineligible(target).is_none() && self.asked.can_be_put_to(target)
     }
 
     fn skip(&mut self, target: &Target, kind: AttemptKind, skip: Skip, breaker: BreakerState) {
@@ -432,15 +430,6 @@ impl Course {
             ..record_of(target, kind, breaker)
         };
         self.trail.attempts.push(record);
-    }
-}
-
-pub(super) fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
-    Recipient {
-        provider: &target.provider.name,
-        model: &target.model,
-        max_output_tokens: target.max_output_tokens,
-        stream,
     }
 }
 
@@ -474,81 +463,50 @@ pub(super) fn record_of(
 mod tests {
     use super::*;
     use crate::dispatch::scopes;
-    use crate::dispatch::specimens::{lane, target};
+    use crate::dispatch::specimens::{asked, lane, target};
 
     fn course(lane: Arc<Lane>, deadline: Option<Instant>) -> Course {
         let (request, limits) = (Arc::default(), Limits::default());
         Course::new(lane, request, true, limits, deadline, Trail::default())
     }
 
-    /// A call with so many seconds, in a scenario that allows so many to the first content.
-    fn limited(scenario: Option<u64>, limits: Limits, seconds: u64) -> Course {
-        let lane = lane(&["one"], scopes::Settings::default());
-        let mut lane = Arc::into_inner(lane).expect("nobody else has it");
-        let mut described = Arc::into_inner(lane.scenario).expect("nobody else has it");
-        described.first_content = scenario.map(Duration::from_secs);
-        lane.scenario = Arc::new(described);
-        Course {
-            limits,
-            ..course(
-                Arc::new(lane),
-                Some(Instant::now() + Duration::from_secs(seconds)),
-            )
-        }
-    }
-
-    #[test]
-    fn an_attempt_has_the_tightest_limits_of_the_model_the_scenario_and_the_caller() {
-        // The scenario's seconds to the first content and the caller's; what applies, where the model has 20.
-        let table = [
-            (None, None, 20),
-            (Some(5), None, 5),
-            (Some(30), None, 20),
-            (None, Some(5), 5),
-            (None, Some(30), 20),
-            (Some(5), Some(3), 3),
-            (Some(3), Some(5), 3),
-        ];
-        for (scenario, caller, expected) in table {
-            let limits = Limits {
-                first_content: caller.map(Duration::from_secs),
-                ..Limits::default()
-            };
-            let course = limited(scenario, limits, 600);
-
-            let (limits, hurried) = course.limits_of(&target("one"), true, true);
-
-            assert_eq!(limits.first_content, Duration::from_secs(expected));
-            let own = scenario.map_or(20, |limit: u64| limit.min(20));
-            assert_eq!(hurried.first_content, expected < own);
-        }
-        for (caller, expected) in [(None, 45), (Some(10), 10), (Some(60), 45)] {
-            let limits = Limits {
-                progress_idle: caller.map(Duration::from_secs),
-                ..Limits::default()
-            };
-            let course = limited(None, limits, 600);
-
-            let (limits, hurried) = course.limits_of(&target("one"), true, true);
-
-            assert_eq!(limits.progress_idle, Duration::from_secs(expected));
-            assert_eq!(hurried.progress_idle, expected < 45);
-        }
-    }
-
     #[test]
     fn an_attempt_leaves_time_for_another_target_only_if_there_is_one() {
-        let course = limited(None, Limits::default(), 10);
-        let first_content = |stream, alternative| {
-            let (limits, hurried) = course.limits_of(&target("one"), stream, alternative);
-            assert_eq!(hurried.first_content, alternative);
-            limits.first_content
+        let first_content = |models: &[&str], kind, stream| {
+            let lane = lane(models, scopes::Settings::default());
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let course = course(lane, Some(deadline));
+            let (limits, hurried) = course.limits_of(&target("one"), stream, kind);
+            (limits.first_content, hurried.first_content)
         };
 
-        assert!(first_content(true, true) <= Duration::from_secs(6));
-        assert_eq!(first_content(true, false), Duration::from_secs(20));
-        assert!(first_content(false, true) <= Duration::from_secs(6));
-        assert_eq!(first_content(false, false), Duration::MAX);
+        let (two, alone) = (&["one", "two"][..], &["one"][..]);
+        let (whole, primary) = (false, AttemptKind::Primary);
+        for stream in [true, whole] {
+            let (limit, hurried) = first_content(two, primary, stream);
+            assert!(limit <= Duration::from_secs(6) && hurried);
+        }
+        let all = (Duration::from_secs(20), false);
+        assert_eq!(first_content(alone, primary, true), all);
+        assert_eq!(first_content(alone, primary, whole), (Duration::MAX, false));
+        for kind in [AttemptKind::Hedge, AttemptKind::LastResort] {
+            assert_eq!(first_content(two, kind, true), all);
+        }
+    }
+
+    #[test]
+    fn a_target_that_cannot_express_the_request_is_no_alternative() {
+        let mut request = ChatRequest::default();
+        request.sampling.stop_sequences = vec!["END".to_owned(); 5];
+        let lane = lane(&["one", "two"], scopes::Settings::default());
+        let deadline = Some(Instant::now() + Duration::from_secs(10));
+        let (limits, trail) = (Limits::default(), Trail::default());
+
+        let course = Course::new(lane, Arc::new(request), true, limits, deadline, trail);
+
+        assert!(!course.has_alternative());
+        let (limits, _) = course.limits_of(&target("one"), true, AttemptKind::Primary);
+        assert_eq!(limits.first_content, Duration::from_secs(20));
     }
 
     #[test]
@@ -566,7 +524,7 @@ mod tests {
     fn a_last_resort_is_not_come_to_again() {
         let lane = lane(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
-            let Ok(mut permit) = lane.guards[0].admit(&lane) else {
+            let Ok(mut permit) = lane.guards[0].admit(&lane, &asked()) else {
                 break;
             };
             match attempt < 40 {

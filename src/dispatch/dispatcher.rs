@@ -13,11 +13,11 @@ use crate::trail::Skip;
 use crate::transport::Transport;
 
 use super::breaker::Snapshot;
-use super::course::recipient;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
 use super::hedging::Hedging;
 use super::retry_budget::RetryBudget;
 use super::scopes::{self, Refusal};
+use super::spellings::Spellings;
 use super::target::{Catalog, Scenario, Target};
 use super::{Call, Inquiry, plan, retry_budget};
 
@@ -193,20 +193,21 @@ impl Dispatcher {
     ) -> Result<Explanation, Error> {
         let lane = self.lane(selector)?;
         let used = features_of(request);
-        let step = |guard: &Arc<Guard>| {
+        let mut spellings = Spellings::of(request);
+        let mut step = |guard: &Arc<Guard>| {
             let target = &guard.target;
             let snapshot = guard.snapshot();
-            let unsupported = || {
-                let spelled = target.wire_format.encode(request, &recipient(target, true));
-                spelled.err().map(Skip::Unsupported)
-            };
             let closed_off = || guard.refuses().map(guard::skip);
+            let unsupported = || {
+                let unsupported = spellings.unsupported(request, target, true);
+                unsupported.map(Skip::Unsupported)
+            };
             let skip = plan::ineligible(target, used, request.sampling.max_output_tokens)
-                .or_else(unsupported)
-                .or_else(closed_off);
+                .or_else(closed_off)
+                .or_else(unsupported);
             (Arc::clone(guard), skip, snapshot)
         };
-        let steps = lane.guards.iter().map(step).collect();
+        let steps = lane.guards.iter().map(&mut step).collect();
         Ok(Explanation {
             steps,
             scenario: Arc::clone(&lane.scenario),

@@ -10,6 +10,7 @@ use crate::error::UpstreamError;
 use crate::sync::{Mutex, PoisonError, broadcast};
 use crate::trail::{BreakerState, ClosedOff, Skip};
 
+use super::asked::Asked;
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};
 use super::dispatcher::Lane;
 use super::lock::{self, Cause};
@@ -235,7 +236,11 @@ impl Guard {
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn admit(self: &Arc<Self>, lane: &Arc<Lane>) -> Result<Permit, Refusal> {
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        lane: &Arc<Lane>,
+        asked: &Arc<Asked>,
+    ) -> Result<Permit, Refusal> {
         let admit = |scopes: &mut Scopes, now| match scopes.admit(self.position, now) {
             Ok(mut ticket) => {
                 let changes = ticket.take_changes();
@@ -247,12 +252,18 @@ impl Guard {
         Ok(Permit {
             guard: Arc::clone(self),
             lane: Arc::clone(lane),
+            asked: Arc::clone(asked),
             ticket: Some(ticket),
         })
     }
 
     /// Admits an attempt in spite of an open breaker, with the probability that it is answered.
-    pub(super) fn admit_last(self: &Arc<Self>, lane: &Arc<Lane>, draw: f64) -> Option<Permit> {
+    pub(super) fn admit_last(
+        self: &Arc<Self>,
+        lane: &Arc<Lane>,
+        asked: &Arc<Asked>,
+        draw: f64,
+    ) -> Option<Permit> {
         let rejection = self.provider.with_scopes(|scopes, now| {
             let rejection = scopes.rejection(self.position, now);
             scopes.last_resort_requested(self.position, now);
@@ -261,6 +272,7 @@ impl Guard {
         (draw >= rejection).then(|| Permit {
             guard: Arc::clone(self),
             lane: Arc::clone(lane),
+            asked: Arc::clone(asked),
             ticket: None,
         })
     }
@@ -277,10 +289,17 @@ impl Guard {
             .with_scopes(|scopes, now| scopes.refuses(self.position, now))
     }
 
-    /// Whether the next attempt would be a probe.
-    pub(super) fn would_probe(&self) -> bool {
+    /// What the next attempt would be.
+    ///
+    /// # Errors
+    /// Why it would be refused at this time.
+    pub(super) fn outlook(&self) -> Result<Outlook, Refusal> {
         self.provider
-            .with_scopes(|scopes, now| scopes.would_probe(self.position, now))
+            .with_scopes(|scopes, now| match scopes.refuses(self.position, now) {
+                Some(refusal) => Err(refusal),
+                None if scopes.would_probe(self.position, now) => Ok(Outlook::Probe),
+                None => Ok(Outlook::Ordinary),
+            })
     }
 
     /// What the model's breaker would answer now; admits nothing.
@@ -322,10 +341,20 @@ impl Guard {
     }
 }
 
+/// What an attempt would be that is not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// One like any other.
+    Ordinary,
+    /// A test whether a failing target has recovered.
+    Probe,
+}
+
 /// The right to try a target once. Dropped without a verdict, it says nothing about the target.
 pub(super) struct Permit {
     guard: Arc<Guard>,
     lane: Arc<Lane>,
+    asked: Arc<Asked>,
     /// `None` for a last resort, which decides nothing.
     ticket: Option<Ticket>,
 }
@@ -439,7 +468,7 @@ impl Permit {
         let is_own = |guard: &&Arc<Guard>| Arc::ptr_eq(guard, &self.guard);
         let guards = self.lane.guards.iter();
         let mut later = guards.skip_while(|guard| !is_own(guard)).skip(1);
-        later.any(|other| other.is_healthier_than(&own))
+        later.any(|other| other.is_healthier_than(&own) && self.asked.can_be_put_to(&other.target))
     }
 
     fn report(

@@ -15,25 +15,27 @@ impl Course {
         if self.sent > 0 {
             return None;
         }
+        let lane = Arc::clone(&self.lane);
         let closed_off = |guard: &Arc<Guard>| {
             self.ineligible(&guard.target).is_none()
                 && guard.refuses().is_some_and(Refusal::is_breaker)
         };
-        let lane = Arc::clone(&self.lane);
         let candidates = lane.guards.iter().enumerate();
-        let candidates = candidates.filter(|(_, guard)| closed_off(guard));
-        let (position, guard) = candidates
-            .min_by(|(_, one), (_, other)| one.rejection().total_cmp(&other.rejection()))?;
-        let (wire, stream) = self.spell(&guard.target).ok()?;
-        let permit = guard.admit_last(&lane, fastrand::f64())?;
+        let mut candidates: Vec<_> = candidates
+            .filter(|(_, guard)| closed_off(guard))
+            .map(|(position, guard)| (guard.rejection(), position, guard))
+            .collect();
+        candidates.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
+        let able = |(_, _, guard): &(_, _, &Arc<Guard>)| self.asked.can_be_put_to(&guard.target);
+        let (_, position, guard) = candidates.into_iter().find(able)?;
+        let wire = self.asked.spell(&guard.target).ok()?;
+        let permit = guard.admit_last(&lane, &self.asked, fastrand::f64())?;
         self.at_last_resort = true;
         Some(Admitted {
             position,
             permit,
             wire,
             kind: AttemptKind::LastResort,
-            alternative: false,
-            stream,
         })
     }
 }

@@ -8,6 +8,7 @@
 pub mod acceptance;
 mod again;
 mod answered;
+mod asked;
 mod attempt;
 pub mod breaker;
 pub mod call;
@@ -19,6 +20,7 @@ pub mod guard;
 pub mod hedging;
 mod last_resort;
 mod latency;
+mod limits;
 pub mod lock;
 pub mod plan;
 pub mod retry_budget;
@@ -26,6 +28,7 @@ mod rival;
 pub mod scopes;
 #[cfg(test)]
 mod specimens;
+mod spellings;
 pub mod target;
 pub mod throttle;
 mod timers;

@@ -8,6 +8,7 @@ use crate::wire::WireRequest;
 
 use super::course::{Admitted, Course};
 use super::dispatcher::Lane;
+use super::guard::Outlook;
 use super::hedging::Hedging;
 
 impl Course {
@@ -36,13 +37,13 @@ impl Course {
         if !self.has_room() {
             return None;
         }
-        let (position, wire, stream) = self.rivals_target(&lane, hedging)?;
+        let (position, wire) = self.rivals_target(&lane, hedging)?;
         let guard = lane.guards.get(position)?;
         if !hedging.budget.withdraw() {
             return None;
         }
         let permit = match self.tokens.hold(1) {
-            true => guard.admit(&lane).ok(),
+            true => guard.admit(&lane, &self.asked).ok(),
             false => None,
         };
         let Some(permit) = permit else {
@@ -57,33 +58,30 @@ impl Course {
             permit,
             wire,
             kind: AttemptKind::Hedge,
-            alternative: false,
-            stream,
         })
     }
 
     /// The position of the later target that a rival would be sent to, and the request as it reads it.
-    fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest, bool)> {
+    fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest)> {
         let own_provider = &lane.guards.get(self.position)?.target.provider.name;
         let later = lane.guards.iter().enumerate().skip(self.next);
         let mut candidates: Vec<_> = later
             .filter(|(_, guard)| {
                 guard.snapshot().state == BreakerState::Closed
-                    && guard.refuses().is_none()
-                    && !guard.would_probe()
+                    && guard.outlook() == Ok(Outlook::Ordinary)
                     && self.ineligible(&guard.target).is_none()
             })
             .collect();
         candidates.sort_by_key(|(_, guard)| guard.target.provider.name == *own_provider);
         for (position, guard) in candidates {
             let target = &guard.target;
-            let Ok((wire, stream)) = self.spell(target) else {
+            let Ok(wire) = self.asked.spell(target) else {
                 continue;
             };
-            let asked = self.request.sampling.max_output_tokens;
+            let asked = self.asked.request.sampling.max_output_tokens;
             let most = asked.or(target.max_output_tokens);
-            if hedging.affords(target.price, self.used, wire.body.len(), most) {
-                return Some((position, wire, stream));
+            if hedging.affords(target.price, self.asked.used, wire.body.len(), most) {
+                return Some((position, wire));
             }
         }
         None

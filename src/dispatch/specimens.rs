@@ -8,6 +8,7 @@ use crate::features::Features;
 use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
+use super::asked::Asked;
 use super::dispatcher::Lane;
 use super::guard::{Guard, ProviderGuard, changes};
 use super::retry_budget::{self, RetryBudget};
@@ -69,4 +70,9 @@ pub(super) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
         budget: Arc::new(RetryBudget::new(retry)),
         hedging: None,
     })
+}
+
+/// A request that every target can answer.
+pub(super) fn asked() -> Arc<Asked> {
+    Arc::new(Asked::new(Arc::default(), true))
 }

@@ -4,6 +4,7 @@
     reason = "helpers of tests fail like tests; clippy exempts only the test functions themselves"
 )]
 
+mod able;
 mod abuse;
 mod admission;
 mod architecture;

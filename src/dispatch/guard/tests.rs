@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::chat::ChatRequest;
 use crate::dispatch::breaker;
 use crate::dispatch::hedging::{self, Hedging};
-use crate::dispatch::specimens::lane;
+use crate::dispatch::specimens::{asked, lane};
 use crate::error::UpstreamErrorKind;
 
 /// Breakers that never open by themselves.
@@ -25,7 +26,9 @@ fn patient() -> Settings {
 }
 
 fn permit(lane: &Arc<Lane>, position: usize) -> Permit {
-    lane.guards[position].admit(lane).expect("admitted")
+    lane.guards[position]
+        .admit(lane, &asked())
+        .expect("admitted")
 }
 
 fn server_error() -> UpstreamError {
@@ -93,6 +96,23 @@ fn neither_an_earlier_target_nor_one_that_cannot_be_tried_is_an_alternative() {
         until: None,
     }));
     assert!(!own.healthier_alternative(), "its provider is held open");
+}
+
+#[test]
+fn a_target_that_cannot_take_the_request_is_no_alternative() {
+    let lane = lane(&["own", "later"], patient());
+    history(&lane, 0, 10, 10);
+    let mut request = ChatRequest::default();
+    // One more than the format takes.
+    request.sampling.stop_sequences = vec!["END".to_owned(); 5];
+
+    let ordinary = permit(&lane, 0);
+    let special = lane.guards[0]
+        .admit(&lane, &Arc::new(Asked::new(Arc::new(request), true)))
+        .expect("admitted");
+
+    assert!(ordinary.healthier_alternative());
+    assert!(!special.healthier_alternative());
 }
 
 #[test]
@@ -215,15 +235,15 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
     let guard = &lane.guards[0];
     let mut changes = guard.provider.changes.subscribe();
     assert_eq!(permit(&lane, 0).breaker_state(), BreakerState::Closed);
-    assert!(!guard.would_probe());
+    assert_eq!(guard.outlook(), Ok(Outlook::Ordinary));
 
     history(&lane, 0, 5, 5);
-    assert!(matches!(guard.refuses(), Some(Refusal::Model(_))));
-    assert!(guard.admit(&lane).is_err());
+    assert!(matches!(guard.outlook(), Err(Refusal::Model(_))));
+    assert!(guard.admit(&lane, &asked()).is_err());
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(guard.refuses(), None);
     for _ in 0..3 {
-        assert!(guard.would_probe());
+        assert_eq!(guard.outlook(), Ok(Outlook::Probe));
         let mut probe = permit(&lane, 0);
         assert!(probe.is_probe());
         assert_eq!(probe.breaker_state(), BreakerState::HalfOpen);
@@ -250,12 +270,16 @@ fn a_last_resort_is_made_as_often_as_it_is_answered_and_decides_nothing() {
     let lane = lane(&["only"], Settings::default());
     let guard = &lane.guards[0];
 
-    let first = guard.admit_last(&lane, 0.0).expect("nothing is known yet");
+    let first = guard
+        .admit_last(&lane, &asked(), 0.0)
+        .expect("nothing is known yet");
     assert!(!first.is_probe());
     assert_eq!(first.breaker_state(), BreakerState::Open);
     assert_eq!(guard.rejection(), 0.5, "one was sent and none answered");
-    assert!(guard.admit_last(&lane, 0.4).is_none());
-    let mut second = guard.admit_last(&lane, 0.9).expect("with some luck");
+    assert!(guard.admit_last(&lane, &asked(), 0.4).is_none());
+    let mut second = guard
+        .admit_last(&lane, &asked(), 0.9)
+        .expect("with some luck");
     second.failed(&server_error());
 
     second.committed(false);

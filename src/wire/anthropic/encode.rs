@@ -11,7 +11,7 @@ use super::{Dialect, value};
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 /// The output limit where neither the request nor the configuration names one: the API demands it,
 /// and every model can give that many.
@@ -21,7 +21,7 @@ const DEFAULT_MAX_TOKENS: u32 = 4096;
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 #[derive(Serialize)]
-struct Body<'a> {
+pub(super) struct Body<'a> {
     model: &'a str,
     max_tokens: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -95,6 +95,25 @@ pub(super) fn encode(
     request: &ChatRequest,
     to: &Recipient<'_>,
 ) -> Result<WireRequest, Unsupported> {
+    let (body, adaptations) = compose(dialect, request, to)?;
+    let body = serde_json::to_vec(&body).expect("plain structs with string keys have a JSON form");
+    Ok(WireRequest {
+        path: "/messages".to_owned(),
+        headers: HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (HeaderName::from_static("anthropic-version"), VERSION),
+        ]),
+        body: body.into(),
+        adaptations: adaptations.0,
+    })
+}
+
+/// The body of a request, which borrows from it: nothing of any size is written.
+pub(super) fn compose<'a>(
+    dialect: Dialect,
+    request: &'a ChatRequest,
+    to: &Recipient<'a>,
+) -> Result<(Body<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
         tools,
@@ -180,16 +199,7 @@ pub(super) fn encode(
         stop_sequences,
         stream,
     };
-    let body = serde_json::to_vec(&body).expect("plain structs with string keys have a JSON form");
-    Ok(WireRequest {
-        path: "/messages".to_owned(),
-        headers: HeaderMap::from_iter([
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (HeaderName::from_static("anthropic-version"), VERSION),
-        ]),
-        body: body.into(),
-        adaptations: adaptations.0,
-    })
+    Ok((body, adaptations))
 }
 
 /// The plan asks for no feature that the format lacks; if one comes all the same it is not dropped.

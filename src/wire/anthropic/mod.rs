@@ -13,7 +13,7 @@ mod whole;
 
 use serde::Deserialize;
 
-use super::{Decoder, Framing, Recipient, WireFormat, WireRequest};
+use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Feature, Features};
@@ -68,6 +68,27 @@ impl WireFormat for Anthropic {
         to: &Recipient<'_>,
     ) -> Result<WireRequest, Unsupported> {
         encode::encode(self.dialect, request, to)
+    }
+
+    fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported> {
+        encode::compose(self.dialect, request, to).map(drop)
+    }
+
+    fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
+        Spelling::Anthropic {
+            dialect: &self.dialect,
+            max_output_tokens: to.max_output_tokens,
+            stream: to.stream,
+        }
+    }
+
+    fn rename(
+        &self,
+        spelled: &WireRequest,
+        from: &Recipient<'_>,
+        to: &Recipient<'_>,
+    ) -> Option<WireRequest> {
+        spelled.with_model(from.model, to.model)
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

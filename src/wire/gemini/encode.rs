@@ -10,7 +10,7 @@ use crate::chat::{
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::Generation;
 use super::conversation::Conversation;
@@ -27,6 +27,28 @@ pub(super) fn encode(
     generation: Generation,
     call_ids: bool,
 ) -> Result<WireRequest, Unsupported> {
+    let (body, adaptations) = compose(request, to, generation, call_ids)?;
+    // Writing to memory fails only for maps with keys that are no strings; there are none.
+    let body = serde_json::to_vec(&body)
+        .map_err(|_| refused("messages", "it cannot be written as JSON"))?;
+
+    let mut headers = HeaderMap::with_capacity(1);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(WireRequest {
+        path: path(to.model, to.stream),
+        headers,
+        body: body.into(),
+        adaptations: adaptations.0,
+    })
+}
+
+/// The body of a request, which borrows from it: nothing of any size is written.
+pub(super) fn compose<'a>(
+    request: &'a ChatRequest,
+    to: &Recipient<'a>,
+    generation: Generation,
+    call_ids: bool,
+) -> Result<(Request<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
         tools,
@@ -70,21 +92,10 @@ pub(super) fn encode(
         tool_config: choose(tools, tool_choice),
         generation_config: configure(response_format, sampling, thinking(reasoning, generation)?)?,
     };
-    // Writing to memory fails only for maps with keys that are no strings; there are none.
-    let body = serde_json::to_vec(&body)
-        .map_err(|_| refused("messages", "it cannot be written as JSON"))?;
-
-    let mut headers = HeaderMap::with_capacity(1);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(WireRequest {
-        path: path(to.model, to.stream),
-        headers,
-        body: body.into(),
-        adaptations: adaptations.0,
-    })
+    Ok((body, adaptations))
 }
 
-fn path(model: &str, stream: bool) -> String {
+pub(super) fn path(model: &str, stream: bool) -> String {
     let mut path = String::from("/models/");
     for byte in model.bytes() {
         match byte {

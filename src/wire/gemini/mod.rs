@@ -16,7 +16,7 @@ use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Feature, Features};
 
-use super::{Framing, Recipient, WireFormat, WireRequest};
+use super::{Framing, Recipient, Spelling, WireFormat, WireRequest};
 
 /// The Gemini wire format.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +89,30 @@ impl WireFormat for Gemini {
             self.generation_of(to.model),
             self.dialect.call_ids,
         )
+    }
+
+    fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported> {
+        let generation = self.generation_of(to.model);
+        encode::compose(request, to, generation, self.dialect.call_ids).map(drop)
+    }
+
+    fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
+        Spelling::Gemini {
+            generation: self.generation_of(to.model),
+            call_ids: self.dialect.call_ids,
+        }
+    }
+
+    fn rename(
+        &self,
+        spelled: &WireRequest,
+        _from: &Recipient<'_>,
+        to: &Recipient<'_>,
+    ) -> Option<WireRequest> {
+        Some(WireRequest {
+            path: encode::path(to.model, to.stream),
+            ..spelled.clone()
+        })
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn super::Decoder> {

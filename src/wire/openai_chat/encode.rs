@@ -27,6 +27,25 @@ pub(super) fn encode(
     request: &ChatRequest,
     to: &Recipient<'_>,
 ) -> Result<WireRequest, Unsupported> {
+    let (body, adaptations) = compose(dialect, request, to)?;
+    let json = serde_json::to_vec(&body).expect("strings, numbers and checked JSON texts");
+    Ok(WireRequest {
+        path: "/chat/completions".to_owned(),
+        headers: HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )]),
+        body: Bytes::from(json),
+        adaptations: adaptations.0,
+    })
+}
+
+/// The body of `request` in `dialect`, which borrows from it: nothing of any size is written.
+pub(super) fn compose<'a>(
+    dialect: &'a Dialect,
+    request: &'a ChatRequest,
+    to: &Recipient<'a>,
+) -> Result<(Body<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
         tools,
@@ -94,16 +113,7 @@ pub(super) fn encode(
         });
     }
 
-    let json = serde_json::to_vec(&body).expect("strings, numbers and checked JSON texts");
-    Ok(WireRequest {
-        path: "/chat/completions".to_owned(),
-        headers: HeaderMap::from_iter([(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        )]),
-        body: Bytes::from(json),
-        adaptations: adaptations.0,
-    })
+    Ok((body, adaptations))
 }
 
 fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {

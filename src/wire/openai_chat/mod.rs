@@ -19,7 +19,7 @@ use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Feature, Features};
 
-use super::{Decoder, Framing, Recipient, WireFormat, WireRequest};
+use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
 
 /// The wire format of OpenAI and of every host that is compatible with it.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +39,26 @@ impl WireFormat for OpenAiChat {
         to: &Recipient<'_>,
     ) -> Result<WireRequest, Unsupported> {
         encode::encode(&self.dialect, request, to)
+    }
+
+    fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported> {
+        encode::compose(&self.dialect, request, to).map(drop)
+    }
+
+    fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
+        Spelling::OpenAiChat {
+            dialect: &self.dialect,
+            stream: to.stream,
+        }
+    }
+
+    fn rename(
+        &self,
+        spelled: &WireRequest,
+        from: &Recipient<'_>,
+        to: &Recipient<'_>,
+    ) -> Option<WireRequest> {
+        spelled.with_model(from.model, to.model)
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

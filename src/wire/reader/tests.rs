@@ -2,9 +2,9 @@ use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::Features;
 use crate::wire::anthropic::Anthropic;
-use crate::wire::gemini::Gemini;
+use crate::wire::gemini::{Gemini, Generation};
 use crate::wire::openai_chat::OpenAiChat;
-use crate::wire::{Recipient, WireRequest};
+use crate::wire::{Recipient, Spelling, WireRequest};
 
 use super::*;
 
@@ -27,6 +27,26 @@ impl WireFormat for Toy {
             field: "messages",
             why: "nothing can be said",
         })
+    }
+
+    fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported> {
+        self.encode(request, to).map(drop)
+    }
+
+    fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
+        Spelling::Gemini {
+            generation: Generation::Third,
+            call_ids: to.stream,
+        }
+    }
+
+    fn rename(
+        &self,
+        _spelled: &WireRequest,
+        _from: &Recipient<'_>,
+        _to: &Recipient<'_>,
+    ) -> Option<WireRequest> {
+        None
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

@@ -1,0 +1,76 @@
+//! What a call asks, and which targets can take it whatever their health.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::chat::ChatRequest;
+use crate::error::Unsupported;
+use crate::features::{Features, features_of};
+use crate::trail::Skip;
+use crate::wire::WireRequest;
+
+use super::plan;
+use super::spellings::Spellings;
+use super::target::{Target, UpstreamMode};
+
+/// A request, shared by its call and the permits of its attempts.
+pub(super) struct Asked {
+    pub(super) request: Arc<ChatRequest>,
+    /// The features that it uses.
+    pub(super) used: Features,
+    /// Whether the caller wants the whole answer at its end.
+    pub(super) whole: bool,
+    /// Nobody but this call locks it, be it while a request is written.
+    spellings: Mutex<Spellings>,
+}
+
+impl Asked {
+    pub(super) fn new(request: Arc<ChatRequest>, whole: bool) -> Self {
+        Self {
+            used: features_of(&request),
+            spellings: Mutex::new(Spellings::of(&request)),
+            request,
+            whole,
+        }
+    }
+
+    /// What a target lacks that the request needs. Nothing of the request is looked at.
+    pub(super) fn lacked_by(&self, target: &Target) -> Option<Skip> {
+        plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
+    }
+
+    /// Whether a target could answer: it lacks nothing, and its format can express the request.
+    pub(super) fn can_be_put_to(&self, target: &Arc<Target>) -> bool {
+        let supported = || {
+            let stream = self.wants_stream_of(target);
+            self.spellings()
+                .unsupported(&self.request, target, stream)
+                .is_none()
+        };
+        self.lacked_by(target).is_none() && supported()
+    }
+
+    /// The request as a target reads it.
+    ///
+    /// # Errors
+    /// Why the target's format cannot express it.
+    pub(super) fn spell(&self, target: &Arc<Target>) -> Result<WireRequest, Unsupported> {
+        let stream = self.wants_stream_of(target);
+        self.spellings().spell(&self.request, target, stream)
+    }
+
+    /// Whether a target is asked for a stream.
+    pub(super) fn wants_stream_of(&self, target: &Target) -> bool {
+        !self.whole || target.upstream_mode == UpstreamMode::Stream
+    }
+
+    /// Lets go of what was written for further attempts.
+    pub(super) fn let_go(&self) {
+        self.spellings().let_go();
+    }
+
+    fn spellings(&self) -> MutexGuard<'_, Spellings> {
+        self.spellings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
