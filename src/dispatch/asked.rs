@@ -19,7 +19,7 @@ pub(super) struct Asked {
     pub(super) used: Features,
     /// Whether the caller wants the whole answer at its end.
     pub(super) whole: bool,
-    /// Nobody but this call locks it, be it while a request is written.
+    /// Nobody but this call locks it.
     spellings: Mutex<Spellings>,
 }
 
@@ -61,11 +61,6 @@ impl Asked {
     /// Whether a target is asked for a stream.
     pub(super) fn wants_stream_of(&self, target: &Target) -> bool {
         !self.whole || target.upstream_mode == UpstreamMode::Stream
-    }
-
-    /// Lets go of what was written for further attempts.
-    pub(super) fn let_go(&self) {
-        self.spellings().let_go();
     }
 
     fn spellings(&self) -> MutexGuard<'_, Spellings> {

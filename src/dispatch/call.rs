@@ -104,7 +104,7 @@ impl Call {
             let (attempt, outbound) = self.course.begin(admitted, &self.span);
             match self.open(attempt, outbound).await {
                 Ok(()) => {
-                    self.course.committed();
+                    self.course.tokens.give_back();
                     return Ok(());
                 }
                 Err(ended) => self.after(ended).await?,

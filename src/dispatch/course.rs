@@ -180,12 +180,6 @@ impl Course {
             || last.is_some_and(|message| message.role == Role::Tool)
     }
 
-    /// An attempt has begun to answer: what was kept ready for others is given back.
-    pub(super) fn committed(&mut self) {
-        self.tokens.give_back();
-        self.asked.let_go();
-    }
-
     /// Whether another target may be tried after this failure.
     pub(super) fn goes_on_after(&self, error: &UpstreamError) -> bool {
         let tolerated = error.kind == UpstreamErrorKind::ContentBlocked

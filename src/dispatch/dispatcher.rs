@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -49,6 +50,11 @@ impl Lane {
     /// The scenario's name; empty if the caller named a model.
     pub fn scenario(&self) -> &str {
         &self.scenario.name
+    }
+
+    /// A call's time if the caller sets no deadline.
+    pub fn default_timeout(&self) -> Duration {
+        self.scenario.default_timeout
     }
 }
 

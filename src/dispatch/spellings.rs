@@ -1,4 +1,6 @@
-//! How the targets of a call read its request: found out and written once for all that would be sent the same.
+//! Which targets of a call can be sent its request: found out once for all that would be sent the same.
+//!
+//! What is written is not kept: a large request is held once while its call waits.
 
 use std::sync::Arc;
 
@@ -8,30 +10,18 @@ use crate::wire::{Recipient, WireRequest};
 
 use super::target::Target;
 
-/// Bodies below this size are written anew as cheaply as they are kept.
-const LEAST_BYTES_KEPT: usize = 16 * 1024;
-
-/// What is known of one request as targets read it. Formats and dialects are few, targets may be many.
+/// What is known of how targets read one request. Formats and dialects are few, targets may be many.
 pub(super) struct Spellings {
     /// Whether the request holds what a model has made, which is not for every provider to read.
     has_author: bool,
     known: Vec<Known>,
 }
 
-/// The request as one target reads it.
+/// Whether the request can be sent to one target.
 struct Known {
     target: Arc<Target>,
     stream: bool,
-    form: Form,
-}
-
-enum Form {
-    /// It cannot be expressed.
-    Unsupported(Unsupported),
-    /// It can.
-    Supported,
-    /// It is written.
-    Written(WireRequest),
+    unsupported: Option<Unsupported>,
 }
 
 impl Spellings {
@@ -51,23 +41,16 @@ impl Spellings {
         target: &Arc<Target>,
         stream: bool,
     ) -> Option<Unsupported> {
-        if let Some(position) = self.position(target, stream) {
-            return match &self.known[position].form {
-                Form::Unsupported(why) => Some(why.clone()),
-                Form::Supported | Form::Written(_) => None,
-            };
+        if let Some(known) = self.known_of(target, stream) {
+            return known.unsupported.clone();
         }
-        let format = &target.provider.wire_format;
+        let format = &target.wire_format;
         let unsupported = format.check(request, &recipient(target, stream)).err();
-        let form = match &unsupported {
-            Some(why) => Form::Unsupported(why.clone()),
-            None => Form::Supported,
-        };
-        self.learn(target, stream, form);
+        self.learn(target, stream, unsupported.clone());
         unsupported
     }
 
-    /// The request as a target reads it. A large one is kept: another attempt may need it.
+    /// The request as a target reads it.
     ///
     /// # Errors
     /// Why the target's format cannot express it.
@@ -77,60 +60,36 @@ impl Spellings {
         target: &Arc<Target>,
         stream: bool,
     ) -> Result<WireRequest, Unsupported> {
-        let to = recipient(target, stream);
-        let format = &target.provider.wire_format;
-        let position = self.position(target, stream);
-        if let Some(known) = position.map(|position| &self.known[position]) {
-            match &known.form {
-                Form::Unsupported(why) => return Err(why.clone()),
-                Form::Supported => {}
-                Form::Written(written) => {
-                    let from = recipient(&known.target, known.stream);
-                    if let Some(renamed) = format.rename(written, &from, &to) {
-                        return Ok(renamed);
-                    }
-                }
-            }
+        let known = self.known_of(target, stream);
+        if let Some(why) = known.and_then(|known| known.unsupported.clone()) {
+            return Err(why);
         }
-        let spelled = format.encode(request, &to);
-        let form = match &spelled {
-            Ok(written) if written.body.len() >= LEAST_BYTES_KEPT => Form::Written(written.clone()),
-            Ok(_) => return spelled,
-            Err(why) => Form::Unsupported(why.clone()),
-        };
-        if let Some(position) = position {
-            self.known.swap_remove(position);
+        let format = &target.wire_format;
+        let spelled = format.encode(request, &recipient(target, stream));
+        if let Err(why) = &spelled {
+            self.learn(target, stream, Some(why.clone()));
         }
-        self.learn(target, stream, form);
         spelled
     }
 
-    /// Lets go of what was written; it can be written again.
-    pub(super) fn let_go(&mut self) {
-        for known in &mut self.known {
-            if matches!(known.form, Form::Written(_)) {
-                known.form = Form::Supported;
-            }
-        }
-    }
-
-    fn learn(&mut self, target: &Arc<Target>, stream: bool, form: Form) {
+    fn learn(&mut self, target: &Arc<Target>, stream: bool, unsupported: Option<Unsupported>) {
         self.known.push(Known {
             target: Arc::clone(target),
             stream,
-            form,
+            unsupported,
         });
     }
 
-    /// Where it stands what a target would be sent, but for the model's name.
-    fn position(&self, target: &Arc<Target>, stream: bool) -> Option<usize> {
-        self.known.iter().position(|known| {
+    /// What is known of a target that would be sent the same, but for the model's name.
+    fn known_of(&self, target: &Arc<Target>, stream: bool) -> Option<&Known> {
+        self.known.iter().find(|known| {
             let (one, other) = (&known.target.provider, &target.provider);
-            let spelling = one
+            let spelling = known
+                .target
                 .wire_format
                 .spelling(&recipient(&known.target, known.stream));
             (!self.has_author || one.name == other.name)
-                && spelling == other.wire_format.spelling(&recipient(target, stream))
+                && spelling == target.wire_format.spelling(&recipient(target, stream))
         })
     }
 }
@@ -164,11 +123,11 @@ mod tests {
         let spoken = target(model);
         let provider = Provider {
             name: provider.to_owned(),
-            wire_format: Arc::new(format),
             ..Arc::into_inner(spoken.provider).expect("nobody else has it")
         };
         Arc::new(Target {
             provider: Arc::new(provider),
+            wire_format: Arc::new(format),
             ..spoken
         })
     }
@@ -180,10 +139,9 @@ mod tests {
         }
     }
 
-    /// A request that is large enough for its spelling to be kept.
-    fn large() -> ChatRequest {
+    fn pictured() -> ChatRequest {
         let picture = Part::Image(Media {
-            source: MediaSource::Data(vec![7; LEAST_BYTES_KEPT].into()),
+            source: MediaSource::Data(vec![7; 7].into()),
             media_type: "image/png".to_owned(),
             filename: String::new(),
             detail: ImageDetail::Auto,
@@ -207,7 +165,7 @@ mod tests {
                 saying(Role::User, Part::Text("Go on".to_owned())),
             ]
         };
-        let mut request = large();
+        let mut request = pictured();
         request
             .messages
             .extend(["one", "two"].iter().flat_map(|provider| made(provider)));
@@ -259,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_reads_the_same_whatever_was_written_for_others_before() {
+    fn a_target_reads_the_same_whatever_was_found_out_for_others_before() {
         let limit = |request: ChatRequest| ChatRequest {
             sampling: Sampling {
                 max_output_tokens: Some(1000),
@@ -268,7 +226,7 @@ mod tests {
             },
             ..request
         };
-        for request in [large(), authored(), limit(large())] {
+        for request in [pictured(), authored(), limit(pictured())] {
             for first in &targets() {
                 let mut spellings = Spellings::of(&request);
                 for (target, stream) in targets().iter().flat_map(|one| [(one, true), (one, false)])
@@ -279,7 +237,7 @@ mod tests {
                     let spelled = spellings.spell(&request, target, stream);
 
                     let to = recipient(target, stream);
-                    let expected = target.provider.wire_format.encode(&request, &to);
+                    let expected = target.wire_format.encode(&request, &to);
                     assert_eq!(unsupported.is_some(), expected.is_err(), "{}", target.id);
                     assert_eq!(told(spelled), told(expected), "{}", target.id);
                     drop(first);
@@ -319,67 +277,43 @@ mod tests {
             self.format.spelling(to)
         }
 
-        fn rename(
-            &self,
-            spelled: &WireRequest,
-            from: &Recipient<'_>,
-            to: &Recipient<'_>,
-        ) -> Option<WireRequest> {
-            self.format.rename(spelled, from, to)
-        }
-
         fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {
             self.format.decoder(framing)
         }
     }
 
     #[test]
-    fn what_is_sent_to_many_is_written_once_and_copied_only_for_another_model() {
+    fn what_many_would_be_sent_is_looked_at_once_and_not_written() {
         let format = Counting::default();
-        let speaking = |provider: &str, model: &str| speaking(format.clone(), provider, model);
-        let request = large();
+        let request = pictured();
         let mut spellings = Spellings::of(&request);
 
-        let first = spellings
-            .spell(&request, &speaking("one", "a"), true)
-            .expect("spelled");
-        let same = spellings
-            .spell(&request, &speaking("two", "a"), true)
-            .expect("spelled");
         for model in 0..100 {
-            let target = speaking("one", &model.to_string());
+            let provider = ["one", "two"][model % 2];
+            let target = speaking(format.clone(), provider, &model.to_string());
             assert_eq!(spellings.unsupported(&request, &target, true), None);
         }
-        spellings
-            .spell(&request, &speaking("three", "b"), true)
-            .expect("spelled");
 
-        assert_eq!(first.body.as_ptr(), same.body.as_ptr());
-        assert_eq!(format.encodings.load(Ordering::Relaxed), 1);
-        assert_eq!(format.checks.load(Ordering::Relaxed), 0);
-        spellings.let_go();
-        spellings
-            .spell(&request, &speaking("one", "a"), true)
-            .expect("spelled");
-        assert_eq!(format.encodings.load(Ordering::Relaxed), 2);
+        assert_eq!(format.checks.load(Ordering::Relaxed), 1);
+        assert_eq!(format.encodings.load(Ordering::Relaxed), 0);
     }
 
     #[test]
-    fn what_a_model_has_made_is_written_for_each_provider_by_itself() {
+    fn what_a_model_has_made_is_looked_at_for_each_provider_by_itself() {
         let format = Counting::default();
         let call = Part::ToolCall(ToolCall {
             name: "look".to_owned(),
             ..ToolCall::default()
         });
-        let mut request = large();
+        let mut request = pictured();
         request.messages.push(saying(Role::Assistant, call));
         let mut spellings = Spellings::of(&request);
 
         for provider in ["one", "two", "one"] {
             let target = speaking(format.clone(), provider, "a");
-            spellings.spell(&request, &target, true).expect("spelled");
+            assert_eq!(spellings.unsupported(&request, &target, true), None);
         }
 
-        assert_eq!(format.encodings.load(Ordering::Relaxed), 2);
+        assert_eq!(format.checks.load(Ordering::Relaxed), 2);
     }
 }

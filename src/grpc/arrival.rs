@@ -124,7 +124,7 @@ impl Intake {
             .headers()
             .get("grpc-timeout")
             .and_then(|value| metadata::parse_timeout(value.to_str().ok()?))
-            .and_then(|timeout| now.checked_add(timeout));
+            .and_then(|timeout| now.checked_add(metadata::time_within(timeout)));
         let conversation = request.uri().path().starts_with(CONVERSATIONS);
         let draining = || Box::pin(self.draining.clone().cancelled_owned());
         let held = Held::new(&self.room, share);

@@ -14,7 +14,21 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// Tells gRPC clients with a retry policy how long to wait, or not to retry at all (gRFC A6).
 pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The time that the caller gives the call; `None` if it gives none.
+/// The share of its time by which a call ends before its caller's deadline, and the least and the most.
+const NOTICE_SHARE: f64 = 0.02;
+const LEAST_NOTICE: Duration = Duration::from_millis(5);
+const MOST_NOTICE: Duration = Duration::from_millis(50);
+
+/// How long a call may take whose caller gives it this time. At its deadline a client stops listening, so
+/// that a status that comes with it is lost, with the attempts and tokens of which it tells.
+pub fn time_within(timeout: Duration) -> Duration {
+    let notice = timeout
+        .mul_f64(NOTICE_SHARE)
+        .clamp(LEAST_NOTICE, MOST_NOTICE);
+    timeout - notice.min(timeout / 2)
+}
+
+/// The time that a call may take, going by what its caller gives it; `None` if it gives none.
 ///
 /// # Errors
 /// `grpc-timeout` is not as the gRPC specification demands.
@@ -23,7 +37,7 @@ pub fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
         return Ok(None);
     };
     let legal = value.to_str().ok().and_then(parse_timeout);
-    legal.map(Some).ok_or_else(|| {
+    legal.map(time_within).map(Some).ok_or_else(|| {
         Error::invalid(
             "metadata `grpc-timeout`",
             "write 1 to 8 digits and a unit of H, M, S, m, u or n, such as `30S`",
@@ -71,6 +85,28 @@ pub fn request_id(metadata: &MetadataMap) -> Option<MetadataValue<Ascii>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_ends_a_little_before_its_caller_stops_listening() {
+        // Milliseconds that the caller gives, and that the call may take.
+        let table = [
+            (0, 0.0),
+            (1, 0.5),
+            (8, 4.0),
+            (10, 5.0),
+            (100, 95.0),
+            (250, 245.0),
+            (1000, 980.0),
+            (2500, 2450.0),
+            (60_000, 59_950.0),
+        ];
+        for (timeout, expected) in table {
+            let time = time_within(Duration::from_millis(timeout));
+
+            assert_eq!(time, Duration::from_secs_f64(expected / 1e3), "{timeout}");
+        }
+        assert!(time_within(Duration::MAX) < Duration::MAX);
+    }
 
     #[test]
     fn timeouts_are_read_in_every_unit() {

@@ -8,9 +8,11 @@ use futures_util::future::ready;
 use futures_util::stream::once;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::admission::{Admission, Caller};
 use crate::dispatch::breaker::Snapshot;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::dispatch::guard::Guard;
@@ -21,11 +23,12 @@ use super::breakers;
 use super::elements::Limits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
-use super::{answer, request, status, v1};
+use super::{answer, metadata, request, status, v1};
 
 /// The service.
 pub struct Operations {
     dispatcher: Arc<Dispatcher>,
+    admission: Arc<Admission>,
     draining: CancellationToken,
     elements: Arc<Limits>,
     /// Places for those who watch.
@@ -41,18 +44,59 @@ const TOO_MANY_WATCH: Error = Error::CallerRateLimited {
 };
 
 impl Operations {
-    /// Shows this dispatcher's state, to those who watch it until the service drains.
+    /// Shows this dispatcher's state, to those who watch it until the service drains. What costs as much
+    /// as a call is admitted like one.
     pub fn new(
         dispatcher: Arc<Dispatcher>,
+        admission: Arc<Admission>,
         draining: CancellationToken,
         elements: Arc<Limits>,
     ) -> Self {
         Self {
             dispatcher,
+            admission,
             draining,
             elements,
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
         }
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainPlanRequest>,
+    ) -> Result<v1::ExplainPlanResponse, Error> {
+        let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
+        // The extensions hold the room that the request takes up.
+        let (metadata, _extensions, message) = request.into_parts();
+        let timeout = metadata::timeout(&metadata)?;
+        let message = message.request.unwrap_or_default();
+        let parsed = request::parse(message, &self.elements);
+        let parsed = parsed.map_err(|error| error.within("request"))?;
+        let lane = self.dispatcher.lane(&parsed.selector)?;
+        let now = Instant::now();
+        let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
+        let deadline = deadline.unwrap_or(now + lane.default_timeout());
+        let mut permit = self
+            .admission
+            .admit(caller, lane.scenario(), parsed.priority, deadline)
+            .await?;
+        let Explanation {
+            steps,
+            scenario,
+            retry_tokens,
+        } = self.dispatcher.explain(&parsed.selector, &parsed.request)?;
+        permit.answered();
+        let max_attempts = parsed.limits.max_attempts.unwrap_or(u32::MAX);
+        let max_attempts = scenario.max_attempts.min(max_attempts);
+        Ok(v1::ExplainPlanResponse {
+            targets: steps
+                .iter()
+                .map(|(guard, skip, snapshot)| planned(guard, skip.as_ref(), snapshot))
+                .collect(),
+            max_attempts: i32::try_from(max_attempts).unwrap_or(i32::MAX),
+            timeout: Some(answer::duration(scenario.default_timeout)),
+            retry_tokens: i32::try_from(retry_tokens).unwrap_or(i32::MAX),
+        })
     }
 }
 
@@ -109,28 +153,10 @@ impl OperationsService for Operations {
         &self,
         request: Request<v1::ExplainPlanRequest>,
     ) -> Result<Response<v1::ExplainPlanResponse>, Status> {
-        let message = request.into_inner().request.unwrap_or_default();
-        let parsed = request::parse(message, &self.elements)
-            .map_err(|error| status::of_error(&error.within("request")))?;
-        let Explanation {
-            steps,
-            scenario,
-            retry_tokens,
-        } = self
-            .dispatcher
-            .explain(&parsed.selector, &parsed.request)
-            .map_err(|error| status::of_error(&error))?;
-        let max_attempts = parsed.limits.max_attempts.unwrap_or(u32::MAX);
-        let max_attempts = scenario.max_attempts.min(max_attempts);
-        Ok(Response::new(v1::ExplainPlanResponse {
-            targets: steps
-                .iter()
-                .map(|(guard, skip, snapshot)| planned(guard, skip.as_ref(), snapshot))
-                .collect(),
-            max_attempts: i32::try_from(max_attempts).unwrap_or(i32::MAX),
-            timeout: Some(answer::duration(scenario.default_timeout)),
-            retry_tokens: i32::try_from(retry_tokens).unwrap_or(i32::MAX),
-        }))
+        let explained = self.explain(request).await;
+        explained
+            .map(Response::new)
+            .map_err(|error| status::of_error(&error))
     }
 }
 

@@ -42,17 +42,8 @@ pub trait WireFormat: Send + Sync {
 
     /// What the spelling of a request depends on besides the request: recipients of which this is
     /// equal are sent the same, but for the model's name and, if the request holds what a model has
-    /// made, the provider's.
+    /// made, what is left out of that for this provider.
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a>;
-
-    /// A request that was spelled for `from`, for another model of the same [`Spelling`] and provider.
-    /// `None` if that is not known without spelling it anew.
-    fn rename(
-        &self,
-        spelled: &WireRequest,
-        from: &Recipient<'_>,
-        to: &Recipient<'_>,
-    ) -> Option<WireRequest>;
 
     /// Begins to read one response.
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder>;
@@ -111,28 +102,6 @@ pub struct WireRequest {
     pub body: Bytes,
     /// What was left out or changed without changing what was asked.
     pub adaptations: Vec<Adaptation>,
-}
-
-impl WireRequest {
-    /// The same request with another model's name, which stands first in its body; `None` if it does not.
-    fn with_model(&self, from: &str, to: &str) -> Option<Self> {
-        if from == to {
-            return Some(self.clone());
-        }
-        let head = |model: &str| {
-            let name = serde_json::to_string(model).ok()?;
-            Some(format!("{{\"model\":{name},"))
-        };
-        let head_of = head(to)?;
-        let rest = self.body.strip_prefix(head(from)?.as_bytes())?;
-        let mut body = Vec::with_capacity(head_of.len() + rest.len());
-        body.extend_from_slice(head_of.as_bytes());
-        body.extend_from_slice(rest);
-        Some(Self {
-            body: Bytes::from(body),
-            ..self.clone()
-        })
-    }
 }
 
 /// What was adapted while a request was written, each thing once.

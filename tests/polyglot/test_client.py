@@ -277,6 +277,37 @@ class Client(unittest.TestCase):
         self.assertEqual(len([event for event in events if event.HasField("text_delta")]), 10)
         self.assertFalse(any(event.HasField("completed") for event in events))
 
+    def test_the_end_of_the_time_tells_what_was_tried(self):
+        # The client's own timer, which knows nothing of the call, rings a moment later.
+        for seconds in [0.3, 1.234, 2.5]:
+            for scenario in ["silent", "endless"]:
+                with self.subTest(seconds=seconds, scenario=scenario):
+                    with self.assertRaises(grpc.RpcError) as raised:
+                        self.generation.Generate(request(scenario), timeout=seconds)
+
+                    self.tells_of_the_deadline(raised.exception)
+
+    def test_the_end_of_the_time_in_the_middle_of_a_stream_tells_what_was_tried(self):
+        for seconds in [0.3, 1.234, 2.5]:
+            with self.subTest(seconds=seconds):
+                events = []
+                with self.assertRaises(grpc.RpcError) as raised:
+                    call = self.generation.StreamGenerate(request("endless"), timeout=seconds)
+                    for event in call:
+                        events.append(event)
+
+                self.assertTrue(any(event.HasField("text_delta") for event in events))
+                self.tells_of_the_deadline(raised.exception)
+
+    def tells_of_the_deadline(self, error):
+        self.assertEqual(error.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+        told = details(error)
+        self.assertEqual(told["ErrorInfo"].reason, "DEADLINE_EXCEEDED")
+        [attempt] = told["CallFailure"].attempts
+        self.assertEqual(attempt.outcome, attempt_pb2.ATTEMPT_OUTCOME_CANCELLED)
+        trailers = metadata(error.trailing_metadata())
+        self.assertEqual(trailers["x-modelway-call-id"], told["CallFailure"].call_id)
+
     def test_what_no_target_can_do_is_refused_before_anything_is_sent(self):
         image = content_pb2.Media(data=b"not looked at", media_type="image/png")
         message = content_pb2.Message(

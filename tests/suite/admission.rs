@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modelway::grpc::v1::{GenerateRequest, Priority};
+use modelway::grpc::v1::{ExplainPlanRequest, GenerateRequest, Priority};
 use modelway::simulator::{Behaviour, Ending, Received};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -94,6 +94,36 @@ async fn a_stream_holds_its_place_until_it_ends() {
     })
     .await
     .expect("its place is free");
+}
+
+#[tokio::test]
+async fn a_plan_is_explained_where_a_call_would_be_let_in() {
+    for admission in ["max_inflight = 1\nqueue = 0", "max_inflight_per_caller = 1"] {
+        let gateway = start(admission).await;
+        behave(&gateway, "tokens=1000+gap=20ms");
+        let request = ask("only", "Hello");
+        let stream = gateway.generation().stream_generate(request).await.unwrap();
+        let mut stream = stream.into_inner();
+        stream.message().await.unwrap().unwrap();
+        let explained = || async {
+            let request = ExplainPlanRequest {
+                request: Some(ask("only", "Hello")),
+            };
+            gateway.operations().explain_plan(request).await
+        };
+
+        let refused = details(&explained().await.unwrap_err());
+        drop(stream);
+        let explained = timeout(PROMPTLY, async {
+            while explained().await.is_err() {}
+            explained().await
+        });
+
+        let told = ["OVERLOADED", "CALLER_RATE_LIMITED"];
+        assert!(told.contains(&refused.reason.as_str()), "{refused:?}");
+        let explained = explained.await.expect("the place is free");
+        assert!(explained.unwrap().into_inner().targets[0].eligible);
+    }
 }
 
 #[tokio::test]

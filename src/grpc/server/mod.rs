@@ -101,6 +101,7 @@ pub async fn serve(
     let (reporter, health_service) = health_reporter();
     let draining = CancellationToken::new();
     let elements = Arc::new(settings.requests.clone());
+    let admission = Arc::new(Admission::new(policies.admission));
     let mut routes = Routes::new(health_service)
         .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
             &dispatcher,
@@ -108,6 +109,7 @@ pub async fn serve(
         .add_service(
             OperationsServiceServer::new(Operations::new(
                 Arc::clone(&dispatcher),
+                Arc::clone(&admission),
                 draining.clone(),
                 Arc::clone(&elements),
             ))
@@ -125,7 +127,6 @@ pub async fn serve(
             .add_service(reflection().build_v1alpha()?);
     }
     let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
-    let admission = Arc::new(Admission::new(policies.admission));
     let memory = Arc::new(Memory::new(policies.idempotency));
     let workshop = Workshop::new();
     let mut workers = Vec::new();

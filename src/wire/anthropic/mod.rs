@@ -82,15 +82,6 @@ impl WireFormat for Anthropic {
         }
     }
 
-    fn rename(
-        &self,
-        spelled: &WireRequest,
-        from: &Recipient<'_>,
-        to: &Recipient<'_>,
-    ) -> Option<WireRequest> {
-        spelled.with_model(from.model, to.model)
-    }
-
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {
         match framing {
             Framing::Sse => Box::new(stream::Events::default()),

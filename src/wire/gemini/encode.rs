@@ -95,7 +95,7 @@ pub(super) fn compose<'a>(
     Ok((body, adaptations))
 }
 
-pub(super) fn path(model: &str, stream: bool) -> String {
+fn path(model: &str, stream: bool) -> String {
     let mut path = String::from("/models/");
     for byte in model.bytes() {
         match byte {

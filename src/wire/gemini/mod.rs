@@ -103,18 +103,6 @@ impl WireFormat for Gemini {
         }
     }
 
-    fn rename(
-        &self,
-        spelled: &WireRequest,
-        _from: &Recipient<'_>,
-        to: &Recipient<'_>,
-    ) -> Option<WireRequest> {
-        Some(WireRequest {
-            path: encode::path(to.model, to.stream),
-            ..spelled.clone()
-        })
-    }
-
     fn decoder(&self, framing: Framing) -> Box<dyn super::Decoder> {
         Box::new(decode::Decoder::new(framing))
     }

@@ -52,15 +52,6 @@ impl WireFormat for OpenAiChat {
         }
     }
 
-    fn rename(
-        &self,
-        spelled: &WireRequest,
-        from: &Recipient<'_>,
-        to: &Recipient<'_>,
-    ) -> Option<WireRequest> {
-        spelled.with_model(from.model, to.model)
-    }
-
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {
         Box::new(decode::ChatDecoder::new(&self.dialect, framing))
     }

@@ -40,15 +40,6 @@ impl WireFormat for Toy {
         }
     }
 
-    fn rename(
-        &self,
-        _spelled: &WireRequest,
-        _from: &Recipient<'_>,
-        _to: &Recipient<'_>,
-    ) -> Option<WireRequest> {
-        None
-    }
-
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {
         Box::new(ToyDecoder(framing))
     }
