@@ -507,6 +507,26 @@ fn a_breaker_that_is_to_stay_open_longer_at_first_may_do_so_for_a_minute_unasked
 }
 
 #[test]
+fn a_caller_has_three_quarters_of_the_room_for_requests_unless_the_file_says_otherwise() {
+    let admission = |lines: &str| {
+        let text = format!("[admission]\n{lines}\n{REST}");
+        let admission = resolve(&text).unwrap().admission;
+        (
+            admission.max_request_bytes,
+            admission.max_request_bytes_per_caller,
+        )
+    };
+
+    assert_eq!(admission("max_request_bytes = '4MiB'"), (4 << 20, 3 << 20));
+    assert_eq!(
+        admission("max_request_bytes = '4MiB'\nmax_request_bytes_per_caller = '1MiB'"),
+        (4 << 20, 1 << 20)
+    );
+    let (all, share) = admission("");
+    assert!(all <= 2 << 30 && share == all / 4 * 3, "{all}, {share}");
+}
+
+#[test]
 fn settings_are_checked_for_their_range_and_sense() {
     let unusual = [
         (
