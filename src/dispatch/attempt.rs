@@ -209,6 +209,7 @@ impl Attempt {
         // It has answered; but a model that mostly says nothing is as good as one that comes too late.
         self.permit.committed(is_failure || taken > self.slow_after);
         if is_failure {
+            self.leave();
             return Err(UpstreamError::new(UpstreamErrorKind::EmptyAnswer).into());
         }
         if self.stream {
@@ -225,9 +226,7 @@ impl Attempt {
                 }
                 self.done = true;
                 self.permit.completed();
-                if let Some((response, _)) = self.answer.take() {
-                    response.leave();
-                }
+                self.leave();
             }
             if self.done {
                 return Ok(None);
@@ -238,6 +237,13 @@ impl Attempt {
                 }
                 self.fill().await?;
             }
+        }
+    }
+
+    /// The answer is complete: its connection may be used again.
+    fn leave(&mut self) {
+        if let Some((response, _)) = self.answer.take() {
+            response.leave();
         }
     }
 

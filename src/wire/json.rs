@@ -141,6 +141,83 @@ impl<'de> Visitor<'de> for Without {
     }
 }
 
+/// Whether an object has no field that says anything: relays put such errors into good answers.
+pub(super) fn is_hollow(object: &RawValue) -> bool {
+    let mut json = serde_json::Deserializer::from_str(object.get());
+    json.deserialize_map(Hollow).unwrap_or(false)
+}
+
+struct Hollow;
+
+impl<'de> Visitor<'de> for Hollow {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
+        let mut is_hollow = true;
+        while let Some((_, value)) = object.next_entry::<IgnoredAny, &'de RawValue>()? {
+            is_hollow &= matches!(value.get(), "null" | "\"\"" | "{}" | "[]" | "false");
+        }
+        Ok(is_hollow)
+    }
+}
+
+/// A count of tokens. One that makes no sense, such as -1, is not known; it costs no answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Count(pub(super) Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor).map(Self)
+    }
+}
+
+struct CountVisitor;
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Option<u64>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Option<u64>, E> {
+        Ok(Some(count))
+    }
+
+    fn visit_i64<E>(self, count: i64) -> Result<Option<u64>, E> {
+        Ok(u64::try_from(count).ok())
+    }
+
+    fn visit_f64<E>(self, count: f64) -> Result<Option<u64>, E> {
+        let is_whole = count >= 0.0 && count.fract() == 0.0 && count < 1e15;
+        Ok(is_whole.then_some(count as u64))
+    }
+
+    fn visit_str<E>(self, count: &str) -> Result<Option<u64>, E> {
+        Ok(count.trim().parse().ok())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Option<u64>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Option<u64>, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Option<u64>, A::Error> {
+        IgnoredAny.visit_seq(list).map(|_| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Option<u64>, A::Error> {
+        IgnoredAny.visit_map(object).map(|_| None)
+    }
+}
+
 /// How many values stand in a JSON text, at most.
 pub(super) fn values_in(json: &str) -> usize {
     let mut values = 1;
@@ -225,6 +302,44 @@ mod tests {
             let raw: &RawValue = serde_json::from_str(json).unwrap();
 
             assert_eq!(without(raw, &["text"]).as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_count_is_read_from_what_makes_sense_as_one() {
+        let table = [
+            ("12", Some(12)),
+            ("12.0", Some(12)),
+            (r#""12""#, Some(12)),
+            ("-1", None),
+            ("1.5", None),
+            ("1e300", None),
+            (r#""many""#, None),
+            ("null", None),
+            ("true", None),
+            ("[1]", None),
+            (r#"{"a":1}"#, None),
+        ];
+        for (json, expected) in table {
+            let count: Count = serde_json::from_str(json).unwrap();
+
+            assert_eq!(count, Count(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_object_whose_fields_say_nothing_is_hollow() {
+        let table = [
+            ("{}", true),
+            (r#"{"message":"","code":null,"details":[]}"#, true),
+            (r#"{"message":"","code":1}"#, false),
+            (r#""""#, false),
+            ("null", false),
+        ];
+        for (json, expected) in table {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+
+            assert_eq!(is_hollow(raw), expected, "{json}");
         }
     }
 

@@ -39,7 +39,20 @@ impl Told {
     }
 
     /// Tells the tokens counted so far. The same count again is no news: hosts send one with every event.
-    pub(super) fn usage(&mut self, usage: Usage, events: &mut Vec<ChatEvent>) {
+    /// Neither an answer nor its prompt loses all its tokens: what says so has no count.
+    pub(super) fn usage(&mut self, mut usage: Usage, events: &mut Vec<ChatEvent>) {
+        if let Some(known) = self.usage {
+            if usage == Usage::default() {
+                return;
+            }
+            if usage.input_tokens == 0 {
+                usage = Usage {
+                    output_tokens: usage.output_tokens,
+                    reasoning_output_tokens: usage.reasoning_output_tokens,
+                    ..known
+                };
+            }
+        }
         if self.usage != Some(usage) {
             self.usage = Some(usage);
             tell(ChatEvent::Usage(usage), events);
@@ -140,6 +153,26 @@ mod tests {
                 ChatEvent::Usage(usage(4)),
             ]
         );
+    }
+
+    #[test]
+    fn a_zero_takes_no_tokens_back() {
+        let mut told = Told::default();
+        let mut events = Vec::new();
+        let answered = Usage {
+            output_tokens: 5,
+            ..usage(0)
+        };
+
+        told.usage(usage(3), &mut events);
+        told.usage(answered, &mut events);
+        told.usage(Usage::default(), &mut events);
+
+        let both = Usage {
+            output_tokens: 5,
+            ..usage(3)
+        };
+        assert_eq!(events, [ChatEvent::Usage(both)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::opaque::Opaque;
 use crate::chat::{ChatEvent, FinishReason, Usage};
 use crate::error::UpstreamError;
-use crate::wire::json::Element;
+use crate::wire::json::{Count, Element};
 use crate::wire::told::{self, check_call};
 use crate::wire::{Frame, failure};
 
@@ -36,17 +36,19 @@ impl Element for Block<'_> {
 
 /// Token counts as the provider writes them.
 #[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Tokens {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_creation_input_tokens: Count,
+    cache_read_input_tokens: Count,
     output_tokens_details: Option<OutputDetails>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(default)]
 struct OutputDetails {
-    thinking_tokens: Option<u64>,
+    thinking_tokens: Count,
 }
 
 /// What kind of block has begun.
@@ -139,35 +141,40 @@ impl Tokens {
     /// These counts, and those of `earlier` where these have none.
     pub(super) fn or(self, earlier: Self) -> Self {
         Self {
-            input_tokens: self.input_tokens.or(earlier.input_tokens),
-            output_tokens: self.output_tokens.or(earlier.output_tokens),
-            cache_creation_input_tokens: self
-                .cache_creation_input_tokens
-                .or(earlier.cache_creation_input_tokens),
-            cache_read_input_tokens: self
-                .cache_read_input_tokens
-                .or(earlier.cache_read_input_tokens),
+            input_tokens: Count(self.input_tokens.0.or(earlier.input_tokens.0)),
+            output_tokens: Count(self.output_tokens.0.or(earlier.output_tokens.0)),
+            cache_creation_input_tokens: Count(
+                self.cache_creation_input_tokens
+                    .0
+                    .or(earlier.cache_creation_input_tokens.0),
+            ),
+            cache_read_input_tokens: Count(
+                self.cache_read_input_tokens
+                    .0
+                    .or(earlier.cache_read_input_tokens.0),
+            ),
             output_tokens_details: self.output_tokens_details.or(earlier.output_tokens_details),
         }
     }
 
     pub(super) fn usage(self) -> Usage {
-        let cache_read = self.cache_read_input_tokens.unwrap_or(0);
-        let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
+        let cache_read = self.cache_read_input_tokens.0.unwrap_or(0);
+        let cache_write = self.cache_creation_input_tokens.0.unwrap_or(0);
         // `input_tokens` counts neither what a cache served nor what was written to it.
         let input_tokens = self
             .input_tokens
+            .0
             .unwrap_or(0)
             .saturating_add(cache_read)
             .saturating_add(cache_write);
         Usage {
             input_tokens,
-            output_tokens: self.output_tokens.unwrap_or(0),
+            output_tokens: self.output_tokens.0.unwrap_or(0),
             cache_read_input_tokens: cache_read,
             cache_write_input_tokens: cache_write,
             reasoning_output_tokens: self
                 .output_tokens_details
-                .and_then(|details| details.thinking_tokens)
+                .and_then(|details| details.thinking_tokens.0)
                 .unwrap_or(0),
         }
     }

@@ -115,6 +115,19 @@ impl Events {
         frame: Frame<'_>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
+        match frame.data.trim_ascii() {
+            // Keep-alives.
+            b"" => return Ok(()),
+            // Gateways end every stream so. It is an end where the stop reason has come.
+            b"[DONE]" => {
+                if self.stopped {
+                    self.stop_all(events);
+                    events.push(ChatEvent::Done);
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
         let event: Event<'_> = match serde_json::from_slice(frame.data) {
             Ok(event) => event,
             Err(_) if is_unknown(frame) => return Ok(()),

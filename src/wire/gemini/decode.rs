@@ -54,6 +54,14 @@ impl Decoder {
     }
 
     fn read(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        // Gateways end every stream so. It is an end where the finish reason has come.
+        if self.framing == Framing::Sse && data.trim_ascii() == b"[DONE]" {
+            if self.finished {
+                self.close_call(events);
+                events.push(ChatEvent::Done);
+            }
+            return Ok(());
+        }
         // Without `alt=sse` a stream is one array of responses; errors may come in one as well.
         if data.trim_ascii_start().first() == Some(&b'[') {
             return self.responses(data, events);

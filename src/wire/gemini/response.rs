@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::Usage;
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Element, Few};
+use crate::wire::json::{Count, Element, Few};
 use crate::wire::told::MAX_NAME_BYTES;
 
 use super::partial_args::PartialArg;
@@ -139,22 +139,27 @@ impl PromptFeedback<'_> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UsageMetadata {
-    prompt_token_count: Option<u64>,
-    tool_use_prompt_token_count: Option<u64>,
-    candidates_token_count: Option<u64>,
-    thoughts_token_count: Option<u64>,
-    cached_content_token_count: Option<u64>,
+    #[serde(default)]
+    prompt_token_count: Count,
+    #[serde(default)]
+    tool_use_prompt_token_count: Count,
+    #[serde(default)]
+    candidates_token_count: Count,
+    #[serde(default)]
+    thoughts_token_count: Count,
+    #[serde(default)]
+    cached_content_token_count: Count,
 }
 
 impl UsageMetadata {
     /// `None` where nothing was counted: Vertex AI sends its traffic type with every frame.
     pub(super) fn counted(self) -> Option<Usage> {
         let Self {
-            prompt_token_count: prompt,
-            tool_use_prompt_token_count: tool_use_prompt,
-            candidates_token_count: candidates,
-            thoughts_token_count: thoughts,
-            cached_content_token_count: cached,
+            prompt_token_count: Count(prompt),
+            tool_use_prompt_token_count: Count(tool_use_prompt),
+            candidates_token_count: Count(candidates),
+            thoughts_token_count: Count(thoughts),
+            cached_content_token_count: Count(cached),
         } = self;
         prompt
             .or(tool_use_prompt)

@@ -15,7 +15,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 use crate::chat::Usage;
-use crate::wire::json::{Element, Few, compact};
+use crate::wire::json::{Count, Element, Few, compact};
 use crate::wire::reader::MAX_PARTS;
 
 #[derive(Deserialize)]
@@ -59,6 +59,8 @@ pub(super) struct Choice<'a> {
     pub(super) finish_reason: Text<'a>,
     #[serde(borrow)]
     pub(super) finish_details: Option<FinishDetails<'a>>,
+    /// Moonshot reports here what others report at the top.
+    pub(super) usage: Option<Box<TokenCounts>>,
     #[serde(borrow)]
     pub(super) error: Option<&'a RawValue>,
 }
@@ -204,7 +206,17 @@ impl TokenCounts {
 
         let sum = input.saturating_add(output);
         let unexplained = self.total_tokens.0.unwrap_or(0).saturating_sub(sum);
-        if Some(unexplained) == prompt.audio_tokens.0 {
+        let is_cached = unexplained > 0
+            && [
+                cache_read,
+                cache_write,
+                cache_read.saturating_add(cache_write),
+            ]
+            .contains(&unexplained);
+        if is_cached {
+            // Relays of Claude count a cache in the total, but not in the prompt.
+            input = input.saturating_add(unexplained);
+        } else if Some(unexplained) == prompt.audio_tokens.0 {
             // Mistral counts audio in the total, but not in the prompt.
             input = input.saturating_add(unexplained);
         } else {
@@ -259,10 +271,6 @@ struct Piece<'a> {
 /// Arguments of a call: the text as sent, or the compact JSON of an object.
 #[derive(Default)]
 pub(super) struct Arguments<'a>(pub(super) Cow<'a, str>);
-
-/// A number that is not negative; nothing if it is anything else.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Count(pub(super) Option<u64>);
 
 impl Element for CallFragment<'_> {
     fn says_nothing(&self) -> bool {
@@ -368,12 +376,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Tolerant::<Count>::default())
-    }
-}
-
 impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&'de RawValue>::deserialize(deserializer)?.get();
@@ -391,13 +393,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
 
 /// What a field takes from a value of any kind.
 trait Taken<'de>: Default {
-    /// From a string, and unless it says otherwise from a number's digits.
+    /// From a string, or a number's digits.
     fn text(text: Cow<'de, str>) -> Self;
-
-    /// From a number.
-    fn number(number: Number) -> Self {
-        Self::text(Cow::Owned(number.to_string()))
-    }
 
     /// From a list.
     fn list<A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
@@ -427,16 +424,6 @@ impl<'de> Taken<'de> for Content<'de> {
     }
 }
 
-impl<'de> Taken<'de> for Count {
-    fn text(_: Cow<'de, str>) -> Self {
-        Self(None)
-    }
-
-    fn number(number: Number) -> Self {
-        Self(number.as_u64())
-    }
-}
-
 /// Reads a value of any kind as something that takes what it can.
 struct Tolerant<T>(PhantomData<T>);
 
@@ -462,15 +449,16 @@ impl<'de, T: Taken<'de>> Visitor<'de> for Tolerant<T> {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<T, E> {
-        Ok(T::number(number.into()))
+        Ok(T::text(Cow::Owned(number.to_string())))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<T, E> {
-        Ok(T::number(number.into()))
+        Ok(T::text(Cow::Owned(number.to_string())))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<T, E> {
-        Ok(Number::from_f64(number).map_or_else(T::default, T::number))
+        Ok(Number::from_f64(number)
+            .map_or_else(T::default, |number| T::text(Cow::Owned(number.to_string()))))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<T, E> {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Few, compact, without};
+use crate::wire::json::{Few, compact, is_hollow, without};
 use crate::wire::told::{self, Told};
 use crate::wire::{Decoder, Frame, Framing, failure};
 
@@ -143,19 +143,24 @@ impl ChatDecoder {
         } = chunk;
         // Azure's first chunk has neither id nor model, though it has both fields.
         self.told.started(&id.0, &model.0, events);
+        let is_answer = choices.is_some();
         let mut choice_error = None;
+        let mut choice_usage = None;
         let mut read = Ok(());
-        if let Some(choice) = choices.and_then(|choices| choices.first) {
+        if let Some(mut choice) = choices.and_then(|choices| choices.first) {
             choice_error = choice.error;
+            choice_usage = choice.usage.take();
             let before = events.len();
             read = self.choice(choice, events);
             self.has_content |= events[before..].iter().any(ChatEvent::is_content);
         }
-        let usage = usage.or(x_groq.and_then(|groq| groq.usage));
+        let usage = usage
+            .or(x_groq.and_then(|groq| groq.usage))
+            .or(choice_usage);
         if let Some(usage) = usage.and_then(|usage| usage.usage()) {
             self.told.usage(usage, events);
         }
-        if let Some(error) = error.filter(|error| is_error(error)) {
+        if let Some(error) = error.filter(|error| is_error(error, is_answer)) {
             // What explains an error that is a mere text stands beside it.
             let is_object = error.get().starts_with('{');
             return Err(failure::in_band(match is_object {
@@ -163,7 +168,7 @@ impl ChatDecoder {
                 false => data,
             }));
         }
-        match choice_error.filter(|error| is_error(error)) {
+        match choice_error.filter(|error| is_error(error, true)) {
             Some(error) => Err(failure::in_band(error.get().as_bytes())),
             None => read,
         }
@@ -179,7 +184,10 @@ impl ChatDecoder {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let message = match self.framing {
-            Framing::Sse => choice.delta,
+            // Relays put the whole answer of a host that does not stream into one event.
+            Framing::Sse => choice
+                .delta
+                .or(choice.message.filter(|_| !self.has_content)),
             Framing::Json => choice.message,
         };
         let before = events.len();
@@ -232,7 +240,10 @@ impl ChatDecoder {
         self.reasoning(reasoning, reasoning_details, events)?;
         content_events(content, events);
         append(ChatEvent::Refusal, refusal.0, events);
-        for call in tool_calls.unwrap_or_default().all()? {
+        let tool_calls = tool_calls.unwrap_or_default().all()?;
+        // Where both are there, the older field repeats the newer one.
+        let function_call = function_call.filter(|_| tool_calls.is_empty());
+        for call in tool_calls {
             self.tool_call(call, events)?;
         }
         if let Some(function) = function_call {
@@ -337,9 +348,9 @@ fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
     serde_json::from_str(text).map_err(|_| unreadable())
 }
 
-/// Some hosts send the field with every chunk, empty.
-fn is_error(error: &RawValue) -> bool {
-    !matches!(error.get(), "false" | "\"\"")
+/// Some hosts send the field with every chunk, empty, and relays an object of empty fields.
+fn is_error(error: &RawValue, beside_an_answer: bool) -> bool {
+    !matches!(error.get(), "false" | "\"\"") && !(beside_an_answer && is_hollow(error))
 }
 
 /// What makes a frame an error whose fields stand at its top.
@@ -393,6 +404,7 @@ fn given_up(reason: &str) -> Option<UpstreamErrorKind> {
     match reason {
         "error" => Some(UpstreamErrorKind::ServerError), // Mistral, OpenRouter
         "abort" => Some(UpstreamErrorKind::ServerError), // vLLM
+        "network_error" => Some(UpstreamErrorKind::ServerError), // Z.ai
         "insufficient_system_resource" => Some(UpstreamErrorKind::Overloaded), // DeepSeek
         _ => None,
     }
@@ -401,9 +413,11 @@ fn given_up(reason: &str) -> Option<UpstreamErrorKind> {
 fn finish_reason(reason: &str) -> FinishReason {
     match reason {
         "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "length" | "max_tokens" | "model_length" => FinishReason::MaxTokens,
+        "length" | "max_tokens" | "model_length" | "model_context_window_exceeded" => {
+            FinishReason::MaxTokens
+        }
         "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
-        "content_filter" | "safety" | "refusal" => FinishReason::ContentFilter,
+        "content_filter" | "safety" | "refusal" | "sensitive" => FinishReason::ContentFilter,
         _ => FinishReason::Other,
     }
 }

@@ -244,3 +244,35 @@ fn an_error_that_a_failing_stream_ends_with_is_read_without_a_field() {
         }
     }
 }
+
+#[test]
+fn keep_alives_without_data_and_the_end_mark_of_other_families_are_read() {
+    let anthropic = concat!(
+        "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":-1,\"cache_read_input_tokens\":5}}}\n\n",
+        "event: ping\ndata: \n\n",
+        "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"a\"}}\n\n",
+        "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2.0}}\n\n",
+        "data: [DONE]\n\n",
+    );
+    let gemini = concat!(
+        "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}\n\n",
+        "data: {\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":\"5\",\"candidatesTokenCount\":-7}}\n\n",
+        "data: [DONE]\n\n",
+    );
+    let formats: [(&dyn WireFormat, &str); 2] = [
+        (&Anthropic::default(), anthropic),
+        (&Gemini::default(), gemini),
+    ];
+    for (format, body) in formats {
+        let mut reader = Reader::new(format, Framing::Sse);
+        let mut events = Vec::new();
+
+        reader.push(body.as_bytes(), &mut events).unwrap();
+
+        assert!(reader.is_done(), "{body}");
+        let mut answer = crate::chat::Answer::default();
+        events.into_iter().for_each(|event| answer.apply(event));
+        assert_eq!(answer.parts, [crate::chat::Part::Text("a".to_owned())]);
+        assert_eq!(answer.usage.unwrap().input_tokens, 5);
+    }
+}

@@ -111,8 +111,6 @@ fn a_second_start_is_harmless_only_before_the_first_block() {
 #[test]
 fn events_that_are_no_json_are_malformed_and_unknown_ones_nothing() {
     for broken in [
-        "",
-        "[DONE]",
         "<html>",
         "[]",
         r#"{"type":"content_block_delta","index":"x"}"#,
@@ -120,6 +118,11 @@ fn events_that_are_no_json_are_malformed_and_unknown_ones_nothing() {
     ] {
         let (_, end) = read(Framing::Sse, &format!("data: {broken}\n\n"));
         assert_eq!(kind(end), UpstreamErrorKind::Malformed, "{broken}");
+    }
+
+    for nothing in ["", "[DONE]"] {
+        let (_, end) = read(Framing::Sse, &format!("data: {nothing}\n\n"));
+        assert_eq!(kind(end), UpstreamErrorKind::Truncated, "{nothing}");
     }
 
     let news = r#"{"type":"news","delta":"soon","usage":[],"index":null}"#;

@@ -766,3 +766,102 @@ fn what_is_handed_out_as_reasoning_is_what_goes_back() {
     let details: Value = serde_json::from_str(details).unwrap();
     assert_eq!(spelled["messages"][0]["reasoning_details"], details);
 }
+
+/// What came of a stream of these events, short enough for a table.
+fn of_events(frames: &[&str]) -> Vec<String> {
+    let (told, error) = streamed(frames);
+    assert_eq!(error, None, "{frames:?}");
+    told
+}
+
+#[test]
+fn an_answer_in_the_message_of_an_event_is_read_where_no_delta_came() {
+    let all_at_once =
+        r#"{"choices":[{"message":{"content":"all at once"},"finish_reason":"stop"}]}"#;
+    let repeated = r#"{"choices":[{"message":{"content":"ab"},"finish_reason":"stop"}]}"#;
+    let beginning = r#"{"choices":[{"delta":{"content":"ab"}}]}"#;
+
+    assert_eq!(
+        of_events(&[all_at_once, "[DONE]"]),
+        ["text all at once", "finish Stop stop", "done"]
+    );
+    assert_eq!(
+        of_events(&[beginning, repeated, "[DONE]"]),
+        ["text ab", "finish Stop stop", "done"]
+    );
+}
+
+#[test]
+fn an_error_that_says_nothing_is_none() {
+    let hollow = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"error":{"message":"","code":null}}"#;
+    let empty = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"error":{}}"#;
+
+    for event in [hollow, empty] {
+        assert_eq!(
+            of_events(&[event, "[DONE]"]),
+            ["text a", "finish Stop stop", "done"]
+        );
+    }
+}
+
+#[test]
+fn usage_in_a_choice_counts_where_there_is_none_at_the_top() {
+    let event = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop","usage":{"prompt_tokens":10,"completion_tokens":5}}]}"#;
+
+    let usage = "usage 10 (read 0, written 0) 5 (reasoning 0)";
+    assert_eq!(
+        of_events(&[event, "[DONE]"]),
+        ["text a", "finish Stop stop", usage, "done"]
+    );
+}
+
+#[test]
+fn a_total_that_holds_a_cache_which_the_prompt_leaves_out_is_input() {
+    let table = [
+        (
+            r#"{"prompt_tokens":368,"completion_tokens":19,"total_tokens":10923,"cache_read_input_tokens":10536}"#,
+            "usage 10904 (read 10536, written 0) 19 (reasoning 0)",
+        ),
+        (
+            r#"{"prompt_tokens":500,"completion_tokens":20,"total_tokens":1520,"prompt_tokens_details":{"cached_tokens":400},"cache_creation_input_tokens":1000}"#,
+            "usage 1500 (read 400, written 1000) 20 (reasoning 0)",
+        ),
+    ];
+    for (usage, expected) in table {
+        let event = format!(
+            r#"{{"choices":[{{"delta":{{"content":"a"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
+        );
+
+        assert_eq!(of_events(&[&event, "[DONE]"])[2], expected, "{usage}");
+    }
+}
+
+#[test]
+fn hosts_have_words_of_their_own_for_an_end() {
+    let ends = |reason: &str| {
+        let event =
+            format!(r#"{{"choices":[{{"delta":{{"content":"a"}},"finish_reason":"{reason}"}}]}}"#);
+        read(&Dialect::default(), Framing::Sse, &[&event, "[DONE]"])
+    };
+
+    for (reason, expected) in [
+        ("sensitive", FinishReason::ContentFilter),
+        ("model_context_window_exceeded", FinishReason::MaxTokens),
+    ] {
+        let (events, _) = ends(reason);
+        assert!(
+            events.iter().any(
+                |event| matches!(event, ChatEvent::Finish(finish) if finish.reason == expected)
+            )
+        );
+    }
+    let (_, end) = ends("network_error");
+    assert_eq!(end.unwrap_err().kind, UpstreamErrorKind::ServerError);
+}
+
+#[test]
+fn a_call_that_stands_in_both_fields_is_one_call() {
+    let delta = r#"{"tool_calls":[{"index":0,"id":"1","function":{"name":"f","arguments":"{}"}}],"function_call":{"name":"f","arguments":"{}"}}"#;
+
+    assert_eq!(of_deltas(&[delta]), ["call 1/f/", "arguments 0 {}"]);
+}
