@@ -350,7 +350,9 @@ fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
 
 /// Some hosts send the field with every chunk, empty, and relays an object of empty fields.
 fn is_error(error: &RawValue, beside_an_answer: bool) -> bool {
-    !matches!(error.get(), "false" | "\"\"") && !(beside_an_answer && is_hollow(error))
+    let says_nothing = matches!(error.get(), "false" | "\"\"");
+    let is_nothing = says_nothing || (beside_an_answer && is_hollow(error));
+    !is_nothing
 }
 
 /// What makes a frame an error whose fields stand at its top.

@@ -8,11 +8,11 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use super::raw::{EVENTS, Host, JSON};
 use crate::support::{Process, ask};
 
-/// As much as one event may have.
-const MANY_BYTES: usize = 7 * 1024 * 1024;
+/// Half of what one event may have.
+const MANY_BYTES: usize = 4 * 1024 * 1024;
 
 /// What any answer of that size may cost, its copies on the way included.
-const MOST_KIB: u64 = 128 * 1024;
+const MOST_KIB: u64 = 64 * 1024;
 
 /// An answer that is repetitive: its beginning, what comes again and again, its end.
 struct Shape {
