@@ -26,14 +26,25 @@ pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> 
 /// One provider; each scenario has the model of its case and one to fail over to.
 fn config(layout: Layout, upstream: &str) -> String {
     let runtimes = layout.runtimes();
+    // Behind TLS the file of its certificate and the version of HTTP are told, too.
+    let mut parts = upstream.split(' ');
+    let address = parts.next().unwrap_or_default();
+    let (scheme, more) = match (parts.next(), parts.next()) {
+        (Some(ca_file), Some(http)) => {
+            let more = format!("ca_file = {ca_file:?}\nhttp = {http:?}");
+            ("https", more)
+        }
+        _ => ("http", String::new()),
+    };
     let mut text = format!(
         r#"
         [server]
         runtimes = {runtimes}
         [providers.sim]
         wire_format = "openai_chat"
-        base_url = "http://{upstream}/openai/v1"
+        base_url = "{scheme}://{address}/openai/v1"
         auth = "none"
+        {more}
         [models."sim/spare"]
         model = "sim-spare"
         "#

@@ -7,6 +7,7 @@
 
 mod cases;
 mod floor;
+mod front;
 mod gateway;
 mod latency;
 mod load;
@@ -14,6 +15,7 @@ mod memory;
 mod process;
 mod report;
 mod roles;
+mod ways;
 
 use clap::Parser;
 
@@ -102,6 +104,9 @@ async fn run(
     }
     if is_wanted(latency::NAME) {
         latency::measure(&simulator, effort).await?.print(effort);
+    }
+    if is_wanted(ways::NAME) {
+        ways::measure(&simulator, connections, effort).await?;
     }
     Ok(())
 }

@@ -11,17 +11,16 @@ use super::{Failed, load};
 /// This case's name.
 pub(crate) const NAME: &str = "memory";
 
+/// What is counted.
+pub(crate) const UNIT: &str = "KiB/stream";
+
 /// The most that one of ours may hold.
 const GOAL_KIB: f64 = 40.0;
 
 /// Opens streams at fresh servers and sees how they grow.
 pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Rows, Failed> {
-    let (streams, rounds) = match effort {
-        Effort::Test => (20, 1),
-        Effort::Quick => (1000, 1),
-        Effort::Full => (1000, 5),
-    };
-    let mut rows = Rows::new(NAME, "KiB/stream", Goal::AtMost(GOAL_KIB));
+    let (streams, rounds) = scale(effort);
+    let mut rows = Rows::new(NAME, UNIT, Goal::AtMost(GOAL_KIB));
     for _ in 0..rounds {
         for layout in Layout::ALL {
             let Processes { floor, gateway } = Processes::start(layout, simulator)?;
@@ -35,8 +34,17 @@ pub(crate) async fn measure(simulator: &Process, effort: Effort) -> Result<Rows,
     Ok(rows)
 }
 
+/// How many streams are opened, and how often.
+pub(crate) fn scale(effort: Effort) -> (usize, usize) {
+    match effort {
+        Effort::Test => (20, 1),
+        Effort::Quick => (1000, 1),
+        Effort::Full => (1000, 5),
+    }
+}
+
 /// KiB of resident memory for each of so many streams that have begun to answer and wait.
-async fn growth(process: &Process, streams: usize) -> Result<f64, Failed> {
+pub(crate) async fn growth(process: &Process, streams: usize) -> Result<f64, Failed> {
     let model = OTHERS
         .iter()
         .find_map(|(scenario, model)| (*scenario == IDLE).then_some(*model))

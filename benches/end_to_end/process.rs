@@ -11,7 +11,7 @@ use super::roles::{Layout, Role};
 /// A process of this program in another role. Dropping it ends it.
 pub(crate) struct Process {
     pub(crate) role: Role,
-    /// Where it listens.
+    /// Where it listens; a front tells the file of its certificate, too.
     pub(crate) address: String,
     child: Child,
 }
@@ -23,6 +23,7 @@ impl Process {
             Role::Simulator => "simulator",
             Role::Floor => "floor",
             Role::Gateway => "gateway",
+            Role::Front => "front",
         };
         let layout = match layout {
             Layout::Shared => "shared",

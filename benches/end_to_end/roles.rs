@@ -8,7 +8,7 @@ use std::thread;
 use clap::ValueEnum;
 use modelway::simulator::{self, Simulator};
 
-use super::{Failed, floor, gateway};
+use super::{Failed, floor, front, gateway};
 
 /// What a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -19,6 +19,8 @@ pub(crate) enum Role {
     Floor,
     /// Modelway.
     Gateway,
+    /// What speaks TLS for the provider.
+    Front,
 }
 
 /// How a server uses the machine's cores.
@@ -66,6 +68,7 @@ impl Role {
             }
             Self::Floor => floor::serve(layout, upstream).await,
             Self::Gateway => gateway::serve(layout, upstream).await,
+            Self::Front => front::serve(upstream).await,
         }
     }
 }

@@ -26,7 +26,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderValue, Uri};
 use tokio::time::Instant;
 
-use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::error::UpstreamError;
 use crate::provider::OutboundRequest;
 
 use self::failure::unreachable;
@@ -163,7 +163,8 @@ impl Transport {
                 Some(Link::Http1(None)) | None => (headers, body),
             };
         }
-        Err(UpstreamError::new(UpstreamErrorKind::NotTaken)
-            .because("each connection ended before the request was written"))
+        Err(unreachable(
+            "each connection ended before anything was sent",
+        ))
     }
 }

@@ -36,6 +36,8 @@ async fn before(url: &str, transport: &str, provider: &str, timeouts: &str) -> G
         [scenarios.one]
         targets = ["foreign/first"]
         retry = {{ ratio = 0, burst = 0 }}
+        [scenarios.again]
+        targets = ["foreign/first"]
         "#
     );
     Gateway::start(&config).await
@@ -171,15 +173,46 @@ async fn cold_calls_over_http1_throw_no_connection_away() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_refused_is_asked_for_again_in_an_attempt_of_its_own() {
+    let provider = Http2::start(Some(100), None).await;
+    let gateway = before_http2(&provider, "").await;
+    assert_answered(calls(&gateway, 1).await);
+
+    provider.refuse(1);
+    let response = gateway.generate(ask("again", "Hello")).await.unwrap();
+
+    let trail = [
+        "1 PRIMARY foreign/first FAILED PROVIDER_UNREACHABLE",
+        "2 RETRY foreign/first SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
+    assert_eq!(provider.seen().len(), 1, "the connection goes on");
+}
+
+#[tokio::test]
 async fn a_connection_that_falls_silent_is_replaced() {
+    for under_way in [0, 60] {
+        let back = silent_for(under_way).await;
+
+        println!("with {under_way} calls on it, a silent connection was replaced after {back:?}");
+        assert!(back < Duration::from_secs(15), "{back:?}");
+    }
+}
+
+/// How long no call is answered when a connection freezes on which so many are under way.
+async fn silent_for(under_way: usize) -> Duration {
     let provider = Http2::start(Some(100), None).await;
     let gateway = before_http2(&provider, "").await;
     assert_answered(calls(&gateway, 5).await);
+    provider.hold(true);
+    let _under_way = begin(&gateway, under_way);
+    settle(|| provider.seen()[0].requests == 5 + under_way).await;
 
     provider.freeze();
+    provider.hold(false);
     let began = Instant::now();
     let mut waiting = JoinSet::new();
-    let back = loop {
+    loop {
         // A call each 250 ms, none of which waits for another.
         waiting.spawn({
             let mut client = gateway.generation();
@@ -190,13 +223,10 @@ async fn a_connection_that_falls_silent_is_replaced() {
             .map(Result::unwrap)
             .find(|answered| *answered)
         {
-            break began.elapsed();
+            return began.elapsed();
         }
         assert!(began.elapsed() < PROMPTLY);
-    };
-
-    println!("a silent connection was replaced after {back:?}");
-    assert!(back < Duration::from_secs(15), "{back:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -50,6 +51,8 @@ struct State {
     leaving: watch::Sender<usize>,
     /// Whether answers wait.
     held: watch::Sender<bool>,
+    /// Streams that are refused before others are taken.
+    refuses: AtomicUsize,
 }
 
 impl Http2 {
@@ -64,6 +67,7 @@ impl Http2 {
             frozen: watch::Sender::new(0),
             leaving: watch::Sender::new(0),
             held: watch::Sender::new(false),
+            refuses: AtomicUsize::new(0),
         });
         let mut serving = JoinSet::new();
         let shared = Arc::clone(&state);
@@ -100,6 +104,11 @@ impl Http2 {
     /// Keeps all answers back, or lets them go.
     pub(crate) fn hold(&self, hold: bool) {
         self.state.held.send_replace(hold);
+    }
+
+    /// Refuses so many of the next streams.
+    pub(crate) fn refuse(&self, streams: usize) {
+        self.state.refuses.store(streams, Ordering::SeqCst);
     }
 
     /// What was seen of each connection.
@@ -139,9 +148,15 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, number: usize, stat
                 connection.graceful_shutdown();
             }
             accepted = connection.accept() => {
-                let Some(Ok((request, respond))) = accepted else {
+                let Some(Ok((request, mut respond))) = accepted else {
                     return;
                 };
+                let refuses = |left: usize| left.checked_sub(1);
+                let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+                if state.refuses.fetch_update(set, fetch, refuses).is_ok() {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                    continue;
+                }
                 answers.spawn(answer(request, respond, number, Arc::clone(&state)));
             }
         }
