@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -40,12 +40,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(1);
 
 /// What a connection is used by.
-#[derive(Debug)]
-pub(super) struct Sender {
-    requests: http1::SendRequest<Outgoing>,
-    /// Takes it back when it is not ready yet for the next request.
-    returns: mpsc::UnboundedSender<(Self, Lease)>,
-}
+pub(super) type Sender = http1::SendRequest<Outgoing>;
 
 /// What became of a request.
 pub(super) enum Sent {
@@ -72,9 +67,7 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
         .max_buf_size(MAX_BUFFER_BYTES)
         .max_headers(MAX_HEADERS)
         .handshake(stream);
-    let (requests, connection) = handshake.await.map_err(|_| unreachable("no connection"))?;
-    let (returns, mut returned) = mpsc::unbounded_channel();
-    let sender = Sender { requests, returns };
+    let (sender, connection) = handshake.await.map_err(|_| unreachable("no connection"))?;
     let now = Instant::now();
     seat.ready(Version::Http1, Link::Http1(Some(sender)), Pulse::new(now));
     let mut connection = pin!(connection);
@@ -83,15 +76,6 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
         tokio::select! {
             biased;
             _ = &mut connection => return Ok(()),
-            Some((mut sender, lease)) = returned.recv() => {
-                tokio::select! {
-                    biased;
-                    _ = &mut connection => return Ok(()),
-                    ready = sender.requests.ready() => if ready.is_ok() {
-                        lease.give_back(sender);
-                    }
-                }
-            }
             () = &mut alarm => match seat.check(Instant::now()) {
                 Some(at) => alarm.as_mut().reset(at),
                 None => break,
@@ -99,7 +83,6 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
         }
     }
     // Nobody asks any more: it says so and ends.
-    drop(returned);
     let _ = timeout(CLOSING, connection).await;
     Ok(())
 }
@@ -130,7 +113,7 @@ pub(super) async fn send(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = path;
     *request.headers_mut() = headers;
-    let response = match sender.requests.try_send_request(request).await {
+    let response = match sender.try_send_request(request).await {
         Ok(response) => response,
         Err(mut error) => {
             return match error.take_message() {
@@ -171,12 +154,12 @@ impl Answer {
             }
         }
         if let Some((sender, lease)) = self.connection.take() {
-            if sender.requests.is_ready() {
+            if sender.is_ready() {
                 lease.give_back(sender);
-            } else if !sender.requests.is_closed() {
-                let returns = sender.returns.clone();
-                // Its task is gone if the connection is.
-                let _ = returns.send((sender, lease));
+            } else if !sender.is_closed() {
+                // The end has been read, but its connection is not done with it yet.
+                let host = Arc::clone(lease.host());
+                host.tasks().0.spawn(give_back_when_ready(sender, lease));
             }
         }
         Ok(None)
@@ -185,6 +168,12 @@ impl Answer {
     /// The lease of its connection, until the end.
     pub(super) fn lease(&self) -> Option<&Lease> {
         self.connection.as_ref().map(|(_, lease)| lease)
+    }
+}
+
+async fn give_back_when_ready(mut sender: Sender, lease: Lease) {
+    if sender.ready().await.is_ok() {
+        lease.give_back(sender);
     }
 }
 

@@ -36,6 +36,16 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// The most bytes of an answer's head, each line counting 32 bytes more than its name and value.
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
+/// Headers that mean something to a connection of HTTP/1.1 only, and must not be sent (RFC 9113, section 8.2.2).
+const OF_HTTP1: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// No host allows so many streams: until it has said how many, this stands in place of its limit.
 const UNTOLD: usize = usize::MAX / 2;
 
@@ -178,6 +188,9 @@ pub(super) async fn send(
     {
         lease.retire();
         return Ok(Sent::Untouched(headers, body));
+    }
+    for name in OF_HTTP1 {
+        headers.remove(name);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     let mut request = Request::new(());

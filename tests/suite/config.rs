@@ -134,6 +134,11 @@ max_tool_calls = 3
 max_tools = 4
 max_schema_values = 5
 max_fields = 6
+[transport]
+connect_timeout = "1s"
+idle_timeout = "2s"
+connection_age = "3s"
+max_streams = 4
 [logging]
 format = "json"
 filter = "warn,modelway=trace"
@@ -269,6 +274,13 @@ retry = { burst = 7 }
         azure.query,
         [("api-version".to_owned(), "2025-01-01%20beta%26x".to_owned())]
     );
+    let expected = transport::Settings {
+        connect_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_secs(2),
+        connection_age: Duration::from_secs(3),
+        max_streams: 4,
+    };
+    assert_eq!(config.transport, expected);
     assert_eq!(azure.link.http, Http::Http1);
     assert!(azure.propagate_trace);
 

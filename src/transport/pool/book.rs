@@ -16,6 +16,9 @@ const MAX_CONNECTING: usize = 64;
 /// A connection that takes longer than this gets company, in case that it hangs.
 const SLOW: Duration = Duration::from_millis(500);
 
+/// After a failure no connection is opened ahead of need for so long.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// While less than this share of a connection is free, one more is opened ahead of need.
 const RESERVE: usize = 4;
 
@@ -55,6 +58,7 @@ pub(super) struct Book<L, W> {
     connecting: BTreeMap<Id, Instant>,
     last_begun: Option<Instant>,
     last_made: Option<Instant>,
+    last_failed: Option<Instant>,
     /// In the order of arrival.
     waiting: BTreeMap<u64, (Instant, W)>,
     numbers: u64,
@@ -102,6 +106,7 @@ impl<L, W> Book<L, W> {
             connecting: BTreeMap::new(),
             last_begun: None,
             last_made: None,
+            last_failed: None,
             waiting: BTreeMap::new(),
             numbers: 0,
         }
@@ -171,7 +176,10 @@ impl<L, W> Book<L, W> {
                 let coming =
                     self.expected * self.connecting.len() + (self.expected - 1) * self.unsettled;
                 if waiting == 0 {
-                    return usize::from(self.room() + coming < self.expected / RESERVE);
+                    let ago = |failed| now.saturating_duration_since(failed);
+                    let may_succeed = self.last_failed.is_none_or(|failed| ago(failed) >= AGAIN);
+                    let is_scarce = self.room() + coming < self.expected / RESERVE;
+                    return usize::from(may_succeed && is_scarce);
                 }
                 let short = waiting.saturating_sub(coming);
                 short.div_ceil(self.expected).max(usize::from(is_slow()))
@@ -226,7 +234,8 @@ impl<L, W> Book<L, W> {
     ///
     /// While others succeed it takes one with it, as if that one had made it for itself; otherwise all that
     /// have been waiting for as long.
-    pub(super) fn failed(&mut self, id: Id) -> Vec<W> {
+    pub(super) fn failed(&mut self, id: Id, now: Instant) -> Vec<W> {
+        self.last_failed = Some(now);
         let Some(begun) = self.connecting.remove(&id) else {
             return Vec::new();
         };

@@ -231,7 +231,7 @@ impl Host {
             let host = Arc::clone(self);
             self.tasks.spawn(async move {
                 if let Err(error) = host.live(id).await {
-                    let failed = host.book().failed(id);
+                    let failed = host.book().failed(id, Instant::now());
                     for who in failed {
                         // Whoever has gone needs not be told.
                         let _ = who.send(Err(error.clone()));

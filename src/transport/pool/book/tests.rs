@@ -243,7 +243,7 @@ fn a_failed_connection_takes_those_with_it_who_waited_for_it() {
     let first = cold(&mut book, 3, start);
     book.wait(3, later);
 
-    assert_eq!(book.failed(first[0]), [0, 1, 2]);
+    assert_eq!(book.failed(first[0], later), [0, 1, 2]);
 
     assert_eq!(book.begin(later).len(), 1, "for the one who came later");
 }
@@ -256,9 +256,25 @@ fn a_failed_connection_takes_one_with_it_while_others_succeed() {
     book.made(begun[0], made(Version::Http1, start), start);
     assert_eq!(book.grants(start), [(0, begun[0])]);
 
-    assert_eq!(book.failed(begun[1]), [1]);
+    assert_eq!(book.failed(begun[1], start), [1]);
 
     assert!(book.begin(start).is_empty(), "the third is still under way");
+}
+
+#[test]
+fn a_connection_ahead_of_need_that_fails_is_not_tried_again_at_once() {
+    let start = Instant::now();
+    let (mut book, _) = settled(4, start);
+    for _ in 0..3 {
+        book.take(start);
+    }
+    let begun = book.begin(start);
+    assert_eq!(begun.len(), 1);
+
+    assert!(book.failed(begun[0], start).is_empty());
+
+    assert!(book.begin(start).is_empty());
+    assert_eq!(book.begin(start + AGAIN).len(), 1);
 }
 
 #[test]
@@ -346,7 +362,7 @@ proptest! {
                     }
                 }
                 Step::Failed(of) => {
-                    if let Some(id) = one_of(&connecting, of) { book.failed(id); }
+                    if let Some(id) = one_of(&connecting, of) { book.failed(id, now); }
                 }
                 Step::Allows(of, limit) => {
                     if let Some(id) = one_of(&ids, of) { book.allows(id, limit); }
