@@ -88,7 +88,7 @@ async fn forward(
         Some(mut response) => {
             response.headers_mut().remove("transfer-encoding");
             response.headers_mut().remove("connection");
-            response.map(|body| http_body_util::Either::Left(body))
+            response.map(http_body_util::Either::Left)
         }
         None => {
             let mut response = Response::new(http_body_util::Either::Right(Empty::new()));
