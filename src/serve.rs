@@ -159,7 +159,9 @@ impl Service {
         let catalog = std::mem::take(&mut config.catalog);
         let links = Links::set_up(catalog.targets.values().map(|target| &*target.provider))?;
         let transport = Transport::new(config.transport, &links);
-        let dispatcher = Arc::new(Dispatcher::new(catalog, config.scopes, transport));
+        let dispatcher = Arc::new(
+            Dispatcher::new(catalog, config.scopes, transport).with_direct_budget(config.retry),
+        );
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let mut cores = Vec::new();
         for runtime in runtimes.handles() {

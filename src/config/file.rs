@@ -63,6 +63,7 @@ impl<'a> File<'a> {
         let notes = Notes::new(self.text, &self.syntax_errors);
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
         let mut links = Links::new(surroundings);
+        let mut retry = retry_budget::Settings::default();
         let config = Config {
             server: server(root.section("server"), root.section("requests")),
             admission: admission::admission(root.section("admission")),
@@ -74,7 +75,8 @@ impl<'a> File<'a> {
                 throttle: health::throttle(root.section("throttle")),
             },
             transport: transport(root.section("transport"), &mut links),
-            catalog: catalog(&mut root, &mut links, surroundings),
+            catalog: catalog(&mut root, &mut links, &mut retry, surroundings),
+            retry,
         };
         root.finish();
         match notes.into_mistakes() {
@@ -212,6 +214,7 @@ fn transport(mut table: Table<'_>, links: &mut Links<'_>) -> transport::Settings
 fn catalog(
     root: &mut Table<'_>,
     links: &mut Links<'_>,
+    retry: &mut retry_budget::Settings,
     surroundings: &Surroundings<'_>,
 ) -> Catalog {
     let mut catalog = root.section("catalog");
@@ -221,8 +224,7 @@ fn catalog(
         Value::boolean,
     );
     catalog.finish();
-    let retry = scenario::retry(root.section("retry"), retry_budget::Settings::default());
-
+    *retry = scenario::retry(root.section("retry"), *retry);
     let mut wire_formats = WireFormats::default();
     let mut providers = BTreeMap::new();
     for (name, value) in root.section("providers").named() {
@@ -244,7 +246,7 @@ fn catalog(
     for (name, value) in root.section("scenarios").named() {
         let scenario = value
             .table()
-            .and_then(|table| scenario::read(name, table, &models, retry));
+            .and_then(|table| scenario::read(name, table, &models, *retry));
         scenarios.insert(name, scenario);
     }
     if scenarios.is_empty() {

@@ -24,8 +24,8 @@ mod table;
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Surroundings;
 
-use crate::dispatch::scopes;
 use crate::dispatch::target::Catalog;
+use crate::dispatch::{retry_budget, scopes};
 use crate::grpc::server;
 use crate::{idempotency, telemetry, transport};
 
@@ -48,4 +48,6 @@ pub struct Config {
     pub transport: transport::Settings,
     /// Everything that can be asked.
     pub catalog: Catalog,
+    /// The retry budget of calls that name a model, and of scenarios that have none of their own.
+    pub retry: retry_budget::Settings,
 }

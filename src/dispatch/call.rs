@@ -396,7 +396,7 @@ impl Call {
             warn!(
                 call_id = self.course.trail.call_id,
                 attempt = record.number,
-                target = record.target,
+                model = record.target,
                 kind = record.kind.name(),
                 reason = error.kind.verdict().reason.name(),
                 %error,

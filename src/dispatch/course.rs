@@ -415,7 +415,7 @@ impl Course {
     fn skip(&mut self, target: &Target, kind: AttemptKind, skip: Skip, breaker: BreakerState) {
         debug!(
             call_id = self.trail.call_id,
-            target = target.id,
+            model = target.id,
             reason = skip.reason().name(),
             "target skipped"
         );

@@ -34,6 +34,7 @@ pub struct Dispatcher {
     lanes: BTreeMap<String, Arc<Lane>>,
     /// Shared by all calls that name a model.
     direct_budget: Arc<RetryBudget>,
+    direct_retry: retry_budget::Settings,
     changes: broadcast::Sender<BreakerChange>,
 }
 
@@ -127,7 +128,8 @@ impl Dispatcher {
             .iter()
             .map(|(name, scenario)| (name.clone(), lane(scenario)))
             .collect();
-        let direct_budget = Arc::new(RetryBudget::new(retry_budget::Settings::default()));
+        let direct_retry = retry_budget::Settings::default();
+        let direct_budget = Arc::new(RetryBudget::new(direct_retry));
         Self {
             transport,
             catalog,
@@ -135,7 +137,18 @@ impl Dispatcher {
             guards,
             lanes,
             direct_budget,
+            direct_retry,
             changes,
+        }
+    }
+
+    /// The same dispatcher with a full budget of this size for all calls that name a model.
+    #[must_use]
+    pub fn with_direct_budget(self, settings: retry_budget::Settings) -> Self {
+        Self {
+            direct_budget: Arc::new(RetryBudget::new(settings)),
+            direct_retry: settings,
+            ..self
         }
     }
 
@@ -269,7 +282,7 @@ impl Dispatcher {
             first_content: None,
             content_filter_failover: false,
             empty_answer_failover: true,
-            retry: retry_budget::Settings::default(),
+            retry: self.direct_retry,
             hedge: None,
         };
         Lane {

@@ -199,7 +199,7 @@ impl ProviderGuard {
         for change in changes {
             info!(
                 provider = self.name,
-                target = self.target(change).map_or("(endpoint)", String::as_str),
+                model = self.target(change).map_or("(endpoint)", String::as_str),
                 from = change.transition.from.name(),
                 to = change.transition.to.name(),
                 cause = change.transition.cause,

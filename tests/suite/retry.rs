@@ -302,3 +302,20 @@ async fn a_draining_service_does_not_wait_for_a_retry() {
     assert!(began.elapsed() < Duration::from_millis(1900));
     assert_eq!(details(&status).reason, "DRAINING");
 }
+
+#[tokio::test]
+async fn calls_that_name_a_model_have_the_budget_that_is_configured() {
+    let poor = "[retry]\nratio = 0.0\nburst = 0\n[catalog]\nallow_model = true\n";
+    let gateway = Gateway::start(&format!("{poor}{CONFIG}")).await;
+    gateway.simulator.set("gpt", behave("status=500"));
+    let request = GenerateRequest {
+        scenario: String::new(),
+        model: "openai/gpt".to_owned(),
+        ..ask("", "Hello")
+    };
+
+    let failure = details(&gateway.generate(request).await.unwrap_err());
+
+    assert_eq!(failure.reason, "RETRY_BUDGET_EXHAUSTED");
+    assert_eq!(gateway.simulator.requests().len(), 1);
+}
