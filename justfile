@@ -2,7 +2,7 @@
 _:
     @just --list
 
-policies := "-f src/error/upstream.rs -f 'src/dispatch/{acceptance,breaker/mod,guard,latency,hedging,lock,plan,retry_budget,scopes,throttle,timers,window}.rs'"
+policies := "-f src/error/upstream.rs -f 'src/dispatch/{acceptance,breaker/mod,breaker/recovery,guard,latency,hedging,lock,plan,retry_budget,scopes,throttle,timers,window}.rs'"
 calls := "-f 'src/dispatch/{attempt,call,call_time,course,exhausted,last_resort,rival}.rs'"
 
 # Serve with simulated providers on 127.0.0.1:50051
@@ -28,9 +28,9 @@ check:
 replay directory="../shared/wire/exchanges":
     MODELWAY_EXCHANGES={{ directory }} cargo test --locked --test replay
 
-# Outages in virtual time, with the table of docs/reliability.md; the laws over a million calls
+# Outages and recoveries in virtual time, with the tables of docs/reliability.md; the laws over a million calls
 simulate seeds="5":
-    MODELWAY_SEEDS={{ seeds }} MODELWAY_CALLS=1000000 MODELWAY_BREAKERS=5000 cargo test --locked --test suite -- simulation --nocapture
+    MODELWAY_SEEDS={{ seeds }} MODELWAY_RECOVERIES=1 MODELWAY_CALLS=1000000 MODELWAY_BREAKERS=5000 cargo test --locked --test suite -- simulation --nocapture
 
 # Ten thousand calls cancelled at any moment, two thousand ended by deadlines, answers cut at every byte
 storms:

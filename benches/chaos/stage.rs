@@ -41,9 +41,10 @@ predrain = "1ms"
 [breaker]
 window = "2s"
 open_base = "500ms"
-open_max = "6s"
+open_max = "1400ms"
 retry_after_max = "12s"
-probe_lease = "2500ms"
+probe_lease = "1s"
+lasting_answer = "2500ms"
 
 [credential_lock]
 base = "1s"

@@ -572,6 +572,19 @@ fn where_answers_broke_off_one_that_is_silent_in_the_middle_proves_nothing_howev
 }
 
 #[test]
+fn where_answers_broke_off_one_that_breaks_off_after_it_has_lasted_opens_it_again() {
+    let (mut breaker, due) = broken();
+    let mut probe = breaker.admit(due).unwrap();
+    breaker.report(&mut probe, COMMITTED, alone(due));
+    let now = due + seconds(25);
+    breaker.report(&mut probe, Signal::Progressed, alone(now));
+
+    let transition = breaker.report(&mut probe, FAILED, alone(now));
+
+    assert_eq!(cause_of(transition), Some("probe_failed"));
+}
+
+#[test]
 fn where_answers_broke_off_one_that_breaks_off_is_no_news_if_a_later_one_is_complete() {
     let (mut breaker, due) = broken();
     let mut early = breaker.admit(due).unwrap();
