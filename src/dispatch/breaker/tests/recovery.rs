@@ -514,7 +514,10 @@ fn where_answers_broke_off_one_that_breaks_off_again_keeps_it_open_for_longer() 
 
     broken_answer(&mut breaker, due);
 
-    assert_eq!(breaker.snapshot(due).refuses_until, Some(due + seconds(10)));
+    let next = due + seconds(10);
+    assert_eq!(breaker.snapshot(due).refuses_until, Some(next));
+    let _begun = attempt(&mut breaker, COMMITTED, next);
+    assert!(breaker.admit(next).is_err(), "its beginning proves nothing");
 }
 
 #[test]
