@@ -335,30 +335,3 @@ fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
     let output = run(&["check", path.to_str().unwrap()]);
     assert_eq!(warnings(&String::from_utf8(output.stdout).unwrap()), 0);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn memory_that_a_spike_took_is_given_back_within_seconds() {
-    const CALLS: usize = 6;
-    const BYTES: usize = 8 << 20;
-    let process = Process::serve(Some(&file("spike.toml", SLOW)), &[]);
-    let call = async |text: String| {
-        let mut client = GenerationServiceClient::new(process.connect().await);
-        client.generate(ask("slow", &text)).await.unwrap();
-    };
-    call("Hello".to_owned()).await;
-    let before = process.resident_kib();
-
-    let calls = (0..CALLS).map(|_| call("x".repeat(BYTES)));
-    futures_util::future::join_all(calls).await;
-
-    let after = process.resident_kib();
-    println!("{before} KiB, {after} KiB after the spike");
-    let most = before + (after - before) * 2 / 5;
-    let given_back = async {
-        while process.resident_kib() > most {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let in_time = tokio::time::timeout(Duration::from_secs(15), given_back).await;
-    assert!(in_time.is_ok(), "{} KiB", process.resident_kib());
-}
