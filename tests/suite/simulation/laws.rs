@@ -403,6 +403,8 @@ fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
             .filter(|(_, change)| change.provider == *provider && change.target == *target)
             .peekable();
         let mut is_closed = true;
+        // An endpoint is judged by the head of an answer, unless it stands for its models.
+        let mut by_head = false;
         let mut probing_until: Option<Instant> = None;
         for (attempt, kind, of) in &attempts {
             let concerned = match target {
@@ -420,6 +422,9 @@ fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
                 }
                 is_certain = *at < attempt.began;
                 is_closed = change.transition.to == BreakerState::Closed;
+                if change.transition.from == BreakerState::Closed {
+                    by_head = target.is_none() && change.transition.cause != "models_failing";
+                }
                 probing_until = None;
                 changes.next();
             }
@@ -432,7 +437,11 @@ fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
                 probing_until.is_none_or(|until| attempt.began >= until),
                 "two probes of {of} at a time"
             );
-            let judged = attempt.judged.unwrap_or(attempt.began + PROBE_LEASE);
+            let judged = match by_head {
+                true => attempt.reached.or(attempt.judged),
+                false => attempt.judged,
+            };
+            let judged = judged.unwrap_or(attempt.began + PROBE_LEASE);
             probing_until = Some(judged.min(attempt.began + PROBE_LEASE));
         }
     }

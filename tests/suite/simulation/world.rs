@@ -48,6 +48,8 @@ pub(super) struct Seen {
     pub(super) model: usize,
     /// When it came.
     pub(super) began: Instant,
+    /// When the head of an answer had come.
+    pub(super) reached: Option<Instant>,
     /// When it had failed, given its first content or been cancelled: from here on it is no probe.
     pub(super) judged: Option<Instant>,
 }
@@ -146,6 +148,7 @@ impl Carrier for Network {
             provider,
             model,
             began: Instant::now(),
+            reached: None,
             judged: None,
         });
         let judgement = Judgement {
@@ -162,6 +165,7 @@ impl Carrier for Network {
                 }
             };
             sleep(reply.after).await;
+            judgement.reach();
             let mut head = http::Response::builder()
                 .status(reply.status)
                 .header("content-type", "text/event-stream");
@@ -199,6 +203,10 @@ struct Judgement {
 }
 
 impl Judgement {
+    fn reach(&self) {
+        self.world.state().seen[self.position].reached = Some(Instant::now());
+    }
+
     fn pass(&self) {
         let seen = &mut self.world.state().seen[self.position];
         seen.judged.get_or_insert_with(Instant::now);
