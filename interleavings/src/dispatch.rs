@@ -24,6 +24,22 @@ pub mod permits;
 #[path = "tokens.rs"]
 pub mod tokens;
 
+pub mod asked {
+    //! What a call asks: every target can take it.
+
+    use std::sync::Arc;
+
+    use super::target::Target;
+
+    pub struct Asked;
+
+    impl Asked {
+        pub fn can_be_put_to(&self, _: &Arc<Target>) -> bool {
+            true
+        }
+    }
+}
+
 pub mod dispatcher {
     //! What a guard asks of its lane.
 

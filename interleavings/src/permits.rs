@@ -11,6 +11,7 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::sync::broadcast;
 use crate::trail::BreakerState;
 
+use super::asked::Asked;
 use super::breaker::{self, Forced};
 use super::dispatcher::Lane;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
@@ -67,7 +68,7 @@ fn watched_lane(
 const LEASE: Duration = Duration::from_secs(25);
 
 fn fail(lane: &Arc<Lane>, target: usize, kind: UpstreamErrorKind) {
-    if let Ok(mut permit) = lane.guards[target].admit(lane) {
+    if let Ok(mut permit) = lane.guards[target].admit(lane, &Arc::new(Asked)) {
         permit.failed(&UpstreamError::new(kind));
     }
 }
@@ -115,7 +116,7 @@ fn probe(targets: usize, kind: UpstreamErrorKind) {
 
     together(&lane, 3, move |lane, number| {
         for _ in 0..2 {
-            let Ok(mut permit) = lane.guards[number % targets].admit(lane) else {
+            let Ok(mut permit) = lane.guards[number % targets].admit(lane, &Arc::new(Asked)) else {
                 continue;
             };
             let is_probe = permit.is_probe();
@@ -153,7 +154,7 @@ pub fn are_not_lost() {
             guard.force(None);
             return;
         }
-        let Ok(mut permit) = guard.admit(lane) else {
+        let Ok(mut permit) = guard.admit(lane, &Arc::new(Asked)) else {
             return;
         };
         for _ in 0..2 {
@@ -173,11 +174,11 @@ pub fn are_not_lost() {
 pub fn of_last_resort_decide_nothing() {
     let lane = lane(1, LEASE);
     fail(&lane, 0, UpstreamErrorKind::ServerError);
-    let probe = lane.guards[0].admit(&lane).ok().expect("a probe");
+    let probe = lane.guards[0].admit(&lane, &Arc::new(Asked)).ok().expect("a probe");
 
     together(&lane, 3, |lane, _| {
         let mut permit = lane.guards[0]
-            .admit_last(lane, 1.0)
+            .admit_last(lane, &Arc::new(Asked), 1.0)
             .expect("never rejected");
         match thread_rng().r#gen() {
             true => permit.committed(false),
@@ -187,7 +188,7 @@ pub fn of_last_resort_decide_nothing() {
 
     let guard = &lane.guards[0];
     assert_eq!(guard.snapshot().state, BreakerState::HalfOpen);
-    assert!(guard.admit(&lane).is_err(), "the probe is under way");
+    assert!(guard.admit(&lane, &Arc::new(Asked)).is_err(), "the probe is under way");
     drop(probe);
     nothing_is_lost(&lane);
 }
