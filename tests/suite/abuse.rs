@@ -6,14 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::pending;
 use modelway::serve::Service;
+use reqwest::Body;
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Body, Client};
 use tokio::time::timeout;
 
 use crate::support::frames::{
     CANCEL, CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS,
     PING, RST_STREAM, SETTINGS, Wire, frame, head,
 };
+use crate::support::posted::http2;
 use crate::support::{Gateway, ONE_MODEL, ask};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
@@ -157,9 +158,7 @@ async fn failing(body: Body, metadata: &[(&str, &[u8])]) -> HeaderMap {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let service = Service::start(None, Some(anywhere)).await.unwrap();
     let address = service.address();
-    let client = Client::builder().http2_prior_knowledge().no_proxy();
-    let client = client.build().unwrap();
-    let mut request = client.post(format!("http://{address}{GENERATE}"));
+    let mut request = http2().post(format!("http://{address}{GENERATE}"));
     for &(name, value) in metadata {
         request = request.header(name, HeaderValue::from_bytes(value).unwrap());
     }

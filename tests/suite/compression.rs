@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
-use crate::support::posted::{GRPC, framed, post, told};
+use crate::support::posted::{GRPC, framed, http2, post, told};
 use crate::support::{Gateway, ONE_MODEL, Process, ask, collect, text_of};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
@@ -156,8 +156,6 @@ async fn limits_hold_for_what_a_message_becomes() {
 
 #[tokio::test]
 async fn bombs_cost_neither_memory_nor_others_their_time() {
-    // The client wants one, though nothing here is encrypted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let process = Process::serve(None, &[]);
     let mut other = CatalogServiceClient::new(process.connect().await);
     other
@@ -176,10 +174,7 @@ async fn bombs_cost_neither_memory_nor_others_their_time() {
     let before = process.resident_kib();
     let begun = Instant::now();
     let mut bombs = JoinSet::new();
-    let client = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .no_proxy();
-    let client = client.build().unwrap();
+    let client = http2();
     for _ in 0..8 {
         let request = client
             .post(format!("http://{}{GENERATE}", process.address))

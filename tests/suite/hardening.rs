@@ -8,7 +8,7 @@ use futures_util::stream::{iter, pending};
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::simulator::{Behaviour, Ending, Received, text};
-use reqwest::{Body, Client};
+use reqwest::Body;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 use tonic::transport::Channel;
@@ -17,6 +17,7 @@ use crate::support::frames::{
     CONTINUATION, DATA, EMPTY_MESSAGE, END_HEADERS, END_STREAM, GOAWAY, HEADERS, SETTINGS,
     WINDOW_UPDATE, Wire, frame, head,
 };
+use crate::support::posted::http2;
 use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, collect, details};
 
 /// Much longer than anything here takes, much shorter than any default.
@@ -98,10 +99,7 @@ async fn a_request_that_comes_too_slowly_is_refused() {
     let whole = Bytes::from_static(&EMPTY_MESSAGE);
     for sent in [None, Some(beginning), Some(whole)] {
         let sent = iter(sent.map(Ok::<_, std::io::Error>)).chain(pending());
-        let client = Client::builder().http2_prior_knowledge().no_proxy();
-        let request = client
-            .build()
-            .unwrap()
+        let request = http2()
             .post(format!("http://{}{GENERATE}", gateway.address))
             .header("content-type", "application/grpc")
             .header("te", "trailers")

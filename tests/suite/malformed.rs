@@ -5,7 +5,7 @@ use prost::Message as _;
 use tonic::Code;
 
 use crate::support::frames::EMPTY_MESSAGE;
-use crate::support::posted::{GRPC, framed, post, told};
+use crate::support::posted::{GRPC, framed, http2, post, told};
 use crate::support::{Gateway, ONE_MODEL, ask};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
@@ -114,10 +114,7 @@ async fn other_than_one_message_is_refused_where_one_is_taken() {
 async fn a_method_other_than_post_is_refused_in_http() {
     let gateway = Gateway::start(ONE_MODEL).await;
     let body = framed(0, &ask("one", "Hello").encode_to_vec());
-    let client = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .no_proxy();
-    let client = client.build().unwrap();
+    let client = http2();
     for method in ["GET", "PUT", "HEAD", "OPTIONS", "DELETE"] {
         let request = client
             .request(

@@ -117,18 +117,26 @@ async fn repeats_that_wait_hold_no_copy_of_their_request() {
         clients.push(service.client().await);
     }
     for number in 0..REPEATS {
-        let (mut client, request) = (clients[number % 10].clone(), request.clone());
-        calls.spawn(async move { client.generate(request).await });
+        let (mut client, repeat) = (clients[number % 10].clone(), request.clone());
+        calls.spawn(async move { client.generate(repeat).await });
+        // A few at a time: what the allocator keeps of a crowd would hide what the calls hold.
+        if number % 4 == 3 {
+            let nowhere = GenerateRequest {
+                scenario: "unknown".to_owned(),
+                ..request.clone()
+            };
+            clients[0].generate(nowhere).await.unwrap_err();
+        }
     }
     service.arrived(1).await;
-    let settled = service.settled(before + (120 << 10)).await;
+    let settled = service.settled(before + (80 << 10)).await;
 
     let grown = settled.saturating_sub(before);
     println!(
         "{REPEATS} repeats of 1 MiB: {grown} KiB, at most {} KiB",
         peak_kib(service.process.id())
     );
-    assert!(grown < 120 << 10, "{grown} KiB");
+    assert!(grown < 80 << 10, "{grown} KiB");
 }
 
 #[tokio::test]

@@ -31,6 +31,14 @@ fn large() -> GenerateRequest {
     ask("one", &"x".repeat(1 << 20))
 }
 
+/// A request that is read and then refused.
+fn nowhere(request: GenerateRequest) -> GenerateRequest {
+    GenerateRequest {
+        scenario: "unknown".to_owned(),
+        ..request
+    }
+}
+
 type Calls = JoinSet<Result<GenerateResponse, Status>>;
 
 /// So many calls that wait for the provider.
@@ -118,18 +126,18 @@ async fn repeats_of_a_call_take_its_room_once() {
     };
     gateway
         .simulator
-        .set("first", "first=1s+tokens=2".parse::<Behaviour>().unwrap());
+        .set("first", "first=4s+tokens=2".parse::<Behaviour>().unwrap());
     let first = gateway.generate(request.clone());
     let repeats = async {
         let arrived = |log: &[Received]| log.len() == 1;
         promptly(gateway.simulator.wait_for(arrived)).await;
         let mut repeats = Calls::new();
-        for _ in 0..10 {
-            // One after the other, more or less: each takes room of its own while it comes in.
+        for _ in 0..5 {
             let (mut client, request) = (gateway.generation(), request.clone());
             repeats.spawn(async move { client.generate(request).await.map(|it| it.into_inner()) });
+            // Each takes room of its own while it comes in. As much work as that, behind it, is done later.
             for _ in 0..3 {
-                gateway.generate(ask("unknown", "Hello")).await.unwrap_err();
+                gateway.generate(nowhere(large())).await.unwrap_err();
             }
         }
         repeats.join_all().await

@@ -5,6 +5,14 @@ use tonic::Status;
 
 use super::{Details, Gateway, details};
 
+/// A client that speaks HTTP/2 without TLS.
+pub(crate) fn http2() -> Client {
+    // It wants one, though it encrypts nothing. Whichever another test has installed will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().http2_prior_knowledge().no_proxy();
+    client.build().unwrap()
+}
+
 /// Asks with this body and these fields in the head.
 pub(crate) async fn post(
     gateway: &Gateway,
@@ -12,9 +20,7 @@ pub(crate) async fn post(
     body: &[u8],
     fields: &[(&str, &str)],
 ) -> Response {
-    let client = Client::builder().http2_prior_knowledge().no_proxy();
-    let client = client.build().unwrap();
-    let mut request = client
+    let mut request = http2()
         .post(format!("http://{}{path}", gateway.address))
         .header("te", "trailers")
         .body(body.to_vec());
