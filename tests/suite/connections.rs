@@ -383,6 +383,20 @@ async fn a_connection_retires_with_its_age() {
 }
 
 #[tokio::test]
+async fn a_host_that_nobody_asks_any_more_gets_no_further_connection() {
+    let provider = Http2::start(Some(100), None).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "idle_timeout = \"200ms\"", "http = \"2\"", "").await;
+    assert_answered(calls(&gateway, 1).await);
+
+    sleep(Duration::from_secs(1)).await;
+
+    assert_eq!(provider.seen().len(), 1);
+    assert_answered(calls(&gateway, 1).await);
+    assert_eq!(provider.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn a_provider_is_asked_in_the_version_that_is_set() {
     let authority = Arc::new(Authority::new());
     let ca_file = format!("ca_file = {:?}", authority.file());

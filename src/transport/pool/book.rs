@@ -16,10 +16,11 @@ const MAX_CONNECTING: usize = 64;
 /// A connection that takes longer than this gets company, in case that it hangs.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// After a failure no connection is opened ahead of need for so long.
+/// After a failure no connection is opened ahead of need for so long. One that ends sooner than this after
+/// it was made has failed, too.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// While less than this share of a connection is free, one more is opened ahead of need.
+/// While less than this share of a connection is free, and others are in use, one more is opened ahead of need.
 const RESERVE: usize = 4;
 
 /// What holds for all connections to a host.
@@ -62,6 +63,8 @@ pub(super) struct Book<L, W> {
     /// In the order of arrival.
     waiting: BTreeMap<u64, (Instant, W)>,
     numbers: u64,
+    /// No connections are made any more.
+    closed: bool,
 }
 
 /// Streams in use, when it was last used, and which.
@@ -76,6 +79,7 @@ struct Connection<L> {
     settled: bool,
     /// Takes no more streams.
     retired: bool,
+    made: Instant,
     /// When it is too old for more streams.
     retires: Instant,
     /// Since when nobody uses it, and how long it is kept then.
@@ -109,6 +113,7 @@ impl<L, W> Book<L, W> {
             last_failed: None,
             waiting: BTreeMap::new(),
             numbers: 0,
+            closed: false,
         }
     }
 
@@ -163,6 +168,9 @@ impl<L, W> Book<L, W> {
     }
 
     fn wanted(&self, now: Instant) -> usize {
+        if self.closed {
+            return 0;
+        }
         let waiting = self.waiting.len();
         let is_slow = || {
             let enough = |begun| now.saturating_duration_since(begun) >= SLOW;
@@ -179,12 +187,18 @@ impl<L, W> Book<L, W> {
                     let ago = |failed| now.saturating_duration_since(failed);
                     let may_succeed = self.last_failed.is_none_or(|failed| ago(failed) >= AGAIN);
                     let is_scarce = self.room() + coming < self.expected / RESERVE;
-                    return usize::from(may_succeed && is_scarce);
+                    // Nobody needs a connection to a host that nobody asks any more.
+                    return usize::from(may_succeed && is_scarce && self.is_in_use());
                 }
                 let short = waiting.saturating_sub(coming);
                 short.div_ceil(self.expected).max(usize::from(is_slow()))
             }
         }
+    }
+
+    fn is_in_use(&self) -> bool {
+        let mut connections = self.connections.values();
+        connections.any(|connection| connection.streams > 0)
     }
 
     /// Streams that can be taken at once.
@@ -220,7 +234,8 @@ impl<L, W> Book<L, W> {
             // What HTTP/2 allows is known when the host has said it. It takes one stream in any case.
             limit: 1,
             settled,
-            retired: false,
+            retired: self.closed,
+            made: now,
             retires,
             idle_since: now,
             kept: self.rules.idle,
@@ -308,8 +323,9 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// Takes no more streams anywhere, and nobody waits any longer.
+    /// Takes no more streams anywhere, makes no more connections, and nobody waits any longer.
     pub(super) fn close(&mut self) {
+        self.closed = true;
         self.waiting.clear();
         let all: Vec<Id> = self.connections.keys().copied().collect();
         for id in all {
@@ -317,7 +333,16 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// A connection has ended, or nobody is to use it again.
+    /// A connection has ended.
+    pub(super) fn ended(&mut self, id: Id, now: Instant) {
+        let connection = self.connections.get(&id);
+        if connection.is_some_and(|it| now.saturating_duration_since(it.made) < AGAIN) {
+            self.last_failed = Some(now);
+        }
+        self.forget(id);
+    }
+
+    /// Nobody is to use a connection again.
     pub(super) fn forget(&mut self, id: Id) {
         if let Some(connection) = self.connections.remove(&id) {
             self.unsettled -= usize::from(!connection.settled);

@@ -31,7 +31,7 @@ pub(super) use self::book::Version;
 use self::book::{Book, Id, Made, Rules};
 pub(super) use self::pulse::{Care, Need, Pulse, Watched};
 
-/// Whoever waits for a connection looks this often whether another one is to be made.
+/// Whoever waits for a connection looks this often whether one is free, or another one is to be made.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How much earlier or later than its age a connection retires, at most: 1/8.
@@ -207,7 +207,8 @@ impl Host {
                 granted = &mut granted => {
                     return granted.unwrap_or_else(|_| Err(unreachable("the service stops")));
                 }
-                () = again => self.connect(&mut self.book(), Instant::now()),
+                // A connection that was in doubt may have come back without anybody giving up a stream.
+                () = again => self.serve(),
             }
         }
     }
@@ -407,7 +408,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.host.book().forget(self.id);
+        self.host.book().ended(self.id, Instant::now());
         self.host.serve();
     }
 }

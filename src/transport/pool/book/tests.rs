@@ -278,6 +278,63 @@ fn a_connection_ahead_of_need_that_fails_is_not_tried_again_at_once() {
 }
 
 #[test]
+fn a_host_that_nobody_asks_any_more_is_left_without_a_connection() {
+    let start = Instant::now();
+    let (mut book, id) = settled(100, start);
+    book.release(id, start);
+    assert!(book.begin(start).is_empty());
+
+    let later = start + RULES.idle;
+    assert_eq!(book.check(id, later), None, "unused for too long");
+
+    assert!(book.begin(later).is_empty());
+}
+
+#[test]
+fn a_connection_that_is_too_old_is_replaced_while_it_is_in_use() {
+    let start = Instant::now();
+    let (mut book, id) = settled(100, start);
+    book.take(start);
+    book.release(id, start + AGE);
+
+    assert_eq!(book.begin(start + AGE).len(), 1);
+}
+
+#[test]
+fn a_host_that_ends_new_connections_at_once_is_not_asked_for_another_at_once() {
+    let start = Instant::now();
+    let (mut book, _) = settled(4, start);
+    for _ in 0..3 {
+        book.take(start);
+    }
+    let begun = book.begin(start);
+    book.made(begun[0], made(Version::Http2, start), start);
+
+    book.ended(begun[0], start);
+
+    assert!(book.begin(start).is_empty());
+    assert_eq!(book.begin(start + AGAIN).len(), 1);
+}
+
+#[test]
+fn a_book_that_is_closed_makes_no_connection() {
+    let now = Instant::now();
+    let (mut book, first) = settled(4, now);
+    for _ in 0..3 {
+        book.take(now);
+    }
+    let begun = book.begin(now);
+    assert_eq!(begun.len(), 1);
+
+    book.close();
+
+    book.made(begun[0], made(Version::Http2, now), now);
+    assert!(book.link(begun[0]).is_none(), "nobody is to use it");
+    book.release(first, now);
+    assert!(book.begin(now).is_empty());
+}
+
+#[test]
 fn a_connection_that_takes_long_gets_company() {
     let start = Instant::now();
     let mut book = book(None);
