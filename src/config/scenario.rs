@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::dispatch::target::{Scenario, Target};
+use crate::dispatch::target::{RetryFirst, Scenario, Target};
 use crate::dispatch::{hedging, retry_budget};
 
 use super::mistake::Place;
@@ -54,6 +55,26 @@ pub(super) fn read(
     let content_filter_failover = table.or("content_filter_failover", false, Value::boolean);
     let empty_answer_failover = table.or("empty_answer_failover", true, Value::boolean);
     let retry = retry(table.section("retry"), retry_default);
+    let retry_first = table.optional("retry_first", |value| {
+        let policy = retry_first(value.table()?, max_timeout);
+        // The first attempt, and one for another target where there is one.
+        let has_others = targets.as_ref().is_some_and(|targets| targets.len() > 1);
+        let most = max_attempts.saturating_sub(1 + u32::from(has_others));
+        if policy.times > most {
+            value.place.wrong(
+                format!("`times` is {}, but `max_attempts` leaves room for {most}", policy.times),
+                "raise it, lower `times`, or leave out `retry_first`: a call's first attempt and one for \
+                 another target count, too",
+            );
+        }
+        if retry.burst == 0 {
+            value.place.wrong(
+                "the first choice is never asked again: `burst` in `retry` is 0, and that takes a token of it",
+                "raise `burst` in `retry`, or leave out `retry_first`",
+            );
+        }
+        Some(policy)
+    });
     let hedge = table.optional("hedge", |value| {
         let settings = hedge(value.table()?);
         let mut later = targets.iter().flatten().skip(1);
@@ -92,6 +113,7 @@ pub(super) fn read(
         content_filter_failover,
         empty_answer_failover,
         retry,
+        retry_first,
         hedge,
     }))
 }
@@ -107,6 +129,26 @@ pub(super) fn retry(
     };
     table.finish();
     retry
+}
+
+/// Reads how long a scenario clings to its first choice. The table alone, though empty, lets it.
+fn retry_first(mut table: Table<'_>, max_timeout: Duration) -> RetryFirst {
+    let default = RetryFirst::default();
+    let policy = RetryFirst {
+        times: table.or("times", default.times, |value| value.whole(1..=9)),
+        longest_wait: table.or("longest_wait", default.longest_wait, |value| {
+            let wait = value.duration()?;
+            if wait >= max_timeout {
+                value.place.wrong(
+                    "as long as a whole call may take (`max_timeout`)",
+                    "lower it, or raise `max_timeout`",
+                );
+            }
+            Some(wait)
+        }),
+    };
+    table.finish();
+    policy
 }
 
 /// Reads what a late attempt's rival may cost. The table alone, though empty, allows rivals.

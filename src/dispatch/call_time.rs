@@ -51,6 +51,11 @@ impl CallTime {
         self.left(now) >= MIN_USEFUL_TIME.min(whole.mul_f64(MIN_USEFUL_SHARE))
     }
 
+    /// Whether an attempt that is added then and gives no content still leaves time for another target.
+    pub(super) fn allows_two_more(self, now: Instant) -> bool {
+        self.allows_another_attempt(now + self.longest_to_first_content(now))
+    }
+
     /// The longest wait before the same target is tried again.
     pub(super) fn longest_wait(self, now: Instant) -> Duration {
         let share = self.left(now).mul_f64(SAME_TARGET_WAIT_SHARE);
@@ -133,6 +138,23 @@ mod tests {
                 expected,
                 "{left} of {whole}"
             );
+        }
+    }
+
+    #[test]
+    fn two_attempts_are_added_if_the_first_of_them_leaves_time_for_the_second() {
+        // The call's whole time, what is left of it, whether two more attempts are allowed.
+        let table = [
+            (60_000, 5000, true),
+            (60_000, 4999, false),
+            (1000, 500, true),
+            (1000, 499, false),
+            (1000, 0, false),
+        ];
+        for (whole, left, expected) in table {
+            let (time, now) = call(whole, left);
+
+            assert_eq!(time.allows_two_more(now), expected, "{left} of {whole}");
         }
     }
 

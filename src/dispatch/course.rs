@@ -13,7 +13,6 @@ use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::WireRequest;
 
-use super::again::{self, Candidate};
 use super::asked::Asked;
 use super::attempt::{Attempt, Beginning};
 use super::call_time::CallTime;
@@ -50,13 +49,13 @@ pub(super) struct Course {
     /// Position of the target that is come to next.
     pub(super) next: usize,
     /// Position of a target that is come to before that, though it has failed.
-    again: Option<usize>,
+    pub(super) again: Option<usize>,
     /// Position of the target that a rival was sent to; it is not come to by itself.
     pub(super) rival_position: Option<usize>,
     /// Targets that have failed, by position, and how they failed last; the latest failure is last.
-    failures: Vec<(usize, UpstreamError)>,
+    pub(super) failures: Vec<(usize, UpstreamError)>,
     /// How often a target has been waited for.
-    retries: u32,
+    pub(super) retries: u32,
     /// Targets whose context window the prompt exceeds.
     too_small: Vec<Arc<Target>>,
     pub(super) tokens: Tokens,
@@ -199,33 +198,6 @@ impl Course {
         }
     }
 
-    /// Comes to a target again if no other could be tried, and tells how long it is waited for. Its token
-    /// is taken before, so that nobody waits in vain.
-    pub(super) fn come_again(&mut self) -> Option<Duration> {
-        let now = Instant::now();
-        if !self.has_room() || self.at_last_resort || self.has_alternative() {
-            return None;
-        }
-        let candidates = self.failures.iter().filter_map(|(position, error)| {
-            let guard = &self.lane.guards[*position];
-            self.ineligible(&guard.target).is_none().then(|| Candidate {
-                position: *position,
-                error,
-                refusal: guard.refuses(),
-                seen: guard.snapshot(),
-            })
-        });
-        let longest = self.time.longest_wait(now);
-        let (position, wait) =
-            again::choose(candidates, self.retries, fastrand::f64(), longest, now)?;
-        if !self.time.allows_another_attempt(now + wait) {
-            return None;
-        }
-        self.again = Some(position);
-        self.retries += 1;
-        self.tokens.hold(1).then_some(wait)
-    }
-
     /// Admits an attempt on the target at this position, or records why there is none.
     fn admit(&mut self, position: usize) -> Result<Option<Admitted>, Error> {
         let lane = Arc::clone(&self.lane);
@@ -308,7 +280,7 @@ impl Course {
     }
 
     /// Whether a target that is not yet come to could be tried now.
-    fn has_alternative(&self) -> bool {
+    pub(super) fn has_alternative(&self) -> bool {
         self.can_be_tried(self.next)
     }
 
@@ -334,7 +306,7 @@ impl Course {
         in_time && self.sent < self.max_attempts()
     }
 
-    fn max_attempts(&self) -> u32 {
+    pub(super) fn max_attempts(&self) -> u32 {
         let of_scenario = self.lane.scenario.max_attempts;
         self.limits
             .max_attempts
@@ -457,7 +429,7 @@ pub(super) fn record_of(
 mod tests {
     use super::*;
     use crate::dispatch::scopes;
-    use crate::dispatch::specimens::{asked, lane, target};
+    use crate::dispatch::specimens::{lane, target};
 
     fn course(lane: Arc<Lane>, deadline: Option<Instant>) -> Course {
         let (request, limits) = (Arc::default(), Limits::default());
@@ -512,36 +484,5 @@ mod tests {
 
         assert_eq!(error, Some(Error::DeadlineExceeded));
         assert_eq!(course.trail.attempts.len(), 0);
-    }
-
-    #[test]
-    fn a_last_resort_is_not_come_to_again() {
-        let lane = lane(&["one"], scopes::Settings::default());
-        for attempt in 0..60 {
-            let Ok(mut permit) = lane.guards[0].admit(&lane, &asked()) else {
-                break;
-            };
-            match attempt < 40 {
-                true => permit.committed(false),
-                false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
-            }
-        }
-        let target = Arc::clone(&lane.guards[0].target);
-        let mut course = course(lane, None);
-
-        let admitted = course.next_target().expect("it has mostly answered");
-
-        assert_eq!(admitted.kind, AttemptKind::LastResort);
-        for kind in [
-            UpstreamErrorKind::Unreachable,
-            UpstreamErrorKind::RateLimited,
-        ] {
-            let error = UpstreamError {
-                retry_after: Some(Duration::from_millis(1)),
-                ..UpstreamError::new(kind)
-            };
-            course.failed(&target, &error);
-            assert_eq!(course.come_again(), None);
-        }
     }
 }

@@ -283,6 +283,7 @@ impl Dispatcher {
             content_filter_failover: false,
             empty_answer_failover: true,
             retry: self.direct_retry,
+            retry_first: None,
             hedge: None,
         };
         Lane {

@@ -1,9 +1,10 @@
 //! Turns a call into attempts.
 //!
 //! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
-//! which one besides, `last_resort` which one if all are closed off, `again` which
-//! one a second time, `exhausted` what is told if none is left; `attempt` is what one try does. Whether a target may be tried is decided by [`scopes`] and
-//! its parts, how many tries may be added by [`retry_budget`].
+//! which one besides, `last_resort` which one if all are closed off, `retries` which one a second time and
+//! `again` after which wait, `exhausted` what is told if none is left; `attempt` is what one try does.
+//! Whether a target may be tried is decided by [`scopes`] and its parts, how many tries may be added by
+//! [`retry_budget`].
 
 pub mod acceptance;
 mod again;
@@ -23,6 +24,7 @@ mod latency;
 mod limits;
 pub mod lock;
 pub mod plan;
+mod retries;
 pub mod retry_budget;
 mod rival;
 pub mod scopes;

@@ -62,6 +62,7 @@ pub(super) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
         content_filter_failover: false,
         empty_answer_failover: true,
         retry,
+        retry_first: None,
         hedge: None,
     };
     Arc::new(Lane {

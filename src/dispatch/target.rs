@@ -143,8 +143,28 @@ pub struct Scenario {
     pub empty_answer_failover: bool,
     /// How many attempts all calls of the scenario may add.
     pub retry: retry_budget::Settings,
+    /// Whether the first choice is asked again before another target is.
+    pub retry_first: Option<RetryFirst>,
     /// Whether a late first attempt gets a rival on another target.
     pub hedge: Option<hedging::Settings>,
+}
+
+/// How long a scenario clings to its first choice: for tasks to which the model matters more than a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryFirst {
+    /// How often a call's first choice is asked again before another target, at least once.
+    pub times: u32,
+    /// The longest wait before each time. If its provider asks for more, another target comes at once.
+    pub longest_wait: Duration,
+}
+
+impl Default for RetryFirst {
+    fn default() -> Self {
+        Self {
+            times: 1,
+            longest_wait: Duration::from_secs(2),
+        }
+    }
 }
 
 impl Scenario {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use modelway::config::check::check;
 use modelway::config::file::File;
 use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
-use modelway::dispatch::target::{Catalog, Price, Timeouts, UpstreamMode};
+use modelway::dispatch::target::{Catalog, Price, RetryFirst, Timeouts, UpstreamMode};
 use modelway::dispatch::{breaker, hedging, retry_budget};
 use modelway::features::{Feature, Features};
 use modelway::grpc::elements::Limits;
@@ -85,6 +85,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     assert_eq!(scenario.max_attempts, 3);
     assert_eq!(scenario.first_content, None);
     assert_eq!(scenario.retry, retry_budget::Settings::default());
+    assert_eq!(scenario.retry_first, None);
     assert_eq!(scenario.hedge, None);
 
     let target = &scenario.targets[0];
@@ -182,7 +183,9 @@ hedge = { min_delay = "1s", max_cost = 0.01, ratio = 0.1, burst = 3 }
 [scenarios.other]
 targets = ["answers"]
 max_timeout = "20s"
+max_attempts = 4
 retry = { burst = 7 }
+retry_first = { times = 3, longest_wait = "1s" }
 "#;
 
     let config = resolve(text).unwrap();
@@ -311,7 +314,15 @@ retry = { burst = 7 }
             max_cost_nanos: 10_000_000,
         })
     );
+    assert_eq!(first.retry_first, None);
     let other = &scenarios["other"];
+    assert_eq!(
+        other.retry_first,
+        Some(RetryFirst {
+            times: 3,
+            longest_wait: Duration::from_secs(1)
+        })
+    );
     assert_eq!(other.default_timeout, Duration::from_secs(20));
     assert_eq!(
         other.retry,
@@ -628,6 +639,21 @@ fn settings_are_checked_for_their_range_and_sense() {
              5: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it; raise `burst` in `retry`, or leave out `hedge`",
         ),
         (
+            "[scenarios.a]\ntargets = ['p/m']\nretry_first = { times = 0, longest_wait = '0s', wait = 1 }",
+            "3: scenarios.a.retry_first.times: out of range; choose from 1 to 9\n\
+             3: scenarios.a.retry_first.longest_wait: not a time between 1ms and 24h; write it as a number with a unit, such as \"250ms\", \"10s\", \"2m\" or \"1h\"\n\
+             3: scenarios.a.retry_first.wait: unknown key; known are `times`, `longest_wait`",
+        ),
+        (
+            "[scenarios.a]\ntargets = ['p/m', 'p/priced']\nretry_first = { times = 2 }\n[models.'p/priced']\n[scenarios.b]\ntargets = ['p/m']\nretry_first = { times = 2 }",
+            "3: scenarios.a.retry_first: `times` is 2, but `max_attempts` leaves room for 1; raise it, lower `times`, or leave out `retry_first`: a call's first attempt and one for another target count, too",
+        ),
+        (
+            "[scenarios.a]\ntargets = ['p/m']\nretry.burst = 0\nmax_timeout = '3s'\nretry_first.longest_wait = '3s'",
+            "5: scenarios.a.retry_first.longest_wait: as long as a whole call may take (`max_timeout`); lower it, or raise `max_timeout`\n\
+             5: scenarios.a.retry_first: the first choice is never asked again: `burst` in `retry` is 0, and that takes a token of it; raise `burst` in `retry`, or leave out `retry_first`",
+        ),
+        (
             "[scenarios.a]",
             "1: scenarios.a: `targets` is missing; list the ids of the models, the first choice first",
         ),
@@ -781,6 +807,18 @@ fn the_defaults_in_the_comments_of_the_example_are_the_defaults() {
 
         let written = config.catalog.scenarios["a"].hedge;
         assert_eq!(written, Some(hedging::Settings::default()));
+    }
+
+    let commented = EXAMPLE
+        .lines()
+        .find_map(|line| line.strip_prefix("# retry_first = "));
+    for retry_first in [commented.unwrap(), "{}"] {
+        let text = format!("[scenarios.a]\ntargets = ['p/m']\nretry_first = {retry_first}\n{REST}");
+
+        let config = resolve(&text).unwrap();
+
+        let written = config.catalog.scenarios["a"].retry_first;
+        assert_eq!(written, Some(RetryFirst::default()));
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::support::aftermath::{nothing_is_under_way, tokens};
-use crate::support::{Gateway, METHODS, Timerless, ask, details, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, lines, text_of};
 
 /// Much longer than any wait of a retry.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -31,6 +31,15 @@ targets = ["openai/gpt"]
 retry = { ratio = 0.0, burst = 20 }
 [scenarios.backed]
 targets = ["openai/gpt", "anthropic/backup"]
+[scenarios.loyal]
+targets = ["openai/gpt", "anthropic/backup"]
+max_attempts = 4
+retry = { ratio = 0.0, burst = 20 }
+retry_first = { times = 2, longest_wait = "1s" }
+[scenarios.loyal-and-poor]
+targets = ["openai/gpt", "anthropic/backup"]
+retry = { ratio = 0.0, burst = 1 }
+retry_first = {}
 [scenarios.poor]
 targets = ["openai/gpt"]
 retry = { ratio = 0.0, burst = 0 }
@@ -318,4 +327,132 @@ async fn calls_that_name_a_model_have_the_budget_that_is_configured() {
 
     assert_eq!(failure.reason, "RETRY_BUDGET_EXHAUSTED");
     assert_eq!(gateway.simulator.requests().len(), 1);
+}
+
+/// Attempts of calls to a scenario whose first choice answers like this, one after the other.
+async fn trail_of(
+    gateway: &Gateway,
+    method: Method,
+    scenario: &str,
+    faults: &[&str],
+) -> Vec<String> {
+    let script = faults.iter().map(|fault| behave(fault));
+    gateway.simulator.script("gpt", script);
+    let response = gateway.call(method, ask(scenario, "Hello")).await.unwrap();
+    lines(&response.attempts)
+}
+
+#[tokio::test]
+async fn a_scenario_may_cling_to_its_first_choice() {
+    let once = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR",
+        "2 RETRY openai/gpt SUCCEEDED",
+    ];
+    let twice = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
+        "2 RETRY openai/gpt FAILED PROVIDER_ERROR",
+        "3 RETRY openai/gpt SUCCEEDED",
+    ];
+    let in_vain = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR",
+        "2 RETRY openai/gpt FAILED PROVIDER_ERROR",
+        "3 RETRY openai/gpt FAILED PROVIDER_ERROR",
+        "4 FAILOVER anthropic/backup SUCCEEDED",
+    ];
+    let table = [
+        (&["status=500", "tokens=3"][..], &once[..]),
+        (
+            &["status=503+retry-after=200ms", "status=500", "tokens=3"],
+            &twice,
+        ),
+        (&["status=500", "status=500", "status=500"], &in_vain),
+    ];
+    for (faults, expected) in table {
+        for method in METHODS {
+            let gateway = Gateway::start(CONFIG).await;
+
+            let trail = trail_of(&gateway, method, "loyal", faults).await;
+
+            assert_eq!(trail, expected);
+            assert_eq!(tokens(&gateway, "loyal").await, 21 - expected.len());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_choice_is_waited_for_no_longer_than_its_scenario_says() {
+    let gateway = Gateway::start(CONFIG).await;
+
+    let began = Instant::now();
+    let faults = ["status=503+retry-after=1100ms"];
+    let trail = trail_of(&gateway, Method::Generate, "loyal", &faults).await;
+
+    assert!(began.elapsed() < Duration::from_secs(1));
+    let at_once = [
+        "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
+        "2 FAILOVER anthropic/backup SUCCEEDED",
+    ];
+    assert_eq!(trail, at_once);
+}
+
+#[tokio::test]
+async fn a_first_choice_takes_from_another_target_neither_its_attempt_nor_its_token() {
+    let fewer = GenerateRequest {
+        limits: Some(CallLimits {
+            max_attempts: Some(2),
+            ..CallLimits::default()
+        }),
+        ..ask("loyal", "Hello")
+    };
+    for request in [fewer, ask("loyal-and-poor", "Hello")] {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway.simulator.set("gpt", behave("status=500"));
+
+        let response = gateway.generate(request).await.unwrap();
+
+        let at_once = [
+            "1 PRIMARY openai/gpt FAILED PROVIDER_ERROR",
+            "2 FAILOVER anthropic/backup SUCCEEDED",
+        ];
+        assert_eq!(lines(&response.attempts), at_once);
+    }
+}
+
+#[tokio::test]
+async fn a_first_choice_whose_breaker_has_opened_is_not_waited_for() {
+    let config = format!(
+        "[breaker]\nconsecutive_failures = 1\nconsecutive_failures_with_alternative = 1\n{CONFIG}"
+    );
+    let gateway = Gateway::start(&config).await;
+
+    let trail = trail_of(&gateway, Method::Generate, "loyal", &["status=500"]).await;
+
+    assert_eq!(trail[1], "2 FAILOVER anthropic/backup SUCCEEDED");
+}
+
+#[tokio::test]
+async fn a_first_choice_that_would_refuse_the_same_again_is_not_asked_again() {
+    for fault in ["status=401", "status=402", "quota", "context-length"] {
+        let gateway = Gateway::start(CONFIG).await;
+
+        let trail = trail_of(&gateway, Method::Generate, "loyal", &[fault]).await;
+
+        assert_eq!(trail[1], "2 FAILOVER anthropic/backup SUCCEEDED", "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn the_wait_for_a_first_choice_leaves_another_target_the_time_to_answer() {
+    let gateway = Gateway::start(CONFIG).await;
+    gateway
+        .simulator
+        .set("gpt", behave("status=503+retry-after=900ms"));
+    let client = Timerless::connect(gateway.address).await;
+
+    // What is left after the wait would not suffice for two attempts.
+    let began = Instant::now();
+    let answer = client.stream(ask("loyal", "Hello"), "1500m").await;
+
+    assert!(began.elapsed() < Duration::from_millis(900));
+    assert!(answer.failure.is_none());
 }

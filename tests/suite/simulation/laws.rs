@@ -51,11 +51,14 @@ targets = ["p1/m0", "p0/m1"]
 retry = { ratio = 0.1, burst = 5 }
 [scenarios.s2]
 targets = ["p2/m0", "p1/m1", "p0/m0"]
+max_attempts = 4
 retry = { ratio = 0.5, burst = 10 }
+retry_first = { times = 2 }
 hedge = { ratio = 0.1, burst = 20 }
 [scenarios.s3]
 targets = ["p0/m1", "p1/m1"]
 retry = { ratio = 0.0, burst = 12 }
+retry_first = { longest_wait = "5s" }
 [scenarios.s4]
 targets = ["p1/m1", "p0/m0"]
 retry = { ratio = 1.0, burst = 2 }
