@@ -4,6 +4,8 @@
 use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
 use crate::error::UpstreamError;
 
+use super::reader::MAX_BODY_BYTES;
+
 /// Longest name that is taken over: of an answer, a model, a tool, a finish reason. Those in use are much
 /// shorter.
 pub(super) const MAX_NAME_BYTES: usize = 256;
@@ -92,6 +94,20 @@ pub(super) fn check_call(id: &str, name: &str) -> Result<(), UpstreamError> {
         ));
     }
     Ok(())
+}
+
+/// Whether so many bytes of tool calls may be kept until they can be told: a stream has no length of its
+/// own.
+///
+/// # Errors
+/// `Malformed` if they are more than the largest body.
+pub(super) fn check_held(bytes: usize) -> Result<(), UpstreamError> {
+    match bytes > MAX_BODY_BYTES {
+        true => Err(UpstreamError::malformed(
+            "more than 32 MiB of tool calls cannot be told yet",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn is_name(text: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::json::too_many_parts;
 use crate::wire::reader::MAX_PARTS;
-use crate::wire::told::Told;
+use crate::wire::told::{Told, check_held};
 use crate::wire::{Decoder, Frame};
 
 /// Any event of a stream. One struct with optional fields and a borrowed `type`: an internally tagged
@@ -61,6 +61,8 @@ pub(super) struct Events {
     open: BTreeMap<u64, OpenBlock>,
     /// Tool calls so far.
     calls: usize,
+    /// Bytes of the inputs of open calls.
+    held: usize,
     /// Blocks that have begun.
     begun: usize,
     /// Whether the stop reason has come: from then on the end of the body is an end.
@@ -199,6 +201,7 @@ impl Events {
             Begun::Prose => OpenBlock::Prose,
             Begun::ToolCall { input } => {
                 self.calls += 1;
+                self.held += input.len();
                 OpenBlock::ToolCall {
                     call: self.calls - 1,
                     input: input.to_owned(),
@@ -207,7 +210,7 @@ impl Events {
             Begun::Ignored => OpenBlock::Ignored,
         };
         self.open.insert(index, open);
-        Ok(())
+        check_held(self.held)
     }
 
     fn block_delta(&mut self, index: u64, delta: Delta<'_>, events: &mut Vec<ChatEvent>) {
@@ -218,7 +221,9 @@ impl Events {
             ("signature_delta", _) => signature(delta.signature, events),
             ("input_json_delta", Some(OpenBlock::ToolCall { call, input })) => {
                 if let Some(fragment) = given(delta.partial_json) {
-                    input.clear();
+                    self.held -= input.len();
+                    // The room goes with it: pieces are told as they come.
+                    *input = String::new();
                     let call = *call;
                     events.push(ChatEvent::ToolArguments { call, fragment });
                 }
@@ -229,11 +234,13 @@ impl Events {
 
     fn block_stop(&mut self, index: u64, events: &mut Vec<ChatEvent>) {
         if let Some(block) = self.open.remove(&index) {
+            self.held -= block.held();
             block.stop(events);
         }
     }
 
     fn stop_all(&mut self, events: &mut Vec<ChatEvent>) {
+        self.held = 0;
         for block in std::mem::take(&mut self.open).into_values() {
             block.stop(events);
         }
@@ -259,6 +266,14 @@ impl Events {
 }
 
 impl OpenBlock {
+    /// Bytes of an input that is kept.
+    fn held(&self) -> usize {
+        match self {
+            Self::ToolCall { input, .. } => input.len(),
+            Self::Prose | Self::Ignored => 0,
+        }
+    }
+
     fn stop(self, events: &mut Vec<ChatEvent>) {
         match self {
             Self::ToolCall { call, input } if !input.is_empty() => {

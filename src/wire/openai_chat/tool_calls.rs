@@ -8,7 +8,7 @@ use crate::chat::ChatEvent;
 use crate::error::UpstreamError;
 use crate::wire::json::too_many_parts;
 use crate::wire::reader::MAX_PARTS;
-use crate::wire::told::check_call;
+use crate::wire::told::{check_call, check_held};
 
 /// The tool calls of one answer.
 ///
@@ -21,6 +21,8 @@ pub(super) struct ToolCalls {
     /// The last call with each index, and that of the older field.
     by_index: HashMap<u64, usize>,
     function_call: Option<usize>,
+    /// Bytes of what is kept of them: ids, signatures, and arguments that cannot be told yet.
+    held: usize,
 }
 
 #[derive(Default)]
@@ -59,7 +61,8 @@ impl ToolCalls {
     /// Adds a fragment and appends what can be told of it.
     ///
     /// # Errors
-    /// `Malformed` for more calls than an answer has, and for one that nobody could answer.
+    /// `Malformed` for more calls than an answer has, for one that nobody could answer, and for more than
+    /// is kept of them.
     pub(super) fn add(
         &mut self,
         fragment: Fragment<'_>,
@@ -82,15 +85,18 @@ impl ToolCalls {
         let call = &mut self.calls[number];
         // Some hosts repeat id and name, some send empty ones with later fragments.
         if call.id.is_empty() {
+            self.held += id.len();
             call.id.push_str(id);
         }
         if call.name.is_empty() {
             call.name.push_str(name);
         }
         if call.signature.is_empty() {
+            self.held += signature.len();
             call.signature = Bytes::copy_from_slice(signature.as_bytes());
         }
         if number >= self.announced {
+            self.held += arguments.len();
             call.arguments.push_str(arguments);
         } else if !arguments.is_empty() {
             events.push(ChatEvent::ToolArguments {
@@ -99,7 +105,7 @@ impl ToolCalls {
             });
         }
         self.announce(|call| !call.name.is_empty(), events);
-        Ok(())
+        check_held(self.held)
     }
 
     /// No more fragments will come: announces the calls whose name never came, too.
@@ -118,6 +124,7 @@ impl ToolCalls {
                 signature: call.signature.clone(),
             });
             if !call.arguments.is_empty() {
+                self.held -= call.arguments.len();
                 events.push(ChatEvent::ToolArguments {
                     call: self.announced,
                     fragment: std::mem::take(&mut call.arguments),

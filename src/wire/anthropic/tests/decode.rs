@@ -256,6 +256,25 @@ fn interleaved_blocks_keep_apart() {
 }
 
 #[test]
+fn the_inputs_of_open_calls_have_room_for_32_mib() {
+    let begin = |index, length| {
+        let input = "x".repeat(length);
+        let call =
+            format!(r#"{{"type":"tool_use","id":"a","name":"f","input":{{"a":"{input}"}}}}"#);
+        block(index, &call)
+    };
+    let frames: Vec<String> = (0..33).map(|index| begin(index, 1 << 20)).collect();
+    let (_, end) = stream(&frames);
+    assert_eq!(kind(end), UpstreamErrorKind::Malformed);
+
+    let stopped = (0..33).flat_map(|index| [begin(index, 1 << 20), block_stop(index)]);
+    let mut frames: Vec<String> = stopped.collect();
+    frames.extend([STOP_REASON.to_owned(), STOP.to_owned()]);
+    let (_, end) = stream(&frames);
+    assert_eq!(end, Ok(()));
+}
+
+#[test]
 fn blocks_without_a_place_in_an_answer_give_nothing() {
     let data = [
         block(

@@ -360,6 +360,24 @@ fn fragments_find_their_calls() {
 }
 
 #[test]
+fn what_cannot_be_told_yet_of_calls_has_an_end() {
+    let piece = "x".repeat(1 << 20);
+    let named = chunk(r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f"}}]}"#);
+    let fragment = chunk(&format!(
+        r#"{{"tool_calls":[{{"index":0,"function":{{"arguments":"{piece}"}}}}]}}"#
+    ));
+    let mut frames = vec![fragment.as_str(); 33];
+
+    let (_, end) = streamed(&frames);
+    assert_eq!(end, Some(UpstreamErrorKind::Malformed));
+
+    frames.insert(0, &named);
+    frames.push("[DONE]");
+    let (events, end) = streamed(&frames);
+    assert_eq!((events.len(), end), (35, None));
+}
+
+#[test]
 fn a_call_of_a_broken_answer_is_told_as_far_as_it_had_come() {
     let begun = chunk(r#"{"tool_calls":[{"index":0,"id":"a","function":{"arguments":"{"}}]}"#);
     let told = || vec!["call a//".to_owned(), "arguments 0 {".to_owned()];
