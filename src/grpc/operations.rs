@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::admission::room::Held;
 use crate::admission::{Admission, Caller};
 use crate::dispatch::breaker::Snapshot;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
@@ -19,11 +20,13 @@ use crate::dispatch::guard::Guard;
 use crate::error::{CallerLimit, Error};
 use crate::trail::Skip;
 
+use super::arrival::Arrival;
 use super::breakers;
 use super::elements::Limits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
-use super::{answer, metadata, request, status, v1};
+use super::workshop::Workshop;
+use super::{answer, held, metadata, request, status, v1};
 
 /// The service.
 pub struct Operations {
@@ -31,6 +34,7 @@ pub struct Operations {
     admission: Arc<Admission>,
     draining: CancellationToken,
     elements: Arc<Limits>,
+    workshop: Workshop,
     /// Places for those who watch.
     watchers: Arc<Semaphore>,
 }
@@ -46,17 +50,19 @@ const TOO_MANY_WATCH: Error = Error::CallerRateLimited {
 impl Operations {
     /// Shows this dispatcher's state, to those who watch it until the service drains. What costs as much
     /// as a call is admitted like one.
-    pub fn new(
+    pub(super) fn new(
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         draining: CancellationToken,
         elements: Arc<Limits>,
+        workshop: Workshop,
     ) -> Self {
         Self {
             dispatcher,
             admission,
             draining,
             elements,
+            workshop,
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
         }
     }
@@ -67,11 +73,22 @@ impl Operations {
     ) -> Result<v1::ExplainPlanResponse, Error> {
         let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
         // The extensions hold the room that the request takes up.
-        let (metadata, _extensions, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
+        let room = extensions.get::<Arrival>().map(|arrival| &arrival.held);
+        let bytes = room.map_or(0, Held::bytes);
         let timeout = metadata::timeout(&metadata)?;
         let message = message.request.unwrap_or_default();
-        let parsed = request::parse(message, &self.elements);
-        let parsed = parsed.map_err(|error| error.within("request"))?;
+        let elements = Arc::clone(&self.elements);
+        let reading = move || {
+            let parsed = request::parse(message, &elements);
+            let parsed = parsed.map_err(|error| error.within("request"))?;
+            let takes = held::bytes_of(&parsed.request, bytes);
+            Ok((parsed, takes))
+        };
+        let (parsed, takes) = self.workshop.work(bytes, reading).await?;
+        if let Some(room) = room {
+            room.resize(takes)?;
+        }
         let lane = self.dispatcher.lane(&parsed.selector)?;
         let now = Instant::now();
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
@@ -80,13 +97,15 @@ impl Operations {
             .admission
             .admit(caller, lane.scenario(), parsed.priority, deadline)
             .await?;
+        let max_attempts = parsed.limits.max_attempts.unwrap_or(u32::MAX);
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let explaining = move || dispatcher.explain(&parsed.selector, &parsed.request);
         let Explanation {
             steps,
             scenario,
             retry_tokens,
-        } = self.dispatcher.explain(&parsed.selector, &parsed.request)?;
+        } = self.workshop.work(bytes, explaining).await?;
         permit.answered();
-        let max_attempts = parsed.limits.max_attempts.unwrap_or(u32::MAX);
         let max_attempts = scenario.max_attempts.min(max_attempts);
         Ok(v1::ExplainPlanResponse {
             targets: steps

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modelway::grpc::v1::{GenerateRequest, GenerateResponse};
+use modelway::grpc::v1::{ExplainPlanRequest, GenerateRequest, GenerateResponse};
 use modelway::simulator::{Behaviour, Received};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -115,6 +115,28 @@ async fn a_request_that_could_never_have_room_is_told_what_would() {
     assert_told(&told, Code::InvalidArgument, "INVALID_REQUEST", setting);
     assert_eq!(told.violations[0].0, "message");
     assert!(gateway.simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_would_become_of_a_request_is_told_only_where_it_has_room() {
+    let gateway = start("max_request_bytes = '2MiB'").await;
+    let explain = |request| {
+        let mut operations = gateway.operations();
+        let request = Some(request);
+        async move {
+            operations
+                .explain_plan(ExplainPlanRequest { request })
+                .await
+        }
+    };
+
+    let told = details(&promptly(explain(large())).await.unwrap_err());
+
+    let setting = "admission.max_request_bytes_per_caller";
+    assert_told(&told, Code::InvalidArgument, "INVALID_REQUEST", setting);
+    let half = ask("one", &"x".repeat(1 << 19));
+    let explained = promptly(explain(half)).await.unwrap().into_inner();
+    assert_eq!(explained.targets.len(), 1);
 }
 
 #[tokio::test]

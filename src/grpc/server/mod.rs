@@ -102,6 +102,7 @@ pub async fn serve(
     let draining = CancellationToken::new();
     let elements = Arc::new(settings.requests.clone());
     let admission = Arc::new(Admission::new(policies.admission));
+    let workshop = Workshop::new();
     let mut routes = Routes::new(health_service)
         .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
             &dispatcher,
@@ -112,6 +113,7 @@ pub async fn serve(
                 Arc::clone(&admission),
                 draining.clone(),
                 Arc::clone(&elements),
+                workshop.clone(),
             ))
             .max_decoding_message_size(settings.max_message_bytes),
         );
@@ -128,7 +130,6 @@ pub async fn serve(
     }
     let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
     let memory = Arc::new(Memory::new(policies.idempotency));
-    let workshop = Workshop::new();
     let mut workers = Vec::new();
     for Core {
         runtime,
