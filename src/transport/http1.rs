@@ -39,6 +39,10 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// The longest wait for the end of a connection that nobody uses any more.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// The longest wait until a connection whose answer has come is done with the request: a host that has
+/// refused it may read on as slowly as it likes.
+const FINISHING: Duration = Duration::from_secs(1);
+
 /// What a connection is used by.
 pub(super) type Sender = http1::SendRequest<Outgoing>;
 
@@ -172,7 +176,7 @@ impl Answer {
 }
 
 async fn give_back_when_ready(mut sender: Sender, lease: Lease) {
-    if sender.ready().await.is_ok() {
+    if let Ok(Ok(())) = timeout(FINISHING, sender.ready()).await {
         lease.give_back(sender);
     }
 }
