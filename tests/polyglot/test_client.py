@@ -226,9 +226,13 @@ class Client(unittest.TestCase):
 
         self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
         self.assertEqual(found["ErrorInfo"].metadata["provider_status"], "503")
-        [attempt] = found["CallFailure"].attempts
-        self.assertEqual(attempt.outcome, attempt_pb2.ATTEMPT_OUTCOME_FAILED)
-        self.assertEqual(attempt.error_reason, errors_pb2.ERROR_REASON_PROVIDER_OVERLOADED)
+        attempts = found["CallFailure"].attempts
+        # No other target is left, so that the only one is tried again.
+        primary, retry = attempt_pb2.ATTEMPT_KIND_PRIMARY, attempt_pb2.ATTEMPT_KIND_RETRY
+        self.assertEqual([attempt.kind for attempt in attempts], [primary, retry, retry])
+        for attempt in attempts:
+            self.assertEqual(attempt.outcome, attempt_pb2.ATTEMPT_OUTCOME_FAILED)
+            self.assertEqual(attempt.error_reason, errors_pb2.ERROR_REASON_PROVIDER_OVERLOADED)
         # The provider was asked: a client that asked again would multiply the attempts.
         self.assertEqual(metadata(error.trailing_metadata())["grpc-retry-pushback-ms"], "-1")
 
@@ -257,7 +261,8 @@ class Client(unittest.TestCase):
                 for breaker in breakers.breakers
                 if breaker.model == "sim-openai/unavailable"
             ]
-            self.assertEqual(failures, 1)
+            # Those of one call: the first attempt and the service's own two retries.
+            self.assertEqual(failures, 3)
 
     def test_the_wait_that_a_provider_asks_for_is_passed_on(self):
         _, found = self.failure("limited")

@@ -170,9 +170,11 @@ class Grpcurl(unittest.TestCase):
             self.assertEqual(info["reason"], "PROVIDER_OVERLOADED")
             failure = details["modelway.v1.CallFailure"]
             self.assertEqual(failure["callId"], info["metadata"]["call_id"])
-            [attempt] = failure["attempts"]
-            self.assertEqual(attempt["errorReason"], "ERROR_REASON_PROVIDER_OVERLOADED")
-            self.assertEqual(attempt["outcome"], "ATTEMPT_OUTCOME_FAILED")
+            kinds = [attempt["kind"] for attempt in failure["attempts"]]
+            self.assertEqual(kinds, ["ATTEMPT_KIND_PRIMARY", "ATTEMPT_KIND_RETRY"])
+            for attempt in failure["attempts"]:
+                self.assertEqual(attempt["errorReason"], "ERROR_REASON_PROVIDER_OVERLOADED")
+                self.assertEqual(attempt["outcome"], "ATTEMPT_OUTCOME_FAILED")
 
     def test_every_wrong_field_is_named(self):
         code, _, details = self.failure(
