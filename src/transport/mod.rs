@@ -39,7 +39,7 @@ pub use self::upload::{Stage, Upload};
 /// Who we are to providers and proxies.
 const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
 
-/// How often a request of which nothing was written is given another connection.
+/// How many new connections a request is given of which nothing was written on any before.
 const MAX_TRIES: usize = 3;
 
 /// How connections to providers are made.
@@ -139,8 +139,13 @@ impl Transport {
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(USER_AGENT_VALUE));
-        for _ in 0..MAX_TRIES {
+        let began = Instant::now();
+        let mut tries = 0;
+        while tries < MAX_TRIES {
             let lease = host.lease(upload).await?;
+            // A host that goes away does so on all the connections that there are. Nobody gets one of them
+            // a second time.
+            tries += usize::from(lease.is_newer_than(began));
             upload.moves(Instant::now());
             // Whoever sends the body has it: it is not held while the answer is waited for.
             (headers, body) = match lease.link() {

@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::support::foreign::answer::{Manner, TEXT};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::http1::{End, Http1};
-use crate::support::foreign::http2::Http2;
+use crate::support::foreign::http2::{Http2, Seen};
 use crate::support::{Gateway, ask, details, lines, text_of};
 
 /// Much longer than anything here takes.
@@ -362,6 +362,33 @@ async fn a_host_that_goes_away_loses_no_call() {
         // What crossed the word on its way was not taken up, and is asked for again.
         assert_eq!(text_of(&told.unwrap()), TEXT);
     }
+}
+
+#[tokio::test]
+async fn a_host_that_goes_away_on_all_its_connections_loses_no_call() {
+    let provider = Http2::start(Some(10), None).await;
+    let gateway = before_http2(&provider, "").await;
+    provider.hold(true);
+    let sum = |of: fn(&Seen) -> usize| provider.seen().iter().map(of).sum::<usize>();
+    let open: Vec<_> = (0..60).map(|_| begin(&gateway, 1)).collect();
+    settle(|| sum(|seen| seen.requests) == 60).await;
+    // Every connection is in use and has a free stream.
+    let open: Vec<_> = open.into_iter().step_by(3).collect();
+    settle(|| sum(|seen| seen.resets) == 40).await;
+    let connections = provider.seen().len();
+    assert!(connections >= 6);
+
+    provider.go_away();
+    // All of them have said it by then.
+    sleep(Duration::from_millis(100)).await;
+    let later = begin(&gateway, 1);
+    settle(|| provider.seen().len() > connections).await;
+    provider.hold(false);
+
+    for calls in open {
+        assert_answered(calls.join_all().await);
+    }
+    assert_answered(later.join_all().await);
 }
 
 #[tokio::test]

@@ -297,6 +297,11 @@ impl<L, W> Book<L, W> {
         Some(&mut connection.link)
     }
 
+    /// When a connection was made.
+    pub(super) fn made_at(&self, id: Id) -> Option<Instant> {
+        self.connections.get(&id).map(|connection| connection.made)
+    }
+
     /// A stream of a connection has ended.
     pub(super) fn release(&mut self, id: Id, now: Instant) {
         self.change(id, |connection| {

@@ -322,6 +322,12 @@ impl Lease {
         }
     }
 
+    /// Whether the connection was made after this, as far as is known: it may have ended.
+    pub(super) fn is_newer_than(&self, moment: Instant) -> bool {
+        let made = self.host.book().made_at(self.id);
+        made.is_none_or(|made| made >= moment)
+    }
+
     /// Gives back what an HTTP/1.1 connection is used by, which is ready for the next request.
     pub(super) fn give_back(self, sender: http1::Sender) {
         if let Some(link) = self.host.book().link(self.id) {
