@@ -3,7 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::provider::link::Proxy;
-use crate::transport::proxy::{Surrounding, check};
+use crate::transport::proxy::check;
+use crate::transport::surrounding::Surrounding;
 
 use super::address::is_loopback;
 use super::secret::{Surroundings, is_reference, is_unchecked};

@@ -13,6 +13,7 @@ mod pool;
 pub mod proxy;
 mod response;
 mod stream;
+pub mod surrounding;
 pub mod tls;
 mod upload;
 

@@ -52,35 +52,6 @@ pub fn check(url: &str) -> Result<(), NoProxy> {
     Proxy::parse(url).map(drop)
 }
 
-/// What the environment says of proxies: the values of `HTTPS_PROXY` and so on, empty where unset.
-#[derive(Default)]
-pub struct Surrounding<'a> {
-    /// For URLs with `https`.
-    pub https: &'a str,
-    /// For URLs with `http`.
-    pub http: &'a str,
-    /// For URLs that neither of the two is for.
-    pub all: &'a str,
-    /// Hosts that are reached without a proxy.
-    pub no: &'a str,
-}
-
-impl<'a> Surrounding<'a> {
-    /// The URL of the proxy for what lies at this URL; `None` for none.
-    pub fn proxy_for(&self, url: &str) -> Option<&'a str> {
-        let url: Uri = url.parse().ok()?;
-        let named = match url.scheme_str() {
-            Some("https") => self.https,
-            _ => self.http,
-        };
-        let named = Some(named).filter(|named| !named.is_empty());
-        let proxy = named.unwrap_or(self.all);
-        let matcher = Matcher::builder().all(proxy).no(self.no).build();
-        // The matcher knows which hosts to leave out.
-        matcher.intercept(&url).map(|_| proxy)
-    }
-}
-
 impl Proxy {
     pub(super) fn of(proxy: &link::Proxy) -> Result<Self, NoProxy> {
         Self::parse(proxy.0.expose_secret())
