@@ -8,6 +8,14 @@ use super::cause::{Cause, of_tls};
 
 /// Why a request got no answer on its connection.
 pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
+    if let Some(error) = error.downcast_ref::<hyper::Error>()
+        && error.is_parse()
+    {
+        return UpstreamError::malformed(match error.is_parse_too_large() {
+            true => "its head is too large",
+            false => "its head is not HTTP",
+        });
+    }
     UpstreamError::new(if was_not_taken(error) {
         UpstreamErrorKind::NotTaken
     } else {
@@ -98,6 +106,45 @@ mod tests {
         tokio::select! {
             (error, ()) = async { tokio::join!(answer, provider) } => error.unwrap_err(),
             () = connection => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_cannot_be_read_is_told_from_a_lost_connection() {
+        let ok = "HTTP/1.1 200 OK\r\n";
+        let lines = "x: y\r\n".repeat(200);
+        let table = [
+            (
+                "SSH-2.0-OpenSSH_9.9\r\n\r\n".to_owned(),
+                "its head is not HTTP",
+            ),
+            (
+                format!("{ok}content-length: 5\r\ncontent-length: 7\r\n\r\n"),
+                "its head is not HTTP",
+            ),
+            (format!("{ok}{lines}\r\n"), "its head is too large"),
+            (String::new(), ""),
+        ];
+        for (head, expected) in table {
+            let (near, mut far) = duplex(1 << 16);
+            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(near));
+            let (mut client, connection) = handshake.await.unwrap();
+            let request = Request::post("/").header("host", "localhost");
+            let answer = client.send_request(request.body(Full::<Bytes>::default()).unwrap());
+            let provider = async {
+                far.read_exact(&mut [0; 16]).await.unwrap();
+                far.write_all(head.as_bytes()).await.unwrap();
+                drop(far);
+            };
+
+            let (answer, _, ()) = tokio::join!(answer, connection, provider);
+
+            let error = classify(&answer.unwrap_err());
+            let kind = match expected {
+                "" => UpstreamErrorKind::Disconnected,
+                _ => UpstreamErrorKind::Malformed,
+            };
+            assert_eq!((error.kind, &*error.message), (kind, expected), "{head}");
         }
     }
 
