@@ -280,6 +280,27 @@ mod tests {
     }
 
     #[test]
+    fn no_more_cancellations_are_remembered_than_could_matter() {
+        let now = Instant::now();
+        let mut callers = Callers::new(Settings {
+            early_cancels: 1,
+            max_inflight_per_caller: 10,
+            ..SETTINGS
+        });
+        let open: Vec<_> = (0..9)
+            .map(|_| callers.enter(caller(1), "a", now).unwrap())
+            .collect();
+        leaves(&mut callers, 1, "a", &[Phase::Unanswered; 10], now);
+
+        for visit in &open {
+            callers.leave(visit, Phase::Unanswered, now);
+        }
+
+        let cancelled = &callers.known[&caller(1)].scenarios["a"].cancelled;
+        assert_eq!(cancelled.len(), 11);
+    }
+
+    #[test]
     fn nothing_is_counted_while_cancellations_are_not_limited() {
         let now = Instant::now();
         let mut callers = Callers::new(Settings {
@@ -320,5 +341,63 @@ mod tests {
         callers.sweep(start + seconds(10));
 
         assert_eq!(callers.known.len(), 1);
+    }
+
+    #[test]
+    fn who_has_a_call_open_or_has_cancelled_one_lately_is_remembered() {
+        let start = Instant::now();
+        // How many it may cancel, whether it has one open, whether it has cancelled one, how many
+        // seconds ago, and whether it is remembered.
+        let table = [
+            (0, true, false, 10, true),
+            (2, true, false, 10, true),
+            (2, true, true, 10, true),
+            (2, false, true, 9, true),
+            (2, false, true, 10, false),
+        ];
+        for (early_cancels, is_open, has_cancelled, ago, expected) in table {
+            let mut callers = Callers::new(Settings {
+                early_cancels,
+                ..SETTINGS
+            });
+            if has_cancelled {
+                leaves(&mut callers, 1, "a", &[Phase::Unanswered], start);
+            }
+            if is_open {
+                callers.enter(caller(1), "a", start).unwrap();
+            }
+
+            callers.sweep(start + seconds(ago));
+
+            assert_eq!(
+                callers.known.contains_key(&caller(1)),
+                expected,
+                "{early_cancels} {is_open} {has_cancelled} {ago}"
+            );
+        }
+    }
+
+    #[test]
+    fn callers_are_looked_through_once_there_are_many_and_then_twice_as_many() {
+        let start = Instant::now();
+        let later = start + seconds(10);
+        let mut callers = Callers::new(SETTINGS);
+        let cancels = |callers: &mut Callers, numbers: std::ops::Range<usize>, now| {
+            for number in numbers {
+                leaves(callers, number as u32, "a", &[Phase::Unanswered], now);
+            }
+            callers.known.len()
+        };
+        cancels(&mut callers, 0..200, start);
+
+        let unswept = cancels(&mut callers, 200..SWEEP_AT, later);
+        assert_eq!(unswept, SWEEP_AT, "not many yet");
+        let swept = cancels(&mut callers, SWEEP_AT..SWEEP_AT + 1, later);
+        assert_eq!(swept, SWEEP_AT - 200 + 1, "those of before are forgotten");
+        let latest = later + seconds(10);
+        let unswept = cancels(&mut callers, 2000..2000 + SWEEP_AT - 201, latest);
+        assert_eq!(unswept, 2 * (SWEEP_AT - 200), "not twice as many yet");
+        let swept = cancels(&mut callers, 4000..4001, latest);
+        assert_eq!(swept, SWEEP_AT - 200);
     }
 }

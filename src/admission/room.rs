@@ -329,6 +329,39 @@ mod tests {
 
         assert_eq!(reason(request.resize(61)), Some(Reason::InvalidRequest));
         request.resize(60).unwrap();
+        assert_eq!(request.bytes(), 60);
+    }
+
+    #[test]
+    fn the_limit_that_a_request_is_too_large_for_is_named() {
+        let table = [
+            (60, "60 (`admission.max_request_bytes_per_caller`)"),
+            (100, "100 (`admission.max_request_bytes`)"),
+            (200, "100 (`admission.max_request_bytes`)"),
+        ];
+        for (requests_per_caller, expected) in table {
+            let room = Arc::new(Room::new(Limits {
+                requests_per_caller,
+                ..LIMITS
+            }));
+
+            let error = held(&room, 1).grow(101).unwrap_err();
+
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_request_turns_out_not_to_need_is_its_callers_again() {
+        let room = Arc::new(Room::new(LIMITS));
+        let (first, second) = (held(&room, 1), held(&room, 1));
+        first.grow(60).unwrap();
+
+        first.resize(20).unwrap();
+
+        assert_eq!(room.taken(), 20);
+        assert_eq!(reason(second.grow(41)), Some(Reason::CallerRateLimited));
+        second.grow(40).unwrap();
     }
 
     #[test]
@@ -341,6 +374,26 @@ mod tests {
 
         assert!(room.shares.lock().unwrap().by_caller.len() <= 2 * SWEEP_AT);
         assert!(Arc::ptr_eq(&kept, &room.share(caller(0))));
+    }
+
+    #[test]
+    fn callers_are_looked_through_once_there_are_many_and_then_twice_as_many() {
+        let room = Room::new(LIMITS);
+        let shares = |numbers: std::ops::Range<usize>| -> Vec<_> {
+            let callers = numbers.map(|number| IpAddr::from((number as u32).to_be_bytes()));
+            callers.map(|ip| room.share(Caller::Peer(ip))).collect()
+        };
+        let known = || room.shares.lock().unwrap().by_caller.len();
+        let kept = shares(0..700);
+
+        drop(shares(700..SWEEP_AT));
+        assert_eq!(known(), SWEEP_AT, "not many yet");
+        drop(shares(SWEEP_AT..SWEEP_AT + 1));
+        assert_eq!(known(), kept.len() + 1);
+        drop(shares(2000..2000 + 699));
+        assert_eq!(known(), 2 * kept.len(), "not twice as many yet");
+        drop(shares(4000..4001));
+        assert_eq!(known(), kept.len() + 1);
     }
 
     #[derive(Clone, Debug)]

@@ -254,6 +254,7 @@ mod tests {
             ((ServerError, 1, 4), (ServerError, 1, 1), 0),
             ((ServerError, 1, 3), (ServerError, 1, 1), 1),
             ((ServerError, 1, 1), (ServerError, 1, 4), 1),
+            ((ServerError, 0, 0), (ServerError, 1, 1), 1),
             ((ServerError, 0, 0), (Unreachable, 0, 9), 0),
             ((Unreachable, 0, 9), (ServerError, 1, 1), 1),
             ((ServerError, 1, 99), (RateLimited, 0, 0), 1),

@@ -359,4 +359,24 @@ mod tests {
         assert_eq!(throttle.limit(), 10_000);
         assert!(!throttle.lift(now));
     }
+
+    #[test]
+    fn fewer_attempts_are_something_to_lift_and_more_are_not() {
+        let now = Instant::now();
+        // Whether the provider refuses for mere overload, or takes all.
+        for (refuses, expected) in [(true, true), (false, false)] {
+            let mut throttle = Throttle::new(Settings {
+                initial_concurrency: 20,
+                ..Settings::default()
+            });
+            (0..20).for_each(|_| throttle.enter());
+            match refuses {
+                true => assert_eq!(throttle.refused(false, None, now), None),
+                false => throttle.succeeded(),
+            }
+            assert_ne!(throttle.limit(), 20);
+
+            assert_eq!(throttle.lift(now), expected, "{refuses}");
+        }
+    }
 }

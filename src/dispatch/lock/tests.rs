@@ -133,6 +133,7 @@ fn once_a_second_model_was_refused_each_other_one_is_asked_once_and_one_at_a_tim
     lock.refuse(&probe, Cause::Refused, None, now);
     lock.release(&probe);
     assert_eq!(lock.refuses(2, now), refused(now + BASE));
+    assert!(lock.snapshot().unwrap().proven, "a third one clears nobody");
     assert!(accept(&mut lock, 3, now), "the last one has its say");
     assert_eq!(lock.refuses(0, now), None);
 }
@@ -187,6 +188,19 @@ fn what_attempts_from_before_have_to_tell_decides_nothing() {
 }
 
 #[test]
+fn what_attempts_from_before_a_lock_have_to_tell_after_it_decides_nothing() {
+    let (mut lock, now) = lock(2);
+    let before = admit(&mut lock, 0, now);
+    refuse(&mut lock, 1, now);
+    assert!(lock.open());
+
+    let late = lock.refuse(&before, Cause::Refused, None, now);
+
+    assert_eq!(late, Fault::Credential(None));
+    assert_eq!(lock.snapshot(), None);
+}
+
+#[test]
 fn another_key_ends_the_lock_and_takes_no_blame_for_the_one_before() {
     let (mut lock, now) = lock(2);
     accept(&mut lock, 1, now);
@@ -214,4 +228,11 @@ fn a_model_that_is_pardoned_is_asked_once_more() {
     assert_eq!(lock.refuses(1, now), refused(now + BASE));
     refuse(&mut lock, 0, now);
     assert_eq!(lock.refuses(0, now), refused(now + BASE));
+}
+
+#[test]
+fn those_who_watch_are_told_what_the_provider_said() {
+    let names = [Cause::Refused, Cause::QuotaExhausted].map(Cause::name);
+
+    assert_eq!(names, ["credential_refused", "quota_exhausted"]);
 }

@@ -193,27 +193,55 @@ fn silence_counts_against_the_model_alone() {
 fn an_attempt_is_a_probe_of_its_model_or_of_the_endpoint() {
     let (mut scopes, circumstances) = provider(2);
     let due = circumstances.now + Duration::from_secs(5);
+    // What the next attempt on each model probes.
     let probes = |scopes: &mut Scopes, now: Instant| {
         [0, 1].map(|model| {
             let expected = scopes.would_probe(model, now);
-            let admitted = scopes.admit(model, now);
-            let is_probe = admitted.is_ok_and(|ticket| ticket.is_probe());
-            assert_eq!(is_probe, expected);
-            is_probe
+            let admitted = scopes.admit(model, now).ok();
+            assert_eq!(admitted.as_ref().is_some_and(Ticket::is_probe), expected);
+            admitted.and_then(
+                |ticket| match (ticket.probes_model(), ticket.probes_endpoint()) {
+                    (false, false) => None,
+                    (true, false) => Some("model"),
+                    (false, true) => Some("endpoint"),
+                    (true, true) => Some("both"),
+                },
+            )
         })
     };
-    assert_eq!(probes(&mut scopes, circumstances.now), [false, false]);
+    assert_eq!(probes(&mut scopes, circumstances.now), [None, None]);
 
     open(&mut scopes, 0, circumstances);
-    assert_eq!(probes(&mut scopes, circumstances.now), [false, false]);
-    assert_eq!(probes(&mut scopes, due), [true, false]);
+    assert_eq!(probes(&mut scopes, circumstances.now), [None, None]);
+    assert_eq!(probes(&mut scopes, due), [Some("model"), None]);
 
     let (mut scopes, _) = provider(2);
     for _ in 0..5 {
         let unreachable = UpstreamErrorKind::Unreachable;
         fail(&mut scopes, 0, unreachable, circumstances);
     }
-    assert_eq!(probes(&mut scopes, due), [true, false], "one for all");
+    let one_for_all = [Some("endpoint"), None];
+    assert_eq!(probes(&mut scopes, due), one_for_all);
+}
+
+#[test]
+fn those_who_watch_are_told_why_something_changed() {
+    let second = Duration::from_secs(1);
+    let table = [
+        (
+            News::Locked(lock::Cause::QuotaExhausted, second, 1),
+            "quota_exhausted",
+        ),
+        (News::Unlocked(Unlocked::Accepted), "credential_accepted"),
+        (News::Unlocked(Unlocked::Changed), "credential_changed"),
+        (News::Unlocked(Unlocked::Operator), "operator"),
+        (News::Throttled(second), "rate_limited"),
+        (News::Unthrottled, "operator"),
+        (News::Pardoned, "operator"),
+    ];
+    for (news, expected) in table {
+        assert_eq!(news.cause(), expected, "{news:?}");
+    }
 }
 
 #[test]
@@ -232,6 +260,73 @@ fn what_closes_a_breaker_is_told() {
 
     let closed: Vec<_> = changes.iter().map(|change| change.transition.to).collect();
     assert_eq!(closed, [BreakerState::Closed]);
+}
+
+#[test]
+fn the_beginnings_of_answers_open_an_endpoint_again_that_could_not_be_reached() {
+    let (mut scopes, circumstances) = provider(1);
+    for _ in 0..5 {
+        let unreachable = UpstreamErrorKind::Unreachable;
+        fail(&mut scopes, 0, unreachable, circumstances);
+    }
+    let due = Circumstances {
+        now: circumstances.now + Duration::from_secs(5),
+        ..circumstances
+    };
+
+    let mut changes = Vec::new();
+    for _ in 0..3 {
+        let mut probe = scopes.admit(0, due.now).expect("admitted");
+        changes.extend(scopes.reached(&mut probe, due));
+        scopes.release(probe, due);
+    }
+
+    let opened: Vec<_> = changes
+        .iter()
+        .map(|change| (change.model, change.transition.to))
+        .collect();
+    assert_eq!(opened, [(None, BreakerState::Closed)]);
+}
+
+#[test]
+fn a_model_whose_answers_broke_off_is_open_again_once_some_have_gone_on_for_long() {
+    let (mut scopes, circumstances) = provider(1);
+    open(&mut scopes, 0, circumstances);
+    let mut at = Circumstances {
+        now: circumstances.now + Duration::from_secs(5),
+        ..circumstances
+    };
+    let mut breaks_off = scopes.admit(0, at.now).expect("admitted");
+    scopes.committed(&mut breaks_off, false, at);
+    let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
+    scopes.failed(&mut breaks_off, &error, at);
+    scopes.release(breaks_off, at);
+    at.now = scopes.snapshot(Some(0), at.now).refuses_until.unwrap();
+
+    let mut changes = Vec::new();
+    for _ in 0..3 {
+        let mut probe = scopes.admit(0, at.now).expect("admitted");
+        scopes.committed(&mut probe, false, at);
+        at.now += Duration::from_secs(25);
+        changes.extend(scopes.progressed(&mut probe, at));
+        scopes.release(probe, at);
+    }
+
+    let states: Vec<_> = changes.iter().map(|change| change.transition.to).collect();
+    assert_eq!(states, [BreakerState::Closed]);
+}
+
+#[test]
+fn what_has_changed_besides_breakers_is_there_to_be_taken_once() {
+    let (mut scopes, circumstances) = provider(1);
+    assert!(!scopes.has_notices());
+
+    let rate_limited = UpstreamErrorKind::RateLimited;
+    fail(&mut scopes, 0, rate_limited, circumstances);
+
+    assert!(scopes.has_notices());
+    assert_eq!(scopes.take_notices().len(), 1);
+    assert!(!scopes.has_notices());
 }
 
 #[test]
