@@ -159,7 +159,7 @@ pub enum Skip {
     ContextTooSmall,
     /// It is closed off, for so long as far as is known.
     ClosedOff(ClosedOff, Option<Duration>),
-    /// The scenario's retry budget is empty.
+    /// The scenario's retry budget is empty, or its share for callers in a hurry is.
     RetryBudgetExhausted,
 }
 
@@ -225,7 +225,9 @@ impl fmt::Display for Skip {
                     None => Ok(()),
                 }
             }
-            Self::RetryBudgetExhausted => f.write_str("the scenario's retry budget is empty"),
+            Self::RetryBudgetExhausted => {
+                f.write_str("the scenario's retry budget has no token for it")
+            }
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Attempt {
     began: Instant,
     /// Set once it has failed, which may be a while before it is settled.
     failed_after: Option<Duration>,
+    /// How long nothing had come when it failed, if the call allowed no more than that.
+    cut_short_after: Option<Duration>,
     timers: Timers,
     stream: bool,
     keep: bool,
@@ -118,6 +120,7 @@ impl Attempt {
             adaptations,
             began,
             failed_after: None,
+            cut_short_after: None,
             timers: Timers::start(limits, hurried, deadline, began),
             stream,
             keep,
@@ -143,6 +146,11 @@ impl Attempt {
     /// Whether the answer is a stream.
     pub(super) fn is_stream(&self) -> bool {
         self.stream
+    }
+
+    /// How long nothing had come when it failed, if the call allowed no more than that.
+    pub(super) fn cut_short_after(&self) -> Option<Duration> {
+        self.cut_short_after
     }
 
     /// The record so far.
@@ -251,7 +259,10 @@ impl Attempt {
     fn judged<T>(&mut self, result: Result<T, Ended>) -> Result<T, Ended> {
         if let Err(Ended::Failed(error)) = &result {
             match self.timers.cut_short() {
-                Some(since) => self.permit.cut_short(since),
+                Some(since) => {
+                    self.cut_short_after = Some(since.elapsed());
+                    self.permit.cut_short(since);
+                }
                 None => self.permit.failed(error),
             }
             self.failed_after = Some(self.began.elapsed());

@@ -343,7 +343,8 @@ impl Call {
                     && self.empty.is_none()
                     && !self.restarted =>
             {
-                self.course.failed(attempt.target(), error);
+                let silence = attempt.cut_short_after();
+                self.course.failed(attempt.target(), error, silence);
                 let position = self.course.trail.attempts.len();
                 self.empty = Some(Box::new(Empty { attempt, position }));
             }
@@ -382,7 +383,8 @@ impl Call {
     /// Ends an attempt and records it; tells what was left out or changed for its target.
     fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
         if let Outcome::Failed(error) = &outcome {
-            self.course.failed(attempt.target(), error);
+            let silence = attempt.cut_short_after();
+            self.course.failed(attempt.target(), error, silence);
         }
         let (record, adaptations) = self.ended(attempt, outcome);
         self.course.trail.attempts.push(record);

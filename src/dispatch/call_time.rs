@@ -16,6 +16,9 @@ const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
 /// leaves for a failover.
 const MIN_USEFUL_SHARE: f64 = 0.2;
 
+/// A call that has less than this share of its scenario's usual time is short.
+const SHORT_SHARE: f64 = 0.5;
+
 /// The longest wait that a provider can ask for before it is tried again in the same call.
 const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
 
@@ -27,6 +30,8 @@ const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
 pub(super) struct CallTime {
     pub(super) began: Instant,
     pub(super) deadline: Instant,
+    /// Whether the caller gives the call much less time than its scenario does.
+    pub(super) is_short: bool,
 }
 
 impl CallTime {
@@ -34,9 +39,12 @@ impl CallTime {
     pub(super) fn new(now: Instant, deadline: Option<Instant>, scenario: &Scenario) -> Self {
         let latest = now + scenario.max_timeout;
         let usual = now + scenario.default_timeout;
+        let deadline = deadline.map_or(usual, |deadline| deadline.min(latest));
+        let share = scenario.default_timeout.mul_f64(SHORT_SHARE);
         Self {
             began: now,
-            deadline: deadline.map_or(usual, |deadline| deadline.min(latest)),
+            deadline,
+            is_short: deadline.saturating_duration_since(now) < share,
         }
     }
 
@@ -86,7 +94,12 @@ mod tests {
     fn call(whole: u64, left: u64) -> (CallTime, Instant) {
         let began = Instant::now();
         let deadline = began + millis(whole);
-        (CallTime { began, deadline }, deadline - millis(left))
+        let time = CallTime {
+            began,
+            deadline,
+            is_short: false,
+        };
+        (time, deadline - millis(left))
     }
 
     #[test]
@@ -106,6 +119,23 @@ mod tests {
 
             assert_eq!(time.deadline - now, expected, "{asked:?}");
             assert_eq!(time.began, now);
+        }
+    }
+
+    #[test]
+    fn a_call_is_short_that_has_less_than_half_of_its_scenarios_time() {
+        let lane = lane(&["one"], scopes::Settings::default());
+        let now = Instant::now();
+        let half = Scenario::DEFAULT_TIMEOUT / 2;
+        for (asked, expected) in [
+            (None, false),
+            (Some(half), false),
+            (Some(half - millis(1)), true),
+            (Some(Duration::ZERO), true),
+        ] {
+            let time = CallTime::new(now, asked.map(|asked| now + asked), &lane.scenario);
+
+            assert_eq!(time.is_short, expected, "{asked:?}");
         }
     }
 

@@ -186,8 +186,16 @@ impl Course {
         tolerated || error.kind.verdict().failover != Failover::No
     }
 
-    /// Takes in that a target has failed.
-    pub(super) fn failed(&mut self, target: &Arc<Target>, error: &UpstreamError) {
+    /// Takes in that a target has failed; `silence` is how long nothing had come of it if the call allowed no
+    /// more than that.
+    pub(super) fn failed(
+        &mut self,
+        target: &Arc<Target>,
+        error: &UpstreamError,
+        silence: Option<Duration>,
+    ) {
+        let hurried = silence.is_some_and(|silence| self.is_hurry(target, silence));
+        self.tokens.follow(hurried);
         if error.kind.verdict().failover == Failover::LargerContext {
             self.too_small.push(Arc::clone(target));
         }
@@ -314,9 +322,16 @@ impl Course {
             .min(of_scenario)
     }
 
-    /// Whether further attempts than so many are allowed, and one could be paid for.
-    fn may_send_more_than(&self, sent: u32) -> bool {
-        self.tokens.are_left() && sent < self.max_attempts()
+    /// Whether it is the caller's doing alone that no more silence than this was allowed to a target: it is
+    /// nothing that would be suspicious in itself.
+    fn is_hurry(&self, target: &Target, silence: Duration) -> bool {
+        let Limits {
+            first_content,
+            progress_idle,
+            max_attempts: _,
+        } = self.limits;
+        let is_narrowed = first_content.is_some() || progress_idle.is_some();
+        (self.time.is_short || is_narrowed) && silence < target.timeouts.stall_after
     }
 
     /// How long an attempt of this kind may wait for what, and which of these limits the call alone makes
@@ -330,14 +345,17 @@ impl Course {
                 ..Timeouts::UNLIMITED
             }
         };
+        let longest = self.time.longest_to_first_content(Instant::now());
         let is_followed = match kind {
             AttemptKind::Hedge | AttemptKind::LastResort => false,
             AttemptKind::Primary
             | AttemptKind::Retry
             | AttemptKind::Failover
-            | AttemptKind::Probe => self.may_send_more_than(self.sent),
+            | AttemptKind::Probe => {
+                let hurried = self.is_hurry(target, longest);
+                self.sent < self.max_attempts() && self.tokens.are_left(hurried)
+            }
         };
-        let longest = self.time.longest_to_first_content(Instant::now());
         // Looked for only where it would matter.
         let narrows = is_followed && longest < own.first_content;
         let narrowing = Narrowing {

@@ -16,10 +16,10 @@ use crate::transport::Transport;
 use super::breaker::Snapshot;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
 use super::hedging::Hedging;
-use super::retry_budget::RetryBudget;
 use super::scopes::{self, Refusal};
 use super::spellings::Spellings;
 use super::target::{Catalog, Scenario, Target};
+use super::tokens::Budget;
 use super::{Call, Inquiry, plan, retry_budget};
 
 /// Turns calls into attempts. Clones know what it learns: what changes is behind an `Arc`.
@@ -33,7 +33,7 @@ pub struct Dispatcher {
     guards: BTreeMap<String, Arc<Guard>>,
     lanes: BTreeMap<String, Arc<Lane>>,
     /// Shared by all calls that name a model.
-    direct_budget: Arc<RetryBudget>,
+    direct_budget: Arc<Budget>,
     direct_retry: retry_budget::Settings,
     changes: broadcast::Sender<BreakerChange>,
 }
@@ -42,7 +42,7 @@ pub struct Dispatcher {
 pub struct Lane {
     pub(super) scenario: Arc<Scenario>,
     pub(super) guards: Vec<Arc<Guard>>,
-    pub(super) budget: Arc<RetryBudget>,
+    pub(super) budget: Arc<Budget>,
     /// Whether late attempts get rivals, and how many.
     pub(super) hedging: Option<Hedging>,
 }
@@ -115,7 +115,7 @@ impl Dispatcher {
             let hedging = scenario
                 .hedge
                 .map(|hedge| Hedging::new(hedge, guards.len()));
-            let budget = Arc::new(RetryBudget::new(scenario.retry));
+            let budget = Arc::new(Budget::new(scenario.retry));
             Arc::new(Lane {
                 scenario: Arc::clone(scenario),
                 guards,
@@ -129,7 +129,7 @@ impl Dispatcher {
             .map(|(name, scenario)| (name.clone(), lane(scenario)))
             .collect();
         let direct_retry = retry_budget::Settings::default();
-        let direct_budget = Arc::new(RetryBudget::new(direct_retry));
+        let direct_budget = Arc::new(Budget::new(direct_retry));
         Self {
             transport,
             catalog,
@@ -146,7 +146,7 @@ impl Dispatcher {
     #[must_use]
     pub fn with_direct_budget(self, settings: retry_budget::Settings) -> Self {
         Self {
-            direct_budget: Arc::new(RetryBudget::new(settings)),
+            direct_budget: Arc::new(Budget::new(settings)),
             direct_retry: settings,
             ..self
         }

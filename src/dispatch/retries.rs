@@ -123,7 +123,7 @@ mod tests {
             retry_after: Some(retry_after),
             ..UpstreamError::new(UpstreamErrorKind::Overloaded)
         };
-        course.failed(&target, &error);
+        course.failed(&target, &error, None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,7 +208,7 @@ mod tests {
                 retry_after: Some(Duration::from_millis(1)),
                 ..UpstreamError::new(kind)
             };
-            course.failed(&target, &error);
+            course.failed(&target, &error, None);
             assert_eq!(course.come_again(), None);
         }
     }

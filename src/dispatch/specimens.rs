@@ -11,9 +11,10 @@ use crate::wire::openai_chat::OpenAiChat;
 use super::asked::Asked;
 use super::dispatcher::Lane;
 use super::guard::{Guard, ProviderGuard, changes};
-use super::retry_budget::{self, RetryBudget};
+use super::retry_budget;
 use super::scopes;
 use super::target::{Scenario, Target, Timeouts, UpstreamMode};
+use super::tokens::Budget;
 
 /// A model that can do everything.
 pub(super) fn target(model: &str) -> Target {
@@ -68,7 +69,7 @@ pub(super) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
     Arc::new(Lane {
         scenario: Arc::new(scenario),
         guards,
-        budget: Arc::new(RetryBudget::new(retry)),
+        budget: Arc::new(Budget::new(retry)),
         hedging: None,
     })
 }

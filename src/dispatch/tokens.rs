@@ -1,28 +1,97 @@
-//! The retry tokens that one call holds: taken from its scenario's budget, to be spent or given back.
+//! The retry tokens of a scenario, and those of them that one call holds: taken, to be spent or given back.
 
 use std::sync::Arc;
 
-use super::retry_budget::RetryBudget;
+use super::retry_budget::{RetryBudget, Settings};
+
+/// The part of a burst that is there for callers in a hurry.
+const SHARE_OF_THE_HURRIED: u32 = 10;
+
+/// The attempts that the calls of one scenario may still add.
+///
+/// A caller that waits for less than any target needs makes every attempt fail, whatever the targets do. What
+/// is added after such a failure takes a token of a small bucket besides the one of the budget. Success fills
+/// both alike, so that callers in a hurry alone leave all but that share of the burst to the others.
+pub(super) struct Budget {
+    whole: RetryBudget,
+    share_of_the_hurried: RetryBudget,
+}
+
+impl Budget {
+    /// All of it is there.
+    pub(super) fn new(settings: Settings) -> Self {
+        let share = (settings.burst / SHARE_OF_THE_HURRIED).max(1);
+        Self {
+            whole: RetryBudget::new(settings),
+            share_of_the_hurried: RetryBudget::new(Settings {
+                burst: share.min(settings.burst),
+                ..settings
+            }),
+        }
+    }
+
+    /// Records a successful call.
+    pub(super) fn deposit(&self) {
+        self.whole.deposit();
+        self.share_of_the_hurried.deposit();
+    }
+
+    /// Whether there is a token, or success will buy one.
+    pub(super) fn has_prospects(&self) -> bool {
+        self.whole.has_prospects()
+    }
+
+    /// Whole tokens left.
+    pub(super) fn available(&self) -> u32 {
+        self.whole.available()
+    }
+
+    fn withdraw(&self, hurried: bool) -> bool {
+        if hurried && !self.share_of_the_hurried.withdraw() {
+            return false;
+        }
+        let is_paid = self.whole.withdraw();
+        if hurried && !is_paid {
+            self.share_of_the_hurried.refund();
+        }
+        is_paid
+    }
+}
 
 /// Tokens that were taken from a budget and not yet spent. Those that are left at the end go back.
 pub(super) struct Tokens {
-    budget: Arc<RetryBudget>,
+    budget: Arc<Budget>,
     held: u32,
+    /// How many of them were taken from the share of the hurried, too.
+    held_of_share: u32,
+    /// Whether the call's latest failure was one of its caller's hurry.
+    hurried: bool,
 }
 
 impl Tokens {
     /// None are held.
-    pub(super) fn of(budget: Arc<RetryBudget>) -> Self {
-        Self { budget, held: 0 }
+    pub(super) fn of(budget: Arc<Budget>) -> Self {
+        Self {
+            budget,
+            held: 0,
+            held_of_share: 0,
+            hurried: false,
+        }
+    }
+
+    /// From here on, what is taken follows upon a failure that was, or was not, one of the caller's hurry.
+    pub(super) fn follow(&mut self, hurried: bool) {
+        self.hurried = hurried;
     }
 
     /// Takes tokens until so many are held; false if the budget has too few.
     pub(super) fn hold(&mut self, wanted: u32) -> bool {
         while self.held < wanted {
-            if !self.budget.withdraw() {
+            if !self.budget.withdraw(self.hurried) {
                 return false;
             }
             self.held += 1;
+            self.held_of_share += u32::from(self.hurried);
         }
         true
     }
@@ -31,19 +100,27 @@ impl Tokens {
     pub(super) fn spend(&mut self) {
         if let Some(left) = self.held.checked_sub(1) {
             self.held = left;
-            self.budget.spend();
+            self.budget.whole.spend();
+        }
+        if let Some(left) = self.held_of_share.checked_sub(1) {
+            self.held_of_share = left;
+            self.budget.share_of_the_hurried.spend();
         }
     }
 
-    /// Whether one is held or could be.
-    pub(super) fn are_left(&self) -> bool {
-        self.held > 0 || self.budget.available() > 0
+    /// Whether one is held or could be, after a failure that would be one of the caller's hurry or not.
+    pub(super) fn are_left(&self, hurried: bool) -> bool {
+        let share = &self.budget.share_of_the_hurried;
+        self.held > 0 || self.budget.available() > 0 && (!hurried || share.available() > 0)
     }
 
     /// Gives back those of attempts that were not needed.
     pub(super) fn give_back(&mut self) {
         for _ in 0..std::mem::take(&mut self.held) {
-            self.budget.refund();
+            self.budget.whole.refund();
+        }
+        for _ in 0..std::mem::take(&mut self.held_of_share) {
+            self.budget.share_of_the_hurried.refund();
         }
     }
 }
@@ -56,14 +133,92 @@ impl Drop for Tokens {
 
 #[cfg(test)]
 mod tests {
-    use super::super::retry_budget::Settings;
     use super::*;
 
+    fn budget(ratio: f64, burst: u32) -> Arc<Budget> {
+        Arc::new(Budget::new(Settings { ratio, burst }))
+    }
+
     /// A budget of so many tokens that earns none, and the tokens of a call that holds none.
-    fn budget(burst: u32) -> (Arc<RetryBudget>, Tokens) {
-        let budget = Arc::new(RetryBudget::new(Settings { ratio: 0.0, burst }));
+    fn call_of(burst: u32) -> (Arc<Budget>, Tokens) {
+        let budget = budget(0.0, burst);
         let tokens = Tokens::of(Arc::clone(&budget));
         (budget, tokens)
+    }
+
+    /// How many attempts calls can add one after the other.
+    fn added(budget: &Arc<Budget>, hurried: bool) -> usize {
+        let adds = |_: &usize| {
+            let mut tokens = Tokens::of(Arc::clone(budget));
+            tokens.follow(hurried);
+            let is_left = tokens.are_left(hurried);
+            let is_held = tokens.hold(1);
+            assert_eq!(is_held, is_left);
+            tokens.spend();
+            is_held
+        };
+        (0..1000).take_while(adds).count()
+    }
+
+    #[test]
+    fn callers_in_a_hurry_add_a_tenth_of_the_burst_and_at_least_one() {
+        for (burst, hurried) in [(0, 0), (1, 1), (5, 1), (20, 2), (50, 5)] {
+            let budget = budget(0.0, burst);
+
+            assert_eq!(added(&budget, true), hurried, "{burst}");
+            assert_eq!(added(&budget, false), burst as usize - hurried);
+        }
+    }
+
+    #[test]
+    fn callers_in_a_hurry_add_nothing_to_an_empty_budget() {
+        let budget = budget(0.0, 20);
+
+        assert_eq!(added(&budget, false), 20);
+        assert_eq!(added(&budget, true), 0);
+        assert_eq!(budget.share_of_the_hurried.available(), 2);
+    }
+
+    #[test]
+    fn success_buys_attempts_for_callers_in_a_hurry_and_for_others_alike() {
+        for hurried in [true, false] {
+            let budget = budget(0.5, 20);
+            while added(&budget, true) + added(&budget, false) > 0 {}
+
+            (0..4).for_each(|_| budget.deposit());
+
+            assert_eq!(added(&budget, hurried), 2);
+            assert_eq!(added(&budget, !hurried), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_not_spent_goes_back_to_where_it_was_taken() {
+        let budget = budget(0.0, 30);
+        let mut tokens = Tokens::of(Arc::clone(&budget));
+
+        assert!(tokens.hold(1));
+        tokens.follow(true);
+        assert!(tokens.hold(3));
+        let left = |budget: &Budget| (budget.available(), budget.share_of_the_hurried.available());
+        assert_eq!(left(&budget), (27, 1));
+        tokens.spend();
+        drop(tokens);
+
+        assert_eq!(left(&budget), (29, 2));
+    }
+
+    #[test]
+    fn a_token_that_is_held_pays_for_whatever_follows() {
+        let budget = budget(0.0, 10);
+        assert_eq!(added(&budget, true), 1);
+        let mut tokens = Tokens::of(Arc::clone(&budget));
+        assert!(tokens.hold(1));
+
+        tokens.follow(true);
+
+        assert!(tokens.are_left(true) && tokens.hold(1));
+        assert!(!tokens.hold(2));
     }
 
     #[test]
@@ -77,7 +232,7 @@ mod tests {
             (&[1, 4, 3], &[true, false, true], 0),
         ];
         for (wanted, expected, left) in table {
-            let (budget, mut tokens) = budget(3);
+            let (budget, mut tokens) = call_of(3);
 
             let had: Vec<_> = wanted.iter().map(|&wanted| tokens.hold(wanted)).collect();
 
@@ -92,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_spent_is_gone_and_what_is_left_at_the_end_goes_back() {
         for (held, spent, left) in [(2, 0, 3), (2, 1, 2), (2, 2, 1), (0, 1, 3)] {
-            let (budget, mut tokens) = budget(3);
+            let (budget, mut tokens) = call_of(3);
             assert!(tokens.hold(held));
 
             (0..spent).for_each(|_| tokens.spend());
@@ -104,10 +259,7 @@ mod tests {
 
     #[test]
     fn the_place_of_a_spent_token_is_free_for_what_success_earns() {
-        let budget = Arc::new(RetryBudget::new(Settings {
-            ratio: 1.0,
-            burst: 1,
-        }));
+        let budget = budget(1.0, 1);
         let mut tokens = Tokens::of(Arc::clone(&budget));
         assert!(tokens.hold(1));
 
@@ -121,7 +273,7 @@ mod tests {
 
     #[test]
     fn those_that_were_given_back_can_be_taken_by_others_once() {
-        let (budget, mut tokens) = budget(3);
+        let (budget, mut tokens) = call_of(3);
         assert!(tokens.hold(2));
 
         tokens.give_back();
@@ -133,10 +285,10 @@ mod tests {
     #[test]
     fn one_is_left_while_one_is_held_or_in_the_budget() {
         for (burst, held, expected) in [(0, 0, false), (1, 0, true), (1, 1, true), (2, 1, true)] {
-            let (_budget, mut tokens) = budget(burst);
+            let (_budget, mut tokens) = call_of(burst);
             assert!(tokens.hold(held));
 
-            assert_eq!(tokens.are_left(), expected, "{held} of {burst}");
+            assert_eq!(tokens.are_left(false), expected, "{held} of {burst}");
         }
     }
 }

@@ -48,7 +48,7 @@ pub enum Reason {
     NoProviderAvailable,
     /// A target was skipped because its breaker is open.
     BreakerOpen,
-    /// A further attempt was refused because the retry budget is empty.
+    /// A further attempt was refused because the retry budget, or the share of callers in a hurry, is empty.
     RetryBudgetExhausted,
     /// The last provider's rate limit is reached.
     ProviderRateLimited,
@@ -287,7 +287,7 @@ pub enum Error {
     /// The deadline passed.
     #[error("the deadline passed before the answer was complete")]
     DeadlineExceeded,
-    /// An attempt failed, and another was refused because the retry budget is empty.
+    /// An attempt failed, and the retry budget, or the share of callers in a hurry, has no token for another.
     #[error("{0}, and the scenario's retry budget allows no further attempt at this time")]
     RetryBudgetExhausted(UpstreamError),
     /// The prompt was too long for the targets that were asked, and a larger one could not be.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
-    ExplainPlanRequest, ExplainPlanResponse, GenerateRequest, OnInterruption, SamplingParams,
-    StreamOptions,
+    CallLimits, ExplainPlanRequest, ExplainPlanResponse, GenerateRequest, OnInterruption,
+    SamplingParams, StreamOptions,
 };
 use modelway::simulator::{Behaviour, Ending, Fault, Received, Refusal};
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::support::{Gateway, METHODS, ask, details, lines};
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, lines};
 
 /// Two targets of which tests script the first as `gpt` and the second as `backup`, breakers that do
 /// not open, and a budget of three attempts.
@@ -437,5 +437,92 @@ async fn a_caller_that_leaves_does_not_get_back_what_was_sent() {
         let left = |log: &[Received]| log[1].ending == Some(Ending::ClientClosed);
         gateway.simulator.wait_for(left).await;
         assert_eq!(tokens(&gateway).await, BURST as u32 - 1);
+    }
+}
+
+/// Much more patient than the callers here, and a share of two attempts for these.
+const HURRIED: &str = r#"
+[breaker]
+consecutive_failures = 1000
+consecutive_failures_busy = 1000
+consecutive_failures_with_alternative = 1000
+consecutive_failures_busy_with_alternative = 1000
+min_samples = 1000
+min_commits = 1000
+[models."openai/gpt"]
+[models."openai/backup"]
+[scenarios.s]
+targets = ["openai/gpt", "openai/backup"]
+retry = { ratio = 0.0, burst = 20 }
+"#;
+
+/// What is too slow for a caller, and the limits that it sets: its deadline, and those of the call.
+fn hurries() -> [(&'static str, &'static str, CallLimits); 3] {
+    let short = Some(Duration::from_millis(50).try_into().unwrap());
+    let first = CallLimits {
+        max_time_to_first_token: short,
+        ..CallLimits::default()
+    };
+    let gap = CallLimits {
+        max_gap_between_chunks: short,
+        ..CallLimits::default()
+    };
+    [
+        ("first=1s", "9S", first),
+        ("tokens=5+gap=1s", "9S", gap),
+        ("first=1s", "400m", CallLimits::default()),
+    ]
+}
+
+#[tokio::test]
+async fn callers_in_a_hurry_leave_the_retries_of_their_scenario_to_others() {
+    const CALLS: usize = 30;
+    const SHARE: u32 = 2;
+    for (slow, deadline, limits) in hurries() {
+        let gateway = Gateway::start(HURRIED).await;
+        gateway
+            .simulator
+            .set("gpt", slow.parse::<Behaviour>().unwrap());
+        let client = Timerless::connect(gateway.address).await;
+        let request = GenerateRequest {
+            limits: Some(limits),
+            ..ask("s", "Hello")
+        };
+
+        let calls = (0..CALLS).map(|_| client.call(Method::Generate, request.clone(), deadline));
+        let outcomes = futures_util::future::join_all(calls).await;
+
+        let failures = outcomes.into_iter().filter_map(Result::err);
+        let reasons: Vec<_> = failures.map(|failure| details(&failure).reason).collect();
+        let unpaid = |reason: &&String| *reason == "RETRY_BUDGET_EXHAUSTED";
+        assert!(
+            reasons.iter().filter(unpaid).count() > CALLS / 2,
+            "{reasons:?}"
+        );
+        assert_eq!(tokens(&gateway).await, 20 - SHARE, "{slow}");
+        gateway.simulator.set("gpt", failing());
+        for _ in 0..20 - SHARE {
+            let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+            assert_eq!(response.model, "backup");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_fails_of_itself_is_retried_for_a_caller_in_a_hurry_as_for_any() {
+    let gateway = Gateway::start(HURRIED).await;
+    gateway.simulator.set("gpt", failing());
+    for _ in 0..20 {
+        let request = GenerateRequest {
+            limits: Some(CallLimits {
+                max_time_to_first_token: Some(Duration::from_secs(3).try_into().unwrap()),
+                ..CallLimits::default()
+            }),
+            ..ask("s", "Hello")
+        };
+
+        let response = gateway.generate(request).await.unwrap();
+
+        assert_eq!(response.model, "backup");
     }
 }
