@@ -264,6 +264,7 @@ mod tests {
         let open: Vec<_> = (0..OPEN)
             .map(|_| callers.enter(caller(1), "a", now).unwrap())
             .collect();
+        callers.sweep(now);
 
         for _ in 0..SETTINGS.early_cancels + OPEN {
             leaves(&mut callers, 1, "a", &[Phase::Unanswered], now);

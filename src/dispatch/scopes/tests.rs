@@ -289,31 +289,108 @@ fn the_beginnings_of_answers_open_an_endpoint_again_that_could_not_be_reached() 
 }
 
 #[test]
-fn a_model_whose_answers_broke_off_is_open_again_once_some_have_gone_on_for_long() {
+fn a_model_whose_answers_broke_off_is_open_again_once_some_have_gone_on_or_come_to_their_end() {
+    for (is_complete, lasts) in [(false, 25), (true, 0)] {
+        let (mut scopes, circumstances) = provider(1);
+        open(&mut scopes, 0, circumstances);
+        let mut at = Circumstances {
+            now: circumstances.now + Duration::from_secs(5),
+            ..circumstances
+        };
+        let mut breaks_off = scopes.admit(0, at.now).expect("admitted");
+        scopes.committed(&mut breaks_off, false, at);
+        let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
+        scopes.failed(&mut breaks_off, &error, at);
+        scopes.release(breaks_off, at);
+        at.now = scopes.snapshot(Some(0), at.now).refuses_until.unwrap();
+
+        let mut changes = Vec::new();
+        for _ in 0..3 {
+            let mut probe = scopes.admit(0, at.now).expect("admitted");
+            scopes.committed(&mut probe, false, at);
+            at.now += Duration::from_secs(lasts);
+            changes.extend(match is_complete {
+                true => scopes.completed(&mut probe, at),
+                false => scopes.progressed(&mut probe, at),
+            });
+            scopes.release(probe, at);
+        }
+
+        let states: Vec<_> = changes.iter().map(|change| change.transition.to).collect();
+        assert_eq!(states, [BreakerState::Closed], "{is_complete}");
+    }
+}
+
+#[test]
+fn a_probe_that_callers_have_cut_short_for_long_closes_its_model_off_again() {
     let (mut scopes, circumstances) = provider(1);
     open(&mut scopes, 0, circumstances);
-    let mut at = Circumstances {
-        now: circumstances.now + Duration::from_secs(5),
+    let since = circumstances.now + Duration::from_secs(5);
+    let mut probe = scopes.admit(0, since).expect("admitted");
+    let late = Circumstances {
+        now: since + Duration::from_secs(600),
         ..circumstances
     };
-    let mut breaks_off = scopes.admit(0, at.now).expect("admitted");
-    scopes.committed(&mut breaks_off, false, at);
-    let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
-    scopes.failed(&mut breaks_off, &error, at);
-    scopes.release(breaks_off, at);
-    at.now = scopes.snapshot(Some(0), at.now).refuses_until.unwrap();
 
-    let mut changes = Vec::new();
-    for _ in 0..3 {
-        let mut probe = scopes.admit(0, at.now).expect("admitted");
-        scopes.committed(&mut probe, false, at);
-        at.now += Duration::from_secs(25);
-        changes.extend(scopes.progressed(&mut probe, at));
-        scopes.release(probe, at);
-    }
+    let changes = scopes.cut_short(&mut probe, since, late);
 
     let states: Vec<_> = changes.iter().map(|change| change.transition.to).collect();
-    assert_eq!(states, [BreakerState::Closed]);
+    assert_eq!(states, [BreakerState::Open]);
+}
+
+#[test]
+fn what_an_operator_decides_of_a_model_makes_its_failures_nobody_elses() {
+    let (mut scopes, circumstances) = provider(2);
+    scopes.force(Some(0), None, circumstances.now);
+
+    open(&mut scopes, 0, circumstances);
+
+    assert_eq!(scopes.refuses(1, circumstances.now), None);
+}
+
+#[test]
+fn operators_decisions_end_at_their_times_one_after_the_other() {
+    let (mut scopes, circumstances) = provider(2);
+    let at = |second| circumstances.now + Duration::from_secs(second);
+    for (model, end) in [(None, 20), (Some(1), 10)] {
+        let forced = Forced {
+            closed: false,
+            until: Some(at(end)),
+        };
+        scopes.force(model, Some(forced), circumstances.now);
+    }
+
+    // A time, whose decisions end there, and when the next one will.
+    let table: [(u64, &[Option<usize>], Option<u64>); 4] = [
+        (9, &[], Some(10)),
+        (10, &[Some(1)], Some(20)),
+        (30, &[None], None),
+        (40, &[], None),
+    ];
+    for (second, expected, next) in table {
+        let changes = scopes.end_decisions(at(second));
+
+        let ended: Vec<_> = changes.iter().map(|change| change.model).collect();
+        assert_eq!(ended, expected, "{second}");
+        assert_eq!(scopes.decision_ends(), next.map(at), "{second}");
+    }
+}
+
+#[test]
+fn what_the_admission_of_a_probe_changes_is_told_once() {
+    let (mut scopes, circumstances) = provider(2);
+    open(&mut scopes, 1, circumstances);
+    let due = circumstances.now + Duration::from_secs(5);
+
+    let mut probe = scopes.admit(1, due).expect("admitted");
+
+    let changes: Vec<_> = probe
+        .take_changes()
+        .iter()
+        .map(|change| (change.model, change.transition.to))
+        .collect();
+    assert_eq!(changes, [(Some(1), BreakerState::HalfOpen)]);
+    assert_eq!(probe.take_changes(), []);
 }
 
 #[test]
@@ -590,28 +667,27 @@ fn models_that_recover_one_by_one_do_not_close_off_their_endpoint_again() {
 #[test]
 fn where_models_closed_off_their_endpoint_their_failures_keep_it_so() {
     for signal in ["failed", "stalled"] {
-        let (mut scopes, circumstances) = provider(2);
+        let (mut scopes, mut circumstances) = provider(2);
         open(&mut scopes, 0, circumstances);
         open(&mut scopes, 1, circumstances);
-        let due = scopes.endpoint.snapshot(circumstances.now).refuses_until;
-        let later = Circumstances {
-            now: due.unwrap(),
-            ..circumstances
-        };
-        let mut probe = scopes.admit(0, later.now).expect("admitted");
+        for nth in 1..=2 {
+            let due = scopes.endpoint.snapshot(circumstances.now).refuses_until;
+            circumstances.now = due.unwrap();
+            let mut probe = scopes.admit(0, circumstances.now).expect("admitted");
 
-        match signal {
-            "failed" => {
-                let error = UpstreamError::new(UpstreamErrorKind::TimedOut);
-                scopes.failed(&mut probe, &error, later)
-            }
-            _ => scopes.stalled(&mut probe, later),
-        };
-        scopes.release(probe, later);
+            match signal {
+                "failed" => {
+                    let error = UpstreamError::new(UpstreamErrorKind::TimedOut);
+                    scopes.failed(&mut probe, &error, circumstances)
+                }
+                _ => scopes.stalled(&mut probe, circumstances),
+            };
+            scopes.release(probe, circumstances);
 
-        let refusal = scopes.refuses(1, later.now);
-        let until = later.now + Duration::from_secs(10);
-        assert_eq!(refusal, Some(Refusal::Endpoint(until)), "{signal}");
+            let refusal = scopes.refuses(1, circumstances.now);
+            let is_closed_off = matches!(refusal, Some(Refusal::Endpoint(_)));
+            assert!(is_closed_off, "{signal} {nth}: {refusal:?}");
+        }
     }
 }
 
