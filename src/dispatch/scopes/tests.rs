@@ -361,11 +361,11 @@ fn operators_decisions_end_at_their_times_one_after_the_other() {
     }
 
     // A time, whose decisions end there, and when the next one will.
-    let table: [(u64, &[Option<usize>], Option<u64>); 4] = [
-        (9, &[], Some(10)),
-        (10, &[Some(1)], Some(20)),
-        (30, &[None], None),
-        (40, &[], None),
+    let table = [
+        (9, vec![], Some(10)),
+        (10, vec![Some(1)], Some(20)),
+        (30, vec![None], None),
+        (40, vec![], None),
     ];
     for (second, expected, next) in table {
         let changes = scopes.end_decisions(at(second));
