@@ -7,6 +7,7 @@ import unittest
 import gateway
 import grpc
 from calls import details, metadata, request, text_of, user
+from grpc_status import rpc_status
 from modelway.v1 import (
     attempt_pb2,
     catalog_service_pb2,
@@ -287,19 +288,28 @@ class Client(unittest.TestCase):
         for seconds in [0.9, 1.234, 2.5]:
             for scenario in ["silent", "endless"]:
                 with self.subTest(seconds=seconds, scenario=scenario):
-                    with self.assertRaises(grpc.RpcError) as raised:
-                        self.generation.Generate(request(scenario), timeout=seconds)
+                    self.tells_of_the_deadline(self.late(scenario, seconds))
 
-                    self.tells_of_the_deadline(raised.exception)
+    def late(self, scenario, seconds):
+        # On a busy machine the client's timer may win a race, but not each of three.
+        for _ in range(3):
+            with self.assertRaises(grpc.RpcError) as raised:
+                self.generation.Generate(request(scenario), timeout=seconds)
+            if rpc_status.from_call(raised.exception):
+                break
+        return raised.exception
 
     def test_the_end_of_the_time_in_the_middle_of_a_stream_tells_what_was_tried(self):
         for seconds in [0.9, 1.234, 2.5]:
             with self.subTest(seconds=seconds):
-                events = []
-                with self.assertRaises(grpc.RpcError) as raised:
-                    call = self.generation.StreamGenerate(request("endless"), timeout=seconds)
-                    for event in call:
-                        events.append(event)
+                for _ in range(3):
+                    events = []
+                    with self.assertRaises(grpc.RpcError) as raised:
+                        call = self.generation.StreamGenerate(request("endless"), timeout=seconds)
+                        for event in call:
+                            events.append(event)
+                    if rpc_status.from_call(raised.exception):
+                        break
 
                 self.assertTrue(any(event.HasField("text_delta") for event in events))
                 self.tells_of_the_deadline(raised.exception)

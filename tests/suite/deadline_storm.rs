@@ -23,8 +23,8 @@ use crate::support::{
 };
 
 /// How long before its deadline a call ends, at least and at most.
-const LEAST_NOTICE: Duration = Duration::from_millis(5);
-const MOST_NOTICE: Duration = Duration::from_millis(50);
+const LEAST_NOTICE: Duration = Duration::from_millis(10);
+const MOST_NOTICE: Duration = Duration::from_millis(150);
 
 /// Long enough that what is measured is not how calls wait for each other.
 const BETWEEN_ARRIVALS: Duration = Duration::from_millis(5);

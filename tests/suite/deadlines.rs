@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use modelway::grpc::metadata::time_within;
 use modelway::grpc::v1::{
     Attempt, CallLimits, GenerateRequest, GenerateResponse, ListBreakersRequest,
 };
@@ -81,7 +82,7 @@ async fn all_closed(gateway: &Gateway) {
 
 /// A call with this deadline has ended, a little before so that its caller could be told.
 fn assert_ended(began: Instant, deadline: Duration) {
-    assert_took(began, deadline - millis(50).min(deadline / 20));
+    assert_took(began, time_within(deadline));
 }
 
 fn assert_took(began: Instant, least: Duration) {
