@@ -168,6 +168,21 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_is_as_large_as_is_asked_if_it_can_be_counted() {
+        let table = [
+            (0, 0),
+            (50, 50),
+            (4_000_000, 4_000_000),
+            (u32::MAX, 4_294_967),
+        ];
+        for (burst, expected) in table {
+            let budget = RetryBudget::new(Settings { ratio: 0.2, burst });
+
+            assert_eq!(budget.available(), expected);
+        }
+    }
+
+    #[test]
     fn five_successes_buy_one_retry_at_a_ratio_of_one_fifth() {
         let budget = RetryBudget::new(Settings {
             ratio: 0.2,
