@@ -128,7 +128,7 @@ async fn a_host_that_hardly_speaks_http_is_failed_over() {
         (
             "no HTTP",
             "220 mail.example ESMTP\n",
-            "PROVIDER_UNREACHABLE",
+            "PROVIDER_BAD_RESPONSE",
         ),
         (
             "half a head",
@@ -410,7 +410,7 @@ async fn a_head_without_measure_is_failed_over() {
     )
     .await;
 
-    assert_fails(&host, "headers", "PROVIDER_UNREACHABLE").await;
+    assert_fails(&host, "headers", "PROVIDER_BAD_RESPONSE").await;
 }
 
 #[tokio::test]
