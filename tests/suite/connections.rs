@@ -92,18 +92,14 @@ async fn more_calls_than_a_connection_takes_get_further_connections() {
         provider.hold(true);
 
         let told = begin(&gateway, 160);
-        let all = async {
-            while provider
+        let arrived = || {
+            provider
                 .seen()
                 .iter()
                 .map(|seen| seen.requests)
                 .sum::<usize>()
-                < 160
-            {
-                sleep(Duration::from_millis(10)).await;
-            }
         };
-        timeout(PROMPTLY, all).await.expect("nobody waits");
+        settle(|| arrived() >= 160).await;
         provider.hold(false);
         assert_answered(told.join_all().await);
 
