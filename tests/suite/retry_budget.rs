@@ -13,9 +13,9 @@ use tonic::Code;
 
 use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, lines};
 
-/// Two targets of which tests script the first as `gpt` and the second as `backup`, breakers that do
-/// not open, and a budget of three attempts.
-const CONFIG: &str = r#"
+/// Two targets of which tests script the first as `gpt` and the second as `backup`, and breakers that do
+/// not open.
+const TARGETS: &str = r#"
 [breaker]
 consecutive_failures = 1000
 consecutive_failures_busy = 1000
@@ -26,7 +26,10 @@ min_commits = 1000
 
 [models."openai/gpt"]
 [models."openai/backup"]
+"#;
 
+/// A budget of three attempts.
+const THREE: &str = r#"
 [scenarios.s]
 targets = ["openai/gpt", "openai/backup"]
 retry = { ratio = 0.5, burst = 3 }
@@ -34,6 +37,10 @@ max_attempts = 2
 [scenarios.other]
 targets = ["openai/gpt", "openai/backup"]
 "#;
+
+async fn start(scenarios: &str) -> Gateway {
+    Gateway::start(&format!("{TARGETS}{scenarios}")).await
+}
 
 const BURST: usize = 3;
 
@@ -44,7 +51,7 @@ fn failing() -> Behaviour {
 #[tokio::test]
 async fn a_failover_beyond_the_burst_is_refused_and_the_caller_is_told() {
     for method in METHODS {
-        let gateway = Gateway::start(CONFIG).await;
+        let gateway = start(THREE).await;
         gateway.simulator.set("gpt", failing());
         gateway.simulator.set("backup", failing());
         for _ in 0..BURST {
@@ -71,7 +78,7 @@ async fn a_failover_beyond_the_burst_is_refused_and_the_caller_is_told() {
 #[tokio::test]
 async fn in_a_total_outage_attempts_are_no_more_than_calls_and_the_burst() {
     const CALLS: usize = 40;
-    let gateway = Gateway::start(CONFIG).await;
+    let gateway = start(THREE).await;
     gateway.simulator.set("gpt", failing());
     gateway.simulator.set("backup", failing());
 
@@ -86,7 +93,7 @@ async fn in_a_total_outage_attempts_are_no_more_than_calls_and_the_burst() {
 #[tokio::test]
 async fn in_a_partial_outage_successes_buy_attempts_at_the_ratio() {
     const CALLS: usize = 200;
-    let gateway = Gateway::start(CONFIG).await;
+    let gateway = start(THREE).await;
     for model in ["gpt", "backup"] {
         let half = Behaviour {
             fail_ratio: 0.5,
@@ -111,7 +118,7 @@ async fn in_a_partial_outage_successes_buy_attempts_at_the_ratio() {
 
 #[tokio::test]
 async fn a_success_fills_an_empty_budget_again() {
-    let gateway = Gateway::start(CONFIG).await;
+    let gateway = start(THREE).await;
     gateway.simulator.set("gpt", failing());
     gateway.simulator.set("backup", failing());
     for _ in 0..=BURST {
@@ -135,7 +142,7 @@ async fn a_success_fills_an_empty_budget_again() {
 
 #[tokio::test]
 async fn a_scenario_does_not_spend_anothers_budget() {
-    let gateway = Gateway::start(CONFIG).await;
+    let gateway = start(THREE).await;
     gateway.simulator.set("gpt", failing());
     for _ in 0..10 * BURST {
         let _ = gateway.generate(ask("s", "Hello")).await;
@@ -148,7 +155,7 @@ async fn a_scenario_does_not_spend_anothers_budget() {
 
 #[tokio::test]
 async fn an_answer_that_is_replaced_in_the_middle_costs_a_token_like_any_other() {
-    let gateway = Gateway::start(CONFIG).await;
+    let gateway = start(THREE).await;
     gateway.simulator.set("gpt", Fault::Cut { after: 5 });
     gateway.simulator.set("backup", Fault::Cut { after: 5 });
     for _ in 0..BURST {
@@ -424,7 +431,7 @@ async fn a_probe_does_not_wait_for_a_token_that_never_comes_or_that_it_does_not_
 #[tokio::test]
 async fn a_caller_that_leaves_does_not_get_back_what_was_sent() {
     for method in METHODS {
-        let gateway = Gateway::start(CONFIG).await;
+        let gateway = start(THREE).await;
         gateway.simulator.set("gpt", failing());
         gateway.simulator.set("backup", Fault::Hang);
         let failed_over = |log: &[Received]| log.len() == 2;
@@ -440,17 +447,8 @@ async fn a_caller_that_leaves_does_not_get_back_what_was_sent() {
     }
 }
 
-/// Much more patient than the callers here, and a share of two attempts for these.
-const HURRIED: &str = r#"
-[breaker]
-consecutive_failures = 1000
-consecutive_failures_busy = 1000
-consecutive_failures_with_alternative = 1000
-consecutive_failures_busy_with_alternative = 1000
-min_samples = 1000
-min_commits = 1000
-[models."openai/gpt"]
-[models."openai/backup"]
+/// A share of two attempts for callers in a hurry.
+const TWENTY: &str = r#"
 [scenarios.s]
 targets = ["openai/gpt", "openai/backup"]
 retry = { ratio = 0.0, burst = 20 }
@@ -479,7 +477,7 @@ async fn callers_in_a_hurry_leave_the_retries_of_their_scenario_to_others() {
     const CALLS: usize = 30;
     const SHARE: u32 = 2;
     for (slow, deadline, limits) in hurries() {
-        let gateway = Gateway::start(HURRIED).await;
+        let gateway = start(TWENTY).await;
         gateway
             .simulator
             .set("gpt", slow.parse::<Behaviour>().unwrap());
@@ -510,7 +508,7 @@ async fn callers_in_a_hurry_leave_the_retries_of_their_scenario_to_others() {
 
 #[tokio::test]
 async fn what_fails_of_itself_is_retried_for_a_caller_in_a_hurry_as_for_any() {
-    let gateway = Gateway::start(HURRIED).await;
+    let gateway = start(TWENTY).await;
     gateway.simulator.set("gpt", failing());
     for _ in 0..20 {
         let request = GenerateRequest {
