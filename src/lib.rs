@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod idempotency;
 pub mod provider;
 pub mod serve;
+pub mod server;
 pub mod simulator;
 mod sync;
 pub mod telemetry;

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::config::file::File;
 use crate::config::{Config, KEYLESS, Mistakes, Surroundings, reading};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::server::{self, Core};
+use crate::server::{self, Core};
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, Links, Transport};
 

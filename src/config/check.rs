@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::grpc::server;
+use crate::server;
 
 use super::file::File;
 use super::{Config, Surroundings, reading};

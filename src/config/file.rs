@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use crate::dispatch::target::Catalog;
 use crate::dispatch::{retry_budget, scopes};
 use crate::grpc::elements::Limits;
-use crate::grpc::server;
+use crate::server;
 use crate::telemetry::{self, LogFormat};
 use crate::transport;
 

@@ -26,7 +26,7 @@ pub use secret::Surroundings;
 
 use crate::dispatch::target::Catalog;
 use crate::dispatch::{retry_budget, scopes};
-use crate::grpc::server;
+use crate::server;
 use crate::{idempotency, telemetry, transport};
 
 /// The built-in configuration: simulated providers only, no keys.

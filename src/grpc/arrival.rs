@@ -24,10 +24,10 @@ use crate::admission::Caller;
 use crate::admission::room::{Held, Room, Share};
 use crate::error::{Error, excerpt};
 
-use self::messages::{Messages, Rules};
+pub(crate) use self::messages::Rules;
+
+use self::messages::Messages;
 use super::conversation::{MAX_QUESTION_BYTES, Refused};
-use super::elements::{Contract, Limits};
-use super::server::Settings;
 use super::{metadata, status};
 
 /// The header that tells how messages are compressed.
@@ -50,14 +50,14 @@ pub(super) struct Arrival {
 }
 
 /// The same answer, which tells how the next request may be compressed.
-pub(super) fn told<B>(mut response: Response<B>) -> Response<B> {
+pub(crate) fn told<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(COMPRESSIONS_READ, READ);
     response
 }
 
 /// What all requests that come in share.
 #[derive(Clone)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     /// How long a request may take from its head to its end.
     timeout: Duration,
     rules: Rules,
@@ -66,28 +66,23 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// An intake for the methods of this contract into this room, until the service drains.
-    pub(super) fn new(
-        settings: &Settings,
-        contract: Contract,
-        elements: Arc<Limits>,
+    /// An intake of requests that take no longer than this, by these rules, into this room, until the service drains.
+    pub(crate) fn new(
+        timeout: Duration,
+        rules: Rules,
         room: Arc<Room>,
         draining: CancellationToken,
     ) -> Self {
         Self {
-            timeout: settings.receive_timeout,
-            rules: Rules {
-                max_message_bytes: settings.max_message_bytes,
-                contract: Arc::new(contract),
-                elements,
-            },
+            timeout,
+            rules,
             room,
             draining,
         }
     }
 
     /// What the requests of a caller take up.
-    pub(super) fn share(&self, caller: Caller) -> Arc<Share> {
+    pub(crate) fn share(&self, caller: Caller) -> Arc<Share> {
         self.room.share(caller)
     }
 
@@ -96,7 +91,7 @@ impl Intake {
     /// # Errors
     /// [`Error::Unimplemented`] if there is no such method, or its messages are compressed in a way that
     /// is not read.
-    pub(super) fn admit<B>(
+    pub(crate) fn admit<B>(
         &self,
         mut request: Request<B>,
         share: &Arc<Share>,
@@ -151,7 +146,7 @@ impl Intake {
 }
 
 /// A request's body that comes in whole messages, and fails when it takes too long.
-pub(super) struct Incoming<B> {
+pub(crate) struct Incoming<B> {
     body: B,
     timeout: Duration,
     deadline: Option<Instant>,
@@ -175,7 +170,7 @@ struct Conversation {
 
 impl<B> Incoming<B> {
     /// Where it is told why a message of a conversation was refused.
-    pub(super) fn refused(&self) -> Option<Refused> {
+    pub(crate) fn refused(&self) -> Option<Refused> {
         let conversation = self.conversation.as_ref()?;
         Some(Arc::clone(&conversation.refused))
     }
@@ -284,11 +279,13 @@ mod tests {
     use proptest::prelude::*;
     use tonic::Code;
 
+    use super::super::elements::Contract;
     use super::*;
     use crate::admission::room::Limits;
 
     const LIMIT: usize = 100;
     const ROOM: usize = 300;
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn intake() -> Intake {
         let room = Room::new(Limits {
@@ -296,19 +293,13 @@ mod tests {
             requests_per_caller: 100_000,
             unfinished: ROOM,
         });
-        let settings = Settings {
+        let rules = Rules {
             max_message_bytes: LIMIT,
-            ..Settings::default()
+            contract: Arc::new(Contract::of_anything_at("/")),
+            elements: Arc::default(),
         };
-        let contract = Contract::of_anything_at("/");
         let draining = CancellationToken::new();
-        Intake::new(
-            &settings,
-            contract,
-            Arc::default(),
-            Arc::new(room),
-            draining,
-        )
+        Intake::new(TIMEOUT, rules, Arc::new(room), draining)
     }
 
     fn share(intake: &Intake) -> Arc<Share> {

@@ -33,7 +33,7 @@ use super::workshop::Workshop;
 use super::{status, v1};
 
 /// The service.
-pub(super) struct Generation {
+pub(crate) struct Generation {
     dispatcher: Arc<Dispatcher>,
     admission: Arc<Admission>,
     memory: Arc<Memory>,
@@ -44,7 +44,7 @@ pub(super) struct Generation {
 
 impl Generation {
     /// Serves calls by this dispatcher, after this admission.
-    pub(super) fn new(
+    pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         memory: Arc<Memory>,

@@ -93,7 +93,7 @@ impl Ending for OpenStream {
 }
 
 /// The messages of an open stream. Dropping it cancels the call.
-pub(super) struct Messages(Arc<Open<OpenStream>>);
+pub(crate) struct Messages(Arc<Open<OpenStream>>);
 
 impl Messages {
     /// Reads this stream.

@@ -4,30 +4,29 @@
 //! [`request`], an answer leaves through [`answer`] or `stream`, a failure through [`status`].
 
 pub mod answer;
-mod arrival;
+pub(crate) mod arrival;
 pub mod breakers;
 pub mod catalog;
-mod conversation;
+pub(crate) mod conversation;
 pub mod elements;
 mod entrance;
-mod generation;
+pub(crate) mod generation;
 pub mod health;
 mod held;
 mod messages;
 pub mod metadata;
-mod once;
-mod open_calls;
+pub(crate) mod once;
+pub(crate) mod open_calls;
 pub mod operations;
-mod refusals;
+pub(crate) mod refusals;
 pub mod request;
-pub mod server;
 mod spelled;
 pub mod status;
 mod stream;
 mod time_of_day;
 mod untaken;
-mod watched;
-mod workshop;
+pub(crate) mod watched;
+pub(crate) mod workshop;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

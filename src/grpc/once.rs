@@ -16,16 +16,16 @@ use super::entrance::{self, Entrance};
 use super::spelled::Spelled;
 
 /// How a call ended, shared by all who asked for it.
-pub(super) type Outcome = Arc<Result<Spelled, Failure>>;
+pub(crate) type Outcome = Arc<Result<Spelled, Failure>>;
 
 /// The calls with keys.
-pub(super) type Memory = Idempotency<Question, Outcome>;
+pub(crate) type Memory = Idempotency<Question, Outcome>;
 
 /// What all who make the same call ask, and the room that it takes up.
-pub(super) struct Question {
-    pub(super) request: Arc<ChatRequest>,
+pub(crate) struct Question {
+    pub(crate) request: Arc<ChatRequest>,
     #[expect(dead_code, reason = "held for its drop")]
-    pub(super) held: Option<Held>,
+    pub(crate) held: Option<Held>,
 }
 
 /// What a kept outcome takes besides its message, roughly.

@@ -29,7 +29,7 @@ const LONGEST_BETWEEN_SWEEPS: Duration = Duration::from_millis(500);
 const READING: u32 = u32::MAX;
 
 /// All open calls, as far as they can be ended from outside.
-pub(super) struct OpenCalls {
+pub(crate) struct OpenCalls {
     client_stall: Duration,
     /// Those that have ended are forgotten by the next sweep.
     calls: Mutex<Vec<Weak<Open<dyn Ending>>>>,
@@ -41,7 +41,7 @@ pub(super) struct OpenCalls {
 
 impl OpenCalls {
     /// None is open; a caller may leave its answer unread for this long.
-    pub(super) fn new(client_stall: Duration) -> Self {
+    pub(crate) fn new(client_stall: Duration) -> Self {
         Self {
             client_stall,
             calls: Mutex::new(Vec::new()),
@@ -85,7 +85,7 @@ impl OpenCalls {
 
     /// Ends every call whose caller can be told, and each that comes. A whole answer can be taken
     /// until its connection ends.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.cancel();
         let calls: Vec<_> = lock(&self.calls).iter().filter_map(Weak::upgrade).collect();
         for call in calls {
@@ -98,7 +98,7 @@ impl OpenCalls {
     /// Ends the calls whose answer nobody reads: when their time to be read or their deadline is over. Those
     /// whose callers could read why, and do not, are cut off after the same time again. Goes on for as
     /// long as it is awaited.
-    pub(super) async fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         let period = (self.client_stall / SWEEPS).min(LONGEST_BETWEEN_SWEEPS);
         let mut sweeps = interval(period);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -13,7 +13,7 @@ const COPIED_BYTES: usize = 4 * 1024;
 
 /// The answer of a call that others may repeat.
 #[derive(Clone, Debug)]
-pub(super) struct Spelled {
+pub(crate) struct Spelled {
     call_id: String,
     response: Bytes,
 }

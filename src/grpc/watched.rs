@@ -22,7 +22,7 @@ tokio::task_local! {
 
 /// Runs what a connection answers, each in a task that knows itself.
 #[derive(Clone, Copy)]
-pub(super) struct Answering;
+pub(crate) struct Answering;
 
 impl<F> Executor<F> for Answering
 where
@@ -42,7 +42,7 @@ where
 
 /// The body of a response that notes whether its caller reads: it is asked for its next frame only
 /// after the last one was taken.
-pub(super) struct Watched<B> {
+pub(crate) struct Watched<B> {
     body: B,
     /// What is given in place of the body's first frame, if anything is.
     shared: Option<SharedMessage>,
@@ -53,7 +53,7 @@ pub(super) struct Watched<B> {
 
 impl<B> Watched<B> {
     /// Watches a response, if it is that of an open call.
-    pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
+    pub(crate) fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let watch = response.extensions_mut().remove::<Watch>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(watch) = &watch {

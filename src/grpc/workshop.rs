@@ -15,11 +15,11 @@ const HEAVY_BYTES: usize = 256 * 1024;
 /// Where heavy work is done, shared by all cores. Whoever has it done waits for it; what nobody waits for
 /// any longer comes to its end, which is bounded by the size of a message.
 #[derive(Clone)]
-pub(super) struct Workshop(Arc<Semaphore>);
+pub(crate) struct Workshop(Arc<Semaphore>);
 
 impl Workshop {
     /// As much is done at once as there are processors: more would only take them from each other.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Semaphore::new(processors)))
     }

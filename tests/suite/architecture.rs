@@ -59,6 +59,11 @@ const MODULES: &[Module] = &[
             "trail",
         ],
     ),
+    // The doors stand in it.
+    module(
+        "server",
+        &["admission", "dispatch", "error", "grpc", "idempotency"],
+    ),
     // What makes one of all of them. Nothing but `main`, `lib` and `demo` may use these.
     module(
         "config",
@@ -70,6 +75,7 @@ const MODULES: &[Module] = &[
             "grpc",
             "idempotency",
             "provider",
+            "server",
             "simulator",
             "telemetry",
             "transport",
@@ -106,7 +112,7 @@ const HOMES: &[Home] = &[
             "tonic_types",
         ],
         // The demonstration is a caller, and callers speak gRPC.
-        modules: &["demo", "grpc"],
+        modules: &["demo", "grpc", "server"],
     },
     Home {
         of: &["opentelemetry", "opentelemetry_otlp", "opentelemetry_sdk"],
@@ -137,6 +143,7 @@ const HOMES: &[Home] = &[
             "lib",
             "main",
             "serve",
+            "server",
             "simulator",
             "sync",
             "telemetry",
@@ -155,6 +162,7 @@ const HOMES: &[Home] = &[
             "lib",
             "main",
             "serve",
+            "server",
             "simulator",
             "telemetry",
             "transport",

@@ -14,9 +14,9 @@ use modelway::dispatch::target::{Catalog, Price, RetryFirst, Timeouts, UpstreamM
 use modelway::dispatch::{breaker, hedging, retry_budget};
 use modelway::features::{Feature, Features};
 use modelway::grpc::elements::Limits;
-use modelway::grpc::server;
 use modelway::provider::Auth;
 use modelway::provider::link::Http;
+use modelway::server;
 use modelway::telemetry::{self, LogFormat};
 use modelway::transport;
 use modelway::wire::{anthropic, gemini, openai_chat};

@@ -22,11 +22,11 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// What all messages are held to.
 #[derive(Clone)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// A longer message is refused, by its announcement if that tells.
-    pub(super) max_message_bytes: usize,
-    pub(super) contract: Arc<Contract>,
-    pub(super) elements: Arc<Limits>,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) contract: Arc<Contract>,
+    pub(crate) elements: Arc<Limits>,
 }
 
 /// The messages of one request.

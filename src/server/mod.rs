@@ -27,6 +27,19 @@ use tracing::{info, warn};
 use crate::admission::room::{Limits, Room};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::arrival::{Intake, Rules};
+use crate::grpc::catalog::Catalog;
+use crate::grpc::elements::Contract;
+use crate::grpc::generation::Generation;
+use crate::grpc::health::Health;
+use crate::grpc::once::Memory;
+use crate::grpc::open_calls::OpenCalls;
+use crate::grpc::operations::Operations;
+use crate::grpc::v1;
+use crate::grpc::v1::catalog_service_server::CatalogServiceServer;
+use crate::grpc::v1::generation_service_server::GenerationServiceServer;
+use crate::grpc::v1::operations_service_server::OperationsServiceServer;
+use crate::grpc::workshop::Workshop;
 use crate::idempotency;
 
 pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
@@ -34,19 +47,6 @@ pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
 use self::connection::Host;
 use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
-use super::arrival::Intake;
-use super::catalog::Catalog;
-use super::elements::Contract;
-use super::generation::Generation;
-use super::health::Health;
-use super::once::Memory;
-use super::open_calls::OpenCalls;
-use super::operations::Operations;
-use super::v1;
-use super::v1::catalog_service_server::CatalogServiceServer;
-use super::v1::generation_service_server::GenerationServiceServer;
-use super::v1::operations_service_server::OperationsServiceServer;
-use super::workshop::Workshop;
 
 /// How long before the end of the drain time every call that is still open is ended, so that its
 /// caller learns of it.
@@ -160,9 +160,12 @@ pub async fn serve(
     settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
     let host = Host {
         intake: Intake::new(
-            &settings,
-            contract,
-            elements,
+            settings.receive_timeout,
+            Rules {
+                max_message_bytes: settings.max_message_bytes,
+                contract: Arc::new(contract),
+                elements,
+            },
             Arc::new(Room::new(Limits {
                 requests: policies.admission.max_request_bytes,
                 requests_per_caller: policies.admission.max_request_bytes_per_caller,

@@ -28,12 +28,11 @@ use tracing::{debug, warn};
 use crate::admission::Caller;
 use crate::admission::room::Share;
 use crate::error::Error;
+use crate::grpc::arrival::{self, Intake};
+use crate::grpc::refusals::{self, MAX_METADATA_BYTES};
+use crate::grpc::watched::{Answering, Watched};
+use crate::grpc::{conversation, status};
 
-use super::super::arrival::{self, Intake};
-use super::super::conversation;
-use super::super::refusals::{self, MAX_METADATA_BYTES};
-use super::super::status;
-use super::super::watched::{Answering, Watched};
 use super::Settings;
 use super::resets::{Metered, Resets};
 use super::turns::InTurns;
@@ -266,9 +265,10 @@ mod tests {
     use tonic::{Code, Status};
     use tonic_types::StatusExt as _;
 
-    use super::super::super::elements::Contract;
     use super::*;
     use crate::admission::room::{Limits, Room};
+    use crate::grpc::arrival::Rules;
+    use crate::grpc::elements::Contract;
 
     fn host() -> Host {
         let settings = Settings::default();
@@ -280,9 +280,12 @@ mod tests {
         }));
         Host {
             intake: Intake::new(
-                &settings,
-                Contract::default(),
-                Arc::default(),
+                settings.receive_timeout,
+                Rules {
+                    max_message_bytes: settings.max_message_bytes,
+                    contract: Arc::new(Contract::default()),
+                    elements: Arc::default(),
+                },
                 room,
                 draining.clone(),
             ),

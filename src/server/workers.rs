@@ -12,8 +12,8 @@ use tonic::service::Routes;
 use tracing::warn;
 
 use crate::admission::Admission;
+use crate::grpc::open_calls::OpenCalls;
 
-use super::super::open_calls::OpenCalls;
 use super::Settings;
 use super::census::Census;
 use super::connection::Host;

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::thread;
 use std::time::Duration;
 
-use super::super::elements::Limits;
+use crate::grpc::elements::Limits;
 
 /// What the listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
