@@ -1,0 +1,115 @@
+//! A whole answer: the fold of its events.
+
+use super::{ChatEvent, Finish, FinishReason, Part, Reasoning, ToolCall, Usage};
+
+/// A whole answer, or as much of one as has arrived: the fold of its events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Text, reasoning, refusals and tool calls in the order in which they began.
+    pub parts: Vec<Part>,
+    /// Why the model stopped, as the provider said; see [`Answer::finish_reason`].
+    pub finish: Option<Finish>,
+    /// Token counts; `None` if the provider sent none.
+    pub usage: Option<Usage>,
+    /// The provider's id of the response.
+    pub response_id: Option<String>,
+    /// The model that the provider says answered.
+    pub response_model: Option<String>,
+    /// Whether [`ChatEvent::Done`] has come.
+    pub complete: bool,
+    /// Index in `parts` of each tool call, by its number.
+    tool_calls: Vec<usize>,
+}
+
+impl Answer {
+    /// Adds one event.
+    pub fn apply(&mut self, event: ChatEvent) {
+        match event {
+            ChatEvent::Started {
+                response_id,
+                response_model,
+            } => {
+                self.response_id = response_id.or(self.response_id.take());
+                self.response_model = response_model.or(self.response_model.take());
+            }
+            ChatEvent::Text(delta) => match self.parts.last_mut() {
+                Some(Part::Text(text)) => text.push_str(&delta),
+                _ => self.parts.push(Part::Text(delta)),
+            },
+            ChatEvent::Refusal(delta) => match self.parts.last_mut() {
+                Some(Part::Refusal(text)) => text.push_str(&delta),
+                _ => self.parts.push(Part::Refusal(delta)),
+            },
+            ChatEvent::Reasoning(delta) => match self.parts.last_mut() {
+                Some(Part::Reasoning(open)) if open.signature.is_empty() => {
+                    open.text.push_str(&delta)
+                }
+                _ => self.parts.push(Part::Reasoning(Reasoning {
+                    text: delta,
+                    ..Reasoning::default()
+                })),
+            },
+            ChatEvent::ReasoningSignature(signature) => match self.parts.last_mut() {
+                Some(Part::Reasoning(open)) if open.signature.is_empty() => {
+                    open.signature = signature
+                }
+                _ => self.parts.push(Part::Reasoning(Reasoning {
+                    signature,
+                    ..Reasoning::default()
+                })),
+            },
+            ChatEvent::ToolCall {
+                id,
+                name,
+                signature,
+            } => {
+                self.tool_calls.push(self.parts.len());
+                self.parts.push(Part::ToolCall(ToolCall {
+                    id,
+                    name,
+                    signature,
+                    ..ToolCall::default()
+                }));
+            }
+            ChatEvent::ToolArguments { call, fragment } => {
+                let part = self
+                    .tool_calls
+                    .get(call)
+                    .and_then(|&index| self.parts.get_mut(index));
+                if let Some(Part::ToolCall(open)) = part {
+                    open.arguments.push_str(&fragment);
+                }
+            }
+            ChatEvent::Finish(finish) => self.finish = Some(finish),
+            ChatEvent::Usage(usage) => self.usage = Some(usage),
+            ChatEvent::Done => self.complete = true,
+        }
+    }
+
+    /// Why the model stopped: the provider's reason, corrected where providers are known to be vague.
+    ///
+    /// `Stop` beside tool calls means that the tools are waited for, and a complete answer without
+    /// any reason has one all the same. `None` only for an answer that is not complete.
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        finish_reason(
+            self.finish.as_ref(),
+            !self.tool_calls.is_empty(),
+            self.complete,
+        )
+    }
+}
+
+/// See [`Answer::finish_reason`]; here for those who do not keep the whole answer.
+pub fn finish_reason(
+    finish: Option<&Finish>,
+    has_tool_calls: bool,
+    complete: bool,
+) -> Option<FinishReason> {
+    match finish.map(|finish| finish.reason) {
+        Some(FinishReason::Stop) if has_tool_calls => Some(FinishReason::ToolCalls),
+        Some(reason) => Some(reason),
+        None if !complete => None,
+        None if has_tool_calls => Some(FinishReason::ToolCalls),
+        None => Some(FinishReason::Other),
+    }
+}
