@@ -1,5 +1,7 @@
 //! Who may import whom? The table below is the answer; this test holds the code to it.
 
+mod circles;
+mod names;
 mod scan;
 
 use std::collections::BTreeSet;
@@ -188,6 +190,119 @@ fn modules_use_only_what_they_may() {
     }
 
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+/// Files that still import each other, wherever they lie, and are to stop it.
+const CIRCLES: &[&[&str]] = &[
+    &["attempt", "call", "course", "dispatcher", "guard"],
+    &["conversation", "encode"],
+    &["dialect", "provider"],
+    &["drain", "response"],
+    &["hedging", "target"],
+    &["http1", "http2", "mod"],
+    &["json", "reader"],
+    &["messages", "open_calls", "stream", "untaken"],
+    &["messages", "unpacking"],
+];
+
+#[test]
+fn no_two_files_import_each_other_in_a_circle() {
+    let files = circles::Files::read(&texts_without_tests());
+
+    let circles = files.circles();
+    let is_known = |circle: &&Vec<&str>| {
+        let names = circle
+            .iter()
+            .map(|file| stem(Path::new(Path::new(file).file_name().unwrap())));
+        let names: Vec<_> = names.collect();
+        CIRCLES
+            .iter()
+            .any(|known| names.iter().all(|name| known.contains(&&**name)))
+    };
+    let unknown: Vec<_> = circles.iter().filter(|circle| !is_known(circle)).collect();
+
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+/// Names that more than one type may have, and why.
+const SHARED_NAMES: &[(&str, &str)] = &[
+    (
+        "Settings",
+        "each module has its own, which is named with the module",
+    ),
+    (
+        "SetupError",
+        "each of what is set up has its own, which is named with the module",
+    ),
+];
+
+/// Names that still mean more than one thing, and are to stop it.
+const AMBIGUOUS: &[&str] = &[
+    "Answer",
+    "Arrival",
+    "Asked",
+    "Block",
+    "Catalog",
+    "Cause",
+    "Content",
+    "Count",
+    "Element",
+    "Ending",
+    "ExtraContent",
+    "Failure",
+    "FunctionCall",
+    "GoogleContent",
+    "Health",
+    "Host",
+    "Limits",
+    "Link",
+    "Links",
+    "Message",
+    "Messages",
+    "Outcome",
+    "Part",
+    "Permit",
+    "Proxy",
+    "ReasoningDetail",
+    "Refusal",
+    "Rules",
+    "Seat",
+    "Sender",
+    "Sent",
+    "Snapshot",
+    "Ticket",
+    "Verdict",
+    "Watched",
+];
+
+#[test]
+fn a_type_has_a_name_of_its_own() {
+    let texts = texts_without_tests();
+
+    let mut twice = names::declared_twice(texts.iter().map(|(_, file, text)| (&**file, &**text)));
+    let shared = SHARED_NAMES.iter().map(|(name, _)| name);
+    for name in shared.chain(AMBIGUOUS) {
+        twice.remove(*name);
+    }
+
+    assert!(twice.is_empty(), "{twice:#?}");
+}
+
+/// The files of `src` that are not for tests alone: the path of the module, the name, the text.
+fn texts_without_tests() -> Vec<(Vec<String>, String, String)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut texts = Vec::new();
+    for file in rust_files(&source) {
+        let relative = file.strip_prefix(&source).expect("it lies in src");
+        let path = module_path(relative);
+        let is_of_tests = |name: &String| name == "tests" || name == "specimens";
+        if path.iter().any(is_of_tests) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("a source file can be read");
+        texts.push((path, relative.display().to_string(), text));
+    }
+    texts
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) struct Uses {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Token {
+pub(crate) enum Token {
     Word(String),
     /// `::`
     Path,
@@ -74,7 +74,7 @@ pub(crate) fn uses(text: &str, path: &[String]) -> Uses {
 }
 
 /// Whether the word at `position` is the first of a path; `::word` is one too.
-fn begins_path(tokens: &[Token], position: usize) -> bool {
+pub(crate) fn begins_path(tokens: &[Token], position: usize) -> bool {
     match tokens[..position] {
         [.., Token::Word(_) | Token::Sign('>'), Token::Path] => false,
         // The members of a group go on with the path before its brace.
@@ -135,7 +135,7 @@ fn resolve(base: &[String], tokens: &[Token], modules: &mut BTreeSet<String>) {
 }
 
 /// The words and signs of Rust source, without comments, literals and lifetimes.
-fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = text.chars().peekable();
     while let Some(next) = rest.next() {
@@ -161,6 +161,42 @@ fn tokens(text: &str) -> Vec<Token> {
         }
     }
     tokens
+}
+
+/// The tokens without items that are compiled for tests only.
+pub(crate) fn without_tests(tokens: &[Token]) -> Vec<Token> {
+    let attribute = tokens_of_attribute();
+    let mut kept = Vec::new();
+    let mut position = 0;
+    while position < tokens.len() {
+        if tokens[position..].starts_with(&attribute) {
+            position = end_of_item(tokens, position + attribute.len());
+        } else {
+            kept.push(tokens[position].clone());
+            position += 1;
+        }
+    }
+    kept
+}
+
+fn tokens_of_attribute() -> Vec<Token> {
+    tokens("#[cfg(test)]")
+}
+
+/// The position behind the item that begins at `position`: behind its braces, or behind its semicolon.
+fn end_of_item(tokens: &[Token], mut position: usize) -> usize {
+    let mut depth = 0;
+    while position < tokens.len() {
+        match tokens[position] {
+            Token::Sign('{') => depth += 1,
+            Token::Sign('}') if depth == 1 => return position + 1,
+            Token::Sign('}') => depth -= 1,
+            Token::Sign(';') if depth == 0 => return position + 1,
+            Token::Sign(_) | Token::Word(_) | Token::Path => {}
+        }
+        position += 1;
+    }
+    position
 }
 
 fn skip_line(rest: &mut Peekable<Chars<'_>>) {
