@@ -4,6 +4,7 @@
 //! whether it is a repeat; [`admission`] lets it in; [`dispatch`] plans and retries; [`wire`] spells the request and reads the answer; [`transport`] carries both.
 
 pub mod admission;
+pub mod caller;
 pub mod chat;
 pub mod config;
 pub mod demo;

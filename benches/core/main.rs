@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
-use modelway::admission::{self, Admission, Caller, Priority};
+use modelway::admission::{self, Admission, Priority};
+use modelway::caller::Caller;
 use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::dispatch::retry_budget::{self, RetryBudget};
 use modelway::grpc::elements::Limits;

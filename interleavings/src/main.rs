@@ -11,6 +11,8 @@
 
 #[path = "../../src/admission/mod.rs"]
 mod admission;
+#[path = "../../src/caller.rs"]
+mod caller;
 #[path = "../../src/chat.rs"]
 mod chat;
 mod dispatch;

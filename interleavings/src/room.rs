@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
-use crate::admission::Caller;
+use crate::caller::Caller;
 use crate::admission::room::{Held, Limits, Room};
 
 const LIMITS: Limits = Limits {

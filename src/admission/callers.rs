@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::caller::Caller;
 use crate::error::{CallerLimit, Error};
 
-use super::{Caller, Phase, Settings};
+use super::{Phase, Settings};
 
 /// Callers that are remembered before those that need not be are looked for.
 const SWEEP_AT: usize = 1024;

@@ -5,7 +5,6 @@
 //! pure. This is the shell around them: one lock, a channel for each call that waits, and a ticker.
 //! What a call was given it holds until its caller has taken its answer.
 
-mod caller;
 mod callers;
 mod congestion;
 mod limiter;
@@ -21,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::{info, warn};
 
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
@@ -29,7 +29,6 @@ use self::congestion::Congestion;
 use self::limiter::{Arrival, Limiter};
 use self::room::Held;
 
-pub use self::caller::Caller;
 pub use self::limiter::Priority;
 
 /// How long a call that found no place should stay away, before jitter.

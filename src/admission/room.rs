@@ -9,10 +9,9 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::caller::Caller;
 use crate::error::{CallerLimit, Error};
 use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
-
-use super::Caller;
 
 /// After this long, some of what takes up the room has come to its end.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -20,8 +20,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::codegen::StdError;
 
-use crate::admission::Caller;
 use crate::admission::room::{Held, Room, Share};
+use crate::caller::Caller;
 use crate::error::{Error, excerpt};
 
 pub(crate) use self::messages::Rules;

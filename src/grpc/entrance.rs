@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::admission::{Admission, Caller, Permit, Priority};
+use crate::admission::{Admission, Permit, Priority};
+use crate::caller::Caller;
 use crate::dispatch::{Call, Failure};
 use crate::error::Error;
 

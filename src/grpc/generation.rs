@@ -9,8 +9,9 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::admission::Admission;
 use crate::admission::room::Held;
-use crate::admission::{Admission, Caller};
+use crate::caller::Caller;
 use crate::dispatch::dispatcher::{Dispatcher, Lane};
 use crate::dispatch::{Failure, Inquiry};
 use crate::error::Error;

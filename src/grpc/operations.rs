@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::admission::Admission;
 use crate::admission::room::Held;
-use crate::admission::{Admission, Caller};
+use crate::caller::Caller;
 use crate::dispatch::breaker::Snapshot;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::dispatch::guard::Guard;

@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-use crate::admission::Caller;
+use crate::caller::Caller;
 
 use self::records::{Known, Records};
 

@@ -25,8 +25,8 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use crate::admission::Caller;
 use crate::admission::room::Share;
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::grpc::arrival::{self, Intake};
 use crate::grpc::refusals::{self, MAX_METADATA_BYTES};

@@ -19,6 +19,7 @@ const ANY: &[&str] = &["*"];
 const MODULES: &[Module] = &[
     // Plain data.
     module("chat", &[]),
+    module("caller", &[]),
     module("features", &["chat"]),
     module("error", &["chat", "features"]),
     module("trail", &["chat", "error", "features"]),
@@ -45,13 +46,14 @@ const MODULES: &[Module] = &[
         ],
     ),
     module("telemetry", &["chat", "error", "trail"]),
-    module("admission", &["error", "sync"]),
-    module("idempotency", &["admission"]),
+    module("admission", &["caller", "error", "sync"]),
+    module("idempotency", &["caller"]),
     // Downstream.
     module(
         "grpc",
         &[
             "admission",
+            "caller",
             "chat",
             "dispatch",
             "error",
@@ -64,7 +66,14 @@ const MODULES: &[Module] = &[
     // The doors stand in it.
     module(
         "server",
-        &["admission", "dispatch", "error", "grpc", "idempotency"],
+        &[
+            "admission",
+            "caller",
+            "dispatch",
+            "error",
+            "grpc",
+            "idempotency",
+        ],
     ),
     // What makes one of all of them. Nothing but `main`, `lib` and `demo` may use these.
     module(

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::admission::Caller;
+use crate::caller::Caller;
 
 const SETTINGS: Settings = Settings {
     retention: Duration::from_secs(600),
