@@ -24,6 +24,10 @@ check:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
     buf lint
 
+# What users reported of real hosts; FILE holds the cases
+field file="../shared/wire/field-cases.json":
+    MODELWAY_FIELD_CASES={{ file }} cargo test --locked --test field
+
 # Recorded traffic only; DIRECTORY holds the exchanges
 replay directory="../shared/wire/exchanges":
     MODELWAY_EXCHANGES={{ directory }} cargo test --locked --test replay
