@@ -2,7 +2,7 @@
 _:
     @just --list
 
-policies := "-f src/error/upstream.rs -f 'src/dispatch/{acceptance,again,breaker/mod,breaker/recovery,guard,latency,hedging,lock,plan,retry_budget,scopes,throttle,timers,tokens,window}.rs' -f 'src/admission/{callers,limiter,room}.rs'"
+policies := "-f src/error/upstream.rs -f 'src/health/{acceptance,breaker/mod,breaker/recovery,guard,latency,lock,scopes,throttle,window}.rs' -f 'src/dispatch/{again,hedging,plan,retry_budget,timers,tokens}.rs' -f 'src/admission/{callers,limiter,room}.rs'"
 calls := "-f 'src/dispatch/{attempt,call,call_time,course,exhausted,last_resort,rival}.rs'"
 
 # Serve with simulated providers on 127.0.0.1:50051

@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod error;
 pub mod features;
 pub mod grpc;
+pub mod health;
 pub mod idempotency;
 pub mod provider;
 pub mod serve;

@@ -12,10 +12,10 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures_util::FutureExt as _;
 use modelway::admission::{self, Admission, Priority};
 use modelway::caller::Caller;
-use modelway::dispatch::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::dispatch::retry_budget::{self, RetryBudget};
 use modelway::grpc::elements::Limits;
 use modelway::grpc::request;
+use modelway::health::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, anthropic, gemini, openai_chat};
 use tokio::time::Instant;

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use modelway::dispatch::breaker::{self, Circumstances};
-use modelway::dispatch::scopes::{Scopes, Settings};
+use modelway::health::breaker::{self, Circumstances};
+use modelway::health::scopes::{Scopes, Settings};
 use modelway::error::{Error, UpstreamError};
 use modelway::grpc::status;
 use modelway::wire::failure;

@@ -1,26 +1,8 @@
-//! The parts of `src/dispatch` that threads share, and what stands in for the rest of it.
+//! What stands in for the parts of `src/dispatch` that a provider's health is told by.
 
-#[path = "../../src/dispatch/acceptance.rs"]
-pub mod acceptance;
-// Its tests, which nobody compiles here, would be looked for in the wrong place.
-#[rustfmt::skip]
-#[path = "../../src/dispatch/breaker/mod.rs"]
-pub mod breaker;
-#[path = "../../src/dispatch/guard.rs"]
-pub mod guard;
-#[path = "../../src/dispatch/lock.rs"]
-pub mod lock;
 #[path = "../../src/dispatch/retry_budget.rs"]
 pub mod retry_budget;
-#[path = "../../src/dispatch/scopes.rs"]
-pub mod scopes;
-#[path = "../../src/dispatch/throttle.rs"]
-pub mod throttle;
-#[path = "../../src/dispatch/window.rs"]
-mod window;
 
-#[path = "permits.rs"]
-pub mod permits;
 #[path = "tokens.rs"]
 pub mod tokens;
 
@@ -46,7 +28,7 @@ pub mod dispatcher {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::guard::Guard;
+    use crate::health::guard::Guard;
     use super::target::Scenario;
 
     pub struct Lane {

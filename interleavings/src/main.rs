@@ -20,6 +20,7 @@ mod dispatch;
 mod error;
 #[path = "../../src/features.rs"]
 mod features;
+mod health;
 mod places;
 mod room;
 mod sync;
@@ -48,20 +49,20 @@ const SCENARIOS: &[Scenario] = &[
     ("no token is lost", dispatch::tokens::are_not_lost),
     (
         "one probe at a time",
-        dispatch::permits::probe_one_at_a_time,
+        health::permits::probe_one_at_a_time,
     ),
     (
         "one probe of an endpoint",
-        dispatch::permits::probe_an_endpoint_one_at_a_time,
+        health::permits::probe_an_endpoint_one_at_a_time,
     ),
-    ("no permit is lost", dispatch::permits::are_not_lost),
+    ("no permit is lost", health::permits::are_not_lost),
     (
         "a last resort closes nothing",
-        dispatch::permits::of_last_resort_decide_nothing,
+        health::permits::of_last_resort_decide_nothing,
     ),
     (
         "changes are told in their order",
-        dispatch::permits::tell_changes_in_order,
+        health::permits::tell_changes_in_order,
     ),
     ("no place is given twice or lost", places::are_given_once),
     ("room that is taken is given back", room::is_given_back),

@@ -11,13 +11,13 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::sync::broadcast;
 use crate::trail::BreakerState;
 
-use super::asked::Asked;
+use crate::dispatch::asked::Asked;
 use super::breaker::{self, Forced};
-use super::dispatcher::Lane;
+use crate::dispatch::dispatcher::Lane;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
-use super::retry_budget;
+use crate::dispatch::retry_budget;
 use super::scopes::Settings;
-use super::target::{Scenario, Target};
+use crate::dispatch::target::{Scenario, Target};
 
 /// A provider with targets that one failure closes off, for no time at all: whatever comes next is a
 /// probe.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
-use crate::dispatch::{retry_budget, scopes};
 use crate::grpc::elements::Limits;
+use crate::health::scopes;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
 use crate::transport;

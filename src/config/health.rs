@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dispatch::{breaker, lock, throttle};
+use crate::health::{breaker, lock, throttle};
 
 use super::table::{Table, Value};
 

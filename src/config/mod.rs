@@ -24,8 +24,9 @@ mod table;
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Surroundings;
 
+use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
-use crate::dispatch::{retry_budget, scopes};
+use crate::health::scopes;
 use crate::server;
 use crate::{idempotency, telemetry, transport};
 

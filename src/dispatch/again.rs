@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::error::{Health, SameTarget, UpstreamError};
 
-use super::breaker::Snapshot;
-use super::scopes::Refusal;
+use crate::health::breaker::Snapshot;
+use crate::health::scopes::Refusal;
 
 /// The longest wait before a call's first retry. It doubles with each further one of the call.
 const BASE_WAIT: Duration = Duration::from_millis(100);
@@ -210,7 +210,7 @@ mod tests {
     async fn what_closes_a_target_off_is_waited_for_if_it_ends_soon_and_by_itself() {
         let failed = error(UpstreamErrorKind::ServerError, None);
         let now = Instant::now();
-        let cause = crate::dispatch::lock::Cause::Refused;
+        let cause = crate::health::lock::Cause::Refused;
         let (soon, late) = (now + millis(700), now + millis(2001));
         let table = [
             (Refusal::Busy, Some(0)),

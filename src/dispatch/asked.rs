@@ -13,18 +13,18 @@ use super::spellings::Spellings;
 use super::target::{Target, UpstreamMode};
 
 /// A request, shared by its call and the permits of its attempts.
-pub(super) struct Asked {
-    pub(super) request: Arc<ChatRequest>,
+pub(crate) struct Asked {
+    pub(crate) request: Arc<ChatRequest>,
     /// The features that it uses.
-    pub(super) used: Features,
+    pub(crate) used: Features,
     /// Whether the caller wants the whole answer at its end.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
     /// Nobody but this call locks it.
     spellings: Mutex<Spellings>,
 }
 
 impl Asked {
-    pub(super) fn new(request: Arc<ChatRequest>, whole: bool) -> Self {
+    pub(crate) fn new(request: Arc<ChatRequest>, whole: bool) -> Self {
         Self {
             used: features_of(&request),
             spellings: Mutex::new(Spellings::of(&request)),
@@ -34,12 +34,12 @@ impl Asked {
     }
 
     /// What a target lacks that the request needs. Nothing of the request is looked at.
-    pub(super) fn lacked_by(&self, target: &Target) -> Option<Skip> {
+    pub(crate) fn lacked_by(&self, target: &Target) -> Option<Skip> {
         plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
     }
 
     /// Whether a target could answer: it lacks nothing, and its format can express the request.
-    pub(super) fn can_be_put_to(&self, target: &Arc<Target>) -> bool {
+    pub(crate) fn can_be_put_to(&self, target: &Arc<Target>) -> bool {
         let supported = || {
             let stream = self.wants_stream_of(target);
             self.spellings()
@@ -53,13 +53,13 @@ impl Asked {
     ///
     /// # Errors
     /// Why the target's format cannot express it.
-    pub(super) fn spell(&self, target: &Arc<Target>) -> Result<WireRequest, Unsupported> {
+    pub(crate) fn spell(&self, target: &Arc<Target>) -> Result<WireRequest, Unsupported> {
         let stream = self.wants_stream_of(target);
         self.spellings().spell(&self.request, target, stream)
     }
 
     /// Whether a target is asked for a stream.
-    pub(super) fn wants_stream_of(&self, target: &Target) -> bool {
+    pub(crate) fn wants_stream_of(&self, target: &Target) -> bool {
         !self.whole || target.upstream_mode == UpstreamMode::Stream
     }
 

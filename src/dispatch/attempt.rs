@@ -19,9 +19,9 @@ use crate::transport::{Response, Transport};
 use crate::wire::reader::{MAX_BODY_BYTES, Reader};
 use crate::wire::{Framing, failure};
 
-use super::guard::Permit;
 use super::target::{Target, Timeouts};
 use super::timers::{Expiry, Heard, Hurried, Timers};
+use crate::health::guard::Permit;
 
 /// No more is read of an error response's body that has this size: what lies beyond explains nothing.
 const MAX_ERROR_BYTES: usize = 64 * 1024;

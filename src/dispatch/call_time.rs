@@ -83,8 +83,8 @@ impl CallTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::scopes;
     use crate::dispatch::specimens::lane;
+    use crate::health::scopes;
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)

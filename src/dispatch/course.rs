@@ -18,13 +18,13 @@ use super::attempt::{Attempt, Beginning};
 use super::call_time::CallTime;
 use super::dispatcher::Lane;
 use super::exhausted::{self, Unasked};
-use super::guard::{self, Guard, Outlook, Permit};
 use super::limits::Narrowing;
-use super::scopes::Refusal;
 use super::target::{Target, Timeouts};
 use super::timers::Hurried;
 use super::tokens::Tokens;
 use super::{Limits, plan};
+use crate::health::guard::{self, Guard, Outlook, Permit};
+use crate::health::scopes::Refusal;
 
 /// An attempt that may be sent.
 pub(super) struct Admitted {
@@ -446,8 +446,8 @@ pub(super) fn record_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::scopes;
     use crate::dispatch::specimens::{lane, target};
+    use crate::health::scopes;
 
     fn course(lane: Arc<Lane>, deadline: Option<Instant>) -> Course {
         let (request, limits) = (Arc::default(), Limits::default());

@@ -13,14 +13,14 @@ use crate::features::features_of;
 use crate::trail::Skip;
 use crate::transport::Transport;
 
-use super::breaker::Snapshot;
-use super::guard::{self, BreakerChange, Guard, ProviderGuard};
 use super::hedging::Hedging;
-use super::scopes::{self, Refusal};
 use super::spellings::Spellings;
 use super::target::{Catalog, Scenario, Target};
 use super::tokens::Budget;
 use super::{Call, Inquiry, plan, retry_budget};
+use crate::health::breaker::Snapshot;
+use crate::health::guard::{self, BreakerChange, Guard, ProviderGuard};
+use crate::health::scopes::{self, Refusal};
 
 /// Turns calls into attempts. Clones know what it learns: what changes is behind an `Arc`.
 #[derive(Clone)]
@@ -40,11 +40,11 @@ pub struct Dispatcher {
 
 /// A scenario at work: its targets behind their breakers, and its retry budget.
 pub struct Lane {
-    pub(super) scenario: Arc<Scenario>,
-    pub(super) guards: Vec<Arc<Guard>>,
-    pub(super) budget: Arc<Budget>,
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) guards: Vec<Arc<Guard>>,
+    pub(crate) budget: Arc<Budget>,
     /// Whether late attempts get rivals, and how many.
-    pub(super) hedging: Option<Hedging>,
+    pub(crate) hedging: Option<Hedging>,
 }
 
 impl Lane {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use crate::chat::Usage;
 use crate::features::{Feature, Features};
 
-use super::latency::Latencies;
 use super::retry_budget::{self, RetryBudget};
 use super::target::Price;
+use crate::health::latency::Latencies;
 
 /// An attempt is late if so many per cent of its target's attempts had their first content sooner.
 const LATE_PERCENTILE: u32 = 95;
@@ -41,7 +41,7 @@ impl Default for Settings {
 }
 
 /// The rivals of one scenario's calls.
-pub(super) struct Hedging {
+pub(crate) struct Hedging {
     settings: Settings,
     /// How many rivals there may yet be.
     pub(super) budget: RetryBudget,
@@ -51,7 +51,7 @@ pub(super) struct Hedging {
 
 impl Hedging {
     /// For a scenario of so many targets.
-    pub(super) fn new(settings: Settings, targets: usize) -> Self {
+    pub(crate) fn new(settings: Settings, targets: usize) -> Self {
         Self {
             settings,
             budget: RetryBudget::new(settings.budget),
@@ -61,13 +61,13 @@ impl Hedging {
 
     /// After how long without content an attempt on this target is late; `None` while too little is
     /// known of the target.
-    pub(super) fn delay(&self, position: usize) -> Option<Duration> {
+    pub(crate) fn delay(&self, position: usize) -> Option<Duration> {
         let usual = self.latencies(position)?.percentile(LATE_PERCENTILE)?;
         Some(usual.max(self.settings.min_delay))
     }
 
     /// The first content came after this time.
-    pub(super) fn observe(&self, position: usize, latency: Duration) {
+    pub(crate) fn observe(&self, position: usize, latency: Duration) {
         if let Some(mut latencies) = self.latencies(position) {
             latencies.record(latency);
         }
@@ -76,7 +76,7 @@ impl Hedging {
     /// The attempt ended after this time, before its first content. It counts as one of the slowest if
     /// it was late: without those, what is usual would become shorter with every rival that wins. If
     /// it was not, nothing can be said.
-    pub(super) fn observe_without_content(&self, position: usize, after: Duration) {
+    pub(crate) fn observe_without_content(&self, position: usize, after: Duration) {
         if self.delay(position).is_some_and(|delay| after >= delay) {
             self.observe(position, after);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::trail::AttemptKind;
 
 use super::course::{Admitted, Course};
-use super::guard::Guard;
-use super::scopes::Refusal;
+use crate::health::guard::Guard;
+use crate::health::scopes::Refusal;
 
 impl Course {
     /// Every target that could answer is closed off by a breaker, and nothing has been sent: the one

@@ -3,39 +3,31 @@
 //! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
 //! which one besides, `last_resort` which one if all are closed off, `retries` which one a second time and
 //! `again` after which wait, `exhausted` what is told if none is left; `attempt` is what one try does.
-//! Whether a target may be tried is decided by [`scopes`] and its parts, how many tries may be added by
+//! Whether a target may be tried is decided by [`crate::health`], how many tries may be added by
 //! [`retry_budget`].
 
-pub mod acceptance;
 mod again;
 mod answered;
-mod asked;
+pub(crate) mod asked;
 mod attempt;
-pub mod breaker;
 pub mod call;
 mod call_time;
 mod course;
 pub mod dispatcher;
 mod exhausted;
-pub mod guard;
 pub mod hedging;
 mod last_resort;
-mod latency;
 mod limits;
-pub mod lock;
 pub mod plan;
 mod retries;
 pub mod retry_budget;
 mod rival;
-pub mod scopes;
 #[cfg(test)]
-mod specimens;
+pub(crate) mod specimens;
 mod spellings;
 pub mod target;
-pub mod throttle;
 mod timers;
 mod tokens;
-mod window;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -92,10 +92,10 @@ mod tests {
 
     use super::*;
     use crate::dispatch::Limits;
-    use crate::dispatch::scopes;
     use crate::dispatch::specimens::{asked, lane};
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
+    use crate::health::scopes;
     use crate::trail::{AttemptKind, Trail};
 
     fn millis(millis: u64) -> Duration {

@@ -8,8 +8,8 @@ use crate::wire::WireRequest;
 
 use super::course::{Admitted, Course};
 use super::dispatcher::Lane;
-use super::guard::Outlook;
 use super::hedging::Hedging;
+use crate::health::guard::Outlook;
 
 impl Course {
     /// After how long without content an attempt of this kind gets a rival; `None` if it gets none.

@@ -10,14 +10,14 @@ use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::Asked;
 use super::dispatcher::Lane;
-use super::guard::{Guard, ProviderGuard, changes};
 use super::retry_budget;
-use super::scopes;
 use super::target::{Scenario, Target, Timeouts, UpstreamMode};
 use super::tokens::Budget;
+use crate::health::guard::{Guard, ProviderGuard, changes};
+use crate::health::scopes;
 
 /// A model that can do everything.
-pub(super) fn target(model: &str) -> Target {
+pub(crate) fn target(model: &str) -> Target {
     let provider = Provider {
         name: format!("provider of {model}"),
         base_url: String::new(),
@@ -43,7 +43,7 @@ pub(super) fn target(model: &str) -> Target {
 }
 
 /// A scenario of these models, each at a provider of its own.
-pub(super) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
+pub(crate) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
     let targets: Vec<_> = models.iter().map(|model| Arc::new(target(model))).collect();
     let guard = |target: &Arc<Target>| {
         let name = target.provider.name.clone();
@@ -75,6 +75,6 @@ pub(super) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
 }
 
 /// A request that every target can answer.
-pub(super) fn asked() -> Arc<Asked> {
+pub(crate) fn asked() -> Arc<Asked> {
     Arc::new(Asked::new(Arc::default(), true))
 }

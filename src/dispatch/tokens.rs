@@ -12,7 +12,7 @@ const SHARE_OF_THE_HURRIED: u32 = 10;
 /// A caller that waits for less than any target needs makes every attempt fail, whatever the targets do. What
 /// is added after such a failure takes a token of a small bucket besides the one of the budget. Success fills
 /// both alike, so that callers in a hurry alone leave all but that share of the burst to the others.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     whole: RetryBudget,
     share_of_the_hurried: RetryBudget,
 }

@@ -137,7 +137,7 @@ pub enum SameTarget {
     AfterWait,
 }
 
-/// What a failed attempt says about the health of what it tried; see `dispatch::scopes`.
+/// What a failed attempt says about the health of what it tried; see `health::scopes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// All is well: the provider answered, if only to refuse.

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tracing::info;
 
-use crate::dispatch::breaker::{Forced, Snapshot};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::guard::{BreakerChange, Guard, ProviderGuard};
-use crate::dispatch::lock::{self, Cause};
 use crate::error::{Error, Violation};
+use crate::health::breaker::{Forced, Snapshot};
+use crate::health::guard::{BreakerChange, Guard, ProviderGuard};
+use crate::health::lock::{self, Cause};
 
 use super::time_of_day::time_of_day;
 use super::{answer, v1};

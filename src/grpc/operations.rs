@@ -15,10 +15,10 @@ use tonic::{Request, Response, Status};
 use crate::admission::Admission;
 use crate::admission::room::Held;
 use crate::caller::Caller;
-use crate::dispatch::breaker::Snapshot;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
-use crate::dispatch::guard::Guard;
 use crate::error::{CallerLimit, Error};
+use crate::health::breaker::Snapshot;
+use crate::health::guard::Guard;
 use crate::trail::Skip;
 
 use super::arrival::Arrival;

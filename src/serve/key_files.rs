@@ -17,8 +17,8 @@ use tracing::{info, warn};
 
 use crate::config::reading;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::guard::BreakerChange;
-use crate::dispatch::lock::Cause;
+use crate::health::guard::BreakerChange;
+use crate::health::lock::Cause;
 use crate::provider::Provider;
 use crate::provider::credential::{Credential, Unfit};
 

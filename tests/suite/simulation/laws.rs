@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use modelway::dispatch::dispatcher::Selector;
-use modelway::dispatch::guard::BreakerChange;
 use modelway::dispatch::{CallEvent, Interruption};
 use modelway::error::Error;
+use modelway::health::guard::BreakerChange;
 use modelway::trail::{AttemptKind, AttemptRecord, BreakerState};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;

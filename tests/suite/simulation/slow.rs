@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use modelway::dispatch::Interruption;
-use modelway::dispatch::guard::Guard;
+use modelway::health::guard::Guard;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use modelway::dispatch::breaker::{
+use modelway::health::breaker::{
     Breaker, Circumstances, Refusal, Settings, Signal, Snapshot, Ticket,
 };
 use modelway::trail::BreakerState;

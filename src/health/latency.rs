@@ -19,20 +19,20 @@ const MOST_SAMPLES: u32 = 2000;
 
 /// Counts of latencies. Pure.
 #[derive(Debug)]
-pub(super) struct Latencies {
+pub(crate) struct Latencies {
     counts: [u16; BUCKETS],
     samples: u32,
 }
 
 impl Latencies {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             counts: [0; BUCKETS],
             samples: 0,
         }
     }
 
-    pub(super) fn record(&mut self, latency: Duration) {
+    pub(crate) fn record(&mut self, latency: Duration) {
         if self.samples >= MOST_SAMPLES {
             for count in &mut self.counts {
                 *count /= 2;
@@ -45,7 +45,7 @@ impl Latencies {
 
     /// A latency that so many per cent of the samples, 1 to 100, stay within; `None` while there are
     /// too few.
-    pub(super) fn percentile(&self, percent: u32) -> Option<Duration> {
+    pub(crate) fn percentile(&self, percent: u32) -> Option<Duration> {
         if self.samples < LEAST_SAMPLES {
             return None;
         }

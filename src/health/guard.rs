@@ -10,12 +10,12 @@ use crate::error::UpstreamError;
 use crate::sync::{Mutex, PoisonError, broadcast};
 use crate::trail::{BreakerState, ClosedOff, Skip};
 
-use super::asked::Asked;
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};
-use super::dispatcher::Lane;
 use super::lock::{self, Cause};
 use super::scopes::{Change, News, Notice, Refusal, Scopes, Settings, Ticket};
-use super::target::Target;
+use crate::dispatch::asked::Asked;
+use crate::dispatch::dispatcher::Lane;
+use crate::dispatch::target::Target;
 
 /// A target is healthier than another if it fails at most this many times as often.
 const HEALTHIER: f64 = 0.5;
@@ -44,13 +44,13 @@ pub struct BreakerChange {
 }
 
 /// Where every change of a breaker is told.
-pub(super) fn changes() -> broadcast::Sender<BreakerChange> {
+pub(crate) fn changes() -> broadcast::Sender<BreakerChange> {
     broadcast::channel(WATCHED_CHANGES).0
 }
 
 impl ProviderGuard {
     /// A provider with these targets, of whose health nothing is known.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: String,
         targets: Vec<String>,
         settings: Settings,
@@ -224,7 +224,7 @@ pub struct Guard {
 
 impl Guard {
     /// The target at this position of its provider.
-    pub(super) fn new(target: Arc<Target>, provider: Arc<ProviderGuard>, position: usize) -> Self {
+    pub(crate) fn new(target: Arc<Target>, provider: Arc<ProviderGuard>, position: usize) -> Self {
         Self {
             target,
             provider,
@@ -236,7 +236,7 @@ impl Guard {
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
         asked: &Arc<Asked>,
@@ -258,7 +258,7 @@ impl Guard {
     }
 
     /// Admits an attempt in spite of an open breaker, with the probability that it is answered.
-    pub(super) fn admit_last(
+    pub(crate) fn admit_last(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
         asked: &Arc<Asked>,
@@ -278,7 +278,7 @@ impl Guard {
     }
 
     /// The share of last attempts that would be rejected here.
-    pub(super) fn rejection(&self) -> f64 {
+    pub(crate) fn rejection(&self) -> f64 {
         self.provider
             .with_scopes(|scopes, now| scopes.rejection(self.position, now))
     }
@@ -293,7 +293,7 @@ impl Guard {
     ///
     /// # Errors
     /// Why it would be refused at this time.
-    pub(super) fn outlook(&self) -> Result<Outlook, Refusal> {
+    pub(crate) fn outlook(&self) -> Result<Outlook, Refusal> {
         self.provider
             .with_scopes(|scopes, now| match scopes.refuses(self.position, now) {
                 Some(refusal) => Err(refusal),
@@ -343,7 +343,7 @@ impl Guard {
 
 /// What an attempt would be that is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outlook {
+pub(crate) enum Outlook {
     /// One like any other.
     Ordinary,
     /// A test whether a failing target has recovered.
@@ -351,7 +351,7 @@ pub(super) enum Outlook {
 }
 
 /// The right to try a target once. Dropped without a verdict, it says nothing about the target.
-pub(super) struct Permit {
+pub(crate) struct Permit {
     guard: Arc<Guard>,
     lane: Arc<Lane>,
     asked: Arc<Asked>,
@@ -361,17 +361,17 @@ pub(super) struct Permit {
 
 impl Permit {
     /// The target.
-    pub(super) fn target(&self) -> &Arc<Target> {
+    pub(crate) fn target(&self) -> &Arc<Target> {
         &self.guard.target
     }
 
     /// Whether the attempt tests if a failing target has recovered.
-    pub(super) fn is_probe(&self) -> bool {
+    pub(crate) fn is_probe(&self) -> bool {
         self.ticket.as_ref().is_some_and(Ticket::is_probe)
     }
 
     /// The breaker's state at admission.
-    pub(super) fn breaker_state(&self) -> BreakerState {
+    pub(crate) fn breaker_state(&self) -> BreakerState {
         match &self.ticket {
             None => BreakerState::Open,
             Some(ticket) => ticket.state(),
@@ -379,7 +379,7 @@ impl Permit {
     }
 
     /// Nothing has come for suspiciously long.
-    pub(super) fn stalled(&mut self) {
+    pub(crate) fn stalled(&mut self) {
         let alternative = self.healthier_alternative();
         self.report(alternative, |scopes, ticket, circumstances| {
             scopes.stalled(ticket, circumstances)
@@ -387,7 +387,7 @@ impl Permit {
     }
 
     /// Nothing has come since then, which is longer than its caller or the call's deadline allows.
-    pub(super) fn cut_short(&mut self, since: Instant) {
+    pub(crate) fn cut_short(&mut self, since: Instant) {
         let alternative = self.healthier_alternative();
         self.report(alternative, |scopes, ticket, circumstances| {
             scopes.cut_short(ticket, since, circumstances)
@@ -395,7 +395,7 @@ impl Permit {
     }
 
     /// The head of an answer has come.
-    pub(super) fn reached(&mut self) {
+    pub(crate) fn reached(&mut self) {
         // The first content tells as much a little later; do not lock for each call.
         if self.ticket.as_ref().is_some_and(Ticket::probes_endpoint) {
             self.report(false, Scopes::reached);
@@ -403,14 +403,14 @@ impl Permit {
     }
 
     /// Further content has come.
-    pub(super) fn progressed(&mut self) {
+    pub(crate) fn progressed(&mut self) {
         if self.ticket.as_ref().is_some_and(Ticket::probes_model) {
             self.report(false, Scopes::progressed);
         }
     }
 
     /// The first content has come.
-    pub(super) fn committed(&mut self, slow: bool) {
+    pub(crate) fn committed(&mut self, slow: bool) {
         if self.ticket.is_none() {
             let position = self.guard.position;
             self.guard
@@ -426,7 +426,7 @@ impl Permit {
     }
 
     /// The answer is complete.
-    pub(super) fn completed(&mut self) {
+    pub(crate) fn completed(&mut self) {
         // It matters to probes only; do not lock for each call.
         if self.is_probe() {
             self.report(false, Scopes::completed);
@@ -434,14 +434,14 @@ impl Permit {
     }
 
     /// Tells the scenario how long the first content of a stream took.
-    pub(super) fn observe(&self, first_content: Duration) {
+    pub(crate) fn observe(&self, first_content: Duration) {
         if let Some(hedging) = &self.lane.hedging {
             hedging.observe(self.position_in_lane(), first_content);
         }
     }
 
     /// Tells the scenario that a stream ended after this time without content.
-    pub(super) fn observe_without_content(&self, after: Duration) {
+    pub(crate) fn observe_without_content(&self, after: Duration) {
         if let Some(hedging) = &self.lane.hedging {
             hedging.observe_without_content(self.position_in_lane(), after);
         }
@@ -454,7 +454,7 @@ impl Permit {
     }
 
     /// The attempt failed.
-    pub(super) fn failed(&mut self, error: &UpstreamError) {
+    pub(crate) fn failed(&mut self, error: &UpstreamError) {
         let alternative = self.healthier_alternative();
         self.report(alternative, |scopes, ticket, circumstances| {
             scopes.failed(ticket, error, circumstances)
@@ -520,7 +520,7 @@ fn worst_share(seen: &Snapshot) -> f64 {
 }
 
 /// A refusal as the trail tells it.
-pub(super) fn skip(refusal: Refusal) -> Skip {
+pub(crate) fn skip(refusal: Refusal) -> Skip {
     let by = match refusal {
         Refusal::Model(_) => ClosedOff::Model,
         Refusal::Endpoint(_) => ClosedOff::Endpoint,

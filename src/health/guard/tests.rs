@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::chat::ChatRequest;
-use crate::dispatch::breaker;
 use crate::dispatch::hedging::{self, Hedging};
 use crate::dispatch::specimens::{asked, lane};
 use crate::error::UpstreamErrorKind;
+use crate::health::breaker;
 
 /// Breakers that never open by themselves.
 fn patient() -> Settings {
