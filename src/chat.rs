@@ -4,11 +4,13 @@
 //! [`ChatEvent`]s; nothing behind this module knows protobuf, and nothing before it knows a provider.
 
 mod answer;
+mod call_ids;
 mod event;
 
 use bytes::Bytes;
 
 pub use self::answer::{Answer, finish_reason};
+pub use self::call_ids::CallIds;
 pub use self::event::{ChatEvent, Finish, FinishReason, Usage, is_empty_answer};
 
 /// One request for an answer, already validated: roles are in a legal order, JSON texts parse,
@@ -36,7 +38,7 @@ pub struct ChatRequest {
 pub struct Message {
     /// Who wrote it.
     pub role: Role,
-    /// Its pieces, in order; never empty.
+    /// Its pieces, in order; none only for an assistant that said nothing.
     pub parts: Vec<Part>,
 }
 
@@ -133,7 +135,7 @@ pub struct Tool {
 /// A call of a tool by the model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolCall {
-    /// Identifies the call among those of the conversation; empty where the provider gave none.
+    /// Identifies the call, at least until its result: hosts use ids again. Empty where the provider gave none.
     pub id: String,
     /// The tool's name.
     pub name: String,
@@ -148,7 +150,8 @@ pub struct ToolCall {
 /// What a tool call gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolResult {
-    /// Id of the [`ToolCall`] it answers; that call stands earlier in the conversation.
+    /// Id of the [`ToolCall`] it answers: of those with this id in the assistant message before, the first
+    /// that no other result answers.
     pub tool_call_id: String,
     /// Name of the tool, taken from that call (Gemini matches results by name).
     pub tool_name: String,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::chat::{Adaptation, Answer, Finish, FinishReason, Part, Usage};
+use crate::chat::{Adaptation, Answer, CallIds, Finish, FinishReason, Part, Usage};
 use crate::dispatch::Call;
 use crate::error::{Billing, Reason};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, Outcome};
@@ -71,7 +71,7 @@ pub fn summary(
 
 /// The assistant message, ready to be appended to the next request.
 fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
-    let mut calls = 0;
+    let mut ids = CallIds::new(call_id.to_owned());
     let parts = answer.parts.into_iter().filter_map(|part| {
         let part = match part {
             Part::Text(text) => v1::content_part::Part::Text(text),
@@ -81,21 +81,17 @@ fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
                 signature: reasoning.signature,
                 provider: provider.to_owned(),
             }),
-            Part::ToolCall(call) => {
-                let id = tool_call_id(call.id, call_id, calls);
-                calls += 1;
-                v1::content_part::Part::ToolCall(v1::ToolCall {
-                    id,
-                    name: call.name,
-                    arguments_json: arguments(call.arguments),
-                    provider: if call.signature.is_empty() {
-                        String::new()
-                    } else {
-                        provider.to_owned()
-                    },
-                    signature: call.signature,
-                })
-            }
+            Part::ToolCall(call) => v1::content_part::Part::ToolCall(v1::ToolCall {
+                id: ids.next(call.id),
+                name: call.name,
+                arguments_json: arguments(call.arguments),
+                provider: if call.signature.is_empty() {
+                    String::new()
+                } else {
+                    provider.to_owned()
+                },
+                signature: call.signature,
+            }),
             // Models do not answer with these; see `Answer::apply`.
             Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => return None,
         };
@@ -105,15 +101,6 @@ fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
         role: v1::Role::Assistant.into(),
         text: String::new(),
         parts: parts.collect(),
-    }
-}
-
-/// The provider's id of a tool call, or one of ours where it gave none: results are matched by it.
-pub fn tool_call_id(provider_id: String, call_id: &str, number: usize) -> String {
-    if provider_id.is_empty() {
-        format!("{call_id}-{number}")
-    } else {
-        provider_id
     }
 }
 
@@ -323,12 +310,5 @@ mod tests {
                 format!("ERROR_REASON_{}", reason.name())
             );
         }
-    }
-
-    #[test]
-    fn a_tool_call_without_an_id_gets_one_that_is_its_own() {
-        assert_eq!(tool_call_id("call_7".into(), "c1", 0), "call_7");
-        assert_eq!(tool_call_id(String::new(), "c1", 0), "c1-0");
-        assert_eq!(tool_call_id(String::new(), "c1", 1), "c1-1");
     }
 }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use crate::chat::{ChatEvent, Finish, finish_reason};
+use crate::chat::{CallIds, ChatEvent, Finish, finish_reason};
 use crate::dispatch::{Call, CallEvent};
 use crate::error::Reason;
 use crate::trail::{AttemptRecord, Outcome};
 
-use super::answer::{self, tool_call_id};
+use super::answer;
 use super::messages::Verdict;
 use super::v1::stream_generate_response::Event;
 use super::{status, v1};
@@ -163,7 +163,7 @@ fn attempt_ended(record: &AttemptRecord, will_continue: bool) -> Event {
 
 /// Which part of the final message a delta belongs to: the same rules as [`crate::chat::Answer::apply`].
 struct Parts {
-    call_id: String,
+    ids: CallIds,
     open: Open,
     count: i32,
     /// Index of the part of each tool call, by its number.
@@ -182,7 +182,7 @@ enum Open {
 impl Parts {
     fn new(call_id: String) -> Self {
         Self {
-            call_id,
+            ids: CallIds::new(call_id),
             open: Open::Nothing,
             count: 0,
             tool_calls: Vec::new(),
@@ -227,7 +227,7 @@ impl Parts {
                 signature,
             } => {
                 let part_index = self.begin(Open::Nothing);
-                let id = tool_call_id(id, &self.call_id, self.tool_calls.len());
+                let id = self.ids.next(id);
                 self.tool_calls.push(part_index);
                 let arguments_json_fragment = String::new();
                 Event::ToolCallDelta(v1::ToolCallDelta {

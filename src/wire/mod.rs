@@ -5,9 +5,12 @@
 //! bytes of a response into frames and holds what is true of every format.
 
 pub mod anthropic;
+mod arguments;
+mod call_ids;
 pub mod failure;
 pub mod gemini;
 mod json;
+mod media_type;
 pub mod openai_chat;
 pub mod reader;
 pub mod sse;

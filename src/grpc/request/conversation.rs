@@ -73,6 +73,8 @@ impl<'a, 'l> Conversation<'a, 'l> {
                 );
                 vec![Part::Text(text)]
             }
+            // An answer that says nothing is appended like any other.
+            (true, true) if role == Some(Role::Assistant) => Vec::new(),
             (true, true) => {
                 self.faults.add(field, "set `text` or `parts`");
                 Vec::new()

@@ -1,6 +1,7 @@
 //! Which tool call does each result answer, and has each call its result?
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::chat::{Message, Part, Role, ToolCall, ToolResult};
 
@@ -30,10 +31,8 @@ struct Links<'a, 'f, 'l> {
     faults: &'f mut Faults<'l>,
     /// Calls of the last assistant message, in order.
     calls: Vec<Call<'a>>,
-    /// Which of them has this id and no result yet.
-    open: HashMap<&'a str, usize>,
-    /// Ids of all calls of the conversation.
-    ids: HashSet<&'a str>,
+    /// Those of this id that have no result yet.
+    open: HashMap<&'a str, Open>,
     /// For each result the name of the tool.
     names: Vec<String>,
 }
@@ -41,9 +40,15 @@ struct Links<'a, 'f, 'l> {
 struct Call<'a> {
     name: &'a str,
     place: Place,
-    /// The open call before it with the same id, which is a fault that must not draw others after it.
+    /// The next call of the message with the same id: hosts give one id to two calls.
     same_id: Option<usize>,
     is_answered: bool,
+}
+
+/// The first and the last of the calls of one id that have no result yet.
+struct Open {
+    first: usize,
+    last: usize,
 }
 
 /// The numbers of a message and of one of its parts.
@@ -55,7 +60,6 @@ impl<'a, 'f, 'l> Links<'a, 'f, 'l> {
             faults,
             calls: Vec::new(),
             open: HashMap::new(),
-            ids: HashSet::new(),
             names: Vec::new(),
         };
         for (index, Message { role, parts }) in messages.iter().enumerate() {
@@ -81,24 +85,29 @@ impl<'a, 'f, 'l> Links<'a, 'f, 'l> {
 
     fn call(&mut self, call: &'a ToolCall, place: Place) {
         let ToolCall { id, name, .. } = call;
-        if !id.is_empty() && !self.ids.insert(id) {
-            self.faults.add(
-                format_args!("messages[{}].parts[{}].tool_call.id", place.0, place.1),
-                "another tool call of the conversation has the same id",
-            );
+        let number = self.calls.len();
+        match self.open.entry(id) {
+            Entry::Vacant(none) => {
+                none.insert(Open {
+                    first: number,
+                    last: number,
+                });
+            }
+            Entry::Occupied(mut open) => {
+                let before = std::mem::replace(&mut open.get_mut().last, number);
+                self.calls[before].same_id = Some(number);
+            }
         }
-        let same_id = self.open.insert(id, self.calls.len());
         self.calls.push(Call {
             name,
             place,
-            same_id,
+            same_id: None,
             is_answered: false,
         });
     }
 
     fn result(&mut self, result: &'a ToolResult, place: Place) {
-        let call = self.open.remove(result.tool_call_id.as_str());
-        let Some(call) = call.and_then(|index| self.calls.get_mut(index)) else {
+        let Entry::Occupied(mut open) = self.open.entry(&result.tool_call_id) else {
             self.faults.add(
                 format_args!(
                     "messages[{}].parts[{}].tool_result.tool_call_id",
@@ -109,9 +118,11 @@ impl<'a, 'f, 'l> Links<'a, 'f, 'l> {
             self.names.push(String::new());
             return;
         };
+        let call = &mut self.calls[open.get().first];
         call.is_answered = true;
-        if let Some(other) = call.same_id {
-            self.open.insert(&result.tool_call_id, other);
+        match call.same_id {
+            Some(next) => open.get_mut().first = next,
+            None => _ = open.remove(),
         }
         self.names.push(call.name.to_owned());
     }

@@ -177,6 +177,7 @@ pub(super) fn compose<'a>(
         system,
         turns,
         mut adaptations,
+        ids: _,
     } = conversation;
     if output_limit.is_none() {
         adaptations.note(

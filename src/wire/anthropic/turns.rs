@@ -1,12 +1,10 @@
 //! How is a conversation spelled: the system text, the turns and their blocks?
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::opaque::Opaque;
 use super::value;
@@ -14,13 +12,16 @@ use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
 };
 use crate::error::Unsupported;
-use crate::wire::Adaptations;
+use crate::wire::arguments::Arguments;
+use crate::wire::call_ids::{CallIds, Distinct, Form};
+use crate::wire::{Adaptations, media_type};
 
 /// A conversation as the API wants it: the system text apart, then turns of alternating roles.
 pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Block<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
     pub(super) adaptations: Adaptations,
+    pub(super) ids: CallIds<'a>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +81,7 @@ pub(super) enum Block<'a> {
     ToolUse {
         id: Cow<'a, str>,
         name: &'a str,
-        input: &'a RawValue,
+        input: Arguments<'a>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
@@ -102,7 +103,7 @@ pub(super) enum Block<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Source<'a> {
     Base64 {
-        media_type: &'a str,
+        media_type: Cow<'a, str>,
         #[serde(serialize_with = "base64")]
         data: &'a [u8],
     },
@@ -126,9 +127,13 @@ impl<'a> Conversation<'a> {
             system: Vec::new(),
             turns: Vec::new(),
             adaptations: Adaptations::default(),
+            ids: CallIds::new(messages, Form::LettersAndDigits, Distinct::InConversation),
         };
         for message in messages {
             let Message { role, parts } = message;
+            if *role == Role::Assistant {
+                conversation.ids.begin_message();
+            }
             for part in parts {
                 let Some(block) = conversation.block(*role, part, provider)? else {
                     continue;
@@ -196,7 +201,7 @@ impl<'a> Conversation<'a> {
             Part::Text(text) | Part::Refusal(text) => Ok(Some(Block::Text { text })),
             Part::Image(media) => self.image(media).map(Some),
             Part::Document(media) => self.document(media).map(Some),
-            Part::ToolCall(call) => self.tool_use(call).map(Some),
+            Part::ToolCall(call) => Ok(Some(self.tool_use(call))),
             Part::ToolResult(result) => self.tool_result(result, provider).map(Some),
             Part::Reasoning(reasoning) => Ok(self.thinking(reasoning, provider)),
         }
@@ -216,8 +221,9 @@ impl<'a> Conversation<'a> {
                 "left out: the provider decides how closely it looks",
             ),
         }
+        let media_type = media_type::registered(media_type);
         let source = match source {
-            MediaSource::Data(data) => match media_type.as_str() {
+            MediaSource::Data(data) => match &*media_type {
                 "image/jpeg" | "image/png" | "image/gif" | "image/webp" => {
                     Source::Base64 { media_type, data }
                 }
@@ -240,13 +246,14 @@ impl<'a> Conversation<'a> {
             filename,
             detail: _, // says something about images only
         } = media;
+        let media_type = media_type::registered(media_type);
         let essence = media_type
             .split_once(';')
-            .map_or(media_type.as_str(), |(essence, _parameters)| essence)
+            .map_or(&*media_type, |(essence, _parameters)| essence)
             .trim_end();
         let source = match (source, essence) {
             (MediaSource::Data(data), "application/pdf") => Source::Base64 {
-                media_type: essence,
+                media_type: Cow::Borrowed("application/pdf"),
                 data,
             },
             (MediaSource::Data(data), "text/plain") => Source::Text {
@@ -276,7 +283,7 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    fn tool_use(&mut self, call: &'a ToolCall) -> Result<Block<'a>, Unsupported> {
+    fn tool_use(&mut self, call: &'a ToolCall) -> Block<'a> {
         let ToolCall {
             id,
             name,
@@ -290,11 +297,11 @@ impl<'a> Conversation<'a> {
                 "left out: it means something only to the provider that made it",
             );
         }
-        Ok(Block::ToolUse {
-            id: self.call_id(id),
+        Block::ToolUse {
+            id: self.call_id(id, name),
             name,
-            input: arguments_object(arguments)?,
-        })
+            input: Arguments::of(arguments, &mut self.adaptations),
+        }
     }
 
     fn tool_result(
@@ -304,7 +311,7 @@ impl<'a> Conversation<'a> {
     ) -> Result<Block<'a>, Unsupported> {
         let ToolResult {
             tool_call_id,
-            tool_name: _, // results are matched by id
+            tool_name,
             content,
             is_error,
         } = result;
@@ -323,7 +330,7 @@ impl<'a> Conversation<'a> {
             }
         }
         Ok(Block::ToolResult {
-            tool_use_id: self.call_id(tool_call_id),
+            tool_use_id: self.ids.of_result(tool_call_id, tool_name).id,
             content: blocks,
             is_error: *is_error,
         })
@@ -358,24 +365,17 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The API takes only ids of letters, digits, `_` and `-`. An id of another provider that has
-    /// others is written in hexadecimal, so that different ids stay different in every request.
-    fn call_id(&mut self, id: &'a str) -> Cow<'a, str> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if !id.is_empty() && id.bytes().all(legal) {
-            return Cow::Borrowed(id);
+    /// The API takes only ids of letters, digits, `_` and `-`, and each of them once:
+    /// <https://platform.claude.com/docs/en/agents-and-tools/tool-use/handle-tool-calls>.
+    fn call_id(&mut self, id: &'a str, name: &'a str) -> Cow<'a, str> {
+        let wire = self.ids.of_call(id, name);
+        if wire != id {
+            self.adaptations.note(
+                "messages.parts.tool_call.id",
+                "rewritten: ids are unique here and hold only letters, digits, `_` and `-`",
+            );
         }
-        self.adaptations.note(
-            "messages.parts.tool_call.id",
-            "rewritten: ids hold only letters, digits, `_` and `-` here",
-        );
-        let mut legal = String::with_capacity("toolu_".len() + 2 * id.len());
-        legal.push_str("toolu_");
-        for byte in id.bytes() {
-            // Writing to a string cannot fail.
-            let _ = write!(legal, "{byte:02x}");
-        }
-        Cow::Owned(legal)
+        wire
     }
 }
 
@@ -384,19 +384,4 @@ fn web_url<'a>(url: &'a str, field: &'static str) -> Result<Source<'a>, Unsuppor
         return Ok(Source::Url { url });
     }
     Err(value(field, "only http and https are fetched"))
-}
-
-/// The arguments of a tool call as the JSON object that `input` must be.
-fn arguments_object(arguments: &str) -> Result<&RawValue, Unsupported> {
-    let arguments = match arguments.trim() {
-        "" => "{}",
-        arguments => arguments,
-    };
-    match serde_json::from_str::<&RawValue>(arguments) {
-        Ok(object) if object.get().starts_with('{') => Ok(object),
-        _ => Err(value(
-            "messages.parts.tool_call.arguments_json",
-            "the arguments of a tool call are a JSON object",
-        )),
-    }
 }

@@ -1,14 +1,15 @@
 //! How the messages of a chat become turns.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part as ChatPart, Reasoning, Role, ToolCall,
     ToolResult,
 };
 use crate::error::Unsupported;
-use crate::wire::Adaptations;
+use crate::wire::arguments::Arguments;
+use crate::wire::call_ids::{CallIds, Distinct, Form, Linked};
+use crate::wire::{Adaptations, media_type};
 
 use super::Generation;
 use super::encode::{json_object, refused};
@@ -29,23 +30,24 @@ pub(super) struct Conversation<'a> {
     pub(super) contents: Vec<Content<'a>>,
     /// Whether the open turn has a tool call.
     open_turn_calls: bool,
-    /// The number of the last tool call of each id, in order.
-    calls: HashMap<&'a str, usize>,
-    /// How many tool calls there are.
-    call_count: usize,
+    ids: CallIds<'a>,
     pub(super) adaptations: Adaptations,
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn new(provider: &'a str, generation: Generation, call_ids: bool) -> Self {
+    pub(super) fn new(
+        provider: &'a str,
+        messages: &'a [Message],
+        generation: Generation,
+        call_ids: bool,
+    ) -> Self {
         Self {
             provider,
             generation,
             call_ids,
             contents: Vec::new(),
             open_turn_calls: false,
-            calls: HashMap::new(),
-            call_count: 0,
+            ids: CallIds::new(messages, Form::Any, Distinct::InConversation),
             adaptations: Adaptations::default(),
         }
     }
@@ -71,6 +73,9 @@ impl<'a> Conversation<'a> {
                     }
                 }
                 Role::User | Role::Assistant => {
+                    if *role == Role::Assistant {
+                        self.ids.begin_message();
+                    }
                     for part in parts {
                         self.part(*role, part)?;
                     }
@@ -83,7 +88,8 @@ impl<'a> Conversation<'a> {
                                 "a tool message holds results only",
                             ));
                         };
-                        results.push(result);
+                        let call = self.ids.of_result(&result.tool_call_id, &result.tool_name);
+                        results.push((call, result));
                     }
                 }
             }
@@ -159,7 +165,7 @@ impl<'a> Conversation<'a> {
                 self.media_adaptations(media);
                 Part {
                     file_data: Some(FileData {
-                        mime_type: &media.media_type,
+                        mime_type: media_type::registered(&media.media_type),
                         file_uri: uri,
                     }),
                     ..Part::default()
@@ -175,7 +181,7 @@ impl<'a> Conversation<'a> {
         };
         self.media_adaptations(media);
         Some(Blob {
-            mime_type: &media.media_type,
+            mime_type: media_type::registered(&media.media_type),
             data,
         })
     }
@@ -234,15 +240,7 @@ impl<'a> Conversation<'a> {
             signature,
             provider,
         } = call;
-        let arguments = if arguments.trim().is_empty() {
-            "{}"
-        } else {
-            arguments
-        };
-        let args = json_object(arguments).ok_or(refused(
-            "messages.parts.tool_call.arguments",
-            "arguments must be a JSON object",
-        ))?;
+        let args = Arguments::of(arguments, &mut self.adaptations);
         let mut thought_signature = None;
         if provider == self.provider {
             thought_signature = signature_text(signature)?;
@@ -259,11 +257,10 @@ impl<'a> Conversation<'a> {
             );
             thought_signature = Some(UNSIGNED_CALL);
         }
-        self.calls.insert(id, self.call_count);
-        self.call_count += 1;
+        let id = self.ids.of_call(id, name);
         Ok(Part {
             function_call: Some(FunctionCall {
-                id: if self.call_ids { id } else { "" },
+                id: if self.call_ids { id } else { Cow::Borrowed("") },
                 name,
                 args,
             }),
@@ -283,17 +280,20 @@ impl<'a> Conversation<'a> {
 
     /// Writes the results of one turn in the order of their calls: where ids are not read, two
     /// results of the same tool are told apart by nothing else.
-    fn tool_results(&mut self, results: &mut Vec<&'a ToolResult>) -> Result<(), Unsupported> {
-        results.sort_by_cached_key(|result| self.calls.get(result.tool_call_id.as_str()));
-        for result in results.drain(..) {
-            self.tool_result(result)?;
+    fn tool_results(
+        &mut self,
+        results: &mut Vec<(Linked<'a>, &'a ToolResult)>,
+    ) -> Result<(), Unsupported> {
+        results.sort_by_key(|(call, _)| call.number);
+        for (call, result) in results.drain(..) {
+            self.tool_result(call, result)?;
         }
         Ok(())
     }
 
-    fn tool_result(&mut self, result: &'a ToolResult) -> Result<(), Unsupported> {
+    fn tool_result(&mut self, call: Linked<'a>, result: &'a ToolResult) -> Result<(), Unsupported> {
         let ToolResult {
-            tool_call_id,
+            tool_call_id: _, // `call` says it
             tool_name,
             content,
             is_error,
@@ -329,7 +329,11 @@ impl<'a> Conversation<'a> {
             Author::User,
             Part {
                 function_response: Some(FunctionResponse {
-                    id: if self.call_ids { tool_call_id } else { "" },
+                    id: if self.call_ids {
+                        call.id
+                    } else {
+                        Cow::Borrowed("")
+                    },
                     name: tool_name,
                     response: output(&texts, *is_error),
                     parts: within,

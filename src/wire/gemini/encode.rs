@@ -71,7 +71,7 @@ pub(super) fn compose<'a>(
         ));
     }
 
-    let mut conversation = Conversation::new(to.provider, generation, call_ids);
+    let mut conversation = Conversation::new(to.provider, messages, generation, call_ids);
     let system_instruction = conversation.write(messages)?;
     let Conversation {
         contents,

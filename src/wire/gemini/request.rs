@@ -10,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::wire::arguments::Arguments;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a> {
@@ -74,7 +76,7 @@ impl<'a> Part<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Blob<'a> {
-    pub(super) mime_type: &'a str,
+    pub(super) mime_type: Cow<'a, str>,
     #[serde(serialize_with = "as_base64")]
     pub(super) data: &'a [u8],
 }
@@ -83,22 +85,22 @@ pub(super) struct Blob<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct FileData<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) mime_type: &'a str,
+    pub(super) mime_type: Cow<'a, str>,
     pub(super) file_uri: &'a str,
 }
 
 #[derive(Serialize)]
 pub(super) struct FunctionCall<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) id: &'a str,
+    pub(super) id: Cow<'a, str>,
     pub(super) name: &'a str,
-    pub(super) args: &'a RawValue,
+    pub(super) args: Arguments<'a>,
 }
 
 #[derive(Serialize)]
 pub(super) struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) id: &'a str,
+    pub(super) id: Cow<'a, str>,
     pub(super) name: &'a str,
     pub(super) response: ToolOutput<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::chat::{Media, MediaSource};
+use crate::wire::media_type;
 
 use super::Effort;
 
@@ -161,7 +162,8 @@ impl fmt::Display for Url<'_> {
             MediaSource::Uri(uri) => f.write_str(uri),
             MediaSource::Data(bytes) => {
                 let base64 = Base64Display::new(bytes, &STANDARD);
-                write!(f, "data:{};base64,{base64}", self.0.media_type)
+                let media_type = media_type::registered(&self.0.media_type);
+                write!(f, "data:{media_type};base64,{base64}")
             }
         }
     }
@@ -194,7 +196,7 @@ pub(super) struct WireToolCall<'a> {
 #[derive(Serialize)]
 pub(super) struct FunctionCall<'a> {
     pub(super) name: &'a str,
-    pub(super) arguments: &'a str,
+    pub(super) arguments: Cow<'a, str>,
 }
 
 /// Where Gemini's compatible API keeps what must come back with a call:

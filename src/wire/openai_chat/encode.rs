@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
+use crate::wire::call_ids::{CallIds, Distinct, Form};
 use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::body::{
@@ -15,8 +16,7 @@ use super::body::{
     WireToolChoice,
 };
 use super::history::History;
-use super::tool_ids::ToolIds;
-use super::{Dialect, OutputCap, RequiredWord, SeedField, reasoning};
+use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning};
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
@@ -76,7 +76,7 @@ pub(super) fn compose<'a>(
     let mut history = History {
         dialect,
         provider: to.provider,
-        ids: ToolIds::new(messages, dialect.tool_call_ids),
+        ids: CallIds::new(messages, form_of_ids(dialect), Distinct::InMessage),
         adaptations: &mut adaptations,
     };
     let mut body = Body {
@@ -114,6 +114,13 @@ pub(super) fn compose<'a>(
     }
 
     Ok((body, adaptations))
+}
+
+fn form_of_ids(dialect: &Dialect) -> Form {
+    match dialect.tool_call_ids {
+        ToolCallIds::Any => Form::Any,
+        ToolCallIds::NineAlphanumerics => Form::NineAlphanumerics,
+    }
 }
 
 fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {

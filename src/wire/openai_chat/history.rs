@@ -11,16 +11,17 @@ use super::body::{
     Url, WireMessage, WireToolCall,
 };
 use super::details::details;
-use super::tool_ids::ToolIds;
 use super::{Dialect, Documents, ReasoningHistory, SystemRole};
 use crate::wire::Adaptations;
+use crate::wire::arguments::Arguments;
+use crate::wire::call_ids::CallIds;
 
 /// Spells the messages of one request.
 pub(super) struct History<'a, 'n> {
     pub(super) dialect: &'a Dialect,
     /// Whom the request goes to: what another provider has signed is left out.
     pub(super) provider: &'a str,
-    pub(super) ids: ToolIds<'a>,
+    pub(super) ids: CallIds<'a>,
     pub(super) adaptations: &'n mut Adaptations,
 }
 
@@ -113,6 +114,7 @@ impl<'a> History<'a, '_> {
         &mut self,
         parts: &'a [Part],
     ) -> Result<Option<WireMessage<'a>>, Unsupported> {
+        self.ids.begin_message();
         let mut content = Vec::new();
         let mut message = AssistantMessage::default();
         for part in parts {
@@ -165,11 +167,7 @@ impl<'a> History<'a, '_> {
             r#type: "function",
             function: FunctionCall {
                 name,
-                arguments: if arguments.is_empty() {
-                    "{}"
-                } else {
-                    arguments
-                },
+                arguments: Arguments::of(arguments, self.adaptations).into_text(),
             },
             extra_content: own_signature.map(|thought_signature| ExtraContent {
                 google: GoogleContent { thought_signature },
@@ -192,7 +190,7 @@ impl<'a> History<'a, '_> {
             );
         }
         Ok(WireMessage::Tool {
-            tool_call_id: self.ids.of_result(tool_call_id, tool_name),
+            tool_call_id: self.ids.of_result(tool_call_id, tool_name).id,
             content,
         })
     }

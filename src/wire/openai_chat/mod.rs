@@ -11,7 +11,6 @@ mod encode;
 mod history;
 mod reasoning;
 mod tool_calls;
-mod tool_ids;
 
 use serde::{Deserialize, Serialize};
 

@@ -358,3 +358,38 @@ fn a_model_may_be_named_in_place_of_a_scenario() {
         Selector::Model("openai/gpt".to_owned())
     );
 }
+
+#[test]
+fn an_answer_that_said_nothing_may_be_appended_and_ids_may_come_again() {
+    let turn = |name: &str| {
+        let call = Piece::ToolCall(v1::ToolCall {
+            id: "1".to_owned(),
+            name: name.to_owned(),
+            ..v1::ToolCall::default()
+        });
+        [
+            super::message(v1::Role::Assistant, [call]),
+            super::message(v1::Role::Tool, [found("1")]),
+        ]
+    };
+    let empty = v1::Message {
+        role: v1::Role::Assistant.into(),
+        ..v1::Message::default()
+    };
+    let mut request = good();
+    request.messages.push(empty);
+    request.messages.extend(turn("look_up"));
+    request.messages.extend(turn("write_down"));
+
+    let parsed = parse(request).unwrap();
+
+    assert_eq!(parsed.request.messages[1].parts, []);
+    let names: Vec<_> = parsed.request.messages[2..]
+        .iter()
+        .filter_map(|message| match &message.parts[..] {
+            [Part::ToolResult(result)] => Some(result.tool_name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names, ["look_up", "write_down"]);
+}

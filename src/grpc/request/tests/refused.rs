@@ -259,11 +259,19 @@ fn every_tool_call_has_one_result_right_after_it() {
             talk([message(Role::Assistant, [call("1")]), user("And?")]),
         ),
         (
-            "messages[0].parts[1].tool_call.id",
-            "another tool call of the conversation has the same id",
+            "messages[1].parts[2].tool_result.tool_call_id",
+            no_call,
             talk([
                 message(Role::Assistant, [call("1"), call("1")]),
-                message(Role::Tool, [found("1"), found("1")]),
+                message(Role::Tool, [found("1"), found("1"), found("1")]),
+            ]),
+        ),
+        (
+            "messages[0].parts[1].tool_call",
+            no_result,
+            talk([
+                message(Role::Assistant, [call("1"), call("1")]),
+                message(Role::Tool, [found("1")]),
             ]),
         ),
         (

@@ -375,14 +375,6 @@ fn content_without_a_spelling_is_refused() {
             "messages.parts.document.uri",
         ),
         (
-            after_hello(Role::Assistant, call("toolu_1", "[]")),
-            "messages.parts.tool_call.arguments_json",
-        ),
-        (
-            after_hello(Role::Assistant, call("toolu_1", r#"{"city":"#)),
-            "messages.parts.tool_call.arguments_json",
-        ),
-        (
             after_hello(
                 Role::Tool,
                 result("toolu_1", vec![Part::Refusal("no".into())]),
@@ -710,4 +702,62 @@ fn a_dialect_is_read_from_configuration() {
     assert_eq!(read(r#"{"thinking":"budget"}"#).unwrap(), BUDGET.dialect);
     assert!(read(r#"{"thinking":"often"}"#).is_err());
     assert!(read(r#"{"thinks":true}"#).is_err());
+}
+
+#[test]
+fn ids_that_come_again_differ_on_the_wire_and_results_follow_their_calls() {
+    let turn = |answer: &str| {
+        [
+            message(
+                Role::Assistant,
+                vec![call("f:0", "[1]"), call("f:0", r#"{"cut"#)],
+            ),
+            message(Role::Tool, vec![result("f:0", vec![text(answer)])]),
+            message(Role::Tool, vec![result("f:0", vec![text("second")])]),
+        ]
+    };
+    let mut request = hello();
+    request
+        .messages
+        .extend(["a", "b"].into_iter().flat_map(turn));
+
+    let body = json(&written(Anthropic::default(), &request).body);
+
+    let blocks = |turn: usize| {
+        body["messages"][turn]["content"]
+            .as_array()
+            .expect("a list")
+    };
+    let mut ids = std::collections::HashSet::new();
+    for turn in [1, 3] {
+        for (made, result) in blocks(turn).iter().zip(blocks(turn + 1)) {
+            assert!(ids.insert(made["id"].to_string()), "{body:#}");
+            assert_eq!(made["id"], result["tool_use_id"], "{body:#}");
+        }
+        assert_eq!(blocks(turn)[0]["input"], json(br#"{"arguments":[1]}"#));
+        assert_eq!(blocks(turn)[1]["input"], json(br#"{"arguments":"{\"cut"}"#));
+    }
+    assert_eq!(ids.len(), 4);
+    assert_eq!(
+        adapted_fields(Anthropic::default(), &request),
+        [
+            "messages.parts.tool_call.id",
+            "messages.parts.tool_call.arguments_json"
+        ]
+    );
+}
+
+#[test]
+fn an_image_by_another_name_of_its_type_is_the_same_image() {
+    for written in ["image/jpg", "IMAGE/JPEG", "image/pjpeg; charset=binary"] {
+        let mut request = hello();
+        request.messages[0]
+            .parts
+            .push(Part::Image(media(data(b"jpeg"), written)));
+
+        let body = json(&self::written(Anthropic::default(), &request).body);
+
+        let source = &body["messages"][0]["content"][1]["source"];
+        assert_eq!(source["media_type"], "image/jpeg", "{written}");
+    }
 }

@@ -592,22 +592,6 @@ fn what_cannot_be_written_is_refused() {
         (
             chat(vec![message(
                 Role::Assistant,
-                [Part::ToolCall(call("1", "[1]"))],
-            )]),
-            Generation::Third,
-            "messages.parts.tool_call.arguments",
-        ),
-        (
-            chat(vec![message(
-                Role::Assistant,
-                [Part::ToolCall(call("1", r#"{"a":"#))],
-            )]),
-            Generation::Third,
-            "messages.parts.tool_call.arguments",
-        ),
-        (
-            chat(vec![message(
-                Role::Assistant,
                 [Part::Reasoning(Reasoning {
                     signature: Bytes::from_static(&[0xFF]),
                     provider: "gemini".into(),
@@ -632,5 +616,56 @@ fn what_cannot_be_written_is_refused() {
     assert_eq!(
         encoded(&serial, Generation::Third).unwrap_err(),
         Unsupported::Feature(Feature::SerialToolCalls)
+    );
+}
+
+#[test]
+fn ids_that_come_again_differ_on_the_wire_and_results_follow_their_calls() {
+    let result = |text: &str| {
+        message(
+            Role::Tool,
+            [Part::ToolResult(ToolResult {
+                tool_call_id: "1".into(),
+                tool_name: "f".into(),
+                content: vec![Part::Text(text.into())],
+                is_error: false,
+            })],
+        )
+    };
+    let messages = vec![
+        message(Role::Assistant, [Part::ToolCall(call("1", "[1]"))]),
+        result("a"),
+        message(Role::Assistant, [Part::ToolCall(call("1", r#"{"cut"#))]),
+        result("b"),
+    ];
+
+    assert_eq!(
+        contents(messages, Generation::Second),
+        concat!(
+            r#"[{"role":"model","parts":[{"functionCall":{"id":"1","name":"f","args":{"arguments":[1]}}}]},"#,
+            r#"{"role":"user","parts":[{"functionResponse":{"id":"1","name":"f","response":{"result":"a"}}}]},"#,
+            r#"{"role":"model","parts":[{"functionCall":{"id":"1_2","name":"f","args":{"arguments":"{\"cut"}}}]},"#,
+            r#"{"role":"user","parts":[{"functionResponse":{"id":"1_2","name":"f","response":{"result":"b"}}}]}]"#,
+        )
+    );
+}
+
+#[test]
+fn an_image_by_another_name_of_its_type_is_the_same_image() {
+    let jpg = Media {
+        source: MediaSource::Data(Bytes::from_static(b"jpeg")),
+        media_type: "image/jpg".into(),
+        filename: String::new(),
+        detail: ImageDetail::Auto,
+    };
+
+    let contents = contents(
+        vec![message(Role::User, [Part::Image(jpg)])],
+        Generation::Third,
+    );
+
+    assert!(
+        contents.contains(r#""mimeType":"image/jpeg""#),
+        "{contents}"
     );
 }

@@ -903,3 +903,50 @@ fn parts_in_a_message_that_cannot_hold_them_are_refused() {
         ));
     }
 }
+
+#[test]
+fn ids_stay_as_they_are_in_a_later_message_and_differ_within_one() {
+    let turn = || {
+        [
+            message(
+                Role::Assistant,
+                [call("f:0", "f", "[1]"), call("f:0", "f", "{\"cut")],
+            ),
+            message(
+                Role::Tool,
+                [
+                    result("f:0", "f", [text("a")]),
+                    result("f:0", "f", [text("b")]),
+                ],
+            ),
+        ]
+    };
+
+    let (messages, adapted) = messages(&openai(), [turn(), turn()].concat());
+
+    for assistant in [0, 3] {
+        let calls = &messages[assistant]["tool_calls"];
+        assert_eq!(calls[0]["id"], "f:0");
+        assert_eq!(calls[1]["id"], "f:0_2");
+        assert_eq!(messages[assistant + 1]["tool_call_id"], "f:0");
+        assert_eq!(messages[assistant + 2]["tool_call_id"], "f:0_2");
+        assert_eq!(calls[0]["function"]["arguments"], r#"{"arguments":[1]}"#);
+        assert_eq!(
+            calls[1]["function"]["arguments"],
+            r#"{"arguments":"{\"cut"}"#
+        );
+    }
+    assert_eq!(adapted, ["messages.parts.tool_call.arguments_json"]);
+}
+
+#[test]
+fn an_image_by_another_name_of_its_type_is_the_same_image() {
+    let image = Part::Image(data("image/jpg", "", ImageDetail::Auto));
+
+    let (messages, _) = messages(&openai(), [message(Role::User, [image])]);
+
+    let url = messages[0]["content"][0]["image_url"]["url"]
+        .as_str()
+        .unwrap();
+    assert!(url.starts_with("data:image/jpeg;base64,"), "{url}");
+}

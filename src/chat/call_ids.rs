@@ -1,0 +1,52 @@
+//! Under which ids the tool calls of an answer are given out.
+
+use std::collections::HashSet;
+
+/// Gives each tool call of one answer an id: its provider's, or one of ours where the provider gave
+/// none or one that an earlier call of the answer has. Results are matched by these ids.
+#[derive(Debug)]
+pub struct CallIds {
+    /// The id of our call, which no other answer has.
+    call_id: String,
+    given: HashSet<String>,
+    count: usize,
+}
+
+impl CallIds {
+    /// Begins an answer of the call that has this id.
+    pub fn new(call_id: String) -> Self {
+        Self {
+            call_id,
+            given: HashSet::new(),
+            count: 0,
+        }
+    }
+
+    /// The id of the next tool call: never empty, and none that was given before.
+    pub fn next(&mut self, provider_id: String) -> String {
+        let mut id = provider_id;
+        if id.is_empty() || self.given.contains(&id) {
+            id = format!("{}-{}", self.call_id, self.count);
+        }
+        while self.given.contains(&id) {
+            id.push('-');
+        }
+        self.count += 1;
+        self.given.insert(id.clone());
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_of_an_answer_gets_an_id_of_its_own() {
+        let mut ids = CallIds::new("c1".to_owned());
+        let given =
+            ["", "call_7", "call_7", "c1-4", "", "call_7"].map(|id| ids.next(id.to_owned()));
+
+        assert_eq!(given, ["c1-0", "call_7", "c1-2", "c1-4", "c1-4-", "c1-5"]);
+    }
+}
