@@ -8,7 +8,7 @@ use crate::features::{Features, features_of};
 use crate::trail::Skip;
 use crate::wire::WireRequest;
 
-use super::plan;
+use super::plan::eligibility;
 use super::spellings::Spellings;
 use super::target::{Target, UpstreamMode};
 
@@ -35,7 +35,7 @@ impl Asked {
 
     /// What a target lacks that the request needs. Nothing of the request is looked at.
     pub(crate) fn lacked_by(&self, target: &Target) -> Option<Skip> {
-        plan::ineligible(target, self.used, self.request.sampling.max_output_tokens)
+        eligibility::ineligible(target, self.used, self.request.sampling.max_output_tokens)
     }
 
     /// Whether a target could answer: it lacks nothing, and its format can express the request.

@@ -21,8 +21,8 @@ use crate::transport::Transport;
 
 use super::answered::{Answered, record_end};
 use super::attempt::{Attempt, Ended};
-use super::course::Course;
 use super::dispatcher::Lane;
+use super::plan::Course;
 use super::{CallEvent, Failure, Inquiry, Interruption};
 
 /// One business call on its way. Dropping it cancels the attempts that are under way.

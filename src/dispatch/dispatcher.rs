@@ -14,10 +14,11 @@ use crate::trail::Skip;
 use crate::transport::Transport;
 
 use super::hedging::Hedging;
+use super::plan::eligibility;
 use super::spellings::Spellings;
 use super::target::{Catalog, Scenario, Target};
 use super::tokens::Budget;
-use super::{Call, Inquiry, plan, retry_budget};
+use super::{Call, Inquiry, retry_budget};
 use crate::health::breaker::Snapshot;
 use crate::health::guard::{self, BreakerChange, Guard, ProviderGuard};
 use crate::health::scopes::{self, Refusal};
@@ -221,7 +222,7 @@ impl Dispatcher {
                 let unsupported = spellings.unsupported(request, target, true);
                 unsupported.map(Skip::Unsupported)
             };
-            let skip = plan::ineligible(target, used, request.sampling.max_output_tokens)
+            let skip = eligibility::ineligible(target, used, request.sampling.max_output_tokens)
                 .or_else(closed_off)
                 .or_else(unsupported);
             (Arc::clone(guard), skip, snapshot)

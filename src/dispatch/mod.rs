@@ -1,32 +1,23 @@
 //! Turns a call into attempts.
 //!
-//! [`call`] is the loop that everybody reads first; `course` says which target is tried next, `rival`
+//! [`call`] is the loop that everybody reads first; `plan` says which target is tried next, `rival`
 //! which one besides, `last_resort` which one if all are closed off, `retries` which one a second time and
 //! `again` after which wait, `exhausted` what is told if none is left; `attempt` is what one try does.
 //! Whether a target may be tried is decided by [`crate::health`], how many tries may be added by
 //! [`retry_budget`].
 
-mod again;
 mod answered;
 pub(crate) mod asked;
 mod attempt;
 pub mod call;
-mod call_time;
-mod course;
 pub mod dispatcher;
-mod exhausted;
 pub mod hedging;
-mod last_resort;
-mod limits;
-pub mod plan;
-mod retries;
+mod plan;
 pub mod retry_budget;
-mod rival;
 #[cfg(test)]
 pub(crate) mod specimens;
 mod spellings;
 pub mod target;
-mod timers;
 mod tokens;
 
 use std::sync::Arc;

@@ -9,16 +9,16 @@ use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A target that could have answered, had the call been allowed to go on.
-pub(super) struct Unasked {
-    pub(super) target: String,
+pub(in crate::dispatch) struct Unasked {
+    pub(in crate::dispatch) target: String,
     /// What kept the call from it.
-    pub(super) limit: &'static str,
+    pub(in crate::dispatch) limit: &'static str,
 }
 
 /// Why a call is not answered that came to these targets, in this order, and may try no other. Which of
 /// them could have answered, going by their ids and by what the call has learnt, and which one is
 /// left unasked matters where a prompt was too long.
-pub(super) fn error_after(
+pub(in crate::dispatch) fn error_after(
     attempts: &[AttemptRecord],
     could_answer: impl Fn(&str) -> bool,
     unasked: impl FnOnce() -> Option<Unasked>,
@@ -116,7 +116,7 @@ fn closed_off_for<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::course::record_of;
+    use crate::dispatch::plan::record_of;
     use crate::dispatch::specimens::target;
     use crate::error::Unsupported;
     use crate::features::Feature;

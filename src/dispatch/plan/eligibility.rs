@@ -6,11 +6,15 @@ use crate::error::Unsupported;
 use crate::features::Features;
 use crate::trail::Skip;
 
-use super::target::Target;
+use crate::dispatch::target::Target;
 
 /// Why a target cannot answer a request that uses these features and asks for so many output tokens;
 /// `None` if it can.
-pub fn ineligible(target: &Target, used: Features, max_output_tokens: Option<u32>) -> Option<Skip> {
+pub(in crate::dispatch) fn ineligible(
+    target: &Target,
+    used: Features,
+    max_output_tokens: Option<u32>,
+) -> Option<Skip> {
     if let Some(missing) = used.minus(target.features).iter().next() {
         return Some(Skip::Unsupported(Unsupported::Feature(missing)));
     }
@@ -27,7 +31,7 @@ pub fn ineligible(target: &Target, used: Features, max_output_tokens: Option<u32
 
 /// Whether a target may hold a prompt that was too long for others: its window is known to be larger
 /// than those of them that are known, or nothing is known but that it is another model.
-pub fn may_hold_more(target: &Target, too_small: &[Arc<Target>]) -> bool {
+pub(in crate::dispatch) fn may_hold_more(target: &Target, too_small: &[Arc<Target>]) -> bool {
     let largest = too_small
         .iter()
         .filter_map(|other| other.context_window_tokens)

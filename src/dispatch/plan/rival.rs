@@ -6,15 +6,19 @@ use std::time::Duration;
 use crate::trail::{AttemptKind, BreakerState};
 use crate::wire::WireRequest;
 
-use super::course::{Admitted, Course};
-use super::dispatcher::Lane;
-use super::hedging::Hedging;
+use super::{Admitted, Course};
+use crate::dispatch::dispatcher::Lane;
+use crate::dispatch::hedging::Hedging;
 use crate::health::guard::Outlook;
 
 impl Course {
     /// After how long without content an attempt of this kind gets a rival; `None` if it gets none.
     /// Only a call's first attempt does, and only a stream tells when its first content comes.
-    pub(super) fn patience(&self, kind: AttemptKind, stream: bool) -> Option<Duration> {
+    pub(in crate::dispatch) fn patience(
+        &self,
+        kind: AttemptKind,
+        stream: bool,
+    ) -> Option<Duration> {
         let hedging = self.lane.hedging.as_ref()?;
         match kind {
             AttemptKind::Primary | AttemptKind::Failover if stream && self.sent == 1 => {
@@ -31,7 +35,7 @@ impl Course {
 
     /// Admits a rival of the attempt under way, on a later target that is known to be well and cheap;
     /// best on one of another provider, which is less likely to be late for the same reason.
-    pub(super) fn rival(&mut self) -> Option<Admitted> {
+    pub(in crate::dispatch) fn rival(&mut self) -> Option<Admitted> {
         let lane = Arc::clone(&self.lane);
         let hedging = lane.hedging.as_ref()?;
         if !self.has_room() {
@@ -88,7 +92,7 @@ impl Course {
     }
 
     /// The rival was given up though it had not failed: its target can be come to again.
-    pub(super) fn rival_was_given_up(&mut self) {
+    pub(in crate::dispatch) fn rival_was_given_up(&mut self) {
         self.rival_position = None;
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::trail::AttemptKind;
 
-use super::course::{Admitted, Course};
+use super::{Admitted, Course};
 use crate::health::guard::Guard;
 use crate::health::scopes::Refusal;
 
 impl Course {
     /// Every target that could answer is closed off by a breaker, and nothing has been sent: the one
     /// that would most likely answer is tried once, as often as it answers at all.
-    pub(super) fn last_resort(&mut self) -> Option<Admitted> {
+    pub(in crate::dispatch) fn last_resort(&mut self) -> Option<Admitted> {
         if self.sent > 0 {
             return None;
         }

@@ -19,22 +19,22 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const HEALTHIER: f64 = 0.5;
 
 /// A target that has failed in this call and may be tried again.
-pub(super) struct Candidate<'a> {
+pub(in crate::dispatch) struct Candidate<'a> {
     /// Its position in the plan.
-    pub(super) position: usize,
+    pub(in crate::dispatch) position: usize,
     /// How it failed last.
-    pub(super) error: &'a UpstreamError,
+    pub(in crate::dispatch) error: &'a UpstreamError,
     /// Why it would be refused now.
-    pub(super) refusal: Option<Refusal>,
+    pub(in crate::dispatch) refusal: Option<Refusal>,
     /// What its breaker has seen.
-    pub(super) seen: Snapshot,
+    pub(in crate::dispatch) seen: Snapshot,
 }
 
 /// The position of the candidate that most likely answers, and how long to wait for it: as long as its
 /// provider asks, else a while that `draw`, 0 to 1, spreads. `None` if none can be waited for so long.
 /// The candidates stand in the order in which they failed: the last one is left only for one that is
 /// clearly healthier.
-pub(super) fn choose<'a>(
+pub(in crate::dispatch) fn choose<'a>(
     candidates: impl DoubleEndedIterator<Item = Candidate<'a>>,
     retries: u32,
     draw: f64,

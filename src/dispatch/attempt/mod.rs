@@ -1,5 +1,7 @@
 //! One try of one target: sends the request, reads the answer, knows how it ended.
 
+pub(in crate::dispatch) mod timers;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
@@ -19,8 +21,8 @@ use crate::transport::{Response, Transport};
 use crate::wire::reader::{MAX_BODY_BYTES, Reader};
 use crate::wire::{Framing, failure};
 
-use super::target::{Target, Timeouts};
-use super::timers::{Expiry, Heard, Hurried, Timers};
+use self::timers::{Expiry, Heard, Hurried, Timers};
+use crate::dispatch::target::{Target, Timeouts};
 use crate::health::guard::Permit;
 
 /// No more is read of an error response's body that has this size: what lies beyond explains nothing.
@@ -38,7 +40,7 @@ const MAX_BYTES_KEPT: usize = 64 * 1024 * 1024;
 
 /// Why an attempt came to its end without an answer.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(in crate::dispatch) enum Ended {
     /// It failed.
     Failed(UpstreamError),
     /// The call's deadline passed.
@@ -52,7 +54,7 @@ impl From<UpstreamError> for Ended {
 }
 
 /// One try of one target. Dropping it closes the upstream request.
-pub(super) struct Attempt {
+pub(in crate::dispatch) struct Attempt {
     permit: Permit,
     record: AttemptRecord,
     span: AttemptSpan,
@@ -82,24 +84,24 @@ pub(super) struct Attempt {
 }
 
 /// What an attempt begins with.
-pub(super) struct Beginning {
-    pub(super) permit: Permit,
-    pub(super) record: AttemptRecord,
-    pub(super) span: AttemptSpan,
-    pub(super) adaptations: Vec<Adaptation>,
-    pub(super) limits: Timeouts,
-    pub(super) hurried: Hurried,
-    pub(super) deadline: Instant,
+pub(in crate::dispatch) struct Beginning {
+    pub(in crate::dispatch) permit: Permit,
+    pub(in crate::dispatch) record: AttemptRecord,
+    pub(in crate::dispatch) span: AttemptSpan,
+    pub(in crate::dispatch) adaptations: Vec<Adaptation>,
+    pub(in crate::dispatch) limits: Timeouts,
+    pub(in crate::dispatch) hurried: Hurried,
+    pub(in crate::dispatch) deadline: Instant,
     /// Whether the answer was asked for as a stream.
-    pub(super) stream: bool,
+    pub(in crate::dispatch) stream: bool,
     /// Whether the answer is kept until it is complete.
-    pub(super) keep: bool,
+    pub(in crate::dispatch) keep: bool,
     /// Whether an answer without a word is one.
-    pub(super) may_say_nothing: bool,
+    pub(in crate::dispatch) may_say_nothing: bool,
 }
 
 impl Attempt {
-    pub(super) fn begin(beginning: Beginning) -> Self {
+    pub(in crate::dispatch) fn begin(beginning: Beginning) -> Self {
         let Beginning {
             permit,
             record,
@@ -139,27 +141,27 @@ impl Attempt {
     }
 
     /// What it tries.
-    pub(super) fn target(&self) -> &Arc<Target> {
+    pub(in crate::dispatch) fn target(&self) -> &Arc<Target> {
         self.permit.target()
     }
 
     /// Whether the answer is a stream.
-    pub(super) fn is_stream(&self) -> bool {
+    pub(in crate::dispatch) fn is_stream(&self) -> bool {
         self.stream
     }
 
     /// How long nothing had come when it failed, if the call allowed no more than that.
-    pub(super) fn cut_short_after(&self) -> Option<Duration> {
+    pub(in crate::dispatch) fn cut_short_after(&self) -> Option<Duration> {
         self.cut_short_after
     }
 
     /// The record so far.
-    pub(super) fn record(&self) -> &AttemptRecord {
+    pub(in crate::dispatch) fn record(&self) -> &AttemptRecord {
         &self.record
     }
 
     /// Sends the request and reads up to the first content. Lifecycle events before it are kept.
-    pub(super) async fn open(
+    pub(in crate::dispatch) async fn open(
         &mut self,
         transport: &Transport,
         request: OutboundRequest,
@@ -169,7 +171,7 @@ impl Attempt {
     }
 
     /// The next event; `None` after the last one of a complete answer. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Result<Option<ChatEvent>, Ended> {
+    pub(in crate::dispatch) async fn next(&mut self) -> Result<Option<ChatEvent>, Ended> {
         let read = self.read().await;
         self.judged(read)
     }
@@ -272,7 +274,10 @@ impl Attempt {
 
     /// Ends the attempt: tells the span, and gives away its record and what was left out or changed
     /// for the target.
-    pub(super) fn settle(mut self, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
+    pub(in crate::dispatch) fn settle(
+        mut self,
+        outcome: Outcome,
+    ) -> (AttemptRecord, Vec<Adaptation>) {
         while let Some(event) = self.ready.pop_front() {
             self.note(&event); // usage that had arrived counts, though nobody was told
         }

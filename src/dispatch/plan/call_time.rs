@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::target::Scenario;
+use crate::dispatch::target::Scenario;
 
 /// Share of the time left that an attempt may take to its first content while another target could answer.
 const FIRST_CONTENT_SHARE: f64 = 0.6;
@@ -27,16 +27,20 @@ const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
 
 /// The time of one call.
 #[derive(Clone, Copy)]
-pub(super) struct CallTime {
-    pub(super) began: Instant,
-    pub(super) deadline: Instant,
+pub(in crate::dispatch) struct CallTime {
+    pub(in crate::dispatch) began: Instant,
+    pub(in crate::dispatch) deadline: Instant,
     /// Whether the caller gives the call much less time than its scenario does.
-    pub(super) is_short: bool,
+    pub(in crate::dispatch) is_short: bool,
 }
 
 impl CallTime {
     /// The time of a call that begins now, whose caller may have set a deadline.
-    pub(super) fn new(now: Instant, deadline: Option<Instant>, scenario: &Scenario) -> Self {
+    pub(in crate::dispatch) fn new(
+        now: Instant,
+        deadline: Option<Instant>,
+        scenario: &Scenario,
+    ) -> Self {
         let latest = now + scenario.max_timeout;
         let usual = now + scenario.default_timeout;
         let deadline = deadline.map_or(usual, |deadline| deadline.min(latest));
@@ -49,29 +53,29 @@ impl CallTime {
     }
 
     /// Whether there is none left.
-    pub(super) fn is_up(self, now: Instant) -> bool {
+    pub(in crate::dispatch) fn is_up(self, now: Instant) -> bool {
         self.left(now).is_zero()
     }
 
     /// Whether an attempt that is added to the call's first could still be of use.
-    pub(super) fn allows_another_attempt(self, now: Instant) -> bool {
+    pub(in crate::dispatch) fn allows_another_attempt(self, now: Instant) -> bool {
         let whole = self.deadline.saturating_duration_since(self.began);
         self.left(now) >= MIN_USEFUL_TIME.min(whole.mul_f64(MIN_USEFUL_SHARE))
     }
 
     /// Whether an attempt that is added then and gives no content still leaves time for another target.
-    pub(super) fn allows_two_more(self, now: Instant) -> bool {
+    pub(in crate::dispatch) fn allows_two_more(self, now: Instant) -> bool {
         self.allows_another_attempt(now + self.longest_to_first_content(now))
     }
 
     /// The longest wait before the same target is tried again.
-    pub(super) fn longest_wait(self, now: Instant) -> Duration {
+    pub(in crate::dispatch) fn longest_wait(self, now: Instant) -> Duration {
         let share = self.left(now).mul_f64(SAME_TARGET_WAIT_SHARE);
         share.min(MAX_SAME_TARGET_WAIT)
     }
 
     /// The longest wait for the first content that leaves time for another target.
-    pub(super) fn longest_to_first_content(self, now: Instant) -> Duration {
+    pub(in crate::dispatch) fn longest_to_first_content(self, now: Instant) -> Duration {
         self.left(now).mul_f64(FIRST_CONTENT_SHARE)
     }
 

@@ -1,5 +1,14 @@
 //! How far a call has come with its plan: which target is next, and why others are passed over.
 
+mod again;
+mod call_time;
+pub(in crate::dispatch) mod eligibility;
+mod exhausted;
+mod last_resort;
+mod limits;
+mod retries;
+mod rival;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,58 +22,58 @@ use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::WireRequest;
 
-use super::asked::Asked;
-use super::attempt::{Attempt, Beginning};
-use super::call_time::CallTime;
-use super::dispatcher::Lane;
-use super::exhausted::{self, Unasked};
-use super::limits::Narrowing;
-use super::target::{Target, Timeouts};
-use super::timers::Hurried;
-use super::tokens::Tokens;
-use super::{Limits, plan};
+use self::call_time::CallTime;
+use self::exhausted::Unasked;
+use self::limits::Narrowing;
+use crate::dispatch::Limits;
+use crate::dispatch::asked::Asked;
+use crate::dispatch::attempt::timers::Hurried;
+use crate::dispatch::attempt::{Attempt, Beginning};
+use crate::dispatch::dispatcher::Lane;
+use crate::dispatch::target::{Target, Timeouts};
+use crate::dispatch::tokens::Tokens;
 use crate::health::guard::{self, Guard, Outlook, Permit};
 use crate::health::scopes::Refusal;
 
 /// An attempt that may be sent.
-pub(super) struct Admitted {
+pub(in crate::dispatch) struct Admitted {
     /// Position of the target in the plan.
-    pub(super) position: usize,
-    pub(super) permit: Permit,
-    pub(super) wire: WireRequest,
-    pub(super) kind: AttemptKind,
+    pub(in crate::dispatch) position: usize,
+    pub(in crate::dispatch) permit: Permit,
+    pub(in crate::dispatch) wire: WireRequest,
+    pub(in crate::dispatch) kind: AttemptKind,
 }
 
 /// How far a call has come with its plan, and what its attempts have used up.
-pub(super) struct Course {
-    pub(super) lane: Arc<Lane>,
-    pub(super) asked: Arc<Asked>,
+pub(in crate::dispatch) struct Course {
+    pub(in crate::dispatch) lane: Arc<Lane>,
+    pub(in crate::dispatch) asked: Arc<Asked>,
     limits: Limits,
-    pub(super) time: CallTime,
-    pub(super) trail: Trail,
+    pub(in crate::dispatch) time: CallTime,
+    pub(in crate::dispatch) trail: Trail,
     /// Attempts that were sent.
-    pub(super) sent: u32,
+    pub(in crate::dispatch) sent: u32,
     /// Position of the target that was come to last, but for rivals.
-    pub(super) position: usize,
+    pub(in crate::dispatch) position: usize,
     /// Position of the target that is come to next.
-    pub(super) next: usize,
+    pub(in crate::dispatch) next: usize,
     /// Position of a target that is come to before that, though it has failed.
-    pub(super) again: Option<usize>,
+    pub(in crate::dispatch) again: Option<usize>,
     /// Position of the target that a rival was sent to; it is not come to by itself.
-    pub(super) rival_position: Option<usize>,
+    pub(in crate::dispatch) rival_position: Option<usize>,
     /// Targets that have failed, by position, and how they failed last; the latest failure is last.
-    pub(super) failures: Vec<(usize, UpstreamError)>,
+    pub(in crate::dispatch) failures: Vec<(usize, UpstreamError)>,
     /// How often a target has been waited for.
-    pub(super) retries: u32,
+    pub(in crate::dispatch) retries: u32,
     /// Targets whose context window the prompt exceeds.
     too_small: Vec<Arc<Target>>,
-    pub(super) tokens: Tokens,
+    pub(in crate::dispatch) tokens: Tokens,
     /// The last resort has been come to: nothing is tried after it.
-    pub(super) at_last_resort: bool,
+    pub(in crate::dispatch) at_last_resort: bool,
 }
 
 impl Course {
-    pub(super) fn new(
+    pub(in crate::dispatch) fn new(
         lane: Arc<Lane>,
         request: Arc<ChatRequest>,
         whole: bool,
@@ -92,7 +101,7 @@ impl Course {
     }
 
     /// Comes to the next target that may be tried, and records those that may not.
-    pub(super) fn next_target(&mut self) -> Result<Admitted, Error> {
+    pub(in crate::dispatch) fn next_target(&mut self) -> Result<Admitted, Error> {
         if self.time.is_up(Instant::now()) {
             return Err(Error::DeadlineExceeded);
         }
@@ -122,7 +131,7 @@ impl Course {
     }
 
     /// Begins an attempt and spells its request.
-    pub(super) fn begin(
+    pub(in crate::dispatch) fn begin(
         &mut self,
         admitted: Admitted,
         span: &CallSpan,
@@ -180,7 +189,7 @@ impl Course {
     }
 
     /// Whether another target may be tried after this failure.
-    pub(super) fn goes_on_after(&self, error: &UpstreamError) -> bool {
+    pub(in crate::dispatch) fn goes_on_after(&self, error: &UpstreamError) -> bool {
         let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
             && self.lane.scenario.content_filter_failover;
         tolerated || error.kind.verdict().failover != Failover::No
@@ -188,7 +197,7 @@ impl Course {
 
     /// Takes in that a target has failed; `silence` is how long nothing had come of it if the call allowed no
     /// more than that.
-    pub(super) fn failed(
+    pub(in crate::dispatch) fn failed(
         &mut self,
         target: &Arc<Target>,
         error: &UpstreamError,
@@ -288,7 +297,7 @@ impl Course {
     }
 
     /// Whether a target that is not yet come to could be tried now.
-    pub(super) fn has_alternative(&self) -> bool {
+    pub(in crate::dispatch) fn has_alternative(&self) -> bool {
         self.can_be_tried(self.next)
     }
 
@@ -309,12 +318,12 @@ impl Course {
     }
 
     /// Whether the call may send another attempt, and has the time for one.
-    pub(super) fn has_room(&self) -> bool {
+    pub(in crate::dispatch) fn has_room(&self) -> bool {
         let in_time = self.sent == 0 || self.time.allows_another_attempt(Instant::now());
         in_time && self.sent < self.max_attempts()
     }
 
-    pub(super) fn max_attempts(&self) -> u32 {
+    pub(in crate::dispatch) fn max_attempts(&self) -> u32 {
         let of_scenario = self.lane.scenario.max_attempts;
         self.limits
             .max_attempts
@@ -390,15 +399,15 @@ impl Course {
         })
     }
 
-    pub(super) fn ineligible(&self, target: &Target) -> Option<Skip> {
-        if !plan::may_hold_more(target, &self.too_small) {
+    pub(in crate::dispatch) fn ineligible(&self, target: &Target) -> Option<Skip> {
+        if !eligibility::may_hold_more(target, &self.too_small) {
             return Some(Skip::ContextTooSmall);
         }
         self.asked.lacked_by(target)
     }
 
     /// Whether a target could answer, were it well, going by what the call has learnt.
-    pub(super) fn could_answer(&self, target: &Arc<Target>) -> bool {
+    pub(in crate::dispatch) fn could_answer(&self, target: &Arc<Target>) -> bool {
         self.ineligible(target).is_none() && self.asked.can_be_put_to(target)
     }
 
@@ -418,7 +427,7 @@ impl Course {
 }
 
 /// The record of a target that was come to, before anything has happened.
-pub(super) fn record_of(
+pub(in crate::dispatch) fn record_of(
     target: &Target,
     kind: AttemptKind,
     breaker: BreakerState,

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::Limits;
-use super::target::Timeouts;
-use super::timers::Hurried;
+use crate::dispatch::Limits;
+use crate::dispatch::attempt::timers::Hurried;
+use crate::dispatch::target::Timeouts;
 
 /// What narrows a target's own limits for one attempt.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Narrowing {
+pub(in crate::dispatch) struct Narrowing {
     /// The scenario's limit to the first content.
-    pub(super) scenario: Option<Duration>,
+    pub(in crate::dispatch) scenario: Option<Duration>,
     /// The caller's limits.
-    pub(super) caller: Limits,
+    pub(in crate::dispatch) caller: Limits,
     /// The longest wait for the first content that leaves time for another target, where there is one.
-    pub(super) for_another: Option<Duration>,
+    pub(in crate::dispatch) for_another: Option<Duration>,
 }
 
 impl Narrowing {
     /// The limits of an attempt, and which of them only the caller and the time left make so narrow.
-    pub(super) fn of(self, own: Timeouts) -> (Timeouts, Hurried) {
+    pub(in crate::dispatch) fn of(self, own: Timeouts) -> (Timeouts, Hurried) {
         let Self {
             scenario,
             caller,

@@ -10,14 +10,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::transport::{Stage, Upload};
 
-use super::target::Timeouts;
+use crate::dispatch::target::Timeouts;
 
 /// The longest wait for what follows an answer that is complete: usage, and the mark of its end.
 const MAX_WAIT_FOR_END: Duration = Duration::from_secs(1);
 
 /// A limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expiry {
+pub(in crate::dispatch) enum Expiry {
     /// The call's deadline.
     Deadline,
     /// Silence that counts as a failure though the attempt goes on; reported once.
@@ -36,7 +36,7 @@ pub(super) enum Expiry {
 
 /// What bytes of an answer brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(in crate::dispatch) enum Heard {
     /// A sign of life.
     Bytes,
     /// Usage or a finish reason, but nothing of the answer itself.
@@ -47,9 +47,9 @@ pub(super) enum Heard {
 
 /// Which limits are tighter than the target's own: reaching one says little about the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hurried {
-    pub(super) first_content: bool,
-    pub(super) progress_idle: bool,
+pub(in crate::dispatch) struct Hurried {
+    pub(in crate::dispatch) first_content: bool,
+    pub(in crate::dispatch) progress_idle: bool,
 }
 
 /// What an attempt has seen so far, and the limits that follow from it. Pure: time is passed in.
@@ -139,7 +139,7 @@ fn after(start: Instant, limit: Duration) -> Option<Instant> {
 
 /// The limits of one attempt, and the timer that watches them.
 #[derive(Debug)]
-pub(super) struct Timers {
+pub(in crate::dispatch) struct Timers {
     progress: Progress,
     upload: Upload,
     alarm: Pin<Box<Sleep>>,
@@ -149,7 +149,7 @@ pub(super) struct Timers {
 impl Timers {
     /// Begins to watch an attempt whose request starts on its way `now`. But for the deadline no limit
     /// begins before the request is written: a provider cannot answer what it has not got.
-    pub(super) fn start(
+    pub(in crate::dispatch) fn start(
         limits: Timeouts,
         hurried: Hurried,
         deadline: Instant,
@@ -177,22 +177,22 @@ impl Timers {
     }
 
     /// How far the request has come.
-    pub(super) fn upload(&self) -> &Upload {
+    pub(in crate::dispatch) fn upload(&self) -> &Upload {
         &self.upload
     }
 
     /// Since when nothing had come when a limit was reached that is tighter than the target's own.
-    pub(super) fn cut_short(&self) -> Option<Instant> {
+    pub(in crate::dispatch) fn cut_short(&self) -> Option<Instant> {
         self.cut_short
     }
 
     /// Whether nothing of the answer is missing: what may follow is not waited for as if something were.
-    pub(super) fn complete(&mut self, complete: bool) {
+    pub(in crate::dispatch) fn complete(&mut self, complete: bool) {
         self.progress.complete = complete;
     }
 
     /// Bytes have come.
-    pub(super) fn heard(&mut self, what: Heard, now: Instant) {
+    pub(in crate::dispatch) fn heard(&mut self, what: Heard, now: Instant) {
         self.progress.last_byte = Some(now);
         match what {
             Heard::Bytes => {}
@@ -210,7 +210,7 @@ impl Timers {
     }
 
     /// Waits until a limit is reached. Safe to cancel.
-    pub(super) async fn expired(&mut self) -> Expiry {
+    pub(in crate::dispatch) async fn expired(&mut self) -> Expiry {
         loop {
             self.alarm.as_mut().await;
             let now = Instant::now();

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Course;
 use super::again::{self, Candidate};
-use super::course::Course;
 
 impl Course {
     /// Comes to a target again, and tells how long it is waited for: to the first choice where the scenario
     /// clings to it, else to any, but only if no other could be tried. The token is taken before the wait,
     /// so that nobody waits in vain.
-    pub(super) fn come_again(&mut self) -> Option<Duration> {
+    pub(in crate::dispatch) fn come_again(&mut self) -> Option<Duration> {
         if !self.has_room() || self.at_last_resort {
             return None;
         }
