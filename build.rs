@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors =
         prost_types::FileDescriptorSet::decode(full.encode_file_descriptor_set().as_slice())?;
     tonic_prost_build::configure()
+        .codec_path("crate::grpc::codec::LeanCodec")
         .bytes(".modelway.v1.Media.data")
         .bytes(".modelway.v1.Reasoning.signature")
         .bytes(".modelway.v1.ToolCall.signature")

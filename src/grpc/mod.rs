@@ -7,6 +7,7 @@ pub mod answer;
 pub(crate) mod arrival;
 pub mod breakers;
 pub mod catalog;
+mod codec;
 pub(crate) mod conversation;
 pub mod elements;
 mod entrance;

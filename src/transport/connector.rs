@@ -190,7 +190,7 @@ where
     let name = ServerName::try_from(name).map_err(|error| (Cause::OtherName, error.into()))?;
     let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
     match timeout_at(deadline, handshake).await {
-        Ok(Ok(stream)) => Ok(Either::Left(stream)),
+        Ok(Ok(stream)) => Ok(Either::Left(Box::new(stream))),
         Ok(Err(error)) => Err((of_tls(&error).unwrap_or(Cause::Tls), error.into())),
         Err(late) => Err((Cause::TlsTimeout, late.into())),
     }

@@ -34,7 +34,7 @@ use self::failure::unreachable;
 pub use self::links::{Links, SetupError};
 use self::pool::{Link, Pool};
 use self::response::Answer;
-pub use self::response::Response;
+pub use self::response::{Body, Response};
 pub use self::upload::{Stage, Upload};
 
 /// Who we are to providers and proxies.

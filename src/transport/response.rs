@@ -14,15 +14,27 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use super::expand::Expander;
 use super::{drain, http1, http2};
 
-/// The head of an answer, and its body as it comes. Dropping it closes the request.
+/// An answer: its head, and its body as it comes. Dropping it closes the request.
 #[derive(Debug)]
 pub struct Response {
-    head: http::Response<Answer>,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The HTTP headers. Over HTTP/1.1 they are slices of the buffer that the head was read into: while they
+    /// are kept, that buffer is not used again and the body is read into another one of 8 KiB.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
+}
+
+/// The body of an answer as it comes. Dropping it closes the request.
+#[derive(Debug)]
+pub struct Body {
+    answer: Answer,
     /// For a body that is compressed.
     expander: Option<Box<Expander>>,
 }
 
-/// The body of an answer.
+/// The bytes of a body as they come over the wire.
 #[derive(Debug)]
 pub(super) enum Answer {
     Http1(http1::Answer),
@@ -32,9 +44,14 @@ pub(super) enum Answer {
 }
 
 impl Response {
-    pub(super) fn new(head: http::Response<Answer>) -> Self {
-        let expander = Expander::of(head.headers()).map(Box::new);
-        Self { head, expander }
+    pub(super) fn new(response: http::Response<Answer>) -> Self {
+        let expander = Expander::of(response.headers()).map(Box::new);
+        let (head, answer) = response.into_parts();
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body: Body { answer, expander },
+        }
     }
 
     /// An answer of a [`Carrier`](super::Carrier).
@@ -47,31 +64,23 @@ impl Response {
         let body = StreamBody::new(frames).boxed_unsync();
         Self::new(head.map(|()| Answer::Carried(body)))
     }
+}
 
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
-        self.head.status()
-    }
-
-    /// The HTTP headers.
-    pub fn headers(&self) -> &HeaderMap {
-        self.head.headers()
-    }
-
-    /// The next bytes of the body, expanded if it is compressed; `None` at its end. Safe to cancel.
+impl Body {
+    /// The next bytes, expanded if they are compressed; `None` at the end. Safe to cancel.
     ///
     /// # Errors
     /// `Disconnected` if the connection was lost or the body broke off, `Malformed` if it cannot be expanded.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let Self { head, expander } = self;
+        let Self { answer, expander } = self;
         let Some(expander) = expander else {
-            return head.body_mut().chunk().await;
+            return answer.chunk().await;
         };
         loop {
             if let Some(piece) = expander.piece()? {
                 return Ok(Some(piece));
             }
-            match head.body_mut().chunk().await? {
+            match answer.chunk().await? {
                 Some(bytes) => expander.push(bytes),
                 None => return Ok(None),
             }
@@ -81,7 +90,7 @@ impl Response {
     /// Leaves the rest of a body of which nothing is missing any more: it is read on for a while, so that
     /// the request ends as its provider meant it to and its connection can be used again.
     pub fn leave(self) {
-        let mut answer = self.head.into_body();
+        let mut answer = self.answer;
         if let Answer::Carried(_) = answer {
             return;
         }

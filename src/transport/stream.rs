@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-/// TCP, or TLS over something.
-pub(super) type MaybeTls<S> = Either<TlsStream<S>, S>;
+/// TCP, or TLS over something. TLS is boxed: its state is some 1.5 KiB, which each future on the way to a
+/// connection would hold room for, several times over, whether there is TLS or not.
+pub(super) type MaybeTls<S> = Either<Box<TlsStream<S>>, S>;
 
 /// What leads to a provider or to its proxy: the latter may be spoken to by TLS.
 pub(super) type Lead = MaybeTls<TcpStream>;

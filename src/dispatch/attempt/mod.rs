@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use tokio::time::{Instant, timeout};
 
 use crate::chat::{Adaptation, ChatEvent, Finish, is_empty_answer};
@@ -17,7 +17,7 @@ use crate::error::{Billing, UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::spans::AttemptSpan;
 use crate::trail::{AttemptRecord, Cost, Outcome};
-use crate::transport::{Response, Transport};
+use crate::transport::{Body, Response, Transport};
 use crate::wire::reader::{MAX_BODY_BYTES, Reader};
 use crate::wire::{Framing, failure};
 
@@ -69,7 +69,7 @@ pub(in crate::dispatch) struct Attempt {
     keep: bool,
     may_say_nothing: bool,
     slow_after: Duration,
-    answer: Option<(Response, Reader)>,
+    answer: Option<(Body, Reader)>,
     /// Bytes of the answer's body that were read, and those of them since the last content.
     read_bytes: usize,
     bytes_without_content: usize,
@@ -181,13 +181,12 @@ impl Attempt {
         let sending = transport.send(request, &upload);
         let response = watched(&mut self.timers, &mut self.permit, sending).await??;
         self.permit.reached();
-        self.record.provider_request_id = request_id(response.headers());
-        let status = response.status();
-        if !status.is_success() {
-            return Err(self.refused(response, status).await.into());
+        self.record.provider_request_id = request_id(&response.headers);
+        if !response.status.is_success() {
+            return Err(self.refused(response).await.into());
         }
         let content_type = response
-            .headers()
+            .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         let framing = if self.stream {
@@ -197,7 +196,8 @@ impl Attempt {
         };
         let format = Arc::clone(&self.permit.target().wire_format);
         let reader = Reader::sniffing(format, framing, content_type);
-        self.answer = Some((response, reader));
+        // The headers go: for as long as a stream is open, the buffer that they lie in would stay with them.
+        self.answer = Some((response.body, reader));
         while !self.has_content {
             if let Some(error) = self.failed.take() {
                 return Err(error.into());
@@ -252,8 +252,8 @@ impl Attempt {
 
     /// The answer is complete: its connection may be used again.
     fn leave(&mut self) {
-        if let Some((response, _)) = self.answer.take() {
-            response.leave();
+        if let Some((body, _)) = self.answer.take() {
+            body.leave();
         }
     }
 
@@ -327,10 +327,10 @@ impl Attempt {
 
     /// Reads the next bytes and the events they complete.
     async fn fill(&mut self) -> Result<(), Ended> {
-        let Some((response, reader)) = &mut self.answer else {
+        let Some((body, reader)) = &mut self.answer else {
             return Ok(());
         };
-        let chunk = match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
+        let chunk = match watched(&mut self.timers, &mut self.permit, body.chunk()).await {
             // Nothing of the answer is missing: silence or a broken connection is its end, too.
             Err(Ended::Failed(_)) | Ok(Err(_)) if reader.is_complete() => Ok(None),
             Err(ended) => return Err(ended),
@@ -389,20 +389,24 @@ impl Attempt {
     }
 
     /// Classifies an answer that is none.
-    async fn refused(&mut self, mut response: Response, status: StatusCode) -> UpstreamError {
-        let headers = response.headers().clone();
-        let mut body = Vec::new();
+    async fn refused(&mut self, response: Response) -> UpstreamError {
+        let Response {
+            status,
+            headers,
+            mut body,
+        } = response;
+        let mut read = Vec::new();
         let reading = async {
-            while body.len() < MAX_ERROR_BYTES {
-                match watched(&mut self.timers, &mut self.permit, response.chunk()).await {
-                    Ok(Ok(Some(bytes))) => body.extend_from_slice(&bytes),
+            while read.len() < MAX_ERROR_BYTES {
+                match watched(&mut self.timers, &mut self.permit, body.chunk()).await {
+                    Ok(Ok(Some(bytes))) => read.extend_from_slice(&bytes),
                     Ok(Ok(None) | Err(_)) | Err(_) => break,
                 }
             }
         };
         // Whatever keeps the body from its end, the status alone says enough.
         let _ = timeout(MAX_ERROR_WAIT, reading).await;
-        failure::classify(status, &headers, &body, SystemTime::now())
+        failure::classify(status, &headers, &read, SystemTime::now())
     }
 
     /// Takes in what the record tells of an event. False for the end of the answer.

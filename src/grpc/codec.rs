@@ -1,0 +1,43 @@
+//! How messages get into and out of the frames of gRPC: as in tonic, with less room held for each call.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::ProstCodec;
+
+/// What a call holds for the messages that it sends, from its first to its last. By default it is 8 KiB, a
+/// fifth of what an open stream may hold; an event of a stream has some 50 bytes.
+const SEND_BUFFER_BYTES: usize = 1024;
+
+/// As in tonic: what is ready to be sent goes out as soon as it is this much.
+const SEND_AT_BYTES: usize = 32 * 1024;
+
+/// Protobuf messages in frames of gRPC.
+#[derive(Debug, Clone)]
+pub(super) struct LeanCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for LeanCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for LeanCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
+    type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(SEND_BUFFER_BYTES, SEND_AT_BYTES))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::default())
+    }
+}
