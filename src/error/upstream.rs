@@ -79,8 +79,10 @@ impl UpstreamError {
 /// What happened to an attempt that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UpstreamErrorKind {
-    /// The provider refuses the request as it is.
+    /// The provider refuses the request, and nothing proves whose fault that is.
     InvalidRequest,
+    /// The model does not take a value or a feature that the request has, and others may.
+    UnsupportedByModel,
     /// The prompt is longer than the model's context window.
     ContextLength,
     /// The provider does not know our key.
@@ -188,8 +190,9 @@ pub struct Verdict {
 
 impl UpstreamErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
+        Self::UnsupportedByModel,
         Self::ContextLength,
         Self::Authentication,
         Self::Permission,
@@ -215,7 +218,8 @@ impl UpstreamErrorKind {
         use {Billing::*, Failover::*, Health::*, SameTarget::*};
         let row = |failover, same_target, health, billing, reason| Verdict { failover, same_target, health, billing, reason };
         match self {
-            Self::InvalidRequest => row(No,            Never,     Success,           Zero,      Reason::InvalidRequest),
+            Self::InvalidRequest => row(No,            Never,     Nothing,           Zero,      Reason::InvalidRequest),
+            Self::UnsupportedByModel=>row(Yes,         Never,     Nothing,           Zero,      Reason::InvalidRequest),
             Self::ContextLength  => row(LargerContext, Never,     Success,           Zero,      Reason::ContextLengthExceeded),
             Self::Authentication => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),
             Self::Permission     => row(Yes,           AfterWait, ModelFailure,      Zero,      Reason::ProviderAuthFailed),
@@ -224,7 +228,7 @@ impl UpstreamErrorKind {
             Self::QuotaExhausted => row(Yes,           Never,     QuotaExhausted,    Zero,      Reason::ProviderQuotaExhausted),
             Self::Overloaded     => row(Yes,           AfterWait, Overloaded,        Zero,      Reason::ProviderOverloaded),
             Self::ServerError    => row(Yes,           AfterWait, ModelFailure,      Zero,      Reason::ProviderError),
-            Self::ContentBlocked => row(No,            Never,     Success,           Zero,      Reason::ContentBlocked),
+            Self::ContentBlocked => row(No,            Never,     Nothing,           Zero,      Reason::ContentBlocked),
             Self::Malformed      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Truncated      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::EmptyAnswer    => row(Yes,           AfterWait, Nothing,           Actual,    Reason::ProviderBadResponse),
@@ -241,6 +245,7 @@ impl fmt::Display for UpstreamErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InvalidRequest => "the provider refused the request",
+            Self::UnsupportedByModel => "the model does not support what the request asks for",
             Self::ContextLength => "the prompt exceeds the model's context window",
             Self::Authentication => "the provider does not accept our credential",
             Self::Permission => "our credential may not use this",

@@ -135,7 +135,10 @@ fn error(failure: &UpstreamError, status: Option<u16>) -> Value {
 
 fn kind_name(kind: UpstreamErrorKind) -> &'static str {
     match kind {
-        UpstreamErrorKind::InvalidRequest => "invalid_request",
+        // The expected outcomes do not tell what one model refuses from what all do.
+        UpstreamErrorKind::InvalidRequest | UpstreamErrorKind::UnsupportedByModel => {
+            "invalid_request"
+        }
         UpstreamErrorKind::ContextLength => "context_length",
         UpstreamErrorKind::Authentication => "authentication",
         UpstreamErrorKind::Permission => "permission",

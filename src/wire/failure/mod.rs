@@ -2,10 +2,11 @@
 //!
 //! Providers agree on little: the same status stands for different things, the same thing has ten
 //! codes, and some have no code at all. `rules` says what we know, as data; `report` finds what a body
-//! of any shape says.
+//! of any shape says, and `text` brings it into one form.
 
 mod report;
 mod rules;
+mod text;
 mod wait;
 
 use std::borrow::Cow;
@@ -16,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
 use report::Report;
-use rules::RULES;
+use rules::rules;
 
 /// Where AWS puts what others put into the body, followed by a colon and an address.
 const AWS_ERROR_TYPE: &str = "x-amzn-errortype";
@@ -53,7 +54,7 @@ pub fn in_band(error: &[u8]) -> UpstreamError {
         };
     }
     UpstreamError {
-        kind: kind(report.status.unwrap_or(200), &report),
+        kind: kind(200, &report),
         status: Some(200),
         provider_code: report.provider_code,
         retry_after: report.retry_delay,
@@ -62,11 +63,15 @@ pub fn in_band(error: &[u8]) -> UpstreamError {
 }
 
 fn kind(status: u16, report: &Report) -> UpstreamErrorKind {
+    // Gateways put the error of a host under a status of their own.
+    let status = match report.status {
+        Some(claimed) if report::is_vague(status) => claimed,
+        _ => status,
+    };
     if status == 429 && report.quota_per_day {
         return UpstreamErrorKind::QuotaExhausted;
     }
-    RULES
-        .iter()
+    rules()
         .find(|rule| rule.applies(status, report))
         .map_or(UpstreamErrorKind::ServerError, |rule| rule.kind)
 }

@@ -1,201 +1,167 @@
-//! The table that tells errors apart: which statuses, codes and messages mean which kind.
+//! The table that tells errors apart: which codes, messages and statuses mean which kind.
+//!
+//! What an error says goes before its status, and the more telling part before the less telling one: a
+//! moderation refusal is one with any status, and no money is no money. Rows that say more stand first.
+
+mod blocked;
+mod context;
+mod contract;
+mod key;
+mod load;
+mod model;
+mod money;
+mod statuses;
 
 use std::ops::RangeInclusive;
 
-use crate::error::UpstreamErrorKind::{self, *};
+use crate::error::UpstreamErrorKind;
 
 use super::report::Report;
+use super::text;
 
-/// One row of the table. It applies if the status, a code or a message says so.
+/// One row of the table. It applies if a code, a message or the status says so.
 pub(super) struct Rule {
     pub(super) kind: UpstreamErrorKind,
     statuses: &'static [RangeInclusive<u16>],
-    /// In lower case. A code that ends with one of these, after a `_`, says so too.
     codes: &'static [&'static str],
-    /// In lower case: pieces that follow each other in the message.
-    messages: &'static [&'static [&'static str]],
+    says: &'static [Says],
+    unless: &'static [&'static [&'static str]],
+    within: RangeInclusive<u16>,
+}
+
+/// What one sentence of a message says. All words are in lower case; a word stands for those that begin
+/// with it, too.
+pub(super) enum Says {
+    /// One of these words, or phrases.
+    Any(&'static [&'static str]),
+    /// One word of each list, in any order.
+    All(&'static [&'static [&'static str]]),
+    /// One word of the first list and, at most so many words later, one of the second.
+    Then(&'static [&'static str], usize, &'static [&'static str]),
 }
 
 impl Rule {
+    /// A row that nothing applies to yet.
+    const fn of(kind: UpstreamErrorKind) -> Self {
+        Self {
+            kind,
+            statuses: &[],
+            codes: &[],
+            says: &[],
+            unless: &[],
+            within: 0..=u16::MAX,
+        }
+    }
+
+    /// Applies with these statuses.
+    const fn statuses(self, statuses: &'static [RangeInclusive<u16>]) -> Self {
+        Self { statuses, ..self }
+    }
+
+    /// Applies with these codes, or with longer ones that hold them as whole words; numbers must be all of it.
+    /// They are spelled as [`text::code`] spells them.
+    const fn codes(self, codes: &'static [&'static str]) -> Self {
+        Self { codes, ..self }
+    }
+
+    /// Applies if a sentence says one of these.
+    const fn says(self, says: &'static [Says]) -> Self {
+        Self { says, ..self }
+    }
+
+    /// Leaves out sentences in which one of these words stands, too.
+    const fn unless(self, unless: &'static [&'static [&'static str]]) -> Self {
+        Self { unless, ..self }
+    }
+
+    /// Applies with statuses of this range only, whatever is said.
+    const fn within(self, within: RangeInclusive<u16>) -> Self {
+        Self { within, ..self }
+    }
+
     pub(super) fn applies(&self, status: u16, report: &Report) -> bool {
-        self.statuses.iter().any(|range| range.contains(&status))
-            || self.codes.iter().any(|code| report.has_code(code))
-            || self.messages.iter().any(|pieces| report.says(pieces))
+        self.within.contains(&status)
+            && (self.statuses.iter().any(|range| range.contains(&status))
+                || self.codes.iter().any(|code| report.has_code(code))
+                || report.sentences().iter().any(|it| self.is_said_in(it)))
+    }
+
+    fn is_said_in(&self, sentence: &str) -> bool {
+        self.says.iter().any(|says| says.is_in(sentence))
+            && !self.unless.iter().any(|words| holds_any(sentence, words))
     }
 
     #[cfg(test)]
-    pub(super) fn texts(&self) -> impl Iterator<Item = &'static str> {
-        let pieces = self.messages.iter().copied().flatten();
-        self.codes.iter().chain(pieces).copied()
+    pub(super) fn codes_of(&self) -> &'static [&'static str] {
+        self.codes
+    }
+
+    #[cfg(test)]
+    pub(super) fn words(&self) -> Vec<&'static str> {
+        let mut words = self.unless.concat();
+        for says in self.says {
+            match says {
+                Says::Any(any) => words.extend(*any),
+                Says::All(all) => words.extend(all.iter().copied().flatten()),
+                Says::Then(first, _, second) => words.extend(first.iter().chain(*second)),
+            }
+        }
+        words
     }
 }
 
-const fn rule(
-    kind: UpstreamErrorKind,
-    statuses: &'static [RangeInclusive<u16>],
-    codes: &'static [&'static str],
-    messages: &'static [&'static [&'static str]],
-) -> Rule {
-    Rule {
-        kind,
-        statuses,
-        codes,
-        messages,
+impl Says {
+    fn is_in(&self, sentence: &str) -> bool {
+        match self {
+            Self::Any(words) => holds_any(sentence, words),
+            Self::All(ideas) => ideas.iter().all(|words| holds_any(sentence, words)),
+            Self::Then(first, most, second) => first.iter().any(|word| {
+                let mut from = 0;
+                while let Some(start) = text::find(sentence, word, from) {
+                    from = start + word.len();
+                    if is_soon(sentence, from, *most, second) {
+                        return true;
+                    }
+                }
+                false
+            }),
+        }
     }
 }
 
-/// The first row that applies decides. What none applies to is the provider's fault: a redirect, or
-/// an error in a 200 response that nobody explains.
-pub(super) const RULES: &[Rule] = &[
-    rule(
-        QuotaExhausted,
-        &[402..=402],
-        &[
-            "insufficient_quota",
-            "insufficient_user_quota",      // new-api
-            "exceeded_current_quota_error", // Moonshot
-            "credit_balance_exhausted",
-            "spend_limit_exceeded",
-            "enforced_spend_limit_reached", // Anthropic
-            "billing_error",
-            "billing_not_active",
-            "billing_hard_limit_reached",
-            "arrearage", // DashScope
-        ],
-        &[],
-    ),
-    // one-api and new-api, in whose place other statuses and codes mean nothing: no channel for
-    // this model, and a saturated upstream.
-    rule(ModelNotFound, &[], &[], &[&["无可用渠道"]]),
-    rule(Overloaded, &[], &[], &[&["负载已饱和"]]),
-    // The codes stand before the statuses: Moonshot says with 429 that everybody has to wait.
-    rule(
-        Overloaded,
-        &[503..=503, 529..=529],
-        &["overloaded_error", "server_is_overloaded"],
-        &[],
-    ),
-    rule(
-        ServerError,
-        // 408, 424 (AWS: the model behind it failed) and 499 (Google: it was cancelled there) blame
-        // nothing in the request.
-        &[408..=408, 424..=424, 499..=499, 500..=599],
-        &[],
-        &[],
-    ),
-    rule(
-        RateLimited,
-        &[429..=429],
-        &[
-            "rate_limit_error",
-            "rate_limit_exceeded",
-            "rate_limited",
-            "ratelimitreached",
-            "resource_exhausted",
-            "throttlingexception",
-            "too_many_requests",
-        ],
-        &[],
-    ),
-    rule(
-        QuotaExhausted,
-        &[],
-        &[],
-        &[&["credit balance is too low"]], // Anthropic, with 400
-    ),
-    rule(
-        Authentication,
-        &[401..=401],
-        &[
-            "authentication_error",
-            "invalid_api_key",
-            "api_key_invalid", // Google, with 400
-            "api_key_expired",
-            "unauthenticated",
-        ],
-        &[
-            &["api key not valid"],
-            &["incorrect api key"], // xAI, with 400
-            &["invalid api key"],
-            &["invalid x-api-key"],
-            &["api key expired"],
-        ],
-    ),
-    rule(
-        Permission,
-        &[403..=403],
-        &["permission_denied", "permission_error"],
-        &[],
-    ),
-    rule(
-        ContentBlocked,
-        &[],
-        &[
-            "content_filter",
-            "content_policy_violation",
-            "responsibleaipolicyviolation",
-            "data_inspection_failed", // DashScope
-        ],
-        &[],
-    ),
-    rule(
-        ContextLength,
-        &[],
-        &[
-            "context_length_exceeded",
-            "exceed_context_size_error", // llama.cpp
-            "too_many_prompt_tokens",    // Perplexity
-        ],
-        &[
-            &["maximum context length"],
-            &["context length exceeded"],
-            &["context length is only"], // vLLM
-            &["max context length"],     // Ollama
-            &["exceeds the context window"],
-            &["exceed context limit"], // Anthropic
-            &["exceeds the available context size"],
-            &["exceeded model token limit"], // Moonshot
-            &["input token count", "exceeds the maximum number of tokens"], // Google
-            &["input tokens exceeded"],      // Bedrock
-            &["input is too long"],
-            &["prompt is too long"], // Anthropic
-            &["prompt too long"],
-            &["maximum prompt length"], // xAI
-            &["too many input tokens"],
-            &["too many prompt tokens"],
-            &["too many tokens: size limit exceeded"], // Cohere
-            // Older vLLM: what the prompt leaves for the answer is less than nothing.
-            &["max_tokens must be at least 1, got -"],
-        ],
-    ),
-    rule(
-        ModelNotFound,
-        &[404..=404],
-        &[
-            "model_not_found",
-            "not_found_error",
-            "deploymentnotfound",
-            "invalid_model",
-        ],
-        &[
-            &["model not found"],
-            &["not a valid model id"],
-            &["invalid model:"],
-            &["invalid model '"],
-            &["supported api model names"],
-            &["model identifier is invalid"],
-            &["the model `", "does not exist"],
-            &["the requested model", "does not exist"],
-        ],
-    ),
-    rule(
-        InvalidRequest,
-        &[400..=499],
-        &[
-            "invalid_request_error",
-            "invalid_argument",
-            "invalid-argument",
-        ],
-        &[],
-    ),
-];
+/// Whether one of the words follows in a sentence at most so many words after this byte.
+fn is_soon(sentence: &str, from: usize, most: usize, words: &[&str]) -> bool {
+    words.iter().any(|word| {
+        text::find(sentence, word, from).is_some_and(|start| {
+            let between = &sentence[from..start];
+            between.split_whitespace().count() <= most
+        })
+    })
+}
+
+fn holds_any(sentence: &str, words: &[&str]) -> bool {
+    words
+        .iter()
+        .any(|word| text::find(sentence, word, 0).is_some())
+}
+
+/// All rows. The first that applies decides. What none applies to is the provider's fault: a redirect, or an
+/// error in a 200 response that nothing explains.
+pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
+    let parts: [&[Rule]; 13] = [
+        blocked::BLOCKED,
+        context::BY_CODE,
+        money::QUOTA,
+        key::CLOSED,
+        load::OVERLOADED,
+        load::RATE_LIMITED_BY_CODE,
+        context::BY_MESSAGE,
+        model::GONE,
+        contract::LACKING,
+        key::REFUSED,
+        model::UNSUPPORTED,
+        load::RATE_LIMITED_BY_MESSAGE,
+        statuses::STATUSES,
+    ];
+    parts.into_iter().flatten()
+}
