@@ -1,5 +1,6 @@
 //! Who a caller is, as far as is known.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Whose call it is. Limits and idempotency keys belong to a caller.
@@ -22,6 +23,16 @@ impl Caller {
                 let network = address.to_bits() & (u128::MAX << 64);
                 Self::Peer(Ipv6Addr::from_bits(network).into())
             }
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(address @ IpAddr::V4(_)) => write!(f, "{address}"),
+            Self::Peer(network @ IpAddr::V6(_)) => write!(f, "{network}/64"),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod provider;
 pub mod serve;
 pub mod server;
+pub mod serving;
 pub mod simulator;
 mod sync;
 pub mod telemetry;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::chat::Usage;
-use crate::error::{Billing, Reason, Unsupported, UpstreamError};
+use crate::error::{Billing, Code, Reason, Unsupported, UpstreamError};
 
 /// Everything that is known about a call, without its content.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,36 @@ impl Trail {
             .iter()
             .filter_map(|attempt| attempt.cost)
             .reduce(Cost::plus)
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallEnd {
+    /// Its caller has taken the whole answer.
+    Answered,
+    /// Its caller went away before that.
+    Cancelled,
+    /// It failed, for this reason.
+    Failed(Reason),
+}
+
+impl CallEnd {
+    /// The status code that stands for it.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Answered => Code::Ok,
+            Self::Cancelled => Code::Cancelled,
+            Self::Failed(reason) => reason.code(),
+        }
+    }
+
+    /// Why the call failed, if it did.
+    pub fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Answered | Self::Cancelled => None,
+            Self::Failed(reason) => Some(reason),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Priority {
 
 /// What becomes of a call that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum Reception {
     /// It has a place.
     Admitted,
     /// It waits for a place.
@@ -111,15 +111,15 @@ impl<W> Limiter<W> {
         now: Instant,
         deadline: Instant,
         wait: impl FnOnce() -> W,
-    ) -> Arrival {
+    ) -> Reception {
         if self.running < self.settings.max_inflight {
             self.run(priority);
-            return Arrival::Admitted;
+            return Reception::Admitted;
         }
         self.turn_away_late(now);
         let time_left = deadline.saturating_duration_since(now);
         if time_left < self.settings.min_time_left || !self.make_room(priority, now) {
-            return Arrival::Refused;
+            return Reception::Refused;
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -141,7 +141,7 @@ impl<W> Limiter<W> {
         let until = last.map_or(until, |last| last.max(until));
         let handle = wait();
         class.waiting.insert(ticket, Waiter { until, handle });
-        Arrival::Queued { ticket, until }
+        Reception::Queued { ticket, until }
     }
 
     /// A call has ended. Its place goes to the one that is returned, if any waits.

@@ -26,7 +26,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use self::callers::{Callers, Visit};
 use self::congestion::Congestion;
-use self::limiter::{Arrival, Limiter};
+use self::limiter::{Limiter, Reception};
 use self::room::Held;
 
 pub use self::limiter::Priority;
@@ -151,7 +151,7 @@ impl Admission {
             state.arrivals = state.arrivals.wrapping_add(1);
             let asleep = mem::take(&mut state.asleep);
             let arrival = match state.congested > 0 && congestion::sheds(priority) {
-                true => Arrival::Refused,
+                true => Reception::Refused,
                 false => state.limiter.arrive(priority, now, deadline, || {
                     let (sender, receiver) = oneshot::channel();
                     place = Some(receiver);
@@ -170,8 +170,8 @@ impl Admission {
             phase: Phase::Neutral,
         };
         let place = match (arrival, place) {
-            (Arrival::Admitted, _) => self.place(priority),
-            (Arrival::Queued { ticket, until }, Some(place)) => {
+            (Reception::Admitted, _) => self.place(priority),
+            (Reception::Queued { ticket, until }, Some(place)) => {
                 let _waiting = Waiting {
                     admission: self,
                     priority,
@@ -183,7 +183,7 @@ impl Admission {
                     Ok(Err(_)) | Err(_) => return Err(overloaded()),
                 }
             }
-            (Arrival::Queued { .. } | Arrival::Refused, _) => return Err(overloaded()),
+            (Reception::Queued { .. } | Reception::Refused, _) => return Err(overloaded()),
         };
         entry.phase = Phase::Unanswered;
         Ok(Permit {

@@ -1,50 +1,41 @@
 //! What is left of a call whose answer is complete: how it ends depends on whether its caller takes it.
 
-use tokio::time::Instant;
-use tracing::debug;
+use std::time::Duration;
 
-use crate::error::Code;
-use crate::telemetry::spans::CallSpan;
-use crate::trail::Trail;
+use crate::chat::Adaptation;
+use crate::telemetry::observe::ObservedCall;
+use crate::trail::{CallEnd, Trail};
 
-/// A call whose answer is complete. Dropping it tells that the caller has gone before it took the answer.
+use super::Summary;
+
+/// A call whose answer is complete. If it is dropped, its caller has gone before it took the answer.
 pub struct Answered {
-    pub(super) span: CallSpan,
+    pub(super) observed: ObservedCall,
     pub(super) trail: Trail,
-    pub(super) began: Instant,
-    /// Set once the call's end has been recorded.
-    pub(super) ended: bool,
+    pub(super) took: Duration,
+    pub(super) adaptations: Vec<Adaptation>,
+    pub(super) is_empty: bool,
 }
 
 impl Answered {
-    /// Records how the call ended.
-    pub fn end(mut self, code: Code) {
-        self.record(code);
+    /// What is told besides the answer's content.
+    pub fn summary(&self) -> Summary<'_> {
+        Summary {
+            trail: &self.trail,
+            took: self.took,
+            adaptations: &self.adaptations,
+            is_empty: self.is_empty,
+        }
     }
 
-    fn record(&mut self, code: Code) {
-        if !self.ended {
-            self.ended = true;
-            record_end(&self.span, &self.trail, self.began, code);
-        }
+    /// Ends the call.
+    pub fn end(mut self, end: CallEnd) {
+        self.observed.end(end, &self.trail);
     }
 }
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.record(Code::Cancelled);
+        self.observed.end(CallEnd::Cancelled, &self.trail);
     }
-}
-
-/// Tells the span and the log how a call ended.
-pub(super) fn record_end(span: &CallSpan, trail: &Trail, began: Instant, code: Code) {
-    span.end(code, trail);
-    debug!(
-        call_id = trail.call_id,
-        scenario = trail.scenario,
-        code = code.name(),
-        attempts = trail.sent().count(),
-        seconds = began.elapsed().as_secs_f64(),
-        "call ended"
-    );
 }

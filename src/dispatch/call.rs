@@ -13,24 +13,24 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
-use crate::error::{Code, Error, UpstreamError, UpstreamErrorKind};
+use crate::error::{Error, UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
-use crate::telemetry::spans::CallSpan;
-use crate::trail::{AttemptRecord, Outcome, Trail};
+use crate::telemetry::observe::ObservedCall;
+use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 use crate::transport::Transport;
 
-use super::answered::{Answered, record_end};
+use super::answered::Answered;
 use super::attempt::{Attempt, Ended};
 use super::dispatcher::Lane;
 use super::plan::Course;
-use super::{CallEvent, Failure, Inquiry, Interruption};
+use super::{CallEvent, Failure, Inquiry, Interruption, Summary};
 
 /// One business call on its way. Dropping it cancels the attempts that are under way.
 pub struct Call {
     transport: Transport,
     course: Course,
     interruption: Interruption,
-    span: CallSpan,
+    observed: ObservedCall,
     current: Option<Attempt>,
     /// Was sent because the current attempt was late; only one of them is kept.
     rival: Option<Box<Attempt>>,
@@ -40,10 +40,8 @@ pub struct Call {
     is_empty: bool,
     adaptations: Vec<Adaptation>,
     restarted: bool,
-    /// What the call ends with if nothing else is told of its end.
-    code: Code,
-    /// Set once the call's end has been recorded.
-    ended: bool,
+    /// How the call ends if it is dropped now.
+    end: CallEnd,
 }
 
 /// An attempt whose answer is empty.
@@ -61,12 +59,12 @@ impl Call {
             deadline,
             limits,
             interruption,
-            span,
+            observed,
             call_id,
         } = inquiry;
         let trail = Trail {
             call_id,
-            trace_id: span.trace_id(),
+            trace_id: observed.span().trace_id(),
             scenario: lane.scenario.name.clone(),
             attempts: Vec::new(),
         };
@@ -74,15 +72,14 @@ impl Call {
             transport,
             course: Course::new(lane, request, whole, limits, deadline, trail),
             interruption,
-            span,
+            observed,
             current: None,
             rival: None,
             empty: None,
             is_empty: false,
             adaptations: Vec::new(),
             restarted: false,
-            code: Code::Cancelled,
-            ended: false,
+            end: CallEnd::Cancelled,
         }
     }
 
@@ -101,7 +98,7 @@ impl Call {
     async fn try_targets(&mut self) -> Result<(), Error> {
         loop {
             let admitted = self.course.next_target()?;
-            let (attempt, outbound) = self.course.begin(admitted, &self.span);
+            let (attempt, outbound) = self.course.begin(admitted, self.observed.span());
             match self.open(attempt, outbound).await {
                 Ok(()) => {
                     self.course.tokens.give_back();
@@ -138,7 +135,7 @@ impl Call {
         let Self {
             transport,
             course,
-            span,
+            observed,
             current,
             rival,
             ..
@@ -150,7 +147,9 @@ impl Call {
                 opened = &mut opening => return opened,
                 () = sleep(patience) => {}
             }
-            let begun = course.rival().map(|admitted| course.begin(admitted, span));
+            let begun = course
+                .rival()
+                .map(|admitted| course.begin(admitted, observed.span()));
             let Some((attempt, request)) = begun else {
                 return opening.await;
             };
@@ -195,7 +194,7 @@ impl Call {
             Ok(Some(event)) => return Ok(Some(CallEvent::Answer(event))),
             Ok(None) => {
                 self.complete();
-                self.end(self.code);
+                self.end(self.end);
                 return Ok(None);
             }
             Err(Ended::Deadline) => {
@@ -284,24 +283,19 @@ impl Call {
         self.current.iter().chain(rival).map(Attempt::record)
     }
 
-    /// What was left out or changed for the target that answered, once it has.
-    pub fn adaptations(&self) -> &[Adaptation] {
-        &self.adaptations
-    }
-
-    /// Whether the answer says nothing, and no other target had more to say.
-    pub fn is_empty_answer(&self) -> bool {
-        self.is_empty
+    /// What is told of the answer besides its content, once it is complete.
+    pub fn summary(&self) -> Summary<'_> {
+        Summary {
+            trail: &self.course.trail,
+            took: self.course.time.began.elapsed(),
+            adaptations: &self.adaptations,
+            is_empty: self.is_empty,
+        }
     }
 
     /// When the call's time is up.
     pub fn deadline(&self) -> Instant {
         self.course.time.deadline
-    }
-
-    /// How long the call has taken so far.
-    pub fn elapsed(&self) -> Duration {
-        self.course.time.began.elapsed()
     }
 
     /// Decides what follows an attempt that gave no answer: returns if another may be tried.
@@ -418,45 +412,41 @@ impl Call {
         if let Some(hedging) = &lane.hedging {
             hedging.budget.deposit();
         }
-        self.code = Code::Ok;
+        self.end = CallEnd::Answered;
     }
 
     /// Lets go of everything but what is needed to record whether the caller has taken its answer,
     /// which is complete.
     pub fn answered(mut self) -> Answered {
         self.course.tokens.give_back();
-        let ended = std::mem::replace(&mut self.ended, true);
         Answered {
-            span: self.span.clone(),
+            observed: self.observed.hand_over(),
+            took: self.course.time.began.elapsed(),
             trail: std::mem::take(&mut self.course.trail),
-            began: self.course.time.began,
-            ended,
+            adaptations: std::mem::take(&mut self.adaptations),
+            is_empty: self.is_empty,
         }
     }
 
     /// Ends the call with this error.
     pub fn fail(&mut self, error: Error) -> Failure {
-        self.end(error.reason().code());
+        self.end(CallEnd::Failed(error.reason()));
         Failure {
             error,
             trail: std::mem::take(&mut self.course.trail),
         }
     }
 
-    /// Records how the call ended, if that is not recorded yet.
-    pub fn end(&mut self, code: Code) {
-        if self.ended {
-            return;
-        }
-        self.ended = true;
+    /// Ends the call, unless it has ended.
+    pub fn end(&mut self, end: CallEnd) {
         self.course.tokens.give_back();
-        record_end(&self.span, &self.course.trail, self.course.time.began, code);
+        self.observed.end(end, &self.course.trail);
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         self.cancel();
-        self.end(self.code);
+        self.end(self.end);
     }
 }

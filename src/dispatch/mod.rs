@@ -25,9 +25,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::chat::{ChatEvent, ChatRequest};
+use crate::chat::{Adaptation, ChatEvent, ChatRequest};
 use crate::error::Error;
-use crate::telemetry::spans::CallSpan;
+use crate::telemetry::observe::ObservedCall;
 use crate::trail::Trail;
 
 pub use self::answered::Answered;
@@ -45,8 +45,8 @@ pub struct Inquiry {
     pub limits: Limits,
     /// What becomes of a stream that breaks off in the middle.
     pub interruption: Interruption,
-    /// The call's span.
-    pub span: CallSpan,
+    /// The call as it is observed since its arrival.
+    pub observed: ObservedCall,
     /// The call's id.
     pub call_id: String,
 }
@@ -83,6 +83,19 @@ pub enum CallEvent {
         /// Position in the trail of the attempt that broke off.
         since: usize,
     },
+}
+
+/// What is told of a call's answer besides its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// What was tried; the last attempt is the one that answered.
+    pub trail: &'a Trail,
+    /// How long the call has taken.
+    pub took: Duration,
+    /// What was left out or changed for the target that answered.
+    pub adaptations: &'a [Adaptation],
+    /// Whether the answer says nothing, and no other target had more to say.
+    pub is_empty: bool,
 }
 
 /// A call that was not answered, and what was tried.

@@ -3,17 +3,17 @@
 use std::time::{Duration, SystemTime};
 
 use crate::chat::{Adaptation, Answer, CallIds, Finish, FinishReason, Part, Usage};
-use crate::dispatch::Call;
 use crate::error::{Billing, Reason};
+use crate::serving::Summary;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, Outcome};
 
 use super::v1;
 
 /// The response of a unary call that was answered.
-pub fn response(call: &Call, mut answer: Answer) -> v1::GenerateResponse {
+pub fn response(told: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse {
     let finish_reason = answer.finish_reason();
     let finish = answer.finish.take();
-    let summary = summary(call, finish_reason, finish);
+    let summary = summary(told, finish_reason, finish);
     let output = message(answer, &summary.provider, &summary.call_id);
     v1::GenerateResponse {
         output: Some(output),
@@ -23,11 +23,16 @@ pub fn response(call: &Call, mut answer: Answer) -> v1::GenerateResponse {
 
 /// What is said of an answered call besides the answer's content.
 pub fn summary(
-    call: &Call,
+    told: &Summary<'_>,
     finish_reason: Option<FinishReason>,
     finish: Option<Finish>,
 ) -> v1::GenerateResponse {
-    let trail = call.trail();
+    let Summary {
+        trail,
+        took,
+        adaptations,
+        is_empty,
+    } = *told;
     let (provider_finish_reason, stop_sequence) = finish
         .map(|finish| (finish.provider_reason, finish.stop_sequence))
         .unwrap_or_default();
@@ -55,13 +60,12 @@ pub fn summary(
         cost: trail.cost().map(cost),
         attempts: trail.attempts.iter().map(attempt).collect(),
         trace_id: trail.trace_id.clone(),
-        latency: Some(duration(call.elapsed())),
+        latency: Some(duration(took)),
         scenario: trail.scenario.clone(),
-        warnings: call
-            .adaptations()
+        warnings: adaptations
             .iter()
             .map(warning)
-            .chain(call.is_empty_answer().then(empty_answer))
+            .chain(is_empty.then(empty_answer))
             .collect(),
         replayed: false,
         stop_sequence: stop_sequence.unwrap_or_default(),

@@ -10,19 +10,9 @@ pub mod catalog;
 mod codec;
 pub(crate) mod conversation;
 pub mod elements;
-#[path = "../serving/calls.rs"]
-mod entrance;
 pub(crate) mod generation;
 pub mod health;
-#[path = "../serving/size.rs"]
-mod held;
-#[path = "../serving/stream.rs"]
-mod messages;
 pub mod metadata;
-#[path = "../serving/repeats.rs"]
-pub(crate) mod once;
-#[path = "../serving/open_calls.rs"]
-pub(crate) mod open_calls;
 pub mod operations;
 pub(crate) mod refusals;
 pub mod request;
@@ -30,11 +20,7 @@ mod spelled;
 pub mod status;
 mod stream;
 mod time_of_day;
-#[path = "../serving/untaken.rs"]
-mod untaken;
 pub(crate) mod watched;
-#[path = "../serving/workshop.rs"]
-pub(crate) mod workshop;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

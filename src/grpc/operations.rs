@@ -19,6 +19,7 @@ use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::error::{CallerLimit, Error};
 use crate::health::breaker::Snapshot;
 use crate::health::guard::Guard;
+use crate::serving::{Workshop, bytes_of};
 use crate::trail::Skip;
 
 use super::arrival::Arrival;
@@ -26,8 +27,7 @@ use super::breakers;
 use super::elements::Limits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
-use super::workshop::Workshop;
-use super::{answer, held, metadata, request, status, v1};
+use super::{answer, metadata, request, status, v1};
 
 /// The service.
 pub struct Operations {
@@ -83,7 +83,7 @@ impl Operations {
         let reading = move || {
             let parsed = request::parse(message, &elements);
             let parsed = parsed.map_err(|error| error.within("request"))?;
-            let takes = held::bytes_of(&parsed.request, bytes);
+            let takes = bytes_of(&parsed.request, bytes);
             Ok((parsed, takes))
         };
         let (parsed, takes) = self.workshop.work(bytes, reading).await?;

@@ -3,6 +3,10 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
 
+use crate::chat::Answer;
+use crate::serving::{Spelled, Summary};
+
+use super::answer;
 use super::v1::GenerateResponse;
 
 /// Bytes before a message: whether it is compressed, and its length.
@@ -13,14 +17,23 @@ const COPIED_BYTES: usize = 4 * 1024;
 
 /// The answer of a call that others may repeat.
 #[derive(Clone, Debug)]
-pub(crate) struct Spelled {
+pub(crate) struct SpelledResponse {
     call_id: String,
     response: Bytes,
 }
 
-impl Spelled {
-    /// Spells the answer of the call that was made.
-    pub(super) fn of(response: &GenerateResponse) -> Self {
+impl Spelled for SpelledResponse {
+    fn of(summary: &Summary<'_>, answer: Answer) -> Self {
+        Self::of_message(&answer::response(summary, answer))
+    }
+
+    fn bytes(&self) -> usize {
+        self.response.len()
+    }
+}
+
+impl SpelledResponse {
+    fn of_message(response: &GenerateResponse) -> Self {
         Self {
             call_id: response.call_id.clone(),
             response: response.encode_to_vec().into(),
@@ -30,11 +43,6 @@ impl Spelled {
     /// The id of the call.
     pub(super) fn call_id(&self) -> &str {
         &self.call_id
-    }
-
-    /// What it takes.
-    pub(super) fn bytes(&self) -> usize {
-        self.response.len()
     }
 
     /// The message that its caller is given, or one that repeats the call.
@@ -86,7 +94,7 @@ mod tests {
     fn a_repeat_is_given_the_same_answer_and_that_it_is_one() {
         for length in [0, 10, COPIED_BYTES, 1 << 20] {
             let response = response(&"x".repeat(length));
-            let spelled = Spelled::of(&response);
+            let spelled = SpelledResponse::of_message(&response);
             for replayed in [false, true] {
                 let bytes = spelled.message(replayed).0.concat();
 
@@ -104,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_large_answer_is_not_copied() {
-        let spelled = Spelled::of(&response(&"x".repeat(1 << 20)));
+        let spelled = SpelledResponse::of_message(&response(&"x".repeat(1 << 20)));
 
         let SharedMessage([_, shared, _]) = spelled.message(true);
 

@@ -1,148 +1,74 @@
-//! The events of a streaming call: what has been tried, the deltas, the end.
+//! How the events of a streaming call are spelled: what has been tried, the deltas, the end.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::task::Poll;
-
-use crate::chat::{CallIds, ChatEvent, Finish, finish_reason};
-use crate::dispatch::{Call, CallEvent};
-use crate::error::Reason;
-use crate::trail::{AttemptRecord, Outcome};
+use crate::chat::{CallIds, ChatEvent};
+use crate::serving::{Failure, StreamEvent, StreamSpelling};
+use crate::trail::{AttemptRecord, Trail};
 
 use super::answer;
-use super::messages::Verdict;
 use super::v1::stream_generate_response::Event;
 use super::{status, v1};
 
-/// A committed call, on its way to the caller.
-pub(super) struct Streaming {
-    call: Call,
+/// Spells the messages of one stream.
+pub(crate) struct Events {
     sequence: i64,
-    /// Events that stand before the first delta, or after the last one.
-    queued: VecDeque<Event>,
     parts: Parts,
-    finish: Option<Finish>,
-    ended: bool,
 }
 
-impl Streaming {
-    /// Begins the stream of a call that has been committed: tells first what was tried before.
-    pub(super) fn new(call: Call) -> Self {
-        let trail = call.trail();
-        let mut queued = VecDeque::with_capacity(2 + 2 * trail.attempts.len());
-        queued.push_back(Event::Started(v1::CallStarted {
-            call_id: trail.call_id.clone(),
-            trace_id: trail.trace_id.clone(),
-            scenario: trail.scenario.clone(),
-        }));
-        queued.extend(trail.attempts.iter().flat_map(attempt_events));
-        queued.extend(call.running().map(attempt_started));
-        let parts = Parts::new(trail.call_id.clone());
+impl Events {
+    /// Spells the stream of the call with this id.
+    pub(super) fn of(call_id: &str) -> Self {
         Self {
-            call,
             sequence: 0,
-            queued,
-            parts,
-            finish: None,
-            ended: false,
+            parts: Parts::new(call_id.to_owned()),
         }
     }
+}
 
-    /// The next message of the stream, or its failure as soon as there is a verdict; `None` after
-    /// the last. A verdict that comes after the call's own end changes nothing.
-    pub(super) async fn next_unless(
-        &mut self,
-        verdict: &Verdict,
-    ) -> Option<Result<v1::StreamGenerateResponse, tonic::Status>> {
-        if self.ended {
-            return self.next().await;
-        }
-        let condemned = poll_fn(|_| match verdict.get() {
-            Some(error) => Poll::Ready(error.clone()),
-            None => Poll::Pending,
-        });
-        let error = tokio::select! {
-            biased;
-            error = condemned => error,
-            message = self.next() => return message,
+impl StreamSpelling for Events {
+    type Message = v1::StreamGenerateResponse;
+    type Failure = tonic::Status;
+
+    fn event(&mut self, event: StreamEvent<'_>) -> Option<v1::StreamGenerateResponse> {
+        let event = match event {
+            StreamEvent::Started(trail) => started(trail),
+            StreamEvent::AttemptStarted(record) => attempt_started(record),
+            StreamEvent::AttemptEnded {
+                record,
+                will_continue,
+            } => attempt_ended(record, will_continue),
+            StreamEvent::Answer(event) => self.parts.delta(event)?,
+            StreamEvent::Reset { trail, reason } => {
+                self.parts = Parts::new(trail.call_id.clone());
+                let reason = answer::error_reason(reason).into();
+                Event::OutputReset(v1::OutputReset { reason })
+            }
+            StreamEvent::Completed {
+                summary,
+                reason,
+                finish,
+            } => {
+                let response = Some(answer::summary(&summary, reason, finish));
+                Event::Completed(Box::new(v1::CallCompleted { response }))
+            }
         };
-        self.ended = true;
-        self.queued.clear();
-        Some(Err(status::of_failure(&self.call.abandon(error))))
-    }
-
-    /// The next message of the stream; `None` after the last.
-    async fn next(&mut self) -> Option<Result<v1::StreamGenerateResponse, tonic::Status>> {
-        loop {
-            if let Some(event) = self.queued.pop_front() {
-                return Some(Ok(self.numbered(event)));
-            }
-            if self.ended {
-                return None;
-            }
-            match self.call.next().await {
-                Ok(Some(CallEvent::Answer(ChatEvent::Finish(finish)))) => {
-                    self.finish = Some(finish)
-                }
-                Ok(Some(CallEvent::Restarted { since })) => self.restart(since),
-                Ok(Some(CallEvent::Answer(event))) => {
-                    if let Some(delta) = self.parts.delta(event) {
-                        return Some(Ok(self.numbered(delta)));
-                    }
-                }
-                Ok(None) => {
-                    self.ended = true;
-                    let last = self.call.trail().attempts.last();
-                    self.queued
-                        .extend(last.map(|record| attempt_ended(record, false)));
-                    let reason =
-                        finish_reason(self.finish.as_ref(), self.parts.has_tool_calls(), true);
-                    let response = Some(answer::summary(&self.call, reason, self.finish.take()));
-                    self.queued
-                        .push_back(Event::Completed(Box::new(v1::CallCompleted { response })));
-                }
-                Err(failure) => {
-                    self.ended = true;
-                    return Some(Err(status::of_failure(&failure)));
-                }
-            }
-        }
-    }
-
-    /// Tells that all deltas are void, why, and what has been tried since.
-    fn restart(&mut self, since: usize) {
-        let trail = self.call.trail();
-        let mut attempts = trail.attempts[since.min(trail.attempts.len())..].iter();
-        let broken = attempts.next();
-        let reason = broken
-            .and_then(|record| record.outcome.reason())
-            .unwrap_or(Reason::Internal);
-        self.queued
-            .extend(broken.map(|record| attempt_ended(record, true)));
-        self.queued.extend(attempts.flat_map(attempt_events));
-        let reason = answer::error_reason(reason).into();
-        self.queued
-            .push_back(Event::OutputReset(v1::OutputReset { reason }));
-        self.queued.extend(self.call.running().map(attempt_started));
-        self.parts = Parts::new(trail.call_id.clone());
-        self.finish = None;
-    }
-
-    fn numbered(&mut self, event: Event) -> v1::StreamGenerateResponse {
         self.sequence += 1;
-        v1::StreamGenerateResponse {
+        Some(v1::StreamGenerateResponse {
             sequence: self.sequence,
             event: Some(event),
-        }
+        })
+    }
+
+    fn failure(&mut self, failure: Failure) -> tonic::Status {
+        status::of_failure(&failure)
     }
 }
 
-/// What is told of an attempt that another one followed.
-fn attempt_events(record: &AttemptRecord) -> impl Iterator<Item = Event> {
-    let sent = !matches!(record.outcome, Outcome::Skipped(_));
-    sent.then(|| attempt_started(record))
-        .into_iter()
-        .chain([attempt_ended(record, true)])
+fn started(trail: &Trail) -> Event {
+    Event::Started(v1::CallStarted {
+        call_id: trail.call_id.clone(),
+        trace_id: trail.trace_id.clone(),
+        scenario: trail.scenario.clone(),
+    })
 }
 
 fn attempt_started(record: &AttemptRecord) -> Event {
@@ -187,10 +113,6 @@ impl Parts {
             count: 0,
             tool_calls: Vec::new(),
         }
-    }
-
-    fn has_tool_calls(&self) -> bool {
-        !self.tool_calls.is_empty()
     }
 
     /// The event that tells a caller of a delta; `None` for what is told at the end.

@@ -9,7 +9,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::task::AbortHandle;
 
-use super::open_calls::Watch;
+use crate::serving::Delivering;
+
 use super::spelled::SharedMessage;
 
 /// The most that is given at once: a caller that reads slowly is seen to read.
@@ -42,36 +43,36 @@ where
 
 /// The body of a response that notes whether its caller reads: it is asked for its next frame only
 /// after the last one was taken.
-pub(crate) struct Watched<B> {
+pub(crate) struct WatchedBody<B> {
     body: B,
     /// What is given in place of the body's first frame, if anything is.
     shared: Option<SharedMessage>,
     /// What is given before the body's next frame, piece by piece, the last first.
     rest: Vec<Bytes>,
-    watch: Option<Watch>,
+    delivering: Option<Delivering>,
 }
 
-impl<B> Watched<B> {
+impl<B> WatchedBody<B> {
     /// Watches a response, if it is that of an open call.
     pub(crate) fn response(mut response: http::Response<B>) -> http::Response<Self> {
-        let watch = response.extensions_mut().remove::<Watch>();
+        let delivering = response.extensions_mut().remove::<Delivering>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
-        if let Some(watch) = &watch {
+        if let Some(delivering) = &delivering {
             // Elsewhere than in such a task it cannot be cut off, and ends with its connection.
             if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
-                watch.is_answered_by(task);
+                delivering.is_written_by(task);
             }
         }
         response.map(|body| Self {
             body,
             shared,
             rest: Vec::new(),
-            watch,
+            delivering,
         })
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -83,16 +84,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
             body,
             shared,
             rest,
-            watch,
+            delivering,
         } = self.get_mut();
-        let Some(watch) = watch else {
+        let Some(delivering) = delivering else {
             return Pin::new(body).poll_frame(context);
         };
         let mut frame = match rest.pop() {
             None => Pin::new(body).poll_frame(context),
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
         };
-        watch.note(frame.is_ready());
+        delivering.note(frame.is_ready());
         match &mut frame {
             Poll::Ready(Some(Ok(frame))) => match frame.data_mut() {
                 Some(data) => {
@@ -105,7 +106,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
                     }
                 }
                 // Trailers are the last, and need no room.
-                None => watch.taken(),
+                None => delivering.taken(),
             },
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}
         }

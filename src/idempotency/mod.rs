@@ -1,7 +1,7 @@
-//! Whether a call is a repeat: calls with the same key are done once and answered alike.
+//! Is a call the repeat of another? Calls with the same key are made once and answered alike.
 //!
-//! All who ask for the same call share it, and none of them owns it: it holds one copy of the request,
-//! whoever is let in first makes it, whoever waits for it drives it, and when the last one goes, it is
+//! All callers that ask for the same call share it, and none of them owns it. It holds one copy of the request;
+//! the first caller that is let in makes it; whoever waits for it drives it; and when the last caller goes, it is
 //! dropped and so cancelled. `records` is the pure part: what is known under which key, and for how long.
 
 mod records;
@@ -55,45 +55,48 @@ pub struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u64; 2]);
 
-/// The end of a call.
-pub struct Ending<T> {
-    /// What everybody gets who waits for it.
+/// How a call ended.
+pub struct Concluded<T> {
+    /// The outcome, for everybody who waits for it.
     pub outcome: T,
-    /// The bytes that it takes if it is to be kept for repeats; `None` leaves its key free.
+    /// The bytes that the outcome takes if it is to be kept for repeats; `None` leaves its key free.
     pub keep: Option<usize>,
 }
 
-/// A call that is under way. It goes on for as long as anybody holds it and waits.
+/// A call that is under way. It runs while anybody who holds it waits for it.
 pub type Underway<T> = Shared<BoxFuture<'static, T>>;
 
 /// What is known of a call when it arrives.
 pub enum Found<R, T: Clone> {
-    /// It is to be made, by this caller or another that asks for it, too.
-    Open(Arc<Asked<R, T>>),
-    /// The same call has ended like this.
+    /// It has not ended: the callers that ask for it share it.
+    Open(Arc<SharedCall<R, T>>),
+    /// It has ended with this outcome.
     Ended(T),
-    /// The key belongs to another call.
-    Conflict,
 }
 
-/// How a caller that was let in comes by the outcome of its call.
-pub enum Part<T: Clone> {
-    /// It makes the call: as the first, or because those before it came to no outcome.
+/// The key belongs to a call with another body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict;
+
+/// How a caller that was let in gets the outcome of its call. What it brought to make the call with (`C`) comes
+/// back if it is not needed.
+pub enum Participation<C, T: Clone> {
+    /// It makes the call: it is the first, or those before it left without an outcome.
     First(Underway<T>),
-    /// Another makes it.
-    Repeat(Underway<T>),
-    /// It has ended since this caller arrived.
-    Ended(T),
+    /// Another caller makes it.
+    Repeat(C, Underway<T>),
+    /// The call has ended since this caller arrived.
+    Ended(C, T),
 }
 
-/// The calls with keys: `R` is what is asked, `T` what comes of it.
+/// The calls with keys: `R` is a request, `T` an outcome.
 pub struct Idempotency<R, T: Clone> {
-    records: Mutex<Records<Weak<Asked<R, T>>, T>>,
+    records: Mutex<Records<Weak<SharedCall<R, T>>, T>>,
     hashers: [RandomState; 2],
 }
 
 impl<R, T: Clone> Idempotency<R, T> {
-    /// Nothing is known yet.
+    /// No calls are known yet.
     pub fn new(settings: Settings) -> Self {
         Self {
             records: Mutex::new(Records::new(settings)),
@@ -106,32 +109,39 @@ impl<R, T: Clone> Idempotency<R, T> {
         Fingerprint(self.hashers.each_ref().map(|hasher| hasher.hash_one(body)))
     }
 
-    /// Finds the call of this key. The request of a repeat is let go: it is that of the call, of which
-    /// one copy is enough.
-    pub fn find(self: &Arc<Self>, key: Key, body: Fingerprint, request: R) -> Found<R, T> {
+    /// Finds the call with this key, or begins one. The request of a repeat is dropped, since the call has one.
+    ///
+    /// # Errors
+    /// [`Conflict`] if the key belongs to a call with another body.
+    pub fn find(
+        self: &Arc<Self>,
+        key: Key,
+        body: Fingerprint,
+        request: R,
+    ) -> Result<Found<R, T>, Conflict> {
         let mut records = lock(&self.records);
         match records.find(&key, body, Instant::now()) {
-            Known::Conflict => return Found::Conflict,
-            Known::Ended(outcome) => return Found::Ended(outcome.clone()),
-            Known::Running(asked) => {
-                // One that nobody asks for any longer is as good as none.
-                if let Some(asked) = asked.upgrade() {
-                    return Found::Open(asked);
+            Known::Conflict => return Err(Conflict),
+            Known::Ended(outcome) => return Ok(Found::Ended(outcome.clone())),
+            Known::Running(call) => {
+                // One that no caller asks for any longer is about to be forgotten.
+                if let Some(call) = call.upgrade() {
+                    return Ok(Found::Open(call));
                 }
             }
             Known::Nothing => {}
         }
         let key = Arc::new(key);
         let number = records.next_number();
-        let asked = Arc::new(Asked {
+        let call = Arc::new(SharedCall {
             idempotency: Arc::clone(self),
             key: Arc::clone(&key),
             number,
             request,
             stage: Mutex::new(Stage::Open),
         });
-        records.begin(key, number, body, Arc::downgrade(&asked));
-        Found::Open(asked)
+        records.begin(key, number, body, Arc::downgrade(&call));
+        Ok(Found::Open(call))
     }
 }
 
@@ -141,8 +151,8 @@ impl<R, T: Clone> fmt::Debug for Idempotency<R, T> {
     }
 }
 
-/// A call that one caller or more ask for. Whatever becomes of it, its key does not stay taken by it.
-pub struct Asked<R, T: Clone> {
+/// A call that one caller or more ask for. When the last of them has gone without an outcome, its key is free.
+pub struct SharedCall<R, T: Clone> {
     idempotency: Arc<Idempotency<R, T>>,
     key: Arc<Key>,
     number: u64,
@@ -152,55 +162,58 @@ pub struct Asked<R, T: Clone> {
 
 /// How far a call has come.
 enum Stage<T: Clone> {
-    /// Nobody makes it, or whoever did has come to no outcome that others are to get.
+    /// No caller makes it, or its maker had no outcome that others are to get.
     Open,
     Underway(WeakShared<BoxFuture<'static, T>>),
     Ended(T),
 }
 
-impl<R, T> Asked<R, T>
+impl<R, T> SharedCall<R, T>
 where
     R: Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// What is asked, for all of them.
+    /// The request, one for all callers.
     pub fn request(&self) -> &R {
         &self.request
     }
 
-    /// Takes part in the call. It is for callers that have a place of their own: what waits for the call
-    /// then never has what the call waits for. `start` is called under a lock: it must do no more than put
-    /// the call together.
-    pub fn take_part<F>(self: &Arc<Self>, start: impl FnOnce() -> F) -> Part<T>
+    /// Takes part in the call. A caller must have been let in before: otherwise it could wait here while the
+    /// call waits for its place. `start` runs under a lock, so it must only put the call together.
+    pub fn take_part<C, F>(
+        self: &Arc<Self>,
+        own: C,
+        start: impl FnOnce(C) -> F,
+    ) -> Participation<C, T>
     where
-        F: Future<Output = Ending<T>> + Send + 'static,
+        F: Future<Output = Concluded<T>> + Send + 'static,
     {
         let mut stage = lock(&self.stage);
         match &*stage {
-            Stage::Ended(outcome) => return Part::Ended(outcome.clone()),
+            Stage::Ended(outcome) => return Participation::Ended(own, outcome.clone()),
             Stage::Underway(underway) => {
-                // One that nobody waits for any longer has been cancelled.
+                // One that no caller waits for any longer has been cancelled.
                 if let Some(underway) = underway.upgrade() {
-                    return Part::Repeat(underway);
+                    return Participation::Repeat(own, underway);
                 }
             }
             Stage::Open => {}
         }
-        let call = start();
-        let asked = Arc::clone(self);
+        let call = start(own);
+        let shared = Arc::clone(self);
         let underway = async move {
-            let Ending { outcome, keep } = call.await;
-            asked.end(&outcome, keep);
+            let Concluded { outcome, keep } = call.await;
+            shared.conclude(&outcome, keep);
             outcome
         };
         let underway = underway.boxed().shared();
         if let Some(weak) = underway.downgrade() {
             *stage = Stage::Underway(weak);
         }
-        Part::First(underway)
+        Participation::First(underway)
     }
 
-    fn end(&self, outcome: &T, keep: Option<usize>) {
+    fn conclude(&self, outcome: &T, keep: Option<usize>) {
         let Some(bytes) = keep else {
             *lock(&self.stage) = Stage::Open;
             return;
@@ -216,7 +229,7 @@ where
     }
 }
 
-impl<R, T: Clone> Drop for Asked<R, T> {
+impl<R, T: Clone> Drop for SharedCall<R, T> {
     fn drop(&mut self) {
         lock(&self.idempotency.records).forget(&self.key, self.number);
     }

@@ -18,16 +18,18 @@ fn idempotency() -> Arc<Idempotency<Arc<str>, Outcome>> {
     Arc::new(Idempotency::new(Settings::default()))
 }
 
-fn find(idempotency: &Arc<Idempotency<Arc<str>, Outcome>>) -> Found<Arc<str>, Outcome> {
+fn find(
+    idempotency: &Arc<Idempotency<Arc<str>, Outcome>>,
+) -> Result<Found<Arc<str>, Outcome>, Conflict> {
     let body = idempotency.fingerprint(b"body");
     idempotency.find(key("a"), body, "request".into())
 }
 
-fn open(idempotency: &Arc<Idempotency<Arc<str>, Outcome>>) -> Arc<Asked<Arc<str>, Outcome>> {
+fn open(idempotency: &Arc<Idempotency<Arc<str>, Outcome>>) -> Arc<SharedCall<Arc<str>, Outcome>> {
     match find(idempotency) {
-        Found::Open(asked) => asked,
-        Found::Ended(outcome) => panic!("it has ended: {outcome}"),
-        Found::Conflict => panic!("conflict"),
+        Ok(Found::Open(call)) => call,
+        Ok(Found::Ended(outcome)) => panic!("it has ended: {outcome}"),
+        Err(Conflict) => panic!("conflict"),
     }
 }
 
@@ -37,24 +39,24 @@ fn part(
     idempotency: &Arc<Idempotency<Arc<str>, Outcome>>,
     end: oneshot::Receiver<Outcome>,
     keep: bool,
-) -> Part<Outcome> {
-    open(idempotency).take_part(|| async move {
-        Ending {
+) -> Participation<(), Outcome> {
+    open(idempotency).take_part((), |()| async move {
+        Concluded {
             outcome: end.await.unwrap_or("no end"),
             keep: keep.then_some(1),
         }
     })
 }
 
-fn underway(part: Part<Outcome>) -> Underway<Outcome> {
+fn underway(part: Participation<(), Outcome>) -> Underway<Outcome> {
     match part {
-        Part::First(underway) | Part::Repeat(underway) => underway,
-        Part::Ended(outcome) => panic!("it has ended: {outcome}"),
+        Participation::First(underway) | Participation::Repeat((), underway) => underway,
+        Participation::Ended((), outcome) => panic!("it has ended: {outcome}"),
     }
 }
 
-fn is_first(part: &Part<Outcome>) -> bool {
-    matches!(part, Part::First(_))
+fn is_first(part: &Participation<(), Outcome>) -> bool {
+    matches!(part, Participation::First(_))
 }
 
 fn ended(text: Outcome) -> oneshot::Receiver<Outcome> {
@@ -75,7 +77,7 @@ async fn a_repeat_waits_for_the_first_and_later_ones_get_what_it_got() {
 
     assert_eq!(underway(repeat).await, "once");
     assert_eq!(underway(first).await, "once");
-    assert!(matches!(find(&idempotency), Found::Ended("once")));
+    assert!(matches!(find(&idempotency), Ok(Found::Ended("once"))));
 }
 
 #[tokio::test]
@@ -109,8 +111,8 @@ async fn whoever_is_let_in_first_makes_the_call_that_all_wait_for() {
 
     assert!(is_first(&let_in));
     assert_eq!(underway(let_in).await, "once");
-    let part = waits_for_a_place.take_part(|| async { unreachable!() });
-    assert!(matches!(part, Part::Ended("once")));
+    let part = waits_for_a_place.take_part((), |()| async { unreachable!() });
+    assert!(matches!(part, Participation::Ended((), "once")));
 }
 
 #[tokio::test]
@@ -157,8 +159,8 @@ async fn a_call_that_its_maker_left_is_made_again_by_who_asks_for_it_still() {
 
     drop(first);
 
-    let part = waits_for_a_place.take_part(|| async {
-        Ending {
+    let part = waits_for_a_place.take_part((), |()| async {
+        Concluded {
             outcome: "again",
             keep: Some(1),
         }
@@ -187,7 +189,7 @@ async fn another_body_under_the_same_key_is_a_conflict() {
     let other = idempotency.fingerprint(b"other");
     let found = idempotency.find(key("a"), other, "request".into());
 
-    assert!(matches!(found, Found::Conflict));
+    assert!(matches!(found, Err(Conflict)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,22 +201,24 @@ async fn of_many_callers_at_once_one_call_is_made() {
     for _ in 0..100 {
         let (idempotency, made) = (Arc::clone(&idempotency), Arc::clone(&made));
         tasks.spawn(async move {
-            let asked = match find(&idempotency) {
-                Found::Open(asked) => asked,
-                Found::Ended(outcome) => return outcome,
-                Found::Conflict => return "conflict",
+            let call = match find(&idempotency) {
+                Ok(Found::Open(call)) => call,
+                Ok(Found::Ended(outcome)) => return outcome,
+                Err(Conflict) => return "conflict",
             };
-            let part = asked.take_part(|| async move {
+            let part = call.take_part((), |()| async move {
                 made.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
-                Ending {
+                Concluded {
                     outcome: "once",
                     keep: Some(1),
                 }
             });
             match part {
-                Part::First(underway) | Part::Repeat(underway) => underway.await,
-                Part::Ended(outcome) => outcome,
+                Participation::First(underway) | Participation::Repeat((), underway) => {
+                    underway.await
+                }
+                Participation::Ended((), outcome) => outcome,
             }
         });
     }

@@ -30,7 +30,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::grpc::arrival::{self, Intake};
 use crate::grpc::refusals::{self, MAX_METADATA_BYTES};
-use crate::grpc::watched::{Answering, Watched};
+use crate::grpc::watched::{Answering, WatchedBody};
 use crate::grpc::{conversation, status};
 
 use super::Settings;
@@ -207,22 +207,22 @@ impl Host {
         routes: &Routes,
         request: http::Request<B>,
         share: &Arc<Share>,
-    ) -> impl Future<Output = Result<http::Response<Watched<Body>>, Infallible>> + use<B>
+    ) -> impl Future<Output = Result<http::Response<WatchedBody<Body>>, Infallible>> + use<B>
     where
         B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + Unpin + 'static,
     {
         if self.refusing.load(Ordering::Relaxed) && request.uri().path() != HEALTH_CHECK {
             let refusal = status::of_error(&Error::Draining).into_http();
-            return Either::Left(ready(Ok(Watched::response(refusal))));
+            return Either::Left(ready(Ok(WatchedBody::response(refusal))));
         }
         if let Some(refusal) = refusals::of_head(&request) {
-            return Either::Left(ready(Ok(Watched::response(refusal))));
+            return Either::Left(ready(Ok(WatchedBody::response(refusal))));
         }
         let request = match self.intake.admit(request, share) {
             Ok(request) => request,
             Err(error) => {
                 let refusal = arrival::told(status::of_error(&error).into_http());
-                return Either::Left(ready(Ok(Watched::response(refusal))));
+                return Either::Left(ready(Ok(WatchedBody::response(refusal))));
             }
         };
         let refused = request.body().refused();
@@ -233,7 +233,7 @@ impl Host {
                 Some(refused) => response.map(|response| conversation::ending(response, refused)),
                 None => response,
             };
-            response.map(arrival::told).map(Watched::response)
+            response.map(arrival::told).map(WatchedBody::response)
         })
     }
 }

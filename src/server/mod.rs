@@ -32,15 +32,13 @@ use crate::grpc::catalog::Catalog;
 use crate::grpc::elements::Contract;
 use crate::grpc::generation::Generation;
 use crate::grpc::health::Health;
-use crate::grpc::once::Memory;
-use crate::grpc::open_calls::OpenCalls;
 use crate::grpc::operations::Operations;
 use crate::grpc::v1;
 use crate::grpc::v1::catalog_service_server::CatalogServiceServer;
 use crate::grpc::v1::generation_service_server::GenerationServiceServer;
 use crate::grpc::v1::operations_service_server::OperationsServiceServer;
-use crate::grpc::workshop::Workshop;
-use crate::idempotency;
+use crate::idempotency::{self, Idempotency};
+use crate::serving::{Serving, Workshop};
 
 pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
 
@@ -102,7 +100,7 @@ pub async fn serve(
     let draining = CancellationToken::new();
     let elements = Arc::new(settings.requests.clone());
     let admission = Arc::new(Admission::new(policies.admission));
-    let workshop = Workshop::new();
+    let workshop = Workshop::default();
     let mut routes = Routes::new(health_service)
         .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
             &dispatcher,
@@ -129,21 +127,23 @@ pub async fn serve(
             .add_service(reflection().build_v1alpha()?);
     }
     let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
-    let memory = Arc::new(Memory::new(policies.idempotency));
+    let repeats = Arc::new(Idempotency::new(policies.idempotency));
     let mut workers = Vec::new();
     for Core {
         runtime,
         dispatcher,
     } in cores
     {
-        let open = Arc::new(OpenCalls::new(settings.client_stall));
-        let generation = Generation::new(
+        let serving = Arc::new(Serving::new(
             dispatcher,
             Arc::clone(&admission),
-            Arc::clone(&memory),
-            Arc::clone(&open),
-            Arc::clone(&elements),
+            settings.client_stall,
             workshop.clone(),
+        ));
+        let generation = Generation::new(
+            Arc::clone(&serving),
+            Arc::clone(&repeats),
+            Arc::clone(&elements),
         );
         let generation = GenerationServiceServer::new(generation)
             .max_decoding_message_size(settings.max_message_bytes)
@@ -151,7 +151,7 @@ pub async fn serve(
         workers.push(Worker {
             runtime,
             routes: routes.clone().add_service(generation).prepare(),
-            open,
+            serving,
         });
     }
     let mut settings = settings.clone();

@@ -12,7 +12,7 @@ use tonic::service::Routes;
 use tracing::warn;
 
 use crate::admission::Admission;
-use crate::grpc::open_calls::OpenCalls;
+use crate::serving::Serving;
 
 use super::Settings;
 use super::census::Census;
@@ -27,7 +27,7 @@ pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) routes: Routes,
     /// The calls that it serves.
-    pub(super) open: Arc<OpenCalls>,
+    pub(super) serving: Arc<Serving>,
 }
 
 /// All workers with their connections, which end when this is dropped.
@@ -44,9 +44,12 @@ impl Workers {
     /// Puts the workers to work; they have no connections yet.
     pub(super) fn start(host: Host, workers: Vec<Worker>, admission: &Arc<Admission>) -> Self {
         let mut watchers = JoinSet::new();
-        for Worker { runtime, open, .. } in &workers {
-            let (open, admission) = (Arc::clone(open), Arc::clone(admission));
-            watchers.spawn_on(async move { open.sweep().await }, runtime);
+        for Worker {
+            runtime, serving, ..
+        } in &workers
+        {
+            let (serving, admission) = (Arc::clone(serving), Arc::clone(admission));
+            watchers.spawn_on(async move { serving.sweep().await }, runtime);
             // A task among those that serve calls: it waits for a processor as they do.
             watchers.spawn_on(async move { admission.watch().await }, runtime);
         }
@@ -130,7 +133,7 @@ impl Workers {
     /// Ends every open call, and each that comes.
     pub(super) fn close(&self) {
         for worker in &self.workers {
-            worker.open.close();
+            worker.serving.close();
         }
     }
 

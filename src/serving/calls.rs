@@ -1,32 +1,194 @@
-//! Where a call is let in, and as whose.
+//! The life of a call: it is understood, let in, answered, and its answer is taken or given up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::admission::room::Held;
 use crate::admission::{Admission, Permit, Priority};
 use crate::caller::Caller;
-use crate::dispatch::{Call, Failure};
+use crate::chat::{Answer, ChatRequest};
+use crate::dispatch::dispatcher::{Dispatcher, Lane, Selector};
+use crate::dispatch::{Call, Failure, Inquiry, Interruption, Limits, Summary};
 use crate::error::Error;
+use crate::idempotency::{Fingerprint, Key};
+use crate::telemetry::observe::ObservedCall;
+use crate::telemetry::spans::CallSpan;
+use crate::trail::{CallEnd, Trail};
 
+use super::delivery::Delivering;
 use super::open_calls::OpenCalls;
-use super::{answer, v1};
+use super::size::bytes_of;
+use super::stream::{EventStream, StreamSpelling};
+use super::untaken::Untaken;
+use super::workshop::Workshop;
 
-/// Where a call is let in, and as whose.
-pub(super) struct Entrance {
-    pub(super) admission: Arc<Admission>,
+/// Serves the calls of one core.
+pub struct Serving {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    admission: Arc<Admission>,
     pub(super) open: Arc<OpenCalls>,
-    pub(super) caller: Caller,
-    pub(super) priority: Priority,
+    workshop: Workshop,
 }
 
-impl Entrance {
-    /// Lets the call in, at once or after a wait.
-    pub(super) async fn admit(&self, call: &mut Call) -> Result<Permit, Failure> {
+/// What a door knows of a call before its message is read.
+pub struct CallHead {
+    /// Whose call it is.
+    pub caller: Caller,
+    /// BegunCall where the call's trace says that it is.
+    pub span: CallSpan,
+    /// When it arrived: its time counts from here on.
+    pub arrived: Instant,
+    /// The room that its message takes up.
+    pub held: Option<Held>,
+}
+
+/// What a door has read of a call.
+#[derive(Debug)]
+pub struct CallReading {
+    /// What is asked.
+    pub request: CallRequest,
+    /// The time that the caller gives it, if it says so.
+    pub timeout: Option<Duration>,
+    /// The caller's key for the call, and what tells its message from others; only whole answers have one.
+    pub key: Option<(String, Fingerprint)>,
+}
+
+/// What a caller asks of a call.
+#[derive(Debug)]
+pub struct CallRequest {
+    /// What the caller named.
+    pub selector: Selector,
+    /// What it asks.
+    pub request: ChatRequest,
+    /// Its limits.
+    pub limits: Limits,
+    /// What becomes of its stream if that breaks off.
+    pub interruption: Interruption,
+    /// How important it is.
+    pub priority: Priority,
+    /// Its conversation, empty if it names none.
+    pub conversation_id: String,
+}
+
+impl Serving {
+    /// Serves calls by this dispatcher, after this admission. A caller may leave its answer unread for
+    /// `client_stall`.
+    pub fn new(
+        dispatcher: Arc<Dispatcher>,
+        admission: Arc<Admission>,
+        client_stall: Duration,
+        workshop: Workshop,
+    ) -> Self {
+        Self {
+            dispatcher,
+            admission,
+            open: Arc::new(OpenCalls::new(client_stall)),
+            workshop,
+        }
+    }
+
+    /// Ends calls whose answers are not read, for as long as it is awaited. One task for each core.
+    pub async fn sweep(&self) {
+        self.open.sweep().await;
+    }
+
+    /// Ends every open call, and each that begins later.
+    pub fn close(&self) {
+        self.open.close();
+    }
+
+    /// Reads a message and makes a call of it. Large messages are read where they hold up no other call.
+    ///
+    /// # Errors
+    /// The failure of `read`; there is no such scenario or model; or there is no room for the request.
+    pub async fn begin(
+        &self,
+        head: CallHead,
+        whole: bool,
+        read: impl FnOnce() -> Result<CallReading, Error> + Send + 'static,
+    ) -> Result<BegunCall<'_>, Failure> {
+        let CallHead {
+            caller,
+            span,
+            arrived,
+            held,
+        } = head;
+        let observed = ObservedCall::begin(span, caller, arrived);
+        let call_id = Uuid::now_v7().simple().to_string();
+        let (lane, reading) = match self.understand(held.as_ref(), read).await {
+            Ok(understood) => understood,
+            Err(error) => return Err(refused(observed, call_id, error)),
+        };
+        let CallReading {
+            request:
+                CallRequest {
+                    selector: _,
+                    request,
+                    limits,
+                    interruption,
+                    priority,
+                    conversation_id,
+                },
+            timeout,
+            key,
+        } = reading;
+        observed
+            .span()
+            .describe(&call_id, lane.scenario(), &conversation_id);
+        let inquiry = Inquiry {
+            request: Arc::new(request),
+            whole,
+            deadline: timeout.and_then(|timeout| arrived.checked_add(timeout)),
+            limits,
+            interruption,
+            observed,
+            call_id,
+        };
+        Ok(BegunCall {
+            serving: self,
+            lane,
+            inquiry,
+            held,
+            caller,
+            priority,
+            key: key.map(|(key, body)| (Key { caller, key }, body)),
+        })
+    }
+
+    async fn understand(
+        &self,
+        held: Option<&Held>,
+        read: impl FnOnce() -> Result<CallReading, Error> + Send + 'static,
+    ) -> Result<(Arc<Lane>, CallReading), Error> {
+        let bytes = held.map_or(0, Held::bytes);
+        let dispatcher = Arc::clone(&self.dispatcher);
+        let understanding = move || {
+            let reading = read()?;
+            let lane = dispatcher.lane(&reading.request.selector)?;
+            let takes = bytes_of(&reading.request.request, bytes);
+            Ok((lane, reading, takes))
+        };
+        let (lane, reading, takes) = self.workshop.work(bytes, understanding).await?;
+        if let Some(held) = held {
+            held.resize(takes)?;
+        }
+        Ok((lane, reading))
+    }
+
+    /// Lets a call in, at once or after a wait.
+    pub(super) async fn admit(
+        &self,
+        call: &mut Call,
+        caller: Caller,
+        priority: Priority,
+    ) -> Result<Permit, Failure> {
         let deadline = call.deadline();
         let admitted = {
             let scenario = &call.trail().scenario;
-            let wait = self
-                .admission
-                .admit(self.caller, scenario, self.priority, deadline);
+            let wait = self.admission.admit(caller, scenario, priority, deadline);
             self.open.unless_closed(wait).await
         };
         match admitted {
@@ -34,27 +196,80 @@ impl Entrance {
             None => Err(call.abandon(Error::Draining)),
         }
     }
-
-    /// Lets the call in and runs it until its answer is complete.
-    pub(super) async fn whole(
-        &self,
-        call: &mut Call,
-    ) -> Result<(v1::GenerateResponse, Permit), Failure> {
-        let mut permit = self.admit(call).await?;
-        let response = answered(&self.open, call).await;
-        permit.answered();
-        Ok((response?, permit))
-    }
 }
 
-/// The complete answer of a call that is in.
-pub(super) async fn answered(
-    open: &OpenCalls,
-    call: &mut Call,
-) -> Result<v1::GenerateResponse, Failure> {
-    let Some(answer) = open.unless_closed(call.whole()).await else {
-        return Err(call.abandon(Error::Draining));
+/// The failure of a request that did not become a call.
+fn refused(mut observed: ObservedCall, call_id: String, error: Error) -> Failure {
+    let trail = Trail {
+        call_id,
+        trace_id: observed.span().trace_id(),
+        ..Trail::default()
     };
-    let answer = answer?;
-    Ok(answer::response(call, answer))
+    observed.end(CallEnd::Failed(error.reason()), &trail);
+    Failure { error, trail }
+}
+
+/// A call that has been understood. It has not been let in yet, and nothing has been sent.
+pub struct BegunCall<'s> {
+    /// The caller's key for the call, and what tells its message from others; set for [`BegunCall::once`].
+    pub key: Option<(Key, Fingerprint)>,
+    pub(super) serving: &'s Serving,
+    pub(super) lane: Arc<Lane>,
+    pub(super) inquiry: Inquiry,
+    pub(super) held: Option<Held>,
+    pub(super) caller: Caller,
+    pub(super) priority: Priority,
+}
+
+impl<'s> BegunCall<'s> {
+    /// The id of the call.
+    pub fn call_id(&self) -> &str {
+        &self.inquiry.call_id
+    }
+
+    /// Runs the call until its answer is complete. Gives the answer as its door spells it, and what goes with it
+    /// to where its caller takes it; the call ends there and gives back its place.
+    ///
+    /// # Errors
+    /// The call's failure.
+    pub async fn whole<R>(
+        self,
+        spell: impl FnOnce(&Summary<'_>, Answer) -> R,
+    ) -> Result<(R, Delivering), Failure> {
+        let open = &self.serving.open;
+        let mut call = self.serving.dispatcher.call(self.lane, self.inquiry);
+        let mut permit = self
+            .serving
+            .admit(&mut call, self.caller, self.priority)
+            .await?;
+        let answer = open.answer(&mut call).await;
+        permit.answered();
+        let answer = answer?;
+        // The request is not needed any more, and its room is free.
+        drop(self.held);
+        let call = call.answered();
+        let spelled = spell(&call.summary(), answer);
+        Ok((spelled, open.whole(Untaken::new(call, permit))))
+    }
+
+    /// Runs the call until its first content, and goes on as its events are read. Nothing is given out before
+    /// that, so that a call that fails until then is a failure alone.
+    ///
+    /// # Errors
+    /// The failure of a call that gave no content.
+    pub async fn stream<S: StreamSpelling>(self, spelling: S) -> Result<EventStream<S>, Failure> {
+        let open = &self.serving.open;
+        let mut call = self.serving.dispatcher.call(self.lane, self.inquiry);
+        let mut permit = self
+            .serving
+            .admit(&mut call, self.caller, self.priority)
+            .await?;
+        let Some(committed) = open.unless_closed(call.commit()).await else {
+            return Err(call.abandon(Error::Draining));
+        };
+        permit.answered();
+        committed?;
+        permit.hold(self.held);
+        Ok(open.stream(call, permit, spelling))
+    }
 }

@@ -9,7 +9,7 @@ const CALL_BYTES: usize = 4 * 1024;
 
 /// Memory of a call with this request, of which the message had so many bytes: what was read, and the
 /// copy of it in a provider's spelling while that is sent.
-pub(super) fn bytes_of(request: &ChatRequest, message: usize) -> usize {
+pub fn bytes_of(request: &ChatRequest, message: usize) -> usize {
     let ChatRequest {
         messages,
         tools,
@@ -178,15 +178,13 @@ mod tests {
 
     #[test]
     fn a_text_counts_as_long_as_it_is_written() {
-        for text in [
-            "",
-            "plain ü",
-            "\u{1}\u{1f}",
-            "a\n\t\r\u{8}\u{c}",
-            "\"\\\u{7f}",
+        for (text, written) in [
+            ("", r#""""#),
+            ("plain ü", r#""plain ü""#),
+            ("\u{1}\u{1f}", r#""\u0001\u001f""#),
+            ("a\n\t\r\u{8}\u{c}", r#""a\n\t\r\b\f""#),
+            ("\"\\\u{7f}", "\"\\\"\\\\\u{7f}\""),
         ] {
-            let written = serde_json::to_string(text).unwrap();
-
             assert_eq!(text.len() + escapes_of(text), written.len() - 2, "{text:?}");
         }
         let controls = vec![Part::Text("\u{1}".repeat(1 << 20))];

@@ -1,55 +1,253 @@
-//! The messages of an open stream: how they are read, and how they end from outside.
+//! A stream on its way: its events in order, spelled by its door, and its end from inside or outside.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use tonic::Status;
 
 use crate::admission::Permit;
-use crate::dispatch::Call;
-use crate::error::Error;
+use crate::chat::{ChatEvent, Finish, FinishReason, finish_reason};
+use crate::dispatch::{Call, CallEvent, Failure, Summary};
+use crate::error::{Error, Reason};
+use crate::trail::{AttemptRecord, Outcome, Trail};
 
-use super::open_calls::{Ending, Open, Watch, lock};
-use super::stream::Streaming;
-use super::v1::StreamGenerateResponse;
+use super::delivery::{Delivering, Delivery, Undelivered, lock};
 
-/// Why a call must end, once it must.
-pub(super) type Verdict = OnceLock<Error>;
+/// How a door spells a stream.
+pub trait StreamSpelling: Send + 'static {
+    /// What it sends for an event.
+    type Message: Send + 'static;
+    /// What it sends at the end of a stream that failed.
+    type Failure: Send + 'static;
 
-type Item = Result<StreamGenerateResponse, Status>;
+    /// The message that tells of an event, if one does.
+    fn event(&mut self, event: StreamEvent<'_>) -> Option<Self::Message>;
 
-/// A stream that has begun.
-pub(super) struct OpenStream {
-    verdict: Arc<Verdict>,
-    reading: Mutex<Reading>,
+    /// What tells of the call's failure.
+    fn failure(&mut self, failure: Failure) -> Self::Failure;
 }
 
-struct Reading {
+/// What happens in a stream. The first event is [`StreamEvent::Started`]; the last one of a stream that does not fail
+/// is [`StreamEvent::Completed`].
+pub enum StreamEvent<'a> {
+    /// The call is committed.
+    Started(&'a Trail),
+    /// An attempt was sent.
+    AttemptStarted(&'a AttemptRecord),
+    /// An attempt ended or was skipped.
+    AttemptEnded {
+        /// What is known of it.
+        record: &'a AttemptRecord,
+        /// Whether the call goes on after it.
+        will_continue: bool,
+    },
+    /// The answer goes on. Never [`ChatEvent::Finish`], which is told at the end.
+    Answer(ChatEvent),
+    /// All of the answer so far is void: an attempt broke off, and another begins anew.
+    Reset {
+        /// What has been tried so far.
+        trail: &'a Trail,
+        /// Why the attempt broke off.
+        reason: Reason,
+    },
+    /// The answer is complete.
+    Completed {
+        /// What is told besides the answer's content.
+        summary: Summary<'a>,
+        /// Why the model stopped.
+        reason: Option<FinishReason>,
+        /// What the provider says of that.
+        finish: Option<Finish>,
+    },
+}
+
+/// The events of a committed call, as its door spells them.
+struct Telling<S: StreamSpelling> {
+    call: Call,
+    spelling: S,
+    /// Messages that stand before the first delta, or after the last one.
+    queued: VecDeque<S::Message>,
+    has_tool_calls: bool,
+    finish: Option<Finish>,
+    ended: bool,
+}
+
+type Item<S> = Result<<S as StreamSpelling>::Message, <S as StreamSpelling>::Failure>;
+
+impl<S: StreamSpelling> Telling<S> {
+    /// Begins with what was tried before the call was committed.
+    fn new(call: Call, mut spelling: S) -> Self {
+        let trail = call.trail();
+        let mut queued = VecDeque::with_capacity(2 + 2 * trail.attempts.len());
+        queued.extend(spelling.event(StreamEvent::Started(trail)));
+        for record in &trail.attempts {
+            tell_attempt(&mut spelling, &mut queued, record);
+        }
+        for record in call.running() {
+            queued.extend(spelling.event(StreamEvent::AttemptStarted(record)));
+        }
+        Self {
+            call,
+            spelling,
+            queued,
+            has_tool_calls: false,
+            finish: None,
+            ended: false,
+        }
+    }
+
+    /// The next message, or the failure as soon as `cause` says why the call must end; `None` after the last.
+    /// A cause that is set after the call's own end changes nothing.
+    async fn next_unless(&mut self, cause: &OnceLock<Error>) -> Option<Item<S>> {
+        if self.ended {
+            return self.next().await;
+        }
+        let ended_from_outside = poll_fn(|_| match cause.get() {
+            Some(error) => Poll::Ready(error.clone()),
+            None => Poll::Pending,
+        });
+        let error = tokio::select! {
+            biased;
+            error = ended_from_outside => error,
+            message = self.next() => return message,
+        };
+        self.ended = true;
+        self.queued.clear();
+        let failure = self.call.abandon(error);
+        Some(Err(self.spelling.failure(failure)))
+    }
+
+    /// The next message; `None` after the last.
+    async fn next(&mut self) -> Option<Item<S>> {
+        loop {
+            if let Some(message) = self.queued.pop_front() {
+                return Some(Ok(message));
+            }
+            if self.ended {
+                return None;
+            }
+            match self.call.next().await {
+                Ok(Some(CallEvent::Answer(ChatEvent::Finish(finish)))) => {
+                    self.finish = Some(finish);
+                }
+                Ok(Some(CallEvent::Answer(event))) => {
+                    self.has_tool_calls |= matches!(event, ChatEvent::ToolCall { .. });
+                    if let Some(message) = self.spelling.event(StreamEvent::Answer(event)) {
+                        return Some(Ok(message));
+                    }
+                }
+                Ok(Some(CallEvent::Restarted { since })) => self.restart(since),
+                Ok(None) => self.complete(),
+                Err(failure) => {
+                    self.ended = true;
+                    return Some(Err(self.spelling.failure(failure)));
+                }
+            }
+        }
+    }
+
+    /// The answer is complete.
+    fn complete(&mut self) {
+        self.ended = true;
+        let summary = self.call.summary();
+        if let Some(record) = summary.trail.attempts.last() {
+            let ended = StreamEvent::AttemptEnded {
+                record,
+                will_continue: false,
+            };
+            self.queued.extend(self.spelling.event(ended));
+        }
+        let reason = finish_reason(self.finish.as_ref(), self.has_tool_calls, true);
+        let completed = StreamEvent::Completed {
+            summary,
+            reason,
+            finish: self.finish.take(),
+        };
+        self.queued.extend(self.spelling.event(completed));
+    }
+
+    /// Tells that all deltas are void, why, and what has been tried since.
+    fn restart(&mut self, since: usize) {
+        let Self {
+            call,
+            spelling,
+            queued,
+            ..
+        } = self;
+        let trail = call.trail();
+        let mut attempts = trail.attempts[since.min(trail.attempts.len())..].iter();
+        let broken = attempts.next();
+        if let Some(record) = broken {
+            let ended = StreamEvent::AttemptEnded {
+                record,
+                will_continue: true,
+            };
+            queued.extend(spelling.event(ended));
+        }
+        for record in attempts {
+            tell_attempt(spelling, queued, record);
+        }
+        let reason = broken
+            .and_then(|record| record.outcome.reason())
+            .unwrap_or(Reason::Internal);
+        queued.extend(spelling.event(StreamEvent::Reset { trail, reason }));
+        for record in call.running() {
+            queued.extend(spelling.event(StreamEvent::AttemptStarted(record)));
+        }
+        self.has_tool_calls = false;
+        self.finish = None;
+    }
+}
+
+/// Tells of an attempt that another one followed.
+fn tell_attempt<S: StreamSpelling>(
+    spelling: &mut S,
+    queued: &mut VecDeque<S::Message>,
+    record: &AttemptRecord,
+) {
+    if !matches!(record.outcome, Outcome::Skipped(_)) {
+        queued.extend(spelling.event(StreamEvent::AttemptStarted(record)));
+    }
+    queued.extend(spelling.event(StreamEvent::AttemptEnded {
+        record,
+        will_continue: true,
+    }));
+}
+
+/// A stream that has begun.
+pub(super) struct OpenStream<S: StreamSpelling> {
+    /// Why the call must end, once it must.
+    cause: Arc<OnceLock<Error>>,
+    reading: Mutex<Reading<S>>,
+}
+
+struct Reading<S: StreamSpelling> {
     /// `None` after the end.
-    messages: Option<Pin<Box<dyn Stream<Item = Item> + Send>>>,
-    /// What it ended with from outside, until that is read.
-    last: Option<Item>,
+    messages: Option<Pin<Box<dyn Stream<Item = Item<S>> + Send>>>,
+    /// What the stream ended with from outside, until that is read.
+    last: Option<Item<S>>,
     /// Of whoever waits for a message.
     waker: Option<Waker>,
 }
 
-impl OpenStream {
+impl<S: StreamSpelling> OpenStream<S> {
     /// Begins the stream of a committed call.
-    pub(super) fn new(call: Call, permit: Permit) -> Self {
-        let verdict = Arc::new(Verdict::new());
+    pub(super) fn new(call: Call, permit: Permit, spelling: S) -> Self {
+        let cause = Arc::new(OnceLock::new());
         let state = (
-            Box::new((Streaming::new(call), permit)),
-            Arc::clone(&verdict),
+            Box::new((Telling::new(call, spelling), permit)),
+            Arc::clone(&cause),
         );
-        let messages = unfold(state, |(mut stream, verdict)| async move {
-            let item = stream.0.next_unless(&verdict).await?;
-            Some((item, (stream, verdict)))
+        let messages = unfold(state, |(mut telling, cause)| async move {
+            let item = telling.0.next_unless(&cause).await?;
+            Some((item, (telling, cause)))
         });
         Self {
-            verdict,
+            cause,
             reading: Mutex::new(Reading {
                 messages: Some(Box::pin(messages)),
                 last: None,
@@ -59,9 +257,9 @@ impl OpenStream {
     }
 }
 
-impl Ending for OpenStream {
+impl<S: StreamSpelling> Undelivered for OpenStream<S> {
     fn end(&self, error: Error) {
-        if self.verdict.set(error).is_err() {
+        if self.cause.set(error).is_err() {
             return;
         }
         let mut reading = lock(&self.reading);
@@ -83,35 +281,34 @@ impl Ending for OpenStream {
         }
     }
 
-    /// What it ends with is kept for who reads.
-    fn is_told(&self) -> bool {
+    /// What it ends with is kept for its reader.
+    fn tells_its_end(&self) -> bool {
         true
     }
 
-    /// The end of the messages has ended the call.
+    /// The call has ended with its last message.
     fn taken(&self) {}
 }
 
 /// The messages of an open stream. Dropping it cancels the call.
-pub(crate) struct Messages(Arc<Open<OpenStream>>);
+pub struct EventStream<S: StreamSpelling>(Arc<Delivery<OpenStream<S>>>);
 
-impl Messages {
-    /// Reads this stream.
-    pub(super) fn of(stream: &Arc<Open<OpenStream>>) -> Self {
-        Self(Arc::clone(stream))
+impl<S: StreamSpelling> EventStream<S> {
+    pub(super) fn of(stream: Arc<Delivery<OpenStream<S>>>) -> Self {
+        Self(stream)
     }
 
-    /// Tells whether the caller reads.
-    pub(super) fn watch(&self) -> Watch {
-        Watch::stream(&self.0)
+    /// Goes with the response to where its door sees whether the caller reads.
+    pub fn delivering(&self) -> Delivering {
+        Delivering(self.0.clone())
     }
 }
 
-impl Stream for Messages {
-    type Item = Item;
+impl<S: StreamSpelling> Stream for EventStream<S> {
+    type Item = Item<S>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let mut reading = lock(&self.0.ending.reading);
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Item<S>>> {
+        let mut reading = lock(&self.0.answer.reading);
         if let Some(last) = reading.last.take() {
             return Poll::Ready(Some(last));
         }

@@ -4,43 +4,44 @@ use std::sync::Mutex;
 
 use crate::admission::Permit;
 use crate::dispatch::Answered;
-use crate::error::{Code, Error};
+use crate::error::Error;
+use crate::trail::CallEnd;
 
-use super::open_calls::{Ending, lock};
+use super::delivery::{Undelivered, lock};
 
 /// A whole answer that its caller has not taken yet.
 pub(super) struct Untaken(Mutex<Option<(Option<Answered>, Permit)>>);
 
 impl Untaken {
-    /// The permit is given back, and the end of the call recorded, when the answer is taken or given up.
+    /// When the answer is taken or given up, the permit is given back and the end of the call is recorded.
     pub(super) fn new(call: Answered, permit: Permit) -> Self {
         Self(Mutex::new(Some((Some(call), permit))))
     }
 
-    /// An answer of a call that has ended, for others may be given it, too: the permit alone is given back.
+    /// The answer of a call whose end is recorded already, since others share it. Only the permit is given back.
     pub(super) fn shared(permit: Permit) -> Self {
         Self(Mutex::new(Some((None, permit))))
     }
 
-    fn ended(&self, code: Code) {
+    fn ended(&self, end: CallEnd) {
         let held = lock(&self.0).take();
         if let Some((Some(call), _permit)) = held {
-            call.end(code);
+            call.end(end);
         }
     }
 }
 
-impl Ending for Untaken {
+impl Undelivered for Untaken {
     fn end(&self, error: Error) {
-        self.ended(error.reason().code());
+        self.ended(CallEnd::Failed(error.reason()));
     }
 
-    /// Its head has said that all is well, and nothing can be said behind what is not taken.
-    fn is_told(&self) -> bool {
+    /// The response head is already sent, so an unread whole answer can only be reset.
+    fn tells_its_end(&self) -> bool {
         false
     }
 
     fn taken(&self) {
-        self.ended(Code::Ok);
+        self.ended(CallEnd::Answered);
     }
 }

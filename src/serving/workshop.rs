@@ -15,20 +15,22 @@ const HEAVY_BYTES: usize = 256 * 1024;
 /// Where heavy work is done, shared by all cores. Whoever has it done waits for it; what nobody waits for
 /// any longer comes to its end, which is bounded by the size of a message.
 #[derive(Clone)]
-pub(crate) struct Workshop(Arc<Semaphore>);
+pub struct Workshop(Arc<Semaphore>);
 
-impl Workshop {
+impl Default for Workshop {
     /// As much is done at once as there are processors: more would only take them from each other.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Semaphore::new(processors)))
     }
+}
 
+impl Workshop {
     /// Does work on a message of so many bytes: at once if it is light, elsewhere if it is heavy.
     ///
     /// # Errors
     /// [`Error::Internal`] if the work panics, and what it ends with itself.
-    pub(super) async fn work<T, F>(&self, bytes: usize, work: F) -> Result<T, Error>
+    pub async fn work<T, F>(&self, bytes: usize, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, Error> + Send + 'static,
@@ -59,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn light_work_is_done_at_once_and_heavy_work_elsewhere() {
-        let workshop = Workshop::new();
+        let workshop = Workshop::default();
         let here = thread::current().id();
         let whose = || Ok(thread::current().id());
 
@@ -93,7 +95,7 @@ mod tests {
     async fn what_panics_is_told() {
         let work = || -> Result<(), Error> { panic!("a defect") };
 
-        let done = Workshop::new().work(usize::MAX, work).await;
+        let done = Workshop::default().work(usize::MAX, work).await;
 
         assert!(matches!(done, Err(Error::Internal(_))));
     }

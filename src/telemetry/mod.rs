@@ -2,6 +2,7 @@
 
 mod log_writer;
 pub mod names;
+pub mod observe;
 pub mod spans;
 pub mod trace_context;
 mod urls;

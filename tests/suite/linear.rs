@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::iter;
+use modelway::caller::Caller;
 use modelway::chat::{Answer, ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::{Dispatcher, Selector};
 use modelway::dispatch::{Inquiry, Interruption, Limits};
 use modelway::provider::OutboundRequest;
+use modelway::telemetry::observe::ObservedCall;
 use modelway::telemetry::spans::CallSpan;
 use modelway::transport::{Carrier, Response, Sending, Transport};
 use modelway::wire::anthropic::Anthropic;
@@ -133,7 +135,11 @@ fn answer_of(pieces: &Pieces) -> Answer {
             deadline: None,
             limits: Limits::default(),
             interruption: Interruption::Fail,
-            span: CallSpan::start("linear", None),
+            observed: ObservedCall::begin(
+                CallSpan::start("linear", None),
+                Caller::Unknown,
+                Instant::now(),
+            ),
             call_id: String::new(),
         };
         dispatcher.call(lane, inquiry).whole().await.unwrap()

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::{Arrival, Priority, Settings};
+use super::{Priority, Reception, Settings};
 
 /// The places and the queue. `W` is how a waiting call is told of its place; one that is dropped
 /// has been turned away.
@@ -57,15 +57,15 @@ impl<W> Scanning<W> {
         now: Instant,
         deadline: Instant,
         wait: impl FnOnce() -> W,
-    ) -> Arrival {
+    ) -> Reception {
         if self.running < self.settings.max_inflight {
             self.run(priority);
-            return Arrival::Admitted;
+            return Reception::Admitted;
         }
         self.turn_away_late(now);
         let time_left = deadline.saturating_duration_since(now);
         if time_left < self.settings.min_time_left || !self.make_room(priority, now) {
-            return Arrival::Refused;
+            return Reception::Refused;
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -87,7 +87,7 @@ impl<W> Scanning<W> {
             until,
             handle: wait(),
         });
-        Arrival::Queued { ticket, until }
+        Reception::Queued { ticket, until }
     }
 
     /// A call has ended. Its place goes to the one that is returned, if any waits.

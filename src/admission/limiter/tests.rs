@@ -45,7 +45,7 @@ impl Bench {
         self
     }
 
-    fn arrive(&mut self, priority: Priority, number: u32) -> Arrival {
+    fn arrive(&mut self, priority: Priority, number: u32) -> Reception {
         let now = self.time();
         self.limiter
             .arrive(priority, now, now + ms(60_000), || number)
@@ -54,13 +54,13 @@ impl Bench {
     /// Lets so many calls in.
     fn fill(&mut self, priority: Priority, count: usize) {
         for _ in 0..count {
-            assert_eq!(self.arrive(priority, 0), Arrival::Admitted);
+            assert_eq!(self.arrive(priority, 0), Reception::Admitted);
         }
     }
 
     /// Lets a call wait; returns how long it may.
     fn wait(&mut self, priority: Priority, number: u32) -> Duration {
-        let Arrival::Queued { until, .. } = self.arrive(priority, number) else {
+        let Reception::Queued { until, .. } = self.arrive(priority, number) else {
             panic!("{number} is not queued");
         };
         until - self.time()
@@ -79,7 +79,7 @@ fn any_priority_may_use_all_the_places_that_are_free() {
 
         bench.fill(priority, 10);
 
-        assert_eq!(bench.arrive(priority, 1), Arrival::Refused);
+        assert_eq!(bench.arrive(priority, 1), Reception::Refused);
     }
 }
 
@@ -109,10 +109,10 @@ fn the_least_important_is_turned_away_first_when_the_queue_is_full() {
     bench.wait(Shadow, 1);
     bench.wait(Shadow, 2);
 
-    assert_eq!(bench.arrive(Shadow, 3), Arrival::Refused);
+    assert_eq!(bench.arrive(Shadow, 3), Reception::Refused);
     bench.wait(Batch, 4);
     bench.wait(Normal, 5);
-    assert_eq!(bench.arrive(Batch, 6), Arrival::Refused);
+    assert_eq!(bench.arrive(Batch, 6), Reception::Refused);
     bench.wait(Critical, 7);
 
     assert_eq!(bench.release(Normal), Some((Critical, 7)));
@@ -177,15 +177,15 @@ fn a_call_whose_deadline_is_near_does_not_wait() {
     let near = bench.limiter.arrive(Critical, now, now + ms(999), || 1);
     let far = bench.limiter.arrive(Critical, now, now + ms(1000), || 2);
 
-    assert_eq!(near, Arrival::Refused);
-    assert!(matches!(far, Arrival::Queued { .. }));
+    assert_eq!(near, Reception::Refused);
+    assert!(matches!(far, Reception::Queued { .. }));
 }
 
 #[test]
 fn who_leaves_the_queue_is_given_no_place() {
     let mut bench = Bench::new(1, 10);
     bench.fill(Normal, 1);
-    let Arrival::Queued { ticket, .. } = bench.arrive(Normal, 1) else {
+    let Reception::Queued { ticket, .. } = bench.arrive(Normal, 1) else {
         panic!("it waits");
     };
     bench.wait(Normal, 2);
@@ -233,13 +233,13 @@ proptest! {
             match step {
                 Step::Pass(milliseconds) => bench.now += ms(milliseconds),
                 Step::Arrive(priority) => match bench.arrive(priority, number) {
-                    Arrival::Admitted => running.push(priority),
-                    Arrival::Queued { ticket, until } => {
+                    Reception::Admitted => running.push(priority),
+                    Reception::Queued { ticket, until } => {
                         prop_assert_eq!(running.len(), max_inflight);
                         prop_assert!(until <= bench.time() + ms(500));
                         waiting.insert(number, (priority, ticket, until));
                     }
-                    Arrival::Refused => prop_assert_eq!(running.len(), max_inflight),
+                    Reception::Refused => prop_assert_eq!(running.len(), max_inflight),
                 },
                 Step::Release(_) if running.is_empty() => {}
                 Step::Release(position) => {
@@ -343,7 +343,7 @@ fn play(
             tally.calls += 1;
             let number = u32::try_from(arrivals.len()).unwrap();
             arrivals.push(bench.now);
-            if bench.arrive(priority, number) == Arrival::Admitted {
+            if bench.arrive(priority, number) == Reception::Admitted {
                 tally.admitted += 1;
                 ends.push(Reverse((bench.now + ms(random.u64(250..750)), priority)));
             }
@@ -402,9 +402,9 @@ proptest! {
                     let ours = bench.arrive(priority, number);
                     prop_assert_eq!(ours, theirs);
                     match ours {
-                        Arrival::Admitted => running.push(priority),
-                        Arrival::Queued { ticket, .. } => tickets.push((priority, ticket)),
-                        Arrival::Refused => {}
+                        Reception::Admitted => running.push(priority),
+                        Reception::Queued { ticket, .. } => tickets.push((priority, ticket)),
+                        Reception::Refused => {}
                     }
                 }
                 Step::Release(_) if running.is_empty() => {}
@@ -441,7 +441,7 @@ fn a_step_takes_no_longer_for_a_long_queue() {
         for _ in 0..3 {
             let began = Instant::now();
             for number in 0..STEPS {
-                let Arrival::Queued { ticket, .. } = bench.arrive(Normal, number) else {
+                let Reception::Queued { ticket, .. } = bench.arrive(Normal, number) else {
                     panic!("there is room");
                 };
                 bench.limiter.leave(Normal, ticket);

@@ -11,11 +11,10 @@ mod tools;
 use std::cell::Cell;
 use std::fmt::Display;
 
-use crate::admission::Priority;
 use crate::chat::ChatRequest;
 use crate::dispatch::dispatcher::Selector;
-use crate::dispatch::{Interruption, Limits};
 use crate::error::{Error, Violation};
+use crate::serving::CallRequest;
 
 use self::conversation::Conversation;
 use self::options::{
@@ -25,28 +24,11 @@ use self::tools::{tool_choice_of, tools_of};
 use super::elements::Limits as Elements;
 use super::v1;
 
-/// A request that may be dispatched.
-#[derive(Debug)]
-pub struct Parsed {
-    /// What the caller named.
-    pub selector: Selector,
-    /// What it asks.
-    pub request: ChatRequest,
-    /// Its limits.
-    pub limits: Limits,
-    /// What becomes of its stream if that breaks off.
-    pub interruption: Interruption,
-    /// How important it is.
-    pub priority: Priority,
-    /// Its conversation, empty if it names none.
-    pub conversation_id: String,
-}
-
 /// Parses a request that has no more elements than these limits allow.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every violation.
-pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<Parsed, Error> {
+pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRequest, Error> {
     let v1::GenerateRequest {
         scenario,
         model,
@@ -102,7 +84,7 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<Parsed
     }
     let interruption = interruption_of(stream_options.unwrap_or_default(), &mut faults);
     let priority = priority_of(priority, &mut faults);
-    faults.or(Parsed {
+    faults.or(CallRequest {
         selector,
         request,
         limits,

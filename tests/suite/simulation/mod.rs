@@ -11,11 +11,13 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
+use modelway::caller::Caller;
 use modelway::chat::{ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::{Dispatcher, Lane, Selector};
 use modelway::dispatch::{Call, Inquiry, Interruption, Limits};
+use modelway::telemetry::observe::ObservedCall;
 use modelway::telemetry::spans::CallSpan;
 use modelway::transport::Transport;
 use tokio::time::Instant;
@@ -67,7 +69,11 @@ impl Simulation {
             deadline: timeout.map(|timeout| Instant::now() + timeout),
             limits: Limits::default(),
             interruption,
-            span: CallSpan::start("simulated", None),
+            observed: ObservedCall::begin(
+                CallSpan::start("simulated", None),
+                Caller::Unknown,
+                Instant::now(),
+            ),
             call_id: String::new(),
         };
         self.dispatcher.call(Arc::clone(lane), inquiry)

@@ -9,6 +9,7 @@ use futures_util::stream::unfold;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use modelway::caller::Caller;
 use modelway::chat::{Answer, ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
@@ -17,6 +18,7 @@ use modelway::dispatch::{Call, CallEvent, Failure, Inquiry, Interruption, Limits
 use modelway::error::{UpstreamError, UpstreamErrorKind};
 use modelway::provider::OutboundRequest;
 use modelway::simulator::{Behaviour, Settings, Simulator, text};
+use modelway::telemetry::observe::ObservedCall;
 use modelway::telemetry::spans::CallSpan;
 use modelway::trail::Trail;
 use modelway::transport::{Carrier, Response, Sending, Transport};
@@ -117,7 +119,11 @@ impl Clockwork {
             deadline: None,
             limits: Limits::default(),
             interruption: Interruption::Restart,
-            span: CallSpan::start("simulated", None),
+            observed: ObservedCall::begin(
+                CallSpan::start("simulated", None),
+                Caller::Unknown,
+                Instant::now(),
+            ),
             call_id: String::new(),
         };
         let selector = Selector::Scenario("s".to_owned());

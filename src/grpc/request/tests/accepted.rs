@@ -7,6 +7,7 @@ use crate::chat::{
     self, ImageDetail, MediaSource, Part, ReasoningEffort, ReasoningOptions, ResponseFormat, Role,
     Sampling, Tool, ToolChoice,
 };
+use crate::dispatch::Limits;
 
 /// A request that sets every field there is.
 pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
@@ -124,7 +125,7 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
 
 #[test]
 fn a_complete_request_is_taken_over_field_by_field() {
-    let Parsed {
+    let CallRequest {
         selector,
         request,
         limits,
@@ -263,7 +264,7 @@ fn neutral_messages() -> Vec<chat::Message> {
 
 #[test]
 fn what_is_left_out_is_left_to_the_provider() {
-    let Parsed {
+    let CallRequest {
         selector: _,
         request,
         limits,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use v1::content_part::Part as Piece;
 
-fn parse(request: v1::GenerateRequest) -> Result<Parsed, Error> {
+fn parse(request: v1::GenerateRequest) -> Result<CallRequest, Error> {
     super::parse(request, &Elements::default())
 }
 

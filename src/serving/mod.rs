@@ -1,0 +1,24 @@
+//! The life of a call, whatever door it comes through: understood, let in, answered, taken or given up.
+//!
+//! A door reads what its caller sends and spells what the caller gets; everything between is here. The door
+//! hands over the [`CallHead`] of a call and a function that reads its message. [`Serving::begin`] makes a call of
+//! them. It ends in one of three ways: [`BegunCall::whole`] gives the complete answer, [`BegunCall::once`] gives the
+//! answer that all calls with the same idempotency key share, and [`BegunCall::stream`] gives the events as they
+//! come. Every failure is a [`Failure`]: an error and the record of what was tried.
+
+mod calls;
+mod delivery;
+mod open_calls;
+mod repeats;
+mod size;
+mod stream;
+mod untaken;
+mod workshop;
+
+pub use self::calls::{BegunCall, CallHead, CallReading, CallRequest, Serving};
+pub use self::delivery::Delivering;
+pub use self::repeats::{Given, Question, Repeats, SharedOutcome, Spelled};
+pub use self::size::bytes_of;
+pub use self::stream::{EventStream, StreamEvent, StreamSpelling};
+pub use self::workshop::Workshop;
+pub use crate::dispatch::{Failure, Summary};
