@@ -154,8 +154,29 @@ pub enum Outcome {
     Failed(UpstreamError),
     /// It was not sent.
     Skipped(Skip),
-    /// The caller went away, the deadline passed, or a rival answered sooner.
-    Cancelled,
+    /// It was ended from outside, which says nothing about its target.
+    Cancelled(Cancelled),
+}
+
+/// What ended an attempt from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The deadline of its call.
+    Deadline,
+    /// Another attempt of its call, which answered or failed for good.
+    Rival,
+    /// The end of its call: the caller went away, did not read, or the service stops.
+    Call,
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deadline => "the deadline of the call passed before its end",
+            Self::Rival => "another attempt decided the call before its end",
+            Self::Call => "the call was ended before its end",
+        })
+    }
 }
 
 impl Outcome {
@@ -166,14 +187,14 @@ impl Outcome {
             Self::Succeeded => "succeeded",
             Self::Failed(_) => "failed",
             Self::Skipped(_) => "skipped",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled(_) => "cancelled",
         }
     }
 
     /// The reason as a caller is told; `None` for what is no fault.
     pub fn reason(&self) -> Option<Reason> {
         match self {
-            Self::Running | Self::Succeeded | Self::Cancelled => None,
+            Self::Running | Self::Succeeded | Self::Cancelled(_) => None,
             Self::Failed(error) => Some(error.kind.verdict().reason),
             Self::Skipped(skip) => Some(skip.reason()),
         }

@@ -37,7 +37,10 @@ pub fn check(
         }
     };
     match told {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io::Error::new(
+            error.kind(),
+            format!("the result of checking `{name}` cannot be written: {error}"),
+        )),
         Err(_) | Ok(()) => Ok(code),
     }
 }

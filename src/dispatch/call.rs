@@ -16,7 +16,7 @@ use crate::chat::{Adaptation, Answer, ChatEvent};
 use crate::error::{Error, UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedCall;
-use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
+use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
 
 use super::answered::Answered;
@@ -160,15 +160,15 @@ impl Call {
                     Err(Ended::Failed(error)) if course.goes_on_after(&error) => {
                         (true, Outcome::Failed(error), rivalling.await)
                     }
-                    opened => (false, Outcome::Cancelled, opened),
+                    opened => (false, ended_by(&opened), opened),
                 },
                 opened = &mut rivalling => match opened {
                     Err(Ended::Failed(error)) => (false, Outcome::Failed(error), opening.await),
-                    opened => (true, Outcome::Cancelled, opened),
+                    opened => (true, ended_by(&opened), opened),
                 },
             }
         };
-        if !keeps_rival && other == Outcome::Cancelled {
+        if !keeps_rival && matches!(other, Outcome::Cancelled(_)) {
             self.course.rival_was_given_up();
         }
         let rival = self.rival.take().map(|attempt| *attempt);
@@ -198,7 +198,7 @@ impl Call {
                 return Ok(None);
             }
             Err(Ended::Deadline) => {
-                self.settle(Outcome::Cancelled);
+                self.settle(Outcome::Cancelled(Cancelled::Deadline));
                 return Err(self.fail(Error::DeadlineExceeded));
             }
             Err(Ended::Failed(error)) => error,
@@ -268,7 +268,10 @@ impl Call {
 
     /// Ends the call before its own end, for a reason that says nothing about any target.
     pub fn abandon(&mut self, error: Error) -> Failure {
-        self.cancel();
+        self.cancel(match error {
+            Error::DeadlineExceeded => Cancelled::Deadline,
+            _ => Cancelled::Call,
+        });
         self.fail(error)
     }
 
@@ -302,7 +305,7 @@ impl Call {
     async fn after(&mut self, ended: Ended) -> Result<(), Error> {
         let error = match ended {
             Ended::Deadline => {
-                self.settle(Outcome::Cancelled);
+                self.settle(Outcome::Cancelled(Cancelled::Deadline));
                 return Err(Error::DeadlineExceeded);
             }
             Ended::Failed(error) => error,
@@ -320,10 +323,10 @@ impl Call {
     }
 
     /// Ends what is under way, for a reason that says nothing about any target.
-    fn cancel(&mut self) {
-        self.settle(Outcome::Cancelled);
+    fn cancel(&mut self, by: Cancelled) {
+        self.settle(Outcome::Cancelled(by));
         if let Some(rival) = self.rival.take() {
-            self.record(*rival, Outcome::Cancelled);
+            self.record(*rival, Outcome::Cancelled(by));
         }
         self.forget_empty();
     }
@@ -446,7 +449,15 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.cancel();
+        self.cancel(Cancelled::Call);
         self.end(self.end);
     }
+}
+
+/// How an attempt ends whose rival has begun to answer or has ended like this.
+fn ended_by(rival: &Result<(), Ended>) -> Outcome {
+    Outcome::Cancelled(match rival {
+        Err(Ended::Deadline) => Cancelled::Deadline,
+        Ok(()) | Err(Ended::Failed(_)) => Cancelled::Rival,
+    })
 }

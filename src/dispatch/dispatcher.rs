@@ -161,6 +161,12 @@ impl Dispatcher {
         }
     }
 
+    /// Closes a connection to a provider that nobody uses, so that another file can be opened. False if there
+    /// is none, or it takes too long.
+    pub async fn free_a_file(&self) -> bool {
+        self.transport.free_a_file().await
+    }
+
     /// Everything that can be asked.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog

@@ -149,7 +149,8 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
             )
         }
         Outcome::Skipped(skip) => (None, skip.to_string()),
-        Outcome::Running | Outcome::Succeeded | Outcome::Cancelled => (None, String::new()),
+        Outcome::Cancelled(by) => (None, by.to_string()),
+        Outcome::Running | Outcome::Succeeded => (None, String::new()),
     };
     v1::Attempt {
         number: i32::try_from(*number).unwrap_or(i32::MAX),
@@ -273,7 +274,7 @@ fn outcome_of(outcome: &Outcome) -> v1::AttemptOutcome {
         Outcome::Succeeded => v1::AttemptOutcome::Succeeded,
         Outcome::Failed(_) => v1::AttemptOutcome::Failed,
         Outcome::Skipped(_) => v1::AttemptOutcome::Skipped,
-        Outcome::Cancelled => v1::AttemptOutcome::Cancelled,
+        Outcome::Cancelled(_) => v1::AttemptOutcome::Cancelled,
     }
 }
 

@@ -128,7 +128,7 @@ impl KeyFiles {
                 Ok(Look::Same) => file.is_in_order(),
                 Ok(Look::Unsettled) => is_unsettled = true,
                 Ok(Look::Replaced) => {
-                    file.trouble = None;
+                    file.is_in_order();
                     info!(
                         provider = file.provider,
                         "another key is in its file: it is used from the next attempt on"

@@ -182,7 +182,8 @@ pub async fn serve(
     let server = Server {
         listener,
         workers: Workers::start(host, workers, &admission),
-        health: Health::announce(reporter, dispatcher).await,
+        health: Health::announce(reporter, Arc::clone(&dispatcher)).await,
+        dispatcher,
     };
     server.run(shutdown, hurry).await;
     Ok(())
@@ -192,6 +193,7 @@ struct Server {
     listener: TcpListener,
     workers: Workers,
     health: Health,
+    dispatcher: Arc<Dispatcher>,
 }
 
 impl Server {
@@ -204,7 +206,7 @@ impl Server {
         let mut hurry = pin!(hurry);
         tokio::select! {
             () = shutdown => {}
-            () = self.workers.accept(&self.listener) => {}
+            () = self.workers.accept(&self.listener, &self.dispatcher) => {}
             () = self.health.follow() => {}
         }
 
@@ -214,7 +216,7 @@ impl Server {
             biased;
             () = hurry.as_mut() => true,
             () = sleep(predrain) => false,
-            () = self.workers.accept(&self.listener) => false,
+            () = self.workers.accept(&self.listener, &self.dispatcher) => false,
         };
 
         drop(self.listener);

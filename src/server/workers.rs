@@ -1,9 +1,11 @@
 //! The workers: which one takes a connection, and how all of them come to an end.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -12,6 +14,7 @@ use tonic::service::Routes;
 use tracing::warn;
 
 use crate::admission::Admission;
+use crate::dispatch::dispatcher::Dispatcher;
 use crate::serving::Serving;
 
 use super::Settings;
@@ -83,13 +86,17 @@ impl Workers {
     }
 
     /// Takes connections for as long as it is awaited. Safe to cancel.
-    pub(super) async fn accept(&mut self, listener: &TcpListener) {
+    /// Where no file is left for one, the dispatcher's unused connections are closed.
+    pub(super) async fn accept(&mut self, listener: &TcpListener, dispatcher: &Dispatcher) {
         let (turned_away, not_accepted) = (Warnings::default(), Warnings::default());
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
+                        if is_short_of_files(&error) && dispatcher.free_a_file().await {
+                            continue;
+                        }
                         // Most likely out of file descriptors: other connections must end first.
                         if not_accepted.is_due() {
                             warn!(%error, "a connection cannot be accepted");
@@ -153,4 +160,10 @@ impl Workers {
             );
         }
     }
+}
+
+/// Whether no more files can be open, of this process or of the whole system.
+fn is_short_of_files(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(code, Some(Errno::MFILE | Errno::NFILE))
 }

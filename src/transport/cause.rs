@@ -44,7 +44,9 @@ pub(super) enum Cause {
     ClientCertificateRefused,
     /// TLS failed otherwise.
     Tls,
-    /// We can open no more files or sockets, or have no memory for them.
+    /// No more files can be open, of this process or of the whole system.
+    Files,
+    /// We can open no more sockets otherwise, or have no memory for them.
     Shortage,
 }
 
@@ -93,12 +95,30 @@ impl ConnectError {
         self.failure
     }
 
+    /// Whether it would be there if another file were closed.
+    pub(super) fn is_of_files(&self) -> bool {
+        matches!(
+            self.failure,
+            Failure::Host(Cause::Files) | Failure::Proxy(Cause::Files)
+        )
+    }
+
+    /// Whether it failed before the proxy was asked for the host.
+    pub(super) fn is_of_proxy(&self) -> bool {
+        match self.failure {
+            Failure::Proxy(_) | Failure::ProxyCredentials => true,
+            Failure::Host(_)
+            | Failure::ProxyTimeout
+            | Failure::ProxyRefused(_)
+            | Failure::ProxyLost => false,
+        }
+    }
+
     /// What it means for a request that was to be sent.
     pub(super) fn upstream(&self) -> UpstreamError {
         let kind = match self.failure {
-            Failure::Host(Cause::Shortage) | Failure::Proxy(Cause::Shortage) => {
-                UpstreamErrorKind::Shortage
-            }
+            Failure::Host(Cause::Files | Cause::Shortage)
+            | Failure::Proxy(Cause::Files | Cause::Shortage) => UpstreamErrorKind::Shortage,
             _ => UpstreamErrorKind::Unreachable,
         };
         UpstreamError::new(kind).because(self.failure.words())
@@ -174,14 +194,14 @@ impl Cause {
             Self::ClientCertificateWanted => "the host wants a client certificate",
             Self::ClientCertificateRefused => "the host does not accept our client certificate",
             Self::Tls => "TLS fails",
-            Self::Shortage => "no further connection can be opened here",
+            Self::Files | Self::Shortage => "no further connection can be opened here",
         }
     }
 
     /// What a system call's failure means.
     pub(super) fn of_io(error: &io::Error) -> Self {
-        if is_shortage(error) {
-            return Self::Shortage;
+        if let Some(shortage) = shortage(error) {
+            return shortage;
         }
         if let Some(cause) = of_tls(error) {
             return cause;
@@ -195,15 +215,15 @@ impl Cause {
     }
 }
 
-/// Whether a failure is of our own system: it can open no more.
-fn is_shortage(error: &io::Error) -> bool {
+/// What our own system is short of, if a failure is its own.
+fn shortage(error: &io::Error) -> Option<Cause> {
     use rustix::io::Errno;
 
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(
-        code,
-        Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM)
-    )
+    match Errno::from_raw_os_error(error.raw_os_error()?) {
+        Errno::MFILE | Errno::NFILE => Some(Cause::Files),
+        Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM => Some(Cause::Shortage),
+        _ => None,
+    }
 }
 
 /// What failed in TLS, if that is what a chain of errors tells of.

@@ -2,20 +2,21 @@
 
 use std::fmt;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::vec;
 
 use futures_util::future::BoxFuture;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::Name;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
@@ -24,6 +25,7 @@ use tower::Service;
 use crate::provider::link::Http;
 
 use super::cause::{Cause, ConnectError, Failure, find, of_tls};
+use super::names::{NameError, Names};
 use super::outages::Outages;
 use super::proxy::{Proxy, with_port};
 use super::stream::{Lead, MaybeTls, Stream};
@@ -48,6 +50,7 @@ pub(super) struct Connector {
     /// For proxies that are spoken to by TLS: a tunnel is asked for in HTTP/1.1.
     tls_to_proxy: Arc<ClientConfig>,
     proxy: Option<Proxy>,
+    names: Names,
     outages: Arc<Outages>,
     limit: Duration,
 }
@@ -57,11 +60,12 @@ impl Connector {
     pub(super) fn new(
         tls: ClientConfig,
         proxy: Option<Proxy>,
+        names: Names,
         outages: Arc<Outages>,
         http: Http,
         limit: Duration,
     ) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(names.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Shared out to the addresses of a host.
@@ -84,19 +88,23 @@ impl Connector {
             tls: Arc::new(tls),
             tls_to_proxy,
             proxy,
+            names,
             outages,
             limit,
         }
     }
 
-    /// Connects to the host of a URL, and tells the log where that changes.
-    pub(super) async fn connect(&self, url: &Uri) -> Result<Stream, ConnectError> {
-        let connected = self.connected(url).await;
-        match &connected {
+    /// When a connection that is begun now must be there.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.limit
+    }
+
+    /// Tells the log of a connection to the host of a URL, or of the failure to make one, where that changes.
+    pub(super) fn tell(&self, url: &Uri, connected: &Result<Stream, ConnectError>) {
+        match connected {
             Ok(_) => self.outages.connected(url),
             Err(error) => self.outages.failed(url, error),
         }
-        connected
     }
 
     /// Tells the log that a connection to the host of a URL has failed after all.
@@ -104,8 +112,12 @@ impl Connector {
         self.outages.failed(url, error);
     }
 
-    async fn connected(&self, url: &Uri) -> Result<Stream, ConnectError> {
-        let deadline = Instant::now() + self.limit;
+    /// Connects to the host of a URL.
+    pub(super) async fn connect(
+        &self,
+        url: &Uri,
+        deadline: Instant,
+    ) -> Result<Stream, ConnectError> {
         let has_tls = url.scheme_str() == Some("https");
         let host = with_port(url, if has_tls { 443 } else { 80 });
         let lead = match &self.proxy {
@@ -125,17 +137,36 @@ impl Connector {
             .map_err(|(cause, error)| ConnectError::new(Failure::Host(cause), error))
     }
 
+    /// Connects to a host through a proxy. One that wants addresses is asked for one after the other.
     async fn through(
         &self,
         proxy: &Proxy,
         host: Uri,
         deadline: Instant,
     ) -> Result<Lead, ConnectError> {
+        if !proxy.wants_addresses() {
+            return self.led(proxy, host, deadline).await;
+        }
+        let addresses = self.addresses(&host, deadline).await?;
+        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+        let mut failed = ConnectError::plain(Failure::Host(Cause::Name));
+        for address in addresses {
+            let now = Instant::now();
+            let share = now + deadline.saturating_duration_since(now) / left;
+            left -= 1;
+            match self.led(proxy, at(address), share).await {
+                // By another address the proxy would be no better.
+                Err(error) if error.is_of_proxy() => return Err(error),
+                Err(error) => failed = error,
+                Ok(lead) => return Ok(lead),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Connects to a proxy, which leads to a host.
+    async fn led(&self, proxy: &Proxy, host: Uri, deadline: Instant) -> Result<Lead, ConnectError> {
         let unreachable = |(cause, error)| ConnectError::new(Failure::Proxy(cause), error);
-        let host = match proxy.wants_addresses() {
-            true => looked_up(host, deadline).await?,
-            false => host,
-        };
         let tcp = self.tcp(proxy.address(), deadline).await;
         let tcp = tcp.map_err(unreachable)?;
         let lead = match proxy.has_tls() {
@@ -147,6 +178,28 @@ impl Connector {
         timeout_at(deadline, proxy.lead_to(host, lead))
             .await
             .unwrap_or_else(|_| Err(ConnectError::plain(Failure::ProxyTimeout)))
+    }
+
+    /// The addresses of a host, with its port.
+    async fn addresses(
+        &self,
+        host: &Uri,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, ConnectError> {
+        let port = host.port_u16().unwrap_or_default();
+        let name = bare_host(host);
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let found = timeout_at(deadline, self.names.addresses(name))
+            .await
+            .map_err(|late| ConnectError::new(Failure::Host(Cause::TcpTimeout), late))?;
+        let mut addresses =
+            found.map_err(|error| ConnectError::new(Failure::Host(of_lookup()), error))?;
+        for address in &mut addresses {
+            address.set_port(port);
+        }
+        Ok(addresses)
     }
 
     async fn tcp(&self, host: Uri, deadline: Instant) -> Result<TcpStream, (Cause, BoxError)> {
@@ -162,8 +215,7 @@ impl Connector {
             }
             Ok(Err(error)) => {
                 let cause = match (find::<NameError>(&error), find::<io::Error>(&error)) {
-                    (Some(_), _) if short_of_files() => Cause::Shortage,
-                    (Some(_), _) => Cause::Name,
+                    (Some(_), _) => of_lookup(),
                     (None, Some(error)) => Cause::of_io(error),
                     (None, None) => Cause::Tcp,
                 };
@@ -202,30 +254,18 @@ fn bare_host(url: &Uri) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// The same URL with an address in place of the name.
-async fn looked_up(host: Uri, deadline: Instant) -> Result<Uri, ConnectError> {
-    let port = host.port_u16().unwrap_or_default();
-    let of_name = |error: io::Error| {
-        let cause = if short_of_files() {
-            Cause::Shortage
-        } else {
-            Cause::Name
-        };
-        ConnectError::new(Failure::Host(cause), error)
-    };
-    let found = timeout_at(deadline, lookup_host((bare_host(&host), port)))
-        .await
-        .map_err(|late| ConnectError::new(Failure::Host(Cause::TcpTimeout), late))?
-        .map_err(of_name)?
-        .next();
-    let address = found.ok_or_else(|| ConnectError::plain(Failure::Host(Cause::Name)))?;
-    Ok(format!("http://{address}/").parse().unwrap_or(host))
+/// The URL of an address.
+fn at(address: SocketAddr) -> Uri {
+    let uri = format!("http://{address}/").parse();
+    uri.expect("an address with its port is an authority")
 }
 
-/// Whether a socket cannot be opened: a look-up that fails of it does not say so.
-fn short_of_files() -> bool {
-    let bound = UdpSocket::bind("127.0.0.1:0");
-    bound.is_err_and(|error| Cause::of_io(&error) == Cause::Shortage)
+/// Why a look-up has failed. One that could open no socket does not say so, but another socket tells.
+fn of_lookup() -> Cause {
+    match UdpSocket::bind("127.0.0.1:0").map_err(|error| Cause::of_io(&error)) {
+        Err(cause @ (Cause::Files | Cause::Shortage)) => cause,
+        Ok(_) | Err(_) => Cause::Name,
+    }
 }
 
 impl fmt::Debug for Connector {
@@ -237,26 +277,87 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// The system's name server, whose failures can be told from others.
+/// Looks up the names of hosts for TCP.
 #[derive(Clone, Debug)]
-struct Resolver(GaiResolver);
-
-/// A name has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NameError(io::Error);
+struct Resolver(Names);
 
 impl Service<Name> for Resolver {
-    type Response = <GaiResolver as Service<Name>>::Response;
+    type Response = vec::IntoIter<SocketAddr>;
     type Error = NameError;
     type Future = BoxFuture<'static, Result<Self::Response, NameError>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), NameError>> {
-        self.0.poll_ready(context).map_err(NameError)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NameError>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let looking_up = self.0.call(name);
-        Box::pin(async { looking_up.await.map_err(NameError) })
+        let names = self.0.clone();
+        Box::pin(async move {
+            let addresses = names.addresses(name.as_str()).await?;
+            Ok(addresses.into_iter())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use crate::provider::link;
+
+    use super::super::tls;
+    use super::*;
+
+    /// A SOCKS proxy that leads to nowhere but to one address, and what it was asked for.
+    async fn proxy_to(good: SocketAddr) -> (SocketAddr, JoinSet<Vec<SocketAddr>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut asked = Vec::new();
+            while asked.last() != Some(&good) {
+                let (mut client, _) = listener.accept().await.unwrap();
+                client.read_exact(&mut [0; 3]).await.unwrap();
+                client.write_all(&[5, 0]).await.unwrap();
+                let mut request = [0; 10];
+                client.read_exact(&mut request).await.unwrap();
+                let ip = <[u8; 4]>::try_from(&request[4..8]).unwrap();
+                let port = u16::from_be_bytes([request[8], request[9]]);
+                let wanted = SocketAddr::from((ip, port));
+                asked.push(wanted);
+                let reply = if wanted == good { 0 } else { 4 }; // host unreachable
+                let answer = [5, reply, 0, 1, 127, 0, 0, 1, 0, 0];
+                client.write_all(&answer).await.unwrap();
+                client.shutdown().await.unwrap();
+            }
+            asked
+        });
+        (address, serving)
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_wants_addresses_is_asked_for_each_of_a_host() {
+        let addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+        let with = move |port| addresses.map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
+        let good = with(8080)[1];
+        let (proxy, mut serving) = proxy_to(good).await;
+        let proxy = link::Proxy(format!("socks5://{proxy}").into());
+        let connector = Connector::new(
+            tls::none().unwrap(),
+            Some(Proxy::of(&proxy).unwrap()),
+            Names::by(move |_| Ok(with(0).to_vec())),
+            Arc::default(),
+            Http::Http1,
+            Duration::from_secs(10),
+        );
+
+        let url = Uri::from_static("http://host.example:8080/");
+        let connected = connector.connect(&url, connector.deadline()).await;
+
+        assert!(connected.is_ok(), "{connected:?}");
+        let asked = serving.join_next().await.unwrap().unwrap();
+        assert_eq!(asked, with(8080)[..2]);
     }
 }

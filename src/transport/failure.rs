@@ -2,9 +2,11 @@
 
 use std::error::Error;
 
+use h2::Reason;
+
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
-use super::cause::{Cause, of_tls};
+use super::cause::{Cause, find, of_tls};
 
 /// Why a request got no answer on its connection.
 pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
@@ -16,11 +18,17 @@ pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
             false => "its head is not HTTP",
         });
     }
-    UpstreamError::new(if was_not_taken(error) {
-        UpstreamErrorKind::NotTaken
-    } else {
-        UpstreamErrorKind::Disconnected
-    })
+    let Some(error) = find::<h2::Error>(error) else {
+        return UpstreamError::new(UpstreamErrorKind::Disconnected);
+    };
+    let kind = match was_not_taken(error) {
+        true => UpstreamErrorKind::NotTaken,
+        false => UpstreamErrorKind::Disconnected,
+    };
+    match words(error) {
+        Some(words) => UpstreamError::new(kind).because(words),
+        None => UpstreamError::new(kind),
+    }
 }
 
 /// Why the host does not let us in after all, if a connection was lost by that: since TLS 1.3 a client goes
@@ -36,18 +44,21 @@ pub(super) fn refused_by_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
 
 /// Whether HTTP/2 says that nothing was done with a request (RFC 9113, section 8.7): its stream was
 /// refused, or began after the last one of a connection that ends in good order.
-fn was_not_taken(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let ends_well = error.is_go_away()
-                && error.is_remote()
-                && error.reason() == Some(h2::Reason::NO_ERROR);
-            return ends_well || error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        }
-        cause = error.source();
-    }
-    false
+fn was_not_taken(error: &h2::Error) -> bool {
+    let ends_well =
+        error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+    ends_well || error.reason() == Some(Reason::REFUSED_STREAM)
+}
+
+/// What was seen of a failure of HTTP/2, with its code by the name in RFC 9113, section 7.
+fn words(error: &h2::Error) -> Option<String> {
+    let code = error.reason()?;
+    let what = match (error.is_remote(), error.is_go_away()) {
+        (true, true) => "the host ended the HTTP/2 connection",
+        (true, false) => "the host reset the HTTP/2 stream",
+        (false, _) => "what the host sent breaks the rules of HTTP/2",
+    };
+    Some(format!("{what} ({code:?})"))
 }
 
 pub(super) fn unreachable(why: &'static str) -> UpstreamError {
@@ -152,16 +163,30 @@ mod tests {
     async fn what_a_provider_did_not_take_up_is_told_from_what_it_lost() {
         let reset = |reason: u8| frame(RST_STREAM, 1, &[0, 0, 0, reason]);
         let goaway = |last: u8, reason| frame(GOAWAY, 0, &[0, 0, 0, last, 0, 0, 0, reason]);
-        for (frames, expected) in [
-            (reset(7), true),      // REFUSED_STREAM
-            (reset(2), false),     // INTERNAL_ERROR
-            (reset(8), false),     // CANCEL
-            (goaway(0, 0), true),  // NO_ERROR, and the request came after the last one
-            (goaway(0, 2), false), // INTERNAL_ERROR
+        let reset_by_host = "the host reset the HTTP/2 stream";
+        let ended_by_host = "the host ended the HTTP/2 connection";
+        for (frames, was_taken, what, code) in [
+            (reset(7), false, reset_by_host, "REFUSED_STREAM"),
+            (reset(2), true, reset_by_host, "INTERNAL_ERROR"),
+            (reset(8), true, reset_by_host, "CANCEL"),
+            // The request came after the last one that was taken.
+            (goaway(0, 0), false, ended_by_host, "NO_ERROR"),
+            (goaway(0, 2), true, ended_by_host, "INTERNAL_ERROR"),
+            (
+                frame(SETTINGS, 0, &[0]),
+                true,
+                "what the host sent breaks the rules of HTTP/2",
+                "PROTOCOL_ERROR",
+            ),
         ] {
-            let error = answered_by(frames.clone()).await;
+            let error = classify(&answered_by(frames.clone()).await);
 
-            assert_eq!(was_not_taken(&error), expected, "{frames:?}: {error:?}");
+            let kind = match was_taken {
+                true => UpstreamErrorKind::Disconnected,
+                false => UpstreamErrorKind::NotTaken,
+            };
+            assert_eq!(error.kind, kind, "{frames:?}: {error:?}");
+            assert_eq!(error.message, format!("{what} ({code})"), "{frames:?}");
         }
     }
 }

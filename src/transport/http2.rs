@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
 use super::failure::{classify, unreachable};
-use super::pool::{Care, Lease, Link, Need, Pulse, Seat, Version, Watched};
+use super::observed::Observed;
+use super::pool::{Care, Lease, Link, Need, Pulse, Seat, Version};
 use super::stream::Stream;
 use super::upload::Upload;
 
@@ -90,10 +91,8 @@ struct Writing {
 /// It cannot be used.
 pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError> {
     let pulse = Pulse::new(Instant::now());
-    let stream = Watched {
-        stream: TokioIo::new(stream),
-        pulse: pulse.clone(),
-    };
+    let observer = pulse.clone();
+    let stream = Observed::new(TokioIo::new(stream), move |read| observer.observes(read));
     let handshake = Builder::new()
         .enable_push(false)
         .initial_max_send_streams(UNTOLD)

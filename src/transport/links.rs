@@ -9,14 +9,20 @@ use crate::provider::Provider;
 use crate::provider::link::Link;
 
 use super::connector::Connector;
+use super::names::Names;
 use super::outages::Outages;
-use super::pool::Pool;
+use super::pool::{Pool, Unused};
 use super::proxy::{NoProxy, Proxy};
 use super::{Settings, tls};
 
 /// What connections of every link need. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Links(Arc<[SetUp]>);
+pub struct Links {
+    set_up: Arc<[SetUp]>,
+    names: Names,
+    /// Those of every core: files are short for all of them at once.
+    pub(super) unused: Unused,
+}
 
 #[derive(Debug)]
 struct SetUp {
@@ -93,12 +99,16 @@ impl Links {
                 outages: Arc::new(outages),
             });
         }
-        Ok(Self(set_up.into()))
+        Ok(Self {
+            set_up: set_up.into(),
+            names: Names::of_system(),
+            unused: Unused::default(),
+        })
     }
 
     /// A pool of connections for each link, by the link's key.
     pub(super) fn pools(&self, settings: Settings) -> impl Iterator<Item = (usize, Pool)> {
-        self.0.iter().map(move |set_up| {
+        self.set_up.iter().map(move |set_up| {
             let SetUp {
                 link,
                 tls,
@@ -106,9 +116,10 @@ impl Links {
                 outages,
             } = set_up;
             let (http, limit) = (link.http, settings.connect_timeout);
-            let outages = Arc::clone(outages);
-            let connector = Connector::new(tls.clone(), proxy.clone(), outages, http, limit);
-            (key(link), Pool::new(settings, connector, http))
+            let (proxy, names, outages) = (proxy.clone(), self.names.clone(), Arc::clone(outages));
+            let connector = Connector::new(tls.clone(), proxy, names, outages, http, limit);
+            let unused = self.unused.clone();
+            (key(link), Pool::new(settings, connector, http, unused))
         })
     }
 }

@@ -8,6 +8,8 @@ mod failure;
 mod http1;
 mod http2;
 mod links;
+mod names;
+mod observed;
 mod outages;
 mod pool;
 pub mod proxy;
@@ -32,7 +34,7 @@ use crate::provider::OutboundRequest;
 
 use self::failure::unreachable;
 pub use self::links::{Links, SetupError};
-use self::pool::{Link, Pool};
+use self::pool::{Link, Pool, Unused};
 use self::response::Answer;
 pub use self::response::{Body, Response};
 pub use self::upload::{Stage, Upload};
@@ -42,6 +44,9 @@ const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
 
 /// How many new connections a request is given of which nothing was written on any before.
 const MAX_TRIES: usize = 3;
+
+/// The longest wait for the file of a connection that is being closed.
+const FREEING: Duration = Duration::from_secs(1);
 
 /// How connections to providers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +78,17 @@ pub struct Transport(Way);
 
 #[derive(Clone, Debug)]
 enum Way {
-    /// A pool for each link, by the link's address. With TLS unless a URL says `http`, as it may for targets that the configuration allows without.
-    Network(Arc<HashMap<usize, Pool>>),
+    Network(Arc<Network>),
     Carrier(Arc<dyn Carrier>),
+}
+
+#[derive(Debug)]
+struct Network {
+    /// A pool for each link, by the link's key. With TLS unless a URL says `http`, as it may for targets that
+    /// the configuration allows without.
+    pools: HashMap<usize, Pool>,
+    /// Those of the whole process.
+    unused: Unused,
 }
 
 /// What answers requests in place of a network, so that outages can be simulated in virtual time.
@@ -90,12 +103,24 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> 
 impl Transport {
     /// Connections of its own by these links; connects to nobody.
     pub fn new(settings: Settings, links: &Links) -> Self {
-        Self(Way::Network(Arc::new(links.pools(settings).collect())))
+        Self(Way::Network(Arc::new(Network {
+            pools: links.pools(settings).collect(),
+            unused: links.unused.clone(),
+        })))
     }
 
     /// Sends everything by a carrier and nothing by the network.
     pub fn carried_by(carrier: Arc<dyn Carrier>) -> Self {
         Self(Way::Carrier(carrier))
+    }
+
+    /// Closes the connection of any core that has been unused for the longest time, and waits up to a second
+    /// until its file is free. False if there is none, or it takes longer.
+    pub async fn free_a_file(&self) -> bool {
+        match &self.0 {
+            Way::Network(network) => network.unused.free_a_file(Instant::now() + FREEING).await,
+            Way::Carrier(_) => false,
+        }
     }
 
     /// Sends a request and waits for the head of the answer, without any limit but the connection's.
@@ -113,7 +138,7 @@ impl Transport {
         upload: &Upload,
     ) -> Result<Response, UpstreamError> {
         let pools = match &self.0 {
-            Way::Network(pools) => pools,
+            Way::Network(network) => &network.pools,
             Way::Carrier(carrier) => {
                 upload.ends(Instant::now());
                 return carrier.send(request).await;

@@ -1,10 +1,8 @@
 //! The way through a proxy: which one a URL names, and how it is asked to connect us.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::task::{Context, Poll, ready};
 
 use futures_util::future;
 use http::header::USER_AGENT;
@@ -13,13 +11,14 @@ use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use secrecy::ExposeSecret as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{Service as _, service_fn};
 
 use crate::provider::link;
 
 use super::USER_AGENT_VALUE;
 use super::cause::{ConnectError, Failure};
+use super::observed::Observed;
 
 /// A proxy that stands between us and a provider.
 #[derive(Clone, Debug)]
@@ -98,11 +97,8 @@ impl Proxy {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let answered = Arc::new(AtomicU16::new(0));
-        let mut lead = Some(TokioIo::new(Overheard {
-            lead,
-            beginning: Vec::new(),
-            status: Arc::clone(&answered),
-        }));
+        let overheard = Observed::new(lead, noting(Arc::clone(&answered)));
+        let mut lead = Some(TokioIo::new(overheard));
         let lead = service_fn(move |_: Uri| {
             future::ready(
                 lead.take()
@@ -146,7 +142,7 @@ impl Proxy {
                 })?
             }
         };
-        Ok(led.into_inner().lead)
+        Ok(led.into_inner().into_inner())
     }
 }
 
@@ -163,49 +159,17 @@ pub(super) fn with_port(uri: &Uri, default: u16) -> Uri {
 /// The longest status line of which the status is wanted.
 const STATUS_LINE: usize = "HTTP/1.1 200".len();
 
-/// A connection to a proxy whose first bytes are looked at: what asks the proxy does not tell its status.
-#[derive(Debug)]
-struct Overheard<S> {
-    lead: S,
-    beginning: Vec<u8>,
-    status: Arc<AtomicU16>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.lead).poll_read(context, buffer))?;
-        let missing = STATUS_LINE.saturating_sub(self.beginning.len());
-        if missing > 0 {
-            let new = &buffer.filled()[before..];
-            let new = &new[..new.len().min(missing)];
-            self.beginning.extend_from_slice(new);
-            self.status
-                .store(status(&self.beginning), Ordering::Relaxed);
+/// Notes the status of an HTTP answer as its first bytes are read: what asks the proxy does not tell it.
+fn noting(answered: Arc<AtomicU16>) -> impl FnMut(Result<&[u8], &io::Error>) + Unpin {
+    let mut beginning = Vec::new();
+    move |read| {
+        let missing = STATUS_LINE.saturating_sub(beginning.len());
+        if missing > 0
+            && let Ok(bytes) = read
+        {
+            beginning.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+            answered.store(status(&beginning), Ordering::Relaxed);
         }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.lead).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.lead).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.lead).poll_shutdown(context)
     }
 }
 

@@ -96,6 +96,10 @@ fn assert_deadline(outcome: Result<GenerateResponse, Status>) {
     assert_eq!(details(&status).reason, "DEADLINE_EXCEEDED");
     let last = attempts(&status).pop().unwrap();
     assert!(line(&last).ends_with("CANCELLED"), "{last:?}");
+    assert_eq!(
+        last.detail,
+        "the deadline of the call passed before its end"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What becomes of calls when the process may open only so many files.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +10,12 @@ use modelway::grpc::v1::{BreakerState, ListBreakersRequest};
 use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::support::foreign::answer::{Manner, TEXT};
+use crate::support::foreign::http1::{End, Http1};
+use crate::support::foreign::http2::Http2;
 use crate::support::{Process, ask, details, text_of};
 
 /// The settings that every client of HTTP/2 begins with.
@@ -157,4 +162,122 @@ async fn a_shortage_of_files_is_told_as_our_own_and_held_against_nobody() {
         .lines()
         .filter(|line| line.contains("no connection to a provider"));
     assert_eq!(told.count(), 1, "{log}");
+}
+
+/// Two runtimes before a provider whose connections are to fill the limit, and the simulator.
+fn two_providers(name: &str, crowded: SocketAddr, http: &str, simulator: &Simulator) -> PathBuf {
+    let text = format!(
+        r#"
+        [server]
+        runtimes = 2
+        predrain = "0s"
+        drain_timeout = "1s"
+        [transport]
+        max_streams = 1
+        [providers.crowded]
+        wire_format = "openai_chat"
+        base_url = "http://{crowded}/v1"
+        auth = "none"
+        http = "{http}"
+        [models."crowded/model"]
+        [providers.openai]
+        wire_format = "openai_chat"
+        base_url = "{}"
+        auth = "none"
+        [models."openai/quick"]
+        [scenarios.crowded]
+        targets = ["crowded/model"]
+        retry = {{ ratio = 0, burst = 0 }}
+        [scenarios.quick]
+        targets = ["openai/quick"]
+        retry = {{ ratio = 0, burst = 0 }}
+        "#,
+        simulator.base_url(WireName::OpenAiChat)
+    );
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Fills the limit with connections to one provider that nobody uses any more: calls come by two
+/// connections, so by both runtimes.
+async fn fill(process: &Process) {
+    let mut calls = JoinSet::new();
+    let channels = [process.connect().await, process.connect().await];
+    for number in 0..200 {
+        let mut client = GenerationServiceClient::new(channels[number % 2].clone());
+        calls.spawn(async move { client.generate(ask("crowded", "Hello")).await });
+    }
+    let told = calls.join_all().await;
+    let (answered, short): (Vec<_>, Vec<_>) = told.into_iter().partition(Result::is_ok);
+    for answer in &answered {
+        assert_eq!(text_of(answer.as_ref().unwrap().get_ref()), TEXT);
+    }
+    for failure in &short {
+        assert_eq!(details(failure.as_ref().unwrap_err()).reason, "OVERLOADED");
+    }
+    // Otherwise the limit was not reached, and nothing below is shown.
+    assert!(
+        answered.len() > 20 && !short.is_empty(),
+        "{}",
+        answered.len()
+    );
+}
+
+/// The providers whose connections are to fill the limit, by the version of HTTP.
+async fn crowds() -> (Http1, Http2) {
+    // As long as it takes until all calls have come.
+    let manner = Manner {
+        first: Duration::from_millis(500),
+        ..Manner::default()
+    };
+    let http2 = Http2::start(Some(1), None).await;
+    http2.set(manner);
+    (Http1::start(manner, End::Chunked, None).await, http2)
+}
+
+#[tokio::test]
+async fn unused_connections_to_one_provider_leave_files_for_calls_to_another() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let (http1, http2) = crowds().await;
+    for (address, http) in [(http1.address, "1.1"), (http2.address, "2")] {
+        let name = format!("files-crowded-{http}.toml");
+        let config = two_providers(&name, address, http, &simulator);
+        let process = Process::limited("ulimit -n 128", &config);
+        let channels = [process.connect().await, process.connect().await];
+        fill(&process).await;
+
+        let mut calls = JoinSet::new();
+        for number in 0..40 {
+            let mut client = GenerationServiceClient::new(channels[number % 2].clone());
+            calls.spawn(async move { client.generate(ask("quick", "Hello")).await });
+        }
+
+        for told in calls.join_all().await {
+            let answer = told.unwrap_or_else(|status| panic!("{:?}", details(&status)));
+            assert_eq!(text_of(answer.get_ref()), text(24), "HTTP/{http}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unused_connections_to_a_provider_leave_files_for_callers() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let (http1, http2) = crowds().await;
+    for (address, http) in [(http1.address, "1.1"), (http2.address, "2")] {
+        let name = format!("files-callers-{http}.toml");
+        let config = two_providers(&name, address, http, &simulator);
+        let process = Process::limited("ulimit -n 128", &config);
+        fill(&process).await;
+
+        let mut callers = Vec::new();
+        for _ in 0..10 {
+            let connected = timeout(Duration::from_secs(5), process.connect()).await;
+            let mut client = GenerationServiceClient::new(connected.unwrap());
+            let answered = client.generate(ask("quick", "Hello"));
+            let answer = timeout(Duration::from_secs(5), answered).await.unwrap();
+            assert_eq!(text_of(answer.unwrap().get_ref()), text(24), "HTTP/{http}");
+            callers.push(client);
+        }
+    }
 }

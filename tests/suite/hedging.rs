@@ -176,6 +176,8 @@ async fn a_rival_on_another_provider_answers_in_place_of_a_late_first_attempt() 
             "2 HEDGE anthropic/backup SUCCEEDED",
         ];
         assert_eq!(lines(&response.attempts), trail);
+        let detail = &response.attempts[0].detail;
+        assert_eq!(detail, "another attempt decided the call before its end");
         closed_by_us(&gateway, "first").await;
     }
     let request = ListBreakersRequest {
@@ -346,6 +348,9 @@ async fn a_call_that_is_ended_from_outside_tells_of_both_attempts() {
         "2 HEDGE anthropic/backup CANCELLED",
     ];
     assert_eq!(lines(&attempts), trail);
+    for attempt in attempts {
+        assert_eq!(attempt.detail, "the call was ended before its end");
+    }
 }
 
 #[tokio::test]

@@ -215,6 +215,8 @@ async fn a_file_without_a_key_leaves_the_key_in_use_and_is_told_once() {
     assert_eq!(key_in_use(&gateway).await, "s3cret-first");
     fs::write(&key, "s3cret-second").unwrap();
     until_in_use(&gateway, "s3cret-second").await;
+    log.until(&["INFO", "the file of the key can be read again"])
+        .await;
     fs::write(&key, "").unwrap();
     log.until(&["another key is in its file"]).await;
 

@@ -48,6 +48,24 @@ fn a_good_configuration_passes_the_check() {
 }
 
 #[test]
+fn a_check_whose_result_cannot_be_written_says_so() {
+    let path = file("good-for-nobody.toml", SLOW);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut check = program();
+    check.args(["check", path.to_str().unwrap()]);
+
+    let output = check.stdout(full.unwrap()).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!(
+        "the result of checking `{}` cannot be written: No space left on device",
+        path.display()
+    );
+    let told = stderr(&output);
+    assert!(told.starts_with(&expected), "{told}");
+}
+
+#[test]
 fn a_broken_configuration_is_told_every_mistake_and_not_served() {
     let text = SLOW.replace("sim/slow\"]\n", "sim/none\"]\ntimeout = \"soon\"\n");
     let path = file("broken.toml", &text);

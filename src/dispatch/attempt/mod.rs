@@ -319,8 +319,8 @@ impl Attempt {
             }
             Outcome::Failed(error) if !begun => error.kind.verdict().billing,
             Outcome::Failed(_) => Billing::Partial,
-            Outcome::Cancelled if begun => Billing::Partial,
-            Outcome::Succeeded | Outcome::Cancelled => Billing::Uncertain,
+            Outcome::Cancelled(_) if begun => Billing::Partial,
+            Outcome::Succeeded | Outcome::Cancelled(_) => Billing::Uncertain,
             Outcome::Running | Outcome::Skipped(_) => Billing::Zero,
         }
     }

@@ -80,7 +80,7 @@ fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
     }
     let reason = |attempt: &AttemptRecord| match &attempt.outcome {
         Outcome::Skipped(skip) => Some(format!("`{}`: {skip}", attempt.target)),
-        Outcome::Running | Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled => None,
+        Outcome::Running | Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => None,
     };
     Error::CapabilityUnsupported(attempts.iter().filter_map(reason).collect())
 }
@@ -88,7 +88,7 @@ fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
 fn failure_of(attempt: &AttemptRecord) -> Option<&UpstreamError> {
     match &attempt.outcome {
         Outcome::Failed(error) => Some(error),
-        Outcome::Running | Outcome::Succeeded | Outcome::Skipped(_) | Outcome::Cancelled => None,
+        Outcome::Running | Outcome::Succeeded | Outcome::Skipped(_) | Outcome::Cancelled(_) => None,
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
     use crate::dispatch::specimens::target;
     use crate::error::Unsupported;
     use crate::features::Feature;
-    use crate::trail::{AttemptKind, BreakerState};
+    use crate::trail::{AttemptKind, BreakerState, Cancelled};
 
     const LACKING: Skip = Skip::Unsupported(Unsupported::Feature(Feature::Tools));
     const UNPAID: Skip = Skip::RetryBudgetExhausted;
@@ -222,7 +222,7 @@ mod tests {
             vec![failed("first"), failed("last")],
             vec![skipped(closed_off(1)), failed("last")],
             vec![failed("last"), skipped(closed_off(1)), skipped(LACKING)],
-            vec![failed("last"), Outcome::Cancelled],
+            vec![failed("last"), Outcome::Cancelled(Cancelled::Rival)],
             // What could not be paid for before it did not end the call.
             vec![skipped(UNPAID), failed("last")],
         ];

@@ -3,7 +3,7 @@
 //! HTTP/1.1 is the case of one stream per connection.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -53,6 +53,8 @@ pub(super) struct Book<L, W> {
     connections: HashMap<Id, Connection<L>>,
     /// Connections that take streams: the least busy first, of those the last used.
     free: BTreeSet<Place>,
+    /// Unused connections that were forgotten for the sake of their files and have not ended yet.
+    closing: HashSet<Id>,
     /// HTTP/2 connections whose limit the host has not told yet.
     unsettled: usize,
     /// Connections under way, and when they began.
@@ -106,6 +108,7 @@ impl<L, W> Book<L, W> {
             expected: rules.streams,
             connections: HashMap::new(),
             free: BTreeSet::new(),
+            closing: HashSet::new(),
             unsettled: 0,
             connecting: BTreeMap::new(),
             last_begun: None,
@@ -328,6 +331,37 @@ impl<L, W> Book<L, W> {
         }
     }
 
+    /// Since when the connection is unused that has been so for the longest time; `None` if all are used or
+    /// waited for.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        let connection = self.connections.get(&self.longest_unused()?)?;
+        Some(connection.idle_since)
+    }
+
+    /// Forgets the connection that has been unused for the longest time; false if there is none.
+    pub(super) fn close_unused(&mut self) -> bool {
+        let Some(id) = self.longest_unused() else {
+            return false;
+        };
+        self.closing.insert(id);
+        self.forget(id);
+        true
+    }
+
+    /// Whether a connection that was forgotten by [`Book::close_unused`] has not ended yet.
+    pub(super) fn is_closing(&self) -> bool {
+        !self.closing.is_empty()
+    }
+
+    fn longest_unused(&self) -> Option<Id> {
+        if !self.waiting.is_empty() {
+            return None;
+        }
+        let used: Place = (1, Reverse(u64::MAX), 0);
+        let (_, _, id) = self.free.range(..used).next_back()?;
+        Some(*id)
+    }
+
     /// Takes no more streams anywhere, makes no more connections, and nobody waits any longer.
     pub(super) fn close(&mut self) {
         self.closed = true;
@@ -344,6 +378,7 @@ impl<L, W> Book<L, W> {
         if connection.is_some_and(|it| now.saturating_duration_since(it.made) < AGAIN) {
             self.last_failed = Some(now);
         }
+        self.closing.remove(&id);
         self.forget(id);
     }
 

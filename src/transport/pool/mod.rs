@@ -5,6 +5,7 @@
 
 mod book;
 mod pulse;
+mod reclaim;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -24,12 +25,14 @@ use crate::provider::link::Http;
 use super::cause::{Cause, ConnectError, Failure};
 use super::connector::Connector;
 use super::failure::unreachable;
+use super::stream::Stream;
 use super::upload::Upload;
 use super::{Settings, http1, http2};
 
 pub(super) use self::book::Version;
 use self::book::{Book, Id, Made, Rules};
-pub(super) use self::pulse::{Care, Need, Pulse, Watched};
+pub(super) use self::pulse::{Care, Need, Pulse};
+use self::reclaim::Reclaimer;
 
 /// Whoever waits for a connection looks this often whether one is free, or another one is to be made.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -45,6 +48,7 @@ pub(super) struct Pool {
     http: Http,
     /// By scheme and authority, as in the URL.
     hosts: Mutex<HashMap<Box<str>, Arc<Host>>>,
+    unused: Unused,
     tasks: TaskTracker,
     stop: CancellationToken,
     _stops: DropGuard,
@@ -59,12 +63,18 @@ pub(super) struct Host {
     uri: Uri,
     authority: HeaderValue,
     http: Http,
-    book: Mutex<Book<Link, oneshot::Sender<Granted>>>,
+    book: Arc<Mutex<Book<Link, Waiter>>>,
+    unused: Unused,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 type Granted = Result<Lease, UpstreamError>;
+
+type Waiter = oneshot::Sender<Granted>;
+
+/// The unused connections of the whole process.
+pub(super) type Unused = Reclaimer<Link, Waiter>;
 
 /// What a connection is used by.
 #[derive(Debug)]
@@ -91,13 +101,20 @@ pub(super) struct Seat {
 }
 
 impl Pool {
-    pub(super) fn new(settings: Settings, connector: Connector, http: Http) -> Self {
+    /// Its unused connections are reclaimed with those of the whole process.
+    pub(super) fn new(
+        settings: Settings,
+        connector: Connector,
+        http: Http,
+        unused: Unused,
+    ) -> Self {
         let stop = CancellationToken::new();
         Self {
             settings,
             connector,
             http,
             hosts: Mutex::default(),
+            unused,
             tasks: TaskTracker::new(),
             _stops: stop.clone().drop_guard(),
             stop,
@@ -126,13 +143,16 @@ impl Pool {
             Http::Auto if origin.starts_with("http:") => Some(Version::Http1),
             Http::Auto => None,
         };
+        let book = Arc::new(Mutex::new(Book::new(rules, speaks)));
+        self.unused.watch(&book);
         let host = Arc::new(Host {
             settings: self.settings,
             connector: self.connector.clone(),
             authority: authority(&uri).ok_or_else(illegal)?,
             uri,
             http: self.http,
-            book: Mutex::new(Book::new(rules, speaks)),
+            book,
+            unused: self.unused.clone(),
             tasks: self.tasks.clone(),
             stop: self.stop.clone(),
         });
@@ -213,7 +233,7 @@ impl Host {
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book<Link, oneshot::Sender<Granted>>> {
+    fn book(&self) -> MutexGuard<'_, Book<Link, Waiter>> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -227,7 +247,7 @@ impl Host {
     }
 
     /// Makes the connections that are wanted.
-    fn connect(self: &Arc<Self>, book: &mut Book<Link, oneshot::Sender<Granted>>, now: Instant) {
+    fn connect(self: &Arc<Self>, book: &mut Book<Link, Waiter>, now: Instant) {
         for id in book.begin(now) {
             let host = Arc::clone(self);
             self.tasks.spawn(async move {
@@ -245,7 +265,8 @@ impl Host {
 
     /// Makes a connection and keeps it going until its end.
     async fn live(self: &Arc<Self>, id: Id) -> Result<(), UpstreamError> {
-        let connected = self.connector.connect(&self.uri).await;
+        let connected = self.connected().await;
+        self.connector.tell(&self.uri, &connected);
         let stream = connected.map_err(|error| error.upstream())?;
         let version = match (stream.is_http2(), self.http, self.uri.scheme_str()) {
             (true, _, _) | (false, Http::Http2, Some("http")) => Version::Http2,
@@ -261,6 +282,17 @@ impl Host {
         match version {
             Version::Http1 => http1::live(stream, seat).await,
             Version::Http2 => http2::live(stream, seat).await,
+        }
+    }
+
+    /// Makes a connection; where no file is left for it, unused connections are closed.
+    async fn connected(&self) -> Result<Stream, ConnectError> {
+        let deadline = self.connector.deadline();
+        loop {
+            match self.connector.connect(&self.uri, deadline).await {
+                Err(error) if error.is_of_files() && self.unused.free_a_file(deadline).await => {}
+                connected => return connected,
+            }
         }
     }
 
@@ -415,6 +447,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.host.book().ended(self.id, Instant::now());
+        self.host.unused.closed();
         self.host.serve();
     }
 }

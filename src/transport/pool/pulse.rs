@@ -3,13 +3,10 @@
 //! The kernel of a peer that has frozen confirms all that it is sent; only an answer tells that it lives.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::transport::cause::Cause;
@@ -63,8 +60,21 @@ impl Pulse {
     }
 
     /// Bytes have come.
-    pub(in crate::transport) fn reads(&self, now: Instant) {
+    pub(super) fn reads(&self, now: Instant) {
         self.0.read.store(self.nanos(now), Ordering::Relaxed);
+    }
+
+    /// Notes a read of the connection: bytes of its peer, the end, or a failure.
+    pub(in crate::transport) fn observes(&self, read: Result<&[u8], &io::Error>) {
+        match read {
+            Ok([]) => {}
+            Ok(_) => self.reads(Instant::now()),
+            Err(error) => {
+                if let Some(cause) = refused_by_tls(error) {
+                    let _ = self.0.refusal.set((cause, error.to_string())); // the first one counts
+                }
+            }
+        }
     }
 
     /// A request is sent.
@@ -158,62 +168,6 @@ impl Care {
     /// Whether a ping was ever sent.
     pub(in crate::transport) fn has_pinged(&self) -> bool {
         self.pinged.is_some()
-    }
-}
-
-/// A stream of bytes whose reads are noted.
-pub(in crate::transport) struct Watched<S> {
-    pub(in crate::transport) stream: S,
-    pub(in crate::transport) pulse: Pulse,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
-        if let Err(error) = &read
-            && let Some(cause) = refused_by_tls(error)
-        {
-            let _ = self.pulse.0.refusal.set((cause, error.to_string())); // the first one counts
-        }
-        if buffer.filled().len() > before {
-            self.pulse.reads(Instant::now());
-        }
-        Poll::Ready(read)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 }
 

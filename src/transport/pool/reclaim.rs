@@ -1,0 +1,190 @@
+//! Files for connections that are needed, taken from connections that nobody uses.
+//!
+//! The limit on open files holds for the whole process, so every host on every core is looked at.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::book::Book;
+
+/// The connections of all hosts on all cores. Cheap to clone.
+#[derive(Debug)]
+pub(in crate::transport) struct Reclaimer<L, W>(Arc<Shared<L, W>>);
+
+#[derive(Debug)]
+struct Shared<L, W> {
+    books: Mutex<Vec<Weak<Mutex<Book<L, W>>>>>,
+    /// How many connections have been closed so far.
+    closed: watch::Sender<u64>,
+}
+
+impl<L, W> Reclaimer<L, W> {
+    /// Adds the connections to one host from one core.
+    pub(super) fn watch(&self, book: &Arc<Mutex<Book<L, W>>>) {
+        let mut books = lock(&self.0.books);
+        books.retain(|book| book.strong_count() > 0);
+        books.push(Arc::downgrade(book));
+    }
+
+    /// A connection has been closed, for whatever reason: its file is free.
+    pub(super) fn closed(&self) {
+        self.0.closed.send_modify(|closed| *closed += 1);
+    }
+
+    /// Closes the connection that has been unused for the longest time, and waits until some connection has
+    /// been closed. False if no connection is unused, or none was closed before the deadline.
+    pub(in crate::transport) async fn free_a_file(&self, deadline: Instant) -> bool {
+        // From here on, so that no close between the look and the wait is missed.
+        let mut closed = self.0.closed.subscribe();
+        if !self.close_one() {
+            return false;
+        }
+        let closed = timeout_at(deadline, closed.changed()).await;
+        closed.is_ok_and(|changed| changed.is_ok())
+    }
+
+    /// Begins to close the connection that has been unused for the longest time. False if there is none,
+    /// and none that is being closed already.
+    fn close_one(&self) -> bool {
+        let mut oldest = None;
+        let mut is_closing = false;
+        for weak in lock(&self.0.books).iter() {
+            let Some(book) = weak.upgrade() else { continue };
+            let guard = lock(&book);
+            is_closing |= guard.is_closing();
+            let unused = guard.unused_since();
+            drop(guard);
+            if let Some(since) = unused
+                && oldest.as_ref().is_none_or(|(oldest, _)| since < *oldest)
+            {
+                oldest = Some((since, book));
+            }
+        }
+        // Meanwhile a request may have taken it.
+        let has_begun = oldest.is_some_and(|(_, book)| lock(&book).close_unused());
+        has_begun || is_closing
+    }
+}
+
+impl<L, W> Default for Reclaimer<L, W> {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            books: Mutex::default(),
+            closed: watch::Sender::new(0),
+        }))
+    }
+}
+
+impl<L, W> Clone for Reclaimer<L, W> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Pulse;
+    use super::super::book::{Id, Made, Rules, Version};
+    use super::*;
+
+    type Numbers = Arc<Mutex<Book<(), u32>>>;
+
+    fn host(reclaimer: &Reclaimer<(), u32>) -> Numbers {
+        let rules = Rules {
+            streams: 1,
+            idle: Duration::from_secs(90),
+        };
+        let book = Arc::new(Mutex::new(Book::new(rules, Some(Version::Http1))));
+        reclaimer.watch(&book);
+        book
+    }
+
+    fn connection(book: &Numbers) -> Id {
+        let now = Instant::now();
+        let mut book = lock(book);
+        let waiting = book.wait(0, now);
+        let id = book.begin(now)[0];
+        book.withdraw(waiting);
+        let made = Made {
+            version: Version::Http1,
+            link: (),
+            pulse: Pulse::new(now),
+            retires: now + Duration::from_secs(300),
+        };
+        book.made(id, made, now);
+        id
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_that_was_unused_for_longest_is_closed_whosever_it_is() {
+        let reclaimer = Reclaimer::default();
+        let (one, other) = (host(&reclaimer), host(&reclaimer));
+        let mut made = Vec::new();
+        for book in [&one, &other, &one] {
+            made.push((Arc::clone(book), connection(book)));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+
+        for (book, id) in made {
+            assert!(lock(&book).link(id).is_some());
+            let freed = async {
+                let (freed, ()) = tokio::join!(reclaimer.free_a_file(soon()), async {
+                    assert!(lock(&book).link(id).is_none());
+                    lock(&book).ended(id, Instant::now());
+                    reclaimer.closed();
+                });
+                freed
+            };
+            assert!(freed.await);
+        }
+        assert!(!reclaimer.free_a_file(soon()).await, "none is left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_used_or_waited_for_is_kept() {
+        let reclaimer = Reclaimer::default();
+        let book = host(&reclaimer);
+        let id = connection(&book);
+        let now = Instant::now();
+        assert_eq!(lock(&book).take(now), Some(id));
+        assert!(!reclaimer.free_a_file(soon()).await);
+
+        lock(&book).wait(1, now);
+        lock(&book).release(id, now);
+        assert!(!reclaimer.free_a_file(soon()).await);
+
+        assert!(lock(&book).link(id).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_being_closed_is_waited_for_until_the_deadline() {
+        let reclaimer = Reclaimer::default();
+        let book = host(&reclaimer);
+        let id = connection(&book);
+        assert!(lock(&book).close_unused());
+
+        assert!(!reclaimer.free_a_file(soon()).await);
+
+        let (freed, ()) = tokio::join!(reclaimer.free_a_file(soon()), async {
+            lock(&book).ended(id, Instant::now());
+            reclaimer.closed();
+        });
+        assert!(freed);
+        assert!(
+            !reclaimer.free_a_file(soon()).await,
+            "nothing is closing any more"
+        );
+    }
+}
