@@ -13,16 +13,19 @@ use super::book::Book;
 #[derive(Debug)]
 pub(in crate::transport) struct Reclaimer<L, W>(Arc<Shared<L, W>>);
 
+/// The connections from one core to one host.
+type HostBook<L, W> = Mutex<Book<L, W>>;
+
 #[derive(Debug)]
 struct Shared<L, W> {
-    books: Mutex<Vec<Weak<Mutex<Book<L, W>>>>>,
+    books: Mutex<Vec<Weak<HostBook<L, W>>>>,
     /// How many connections have been closed so far.
     closed: watch::Sender<u64>,
 }
 
 impl<L, W> Reclaimer<L, W> {
     /// Adds the connections to one host from one core.
-    pub(super) fn watch(&self, book: &Arc<Mutex<Book<L, W>>>) {
+    pub(super) fn watch(&self, book: &Arc<HostBook<L, W>>) {
         let mut books = lock(&self.0.books);
         books.retain(|book| book.strong_count() > 0);
         books.push(Arc::downgrade(book));
