@@ -3,11 +3,12 @@
 //! A target that lacks one of them is ineligible before anything is sent; see `dispatch::plan`.
 
 use crate::chat::{
-    ChatRequest, Media, MediaSource, Part, ReasoningOptions, ResponseFormat, Sampling, ToolChoice,
+    ChatRequest, Media, MediaSource, Part, ReasoningEffort, ReasoningOptions, ResponseFormat,
+    Sampling, ToolChoice,
 };
 
 /// Something that not every target can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Feature {
     /// An image carried in the request.
@@ -48,11 +49,13 @@ pub enum Feature {
     ReasoningEffort,
     /// `reasoning.max_reasoning_tokens`.
     ReasoningBudget,
+    /// Reasoning that is asked for: by an effort other than `none`, or by a limit of its tokens.
+    Reasoning,
 }
 
 impl Feature {
     /// Every feature, in the order of declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ImageData,
         Self::ImageUri,
         Self::DocumentData,
@@ -72,6 +75,7 @@ impl Feature {
         Self::StopSequences,
         Self::ReasoningEffort,
         Self::ReasoningBudget,
+        Self::Reasoning,
     ];
 
     /// Name in the configuration and in answers.
@@ -96,7 +100,29 @@ impl Feature {
             Self::StopSequences => "stop_sequences",
             Self::ReasoningEffort => "reasoning_effort",
             Self::ReasoningBudget => "reasoning_budget",
+            Self::Reasoning => "reasoning",
         }
+    }
+
+    /// The feature of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|feature| feature.name() == name)
+    }
+}
+
+/// Two features of which a target can serve either, but not both in one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Exclusion(pub Feature, pub Feature);
+
+impl Exclusion {
+    /// A tool that must be called excludes reasoning.
+    pub const FORCED_TOOL_AND_REASONING: Self = Self(Feature::ForcedToolChoice, Feature::Reasoning);
+    /// `temperature` excludes `top_p`.
+    pub const TEMPERATURE_AND_TOP_P: Self = Self(Feature::Temperature, Feature::TopP);
+
+    /// Whether a request that uses these features uses both.
+    pub const fn concerns(self, used: Features) -> bool {
+        used.contains(self.0) && used.contains(self.1)
     }
 }
 
@@ -213,6 +239,13 @@ pub fn features_of(request: &ChatRequest) -> Features {
     uses(Feature::StopSequences, !stop_sequences.is_empty());
     uses(Feature::ReasoningEffort, effort.is_some());
     uses(Feature::ReasoningBudget, max_tokens.is_some());
+    uses(
+        Feature::Reasoning,
+        match effort {
+            Some(effort) => *effort != ReasoningEffort::None,
+            None => max_tokens.is_some(),
+        },
+    );
 
     messages
         .iter()
@@ -261,6 +294,7 @@ mod tests {
         );
         for (position, feature) in Feature::ALL.into_iter().enumerate() {
             assert_eq!(position, feature as usize);
+            assert_eq!(Feature::named(feature.name()), Some(feature));
         }
     }
 
@@ -275,5 +309,42 @@ mod tests {
         };
 
         assert_eq!(features_of(&request), Features::NONE);
+    }
+
+    #[test]
+    fn reasoning_is_asked_for_by_an_effort_or_a_limit_unless_it_is_none() {
+        use ReasoningEffort::{Low, None as Without};
+        for (effort, max_tokens, expected) in [
+            (None, None, false),
+            (Some(Without), None, false),
+            (Some(Without), Some(100), false),
+            (Some(Low), None, true),
+            (None, Some(100), true),
+        ] {
+            let request = ChatRequest {
+                reasoning: ReasoningOptions {
+                    effort,
+                    max_tokens,
+                    include: true,
+                },
+                ..ChatRequest::default()
+            };
+
+            let used = features_of(&request);
+
+            assert_eq!(used.contains(Feature::Reasoning), expected, "{effort:?}");
+        }
+    }
+
+    #[test]
+    fn an_exclusion_concerns_requests_that_use_both() {
+        let both = [Feature::Temperature, Feature::TopP];
+
+        let exclusion = Exclusion::TEMPERATURE_AND_TOP_P;
+
+        assert!(exclusion.concerns(both.into_iter().collect()));
+        for one in both {
+            assert!(!exclusion.concerns(Features::NONE.with(one)));
+        }
     }
 }

@@ -190,7 +190,10 @@ mod tests {
         };
         let thinking = anthropic::ThinkingDialect::Budget;
         let budget = Anthropic {
-            dialect: anthropic::Dialect { thinking },
+            dialect: anthropic::Dialect {
+                thinking,
+                ..anthropic::Dialect::default()
+            },
         };
         vec![
             speaking(OpenAiChat::default(), "one", "a"),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use crate::features::Feature;
+use crate::features::{Exclusion, Feature};
 
 use super::Reason;
 
@@ -273,6 +273,9 @@ pub enum Unsupported {
     /// The model or its wire format lacks a feature.
     #[error("it lacks `{}`", .0.name())]
     Feature(Feature),
+    /// The model or its host serves either of two features, and the request uses both.
+    #[error("it cannot combine `{}` with `{}`", .0.0.name(), .0.1.name())]
+    Together(Exclusion),
     /// A value that the wire format cannot express.
     #[error("it cannot express `{field}`: {why}")]
     Value {

@@ -6,7 +6,7 @@
 
 pub mod anthropic;
 mod arguments;
-mod call_ids;
+mod exclusions;
 pub mod failure;
 pub mod gemini;
 mod json;
@@ -15,18 +15,25 @@ pub mod openai_chat;
 pub mod reader;
 pub mod sse;
 mod told;
+mod tool_ids;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::chat::{Adaptation, ChatEvent, ChatRequest};
 use crate::error::{Unsupported, UpstreamError};
-use crate::features::Features;
+use crate::features::{Exclusion, Features};
 
 /// One family of chat APIs. Pure functions of their arguments.
 pub trait WireFormat: Send + Sync {
     /// What this family can express at all; a model may be able to do less.
     fn features(&self) -> Features;
+
+    /// Features that cannot be combined in one request, though each alone can be used. The plan
+    /// refuses the target before anything is sent.
+    fn exclusions(&self) -> &[Exclusion] {
+        &[]
+    }
 
     /// Spells a request. Features outside [`WireFormat::features`] are not asked for: the plan has
     /// refused the target before.
@@ -72,12 +79,7 @@ pub enum Spelling<'a> {
         stream: bool,
     },
     /// Gemini, which says in the path whether it wants a stream.
-    Gemini {
-        /// How the models want to be asked.
-        generation: gemini::Generation,
-        /// Whether tool calls carry ids.
-        call_ids: bool,
-    },
+    Gemini(gemini::Asking<'a>),
 }
 
 /// Whom a request is written to, and how the answer is wanted.

@@ -25,7 +25,10 @@ fn requests_follow_the_published_schema() {
 
     for dialect in [ThinkingDialect::Adaptive, ThinkingDialect::Budget] {
         let format = Anthropic {
-            dialect: Dialect { thinking: dialect },
+            dialect: Dialect {
+                thinking: dialect,
+                ..Dialect::default()
+            },
         };
         for (stream, validator) in [(true, &streaming), (false, &whole)] {
             let bodies = written(&format, "anthropic", stream);

@@ -50,6 +50,7 @@ fn requests_fit_the_messages_of_vertex_ai() {
         let format = Gemini::new(Dialect {
             generation: Some(generation),
             call_ids: false,
+            levels: None,
         });
         for (name, request) in requests(generation) {
             assert_eq!(complaint(&message, &format, &request), None, "{name}");

@@ -18,6 +18,10 @@ pub(in crate::dispatch) fn ineligible(
     if let Some(missing) = used.minus(target.features).iter().next() {
         return Some(Skip::Unsupported(Unsupported::Feature(missing)));
     }
+    let exclusions = target.wire_format.exclusions();
+    if let Some(pair) = exclusions.iter().find(|pair| pair.concerns(used)) {
+        return Some(Skip::Unsupported(Unsupported::Together(*pair)));
+    }
     match (max_output_tokens, target.max_output_tokens) {
         (Some(wanted), Some(most)) if wanted > most => {
             Some(Skip::Unsupported(Unsupported::Value {
@@ -48,7 +52,8 @@ pub(in crate::dispatch) fn may_hold_more(target: &Target, too_small: &[Arc<Targe
 mod tests {
     use super::*;
     use crate::dispatch::specimens::target;
-    use crate::features::Feature;
+    use crate::features::{Exclusion, Feature};
+    use crate::wire::anthropic::Anthropic;
 
     #[test]
     fn a_target_that_lacks_a_feature_cannot_answer_a_request_that_needs_it() {
@@ -63,6 +68,28 @@ mod tests {
         let missing = Skip::Unsupported(Unsupported::Feature(Feature::Tools));
         assert_eq!(ineligible(&unable, used, None), Some(missing));
         assert_eq!(ineligible(&unable, Features::NONE, None), None);
+    }
+
+    #[test]
+    fn a_target_that_serves_either_of_two_features_cannot_answer_a_request_that_needs_both() {
+        let claude = Target {
+            wire_format: Arc::new(Anthropic::default()),
+            ..target("claude")
+        };
+        let temperature = Features::NONE.with(Feature::Temperature);
+        let both = temperature.with(Feature::TopP);
+
+        let together = Unsupported::Together(Exclusion::TEMPERATURE_AND_TOP_P);
+        assert_eq!(ineligible(&claude, temperature, None), None);
+        assert_eq!(
+            ineligible(&claude, both, None),
+            Some(Skip::Unsupported(together.clone()))
+        );
+        assert_eq!(
+            together.to_string(),
+            "it cannot combine `temperature` with `top_p`"
+        );
+        assert_eq!(ineligible(&target("other"), both, None), None);
     }
 
     #[test]

@@ -91,12 +91,13 @@ enum OutputFormat<'a> {
 }
 
 pub(super) fn encode(
-    dialect: Dialect,
+    dialect: &Dialect,
     request: &ChatRequest,
     to: &Recipient<'_>,
 ) -> Result<WireRequest, Unsupported> {
     let (body, adaptations) = compose(dialect, request, to)?;
-    let body = serde_json::to_vec(&body).expect("plain structs with string keys have a JSON form");
+    let body =
+        serde_json::to_vec(&body).map_err(|_| value("messages", "it cannot be written as JSON"))?;
     Ok(WireRequest {
         path: "/messages".to_owned(),
         headers: HeaderMap::from_iter([
@@ -110,7 +111,7 @@ pub(super) fn encode(
 
 /// The body of a request, which borrows from it: nothing of any size is written.
 pub(super) fn compose<'a>(
-    dialect: Dialect,
+    dialect: &Dialect,
     request: &'a ChatRequest,
     to: &Recipient<'a>,
 ) -> Result<(Body<'a>, Adaptations), Unsupported> {
@@ -160,9 +161,9 @@ pub(super) fn compose<'a>(
         thinking::reasoning(dialect.thinking, reasoning, max_tokens)?;
     match thinking {
         None | Some(Thinking::Disabled) => {}
-        Some(Thinking::Adaptive { .. }) => thinking::check_beside_thinking(tool_choice, sampling)?,
+        Some(Thinking::Adaptive { .. }) => thinking::check_beside_thinking(sampling)?,
         Some(Thinking::Enabled { .. }) => {
-            thinking::check_beside_thinking(tool_choice, sampling)?;
+            thinking::check_beside_thinking(sampling)?;
             // Only adaptive thinking may begin in the middle of a turn.
             if conversation.continues_without_thinking() {
                 return Err(value(
@@ -178,6 +179,7 @@ pub(super) fn compose<'a>(
         turns,
         mut adaptations,
         ids: _,
+        shown_by_failures: _,
     } = conversation;
     if output_limit.is_none() {
         adaptations.note(

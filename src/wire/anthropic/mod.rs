@@ -13,13 +13,13 @@ mod whole;
 
 use serde::Deserialize;
 
-use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
+use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest, exclusions};
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
-use crate::features::{Feature, Features};
+use crate::features::{Exclusion, Feature, Features};
 
 /// The Messages API in one dialect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anthropic {
     /// What differs between hosts and generations of models.
     pub dialect: Dialect,
@@ -27,11 +27,15 @@ pub struct Anthropic {
 
 /// What differs between hosts and generations of models; the default is Anthropic itself with a
 /// model of its present generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dialect {
     /// How reasoning is asked for.
     pub thinking: ThinkingDialect,
+    /// Features that cannot be combined; `None` for those of Claude 4.1 and later: a temperature beside
+    /// `top_p`, a forced tool beside reasoning.
+    #[serde(deserialize_with = "exclusions::read")]
+    pub excludes: Option<Vec<Exclusion>>,
 }
 
 /// How reasoning is asked for. No model takes both for long: the newest refuse a budget, those before
@@ -62,16 +66,26 @@ impl WireFormat for Anthropic {
         }
     }
 
+    fn exclusions(&self) -> &[Exclusion] {
+        const OF_CLAUDE: [Exclusion; 2] = [
+            // Vali-98/ChatterUI#564, QuantumNous/new-api#5122
+            Exclusion::TEMPERATURE_AND_TOP_P,
+            // https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+            Exclusion::FORCED_TOOL_AND_REASONING,
+        ];
+        self.dialect.excludes.as_deref().unwrap_or(&OF_CLAUDE)
+    }
+
     fn encode(
         &self,
         request: &ChatRequest,
         to: &Recipient<'_>,
     ) -> Result<WireRequest, Unsupported> {
-        encode::encode(self.dialect, request, to)
+        encode::encode(&self.dialect, request, to)
     }
 
     fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported> {
-        encode::compose(self.dialect, request, to).map(drop)
+        encode::compose(&self.dialect, request, to).map(drop)
     }
 
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {

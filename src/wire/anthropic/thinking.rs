@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{ThinkingDialect, value};
-use crate::chat::{ReasoningEffort, ReasoningOptions, Sampling, ToolChoice};
+use crate::chat::{ReasoningEffort, ReasoningOptions, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
 
@@ -131,19 +131,7 @@ fn budget(
 
 /// Refuses what the API refuses beside thinking, see
 /// <https://platform.claude.com/docs/en/build-with-claude/extended-thinking#feature-compatibility>.
-pub(super) fn check_beside_thinking(
-    tool_choice: &ToolChoice,
-    sampling: &Sampling,
-) -> Result<(), Unsupported> {
-    match tool_choice {
-        ToolChoice::Auto | ToolChoice::None => {}
-        ToolChoice::Required | ToolChoice::Function(_) => {
-            return Err(value(
-                "tool_choice",
-                "no tool can be forced beside reasoning",
-            ));
-        }
-    }
+pub(super) fn check_beside_thinking(sampling: &Sampling) -> Result<(), Unsupported> {
     if sampling.temperature.is_some_and(|value| value != 1.0) {
         return Err(value(
             "sampling.temperature",

@@ -13,7 +13,7 @@ use crate::chat::{
 };
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
-use crate::wire::call_ids::{CallIds, Distinct, Form};
+use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, media_type};
 
 /// A conversation as the API wants it: the system text apart, then turns of alternating roles.
@@ -21,7 +21,9 @@ pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Block<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
     pub(super) adaptations: Adaptations,
-    pub(super) ids: CallIds<'a>,
+    pub(super) ids: ToolIds<'a>,
+    /// Images and documents of a tool that failed, which stand beside its result.
+    pub(super) shown_by_failures: Vec<Block<'a>>,
 }
 
 #[derive(Serialize)]
@@ -127,7 +129,8 @@ impl<'a> Conversation<'a> {
             system: Vec::new(),
             turns: Vec::new(),
             adaptations: Adaptations::default(),
-            ids: CallIds::new(messages, Form::LettersAndDigits, Distinct::InConversation),
+            ids: ToolIds::new(messages, Form::LettersAndDigits, Distinct::InConversation),
+            shown_by_failures: Vec::new(),
         };
         for message in messages {
             let Message { role, parts } = message;
@@ -143,13 +146,22 @@ impl<'a> Conversation<'a> {
                     Role::User | Role::Tool => conversation.add(Author::User, block),
                     Role::Assistant => conversation.add(Author::Assistant, block),
                 }
+                for block in std::mem::take(&mut conversation.shown_by_failures) {
+                    conversation.add(Author::User, block);
+                }
             }
         }
-        if conversation.turns.first().map(|turn| turn.role) != Some(Author::User) {
+        let author = |turn: Option<&Turn<'_>>| turn.map(|turn| turn.role);
+        if author(conversation.turns.first()) != Some(Author::User) {
             return Err(value(
                 "messages",
                 "a conversation begins with the user's message",
             ));
+        }
+        // Nobody has asked for what would be a continuation of the assistant's turn.
+        let is_asked = matches!(messages.last(), Some(last) if last.role != Role::Assistant);
+        if is_asked && author(conversation.turns.last()) != Some(Author::User) {
+            return Err(value("messages", "the last message must say something"));
         }
         Ok(conversation)
     }
@@ -196,8 +208,17 @@ impl<'a> Conversation<'a> {
             ));
         }
         match part {
-            // An empty text block is refused, and says nothing.
-            Part::Text(text) | Part::Refusal(text) if text.is_empty() => Ok(None),
+            // An empty text block is refused, and says nothing. So is one of white space
+            // (anomalyco/opencode#31259, NousResearch/hermes-agent#69517).
+            Part::Text(text) | Part::Refusal(text) if text.trim().is_empty() => {
+                if !text.is_empty() {
+                    self.adaptations.note(
+                        "messages.parts.text",
+                        "left out: the provider refuses texts of white space only",
+                    );
+                }
+                Ok(None)
+            }
             Part::Text(text) | Part::Refusal(text) => Ok(Some(Block::Text { text })),
             Part::Image(media) => self.image(media).map(Some),
             Part::Document(media) => self.document(media).map(Some),
@@ -329,11 +350,38 @@ impl<'a> Conversation<'a> {
                 }
             }
         }
+        if *is_error {
+            self.fit_failure(&mut blocks);
+        }
         Ok(Block::ToolResult {
             tool_use_id: self.ids.of_result(tool_call_id, tool_name).id,
             content: blocks,
             is_error: *is_error,
         })
+    }
+
+    /// The content of a failed result is text and never empty:
+    /// bytedance/trae-agent#230, vellum-ai/vellum-assistant#18387.
+    fn fit_failure(&mut self, blocks: &mut Vec<Block<'a>>) {
+        let is_text = |block: &Block<'_>| matches!(block, Block::Text { .. });
+        let (mut texts, others): (Vec<_>, Vec<_>) = blocks.drain(..).partition(is_text);
+        if !others.is_empty() {
+            self.adaptations.note(
+                "messages.parts.tool_result.content",
+                "images and documents of a failed tool stand beside its result, which holds only text",
+            );
+            self.shown_by_failures.extend(others);
+        }
+        if texts.is_empty() {
+            self.adaptations.note(
+                "messages.parts.tool_result.content",
+                "a few words were added: the provider demands some of a tool that failed",
+            );
+            texts.push(Block::Text {
+                text: "The tool failed and did not say why.",
+            });
+        }
+        *blocks = texts;
     }
 
     fn thinking(&mut self, reasoning: &'a Reasoning, provider: &str) -> Option<Block<'a>> {

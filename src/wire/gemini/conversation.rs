@@ -8,15 +8,15 @@ use crate::chat::{
 };
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
-use crate::wire::call_ids::{CallIds, Distinct, Form, Linked};
+use crate::wire::tool_ids::{Distinct, Form, Linked, ToolIds};
 use crate::wire::{Adaptations, media_type};
 
-use super::Generation;
 use super::encode::{json_object, refused};
 use super::request::{
     Author, Blob, Content, FileData, FunctionCall, FunctionResponse, Part, SystemInstruction,
     ToolOutput, ToolOutputPart,
 };
+use super::{Asking, Generation};
 
 /// Stands in for a signature that a call from another provider cannot have; Gemini 3 refuses the
 /// first call of a turn without any (https://ai.google.dev/gemini-api/docs/thought-signatures).
@@ -25,29 +25,22 @@ const UNSIGNED_CALL: &str = "skip_thought_signature_validator";
 /// The turns as far as they are written.
 pub(super) struct Conversation<'a> {
     provider: &'a str,
-    generation: Generation,
-    call_ids: bool,
+    asking: Asking<'a>,
     pub(super) contents: Vec<Content<'a>>,
     /// Whether the open turn has a tool call.
     open_turn_calls: bool,
-    ids: CallIds<'a>,
+    ids: ToolIds<'a>,
     pub(super) adaptations: Adaptations,
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn new(
-        provider: &'a str,
-        messages: &'a [Message],
-        generation: Generation,
-        call_ids: bool,
-    ) -> Self {
+    pub(super) fn new(provider: &'a str, messages: &'a [Message], asking: Asking<'a>) -> Self {
         Self {
             provider,
-            generation,
-            call_ids,
+            asking,
             contents: Vec::new(),
             open_turn_calls: false,
-            ids: CallIds::new(messages, Form::Any, Distinct::InConversation),
+            ids: ToolIds::new(messages, Form::Any, Distinct::InConversation),
             adaptations: Adaptations::default(),
         }
     }
@@ -260,7 +253,11 @@ impl<'a> Conversation<'a> {
         let id = self.ids.of_call(id, name);
         Ok(Part {
             function_call: Some(FunctionCall {
-                id: if self.call_ids { id } else { Cow::Borrowed("") },
+                id: if self.asking.call_ids {
+                    id
+                } else {
+                    Cow::Borrowed("")
+                },
                 name,
                 args,
             }),
@@ -275,7 +272,7 @@ impl<'a> Conversation<'a> {
             Some(open) if open.role == Author::Model => !self.open_turn_calls,
             _ => true,
         };
-        self.generation == Generation::Third && is_first
+        self.asking.generation == Generation::Third && is_first
     }
 
     /// Writes the results of one turn in the order of their calls: where ids are not read, two
@@ -305,7 +302,7 @@ impl<'a> Conversation<'a> {
             match part {
                 ChatPart::Text(text) => texts.push(text.as_str()),
                 ChatPart::Image(media) | ChatPart::Document(media) => {
-                    let nested = match self.generation {
+                    let nested = match self.asking.generation {
                         Generation::Second => None,
                         Generation::Third => self.blob(media),
                     };
@@ -329,7 +326,7 @@ impl<'a> Conversation<'a> {
             Author::User,
             Part {
                 function_response: Some(FunctionResponse {
-                    id: if self.call_ids {
+                    id: if self.asking.call_ids {
                         call.id
                     } else {
                         Cow::Borrowed("")

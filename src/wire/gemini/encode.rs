@@ -12,22 +12,21 @@ use crate::error::Unsupported;
 use crate::features::Feature;
 use crate::wire::{Adaptations, Recipient, WireRequest};
 
-use super::Generation;
 use super::conversation::Conversation;
 use super::request::{
     FunctionCallingConfig, FunctionDeclaration, GenerationConfig, Request, ThinkingConfig,
     ToolConfig, Tools,
 };
+use super::{Asking, Budgets, Generation, Level};
 
 const MAX_STOP_SEQUENCES: usize = 5;
 
 pub(super) fn encode(
     request: &ChatRequest,
     to: &Recipient<'_>,
-    generation: Generation,
-    call_ids: bool,
+    asking: Asking<'_>,
 ) -> Result<WireRequest, Unsupported> {
-    let (body, adaptations) = compose(request, to, generation, call_ids)?;
+    let (body, adaptations) = compose(request, to, asking)?;
     // Writing to memory fails only for maps with keys that are no strings; there are none.
     let body = serde_json::to_vec(&body)
         .map_err(|_| refused("messages", "it cannot be written as JSON"))?;
@@ -46,8 +45,7 @@ pub(super) fn encode(
 pub(super) fn compose<'a>(
     request: &'a ChatRequest,
     to: &Recipient<'a>,
-    generation: Generation,
-    call_ids: bool,
+    asking: Asking<'a>,
 ) -> Result<(Request<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
@@ -61,7 +59,7 @@ pub(super) fn compose<'a>(
     if *parallel_tool_calls == Some(false) {
         return Err(Unsupported::Feature(Feature::SerialToolCalls));
     }
-    if generation == Generation::Second
+    if asking.generation == Generation::Second
         && *response_format != ResponseFormat::Text
         && !tools.is_empty()
     {
@@ -71,11 +69,11 @@ pub(super) fn compose<'a>(
         ));
     }
 
-    let mut conversation = Conversation::new(to.provider, messages, generation, call_ids);
+    let mut conversation = Conversation::new(to.provider, messages, asking);
     let system_instruction = conversation.write(messages)?;
     let Conversation {
         contents,
-        adaptations,
+        mut adaptations,
         ..
     } = conversation;
     if contents.is_empty() {
@@ -85,12 +83,13 @@ pub(super) fn compose<'a>(
         ));
     }
 
+    let thinking = thinking(reasoning, asking, &mut adaptations)?;
     let body = Request {
         system_instruction,
         contents,
         tools: declare(tools)?,
         tool_config: choose(tools, tool_choice),
-        generation_config: configure(response_format, sampling, thinking(reasoning, generation)?)?,
+        generation_config: configure(response_format, sampling, thinking)?,
     };
     Ok((body, adaptations))
 }
@@ -232,23 +231,22 @@ fn penalty(field: &'static str, value: Option<f64>) -> Result<Option<f64>, Unsup
 
 fn thinking(
     options: &ReasoningOptions,
-    generation: Generation,
+    asking: Asking<'_>,
+    adaptations: &mut Adaptations,
 ) -> Result<Option<ThinkingConfig>, Unsupported> {
     let ReasoningOptions {
         effort,
         max_tokens,
         include,
     } = options;
-    let max_tokens = max_tokens.map(as_int32);
     let mut config = ThinkingConfig {
         include_thoughts: *include,
         ..ThinkingConfig::default()
     };
-    match (generation, effort) {
-        (_, None) => config.thinking_budget = max_tokens,
-        (Generation::Second, Some(effort)) => {
-            let budget = budget_of(*effort);
-            config.thinking_budget = Some(max_tokens.map_or(budget, |most| most.min(budget)));
+    match (asking.generation, effort) {
+        (Generation::Third, None) => config.thinking_budget = max_tokens.map(as_int32),
+        (Generation::Second, _) => {
+            config.thinking_budget = budget(*effort, *max_tokens, asking.budgets)?;
         }
         (Generation::Third, Some(effort)) => {
             if max_tokens.is_some() {
@@ -257,7 +255,7 @@ fn thinking(
                     "an effort and a token limit exclude each other",
                 ));
             }
-            config.thinking_level = Some(level_of(*effort)?);
+            config.thinking_level = Some(level(*effort, asking.levels, adaptations)?);
         }
     }
     Ok((config != ThinkingConfig::default()).then_some(config))
@@ -265,26 +263,69 @@ fn thinking(
 
 /// Tokens that models before Gemini 3 may think for; as in Google's own mapping of efforts
 /// (https://ai.google.dev/gemini-api/docs/openai#thinking), whose largest every model accepts.
-fn budget_of(effort: ReasoningEffort) -> u32 {
-    match effort {
-        ReasoningEffort::None => 0,
-        ReasoningEffort::Minimal | ReasoningEffort::Low => 1024,
-        ReasoningEffort::Medium => 8192,
-        ReasoningEffort::High | ReasoningEffort::Max => 24576,
+fn budget(
+    effort: Option<ReasoningEffort>,
+    max_tokens: Option<u32>,
+    budgets: Budgets,
+) -> Result<Option<u32>, Unsupported> {
+    let wanted = match effort {
+        None => None,
+        Some(ReasoningEffort::None) if budgets.can_be_none => return Ok(Some(0)),
+        Some(ReasoningEffort::None) => {
+            return Err(refused("reasoning.effort", "this model always thinks"));
+        }
+        Some(ReasoningEffort::Minimal | ReasoningEffort::Low) => Some(1024),
+        Some(ReasoningEffort::Medium) => Some(8192),
+        Some(ReasoningEffort::High | ReasoningEffort::Max) => Some(24576),
+    };
+    if max_tokens.is_some_and(|most| most < budgets.least) {
+        return Err(refused(
+            "reasoning.max_reasoning_tokens",
+            "this model cannot be held to so few",
+        ));
     }
+    let budget = match (wanted, max_tokens) {
+        (Some(wanted), Some(most)) => Some(wanted.min(most)),
+        (Some(tokens), None) | (None, Some(tokens)) => Some(tokens),
+        (None, None) => None,
+    };
+    Ok(budget.map(|tokens| tokens.min(budgets.most)))
 }
 
-fn level_of(effort: ReasoningEffort) -> Result<&'static str, Unsupported> {
-    match effort {
-        ReasoningEffort::None => Err(refused(
+/// The level of an effort, or the nearest that the model has, preferably a lesser one.
+fn level(
+    effort: ReasoningEffort,
+    levels: &[Level],
+    adaptations: &mut Adaptations,
+) -> Result<&'static str, Unsupported> {
+    let wanted = match effort {
+        ReasoningEffort::None => {
+            return Err(refused(
+                "reasoning.effort",
+                "models since Gemini 3 always think",
+            ));
+        }
+        ReasoningEffort::Minimal => Level::Minimal,
+        ReasoningEffort::Low => Level::Low,
+        ReasoningEffort::Medium => Level::Medium,
+        ReasoningEffort::High | ReasoningEffort::Max => Level::High,
+    };
+    let below = levels.iter().filter(|level| **level <= wanted).max();
+    let Some(nearest) = below.or_else(|| levels.iter().min()) else {
+        return Err(Unsupported::Feature(Feature::ReasoningEffort));
+    };
+    if *nearest != wanted {
+        adaptations.note(
             "reasoning.effort",
-            "models since Gemini 3 always think",
-        )),
-        ReasoningEffort::Minimal => Ok("MINIMAL"),
-        ReasoningEffort::Low => Ok("LOW"),
-        ReasoningEffort::Medium => Ok("MEDIUM"),
-        ReasoningEffort::High | ReasoningEffort::Max => Ok("HIGH"),
+            "changed to the nearest level of thinking that the model has",
+        );
     }
+    Ok(match nearest {
+        Level::Minimal => "MINIMAL",
+        Level::Low => "LOW",
+        Level::Medium => "MEDIUM",
+        Level::High => "HIGH",
+    })
 }
 
 /// The numbers are `int32` at the provider; a larger limit limits nothing.

@@ -33,6 +33,9 @@ pub struct Dialect {
     /// Whether tool calls and their results carry ids. Vertex AI's `v1` knows none and matches by
     /// name and order; the Gemini API and Vertex AI's `v1beta1` take them.
     pub call_ids: bool,
+    /// The levels of thinking that models of the third generation have; `None` reads them from the
+    /// model's name.
+    pub levels: Option<Vec<Level>>,
 }
 
 impl Default for Dialect {
@@ -40,6 +43,7 @@ impl Default for Dialect {
         Self {
             generation: None,
             call_ids: true,
+            levels: None,
         }
     }
 }
@@ -56,7 +60,97 @@ pub enum Generation {
     Third,
 }
 
+/// A level of thinking, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// `MINIMAL`
+    Minimal,
+    /// `LOW`
+    Low,
+    /// `MEDIUM`
+    Medium,
+    /// `HIGH`
+    High,
+}
+
+impl Level {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Minimal, Self::Low, Self::Medium, Self::High];
+}
+
+/// How a model wants to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking<'a> {
+    /// Its generation.
+    pub generation: Generation,
+    /// Whether tool calls carry ids.
+    pub call_ids: bool,
+    /// Its levels of thinking, if it is of the third generation.
+    pub levels: &'a [Level],
+    /// Its budgets for thinking, if it is of the second.
+    pub budgets: Budgets,
+}
+
+/// Which budgets for thinking a model takes, in tokens:
+/// <https://ai.google.dev/gemini-api/docs/thinking#set-budget>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// The least besides none.
+    pub least: u32,
+    /// The most.
+    pub most: u32,
+    /// Whether thinking can be switched off.
+    pub can_be_none: bool,
+}
+
+impl Budgets {
+    /// Those of Gemini 2.5 Flash.
+    const WIDEST: Self = Self {
+        least: 1,
+        most: 24_576,
+        can_be_none: true,
+    };
+
+    fn of(model: &str) -> Self {
+        if model.contains("2.5-pro") {
+            return Self {
+                least: 128,
+                most: 32_768,
+                can_be_none: false,
+            };
+        }
+        if model.contains("2.5-flash-lite") {
+            return Self {
+                least: 512,
+                ..Self::WIDEST
+            };
+        }
+        Self::WIDEST
+    }
+}
+
 impl Gemini {
+    fn asking(&self, model: &str) -> Asking<'_> {
+        Asking {
+            generation: self.generation_of(model),
+            call_ids: self.dialect.call_ids,
+            levels: self.levels_of(model),
+            budgets: Budgets::of(model),
+        }
+    }
+
+    /// <https://ai.google.dev/gemini-api/docs/thinking#thinking-levels>: Gemini 3 Pro has two, Pro since
+    /// 3.1 has no `MINIMAL`.
+    fn levels_of(&self, model: &str) -> &[Level] {
+        match &self.dialect.levels {
+            Some(written) => written,
+            None if model.contains("gemini-3-pro") => &[Level::Low, Level::High],
+            None if model.contains("-pro") => &[Level::Low, Level::Medium, Level::High],
+            None => &Level::ALL,
+        }
+    }
+
     /// The format as `dialect` describes it.
     pub fn new(dialect: Dialect) -> Self {
         Self { dialect }
@@ -83,24 +177,15 @@ impl WireFormat for Gemini {
         request: &ChatRequest,
         to: &Recipient<'_>,
     ) -> Result<WireRequest, Unsupported> {
-        encode::encode(
-            request,
-            to,
-            self.generation_of(to.model),
-            self.dialect.call_ids,
-        )
+        encode::encode(request, to, self.asking(to.model))
     }
 
     fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported> {
-        let generation = self.generation_of(to.model);
-        encode::compose(request, to, generation, self.dialect.call_ids).map(drop)
+        encode::compose(request, to, self.asking(to.model)).map(drop)
     }
 
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
-        Spelling::Gemini {
-            generation: self.generation_of(to.model),
-            call_ids: self.dialect.call_ids,
-        }
+        Spelling::Gemini(self.asking(to.model))
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn super::Decoder> {
@@ -129,6 +214,36 @@ mod tests {
             assert_eq!(by_name.generation_of(model), generation, "{model}");
         }
         assert_eq!(configured.generation_of("tuned"), Generation::Second);
+    }
+
+    #[test]
+    fn levels_and_budgets_are_read_from_the_name_unless_levels_are_configured() {
+        use Level::{High, Low, Medium};
+        let by_name = Gemini::default();
+        let configured = Gemini::new(toml::from_str(r#"levels = ["low"]"#).unwrap());
+
+        for (model, levels) in [
+            ("gemini-3-pro-preview", &[Low, High][..]),
+            ("google/gemini-3-pro", &[Low, High]),
+            ("gemini-3.1-pro-preview", &[Low, Medium, High]),
+            ("gemini-3.5-flash", &Level::ALL),
+            ("gemini-3.1-flash-lite", &Level::ALL),
+        ] {
+            assert_eq!(by_name.asking(model).levels, levels, "{model}");
+            assert_eq!(configured.asking(model).levels, [Low]);
+        }
+        for (model, least, most, can_be_none) in [
+            ("gemini-2.5-pro", 128, 32_768, false),
+            ("gemini-2.5-flash", 1, 24_576, true),
+            ("gemini-2.5-flash-lite", 512, 24_576, true),
+        ] {
+            let budgets = Budgets {
+                least,
+                most,
+                can_be_none,
+            };
+            assert_eq!(by_name.asking(model).budgets, budgets, "{model}");
+        }
     }
 
     #[test]

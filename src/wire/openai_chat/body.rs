@@ -100,17 +100,34 @@ impl AssistantMessage<'_> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {
-    Text(&'a str),
+    Texts(Texts<'a>),
     Pieces(Vec<Piece<'a>>),
 }
 
-impl<'a> Content<'a> {
-    /// A string if it can be one: not every host takes a list where there is only text.
-    pub(super) fn of(texts: &[&'a str]) -> Self {
-        match texts {
-            [] => Self::Text(""),
-            [text] => Self::Text(text),
-            texts => Self::Pieces(texts.iter().map(|text| Piece::Text { text }).collect()),
+/// Texts that are sent as one string: not every host takes a list where there is only text
+/// (OpenHands/OpenHands#4643, Gitlawb/openclaude#774).
+pub(super) struct Texts<'a> {
+    pub(super) texts: Vec<&'a str>,
+    pub(super) separator: &'static str,
+}
+
+impl fmt::Display for Texts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, text) in self.texts.iter().enumerate() {
+            if position > 0 {
+                f.write_str(self.separator)?;
+            }
+            f.write_str(text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.texts[..] {
+            [text] => serializer.serialize_str(text),
+            _ => serializer.collect_str(self),
         }
     }
 }

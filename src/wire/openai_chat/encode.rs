@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
-use crate::wire::call_ids::{CallIds, Distinct, Form};
+use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::body::{
@@ -16,10 +16,15 @@ use super::body::{
     WireToolChoice,
 };
 use super::history::History;
+use super::reasoning::Tools;
 use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning};
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
+
+/// OpenAI and others take `json_object` only if some message speaks of JSON:
+/// <https://platform.openai.com/docs/guides/structured-outputs#json-mode>.
+const ANSWER_IN_JSON: &str = "Answer with a JSON object.";
 
 /// Spells `request` in `dialect`.
 pub(super) fn encode(
@@ -28,7 +33,10 @@ pub(super) fn encode(
     to: &Recipient<'_>,
 ) -> Result<WireRequest, Unsupported> {
     let (body, adaptations) = compose(dialect, request, to)?;
-    let json = serde_json::to_vec(&body).expect("strings, numbers and checked JSON texts");
+    let json = serde_json::to_vec(&body).map_err(|_| Unsupported::Value {
+        field: "messages",
+        why: "it cannot be written as JSON",
+    })?;
     Ok(WireRequest {
         path: "/chat/completions".to_owned(),
         headers: HeaderMap::from_iter([(
@@ -73,15 +81,28 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
+    let mut instructions = None;
+    if *response_format == ResponseFormat::JsonObject && !mention_json(messages) {
+        adaptations.note(
+            "response_format",
+            "the instruction to answer in JSON was added: the provider demands that a message says so",
+        );
+        instructions = Some(ANSWER_IN_JSON);
+    }
+    let tools_asked = match tool_choice {
+        _ if tools.is_empty() => Tools::None,
+        ToolChoice::Auto | ToolChoice::None => Tools::Free,
+        ToolChoice::Required | ToolChoice::Function(_) => Tools::Forced,
+    };
     let mut history = History {
         dialect,
         provider: to.provider,
-        ids: CallIds::new(messages, form_of_ids(dialect), Distinct::InMessage),
+        ids: ToolIds::new(messages, form_of_ids(dialect), Distinct::InMessage),
         adaptations: &mut adaptations,
     };
     let mut body = Body {
         model: to.model,
-        messages: history.messages(messages)?,
+        messages: history.messages(instructions, messages)?,
         response_format: response_format_of(response_format)?,
         temperature: *temperature,
         top_p: *top_p,
@@ -89,7 +110,7 @@ pub(super) fn compose<'a>(
         frequency_penalty: *frequency_penalty,
         presence_penalty: *presence_penalty,
         stop: stop_sequences,
-        reasoning: reasoning::controls(dialect, options, !tools.is_empty(), &mut adaptations)?,
+        reasoning: reasoning::controls(dialect, options, tools_asked, &mut adaptations)?,
         ..Body::default()
     };
     if !tools.is_empty() {
@@ -114,6 +135,22 @@ pub(super) fn compose<'a>(
     }
 
     Ok((body, adaptations))
+}
+
+fn mention_json(messages: &[Message]) -> bool {
+    let mut parts = messages.iter().flat_map(|message| &message.parts);
+    parts.any(|part| match part {
+        Part::Text(text) => {
+            let mut words = text.as_bytes().windows(4);
+            words.any(|word| word.eq_ignore_ascii_case(b"json"))
+        }
+        Part::Image(_)
+        | Part::Document(_)
+        | Part::ToolCall(_)
+        | Part::ToolResult(_)
+        | Part::Reasoning(_)
+        | Part::Refusal(_) => false,
+    })
 }
 
 fn form_of_ids(dialect: &Dialect) -> Form {

@@ -1,5 +1,7 @@
 //! How a conversation is spelled: messages, media, tool calls and what may be told of reasoning.
 
+use std::borrow::Cow;
+
 use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
 };
@@ -8,42 +10,63 @@ use crate::features::Feature;
 
 use super::body::{
     AssistantMessage, Content, ExtraContent, File, FunctionCall, GoogleContent, ImageUrl, Piece,
-    Url, WireMessage, WireToolCall,
+    Texts, Url, WireMessage, WireToolCall,
 };
 use super::details::details;
 use super::{Dialect, Documents, ReasoningHistory, SystemRole};
 use crate::wire::Adaptations;
 use crate::wire::arguments::Arguments;
-use crate::wire::call_ids::CallIds;
+use crate::wire::tool_ids::ToolIds;
+
+/// Between the texts of a message that become one string.
+const BETWEEN_TEXTS: &str = "\n";
+
+/// Between instructions that become one message.
+const BETWEEN_INSTRUCTIONS: &str = "\n\n";
+
+/// Stands for reasoning that this provider has not made. Moonshot and DeepSeek demand some beside tool
+/// calls (QuantumNous/new-api#3121, bytedance/deer-flow#3043).
+const NO_REASONING: &str = " ";
+
+/// Stands between the results of tools and a user message, where a host demands that a model spoke
+/// (mistralai/mistral-vibe#578).
+const BRIDGE: &str = "Understood.";
+
+/// What a tool says that failed without a word.
+const WORDLESS_FAILURE: &str = "The tool failed and did not say why.";
 
 /// Spells the messages of one request.
 pub(super) struct History<'a, 'n> {
     pub(super) dialect: &'a Dialect,
     /// Whom the request goes to: what another provider has signed is left out.
     pub(super) provider: &'a str,
-    pub(super) ids: CallIds<'a>,
+    pub(super) ids: ToolIds<'a>,
     pub(super) adaptations: &'n mut Adaptations,
 }
 
 impl<'a> History<'a, '_> {
-    /// The messages, each as the host wants it.
+    /// The messages, each as the host wants it, after `instructions` of ours. All instructions make one
+    /// message: several model families refuse a second one (vllm-project/vllm#41114).
     pub(super) fn messages(
         &mut self,
+        instructions: Option<&'a str>,
         messages: &'a [Message],
     ) -> Result<Vec<WireMessage<'a>>, Unsupported> {
-        let mut wire = Vec::with_capacity(messages.len());
+        let mut wire = Vec::with_capacity(messages.len() + 1);
+        let mut system = Vec::new();
         for Message { role, parts } in messages {
             match role {
-                Role::System => {
-                    let content = texts(parts, "instructions are text only")?;
-                    wire.push(match self.dialect.system_role {
-                        SystemRole::System => WireMessage::System { content },
-                        SystemRole::Developer => WireMessage::Developer { content },
+                Role::System => texts(parts, &mut system, "instructions are text only")?,
+                Role::User => {
+                    if self.dialect.parts_tool_from_user()
+                        && matches!(wire.last(), Some(WireMessage::Tool { .. }))
+                    {
+                        wire.push(self.bridge());
+                    }
+                    wire.push(WireMessage::User {
+                        content: self.user_content(parts)?,
                     });
                 }
-                Role::User => wire.push(WireMessage::User {
-                    content: self.user_content(parts)?,
-                }),
                 Role::Assistant => wire.extend(self.assistant_message(parts)?),
                 Role::Tool => {
                     for part in parts {
@@ -55,12 +78,37 @@ impl<'a> History<'a, '_> {
                 }
             }
         }
+        system.extend(instructions);
+        if !system.is_empty() {
+            let content = Content::Texts(Texts {
+                texts: system,
+                separator: BETWEEN_INSTRUCTIONS,
+            });
+            let message = match self.dialect.system_role {
+                SystemRole::System => WireMessage::System { content },
+                SystemRole::Developer => WireMessage::Developer { content },
+            };
+            wire.insert(0, message);
+        }
         Ok(wire)
     }
 
+    fn bridge(&mut self) -> WireMessage<'a> {
+        self.adaptations.note(
+            "messages",
+            "a word of the assistant was added after the tool results: the provider demands one",
+        );
+        WireMessage::Assistant(AssistantMessage {
+            content: Some(joined(vec![BRIDGE])),
+            ..AssistantMessage::default()
+        })
+    }
+
     fn user_content(&self, parts: &'a [Part]) -> Result<Content<'a>, Unsupported> {
-        if let [Part::Text(text)] = parts {
-            return Ok(Content::Text(text));
+        if parts.iter().all(|part| matches!(part, Part::Text(_))) {
+            let mut content = Vec::with_capacity(parts.len());
+            texts(parts, &mut content, "")?;
+            return Ok(joined(content));
         }
         let mut pieces = Vec::with_capacity(parts.len());
         for part in parts {
@@ -135,12 +183,22 @@ impl<'a> History<'a, '_> {
             }
         }
         message.content = if !content.is_empty() || message.has_reasoning() {
-            Some(Content::of(&content))
+            Some(joined(content))
         } else if !message.tool_calls.is_empty() {
             None
         } else {
             return Ok(None);
         };
+        if self.dialect.reasoning_history == ReasoningHistory::ReasoningContent
+            && !message.tool_calls.is_empty()
+            && message.reasoning_content.is_empty()
+        {
+            self.adaptations.note(
+                "messages.parts.reasoning",
+                "blank where this provider made none: it demands reasoning beside tool calls",
+            );
+            message.reasoning_content = Cow::Borrowed(NO_REASONING);
+        }
         Ok(Some(WireMessage::Assistant(message)))
     }
 
@@ -182,7 +240,11 @@ impl<'a> History<'a, '_> {
             content,
             is_error,
         } = result;
-        let content = texts(content, "tool results are text only")?;
+        let mut said = Vec::with_capacity(content.len());
+        texts(content, &mut said, "tool results are text only")?;
+        if *is_error && said.iter().all(|text| text.trim().is_empty()) {
+            said = vec![WORDLESS_FAILURE];
+        }
         if *is_error {
             self.adaptations.note(
                 "messages.parts.tool_result.is_error",
@@ -191,7 +253,7 @@ impl<'a> History<'a, '_> {
         }
         Ok(WireMessage::Tool {
             tool_call_id: self.ids.of_result(tool_call_id, tool_name).id,
-            content,
+            content: joined(said),
         })
     }
 
@@ -220,16 +282,26 @@ impl<'a> History<'a, '_> {
     }
 }
 
-/// Text parts as the content of a message that takes nothing else.
-fn texts<'a>(parts: &'a [Part], why: &'static str) -> Result<Content<'a>, Unsupported> {
-    let mut texts = Vec::with_capacity(parts.len());
+/// Adds the texts of a message that takes nothing else.
+fn texts<'a>(
+    parts: &'a [Part],
+    to: &mut Vec<&'a str>,
+    why: &'static str,
+) -> Result<(), Unsupported> {
     for part in parts {
         let Part::Text(text) = part else {
             return Err(misplaced(why));
         };
-        texts.push(text.as_str());
+        to.push(text);
     }
-    Ok(Content::of(&texts))
+    Ok(())
+}
+
+fn joined(texts: Vec<&str>) -> Content<'_> {
+    Content::Texts(Texts {
+        texts,
+        separator: BETWEEN_TEXTS,
+    })
 }
 
 fn misplaced(why: &'static str) -> Unsupported {

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
-use crate::features::{Feature, Features};
+use crate::features::{Exclusion, Feature, Features};
 
-use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
+use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest, exclusions};
 
 /// The wire format of OpenAI and of every host that is compatible with it.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,10 @@ pub struct OpenAiChat {
 impl WireFormat for OpenAiChat {
     fn features(&self) -> Features {
         self.dialect.features()
+    }
+
+    fn exclusions(&self) -> &[Exclusion] {
+        self.dialect.exclusions()
     }
 
     fn encode(
@@ -73,6 +77,8 @@ pub struct Dialect {
     /// Words for the effort of reasoning that the host takes. Another effort is asked for by the
     /// nearest of them; none means that reasoning is only switched on or off.
     pub efforts: Vec<Effort>,
+    /// Whether the models reason when nothing is said of it, and can be told not to.
+    pub thinks_unasked: bool,
     /// Field of an assistant message under which its reasoning is sent back.
     pub reasoning_history: ReasoningHistory,
     /// Name of the sampling seed.
@@ -91,6 +97,13 @@ pub struct Dialect {
     pub strict_tools: bool,
     /// Whether `parallel_tool_calls` is taken.
     pub parallel_tool_calls: bool,
+    /// Whether a user message may follow the results of tools; `None` for all hosts but those whose ids
+    /// of tool calls have Mistral's form, since Mistral's library checks both.
+    pub user_after_tool: Option<bool>,
+    /// Features that cannot be combined; `None` for those that `reasoning` implies: hosts that switch
+    /// reasoning on and off take no forced tool beside it.
+    #[serde(deserialize_with = "exclusions::read")]
+    pub excludes: Option<Vec<Exclusion>>,
 }
 
 impl Default for Dialect {
@@ -108,6 +121,7 @@ impl Default for Dialect {
                 Effort::High,
                 Effort::Xhigh,
             ],
+            thinks_unasked: false,
             reasoning_history: ReasoningHistory::None,
             seed: SeedField::Seed,
             required_tool_choice: RequiredWord::Required,
@@ -117,6 +131,8 @@ impl Default for Dialect {
             json_schema: true,
             strict_tools: true,
             parallel_tool_calls: true,
+            user_after_tool: None,
+            excludes: None,
         }
     }
 }
@@ -234,6 +250,29 @@ pub enum Documents {
 }
 
 impl Dialect {
+    fn exclusions(&self) -> &[Exclusion] {
+        match (&self.excludes, self.reasoning) {
+            (Some(written), _) => written,
+            (None, ReasoningControl::Thinking | ReasoningControl::EnableThinking) => {
+                &[Exclusion::FORCED_TOOL_AND_REASONING]
+            }
+            (
+                None,
+                ReasoningControl::None
+                | ReasoningControl::ReasoningEffort
+                | ReasoningControl::ReasoningObject,
+            ) => &[],
+        }
+    }
+
+    /// Whether something has to stand between the results of tools and a user message.
+    fn parts_tool_from_user(&self) -> bool {
+        match self.user_after_tool {
+            Some(takes) => !takes,
+            None => self.tool_call_ids == ToolCallIds::NineAlphanumerics,
+        }
+    }
+
     fn features(&self) -> Features {
         let controls_effort = match self.reasoning {
             ReasoningControl::None => false,
@@ -262,6 +301,7 @@ impl Dialect {
             Feature::TopK => !self.top_k,
             Feature::ReasoningEffort => !controls_effort,
             Feature::ReasoningBudget => !controls_budget,
+            Feature::Reasoning => !controls_effort && !controls_budget,
             Feature::ImageData
             | Feature::ImageUri
             | Feature::Tools
@@ -317,10 +357,36 @@ mod tests {
                 "json_schema",
                 "top_k",
                 "reasoning_effort",
-                "reasoning_budget"
+                "reasoning_budget",
+                "reasoning"
             ]
         );
         assert_eq!(lacking(&rich), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_combined_is_written_in_the_dialect_or_implied_by_how_reasoning_is_switched() {
+        let exclusions = |text: &str| {
+            let dialect: Dialect = toml::from_str(text).unwrap();
+            dialect.exclusions().to_vec()
+        };
+
+        assert_eq!(exclusions(""), []);
+        assert_eq!(exclusions(r#"reasoning = "reasoning_object""#), []);
+        for control in ["thinking", "enable_thinking"] {
+            assert_eq!(
+                exclusions(&format!("reasoning = \"{control}\"")),
+                [Exclusion::FORCED_TOOL_AND_REASONING]
+            );
+            assert_eq!(
+                exclusions(&format!("reasoning = \"{control}\"\nexcludes = []")),
+                []
+            );
+        }
+        assert_eq!(
+            exclusions(r#"excludes = [["tools", "reasoning"]]"#),
+            [Exclusion(Feature::Tools, Feature::Reasoning)]
+        );
     }
 
     #[test]

@@ -8,11 +8,19 @@ use super::body::{ReasoningFields, ReasoningObject, Thinking};
 use super::{Dialect, Effort, ReasoningControl};
 use crate::wire::Adaptations;
 
-/// Spells `options`; `has_tools` tells whether the model may have to go on after a tool call.
+/// Whether the model may have to go on after a tool call, or must make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tools {
+    None,
+    Free,
+    Forced,
+}
+
+/// Spells `options` for a request with or without tools.
 pub(super) fn controls(
     dialect: &Dialect,
     options: &ReasoningOptions,
-    has_tools: bool,
+    tools: Tools,
     adaptations: &mut Adaptations,
 ) -> Result<ReasoningFields, Unsupported> {
     let ReasoningOptions {
@@ -23,7 +31,24 @@ pub(super) fn controls(
     let mut fields = ReasoningFields::default();
     // No reasoning at all keeps every limit.
     let budget = max_tokens.filter(|_| effort != Some(ReasoningEffort::None));
-    let on = effort.map(|effort| effort != ReasoningEffort::None);
+    let mut on = effort.map(|effort| effort != ReasoningEffort::None);
+    let can_be_switched = matches!(
+        dialect.reasoning,
+        ReasoningControl::Thinking | ReasoningControl::EnableThinking
+    );
+    // can1357/oh-my-pi#1077: such models take no forced tool while they reason.
+    if dialect.thinks_unasked
+        && can_be_switched
+        && tools == Tools::Forced
+        && effort.is_none()
+        && budget.is_none()
+    {
+        adaptations.note(
+            "reasoning",
+            "switched off: the provider takes no forced tool beside reasoning",
+        );
+        on = Some(false);
+    }
     let without_budget = || match budget {
         None => Ok(()),
         Some(_) => Err(Unsupported::Feature(Feature::ReasoningBudget)),
@@ -56,7 +81,7 @@ pub(super) fn controls(
                 },
                 max_tokens: budget,
                 // With tools the details have to come back in the next request.
-                exclude: !include && !has_tools,
+                exclude: !include && tools == Tools::None,
             });
         }
         ReasoningControl::Thinking => {

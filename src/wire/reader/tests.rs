@@ -1,8 +1,8 @@
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::Features;
-use crate::wire::anthropic::Anthropic;
-use crate::wire::gemini::{Gemini, Generation};
+use crate::wire::anthropic::{Anthropic, Dialect, ThinkingDialect};
+use crate::wire::gemini::Gemini;
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::{Recipient, Spelling, WireRequest};
 
@@ -34,9 +34,13 @@ impl WireFormat for Toy {
     }
 
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
-        Spelling::Gemini {
-            generation: Generation::Third,
-            call_ids: to.stream,
+        Spelling::Anthropic {
+            dialect: &Dialect {
+                thinking: ThinkingDialect::Adaptive,
+                excludes: None,
+            },
+            max_output_tokens: None,
+            stream: to.stream,
         }
     }
 

@@ -36,7 +36,7 @@ fn assert_fields(format: Anthropic, request: &ChatRequest, expected: &str) {
 fn assert_refused(format: Anthropic, request: &ChatRequest, expected_field: &str) {
     match format.encode(request, &TO) {
         Err(Unsupported::Value { field, .. }) => assert_eq!(field, expected_field),
-        Err(Unsupported::Feature(feature)) => panic!("refused for `{}`", feature.name()),
+        Err(other) => panic!("{other}"),
         Ok(_) => panic!("`{expected_field}` should be refused"),
     }
 }
@@ -233,7 +233,8 @@ fn tool_results_of_a_turn_stand_together_and_first() {
                 {"type":"tool_use","id":"toolu_2","name":"weather","input":{}}]},
             {"role":"user","content":[
                 {"type":"tool_result","tool_use_id":"toolu_1","content":[{"type":"text","text":"rain"}]},
-                {"type":"tool_result","tool_use_id":"toolu_2","is_error":true},
+                {"type":"tool_result","tool_use_id":"toolu_2","content":[
+                    {"type":"text","text":"The tool failed and did not say why."}],"is_error":true},
                 {"type":"text","text":"go on"}]}]}"#,
     );
 }
@@ -545,7 +546,7 @@ fn an_effort_is_a_name_or_a_share_of_the_output_limit() {
     }
     for format in [ADAPTIVE, BUDGET] {
         assert_fields(
-            format,
+            format.clone(),
             &thinking(Some(Off), None, 10_000),
             r#"{"thinking":{"type":"disabled"},"output_config":null}"#,
         );
@@ -575,13 +576,7 @@ fn a_thinking_budget_stays_within_its_limits() {
 
 #[test]
 fn what_the_api_refuses_beside_thinking_is_refused_before() {
-    let changes: [(&str, Change); 5] = [
-        ("tool_choice", |request| {
-            request.tool_choice = ToolChoice::Required;
-        }),
-        ("tool_choice", |request| {
-            request.tool_choice = ToolChoice::Function("weather".into());
-        }),
+    let changes: [(&str, Change); 3] = [
         ("sampling.temperature", |request| {
             request.sampling.temperature = Some(0.7);
         }),
@@ -597,8 +592,8 @@ fn what_the_api_refuses_beside_thinking_is_refused_before() {
         change(&mut off);
 
         for format in [ADAPTIVE, BUDGET] {
-            assert_refused(format, &on, field);
             assert!(format.encode(&off, &TO).is_ok());
+            assert_refused(format, &on, field);
         }
     }
 }
@@ -759,5 +754,109 @@ fn an_image_by_another_name_of_its_type_is_the_same_image() {
 
         let source = &body["messages"][0]["content"][1]["source"];
         assert_eq!(source["media_type"], "image/jpeg", "{written}");
+    }
+}
+
+#[test]
+fn features_that_claude_cannot_combine_are_told_as_data() {
+    use crate::features::Exclusion;
+    let older: Dialect = toml::from_str(
+        r#"
+        thinking = "budget"
+        excludes = [["forced_tool_choice", "reasoning"]]
+        "#,
+    )
+    .expect("a dialect");
+
+    assert_eq!(
+        Anthropic::default().exclusions(),
+        [
+            Exclusion::TEMPERATURE_AND_TOP_P,
+            Exclusion::FORCED_TOOL_AND_REASONING
+        ]
+    );
+    assert_eq!(
+        Anthropic { dialect: older }.exclusions(),
+        [Exclusion::FORCED_TOOL_AND_REASONING]
+    );
+    for wrong in [
+        r#"excludes = [["temperature", "topp"]]"#,
+        r#"excludes = [["top_p", "top_p"]]"#,
+        r#"excludes = [["top_p"]]"#,
+    ] {
+        assert!(toml::from_str::<Dialect>(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn texts_of_white_space_are_left_out_and_what_stands_beside_them_stays() {
+    let mut request = hello();
+    request.messages.extend([
+        message(Role::Assistant, vec![text("\n\n")]),
+        message(Role::User, vec![text(" "), text("and now?")]),
+        message(
+            Role::Assistant,
+            vec![text("\u{3000}\n"), call("toolu_1", "{}")],
+        ),
+        message(Role::Tool, vec![result("toolu_1", vec![text("\t")])]),
+    ]);
+
+    assert_fields(
+        Anthropic::default(),
+        &request,
+        r#"{"messages":[
+            {"role":"user","content":[{"type":"text","text":"hello"},{"type":"text","text":"and now?"}]},
+            {"role":"assistant","content":[{"type":"tool_use","id":"toolu_1","name":"weather","input":{}}]},
+            {"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1"}]}]}"#,
+    );
+    assert_eq!(
+        adapted_fields(Anthropic::default(), &request),
+        ["messages.parts.text"]
+    );
+}
+
+#[test]
+fn a_last_message_that_says_nothing_is_refused_since_the_answer_would_be_continued() {
+    let mut request = hello();
+    request.messages.extend([
+        message(Role::Assistant, vec![text("Hi")]),
+        message(Role::User, vec![text(" \n")]),
+    ]);
+
+    assert_refused(Anthropic::default(), &request, "messages");
+}
+
+#[test]
+fn a_failed_tool_has_words_and_its_images_stand_beside_its_result() {
+    let failed = |content| {
+        Part::ToolResult(ToolResult {
+            tool_call_id: "toolu_1".into(),
+            tool_name: "weather".into(),
+            content,
+            is_error: true,
+        })
+    };
+    let image = || Part::Image(media(data(b"png"), "image/png"));
+    for (content, said) in [
+        (vec![], "The tool failed and did not say why."),
+        (vec![text(" ")], "The tool failed and did not say why."),
+        (vec![text("timeout"), image()], "timeout"),
+        (vec![image()], "The tool failed and did not say why."),
+    ] {
+        let is_shown = content.iter().any(|part| matches!(part, Part::Image(_)));
+        let mut request = hello();
+        request.messages.extend([
+            message(Role::Assistant, vec![call("toolu_1", "{}")]),
+            message(Role::Tool, vec![failed(content)]),
+        ]);
+
+        let body = json(&written(Anthropic::default(), &request).body);
+
+        let blocks = body["messages"][2]["content"].as_array().expect("blocks");
+        assert_eq!(
+            blocks[0]["content"],
+            serde_json::json!([{"type": "text", "text": said}])
+        );
+        assert_eq!(blocks.len(), 1 + usize::from(is_shown), "{body:#}");
     }
 }

@@ -11,12 +11,14 @@ use crate::wire::{Framing, Recipient, WireFormat};
 
 const ADAPTIVE: Anthropic = Anthropic {
     dialect: Dialect {
+        excludes: None,
         thinking: ThinkingDialect::Adaptive,
     },
 };
 
 const BUDGET: Anthropic = Anthropic {
     dialect: Dialect {
+        excludes: None,
         thinking: ThinkingDialect::Budget,
     },
 };

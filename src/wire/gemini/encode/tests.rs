@@ -15,7 +15,16 @@ fn encoded(request: &ChatRequest, generation: Generation) -> Result<WireRequest,
         max_output_tokens: Some(100),
         stream: true,
     };
-    encode(request, &to, generation, true)
+    encode(request, &to, asking(generation))
+}
+
+fn asking(generation: Generation) -> Asking<'static> {
+    Asking {
+        generation,
+        call_ids: true,
+        levels: &Level::ALL,
+        budgets: Budgets::WIDEST,
+    }
 }
 
 fn body(request: &ChatRequest, generation: Generation) -> String {
@@ -229,8 +238,12 @@ fn a_dialect_without_ids_sends_none() {
         max_output_tokens: None,
         stream: false,
     };
+    let without_ids = Asking {
+        call_ids: false,
+        ..asking(Generation::Second)
+    };
 
-    let written = encode(&request, &to, Generation::Second, false).unwrap();
+    let written = encode(&request, &to, without_ids).unwrap();
 
     assert_eq!(
         written.body,
@@ -605,6 +618,7 @@ fn what_cannot_be_written_is_refused() {
         let refused = match encoded(&request, generation) {
             Err(Unsupported::Value { field, .. }) => field,
             Err(Unsupported::Feature(feature)) => feature.name(),
+            Err(Unsupported::Together(_)) => "together",
             Ok(_) => "",
         };
         assert_eq!(refused, field);
@@ -668,4 +682,70 @@ fn an_image_by_another_name_of_its_type_is_the_same_image() {
         contents.contains(r#""mimeType":"image/jpeg""#),
         "{contents}"
     );
+}
+
+#[test]
+fn an_effort_is_the_nearest_level_that_the_model_has() {
+    use ReasoningEffort::{High, Low, Max, Medium, Minimal};
+    let pro = [Level::Low, Level::High];
+    for (effort, levels, expected, is_exact) in [
+        (Minimal, &pro[..], "LOW", false),
+        (Low, &pro, "LOW", true),
+        (Medium, &pro, "LOW", false),
+        (High, &pro, "HIGH", true),
+        (Max, &pro, "HIGH", true),
+        (Minimal, &Level::ALL, "MINIMAL", true),
+        (Medium, &Level::ALL, "MEDIUM", true),
+    ] {
+        let request = ChatRequest {
+            reasoning: ReasoningOptions {
+                effort: Some(effort),
+                ..ReasoningOptions::default()
+            },
+            ..chat(vec![text(Role::User, "hi")])
+        };
+        let to = Recipient {
+            provider: "gemini",
+            model: "m",
+            max_output_tokens: None,
+            stream: true,
+        };
+        let asking = Asking {
+            levels,
+            ..asking(Generation::Third)
+        };
+
+        let written = encode(&request, &to, asking).unwrap();
+
+        let body = String::from_utf8(written.body.to_vec()).unwrap();
+        let level = format!(r#""thinkingLevel":"{expected}""#);
+        assert!(body.contains(&level), "{effort:?}: {body}");
+        assert_eq!(written.adaptations.is_empty(), is_exact, "{effort:?}");
+    }
+}
+
+#[test]
+fn a_budget_stays_within_what_the_model_takes() {
+    use ReasoningEffort::{High, None as Off};
+    let pro = Budgets {
+        least: 128,
+        most: 32_768,
+        can_be_none: false,
+    };
+    for (budgets, effort, max_tokens, expected) in [
+        (pro, None, Some(100_000), Ok(Some(32_768))),
+        (pro, None, Some(127), Err("reasoning.max_reasoning_tokens")),
+        (pro, Some(Off), None, Err("reasoning.effort")),
+        (pro, Some(High), None, Ok(Some(24_576))),
+        (pro, None, None, Ok(None)),
+        (Budgets::WIDEST, Some(Off), Some(5), Ok(Some(0))),
+        (Budgets::WIDEST, None, Some(30_000), Ok(Some(24_576))),
+    ] {
+        let budget = budget(effort, max_tokens, budgets).map_err(|refused| match refused {
+            Unsupported::Value { field, .. } => field,
+            other => panic!("{other}"),
+        });
+
+        assert_eq!(budget, expected, "{effort:?} {max_tokens:?}");
+    }
 }

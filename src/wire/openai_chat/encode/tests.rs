@@ -297,10 +297,16 @@ fn the_form_of_the_answer_is_spelled() {
         ..hi()
     };
 
-    assert_eq!(
-        spelled(&openai(), &asking(ResponseFormat::JsonObject))["response_format"],
-        json!({ "type": "json_object" })
-    );
+    let (body, adapted) = spelled_to(&TO, &openai(), &asking(ResponseFormat::JsonObject));
+    assert_eq!(body["response_format"], json!({ "type": "json_object" }));
+    assert_eq!(body["messages"][0]["content"], "Answer with a JSON object.");
+    assert_eq!(adapted, ["response_format"]);
+    let speaking_of_it = ChatRequest {
+        response_format: ResponseFormat::JsonObject,
+        ..conversation([message(Role::User, [text("Give me Json!")])])
+    };
+    let body = spelled(&openai(), &speaking_of_it);
+    assert_eq!(body["messages"].as_array().unwrap().len(), 1);
     assert_eq!(
         spelled(&openai(), &asking(schema))["response_format"],
         json!({
@@ -331,11 +337,7 @@ fn instructions_bear_the_role_that_the_host_knows() {
     assert_eq!(
         messages(&openai(), instructions.clone()).0,
         json!([
-            { "role": "system", "content": "be brief" },
-            { "role": "system", "content": [
-                { "type": "text", "text": "be" },
-                { "type": "text", "text": "kind" },
-            ] },
+            { "role": "system", "content": "be brief\n\nbe\n\nkind" },
         ])
     );
     assert_eq!(messages(&developer, instructions).0[0]["role"], "developer");
@@ -455,10 +457,7 @@ fn tool_calls_and_results_keep_their_ids_and_texts() {
                 } },
             ] },
             { "role": "tool", "tool_call_id": "call_b", "content": "noon" },
-            { "role": "tool", "tool_call_id": "call_a", "content": [
-                { "type": "text", "text": "cold" },
-                { "type": "text", "text": "wet" },
-            ] },
+            { "role": "tool", "tool_call_id": "call_a", "content": "cold\nwet" },
             { "role": "assistant", "content": null, "tool_calls": [
                 { "id": "call_c", "type": "function", "function": {
                     "name": "now",
@@ -949,4 +948,159 @@ fn an_image_by_another_name_of_its_type_is_the_same_image() {
         .as_str()
         .unwrap();
     assert!(url.starts_with("data:image/jpeg;base64,"), "{url}");
+}
+
+#[test]
+fn texts_beside_nothing_else_are_one_string_in_every_role() {
+    let (messages, adapted) = messages(
+        &openai(),
+        [
+            message(Role::User, [text("a"), text("b")]),
+            message(Role::Assistant, [text("c"), text("d")]),
+            message(Role::User, [text("e\"")]),
+        ],
+    );
+
+    assert_eq!(
+        messages,
+        json!([
+            { "role": "user", "content": "a\nb" },
+            { "role": "assistant", "content": "c\nd" },
+            { "role": "user", "content": "e\"" },
+        ])
+    );
+    assert_eq!(adapted, [""; 0]);
+}
+
+#[test]
+fn instructions_of_ours_join_those_of_the_caller() {
+    let request = ChatRequest {
+        response_format: ResponseFormat::JsonObject,
+        ..conversation([
+            message(Role::System, [text("Be kind.")]),
+            message(Role::User, [text("hi")]),
+        ])
+    };
+
+    let (body, _) = spelled_to(&TO, &openai(), &request);
+
+    assert_eq!(
+        body["messages"][0]["content"],
+        "Be kind.\n\nAnswer with a JSON object."
+    );
+    assert_eq!(body["messages"][1]["content"], "hi");
+}
+
+#[test]
+fn a_blank_stands_for_reasoning_that_the_host_demands_beside_calls_and_has_not_made() {
+    let demanding = Dialect {
+        reasoning_history: ReasoningHistory::ReasoningContent,
+        ..openai()
+    };
+    for (thought, expected, adapted) in [
+        (None, " ", vec!["messages.parts.reasoning"]),
+        (
+            Some(reasoning("elsewhere", "secret", "")),
+            " ",
+            vec!["messages.parts.reasoning"; 2],
+        ),
+        (Some(reasoning("primary", "own", "")), "own", vec![]),
+    ] {
+        let parts: Vec<_> = thought.into_iter().chain([call("1", "f", "{}")]).collect();
+        let history = [
+            message(Role::Assistant, parts),
+            message(Role::Tool, [result("1", "f", [text("r")])]),
+            message(Role::Assistant, [text("so")]),
+            message(Role::User, [text("and?")]),
+        ];
+
+        let (messages, told) = messages(&demanding, history);
+
+        assert_eq!(messages[0]["reasoning_content"], expected);
+        assert_eq!(messages[2]["reasoning_content"], Value::Null);
+        assert_eq!(told, adapted);
+    }
+}
+
+#[test]
+fn a_word_of_the_assistant_parts_tool_results_from_the_user_where_the_host_demands_one() {
+    let history = || {
+        [
+            message(Role::Assistant, [call("1", "f", "{}")]),
+            message(Role::Tool, [result("1", "f", [text("sunny")])]),
+            message(Role::User, [text("and tomorrow?")]),
+        ]
+    };
+    let mistral = Dialect {
+        tool_call_ids: ToolCallIds::NineAlphanumerics,
+        ..openai()
+    };
+    let newer = Dialect {
+        user_after_tool: Some(true),
+        ..mistral.clone()
+    };
+    let like_mistral = Dialect {
+        user_after_tool: Some(false),
+        ..openai()
+    };
+
+    for (dialect, roles) in [
+        (&openai(), &["assistant", "tool", "user"][..]),
+        (&mistral, &["assistant", "tool", "assistant", "user"]),
+        (&newer, &["assistant", "tool", "user"]),
+        (&like_mistral, &["assistant", "tool", "assistant", "user"]),
+    ] {
+        let (messages, adapted) = messages(dialect, history());
+
+        let sent: Vec<_> = messages.as_array().unwrap().iter().collect();
+        assert_eq!(
+            sent.iter().map(|one| &one["role"]).collect::<Vec<_>>(),
+            roles
+        );
+        assert_eq!(adapted.len(), roles.len() - 3);
+    }
+}
+
+#[test]
+fn a_tool_that_failed_without_a_word_gets_some() {
+    let failed = Part::ToolResult(ToolResult {
+        tool_call_id: "a".into(),
+        tool_name: "t".into(),
+        content: vec![text(" ")],
+        is_error: true,
+    });
+
+    let (messages, _) = messages(&openai(), [message(Role::Tool, [failed])]);
+
+    assert_eq!(
+        messages[0]["content"],
+        "The tool failed and did not say why."
+    );
+}
+
+#[test]
+fn a_model_that_reasons_unasked_is_told_not_to_where_a_tool_must_be_called() {
+    let kimi = Dialect {
+        reasoning: ReasoningControl::Thinking,
+        efforts: vec![],
+        thinks_unasked: true,
+        ..openai()
+    };
+    let qwen = Dialect {
+        reasoning: ReasoningControl::EnableThinking,
+        thinks_unasked: true,
+        ..openai()
+    };
+    let forced = ChatRequest {
+        tool_choice: ToolChoice::Required,
+        ..with_tool(hi())
+    };
+
+    let (body, adapted) = spelled_to(&TO, &kimi, &forced);
+    assert_eq!(body["thinking"], json!({ "type": "disabled" }));
+    assert_eq!(body["tool_choice"], "required");
+    assert_eq!(adapted, ["reasoning"]);
+    let (body, _) = spelled_to(&TO, &qwen, &forced);
+    assert_eq!(body["enable_thinking"], false);
+    assert_eq!(spelled(&kimi, &with_tool(hi()))["thinking"], Value::Null);
 }

@@ -32,7 +32,7 @@ pub(super) enum Distinct {
 }
 
 /// Gives the calls and results of one conversation their ids, in the order of the conversation.
-pub(super) struct CallIds<'a> {
+pub(super) struct ToolIds<'a> {
     messages: &'a [Message],
     form: Form,
     distinct: Distinct,
@@ -75,7 +75,7 @@ pub(super) struct Linked<'a> {
     pub(super) number: Option<usize>,
 }
 
-impl<'a> CallIds<'a> {
+impl<'a> ToolIds<'a> {
     pub(super) fn new(messages: &'a [Message], form: Form, distinct: Distinct) -> Self {
         Self {
             messages,
@@ -254,7 +254,7 @@ mod tests {
     /// The ids on the wire of all calls, by turns; each result must find its call.
     fn spelled(turns: &[&[&str]], form: Form, distinct: Distinct) -> Vec<Vec<String>> {
         let messages = conversation(turns);
-        let mut ids = CallIds::new(&messages, form, distinct);
+        let mut ids = ToolIds::new(&messages, form, distinct);
         let mut number = 0;
         let mut all = Vec::new();
         for turn in turns {
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn results_without_id_find_the_calls_without_id_by_name_and_order() {
-        let mut ids = CallIds::new(&[], Form::Any, Distinct::InMessage);
+        let mut ids = ToolIds::new(&[], Form::Any, Distinct::InMessage);
         let calls = [
             ids.of_call("", "a"),
             ids.of_call("", "b"),

@@ -1,0 +1,30 @@
+//! `excludes` of a dialect: which features cannot be combined, by their names.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+use crate::features::{Exclusion, Feature};
+
+/// Reads a list of pairs such as `["temperature", "top_p"]`.
+///
+/// # Errors
+/// A name that no feature has, or a feature beside itself.
+pub(super) fn read<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Exclusion>>, D::Error> {
+    let pairs = Vec::<[String; 2]>::deserialize(deserializer)?;
+    let feature = |name: &str| {
+        Feature::named(name)
+            .ok_or_else(|| D::Error::custom(format_args!("`{name}` is the name of no feature")))
+    };
+    let mut exclusions = Vec::with_capacity(pairs.len());
+    for [one, other] in &pairs {
+        if one == other {
+            return Err(D::Error::custom(format_args!(
+                "`{one}` cannot exclude itself; take it away by `unsupported`"
+            )));
+        }
+        exclusions.push(Exclusion(feature(one)?, feature(other)?));
+    }
+    Ok(Some(exclusions))
+}
