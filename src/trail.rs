@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::chat::Usage;
+use crate::chat::{FinishReason, Usage};
 use crate::error::{Billing, Code, Reason, Unsupported, UpstreamError};
 
 /// Everything that is known about a call, without its content.
@@ -110,6 +110,10 @@ pub struct AttemptRecord {
     pub provider_request_id: Option<String>,
     /// The model that the provider says answered.
     pub response_model: Option<String>,
+    /// The provider's id of the answer.
+    pub response_id: Option<String>,
+    /// Why the model stopped.
+    pub finish: Option<FinishReason>,
 }
 
 /// Why an attempt was made.

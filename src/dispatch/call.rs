@@ -1,20 +1,16 @@
-//! The way of a call: the loop that everybody reads first.
+//! The way of a call: the loop to read first.
 //!
-//! [`Call::commit`] tries the plan's targets in order until one has begun to answer; up to that
-//! point failover is free, because the caller has seen nothing. [`Call::next`] then hands out that
-//! answer's events; from then on a failure is told and never papered over. [`Call::whole`] keeps the
-//! answer until it is complete, so that even one that broke off can be replaced by another.
+//! [`Call::commit`] tries the plan's targets in order until one has begun to answer. Until then failover costs the
+//! caller nothing but time, because it has seen nothing. [`Call::next`] gives out the events of that answer; from
+//! then on every failure is reported to the caller. [`Call::whole`] keeps the answer until it is complete, so that
+//! even an answer that broke off can be replaced by another.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
 use crate::error::{Error, UpstreamError, UpstreamErrorKind};
-use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedCall;
 use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
@@ -22,20 +18,21 @@ use crate::transport::Transport;
 use super::answered::Answered;
 use super::attempt::{Attempt, Ended};
 use super::dispatcher::Lane;
-use super::plan::Course;
+use super::plan::Plan;
+use super::race::{Track, UnderWay};
+use super::start::start;
+use super::tokens::TokenHold;
 use super::{CallEvent, Failure, Inquiry, Interruption, Summary};
 
 /// One business call on its way. Dropping it cancels the attempts that are under way.
 pub struct Call {
     transport: Transport,
-    course: Course,
+    plan: Plan,
     interruption: Interruption,
     observed: ObservedCall,
-    current: Option<Attempt>,
-    /// Was sent because the current attempt was late; only one of them is kept.
-    rival: Option<Box<Attempt>>,
-    /// The first attempt that gave an empty answer, which is the answer if no other says more.
-    empty: Option<Box<Empty>>,
+    under_way: UnderWay,
+    /// The first attempt that gave an empty answer. It answers the call if no other attempt says more.
+    empty: Option<Box<EmptyAttempt>>,
     /// Whether that is the answer.
     is_empty: bool,
     adaptations: Vec<Adaptation>,
@@ -45,9 +42,9 @@ pub struct Call {
 }
 
 /// An attempt whose answer is empty.
-struct Empty {
+struct EmptyAttempt {
     attempt: Attempt,
-    /// Its place among those that have ended.
+    /// Its position among the attempts that have ended.
     position: usize,
 }
 
@@ -70,11 +67,10 @@ impl Call {
         };
         Self {
             transport,
-            course: Course::new(lane, request, whole, limits, deadline, trail),
+            plan: Plan::new(lane, request, whole, limits, deadline, trail),
             interruption,
             observed,
-            current: None,
-            rival: None,
+            under_way: UnderWay::default(),
             empty: None,
             is_empty: false,
             adaptations: Vec::new(),
@@ -88,98 +84,63 @@ impl Call {
     /// # Errors
     /// The call's failure; nothing of an answer has been given out then.
     pub async fn commit(&mut self) -> Result<(), Failure> {
-        match self.try_targets().await {
+        match self.find_answer(None).await {
             Ok(()) => self.forget_empty(),
             Err(error) => self.fall_back(error).map_err(|error| self.fail(error))?,
         }
         Ok(())
     }
 
-    async fn try_targets(&mut self) -> Result<(), Error> {
+    /// Tries targets until one has begun to answer; the attempt before, if there was one, has `ended` like this.
+    async fn find_answer(&mut self, mut ended: Option<Ended>) -> Result<(), Error> {
+        // What is not spent goes back at the end.
+        let mut tokens = TokenHold::of(&self.plan.lane.budget);
         loop {
-            let admitted = self.course.next_target()?;
-            let (attempt, outbound) = self.course.begin(admitted, self.observed.span());
-            match self.open(attempt, outbound).await {
-                Ok(()) => {
-                    self.course.tokens.give_back();
-                    return Ok(());
-                }
-                Err(ended) => self.after(ended).await?,
+            if let Some(ended) = ended {
+                self.after(ended, &mut tokens).await?;
             }
-        }
-    }
-
-    /// Waits until an attempt has begun to answer or has ended.
-    async fn open(&mut self, attempt: Attempt, request: OutboundRequest) -> Result<(), Ended> {
-        let patience = self
-            .course
-            .patience(attempt.record().kind, attempt.is_stream());
-        match patience {
-            None => {
-                let attempt = self.current.insert(attempt);
-                attempt.open(&self.transport, request).await
-            }
-            // Few calls can have a rival; the others need no room for it.
-            Some(patience) => Box::pin(self.race(attempt, request, patience)).await,
-        }
-    }
-
-    /// Waits until an attempt, or the rival that it gets if it is late, has begun to answer or both
-    /// have ended. The one that is kept is the current attempt afterwards, the other is recorded.
-    async fn race(
-        &mut self,
-        attempt: Attempt,
-        request: OutboundRequest,
-        patience: Duration,
-    ) -> Result<(), Ended> {
-        let Self {
-            transport,
-            course,
-            observed,
-            current,
-            rival,
-            ..
-        } = self;
-        let (keeps_rival, other, opened) = {
-            let mut opening = pin!(current.insert(attempt).open(transport, request));
-            tokio::select! {
-                biased;
-                opened = &mut opening => return opened,
-                () = sleep(patience) => {}
-            }
-            let begun = course
-                .rival()
-                .map(|admitted| course.begin(admitted, observed.span()));
-            let Some((attempt, request)) = begun else {
-                return opening.await;
+            let admitted = self.plan.next_target(&mut tokens)?;
+            let started =
+                start(&mut self.plan, &mut tokens, self.observed.span(), admitted).await?;
+            let track = Track {
+                transport: &self.transport,
+                plan: &mut self.plan,
+                tokens: &mut tokens,
+                call: self.observed.span(),
             };
-            let mut rivalling = pin!(rival.insert(Box::new(attempt)).open(transport, request));
-            tokio::select! {
-                biased;
-                opened = &mut opening => match opened {
-                    Err(Ended::Failed(error)) if course.goes_on_after(&error) => {
-                        (true, Outcome::Failed(error), rivalling.await)
-                    }
-                    opened => (false, ended_by(&opened), opened),
-                },
-                opened = &mut rivalling => match opened {
-                    Err(Ended::Failed(error)) => (false, Outcome::Failed(error), opening.await),
-                    opened => (true, ended_by(&opened), opened),
-                },
+            let (opened, loser) = self.under_way.open(started, track).await;
+            if let Some(loser) = loser {
+                self.give_up(loser.attempt, loser.outcome);
             }
-        };
-        if !keeps_rival && matches!(other, Outcome::Cancelled(_)) {
-            self.course.rival_was_given_up();
+            match opened {
+                Ok(()) => return Ok(()),
+                Err(why) => ended = Some(why),
+            }
         }
-        let rival = self.rival.take().map(|attempt| *attempt);
-        let given_up = match keeps_rival {
-            true => std::mem::replace(&mut self.current, rival),
-            false => rival,
+    }
+
+    /// Decides what follows an attempt that gave no answer. Returns when another one may be tried.
+    async fn after(&mut self, ended: Ended, tokens: &mut TokenHold) -> Result<(), Error> {
+        let error = match ended {
+            Ended::Deadline => {
+                self.settle(Outcome::Cancelled(Cancelled::Deadline));
+                return Err(Error::DeadlineExceeded);
+            }
+            Ended::Failed(error) => error,
         };
-        if let Some(attempt) = given_up {
-            self.give_up(attempt, other);
+        if let Some(attempt) = self.under_way.current.take() {
+            let silence = attempt.cut_short_after();
+            let is_hurry = |silence| self.plan.limits.is_hurry(attempt.target(), silence);
+            tokens.follow(silence.is_some_and(is_hurry));
+            self.give_up(attempt, Outcome::Failed(error.clone()));
         }
-        opened
+        if !self.plan.goes_on_after(&error) {
+            return Err(Error::Upstream(error));
+        }
+        if let Some(wait) = self.plan.choose_again(tokens) {
+            sleep(wait).await;
+        }
+        Ok(())
     }
 
     /// The next event of the committed answer; `None` after the last one of a complete answer.
@@ -187,7 +148,7 @@ impl Call {
     /// # Errors
     /// The answer broke off, or the deadline passed.
     pub async fn next(&mut self) -> Result<Option<CallEvent>, Failure> {
-        let Some(attempt) = &mut self.current else {
+        let Some(attempt) = &mut self.under_way.current else {
             return Ok(None);
         };
         let error = match attempt.next().await {
@@ -214,7 +175,7 @@ impl Call {
 
     /// Begins anew after a part of the answer has been given out.
     async fn restart(&mut self, error: UpstreamError) -> Result<Option<CallEvent>, Failure> {
-        let since = self.course.trail.attempts.len();
+        let since = self.plan.trail.attempts.len();
         let interrupted = |failure: Failure| match failure.error {
             // Whatever kept another attempt from answering, the caller has lost what it had.
             Error::Upstream(error)
@@ -225,11 +186,8 @@ impl Call {
             },
             _ => failure,
         };
-        let mut tried = self.after(Ended::Failed(error)).await;
-        if tried.is_ok() {
-            tried = self.try_targets().await;
-        }
-        tried.map_err(|error| interrupted(self.fail(error)))?;
+        let found = self.find_answer(Some(Ended::Failed(error))).await;
+        found.map_err(|error| interrupted(self.fail(error)))?;
         Ok(Some(CallEvent::Restarted { since }))
     }
 
@@ -239,14 +197,14 @@ impl Call {
     /// # Errors
     /// The call's failure.
     pub async fn whole(&mut self) -> Result<Answer, Failure> {
-        let mut tried = self.try_targets().await;
+        let mut ended = None;
         loop {
-            if let Err(error) = tried {
+            if let Err(error) = self.find_answer(ended).await {
                 self.fall_back(error).map_err(|error| self.fail(error))?;
             }
             let mut answer = Answer::default();
-            let ended = loop {
-                let Some(attempt) = &mut self.current else {
+            ended = loop {
+                let Some(attempt) = &mut self.under_way.current else {
                     return Err(self.fail(Error::Internal("an attempt vanished")));
                 };
                 match attempt.next().await {
@@ -256,13 +214,9 @@ impl Call {
                         self.complete();
                         return Ok(answer);
                     }
-                    Err(ended) => break ended,
+                    Err(why) => break Some(why),
                 }
             };
-            tried = self.after(ended).await;
-            if tried.is_ok() {
-                tried = self.try_targets().await;
-            }
         }
     }
 
@@ -277,20 +231,19 @@ impl Call {
 
     /// What has been tried so far, in the order in which it ended.
     pub fn trail(&self) -> &Trail {
-        &self.course.trail
+        &self.plan.trail
     }
 
-    /// The attempt under way; while it is late, its rival, too.
+    /// The records of the attempt under way and, while that is late, of its rival.
     pub fn running(&self) -> impl Iterator<Item = &AttemptRecord> {
-        let rival = self.rival.as_deref();
-        self.current.iter().chain(rival).map(Attempt::record)
+        self.under_way.records()
     }
 
     /// What is told of the answer besides its content, once it is complete.
     pub fn summary(&self) -> Summary<'_> {
         Summary {
-            trail: &self.course.trail,
-            took: self.course.time.began.elapsed(),
+            trail: &self.plan.trail,
+            took: self.plan.limits.time.began.elapsed(),
             adaptations: &self.adaptations,
             is_empty: self.is_empty,
         }
@@ -298,41 +251,19 @@ impl Call {
 
     /// When the call's time is up.
     pub fn deadline(&self) -> Instant {
-        self.course.time.deadline
-    }
-
-    /// Decides what follows an attempt that gave no answer: returns if another may be tried.
-    async fn after(&mut self, ended: Ended) -> Result<(), Error> {
-        let error = match ended {
-            Ended::Deadline => {
-                self.settle(Outcome::Cancelled(Cancelled::Deadline));
-                return Err(Error::DeadlineExceeded);
-            }
-            Ended::Failed(error) => error,
-        };
-        if let Some(attempt) = self.current.take() {
-            self.give_up(attempt, Outcome::Failed(error.clone()));
-        }
-        if !self.course.goes_on_after(&error) {
-            return Err(Error::Upstream(error));
-        }
-        if let Some(wait) = self.course.come_again() {
-            sleep(wait).await;
-        }
-        Ok(())
+        self.plan.limits.time.deadline
     }
 
     /// Ends what is under way, for a reason that says nothing about any target.
     fn cancel(&mut self, by: Cancelled) {
-        self.settle(Outcome::Cancelled(by));
-        if let Some(rival) = self.rival.take() {
-            self.record(*rival, Outcome::Cancelled(by));
+        for attempt in self.under_way.take() {
+            self.record(attempt, Outcome::Cancelled(by));
         }
         self.forget_empty();
     }
 
-    /// Ends an attempt that gave no answer. The first empty one is kept as long as no other says more; but
-    /// once a part of an answer has been given out, silence is nothing to begin anew with.
+    /// Ends an attempt that gave no answer. The first empty answer is kept as long as no other one says more. Once a
+    /// part of an answer has been given out, an empty one cannot replace it.
     fn give_up(&mut self, attempt: Attempt, outcome: Outcome) {
         match &outcome {
             Outcome::Failed(error)
@@ -340,77 +271,58 @@ impl Call {
                     && self.empty.is_none()
                     && !self.restarted =>
             {
-                let silence = attempt.cut_short_after();
-                self.course.failed(attempt.target(), error, silence);
-                let position = self.course.trail.attempts.len();
-                self.empty = Some(Box::new(Empty { attempt, position }));
+                self.plan.cursor.fail(attempt.position(), error.clone());
+                let position = self.plan.trail.attempts.len();
+                self.empty = Some(Box::new(EmptyAttempt { attempt, position }));
             }
             _ => _ = self.record(attempt, outcome),
         }
     }
 
-    /// Another attempt says more than the empty one, which has failed then.
+    /// Another attempt says more than the empty one, which thereby has failed.
     fn forget_empty(&mut self) {
         if let Some(empty) = self.empty.take() {
-            let Empty { attempt, position } = *empty;
+            let EmptyAttempt { attempt, position } = *empty;
             let failure = UpstreamError::new(UpstreamErrorKind::EmptyAnswer);
-            let (record, _) = self.ended(attempt, Outcome::Failed(failure));
-            self.course.trail.attempts.insert(position, record);
+            let trail = &mut self.plan.trail;
+            let (record, _) = attempt.settle(&trail.call_id, Outcome::Failed(failure));
+            trail.attempts.insert(position, record);
         }
     }
 
-    /// Nothing else gave an answer: an empty one is better than none.
+    /// No other attempt gave an answer: an empty one is better than none.
     fn fall_back(&mut self, error: Error) -> Result<(), Error> {
         let Some(empty) = self.empty.take() else {
             return Err(error);
         };
-        self.current = Some(empty.attempt);
+        self.under_way.current = Some(empty.attempt);
         self.is_empty = true;
-        self.course.tokens.give_back();
         Ok(())
     }
 
     /// Ends the attempt that is under way.
     fn settle(&mut self, outcome: Outcome) {
-        if let Some(attempt) = self.current.take() {
+        if let Some(attempt) = self.under_way.current.take() {
             self.adaptations = self.record(attempt, outcome);
         }
     }
 
-    /// Ends an attempt and records it; tells what was left out or changed for its target.
+    /// Ends an attempt and records it. Returns what was left out or changed for its target.
     fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
+        let Plan { cursor, trail, .. } = &mut self.plan;
         if let Outcome::Failed(error) = &outcome {
-            let silence = attempt.cut_short_after();
-            self.course.failed(attempt.target(), error, silence);
+            cursor.fail(attempt.position(), error.clone());
         }
-        let (record, adaptations) = self.ended(attempt, outcome);
-        self.course.trail.attempts.push(record);
+        let (record, adaptations) = attempt.settle(&trail.call_id, outcome);
+        trail.attempts.push(record);
         adaptations
-    }
-
-    /// Ends an attempt and logs its failure.
-    fn ended(&self, attempt: Attempt, outcome: Outcome) -> (AttemptRecord, Vec<Adaptation>) {
-        let (record, adaptations) = attempt.settle(outcome);
-        if let Outcome::Failed(error) = &record.outcome {
-            warn!(
-                call_id = self.course.trail.call_id,
-                attempt = record.number,
-                model = record.target,
-                kind = record.kind.name(),
-                reason = error.kind.verdict().reason.name(),
-                %error,
-                code = error.safe_code(),
-                "attempt failed"
-            );
-        }
-        (record, adaptations)
     }
 
     /// The answer is complete: the one way in which a call succeeds.
     fn complete(&mut self) {
         self.forget_empty();
         self.settle(Outcome::Succeeded);
-        let lane = &self.course.lane;
+        let lane = &self.plan.lane;
         lane.budget.deposit();
         if let Some(hedging) = &lane.hedging {
             hedging.budget.deposit();
@@ -418,14 +330,13 @@ impl Call {
         self.end = CallEnd::Answered;
     }
 
-    /// Lets go of everything but what is needed to record whether the caller has taken its answer,
-    /// which is complete.
+    /// Lets go of everything but what is needed to record whether the caller has taken its answer, which is
+    /// complete.
     pub fn answered(mut self) -> Answered {
-        self.course.tokens.give_back();
         Answered {
             observed: self.observed.hand_over(),
-            took: self.course.time.began.elapsed(),
-            trail: std::mem::take(&mut self.course.trail),
+            took: self.plan.limits.time.began.elapsed(),
+            trail: std::mem::take(&mut self.plan.trail),
             adaptations: std::mem::take(&mut self.adaptations),
             is_empty: self.is_empty,
         }
@@ -436,14 +347,13 @@ impl Call {
         self.end(CallEnd::Failed(error.reason()));
         Failure {
             error,
-            trail: std::mem::take(&mut self.course.trail),
+            trail: std::mem::take(&mut self.plan.trail),
         }
     }
 
     /// Ends the call, unless it has ended.
     pub fn end(&mut self, end: CallEnd) {
-        self.course.tokens.give_back();
-        self.observed.end(end, &self.course.trail);
+        self.observed.end(end, &self.plan.trail);
     }
 }
 
@@ -452,12 +362,4 @@ impl Drop for Call {
         self.cancel(Cancelled::Call);
         self.end(self.end);
     }
-}
-
-/// How an attempt ends whose rival has begun to answer or has ended like this.
-fn ended_by(rival: &Result<(), Ended>) -> Outcome {
-    Outcome::Cancelled(match rival {
-        Err(Ended::Deadline) => Cancelled::Deadline,
-        Ok(()) | Err(Ended::Failed(_)) => Cancelled::Rival,
-    })
 }

@@ -13,10 +13,12 @@ pub mod call;
 pub mod dispatcher;
 pub mod hedging;
 mod plan;
+mod race;
 pub mod retry_budget;
 #[cfg(test)]
 pub(crate) mod specimens;
 mod spellings;
+mod start;
 pub mod target;
 mod tokens;
 

@@ -1,24 +1,24 @@
-//! The retry tokens of a scenario, and those of them that one call holds: taken, to be spent or given back.
+//! The retry tokens of a scenario, and those that one call holds until it spends them or gives them back.
 
 use std::sync::Arc;
 
 use super::retry_budget::{RetryBudget, Settings};
 
-/// The part of a burst that is there for callers in a hurry.
+/// The part of a burst that callers in a hurry may use: one token of so many.
 const SHARE_OF_THE_HURRIED: u32 = 10;
 
 /// The attempts that the calls of one scenario may still add.
 ///
-/// A caller that waits for less than any target needs makes every attempt fail, whatever the targets do. What
-/// is added after such a failure takes a token of a small bucket besides the one of the budget. Success fills
-/// both alike, so that callers in a hurry alone leave all but that share of the burst to the others.
+/// A caller that waits for less time than any target needs makes every attempt fail, whatever the targets do. An
+/// attempt that follows such a failure takes a token of a second, small bucket as well. Success fills both buckets
+/// alike. So callers in a hurry leave all but that share of the burst to the others.
 pub(crate) struct Budget {
     whole: RetryBudget,
     share_of_the_hurried: RetryBudget,
 }
 
 impl Budget {
-    /// All of it is there.
+    /// A full budget.
     pub(super) fn new(settings: Settings) -> Self {
         let share = (settings.burst / SHARE_OF_THE_HURRIED).max(1);
         Self {
@@ -58,28 +58,28 @@ impl Budget {
     }
 }
 
-/// Tokens that were taken from a budget and not yet spent. Those that are left at the end go back.
-pub(super) struct Tokens {
+/// Tokens that one call holds. Those that it has not spent go back when this is dropped.
+pub(super) struct TokenHold {
     budget: Arc<Budget>,
     held: u32,
     /// How many of them were taken from the share of the hurried, too.
     held_of_share: u32,
-    /// Whether the call's latest failure was one of its caller's hurry.
+    /// Whether the failure before was due to the caller's hurry.
     hurried: bool,
 }
 
-impl Tokens {
-    /// None are held.
-    pub(super) fn of(budget: Arc<Budget>) -> Self {
+impl TokenHold {
+    /// Holds none.
+    pub(super) fn of(budget: &Arc<Budget>) -> Self {
         Self {
-            budget,
+            budget: Arc::clone(budget),
             held: 0,
             held_of_share: 0,
             hurried: false,
         }
     }
 
-    /// From here on, what is taken follows upon a failure that was, or was not, one of the caller's hurry.
+    /// Says whether the tokens that are taken from now on follow a failure that was due to the caller's hurry.
     pub(super) fn follow(&mut self, hurried: bool) {
         self.hurried = hurried;
     }
@@ -108,26 +108,21 @@ impl Tokens {
         }
     }
 
-    /// Whether one is held or could be, after a failure that would be one of the caller's hurry or not.
+    /// Whether one is held or could be, after a failure that is due to the caller's hurry or not.
     pub(super) fn are_left(&self, hurried: bool) -> bool {
         let share = &self.budget.share_of_the_hurried;
         self.held > 0 || self.budget.available() > 0 && (!hurried || share.available() > 0)
     }
-
-    /// Gives back those of attempts that were not needed.
-    pub(super) fn give_back(&mut self) {
-        for _ in 0..std::mem::take(&mut self.held) {
-            self.budget.whole.refund();
-        }
-        for _ in 0..std::mem::take(&mut self.held_of_share) {
-            self.budget.share_of_the_hurried.refund();
-        }
-    }
 }
 
-impl Drop for Tokens {
+impl Drop for TokenHold {
     fn drop(&mut self) {
-        self.give_back();
+        for _ in 0..self.held {
+            self.budget.whole.refund();
+        }
+        for _ in 0..self.held_of_share {
+            self.budget.share_of_the_hurried.refund();
+        }
     }
 }
 
@@ -140,16 +135,16 @@ mod tests {
     }
 
     /// A budget of so many tokens that earns none, and the tokens of a call that holds none.
-    fn call_of(burst: u32) -> (Arc<Budget>, Tokens) {
+    fn call_of(burst: u32) -> (Arc<Budget>, TokenHold) {
         let budget = budget(0.0, burst);
-        let tokens = Tokens::of(Arc::clone(&budget));
+        let tokens = TokenHold::of(&budget);
         (budget, tokens)
     }
 
     /// How many attempts calls can add one after the other.
     fn added(budget: &Arc<Budget>, hurried: bool) -> usize {
         let adds = |_: &usize| {
-            let mut tokens = Tokens::of(Arc::clone(budget));
+            let mut tokens = TokenHold::of(budget);
             tokens.follow(hurried);
             let is_left = tokens.are_left(hurried);
             let is_held = tokens.hold(1);
@@ -195,7 +190,7 @@ mod tests {
     #[test]
     fn what_is_not_spent_goes_back_to_where_it_was_taken() {
         let budget = budget(0.0, 30);
-        let mut tokens = Tokens::of(Arc::clone(&budget));
+        let mut tokens = TokenHold::of(&budget);
 
         assert!(tokens.hold(1));
         tokens.follow(true);
@@ -212,7 +207,7 @@ mod tests {
     fn a_token_that_is_held_pays_for_whatever_follows() {
         let budget = budget(0.0, 10);
         assert_eq!(added(&budget, true), 1);
-        let mut tokens = Tokens::of(Arc::clone(&budget));
+        let mut tokens = TokenHold::of(&budget);
         assert!(tokens.hold(1));
 
         tokens.follow(true);
@@ -260,7 +255,7 @@ mod tests {
     #[test]
     fn the_place_of_a_spent_token_is_free_for_what_success_earns() {
         let budget = budget(1.0, 1);
-        let mut tokens = Tokens::of(Arc::clone(&budget));
+        let mut tokens = TokenHold::of(&budget);
         assert!(tokens.hold(1));
 
         budget.deposit();
@@ -269,17 +264,6 @@ mod tests {
         budget.deposit();
 
         assert_eq!(budget.available(), 1);
-    }
-
-    #[test]
-    fn those_that_were_given_back_can_be_taken_by_others_once() {
-        let (budget, mut tokens) = call_of(3);
-        assert!(tokens.hold(2));
-
-        tokens.give_back();
-        tokens.give_back();
-
-        assert_eq!(budget.available(), 3);
     }
 
     #[test]

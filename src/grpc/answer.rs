@@ -136,6 +136,8 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         span_id,
         provider_request_id,
         response_model,
+        response_id: _, // for spans
+        finish: _,      // the answer says it
     } = record;
     let (provider_status, detail) = match outcome {
         Outcome::Failed(error) => {

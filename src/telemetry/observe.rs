@@ -1,18 +1,23 @@
-//! What is told of a call when it has ended: its span and its log line.
+//! What is told of calls and attempts: their spans and their log lines.
 //!
 //! Every call is observed here, once, however it ended: answered, failed, refused before it was let in, or left
 //! by its caller. Whatever else is to be told of calls belongs into [`observe_call`].
+//!
+//! Every attempt begins and ends here, and every target that is passed over is reported here. Whatever else is to be
+//! told of attempts belongs into [`observe_attempt`]. What has to be written before an attempt is sent, and may
+//! fail, belongs into [`ObservedAttempt::begin`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::caller::Caller;
-use crate::error::Reason;
-use crate::trail::{AttemptRecord, CallEnd, Trail};
+use crate::error::{Error, Reason};
+use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
-use super::spans::CallSpan;
+use super::spans::{AttemptDescription, AttemptSpan, CallSpan};
+use super::trace_context::TraceContext;
 
 /// The facts of a call that has ended, without its content.
 #[derive(Clone, Copy, Debug)]
@@ -106,5 +111,77 @@ impl ObservedCall {
             };
             observe_call(&self.span, &facts);
         }
+    }
+}
+
+/// The facts of an attempt that has ended, without its content.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptFacts<'a> {
+    /// The id of its call.
+    pub call_id: &'a str,
+    /// What was tried, how it ended, and what it used up.
+    pub record: &'a AttemptRecord,
+}
+
+/// Tells of an attempt that has ended, or of a target that was passed over, which has no span.
+fn observe_attempt(span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
+    let AttemptFacts { call_id, record } = facts;
+    if let Some(span) = span {
+        span.end(record);
+    }
+    match &record.outcome {
+        Outcome::Failed(error) => warn!(
+            call_id,
+            attempt = record.number,
+            model = record.target,
+            kind = record.kind.name(),
+            reason = error.kind.verdict().reason.name(),
+            %error,
+            code = error.safe_code(),
+            "attempt failed"
+        ),
+        Outcome::Skipped(skip) => debug!(
+            call_id,
+            model = record.target,
+            reason = skip.reason().name(),
+            "target skipped"
+        ),
+        Outcome::Running | Outcome::Succeeded | Outcome::Cancelled(_) => {}
+    }
+}
+
+/// Tells of a target that was passed over.
+pub fn observe_skipped(call_id: &str, record: &AttemptRecord) {
+    observe_attempt(None, &AttemptFacts { call_id, record });
+}
+
+/// An attempt that has not ended yet, as it is observed.
+#[derive(Debug)]
+pub struct ObservedAttempt {
+    span: AttemptSpan,
+}
+
+impl ObservedAttempt {
+    /// Begins before anything of the attempt is sent. It is sent only if this succeeds.
+    ///
+    /// # Errors
+    /// The attempt must not be sent. That does not happen today: a span always begins.
+    #[expect(
+        clippy::unused_async,
+        reason = "whatever keeps books of attempts writes here, and waits until it is written"
+    )]
+    pub async fn begin(call: &CallSpan, attempt: &AttemptDescription<'_>) -> Result<Self, Error> {
+        let span = call.attempt(attempt);
+        Ok(Self { span })
+    }
+
+    /// What is sent to a provider that takes part in the trace.
+    pub fn context(&self) -> TraceContext {
+        self.span.context()
+    }
+
+    /// Observes how the attempt ended.
+    pub fn end(self, call_id: &str, record: &AttemptRecord) {
+        observe_attempt(Some(&self.span), &AttemptFacts { call_id, record });
     }
 }

@@ -9,7 +9,7 @@ use opentelemetry::{Array, Context, StringValue, Value};
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::chat::{ChatRequest, Finish, FinishReason};
+use crate::chat::{ChatRequest, FinishReason};
 use crate::error::{Code, UpstreamError};
 use crate::trail::{AttemptRecord, BreakerState, Outcome, Trail};
 
@@ -182,7 +182,7 @@ impl AttemptSpan {
     }
 
     /// Records how the attempt ended.
-    pub fn end(&self, record: &AttemptRecord, response_id: Option<&str>, finish: Option<&Finish>) {
+    pub fn end(&self, record: &AttemptRecord) {
         let span = &self.span;
         if span.is_disabled() {
             return;
@@ -195,8 +195,8 @@ impl AttemptSpan {
         if let Some(id) = &record.provider_request_id {
             span.set_attribute(names::PROVIDER_REQUEST_ID, id.clone());
         }
-        if let Some(id) = response_id {
-            span.set_attribute(names::RESPONSE_ID, id.to_owned());
+        if let Some(id) = &record.response_id {
+            span.set_attribute(names::RESPONSE_ID, id.clone());
         }
         if let Some(model) = &record.response_model {
             span.set_attribute(names::RESPONSE_MODEL, model.clone());
@@ -204,8 +204,8 @@ impl AttemptSpan {
         if let Some(time) = record.first_content {
             span.set_attribute(names::RESPONSE_TIME_TO_FIRST_CHUNK, time.as_secs_f64());
         }
-        if let Some(finish) = finish {
-            let reason: StringValue = finish_name(finish.reason).into();
+        if let Some(reason) = record.finish {
+            let reason: StringValue = finish_name(reason).into();
             span.set_attribute(
                 names::RESPONSE_FINISH_REASONS,
                 Value::Array(Array::String(vec![reason])),

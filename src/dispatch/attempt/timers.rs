@@ -1,145 +1,21 @@
-//! How long an attempt may wait for what: every limit of a stream in one timer.
+//! One timer for all limits of an attempt.
 //!
-//! A timer is set to the earliest limit and looked at again when it rings or when an earlier limit
-//! begins, so that hardly any event costs a timer operation.
+//! It is set to the earliest limit. It is looked at again only when it rings or when an earlier limit begins, so
+//! that hardly any event of a stream costs a timer operation.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::transport::{Stage, Upload};
-
 use crate::dispatch::target::Timeouts;
+use crate::transport::Upload;
 
-/// The longest wait for what follows an answer that is complete: usage, and the mark of its end.
-const MAX_WAIT_FOR_END: Duration = Duration::from_secs(1);
-
-/// A limit that was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dispatch) enum Expiry {
-    /// The call's deadline.
-    Deadline,
-    /// Silence that counts as a failure though the attempt goes on; reported once.
-    Stalled,
-    /// No piece of the request was taken.
-    WriteIdle,
-    /// No byte of the answer's body.
-    FirstEvent,
-    /// No content.
-    FirstContent,
-    /// No further byte.
-    ByteIdle,
-    /// Bytes, but no content and no usage.
-    ProgressIdle,
-}
-
-/// What bytes of an answer brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dispatch) enum Heard {
-    /// A sign of life.
-    Bytes,
-    /// Usage or a finish reason, but nothing of the answer itself.
-    Progress,
-    /// A piece of the answer.
-    Content,
-}
-
-/// Which limits are tighter than the target's own: reaching one says little about the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::dispatch) struct Hurried {
-    pub(in crate::dispatch) first_content: bool,
-    pub(in crate::dispatch) progress_idle: bool,
-}
-
-/// What an attempt has seen so far, and the limits that follow from it. Pure: time is passed in.
-#[derive(Clone, Copy, Debug)]
-struct Progress {
-    limits: Timeouts,
-    hurried: Hurried,
-    deadline: Instant,
-    /// When all of the request was written; before that, the earliest that it can be.
-    written: Instant,
-    /// When the last piece of it was, or when that can be the case at the earliest; `None` once all of it is.
-    moved: Option<Instant>,
-    stall_reported: bool,
-    last_byte: Option<Instant>,
-    last_progress: Option<Instant>,
-    has_content: bool,
-    complete: bool,
-}
-
-impl Progress {
-    /// The earliest limit.
-    fn next(&self) -> (Instant, Expiry) {
-        let limits = &self.limits;
-        let stall = match self.last_byte {
-            None if !self.stall_reported => after(self.written, limits.stall_after),
-            None | Some(_) => None,
-        };
-        let write_idle = match self.last_byte {
-            None => self.moved.and_then(|moved| after(moved, limits.write_idle)),
-            Some(_) => None,
-        };
-        let first_event = if self.last_byte.is_none() {
-            after(self.written, limits.first_event)
-        } else {
-            None
-        };
-        let first_content = if self.has_content {
-            None
-        } else {
-            after(self.written, limits.first_content)
-        };
-        let byte_idle = self
-            .last_byte
-            .and_then(|last| after(last, limits.byte_idle));
-        let longest = if self.complete {
-            limits.progress_idle.min(MAX_WAIT_FOR_END)
-        } else {
-            limits.progress_idle
-        };
-        let progress_idle = self.last_progress.and_then(|last| after(last, longest));
-        [
-            (stall, Expiry::Stalled),
-            (write_idle, Expiry::WriteIdle),
-            (first_event, Expiry::FirstEvent),
-            (first_content, Expiry::FirstContent),
-            (byte_idle, Expiry::ByteIdle),
-            (progress_idle, Expiry::ProgressIdle),
-        ]
-        .into_iter()
-        .filter_map(|(at, expiry)| at.map(|at| (at, expiry)))
-        .fold((self.deadline, Expiry::Deadline), |first, limit| {
-            if limit.0 < first.0 { limit } else { first }
-        })
-    }
-}
-
-impl Progress {
-    /// Since when nothing had come when this limit was reached, if it is tighter than the target's own.
-    fn hurried_since(&self, expiry: Expiry) -> Option<Instant> {
-        match expiry {
-            Expiry::FirstContent => self.hurried.first_content.then_some(self.written),
-            Expiry::ProgressIdle if self.hurried.progress_idle => self.last_progress,
-            Expiry::ProgressIdle
-            | Expiry::Deadline
-            | Expiry::Stalled
-            | Expiry::WriteIdle
-            | Expiry::FirstEvent
-            | Expiry::ByteIdle => None,
-        }
-    }
-}
-
-/// `None` for a limit that lies beyond the end of time.
-fn after(start: Instant, limit: Duration) -> Option<Instant> {
-    start.checked_add(limit)
-}
+use super::progress::{Expiry, Heard, Hurried, Progress};
 
 /// The limits of one attempt, and the timer that watches them.
 #[derive(Debug)]
-pub(in crate::dispatch) struct Timers {
+pub(super) struct Timers {
     progress: Progress,
     upload: Upload,
     alarm: Pin<Box<Sleep>>,
@@ -147,26 +23,15 @@ pub(in crate::dispatch) struct Timers {
 }
 
 impl Timers {
-    /// Begins to watch an attempt whose request starts on its way `now`. But for the deadline no limit
-    /// begins before the request is written: a provider cannot answer what it has not got.
-    pub(in crate::dispatch) fn start(
+    /// Watches an attempt whose request is sent `now`. The deadline counts from the start. All other limits begin
+    /// when the request is written: a provider cannot answer what it has not got.
+    pub(super) fn start(
         limits: Timeouts,
         hurried: Hurried,
         deadline: Instant,
         now: Instant,
     ) -> Self {
-        let progress = Progress {
-            limits,
-            hurried,
-            deadline,
-            written: now,
-            moved: Some(now),
-            stall_reported: false,
-            last_byte: None,
-            last_progress: None,
-            has_content: false,
-            complete: false,
-        };
+        let progress = Progress::new(limits, hurried, deadline, now);
         let (at, _) = progress.next();
         Self {
             progress,
@@ -176,33 +41,27 @@ impl Timers {
         }
     }
 
-    /// How far the request has come.
-    pub(in crate::dispatch) fn upload(&self) -> &Upload {
+    /// How much of the request is written.
+    pub(super) fn upload(&self) -> &Upload {
         &self.upload
     }
 
-    /// Since when nothing had come when a limit was reached that is tighter than the target's own.
-    pub(in crate::dispatch) fn cut_short(&self) -> Option<Instant> {
+    /// When the silence began that ended the attempt, if it was ended by a limit tighter than the target's own.
+    pub(super) fn cut_short(&self) -> Option<Instant> {
         self.cut_short
     }
 
-    /// Whether nothing of the answer is missing: what may follow is not waited for as if something were.
-    pub(in crate::dispatch) fn complete(&mut self, complete: bool) {
-        self.progress.complete = complete;
+    /// The model's limit after which a first content counts as slow.
+    pub(super) fn slow_after(&self) -> Duration {
+        self.progress.slow_after()
     }
 
-    /// Bytes have come.
-    pub(in crate::dispatch) fn heard(&mut self, what: Heard, now: Instant) {
-        self.progress.last_byte = Some(now);
-        match what {
-            Heard::Bytes => {}
-            Heard::Progress => self.progress.last_progress = Some(now),
-            Heard::Content => {
-                self.progress.last_progress = Some(now);
-                self.progress.has_content = true;
-            }
-        }
-        // A limit that begins here may lie before the one that the alarm was set to; later ones never do.
+    /// Bytes of the answer have arrived. `complete` says whether the whole answer has: then only usage and the mark
+    /// of the end can follow.
+    pub(super) fn heard(&mut self, what: Heard, complete: bool, now: Instant) {
+        self.progress.set_complete(complete);
+        self.progress.heard(what, now);
+        // A limit that begins here may lie before the one that the alarm is set to; later ones never do.
         let (at, _) = self.progress.next();
         if at < self.alarm.deadline() {
             self.alarm.as_mut().reset(at);
@@ -210,22 +69,18 @@ impl Timers {
     }
 
     /// Waits until a limit is reached. Safe to cancel.
-    pub(in crate::dispatch) async fn expired(&mut self) -> Expiry {
+    pub(super) async fn expired(&mut self) -> Expiry {
         loop {
             self.alarm.as_mut().await;
             let now = Instant::now();
-            (self.progress.written, self.progress.moved) = match self.upload.stage() {
-                Stage::Waiting => (now, Some(now)),
-                Stage::Writing { moved } => (now, Some(moved)),
-                Stage::Written { at } => (at, None),
-            };
+            self.progress.uploaded(self.upload.stage(), now);
             let (at, expiry) = self.progress.next();
             if at > now {
                 self.alarm.as_mut().reset(at);
                 continue;
             }
             if expiry == Expiry::Stalled {
-                self.progress.stall_reported = true;
+                self.progress.stall_was_reported();
                 self.alarm.as_mut().reset(self.progress.next().0);
             }
             self.cut_short = self.progress.hurried_since(expiry);
@@ -334,7 +189,7 @@ mod tests {
             };
             let mut silent = hurry();
             let mut paused = hurry();
-            paused.heard(Heard::Content, start + seconds(1));
+            paused.heard(Heard::Content, false, start + seconds(1));
 
             assert_eq!(silent.expired().await, Expiry::FirstContent);
             assert_eq!(paused.expired().await, Expiry::ProgressIdle);
@@ -361,7 +216,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = begin(start + seconds(100), start);
 
-        timers.heard(Heard::Bytes, start + seconds(3));
+        timers.heard(Heard::Bytes, false, start + seconds(3));
 
         assert_eq!(timers.expired().await, Expiry::FirstContent);
         assert_eq!(start.elapsed().as_secs(), 20);
@@ -372,7 +227,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = begin(start + seconds(100), start);
 
-        timers.heard(Heard::Progress, start + seconds(3));
+        timers.heard(Heard::Progress, false, start + seconds(3));
 
         assert_eq!(timers.expired().await, Expiry::FirstContent);
         assert_eq!(start.elapsed().as_secs(), 20);
@@ -382,10 +237,10 @@ mod tests {
     async fn pings_keep_the_bytes_alive_but_not_the_progress() {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
-        timers.heard(Heard::Content, start + seconds(1));
+        timers.heard(Heard::Content, false, start + seconds(1));
 
         for second in [15, 30, 45] {
-            timers.heard(Heard::Bytes, start + seconds(second));
+            timers.heard(Heard::Bytes, false, start + seconds(second));
         }
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
@@ -397,7 +252,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
 
-        timers.heard(Heard::Content, start + seconds(1));
+        timers.heard(Heard::Content, false, start + seconds(1));
 
         assert_eq!(timers.expired().await, Expiry::ByteIdle);
         assert_eq!(start.elapsed().as_secs(), 21);
@@ -412,7 +267,7 @@ mod tests {
         };
         let mut timers = begin_with(limits, start + seconds(500), start);
 
-        timers.heard(Heard::Content, start);
+        timers.heard(Heard::Content, false, start);
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 1);
@@ -422,11 +277,10 @@ mod tests {
     async fn what_follows_a_complete_answer_is_waited_for_no_longer_than_a_second() {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
-        timers.heard(Heard::Content, start + seconds(1));
+        timers.heard(Heard::Content, false, start + seconds(1));
 
-        timers.complete(true);
-        timers.heard(Heard::Progress, start + seconds(2));
-        timers.heard(Heard::Bytes, start + seconds(2));
+        timers.heard(Heard::Progress, true, start + seconds(2));
+        timers.heard(Heard::Bytes, true, start + seconds(2));
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 3);
@@ -436,11 +290,9 @@ mod tests {
     async fn an_answer_that_goes_on_after_all_is_waited_for_as_before() {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
-        timers.complete(true);
-        timers.heard(Heard::Progress, start + seconds(1));
+        timers.heard(Heard::Progress, true, start + seconds(1));
 
-        timers.complete(false);
-        timers.heard(Heard::Content, start + seconds(1));
+        timers.heard(Heard::Content, false, start + seconds(1));
 
         assert_eq!(timers.expired().await, Expiry::ByteIdle);
         assert_eq!(start.elapsed().as_secs(), 21);

@@ -1,7 +1,5 @@
 //! Which targets cannot answer a request at all. Pure.
 
-use std::sync::Arc;
-
 use crate::error::Unsupported;
 use crate::features::Features;
 use crate::trail::Skip;
@@ -33,18 +31,24 @@ pub(in crate::dispatch) fn ineligible(
     }
 }
 
-/// Whether a target may hold a prompt that was too long for others: its window is known to be larger
-/// than those of them that are known, or nothing is known but that it is another model.
-pub(in crate::dispatch) fn may_hold_more(target: &Target, too_small: &[Arc<Target>]) -> bool {
-    let largest = too_small
-        .iter()
+/// Whether a target may hold a prompt that was too long for others. Its window must be known to be larger than the
+/// known windows of the others; if none is known, it must be another model.
+pub(in crate::dispatch) fn may_hold_more<'a>(
+    target: &Target,
+    too_small: impl Iterator<Item = &'a Target> + Clone,
+) -> bool {
+    let windows = too_small.clone();
+    let largest = windows
         .filter_map(|other| other.context_window_tokens)
         .max();
     match (target.context_window_tokens, largest) {
         (Some(window), Some(largest)) => window > largest,
-        // One that nobody wrote down is not worth an attempt while the sizes of others are known.
+        // A window that is not in the configuration is not worth an attempt while those of others are known.
         (None, Some(_)) => false,
-        (Some(_) | None, None) => too_small.iter().all(|other| other.model != target.model),
+        (Some(_) | None, None) => {
+            let mut others = too_small;
+            others.all(|other| other.model != target.model)
+        }
     }
 }
 
@@ -130,13 +134,17 @@ mod tests {
                 context_window_tokens: window,
                 ..target(model)
             };
-            let too_small = [Arc::new(of_window("small", exceeded))];
+            let too_small = [of_window("small", exceeded)];
 
             let other = of_window("other", window);
-            assert_eq!(may_hold_more(&other, &too_small), expected, "{window:?}");
-            assert!(may_hold_more(&other, &[]));
+            assert_eq!(
+                may_hold_more(&other, too_small.iter()),
+                expected,
+                "{window:?}"
+            );
+            assert!(may_hold_more(&other, [].iter()));
             let same = of_window("small", None);
-            assert!(!may_hold_more(&same, &too_small));
+            assert!(!may_hold_more(&same, too_small.iter()));
         }
     }
 }

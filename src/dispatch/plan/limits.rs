@@ -1,41 +1,93 @@
-//! How long an attempt may wait for what: the target's own limits, narrowed by whom it is for. Pure.
+//! How many attempts a call may make, and how long each of them may wait for what. Pure.
 
 use std::time::Duration;
 
-use crate::dispatch::Limits;
-use crate::dispatch::attempt::timers::Hurried;
-use crate::dispatch::target::Timeouts;
+use tokio::time::Instant;
 
-/// What narrows a target's own limits for one attempt.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::dispatch) struct Narrowing {
+use crate::dispatch::Limits;
+use crate::dispatch::attempt::progress::Hurried;
+use crate::dispatch::target::{Scenario, Target, Timeouts};
+
+use super::call_time::CallTime;
+
+/// The limits of one call: the scenario's, narrowed by the caller's.
+#[derive(Clone, Copy)]
+pub(in crate::dispatch) struct CallLimits {
+    /// The call's time.
+    pub(in crate::dispatch) time: CallTime,
+    /// The most attempts.
+    pub(super) max_attempts: u32,
     /// The scenario's limit to the first content.
-    pub(in crate::dispatch) scenario: Option<Duration>,
-    /// The caller's limits.
-    pub(in crate::dispatch) caller: Limits,
-    /// The longest wait for the first content that leaves time for another target, where there is one.
-    pub(in crate::dispatch) for_another: Option<Duration>,
+    first_content: Option<Duration>,
+    caller: Limits,
 }
 
-impl Narrowing {
-    /// The limits of an attempt, and which of them only the caller and the time left make so narrow.
-    pub(in crate::dispatch) fn of(self, own: Timeouts) -> (Timeouts, Hurried) {
-        let Self {
-            scenario,
+impl CallLimits {
+    /// The limits of a call that begins now, whose caller may have set a deadline and limits of its own.
+    pub(super) fn new(
+        now: Instant,
+        deadline: Option<Instant>,
+        caller: Limits,
+        scenario: &Scenario,
+    ) -> Self {
+        let of_caller = caller.max_attempts.unwrap_or(u32::MAX);
+        Self {
+            time: CallTime::new(now, deadline, scenario),
+            max_attempts: of_caller.min(scenario.max_attempts),
+            first_content: scenario.first_content,
             caller,
-            for_another,
-        } = self;
+        }
+    }
+
+    /// Whether the call may start an attempt after so many, and has the time for it.
+    pub(super) fn allow_attempt_after(&self, started: u32, now: Instant) -> bool {
+        let in_time = started == 0 || self.time.allows_another_attempt(now);
+        in_time && started < self.max_attempts
+    }
+
+    /// Whether the caller alone is the reason why a target was not given more than this time without
+    /// content: such a failure says nothing about the target.
+    pub(in crate::dispatch) fn is_hurry(&self, target: &Target, silence: Duration) -> bool {
+        let Limits {
+            first_content,
+            progress_idle,
+            max_attempts: _,
+        } = self.caller;
+        let is_narrowed = first_content.is_some() || progress_idle.is_some();
+        (self.time.is_short || is_narrowed) && silence < target.timeouts.stall_after
+    }
+
+    /// How long an attempt may wait for what, and which of these limits are tighter than the target's and the
+    /// scenario's. `for_another` is the longest wait for the first content that leaves time for another
+    /// target, where there is one.
+    pub(super) fn of_attempt(
+        &self,
+        own: Timeouts,
+        for_another: Option<Duration>,
+    ) -> (Timeouts, Hurried) {
         let mut usual = own;
-        narrow(&mut usual.first_content, scenario);
+        narrow(&mut usual.first_content, self.first_content);
         let mut limits = usual;
-        narrow(&mut limits.first_content, caller.first_content);
+        narrow(&mut limits.first_content, self.caller.first_content);
         narrow(&mut limits.first_content, for_another);
-        narrow(&mut limits.progress_idle, caller.progress_idle);
+        narrow(&mut limits.progress_idle, self.caller.progress_idle);
         let hurried = Hurried {
             first_content: limits.first_content < usual.first_content,
             progress_idle: limits.progress_idle < usual.progress_idle,
         };
         (limits, hurried)
+    }
+}
+
+/// The limits of a target for the answer that is asked of it. Whoever waits for a whole answer waits for its
+/// first content as long as for its last.
+pub(super) fn timeouts_of(target: &Target, stream: bool) -> Timeouts {
+    match stream {
+        true => target.timeouts,
+        false => Timeouts {
+            write_idle: target.timeouts.write_idle,
+            ..Timeouts::UNLIMITED
+        },
     }
 }
 
@@ -48,9 +100,85 @@ fn narrow(limit: &mut Duration, other: Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::specimens::{lane, target};
+    use crate::health::scopes;
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    /// The limits of a call with so much time, under a scenario that allows three attempts and this time to
+    /// the first content.
+    fn limits(time: Duration, caller: Limits, scenario: Option<Duration>) -> CallLimits {
+        let lane = lane(&["one"], scopes::Settings::default());
+        let now = Instant::now();
+        CallLimits {
+            first_content: scenario,
+            ..CallLimits::new(now, Some(now + time), caller, &lane.scenario)
+        }
+    }
+
+    #[test]
+    fn a_call_makes_as_many_attempts_as_its_scenario_and_its_caller_allow() {
+        for (caller, expected) in [(None, 3), (Some(1), 1), (Some(2), 2), (Some(4), 3)] {
+            let caller = Limits {
+                max_attempts: caller,
+                ..Limits::default()
+            };
+            let limits = limits(seconds(60), caller, None);
+            let now = Instant::now();
+            let allowed = (0..9).take_while(|started| limits.allow_attempt_after(*started, now));
+
+            assert_eq!(allowed.count(), expected, "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_attempt_is_started_with_little_time_left() {
+        let limits = limits(seconds(60), Limits::default(), None);
+        let late = limits.time.deadline - seconds(1);
+
+        assert!(limits.allow_attempt_after(0, late));
+        assert!(!limits.allow_attempt_after(1, late));
+    }
+
+    #[test]
+    fn a_silence_is_the_callers_hurry_if_the_caller_allows_less_than_is_suspicious_in_a_target() {
+        let narrow_content = Limits {
+            first_content: Some(seconds(1)),
+            ..Limits::default()
+        };
+        let narrow_progress = Limits {
+            progress_idle: Some(seconds(1)),
+            ..Limits::default()
+        };
+        // The call's time, the caller's limits, the silence; the target is suspicious after four seconds.
+        let table = [
+            (100, Limits::default(), 3999, false),
+            (10, Limits::default(), 3999, true),
+            (10, Limits::default(), 4000, false),
+            (100, narrow_content, 3999, true),
+            (100, narrow_progress, 3999, true),
+            (100, narrow_progress, 4000, false),
+        ];
+        for (time, caller, silence, expected) in table {
+            let limits = limits(seconds(time), caller, None);
+
+            let hurry = limits.is_hurry(&target("one"), Duration::from_millis(silence));
+
+            assert_eq!(hurry, expected, "{time}, {caller:?}, {silence}");
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_has_no_limit_of_the_target_but_that_of_the_upload() {
+        let target = target("one");
+
+        assert_eq!(timeouts_of(&target, true), target.timeouts);
+        let whole = timeouts_of(&target, false);
+        assert_eq!(whole.write_idle, target.timeouts.write_idle);
+        assert_eq!(whole.first_content, Duration::MAX);
+        assert_eq!(whole.byte_idle, Duration::MAX);
     }
 
     #[test]
@@ -70,19 +198,17 @@ mod tests {
             (None, Some(4), Some(6), 4, true),
         ];
         for (scenario, caller, for_another, expected, hurried) in table {
-            let narrowing = Narrowing {
-                scenario: scenario.map(seconds),
-                caller: Limits {
-                    first_content: caller.map(seconds),
-                    ..Limits::default()
-                },
-                for_another: for_another.map(seconds),
+            let narrowed = Limits {
+                first_content: caller.map(seconds),
+                ..Limits::default()
             };
+            let call = limits(seconds(60), narrowed, scenario.map(seconds));
 
-            let (limits, told) = narrowing.of(Timeouts::default());
+            let (limits, told) = call.of_attempt(Timeouts::default(), for_another.map(seconds));
 
-            assert_eq!(limits.first_content, seconds(expected), "{narrowing:?}");
-            assert_eq!(told.first_content, hurried, "{narrowing:?}");
+            let row = (scenario, caller, for_another);
+            assert_eq!(limits.first_content, seconds(expected), "{row:?}");
+            assert_eq!(told.first_content, hurried, "{row:?}");
             assert_eq!(limits.progress_idle, Timeouts::default().progress_idle);
             assert!(!told.progress_idle);
         }
@@ -91,15 +217,13 @@ mod tests {
     #[test]
     fn progress_has_the_tighter_limit_of_the_model_and_the_caller() {
         for (caller, expected) in [(None, 45), (Some(10), 10), (Some(60), 45)] {
-            let narrowing = Narrowing {
-                caller: Limits {
-                    progress_idle: caller.map(seconds),
-                    ..Limits::default()
-                },
-                ..Narrowing::default()
+            let narrowed = Limits {
+                progress_idle: caller.map(seconds),
+                ..Limits::default()
             };
+            let call = limits(seconds(60), narrowed, None);
 
-            let (limits, hurried) = narrowing.of(Timeouts::default());
+            let (limits, hurried) = call.of_attempt(Timeouts::default(), None);
 
             assert_eq!(limits.progress_idle, seconds(expected));
             assert_eq!(hurried.progress_idle, expected < 45);

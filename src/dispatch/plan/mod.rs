@@ -1,11 +1,16 @@
-//! How far a call has come with its plan: which target is next, and why others are passed over.
+//! The plan of one call: which target is tried next, and why others are passed over.
+//!
+//! Everything here happens between attempts and sends nothing. [`cursor`] knows what was tried, [`limits`] what may
+//! still be tried; [`rival`] and [`retries`] choose a target out of order, [`last_resort`] one that is closed off;
+//! [`exhausted`] finds the error of a call that has no target left.
 
 mod again;
 mod call_time;
-pub(in crate::dispatch) mod eligibility;
+pub(super) mod cursor;
+pub(super) mod eligibility;
 mod exhausted;
 mod last_resort;
-mod limits;
+pub(super) mod limits;
 mod retries;
 mod rival;
 
@@ -13,67 +18,48 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::debug;
 
 use crate::chat::{ChatRequest, Role};
 use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
-use crate::provider::{OutboundRequest, Trace};
-use crate::telemetry::spans::{AttemptDescription, CallSpan};
+use crate::health::guard::{self, Guard, Outlook, Permit};
+use crate::health::scopes::Refusal;
+use crate::telemetry::observe::observe_skipped;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::WireRequest;
 
-use self::call_time::CallTime;
-use self::exhausted::Unasked;
-use self::limits::Narrowing;
-use crate::dispatch::Limits;
-use crate::dispatch::asked::Asked;
-use crate::dispatch::attempt::timers::Hurried;
-use crate::dispatch::attempt::{Attempt, Beginning};
-use crate::dispatch::dispatcher::Lane;
-use crate::dispatch::target::{Target, Timeouts};
-use crate::dispatch::tokens::Tokens;
-use crate::health::guard::{self, Guard, Outlook, Permit};
-use crate::health::scopes::Refusal;
+use super::Limits;
+use super::asked::Asked;
+use super::attempt::progress::Hurried;
+use super::dispatcher::Lane;
+use super::target::{Target, Timeouts};
+use super::tokens::TokenHold;
 
-/// An attempt that may be sent.
-pub(in crate::dispatch) struct Admitted {
+use self::cursor::Cursor;
+use self::exhausted::{Unasked, error_after};
+use self::limits::{CallLimits, timeouts_of};
+
+/// An attempt that may be started.
+pub(super) struct Admitted {
     /// Position of the target in the plan.
-    pub(in crate::dispatch) position: usize,
-    pub(in crate::dispatch) permit: Permit,
-    pub(in crate::dispatch) wire: WireRequest,
-    pub(in crate::dispatch) kind: AttemptKind,
+    pub(super) position: usize,
+    pub(super) permit: Permit,
+    /// The request in the target's format.
+    pub(super) wire: WireRequest,
+    pub(super) kind: AttemptKind,
 }
 
-/// How far a call has come with its plan, and what its attempts have used up.
-pub(in crate::dispatch) struct Course {
-    pub(in crate::dispatch) lane: Arc<Lane>,
-    pub(in crate::dispatch) asked: Arc<Asked>,
-    limits: Limits,
-    pub(in crate::dispatch) time: CallTime,
-    pub(in crate::dispatch) trail: Trail,
-    /// Attempts that were sent.
-    pub(in crate::dispatch) sent: u32,
-    /// Position of the target that was come to last, but for rivals.
-    pub(in crate::dispatch) position: usize,
-    /// Position of the target that is come to next.
-    pub(in crate::dispatch) next: usize,
-    /// Position of a target that is come to before that, though it has failed.
-    pub(in crate::dispatch) again: Option<usize>,
-    /// Position of the target that a rival was sent to; it is not come to by itself.
-    pub(in crate::dispatch) rival_position: Option<usize>,
-    /// Targets that have failed, by position, and how they failed last; the latest failure is last.
-    pub(in crate::dispatch) failures: Vec<(usize, UpstreamError)>,
-    /// How often a target has been waited for.
-    pub(in crate::dispatch) retries: u32,
-    /// Targets whose context window the prompt exceeds.
-    too_small: Vec<Arc<Target>>,
-    pub(in crate::dispatch) tokens: Tokens,
-    /// The last resort has been come to: nothing is tried after it.
-    pub(in crate::dispatch) at_last_resort: bool,
+/// The targets of one call, in order, and what has become of them.
+pub(super) struct Plan {
+    pub(super) lane: Arc<Lane>,
+    pub(super) asked: Arc<Asked>,
+    pub(super) limits: CallLimits,
+    pub(super) cursor: Cursor,
+    pub(super) trail: Trail,
 }
 
-impl Course {
-    pub(in crate::dispatch) fn new(
+impl Plan {
+    /// The plan of a call that begins now.
+    pub(super) fn new(
         lane: Arc<Lane>,
         request: Arc<ChatRequest>,
         whole: bool,
@@ -83,151 +69,50 @@ impl Course {
     ) -> Self {
         Self {
             asked: Arc::new(Asked::new(request, whole)),
-            time: CallTime::new(Instant::now(), deadline, &lane.scenario),
-            tokens: Tokens::of(Arc::clone(&lane.budget)),
+            limits: CallLimits::new(Instant::now(), deadline, limits, &lane.scenario),
+            cursor: Cursor::new(lane.guards.len()),
             lane,
-            limits,
             trail,
-            sent: 0,
-            position: 0,
-            next: 0,
-            again: None,
-            rival_position: None,
-            failures: Vec::new(),
-            retries: 0,
-            too_small: Vec::new(),
-            at_last_resort: false,
         }
     }
 
-    /// Comes to the next target that may be tried, and records those that may not.
-    pub(in crate::dispatch) fn next_target(&mut self) -> Result<Admitted, Error> {
-        if self.time.is_up(Instant::now()) {
+    /// Admits an attempt on the next target that may be tried, and records those that may not.
+    ///
+    /// # Errors
+    /// The call's error: its time is up, or no target is left.
+    pub(super) fn next_target(&mut self, tokens: &mut TokenHold) -> Result<Admitted, Error> {
+        let now = Instant::now();
+        if self.limits.time.is_up(now) {
             return Err(Error::DeadlineExceeded);
         }
-        if !self.has_room() || self.at_last_resort {
+        if !self.has_room(now) {
             return Err(self.nothing_left());
         }
-        if let Some(position) = self.again.take()
-            && let Some(admitted) = self.admit(position)?
-        {
-            return Ok(admitted);
-        }
-        while self.next < self.lane.guards.len() {
-            let position = self.next;
-            let admitted = match self.rival_position == Some(position) {
-                true => None,
-                false => self.admit(position)?,
-            };
-            self.next += 1;
-            if let Some(admitted) = admitted {
+        while let Some(position) = self.cursor.advance() {
+            if let Some(admitted) = self.admit(position, tokens)? {
                 return Ok(admitted);
             }
         }
-        match self.last_resort() {
-            Some(admitted) => Ok(admitted),
-            None => Err(self.nothing_left()),
-        }
-    }
-
-    /// Begins an attempt and spells its request.
-    pub(in crate::dispatch) fn begin(
-        &mut self,
-        admitted: Admitted,
-        span: &CallSpan,
-    ) -> (Attempt, OutboundRequest) {
-        let Admitted {
-            position,
-            permit,
-            mut wire,
-            kind,
-        } = admitted;
-        let target = Arc::clone(permit.target());
-        let stream = self.asked.wants_stream_of(&target);
-        let mut record = record_of(&target, kind, permit.breaker_state());
-        record.number = self.sent + 1;
-        let server = target.provider.server();
-        let description = AttemptDescription {
-            record: &record,
-            request: &self.asked.request,
-            stream,
-            server,
-        };
-        let attempt_span = span.attempt(&description);
-        record.span_id = attempt_span.context().span_id_hex();
-        let trace = target.provider.propagate_trace.then(|| Trace {
-            parent: attempt_span.context().to_string(),
-            state: span.state().header(),
-        });
-        let adaptations = std::mem::take(&mut wire.adaptations);
-        let outbound = target.provider.address(wire, trace);
-        self.sent += 1;
-        if kind != AttemptKind::Hedge {
-            self.position = position;
-        }
-        let (limits, hurried) = self.limits_of(&target, stream, kind);
-        let attempt = Attempt::begin(Beginning {
-            permit,
-            record,
-            span: attempt_span,
-            adaptations,
-            limits,
-            hurried,
-            deadline: self.time.deadline,
-            stream,
-            keep: self.asked.whole,
-            may_say_nothing: self.may_say_nothing(),
-        });
-        (attempt, outbound)
-    }
-
-    /// Whether an answer without a word is one. Models have nothing to add to what some tools have done.
-    fn may_say_nothing(&self) -> bool {
-        let last = self.asked.request.messages.last();
-        !self.lane.scenario.empty_answer_failover
-            || last.is_some_and(|message| message.role == Role::Tool)
-    }
-
-    /// Whether another target may be tried after this failure.
-    pub(in crate::dispatch) fn goes_on_after(&self, error: &UpstreamError) -> bool {
-        let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
-            && self.lane.scenario.content_filter_failover;
-        tolerated || error.kind.verdict().failover != Failover::No
-    }
-
-    /// Takes in that a target has failed; `silence` is how long nothing had come of it if the call allowed no
-    /// more than that.
-    pub(in crate::dispatch) fn failed(
-        &mut self,
-        target: &Arc<Target>,
-        error: &UpstreamError,
-        silence: Option<Duration>,
-    ) {
-        let hurried = silence.is_some_and(|silence| self.is_hurry(target, silence));
-        self.tokens.follow(hurried);
-        if error.kind.verdict().failover == Failover::LargerContext {
-            self.too_small.push(Arc::clone(target));
-        }
-        let mut guards = self.lane.guards.iter();
-        if let Some(position) = guards.position(|guard| Arc::ptr_eq(&guard.target, target)) {
-            self.failures.retain(|(other, _)| *other != position);
-            self.failures.push((position, error.clone()));
-        }
+        last_resort::admit(self).ok_or_else(|| self.nothing_left())
     }
 
     /// Admits an attempt on the target at this position, or records why there is none.
-    fn admit(&mut self, position: usize) -> Result<Option<Admitted>, Error> {
+    fn admit(
+        &mut self,
+        position: usize,
+        tokens: &mut TokenHold,
+    ) -> Result<Option<Admitted>, Error> {
         let lane = Arc::clone(&self.lane);
         let Some(guard) = lane.guards.get(position) else {
             return Ok(None);
         };
         let target = &guard.target;
-        let kind = self.kind(position);
+        let kind = self.cursor.kind(position);
         if let Some(skip) = self.ineligible(target) {
             self.skip(target, kind, skip, BreakerState::Closed);
             return Ok(None);
         }
-        // Health comes first: it is cheaper to ask for than a large request is to spell.
+        // Health comes first: to ask for it costs less than to write a large request.
         let probe = match guard.outlook() {
             Ok(outlook) => outlook == Outlook::Probe,
             Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
@@ -240,11 +125,11 @@ impl Course {
                 return Ok(None);
             }
         };
-        // A probe may cost the call a failover: it is made only if that can be paid for, too. Who
-        // never gets another token must not wait for one: the breaker would stay open for ever.
-        let insured = probe && lane.budget.has_prospects() && self.has_alternative_to(position);
-        let added = u32::from(self.sent > 0);
-        if !self.tokens.hold(added + u32::from(insured)) {
+        // A probe may cost the call a failover: it is made only if that can be paid for, too. A call that never
+        // gets another token must not wait for one: the breaker would stay open for ever.
+        let insured = probe && lane.budget.has_prospects() && self.has_alternative();
+        let added = u32::from(self.cursor.started() > 0);
+        if !tokens.hold(added + u32::from(insured)) {
             let state = guard.snapshot().state;
             self.skip(target, kind, Skip::RetryBudgetExhausted, state);
             return match insured {
@@ -256,9 +141,6 @@ impl Course {
             Ok(permit) => permit,
             Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
         };
-        for _ in 0..added {
-            self.tokens.spend();
-        }
         Ok(Some(Admitted {
             position,
             kind: match permit.is_probe() {
@@ -285,149 +167,119 @@ impl Course {
         None
     }
 
-    /// Why an attempt on the target at this position is made, or would be, unless it is a probe.
-    fn kind(&self, position: usize) -> AttemptKind {
-        if self.failures.iter().any(|(failed, _)| *failed == position) {
-            AttemptKind::Retry
-        } else if position > 0 {
-            AttemptKind::Failover
-        } else {
-            AttemptKind::Primary
-        }
+    /// Records that a target is passed over.
+    fn skip(&mut self, target: &Target, kind: AttemptKind, skip: Skip, breaker: BreakerState) {
+        let record = AttemptRecord {
+            outcome: Outcome::Skipped(skip),
+            ..record_of(target, kind, breaker)
+        };
+        observe_skipped(&self.trail.call_id, &record);
+        self.trail.attempts.push(record);
     }
 
-    /// Whether a target that is not yet come to could be tried now.
-    pub(in crate::dispatch) fn has_alternative(&self) -> bool {
-        self.can_be_tried(self.next)
+    /// Whether an answer without a word is a good one. Models have nothing to add to what some tools have done.
+    pub(super) fn may_say_nothing(&self) -> bool {
+        let last = self.asked.request.messages.last();
+        !self.lane.scenario.empty_answer_failover
+            || last.is_some_and(|message| message.role == Role::Tool)
     }
 
-    /// Whether a target besides this one that is not yet come to could be tried now.
-    fn has_alternative_to(&self, position: usize) -> bool {
-        self.can_be_tried(self.next.max(position + 1))
+    /// Whether another target may be tried after this failure.
+    pub(super) fn goes_on_after(&self, error: &UpstreamError) -> bool {
+        let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
+            && self.lane.scenario.content_filter_failover;
+        tolerated || error.kind.verdict().failover != Failover::No
     }
 
-    /// Whether a target could be tried now that stands here or later in the plan.
-    fn can_be_tried(&self, from: usize) -> bool {
-        let mut later = self.lane.guards.iter().enumerate().skip(from);
-        later.any(|(position, guard)| {
-            self.rival_position != Some(position)
-                && self.ineligible(&guard.target).is_none()
+    /// Whether a target ahead could be tried now.
+    fn has_alternative(&self) -> bool {
+        let mut ahead = self.cursor.ahead();
+        ahead.any(|position| {
+            let guard = &self.lane.guards[position];
+            self.ineligible(&guard.target).is_none()
                 && guard.refuses().is_none()
                 && self.asked.can_be_put_to(&guard.target)
         })
     }
 
-    /// Whether the call may send another attempt, and has the time for one.
-    pub(in crate::dispatch) fn has_room(&self) -> bool {
-        let in_time = self.sent == 0 || self.time.allows_another_attempt(Instant::now());
-        in_time && self.sent < self.max_attempts()
+    /// Whether the call may start another attempt, and has the time for one.
+    fn has_room(&self, now: Instant) -> bool {
+        self.limits.allow_attempt_after(self.cursor.started(), now)
     }
 
-    pub(in crate::dispatch) fn max_attempts(&self) -> u32 {
-        let of_scenario = self.lane.scenario.max_attempts;
-        self.limits
-            .max_attempts
-            .unwrap_or(u32::MAX)
-            .min(of_scenario)
-    }
-
-    /// Whether it is the caller's doing alone that no more silence than this was allowed to a target: it is
-    /// nothing that would be suspicious in itself.
-    fn is_hurry(&self, target: &Target, silence: Duration) -> bool {
-        let Limits {
-            first_content,
-            progress_idle,
-            max_attempts: _,
-        } = self.limits;
-        let is_narrowed = first_content.is_some() || progress_idle.is_some();
-        (self.time.is_short || is_narrowed) && silence < target.timeouts.stall_after
-    }
-
-    /// How long an attempt of this kind may wait for what, and which of these limits the call alone makes
-    /// so narrow. Where another target could answer after it, it leaves time for that.
-    fn limits_of(&self, target: &Target, stream: bool, kind: AttemptKind) -> (Timeouts, Hurried) {
-        let own = if stream {
-            target.timeouts
-        } else {
-            Timeouts {
-                write_idle: target.timeouts.write_idle,
-                ..Timeouts::UNLIMITED
-            }
-        };
-        let longest = self.time.longest_to_first_content(Instant::now());
+    /// How long an attempt of this kind, which counts already, may wait for what. If another target could answer
+    /// after it, it leaves time for that one.
+    pub(super) fn limits_of_attempt(
+        &self,
+        target: &Target,
+        stream: bool,
+        kind: AttemptKind,
+        tokens: &TokenHold,
+    ) -> (Timeouts, Hurried) {
+        let own = timeouts_of(target, stream);
+        let longest = self.limits.time.longest_to_first_content(Instant::now());
         let is_followed = match kind {
             AttemptKind::Hedge | AttemptKind::LastResort => false,
             AttemptKind::Primary
             | AttemptKind::Retry
             | AttemptKind::Failover
             | AttemptKind::Probe => {
-                let hurried = self.is_hurry(target, longest);
-                self.sent < self.max_attempts() && self.tokens.are_left(hurried)
+                let hurried = self.limits.is_hurry(target, longest);
+                self.cursor.started() < self.limits.max_attempts && tokens.are_left(hurried)
             }
         };
         // Looked for only where it would matter.
         let narrows = is_followed && longest < own.first_content;
-        let narrowing = Narrowing {
-            scenario: self.lane.scenario.first_content,
-            caller: self.limits,
-            for_another: (narrows && self.has_alternative_to(self.position)).then_some(longest),
-        };
-        narrowing.of(own)
+        let for_another = (narrows && self.has_alternative()).then_some(longest);
+        self.limits.of_attempt(own, for_another)
     }
 
-    /// Why the call is not answered, when no target is left that may be tried.
+    /// The error of a call that has no target left.
     fn nothing_left(&self) -> Error {
         let guards = &self.lane.guards;
         let could_answer = |id: &str| {
             let its = guards.iter().find(|guard| guard.target.id == id);
             its.is_some_and(|guard| self.could_answer(&guard.target))
         };
-        exhausted::error_after(&self.trail.attempts, could_answer, || self.unasked())
+        error_after(&self.trail.attempts, could_answer, || self.unasked())
     }
 
-    /// The target that the call would come to next, and what keeps it from that.
+    /// The target that the call would try next, and what keeps the call from trying it.
     fn unasked(&self) -> Option<Unasked> {
-        // Those that are still to be come to are there only if the call may not go on.
-        let mut unasked = self.lane.guards.iter().skip(self.next);
-        let guard = unasked.find(|guard| self.could_answer(&guard.target))?;
+        // There are targets ahead only if the call may not go on.
+        let mut ahead = self
+            .cursor
+            .ahead()
+            .map(|position| &self.lane.guards[position].target);
+        let target = ahead.find(|target| self.could_answer(target))?;
         Some(Unasked {
-            target: guard.target.id.clone(),
-            limit: match self.sent < self.max_attempts() {
+            target: target.id.clone(),
+            limit: match self.cursor.started() < self.limits.max_attempts {
                 true => "too little time is left",
                 false => "the call may make no more attempts (`max_attempts`)",
             },
         })
     }
 
-    pub(in crate::dispatch) fn ineligible(&self, target: &Target) -> Option<Skip> {
-        if !eligibility::may_hold_more(target, &self.too_small) {
+    /// Why a target cannot answer, going by what it lacks and by the prompts that were too long for others.
+    fn ineligible(&self, target: &Target) -> Option<Skip> {
+        let guards = &self.lane.guards;
+        let too_small = self.cursor.too_small();
+        let too_small = too_small.map(|position| &*guards[position].target);
+        if !eligibility::may_hold_more(target, too_small) {
             return Some(Skip::ContextTooSmall);
         }
         self.asked.lacked_by(target)
     }
 
-    /// Whether a target could answer, were it well, going by what the call has learnt.
-    pub(in crate::dispatch) fn could_answer(&self, target: &Arc<Target>) -> bool {
+    /// Whether a target could answer if it were well.
+    fn could_answer(&self, target: &Arc<Target>) -> bool {
         self.ineligible(target).is_none() && self.asked.can_be_put_to(target)
-    }
-
-    fn skip(&mut self, target: &Target, kind: AttemptKind, skip: Skip, breaker: BreakerState) {
-        debug!(
-            call_id = self.trail.call_id,
-            model = target.id,
-            reason = skip.reason().name(),
-            "target skipped"
-        );
-        let record = AttemptRecord {
-            outcome: Outcome::Skipped(skip),
-            ..record_of(target, kind, breaker)
-        };
-        self.trail.attempts.push(record);
     }
 }
 
-/// The record of a target that was come to, before anything has happened.
-pub(in crate::dispatch) fn record_of(
+/// The record of a target before anything has happened.
+pub(super) fn record_of(
     target: &Target,
     kind: AttemptKind,
     breaker: BreakerState,
@@ -449,6 +301,8 @@ pub(in crate::dispatch) fn record_of(
         span_id: String::new(),
         provider_request_id: None,
         response_model: None,
+        response_id: None,
+        finish: None,
     }
 }
 
@@ -458,9 +312,17 @@ mod tests {
     use crate::dispatch::specimens::{lane, target};
     use crate::health::scopes;
 
-    fn course(lane: Arc<Lane>, deadline: Option<Instant>) -> Course {
+    fn plan(lane: Arc<Lane>, deadline: Option<Instant>) -> Plan {
         let (request, limits) = (Arc::default(), Limits::default());
-        Course::new(lane, request, true, limits, deadline, Trail::default())
+        Plan::new(lane, request, true, limits, deadline, Trail::default())
+    }
+
+    /// The limits of an attempt of this kind on the plan's first target.
+    fn limits_of_first(plan: &mut Plan, kind: AttemptKind, stream: bool) -> (Timeouts, Hurried) {
+        let tokens = TokenHold::of(&plan.lane.budget);
+        assert_eq!(plan.cursor.advance(), Some(0));
+        plan.cursor.start(0, kind);
+        plan.limits_of_attempt(&target("one"), stream, kind, &tokens)
     }
 
     #[test]
@@ -468,8 +330,8 @@ mod tests {
         let first_content = |models: &[&str], kind, stream| {
             let lane = lane(models, scopes::Settings::default());
             let deadline = Instant::now() + Duration::from_secs(10);
-            let course = course(lane, Some(deadline));
-            let (limits, hurried) = course.limits_of(&target("one"), stream, kind);
+            let mut plan = plan(lane, Some(deadline));
+            let (limits, hurried) = limits_of_first(&mut plan, kind, stream);
             (limits.first_content, hurried.first_content)
         };
 
@@ -495,21 +357,22 @@ mod tests {
         let deadline = Some(Instant::now() + Duration::from_secs(10));
         let (limits, trail) = (Limits::default(), Trail::default());
 
-        let course = Course::new(lane, Arc::new(request), true, limits, deadline, trail);
+        let mut plan = Plan::new(lane, Arc::new(request), true, limits, deadline, trail);
 
-        assert!(!course.has_alternative());
-        let (limits, _) = course.limits_of(&target("one"), true, AttemptKind::Primary);
+        let (limits, _) = limits_of_first(&mut plan, AttemptKind::Primary, true);
+        assert!(!plan.has_alternative());
         assert_eq!(limits.first_content, Duration::from_secs(20));
     }
 
     #[test]
-    fn a_call_whose_time_is_up_comes_to_no_target() {
+    fn a_call_whose_time_is_up_tries_no_target() {
         let lane = lane(&["one"], scopes::Settings::default());
-        let mut course = course(lane, Some(Instant::now()));
+        let mut plan = plan(lane, Some(Instant::now()));
+        let mut tokens = TokenHold::of(&plan.lane.budget);
 
-        let error = course.next_target().err();
+        let error = plan.next_target(&mut tokens).err();
 
         assert_eq!(error, Some(Error::DeadlineExceeded));
-        assert_eq!(course.trail.attempts.len(), 0);
+        assert_eq!(plan.trail.attempts.len(), 0);
     }
 }

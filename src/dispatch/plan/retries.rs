@@ -1,66 +1,62 @@
-//! A call's retries: which target is come to again, and whether that comes before another one.
+//! A call's retries: which target is tried again, and whether before another one or only when none is left.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Course;
+use crate::dispatch::tokens::TokenHold;
+
+use super::Plan;
 use super::again::{self, Candidate};
 
-impl Course {
-    /// Comes to a target again, and tells how long it is waited for: to the first choice where the scenario
-    /// clings to it, else to any, but only if no other could be tried. The token is taken before the wait,
-    /// so that nobody waits in vain.
-    pub(in crate::dispatch) fn come_again(&mut self) -> Option<Duration> {
-        if !self.has_room() || self.at_last_resort {
-            return None;
-        }
-        if self.has_alternative() {
-            let (position, wait) = self.first_choice(true)?;
-            // One more for the other target: the call is not to be lost for what was paid here.
-            return self.tokens.hold(2).then(|| self.comes_to(position, wait));
-        }
-        let (position, wait) = self.first_choice(false).or_else(|| self.any_again())?;
-        let wait = self.comes_to(position, wait);
-        self.tokens.hold(1).then_some(wait)
-    }
-
-    fn comes_to(&mut self, position: usize, wait: Duration) -> Duration {
-        self.again = Some(position);
-        self.retries += 1;
-        wait
-    }
-
-    /// The call's first choice and the wait for it, if the scenario clings to it and no other target has been
-    /// come to since. What another target would need for its attempt is left to it.
-    fn first_choice(&self, is_followed: bool) -> Option<(usize, Duration)> {
-        let policy = self.lane.scenario.retry_first?;
-        let is_first = |(position, _): &(usize, _)| {
-            *position == self.position || Some(*position) == self.rival_position
-        };
-        let attempts = self.sent + 1 + u32::from(is_followed);
-        if self.retries >= policy.times
-            || attempts > self.max_attempts()
-            || !self.failures.iter().all(is_first)
-        {
-            return None;
-        }
+impl Plan {
+    /// Chooses a failed target to be tried next, and returns how long to wait for it: the first choice, where the
+    /// scenario prefers to ask it again; any target, if no other one could be tried. The token is taken before the
+    /// wait, so that no call waits in vain.
+    pub(in crate::dispatch) fn choose_again(&mut self, tokens: &mut TokenHold) -> Option<Duration> {
         let now = Instant::now();
-        let of_first = |position| position == self.position;
-        let (position, wait) = self.choose(of_first, policy.longest_wait, now)?;
+        if !self.has_room(now) || self.cursor.is_at_last_resort() {
+            return None;
+        }
+        let is_followed = self.has_alternative();
+        let chosen = match self.first_choice(is_followed, now) {
+            None if !is_followed => self.any_again(now),
+            chosen => chosen,
+        };
+        let (position, wait) = chosen?;
+        // One more for the other target: the call must not be lost because the retry was paid for.
+        let is_paid = tokens.hold(1 + u32::from(is_followed));
+        if is_followed && !is_paid {
+            return None;
+        }
+        // Without a token it is passed over at once, and the call fails for want of one.
+        self.cursor.choose_again(position);
+        is_paid.then_some(wait)
+    }
+
+    /// The call's first choice and the wait for it, if the scenario prefers to ask it again and no other target was
+    /// tried since. If another target can follow, its attempt and its time are left to it.
+    fn first_choice(&self, is_followed: bool, now: Instant) -> Option<(usize, Duration)> {
+        let policy = self.lane.scenario.retry_first?;
+        let attempts = self.cursor.started() + 1 + u32::from(is_followed);
+        if self.cursor.retries() >= policy.times || attempts > self.limits.max_attempts {
+            return None;
+        }
+        let first = self.cursor.first_choice()?;
+        let (position, wait) = self.choose(|other| other == first, policy.longest_wait, now)?;
+        let time = &self.limits.time;
         let in_time = match is_followed {
-            true => self.time.allows_two_more(now + wait),
-            false => self.time.allows_another_attempt(now + wait),
+            true => time.allows_two_more(now + wait),
+            false => time.allows_another_attempt(now + wait),
         };
         in_time.then_some((position, wait))
     }
 
-    /// The target that most likely answers of those that have failed, and the wait for it.
-    fn any_again(&self) -> Option<(usize, Duration)> {
-        let now = Instant::now();
-        let longest = self.time.longest_wait(now);
-        let (position, wait) = self.choose(|_| true, longest, now)?;
-        let in_time = self.time.allows_another_attempt(now + wait);
+    /// The failed target that most likely answers, and the wait for it.
+    fn any_again(&self, now: Instant) -> Option<(usize, Duration)> {
+        let time = &self.limits.time;
+        let (position, wait) = self.choose(|_| true, time.longest_wait(now), now)?;
+        let in_time = time.allows_another_attempt(now + wait);
         in_time.then_some((position, wait))
     }
 
@@ -71,18 +67,23 @@ impl Course {
         longest: Duration,
         now: Instant,
     ) -> Option<(usize, Duration)> {
-        let failures = self.failures.iter();
-        let candidates = failures.filter_map(|(position, error)| {
-            let guard = &self.lane.guards[*position];
-            let may_be = may_be(*position) && self.ineligible(&guard.target).is_none();
+        let candidates = self.cursor.failures().filter_map(|(position, error)| {
+            let guard = &self.lane.guards[position];
+            let may_be = may_be(position) && self.ineligible(&guard.target).is_none();
             may_be.then(|| Candidate {
-                position: *position,
+                position,
                 error,
                 refusal: guard.refuses(),
                 seen: guard.snapshot(),
             })
         });
-        again::choose(candidates, self.retries, fastrand::f64(), longest, now)
+        again::choose(
+            candidates,
+            self.cursor.retries(),
+            fastrand::f64(),
+            longest,
+            now,
+        )
     }
 }
 
@@ -103,32 +104,37 @@ mod tests {
     }
 
     /// A call for one of these models that may take so long, under this policy.
-    fn course(models: &[&str], retry_first: Option<RetryFirst>, timeout: Duration) -> Course {
+    fn plan(models: &[&str], retry_first: Option<RetryFirst>, timeout: Duration) -> Plan {
         let mut lane = lane(models, scopes::Settings::default());
         let of_lane = Arc::get_mut(&mut lane).expect("nobody else has it");
         let scenario = Arc::get_mut(&mut of_lane.scenario).expect("nobody else has it");
         scenario.retry_first = retry_first;
         let deadline = Some(Instant::now() + timeout);
         let (request, limits, trail) = (Arc::default(), Limits::default(), Trail::default());
-        Course::new(lane, request, true, limits, deadline, trail)
+        Plan::new(lane, request, true, limits, deadline, trail)
     }
 
     /// The next target is asked and fails, and its provider asks to be left alone for so long.
-    fn fails(course: &mut Course, retry_after: Duration) {
-        let admitted = course.next_target().expect("a target is left");
-        let target = Arc::clone(admitted.permit.target());
-        course.sent += 1;
-        course.position = admitted.position;
+    fn fails(plan: &mut Plan, retry_after: Duration) {
+        let mut tokens = TokenHold::of(&plan.lane.budget);
+        let admitted = plan.next_target(&mut tokens).expect("a target is left");
+        plan.cursor.start(admitted.position, admitted.kind);
         let error = UpstreamError {
             retry_after: Some(retry_after),
             ..UpstreamError::new(UpstreamErrorKind::Overloaded)
         };
-        course.failed(&target, &error, None);
+        plan.cursor.fail(admitted.position, error);
+    }
+
+    /// The wait before the target that is chosen to be tried again.
+    fn wait_for_again(plan: &mut Plan) -> Option<Duration> {
+        let mut tokens = TokenHold::of(&plan.lane.budget);
+        plan.choose_again(&mut tokens)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_choice_is_asked_again_where_the_scenario_clings_to_it_and_there_is_time() {
-        let clings = |longest_wait| {
+    async fn the_first_choice_is_asked_again_where_the_scenario_prefers_it_and_there_is_time() {
+        let prefers = |longest_wait| {
             Some(RetryFirst {
                 times: 1,
                 longest_wait: millis(longest_wait),
@@ -139,21 +145,21 @@ mod tests {
         // The targets, the policy, the call's time, the wait that is asked for, and whether it is made.
         let table = [
             (two, None, usual, 0, false),
-            (two, clings(50), usual, 0, true),
-            (two, clings(3000), usual, 3000, true),
-            (two, clings(3000), usual, 3001, false),
+            (two, prefers(50), usual, 0, true),
+            (two, prefers(3000), usual, 3000, true),
+            (two, prefers(3000), usual, 3001, false),
             // Half of a short call has to be left: three fifths of that may pass, and a fifth suffices.
-            (two, clings(600), millis(1000), 400, true),
-            (two, clings(600), millis(1000), 501, false),
+            (two, prefers(600), millis(1000), 400, true),
+            (two, prefers(600), millis(1000), 501, false),
             (alone, None, usual, 2001, false),
-            (alone, clings(3000), usual, 2001, true),
-            (alone, clings(50), usual, 1500, true),
+            (alone, prefers(3000), usual, 2001, true),
+            (alone, prefers(50), usual, 1500, true),
         ];
         for (models, policy, timeout, asked, expected) in table {
-            let mut course = course(models, policy, timeout);
-            fails(&mut course, millis(asked));
+            let mut plan = plan(models, policy, timeout);
+            fails(&mut plan, millis(asked));
 
-            let wait = course.come_again();
+            let wait = wait_for_again(&mut plan);
 
             assert_eq!(wait.is_some(), expected, "{policy:?}, {asked}");
             if let (Some(wait), Some(policy)) = (wait, policy) {
@@ -166,17 +172,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_failed_over_to_is_no_first_choice() {
         let policy = Some(RetryFirst::default());
-        let mut course = course(&["one", "two", "three"], policy, Scenario::DEFAULT_TIMEOUT);
-        fails(&mut course, millis(9000));
-        assert_eq!(course.come_again(), None);
-        fails(&mut course, millis(0));
-        assert_eq!(course.position, 1);
+        let mut plan = plan(&["one", "two", "three"], policy, Scenario::DEFAULT_TIMEOUT);
+        fails(&mut plan, millis(9000));
+        assert_eq!(wait_for_again(&mut plan), None);
+        fails(&mut plan, millis(0));
+        assert_eq!(plan.cursor.current(), Some(1));
 
-        assert_eq!(course.come_again(), None);
+        assert_eq!(wait_for_again(&mut plan), None);
     }
 
     #[test]
-    fn a_last_resort_is_not_come_to_again() {
+    fn a_last_resort_is_not_tried_again() {
         let lane = lane(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
             let Ok(mut permit) = lane.guards[0].admit(&lane, &asked()) else {
@@ -187,8 +193,7 @@ mod tests {
                 false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
             }
         }
-        let target = Arc::clone(&lane.guards[0].target);
-        let mut course = Course::new(
+        let mut plan = Plan::new(
             lane,
             Arc::default(),
             true,
@@ -197,9 +202,12 @@ mod tests {
             Trail::default(),
         );
 
-        let admitted = course.next_target().expect("it has mostly answered");
+        let mut tokens = TokenHold::of(&plan.lane.budget);
+        let admitted = plan.next_target(&mut tokens);
+        let admitted = admitted.expect("it has mostly answered");
 
         assert_eq!(admitted.kind, AttemptKind::LastResort);
+        plan.cursor.start(admitted.position, admitted.kind);
         for kind in [
             UpstreamErrorKind::Unreachable,
             UpstreamErrorKind::RateLimited,
@@ -208,8 +216,8 @@ mod tests {
                 retry_after: Some(Duration::from_millis(1)),
                 ..UpstreamError::new(kind)
             };
-            course.failed(&target, &error, None);
-            assert_eq!(course.come_again(), None);
+            plan.cursor.fail(admitted.position, error);
+            assert_eq!(wait_for_again(&mut plan), None);
         }
     }
 }

@@ -1,19 +1,20 @@
-//! A call's rival: which late attempt gets one, and on which target.
+//! The rival of a late attempt: which attempts get one, and on which target.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use crate::dispatch::hedging::Hedging;
+use crate::dispatch::tokens::TokenHold;
+use crate::health::guard::Outlook;
 use crate::trail::{AttemptKind, BreakerState};
 use crate::wire::WireRequest;
 
-use super::{Admitted, Course};
-use crate::dispatch::dispatcher::Lane;
-use crate::dispatch::hedging::Hedging;
-use crate::health::guard::Outlook;
+use super::{Admitted, Plan};
 
-impl Course {
-    /// After how long without content an attempt of this kind gets a rival; `None` if it gets none.
-    /// Only a call's first attempt does, and only a stream tells when its first content comes.
+impl Plan {
+    /// How long an attempt may take to its first content before it gets a rival; `None` if it gets none. Only a
+    /// call's first attempt gets one, and only a stream shows when its first content comes.
     pub(in crate::dispatch) fn patience(
         &self,
         kind: AttemptKind,
@@ -21,8 +22,10 @@ impl Course {
     ) -> Option<Duration> {
         let hedging = self.lane.hedging.as_ref()?;
         match kind {
-            AttemptKind::Primary | AttemptKind::Failover if stream && self.sent == 1 => {
-                hedging.delay(self.position)
+            AttemptKind::Primary | AttemptKind::Failover
+                if stream && self.cursor.started() == 1 =>
+            {
+                hedging.delay(self.cursor.current()?)
             }
             AttemptKind::Primary
             | AttemptKind::Failover
@@ -33,21 +36,20 @@ impl Course {
         }
     }
 
-    /// Admits a rival of the attempt under way, on a later target that is known to be well and cheap;
-    /// best on one of another provider, which is less likely to be late for the same reason.
-    pub(in crate::dispatch) fn rival(&mut self) -> Option<Admitted> {
-        let lane = Arc::clone(&self.lane);
-        let hedging = lane.hedging.as_ref()?;
-        if !self.has_room() {
+    /// Admits a rival of the attempt under way, on a target ahead that is known to be well and cheap. A target of
+    /// another provider is preferred: it is less likely to be late for the same reason.
+    pub(in crate::dispatch) fn admit_rival(&self, tokens: &mut TokenHold) -> Option<Admitted> {
+        let hedging = self.lane.hedging.as_ref()?;
+        if !self.has_room(Instant::now()) {
             return None;
         }
-        let (position, wire) = self.rivals_target(&lane, hedging)?;
-        let guard = lane.guards.get(position)?;
+        let (position, wire) = self.rivals_target(hedging)?;
+        let guard = self.lane.guards.get(position)?;
         if !hedging.budget.withdraw() {
             return None;
         }
-        let permit = match self.tokens.hold(1) {
-            true => guard.admit(&lane, &self.asked).ok(),
+        let permit = match tokens.hold(1) {
+            true => guard.admit(&self.lane, &self.asked).ok(),
             false => None,
         };
         let Some(permit) = permit else {
@@ -55,8 +57,6 @@ impl Course {
             return None;
         };
         hedging.budget.spend();
-        self.tokens.spend();
-        self.rival_position = Some(position);
         Some(Admitted {
             position,
             permit,
@@ -65,11 +65,16 @@ impl Course {
         })
     }
 
-    /// The position of the later target that a rival would be sent to, and the request as it reads it.
-    fn rivals_target(&self, lane: &Lane, hedging: &Hedging) -> Option<(usize, WireRequest)> {
-        let own_provider = &lane.guards.get(self.position)?.target.provider.name;
-        let later = lane.guards.iter().enumerate().skip(self.next);
-        let mut candidates: Vec<_> = later
+    /// The position of the target that a rival would be sent to, and the request in its format.
+    fn rivals_target(&self, hedging: &Hedging) -> Option<(usize, WireRequest)> {
+        let guards = &self.lane.guards;
+        let current = guards.get(self.cursor.current()?)?;
+        let own_provider = &current.target.provider.name;
+        let ahead = self
+            .cursor
+            .ahead()
+            .map(|position| (position, &guards[position]));
+        let mut candidates: Vec<_> = ahead
             .filter(|(_, guard)| {
                 guard.snapshot().state == BreakerState::Closed
                     && guard.outlook() == Ok(Outlook::Ordinary)
@@ -89,10 +94,5 @@ impl Course {
             }
         }
         None
-    }
-
-    /// The rival was given up though it had not failed: its target can be come to again.
-    pub(in crate::dispatch) fn rival_was_given_up(&mut self) {
-        self.rival_position = None;
     }
 }

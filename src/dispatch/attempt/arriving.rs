@@ -1,0 +1,183 @@
+//! An answer as it arrives: bytes become events, which wait here until they are given out. Does not wait by itself.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use crate::chat::{ChatEvent, is_empty_answer};
+use crate::error::UpstreamError;
+use crate::transport::Body;
+use crate::wire::reader::{MAX_BODY_BYTES, Reader};
+
+use super::progress::Heard;
+
+/// The most bytes that are read without any content. An answer that goes on like that has no end.
+const MAX_BYTES_WITHOUT_CONTENT: usize = MAX_BODY_BYTES;
+
+/// The most bytes that are read of an answer that is kept until it is complete: some 200,000 tokens in events of
+/// their own.
+const MAX_BYTES_KEPT: usize = 64 * 1024 * 1024;
+
+/// What has arrived of an answer and was not given out yet.
+#[derive(Default)]
+pub(super) struct Arriving {
+    /// Where more comes from; `None` before the head of the answer, and once the answer is complete.
+    source: Option<(Body, Reader)>,
+    /// Bytes of the body that were read, and those of them since the last content.
+    read_bytes: usize,
+    bytes_without_content: usize,
+    /// Events that were read and not given out. Nothing is given out before the first content.
+    ready: VecDeque<ChatEvent>,
+    has_content: bool,
+    /// The failure that follows the ready events.
+    failed: Option<UpstreamError>,
+}
+
+impl Arriving {
+    /// An answer whose head has arrived.
+    pub(super) fn of(body: Body, reader: Reader) -> Self {
+        Self {
+            source: Some((body, reader)),
+            ..Self::default()
+        }
+    }
+
+    /// Where more comes from, unless the answer is complete.
+    pub(super) fn source(&mut self) -> Option<&mut (Body, Reader)> {
+        self.source.as_mut()
+    }
+
+    /// The next event that is ready.
+    pub(super) fn pop(&mut self) -> Option<ChatEvent> {
+        self.ready.pop_front()
+    }
+
+    /// The failure that follows the ready events, once.
+    pub(super) fn take_failure(&mut self) -> Option<UpstreamError> {
+        self.failed.take()
+    }
+
+    /// Whether a piece of the answer itself has arrived.
+    pub(super) fn has_content(&self) -> bool {
+        self.has_content
+    }
+
+    /// Whether the answer is complete and says nothing. Ask for it before any event is given out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.failed.is_none() && is_empty_answer(&self.ready)
+    }
+
+    /// The answer is complete: its connection may be used again.
+    pub(super) fn leave(&mut self) {
+        if let Some((body, _)) = self.source.take() {
+            body.leave();
+        }
+    }
+
+    /// Reads bytes of the body. `kept` says whether the answer is kept until it is complete. Returns what the bytes
+    /// contained, and whether the whole answer has arrived.
+    pub(super) fn read(&mut self, bytes: &[u8], kept: bool) -> (Heard, bool) {
+        let mut events = self.room();
+        let Some((_, reader)) = &mut self.source else {
+            return (Heard::Bytes, true);
+        };
+        let read = reader.push(bytes, &mut events);
+        let (is_complete, is_done) = (reader.is_complete(), reader.is_done());
+        let heard = heard(&events);
+        let counted = self.count(bytes.len(), heard, kept);
+        self.take_in(events, read.and(if is_done { Ok(()) } else { counted }));
+        (heard, is_complete)
+    }
+
+    /// The body has ended.
+    pub(super) fn end(&mut self) {
+        let mut events = self.room();
+        if let Some((_, reader)) = &mut self.source {
+            let read = reader.end(&mut events);
+            self.take_in(events, read);
+        }
+    }
+
+    /// No more of the body can be read.
+    pub(super) fn fail(&mut self, error: UpstreamError) {
+        self.failed = Some(error);
+    }
+
+    /// Room for further events. After the first content nothing waits here, and the room is used again.
+    fn room(&mut self) -> Vec<ChatEvent> {
+        match self.has_content {
+            true => Vec::from(mem::take(&mut self.ready)),
+            false => Vec::new(),
+        }
+    }
+
+    fn take_in(&mut self, events: Vec<ChatEvent>, read: Result<(), UpstreamError>) {
+        self.has_content |= events.iter().any(ChatEvent::is_content);
+        if self.ready.is_empty() {
+            self.ready = events.into();
+        } else {
+            for event in events {
+                let event = event.unless_replacing(self.ready.iter_mut().rev());
+                self.ready.extend(event);
+            }
+        }
+        self.failed = read.err();
+    }
+
+    /// Counts bytes that were read.
+    ///
+    /// # Errors
+    /// `Malformed` for more bytes than an answer has.
+    fn count(&mut self, bytes: usize, heard: Heard, kept: bool) -> Result<(), UpstreamError> {
+        self.read_bytes = self.read_bytes.saturating_add(bytes);
+        self.bytes_without_content = match heard {
+            Heard::Content => 0,
+            Heard::Progress | Heard::Bytes => self.bytes_without_content.saturating_add(bytes),
+        };
+        if self.bytes_without_content > MAX_BYTES_WITHOUT_CONTENT
+            || (kept && self.read_bytes > MAX_BYTES_KEPT)
+        {
+            return Err(UpstreamError::malformed("the answer has no end"));
+        }
+        Ok(())
+    }
+}
+
+/// What the events contain that came with some bytes.
+fn heard(events: &[ChatEvent]) -> Heard {
+    if events.iter().any(ChatEvent::is_content) {
+        return Heard::Content;
+    }
+    let is_progress = |event: &ChatEvent| !matches!(event, ChatEvent::Started { .. });
+    if events.iter().any(is_progress) {
+        Heard::Progress
+    } else {
+        Heard::Bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Usage;
+
+    #[test]
+    fn only_what_brings_the_answer_on_is_progress() {
+        let started = || ChatEvent::Started {
+            response_id: None,
+            response_model: None,
+        };
+        let usage = || ChatEvent::Usage(Usage::default());
+        let text = || ChatEvent::Text("a".to_owned());
+        let table = [
+            (vec![], Heard::Bytes),
+            (vec![started()], Heard::Bytes),
+            (vec![usage()], Heard::Progress),
+            (vec![started(), usage()], Heard::Progress),
+            (vec![text()], Heard::Content),
+            (vec![started(), usage(), text()], Heard::Content),
+        ];
+        for (events, expected) in table {
+            assert_eq!(heard(&events), expected, "{events:?}");
+        }
+    }
+}

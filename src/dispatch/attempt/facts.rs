@@ -1,0 +1,133 @@
+//! What the record of an attempt says: ids, usage, the price, and what the provider charges. Pure.
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::chat::ChatEvent;
+use crate::error::{Billing, UpstreamErrorKind};
+use crate::trail::{AttemptRecord, Cost, Outcome};
+
+use crate::dispatch::target::Price;
+
+/// Under which names providers send the id that their support desk asks for.
+const REQUEST_ID_HEADERS: [&str; 5] = [
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-generation-id",
+    "mistral-correlation-id",
+];
+
+/// The longest name that is copied from a provider into records and spans.
+const MAX_NAME_BYTES: usize = 128;
+
+/// The provider's id of the request.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let legal = |value: &HeaderValue| {
+        let id = value.to_str().ok().filter(is_name)?;
+        Some(id.to_owned())
+    };
+    REQUEST_ID_HEADERS
+        .iter()
+        .find_map(|name| headers.get(*name).and_then(legal))
+}
+
+/// Notes in the record what an event says of the answer. False if the event is the end of the answer.
+pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
+    match event {
+        ChatEvent::Started {
+            response_id,
+            response_model,
+        } => {
+            if let Some(id) = response_id.as_deref().filter(is_name) {
+                record.response_id = Some(id.to_owned());
+            }
+            if let Some(model) = response_model.as_deref().filter(is_name) {
+                record.response_model = Some(model.to_owned());
+            }
+        }
+        ChatEvent::Finish(finish) => record.finish = Some(finish.reason),
+        ChatEvent::Usage(usage) => record.usage = Some(*usage),
+        ChatEvent::Done => return false,
+        ChatEvent::Text(_)
+        | ChatEvent::Reasoning(_)
+        | ChatEvent::ReasoningSignature(_)
+        | ChatEvent::Refusal(_)
+        | ChatEvent::ToolCall { .. }
+        | ChatEvent::ToolArguments { .. } => {}
+    }
+    true
+}
+
+/// Completes the record of an attempt that ends like this, on a target of this price.
+pub(super) fn conclude(record: &mut AttemptRecord, outcome: Outcome, price: Option<Price>) {
+    record.billing = Some(billing(record, &outcome));
+    record.outcome = outcome;
+    record.cost = record.usage.map(|usage| match price {
+        Some(price) => Cost {
+            nanos: price.cost_nanos(&usage),
+            incomplete: false,
+        },
+        None => Cost {
+            nanos: 0,
+            incomplete: true,
+        },
+    });
+}
+
+/// What the provider charges for an attempt that ends like this.
+fn billing(record: &AttemptRecord, outcome: &Outcome) -> Billing {
+    let begun = record.first_content.is_some() || record.usage.is_some();
+    match outcome {
+        Outcome::Succeeded if record.usage.is_some() => Billing::Actual,
+        Outcome::Failed(error) if error.kind == UpstreamErrorKind::EmptyAnswer => {
+            match record.usage {
+                Some(_) => error.kind.verdict().billing,
+                None => Billing::Uncertain,
+            }
+        }
+        Outcome::Failed(error) if !begun => error.kind.verdict().billing,
+        Outcome::Failed(_) => Billing::Partial,
+        Outcome::Cancelled(_) if begun => Billing::Partial,
+        Outcome::Succeeded | Outcome::Cancelled(_) => Billing::Uncertain,
+        Outcome::Running | Outcome::Skipped(_) => Billing::Zero,
+    }
+}
+
+/// Whether a provider's text can be a name. Longer text, or text with spaces, may be a piece of the prompt.
+fn is_name(text: &&str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_NAME_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_id_of_a_request_that_looks_like_one_is_taken() {
+        let (longest, too_long) = ("i".repeat(128), "i".repeat(129));
+        let table = [
+            (vec![], None),
+            (vec![("x-other", "id")], None),
+            (
+                vec![("request-id", "one"), ("x-request-id", "two")],
+                Some("two"),
+            ),
+            (
+                vec![("x-request-id", ""), ("request-id", "one")],
+                Some("one"),
+            ),
+            (vec![("x-request-id", longest.as_str())], Some(&*longest)),
+            (vec![("x-request-id", too_long.as_str())], None),
+        ];
+        for (headers, expected) in table {
+            let headers = headers.into_iter().map(|(name, value)| {
+                let value = HeaderValue::from_str(value).expect("visible characters");
+                (http::HeaderName::from_static(name), value)
+            });
+
+            assert_eq!(request_id(&headers.collect()).as_deref(), expected);
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! How far a call has come with its targets: which one is next, which have failed and how. Pure.
+//!
+//! Targets are named by their position in the plan. Those behind the cursor were tried or passed over; those
+//! ahead of it were not, except for the target of a rival.
+
+use crate::error::{Failover, UpstreamError};
+use crate::trail::AttemptKind;
+
+/// The state of one call's walk through its targets.
+pub(in crate::dispatch) struct Cursor {
+    /// How many targets the plan has.
+    targets: usize,
+    /// The first target that the cursor has not reached.
+    ahead: usize,
+    step: Step,
+    /// Attempts that were started, rivals included.
+    started: u32,
+    /// How often a failed target was chosen to be tried again.
+    retries: u32,
+    /// The targets that have failed and how each failed last; the latest failure is at the end.
+    failures: Vec<(usize, UpstreamError)>,
+}
+
+/// What the call did last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing: no attempt was started.
+    Start,
+    /// It started an attempt on this target.
+    Tried(usize),
+    /// It chose this target, which has failed, to be tried once more before any other.
+    Again(usize),
+    /// It started an attempt on this target although its breaker is open. No other attempt follows.
+    LastResort(usize),
+}
+
+impl Cursor {
+    /// Before the first of so many targets.
+    pub(super) fn new(targets: usize) -> Self {
+        Self {
+            targets,
+            ahead: 0,
+            step: Step::Start,
+            started: 0,
+            retries: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// Moves to the target that is considered next: one that was chosen to be tried again, else the next one
+    /// ahead. `None` at the end of the plan, and after a last resort.
+    pub(super) fn advance(&mut self) -> Option<usize> {
+        match self.step {
+            Step::Again(position) => {
+                self.step = Step::Tried(position);
+                return Some(position);
+            }
+            Step::LastResort(_) => return None,
+            Step::Start | Step::Tried(_) => {}
+        }
+        let next = self.ahead().next();
+        self.ahead = next.map_or(self.targets, |position| position + 1);
+        next
+    }
+
+    /// The targets ahead, in order. The target of a rival that has failed is none of them.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = usize> {
+        (self.ahead..self.targets).filter(|position| !self.has_failed(*position))
+    }
+
+    /// An attempt on this target is started.
+    pub(in crate::dispatch) fn start(&mut self, position: usize, kind: AttemptKind) {
+        self.started += 1;
+        match kind {
+            AttemptKind::Hedge => {}
+            AttemptKind::LastResort => self.step = Step::LastResort(position),
+            AttemptKind::Primary
+            | AttemptKind::Retry
+            | AttemptKind::Failover
+            | AttemptKind::Probe => self.step = Step::Tried(position),
+        }
+    }
+
+    /// An attempt on this target has failed.
+    pub(in crate::dispatch) fn fail(&mut self, position: usize, error: UpstreamError) {
+        self.failures.retain(|(other, _)| *other != position);
+        self.failures.push((position, error));
+    }
+
+    /// Chooses a target that has failed to be tried next.
+    pub(super) fn choose_again(&mut self, position: usize) {
+        self.step = Step::Again(position);
+        self.retries += 1;
+    }
+
+    /// Why an attempt on this target is made, unless it turns out to be a probe.
+    pub(super) fn kind(&self, position: usize) -> AttemptKind {
+        if self.has_failed(position) {
+            AttemptKind::Retry
+        } else if position > 0 {
+            AttemptKind::Failover
+        } else {
+            AttemptKind::Primary
+        }
+    }
+
+    /// Attempts that were started.
+    pub(in crate::dispatch) fn started(&self) -> u32 {
+        self.started
+    }
+
+    /// How often a failed target was chosen to be tried again.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// The target of the latest attempt, rivals aside.
+    pub(super) fn current(&self) -> Option<usize> {
+        match self.step {
+            Step::Start => None,
+            Step::Tried(position) | Step::Again(position) | Step::LastResort(position) => {
+                Some(position)
+            }
+        }
+    }
+
+    /// The target that the call tried first, as long as no other was tried since but for its rival.
+    pub(super) fn first_choice(&self) -> Option<usize> {
+        let current = self.current()?;
+        // What failed ahead of the cursor is the rival's target.
+        let is_first = |position: usize| position == current || position >= self.ahead;
+        let mut failed = self.failures.iter().map(|(position, _)| *position);
+        failed.all(is_first).then_some(current)
+    }
+
+    /// Whether the latest attempt was a last resort: no other follows it.
+    pub(super) fn is_at_last_resort(&self) -> bool {
+        matches!(self.step, Step::LastResort(_))
+    }
+
+    /// The targets that have failed and how each failed last; the latest failure is at the end.
+    pub(super) fn failures(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (usize, &UpstreamError)> + Clone {
+        self.failures
+            .iter()
+            .map(|(position, error)| (*position, error))
+    }
+
+    /// The targets whose context window the prompt exceeds.
+    pub(super) fn too_small(&self) -> impl Iterator<Item = usize> + Clone {
+        self.failures()
+            .filter(|(_, error)| error.kind.verdict().failover == Failover::LargerContext)
+            .map(|(position, _)| position)
+    }
+
+    fn has_failed(&self, position: usize) -> bool {
+        self.failures.iter().any(|(failed, _)| *failed == position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::UpstreamErrorKind;
+    use crate::trail::AttemptKind::{Failover, Hedge, LastResort, Primary, Retry};
+
+    /// What happens to a call.
+    #[derive(Clone, Copy, Debug)]
+    enum Act {
+        /// It moves on to this target, or to none.
+        Moves(Option<usize>),
+        Starts(usize, AttemptKind),
+        Fails(usize),
+        ChoosesAgain(usize),
+    }
+    use Act::{ChoosesAgain, Fails, Moves, Starts};
+
+    fn server_error() -> UpstreamError {
+        UpstreamError::new(UpstreamErrorKind::ServerError)
+    }
+
+    /// The cursor of a call on three targets to which all this has happened.
+    fn after(acts: &[Act]) -> Cursor {
+        let mut cursor = Cursor::new(3);
+        for act in acts {
+            match *act {
+                Moves(expected) => assert_eq!(cursor.advance(), expected, "{acts:?}"),
+                Starts(position, kind) => cursor.start(position, kind),
+                Fails(position) => cursor.fail(position, server_error()),
+                ChoosesAgain(position) => cursor.choose_again(position),
+            }
+        }
+        cursor
+    }
+
+    #[test]
+    fn targets_are_taken_in_order_and_one_that_is_chosen_again_before_those_ahead() {
+        let table: [&[Act]; 6] = [
+            &[
+                Moves(Some(0)),
+                Moves(Some(1)),
+                Moves(Some(2)),
+                Moves(None),
+                Moves(None),
+            ],
+            &[Moves(Some(0)), Starts(0, Primary), Fails(0), Moves(Some(1))],
+            &[
+                Moves(Some(0)),
+                Starts(0, Primary),
+                Fails(0),
+                ChoosesAgain(0),
+                Moves(Some(0)),
+                Starts(0, Retry),
+                Fails(0),
+                Moves(Some(1)),
+            ],
+            // The target that is chosen again may be passed over.
+            &[
+                Moves(Some(0)),
+                Starts(0, Primary),
+                Fails(0),
+                ChoosesAgain(0),
+                Moves(Some(0)),
+                Moves(Some(1)),
+            ],
+            // At the end of the plan only what is chosen again is left.
+            &[
+                Moves(Some(0)),
+                Moves(Some(1)),
+                Moves(Some(2)),
+                Starts(2, Failover),
+                Fails(2),
+                Moves(None),
+                ChoosesAgain(2),
+                Moves(Some(2)),
+                Moves(None),
+            ],
+            &[
+                Moves(Some(0)),
+                Moves(Some(1)),
+                Moves(Some(2)),
+                Moves(None),
+                Starts(1, LastResort),
+                Moves(None),
+            ],
+        ];
+        for acts in table {
+            after(acts);
+        }
+    }
+
+    #[test]
+    fn nothing_follows_a_last_resort() {
+        let cursor = after(&[Moves(Some(0)), Starts(0, LastResort), Fails(0), Moves(None)]);
+
+        assert!(cursor.is_at_last_resort());
+        assert!(!after(&[Moves(Some(0)), Starts(0, Primary)]).is_at_last_resort());
+    }
+
+    #[test]
+    fn the_target_of_a_rival_is_passed_over_once_the_rival_has_failed() {
+        let raced = [Moves(Some(0)), Starts(0, Primary), Starts(1, Hedge)];
+        // How the race ends, and what is ahead then.
+        let table: [(&[Act], &[usize]); 4] = [
+            (&[], &[1, 2]),
+            (&[Fails(0)], &[1, 2]),
+            (&[Fails(1)], &[2]),
+            (&[Fails(1), Fails(0)], &[2]),
+        ];
+        for (acts, ahead) in table {
+            let cursor = after(&[&raced, acts].concat());
+
+            assert_eq!(cursor.ahead().collect::<Vec<_>>(), ahead, "{acts:?}");
+            assert_eq!(cursor.current(), Some(0));
+        }
+        after(
+            &[
+                &raced[..],
+                &[Fails(1), Fails(0), Moves(Some(2)), Moves(None)],
+            ]
+            .concat(),
+        );
+    }
+
+    #[test]
+    fn an_attempt_is_the_first_one_or_a_retry_or_a_failover() {
+        let failed = [Moves(Some(0)), Starts(0, Primary), Fails(0)];
+        let table: [(&[Act], usize, AttemptKind); 4] = [
+            (&[], 0, Primary),
+            (&[], 1, Failover),
+            (&failed, 0, Retry),
+            (&failed, 1, Failover),
+        ];
+        for (acts, position, expected) in table {
+            assert_eq!(after(acts).kind(position), expected, "{acts:?}, {position}");
+        }
+    }
+
+    #[test]
+    fn every_attempt_that_is_started_counts_and_so_does_every_choice_of_a_failed_target() {
+        let acts = [
+            Moves(Some(0)),
+            Starts(0, Primary),
+            Starts(2, Hedge),
+            Fails(2),
+            Fails(0),
+            ChoosesAgain(0),
+            Moves(Some(0)),
+            Starts(0, Retry),
+            Fails(0),
+            ChoosesAgain(2),
+        ];
+        // How many acts, and the attempts and retries that there were by then.
+        let table = [
+            (0, 0, 0),
+            (2, 1, 0),
+            (3, 2, 0),
+            (6, 2, 1),
+            (8, 3, 1),
+            (10, 3, 2),
+        ];
+        for (acts_done, started, retries) in table {
+            let cursor = after(&acts[..acts_done]);
+
+            let counted = (cursor.started(), cursor.retries());
+            assert_eq!(counted, (started, retries), "{acts_done}");
+        }
+    }
+
+    #[test]
+    fn the_first_choice_is_the_target_of_the_latest_attempt_while_only_its_rival_failed_besides() {
+        let table: [(&[Act], Option<usize>); 6] = [
+            (&[], None),
+            (&[Moves(Some(0)), Starts(0, Primary), Fails(0)], Some(0)),
+            // The targets before it could not be tried.
+            (
+                &[
+                    Moves(Some(0)),
+                    Moves(Some(1)),
+                    Starts(1, Failover),
+                    Fails(1),
+                ],
+                Some(1),
+            ),
+            (
+                &[
+                    Moves(Some(0)),
+                    Starts(0, Primary),
+                    Starts(1, Hedge),
+                    Fails(1),
+                    Fails(0),
+                ],
+                Some(0),
+            ),
+            (
+                &[
+                    Moves(Some(0)),
+                    Starts(0, Primary),
+                    Fails(0),
+                    Moves(Some(1)),
+                    Starts(1, Failover),
+                    Fails(1),
+                ],
+                None,
+            ),
+            (
+                &[
+                    Moves(Some(0)),
+                    Starts(0, Primary),
+                    Starts(1, Hedge),
+                    Fails(1),
+                    Fails(0),
+                    Moves(Some(2)),
+                    Starts(2, Failover),
+                    Fails(2),
+                ],
+                None,
+            ),
+        ];
+        for (acts, expected) in table {
+            assert_eq!(after(acts).first_choice(), expected, "{acts:?}");
+        }
+    }
+
+    #[test]
+    fn failures_are_told_in_their_order_and_each_target_with_its_latest() {
+        let mut cursor = Cursor::new(3);
+        cursor.fail(1, server_error());
+        cursor.fail(0, UpstreamError::new(UpstreamErrorKind::ContextLength));
+        let latest = UpstreamError::new(UpstreamErrorKind::Overloaded);
+        cursor.fail(1, latest.clone());
+
+        let failed: Vec<_> = cursor.failures().map(|(position, _)| position).collect();
+
+        assert_eq!(failed, [0, 1]);
+        assert_eq!(cursor.failures().next_back(), Some((1, &latest)));
+        assert_eq!(cursor.too_small().collect::<Vec<_>>(), [0]);
+    }
+}

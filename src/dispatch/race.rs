@@ -1,0 +1,138 @@
+//! The attempt of a call that is under way, and its rival while it is late: whichever answers first is kept.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::telemetry::spans::CallSpan;
+use crate::trail::{AttemptRecord, Cancelled, Outcome};
+use crate::transport::Transport;
+
+use super::attempt::{Attempt, Ended};
+use super::plan::Plan;
+use super::start::{Started, start};
+use super::tokens::TokenHold;
+
+/// The attempts of a call that are under way.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    /// The one whose answer is given out.
+    pub(super) current: Option<Attempt>,
+    /// The rival that was sent because the current one was late.
+    rival: Option<Box<Attempt>>,
+}
+
+/// The attempt of a race that is not kept, and how it ended.
+pub(super) struct Loser {
+    pub(super) attempt: Attempt,
+    pub(super) outcome: Outcome,
+}
+
+/// What a race needs besides its first attempt.
+pub(super) struct Track<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) plan: &'a mut Plan,
+    pub(super) tokens: &'a mut TokenHold,
+    pub(super) call: &'a CallSpan,
+}
+
+impl UnderWay {
+    /// Waits until the attempt, or the rival that it gets if it is late, has begun to answer, or until both have
+    /// ended. Afterwards the one that is kept is the current attempt; the other is returned.
+    pub(super) async fn open(
+        &mut self,
+        started: Started,
+        track: Track<'_>,
+    ) -> (Result<(), Ended>, Option<Box<Loser>>) {
+        let attempt = &started.attempt;
+        let patience = track
+            .plan
+            .patience(attempt.record().kind, attempt.is_stream());
+        match patience {
+            None => {
+                let attempt = self.current.insert(started.attempt);
+                (attempt.open(track.transport, started.request).await, None)
+            }
+            // Few calls can have a rival; the others need no room for it.
+            Some(patience) => Box::pin(self.race(started, track, patience)).await,
+        }
+    }
+
+    async fn race(
+        &mut self,
+        started: Started,
+        track: Track<'_>,
+        patience: Duration,
+    ) -> (Result<(), Ended>, Option<Box<Loser>>) {
+        let Track {
+            transport,
+            plan,
+            tokens,
+            call,
+        } = track;
+        let Self { current, rival } = self;
+        let (keeps_rival, outcome, opened) = {
+            let attempt = current.insert(started.attempt);
+            let mut opening = pin!(attempt.open(transport, started.request));
+            tokio::select! {
+                biased;
+                opened = &mut opening => return (opened, None),
+                () = sleep(patience) => {}
+            }
+            let Some(admitted) = plan.admit_rival(tokens) else {
+                return (opening.await, None);
+            };
+            let started = tokio::select! {
+                biased;
+                opened = &mut opening => return (opened, None),
+                started = start(plan, tokens, call, admitted) => started,
+            };
+            let Ok(Started { attempt, request }) = started else {
+                return (opening.await, None);
+            };
+            let rival = rival.insert(Box::new(attempt));
+            let mut rivalling = pin!(rival.open(transport, request));
+            tokio::select! {
+                biased;
+                opened = &mut opening => match opened {
+                    Err(Ended::Failed(error)) if plan.goes_on_after(&error) => {
+                        (true, Outcome::Failed(error), rivalling.await)
+                    }
+                    opened => (false, ended_by(&opened), opened),
+                },
+                opened = &mut rivalling => match opened {
+                    Err(Ended::Failed(error)) => (false, Outcome::Failed(error), opening.await),
+                    opened => (true, ended_by(&opened), opened),
+                },
+            }
+        };
+        let rival = rival.take().map(|attempt| *attempt);
+        let attempt = match keeps_rival {
+            true => std::mem::replace(current, rival),
+            false => rival,
+        };
+        let loser = attempt.map(|attempt| Box::new(Loser { attempt, outcome }));
+        (opened, loser)
+    }
+
+    /// Takes out all attempts that are under way, the current one first.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Attempt> + use<> {
+        let rival = self.rival.take().map(|rival| *rival);
+        self.current.take().into_iter().chain(rival)
+    }
+
+    /// Their records so far.
+    pub(super) fn records(&self) -> impl Iterator<Item = &AttemptRecord> {
+        let rival = self.rival.as_deref();
+        self.current.iter().chain(rival).map(Attempt::record)
+    }
+}
+
+/// How an attempt ends whose rival has begun to answer or has ended like this.
+fn ended_by(rival: &Result<(), Ended>) -> Outcome {
+    Outcome::Cancelled(match rival {
+        Err(Ended::Deadline) => Cancelled::Deadline,
+        Ok(()) | Err(Ended::Failed(_)) => Cancelled::Rival,
+    })
+}

@@ -1,0 +1,76 @@
+//! The start of an attempt: every attempt goes through here before anything of it is sent.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::provider::{OutboundRequest, Trace};
+use crate::telemetry::observe::ObservedAttempt;
+use crate::telemetry::spans::{AttemptDescription, CallSpan};
+use crate::trail::AttemptRecord;
+
+use super::attempt::{Attempt, Beginning};
+use super::plan::{Admitted, Plan, record_of};
+use super::tokens::TokenHold;
+
+/// An attempt of which nothing was sent yet.
+pub(super) struct Started {
+    pub(super) attempt: Attempt,
+    pub(super) request: OutboundRequest,
+}
+
+/// Starts an attempt: gives it a number, a span and its limits, and spends its retry token. Sends nothing. If this
+/// is cancelled, the attempt does not count.
+///
+/// # Errors
+/// The attempt must not be sent.
+pub(super) async fn start(
+    plan: &mut Plan,
+    tokens: &mut TokenHold,
+    call: &CallSpan,
+    admitted: Admitted,
+) -> Result<Started, Error> {
+    let Admitted {
+        position,
+        permit,
+        mut wire,
+        kind,
+    } = admitted;
+    let target = Arc::clone(permit.target());
+    let stream = plan.asked.wants_stream_of(&target);
+    let mut record = AttemptRecord {
+        number: plan.cursor.started() + 1,
+        ..record_of(&target, kind, permit.breaker_state())
+    };
+    let description = AttemptDescription {
+        record: &record,
+        request: &plan.asked.request,
+        stream,
+        server: target.provider.server(),
+    };
+    let observed = ObservedAttempt::begin(call, &description).await?;
+    record.span_id = observed.context().span_id_hex();
+    let trace = target.provider.propagate_trace.then(|| Trace {
+        parent: observed.context().to_string(),
+        state: call.state().header(),
+    });
+    let adaptations = std::mem::take(&mut wire.adaptations);
+    let request = target.provider.address(wire, trace);
+    if plan.cursor.started() > 0 {
+        tokens.spend();
+    }
+    plan.cursor.start(position, kind);
+    let (limits, hurried) = plan.limits_of_attempt(&target, stream, kind, tokens);
+    let attempt = Attempt::begin(Beginning {
+        position,
+        permit,
+        asked: Arc::clone(&plan.asked),
+        observed,
+        record,
+        adaptations,
+        may_say_nothing: plan.may_say_nothing(),
+        limits,
+        hurried,
+        deadline: plan.limits.time.deadline,
+    });
+    Ok(Started { attempt, request })
+}
