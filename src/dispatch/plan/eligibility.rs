@@ -54,6 +54,8 @@ pub(in crate::dispatch) fn may_hold_more<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::dispatch::specimens::target;
     use crate::features::{Exclusion, Feature};
