@@ -6,4 +6,4 @@
 pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use tokio::sync::{broadcast, oneshot};
+pub(crate) use tokio::sync::{Notify, broadcast, oneshot};

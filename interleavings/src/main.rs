@@ -57,8 +57,8 @@ const SCENARIOS: &[Scenario] = &[
     ),
     ("no permit is lost", health::permits::are_not_lost),
     (
-        "a last resort closes nothing",
-        health::permits::of_last_resort_decide_nothing,
+        "a last resort takes no probe's place",
+        health::permits::of_last_resort_take_no_probes_place,
     ),
     (
         "changes are told in their order",

@@ -3,6 +3,9 @@
 pub(crate) use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, PoisonError};
 
+// Nobody waits here: that nobody is woken too late is for others to test.
+pub(crate) use tokio::sync::Notify;
+
 // The scheduler sees nothing of tokio's channels: it is asked before each sending.
 
 pub(crate) mod broadcast {

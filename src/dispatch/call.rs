@@ -99,7 +99,7 @@ impl Call {
             if let Some(ended) = ended {
                 self.after(ended, &mut tokens).await?;
             }
-            let admitted = self.plan.next_target(&mut tokens)?;
+            let admitted = self.plan.find_target(&mut tokens).await?;
             let started =
                 start(&mut self.plan, &mut tokens, self.observed.span(), admitted).await?;
             let track = Track {

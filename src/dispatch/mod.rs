@@ -2,7 +2,8 @@
 //!
 //! [`call`] is the loop that everybody reads first; `plan` says which target is tried next, `rival`
 //! which one besides, `last_resort` which one if all are closed off, `retries` which one a second time and
-//! `again` after which wait, `exhausted` what is told if none is left; `attempt` is what one try does.
+//! `again` after which wait, `opening` whether it waits for one that is closed off, `exhausted` what is told if none
+//! is left; `attempt` is what one try does.
 //! Whether a target may be tried is decided by [`crate::health`], how many tries may be added by
 //! [`retry_budget`].
 

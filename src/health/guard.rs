@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::error::UpstreamError;
-use crate::sync::{Mutex, PoisonError, broadcast};
+use crate::sync::{AtomicUsize, Mutex, Notify, Ordering, PoisonError, broadcast};
 use crate::trail::{BreakerState, ClosedOff, Skip};
 
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};
@@ -20,6 +21,9 @@ use crate::dispatch::target::Target;
 /// A target is healthier than another if it fails at most this many times as often.
 const HEALTHIER: f64 = 0.5;
 
+/// The most calls that wait for a model of one provider at a time.
+const MAX_WAITING: usize = 64;
+
 /// Changes that a slow watcher may lie behind before it has to begin anew.
 const WATCHED_CHANGES: usize = 256;
 
@@ -30,6 +34,10 @@ pub struct ProviderGuard {
     targets: Vec<String>,
     scopes: Mutex<Scopes>,
     changes: broadcast::Sender<BreakerChange>,
+    /// Calls that wait for one of its models to be tried again.
+    waiting: AtomicUsize,
+    /// Wakes them when a probe was judged or has ended, and when anything has opened or closed.
+    judged: Notify,
 }
 
 /// A change of a breaker's state, or of a lock or a throttle beside it, for those who watch.
@@ -62,6 +70,8 @@ impl ProviderGuard {
             targets,
             scopes,
             changes,
+            waiting: AtomicUsize::new(0),
+            judged: Notify::new(),
         }
     }
 
@@ -134,6 +144,9 @@ impl ProviderGuard {
             }
             (outcome, changes, notices)
         };
+        if !changes.is_empty() || !notices.is_empty() {
+            self.judged.notify_waiters();
+        }
         self.log(&changes);
         for notice in notices {
             self.log_notice(notice);
@@ -264,16 +277,14 @@ impl Guard {
         asked: &Arc<Asked>,
         draw: f64,
     ) -> Option<Permit> {
-        let rejection = self.provider.with_scopes(|scopes, now| {
-            let rejection = scopes.rejection(self.position, now);
-            scopes.last_resort_requested(self.position, now);
-            rejection
-        });
-        (draw >= rejection).then(|| Permit {
+        let ticket = self
+            .provider
+            .with_scopes(|scopes, now| scopes.admit_last(self.position, draw, now))?;
+        Some(Permit {
             guard: Arc::clone(self),
             lane: Arc::clone(lane),
             asked: Arc::clone(asked),
-            ticket: None,
+            ticket: Some(ticket),
         })
     }
 
@@ -306,6 +317,14 @@ impl Guard {
     pub fn snapshot(&self) -> Snapshot {
         self.provider
             .with_scopes(|scopes, now| scopes.snapshot(Some(self.position), now))
+    }
+
+    /// A place among the calls that wait for a model of this provider, unless too many do.
+    pub(crate) fn wait(&self) -> Option<Waiting> {
+        let provider = Arc::clone(&self.provider);
+        let ahead = provider.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting { provider, ahead };
+        (ahead < MAX_WAITING).then_some(waiting)
     }
 
     /// Until when the provider's rate limit closes the model off, if it does.
@@ -341,6 +360,31 @@ impl Guard {
     }
 }
 
+/// A place among the calls that wait for one of a provider's models to be tried again.
+pub(crate) struct Waiting {
+    provider: Arc<ProviderGuard>,
+    ahead: usize,
+}
+
+impl Waiting {
+    /// How many calls waited already when this one began.
+    pub(crate) fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// Ends when a probe of the provider has been judged or has ended, or anything has opened or closed. What
+    /// happens from this call on is noticed.
+    pub(crate) fn next_verdict(&self) -> Notified<'_> {
+        self.provider.judged.notified()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.provider.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What an attempt would be that is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
@@ -355,7 +399,7 @@ pub(crate) struct Permit {
     guard: Arc<Guard>,
     lane: Arc<Lane>,
     asked: Arc<Asked>,
-    /// `None` for a last resort, which decides nothing.
+    /// `None` once it has been given back.
     ticket: Option<Ticket>,
 }
 
@@ -372,10 +416,9 @@ impl Permit {
 
     /// The breaker's state at admission.
     pub(crate) fn breaker_state(&self) -> BreakerState {
-        match &self.ticket {
-            None => BreakerState::Open,
-            Some(ticket) => ticket.state(),
-        }
+        self.ticket
+            .as_ref()
+            .map_or(BreakerState::Closed, Ticket::state)
     }
 
     /// Nothing has come for suspiciously long.
@@ -397,27 +440,28 @@ impl Permit {
     /// The head of an answer has come.
     pub(crate) fn reached(&mut self) {
         // The first content tells as much a little later; do not lock for each call.
-        if self.ticket.as_ref().is_some_and(Ticket::probes_endpoint) {
+        if self
+            .ticket
+            .as_ref()
+            .is_some_and(Ticket::tells_recovery_of_endpoint)
+        {
             self.report(false, Scopes::reached);
         }
     }
 
     /// Further content has come.
     pub(crate) fn progressed(&mut self) {
-        if self.ticket.as_ref().is_some_and(Ticket::probes_model) {
+        if self
+            .ticket
+            .as_ref()
+            .is_some_and(Ticket::tells_recovery_of_model)
+        {
             self.report(false, Scopes::progressed);
         }
     }
 
     /// The first content has come.
     pub(crate) fn committed(&mut self, slow: bool) {
-        if self.ticket.is_none() {
-            let position = self.guard.position;
-            self.guard
-                .provider
-                .with_scopes(|scopes, now| scopes.last_resort_accepted(position, now));
-            return;
-        }
         // Only slowness is weighed against alternatives here; do not look at them for each call.
         let alternative = slow && self.healthier_alternative();
         self.report(alternative, |scopes, ticket, circumstances| {
@@ -427,8 +471,12 @@ impl Permit {
 
     /// The answer is complete.
     pub(crate) fn completed(&mut self) {
-        // It matters to probes only; do not lock for each call.
-        if self.is_probe() {
+        // It matters to few attempts; do not lock for each call.
+        if self
+            .ticket
+            .as_ref()
+            .is_some_and(Ticket::tells_recovery_of_model)
+        {
             self.report(false, Scopes::completed);
         }
     }
@@ -489,6 +537,9 @@ impl Permit {
             };
             act(scopes, ticket, circumstances)
         });
+        if ticket.is_probe() {
+            self.guard.provider.judged.notify_waiters();
+        }
     }
 }
 
@@ -497,6 +548,7 @@ impl Drop for Permit {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
+        let was_probe = ticket.is_probe();
         self.guard.provider.with_scopes(|scopes, now| {
             let circumstances = Circumstances {
                 now,
@@ -506,6 +558,9 @@ impl Drop for Permit {
             };
             scopes.release(ticket, circumstances);
         });
+        if was_probe {
+            self.guard.provider.judged.notify_waiters();
+        }
     }
 }
 

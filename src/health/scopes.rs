@@ -112,19 +112,19 @@ impl Ticket {
         self.breaker.is_probe() || self.endpoint.is_probe() || self.credential.is_probe()
     }
 
-    /// Whether the attempt tests if a failing endpoint has recovered.
-    pub fn probes_endpoint(&self) -> bool {
-        self.endpoint.is_probe()
+    /// Whether the attempt tells if a failing endpoint has recovered.
+    pub fn tells_recovery_of_endpoint(&self) -> bool {
+        self.endpoint.tells_recovery()
     }
 
-    /// Whether the attempt tests if a failing model has recovered.
-    pub fn probes_model(&self) -> bool {
-        self.breaker.is_probe()
+    /// Whether the attempt tells if a failing model has recovered.
+    pub fn tells_recovery_of_model(&self) -> bool {
+        self.breaker.tells_recovery()
     }
 
     /// The state of the model's breaker, or that of its endpoint's where the attempt tests that.
     pub fn state(&self) -> BreakerState {
-        match self.endpoint.is_probe() {
+        match self.endpoint.tells_recovery() {
             true => self.endpoint.state(),
             false => self.breaker.state(),
         }
@@ -269,18 +269,43 @@ impl Scopes {
             return Err(refusal);
         }
         let endpoint = self.endpoint.admit(now).map_err(of_endpoint)?;
+        let breaker = self.models[model].breaker.admit(now).map_err(of_model)?;
+        self.models[model].acceptance.requested(now);
+        Ok(self.ticket(model, endpoint, breaker, now))
+    }
+
+    /// Admits an attempt on a model in spite of breakers that are open, as often as the model likely
+    /// answers: if `draw`, 0 to 1, is not below the share that should be rejected here.
+    pub fn admit_last(&mut self, model: usize, draw: f64, now: Instant) -> Option<Ticket> {
+        let acceptance = &mut self.models[model].acceptance;
+        let rejection = acceptance.rejection(now);
+        // What is rejected here counts, too: else the share would forget itself.
+        acceptance.requested(now);
+        if draw < rejection {
+            return None;
+        }
+        let endpoint = self.endpoint.admit_last(now).ok()?;
+        let breaker = self.models[model].breaker.admit_last(now).ok()?;
+        Some(self.ticket(model, endpoint, breaker, now))
+    }
+
+    fn ticket(
+        &mut self,
+        model: usize,
+        endpoint: breaker::Ticket,
+        breaker: breaker::Ticket,
+        now: Instant,
+    ) -> Ticket {
         let admitting = &mut self.models[model];
-        let breaker = admitting.breaker.admit(now).map_err(of_model)?;
         admitting.throttle.enter();
-        admitting.acceptance.requested(now);
         admitting.last_attempt = Some(now);
         let credential = self.lock.admit(model, now);
-        Ok(Ticket {
+        Ticket {
             model,
             breaker,
             endpoint,
             credential,
-        })
+        }
     }
 
     /// Nothing has come of an attempt for suspiciously long.
@@ -469,16 +494,6 @@ impl Scopes {
     /// The share of last attempts on a model that should be rejected here, 0 to 1.
     pub fn rejection(&mut self, model: usize, now: Instant) -> f64 {
         self.models[model].acceptance.rejection(now)
-    }
-
-    /// Counts a last attempt that is made in spite of an open breaker, or rejected here.
-    pub fn last_resort_requested(&mut self, model: usize, now: Instant) {
-        self.models[model].acceptance.requested(now);
-    }
-
-    /// A last attempt was answered. It decides nothing but how many further ones are made.
-    pub fn last_resort_accepted(&mut self, model: usize, now: Instant) {
-        self.models[model].acceptance.accepted(now);
     }
 
     /// Puts an operator's decision in the place of a breaker's own, or lifts it. Unless it holds

@@ -66,3 +66,4 @@ mod telemetry;
 mod tls;
 mod untaken;
 mod uploads;
+mod waiting;

@@ -74,6 +74,11 @@ impl CallTime {
         share.min(MAX_SAME_TARGET_WAIT)
     }
 
+    /// Half of the time that is left.
+    pub(super) fn half_of_what_is_left(self, now: Instant) -> Duration {
+        self.left(now) / 2
+    }
+
     /// The longest wait for the first content that leaves time for another target.
     pub(in crate::dispatch) fn longest_to_first_content(self, now: Instant) -> Duration {
         self.left(now).mul_f64(FIRST_CONTENT_SHARE)

@@ -63,6 +63,15 @@ impl Cursor {
         next
     }
 
+    /// Goes back to the first target. The target of a last resort comes before it, although it has failed.
+    pub(super) fn rewind(&mut self) {
+        self.ahead = 0;
+        self.step = match self.step {
+            Step::LastResort(position) => Step::Again(position),
+            Step::Start | Step::Tried(_) | Step::Again(_) => Step::Start,
+        };
+    }
+
     /// The targets ahead, in order. The target of a rival that has failed is none of them.
     pub(super) fn ahead(&self) -> impl Iterator<Item = usize> {
         (self.ahead..self.targets).filter(|position| !self.has_failed(*position))

@@ -93,9 +93,9 @@ fn failure_of(attempt: &AttemptRecord) -> Option<&UpstreamError> {
 }
 
 /// After how long the first of those that are closed off may be tried again, as far as that is known;
-/// `None` if none is closed off.
+/// `None` if none is closed off. Of a target that was passed over twice, the later record counts.
 fn closed_off_for<'a>(
-    attempts: impl IntoIterator<Item = &'a AttemptRecord>,
+    attempts: impl IntoIterator<Item = &'a AttemptRecord, IntoIter: DoubleEndedIterator>,
 ) -> Option<Option<Duration>> {
     let wait = |attempt: &AttemptRecord| {
         let Outcome::Skipped(skip) = &attempt.outcome else {
@@ -109,7 +109,13 @@ fn closed_off_for<'a>(
             Skip::Unsupported(_) | Skip::ContextTooSmall => None,
         }
     };
-    let waits: Vec<_> = attempts.into_iter().filter_map(wait).collect();
+    let mut latest: Vec<&AttemptRecord> = Vec::new();
+    for attempt in attempts.into_iter().rev() {
+        if latest.iter().all(|later| later.target != attempt.target) {
+            latest.push(attempt);
+        }
+    }
+    let waits: Vec<_> = latest.into_iter().filter_map(wait).collect();
     (!waits.is_empty()).then(|| waits.into_iter().flatten().min())
 }
 

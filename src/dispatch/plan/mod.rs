@@ -11,6 +11,7 @@ pub(super) mod eligibility;
 mod exhausted;
 mod last_resort;
 pub(super) mod limits;
+mod opening;
 mod retries;
 mod rival;
 

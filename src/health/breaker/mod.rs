@@ -1,10 +1,12 @@
 //! Whether a target may be tried: a circuit breaker as a pure state machine.
 //!
-//! Closed, it counts; open, it refuses; half-open, it lets probes through, the next one once the one
-//! before has been judged or has taken its lease. Every admission is a [`Ticket`] that carries the
-//! generation it was given in: an ordinary attempt decides nothing once the breaker has opened, a
-//! probe nothing once it has closed or an operator has decided. A probe that has outlived its lease
-//! is as good as any other: an answer may take longer.
+//! Closed, it counts; open, it refuses; half-open, it lets probes through: one at a time until one has
+//! succeeded, then as many at a time as must still succeed. A probe that has outlived its lease keeps
+//! no other waiting, but its outcome counts: an answer may take longer. An attempt of last resort is made in
+//! spite of the open breaker; its outcome counts like that of a probe.
+//!
+//! Every admission is a [`Ticket`] of the generation it was given in. A new generation begins when the
+//! breaker opens, closes or is forced; from then on older tickets decide nothing.
 
 mod recovery;
 mod settings;
@@ -66,8 +68,7 @@ enum State {
 #[derive(Debug)]
 pub struct Ticket {
     generation: u64,
-    /// The number of a probe; 0 for an attempt that is none.
-    probe: u64,
+    kind: Kind,
     admitted: Instant,
     /// What this attempt has already counted for.
     counted: Counted,
@@ -79,10 +80,37 @@ pub struct Ticket {
     transition: Option<Transition>,
 }
 
+/// What an attempt is to the breaker that admits it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// The breaker was closed, or forced closed.
+    Ordinary,
+    /// A test whether a failing target has recovered, with its number.
+    Probe(u64),
+    /// Made in spite of the open breaker, with its number among the probes.
+    LastResort(u64),
+}
+
+impl Kind {
+    /// The number by which the order of probes and last resorts is known; 0 for an ordinary attempt.
+    fn number(self) -> u64 {
+        match self {
+            Self::Ordinary => 0,
+            Self::Probe(number) | Self::LastResort(number) => number,
+        }
+    }
+}
+
 impl Ticket {
-    /// Whether the attempt tests if a failing target has recovered.
+    /// Whether the attempt was let through to test if a failing target has recovered.
     pub fn is_probe(&self) -> bool {
-        self.state == BreakerState::HalfOpen
+        matches!(self.kind, Kind::Probe(_))
+    }
+
+    /// Whether the outcome of the attempt tells if a failing target has recovered: that of a probe
+    /// does, and that of a last resort.
+    pub fn tells_recovery(&self) -> bool {
+        self.kind != Kind::Ordinary
     }
 
     /// The state that it was given in.
@@ -147,7 +175,8 @@ impl Breaker {
             ) => Some(Refusal::Forced(until)),
             (None, State::Open { until }) if until > now => Some(Refusal::Open(until)),
             (None, State::Open { .. } | State::HalfOpen) => {
-                self.probes.awaited(now).map(Refusal::Probing)
+                let needed = self.settings.probe_successes;
+                self.probes.awaited(needed, now).map(Refusal::Probing)
             }
         }
     }
@@ -170,19 +199,38 @@ impl Breaker {
         if let Some(refusal) = self.refuses(now) {
             return Err(refusal);
         }
-        let (probe, transition) = match self.would_probe(now) {
+        let (kind, transition) = match self.would_probe(now) {
             true => self.begin_probe(now),
-            false => (0, None),
+            false => (Kind::Ordinary, None),
         };
-        Ok(Ticket {
+        Ok(self.ticket(kind, transition, now))
+    }
+
+    /// Admits an attempt though it is open, or half-open with a probe under way.
+    ///
+    /// # Errors
+    /// An operator holds it open.
+    pub fn admit_last(&mut self, now: Instant) -> Result<Ticket, Refusal> {
+        match self.refuses(now) {
+            None => self.admit(now),
+            Some(Refusal::Open(_) | Refusal::Probing(_)) => {
+                let kind = Kind::LastResort(self.probes.next_number());
+                Ok(self.ticket(kind, None, now))
+            }
+            Some(forced @ Refusal::Forced(_)) => Err(forced),
+        }
+    }
+
+    fn ticket(&self, kind: Kind, transition: Option<Transition>, now: Instant) -> Ticket {
+        Ticket {
             generation: self.generation,
-            probe,
+            kind,
             admitted: now,
             counted: Counted::Nothing,
             committed: None,
             state: self.state(now),
             transition,
-        })
+        }
     }
 
     /// Takes in what an attempt has to tell.

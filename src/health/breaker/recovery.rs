@@ -6,15 +6,15 @@ use tokio::time::Instant;
 
 use crate::trail::BreakerState;
 
-use super::{Breaker, Circumstances, Counted, Signal, State, Ticket, Transition};
+use super::{Breaker, Circumstances, Counted, Kind, Signal, State, Ticket, Transition};
 
-/// The probes that were sent between an opening and the closing after it, each known by its number,
-/// from 1 on. What one shows is out of date once one that was sent later has shown the opposite.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// The probes and last resorts since the breaker opened, each known by its number, from 1 on in the order of
+/// sending. The outcome of one is out of date once one that was sent later has had the opposite outcome.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Probes {
     sent: u64,
-    /// Until when the newest keeps others from being sent; `None` once it has been judged.
-    awaited: Option<Instant>,
+    /// Probes that have neither been judged nor ended, in their order, and when the lease of each ends.
+    under_way: Vec<(u64, Instant)>,
     /// How many have succeeded since one has failed.
     successes: u32,
     /// The newest that has succeeded.
@@ -24,36 +24,61 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    /// Until when no other may be sent.
-    pub(super) fn awaited(&self, now: Instant) -> Option<Instant> {
-        self.awaited.filter(|until| *until > now)
+    /// Until when no other probe may be sent, where so many must succeed in a row; `None` if one may be sent.
+    pub(super) fn awaited(&self, needed: u32, now: Instant) -> Option<Instant> {
+        let at_once = match self.successes {
+            // A target that fails is not to be asked by two calls at a time.
+            0 => 1,
+            successes => needed.saturating_sub(successes).max(1),
+        };
+        let mut leases = self.under_way.iter().map(|(_, lease)| *lease);
+        leases
+            .nth_back(at_once as usize - 1)
+            .filter(|lease| *lease > now)
     }
 
-    /// This one has been judged, or has ended: it keeps no other from being sent any more.
+    /// The number of the next probe or last resort.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
+    }
+
+    /// Whether one has succeeded since one has failed.
+    #[cfg(test)]
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.successes > 0
+    }
+
+    /// Sends a probe whose lease ends then.
+    fn send(&mut self, lease: Instant, now: Instant) -> u64 {
+        let number = self.next_number();
+        self.under_way.retain(|(_, lease)| *lease > now);
+        self.under_way.push((number, lease));
+        number
+    }
+
+    /// This one has been judged, or has ended: it keeps no other waiting any more.
     fn free(&mut self, number: u64) {
-        if number == self.sent {
-            self.awaited = None;
-        }
+        self.under_way.retain(|(other, _)| *other != number);
     }
 }
 
 impl Breaker {
-    /// Sends a probe; tells its number, and what that changes.
-    pub(super) fn begin_probe(&mut self, now: Instant) -> (u64, Option<Transition>) {
-        self.probes.sent += 1;
-        self.probes.awaited = Some(now + self.settings.probe_lease);
+    /// Sends a probe; tells what it is, and what that changes.
+    pub(super) fn begin_probe(&mut self, now: Instant) -> (Kind, Option<Transition>) {
+        let number = self.probes.send(now + self.settings.probe_lease, now);
         let from = self.state(now);
         let to = BreakerState::HalfOpen;
         if from == to {
-            return (self.probes.sent, None);
+            return (Kind::Probe(number), None);
         }
         self.enter(State::HalfOpen, now);
         let cause = "probe_due";
-        (self.probes.sent, Some(Transition { from, to, cause }))
+        (Kind::Probe(number), Some(Transition { from, to, cause }))
     }
 
-    /// Takes in what a probe has to tell. It decides at its first content and not at its end, unless it
-    /// is the end that answers did not come to.
+    /// Takes in what a probe or a last resort has to tell. It is judged at its first content; after answers
+    /// that broke off, at its end.
     pub(super) fn judge(
         &mut self,
         ticket: &mut Ticket,
@@ -93,21 +118,21 @@ impl Breaker {
                 self.fail(ticket, "probe_throttled", retry_after, circumstances)
             }
             Signal::Released => {
-                self.probes.free(ticket.probe);
+                self.probes.free(ticket.kind.number());
                 None
             }
         }
     }
 
-    /// Counts a success, though it may have opened again meanwhile: by the silence of this probe or
-    /// by the failure of one that was sent before.
+    /// Counts a success. The breaker may be open: for a last resort, or since this probe was silent or an older
+    /// one failed.
     fn succeed(&mut self, ticket: &mut Ticket, now: Instant) -> Option<Transition> {
         ticket.counted = Counted::Success { ended: 0, nth: 0 };
-        self.probes.free(ticket.probe);
-        if ticket.probe < self.probes.failed {
+        self.probes.free(ticket.kind.number());
+        if ticket.kind.number() < self.probes.failed {
             return None;
         }
-        self.probes.succeeded = self.probes.succeeded.max(ticket.probe);
+        self.probes.succeeded = self.probes.succeeded.max(ticket.kind.number());
         self.probes.successes += 1;
         self.cut_short_since = None;
         let from = self.state(now);
@@ -130,14 +155,17 @@ impl Breaker {
         Some(Transition {
             from,
             to: BreakerState::HalfOpen,
-            cause: "late_probe_succeeded",
+            cause: match ticket.kind {
+                Kind::LastResort(_) => "last_resort_succeeded",
+                Kind::Ordinary | Kind::Probe(_) => "late_probe_succeeded",
+            },
         })
     }
 
     /// Opens it for now: a probe from which nothing has come may be answered yet.
     fn suspect(&mut self, ticket: &Ticket, circumstances: Circumstances) -> Option<Transition> {
-        self.probes.free(ticket.probe);
-        match self.probes.succeeded > ticket.probe {
+        self.probes.free(ticket.kind.number());
+        match self.probes.succeeded > ticket.kind.number() {
             true => None,
             false => self.reopen(ticket, "probe_stalled", None, circumstances),
         }
@@ -155,12 +183,12 @@ impl Breaker {
             return None;
         }
         ticket.counted = Counted::Failure;
-        self.probes.free(ticket.probe);
+        self.probes.free(ticket.kind.number());
         let is_news = ticket.committed.is_some() && !self.broke_off;
-        if self.probes.succeeded > ticket.probe && !is_news {
+        if self.probes.succeeded > ticket.kind.number() && !is_news {
             return None;
         }
-        self.probes.failed = self.probes.failed.max(ticket.probe);
+        self.probes.failed = self.probes.failed.max(ticket.kind.number());
         self.probes.successes = 0;
         self.reopen(ticket, cause, retry_after, circumstances)
     }

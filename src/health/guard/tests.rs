@@ -266,30 +266,33 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
 }
 
 #[test]
-fn a_last_resort_is_made_as_often_as_it_is_answered_and_decides_nothing() {
-    let lane = lane(&["only"], Settings::default());
+fn a_last_resort_is_made_as_often_as_it_is_answered_and_tells_of_recovery() {
+    let settings = Settings {
+        breaker: breaker::Settings {
+            consecutive_failures: 1,
+            ..patient().breaker
+        },
+        ..Settings::default()
+    };
+    let lane = lane(&["only"], settings);
     let guard = &lane.guards[0];
-
-    let first = guard
-        .admit_last(&lane, &asked(), 0.0)
-        .expect("nothing is known yet");
-    assert!(!first.is_probe());
-    assert_eq!(first.breaker_state(), BreakerState::Open);
+    permit(&lane, 0).failed(&server_error());
     assert_eq!(guard.rejection(), 0.5, "one was sent and none answered");
+
     assert!(guard.admit_last(&lane, &asked(), 0.4).is_none());
-    let mut second = guard
+    let mut last = guard
         .admit_last(&lane, &asked(), 0.9)
         .expect("with some luck");
-    second.failed(&server_error());
+    assert!(!last.is_probe());
+    assert_eq!(last.breaker_state(), BreakerState::Open);
+    last.committed(false);
 
-    second.committed(false);
-
+    assert_eq!(guard.snapshot().state, BreakerState::HalfOpen);
     assert_eq!(
         guard.rejection(),
         0.25,
         "three were asked for, one answered"
     );
-    assert_eq!(guard.snapshot().samples, 0);
 }
 
 #[tokio::test(start_paused = true)]

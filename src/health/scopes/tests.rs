@@ -199,14 +199,17 @@ fn an_attempt_is_a_probe_of_its_model_or_of_the_endpoint() {
             let expected = scopes.would_probe(model, now);
             let admitted = scopes.admit(model, now).ok();
             assert_eq!(admitted.as_ref().is_some_and(Ticket::is_probe), expected);
-            admitted.and_then(
-                |ticket| match (ticket.probes_model(), ticket.probes_endpoint()) {
+            admitted.and_then(|ticket| {
+                match (
+                    ticket.tells_recovery_of_model(),
+                    ticket.tells_recovery_of_endpoint(),
+                ) {
                     (false, false) => None,
                     (true, false) => Some("model"),
                     (false, true) => Some("endpoint"),
                     (true, true) => Some("both"),
-                },
-            )
+                }
+            })
         })
     };
     assert_eq!(probes(&mut scopes, circumstances.now), [None, None]);
@@ -411,8 +414,16 @@ fn last_resorts_follow_what_the_target_accepts() {
     let (mut scopes, circumstances) = provider(2);
     let now = circumstances.now;
 
-    for _ in 0..99 {
-        scopes.last_resort_requested(0, now);
+    let mut rejected = 0;
+    for attempt in 0..99 {
+        match scopes.admit_last(0, 0.0, now) {
+            Some(ticket) => scopes.release(ticket, circumstances),
+            None => rejected += 1,
+        }
+        assert_eq!(
+            rejected, attempt,
+            "only the first is let through by such a draw"
+        );
     }
     assert_eq!(
         [0, 1].map(|model| scopes.rejection(model, now)),
@@ -420,9 +431,61 @@ fn last_resorts_follow_what_the_target_accepts() {
     );
 
     for _ in 0..24 {
-        scopes.last_resort_accepted(0, now);
+        let mut ticket = scopes.admit_last(0, 1.0, now).expect("with luck");
+        scopes.committed(&mut ticket, false, circumstances);
+        scopes.release(ticket, circumstances);
     }
-    assert_eq!(scopes.rejection(0, now), 0.51);
+    assert_eq!(scopes.rejection(0, now), 75.0 / 124.0);
+}
+
+#[test]
+fn last_resorts_that_are_answered_close_what_is_open() {
+    for kind in [
+        UpstreamErrorKind::ServerError,
+        UpstreamErrorKind::Unreachable,
+    ] {
+        let (mut scopes, circumstances) = provider(1);
+        let now = circumstances.now;
+        while scopes.refuses(0, now).is_none() {
+            fail(&mut scopes, 0, kind, circumstances);
+        }
+
+        for _ in 0..3 {
+            let mut ticket = scopes.admit_last(0, 1.0, now).expect("with luck");
+            assert_ne!(ticket.state(), BreakerState::Closed);
+            assert_eq!(scopes.concurrency(0).0, 1);
+            scopes.committed(&mut ticket, false, circumstances);
+            scopes.release(ticket, circumstances);
+        }
+
+        assert_eq!(scopes.refuses(0, now), None, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_last_resort_that_meets_a_limit_or_a_refused_key_is_the_last_one() {
+    for (kind, expected) in [
+        (UpstreamErrorKind::RateLimited, "Rate"),
+        (UpstreamErrorKind::Authentication, "Credential"),
+    ] {
+        let (mut scopes, circumstances) = provider(1);
+        let now = circumstances.now;
+        while scopes.refuses(0, now).is_none() {
+            fail(
+                &mut scopes,
+                0,
+                UpstreamErrorKind::ServerError,
+                circumstances,
+            );
+        }
+        let mut ticket = scopes.admit_last(0, 1.0, now).expect("with luck");
+
+        scopes.failed(&mut ticket, &UpstreamError::new(kind), circumstances);
+
+        let refusal = format!("{:?}", scopes.refuses(0, now).expect("refused"));
+        assert!(refusal.starts_with(expected), "{refusal}");
+        scopes.release(ticket, circumstances);
+    }
 }
 
 #[test]

@@ -83,6 +83,9 @@ const PROVIDERS: usize = 3;
 /// Calls of one world, from its wild times to the fine ones at its end.
 const WILD_CALLS: usize = 4000;
 
+/// Probes that must succeed in a row.
+const PROBES: usize = 3;
+
 /// How long a probe may take before another is let through beside it.
 const PROBE_LEASE: Duration = Duration::from_secs(10);
 
@@ -256,7 +259,7 @@ async fn live(seed: u64) -> ([Account; BUDGETS.len()], usize, usize) {
             account.most_risen
         );
     }
-    let probes = probes_come_one_at_a_time(&ledger, &simulation.world.seen());
+    let probes = probes_are_few_at_a_time(&ledger, &simulation.world.seen());
     let rivals = rivals_are_few(&ledger);
     (ledger.scenarios, probes, rivals)
 }
@@ -375,9 +378,9 @@ fn rivals_are_few(ledger: &Ledger) -> usize {
     rivals.into_iter().sum()
 }
 
-/// Between a breaker's opening and its closing, attempts come one after the other, but for those
-/// that are the last resort. Counts them.
-fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
+/// Between a breaker's opening and its closing, probes come one after the other until one has been judged, and
+/// then as many at a time as must still succeed. Last resorts come besides. Counts the probes.
+fn probes_are_few_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
     let mut position_in_call = vec![0; ledger.attempts.len()];
     let mut attempts = Vec::new();
     for attempt in seen {
@@ -408,13 +411,28 @@ fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
         let mut is_closed = true;
         // An endpoint is judged by the head of an answer, unless it stands for its models.
         let mut by_head = false;
-        let mut probing_until: Option<Instant> = None;
+        let mut has_succeeded = false;
+        let mut changed = None;
+        // When probes and last resorts were judged.
+        let mut verdicts: Vec<Instant> = Vec::new();
+        // When those since the last change are judged, or others need not wait for them any more.
+        let mut probing_until: Vec<Instant> = Vec::new();
         for (attempt, kind, of) in &attempts {
             let concerned = match target {
                 Some(target) => of == &target,
                 None => of.starts_with(provider.as_str()),
             };
-            if !concerned || *kind == AttemptKind::LastResort {
+            if !concerned {
+                continue;
+            }
+            if matches!(kind, AttemptKind::LastResort | AttemptKind::Probe) {
+                verdicts.extend(if by_head {
+                    attempt.reached
+                } else {
+                    attempt.judged
+                });
+            }
+            if *kind == AttemptKind::LastResort {
                 continue;
             }
             // A change in the very moment of the attempt may have come before it or after it.
@@ -428,7 +446,13 @@ fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
                 if change.transition.from == BreakerState::Closed {
                     by_head = target.is_none() && change.transition.cause != "models_failing";
                 }
-                probing_until = None;
+                probing_until.clear();
+                changed = Some(*at);
+                // So many succeed at the change itself.
+                has_succeeded = matches!(
+                    change.transition.cause,
+                    "late_probe_succeeded" | "last_resort_succeeded"
+                );
                 changes.next();
             }
             if is_closed || !is_certain {
@@ -436,16 +460,19 @@ fn probes_come_one_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
             }
             assert_eq!(*kind, AttemptKind::Probe, "{of} at {:?}", attempt.began);
             probes += 1;
-            assert!(
-                probing_until.is_none_or(|until| attempt.began >= until),
-                "two probes of {of} at a time"
-            );
+            let others = probing_until.iter().filter(|until| **until > attempt.began);
+            let others = others.count();
+            has_succeeded |= verdicts
+                .iter()
+                .any(|at| Some(*at) >= changed && *at <= attempt.began);
+            let most = if has_succeeded { PROBES - 1 } else { 1 };
+            assert!(others < most, "{others} other probes of {of} at a time");
             let judged = match by_head {
                 true => attempt.reached.or(attempt.judged),
                 false => attempt.judged,
             };
             let judged = judged.unwrap_or(attempt.began + PROBE_LEASE);
-            probing_until = Some(judged.min(attempt.began + PROBE_LEASE));
+            probing_until.push(judged.min(attempt.began + PROBE_LEASE));
         }
     }
     probes

@@ -1,6 +1,7 @@
 //! What do the policies make of an outage? The real dispatcher in virtual time, with an imagined
 //! network in place of connections: nothing else is replaced.
 
+mod alone;
 mod laws;
 mod outages;
 mod recovery;

@@ -64,6 +64,11 @@ fn a_primary_is_soon_back_however_long_its_answers_take() {
         (
             "whole answers",
             r#"upstream_mode = "whole""#,
+            Weather::Slow(12),
+        ),
+        (
+            "whole answers",
+            r#"upstream_mode = "whole""#,
             Weather::Slow(30),
         ),
         (

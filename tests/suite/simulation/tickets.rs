@@ -1,4 +1,4 @@
-//! Does a breaker let at most one probe through at a time, does a ticket of the past decide
+//! Does a breaker let at most as many probes through at a time as must still succeed, does a ticket of the past decide
 //! anything, and does every breaker close again? Its state machine alone, told anything in any order.
 
 use std::time::Duration;
@@ -32,8 +32,8 @@ struct Model {
     held: Vec<Held>,
     /// How often it has opened while it was closed, or closed.
     period: u64,
-    /// When the newest probe was admitted.
-    newest_probe: Option<Instant>,
+    /// Whether a probe has been answered in this period.
+    has_succeeded: bool,
     last: Snapshot,
 }
 
@@ -63,7 +63,7 @@ impl Model {
             now,
             held: Vec::new(),
             period: 0,
-            newest_probe: None,
+            has_succeeded: false,
             last,
         }
     }
@@ -88,14 +88,13 @@ impl Model {
         let probing = ticket.is_probe();
         assert_eq!(probing, self.last.state == BreakerState::HalfOpen);
         let in_time = |held: &Held| self.now < held.admitted + self.settings.probe_lease;
-        let other = |held: &Held| held.probing && held.period == self.period && in_time(held);
-        assert!(
-            !(probing && self.held.iter().any(other)),
-            "two probes at a time"
-        );
-        if probing {
-            self.newest_probe = Some(self.now);
-        }
+        let is_other = |held: &&Held| held.probing && held.period == self.period && in_time(held);
+        let others = self.held.iter().filter(is_other).count();
+        let most = match self.has_succeeded {
+            true => self.settings.probe_successes as usize - 1,
+            false => 1,
+        };
+        assert!(!probing || others < most, "{others} other probes at a time");
         self.held.push(Held {
             ticket,
             period: self.period,
@@ -135,9 +134,10 @@ impl Model {
         let position = self.draw.usize(0..self.held.len());
         self.report(position, Signal::Released);
         let held = self.held.swap_remove(position);
-        let is_newest = self.newest_probe == Some(held.admitted);
+        let is_probe = |other: &Held| other.ticket.is_probe() && other.period == self.period;
+        let is_alone = !self.held.iter().any(is_probe);
         let is_half_open = self.last.state == BreakerState::HalfOpen;
-        if held.probing && held.period == self.period && is_newest && is_half_open {
+        if held.probing && held.period == self.period && is_alone && is_half_open {
             let refused = self.breaker.refuses(self.now);
             assert_eq!(refused, None, "a cancelled probe kept its place");
         }
@@ -155,6 +155,15 @@ impl Model {
         let is_stale = held.period != self.period;
         let transition = self.breaker.report(&mut held.ticket, signal, circumstances);
         let after = self.breaker.snapshot(self.now);
+        self.has_succeeded |= !is_stale
+            && !matches!(
+                signal,
+                Signal::Stalled
+                    | Signal::CutShort { .. }
+                    | Signal::Failed { .. }
+                    | Signal::Throttled { .. }
+                    | Signal::Released
+            );
         if is_stale {
             assert_eq!(transition, None, "a ticket of the past decided");
             assert_eq!(before, after, "a ticket of the past counted");
@@ -172,7 +181,7 @@ impl Model {
         let is_closed = |of: &Snapshot| of.state == BreakerState::Closed;
         if is_closed(&snapshot) != is_closed(&self.last) {
             self.period += 1;
-            self.newest_probe = None;
+            self.has_succeeded = false;
         }
         self.last = snapshot;
     }

@@ -72,6 +72,7 @@ fn seconds(seconds: u64) -> Duration {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Admit,
+    AdmitLast,
     Report(usize, Signal),
     Wait(u64),
 }
@@ -94,6 +95,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let step = prop_oneof![
         Just(Step::Admit),
+        Just(Step::AdmitLast),
         (any::<usize>(), signal).prop_map(|(index, signal)| Step::Report(index, signal)),
         (0u64..8_000).prop_map(Step::Wait),
     ];
@@ -102,12 +104,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn whatever_happens_it_never_wedges_and_probes_one_at_a_time(steps in steps()) {
+    fn whatever_happens_it_never_wedges_and_no_more_probes_are_sent_than_must_succeed(steps in steps()) {
         let (mut breaker, mut now) = closed();
         let mut tickets = Vec::new();
         for step in steps {
             match step {
                 Step::Admit => tickets.extend(breaker.admit(now)),
+                Step::AdmitLast => tickets.extend(breaker.admit_last(now)),
                 Step::Report(index, signal) if !tickets.is_empty() => {
                     let index = index % tickets.len();
                     let ticket: &mut Ticket = &mut tickets[index];
@@ -124,11 +127,16 @@ proptest! {
             let lease = breaker.settings.lasting_answer;
             let snapshot = breaker.snapshot(now);
             prop_assert!(snapshot.failures <= snapshot.samples);
-            // It leaves every state within its bound, and then admits one probe and not two.
+            // It leaves every state within its bound, and then admits as many probes as must succeed at most.
             let bound = breaker.settings.retry_after_max + lease;
             prop_assert!(snapshot.refuses_until.is_none_or(|until| until <= now + bound));
-            if breaker.state(now) == BreakerState::HalfOpen && breaker.admit(now).is_ok() {
-                prop_assert!(breaker.admit(now).is_err());
+            if breaker.state(now) == BreakerState::HalfOpen {
+                let most = match breaker.probes.has_succeeded() {
+                    true => breaker.settings.probe_successes - 1,
+                    false => 1,
+                };
+                let admitted = (0..=most).take_while(|_| breaker.admit(now).is_ok()).count();
+                prop_assert!(admitted as u32 <= most);
             }
         }
     }

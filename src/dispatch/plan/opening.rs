@@ -1,0 +1,161 @@
+//! What does a call do if every target that could answer is closed off? It waits for one that is soon tried again.
+//!
+//! An open breaker, a rate limit and a short lock end with time alone, and a probe that is under way soon shows
+//! whether its target has recovered. A call that has started no attempt, or only a last resort, waits for that: as
+//! long as it would wait before it tries a failed target again, in one of a few places, and without a permit. Then it
+//! goes through its plan once more. One of the waiting calls becomes the probe; the others wait for its outcome.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::dispatch::tokens::TokenHold;
+use crate::error::Error;
+use crate::health::guard::{Guard, Waiting};
+use crate::health::scopes::Refusal;
+
+use super::{Admitted, Plan};
+
+/// A call that may go on waits at least this long. Otherwise it could look at its targets for ever without a pause.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// The time between two calls that wait for the same provider and may go on.
+const SPACING: Duration = Duration::from_millis(10);
+
+/// A call's wait for closed targets.
+struct Wait {
+    /// When the call gives up.
+    limit: Instant,
+    /// Records in the trail before the wait.
+    records: usize,
+    /// Whether it has given up, and looks at its targets for the last time.
+    is_over: bool,
+}
+
+/// When a closed target may be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Now,
+    /// Then, unless something changes before.
+    At(Instant),
+    /// Once a probe has been judged.
+    AfterProbe,
+}
+
+impl Plan {
+    /// Finds the next target that may be tried, and waits for one if all are closed off.
+    ///
+    /// # Errors
+    /// The call's error: its time is up, or no target is left.
+    pub(in crate::dispatch) async fn find_target(
+        &mut self,
+        tokens: &mut TokenHold,
+    ) -> Result<Admitted, Error> {
+        match self.next_target(tokens) {
+            // Rare; otherwise every call would keep the room for the wait.
+            Err(error) => Box::pin(self.wait_for_target(tokens, error)).await,
+            admitted => admitted,
+        }
+    }
+
+    /// Waits for a closed target until one is admitted or the call has waited long enough.
+    ///
+    /// # Errors
+    /// `error` if there is nothing to wait for, else the error after the wait.
+    async fn wait_for_target(
+        &mut self,
+        tokens: &mut TokenHold,
+        mut error: Error,
+    ) -> Result<Admitted, Error> {
+        let now = Instant::now();
+        let may_wait = self.cursor.failures().next().is_none() || self.cursor.is_at_last_resort();
+        if !may_wait || self.limits.time.is_up(now) || !self.has_room(now) {
+            return Err(error);
+        }
+        let mut wait = Wait {
+            limit: now + self.longest_wait(now),
+            records: self.trail.attempts.len(),
+            is_over: false,
+        };
+        let Some((_, first)) = self.first_due(wait.limit) else {
+            return Err(error);
+        };
+        let Some(waiting) = first.wait() else {
+            return Err(error);
+        };
+        // After a last resort, the next attempt is an added one. A call that cannot pay for it waits in vain.
+        if self.cursor.started() > 0 && !tokens.hold(1) {
+            return Err(error);
+        }
+        while !wait.is_over && self.first_due(wait.limit).is_some() {
+            wait.is_over = !self.is_due_in_time(&waiting, wait.limit).await;
+            // What was recorded of the targets since the wait began is out of date.
+            self.trail.attempts.truncate(wait.records);
+            self.cursor.rewind();
+            match self.next_target(tokens) {
+                Ok(admitted) => return Ok(admitted),
+                Err(later) => error = later,
+            }
+        }
+        Err(error)
+    }
+
+    /// Waits until a target can probably be tried; false if that takes too long.
+    async fn is_due_in_time(&self, waiting: &Waiting, limit: Instant) -> bool {
+        let pause = SPACING.mul_f64(waiting.ahead() as f64 * (0.5 + fastrand::f64()));
+        let mut has_paused = false;
+        while Instant::now() < limit {
+            let verdict = waiting.next_verdict();
+            let Some((due, _)) = self.first_due(limit) else {
+                return false;
+            };
+            match due {
+                Due::Now if has_paused => return true,
+                Due::Now => {
+                    sleep_until(limit.min(Instant::now() + pause.max(LEAST))).await;
+                    has_paused = true;
+                }
+                Due::At(then) => {
+                    has_paused = false;
+                    // Whatever ends the wait, the targets are looked at again.
+                    let _ = timeout_at(then, verdict).await;
+                }
+                Due::AfterProbe => {
+                    has_paused = false;
+                    let _ = timeout_at(limit, verdict).await;
+                }
+            }
+        }
+        false
+    }
+
+    /// How long the call waits: as long as before it tries a failed target again.
+    fn longest_wait(&self, now: Instant) -> Duration {
+        let time = &self.limits.time;
+        let usual = time.longest_wait(now);
+        match self.lane.scenario.retry_first {
+            Some(policy) => usual.max(policy.longest_wait.min(time.half_of_what_is_left(now))),
+            None => usual,
+        }
+    }
+
+    /// The target that may be tried first of those that time or a probe alone keeps closed, and when that is.
+    fn first_due(&self, limit: Instant) -> Option<(Due, &Guard)> {
+        let due = |guard: &Guard| match guard.refuses() {
+            None => Some(Due::Now),
+            Some(Refusal::Probing) => Some(Due::AfterProbe),
+            Some(
+                Refusal::Model(until)
+                | Refusal::Endpoint(until)
+                | Refusal::Rate(until)
+                | Refusal::Credential(Some(until), _),
+            ) => (until < limit).then_some(Due::At(until)),
+            // Nobody knows when attempts end, when an operator decides, or what the probe of a key will show.
+            Some(Refusal::Busy | Refusal::Credential(None, _) | Refusal::Operator(_)) => None,
+        };
+        let able = self.lane.guards.iter().map(AsRef::as_ref);
+        let able = able.filter(|guard: &&Guard| self.could_answer(&guard.target));
+        able.filter_map(|guard| Some((due(guard)?, guard)))
+            .min_by_key(|(due, _)| *due)
+    }
+}
