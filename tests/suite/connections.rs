@@ -12,6 +12,7 @@ use crate::support::foreign::answer::{Manner, TEXT};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::http1::{End, Http1};
 use crate::support::foreign::http2::{Http2, Seen};
+use crate::support::foreign::lowering::Lowering;
 use crate::support::{Gateway, ask, details, lines, text_of};
 
 /// Much longer than anything here takes.
@@ -111,6 +112,34 @@ async fn more_calls_than_a_connection_takes_get_further_connections() {
         assert!((fewest..=fewest + spare).contains(&seen.len()), "{seen:?}");
         assert_answered(calls(&gateway, 160).await);
     }
+}
+
+#[tokio::test]
+async fn a_connection_whose_limit_is_lowered_gets_no_request_beyond_it() {
+    let provider = Lowering::start(100).await;
+    let url = format!("http://{}", provider.address);
+    let gateway = before(&url, "", "http = \"2\"", "").await;
+    let requests = || -> usize { provider.seen().iter().map(|seen| seen.requests).sum() };
+    provider.hold(true);
+    let many = begin(&gateway, 10);
+    settle(|| requests() == 10).await;
+    assert_eq!(provider.seen().len(), 1);
+
+    provider.allow(2);
+    settle(|| provider.seen()[0].limit == 2).await;
+    let more = begin(&gateway, 10);
+    settle(|| requests() == 20).await;
+
+    let seen = provider.seen();
+    assert_eq!(seen[0].requests, 10, "all of them came before: {seen:?}");
+    assert!(seen[1..].iter().all(|seen| seen.most_open <= 2), "{seen:?}");
+    provider.hold(false);
+    assert_answered(many.join_all().await);
+    assert_answered(more.join_all().await);
+    // The first connection goes on, within the limit.
+    assert_answered(calls(&gateway, 20).await);
+    let seen = provider.seen();
+    assert!(seen.iter().all(|seen| seen.most_open <= 2), "{seen:?}");
 }
 
 #[tokio::test]
@@ -375,8 +404,7 @@ async fn a_host_that_goes_away_on_all_its_connections_loses_no_call() {
     assert!(connections >= 6);
 
     provider.go_away();
-    // All of them have said it by then.
-    sleep(Duration::from_millis(100)).await;
+    settle(|| provider.seen().iter().all(|seen| seen.has_left)).await;
     let later = begin(&gateway, 1);
     settle(|| provider.seen().len() > connections).await;
     provider.hold(false);

@@ -67,3 +67,4 @@ mod tls;
 mod untaken;
 mod uploads;
 mod waiting;
+mod watchers;

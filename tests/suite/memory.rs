@@ -11,7 +11,7 @@ use modelway::grpc::v1::{GenerateRequest, Media, Role};
 use modelway::simulator::{Behaviour, Received, Settings, Simulator, WireName};
 use prost::Message as _;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 
 use crate::support::frames::{
@@ -215,4 +215,38 @@ async fn an_image_is_held_once_while_its_call_waits() {
         peak_kib(service.process.id())
     );
     assert!(grown < (IMAGE >> 10) as u64 * 5 / 4, "{grown} KiB");
+}
+
+#[tokio::test]
+async fn memory_of_a_spike_is_given_back_within_seconds_though_nobody_calls_any_more() {
+    const CALLS: usize = 40;
+    const IMAGE: usize = 4 << 20;
+    let service = Service::start("spike.toml", "hang".parse().unwrap(), "").await;
+    let before = service.process.resident_kib();
+    let request = image(IMAGE);
+    let mut calls = JoinSet::new();
+    for _ in 0..CALLS {
+        let (mut client, request) = (service.client().await, request.clone());
+        calls.spawn(async move { client.generate(request).await });
+    }
+    service.arrived(CALLS).await;
+    let held = service.process.resident_kib();
+    assert!(held > before + (100 << 10), "{held} KiB are no spike");
+
+    drop(calls);
+    let most = before + (32 << 10);
+    let given_back = async {
+        while service.process.resident_kib() > most {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let began = Instant::now();
+    let in_time = timeout(SETTLING, given_back).await.is_ok();
+
+    let after = service.process.resident_kib();
+    println!(
+        "{before} KiB before a spike, {held} KiB in it, {after} KiB {:?} after it",
+        began.elapsed()
+    );
+    assert!(in_time, "{after} KiB");
 }

@@ -1,20 +1,26 @@
 //! Requests that take long to send: a slow way is no silence, and an answer counts though not all was sent.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use modelway::grpc::v1::{BreakerState, ListBreakersRequest};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 
+use crate::support::foreign::answer::{Manner, TOO_LARGE};
+use crate::support::foreign::authority::{Authority, Purpose};
+use crate::support::foreign::http2::Http2;
 use crate::support::{Gateway, ask, details, lines, text_of};
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
     {\"choices\":[{\"index\":0,\"message\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}";
-const TOO_LARGE: &str = "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\n\
-    connection: close\r\n\r\n{\"error\":{\"message\":\"too large\",\"code\":\"request_too_large\"}}";
+const REFUSAL: &str = "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\n\
+    connection: close\r\n\r\n";
 
 /// How a host takes a request.
 #[derive(Clone, Copy)]
@@ -34,7 +40,8 @@ struct Host {
 }
 
 impl Host {
-    async fn start(taking: Taking) -> Self {
+    /// Without TLS if `tls` is none.
+    async fn start(taking: Taking, tls: Option<Arc<ServerConfig>>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(64 * 1024).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -45,7 +52,16 @@ impl Host {
             let mut connections = JoinSet::new();
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
-                connections.spawn(answer(connection, taking));
+                let tls = tls.clone();
+                connections.spawn(async move {
+                    match tls {
+                        None => answer(connection, taking).await,
+                        Some(tls) => {
+                            let accepted = TlsAcceptor::from(tls).accept(connection).await;
+                            answer(accepted.unwrap(), taking).await;
+                        }
+                    }
+                });
             }
         });
         Self {
@@ -55,7 +71,7 @@ impl Host {
     }
 }
 
-async fn answer(mut connection: TcpStream, taking: Taking) {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut connection: S, taking: Taking) {
     let mut piece = vec![0; 64 * 1024];
     let mut taken = 0;
     loop {
@@ -64,7 +80,9 @@ async fn answer(mut connection: TcpStream, taking: Taking) {
             Taking::Only(most) if taken >= most => return std::future::pending().await,
             Taking::UntilRefused(most) if taken >= most => {
                 // Closed with unread bytes, which is a reset.
-                connection.write_all(TOO_LARGE.as_bytes()).await.unwrap();
+                let refusal = [REFUSAL, TOO_LARGE].concat();
+                connection.write_all(refusal.as_bytes()).await.unwrap();
+                connection.flush().await.unwrap();
                 return;
             }
             Taking::Only(_) | Taking::UntilRefused(_) => {}
@@ -84,19 +102,24 @@ async fn answer(mut connection: TcpStream, taking: Taking) {
 }
 
 async fn before(host: &Host, timeouts: &str, targets: &str) -> Gateway {
+    let url = format!("http://{}", host.address);
+    before_url(&url, "", timeouts, targets).await
+}
+
+async fn before_url(url: &str, provider: &str, timeouts: &str, targets: &str) -> Gateway {
     Gateway::start(&format!(
         r#"
         [providers.slow]
         wire_format = "openai_chat"
-        base_url = "http://{}/v1"
+        base_url = "{url}/v1"
         auth = "none"
+        {provider}
         [models."slow/model"]
         timeouts = {{ {timeouts} }}
         [models."openai/backup"]
         [scenarios.one]
         targets = [{targets}]
-        "#,
-        host.address
+        "#
     ))
     .await
 }
@@ -114,7 +137,7 @@ async fn assert_closed(gateway: &Gateway) {
 #[tokio::test]
 async fn a_slow_upload_is_not_the_providers_silence() {
     // 4 MiB in pieces of at most 64 KiB: more than a second.
-    let host = Host::start(Taking::Slowly(Duration::from_millis(20))).await;
+    let host = Host::start(Taking::Slowly(Duration::from_millis(20)), None).await;
     let timeouts = r#"first_event = "600ms", first_content = "700ms", stall_after = "300ms""#;
     let gateway = before(&host, timeouts, r#""slow/model""#).await;
     let mut calls = JoinSet::new();
@@ -136,7 +159,7 @@ async fn a_slow_upload_is_not_the_providers_silence() {
 
 #[tokio::test]
 async fn a_host_that_takes_no_more_of_a_request_is_given_up() {
-    let host = Host::start(Taking::Only(256 * 1024)).await;
+    let host = Host::start(Taking::Only(256 * 1024), None).await;
     let targets = r#""slow/model", "openai/backup""#;
     for mode in ["stream", "whole"] {
         let more = format!("write_idle = \"300ms\" }}\nupstream_mode = \"{mode}\" #");
@@ -158,16 +181,35 @@ async fn a_host_that_takes_no_more_of_a_request_is_given_up() {
 
 #[tokio::test]
 async fn a_refusal_that_has_arrived_is_read_though_the_rest_cannot_be_sent() {
-    let host = Host::start(Taking::UntilRefused(128 * 1024)).await;
-    let gateway = before(&host, "", r#""slow/model""#).await;
-    for _ in 0..30 {
-        let request = ask("one", &"word ".repeat(2 << 20));
+    const MOST: usize = 128 * 1024;
+    let authority = Authority::new();
+    let provider = format!("ca_file = {:?}", authority.file());
+    let tls = |protocol| Some(authority.server(Purpose::Server, &[protocol]));
+    let plain = Host::start(Taking::UntilRefused(MOST), None).await;
+    let encrypted = Host::start(Taking::UntilRefused(MOST), tls("http/1.1")).await;
+    let http2 = Http2::start(Some(100), tls("h2")).await;
+    http2.set(Manner {
+        refuses_after: Some(MOST),
+        ..Manner::default()
+    });
+    // The way without TLS has the closest race.
+    for (url, times) in [
+        (format!("http://{}", plain.address), 30),
+        (format!("https://{}", encrypted.address), 5),
+        (format!("https://{}", http2.address), 5),
+    ] {
+        let gateway = before_url(&url, &provider, "", r#""slow/model""#).await;
+        for _ in 0..times {
+            let request = ask("one", &"word ".repeat(1 << 20));
 
-        let failure = details(&gateway.generate(request).await.unwrap_err());
+            let failure = details(&gateway.generate(request).await.unwrap_err());
 
-        let attempts = &failure.failure.as_ref().unwrap().attempts;
-        let detail = &attempts[0].detail;
-        assert!(detail.contains("(HTTP 413)"), "{detail}");
+            let attempts = &failure.failure.as_ref().unwrap().attempts;
+            let detail = &attempts[0].detail;
+            assert!(detail.contains("(HTTP 413)"), "{url}: {detail}");
+        }
+        assert_closed(&gateway).await;
     }
-    assert_closed(&gateway).await;
+    let seen = http2.seen();
+    assert_eq!(seen.len(), 1, "the connection of HTTP/2 goes on: {seen:?}");
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tonic::transport::Channel;
 
@@ -103,6 +104,18 @@ impl Process {
     /// The most memory that it has held so far, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         kib_of(self.id(), "VmHWM:")
+    }
+
+    /// The processor time that it has taken so far, to a hundredth of a second.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // The name in brackets may hold anything; user and system time are the 12th and 13th field after it.
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        let times = fields
+            .skip(11)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(10 * times.sum::<u64>())
     }
 
     /// Sends SIGTERM.

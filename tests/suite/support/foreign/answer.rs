@@ -11,6 +11,8 @@ pub(crate) struct Manner {
     pub(crate) late_end: Duration,
     /// What comes in between, in bytes of comments.
     pub(crate) chatter: usize,
+    /// After so many bytes of a request it is refused as too large, before the rest has come.
+    pub(crate) refuses_after: Option<usize>,
 }
 
 impl Default for Manner {
@@ -19,9 +21,14 @@ impl Default for Manner {
             first: Duration::ZERO,
             late_end: Duration::ZERO,
             chatter: 0,
+            refuses_after: None,
         }
     }
 }
+
+/// What is said of a request that is too large.
+pub(crate) const TOO_LARGE: &str =
+    "{\"error\":{\"message\":\"too large\",\"code\":\"request_too_large\"}}";
 
 /// The text of every answer.
 pub(crate) const TEXT: &str = "hello from afar";

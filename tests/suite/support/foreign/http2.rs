@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
-use h2::{Reason, RecvStream};
+use h2::{Ping, Reason, RecvStream};
 use http::{Request, Response};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::{Manner, events};
+use super::answer::{Manner, TOO_LARGE, events};
 
 /// The provider. Ends when it is dropped.
 pub(crate) struct Http2 {
@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     open: usize,
     /// Streams that the client has reset, by the reason.
     pub(crate) resets: usize,
+    /// Whether it has ended, or its client has heard that it takes no more requests.
+    pub(crate) has_left: bool,
 }
 
 struct State {
@@ -137,6 +139,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, number: usize, stat
     };
     let mut frozen = state.frozen.subscribe();
     let mut leaving = state.leaving.subscribe();
+    let mut pings = connection.ping_pong().unwrap();
     let mut answers = JoinSet::new();
     let mut has_left = false;
     loop {
@@ -146,9 +149,15 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, number: usize, stat
             () = reaches(&mut leaving, number), if !has_left => {
                 has_left = true;
                 connection.graceful_shutdown();
+                // Whoever answers has read what came before.
+                pings.send_ping(Ping::opaque()).unwrap();
+            }
+            Ok(_) = poll_fn(|context| pings.poll_pong(context)) => {
+                state.note(number, |seen| seen.has_left = true);
             }
             accepted = connection.accept() => {
                 let Some(Ok((request, mut respond))) = accepted else {
+                    state.note(number, |seen| seen.has_left = true);
                     return;
                 };
                 let refuses = |left: usize| left.checked_sub(1);
@@ -197,14 +206,23 @@ async fn answered(
     respond: &mut SendResponse<Bytes>,
     state: &State,
 ) -> Result<(), Reason> {
+    let manner = *state.manner.borrow();
     let mut body = request.into_body();
+    let mut taken = 0;
     while let Some(piece) = body.data().await {
         let Ok(piece) = piece else {
             return Err(Reason::CANCEL);
         };
+        taken += piece.len();
+        if manner.refuses_after.is_some_and(|most| taken >= most) {
+            let head = Response::builder().status(413).body(()).unwrap();
+            let told = respond.send_response(head, false);
+            let told = told.and_then(|mut stream| stream.send_data(TOO_LARGE.into(), true));
+            // What else comes is not wanted (RFC 9113, section 8.1).
+            return told.map_err(|_| Reason::CANCEL);
+        }
         let _ = body.flow_control().release_capacity(piece.len());
     }
-    let manner = *state.manner.borrow();
     let mut held = state.held.subscribe();
     let head = Response::builder().header("content-type", "text/event-stream");
     let ready = async {
