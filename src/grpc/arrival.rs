@@ -24,7 +24,7 @@ use crate::admission::room::{Held, Room, Share};
 use crate::caller::Caller;
 use crate::error::{Error, excerpt};
 
-pub(crate) use self::messages::Rules;
+pub(super) use self::messages::Rules;
 
 use self::messages::Messages;
 use super::conversation::{MAX_QUESTION_BYTES, Refused};
@@ -50,14 +50,14 @@ pub(super) struct Arrival {
 }
 
 /// The same answer, which tells how the next request may be compressed.
-pub(crate) fn told<B>(mut response: Response<B>) -> Response<B> {
+pub(super) fn told<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(COMPRESSIONS_READ, READ);
     response
 }
 
 /// What all requests that come in share.
 #[derive(Clone)]
-pub(crate) struct Intake {
+pub(super) struct Intake {
     /// How long a request may take from its head to its end.
     timeout: Duration,
     rules: Rules,
@@ -67,7 +67,7 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// An intake of requests that take no longer than this, by these rules, into this room, until the service drains.
-    pub(crate) fn new(
+    pub(super) fn new(
         timeout: Duration,
         rules: Rules,
         room: Arc<Room>,
@@ -82,7 +82,7 @@ impl Intake {
     }
 
     /// What the requests of a caller take up.
-    pub(crate) fn share(&self, caller: Caller) -> Arc<Share> {
+    pub(super) fn share(&self, caller: Caller) -> Arc<Share> {
         self.room.share(caller)
     }
 
@@ -91,7 +91,7 @@ impl Intake {
     /// # Errors
     /// [`Error::Unimplemented`] if there is no such method, or its messages are compressed in a way that
     /// is not read.
-    pub(crate) fn admit<B>(
+    pub(super) fn admit<B>(
         &self,
         mut request: Request<B>,
         share: &Arc<Share>,
@@ -146,7 +146,7 @@ impl Intake {
 }
 
 /// A request's body that comes in whole messages, and fails when it takes too long.
-pub(crate) struct Incoming<B> {
+pub(super) struct Incoming<B> {
     body: B,
     timeout: Duration,
     deadline: Option<Instant>,
@@ -170,7 +170,7 @@ struct Conversation {
 
 impl<B> Incoming<B> {
     /// Where it is told why a message of a conversation was refused.
-    pub(crate) fn refused(&self) -> Option<Refused> {
+    pub(super) fn refused(&self) -> Option<Refused> {
         let conversation = self.conversation.as_ref()?;
         Some(Arc::clone(&conversation.refused))
     }

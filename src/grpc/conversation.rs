@@ -19,10 +19,10 @@ const MAX_MESSAGE_BYTES: usize = 160;
 const MESSAGE: &str = "grpc-message";
 
 /// Why a question was refused, once one was.
-pub(crate) type Refused = Arc<OnceLock<Status>>;
+pub(super) type Refused = Arc<OnceLock<Status>>;
 
 /// The same answers, with an end that tells why the questions ended.
-pub(crate) fn ending(response: Response<Body>, refused: Refused) -> Response<Body> {
+pub(super) fn ending(response: Response<Body>, refused: Refused) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     shorten(&mut head.headers);
     let body = body.map_frame(move |mut frame| {

@@ -25,7 +25,7 @@ use super::v1::generation_service_server::GenerationService;
 use super::{answer, status, v1};
 
 /// The service.
-pub(crate) struct Generation {
+pub(super) struct Generation {
     serving: Arc<Serving>,
     repeats: Arc<Repeats<SpelledResponse>>,
     elements: Arc<Limits>,
@@ -33,7 +33,7 @@ pub(crate) struct Generation {
 
 impl Generation {
     /// Serves calls of a core.
-    pub(crate) fn new(
+    pub(super) fn new(
         serving: Arc<Serving>,
         repeats: Arc<Repeats<SpelledResponse>>,
         elements: Arc<Limits>,

@@ -4,23 +4,25 @@
 //! [`request`], an answer leaves through [`answer`] or `stream`, a failure through [`status`].
 
 pub mod answer;
-pub(crate) mod arrival;
+mod arrival;
 pub mod breakers;
 pub mod catalog;
 mod codec;
-pub(crate) mod conversation;
+mod conversation;
+pub mod door;
 pub mod elements;
-pub(crate) mod generation;
+mod generation;
 pub mod health;
 pub mod metadata;
 pub mod operations;
-pub(crate) mod refusals;
+mod refusals;
 pub mod request;
+pub mod services;
 mod spelled;
 pub mod status;
 mod stream;
 mod time_of_day;
-pub(crate) mod watched;
+mod watched;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

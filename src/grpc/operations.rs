@@ -51,7 +51,7 @@ const TOO_MANY_WATCH: Error = Error::CallerRateLimited {
 impl Operations {
     /// Shows this dispatcher's state, to those who watch it until the service drains. What costs as much
     /// as a call is admitted like one.
-    pub(crate) fn new(
+    pub(super) fn new(
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         draining: CancellationToken,

@@ -12,13 +12,13 @@ use super::status;
 const MEDIA_TYPE: &str = "application/grpc";
 
 /// Bytes of a call's metadata at most.
-pub(crate) const MAX_METADATA_BYTES: usize = 16 * 1024;
+pub(super) const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 /// What each entry counts for beyond its name and value (RFC 9113, section 6.5.2).
 const ENTRY_BYTES: usize = 32;
 
 /// The refusal of a request by its head, if it is to be refused.
-pub(crate) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
+pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let mut refusal = Response::new(Body::empty());
         *refusal.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -44,7 +44,7 @@ pub(crate) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
 
 /// The same answer; but where tonic could not read the request's message, with the reason and the
 /// field. It takes that for a defect of the service.
-pub(crate) fn explained(response: Response<Body>) -> Response<Body> {
+pub(super) fn explained(response: Response<Body>) -> Response<Body> {
     match unreadable(response.headers()) {
         Some(error) => status::of_error(&error).into_http(),
         None => response,

@@ -17,7 +17,7 @@ const COPIED_BYTES: usize = 4 * 1024;
 
 /// The answer of a call that others may repeat.
 #[derive(Clone, Debug)]
-pub(crate) struct SpelledResponse {
+pub(super) struct SpelledResponse {
     call_id: String,
     response: Bytes,
 }

@@ -9,7 +9,7 @@ use super::v1::stream_generate_response::Event;
 use super::{status, v1};
 
 /// Spells the messages of one stream.
-pub(crate) struct Events {
+pub(super) struct Events {
     sequence: i64,
     parts: Parts,
 }

@@ -23,7 +23,7 @@ tokio::task_local! {
 
 /// Runs what a connection answers, each in a task that knows itself.
 #[derive(Clone, Copy)]
-pub(crate) struct Answering;
+pub struct Answering;
 
 impl<F> Executor<F> for Answering
 where
@@ -43,7 +43,7 @@ where
 
 /// The body of a response that notes whether its caller reads: it is asked for its next frame only
 /// after the last one was taken.
-pub(crate) struct WatchedBody<B> {
+pub struct WatchedBody<B> {
     body: B,
     /// What is given in place of the body's first frame, if anything is.
     shared: Option<SharedMessage>,
@@ -54,7 +54,7 @@ pub(crate) struct WatchedBody<B> {
 
 impl<B> WatchedBody<B> {
     /// Watches a response, if it is that of an open call.
-    pub(crate) fn response(mut response: http::Response<B>) -> http::Response<Self> {
+    pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let delivering = response.extensions_mut().remove::<Delivering>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(delivering) = &delivering {

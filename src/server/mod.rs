@@ -20,25 +20,17 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic_health::server::health_reporter;
 use tracing::{info, warn};
 
 use crate::admission::room::{Limits, Room};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::arrival::{Intake, Rules};
-use crate::grpc::catalog::Catalog;
-use crate::grpc::elements::Contract;
-use crate::grpc::generation::Generation;
 use crate::grpc::health::Health;
-use crate::grpc::operations::Operations;
-use crate::grpc::v1;
-use crate::grpc::v1::catalog_service_server::CatalogServiceServer;
-use crate::grpc::v1::generation_service_server::GenerationServiceServer;
-use crate::grpc::v1::operations_service_server::OperationsServiceServer;
-use crate::idempotency::{self, Idempotency};
+use crate::grpc::services::{RequestRules, Services};
+use crate::idempotency;
 use crate::serving::{Serving, Workshop};
+
+pub use crate::grpc::services::SetupError;
 
 pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
 
@@ -58,11 +50,6 @@ const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The longest time that a call without a scenario can take.
 const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
-
-/// The services cannot be put together: the contract's descriptors do not decode.
-#[derive(Debug, thiserror::Error)]
-#[error("the contract cannot be read: {0}")]
-pub struct SetupError(#[from] tonic_reflection::server::Error);
 
 /// Who is let in, and whose repeats are answered from memory.
 #[derive(Clone, Debug, Default)]
@@ -96,61 +83,39 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     hurry: impl Future<Output = ()>,
 ) -> Result<(), SetupError> {
-    let (reporter, health_service) = health_reporter();
     let draining = CancellationToken::new();
-    let elements = Arc::new(settings.requests.clone());
     let admission = Arc::new(Admission::new(policies.admission));
     let workshop = Workshop::default();
-    let mut routes = Routes::new(health_service)
-        .add_service(CatalogServiceServer::new(Catalog::new(Arc::clone(
-            &dispatcher,
-        ))))
-        .add_service(
-            OperationsServiceServer::new(Operations::new(
-                Arc::clone(&dispatcher),
-                Arc::clone(&admission),
-                draining.clone(),
-                Arc::clone(&elements),
-                workshop.clone(),
-            ))
-            .max_decoding_message_size(settings.max_message_bytes),
-        );
-    let mut contract = vec![
-        v1::FILE_DESCRIPTOR_SET,
-        tonic_health::pb::FILE_DESCRIPTOR_SET,
-    ];
-    if settings.reflection {
-        contract.push(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET);
-        contract.push(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
-        routes = routes
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?);
-    }
-    let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
-    let repeats = Arc::new(Idempotency::new(policies.idempotency));
+    let rules = RequestRules {
+        receive_timeout: settings.receive_timeout,
+        max_message_bytes: settings.max_message_bytes,
+        elements: settings.requests.clone(),
+        room: Room::new(Limits {
+            requests: policies.admission.max_request_bytes,
+            requests_per_caller: policies.admission.max_request_bytes_per_caller,
+            unfinished: settings.max_unfinished_bytes,
+        }),
+        reflection: settings.reflection,
+    };
+    let services = Services::new(
+        rules,
+        policies.idempotency,
+        Arc::clone(&dispatcher),
+        Arc::clone(&admission),
+        workshop.clone(),
+        draining.clone(),
+    )?;
     let mut workers = Vec::new();
-    for Core {
-        runtime,
-        dispatcher,
-    } in cores
-    {
+    for core in cores {
         let serving = Arc::new(Serving::new(
-            dispatcher,
+            core.dispatcher,
             Arc::clone(&admission),
             settings.client_stall,
             workshop.clone(),
         ));
-        let generation = Generation::new(
-            Arc::clone(&serving),
-            Arc::clone(&repeats),
-            Arc::clone(&elements),
-        );
-        let generation = GenerationServiceServer::new(generation)
-            .max_decoding_message_size(settings.max_message_bytes)
-            .max_encoding_message_size(usize::MAX);
         workers.push(Worker {
-            runtime,
-            routes: routes.clone().add_service(generation).prepare(),
+            runtime: core.runtime,
+            door: services.door(Arc::clone(&serving)),
             serving,
         });
     }
@@ -159,20 +124,6 @@ pub async fn serve(
     let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
     settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
     let host = Host {
-        intake: Intake::new(
-            settings.receive_timeout,
-            Rules {
-                max_message_bytes: settings.max_message_bytes,
-                contract: Arc::new(contract),
-                elements,
-            },
-            Arc::new(Room::new(Limits {
-                requests: policies.admission.max_request_bytes,
-                requests_per_caller: policies.admission.max_request_bytes_per_caller,
-                unfinished: settings.max_unfinished_bytes,
-            })),
-            draining.clone(),
-        ),
         longest_call: longest_call(&dispatcher),
         refusing: AtomicBool::new(false),
         cut_off: Warnings::default(),
@@ -182,7 +133,7 @@ pub async fn serve(
     let server = Server {
         listener,
         workers: Workers::start(host, workers, &admission),
-        health: Health::announce(reporter, Arc::clone(&dispatcher)).await,
+        health: services.health().await,
         dispatcher,
     };
     server.run(shutdown, hurry).await;
@@ -250,12 +201,4 @@ fn longest_call(dispatcher: &Dispatcher) -> Duration {
     let scenarios = dispatcher.catalog().scenarios.values();
     let longest = scenarios.map(|scenario| scenario.max_timeout).max();
     longest.unwrap_or_default().max(LONGEST_DIRECT_CALL)
-}
-
-/// The contract, and what is needed to read health and the details of a status.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }

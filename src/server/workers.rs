@@ -10,11 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tonic::service::Routes;
 use tracing::warn;
 
 use crate::admission::Admission;
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::door::Door;
 use crate::serving::Serving;
 
 use super::Settings;
@@ -28,7 +28,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 /// A runtime, and what connections find there.
 pub(super) struct Worker {
     pub(super) runtime: Handle,
-    pub(super) routes: Routes,
+    pub(super) door: Door,
     /// The calls that it serves.
     pub(super) serving: Arc<Serving>,
 }
@@ -116,13 +116,13 @@ impl Workers {
                 continue;
             };
             let worker = &self.workers[seat.worker];
-            let (host, routes) = (Arc::clone(&self.host), worker.routes.clone());
+            let (host, door) = (Arc::clone(&self.host), worker.door.clone());
             let resets = Arc::clone(&seat.resets);
             let served = async move {
                 seat.is_taken(Instant::now());
                 // From the runtime that accepts to the one that serves.
                 match stream.into_std().and_then(TcpStream::from_std) {
-                    Ok(stream) => host.serve(stream, routes, resets).await,
+                    Ok(stream) => host.serve(stream, &door, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
                 }
                 drop(seat);

@@ -142,7 +142,7 @@ const HOMES: &[Home] = &[
             "tonic_types",
         ],
         // The demonstration is a caller, and callers speak gRPC.
-        modules: &["demo", "grpc", "server"],
+        modules: &["demo", "grpc"],
     },
     Home {
         of: &["opentelemetry", "opentelemetry_otlp", "opentelemetry_sdk"],

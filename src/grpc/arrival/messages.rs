@@ -22,11 +22,11 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// What all messages are held to.
 #[derive(Clone)]
-pub(crate) struct Rules {
+pub(in crate::grpc) struct Rules {
     /// A longer message is refused, by its announcement if that tells.
-    pub(crate) max_message_bytes: usize,
-    pub(crate) contract: Arc<Contract>,
-    pub(crate) elements: Arc<Limits>,
+    pub(in crate::grpc) max_message_bytes: usize,
+    pub(in crate::grpc) contract: Arc<Contract>,
+    pub(in crate::grpc) elements: Arc<Limits>,
 }
 
 /// The messages of one request.

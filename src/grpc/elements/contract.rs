@@ -28,7 +28,7 @@ const COUNTED: [(&str, &str, Element); 8] = [
 
 /// The methods that are served, and the messages they take.
 #[derive(Debug, Default)]
-pub(crate) struct Contract {
+pub(in crate::grpc) struct Contract {
     /// By the path of a request.
     methods: HashMap<String, Method>,
     pub(super) messages: Vec<Message>,
@@ -75,7 +75,9 @@ impl Contract {
     ///
     /// # Errors
     /// A set is none.
-    pub(crate) fn read<'s>(sets: impl IntoIterator<Item = &'s [u8]>) -> Result<Self, DecodeError> {
+    pub(in crate::grpc) fn read<'s>(
+        sets: impl IntoIterator<Item = &'s [u8]>,
+    ) -> Result<Self, DecodeError> {
         let mut types = HashMap::new();
         let mut services = Vec::new();
         for set in sets {

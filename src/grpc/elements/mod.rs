@@ -9,8 +9,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::contract::Contract;
-pub(super) use self::contract::Method;
+pub(super) use self::contract::{Contract, Method};
 pub(super) use self::walk::Walk;
 
 /// How many elements a request may have. Each number holds for the whole request.

@@ -1,0 +1,157 @@
+//! The door of gRPC: one HTTP request in, one response out.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::Either;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::codegen::StdError;
+use tonic::service::Routes;
+use tonic::transport::server::TcpConnectInfo;
+use tower::ServiceExt as _;
+
+use crate::admission::room::Share;
+use crate::caller::Caller;
+use crate::error::Error;
+
+use super::arrival::{self, Intake};
+use super::refusals::{self, MAX_METADATA_BYTES};
+use super::watched::WatchedBody;
+use super::{conversation, status};
+
+pub use super::watched::Answering;
+
+/// The method that asks about health, which is answered to the end.
+const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
+
+/// Bytes that the head of a request may have. That is somewhat more than the metadata of a call may have, so that
+/// its caller is told why it is refused. A larger head gets HTTP status 431; one of four times this size ends the
+/// connection.
+pub const MAX_HEAD_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
+
+/// The services of a core.
+#[derive(Clone)]
+pub struct Door {
+    pub(super) routes: Routes,
+    pub(super) intake: Intake,
+}
+
+/// Where a request comes from.
+#[derive(Clone)]
+pub struct Origin {
+    peer: Option<SocketAddr>,
+    share: Arc<Share>,
+}
+
+impl Door {
+    /// The origin of all requests of a connection.
+    pub fn origin(&self, peer: Option<SocketAddr>) -> Origin {
+        let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
+        Origin {
+            peer,
+            share: self.intake.share(caller),
+        }
+    }
+
+    /// Answers a request. A door that is closed refuses all but questions about health.
+    pub fn answer<B>(
+        &self,
+        mut request: Request<B>,
+        origin: &Origin,
+        is_closed: bool,
+    ) -> impl Future<Output = Result<Response<WatchedBody<Body>>, Infallible>> + use<B>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + Unpin + 'static,
+    {
+        let refused =
+            |refusal: Response<Body>| Either::Left(ready(Ok(WatchedBody::response(refusal))));
+        if is_closed && request.uri().path() != HEALTH_CHECK {
+            return refused(status::of_error(&Error::Draining).into_http());
+        }
+        if let Some(refusal) = refusals::of_head(&request) {
+            return refused(refusal);
+        }
+        request.extensions_mut().insert(TcpConnectInfo {
+            local_addr: None,
+            remote_addr: origin.peer,
+        });
+        let request = match self.intake.admit(request, &origin.share) {
+            Ok(request) => request,
+            Err(error) => return refused(arrival::told(status::of_error(&error).into_http())),
+        };
+        let refused_question = request.body().refused();
+        let response = self.routes.clone().oneshot(request);
+        Either::Right(async {
+            let response = response.await.map(refusals::explained);
+            let response = match refused_question {
+                Some(refused) => response.map(|response| conversation::ending(response, refused)),
+                None => response,
+            };
+            response.map(arrival::told).map(WatchedBody::response)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt as _;
+
+    use super::super::arrival::Rules;
+    use super::super::elements::Contract;
+    use super::*;
+    use crate::admission::room::{Limits, Room};
+
+    fn door() -> Door {
+        let room = Room::new(Limits {
+            requests: 1,
+            requests_per_caller: 1,
+            unfinished: 1,
+        });
+        let rules = Rules {
+            max_message_bytes: 1,
+            contract: Arc::new(Contract::default()),
+            elements: Arc::default(),
+        };
+        let draining = CancellationToken::new();
+        Door {
+            routes: Routes::default(),
+            intake: Intake::new(Duration::from_secs(1), rules, Arc::new(room), draining),
+        }
+    }
+
+    async fn status_of(door: &Door, path: &str, is_closed: bool) -> Status {
+        let request = Request::post(path)
+            .header("content-type", "application/grpc")
+            .body(Body::default());
+        let response = door.answer(request.unwrap(), &door.origin(None), is_closed);
+        let response = response.await.unwrap();
+        Status::from_header_map(response.headers()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_closed_door_refuses_all_but_questions_about_health() {
+        let door = door();
+        let generate = "/modelway.v1.GenerationService/Generate";
+        // Nobody answers here, so that what is let through is told apart.
+        let open = status_of(&door, generate, false).await;
+        assert_eq!(open.code(), Code::Unimplemented);
+
+        let refusal = status_of(&door, generate, true).await;
+
+        assert_eq!(refusal.code(), Code::Unavailable);
+        let details = refusal.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, "DRAINING");
+        let retry_after = details.retry_info().unwrap().retry_delay;
+        assert_eq!(retry_after, Some(Duration::ZERO));
+        let health = status_of(&door, HEALTH_CHECK, true).await;
+        assert_eq!(health.code(), Code::Unimplemented);
+    }
+}

@@ -1,0 +1,149 @@
+//! Which services stand behind the door of gRPC, and what they share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::server::{HealthReporter, health_reporter};
+
+use crate::admission::Admission;
+use crate::admission::room::Room;
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::idempotency::{self, Idempotency};
+use crate::serving::{Repeats, Serving, Workshop};
+
+use super::arrival::{Intake, Rules};
+use super::catalog::Catalog;
+use super::door::Door;
+use super::elements::{Contract, Limits};
+use super::generation::Generation;
+use super::health::Health;
+use super::operations::Operations;
+use super::spelled::SpelledResponse;
+use super::v1;
+use super::v1::catalog_service_server::CatalogServiceServer;
+use super::v1::generation_service_server::GenerationServiceServer;
+use super::v1::operations_service_server::OperationsServiceServer;
+
+/// The services cannot be put together: the contract's descriptors do not decode.
+#[derive(Debug, thiserror::Error)]
+#[error("the contract cannot be read: {0}")]
+pub struct SetupError(#[from] tonic_reflection::server::Error);
+
+/// What requests are held to before they are calls.
+pub struct RequestRules {
+    /// The longest time from a request's head to its end.
+    pub receive_timeout: Duration,
+    /// The largest message, in bytes.
+    pub max_message_bytes: usize,
+    /// How many elements a request may have.
+    pub elements: Limits,
+    /// The room that all requests share.
+    pub room: Room,
+    /// Whether server reflection is served.
+    pub reflection: bool,
+}
+
+/// What the services of all cores share.
+pub struct Services {
+    /// The services that are the same on all cores.
+    routes: Routes,
+    intake: Intake,
+    elements: Arc<Limits>,
+    max_message_bytes: usize,
+    repeats: Arc<Repeats<SpelledResponse>>,
+    dispatcher: Arc<Dispatcher>,
+    reporter: HealthReporter,
+}
+
+impl Services {
+    /// Puts the services together. `draining` ends the streams that would hold up the end of the service.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(
+        rules: RequestRules,
+        idempotency: idempotency::Settings,
+        dispatcher: Arc<Dispatcher>,
+        admission: Arc<Admission>,
+        workshop: Workshop,
+        draining: CancellationToken,
+    ) -> Result<Self, SetupError> {
+        let RequestRules {
+            receive_timeout,
+            max_message_bytes,
+            elements,
+            room,
+            reflection,
+        } = rules;
+        let (reporter, health) = health_reporter();
+        let elements = Arc::new(elements);
+        let catalog = Catalog::new(Arc::clone(&dispatcher));
+        let operations = Operations::new(
+            Arc::clone(&dispatcher),
+            admission,
+            draining.clone(),
+            Arc::clone(&elements),
+            workshop,
+        );
+        let mut routes = Routes::new(health)
+            .add_service(CatalogServiceServer::new(catalog))
+            .add_service(
+                OperationsServiceServer::new(operations)
+                    .max_decoding_message_size(max_message_bytes),
+            );
+        let mut contract = vec![
+            v1::FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+        ];
+        if reflection {
+            contract.push(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET);
+            contract.push(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
+            routes = routes
+                .add_service(reflected().build_v1()?)
+                .add_service(reflected().build_v1alpha()?);
+        }
+        let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
+        let rules = Rules {
+            max_message_bytes,
+            contract: Arc::new(contract),
+            elements: Arc::clone(&elements),
+        };
+        Ok(Self {
+            routes,
+            intake: Intake::new(receive_timeout, rules, Arc::new(room), draining),
+            elements,
+            max_message_bytes,
+            repeats: Arc::new(Idempotency::new(idempotency)),
+            dispatcher,
+            reporter,
+        })
+    }
+
+    /// The door to a core whose calls are served by this.
+    pub fn door(&self, serving: Arc<Serving>) -> Door {
+        let repeats = Arc::clone(&self.repeats);
+        let generation = Generation::new(serving, repeats, Arc::clone(&self.elements));
+        let generation = GenerationServiceServer::new(generation)
+            .max_decoding_message_size(self.max_message_bytes)
+            .max_encoding_message_size(usize::MAX);
+        Door {
+            routes: self.routes.clone().add_service(generation).prepare(),
+            intake: self.intake.clone(),
+        }
+    }
+
+    /// The health that callers see, from here on.
+    pub async fn health(&self) -> Health {
+        Health::announce(self.reporter.clone(), Arc::clone(&self.dispatcher)).await
+    }
+}
+
+/// The contract, and what is needed to read health and the details of a status.
+fn reflected() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
