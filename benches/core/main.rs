@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use modelway::admission::{self, Admission, Priority};
 use modelway::caller::Caller;
 use modelway::dispatch::retry_budget::{self, RetryBudget};
-use modelway::grpc::elements::Limits;
+use modelway::grpc::elements::ElementLimits;
 use modelway::grpc::request;
 use modelway::health::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::wire::reader::Reader;
@@ -76,7 +76,8 @@ fn encode(criterion: &mut Criterion) {
     };
     for (name, format) in formats() {
         for (kind, message) in requests::all() {
-            let parsed = request::parse(message, &Limits::default()).expect("a legal request");
+            let parsed =
+                request::parse(message, &ElementLimits::default()).expect("a legal request");
             group.bench_function(format!("{name}/{kind}"), |bencher| {
                 bencher.iter(|| format.encode(black_box(&parsed.request), &recipient));
             });
@@ -90,7 +91,7 @@ fn parse(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     for (kind, message) in requests::all() {
         group.bench_function(kind, |bencher| {
-            let limits = Limits::default();
+            let limits = ElementLimits::default();
             let parse = |message| request::parse(message, &limits);
             bencher.iter_batched(|| message.clone(), parse, BatchSize::SmallInput);
         });

@@ -6,9 +6,9 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
 use crate::caller::Caller;
-use crate::admission::room::{Held, Limits, Room};
+use crate::admission::room::{Held, Room, RoomLimits};
 
-const LIMITS: Limits = Limits {
+const LIMITS: RoomLimits = RoomLimits {
     requests: 10,
     requests_per_caller: 8,
     unfinished: 6,

@@ -1,15 +1,15 @@
-//! Who gets a free place, who waits for one, who is turned away.
+//! Which call gets a free place, which waits for one, which is turned away?
 //!
-//! Any priority may use any place that is free. A place that becomes free goes to a priority that
-//! has less than its guaranteed share, the more important one first; if there is none, to the most
-//! important that waits. Whoever would be served last is turned away first.
+//! Any priority may use any free place. A place that becomes free goes to a waiting priority that has less than
+//! its guaranteed share, the most important one first; if all have theirs, to the most important priority that
+//! waits. If the queue is full, the call that would be served last is turned away.
 //!
-//! The queue is for bursts, not for overload: a priority of which somebody has been waiting for a
-//! while lets nobody else wait for long, and serves the newest first, whose callers are still there.
-//! Each priority is judged by itself, so that one that has enough places stays in order.
+//! The queue is for bursts, not for overload. Once calls of a priority have been waiting for `max_wait`, the
+//! priority is overloaded: its calls wait for `max_wait_overloaded` at most, and the newest is served first, since
+//! its caller is most likely still there. Each priority is judged by itself.
 //!
-//! No step looks through the queue: within a priority the order of arrival is also that in which waits
-//! end, so that whoever has waited too long stands in front.
+//! No step scans the queue. Within a priority, waits end in the order in which calls arrived, so the calls that
+//! have waited too long are at the front.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Priority {
     }
 }
 
-/// What becomes of a call that arrives.
+/// What is done with a call that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reception {
     /// It has a place.
@@ -55,20 +55,18 @@ pub(super) enum Reception {
     Queued {
         /// Names it in the queue.
         ticket: u64,
-        /// It is to be turned away if it has no place by then.
+        /// It is turned away if it has no place by then.
         until: Instant,
     },
     /// It is turned away.
     Refused,
 }
 
-/// The places and the queue. `W` is how a waiting call is told of its place; one that is dropped
-/// has been turned away.
+/// The places and the queue. `W` tells a waiting call that it has a place; if it is dropped, the call is turned
+/// away.
 pub(super) struct Limiter<W> {
     settings: Settings,
     classes: [Class<W>; 4],
-    running: usize,
-    waiting: usize,
     next_ticket: u64,
 }
 
@@ -76,9 +74,9 @@ pub(super) struct Limiter<W> {
 struct Class<W> {
     guaranteed: usize,
     running: usize,
-    /// By ticket, and so in order of arrival, in which no wait ends before one that stands in front of it.
+    /// By ticket, which is the order of arrival. No wait ends before that of a call in front of it.
     waiting: BTreeMap<u64, Waiter<W>>,
-    /// Since when somebody has been waiting; of no meaning while nobody is.
+    /// Since when some call has been waiting without a break; unspecified while none waits.
     waiting_since: Option<Instant>,
 }
 
@@ -98,13 +96,11 @@ impl<W> Limiter<W> {
         Self {
             settings,
             classes: Priority::ALL.map(class),
-            running: 0,
-            waiting: 0,
             next_ticket: 0,
         }
     }
 
-    /// Finds a place for a call, in the queue if need be.
+    /// Finds a place for a call, or lets it wait for one.
     pub(super) fn arrive(
         &mut self,
         priority: Priority,
@@ -112,7 +108,7 @@ impl<W> Limiter<W> {
         deadline: Instant,
         wait: impl FnOnce() -> W,
     ) -> Reception {
-        if self.running < self.settings.max_inflight {
+        if self.running() < self.settings.max_inflight {
             self.run(priority);
             return Reception::Admitted;
         }
@@ -123,7 +119,6 @@ impl<W> Limiter<W> {
         }
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.waiting += 1;
         let Settings {
             max_wait,
             max_wait_overloaded,
@@ -133,10 +128,10 @@ impl<W> Limiter<W> {
         if class.waiting.is_empty() {
             class.waiting_since = Some(now);
         }
-        // The end of the wait is known from its beginning: for as long as it lasts, somebody waits.
+        // While this call waits, its priority has calls that wait; so it is known when the overload begins.
         let overload = class.waiting_since.unwrap_or(now) + max_wait;
         let until = (now + max_wait).min(overload.max(now + max_wait_overloaded));
-        // It grows with the time. The clock may have been read before that of a call which came first.
+        // Waits end in order, even if this call read the clock before one that is in front of it.
         let last = class.waiting.last_key_value().map(|(_, last)| last.until);
         let until = last.map_or(until, |last| last.max(until));
         let handle = wait();
@@ -144,9 +139,8 @@ impl<W> Limiter<W> {
         Reception::Queued { ticket, until }
     }
 
-    /// A call has ended. Its place goes to the one that is returned, if any waits.
+    /// Frees the place of a call that has ended, and gives it to the waiting call that is returned, if any.
     pub(super) fn release(&mut self, priority: Priority, now: Instant) -> Option<(Priority, W)> {
-        self.running = self.running.saturating_sub(1);
         let class = self.class(priority);
         class.running = class.running.saturating_sub(1);
         self.turn_away_late(now);
@@ -157,35 +151,32 @@ impl<W> Limiter<W> {
             true => waiting.pop_last(),
             false => waiting.pop_first(),
         }?;
-        self.waiting -= 1;
         self.run(next);
         Some((next, waiter.handle))
     }
 
-    /// A call waits no longer.
+    /// Takes a call out of the queue.
     pub(super) fn leave(&mut self, priority: Priority, ticket: u64) {
-        let left = self.class(priority).waiting.remove(&ticket);
-        self.waiting -= usize::from(left.is_some());
+        self.class(priority).waiting.remove(&ticket);
     }
 
     /// Calls that have a place.
     pub(super) fn running(&self) -> usize {
-        self.running
+        self.classes.iter().map(|class| class.running).sum()
     }
 
     /// Calls in the queue.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting
+        self.classes.iter().map(|class| class.waiting.len()).sum()
     }
 
     fn run(&mut self, priority: Priority) {
-        self.running += 1;
         self.class(priority).running += 1;
     }
 
-    /// Whether the queue has a free place, after turning away somebody who would be served later.
+    /// Whether the queue has room, if need be after a call that would be served later is turned away.
     fn make_room(&mut self, priority: Priority, now: Instant) -> bool {
-        if self.waiting < self.settings.queue {
+        if self.waiting() < self.settings.queue {
             return true;
         }
         let last = self.waiting_priorities().max_by_key(|&it| self.rank(it));
@@ -198,7 +189,6 @@ impl<W> Limiter<W> {
             true => waiting.pop_first(),
             false => waiting.pop_last(),
         };
-        self.waiting -= usize::from(turned_away.is_some());
         turned_away.is_some()
     }
 
@@ -208,14 +198,13 @@ impl<W> Limiter<W> {
         since.is_some_and(|since| now >= since + self.settings.max_wait)
     }
 
-    /// Turns away those whose own timers are late.
+    /// Turns away calls that have waited too long and whose own timers have not fired yet.
     fn turn_away_late(&mut self, now: Instant) {
         for class in &mut self.classes {
             while let Some(first) = class.waiting.first_entry()
                 && now >= first.get().until
             {
                 first.remove();
-                self.waiting -= 1;
             }
         }
     }
@@ -228,7 +217,7 @@ impl<W> Limiter<W> {
             .map(|(priority, _)| priority)
     }
 
-    /// The smaller, the sooner.
+    /// The priority with the smallest rank is served first.
     fn rank(&self, priority: Priority) -> (bool, Priority) {
         let class = &self.classes[priority as usize];
         (class.running >= class.guaranteed, priority)

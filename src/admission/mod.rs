@@ -142,7 +142,7 @@ impl Admission {
         scenario: &str,
         priority: Priority,
         deadline: Instant,
-    ) -> Result<Permit, Error> {
+    ) -> Result<CallPermit, Error> {
         let now = Instant::now();
         let mut place = None;
         let (visit, arrival, asleep) = {
@@ -186,7 +186,7 @@ impl Admission {
             (Reception::Queued { .. } | Reception::Refused, _) => return Err(overloaded()),
         };
         entry.phase = Phase::Unanswered;
-        Ok(Permit {
+        Ok(CallPermit {
             entry,
             request: None,
             place,
@@ -286,7 +286,7 @@ fn overloaded() -> Error {
 
 /// A call is in; it is out when this is dropped, which should be after its last event.
 #[derive(Debug)]
-pub struct Permit {
+pub struct CallPermit {
     entry: Entry,
     /// The room that the call's request takes up.
     request: Option<Held>,
@@ -294,7 +294,7 @@ pub struct Permit {
     place: Place,
 }
 
-impl Permit {
+impl CallPermit {
     /// The caller has stayed until it was answered, or told why not: if it leaves from here on, that
     /// is no early cancellation.
     pub fn answered(&mut self) {

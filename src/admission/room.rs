@@ -29,7 +29,7 @@ pub fn usual_share(room: usize) -> usize {
 
 /// How large the rooms are, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RoomLimits {
     /// All requests together, those that still come in included.
     pub requests: usize,
     /// What one caller may have of that.
@@ -40,7 +40,7 @@ pub struct Limits {
 
 /// The bytes that requests take up.
 pub struct Room {
-    limits: Limits,
+    limits: RoomLimits,
     taken: Taken,
     shares: Mutex<Shares>,
 }
@@ -62,7 +62,7 @@ struct Taken {
 
 impl Room {
     /// All of it is free.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: RoomLimits) -> Self {
         Self {
             limits,
             taken: Taken::default(),
@@ -135,7 +135,7 @@ impl Held {
     /// There is no room for them; nothing is taken then. See [`Held::resize`].
     pub fn grow(&self, bytes: usize) -> Result<(), Error> {
         let Inner { room, share, .. } = &*self.0;
-        let Limits {
+        let RoomLimits {
             requests,
             requests_per_caller,
             unfinished: _,
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
     use crate::error::Reason;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: RoomLimits = RoomLimits {
         requests: 100,
         requests_per_caller: 60,
         unfinished: 40,
@@ -339,7 +339,7 @@ mod tests {
             (200, "100 (`admission.max_request_bytes`)"),
         ];
         for (requests_per_caller, expected) in table {
-            let room = Arc::new(Room::new(Limits {
+            let room = Arc::new(Room::new(RoomLimits {
                 requests_per_caller,
                 ..LIMITS
             }));

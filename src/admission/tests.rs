@@ -23,14 +23,14 @@ fn of(max_inflight: usize, queue: usize) -> Arc<Admission> {
 }
 
 /// Lets a call in whose deadline is far.
-async fn admit(admission: &Arc<Admission>) -> Result<Permit, Error> {
+async fn admit(admission: &Arc<Admission>) -> Result<CallPermit, Error> {
     let deadline = Instant::now() + HOUR;
     admission
         .admit(Caller::Unknown, "", Priority::Default, deadline)
         .await
 }
 
-async fn admit_and_answer(admission: &Arc<Admission>) -> Permit {
+async fn admit_and_answer(admission: &Arc<Admission>) -> CallPermit {
     let mut permit = admit(admission).await.unwrap();
     permit.answered();
     permit

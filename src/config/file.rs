@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
-use crate::grpc::elements::Limits;
+use crate::grpc::elements::ElementLimits;
 use crate::health::scopes;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
@@ -150,10 +150,10 @@ fn server(mut table: Table<'_>, elements: Table<'_>) -> server::Settings {
     settings
 }
 
-fn requests(mut table: Table<'_>) -> Limits {
-    let default = Limits::default();
+fn requests(mut table: Table<'_>) -> ElementLimits {
+    let default = ElementLimits::default();
     let mut number = |key, default| table.or(key, default, |value| value.whole(1..=100_000_000));
-    let limits = Limits {
+    let limits = ElementLimits {
         max_messages: number("max_messages", default.max_messages),
         max_parts: number("max_parts", default.max_parts),
         max_tool_calls: number("max_tool_calls", default.max_tool_calls),

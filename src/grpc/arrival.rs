@@ -24,7 +24,7 @@ use crate::admission::room::{Held, Room, Share};
 use crate::caller::Caller;
 use crate::error::{Error, excerpt};
 
-pub(super) use self::messages::Rules;
+pub(super) use self::messages::MessageRules;
 
 use self::messages::Messages;
 use super::conversation::{MAX_QUESTION_BYTES, Refused};
@@ -60,7 +60,7 @@ pub(super) fn told<B>(mut response: Response<B>) -> Response<B> {
 pub(super) struct Intake {
     /// How long a request may take from its head to its end.
     timeout: Duration,
-    rules: Rules,
+    rules: MessageRules,
     room: Arc<Room>,
     draining: CancellationToken,
 }
@@ -69,7 +69,7 @@ impl Intake {
     /// An intake of requests that take no longer than this, by these rules, into this room, until the service drains.
     pub(super) fn new(
         timeout: Duration,
-        rules: Rules,
+        rules: MessageRules,
         room: Arc<Room>,
         draining: CancellationToken,
     ) -> Self {
@@ -281,19 +281,19 @@ mod tests {
 
     use super::super::elements::Contract;
     use super::*;
-    use crate::admission::room::Limits;
+    use crate::admission::room::RoomLimits;
 
     const LIMIT: usize = 100;
     const ROOM: usize = 300;
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn intake() -> Intake {
-        let room = Room::new(Limits {
+        let room = Room::new(RoomLimits {
             requests: 100_000,
             requests_per_caller: 100_000,
             unfinished: ROOM,
         });
-        let rules = Rules {
+        let rules = MessageRules {
             max_message_bytes: LIMIT,
             contract: Arc::new(Contract::of_anything_at("/")),
             elements: Arc::default(),

@@ -15,11 +15,11 @@ use super::v1::catalog_service_server::CatalogService;
 use super::{answer, status, v1};
 
 /// The service.
-pub struct Catalog {
+pub struct CatalogQueries {
     dispatcher: Arc<Dispatcher>,
 }
 
-impl Catalog {
+impl CatalogQueries {
     /// Shows this dispatcher's catalogue.
     pub fn new(dispatcher: Arc<Dispatcher>) -> Self {
         Self { dispatcher }
@@ -27,7 +27,7 @@ impl Catalog {
 }
 
 #[tonic::async_trait]
-impl CatalogService for Catalog {
+impl CatalogService for CatalogQueries {
     async fn list_models(
         &self,
         request: Request<v1::ListModelsRequest>,

@@ -104,18 +104,18 @@ mod tests {
     use tonic::{Code, Status};
     use tonic_types::StatusExt as _;
 
-    use super::super::arrival::Rules;
+    use super::super::arrival::MessageRules;
     use super::super::elements::Contract;
     use super::*;
-    use crate::admission::room::{Limits, Room};
+    use crate::admission::room::{Room, RoomLimits};
 
     fn door() -> Door {
-        let room = Room::new(Limits {
+        let room = Room::new(RoomLimits {
             requests: 1,
             requests_per_caller: 1,
             unfinished: 1,
         });
-        let rules = Rules {
+        let rules = MessageRules {
             max_message_bytes: 1,
             contract: Arc::new(Contract::default()),
             elements: Arc::default(),

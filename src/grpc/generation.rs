@@ -16,7 +16,7 @@ use crate::serving::{
 use crate::telemetry::spans::CallSpan;
 
 use super::arrival::Arrival;
-use super::elements::Limits;
+use super::elements::ElementLimits;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
 use super::request;
 use super::spelled::SpelledResponse;
@@ -28,7 +28,7 @@ use super::{answer, status, v1};
 pub(super) struct Generation {
     serving: Arc<Serving>,
     repeats: Arc<Repeats<SpelledResponse>>,
-    elements: Arc<Limits>,
+    elements: Arc<ElementLimits>,
 }
 
 impl Generation {
@@ -36,7 +36,7 @@ impl Generation {
     pub(super) fn new(
         serving: Arc<Serving>,
         repeats: Arc<Repeats<SpelledResponse>>,
-        elements: Arc<Limits>,
+        elements: Arc<ElementLimits>,
     ) -> Self {
         Self {
             serving,

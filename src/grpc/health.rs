@@ -1,4 +1,4 @@
-//! Health by name: the process, each service, and each scenario as `scenario/NAME`.
+//! ReportedHealth by name: the process, each service, and each scenario as `scenario/NAME`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const SERVICES: [&str; 4] = [
 ];
 
 /// The health that callers see, kept up with the breakers.
-pub struct Health {
+pub struct ReportedHealth {
     reporter: HealthReporter,
     dispatcher: Arc<Dispatcher>,
     scenarios: Vec<ScenarioHealth>,
@@ -34,7 +34,7 @@ struct ScenarioHealth {
     serving: bool,
 }
 
-impl Health {
+impl ReportedHealth {
     /// Reports the process, its services and the scenarios as they are, so that whoever asks first
     /// finds every name.
     pub async fn announce(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) -> Self {

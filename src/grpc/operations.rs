@@ -24,7 +24,7 @@ use crate::trail::Skip;
 
 use super::arrival::Arrival;
 use super::breakers;
-use super::elements::Limits;
+use super::elements::ElementLimits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
 use super::{answer, metadata, request, status, v1};
@@ -34,7 +34,7 @@ pub struct Operations {
     dispatcher: Arc<Dispatcher>,
     admission: Arc<Admission>,
     draining: CancellationToken,
-    elements: Arc<Limits>,
+    elements: Arc<ElementLimits>,
     workshop: Workshop,
     /// Places for those who watch.
     watchers: Arc<Semaphore>,
@@ -55,7 +55,7 @@ impl Operations {
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         draining: CancellationToken,
-        elements: Arc<Limits>,
+        elements: Arc<ElementLimits>,
         workshop: Workshop,
     ) -> Self {
         Self {

@@ -13,12 +13,12 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::idempotency::{self, Idempotency};
 use crate::serving::{Repeats, Serving, Workshop};
 
-use super::arrival::{Intake, Rules};
-use super::catalog::Catalog;
+use super::arrival::{Intake, MessageRules};
+use super::catalog::CatalogQueries;
 use super::door::Door;
-use super::elements::{Contract, Limits};
+use super::elements::{Contract, ElementLimits};
 use super::generation::Generation;
-use super::health::Health;
+use super::health::ReportedHealth;
 use super::operations::Operations;
 use super::spelled::SpelledResponse;
 use super::v1;
@@ -38,7 +38,7 @@ pub struct RequestRules {
     /// The largest message, in bytes.
     pub max_message_bytes: usize,
     /// How many elements a request may have.
-    pub elements: Limits,
+    pub elements: ElementLimits,
     /// The room that all requests share.
     pub room: Room,
     /// Whether server reflection is served.
@@ -50,7 +50,7 @@ pub struct Services {
     /// The services that are the same on all cores.
     routes: Routes,
     intake: Intake,
-    elements: Arc<Limits>,
+    elements: Arc<ElementLimits>,
     max_message_bytes: usize,
     repeats: Arc<Repeats<SpelledResponse>>,
     dispatcher: Arc<Dispatcher>,
@@ -79,7 +79,7 @@ impl Services {
         } = rules;
         let (reporter, health) = health_reporter();
         let elements = Arc::new(elements);
-        let catalog = Catalog::new(Arc::clone(&dispatcher));
+        let catalog = CatalogQueries::new(Arc::clone(&dispatcher));
         let operations = Operations::new(
             Arc::clone(&dispatcher),
             admission,
@@ -105,7 +105,7 @@ impl Services {
                 .add_service(reflected().build_v1alpha()?);
         }
         let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
-        let rules = Rules {
+        let rules = MessageRules {
             max_message_bytes,
             contract: Arc::new(contract),
             elements: Arc::clone(&elements),
@@ -135,8 +135,8 @@ impl Services {
     }
 
     /// The health that callers see, from here on.
-    pub async fn health(&self) -> Health {
-        Health::announce(self.reporter.clone(), Arc::clone(&self.dispatcher)).await
+    pub async fn health(&self) -> ReportedHealth {
+        ReportedHealth::announce(self.reporter.clone(), Arc::clone(&self.dispatcher)).await
     }
 }
 

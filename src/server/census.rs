@@ -1,19 +1,22 @@
-//! How many connections are open, from where, and which worker serves them.
+//! How many connections are open, whose are they, and which worker serves each?
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::caller::Caller;
+
 use super::resets::Resets;
 
-/// A worker that has not begun to serve a connection for so long gets no more of them while others do.
+/// A worker that has been given a connection and has not begun to serve it for this long is stuck: it gets no
+/// further connection while another worker is not.
 const STUCK_AFTER: Duration = Duration::from_millis(100);
 
-/// Counts connections: all of them, by address and by worker.
+/// Counts connections by worker and by caller.
 #[derive(Clone)]
 pub(super) struct Census {
     most: usize,
@@ -23,23 +26,28 @@ pub(super) struct Census {
 }
 
 struct Counts {
-    all: usize,
     by_worker: Vec<Load>,
-    by_ip: HashMap<IpAddr, Address>,
+    by_caller: HashMap<Caller, Address>,
 }
 
-/// What a worker has to do.
+impl Counts {
+    fn all(&self) -> usize {
+        self.by_worker.iter().map(|load| load.connections).sum()
+    }
+}
+
+/// The connections of a worker.
 #[derive(Clone, Copy, Default)]
 struct Load {
     connections: usize,
-    /// Connections that it was given and has not begun to serve.
+    /// Those that it has been given and has not begun to serve.
     waiting: usize,
-    /// Since when there have been such, or since it began to serve the last one.
+    /// When the first of those came, or when it began to serve one after that.
     since: Option<Instant>,
 }
 
 impl Load {
-    /// Whether it is in the middle of a long step: whatever it is given waits for the end of that.
+    /// Whether a long step keeps it from serving what it is given.
     fn is_stuck(self, now: Instant) -> bool {
         let since = self.since.filter(|_| self.waiting > 0);
         since.is_some_and(|since| now.saturating_duration_since(since) > STUCK_AFTER)
@@ -52,29 +60,28 @@ struct Address {
 }
 
 impl Census {
-    /// Allows this many connections, and this many from one address, to so many workers. An address
-    /// may take back this many calls.
+    /// Allows this many connections, and this many of one caller, to so many workers. All connections of a caller
+    /// together may cancel this many calls.
     pub(super) fn new(most: usize, most_per_ip: usize, max_resets: u32, workers: usize) -> Self {
         Self {
             most,
             most_per_ip,
             max_resets,
             counts: Arc::new(Mutex::new(Counts {
-                all: 0,
                 by_worker: vec![Load::default(); workers],
-                by_ip: HashMap::new(),
+                by_caller: HashMap::new(),
             })),
         }
     }
 
-    /// A seat for a connection from this address, if there is one, with the worker that has the fewest of
-    /// those that are not stuck.
-    pub(super) fn seat(&self, ip: IpAddr, now: Instant) -> Option<Seat> {
-        let ip = whose(ip);
+    /// Counts a connection in, unless there are too many of them or of its caller's. It goes to the worker that has
+    /// the fewest, among those that are not stuck.
+    pub(super) fn count_in(&self, ip: IpAddr, now: Instant) -> Option<CountedConnection> {
+        let caller = Caller::of_peer(Some(ip));
         let mut counts = self.counts();
-        let of_ip = counts.by_ip.get(&ip);
-        let of_ip = of_ip.map_or(0, |address| address.connections);
-        if counts.all >= self.most || of_ip >= self.most_per_ip {
+        let of_caller = counts.by_caller.get(&caller);
+        let of_caller = of_caller.map_or(0, |address| address.connections);
+        if counts.all() >= self.most || of_caller >= self.most_per_ip {
             return None;
         }
         let by_worker = counts.by_worker.iter_mut().enumerate();
@@ -85,24 +92,23 @@ impl Census {
         if load.waiting == 1 {
             load.since = Some(now);
         }
-        counts.all += 1;
-        let address = counts.by_ip.entry(ip).or_insert_with(|| Address {
+        let address = counts.by_caller.entry(caller).or_insert_with(|| Address {
             connections: 0,
             resets: Arc::new(Resets::new(self.max_resets, now)),
         });
         address.connections += 1;
-        Some(Seat {
+        Some(CountedConnection {
             census: self.clone(),
-            ip,
+            caller,
             resets: Arc::clone(&address.resets),
             worker,
-            is_taken: AtomicBool::new(false),
+            is_served: AtomicBool::new(false),
         })
     }
 
     /// How many connections are open.
     pub(super) fn count(&self) -> usize {
-        self.counts().all
+        self.counts().all()
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -110,21 +116,21 @@ impl Census {
     }
 }
 
-/// The seat of an open connection, given up when it is dropped.
-pub(super) struct Seat {
+/// An open connection, which is counted out when this is dropped.
+pub(super) struct CountedConnection {
     census: Census,
-    ip: IpAddr,
-    /// What all connections of its address may take back.
+    caller: Caller,
+    /// Counts the calls that all connections of its caller cancel.
     pub(super) resets: Arc<Resets>,
-    /// The position of who serves it.
+    /// The position of the worker that serves it.
     pub(super) worker: usize,
-    is_taken: AtomicBool,
+    is_served: AtomicBool,
 }
 
-impl Seat {
-    /// Its worker has begun to serve it.
-    pub(super) fn is_taken(&self, now: Instant) {
-        if !self.is_taken.swap(true, Ordering::Relaxed) {
+impl CountedConnection {
+    /// Its worker begins to serve it.
+    pub(super) fn is_served(&self, now: Instant) {
+        if !self.is_served.swap(true, Ordering::Relaxed) {
             let mut counts = self.census.counts();
             let load = &mut counts.by_worker[self.worker];
             load.waiting -= 1;
@@ -133,30 +139,18 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         let mut counts = self.census.counts();
-        counts.all -= 1;
         let load = &mut counts.by_worker[self.worker];
         load.connections -= 1;
-        load.waiting -= usize::from(!self.is_taken.load(Ordering::Relaxed));
-        if let Some(address) = counts.by_ip.get_mut(&self.ip) {
+        load.waiting -= usize::from(!self.is_served.load(Ordering::Relaxed));
+        if let Some(address) = counts.by_caller.get_mut(&self.caller) {
             address.connections -= 1;
             if address.connections == 0 {
-                counts.by_ip.remove(&self.ip);
+                counts.by_caller.remove(&self.caller);
             }
         }
-    }
-}
-
-/// The address that counts: whoever has one of IPv6 has the 64 bits behind it, too.
-fn whose(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let network = ip.to_bits() >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        ip @ IpAddr::V4(_) => ip,
     }
 }
 
@@ -168,60 +162,60 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn seat(census: &Census, ip: IpAddr) -> Option<Seat> {
-        census.seat(ip, Instant::now())
+    fn count_in(census: &Census, ip: IpAddr) -> Option<CountedConnection> {
+        census.count_in(ip, Instant::now())
     }
 
     #[test]
-    fn an_address_has_so_many_seats_and_gives_them_back() {
+    fn an_address_has_so_many_connections_and_gives_them_back() {
         let census = Census::new(10, 2, 1, 1);
         let here = ip("192.0.2.1");
-        let first = seat(&census, here);
-        let second = seat(&census, ip("::ffff:192.0.2.1"));
+        let first = count_in(&census, here);
+        let second = count_in(&census, ip("::ffff:192.0.2.1"));
 
         assert!(first.is_some() && second.is_some());
-        assert!(seat(&census, here).is_none());
-        assert!(seat(&census, ip("192.0.2.2")).is_some());
+        assert!(count_in(&census, here).is_none());
+        assert!(count_in(&census, ip("192.0.2.2")).is_some());
 
         drop(first);
-        assert!(seat(&census, here).is_some());
+        assert!(count_in(&census, here).is_some());
     }
 
     #[test]
-    fn all_addresses_together_have_so_many_seats() {
+    fn all_addresses_together_have_so_many_connections() {
         let census = Census::new(2, 2, 1, 1);
-        let _first = seat(&census, ip("192.0.2.1"));
-        let second = seat(&census, ip("192.0.2.2"));
+        let _first = count_in(&census, ip("192.0.2.1"));
+        let second = count_in(&census, ip("192.0.2.2"));
 
-        assert!(seat(&census, ip("192.0.2.3")).is_none());
+        assert!(count_in(&census, ip("192.0.2.3")).is_none());
 
         drop(second);
         assert_eq!(census.count(), 1);
-        assert!(seat(&census, ip("192.0.2.3")).is_some());
+        assert!(count_in(&census, ip("192.0.2.3")).is_some());
     }
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
         let census = Census::new(10, 1, 1, 1);
-        let _seat = seat(&census, ip("2001:db8::1"));
+        let _counted = count_in(&census, ip("2001:db8::1"));
 
-        assert!(seat(&census, ip("2001:db8::2:1")).is_none());
-        assert!(seat(&census, ip("2001:db8:0:1::1")).is_some());
+        assert!(count_in(&census, ip("2001:db8::2:1")).is_none());
+        assert!(count_in(&census, ip("2001:db8:0:1::1")).is_some());
     }
 
     #[test]
     fn a_connection_goes_to_the_worker_that_has_the_fewest() {
         let census = Census::new(10, 10, 1, 3);
-        let mut seats = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..6 {
-            seats.extend(seat(&census, ip("192.0.2.1")));
+            connections.extend(count_in(&census, ip("192.0.2.1")));
         }
-        let workers: Vec<_> = seats.iter().map(|seat| seat.worker).collect();
+        let workers: Vec<_> = connections.iter().map(|counted| counted.worker).collect();
         assert_eq!(workers, [0, 1, 2, 0, 1, 2]);
 
-        drop(seats.remove(4));
+        drop(connections.remove(4));
 
-        assert_eq!(seat(&census, ip("192.0.2.1")).unwrap().worker, 1);
+        assert_eq!(count_in(&census, ip("192.0.2.1")).unwrap().worker, 1);
     }
 
     #[test]
@@ -229,31 +223,31 @@ mod tests {
         let census = Census::new(10, 10, 1, 2);
         let here = ip("192.0.2.1");
         let start = Instant::now();
-        let seat = |now| census.seat(here, now).unwrap();
-        let stuck = seat(start);
+        let counted = |now| census.count_in(here, now).unwrap();
+        let stuck = counted(start);
         let mut served = Vec::new();
         let late = start + 2 * STUCK_AFTER;
         for _ in 0..4 {
-            let seat = seat(late);
-            assert_eq!(seat.worker, 1);
-            seat.is_taken(late);
-            served.push(seat);
+            let connection = counted(late);
+            assert_eq!(connection.worker, 1);
+            connection.is_served(late);
+            served.push(connection);
         }
 
-        stuck.is_taken(late);
-        assert_eq!(seat(late).worker, 0);
+        stuck.is_served(late);
+        assert_eq!(counted(late).worker, 0);
         drop((stuck, served));
-        let _both_stuck = [seat(late), seat(late)];
-        let worker = seat(late + 2 * STUCK_AFTER).worker;
+        let _both_stuck = [counted(late), counted(late)];
+        let worker = counted(late + 2 * STUCK_AFTER).worker;
         assert_eq!(worker, 0, "one of them gets it all the same");
     }
 
     #[test]
     fn nothing_is_kept_of_those_that_left() {
         let census = Census::new(10, 10, 1, 1);
-        drop(seat(&census, ip("192.0.2.1")));
+        drop(count_in(&census, ip("192.0.2.1")));
 
         assert_eq!(census.count(), 0);
-        assert!(census.counts().by_ip.is_empty());
+        assert!(census.counts().by_caller.is_empty());
     }
 }

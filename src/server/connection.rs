@@ -47,7 +47,7 @@ const LAST_CALL_GRACE: Duration = Duration::from_secs(5);
 const AGE_JITTER: f64 = 0.1;
 
 /// What all connections share.
-pub(super) struct Host {
+pub(super) struct ConnectionServer {
     pub(super) settings: Settings,
     /// The longest that a call can take.
     pub(super) longest_call: Duration,
@@ -59,7 +59,7 @@ pub(super) struct Host {
     pub(super) draining: CancellationToken,
 }
 
-impl Host {
+impl ConnectionServer {
     /// Serves a connection to its end, by this door. It counts as open until what its address has
     /// taken back is made up for.
     pub(super) async fn serve(&self, mut stream: TcpStream, door: &Door, resets: Arc<Resets>) {
@@ -197,8 +197,8 @@ async fn read_preface(stream: &mut TcpStream) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn host() -> Host {
-        Host {
+    fn host() -> ConnectionServer {
+        ConnectionServer {
             settings: Settings::default(),
             longest_call: Duration::from_secs(1),
             refusing: AtomicBool::new(false),

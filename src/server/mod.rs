@@ -22,10 +22,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admission::room::{Limits, Room};
+use crate::admission::room::{Room, RoomLimits};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::health::Health;
+use crate::grpc::health::ReportedHealth;
 use crate::grpc::services::{RequestRules, Services};
 use crate::idempotency;
 use crate::serving::{Serving, Workshop};
@@ -34,7 +34,7 @@ pub use crate::grpc::services::SetupError;
 
 pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
 
-use self::connection::Host;
+use self::connection::ConnectionServer;
 use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 
@@ -90,7 +90,7 @@ pub async fn serve(
         receive_timeout: settings.receive_timeout,
         max_message_bytes: settings.max_message_bytes,
         elements: settings.requests.clone(),
-        room: Room::new(Limits {
+        room: Room::new(RoomLimits {
             requests: policies.admission.max_request_bytes,
             requests_per_caller: policies.admission.max_request_bytes_per_caller,
             unfinished: settings.max_unfinished_bytes,
@@ -123,7 +123,7 @@ pub async fn serve(
     // Whatever a caller may have open it may also take back.
     let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
     settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
-    let host = Host {
+    let host = ConnectionServer {
         longest_call: longest_call(&dispatcher),
         refusing: AtomicBool::new(false),
         cut_off: Warnings::default(),
@@ -143,7 +143,7 @@ pub async fn serve(
 struct Server {
     listener: TcpListener,
     workers: Workers,
-    health: Health,
+    health: ReportedHealth,
     dispatcher: Arc<Dispatcher>,
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::thread;
 use std::time::Duration;
 
-use crate::grpc::elements::Limits;
+use crate::grpc::elements::ElementLimits;
 
 /// What the listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Settings {
     /// Largest message, in bytes, that is read.
     pub max_message_bytes: usize,
     /// How many elements a request may have.
-    pub requests: Limits,
+    pub requests: ElementLimits,
     /// Bytes that messages may take up together until they are complete; one caller has three quarters.
     pub max_unfinished_bytes: usize,
     /// Connections that may be open.
@@ -64,7 +64,7 @@ impl Default for Settings {
                 .map_or(1, NonZero::get)
                 .min(MAX_RUNTIMES),
             max_message_bytes: 32 << 20,
-            requests: Limits::default(),
+            requests: ElementLimits::default(),
             max_unfinished_bytes: 512 << 20,
             max_connections: 4096,
             max_connections_per_ip: 256,

@@ -19,7 +19,7 @@ use crate::serving::Serving;
 
 use super::Settings;
 use super::census::Census;
-use super::connection::Host;
+use super::connection::ConnectionServer;
 use super::warnings::Warnings;
 
 /// How long connections may take to notice that they are cut off.
@@ -35,7 +35,7 @@ pub(super) struct Worker {
 
 /// All workers with their connections, which end when this is dropped.
 pub(super) struct Workers {
-    host: Arc<Host>,
+    host: Arc<ConnectionServer>,
     workers: Vec<Worker>,
     census: Census,
     connections: JoinSet<()>,
@@ -45,7 +45,11 @@ pub(super) struct Workers {
 
 impl Workers {
     /// Puts the workers to work; they have no connections yet.
-    pub(super) fn start(host: Host, workers: Vec<Worker>, admission: &Arc<Admission>) -> Self {
+    pub(super) fn start(
+        host: ConnectionServer,
+        workers: Vec<Worker>,
+        admission: &Arc<Admission>,
+    ) -> Self {
         let mut watchers = JoinSet::new();
         for Worker {
             runtime, serving, ..
@@ -108,24 +112,24 @@ impl Workers {
                 // Connections that have ended are let go of.
                 Some(_) = self.connections.join_next() => continue,
             };
-            let Some(seat) = self.census.seat(peer.ip(), Instant::now()) else {
+            let Some(counted) = self.census.count_in(peer.ip(), Instant::now()) else {
                 if turned_away.is_due() {
                     let connections = self.connections();
                     warn!(%peer, connections, "too many connections: this one is closed, and more may be");
                 }
                 continue;
             };
-            let worker = &self.workers[seat.worker];
+            let worker = &self.workers[counted.worker];
             let (host, door) = (Arc::clone(&self.host), worker.door.clone());
-            let resets = Arc::clone(&seat.resets);
+            let resets = Arc::clone(&counted.resets);
             let served = async move {
-                seat.is_taken(Instant::now());
+                counted.is_served(Instant::now());
                 // From the runtime that accepts to the one that serves.
                 match stream.into_std().and_then(TcpStream::from_std) {
                     Ok(stream) => host.serve(stream, &door, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
                 }
-                drop(seat);
+                drop(counted);
             };
             self.connections.spawn_on(served, &worker.runtime);
         }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::admission::room::Held;
-use crate::admission::{Admission, Permit, Priority};
+use crate::admission::{Admission, CallPermit, Priority};
 use crate::caller::Caller;
 use crate::chat::{Answer, ChatRequest};
 use crate::dispatch::dispatcher::{Dispatcher, Lane, Selector};
@@ -184,7 +184,7 @@ impl Serving {
         call: &mut Call,
         caller: Caller,
         priority: Priority,
-    ) -> Result<Permit, Failure> {
+    ) -> Result<CallPermit, Failure> {
         let deadline = call.deadline();
         let admitted = {
             let scenario = &call.trail().scenario;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Permit;
+use crate::admission::CallPermit;
 use crate::chat::Answer;
 use crate::dispatch::{Call, Failure};
 use crate::error::Error;
@@ -50,7 +50,7 @@ impl OpenCalls {
     pub(super) fn stream<S: StreamSpelling>(
         &self,
         call: Call,
-        permit: Permit,
+        permit: CallPermit,
         spelling: S,
     ) -> EventStream<S> {
         let deadline = Some(call.deadline());

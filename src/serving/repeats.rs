@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout_at;
 
-use crate::admission::Permit;
+use crate::admission::CallPermit;
 use crate::admission::room::Held;
 use crate::chat::{Answer, ChatRequest};
 use crate::dispatch::{Call, Failure, Summary};
@@ -52,7 +52,7 @@ pub struct Given<'s, S> {
     pub outcome: SharedOutcome<S>,
     /// Whether it is that of a call that another caller made.
     pub replayed: bool,
-    permit: Permit,
+    permit: CallPermit,
     open: &'s OpenCalls,
 }
 

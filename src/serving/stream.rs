@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 
-use crate::admission::Permit;
+use crate::admission::CallPermit;
 use crate::chat::{ChatEvent, Finish, FinishReason, finish_reason};
 use crate::dispatch::{Call, CallEvent, Failure, Summary};
 use crate::error::{Error, Reason};
@@ -236,7 +236,7 @@ struct Reading<S: StreamSpelling> {
 
 impl<S: StreamSpelling> OpenStream<S> {
     /// Begins the stream of a committed call.
-    pub(super) fn new(call: Call, permit: Permit, spelling: S) -> Self {
+    pub(super) fn new(call: Call, permit: CallPermit, spelling: S) -> Self {
         let cause = Arc::new(OnceLock::new());
         let state = (
             Box::new((Telling::new(call, spelling), permit)),

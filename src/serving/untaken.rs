@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use crate::admission::Permit;
+use crate::admission::CallPermit;
 use crate::dispatch::Answered;
 use crate::error::Error;
 use crate::trail::CallEnd;
@@ -10,16 +10,16 @@ use crate::trail::CallEnd;
 use super::delivery::{Undelivered, lock};
 
 /// A whole answer that its caller has not taken yet.
-pub(super) struct Untaken(Mutex<Option<(Option<Answered>, Permit)>>);
+pub(super) struct Untaken(Mutex<Option<(Option<Answered>, CallPermit)>>);
 
 impl Untaken {
     /// When the answer is taken or given up, the permit is given back and the end of the call is recorded.
-    pub(super) fn new(call: Answered, permit: Permit) -> Self {
+    pub(super) fn new(call: Answered, permit: CallPermit) -> Self {
         Self(Mutex::new(Some((Some(call), permit))))
     }
 
     /// The answer of a call whose end is recorded already, since others share it. Only the permit is given back.
-    pub(super) fn shared(permit: Permit) -> Self {
+    pub(super) fn shared(permit: CallPermit) -> Self {
         Self(Mutex::new(Some((None, permit))))
     }
 

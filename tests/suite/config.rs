@@ -13,7 +13,7 @@ use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
 use modelway::dispatch::target::{Catalog, Price, RetryFirst, Timeouts, UpstreamMode};
 use modelway::dispatch::{hedging, retry_budget};
 use modelway::features::{Feature, Features};
-use modelway::grpc::elements::Limits;
+use modelway::grpc::elements::ElementLimits;
 use modelway::health::breaker;
 use modelway::provider::Auth;
 use modelway::provider::link::Http;
@@ -197,7 +197,7 @@ retry_first = { times = 3, longest_wait = "1s" }
             listen: "[::1]:9000".parse().unwrap(),
             runtimes: 4,
             max_message_bytes: 1 << 20,
-            requests: Limits {
+            requests: ElementLimits {
                 max_messages: 1,
                 max_parts: 2,
                 max_tool_calls: 3,

@@ -90,7 +90,7 @@ async fn a_new_call_on_an_old_connection_is_refused() {
     .await;
     let refusal = wire.end_of(3).await;
 
-    // A failure is a head alone; what it says is held next to `Host::answer`.
+    // A failure is a head alone; what it says is held next to `Door::answer`.
     assert_eq!((refusal.kind, refusal.stream), (HEADERS, 3));
     assert_eq!(gateway.simulator.requests().len(), 0);
 }

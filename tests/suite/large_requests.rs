@@ -8,7 +8,7 @@ use modelway::chat::{
     ChatRequest, Message, Part, Reasoning, Role, Tool, ToolCall, ToolChoice, ToolResult,
 };
 use modelway::features::features_of;
-use modelway::grpc::elements::Limits;
+use modelway::grpc::elements::ElementLimits;
 use modelway::grpc::request;
 use modelway::grpc::v1::catalog_service_client::CatalogServiceClient;
 use modelway::grpc::v1::content_part::Part as Piece;
@@ -31,9 +31,9 @@ use crate::support::cost::assert_linear;
 use crate::support::{Details, Gateway, ONE_MODEL, Process, details};
 
 /// No limit that anything here reaches.
-fn unlimited() -> Limits {
+fn unlimited() -> ElementLimits {
     let most = usize::MAX;
-    Limits {
+    ElementLimits {
         max_messages: most,
         max_parts: most,
         max_tool_calls: most,

@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use crate::admission::room::Held;
 use crate::error::Error;
 
-use super::super::elements::{Contract, Limits, Method, Walk};
-use super::unpacking::Unpacking;
+use super::super::elements::{Contract, ElementLimits, Method, Walk};
+use super::unpacking::{Unpacking, unreadable};
 
 /// Bytes before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -22,16 +22,16 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// What all messages are held to.
 #[derive(Clone)]
-pub(in crate::grpc) struct Rules {
+pub(in crate::grpc) struct MessageRules {
     /// A longer message is refused, by its announcement if that tells.
     pub(in crate::grpc) max_message_bytes: usize,
     pub(in crate::grpc) contract: Arc<Contract>,
-    pub(in crate::grpc) elements: Arc<Limits>,
+    pub(in crate::grpc) elements: Arc<ElementLimits>,
 }
 
 /// The messages of one request.
 pub(super) struct Messages {
-    rules: Rules,
+    rules: MessageRules,
     method: Method,
     /// Whether a message may be compressed.
     gzip: bool,
@@ -58,7 +58,7 @@ struct Open {
 }
 
 impl Messages {
-    pub(super) fn new(rules: Rules, method: Method, gzip: bool, held: Held) -> Self {
+    pub(super) fn new(rules: MessageRules, method: Method, gzip: bool, held: Held) -> Self {
         Self {
             rules,
             method,
@@ -142,7 +142,7 @@ impl Messages {
         let Open { mut walk, .. } = self.begin(*prefix)?;
         self.held.grow(whole)?;
         let message = bytes.split_to(whole);
-        let Rules {
+        let MessageRules {
             contract, elements, ..
         } = &self.rules;
         walk.read(contract, elements, &message[PREFIX_BYTES..])?;
@@ -216,7 +216,7 @@ impl Messages {
             let rest = unpacking.finish()?;
             open.append(&self.rules, &self.held, &rest)?;
         }
-        let Rules {
+        let MessageRules {
             contract, elements, ..
         } = &self.rules;
         open.walk.finish(contract, elements)?;
@@ -231,7 +231,7 @@ impl Messages {
 }
 
 impl Open {
-    fn append(&mut self, rules: &Rules, held: &Held, bytes: &[u8]) -> Result<(), Error> {
+    fn append(&mut self, rules: &MessageRules, held: &Held, bytes: &[u8]) -> Result<(), Error> {
         let limit = rules.max_message_bytes;
         self.bytes += bytes.len();
         if self.bytes > limit {
@@ -261,8 +261,4 @@ fn not_one(sent: &str) -> Error {
     Error::Unimplemented(format!(
         "the method takes one message, and {sent} came; send one and end the stream behind it"
     ))
-}
-
-pub(super) fn unreadable(why: &str) -> Error {
-    Error::invalid("message", format!("it cannot be read: {why}"))
 }

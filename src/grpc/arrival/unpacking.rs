@@ -6,8 +6,6 @@ use flate2::write::GzDecoder;
 
 use crate::error::Error;
 
-use super::messages::unreadable;
-
 /// After this many unpacked bytes a step is over. A step may end with some more: what one call of the
 /// decoder gives.
 const STEP_BYTES: usize = 64 * 1024;
@@ -72,4 +70,9 @@ impl Unpacking {
 
 fn damaged() -> Error {
     unreadable("it is not what gzip makes")
+}
+
+/// A message that is not what its prefix says.
+pub(super) fn unreadable(why: &str) -> Error {
+    Error::invalid("message", format!("it cannot be read: {why}"))
 }

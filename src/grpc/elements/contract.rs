@@ -8,22 +8,38 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use crate::error::excerpt;
 
-use super::Element;
+use super::CountedElement;
 
 /// What is counted: repeated fields, and what costs more than others of its kind.
-const COUNTED: [(&str, &str, Element); 8] = [
-    ("modelway.v1.GenerateRequest", "messages", Element::Message),
-    ("modelway.v1.GenerateRequest", "tools", Element::Tool),
-    ("modelway.v1.Message", "parts", Element::Part),
-    ("modelway.v1.ToolResult", "content", Element::Part),
-    ("modelway.v1.ContentPart", "tool_call", Element::ToolCall),
+const COUNTED: [(&str, &str, CountedElement); 8] = [
+    (
+        "modelway.v1.GenerateRequest",
+        "messages",
+        CountedElement::Message,
+    ),
+    ("modelway.v1.GenerateRequest", "tools", CountedElement::Tool),
+    ("modelway.v1.Message", "parts", CountedElement::Part),
+    ("modelway.v1.ToolResult", "content", CountedElement::Part),
+    (
+        "modelway.v1.ContentPart",
+        "tool_call",
+        CountedElement::ToolCall,
+    ),
     (
         "modelway.v1.SamplingParams",
         "stop_sequences",
-        Element::StopSequence,
+        CountedElement::StopSequence,
     ),
-    ("google.protobuf.Struct", "fields", Element::SchemaValue),
-    ("google.protobuf.ListValue", "values", Element::SchemaValue),
+    (
+        "google.protobuf.Struct",
+        "fields",
+        CountedElement::SchemaValue,
+    ),
+    (
+        "google.protobuf.ListValue",
+        "values",
+        CountedElement::SchemaValue,
+    ),
 ];
 
 /// The methods that are served, and the messages they take.
@@ -31,7 +47,7 @@ const COUNTED: [(&str, &str, Element); 8] = [
 pub(in crate::grpc) struct Contract {
     /// By the path of a request.
     methods: HashMap<String, Method>,
-    pub(super) messages: Vec<Message>,
+    pub(super) messages: Vec<MessageType>,
 }
 
 /// What a request must be like.
@@ -45,7 +61,7 @@ pub(in crate::grpc) struct Method {
 
 /// A type of message: its fields in the order of their numbers.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct MessageType {
     fields: Vec<Field>,
 }
 
@@ -55,7 +71,7 @@ pub(super) struct Field {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) is_repeated: bool,
-    pub(super) counted: Option<Element>,
+    pub(super) counted: Option<CountedElement>,
 }
 
 /// How a value is written.
@@ -118,7 +134,7 @@ impl Contract {
         };
         Self {
             methods: HashMap::from([(path.to_owned(), method)]),
-            messages: vec![Message { fields: Vec::new() }],
+            messages: vec![MessageType { fields: Vec::new() }],
         }
     }
 
@@ -170,7 +186,7 @@ impl Contract {
         }
         let place = self.messages.len();
         places.insert(name.to_owned(), place);
-        self.messages.push(Message { fields: Vec::new() });
+        self.messages.push(MessageType { fields: Vec::new() });
         let mut fields = Vec::new();
         for field in types.get(name).map_or(&[][..], |message| &message.field) {
             let kind = match kind(field.r#type()) {
@@ -186,7 +202,7 @@ impl Contract {
 }
 
 #[cfg(test)]
-impl Message {
+impl MessageType {
     pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter()
     }

@@ -14,7 +14,7 @@ pub(super) use self::walk::Walk;
 
 /// How many elements a request may have. Each number holds for the whole request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ElementLimits {
     /// Messages of the conversation.
     pub max_messages: usize,
     /// Parts of all messages, those of tool results included.
@@ -29,7 +29,7 @@ pub struct Limits {
     pub max_fields: usize,
 }
 
-impl Default for Limits {
+impl Default for ElementLimits {
     fn default() -> Self {
         Self {
             max_messages: 10_000,
@@ -47,7 +47,7 @@ pub(super) const MAX_STOP_SEQUENCES: usize = 16;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::grpc) enum Element {
+pub(in crate::grpc) enum CountedElement {
     Message,
     Part,
     ToolCall,
@@ -57,29 +57,29 @@ pub(in crate::grpc) enum Element {
     Field,
 }
 
-impl Limits {
-    fn of(&self, element: Element) -> usize {
+impl ElementLimits {
+    fn of(&self, element: CountedElement) -> usize {
         match element {
-            Element::Message => self.max_messages,
-            Element::Part => self.max_parts,
-            Element::ToolCall => self.max_tool_calls,
-            Element::Tool => self.max_tools,
-            Element::SchemaValue => self.max_schema_values,
-            Element::StopSequence => MAX_STOP_SEQUENCES,
-            Element::Field => self.max_fields,
+            CountedElement::Message => self.max_messages,
+            CountedElement::Part => self.max_parts,
+            CountedElement::ToolCall => self.max_tool_calls,
+            CountedElement::Tool => self.max_tools,
+            CountedElement::SchemaValue => self.max_schema_values,
+            CountedElement::StopSequence => MAX_STOP_SEQUENCES,
+            CountedElement::Field => self.max_fields,
         }
     }
 
     /// What is told of a request that has more of these than it may have.
-    pub(super) fn excess(&self, element: Element) -> String {
+    pub(super) fn excess(&self, element: CountedElement) -> String {
         let (what, setting) = match element {
-            Element::Message => ("messages", "max_messages"),
-            Element::Part => ("parts in all messages together", "max_parts"),
-            Element::ToolCall => ("tool calls in all messages together", "max_tool_calls"),
-            Element::Tool => ("tools", "max_tools"),
-            Element::SchemaValue => ("values in all schemas together", "max_schema_values"),
-            Element::StopSequence => return format!("use at most {MAX_STOP_SEQUENCES}"),
-            Element::Field => ("fields in the whole message", "max_fields"),
+            CountedElement::Message => ("messages", "max_messages"),
+            CountedElement::Part => ("parts in all messages together", "max_parts"),
+            CountedElement::ToolCall => ("tool calls in all messages together", "max_tool_calls"),
+            CountedElement::Tool => ("tools", "max_tools"),
+            CountedElement::SchemaValue => ("values in all schemas together", "max_schema_values"),
+            CountedElement::StopSequence => return format!("use at most {MAX_STOP_SEQUENCES}"),
+            CountedElement::Field => ("fields in the whole message", "max_fields"),
         };
         let limit = self.of(element);
         format!(
@@ -90,7 +90,7 @@ impl Limits {
 
 /// How many elements a message has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
+pub(super) struct ElementCount {
     pub(super) messages: usize,
     pub(super) parts: usize,
     pub(super) tool_calls: usize,
@@ -100,16 +100,16 @@ pub(super) struct Count {
     pub(super) fields: usize,
 }
 
-impl Count {
-    fn of(&mut self, element: Element) -> &mut usize {
+impl ElementCount {
+    fn of(&mut self, element: CountedElement) -> &mut usize {
         match element {
-            Element::Message => &mut self.messages,
-            Element::Part => &mut self.parts,
-            Element::ToolCall => &mut self.tool_calls,
-            Element::Tool => &mut self.tools,
-            Element::SchemaValue => &mut self.schema_values,
-            Element::StopSequence => &mut self.stop_sequences,
-            Element::Field => &mut self.fields,
+            CountedElement::Message => &mut self.messages,
+            CountedElement::Part => &mut self.parts,
+            CountedElement::ToolCall => &mut self.tool_calls,
+            CountedElement::Tool => &mut self.tools,
+            CountedElement::SchemaValue => &mut self.schema_values,
+            CountedElement::StopSequence => &mut self.stop_sequences,
+            CountedElement::Field => &mut self.fields,
         }
     }
 }

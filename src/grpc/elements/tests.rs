@@ -15,7 +15,7 @@ fn contract() -> Contract {
     Contract::read([v1::FILE_DESCRIPTOR_SET]).unwrap()
 }
 
-fn count(path: &str, message: &[u8], limits: &Limits) -> Result<Count, Error> {
+fn count(path: &str, message: &[u8], limits: &ElementLimits) -> Result<ElementCount, Error> {
     let contract = contract();
     let mut walk = Walk::new(contract.method(path).unwrap(), Some(message.len()));
     walk.read(&contract, limits, message)?;
@@ -23,7 +23,7 @@ fn count(path: &str, message: &[u8], limits: &Limits) -> Result<Count, Error> {
 }
 
 /// The field that is refused, and what is said of it.
-fn refusal(path: &str, message: &[u8], limits: &Limits) -> (String, String) {
+fn refusal(path: &str, message: &[u8], limits: &ElementLimits) -> (String, String) {
     match count(path, message, limits) {
         Err(Error::InvalidRequest(mut violations)) => {
             let Violation { field, what } = violations.remove(0);
@@ -102,7 +102,12 @@ fn elements_are_counted_wherever_they_stand() {
         .map(|message| message.parts.len())
         .sum();
 
-    let count = count(GENERATE, &request.encode_to_vec(), &Limits::default()).unwrap();
+    let count = count(
+        GENERATE,
+        &request.encode_to_vec(),
+        &ElementLimits::default(),
+    )
+    .unwrap();
 
     assert_eq!(count.messages, request.messages.len());
     assert_eq!(count.tools, request.tools.len());
@@ -114,7 +119,7 @@ fn elements_are_counted_wherever_they_stand() {
 
 #[test]
 fn each_limit_is_told_with_its_field_and_its_setting() {
-    let none = Limits {
+    let none = ElementLimits {
         max_messages: 100,
         max_parts: 100,
         max_tool_calls: 100,
@@ -137,7 +142,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
     assert!(count(GENERATE, &bytes, &none).is_ok());
     let table = [
         (
-            Limits {
+            ElementLimits {
                 max_messages: 1,
                 ..none.clone()
             },
@@ -145,7 +150,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
             "max_messages",
         ),
         (
-            Limits {
+            ElementLimits {
                 max_parts: 2,
                 ..none.clone()
             },
@@ -153,7 +158,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
             "max_parts",
         ),
         (
-            Limits {
+            ElementLimits {
                 max_tool_calls: 0,
                 ..none.clone()
             },
@@ -161,7 +166,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
             "max_tool_calls",
         ),
         (
-            Limits {
+            ElementLimits {
                 max_tools: 0,
                 ..none.clone()
             },
@@ -169,7 +174,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
             "max_tools",
         ),
         (
-            Limits {
+            ElementLimits {
                 max_schema_values: 0,
                 ..none.clone()
             },
@@ -177,7 +182,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
             "max_schema_values",
         ),
         (
-            Limits {
+            ElementLimits {
                 max_fields: 3,
                 ..none
             },
@@ -194,9 +199,9 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
     let explained = v1::ExplainPlanRequest {
         request: Some(saying(&["a", "b"])),
     };
-    let few = Limits {
+    let few = ElementLimits {
         max_messages: 1,
-        ..Limits::default()
+        ..ElementLimits::default()
     };
     let (field, _) = refusal(EXPLAIN, &explained.encode_to_vec(), &few);
     assert_eq!(field, "request.messages");
@@ -207,7 +212,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
         }),
         ..saying(&["a"])
     };
-    let (field, what) = refusal(GENERATE, &stops.encode_to_vec(), &Limits::default());
+    let (field, what) = refusal(GENERATE, &stops.encode_to_vec(), &ElementLimits::default());
     assert_eq!(
         (field.as_str(), what.as_str()),
         ("sampling.stop_sequences", "use at most 16")
@@ -233,7 +238,7 @@ fn what_cannot_be_read_is_told_with_its_field() {
         (&[0x9c, 0x06], "message"),
         (&groups, "message"),
     ] {
-        let (refused, what) = refusal(GENERATE, bytes, &Limits::default());
+        let (refused, what) = refusal(GENERATE, bytes, &ElementLimits::default());
 
         assert!(
             refused == field || refused.starts_with(&format!("{field}[")),
@@ -273,11 +278,11 @@ fn depth_has_an_end() {
     };
 
     for depth in [10, 40, 45, 46, 47, 48, 50, 60] {
-        let counted = count(GENERATE, &nested(depth), &Limits::default());
+        let counted = count(GENERATE, &nested(depth), &ElementLimits::default());
         let decoded = v1::GenerateRequest::decode(&*nested(depth));
         assert_eq!(counted.is_ok(), decoded.is_ok(), "{depth}");
     }
-    let (field, _) = refusal(GENERATE, &nested(300), &Limits::default());
+    let (field, _) = refusal(GENERATE, &nested(300), &ElementLimits::default());
     assert!(
         field.starts_with("response_format.json_schema.schema.object.fields[0]"),
         "{field}"
@@ -286,13 +291,13 @@ fn depth_has_an_end() {
 
 /// What the walk accepts, the decoder does but for texts that are no UTF-8, and the other way round.
 fn agrees(bytes: &[u8]) {
-    let counted = count(GENERATE, bytes, &Limits::default());
+    let counted = count(GENERATE, bytes, &ElementLimits::default());
     let contract = contract();
     let mut pieces = Walk::new(contract.method(GENERATE).unwrap(), None);
     let in_pieces = bytes
         .chunks(1 + bytes.len() % 3)
-        .try_for_each(|piece| pieces.read(&contract, &Limits::default(), piece))
-        .and_then(|()| pieces.finish(&contract, &Limits::default()));
+        .try_for_each(|piece| pieces.read(&contract, &ElementLimits::default(), piece))
+        .and_then(|()| pieces.finish(&contract, &ElementLimits::default()));
     assert_eq!(in_pieces.is_ok(), counted.is_ok());
     if let (Ok(in_pieces), Ok(counted)) = (&in_pieces, &counted) {
         assert_eq!(in_pieces, counted);

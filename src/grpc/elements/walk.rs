@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::error::Error;
 
 use super::contract::{Field, Kind};
-use super::{Contract, Count, Element, Limits, Method};
+use super::{Contract, CountedElement, ElementCount, ElementLimits, Method};
 
 /// How deep messages may stand in one another; the decoder goes as deep.
 const MAX_DEPTH: usize = 100;
@@ -27,7 +27,7 @@ pub(in crate::grpc) struct Walk {
     /// The number that is read, as far as it has come, and of how many bytes that is.
     number: u64,
     digits: u32,
-    count: Count,
+    count: ElementCount,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,7 @@ enum Sized {
 }
 
 enum Refusal {
-    Excess(Element),
+    Excess(CountedElement),
     Unreadable(&'static str),
 }
 
@@ -86,7 +86,7 @@ impl Walk {
             next: Next::Key,
             number: 0,
             digits: 0,
-            count: Count::default(),
+            count: ElementCount::default(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Walk {
     pub(in crate::grpc) fn read(
         &mut self,
         contract: &Contract,
-        limits: &Limits,
+        limits: &ElementLimits,
         bytes: &[u8],
     ) -> Result<(), Error> {
         let read = self.advance(contract, limits, bytes);
@@ -112,8 +112,8 @@ impl Walk {
     pub(in crate::grpc) fn finish(
         self,
         contract: &Contract,
-        limits: &Limits,
-    ) -> Result<Count, Error> {
+        limits: &ElementLimits,
+    ) -> Result<ElementCount, Error> {
         let is_whole = self.levels.len() == 1 && self.next == Next::Key && self.digits == 0;
         if is_whole {
             return Ok(self.count);
@@ -124,7 +124,7 @@ impl Walk {
     fn advance(
         &mut self,
         contract: &Contract,
-        limits: &Limits,
+        limits: &ElementLimits,
         mut bytes: &[u8],
     ) -> Result<(), Refusal> {
         while !bytes.is_empty() {
@@ -176,10 +176,10 @@ impl Walk {
     fn begin_field(
         &mut self,
         contract: &Contract,
-        limits: &Limits,
+        limits: &ElementLimits,
         key: u64,
     ) -> Result<(), Refusal> {
-        self.add(limits, Element::Field, 1)?;
+        self.add(limits, CountedElement::Field, 1)?;
         let number = key >> 3;
         if number == 0 || key > u64::from(u32::MAX) {
             return Err(Refusal::Unreadable("a field has no legal number"));
@@ -225,7 +225,12 @@ impl Walk {
         Ok(())
     }
 
-    fn begin_sized(&mut self, limits: &Limits, what: Sized, size: u64) -> Result<(), Refusal> {
+    fn begin_sized(
+        &mut self,
+        limits: &ElementLimits,
+        what: Sized,
+        size: u64,
+    ) -> Result<(), Refusal> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         match what {
             Sized::Message(place) if size > 0 => {
@@ -234,7 +239,7 @@ impl Walk {
                 self.enter(Inside::Message(place), end)
             }
             Sized::Numbers => {
-                self.add(limits, Element::Field, size)?;
+                self.add(limits, CountedElement::Field, size)?;
                 self.begin_bytes(size)
             }
             Sized::Text | Sized::Message(_) => self.begin_bytes(size),
@@ -296,7 +301,12 @@ impl Walk {
         Ok(())
     }
 
-    fn add(&mut self, limits: &Limits, element: Element, more: usize) -> Result<(), Refusal> {
+    fn add(
+        &mut self,
+        limits: &ElementLimits,
+        element: CountedElement,
+        more: usize,
+    ) -> Result<(), Refusal> {
         let count = self.count.of(element);
         *count = count.saturating_add(more);
         if *count > limits.of(element) {
@@ -314,11 +324,11 @@ impl Walk {
         &mut self.levels[top]
     }
 
-    fn error(&self, contract: &Contract, limits: &Limits, refusal: &Refusal) -> Error {
+    fn error(&self, contract: &Contract, limits: &ElementLimits, refusal: &Refusal) -> Error {
         match refusal {
             // The one that is too many is where it is by chance.
-            Refusal::Excess(Element::Field) => {
-                Error::invalid("message", limits.excess(Element::Field))
+            Refusal::Excess(CountedElement::Field) => {
+                Error::invalid("message", limits.excess(CountedElement::Field))
             }
             Refusal::Excess(element) => {
                 Error::invalid(self.path(contract, false), limits.excess(*element))

@@ -21,7 +21,7 @@ use self::options::{
     interruption_of, limits_of, priority_of, reasoning_options_of, response_format_of, sampling_of,
 };
 use self::tools::{tool_choice_of, tools_of};
-use super::elements::Limits as Elements;
+use super::elements::ElementLimits as Elements;
 use super::v1;
 
 /// Parses a request that has no more elements than these limits allow.

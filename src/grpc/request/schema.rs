@@ -6,7 +6,7 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde::{Serialize, Serializer};
 
-use crate::grpc::elements::Element;
+use crate::grpc::elements::CountedElement;
 use crate::grpc::v1;
 
 use super::Faults;
@@ -41,7 +41,9 @@ pub(super) fn schema_of(
             field,
             format_args!("nests objects and lists deeper than {MAX_DEPTH}; make it flatter"),
         ),
-        Err(Wrong::TooMany) => faults.add(field, faults.elements.excess(Element::SchemaValue)),
+        Err(Wrong::TooMany) => {
+            faults.add(field, faults.elements.excess(CountedElement::SchemaValue))
+        }
     }
     None
 }
