@@ -1,0 +1,186 @@
+//! The body of a request: it comes in whole messages, and fails when it takes too long.
+//!
+//! tonic makes room for a message as soon as its length is announced. It is shown a message here only once that is
+//! complete, so that an announcement alone costs nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::Status;
+use tonic::codegen::StdError;
+
+use crate::error::Error;
+
+use super::super::conversation::Refused;
+use super::super::status;
+use super::messages::Messages;
+
+/// The body of a request, which comes in whole messages and fails when it takes too long.
+pub(in crate::grpc) struct Incoming<B> {
+    body: B,
+    timeout: Duration,
+    deadline: Option<Instant>,
+    /// When it has taken too long; `None` once the first message of a conversation has come.
+    slow_at: Option<Instant>,
+    /// Set if the caller may go on sending messages for as long as it likes.
+    conversation: Option<Conversation>,
+    /// Set by the first wait: most bodies are complete before.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes that have come and have not been looked at.
+    unseen: Bytes,
+    messages: Messages,
+}
+
+/// The times of a request.
+pub(super) struct Times {
+    /// When its head arrived.
+    pub(super) began: Instant,
+    /// How long it may take from then on.
+    pub(super) timeout: Duration,
+    /// When its caller stops to wait.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// A request whose messages may go on for long.
+struct Conversation {
+    /// Completes when the service drains.
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    refused: Refused,
+}
+
+impl<B> Incoming<B> {
+    /// Reads the messages of a body; those of a conversation until the service drains.
+    pub(super) fn new(
+        body: B,
+        messages: Messages,
+        times: Times,
+        conversation: Option<CancellationToken>,
+    ) -> Self {
+        let Times {
+            began,
+            timeout,
+            deadline,
+        } = times;
+        Self {
+            body,
+            timeout,
+            deadline,
+            slow_at: Some(began + timeout),
+            conversation: conversation.map(|draining| Conversation {
+                draining: Box::pin(draining.cancelled_owned()),
+                refused: Refused::default(),
+            }),
+            timer: None,
+            unseen: Bytes::new(),
+            messages,
+        }
+    }
+
+    /// Where the refusal of a conversation's message is noted.
+    pub(in crate::grpc) fn refused(&self) -> Option<Refused> {
+        let conversation = self.conversation.as_ref()?;
+        Some(Arc::clone(&conversation.refused))
+    }
+
+    /// Fails, and notes why: reflection ends a conversation without telling.
+    fn fail(&self, status: Status) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if let Some(conversation) = &self.conversation {
+            // The first refusal counts.
+            let _ = conversation.refused.set(status.clone());
+        }
+        Poll::Ready(Some(Err(status.into())))
+    }
+
+    /// Waits for the deadline or the end of the time to be read, whichever is first.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Status> {
+        let Some(at) = self.deadline.into_iter().chain(self.slow_at).min() else {
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        std::task::ready!(timer.as_mut().poll(context));
+        let error = if self.deadline == Some(at) {
+            Error::DeadlineExceeded
+        } else {
+            let limit = self.timeout;
+            Error::invalid("message", format!("it took longer than {limit:?} to come"))
+        };
+        Poll::Ready(status::of_error(&error))
+    }
+}
+
+impl<B> Body for Incoming<B>
+where
+    B: Body<Data = Bytes, Error: Into<StdError>> + Unpin,
+{
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if let Some(Conversation { draining, .. }) = &mut self.conversation
+            && draining.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(piece) = self.messages.next() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            if !self.unseen.is_empty() {
+                let Self {
+                    messages, unseen, ..
+                } = &mut *self;
+                if let Err(refusal) = messages.take(unseen) {
+                    return self.fail(status::of_error(&refusal));
+                }
+                if self.conversation.is_some() && self.messages.has_come() {
+                    self.slow_at = None;
+                    self.timer = None;
+                }
+                if self.messages.is_empty() && !self.unseen.is_empty() {
+                    // Other tasks have their turn before the next step.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                let late = std::task::ready!(self.poll_late(context));
+                return self.fail(late);
+            };
+            let frame = match frame {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => {
+                    return match self.messages.finish() {
+                        Ok(()) => Poll::Ready(None),
+                        Err(error) => self.fail(status::of_error(&error)),
+                    };
+                }
+            };
+            match frame.into_data() {
+                Ok(bytes) => self.unseen = bytes,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.unseen.is_empty()
+            && self.messages.is_empty()
+            && self.messages.finish().is_ok()
+            && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,10 @@
+//! The way of a request in: `intake` lets it begin, `body` reads it, `messages` finds the messages in its bytes and
+//! counts their elements, `unpacking` decompresses them.
+
+mod body;
+mod intake;
+mod messages;
+mod unpacking;
+
+pub(super) use self::intake::{Arrival, Intake, told};
+pub(super) use self::messages::MessageRules;
