@@ -67,7 +67,7 @@ pub struct Concluded<T> {
 pub type Underway<T> = Shared<BoxFuture<'static, T>>;
 
 /// What is known of a call when it arrives.
-pub enum Found<R, T: Clone> {
+pub enum KnownCall<R, T: Clone> {
     /// It has not ended: the callers that ask for it share it.
     Open(Arc<SharedCall<R, T>>),
     /// It has ended with this outcome.
@@ -118,15 +118,15 @@ impl<R, T: Clone> Idempotency<R, T> {
         key: Key,
         body: Fingerprint,
         request: R,
-    ) -> Result<Found<R, T>, Conflict> {
+    ) -> Result<KnownCall<R, T>, Conflict> {
         let mut records = lock(&self.records);
         match records.find(&key, body, Instant::now()) {
             Known::Conflict => return Err(Conflict),
-            Known::Ended(outcome) => return Ok(Found::Ended(outcome.clone())),
+            Known::Ended(outcome) => return Ok(KnownCall::Ended(outcome.clone())),
             Known::Running(call) => {
                 // One that no caller asks for any longer is about to be forgotten.
                 if let Some(call) = call.upgrade() {
-                    return Ok(Found::Open(call));
+                    return Ok(KnownCall::Open(call));
                 }
             }
             Known::Nothing => {}
@@ -141,7 +141,7 @@ impl<R, T: Clone> Idempotency<R, T> {
             stage: Mutex::new(Stage::Open),
         });
         records.begin(key, number, body, Arc::downgrade(&call));
-        Ok(Found::Open(call))
+        Ok(KnownCall::Open(call))
     }
 }
 

@@ -20,15 +20,15 @@ fn idempotency() -> Arc<Idempotency<Arc<str>, Outcome>> {
 
 fn find(
     idempotency: &Arc<Idempotency<Arc<str>, Outcome>>,
-) -> Result<Found<Arc<str>, Outcome>, Conflict> {
+) -> Result<KnownCall<Arc<str>, Outcome>, Conflict> {
     let body = idempotency.fingerprint(b"body");
     idempotency.find(key("a"), body, "request".into())
 }
 
 fn open(idempotency: &Arc<Idempotency<Arc<str>, Outcome>>) -> Arc<SharedCall<Arc<str>, Outcome>> {
     match find(idempotency) {
-        Ok(Found::Open(call)) => call,
-        Ok(Found::Ended(outcome)) => panic!("it has ended: {outcome}"),
+        Ok(KnownCall::Open(call)) => call,
+        Ok(KnownCall::Ended(outcome)) => panic!("it has ended: {outcome}"),
         Err(Conflict) => panic!("conflict"),
     }
 }
@@ -77,7 +77,7 @@ async fn a_repeat_waits_for_the_first_and_later_ones_get_what_it_got() {
 
     assert_eq!(underway(repeat).await, "once");
     assert_eq!(underway(first).await, "once");
-    assert!(matches!(find(&idempotency), Ok(Found::Ended("once"))));
+    assert!(matches!(find(&idempotency), Ok(KnownCall::Ended("once"))));
 }
 
 #[tokio::test]
@@ -202,8 +202,8 @@ async fn of_many_callers_at_once_one_call_is_made() {
         let (idempotency, made) = (Arc::clone(&idempotency), Arc::clone(&made));
         tasks.spawn(async move {
             let call = match find(&idempotency) {
-                Ok(Found::Open(call)) => call,
-                Ok(Found::Ended(outcome)) => return outcome,
+                Ok(KnownCall::Open(call)) => call,
+                Ok(KnownCall::Ended(outcome)) => return outcome,
                 Err(Conflict) => return "conflict",
             };
             let part = call.take_part((), |()| async move {

@@ -10,7 +10,7 @@ use crate::chat::{Answer, ChatRequest};
 use crate::dispatch::{Call, Failure, Summary};
 use crate::error::Error;
 use crate::idempotency::{
-    Concluded, Conflict, Fingerprint, Found, Idempotency, Key, Participation, SharedCall,
+    Concluded, Conflict, Fingerprint, Idempotency, Key, KnownCall, Participation, SharedCall,
 };
 use crate::trail::CallEnd;
 
@@ -89,15 +89,15 @@ impl<'s> BegunCall<'s> {
             held,
         };
         let found = repeats.find(key, body, question);
-        if let Ok(Found::Open(shared)) = &found {
+        if let Ok(KnownCall::Open(shared)) = &found {
             inquiry.request = Arc::clone(&shared.request().request);
         }
         let mut call = serving.dispatcher.call(lane, inquiry);
         let found = found.map_err(|Conflict| call.fail(Error::IdempotencyConflict))?;
         let mut permit = serving.admit(&mut call, caller, priority).await?;
         let (outcome, replayed) = match found {
-            Found::Open(shared) => make(&shared, call, &serving.open).await?,
-            Found::Ended(outcome) => (replay(call, outcome), true),
+            KnownCall::Open(shared) => make(&shared, call, &serving.open).await?,
+            KnownCall::Ended(outcome) => (replay(call, outcome), true),
         };
         permit.answered();
         Ok(Given {
