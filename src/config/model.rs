@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatch::target::{Price, Target, Timeouts, UpstreamMode};
+use crate::dispatch::price::Price;
+use crate::dispatch::target::{Target, Timeouts, UpstreamMode};
 use crate::features::Features;
 use crate::simulator::{Behaviour, KEYS};
 

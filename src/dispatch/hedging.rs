@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::chat::Usage;
 use crate::features::{Feature, Features};
 
+use super::price::Price;
 use super::retry_budget::{self, RetryBudget};
-use super::target::Price;
 use crate::health::latency::Latencies;
 
 /// An attempt is late if so many per cent of its target's attempts had their first content sooner.

@@ -14,6 +14,7 @@ pub mod call;
 pub mod dispatcher;
 pub mod hedging;
 mod plan;
+pub mod price;
 mod race;
 pub mod retry_budget;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::target::{Price, Scenario, Target};
+use crate::dispatch::price::Price;
+use crate::dispatch::target::{Scenario, Target};
 use crate::error::Error;
 use crate::trail;
 

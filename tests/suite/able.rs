@@ -38,18 +38,15 @@ async fn plan(gateway: &Gateway, request: GenerateRequest) -> ExplainPlanRespons
 
 #[tokio::test]
 async fn a_probe_needs_no_token_for_a_failover_to_a_target_that_cannot_take_the_request() {
-    let gateway = Gateway::start(
+    let gateway = Gateway::start_scenario(
+        &["gemini/flash", "openai/backup"],
         r#"
+        max_attempts = 2
+        retry = { ratio = 0.1, burst = 1 }
         [breaker]
         consecutive_failures = 1
         consecutive_failures_busy = 1
         open_base = "1ms"
-        [models."gemini/flash"]
-        [models."openai/backup"]
-        [scenarios.s]
-        targets = ["gemini/flash", "openai/backup"]
-        max_attempts = 2
-        retry = { ratio = 0.1, burst = 1 }
         "#,
     )
     .await;
@@ -69,15 +66,7 @@ async fn a_probe_needs_no_token_for_a_failover_to_a_target_that_cannot_take_the_
 
 #[tokio::test]
 async fn a_target_need_not_leave_time_for_one_that_cannot_take_the_request() {
-    let gateway = Gateway::start(
-        r#"
-        [models."gemini/flash"]
-        [models."openai/backup"]
-        [scenarios.s]
-        targets = ["gemini/flash", "openai/backup"]
-        "#,
-    )
-    .await;
+    let gateway = Gateway::start_scenario(&["gemini/flash", "openai/backup"], "").await;
     gateway.simulator.set("flash", behave("first=1400ms"));
     let client = Timerless::connect(gateway.address).await;
     for method in METHODS {
@@ -92,15 +81,7 @@ async fn a_target_need_not_leave_time_for_one_that_cannot_take_the_request() {
 
 #[tokio::test]
 async fn a_failure_is_followed_by_a_retry_where_the_other_target_cannot_take_the_request() {
-    let gateway = Gateway::start(
-        r#"
-        [models."gemini/flash"]
-        [models."openai/backup"]
-        [scenarios.s]
-        targets = ["gemini/flash", "openai/backup"]
-        "#,
-    )
-    .await;
+    let gateway = Gateway::start_scenario(&["gemini/flash", "openai/backup"], "").await;
     for method in METHODS {
         let script = [behave("status=500"), Behaviour::default()];
         gateway.simulator.script("flash", script);
@@ -117,7 +98,8 @@ async fn a_failure_is_followed_by_a_retry_where_the_other_target_cannot_take_the
 
 #[tokio::test]
 async fn the_last_resort_is_a_target_that_can_take_the_request() {
-    let gateway = Gateway::start(
+    let gateway = Gateway::start_scenario(
+        &["openai/gpt", "gemini/flash"],
         r#"
         [breaker]
         consecutive_failures = 1
@@ -125,10 +107,6 @@ async fn the_last_resort_is_a_target_that_can_take_the_request() {
         consecutive_failures_with_alternative = 1
         consecutive_failures_busy_with_alternative = 1
         open_base = "60s"
-        [models."openai/gpt"]
-        [models."gemini/flash"]
-        [scenarios.s]
-        targets = ["openai/gpt", "gemini/flash"]
         "#,
     )
     .await;
@@ -258,16 +236,9 @@ async fn of_two_reasons_to_pass_a_target_over_the_one_is_told_that_costs_less_to
 
 #[tokio::test]
 async fn a_large_request_reaches_each_target_whole_and_under_its_own_name() {
-    let gateway = Gateway::start(
-        r#"
-        [models."openai/one"]
-        [models."openai/two"]
-        [models."gemini/three"]
-        [models."gemini/four"]
-        [scenarios.s]
-        targets = ["openai/one", "openai/two", "gemini/three", "gemini/four"]
-        max_attempts = 4
-        "#,
+    let gateway = Gateway::start_scenario(
+        &["openai/one", "openai/two", "gemini/three", "gemini/four"],
+        "max_attempts = 4",
     )
     .await;
     for model in ["one", "two", "three"] {

@@ -239,7 +239,6 @@ const CIRCLES: &[&[&str]] = &[
     &["conversation", "encode"],
     &["dialect", "provider"],
     &["drain", "response"],
-    &["hedging", "target"],
     &["http1", "http2", "mod"],
     &["json", "reader"],
 ];
@@ -284,6 +283,7 @@ const AMBIGUOUS: &[&str] = &[
     "Content",
     "ExtraContent",
     "Failure",
+    "Found",
     "FunctionCall",
     "GoogleContent",
     "Link",

@@ -341,13 +341,12 @@ async fn a_target_that_asks_for_a_long_wait_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_call_and_its_attempts_tell_how_long_they_took() {
-    let gateway = Gateway::start(
-        r#"
-        [models."openai/gpt+delay=50ms+status=500"]
-        [models."openai/backup+delay=50ms+gap=5ms+tokens=11"]
-        [scenarios.s]
-        targets = ["openai/gpt+delay=50ms+status=500", "openai/backup+delay=50ms+gap=5ms+tokens=11"]
-        "#,
+    let gateway = Gateway::start_scenario(
+        &[
+            "openai/gpt+delay=50ms+status=500",
+            "openai/backup+delay=50ms+gap=5ms+tokens=11",
+        ],
+        "",
     )
     .await;
     for method in METHODS {

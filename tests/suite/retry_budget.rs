@@ -271,14 +271,9 @@ async fn tokens(gateway: &Gateway) -> u32 {
 
 #[tokio::test]
 async fn calls_that_pass_over_an_open_breaker_hold_no_token() {
-    let gateway = Gateway::start(
-        r#"
-        [models."openai/gpt"]
-        [models."openai/backup"]
-        [scenarios.s]
-        targets = ["openai/gpt", "openai/backup"]
-        retry = { ratio = 0.0, burst = 4 }
-        "#,
+    let gateway = Gateway::start_scenario(
+        &["openai/gpt", "openai/backup"],
+        "retry = { ratio = 0.0, burst = 4 }",
     )
     .await;
     gateway.simulator.set("gpt", failing());
@@ -324,8 +319,8 @@ async fn a_caller_that_leaves_gives_back_what_its_call_had_not_spent() {
 
         let mut call = Box::pin(gateway.call(method, ask("s", "Hello")));
         tokio::select! {
-            outcome = &mut call => panic!("{outcome:?}"),
-            () = gateway.simulator.wait_for(probing) => {}
+        outcome = &mut call => panic!("{outcome:?}"),
+        () = gateway.simulator.wait_for(probing) => {}
         }
         assert_eq!(tokens(&gateway).await, 6, "reserved for the failover");
         drop(call);
@@ -361,16 +356,13 @@ async fn what_a_probe_had_reserved_is_given_back_once_it_has_begun_to_answer() {
 #[tokio::test]
 async fn a_probe_that_could_not_be_followed_by_a_failover_is_left_to_a_later_call() {
     for method in METHODS {
-        let gateway = Gateway::start(
+        let gateway = Gateway::start_scenario(
+            &["openai/gpt", "openai/backup"],
             r#"
-            [breaker]
-            open_base = "1ms"
-            [models."openai/gpt"]
-            [models."openai/backup"]
-            [scenarios.s]
-            targets = ["openai/gpt", "openai/backup"]
-            retry = { ratio = 0.1, burst = 3 }
-            "#,
+        retry = { ratio = 0.1, burst = 3 }
+        [breaker]
+        open_base = "1ms"
+        "#,
         )
         .await;
         gateway.simulator.set("gpt", failing());

@@ -6,7 +6,7 @@ use crate::chat::ChatEvent;
 use crate::error::{Billing, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, Cost, Outcome};
 
-use crate::dispatch::target::Price;
+use crate::dispatch::price::Price;
 
 /// Under which names providers send the id that their support desk asks for.
 const REQUEST_ID_HEADERS: [&str; 5] = [

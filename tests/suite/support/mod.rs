@@ -95,6 +95,19 @@ impl Gateway {
         Self::before(simulator, &format!("{config}\n{PROVIDERS}")).await
     }
 
+    /// Starts a service whose scenario `s` tries these simulated models, in order. `more` goes on with keys of the
+    /// scenario, then with other tables.
+    pub(crate) async fn start_scenario(targets: &[&str], more: &str) -> Self {
+        let models = targets
+            .iter()
+            .map(|target| format!("[models.{target:?}]\n"));
+        let models: String = models.collect();
+        Self::start(&format!(
+            "{models}[scenarios.s]\ntargets = {targets:?}\n{more}"
+        ))
+        .await
+    }
+
     /// Starts a service with a whole configuration; its simulated providers are this simulator.
     pub(crate) async fn before(simulator: Simulator, text: &str) -> Self {
         let text = match text.contains("[server]") {
