@@ -13,6 +13,7 @@ mod json;
 mod media_type;
 pub mod openai_chat;
 pub mod reader;
+mod schema;
 pub mod sse;
 mod told;
 mod tool_ids;

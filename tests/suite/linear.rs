@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::iter;
 use modelway::caller::Caller;
-use modelway::chat::{Answer, ChatRequest, Message, Part, Role};
+use modelway::chat::{Answer, ChatRequest, Message, Part, ResponseFormat, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::{Dispatcher, Selector};
@@ -20,7 +20,7 @@ use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
 use modelway::wire::openai_chat::OpenAiChat;
 use modelway::wire::reader::Reader;
-use modelway::wire::{Framing, WireFormat, failure};
+use modelway::wire::{Framing, Recipient, WireFormat, failure};
 use tokio::time::Instant;
 
 /// The input is made longer by this factor.
@@ -255,4 +255,65 @@ fn no_error_takes_longer_to_classify_than_its_length_asks_for() {
     assert_linear("nested lists", 5_000, nested, |body| {
         black_box(failure::in_band(body.as_bytes()));
     });
+}
+
+#[test]
+fn no_schema_takes_longer_to_fit_to_a_provider_than_its_length_asks_for() {
+    type Shape = fn(usize) -> String;
+    let shapes: [(&str, Shape); 4] = [
+        ("many properties", |count| {
+            let properties: Vec<_> = (0..count)
+                .map(|n| format!(r#""p{n}":{{"type":"object","properties":{{"a":{{}}}}}}"#))
+                .collect();
+            let properties = properties.join(",");
+            format!(r#"{{"type":"object","properties":{{{properties}}}}}"#)
+        }),
+        ("deep definitions beside references", |count| {
+            let names = r##""description":"x","$ref":"#","$defs":{"a":"##;
+            let inner = format!(r#"{{"enum":[{}1]}}"#, "1,".repeat(20 * count));
+            let nested = [
+                &format!("{{{names}").repeat(25),
+                inner.as_str(),
+                &"}}".repeat(25),
+            ];
+            nested.concat()
+        }),
+        ("a long list of required names", |count| {
+            let names: Vec<_> = (0..20 * count).map(|n| format!(r#""n{n}""#)).collect();
+            format!(r#"{{"type":"object","required":[{}]}}"#, names.join(","))
+        }),
+        ("one key again and again", |count| {
+            format!("{{{}}}", vec![r#""type":"object""#; 20 * count].join(","))
+        }),
+    ];
+    let formats: [&dyn WireFormat; 3] = [
+        &OpenAiChat::default(),
+        &Anthropic::default(),
+        &Gemini::default(),
+    ];
+    for (shape, schema) in shapes {
+        let of_length = |count| ChatRequest {
+            messages: vec![Message {
+                role: Role::User,
+                parts: vec![Part::Text("hi".to_owned())],
+            }],
+            response_format: ResponseFormat::JsonSchema {
+                name: "n".to_owned(),
+                schema: schema(count),
+                strict: true,
+            },
+            ..ChatRequest::default()
+        };
+        for format in formats {
+            let to = Recipient {
+                provider: "p",
+                model: "m",
+                max_output_tokens: Some(1000),
+                stream: true,
+            };
+            assert_linear(shape, 300, of_length, |request| {
+                _ = black_box(format.check(request, &to));
+            });
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! How is a request spelled, its settings above all?
 
+use std::borrow::Cow;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -7,11 +9,11 @@ use serde_json::value::RawValue;
 
 use super::thinking::{self, Thinking};
 use super::turns::{Block, Conversation, Turn};
-use super::{Dialect, value};
+use super::{Dialect, schemas, value};
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, schema};
 
 /// The output limit where neither the request nor the configuration names one: the API demands it,
 /// and every model can give that many.
@@ -52,7 +54,7 @@ struct ToolDefinition<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
-    input_schema: &'a RawValue,
+    input_schema: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict: bool,
 }
@@ -87,7 +89,7 @@ struct OutputConfig<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum OutputFormat<'a> {
-    JsonSchema { schema: &'a RawValue },
+    JsonSchema { schema: Cow<'a, RawValue> },
 }
 
 pub(super) fn encode(
@@ -192,10 +194,10 @@ pub(super) fn compose<'a>(
         max_tokens,
         system,
         messages: turns,
-        tools: tool_definitions(tools)?,
+        tools: tool_definitions(tools, &mut adaptations)?,
         tool_choice: choice(tool_choice, *parallel_tool_calls, tools),
         thinking,
-        output_config: output_config(effort, response_format)?,
+        output_config: output_config(effort, response_format, &mut adaptations)?,
         temperature: *temperature,
         top_p: *top_p,
         top_k: *top_k,
@@ -213,7 +215,10 @@ fn refuse(feature: Feature, asked: bool) -> Result<(), Unsupported> {
     Ok(())
 }
 
-fn tool_definitions(tools: &[Tool]) -> Result<Vec<ToolDefinition<'_>>, Unsupported> {
+fn tool_definitions<'a>(
+    tools: &'a [Tool],
+    adaptations: &mut Adaptations,
+) -> Result<Vec<ToolDefinition<'a>>, Unsupported> {
     let mut definitions = Vec::with_capacity(tools.len());
     for tool in tools {
         let Tool {
@@ -222,11 +227,18 @@ fn tool_definitions(tools: &[Tool]) -> Result<Vec<ToolDefinition<'_>>, Unsupport
             parameters,
             strict,
         } = tool;
+        const FIELD: &str = "tools.parameters";
+        let rules = if *strict {
+            &schemas::OF_STRICT_TOOLS
+        } else {
+            &schemas::OF_TOOLS
+        };
         let schema = parameters.as_deref().unwrap_or(r#"{"type":"object"}"#);
+        let schema = schema::fit(schema, rules).map_err(|why| value(FIELD, why))?;
         definitions.push(ToolDefinition {
             name,
             description,
-            input_schema: json(schema, "tools.parameters")?,
+            input_schema: schema.noted(FIELD, adaptations),
             strict: *strict,
         });
     }
@@ -260,6 +272,7 @@ fn choice<'a>(
 fn output_config<'a>(
     effort: Option<&'static str>,
     response_format: &'a ResponseFormat,
+    adaptations: &mut Adaptations,
 ) -> Result<Option<OutputConfig<'a>>, Unsupported> {
     let format = match response_format {
         ResponseFormat::Text => None,
@@ -268,17 +281,17 @@ fn output_config<'a>(
             name: _, // schemas have no name here
             schema,
             strict: _, // they are always enforced
-        } => Some(OutputFormat::JsonSchema {
-            schema: json(schema, "response_format.json_schema.schema")?,
-        }),
+        } => {
+            const FIELD: &str = "response_format.json_schema.schema";
+            let schema =
+                schema::fit(schema, &schemas::OF_OUTPUTS).map_err(|why| value(FIELD, why))?;
+            Some(OutputFormat::JsonSchema {
+                schema: schema.noted(FIELD, adaptations),
+            })
+        }
     };
     if effort.is_none() && format.is_none() {
         return Ok(None);
     }
     Ok(Some(OutputConfig { effort, format }))
-}
-
-/// JSON text to be sent as it stands: the order of a schema's keys means something to models.
-fn json<'a>(text: &'a str, field: &'static str) -> Result<&'a RawValue, Unsupported> {
-    serde_json::from_str(text).map_err(|_| value(field, "it is not JSON"))
 }

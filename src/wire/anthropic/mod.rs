@@ -6,6 +6,7 @@
 mod encode;
 mod opaque;
 mod pieces;
+mod schemas;
 mod stream;
 mod thinking;
 mod turns;

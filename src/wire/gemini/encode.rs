@@ -1,5 +1,6 @@
 //! How a chat request becomes a generateContent request.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -10,14 +11,14 @@ use crate::chat::{
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, schema};
 
 use super::conversation::Conversation;
 use super::request::{
     FunctionCallingConfig, FunctionDeclaration, GenerationConfig, Request, ThinkingConfig,
     ToolConfig, Tools,
 };
-use super::{Asking, Budgets, Generation, Level};
+use super::{Asking, Budgets, Generation, Level, schemas};
 
 const MAX_STOP_SEQUENCES: usize = 5;
 
@@ -87,9 +88,9 @@ pub(super) fn compose<'a>(
     let body = Request {
         system_instruction,
         contents,
-        tools: declare(tools)?,
+        tools: declare(tools, &mut adaptations)?,
         tool_config: choose(tools, tool_choice),
-        generation_config: configure(response_format, sampling, thinking)?,
+        generation_config: configure(response_format, sampling, thinking, &mut adaptations)?,
     };
     Ok((body, adaptations))
 }
@@ -113,7 +114,10 @@ fn path(model: &str, stream: bool) -> String {
     path
 }
 
-fn declare(tools: &[Tool]) -> Result<Option<[Tools<'_>; 1]>, Unsupported> {
+fn declare<'a>(
+    tools: &'a [Tool],
+    adaptations: &mut Adaptations,
+) -> Result<Option<[Tools<'a>; 1]>, Unsupported> {
     if tools.is_empty() {
         return Ok(None);
     }
@@ -123,14 +127,11 @@ fn declare(tools: &[Tool]) -> Result<Option<[Tools<'_>; 1]>, Unsupported> {
             name,
             description,
             parameters,
-            strict: _, // a matter of the mode, see `choose`
+            strict, // a matter of the mode besides, see `choose`
         } = tool;
         let parameters_json_schema = match parameters {
             None => None,
-            Some(schema) => Some(json_object(schema).ok_or(refused(
-                "tools.parameters",
-                "a schema must be a JSON object",
-            ))?),
+            Some(schema) => Some(fitted(schema, *strict, "tools.parameters", adaptations)?),
         };
         function_declarations.push(FunctionDeclaration {
             name,
@@ -141,6 +142,21 @@ fn declare(tools: &[Tool]) -> Result<Option<[Tools<'_>; 1]>, Unsupported> {
     Ok(Some([Tools {
         function_declarations,
     }]))
+}
+
+fn fitted<'a>(
+    text: &'a str,
+    strict: bool,
+    field: &'static str,
+    adaptations: &mut Adaptations,
+) -> Result<Cow<'a, RawValue>, Unsupported> {
+    let rules = if strict {
+        &schemas::STRICT
+    } else {
+        &schemas::LENIENT
+    };
+    let fitted = schema::fit(text, rules).map_err(|why| refused(field, why))?;
+    Ok(fitted.noted(field, adaptations))
 }
 
 /// The mode of function calling. `VALIDATED` and `ANY` hold the arguments of every tool to its
@@ -168,6 +184,7 @@ fn configure<'a>(
     response_format: &'a ResponseFormat,
     sampling: &'a Sampling,
     thinking_config: Option<ThinkingConfig>,
+    adaptations: &mut Adaptations,
 ) -> Result<GenerationConfig<'a>, Unsupported> {
     let Sampling {
         max_output_tokens,
@@ -196,12 +213,10 @@ fn configure<'a>(
         ResponseFormat::JsonSchema {
             name: _, // has no place here
             schema,
-            strict: _, // the schema is always enforced
+            strict, // the schema is always enforced, as far as it is known
         } => {
-            let schema = json_object(schema).ok_or(refused(
-                "response_format.json_schema.schema",
-                "a schema must be a JSON object",
-            ))?;
+            const FIELD: &str = "response_format.json_schema.schema";
+            let schema = fitted(schema, *strict, FIELD, adaptations)?;
             (Some("application/json"), Some(schema))
         }
     };

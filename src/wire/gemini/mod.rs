@@ -9,6 +9,7 @@ mod encode;
 mod partial_args;
 mod request;
 mod response;
+mod schemas;
 
 use serde::Deserialize;
 

@@ -240,7 +240,7 @@ pub(super) struct FunctionTool<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parameters: Option<&'a RawValue>,
+    pub(super) parameters: Option<Cow<'a, RawValue>>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) strict: bool,
 }
@@ -270,7 +270,7 @@ pub(super) enum WireResponseFormat<'a> {
 #[derive(Serialize)]
 pub(super) struct JsonSchema<'a> {
     pub(super) name: &'a str,
-    pub(super) schema: &'a RawValue,
+    pub(super) schema: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "is_false")]
     pub(super) strict: bool,
 }

@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde_json::value::RawValue;
 
 use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
+use crate::wire::schema::Rules;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, schema};
 
 use super::body::{
     Body, FunctionTool, JsonSchema, Named, StreamOptions, WireResponseFormat, WireTool,
@@ -17,7 +17,7 @@ use super::body::{
 };
 use super::history::History;
 use super::reasoning::Tools;
-use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning};
+use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning, schemas};
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
@@ -94,6 +94,7 @@ pub(super) fn compose<'a>(
         ToolChoice::Auto | ToolChoice::None => Tools::Free,
         ToolChoice::Required | ToolChoice::Function(_) => Tools::Forced,
     };
+    let format = response_format_of(response_format, &mut adaptations)?;
     let mut history = History {
         dialect,
         provider: to.provider,
@@ -103,7 +104,7 @@ pub(super) fn compose<'a>(
     let mut body = Body {
         model: to.model,
         messages: history.messages(instructions, messages)?,
-        response_format: response_format_of(response_format)?,
+        response_format: format,
         temperature: *temperature,
         top_p: *top_p,
         top_k: *top_k,
@@ -115,7 +116,10 @@ pub(super) fn compose<'a>(
     };
     if !tools.is_empty() {
         // Both other fields are refused without tools.
-        body.tools = tools.iter().map(tool_of).collect::<Result<_, _>>()?;
+        body.tools = Vec::with_capacity(tools.len());
+        for tool in tools {
+            body.tools.push(tool_of(tool, &mut adaptations)?);
+        }
         body.tool_choice = tool_choice_of(dialect, tool_choice);
         body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
     }
@@ -175,52 +179,77 @@ fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireT
     }
 }
 
-fn tool_of(tool: &Tool) -> Result<WireTool<'_>, Unsupported> {
+fn tool_of<'a>(tool: &'a Tool, adaptations: &mut Adaptations) -> Result<WireTool<'a>, Unsupported> {
     let Tool {
         name,
         description,
         parameters,
         strict,
     } = tool;
+    const FIELD: &str = "tools.parameters";
+    let rules = if *strict {
+        &schemas::STRICT
+    } else {
+        &schemas::OF_TOOLS
+    };
+    let parameters = match parameters {
+        None => None,
+        Some(schema) => Some(
+            schema::fit(schema, rules)
+                .map_err(|why| Unsupported::Value { field: FIELD, why })?
+                .noted(FIELD, adaptations),
+        ),
+    };
     Ok(WireTool {
         r#type: "function",
         function: FunctionTool {
             name,
             description,
-            parameters: match parameters {
-                Some(schema) => Some(json(schema, "tools.parameters")?),
-                None => None,
-            },
+            parameters,
             strict: *strict,
         },
     })
 }
 
-fn response_format_of(
-    format: &ResponseFormat,
-) -> Result<Option<WireResponseFormat<'_>>, Unsupported> {
-    Ok(match format {
-        ResponseFormat::Text => None,
-        ResponseFormat::JsonObject => Some(WireResponseFormat::JsonObject),
+fn response_format_of<'a>(
+    format: &'a ResponseFormat,
+    adaptations: &mut Adaptations,
+) -> Result<Option<WireResponseFormat<'a>>, Unsupported> {
+    const FIELD: &str = "response_format.json_schema.schema";
+    let refused = |why| Unsupported::Value { field: FIELD, why };
+    let (name, schema, strict) = match format {
+        ResponseFormat::Text => return Ok(None),
+        ResponseFormat::JsonObject => return Ok(Some(WireResponseFormat::JsonObject)),
         ResponseFormat::JsonSchema {
             name,
             schema,
             strict,
-        } => Some(WireResponseFormat::JsonSchema {
-            json_schema: JsonSchema {
-                name,
-                schema: json(schema, "response_format.json_schema.schema")?,
-                strict: *strict,
-            },
-        }),
-    })
-}
-
-fn json<'a>(text: &'a str, field: &'static str) -> Result<&'a RawValue, Unsupported> {
-    serde_json::from_str(text).map_err(|_| Unsupported::Value {
-        field,
-        why: "it is not JSON",
-    })
+        } => (name, schema, *strict),
+    };
+    let fitted = match strict.then(|| schema::fit(schema, &schemas::STRICT)) {
+        None => None,
+        Some(Ok(fitted)) => Some(fitted),
+        // An answer is held to its schema where the provider can do that.
+        Some(Err(_)) => {
+            adaptations.note(
+                "response_format.json_schema.strict",
+                "left out: the provider can hold no answer to this schema",
+            );
+            None
+        }
+    };
+    let strict = fitted.is_some();
+    let schema = match fitted {
+        Some(fitted) => fitted.noted(FIELD, adaptations),
+        None => schema::fit(schema, &Rules::NONE).map_err(refused)?.schema,
+    };
+    Ok(Some(WireResponseFormat::JsonSchema {
+        json_schema: JsonSchema {
+            name,
+            schema,
+            strict,
+        },
+    }))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod details;
 mod encode;
 mod history;
 mod reasoning;
+mod schemas;
 mod tool_calls;
 
 use serde::{Deserialize, Serialize};

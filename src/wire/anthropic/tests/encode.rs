@@ -437,14 +437,14 @@ fn tools_and_schemas_keep_their_text() {
     request.tools = vec![
         tool(None, false),
         tool(
-            Some(r#"{"type":"object","properties":{"z":{},"a":{}}}"#),
+            Some(r#"{ "type":"object","properties":{"z":{},"a":{}},"additionalProperties":false}"#),
             true,
         ),
     ];
     request.tools[1].description = "tells the weather".into();
     request.response_format = ResponseFormat::JsonSchema {
         name: "answer".into(),
-        schema: r#"{"type":"object","z":1.0,"a":2}"#.into(),
+        schema: r#"{ "type":"object","z":1.0,"a":2,"additionalProperties":false}"#.into(),
         strict: true,
     };
 
@@ -454,9 +454,13 @@ fn tools_and_schemas_keep_their_text() {
     let tools = concat!(
         r#""tools":[{"name":"weather","input_schema":{"type":"object"}},"#,
         r#"{"name":"weather","description":"tells the weather","#,
-        r#""input_schema":{"type":"object","properties":{"z":{},"a":{}}},"strict":true}]"#
+        r#""input_schema":{ "type":"object","properties":{"z":{},"a":{}},"additionalProperties":false},"#,
+        r#""strict":true}]"#
     );
-    let format = r#""output_config":{"format":{"type":"json_schema","schema":{"type":"object","z":1.0,"a":2}}}"#;
+    let format = concat!(
+        r#""output_config":{"format":{"type":"json_schema","#,
+        r#""schema":{ "type":"object","z":1.0,"a":2,"additionalProperties":false}}}"#
+    );
     assert!(body.contains(tools), "{body}");
     assert!(body.contains(format), "{body}");
 
@@ -859,4 +863,37 @@ fn a_failed_tool_has_words_and_its_images_stand_beside_its_result() {
         );
         assert_eq!(blocks.len(), 1 + usize::from(is_shown), "{body:#}");
     }
+}
+
+#[test]
+fn a_schema_is_narrowed_with_a_warning_and_refused_where_that_would_change_it() {
+    let asking = |schema: &str, tool: &str| {
+        let mut request = hello();
+        request.response_format = ResponseFormat::JsonSchema {
+            name: "answer".into(),
+            schema: schema.into(),
+            strict: false,
+        };
+        request.tools = vec![self::tool(Some(tool), true)];
+        request
+    };
+    let open = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    let closed = r#"{"type":"object","additionalProperties":false}"#;
+    let wanting_more = r#"{"type":"object","additionalProperties":true}"#;
+
+    let body = json(&written(ADAPTIVE, &asking(open, open)).body);
+    let schema = &body["output_config"]["format"]["schema"];
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(&body["tools"][0]["input_schema"], schema);
+    assert_eq!(
+        adapted_fields(ADAPTIVE, &asking(open, open)),
+        ["tools.parameters", "response_format.json_schema.schema"]
+    );
+    assert_eq!(adapted_fields(ADAPTIVE, &asking(closed, closed)), [""; 0]);
+    assert_refused(
+        ADAPTIVE,
+        &asking(wanting_more, closed),
+        "response_format.json_schema.schema",
+    );
+    assert_refused(ADAPTIVE, &asking(closed, wanting_more), "tools.parameters");
 }

@@ -219,7 +219,9 @@ fn tools_go_in_as_they_were_written() {
         Tool {
             name: "weather".into(),
             description: "Tells the weather".into(),
-            parameters: Some(r#"{ "type": "object", "x": 1.0 }"#.into()),
+            parameters: Some(
+                r#"{ "type": "object", "x": 1.0, "additionalProperties": false }"#.into(),
+            ),
             strict: true,
         },
         Tool {
@@ -235,7 +237,7 @@ fn tools_go_in_as_they_were_written() {
     let body = std::str::from_utf8(&spelled.body).unwrap();
     assert!(body.ends_with(concat!(
         r#""tools":[{"type":"function","function":{"name":"weather","#,
-        r#""description":"Tells the weather","parameters":{ "type": "object", "x": 1.0 },"#,
+        r#""description":"Tells the weather","parameters":{ "type": "object", "x": 1.0, "additionalProperties": false },"#,
         r#""strict":true}},{"type":"function","function":{"name":"now"}}]}"#
     )));
 }
@@ -284,7 +286,7 @@ fn what_speaks_of_tools_is_left_out_where_there_are_none() {
 fn the_form_of_the_answer_is_spelled() {
     let schema = ResponseFormat::JsonSchema {
         name: "n".into(),
-        schema: r#"{"type":"object"}"#.into(),
+        schema: r#"{"type":"object","additionalProperties":false}"#.into(),
         strict: true,
     };
     let broken = ResponseFormat::JsonSchema {
@@ -311,7 +313,11 @@ fn the_form_of_the_answer_is_spelled() {
         spelled(&openai(), &asking(schema))["response_format"],
         json!({
             "type": "json_schema",
-            "json_schema": { "name": "n", "schema": { "type": "object" }, "strict": true },
+            "json_schema": {
+                "name": "n",
+                "schema": { "type": "object", "additionalProperties": false },
+                "strict": true,
+            },
         })
     );
     assert_eq!(
@@ -1103,4 +1109,61 @@ fn a_model_that_reasons_unasked_is_told_not_to_where_a_tool_must_be_called() {
     let (body, _) = spelled_to(&TO, &qwen, &forced);
     assert_eq!(body["enable_thinking"], false);
     assert_eq!(spelled(&kimi, &with_tool(hi()))["thinking"], Value::Null);
+}
+
+#[test]
+fn what_is_strict_is_narrowed_and_an_answer_that_cannot_be_held_to_its_schema_is_not_strict() {
+    let asking = |schema: &str, strict| ChatRequest {
+        response_format: ResponseFormat::JsonSchema {
+            name: "n".into(),
+            schema: schema.into(),
+            strict,
+        },
+        ..hi()
+    };
+    let open = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
+    let wanting_more = r#"{"type":"object","additionalProperties":true}"#;
+    const SCHEMA: &str = "response_format.json_schema.schema";
+
+    for (schema, strict, is_strict, adapted) in [
+        (open, false, Value::Null, vec![]),
+        (open, true, json!(true), vec![SCHEMA]),
+        (wanting_more, false, Value::Null, vec![]),
+        (
+            wanting_more,
+            true,
+            Value::Null,
+            vec!["response_format.json_schema.strict"],
+        ),
+    ] {
+        let (body, told) = spelled_to(&TO, &openai(), &asking(schema, strict));
+
+        let format = &body["response_format"]["json_schema"];
+        assert_eq!(format["strict"], is_strict);
+        assert_eq!(told, adapted);
+        if told.contains(&SCHEMA) {
+            assert_eq!(format["schema"]["required"], json!(["a"]));
+        } else {
+            assert_eq!(
+                format["schema"],
+                serde_json::from_str::<Value>(schema).unwrap()
+            );
+        }
+    }
+    let strict_tool = ChatRequest {
+        tools: vec![Tool {
+            name: "t".into(),
+            description: String::new(),
+            parameters: Some(wanting_more.into()),
+            strict: true,
+        }],
+        ..hi()
+    };
+    assert!(matches!(
+        refused(&openai(), &strict_tool),
+        Unsupported::Value {
+            field: "tools.parameters",
+            ..
+        }
+    ));
 }

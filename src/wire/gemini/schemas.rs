@@ -1,0 +1,79 @@
+//! Which JSON Schemas Gemini takes.
+//!
+//! The list stands at `response_json_schema` of `google.ai.generativelanguage.v1beta.GenerationConfig`:
+//! everything else is ignored, a name beside `$ref` refused. `const` is an `enum` of one.
+
+use crate::wire::schema::{Fate, Rules, is_annotation, refused};
+
+/// Of answers and tools; the provider ignores what it does not know.
+pub(super) const LENIENT: Rules = Rules {
+    const_as_enum: true,
+    lone_refs: true,
+    keyword: lenient,
+    ..Rules::NONE
+};
+
+/// Of answers and tools that must follow their schema exactly.
+pub(super) const STRICT: Rules = Rules {
+    keyword: strict,
+    ..LENIENT
+};
+
+fn lenient(keyword: &str, value: &str) -> Fate {
+    match strict(keyword, value) {
+        Fate::Refused(_) => Fate::Ignored,
+        other => other,
+    }
+}
+
+fn strict(keyword: &str, _value: &str) -> Fate {
+    if is_annotation(keyword) {
+        return Fate::LeftOut;
+    }
+    refused!(
+        keyword,
+        "const" "pattern" "minLength" "maxLength" "exclusiveMinimum" "exclusiveMaximum" "multipleOf"
+        "uniqueItems" "contains" "minContains" "maxContains" "minProperties" "maxProperties"
+        "patternProperties" "propertyNames" "dependentRequired" "dependentSchemas" "allOf" "not"
+        "if" "then" "else" "additionalItems" "unevaluatedItems" "unevaluatedProperties";
+        Fate::Kept
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::schema::fit;
+
+    #[test]
+    fn what_gemini_ignores_is_told_and_refused_where_the_schema_must_be_followed() {
+        for (schema, expected, is_loose) in [
+            (
+                r#"{"type":"string","pattern":"x"}"#,
+                r#"{"type":"string","pattern":"x"}"#,
+                true,
+            ),
+            (
+                r#"{"type":"string","const":"x"}"#,
+                r#"{"type":"string","enum":["x"]}"#,
+                false,
+            ),
+            (
+                r#"{"$schema":"x","type":"number","minimum":1}"#,
+                r#"{"type":"number","minimum":1}"#,
+                false,
+            ),
+            (
+                r##"{"$ref":"#/$defs/a","description":"d"}"##,
+                r##"{"$ref":"#/$defs/a"}"##,
+                false,
+            ),
+        ] {
+            let fitted = fit(schema, &LENIENT).unwrap();
+
+            assert_eq!(fitted.schema.get(), expected);
+            assert_eq!(fitted.is_loose, is_loose, "{schema}");
+            assert_eq!(fit(schema, &STRICT).is_err(), is_loose, "{schema}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A JSON Schema as one provider takes it.
+//!
+//! Providers that enforce a schema know only a part of JSON Schema, and each another part. A schema is
+//! narrowed where that suffices: an answer that fits the narrower schema fits the wider one, too. What
+//! cannot be kept is told, so that another target is asked. One pass over the text, whose depth is
+//! that of `serde_json`: nothing is built of it, and what is not touched stays as it was written.
+
+mod walk;
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::Adaptations;
+
+/// What a provider demands of a schema.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    /// Whether every object must have `additionalProperties: false`.
+    pub(super) closed: bool,
+    /// Whether `required` must name every property.
+    pub(super) all_required: bool,
+    /// Whether the schema itself must have the type `object`.
+    pub(super) object_root: bool,
+    /// Whether the schema itself may not be made of others by `allOf`, `anyOf` or `oneOf`.
+    pub(super) plain_root: bool,
+    /// Whether `const` is spelled as an `enum` of one value.
+    pub(super) const_as_enum: bool,
+    /// Whether nothing may stand beside `$ref` but names with a `$`.
+    pub(super) lone_refs: bool,
+    /// What becomes of a keyword; its value is given as JSON text where it holds no schema.
+    pub(super) keyword: fn(&str, &str) -> Fate,
+}
+
+impl Rules {
+    /// Everything is taken as it is.
+    pub(super) const NONE: Self = Self {
+        closed: false,
+        all_required: false,
+        object_root: false,
+        plain_root: false,
+        const_as_enum: false,
+        lone_refs: false,
+        keyword: |_, _| Fate::Kept,
+    };
+}
+
+/// What becomes of a keyword of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The provider knows it.
+    Kept,
+    /// It is left out: it says nothing about which values are valid.
+    LeftOut,
+    /// It is sent, and the provider does not hold answers to it.
+    Ignored,
+    /// The provider refuses it, and it cannot be left out; the reason in our words.
+    Refused(&'static str),
+}
+
+/// A schema that the provider takes.
+#[derive(Debug)]
+pub(super) struct Fitted<'a> {
+    /// As it is sent.
+    pub(super) schema: Cow<'a, RawValue>,
+    /// Whether it was narrowed: fewer values are valid than before.
+    pub(super) is_narrowed: bool,
+    /// Whether the provider ignores some of it.
+    pub(super) is_loose: bool,
+}
+
+impl<'a> Fitted<'a> {
+    /// The schema; notes what was done to it.
+    pub(super) fn noted(
+        self,
+        field: &'static str,
+        adaptations: &mut Adaptations,
+    ) -> Cow<'a, RawValue> {
+        if self.is_narrowed {
+            adaptations.note(
+                field,
+                "narrowed: the provider demands objects without further keys, or every key of them",
+            );
+        }
+        if self.is_loose {
+            adaptations.note(
+                field,
+                "some of it is not enforced: the provider does not know all keywords",
+            );
+        }
+        self.schema
+    }
+}
+
+/// Fits a schema to what a provider takes.
+///
+/// # Errors
+/// Why it cannot be kept, in our words.
+pub(super) fn fit<'a>(schema: &'a str, rules: &Rules) -> Result<Fitted<'a>, &'static str> {
+    let written: &RawValue = serde_json::from_str(schema).map_err(|_| "it is not JSON")?;
+    if !written.get().starts_with('{') {
+        return Err("a schema must be a JSON object");
+    }
+    let outcome = walk::walk(written.get(), rules)?;
+    let schema = match outcome.text {
+        None => Cow::Borrowed(written),
+        Some(text) => Cow::Owned(RawValue::from_string(text).map_err(|_| "it is not JSON")?),
+    };
+    Ok(Fitted {
+        schema,
+        is_narrowed: outcome.is_narrowed,
+        is_loose: outcome.is_loose,
+    })
+}
+
+/// Fates of keywords that no provider needs: they are for people and editors.
+pub(super) fn is_annotation(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "$schema" | "$comment" | "examples" | "example" | "deprecated" | "readOnly" | "writeOnly"
+    )
+}
+
+/// Arms of a `match` on a keyword for those that a provider refuses, each with the reason.
+macro_rules! refused {
+    ($keyword:expr, $($refused:literal)+ ; $else:expr) => {
+        match $keyword {
+            $($refused => $crate::wire::schema::Fate::Refused(concat!(
+                "the provider takes no schema with `", $refused, "`"
+            )),)+
+            _ => $else,
+        }
+    };
+}
+pub(super) use refused;
+
+#[cfg(test)]
+mod tests;
