@@ -83,6 +83,7 @@ struct Writing {
     stream: SendStream<Bytes>,
     rest: Bytes,
     upload: Upload,
+    pulse: Pulse,
 }
 
 /// Keeps a connection going until its end.
@@ -209,6 +210,7 @@ pub(super) async fn send(
             stream,
             rest: body,
             upload: upload.clone(),
+            pulse: pulse.clone(),
         })
     };
     let head = poll_fn(|context| {
@@ -216,7 +218,15 @@ pub(super) async fn send(
         poll_rest(&mut rest, context);
         Pin::new(&mut response).poll(context)
     });
-    let head = head.await.map_err(|error| match pulse.refusal() {
+    let head = tokio::select! {
+        biased;
+        head = head => head,
+        () = pulse.lost() => {
+            let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
+            return Err(error.because("the host no longer answers on its HTTP/2 connection"));
+        }
+    };
+    let head = head.map_err(|error| match pulse.refusal() {
         Some((cause, error)) => lease.host().refused(*cause, error.as_str()),
         None => classify(&error),
     })?;
@@ -294,6 +304,7 @@ impl Writing {
             }
             let now = Instant::now();
             self.upload.moves(now);
+            self.pulse.writes(now);
             if is_last {
                 self.upload.ends(now);
             }

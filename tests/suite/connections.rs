@@ -255,6 +255,40 @@ async fn silent_for(under_way: usize) -> Duration {
 }
 
 #[tokio::test]
+async fn calls_on_a_connection_that_has_frozen_are_answered_on_another_one_before_their_limit() {
+    let provider = Http2::start(Some(100), None).await;
+    let gateway = before_http2(&provider, "first_event = '60s', first_content = '2m'").await;
+    assert_answered(calls(&gateway, 5).await);
+    provider.hold(true);
+    // Fewer than the silence of which would open the breaker.
+    let waiting = (0..4).map(|_| {
+        let mut client = gateway.generation();
+        async move { client.generate(ask("again", "Hello")).await }
+    });
+    let mut waiting: JoinSet<_> = waiting.collect();
+    settle(|| provider.seen()[0].requests == 9).await;
+
+    provider.freeze();
+    provider.hold(false);
+    let began = Instant::now();
+    while let Some(answer) = waiting.join_next().await {
+        let trail = lines(&answer.unwrap().unwrap().into_inner().attempts);
+        let expected = [
+            "1 PRIMARY foreign/first FAILED PROVIDER_UNREACHABLE",
+            "2 RETRY foreign/first SUCCEEDED",
+        ];
+        assert_eq!(trail, expected);
+    }
+
+    // A second until the ping, and four until it is clear that no answer to it comes.
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn a_connection_on_which_an_answer_did_not_come_is_not_used_again() {
     let timeouts = "first_event = '300ms'";
     let provider = Http2::start(Some(100), None).await;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::transport::cause::Cause;
@@ -24,6 +25,10 @@ const SPACING: Duration = Duration::from_secs(5);
 /// A connection whose ping is not answered within this takes no requests until it is.
 const DOUBT_AFTER: Duration = Duration::from_secs(2);
 
+/// Streams that have received nothing are given up on a connection whose ping is not answered within this, while
+/// nothing can be written either. Their calls go elsewhere long before their own limits.
+const LOSE_AFTER: Duration = Duration::from_secs(4);
+
 /// A connection whose ping is not answered within this is closed: every limit of its streams has been
 /// reached by then, and a network that is merely slow has had its time.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
@@ -40,6 +45,12 @@ struct Beats {
     asked: AtomicU64,
     /// The last read before the peer was doubted, and one more; 0 for never.
     doubted: AtomicU64,
+    /// Nanoseconds from `born` to the last piece of a request that was written.
+    written: AtomicU64,
+    /// The last read before the peer was given up, and one more; 0 for never.
+    lost: AtomicU64,
+    /// Wakes streams that wait for an answer when the peer is given up.
+    loss: Notify,
     /// Streams that are open.
     open: AtomicUsize,
     /// Why TLS does not let us in after all: whoever reads keeps no cause of a failure.
@@ -54,6 +65,9 @@ impl Pulse {
             read: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             doubted: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            loss: Notify::new(),
             open: AtomicUsize::new(0),
             refusal: OnceLock::new(),
         }))
@@ -75,6 +89,33 @@ impl Pulse {
                 }
             }
         }
+    }
+
+    /// A piece of a request was written.
+    pub(in crate::transport) fn writes(&self, now: Instant) {
+        self.0.written.store(self.nanos(now), Ordering::Relaxed);
+    }
+
+    /// Waits until the peer is given up: what has received nothing will receive nothing. Safe to cancel.
+    pub(in crate::transport) async fn lost(&self) {
+        loop {
+            let loss = self.0.loss.notified();
+            if self.is_lost() {
+                return;
+            }
+            loss.await;
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        let Beats { read, lost, .. } = &*self.0;
+        lost.load(Ordering::Relaxed) > read.load(Ordering::Relaxed)
+    }
+
+    fn loses(&self) {
+        let read = self.0.read.load(Ordering::Relaxed);
+        self.0.lost.store(read + 1, Ordering::Relaxed);
+        self.0.loss.notify_waiters();
     }
 
     /// A request is sent.
@@ -144,6 +185,11 @@ impl Care {
             }
             if now >= pinged + DOUBT_AFTER {
                 pulse.doubts();
+                let stuck = pinged.max(pulse.at(&pulse.0.written));
+                if now < stuck + LOSE_AFTER {
+                    return Need::Nothing(Some((stuck + LOSE_AFTER).min(pinged + GIVE_UP_AFTER)));
+                }
+                pulse.loses();
                 return Need::Nothing(Some(pinged + GIVE_UP_AFTER));
             }
             return Need::Nothing(Some(pinged + DOUBT_AFTER));
@@ -210,9 +256,35 @@ mod tests {
         assert_eq!(care.need(&pulse, at(6.0)), Need::Nothing(Some(at(8.0))));
         assert!(!pulse.is_doubted());
         pulse.asks(at(7.0));
-        assert_eq!(care.need(&pulse, at(8.0)), Need::Nothing(Some(at(26.0))));
+        assert_eq!(care.need(&pulse, at(8.0)), Need::Nothing(Some(at(10.0))));
         assert!(pulse.is_doubted());
+        assert!(!pulse.is_lost());
+        assert_eq!(care.need(&pulse, at(10.0)), Need::Nothing(Some(at(26.0))));
+        assert!(pulse.is_lost());
         assert_eq!(care.need(&pulse, at(26.0)), Need::Close);
+    }
+
+    #[test]
+    fn a_peer_that_still_takes_a_request_is_not_given_up() {
+        let start = Instant::now();
+        let at = |second| start + seconds(second);
+        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        pulse.asks(at(0.5));
+        assert_eq!(care.need(&pulse, at(1.5)), Need::Ping);
+        for second in 4..12 {
+            pulse.writes(at(f64::from(second)));
+            let due = at(f64::from(second + 4));
+            assert_eq!(
+                care.need(&pulse, at(f64::from(second))),
+                Need::Nothing(Some(due))
+            );
+        }
+        assert!(!pulse.is_lost());
+
+        care.need(&pulse, at(15.0));
+        assert!(pulse.is_lost());
+        pulse.reads(at(15.5));
+        assert!(!pulse.is_lost());
     }
 
     #[test]
