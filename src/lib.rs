@@ -24,3 +24,4 @@ pub mod telemetry;
 pub mod trail;
 pub mod transport;
 pub mod wire;
+mod workshop;

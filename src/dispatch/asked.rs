@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::chat::ChatRequest;
-use crate::error::Unsupported;
+use crate::error::{Error, Unsupported};
 use crate::features::{Features, features_of};
 use crate::trail::Skip;
 use crate::wire::WireRequest;
+use crate::workshop::Workshop;
 
 use super::plan::eligibility;
-use super::spellings::Spellings;
+use super::spellings::{Spellings, spelled};
 use super::target::{Target, UpstreamMode};
 
 /// A request, shared by its call and the permits of its attempts.
@@ -19,17 +20,20 @@ pub(crate) struct Asked {
     pub(crate) used: Features,
     /// Whether the caller wants the whole answer at its end.
     pub(crate) whole: bool,
+    /// About how much memory it takes, in bytes.
+    pub(crate) bytes: usize,
     /// Nobody but this call locks it.
     spellings: Mutex<Spellings>,
 }
 
 impl Asked {
-    pub(crate) fn new(request: Arc<ChatRequest>, whole: bool) -> Self {
+    pub(crate) fn new(request: Arc<ChatRequest>, whole: bool, bytes: usize) -> Self {
         Self {
             used: features_of(&request),
             spellings: Mutex::new(Spellings::of(&request)),
             request,
             whole,
+            bytes,
         }
     }
 
@@ -49,13 +53,36 @@ impl Asked {
         self.lacked_by(target).is_none() && supported()
     }
 
-    /// The request as a target reads it.
+    /// The request as a target reads it; `None` if it is so large that [`Asked::spell_heavy`] is to write it.
     ///
     /// # Errors
     /// Why the target's format cannot express it.
-    pub(crate) fn spell(&self, target: &Arc<Target>) -> Result<WireRequest, Unsupported> {
+    pub(crate) fn spell(&self, target: &Arc<Target>) -> Result<Option<WireRequest>, Unsupported> {
         let stream = self.wants_stream_of(target);
-        self.spellings().spell(&self.request, target, stream)
+        let mut spellings = self.spellings();
+        if !Workshop::is_heavy(self.bytes) {
+            return spellings.spell(&self.request, target, stream).map(Some);
+        }
+        match spellings.unsupported(&self.request, target, stream) {
+            Some(why) => Err(why),
+            None => Ok(None),
+        }
+    }
+
+    /// The request as a target reads it, written where that holds up no other call.
+    ///
+    /// # Errors
+    /// The target's format has said that it can express the request, and cannot.
+    pub(crate) async fn spell_heavy(
+        &self,
+        target: &Arc<Target>,
+        workshop: &Workshop,
+    ) -> Result<WireRequest, Error> {
+        let stream = self.wants_stream_of(target);
+        let (request, target) = (Arc::clone(&self.request), Arc::clone(target));
+        let spelling = move || Ok(spelled(&request, &target, stream));
+        let spelled = workshop.work(self.bytes, spelling).await?;
+        spelled.map_err(|_| Error::Internal("a request cannot be spelled that could be"))
     }
 
     /// Whether a target is asked for a stream.

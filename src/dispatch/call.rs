@@ -14,8 +14,10 @@ use crate::error::{Error, UpstreamError, UpstreamErrorKind};
 use crate::telemetry::observe::ObservedCall;
 use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
+use crate::workshop::Workshop;
 
 use super::answered::Answered;
+use super::asked::Asked;
 use super::attempt::{Attempt, Ended};
 use super::dispatcher::Lane;
 use super::plan::Plan;
@@ -27,6 +29,7 @@ use super::{CallEvent, Failure, Inquiry, Interruption, Summary};
 /// One business call on its way. Dropping it cancels the attempts that are under way.
 pub struct Call {
     transport: Transport,
+    workshop: Workshop,
     plan: Plan,
     interruption: Interruption,
     observed: ObservedCall,
@@ -49,9 +52,15 @@ struct EmptyAttempt {
 }
 
 impl Call {
-    pub(super) fn new(transport: Transport, lane: Arc<Lane>, inquiry: Inquiry) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        workshop: Workshop,
+        lane: Arc<Lane>,
+        inquiry: Inquiry,
+    ) -> Self {
         let Inquiry {
             request,
+            bytes,
             whole,
             deadline,
             limits,
@@ -67,7 +76,14 @@ impl Call {
         };
         Self {
             transport,
-            plan: Plan::new(lane, request, whole, limits, deadline, trail),
+            workshop,
+            plan: Plan::new(
+                lane,
+                Asked::new(request, whole, bytes),
+                limits,
+                deadline,
+                trail,
+            ),
             interruption,
             observed,
             under_way: UnderWay::default(),
@@ -100,13 +116,15 @@ impl Call {
                 self.after(ended, &mut tokens).await?;
             }
             let admitted = self.plan.find_target(&mut tokens).await?;
-            let started =
-                start(&mut self.plan, &mut tokens, self.observed.span(), admitted).await?;
+            let call = self.observed.span();
+            let started = start(&mut self.plan, &mut tokens, call, &self.workshop, admitted);
+            let started = started.await?;
             let track = Track {
                 transport: &self.transport,
+                workshop: &self.workshop,
                 plan: &mut self.plan,
                 tokens: &mut tokens,
-                call: self.observed.span(),
+                call,
             };
             let (opened, loser) = self.under_way.open(started, track).await;
             if let Some(loser) = loser {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::features::features_of;
 use crate::trail::Skip;
 use crate::transport::Transport;
+use crate::workshop::Workshop;
 
 use super::hedging::Hedging;
 use super::plan::eligibility;
@@ -27,6 +28,7 @@ use crate::health::scopes::{self, Refusal};
 #[derive(Clone)]
 pub struct Dispatcher {
     transport: Transport,
+    workshop: Workshop,
     catalog: Catalog,
     /// Every provider's health, by name.
     providers: BTreeMap<String, Arc<ProviderGuard>>,
@@ -133,6 +135,7 @@ impl Dispatcher {
         let direct_budget = Arc::new(Budget::new(direct_retry));
         Self {
             transport,
+            workshop: Workshop::default(),
             catalog,
             providers,
             guards,
@@ -159,6 +162,11 @@ impl Dispatcher {
             transport,
             ..self.clone()
         }
+    }
+
+    /// Where heavy work on requests is done.
+    pub(crate) fn workshop(&self) -> &Workshop {
+        &self.workshop
     }
 
     /// Closes a connection to a provider that nobody uses, so that another file can be opened. False if there
@@ -205,7 +213,7 @@ impl Dispatcher {
 
     /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].
     pub fn call(&self, lane: Arc<Lane>, inquiry: Inquiry) -> Call {
-        Call::new(self.transport.clone(), lane, inquiry)
+        Call::new(self.transport.clone(), self.workshop.clone(), lane, inquiry)
     }
 
     /// Tells what a request would do at this moment. Sends nothing and changes nothing.

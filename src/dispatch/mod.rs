@@ -41,6 +41,8 @@ pub use self::call::Call;
 pub struct Inquiry {
     /// What is asked; calls that repeat each other share it.
     pub request: Arc<ChatRequest>,
+    /// About how much memory that takes, in bytes: what is large is spelled where that holds up nobody.
+    pub bytes: usize,
     /// Whether the caller wants the whole answer at its end rather than its events.
     pub whole: bool,
     /// The caller's deadline, if it set one.

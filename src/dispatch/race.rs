@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use crate::telemetry::spans::CallSpan;
 use crate::trail::{AttemptRecord, Cancelled, Outcome};
 use crate::transport::Transport;
+use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Ended};
 use super::plan::Plan;
@@ -32,6 +33,7 @@ pub(super) struct Loser {
 /// What a race needs besides its first attempt.
 pub(super) struct Track<'a> {
     pub(super) transport: &'a Transport,
+    pub(super) workshop: &'a Workshop,
     pub(super) plan: &'a mut Plan,
     pub(super) tokens: &'a mut TokenHold,
     pub(super) call: &'a CallSpan,
@@ -67,6 +69,7 @@ impl UnderWay {
     ) -> (Result<(), Ended>, Option<Box<Loser>>) {
         let Track {
             transport,
+            workshop,
             plan,
             tokens,
             call,
@@ -86,7 +89,7 @@ impl UnderWay {
             let started = tokio::select! {
                 biased;
                 opened = &mut opening => return (opened, None),
-                started = start(plan, tokens, call, admitted) => started,
+                started = start(plan, tokens, call, workshop, admitted) => started,
             };
             let Ok(Started { attempt, request }) = started else {
                 return (opening.await, None);

@@ -76,5 +76,5 @@ pub(crate) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
 
 /// A request that every target can answer.
 pub(crate) fn asked() -> Arc<Asked> {
-    Arc::new(Asked::new(Arc::default(), true))
+    Arc::new(Asked::new(Arc::default(), true, 0))
 }

@@ -64,8 +64,7 @@ impl Spellings {
         if let Some(why) = known.and_then(|known| known.unsupported.clone()) {
             return Err(why);
         }
-        let format = &target.wire_format;
-        let spelled = format.encode(request, &recipient(target, stream));
+        let spelled = spelled(request, target, stream);
         if let Err(why) = &spelled {
             self.learn(target, stream, Some(why.clone()));
         }
@@ -92,6 +91,20 @@ impl Spellings {
                 && spelling == target.wire_format.spelling(&recipient(target, stream))
         })
     }
+}
+
+/// The request as a target reads it.
+///
+/// # Errors
+/// Why the target's format cannot express it.
+pub(super) fn spelled(
+    request: &ChatRequest,
+    target: &Target,
+    stream: bool,
+) -> Result<WireRequest, Unsupported> {
+    target
+        .wire_format
+        .encode(request, &recipient(target, stream))
 }
 
 fn recipient(target: &Target, stream: bool) -> Recipient<'_> {

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout_at;
+
 use crate::error::Error;
 use crate::provider::{OutboundRequest, Trace};
 use crate::telemetry::observe::ObservedAttempt;
 use crate::telemetry::spans::{AttemptDescription, CallSpan};
 use crate::trail::AttemptRecord;
+use crate::wire::WireRequest;
+use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Beginning};
 use super::plan::{Admitted, Plan, record_of};
+use super::target::Target;
 use super::tokens::TokenHold;
 
 /// An attempt of which nothing was sent yet.
@@ -27,15 +32,21 @@ pub(super) async fn start(
     plan: &mut Plan,
     tokens: &mut TokenHold,
     call: &CallSpan,
+    workshop: &Workshop,
     admitted: Admitted,
 ) -> Result<Started, Error> {
     let Admitted {
         position,
         permit,
-        mut wire,
+        wire,
         kind,
     } = admitted;
     let target = Arc::clone(permit.target());
+    let mut wire = match wire {
+        Some(wire) => wire,
+        // Rare; otherwise every call would keep the room for it.
+        None => Box::pin(spelled(plan, &target, workshop)).await?,
+    };
     let stream = plan.asked.wants_stream_of(&target);
     let mut record = AttemptRecord {
         number: plan.cursor.started() + 1,
@@ -73,4 +84,17 @@ pub(super) async fn start(
         deadline: plan.limits.time.deadline,
     });
     Ok(Started { attempt, request })
+}
+
+/// A large request as a target reads it. Others may have theirs written first, so the call's time may end meanwhile.
+async fn spelled(
+    plan: &Plan,
+    target: &Arc<Target>,
+    workshop: &Workshop,
+) -> Result<WireRequest, Error> {
+    let spelling = plan.asked.spell_heavy(target, workshop);
+    match timeout_at(plan.limits.time.deadline, spelling).await {
+        Ok(spelled) => spelled,
+        Err(_) => Err(Error::DeadlineExceeded),
+    }
 }

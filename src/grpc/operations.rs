@@ -19,7 +19,7 @@ use crate::dispatch::dispatcher::{Dispatcher, Explanation};
 use crate::error::{CallerLimit, Error};
 use crate::health::breaker::Snapshot;
 use crate::health::guard::Guard;
-use crate::serving::{Workshop, bytes_of};
+use crate::serving::bytes_of;
 use crate::trail::Skip;
 
 use super::arrival::Arrival;
@@ -35,7 +35,6 @@ pub struct Operations {
     admission: Arc<Admission>,
     draining: CancellationToken,
     elements: Arc<ElementLimits>,
-    workshop: Workshop,
     /// Places for those who watch.
     watchers: Arc<Semaphore>,
 }
@@ -56,14 +55,12 @@ impl Operations {
         admission: Arc<Admission>,
         draining: CancellationToken,
         elements: Arc<ElementLimits>,
-        workshop: Workshop,
     ) -> Self {
         Self {
             dispatcher,
             admission,
             draining,
             elements,
-            workshop,
             watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
         }
     }
@@ -86,7 +83,7 @@ impl Operations {
             let takes = bytes_of(&parsed.request, bytes);
             Ok((parsed, takes))
         };
-        let (parsed, takes) = self.workshop.work(bytes, reading).await?;
+        let (parsed, takes) = self.dispatcher.workshop().work(bytes, reading).await?;
         if let Some(room) = room {
             room.resize(takes)?;
         }
@@ -105,7 +102,7 @@ impl Operations {
             steps,
             scenario,
             retry_tokens,
-        } = self.workshop.work(bytes, explaining).await?;
+        } = self.dispatcher.workshop().work(bytes, explaining).await?;
         permit.answered();
         let max_attempts = scenario.max_attempts.min(max_attempts);
         Ok(v1::ExplainPlanResponse {

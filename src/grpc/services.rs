@@ -11,7 +11,7 @@ use crate::admission::Admission;
 use crate::admission::room::Room;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::idempotency::{self, Idempotency};
-use crate::serving::{Repeats, Serving, Workshop};
+use crate::serving::{Repeats, Serving};
 
 use super::arrival::{Intake, MessageRules};
 use super::catalog::CatalogQueries;
@@ -67,7 +67,6 @@ impl Services {
         idempotency: idempotency::Settings,
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
-        workshop: Workshop,
         draining: CancellationToken,
     ) -> Result<Self, SetupError> {
         let RequestRules {
@@ -85,7 +84,6 @@ impl Services {
             admission,
             draining.clone(),
             Arc::clone(&elements),
-            workshop,
         );
         let mut routes = Routes::new(health)
             .add_service(CatalogServiceServer::new(catalog))

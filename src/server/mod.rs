@@ -28,7 +28,7 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::health::ReportedHealth;
 use crate::grpc::services::{RequestRules, Services};
 use crate::idempotency;
-use crate::serving::{Serving, Workshop};
+use crate::serving::Serving;
 
 pub use crate::grpc::services::SetupError;
 
@@ -85,7 +85,6 @@ pub async fn serve(
 ) -> Result<(), SetupError> {
     let draining = CancellationToken::new();
     let admission = Arc::new(Admission::new(policies.admission));
-    let workshop = Workshop::default();
     let rules = RequestRules {
         receive_timeout: settings.receive_timeout,
         max_message_bytes: settings.max_message_bytes,
@@ -102,7 +101,6 @@ pub async fn serve(
         policies.idempotency,
         Arc::clone(&dispatcher),
         Arc::clone(&admission),
-        workshop.clone(),
         draining.clone(),
     )?;
     let mut workers = Vec::new();
@@ -111,7 +109,6 @@ pub async fn serve(
             core.dispatcher,
             Arc::clone(&admission),
             settings.client_stall,
-            workshop.clone(),
         ));
         workers.push(Worker {
             runtime: core.runtime,

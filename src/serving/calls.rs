@@ -23,14 +23,12 @@ use super::open_calls::OpenCalls;
 use super::size::bytes_of;
 use super::stream::{EventStream, StreamSpelling};
 use super::untaken::Untaken;
-use super::workshop::Workshop;
 
 /// Serves the calls of one core.
 pub struct Serving {
     pub(super) dispatcher: Arc<Dispatcher>,
     admission: Arc<Admission>,
     pub(super) open: Arc<OpenCalls>,
-    workshop: Workshop,
 }
 
 /// What a door knows of a call before its message is read.
@@ -80,13 +78,11 @@ impl Serving {
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         client_stall: Duration,
-        workshop: Workshop,
     ) -> Self {
         Self {
             dispatcher,
             admission,
             open: Arc::new(OpenCalls::new(client_stall)),
-            workshop,
         }
     }
 
@@ -118,7 +114,7 @@ impl Serving {
         } = head;
         let observed = ObservedCall::begin(span, caller, arrived);
         let call_id = Uuid::now_v7().simple().to_string();
-        let (lane, reading) = match self.understand(held.as_ref(), read).await {
+        let (lane, reading, bytes) = match self.understand(held.as_ref(), read).await {
             Ok(understood) => understood,
             Err(error) => return Err(refused(observed, call_id, error)),
         };
@@ -140,6 +136,7 @@ impl Serving {
             .describe(&call_id, lane.scenario(), &conversation_id);
         let inquiry = Inquiry {
             request: Arc::new(request),
+            bytes,
             whole,
             deadline: timeout.and_then(|timeout| arrived.checked_add(timeout)),
             limits,
@@ -158,11 +155,12 @@ impl Serving {
         })
     }
 
+    /// Reads a message; tells the lane of its call, and how much memory it takes.
     async fn understand(
         &self,
         held: Option<&Held>,
         read: impl FnOnce() -> Result<CallReading, Error> + Send + 'static,
-    ) -> Result<(Arc<Lane>, CallReading), Error> {
+    ) -> Result<(Arc<Lane>, CallReading, usize), Error> {
         let bytes = held.map_or(0, Held::bytes);
         let dispatcher = Arc::clone(&self.dispatcher);
         let understanding = move || {
@@ -171,11 +169,15 @@ impl Serving {
             let takes = bytes_of(&reading.request.request, bytes);
             Ok((lane, reading, takes))
         };
-        let (lane, reading, takes) = self.workshop.work(bytes, understanding).await?;
+        let (lane, reading, takes) = self
+            .dispatcher
+            .workshop()
+            .work(bytes, understanding)
+            .await?;
         if let Some(held) = held {
             held.resize(takes)?;
         }
-        Ok((lane, reading))
+        Ok((lane, reading, takes))
     }
 
     /// Lets a call in, at once or after a wait.

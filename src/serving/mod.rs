@@ -13,12 +13,10 @@ mod repeats;
 mod size;
 mod stream;
 mod untaken;
-mod workshop;
 
 pub use self::calls::{BegunCall, CallHead, CallReading, CallRequest, Serving};
 pub use self::delivery::Delivering;
 pub use self::repeats::{Given, Question, Repeats, SharedOutcome, Spelled};
 pub use self::size::bytes_of;
 pub use self::stream::{EventStream, StreamEvent, StreamSpelling};
-pub use self::workshop::Workshop;
 pub use crate::dispatch::{Failure, Summary};

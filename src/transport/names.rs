@@ -27,7 +27,7 @@ const SLOW: Duration = Duration::from_secs(1);
 pub(super) struct NameError(Arc<io::Error>);
 
 /// The addresses of a name, with a port of 0.
-pub(super) type Found = Result<Vec<SocketAddr>, NameError>;
+pub(super) type Addresses = Result<Vec<SocketAddr>, NameError>;
 
 /// Looks names up for all cores. Cheap to clone.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 struct Host {
     running: usize,
     last_begun: Instant,
-    waiting: Vec<oneshot::Sender<Found>>,
+    waiting: Vec<oneshot::Sender<Addresses>>,
 }
 
 impl Names {
@@ -68,7 +68,7 @@ impl Names {
     ///
     /// # Errors
     /// [`NameError`].
-    pub(super) async fn addresses(&self, name: &str) -> Found {
+    pub(super) async fn addresses(&self, name: &str) -> Addresses {
         let (who, mut found) = oneshot::channel();
         let mut look_again = self.wait(name, who);
         loop {
@@ -81,7 +81,7 @@ impl Names {
     }
 
     /// Adds someone who waits for a name, and looks it up if nobody else does. When to look again.
-    fn wait(&self, name: &str, who: oneshot::Sender<Found>) -> Instant {
+    fn wait(&self, name: &str, who: oneshot::Sender<Addresses>) -> Instant {
         {
             let mut hosts = self.hosts();
             let host = hosts.entry(name.into()).or_insert_with(|| Host {
@@ -131,7 +131,7 @@ impl fmt::Debug for Names {
 struct Running {
     names: Names,
     name: Box<str>,
-    found: Option<Found>,
+    found: Option<Addresses>,
 }
 
 impl Running {
@@ -198,7 +198,7 @@ mod tests {
         (names, answer, count)
     }
 
-    fn ask(names: &Names, count: usize) -> JoinSet<Found> {
+    fn ask(names: &Names, count: usize) -> JoinSet<Addresses> {
         let mut asking = JoinSet::new();
         for _ in 0..count {
             let names = names.clone();

@@ -25,6 +25,7 @@ const MODULES: &[Module] = &[
     module("trail", &["chat", "error", "features"]),
     // Names for locks and atomics.
     module("sync", &[]),
+    module("workshop", &["error"]),
     // Pure: a function of bytes.
     module("wire", &["chat", "error", "features"]),
     // Upstream.
@@ -45,6 +46,7 @@ const MODULES: &[Module] = &[
             "trail",
             "transport",
             "wire",
+            "workshop",
         ],
     ),
     module("telemetry", &["caller", "chat", "error", "trail"]),
@@ -62,6 +64,7 @@ const MODULES: &[Module] = &[
             "idempotency",
             "telemetry",
             "trail",
+            "workshop",
         ],
     ),
     module(
@@ -78,6 +81,7 @@ const MODULES: &[Module] = &[
             "serving",
             "telemetry",
             "trail",
+            "workshop",
         ],
     ),
     // The doors stand in it.
@@ -180,6 +184,7 @@ const HOMES: &[Home] = &[
             "sync",
             "telemetry",
             "transport",
+            "workshop",
         ],
     },
     Home {

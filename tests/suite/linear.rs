@@ -131,6 +131,7 @@ fn answer_of(pieces: &Pieces) -> Answer {
                 messages: vec![question],
                 ..ChatRequest::default()
             }),
+            bytes: 0,
             whole: true,
             deadline: None,
             limits: Limits::default(),

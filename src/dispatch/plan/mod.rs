@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::chat::{ChatRequest, Role};
+use crate::chat::Role;
 use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
 use crate::health::guard::{self, Guard, Outlook, Permit};
 use crate::health::scopes::Refusal;
@@ -44,8 +44,8 @@ pub(super) struct Admitted {
     /// Position of the target in the plan.
     pub(super) position: usize,
     pub(super) permit: Permit,
-    /// The request in the target's format.
-    pub(super) wire: WireRequest,
+    /// The request in the target's format; `None` if that is still to be written.
+    pub(super) wire: Option<WireRequest>,
     pub(super) kind: AttemptKind,
 }
 
@@ -62,14 +62,13 @@ impl Plan {
     /// The plan of a call that begins now.
     pub(super) fn new(
         lane: Arc<Lane>,
-        request: Arc<ChatRequest>,
-        whole: bool,
+        asked: Asked,
         limits: Limits,
         deadline: Option<Instant>,
         trail: Trail,
     ) -> Self {
         Self {
-            asked: Arc::new(Asked::new(request, whole)),
+            asked: Arc::new(asked),
             limits: CallLimits::new(Instant::now(), deadline, limits, &lane.scenario),
             cursor: Cursor::new(lane.guards.len()),
             lane,
@@ -310,12 +309,19 @@ pub(super) fn record_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::ChatRequest;
     use crate::dispatch::specimens::{lane, target};
     use crate::health::scopes;
 
     fn plan(lane: Arc<Lane>, deadline: Option<Instant>) -> Plan {
         let (request, limits) = (Arc::default(), Limits::default());
-        Plan::new(lane, request, true, limits, deadline, Trail::default())
+        Plan::new(
+            lane,
+            Asked::new(request, true, 0),
+            limits,
+            deadline,
+            Trail::default(),
+        )
     }
 
     /// The limits of an attempt of this kind on the plan's first target.
@@ -358,7 +364,13 @@ mod tests {
         let deadline = Some(Instant::now() + Duration::from_secs(10));
         let (limits, trail) = (Limits::default(), Trail::default());
 
-        let mut plan = Plan::new(lane, Arc::new(request), true, limits, deadline, trail);
+        let mut plan = Plan::new(
+            lane,
+            Asked::new(Arc::new(request), true, 0),
+            limits,
+            deadline,
+            trail,
+        );
 
         let (limits, _) = limits_of_first(&mut plan, AttemptKind::Primary, true);
         assert!(!plan.has_alternative());

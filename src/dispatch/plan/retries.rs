@@ -93,6 +93,7 @@ mod tests {
 
     use super::*;
     use crate::dispatch::Limits;
+    use crate::dispatch::asked::Asked;
     use crate::dispatch::specimens::{asked, lane};
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -110,8 +111,8 @@ mod tests {
         let scenario = Arc::get_mut(&mut of_lane.scenario).expect("nobody else has it");
         scenario.retry_first = retry_first;
         let deadline = Some(Instant::now() + timeout);
-        let (request, limits, trail) = (Arc::default(), Limits::default(), Trail::default());
-        Plan::new(lane, request, true, limits, deadline, trail)
+        let asked = Asked::new(Arc::default(), true, 0);
+        Plan::new(lane, asked, Limits::default(), deadline, Trail::default())
     }
 
     /// The next target is asked and fails, and its provider asks to be left alone for so long.
@@ -195,8 +196,7 @@ mod tests {
         }
         let mut plan = Plan::new(
             lane,
-            Arc::default(),
-            true,
+            Asked::new(Arc::default(), true, 0),
             Limits::default(),
             None,
             Trail::default(),

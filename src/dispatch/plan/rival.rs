@@ -66,7 +66,7 @@ impl Plan {
     }
 
     /// The position of the target that a rival would be sent to, and the request in its format.
-    fn rivals_target(&self, hedging: &Hedging) -> Option<(usize, WireRequest)> {
+    fn rivals_target(&self, hedging: &Hedging) -> Option<(usize, Option<WireRequest>)> {
         let guards = &self.lane.guards;
         let current = guards.get(self.cursor.current()?)?;
         let own_provider = &current.target.provider.name;
@@ -89,7 +89,10 @@ impl Plan {
             };
             let asked = self.asked.request.sampling.max_output_tokens;
             let most = asked.or(target.max_output_tokens);
-            if hedging.affords(target.price, self.asked.used, wire.body.len(), most) {
+            let bytes = wire
+                .as_ref()
+                .map_or(self.asked.bytes, |wire| wire.body.len());
+            if hedging.affords(target.price, self.asked.used, bytes, most) {
                 return Some((position, wire));
             }
         }

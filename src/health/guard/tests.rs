@@ -108,7 +108,7 @@ fn a_target_that_cannot_take_the_request_is_no_alternative() {
 
     let ordinary = permit(&lane, 0);
     let special = lane.guards[0]
-        .admit(&lane, &Arc::new(Asked::new(Arc::new(request), true)))
+        .admit(&lane, &Arc::new(Asked::new(Arc::new(request), true, 0)))
         .expect("admitted");
 
     assert!(ordinary.healthier_alternative());

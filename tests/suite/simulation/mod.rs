@@ -66,6 +66,7 @@ impl Simulation {
         } = how;
         let inquiry = Inquiry {
             request: Arc::new(request(number)),
+            bytes: 0,
             whole,
             deadline: timeout.map(|timeout| Instant::now() + timeout),
             limits: Limits::default(),

@@ -115,6 +115,7 @@ impl Clockwork {
         let began = Instant::now();
         let inquiry = Inquiry {
             request: Arc::new(request()),
+            bytes: 0,
             whole: method == Method::Generate,
             deadline: None,
             limits: Limits::default(),

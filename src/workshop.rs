@@ -15,7 +15,7 @@ const HEAVY_BYTES: usize = 256 * 1024;
 /// Where heavy work is done, shared by all cores. Whoever has it done waits for it; what nobody waits for
 /// any longer comes to its end, which is bounded by the size of a message.
 #[derive(Clone)]
-pub struct Workshop(Arc<Semaphore>);
+pub(crate) struct Workshop(Arc<Semaphore>);
 
 impl Default for Workshop {
     /// As much is done at once as there are processors: more would only take them from each other.
@@ -26,16 +26,21 @@ impl Default for Workshop {
 }
 
 impl Workshop {
+    /// Whether work on a message of so many bytes is done elsewhere.
+    pub(crate) fn is_heavy(bytes: usize) -> bool {
+        bytes > HEAVY_BYTES
+    }
+
     /// Does work on a message of so many bytes: at once if it is light, elsewhere if it is heavy.
     ///
     /// # Errors
     /// [`Error::Internal`] if the work panics, and what it ends with itself.
-    pub async fn work<T, F>(&self, bytes: usize, work: F) -> Result<T, Error>
+    pub(crate) async fn work<T, F>(&self, bytes: usize, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, Error> + Send + 'static,
     {
-        if bytes <= HEAVY_BYTES {
+        if !Self::is_heavy(bytes) {
             return work();
         }
         // It is never closed.
