@@ -6,6 +6,7 @@
 pub mod admission;
 pub mod caller;
 pub mod chat;
+pub mod check;
 pub mod config;
 pub mod demo;
 pub mod dispatch;

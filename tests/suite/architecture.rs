@@ -23,6 +23,7 @@ const MODULES: &[Module] = &[
     module("features", &["chat"]),
     module("error", &["chat", "features"]),
     module("trail", &["chat", "error", "features"]),
+    module("check", &["chat", "error"]),
     // Names for locks and atomics.
     module("sync", &[]),
     module("workshop", &["error"]),
@@ -73,6 +74,7 @@ const MODULES: &[Module] = &[
             "admission",
             "caller",
             "chat",
+            "check",
             "dispatch",
             "error",
             "features",

@@ -9,6 +9,8 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use crate::check::MAX_STOP_SEQUENCES;
+
 pub(super) use self::contract::{Contract, Method};
 pub(super) use self::walk::Walk;
 
@@ -41,9 +43,6 @@ impl Default for ElementLimits {
         }
     }
 }
-
-/// The most stop sequences: the contract says so.
-pub(super) const MAX_STOP_SEQUENCES: usize = 16;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,25 +1,23 @@
-//! `GenerateRequest` to [`ChatRequest`]: parses and checks, and names every field that is wrong.
+//! `GenerateRequest` to [`ChatRequest`]: parses it, has it checked, and names every field that is wrong.
 
 mod conversation;
 mod json;
-mod links;
 mod media;
 mod options;
 mod schema;
 mod tools;
 
-use std::cell::Cell;
-use std::fmt::Display;
-
 use crate::chat::ChatRequest;
+use crate::check::Faults;
 use crate::dispatch::dispatcher::Selector;
-use crate::error::{Error, Violation};
+use crate::error::Error;
 use crate::serving::CallRequest;
 
-use self::conversation::Conversation;
+use self::conversation::messages_of;
 use self::options::{
     interruption_of, limits_of, priority_of, reasoning_options_of, response_format_of, sampling_of,
 };
+use self::schema::Schemas;
 use self::tools::{tool_choice_of, tools_of};
 use super::elements::ElementLimits as Elements;
 use super::v1;
@@ -45,11 +43,8 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
         stream_options,
         priority,
     } = request;
-    let mut faults = Faults {
-        violations: Vec::new(),
-        elements,
-        schema_values: Cell::new(elements.max_schema_values),
-    };
+    let mut faults = Faults::default();
+    let schemas = Schemas::of(elements);
 
     let selector = match (scenario.is_empty(), model.is_empty()) {
         (false, true) => Selector::Scenario(scenario),
@@ -63,13 +58,13 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
             Selector::Scenario(scenario)
         }
     };
-    let tools = tools_of(tools, &mut faults);
+    let tools = tools_of(tools, &schemas, &mut faults);
     let request = ChatRequest {
-        messages: Conversation::parse(messages, &mut faults),
+        messages: messages_of(messages, &mut faults),
         tool_choice: tool_choice_of(tool_choice, &tools, &mut faults),
         tools,
         parallel_tool_calls,
-        response_format: response_format_of(response_format, &mut faults),
+        response_format: response_format_of(response_format, &schemas, &mut faults),
         sampling: sampling_of(sampling.unwrap_or_default(), &mut faults),
         reasoning: reasoning_options_of(reasoning.unwrap_or_default(), &mut faults),
     };
@@ -92,44 +87,6 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
         priority,
         conversation_id,
     })
-}
-
-/// What is wrong with a request.
-struct Faults<'l> {
-    violations: Vec<Violation>,
-    elements: &'l Elements,
-    /// How many values the schemas may still have.
-    schema_values: Cell<usize>,
-}
-
-/// A request with more faults than this is not described any further.
-const MAX_FAULTS: usize = 32;
-
-impl Faults<'_> {
-    /// Nothing is written out for a fault that is not told any more.
-    fn add(&mut self, field: impl Display, what: impl Display) {
-        if self.violations.len() < MAX_FAULTS {
-            self.violations.push(Violation {
-                field: field.to_string(),
-                what: what.to_string(),
-            });
-        }
-    }
-
-    fn or<T>(self, value: T) -> Result<T, Error> {
-        if self.violations.is_empty() {
-            Ok(value)
-        } else {
-            Err(Error::InvalidRequest(self.violations))
-        }
-    }
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use crate::admission::Priority;
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
+use crate::check::{Faults, check_response_format, check_sampling};
 use crate::dispatch::{Interruption, Limits};
-use crate::grpc::elements::MAX_STOP_SEQUENCES;
 use crate::grpc::v1;
 
-use super::schema::schema_of;
-use super::{Faults, is_name};
+use super::schema::{Schemas, schema_of};
 
 pub(super) fn response_format_of(
     format: Option<v1::ResponseFormat>,
-    faults: &mut Faults<'_>,
+    schemas: &Schemas<'_>,
+    faults: &mut Faults,
 ) -> ResponseFormat {
     use v1::response_format::Format;
     let Some(format) = format else {
         return ResponseFormat::Text;
     };
-    match format.format {
+    let format = match format.format {
         Some(Format::Text(v1::TextFormat {})) => ResponseFormat::Text,
         Some(Format::JsonObject(v1::JsonObjectFormat {})) => ResponseFormat::JsonObject,
         Some(Format::JsonSchema(v1::JsonSchemaFormat {
@@ -32,16 +32,10 @@ pub(super) fn response_format_of(
             } else {
                 name
             };
-            if !is_name(&name) {
-                faults.add(
-                    "response_format.json_schema.name",
-                    "use 1 to 64 letters, digits, `_` or `-`",
-                );
-            }
             let field = "response_format.json_schema.schema";
             let schema = match schema {
                 Some(schema) => {
-                    schema_of(schema, format_args!("{field}"), faults).unwrap_or_default()
+                    schema_of(schema, format_args!("{field}"), schemas, faults).unwrap_or_default()
                 }
                 None => {
                     faults.add(field, "set the schema that the answer must follow");
@@ -61,10 +55,12 @@ pub(super) fn response_format_of(
             );
             ResponseFormat::Text
         }
-    }
+    };
+    check_response_format(&format, faults);
+    format
 }
 
-pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults<'_>) -> Sampling {
+pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> Sampling {
     let v1::SamplingParams {
         max_output_tokens,
         temperature,
@@ -75,34 +71,7 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults<'_>)
         seed,
         stop_sequences,
     } = sampling;
-    let mut within = |value: Option<f64>, least: f64, most: f64, field: &str| {
-        if value.is_some_and(|value| !(least..=most).contains(&value)) {
-            faults.add(
-                format_args!("sampling.{field}"),
-                format_args!("must lie between {least} and {most}"),
-            );
-        }
-        value
-    };
-    let temperature = within(temperature, 0.0, 2.0, "temperature");
-    let top_p = within(top_p, 0.0, 1.0, "top_p");
-    let frequency_penalty = within(frequency_penalty, -2.0, 2.0, "frequency_penalty");
-    let presence_penalty = within(presence_penalty, -2.0, 2.0, "presence_penalty");
-    if stop_sequences.len() > MAX_STOP_SEQUENCES {
-        faults.add(
-            "sampling.stop_sequences",
-            format_args!("use at most {MAX_STOP_SEQUENCES}"),
-        );
-    }
-    for (index, sequence) in stop_sequences.iter().enumerate() {
-        if sequence.is_empty() {
-            faults.add(
-                format_args!("sampling.stop_sequences[{index}]"),
-                "must not be empty",
-            );
-        }
-    }
-    Sampling {
+    let sampling = Sampling {
         max_output_tokens: at_least_one(max_output_tokens, "sampling.max_output_tokens", faults),
         temperature,
         top_p,
@@ -111,10 +80,12 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults<'_>)
         presence_penalty,
         seed,
         stop_sequences,
-    }
+    };
+    check_sampling(&sampling, faults);
+    sampling
 }
 
-fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults<'_>) -> Option<u32> {
+fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults) -> Option<u32> {
     let value = value?;
     let positive = u32::try_from(value).ok().filter(|value| *value > 0);
     if positive.is_none() {
@@ -125,7 +96,7 @@ fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults<'_>) -> Opt
 
 pub(super) fn reasoning_options_of(
     options: v1::ReasoningOptions,
-    faults: &mut Faults<'_>,
+    faults: &mut Faults,
 ) -> ReasoningOptions {
     use v1::ReasoningEffort as Effort;
     let v1::ReasoningOptions {
@@ -161,7 +132,7 @@ pub(super) fn reasoning_options_of(
     }
 }
 
-pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults<'_>) -> Limits {
+pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
     let v1::CallLimits {
         max_attempts,
         max_time_to_first_token,
@@ -188,7 +159,7 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults<'_>) -> Limi
     }
 }
 
-pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults<'_>) -> Interruption {
+pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults) -> Interruption {
     let v1::StreamOptions { on_interruption } = options;
     match v1::OnInterruption::try_from(on_interruption) {
         Ok(v1::OnInterruption::Unspecified | v1::OnInterruption::Fail) => Interruption::Fail,
@@ -203,7 +174,7 @@ pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults<'_
     }
 }
 
-pub(super) fn priority_of(priority: i32, faults: &mut Faults<'_>) -> Priority {
+pub(super) fn priority_of(priority: i32, faults: &mut Faults) -> Priority {
     match v1::Priority::try_from(priority) {
         Ok(v1::Priority::Unspecified | v1::Priority::Default) => Priority::Default,
         Ok(v1::Priority::Critical) => Priority::Critical,

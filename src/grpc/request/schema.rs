@@ -1,22 +1,41 @@
 //! JSON Schemas, as text or as an object.
 
+use std::cell::Cell;
 use std::fmt::Arguments;
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 use serde::{Serialize, Serializer};
 
-use crate::grpc::elements::CountedElement;
+use crate::check::Faults;
+use crate::grpc::elements::{CountedElement, ElementLimits};
 use crate::grpc::v1;
 
-use super::Faults;
 use super::json::{MAX_DEPTH, Wrong, check_object};
+
+/// What all schemas of a request may have together.
+pub(super) struct Schemas<'l> {
+    limits: &'l ElementLimits,
+    /// Values that are left of it.
+    values_left: Cell<usize>,
+}
+
+impl<'l> Schemas<'l> {
+    /// They have none yet.
+    pub(super) fn of(limits: &'l ElementLimits) -> Self {
+        Self {
+            limits,
+            values_left: Cell::new(limits.max_schema_values),
+        }
+    }
+}
 
 /// A schema as JSON text. Providers check the rest: what they accept of JSON Schema differs.
 pub(super) fn schema_of(
     schema: v1::JsonSchema,
     field: Arguments<'_>,
-    faults: &mut Faults<'_>,
+    schemas: &Schemas<'_>,
+    faults: &mut Faults,
 ) -> Option<String> {
     let text = match schema.schema {
         Some(v1::json_schema::Schema::Text(text)) => text,
@@ -30,7 +49,7 @@ pub(super) fn schema_of(
         }
     };
     let field = format_args!("{field}.text");
-    match check_object(&text, &faults.schema_values) {
+    match check_object(&text, &schemas.values_left) {
         Ok(()) => return Some(text),
         Err(Wrong::NoObject) => faults.add(field, "must be a JSON object"),
         Err(Wrong::Syntax { line, column }) => faults.add(
@@ -42,7 +61,7 @@ pub(super) fn schema_of(
             format_args!("nests objects and lists deeper than {MAX_DEPTH}; make it flatter"),
         ),
         Err(Wrong::TooMany) => {
-            faults.add(field, faults.elements.excess(CountedElement::SchemaValue))
+            faults.add(field, schemas.limits.excess(CountedElement::SchemaValue))
         }
     }
     None

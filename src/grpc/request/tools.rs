@@ -1,16 +1,18 @@
 //! The tools the model may call, and whether it must.
 
-use std::collections::HashSet;
-
 use crate::chat::{Tool, ToolChoice};
+use crate::check::{Faults, ToolNames, check_tool_choice};
 use crate::grpc::v1;
 
-use super::schema::schema_of;
-use super::{Faults, is_name};
+use super::schema::{Schemas, schema_of};
 
-pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults<'_>) -> Vec<Tool> {
+pub(super) fn tools_of(
+    tools: Vec<v1::Tool>,
+    schemas: &Schemas<'_>,
+    faults: &mut Faults,
+) -> Vec<Tool> {
     let mut parsed = Vec::with_capacity(tools.len());
-    let mut names = HashSet::with_capacity(tools.len());
+    let mut names = ToolNames::default();
     for (index, tool) in tools.into_iter().enumerate() {
         let Some(v1::tool::Tool::Function(function)) = tool.tool else {
             faults.add(format_args!("tools[{index}]"), "set `function`");
@@ -22,20 +24,10 @@ pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults<'_>) -> Vec<Too
             parameters,
             strict,
         } = function;
-        if !is_name(&name) {
-            faults.add(
-                format_args!("tools[{index}].function.name"),
-                "use 1 to 64 letters, digits, `_` or `-`",
-            );
-        } else if !names.insert(name.clone()) {
-            faults.add(
-                format_args!("tools[{index}].function.name"),
-                "another tool has the same name",
-            );
-        }
+        names.check(&name, format_args!("tools[{index}].function.name"), faults);
         let parameters = parameters.and_then(|schema| {
             let field = format_args!("tools[{index}].function.parameters");
-            schema_of(schema, field, faults)
+            schema_of(schema, field, schemas, faults)
         });
         parsed.push(Tool {
             name,
@@ -50,7 +42,7 @@ pub(super) fn tools_of(tools: Vec<v1::Tool>, faults: &mut Faults<'_>) -> Vec<Too
 pub(super) fn tool_choice_of(
     choice: Option<v1::ToolChoice>,
     tools: &[Tool],
-    faults: &mut Faults<'_>,
+    faults: &mut Faults,
 ) -> ToolChoice {
     use v1::ToolChoiceMode as Mode;
     use v1::tool_choice::Choice;
@@ -69,25 +61,12 @@ pub(super) fn tool_choice_of(
                 ToolChoice::Auto
             }
         },
-        Some(Choice::FunctionName(name)) => {
-            if !tools.iter().any(|tool| tool.name == name) {
-                faults.add(
-                    "tool_choice.function_name",
-                    "must be the name of one of `tools`",
-                );
-            }
-            ToolChoice::Function(name)
-        }
+        Some(Choice::FunctionName(name)) => ToolChoice::Function(name),
         None => {
             faults.add("tool_choice", "set `mode` or `function_name`");
             ToolChoice::Auto
         }
     };
-    if choice == ToolChoice::Required && tools.is_empty() {
-        faults.add(
-            "tool_choice.mode",
-            "TOOL_CHOICE_MODE_REQUIRED needs at least one of `tools`",
-        );
-    }
+    check_tool_choice(&choice, tools, faults);
     choice
 }

@@ -5,6 +5,8 @@ use prost::Message as _;
 
 use super::accepted::complete;
 use super::*;
+use crate::check::MAX_FAULTS;
+use crate::error::Violation;
 
 /// The complete request in bytes, with some of them changed: most still decode, to something odd.
 pub(in crate::grpc) fn damaged() -> impl Strategy<Value = Vec<u8>> {

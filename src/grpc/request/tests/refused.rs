@@ -1,6 +1,8 @@
 //! Is every fault told by the path of its field and by its remedy, and no other?
 
 use super::*;
+use crate::check::MAX_FAULTS;
+use crate::error::Violation;
 
 fn faults(request: v1::GenerateRequest) -> Vec<(String, String)> {
     match parse(request) {

@@ -7,9 +7,9 @@ use crate::chat::{Message, Part, Role, ToolCall, ToolResult};
 
 use super::Faults;
 
-/// Gives every tool result the name of the tool that was called, and notes what belongs to nothing.
-/// The order of the parts is that of the request.
-pub(super) fn link(messages: &mut [Message], faults: &mut Faults<'_>) {
+/// Gives every tool result the name of the tool that was called. Adds a fault for each result without a call, and
+/// for each call without a result.
+pub(super) fn link(messages: &mut [Message], faults: &mut Faults) {
     let names = Links::check(messages, faults);
     let parts = messages.iter_mut().flat_map(|message| &mut message.parts);
     let results = parts.filter_map(|part| match part {
@@ -26,9 +26,9 @@ pub(super) fn link(messages: &mut [Message], faults: &mut Faults<'_>) {
     }
 }
 
-/// Calls and results as far as they have been read.
-struct Links<'a, 'f, 'l> {
-    faults: &'f mut Faults<'l>,
+/// The calls and results of the messages that have been read so far.
+struct Links<'a, 'f> {
+    faults: &'f mut Faults,
     /// Calls of the last assistant message, in order.
     calls: Vec<Call<'a>>,
     /// Those of this id that have no result yet.
@@ -54,8 +54,8 @@ struct Open {
 /// The numbers of a message and of one of its parts.
 type Place = (usize, usize);
 
-impl<'a, 'f, 'l> Links<'a, 'f, 'l> {
-    fn check(messages: &'a [Message], faults: &'f mut Faults<'l>) -> Vec<String> {
+impl<'a, 'f> Links<'a, 'f> {
+    fn check(messages: &'a [Message], faults: &'f mut Faults) -> Vec<String> {
         let mut links = Self {
             faults,
             calls: Vec::new(),

@@ -1,0 +1,227 @@
+//! Which parts may a message have, and which message may follow which?
+
+use std::fmt::Arguments;
+
+use crate::chat::{Media, MediaSource, Message, Part, Reasoning, Role, ToolCall};
+use crate::error::Violation;
+
+use super::Faults;
+use super::links::link;
+
+/// Checks the messages of a request, and gives every tool result the name of the tool that was called. What its
+/// door has found wrong with a message before is not held against it a second time.
+pub fn check_conversation(messages: &mut [Message], faults: &mut Faults) {
+    let Some(last) = messages.last() else {
+        faults.add("messages", "add at least one message");
+        return;
+    };
+    let last_role = last.role;
+    let told = Told::of(faults.told());
+    let mut conversing = false;
+    for (index, message) in messages.iter().enumerate() {
+        let is_system = message.role == Role::System;
+        if is_system && conversing {
+            faults.add(
+                format_args!("messages[{index}].role"),
+                "system messages must stand before all others",
+            );
+        }
+        conversing |= !is_system;
+        if !told.of_message(index) {
+            check_message(message, index, &told, faults);
+        }
+    }
+    link(messages, faults);
+    if told.of_message(messages.len() - 1) {
+        return;
+    }
+    match last_role {
+        Role::User | Role::Tool => {}
+        Role::System => {
+            faults.add("messages", "add a user message after the system messages");
+        }
+        Role::Assistant => faults.add(
+            format_args!("messages[{}].role", messages.len() - 1),
+            "the last message must come from the user or a tool: models do not continue a given beginning",
+        ),
+    }
+}
+
+/// The fields of messages with which a door has found something wrong. There are none in nearly all requests.
+struct Told(Vec<String>);
+
+impl Told {
+    fn of(violations: &[Violation]) -> Self {
+        let fields = violations.iter().map(|violation| &violation.field);
+        let of_messages = fields.filter(|field| field.starts_with("messages["));
+        Self(of_messages.cloned().collect())
+    }
+
+    /// Whether it is the message itself, its role or its text.
+    fn of_message(&self, index: usize) -> bool {
+        !self.0.is_empty()
+            && ["", ".role", ".text"]
+                .iter()
+                .any(|rest| self.0.contains(&format!("messages[{index}]{rest}")))
+    }
+
+    /// Whether it is this part or something in it.
+    fn of_part(&self, index: usize, part: usize) -> bool {
+        !self.0.is_empty() && {
+            let part = format!("messages[{index}].parts[{part}]");
+            self.0.iter().any(|field| field.starts_with(&part))
+        }
+    }
+}
+
+fn check_message(message: &Message, index: usize, told: &Told, faults: &mut Faults) {
+    let Message { role, parts } = message;
+    // An answer that says nothing is appended like any other.
+    if parts.is_empty() && *role != Role::Assistant {
+        faults.add(format_args!("messages[{index}]"), "set `text` or `parts`");
+    }
+    for (position, part) in parts.iter().enumerate() {
+        if !told.of_part(index, position) {
+            let field = format_args!("messages[{index}].parts[{position}]");
+            check_role_of(part, *role, field, faults);
+            check_part(part, field, faults);
+        }
+    }
+}
+
+fn check_role_of(part: &Part, role: Role, field: Arguments<'_>, faults: &mut Faults) {
+    let legal_roles: &[Role] = match part {
+        Part::Text(_) => &[Role::System, Role::User, Role::Assistant],
+        Part::Image(_) | Part::Document(_) => &[Role::User],
+        Part::ToolCall(_) | Part::Reasoning(_) | Part::Refusal(_) => &[Role::Assistant],
+        Part::ToolResult(_) => &[Role::Tool],
+    };
+    if !legal_roles.contains(&role) {
+        faults.add(field, parts_of(role));
+    }
+}
+
+/// What a tool result may hold.
+pub const RESULT_PARTS: &str = "a tool result holds `text`, `image` and `document` parts";
+
+/// What a message of this role may hold.
+pub fn parts_of(role: Role) -> &'static str {
+    match role {
+        Role::System => "a system message holds `text` parts only",
+        Role::User => "a user message holds `text`, `image` and `document` parts only",
+        Role::Assistant => {
+            "an assistant message holds `text`, `reasoning`, `refusal` and `tool_call` parts only"
+        }
+        Role::Tool => "a tool message holds `tool_result` parts only",
+    }
+}
+
+fn check_part(part: &Part, field: Arguments<'_>, faults: &mut Faults) {
+    let mut require_text = |text: &str, name: &str| {
+        if text.is_empty() {
+            faults.add(
+                format_args!("{field}.{name}"),
+                "must not be empty; leave the part out",
+            );
+        }
+    };
+    match part {
+        Part::Text(text) => require_text(text, "text"),
+        Part::Refusal(text) => require_text(text, "refusal"),
+        Part::Image(media) => check_media(media, format_args!("{field}.image"), faults),
+        Part::Document(media) => check_media(media, format_args!("{field}.document"), faults),
+        Part::ToolCall(call) => check_tool_call(call, format_args!("{field}.tool_call"), faults),
+        Part::ToolResult(result) => {
+            for (index, part) in result.content.iter().enumerate() {
+                let field = format_args!("{field}.tool_result.content[{index}]");
+                check_result_part(part, field, faults);
+            }
+        }
+        Part::Reasoning(Reasoning { provider, .. }) => {
+            if provider.is_empty() {
+                faults.add(
+                    format_args!("{field}.reasoning.provider"),
+                    "name the provider that produced the reasoning, as the answer did",
+                );
+            }
+        }
+    }
+}
+
+fn check_result_part(part: &Part, field: Arguments<'_>, faults: &mut Faults) {
+    match part {
+        Part::Text(_) => {} // a tool may give nothing
+        Part::Image(media) => check_media(media, format_args!("{field}.image"), faults),
+        Part::Document(media) => check_media(media, format_args!("{field}.document"), faults),
+        Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+            faults.add(field, RESULT_PARTS);
+        }
+    }
+}
+
+fn check_tool_call(call: &ToolCall, field: Arguments<'_>, faults: &mut Faults) {
+    let ToolCall {
+        id,
+        name,
+        arguments: _, // what no provider would take is spelled as each of them takes it
+        signature,
+        provider,
+    } = call;
+    if id.is_empty() {
+        faults.add(
+            format_args!("{field}.id"),
+            "give the call the id that the answer gave it",
+        );
+    }
+    if name.is_empty() {
+        faults.add(format_args!("{field}.name"), "name the tool that is called");
+    }
+    if !signature.is_empty() && provider.is_empty() {
+        faults.add(
+            format_args!("{field}.provider"),
+            "name the provider that produced the signature",
+        );
+    }
+}
+
+fn check_media(media: &Media, field: Arguments<'_>, faults: &mut Faults) {
+    let Media {
+        source,
+        media_type,
+        filename: _,
+        detail: _,
+    } = media;
+    let is_type = media_type
+        .split_once('/')
+        .is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty());
+    match source {
+        MediaSource::Data(data) => {
+            if data.is_empty() {
+                faults.add(format_args!("{field}.data"), "must not be empty");
+            }
+            if !is_type {
+                faults.add(
+                    format_args!("{field}.media_type"),
+                    "name the media type of the data, such as `image/png`",
+                );
+            }
+        }
+        MediaSource::Uri(uri) => {
+            if !["https://", "http://", "gs://"]
+                .iter()
+                .any(|scheme| uri.starts_with(scheme))
+            {
+                faults.add(
+                    format_args!("{field}.uri"),
+                    "must begin with `https://`, `http://` or `gs://`; send other content as `data`",
+                );
+            }
+            if !media_type.is_empty() && !is_type {
+                faults.add(
+                    format_args!("{field}.media_type"),
+                    "must look like `image/png`",
+                );
+            }
+        }
+    }
+}
