@@ -1,13 +1,12 @@
 //! Does a stream of events read the same, wherever it is cut, and does it hold to its form?
 
 use modelway::error::UpstreamError;
-use modelway::wire::Frame;
-use modelway::wire::sse::Parser;
+use modelway::wire::sse::{Event, Parser};
 
 use crate::cuts;
 
 /// The name and the data of an event.
-type Event = (String, Vec<u8>);
+type Read = (String, Vec<u8>);
 
 /// Holds the framing of server-sent events to its laws. The first byte of `input` draws the cuts, the
 /// rest is the body.
@@ -37,10 +36,10 @@ pub fn hold(input: &[u8]) {
     assert!(whole.starts_with(&early), "what has come stands");
 }
 
-fn read(pieces: &[&[u8]], to_end: bool) -> (Vec<Event>, Result<(), UpstreamError>) {
+fn read(pieces: &[&[u8]], to_end: bool) -> (Vec<Read>, Result<(), UpstreamError>) {
     let mut events = Vec::new();
-    let mut on_frame = |frame: Frame<'_>| {
-        events.push((frame.event.to_owned(), frame.data.to_vec()));
+    let mut on_frame = |event: Event<'_>| {
+        events.push((event.name.to_owned(), event.data.to_vec()));
         Ok(())
     };
     let mut parser = Parser::default();

@@ -42,7 +42,7 @@
 //! | `hang`, `reset` | `Hang`, `ResetAtOnce`: no response at all |
 //! | `silence`, `role-only`, `pings`, `pings=TIME` | `Silence`, `RoleOnly`, `Pings`: no content, no end |
 //! | `error=N`, `cut=N`, `disconnect=N`, `reset=N`, `stall=N` | the end after N tokens |
-//! | `malformed=N`, `half-character=N`, `long-line` | something broken, then the rest |
+//! | `malformed=N`, `half-character=N`, `long-line` | something broken, or half a character, then the rest |
 //! | `html`, `empty`, `error-body` | status 200 without an answer |
 //! | `no-end`, `open-end`, `no-usage`, `plain`, `whole` | `NoEnd`, `OpenEnd`, `NoUsage`, `WrongContentType`, `WholeForStream` |
 //!

@@ -9,12 +9,15 @@ mod arguments;
 mod exclusions;
 pub mod failure;
 pub mod gemini;
+mod halves;
 mod json;
+pub mod limits;
 mod media_type;
 pub mod openai_chat;
 pub mod reader;
 mod schema;
 pub mod sse;
+mod tally;
 mod told;
 mod tool_ids;
 
@@ -138,7 +141,7 @@ pub struct Frame<'a> {
     /// The event's name, empty if it has none.
     pub event: &'a str,
     /// Its data; for a well-behaved provider JSON text.
-    pub data: &'a [u8],
+    pub data: &'a str,
 }
 
 /// Turns one response's frames into events, in order.

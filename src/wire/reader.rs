@@ -8,16 +8,11 @@ use serde::de::IgnoredAny;
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
+use super::halves::{Joiner, readable};
 use super::json::too_many_parts;
+use super::limits::{MAX_BODY_BYTES, MAX_PARTS};
 use super::sse;
 use super::{Decoder, Frame, Framing, WireFormat};
-
-/// Largest JSON body that is read; a larger one is `Malformed`.
-pub const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
-
-/// The most parts that an answer has, such as tool calls; one with more is `Malformed`. Models write a few
-/// hundred at most: reasoning and text by turns.
-pub const MAX_PARTS: usize = 16 * 1024;
 
 /// Reads one response, however its bytes are cut.
 pub struct Reader {
@@ -31,8 +26,12 @@ enum Body {
     Undecided {
         format: Arc<dyn WireFormat>,
         otherwise: Framing,
+        /// How much of a byte order mark has come.
+        mark: usize,
         /// Whether the first line begins with blanks, which no field of an event does.
         indented: bool,
+        /// What else has come, which is too little to tell.
+        head: Vec<u8>,
     },
     Events {
         parser: sse::Parser,
@@ -54,8 +53,8 @@ impl Reader {
     }
 
     /// Begins to read a 2xx response to a request for `wanted` whose framing only its first byte
-    /// tells: hosts answer a request for a stream with an error or even the whole answer as JSON,
-    /// and label either as they like.
+    /// tells: hosts answer a request for a stream with an error or even the whole answer as JSON, a
+    /// request for a whole answer with a stream, and label either as they like.
     pub fn sniffing(
         format: Arc<dyn WireFormat>,
         wanted: Framing,
@@ -69,7 +68,9 @@ impl Reader {
                 } else {
                     wanted
                 },
+                mark: 0,
                 indented: false,
+                head: Vec::new(),
             },
             over: None,
         }
@@ -130,9 +131,10 @@ impl Reader {
     }
 }
 
-/// A decoder, and how many parts of the answer it has told.
+/// A decoder, and what is true of the answers of all: their characters are whole, their parts are few.
 struct Counted {
     decoder: Box<dyn Decoder>,
+    joiner: Joiner,
     parts: usize,
     /// What kind of text was told last.
     open: Option<Discriminant<ChatEvent>>,
@@ -142,22 +144,37 @@ impl Counted {
     fn new(decoder: Box<dyn Decoder>) -> Self {
         Self {
             decoder,
+            joiner: Joiner::default(),
             parts: 0,
             open: None,
         }
     }
 
-    /// As [`Decoder::frame`], but what follows the provider's own end is ignored.
+    /// Reads a frame, as [`Decoder::frame`] does; what follows the provider's own end is ignored.
     fn frame(
         &mut self,
-        frame: Frame<'_>,
+        name: &str,
+        data: &[u8],
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         if is_done(events) {
             return Ok(());
         }
+        let readable = readable(data);
+        if readable.has_marks {
+            self.joiner.expect_marks();
+        }
+        let frame = Frame {
+            event: name,
+            data: &readable.text,
+        };
         let before = events.len();
-        self.decoder.frame(frame, events)?;
+        let read = self.decoder.frame(frame, events);
+        self.joiner.join(events, before);
+        if read.is_err() {
+            self.joiner.finish(events);
+        }
+        read?;
         for event in events.get(before..).unwrap_or_default() {
             self.count(event);
         }
@@ -188,7 +205,13 @@ impl Counted {
     }
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        self.decoder.end(events)
+        let before = events.len();
+        let ended = self.decoder.end(events);
+        self.joiner.join(events, before);
+        if ended.is_err() {
+            self.joiner.finish(events);
+        }
+        ended
     }
 }
 
@@ -210,26 +233,30 @@ impl Body {
     fn push(&mut self, bytes: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         match self {
             Self::Undecided {
-                format,
                 otherwise,
+                mark,
                 indented,
+                head,
+                format: _,
             } => {
-                let blanks = bytes.iter().take_while(|byte| is_blank(**byte)).count();
-                for byte in &bytes[..blanks] {
-                    *indented = matches!(byte, b' ' | b'\t');
+                let mut rest = bytes;
+                if head.is_empty() {
+                    rest = without_mark(rest, mark);
+                    let blanks = rest.iter().take_while(|byte| is_blank(**byte)).count();
+                    for byte in &rest[..blanks] {
+                        *indented = matches!(byte, b' ' | b'\t');
+                        *mark = MARK.len();
+                    }
+                    rest = &rest[blanks..];
                 }
-                let Some(first) = bytes.get(blanks) else {
-                    return Ok(());
-                };
-                let indented = mem::take(indented);
-                *self = Self::new(format.as_ref(), framing(*first, *otherwise)?);
-                if indented {
-                    self.push(b" ", events)?;
+                head.extend_from_slice(rest);
+                match framing(head, *otherwise) {
+                    Some(framing) => self.decide(framing?, events),
+                    None => Ok(()),
                 }
-                self.push(&bytes[blanks..], events)
             }
             Self::Events { parser, decoder } => {
-                parser.push(bytes, |frame| decoder.frame(frame, events))
+                parser.push(bytes, |event| decoder.frame(event.name, event.data, events))
             }
             Self::Json { buffer, .. } => {
                 if buffer.len() + bytes.len() > MAX_BODY_BYTES {
@@ -241,23 +268,50 @@ impl Body {
         }
     }
 
+    /// The framing is known: reads what has come.
+    fn decide(
+        &mut self,
+        framing: Framing,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let Self::Undecided {
+            format,
+            indented,
+            head,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let (indented, head) = (*indented, mem::take(head));
+        *self = Self::new(format.as_ref(), framing);
+        if indented {
+            self.push(b" ", events)?;
+        }
+        self.push(&head, events)
+    }
+
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        if let Self::Undecided {
+            head, otherwise, ..
+        } = self
+            && !head.is_empty()
+        {
+            let otherwise = *otherwise;
+            self.decide(otherwise, events)?;
+        }
         let decoder = match self {
             Self::Undecided { .. } => return Err(UpstreamError::malformed("the body is empty")),
             Self::Events { parser, decoder } => {
-                parser.end(|frame| {
+                parser.end(|event| {
                     decoder
-                        .frame(frame, events)
-                        .map_err(|error| of_cut(frame, error))
+                        .frame(event.name, event.data, events)
+                        .map_err(|error| of_cut(event.data, error))
                 })?;
                 decoder
             }
             Self::Json { buffer, decoder } => {
-                let frame = Frame {
-                    event: "",
-                    data: buffer,
-                };
-                decoder.frame(frame, events)?;
+                decoder.frame("", buffer, events)?;
                 decoder
             }
         };
@@ -271,14 +325,22 @@ impl Body {
     }
 }
 
-/// The framing of a body, by its first byte that is not blank.
-fn framing(first: u8, otherwise: Framing) -> Result<Framing, UpstreamError> {
-    match first {
+/// The framing of a body, by its first bytes that are not blank; `None` while they are too few.
+fn framing(head: &[u8], otherwise: Framing) -> Option<Result<Framing, UpstreamError>> {
+    const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    match head.first()? {
         // No field of an event begins so.
-        b'{' | b'[' => Ok(Framing::Json),
-        b'<' => Err(UpstreamError::malformed("the body is a markup page")),
-        _ => Ok(otherwise),
+        b'{' | b'[' => return Some(Ok(Framing::Json)),
+        b'<' => return Some(Err(UpstreamError::malformed("the body is a markup page"))),
+        _ if otherwise == Framing::Sse => return Some(Ok(Framing::Sse)),
+        _ => {}
     }
+    // No answer as JSON begins like an event, so this is one however it is labelled.
+    if FIELDS.iter().any(|field| head.starts_with(field)) {
+        return Some(Ok(Framing::Sse));
+    }
+    let may_be_field = FIELDS.iter().any(|field| field.starts_with(head));
+    (!may_be_field).then_some(Ok(otherwise))
 }
 
 fn names_events(content_type: Option<&str>) -> bool {
@@ -293,14 +355,29 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
+/// A byte order mark, which a body may begin with.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Leaves out a byte order mark, of which so much has come.
+fn without_mark<'a>(mut bytes: &'a [u8], mark: &mut usize) -> &'a [u8] {
+    while let (Some(expected), [first, rest @ ..]) = (MARK.get(*mark), bytes) {
+        if first != expected {
+            break;
+        }
+        *mark += 1;
+        bytes = rest;
+    }
+    bytes
+}
+
 fn is_done(events: &[ChatEvent]) -> bool {
     events.last() == Some(&ChatEvent::Done)
 }
 
 /// An event that the end of the body closes and that is no JSON was not written so: it was cut off.
-fn of_cut(frame: Frame<'_>, error: UpstreamError) -> UpstreamError {
+fn of_cut(data: &[u8], error: UpstreamError) -> UpstreamError {
     let cut = error.kind == UpstreamErrorKind::Malformed
-        && serde_json::from_slice::<IgnoredAny>(frame.data).is_err();
+        && serde_json::from_slice::<IgnoredAny>(data).is_err();
     if cut {
         return truncated("the body ended within an event");
     }

@@ -2,24 +2,30 @@
 
 use std::mem;
 
+use serde::de::IgnoredAny;
+
+use super::limits::{MAX_EVENT_BYTES, MAX_NAME_BYTES};
 use crate::error::UpstreamError;
-
-use super::Frame;
-
-/// Largest event that is read, in bytes of its lines, comments included; a larger one is `Malformed`.
-pub const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
-
-/// Longest name of an event; one that is longer is none that a chat API gives, and read as none.
-const MAX_NAME_BYTES: usize = 128;
 
 /// Room for data that is kept from one event to the next. Some host sends a picture and then a word at
 /// a time for minutes.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
 
+/// One server-sent event.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Its name, empty if it has none.
+    pub name: &'a str,
+    /// Its data, lines joined by LF; for a well-behaved provider JSON text.
+    pub data: &'a [u8],
+}
+
 /// An incremental parser of `text/event-stream` (WHATWG HTML, section 9.2).
 ///
-/// Unlike there, a line in the place of an event that begins like JSON begins an event's data, which
-/// goes on to the next blank line: Gemini and proxies write an error so when a stream fails.
+/// It differs in two ways. A line in the place of an event that begins like JSON begins an event's data,
+/// which goes on to the next blank line: Gemini and proxies write an error so when a stream fails. And a data
+/// line that is a whole JSON value is an event of its own when another line of data, or the name of another
+/// event, follows it: some proxies lose the blank lines.
 ///
 /// An event whose one data line lies whole in the input is handed out where it lies; only what the
 /// input cuts is copied. After an error the parser must not be used again.
@@ -31,8 +37,8 @@ pub struct Parser {
     line: Vec<u8>,
     /// Data of the open event that cannot be handed out where it lies.
     data: Vec<u8>,
-    /// Whether `data` holds a data line, which may be empty.
-    has_data: bool,
+    /// How many data lines `data` holds; each may be empty.
+    data_lines: usize,
     /// Whether the open event is JSON without any field's name.
     is_bare: bool,
     /// Name of the open event.
@@ -61,14 +67,14 @@ enum Line<'a> {
 }
 
 impl Parser {
-    /// Reads the next bytes and passes every event they complete to `on_frame`.
+    /// Reads the next bytes and passes every event they complete to `on_event`.
     ///
     /// # Errors
-    /// What `on_frame` returns, or `Malformed` for an event that is too large.
+    /// What `on_event` returns, or `Malformed` for an event that is too large.
     pub fn push(
         &mut self,
         bytes: &[u8],
-        mut on_frame: impl FnMut(Frame<'_>) -> Result<(), UpstreamError>,
+        mut on_event: impl FnMut(Event<'_>) -> Result<(), UpstreamError>,
     ) -> Result<(), UpstreamError> {
         let mut rest = bytes;
         if self.cut != Cut::No {
@@ -76,25 +82,14 @@ impl Parser {
                 return self.keep(rest);
             };
             self.keep(end_of_line)?;
-            self.close_cut_line(&mut on_frame)?;
+            self.close_cut_line(&mut on_event)?;
         }
 
         // The first data line of the open event, as long as it is the only one.
         let mut in_place = None;
         while let Some(line) = self.next_line(&mut rest) {
             self.count(line)?;
-            match self.parse(line) {
-                Line::Blank => self.dispatch(in_place.take(), &mut on_frame)?,
-                Line::Data(data) if in_place.is_none() && !self.has_data => in_place = Some(data),
-                Line::Data(data) => {
-                    if let Some(first) = in_place.take() {
-                        self.add_data(first);
-                    }
-                    self.add_data(data);
-                }
-                Line::Event(name) => self.set_event(name),
-                Line::Ignored => {}
-            }
+            self.take_line(line, &mut in_place, &mut on_event)?;
         }
         if let Some(data) = in_place {
             self.add_data(data);
@@ -111,10 +106,10 @@ impl Parser {
     /// As [`Parser::push`].
     pub fn end(
         &mut self,
-        mut on_frame: impl FnMut(Frame<'_>) -> Result<(), UpstreamError>,
+        mut on_event: impl FnMut(Event<'_>) -> Result<(), UpstreamError>,
     ) -> Result<(), UpstreamError> {
-        self.close_cut_line(&mut on_frame)?;
-        self.dispatch(None, &mut on_frame)
+        self.close_cut_line(&mut on_event)?;
+        self.dispatch(None, &mut on_event)
     }
 
     /// Takes a line off `rest`, without its end; `None` if its end is not there.
@@ -155,7 +150,7 @@ impl Parser {
 
     fn close_cut_line(
         &mut self,
-        on_frame: impl FnMut(Frame<'_>) -> Result<(), UpstreamError>,
+        on_event: impl FnMut(Event<'_>) -> Result<(), UpstreamError>,
     ) -> Result<(), UpstreamError> {
         let cut = mem::take(&mut self.cut);
         if cut != Cut::Kept {
@@ -163,14 +158,58 @@ impl Parser {
             return Ok(());
         }
         let line = mem::take(&mut self.line);
-        match self.parse(&line) {
-            Line::Blank => self.dispatch(None, on_frame)?,
-            Line::Data(data) => self.add_data(data),
-            Line::Event(name) => self.set_event(name),
-            Line::Ignored => {}
+        let mut in_place = None;
+        self.take_line(&line, &mut in_place, on_event)?;
+        if let Some(data) = in_place {
+            self.add_data(data);
         }
         self.line = emptied(line);
         Ok(())
+    }
+
+    /// Takes in a whole line. `in_place` is the first data line of the open event, as long as it is the
+    /// only one and has not been copied.
+    fn take_line<'a>(
+        &mut self,
+        line: &'a [u8],
+        in_place: &mut Option<&'a [u8]>,
+        mut on_event: impl FnMut(Event<'_>) -> Result<(), UpstreamError>,
+    ) -> Result<(), UpstreamError> {
+        if begins_event(line) && self.is_whole(*in_place) {
+            self.dispatch(in_place.take(), &mut on_event)?;
+            self.event_bytes = line.len();
+        }
+        match self.parse(line) {
+            Line::Blank => self.dispatch(in_place.take(), on_event)?,
+            Line::Data(data) if in_place.is_none() && self.data_lines == 0 => {
+                *in_place = Some(data);
+            }
+            Line::Data(data) => {
+                if let Some(first) = in_place.take() {
+                    self.add_data(first);
+                }
+                self.add_data(data);
+            }
+            Line::Event(name) => self.set_event(name),
+            Line::Ignored => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the open event has one data line, and that is a whole JSON value. Each line is asked about
+    /// once: afterwards it is an event or not the only line.
+    fn is_whole(&self, in_place: Option<&[u8]>) -> bool {
+        let line = match in_place {
+            Some(line) => line,
+            None if self.data_lines == 1 => &self.data,
+            None => return false,
+        };
+        let is_json = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_ok();
+        match line.trim_ascii() {
+            b"[DONE]" => true,
+            [b'{' | b'[', ..] => is_json(line),
+            _ => false,
+        }
     }
 
     fn parse<'a>(&mut self, mut line: &'a [u8]) -> Line<'a> {
@@ -199,10 +238,10 @@ impl Parser {
     }
 
     fn add_data(&mut self, line: &[u8]) {
-        if self.has_data {
+        if self.data_lines > 0 {
             self.data.push(b'\n');
         }
-        self.has_data = true;
+        self.data_lines += 1;
         self.data.extend_from_slice(line);
     }
 
@@ -216,21 +255,28 @@ impl Parser {
     fn dispatch(
         &mut self,
         in_place: Option<&[u8]>,
-        mut on_frame: impl FnMut(Frame<'_>) -> Result<(), UpstreamError>,
+        mut on_event: impl FnMut(Event<'_>) -> Result<(), UpstreamError>,
     ) -> Result<(), UpstreamError> {
-        if self.has_data || in_place.is_some() {
-            on_frame(Frame {
-                event: &self.event,
+        if self.data_lines > 0 || in_place.is_some() {
+            on_event(Event {
+                name: &self.event,
                 data: in_place.unwrap_or(&self.data),
             })?;
         }
         self.data = emptied(mem::take(&mut self.data));
-        self.has_data = false;
+        self.data_lines = 0;
         self.event.clear();
         self.event_bytes = 0;
         self.is_bare = false;
         Ok(())
     }
+}
+
+/// Whether a line can be the first of an event.
+fn begins_event(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b'{' | b'['))
+        || line.starts_with(b"data:")
+        || line.starts_with(b"event:")
 }
 
 /// A buffer to be filled again.

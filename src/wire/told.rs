@@ -1,14 +1,11 @@
 //! What has been told of an answer besides its content: its names, its counts, its end. Each only if it
 //! is new.
 
-use crate::chat::{ChatEvent, Finish, FinishReason, Usage};
-use crate::error::UpstreamError;
+use crate::chat::{ChatEvent, Finish, FinishReason};
+use crate::error::{UpstreamError, UpstreamErrorKind};
 
-use super::reader::MAX_BODY_BYTES;
-
-/// Longest name that is taken over: of an answer, a model, a tool, a finish reason. Those in use are much
-/// shorter.
-pub(super) const MAX_NAME_BYTES: usize = 256;
+use super::limits::{MAX_BODY_BYTES, MAX_NAME_BYTES};
+use super::tally::Tally;
 
 /// Longest id of a tool call. Some gateways put a signature into it.
 const MAX_ID_BYTES: usize = 64 * 1024;
@@ -18,7 +15,7 @@ const MAX_ID_BYTES: usize = 64 * 1024;
 pub(super) struct Told {
     has_id: bool,
     has_model: bool,
-    usage: Option<Usage>,
+    counts: Option<Tally>,
 }
 
 impl Told {
@@ -40,26 +37,43 @@ impl Told {
         }
     }
 
-    /// Tells the tokens counted so far. The same count again is no news: hosts send one with every event.
-    /// Neither an answer nor its prompt loses all its tokens: what says so has no count.
-    pub(super) fn usage(&mut self, mut usage: Usage, events: &mut Vec<ChatEvent>) {
-        if let Some(known) = self.usage {
-            if usage == Usage::default() {
-                return;
-            }
-            if usage.input_tokens == 0 {
-                usage = Usage {
-                    output_tokens: usage.output_tokens,
-                    reasoning_output_tokens: usage.reasoning_output_tokens,
-                    ..known
-                };
-            }
+    /// Tells the tokens counted so far: later counts replace earlier ones as [`Tally::or`] says. The same
+    /// counts again are not told: hosts send them with every event.
+    pub(super) fn usage(&mut self, counts: Tally, events: &mut Vec<ChatEvent>) {
+        if counts.is_none() {
+            return;
         }
-        if self.usage != Some(usage) {
-            self.usage = Some(usage);
-            tell(ChatEvent::Usage(usage), events);
+        let counts = counts.or(self.counts.unwrap_or_default());
+        if self.counts != Some(counts) {
+            self.counts = Some(counts);
+            tell(ChatEvent::Usage(counts.usage()), events);
         }
     }
+}
+
+/// Whether what stands for a finish reason is none: some hosts write `null` as a text.
+pub(super) fn is_no_reason(reason: &str) -> bool {
+    matches!(
+        reason,
+        "" | "null" | "none" | "None" | "undefined" | "FINISH_REASON_UNSPECIFIED"
+    )
+}
+
+/// What has happened where an answer stops for reasons of the provider: it is not complete. Relays hand the
+/// words of one family on in another.
+pub(super) fn given_up(reason: &str) -> Option<UpstreamError> {
+    let kind = match reason {
+        // Mistral, OpenRouter; vLLM; Z.ai; Cohere.
+        "error" | "abort" | "network_error" | "ERROR" => UpstreamErrorKind::ServerError,
+        // DeepSeek.
+        "insufficient_system_resource" => UpstreamErrorKind::Overloaded,
+        _ => return None,
+    };
+    Some(UpstreamError {
+        status: Some(200),
+        provider_code: Some(reason.to_owned()),
+        ..UpstreamError::new(kind).because("it gave the answer up")
+    })
 }
 
 /// Tells why the model stopped. A reason that is too long for a name is none of those that we know.
@@ -124,10 +138,10 @@ fn tell(event: ChatEvent, events: &mut Vec<ChatEvent>) {
 mod tests {
     use super::*;
 
-    fn usage(input_tokens: u64) -> Usage {
-        Usage {
-            input_tokens,
-            ..Usage::default()
+    fn counts(input: u64) -> Tally {
+        Tally {
+            input: Some(input),
+            ..Tally::default()
         }
     }
 
@@ -154,41 +168,21 @@ mod tests {
         let mut events = Vec::new();
 
         for count in [1, 1, 2, 3] {
-            told.usage(usage(count), &mut events);
+            told.usage(counts(count), &mut events);
         }
         events.push(ChatEvent::Text("a".to_owned()));
         for count in [3, 4] {
-            told.usage(usage(count), &mut events);
+            told.usage(counts(count), &mut events);
         }
 
         assert_eq!(
             events,
             [
-                ChatEvent::Usage(usage(3)),
+                ChatEvent::Usage(counts(3).usage()),
                 ChatEvent::Text("a".to_owned()),
-                ChatEvent::Usage(usage(4)),
+                ChatEvent::Usage(counts(4).usage()),
             ]
         );
-    }
-
-    #[test]
-    fn a_zero_takes_no_tokens_back() {
-        let mut told = Told::default();
-        let mut events = Vec::new();
-        let answered = Usage {
-            output_tokens: 5,
-            ..usage(0)
-        };
-
-        told.usage(usage(3), &mut events);
-        told.usage(answered, &mut events);
-        told.usage(Usage::default(), &mut events);
-
-        let both = Usage {
-            output_tokens: 5,
-            ..usage(3)
-        };
-        assert_eq!(events, [ChatEvent::Usage(both)]);
     }
 
     #[test]

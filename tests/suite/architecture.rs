@@ -247,7 +247,6 @@ const CIRCLES: &[&[&str]] = &[
     &["dialect", "provider"],
     &["drain", "response"],
     &["http1", "http2", "mod"],
-    &["json", "reader"],
 ];
 
 #[test]

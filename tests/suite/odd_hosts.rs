@@ -70,16 +70,35 @@ async fn a_strange_but_complete_answer_is_an_answer() {
 }
 
 #[tokio::test]
+async fn half_a_character_that_nothing_completes_is_replaced_and_costs_no_answer() {
+    for behaviour in ["half-character=0", "half-character=5"] {
+        let gateway = Gateway::start(&alone(behaviour)).await;
+        for format in FORMATS {
+            for method in METHODS {
+                let response = gateway.call(method, ask(format, "One two")).await.unwrap();
+
+                let answer = text_of(&response);
+                assert_eq!(
+                    answer.matches('\u{fffd}').count(),
+                    1,
+                    "{format} {behaviour}"
+                );
+                assert_eq!(
+                    answer.replace('\u{fffd}', ""),
+                    text(24),
+                    "{format} {behaviour}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_answer_is_a_failure_with_a_reason() {
     let table = [
         ("html", "PROVIDER_BAD_RESPONSE", Code::Unavailable),
         ("empty", "PROVIDER_BAD_RESPONSE", Code::Unavailable),
         ("malformed=0", "PROVIDER_BAD_RESPONSE", Code::Unavailable),
-        (
-            "half-character=0",
-            "PROVIDER_BAD_RESPONSE",
-            Code::Unavailable,
-        ),
         ("cut=0", "PROVIDER_BAD_RESPONSE", Code::Unavailable),
         // Without end, and as fast as they are read.
         ("pings", "PROVIDER_TIMEOUT", Code::Unavailable),

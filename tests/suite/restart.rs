@@ -85,7 +85,7 @@ async fn every_way_of_breaking_off_is_followed_by_a_whole_answer() {
         "gap=2ms+disconnect=5",
         "gap=2ms+reset=5",
         "gap=2ms+error=5",
-        "gap=2ms+half-character=5",
+        "gap=2ms+malformed=5",
     ] {
         let gateway = start().await;
         let behaviour: Behaviour = fault.parse().unwrap();

@@ -6,7 +6,8 @@ use std::mem;
 use crate::chat::{ChatEvent, is_empty_answer};
 use crate::error::UpstreamError;
 use crate::transport::Body;
-use crate::wire::reader::{MAX_BODY_BYTES, Reader};
+use crate::wire::limits::MAX_BODY_BYTES;
+use crate::wire::reader::Reader;
 
 use super::progress::Heard;
 

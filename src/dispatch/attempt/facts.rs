@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::chat::ChatEvent;
 use crate::error::{Billing, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, Cost, Outcome};
+use crate::wire::limits::MAX_NAME_BYTES;
 
 use crate::dispatch::price::Price;
 
@@ -16,9 +17,6 @@ const REQUEST_ID_HEADERS: [&str; 5] = [
     "x-generation-id",
     "mistral-correlation-id",
 ];
-
-/// The longest name that is copied from a provider into records and spans.
-const MAX_NAME_BYTES: usize = 128;
 
 /// The provider's id of the request.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
@@ -106,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_first_id_of_a_request_that_looks_like_one_is_taken() {
-        let (longest, too_long) = ("i".repeat(128), "i".repeat(129));
+        let (longest, too_long) = ("i".repeat(MAX_NAME_BYTES), "i".repeat(MAX_NAME_BYTES + 1));
         let table = [
             (vec![], None),
             (vec![("x-other", "id")], None),

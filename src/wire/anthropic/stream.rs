@@ -1,57 +1,53 @@
 //! What does a streamed answer say?
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::pieces::{
-    Begun, Block, Tokens, begin, finish, given, in_band, reasoning, signature, text,
-};
+use super::pieces::{Begun, Block, Tokens, begin, finish, in_band, reasoning, signature, text};
+use super::whole::Whole;
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::too_many_parts;
-use crate::wire::reader::MAX_PARTS;
+use crate::wire::json::{
+    Count, MaybeAbsent, Text, is_hollow, object, parse_object, too_many_parts,
+};
+use crate::wire::limits::MAX_PARTS;
 use crate::wire::told::{Told, check_held};
 use crate::wire::{Decoder, Frame};
 
-/// Any event of a stream. One struct with optional fields and a borrowed `type`: an internally tagged
-/// enum would buffer every event before it reads it.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(default)]
-    index: u64,
-    #[serde(borrow)]
-    delta: Option<Delta<'a>>,
-    #[serde(borrow)]
-    content_block: Option<Block<'a>>,
-    message: Option<Start>,
-    usage: Option<Tokens>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+object! {
+    /// Any event of a stream. One struct for all kinds: an internally tagged enum would buffer every event
+    /// before it reads it.
+    struct Event<'a> {
+        kind: Text<'a> = "type",
+        index: Count = "index",
+        delta: Option<Delta<'a>> = "delta",
+        content_block: Option<Block<'a>> = "content_block",
+        message: Option<Start<'a>> = "message",
+        usage: Option<Tokens> = "usage",
+        error: Option<&'a RawValue> = "error",
+    }
 }
 
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    text: Option<String>,
-    thinking: Option<String>,
-    signature: Option<String>,
-    partial_json: Option<String>,
-    // The delta of a `message_delta`.
-    stop_reason: Option<String>,
-    stop_sequence: Option<String>,
+object! {
+    struct Delta<'a> {
+        kind: Text<'a> = "type",
+        text: Text<'a> = "text",
+        thinking: Text<'a> = "thinking",
+        signature: Text<'a> = "signature",
+        partial_json: Text<'a> = "partial_json",
+        // The delta of a `message_delta`.
+        stop_reason: Text<'a> = "stop_reason",
+        stop_sequence: Text<'a> = "stop_sequence",
+    }
 }
 
-#[derive(Deserialize)]
-struct Start {
-    id: Option<String>,
-    model: Option<String>,
-    usage: Option<Tokens>,
+object! {
+    struct Start<'a> {
+        id: Text<'a> = "id",
+        model: Text<'a> = "model",
+        usage: Option<Tokens> = "usage",
+    }
 }
 
 /// Reads a stream of events.
@@ -59,6 +55,8 @@ struct Start {
 pub(super) struct Events {
     /// Content blocks between their start and their stop, by their index.
     open: BTreeMap<u64, OpenBlock>,
+    /// The index of the block that began last.
+    latest: u64,
     /// Tool calls so far.
     calls: usize,
     /// Bytes of the inputs of open calls.
@@ -119,9 +117,9 @@ impl Events {
     ) -> Result<(), UpstreamError> {
         match frame.data.trim_ascii() {
             // Keep-alives.
-            b"" => return Ok(()),
+            "" => return Ok(()),
             // Gateways end every stream so. It is an end where the stop reason has come.
-            b"[DONE]" => {
+            "[DONE]" => {
                 if self.stopped {
                     self.stop_all(events);
                     events.push(ChatEvent::Done);
@@ -130,45 +128,58 @@ impl Events {
             }
             _ => {}
         }
-        let event: Event<'_> = match serde_json::from_slice(frame.data) {
-            Ok(event) => event,
-            Err(_) if is_unknown(frame) => return Ok(()),
-            Err(_) => return Err(UpstreamError::malformed("an event cannot be read")),
+        let event: Event<'_> = parse_object(frame.data)
+            .ok_or_else(|| UpstreamError::malformed("an event cannot be read"))?;
+        let index = event.index.0;
+        let kind = if event.kind.is_absent() {
+            frame.event
+        } else {
+            &*event.kind.0
         };
-        match kind_of(&event.kind, frame) {
+        if kind != "message_delta" {
+            self.count(event.usage, events);
+        }
+        match kind {
             "content_block_delta" => {
                 if let Some(delta) = event.delta {
-                    self.block_delta(event.index, delta, events);
+                    self.block_delta(index.unwrap_or(self.latest), delta, events);
                 }
             }
             "content_block_start" => {
                 if let Some(block) = event.content_block {
-                    self.block_start(event.index, block, events)?;
+                    // Blocks without a number follow each other.
+                    self.latest = index.unwrap_or(self.latest.saturating_add(1));
+                    self.block_start(self.latest, block, events)?;
                 }
             }
-            "content_block_stop" => self.block_stop(event.index, events),
+            "content_block_stop" => self.block_stop(index.unwrap_or(self.latest), events),
             "message_start" => self.message_start(event.message, events)?,
             "message_delta" => {
-                if let Some(delta) = event.delta {
-                    self.stopped |= finish(delta.stop_reason, delta.stop_sequence, events);
-                }
+                let delta = event.delta.unwrap_or_default();
+                let finished = finish(delta.stop_reason, delta.stop_sequence, events);
                 self.count(event.usage, events);
+                self.stopped |= finished?;
             }
             "message_stop" => {
                 self.stop_all(events);
                 events.push(ChatEvent::Done);
             }
+            // Relays put the whole answer of a host that does not stream into one event.
+            "message" if self.begun == 0 => return Whole.frame(frame, events),
             "error" => return Err(in_band(event.error, frame)),
             // A gateway before the provider may report its own error under no name.
-            _ if event.error.is_some() => return Err(in_band(event.error, frame)),
-            _ => {}
+            _ => {
+                if let Some(error) = event.error.filter(|error| !is_hollow(error)) {
+                    return Err(in_band(Some(error), frame));
+                }
+            }
         }
         Ok(())
     }
 
     fn message_start(
         &mut self,
-        message: Option<Start>,
+        message: Option<Start<'_>>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         if self.begun > 0 {
@@ -180,8 +191,7 @@ impl Events {
             return Ok(());
         };
         // A second start before any block is harmless; the names of the first stay.
-        let name = |name: Option<String>| name.unwrap_or_default();
-        self.told.started(&name(id), &name(model), events);
+        self.told.started(&id.0, &model.0, events);
         self.count(usage, events);
         Ok(())
     }
@@ -204,7 +214,7 @@ impl Events {
                 self.held += input.len();
                 OpenBlock::ToolCall {
                     call: self.calls - 1,
-                    input: input.to_owned(),
+                    input: input.into_owned(),
                 }
             }
             Begun::Ignored => OpenBlock::Ignored,
@@ -214,19 +224,20 @@ impl Events {
     }
 
     fn block_delta(&mut self, index: u64, delta: Delta<'_>, events: &mut Vec<ChatEvent>) {
-        match (delta.kind.as_ref(), self.open.get_mut(&index)) {
+        match (kind_of(&delta), self.open.get_mut(&index)) {
             (_, Some(OpenBlock::Ignored)) => {}
             ("text_delta", _) => text(delta.text, events),
             ("thinking_delta", _) => reasoning(delta.thinking, events),
             ("signature_delta", _) => signature(delta.signature, events),
-            ("input_json_delta", Some(OpenBlock::ToolCall { call, input })) => {
-                if let Some(fragment) = given(delta.partial_json) {
-                    self.held -= input.len();
-                    // The room goes with it: pieces are told as they come.
-                    *input = String::new();
-                    let call = *call;
-                    events.push(ChatEvent::ToolArguments { call, fragment });
-                }
+            ("input_json_delta", Some(OpenBlock::ToolCall { call, input }))
+                if !delta.partial_json.is_absent() =>
+            {
+                self.held -= input.len();
+                // The room goes with it: pieces are told as they come.
+                *input = String::new();
+                let call = *call;
+                let fragment = delta.partial_json.0.into_owned();
+                events.push(ChatEvent::ToolArguments { call, fragment });
             }
             _ => {}
         }
@@ -261,7 +272,7 @@ impl Events {
             return;
         };
         self.tokens = tokens.or(self.tokens);
-        self.told.usage(self.tokens.usage(), events);
+        self.told.usage(self.tokens.tally(), events);
     }
 }
 
@@ -287,37 +298,17 @@ impl OpenBlock {
     }
 }
 
-/// The kind of an event: its `type`, or the name of the frame where it has none.
-fn kind_of<'a>(kind: &'a str, frame: Frame<'a>) -> &'a str {
-    if kind.is_empty() { frame.event } else { kind }
-}
-
-/// Whether a frame that does not fit [`Event`] is JSON of a kind that we know nothing about.
-fn is_unknown(frame: Frame<'_>) -> bool {
-    #[derive(Deserialize)]
-    struct Kind<'a> {
-        #[serde(rename = "type", borrow)]
-        name: Option<&'a RawValue>,
+/// The kind of a delta. Where its `type` is missing, what it holds says it.
+fn kind_of<'d>(delta: &'d Delta<'_>) -> &'d str {
+    if !delta.kind.is_absent() {
+        &delta.kind.0
+    } else if !delta.text.is_absent() {
+        "text_delta"
+    } else if !delta.thinking.is_absent() {
+        "thinking_delta"
+    } else if !delta.partial_json.is_absent() {
+        "input_json_delta"
+    } else {
+        ""
     }
-
-    let is_object = frame.data.trim_ascii_start().starts_with(b"{");
-    let Some(Kind { name }) = serde_json::from_slice(frame.data)
-        .ok()
-        .filter(|_| is_object)
-    else {
-        return false;
-    };
-    let name = name.and_then(|name| serde_json::from_str::<String>(name.get()).ok());
-    let kind = name.as_deref().unwrap_or_default();
-    !matches!(
-        kind_of(kind, frame),
-        "message_start"
-            | "content_block_start"
-            | "content_block_delta"
-            | "content_block_stop"
-            | "message_delta"
-            | "message_stop"
-            | "error"
-            | ""
-    )
 }

@@ -1,30 +1,25 @@
 //! What does a whole answer say?
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::pieces::{Begun, Block, Tokens, begin, finish, in_band};
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::Few;
+use crate::wire::json::{Few, Text, is_hollow, object, parse_object};
 use crate::wire::told::Told;
 use crate::wire::{Decoder, Frame};
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    id: Option<String>,
-    model: Option<String>,
-    #[serde(borrow)]
-    content: Option<Few<Block<'a>>>,
-    stop_reason: Option<String>,
-    stop_sequence: Option<String>,
-    usage: Option<Tokens>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+object! {
+    struct Message<'a> {
+        kind: Text<'a> = "type",
+        id: Text<'a> = "id",
+        model: Text<'a> = "model",
+        content: Option<Few<Block<'a>>> = "content",
+        stop_reason: Text<'a> = "stop_reason",
+        stop_sequence: Text<'a> = "stop_sequence",
+        usage: Option<Tokens> = "usage",
+        error: Option<&'a RawValue> = "error",
+    }
 }
 
 /// Reads a whole answer.
@@ -36,14 +31,18 @@ impl Decoder for Whole {
         frame: Frame<'_>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
-        let message: Message<'_> = serde_json::from_slice(frame.data)
-            .map_err(|_| UpstreamError::malformed("the body cannot be read"))?;
-        if message.error.is_some() || message.kind == "error" {
-            return Err(in_band(message.error, frame));
+        let message: Message<'_> = parse_object(frame.data)
+            .ok_or_else(|| UpstreamError::malformed("the body cannot be read"))?;
+        // Relays put an object of empty fields beside a good answer.
+        let is_answer = message.content.is_some();
+        let error = message
+            .error
+            .filter(|error| !(is_answer && is_hollow(error)));
+        if error.is_some() || message.kind.0 == "error" {
+            return Err(in_band(error, frame));
         }
         let mut told = Told::default();
-        let name = |name: Option<String>| name.unwrap_or_default();
-        told.started(&name(message.id), &name(message.model), events);
+        told.started(&message.id.0, &message.model.0, events);
         let blocks = message.content.unwrap_or_default().all()?;
         let is_empty = blocks.is_empty();
         let mut calls = 0;
@@ -52,16 +51,16 @@ impl Decoder for Whole {
                 Begun::ToolCall { input } => {
                     events.push(ChatEvent::ToolArguments {
                         call: calls,
-                        fragment: input.to_owned(),
+                        fragment: input.into_owned(),
                     });
                     calls += 1;
                 }
                 Begun::Prose | Begun::Ignored => {}
             }
         }
-        let has_reason = finish(message.stop_reason, message.stop_sequence, events);
+        let has_reason = finish(message.stop_reason, message.stop_sequence, events)?;
         if let Some(tokens) = message.usage {
-            told.usage(tokens.usage(), events);
+            told.usage(tokens.tally(), events);
         }
         if is_empty && !has_reason {
             return Err(UpstreamError::malformed(

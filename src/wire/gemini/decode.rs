@@ -11,14 +11,12 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::compact;
-use crate::wire::told::{self, Told, check_call};
+use crate::wire::json::{Flag, compact, is_hollow, object_text};
+use crate::wire::told::{self, Told, check_call, given_up, is_no_reason};
 use crate::wire::{Frame, Framing, failure};
 
 use super::partial_args::PartialArgs;
-use super::response::{
-    Candidate, Candidates, FunctionCall, Part, PromptFeedback, Response, UsageMetadata,
-};
+use super::response::{Candidate, FunctionCall, Part, PromptFeedback, Response};
 
 pub(super) struct Decoder {
     framing: Framing,
@@ -53,9 +51,9 @@ impl Decoder {
         }
     }
 
-    fn read(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+    fn read(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         // Gateways end every stream so. It is an end where the finish reason has come.
-        if self.framing == Framing::Sse && data.trim_ascii() == b"[DONE]" {
+        if self.framing == Framing::Sse && data.trim_ascii() == "[DONE]" {
             if self.finished {
                 self.close_call(events);
                 events.push(ChatEvent::Done);
@@ -63,8 +61,11 @@ impl Decoder {
             return Ok(());
         }
         // Without `alt=sse` a stream is one array of responses; errors may come in one as well.
-        if data.trim_ascii_start().first() == Some(&b'[') {
+        if data.trim_ascii_start().starts_with('[') {
             return self.responses(data, events);
+        }
+        if data.trim_ascii_start().starts_with(|first| first != '{') {
+            return Err(unreadable());
         }
         match self.framing {
             Framing::Sse => self.event(data, events),
@@ -74,16 +75,16 @@ impl Decoder {
 
     /// Reads the data of an event. Where a host leaves out the blank lines between events, their
     /// responses stand there one after the other.
-    fn event(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        for response in serde_json::Deserializer::from_slice(data).into_iter() {
+    fn event(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        for response in serde_json::Deserializer::from_str(data).into_iter() {
             self.response(response.map_err(|error| self.unreadable(&error))?, events)?;
         }
         Ok(())
     }
 
     /// Reads an answer that is not streamed: it is complete, with or without a finish reason.
-    fn whole(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        let response = serde_json::from_slice(data).map_err(|error| self.unreadable(&error))?;
+    fn whole(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        let response = serde_json::from_str(data).map_err(|error| self.unreadable(&error))?;
         let before = events.len();
         self.response(response, events)?;
         self.finished |= events[before..].iter().any(ChatEvent::is_content);
@@ -95,9 +96,9 @@ impl Decoder {
         Ok(())
     }
 
-    fn responses(&mut self, data: &[u8], events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+    fn responses(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         let mut failure = None;
-        let mut json = serde_json::Deserializer::from_slice(data);
+        let mut json = serde_json::Deserializer::from_str(data);
         let read = json
             .deserialize_seq(Responses {
                 decoder: self,
@@ -116,7 +117,7 @@ impl Decoder {
         if self.framing == Framing::Json && error.is_eof() {
             return UpstreamError::new(UpstreamErrorKind::Truncated);
         }
-        UpstreamError::malformed("a response is not the JSON that the format promises")
+        unreadable()
     }
 
     fn response(
@@ -132,19 +133,15 @@ impl Decoder {
             response_id,
             error,
         } = response;
-        if let Some(error) = error {
+        let candidates = candidates.unwrap_or_default();
+        // Relays put an object of empty fields beside a good answer.
+        if let Some(error) = error.filter(|error| candidates.is_empty || !is_hollow(error)) {
             return Err(failure::in_band(error.get().as_bytes()));
         }
-        let [id, model] = [response_id, model_version].map(Option::unwrap_or_default);
-        self.told.started(&id.0, &model.0, events);
-        if let Some(usage) = usage_metadata.and_then(UsageMetadata::counted) {
-            self.told.usage(usage, events);
+        self.told.started(&response_id.0, &model_version.0, events);
+        if let Some(usage) = usage_metadata {
+            self.told.usage(usage.tally(), events);
         }
-        let none = Candidates {
-            first: None,
-            is_empty: true,
-        };
-        let candidates = candidates.unwrap_or(none);
         if candidates.is_empty
             && let Some(blocked) = prompt_feedback.and_then(PromptFeedback::blocked)
         {
@@ -166,16 +163,19 @@ impl Decoder {
             finish_reason,
             ..
         } = candidate;
-        let parts = content.and_then(|content| content.parts);
-        for part in parts.unwrap_or_default().all()? {
+        for part in content.unwrap_or_default().parts.all()? {
             self.part(part, events)?;
         }
-        let reason = finish_reason.filter(|reason| !reason.0.is_empty());
-        self.ends_here = reason.is_some();
-        self.ends_once |= reason.is_none() && !self.finished;
-        if let Some(reason) = reason {
+        let reason = &*finish_reason.0;
+        let has_reason = !is_no_reason(reason);
+        self.ends_here = has_reason;
+        self.ends_once |= !has_reason && !self.finished;
+        if has_reason {
+            if let Some(error) = given_up(reason) {
+                return Err(error);
+            }
             self.finished = true;
-            told::finish(finish_reason_of(&reason.0), &reason.0, None, events);
+            told::finish(finish_reason_of(reason), reason, None, events);
         }
         Ok(())
     }
@@ -187,17 +187,18 @@ impl Decoder {
             thought_signature,
             function_call,
         } = part;
-        let signature = Bytes::from(thought_signature.unwrap_or_default());
+        let signature = Bytes::from(thought_signature.0.into_owned());
         if let Some(call) = function_call {
             return self.function_call(call, signature, events);
         }
         // Parts of other kinds (media, executed code) have no place in an answer, nor have their
         // signatures without them.
         let Some(text) = text else { return Ok(()) };
+        let text = text.0.into_owned();
         if !text.is_empty() {
             events.push(match thought {
-                Some(true) => ChatEvent::Reasoning(text),
-                Some(false) | None => ChatEvent::Text(text),
+                Flag(true) => ChatEvent::Reasoning(text),
+                Flag(false) => ChatEvent::Text(text),
             });
         }
         if !signature.is_empty() {
@@ -219,9 +220,9 @@ impl Decoder {
             partial_args,
             will_continue,
         } = call;
-        let name = name.unwrap_or_default();
-        let pieces = partial_args.unwrap_or_default().all()?;
-        let will_continue = will_continue == Some(true);
+        let name = name.0.into_owned();
+        let pieces = partial_args.all()?;
+        let Flag(will_continue) = will_continue;
 
         // A call without a name continues the open one.
         let begins = !name.is_empty() || self.open_call.is_none();
@@ -229,7 +230,7 @@ impl Decoder {
             if name.is_empty() && args.is_none() && pieces.is_empty() {
                 return Ok(());
             }
-            let id = id.unwrap_or_default();
+            let id = id.0.into_owned();
             check_call(&id, &name)?;
             self.close_call(events);
             let number = self.calls;
@@ -242,7 +243,8 @@ impl Decoder {
             if pieces.is_empty() && !will_continue {
                 events.push(ChatEvent::ToolArguments {
                     call: number,
-                    fragment: args.map_or_else(|| "{}".to_owned(), |args| compact(args.get())),
+                    fragment: args
+                        .map_or_else(|| "{}".to_owned(), |args| compact(&object_text(args))),
                 });
                 return Ok(());
             }
@@ -286,6 +288,10 @@ impl Decoder {
             }
         }
     }
+}
+
+fn unreadable() -> UpstreamError {
+    UpstreamError::malformed("a response is not the JSON that the format promises")
 }
 
 impl crate::wire::Decoder for Decoder {

@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::{Deserialize, Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::error::UpstreamError;
-use crate::wire::json::{Element, values_in};
-use crate::wire::reader::MAX_BODY_BYTES;
+use crate::wire::json::{Flag, MaybeAbsent, Text, object, values_in};
+use crate::wire::limits::MAX_BODY_BYTES;
 
 /// Deepest value that a path may name; deeper ones could not be read by JSON parsers either.
 const MAX_DEPTH: usize = 100;
@@ -20,24 +19,37 @@ const MAX_DEPTH: usize = 100;
 /// The most values that the arguments of a call may have: each takes much more memory than its text.
 const MAX_VALUES: usize = 64 * 1024;
 
-/// One piece.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PartialArg {
-    #[serde(default)]
-    json_path: String,
-    string_value: Option<String>,
-    number_value: Option<Number>,
-    bool_value: Option<bool>,
-    /// Whether it is there: its value is always null.
-    #[serde(default, deserialize_with = "is_there")]
-    null_value: bool,
-    will_continue: Option<bool>,
+object! {
+    /// One piece.
+    pub(super) struct PartialArg<'a> {
+        json_path: Text<'a> = "jsonPath" | "json_path",
+        string_value: Option<Text<'a>> = "stringValue" | "string_value",
+        number_value: Option<&'a RawValue> = "numberValue" | "number_value",
+        bool_value: Option<Flag> = "boolValue" | "bool_value",
+        null_value: Present = "nullValue" | "null_value",
+        will_continue: Flag = "willContinue" | "will_continue",
+    }
 }
 
-impl Element for PartialArg {
+/// Whether a value is there, be it null.
+#[derive(Default)]
+struct Present(bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
+}
+
+impl MaybeAbsent for Present {
+    fn is_absent(&self) -> bool {
+        !self.0
+    }
+}
+
+impl MaybeAbsent for PartialArg<'_> {
     /// A piece without a path is an error.
-    fn says_nothing(&self) -> bool {
+    fn is_absent(&self) -> bool {
         false
     }
 }
@@ -61,7 +73,7 @@ impl PartialArgs {
     /// # Errors
     /// `Malformed` for a path that cannot be read or does not fit what stands there, and for
     /// arguments beyond [`MAX_BODY_BYTES`].
-    pub(super) fn add(&mut self, piece: PartialArg) -> Result<(), UpstreamError> {
+    pub(super) fn add(&mut self, piece: PartialArg<'_>) -> Result<(), UpstreamError> {
         let PartialArg {
             json_path,
             string_value,
@@ -70,7 +82,8 @@ impl PartialArgs {
             null_value,
             will_continue,
         } = piece;
-        self.bytes += json_path.len() + string_value.as_ref().map_or(0, String::len);
+        let json_path = json_path.0;
+        self.bytes += json_path.len() + string_value.as_ref().map_or(0, |text| text.0.len());
         if self.bytes > MAX_BODY_BYTES {
             return Err(UpstreamError::malformed(
                 "the arguments of a tool call are larger than 32 MiB",
@@ -81,24 +94,27 @@ impl PartialArgs {
         let mut made = 0;
         let target = place(&mut self.arguments, steps, &mut made).ok_or_else(unfit)?;
 
-        let will_continue = will_continue == Some(true);
+        let Flag(will_continue) = will_continue;
+        let number = number_value.and_then(|number| serde_json::from_str(number.get()).ok());
         self.within_string = will_continue && string_value.is_some();
-        if let Some(text) = string_value {
+        if let Some(Text(text)) = string_value {
             match target {
-                Value::String(open) if self.continued.contains(&json_path) => open.push_str(&text),
-                _ => *target = Value::String(text),
+                Value::String(open) if self.continued.contains(&*json_path) => {
+                    open.push_str(&text);
+                }
+                _ => *target = Value::String(text.into_owned()),
             }
-        } else if let Some(number) = number_value {
+        } else if let Some(number) = number {
             *target = Value::Number(number);
-        } else if let Some(flag) = bool_value {
+        } else if let Some(Flag(flag)) = bool_value {
             *target = Value::Bool(flag);
-        } else if null_value {
+        } else if null_value.0 {
             *target = Value::Null;
         }
         if will_continue {
-            self.continued.insert(json_path);
+            self.continued.insert(json_path.into_owned());
         } else {
-            self.continued.remove(&json_path);
+            self.continued.remove(&*json_path);
         }
         self.count(made)
     }
@@ -213,16 +229,12 @@ fn place<'v>(
     Some(value)
 }
 
-fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sum(pieces: &str) -> Result<String, UpstreamError> {
-        let pieces: Vec<PartialArg> = serde_json::from_str(pieces).unwrap();
+        let pieces: Vec<PartialArg<'_>> = serde_json::from_str(pieces).unwrap();
         let mut arguments = PartialArgs::default();
         for piece in pieces {
             arguments.add(piece)?;
@@ -306,12 +318,9 @@ mod tests {
         #[test]
         fn no_path_panics_and_what_fits_is_json(path in "\\$[.\\[\\]'\"a0é]{0,12}") {
             let piece = PartialArg {
-                json_path: path,
-                string_value: Some("x".into()),
-                number_value: None,
-                bool_value: None,
-                null_value: false,
-                will_continue: None,
+                json_path: Text(path.into()),
+                string_value: Some(Text("x".into())),
+                ..PartialArg::default()
             };
             let mut arguments = PartialArgs::default();
 

@@ -6,16 +6,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Few, compact, is_hollow, without};
-use crate::wire::told::{self, Told};
+use crate::wire::json::{Few, compact, is_hollow, object, parse_object, without};
+use crate::wire::told::{self, Told, given_up};
 use crate::wire::{Decoder, Frame, Framing, failure};
 
-use super::chunk::{CallFragment, Choice, Chunk, Content, Message, ReasoningDetail, Said};
+use super::chunk::{CallFragment, Choice, Chunk, Message, ReasoningDetail};
+use super::content::{Content, Said};
 use super::tool_calls::{Fragment, Slot, ToolCalls};
 use super::{Dialect, ReasoningHistory};
 
@@ -88,8 +88,8 @@ impl ChatDecoder {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         match frame.data.trim_ascii() {
-            b"" => Ok(()),
-            b"[DONE]" => {
+            "" => Ok(()),
+            "[DONE]" => {
                 let before = events.len();
                 self.tool_calls.finish(events);
                 self.has_content |= events[before..].iter().any(ChatEvent::is_content);
@@ -130,7 +130,7 @@ impl ChatDecoder {
     fn chunk(
         &mut self,
         chunk: Chunk<'_>,
-        data: &[u8],
+        data: &str,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let Chunk {
@@ -157,7 +157,7 @@ impl ChatDecoder {
         let usage = usage
             .or(x_groq.and_then(|groq| groq.usage))
             .or(choice_usage);
-        if let Some(usage) = usage.and_then(|usage| usage.usage()) {
+        if let Some(usage) = usage.and_then(|usage| usage.tally()) {
             self.told.usage(usage, events);
         }
         if let Some(error) = error.filter(|error| is_error(error, is_answer)) {
@@ -165,7 +165,7 @@ impl ChatDecoder {
             let is_object = error.get().starts_with('{');
             return Err(failure::in_band(match is_object {
                 true => error.get().as_bytes(),
-                false => data,
+                false => data.as_bytes(),
             }));
         }
         match choice_error.filter(|error| is_error(error, true)) {
@@ -183,32 +183,27 @@ impl ChatDecoder {
         choice: Choice<'_>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
-        let message = match self.framing {
-            // Relays put the whole answer of a host that does not stream into one event.
-            Framing::Sse => choice
-                .delta
-                .or(choice.message.filter(|_| !self.has_content)),
-            Framing::Json => choice.message,
-        };
         let before = events.len();
-        if let Some(message) = message {
+        let (first, second) = match self.framing {
+            // Relays put the whole answer of a host that does not stream into one event.
+            Framing::Sse => (choice.delta, choice.message.filter(|_| !self.has_content)),
+            Framing::Json => (choice.message, choice.delta),
+        };
+        if let Some(message) = first {
             self.message(*message, events)?;
         }
-        let reason = match (choice.finish_reason.0, choice.finish_details) {
-            (reason, Some(details)) if reason.is_empty() => details.r#type.0,
-            (reason, _) => reason,
-        };
-        if reason.is_empty() {
+        if let Some(message) = second.filter(|_| events.len() == before) {
+            self.message(*message, events)?;
+        }
+        let details = choice.finish_details.unwrap_or_default();
+        let reason = choice.finish_reason.or(details.kind).0;
+        if told::is_no_reason(&reason) {
             self.ends_once |= !self.has_finish;
             self.ends_here &= events.len() == before;
             return Ok(());
         }
-        if let Some(kind) = given_up(&reason) {
-            return Err(UpstreamError {
-                status: Some(200),
-                provider_code: Some(reason.into_owned()),
-                ..UpstreamError::new(kind).because("it gave the answer up")
-            });
+        if let Some(error) = given_up(&reason) {
+            return Err(error);
         }
         self.has_finish = true;
         self.ends_here = true;
@@ -232,18 +227,12 @@ impl ChatDecoder {
             function_call,
         } = message;
         // Hosts that send several of these fields repeat the same reasoning in each.
-        let reasoning = if reasoning_content.0.is_empty() {
-            reasoning.0
-        } else {
-            reasoning_content.0
-        };
-        self.reasoning(reasoning, reasoning_details, events)?;
+        let reasoning = reasoning_content.or(reasoning);
+        self.reasoning(reasoning.0, reasoning_details, events)?;
         content_events(content, events);
         append(ChatEvent::Refusal, refusal.0, events);
-        let tool_calls = tool_calls.unwrap_or_default().all()?;
-        // Where both are there, the older field repeats the newer one.
-        let function_call = function_call.filter(|_| tool_calls.is_empty());
-        for call in tool_calls {
+        self.tool_calls.next_message();
+        for call in tool_calls.all()? {
             self.tool_call(call, events)?;
         }
         if let Some(function) = function_call {
@@ -341,11 +330,9 @@ fn first_text<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }
 }
 
-fn parse(data: &[u8]) -> Result<Chunk<'_>, UpstreamError> {
-    let unreadable = || UpstreamError::malformed("it is not JSON of a chat completion");
-    // Whether it is UTF-8 is asked once here, and not for each string.
-    let text = std::str::from_utf8(data).map_err(|_| unreadable())?;
-    serde_json::from_str(text).map_err(|_| unreadable())
+fn parse(data: &str) -> Result<Chunk<'_>, UpstreamError> {
+    parse_object(data)
+        .ok_or_else(|| UpstreamError::malformed("it is not JSON of a chat completion"))
 }
 
 /// Some hosts send the field with every chunk, empty, and relays an object of empty fields.
@@ -355,36 +342,32 @@ fn is_error(error: &RawValue, beside_an_answer: bool) -> bool {
     !is_nothing
 }
 
-/// What makes a frame an error whose fields stand at its top.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BareError<'a> {
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    r#type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
+object! {
+    /// What makes a frame an error whose fields stand at its top.
+    struct BareError<'a> {
+        object: Option<&'a RawValue> = "object",
+        kind: Option<&'a RawValue> = "type",
+        message: Option<&'a RawValue> = "message",
+        detail: Option<&'a RawValue> = "detail",
+    }
 }
 
 /// An error whose fields stand at the top of the frame, as from Mistral, FastAPI and older vLLM.
-fn bare_error(event: &str, data: &[u8]) -> Option<UpstreamError> {
+fn bare_error(event: &str, data: &str) -> Option<UpstreamError> {
     let BareError {
         object,
-        r#type,
+        kind,
         message,
         detail,
-    } = serde_json::from_slice(data).unwrap_or_default();
+    } = serde_json::from_str(data).unwrap_or_default();
     let names_error = |field: Option<&RawValue>| field.is_some_and(|it| it.get() == r#""error""#);
     let is_text = |field: Option<&RawValue>| field.is_some_and(|it| it.get().starts_with('"'));
     let is_error = event == "error"
         || names_error(object)
-        || names_error(r#type)
+        || names_error(kind)
         || is_text(message)
         || is_text(detail);
-    is_error.then(|| failure::in_band(data))
+    is_error.then(|| failure::in_band(data.as_bytes()))
 }
 
 fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {
@@ -401,25 +384,28 @@ fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<C
     }
 }
 
-/// What has happened where an answer stops for reasons of the provider: it is not complete.
-fn given_up(reason: &str) -> Option<UpstreamErrorKind> {
-    match reason {
-        "error" => Some(UpstreamErrorKind::ServerError), // Mistral, OpenRouter
-        "abort" => Some(UpstreamErrorKind::ServerError), // vLLM
-        "network_error" => Some(UpstreamErrorKind::ServerError), // Z.ai
-        "insufficient_system_resource" => Some(UpstreamErrorKind::Overloaded), // DeepSeek
-        _ => None,
-    }
-}
-
+/// The reason in our terms, in whatever case a host writes it.
 fn finish_reason(reason: &str) -> FinishReason {
-    match reason {
-        "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
-        "length" | "max_tokens" | "model_length" | "model_context_window_exceeded" => {
-            FinishReason::MaxTokens
-        }
-        "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
-        "content_filter" | "safety" | "refusal" | "sensitive" => FinishReason::ContentFilter,
+    // Relays hand the words of other families on.
+    match reason.to_ascii_lowercase().as_str() {
+        "stop" | "eos" | "end_turn" | "stop_sequence" | "complete" => FinishReason::Stop,
+        "length"
+        | "max_tokens"
+        | "model_length"
+        | "max_output_tokens"
+        | "model_context_window_exceeded" => FinishReason::MaxTokens,
+        "tool_calls" | "tool_call" | "function_call" | "tool_use" => FinishReason::ToolCalls,
+        "content_filter"
+        | "content_filtered"
+        | "safety"
+        | "refusal"
+        | "sensitive"
+        | "guardrail_intervened"
+        | "recitation"
+        | "prohibited_content"
+        | "blocklist"
+        | "spii"
+        | "error_toxic" => FinishReason::ContentFilter,
         _ => FinishReason::Other,
     }
 }

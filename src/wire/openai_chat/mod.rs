@@ -5,13 +5,16 @@
 
 mod body;
 mod chunk;
+mod content;
 mod decode;
 mod details;
 mod encode;
+mod extent;
 mod history;
 mod reasoning;
 mod schemas;
 mod tool_calls;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,13 +1,18 @@
 //! Which tool call a fragment belongs to, and when a call may be announced.
+//!
+//! Hosts number the calls of an answer, or name them by ids, or do neither; some give every call the number
+//! 0, some every fragment an id of its own. What holds for all: a call has one name, and its arguments are one
+//! JSON object. So a name after complete arguments begins another call, and what completes them does not.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use super::extent::{Arrived, Extent};
 use crate::chat::ChatEvent;
 use crate::error::UpstreamError;
 use crate::wire::json::too_many_parts;
-use crate::wire::reader::MAX_PARTS;
+use crate::wire::limits::MAX_PARTS;
 use crate::wire::told::{check_call, check_held};
 
 /// The tool calls of one answer.
@@ -18,9 +23,11 @@ use crate::wire::told::{check_call, check_held};
 pub(super) struct ToolCalls {
     calls: Vec<Call>,
     announced: usize,
-    /// The last call with each index, and that of the older field.
+    /// The last call with each index, and that of each id: numbers of calls.
     by_index: HashMap<u64, usize>,
-    function_call: Option<usize>,
+    by_id: HashMap<String, usize>,
+    /// How many calls had begun before the message that is being read.
+    before_message: usize,
     /// Bytes of what is kept of them: ids, signatures, and arguments that cannot be told yet.
     held: usize,
 }
@@ -31,7 +38,13 @@ struct Call {
     name: String,
     signature: Bytes,
     /// What has come before the call is announced.
-    arguments: String,
+    waiting: String,
+    /// What is known of the arguments that have come.
+    arguments: Arrived,
+    /// Whether it is the one call of the older `function_call` field.
+    is_function_call: bool,
+    /// Whether its name came again once its arguments were complete: the next arguments are another call's.
+    is_named_again: bool,
 }
 
 /// How a host says which call a fragment belongs to.
@@ -57,7 +70,22 @@ pub(super) struct Fragment<'a> {
     pub(super) signature: &'a str,
 }
 
+/// What a fragment is to the calls before it.
+enum Standing {
+    /// The beginning of a call. One without a name has that of another call.
+    First { named_like: Option<usize> },
+    /// More of a call.
+    More(usize),
+    /// What has been said before.
+    Repeated,
+}
+
 impl ToolCalls {
+    /// The fragments of another message follow: another event of a stream, or a whole answer.
+    pub(super) fn next_message(&mut self) {
+        self.before_message = self.calls.len();
+    }
+
     /// Adds a fragment and appends what can be told of it.
     ///
     /// # Errors
@@ -69,19 +97,25 @@ impl ToolCalls {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let Fragment {
-            slot: _,
+            slot,
             id,
             name,
             arguments,
             signature,
         } = fragment;
         check_call(id, name)?;
-        let number = match self.number_of(&fragment) {
-            Some(number) => number,
-            // Some hosts put an empty call beside the real one, or beside none.
-            None if id.is_empty() && name.is_empty() && arguments.is_empty() => return Ok(()),
-            None => self.begin(fragment.slot)?,
+        let (number, name) = match self.part(&fragment) {
+            Standing::Repeated => return Ok(()),
+            Standing::More(number) => (number, name.to_owned()),
+            Standing::First { named_like } => {
+                let name = match named_like.and_then(|number| self.calls.get(number)) {
+                    Some(other) => other.name.clone(),
+                    None => name.to_owned(),
+                };
+                (self.begin(slot)?, name)
+            }
         };
+        self.remember(slot, id, number);
         let call = &mut self.calls[number];
         // Some hosts repeat id and name, some send empty ones with later fragments.
         if call.id.is_empty() {
@@ -89,15 +123,18 @@ impl ToolCalls {
             call.id.push_str(id);
         }
         if call.name.is_empty() {
-            call.name.push_str(name);
+            call.name = name;
+        } else if !name.is_empty() && call.arguments.extent() == Extent::Complete {
+            call.is_named_again = true;
         }
         if call.signature.is_empty() {
             self.held += signature.len();
             call.signature = Bytes::copy_from_slice(signature.as_bytes());
         }
+        call.arguments.add(arguments);
         if number >= self.announced {
             self.held += arguments.len();
-            call.arguments.push_str(arguments);
+            call.waiting.push_str(arguments);
         } else if !arguments.is_empty() {
             events.push(ChatEvent::ToolArguments {
                 call: number,
@@ -123,11 +160,11 @@ impl ToolCalls {
                 name: call.name.clone(),
                 signature: call.signature.clone(),
             });
-            if !call.arguments.is_empty() {
-                self.held -= call.arguments.len();
+            if !call.waiting.is_empty() {
+                self.held -= call.waiting.len();
                 events.push(ChatEvent::ToolArguments {
                     call: self.announced,
-                    fragment: std::mem::take(&mut call.arguments),
+                    fragment: std::mem::take(&mut call.waiting),
                 });
             }
             self.announced += 1;
@@ -139,35 +176,90 @@ impl ToolCalls {
         if number == MAX_PARTS {
             return Err(too_many_parts());
         }
-        match slot {
-            Slot::Index(index) => _ = self.by_index.insert(index, number),
-            Slot::FunctionCall => self.function_call = Some(number),
-            Slot::Unnumbered | Slot::Whole => {}
-        }
-        self.calls.push(Call::default());
+        self.calls.push(Call {
+            is_function_call: matches!(slot, Slot::FunctionCall),
+            ..Call::default()
+        });
         Ok(number)
     }
 
-    /// The call that a fragment continues; `None` if it begins one.
-    fn number_of(&self, fragment: &Fragment<'_>) -> Option<usize> {
+    fn remember(&mut self, slot: Slot, id: &str, number: usize) {
+        if let Slot::Index(index) = slot {
+            self.by_index.insert(index, number);
+        }
+        if !id.is_empty() && self.by_id.get(id) != Some(&number) {
+            self.by_id.insert(id.to_owned(), number);
+            self.held += id.len();
+        }
+    }
+
+    fn part(&self, fragment: &Fragment<'_>) -> Standing {
+        let first = Standing::First { named_like: None };
+        let Some(number) = self.candidate(fragment) else {
+            // Some hosts put an empty call beside the real one, or beside none.
+            let is_empty =
+                fragment.id.is_empty() && fragment.name.is_empty() && fragment.arguments.is_empty();
+            // The older field repeats what the newer one says.
+            let is_repeated = matches!(fragment.slot, Slot::FunctionCall)
+                && self.calls.iter().any(|call| !call.is_function_call);
+            return match is_empty || is_repeated {
+                true => Standing::Repeated,
+                false => first,
+            };
+        };
+        let call = &self.calls[number];
+        let is_same_id = !fragment.id.is_empty() && fragment.id == call.id;
+        let is_other_id = !fragment.id.is_empty() && !call.id.is_empty() && fragment.id != call.id;
+        let is_other_name =
+            !fragment.name.is_empty() && !call.name.is_empty() && fragment.name != call.name;
+        let extent = call.arguments.extent();
+        let is_complete = extent == Extent::Complete;
+        let has_arguments = !fragment.arguments.trim_ascii().is_empty();
+        // A whole answer has each call once, and a list in one event names each of its calls.
+        let is_listed_apart = matches!(fragment.slot, Slot::Whole)
+            || (number >= self.before_message
+                && !fragment.name.is_empty()
+                && !is_same_id
+                && (is_other_name || extent != Extent::Part));
+        if is_same_id && is_complete && !is_other_name && has_arguments {
+            return match call.arguments.is(fragment.arguments) {
+                true => Standing::Repeated,
+                false if matches!(fragment.slot, Slot::Whole) || !fragment.name.is_empty() => first,
+                false => Standing::More(number),
+            };
+        }
+        let begins = match (fragment.name.is_empty(), call.name.is_empty()) {
+            _ if is_listed_apart => true,
+            _ if is_same_id => false,
+            // An id without a name begins a call where the open one lacks nothing.
+            (true, false) => is_other_id && is_complete,
+            (true, true) => is_other_id,
+            // The name that an open call has not had yet.
+            (false, true) => is_other_id,
+            (false, false) => is_other_name || (is_complete && (has_arguments || is_other_id)),
+        };
+        let is_of_another = call.is_named_again && has_arguments && fragment.name.is_empty();
+        match (begins, is_of_another) {
+            (true, _) => first,
+            (false, true) => Standing::First {
+                named_like: Some(number),
+            },
+            (false, false) => Standing::More(number),
+        }
+    }
+
+    /// The call that a fragment continues, if it continues one.
+    fn candidate(&self, fragment: &Fragment<'_>) -> Option<usize> {
+        let of_id = self.by_id.get(fragment.id).copied();
         match fragment.slot {
             Slot::Index(index) => {
-                let number = *self.by_index.get(&index)?;
-                let open = &self.calls[number].id;
-                // Gemini's compatible API has numbered every call 0.
-                let is_other = !fragment.name.is_empty()
-                    && !fragment.id.is_empty()
-                    && !open.is_empty()
-                    && open != fragment.id;
-                (!is_other).then_some(number)
+                let of_index = self.by_index.get(&index).copied()?;
+                // Calls that share a number are told apart by their ids.
+                Some(of_id.unwrap_or(of_index))
             }
-            Slot::Unnumbered => {
-                let last = self.calls.len().checked_sub(1)?;
-                let goes_on = fragment.id.is_empty() || self.calls[last].id == fragment.id;
-                goes_on.then_some(last)
-            }
-            Slot::FunctionCall => self.function_call,
-            Slot::Whole => None,
+            Slot::Unnumbered => of_id.or(self.calls.len().checked_sub(1)),
+            Slot::FunctionCall => self.calls.iter().position(|call| call.is_function_call),
+            Slot::Whole => of_id,
         }
     }
 }

@@ -3,6 +3,7 @@ use crate::error::Unsupported;
 use crate::features::Features;
 use crate::wire::anthropic::{Anthropic, Dialect, ThinkingDialect};
 use crate::wire::gemini::Gemini;
+use crate::wire::limits::MAX_EVENT_BYTES;
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::{Recipient, Spelling, WireRequest};
 
@@ -56,7 +57,7 @@ impl Decoder for ToyDecoder {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let json: serde_json::Value =
-            serde_json::from_slice(frame.data).map_err(|_| UpstreamError::malformed("no JSON"))?;
+            serde_json::from_str(frame.data).map_err(|_| UpstreamError::malformed("no JSON"))?;
         if json.get("bad").is_some() {
             return Err(UpstreamError::malformed("bad"));
         }
@@ -115,7 +116,14 @@ fn the_first_byte_tells_the_framing() {
             Some(" Text/Event-Stream; charset=utf-8"),
             Ok("a"),
         ),
-        (EVENTS, Json, Some("application/json"), malformed),
+        (EVENTS, Json, Some("application/json"), Ok("a")),
+        (EVENTS, Json, None, Ok("a")),
+        (": hello\n\ndata: {\"done\":1}\n\n", Json, None, Ok("")),
+        ("event: x\ndata: {\"done\":1}\n\n", Json, None, Ok("")),
+        ("\u{feff}data: {\"done\":1}\n\n", Json, None, Ok("")),
+        ("\u{feff}\n{\"text\":\"a\"}", Json, None, Ok("a")),
+        ("\u{feff}{\"text\":\"a\"}", Sse, None, Ok("a")),
+        ("da", Json, None, malformed),
         (JSON, Sse, Some("text/event-stream"), Ok("a")),
         (JSON, Sse, None, Ok("a")),
         (JSON, Json, Some("text/event-stream"), Ok("a")),
@@ -152,7 +160,7 @@ fn the_first_byte_tells_the_framing() {
 #[test]
 fn what_follows_the_providers_own_end_is_ignored() {
     let body = b"data: {\"done\":1}\n\ndata: {\"text\":\"a\"}\n\ndata: no JSON\n\n";
-    let too_large = vec![b'a'; sse::MAX_EVENT_BYTES + 1];
+    let too_large = vec![b'a'; MAX_EVENT_BYTES + 1];
     let endless = [body.as_slice(), &too_large].concat();
 
     for pieces in [

@@ -4,13 +4,13 @@ use crate::error::UpstreamErrorKind;
 
 use super::*;
 
-type Event = (String, Vec<u8>);
+type Read = (String, Vec<u8>);
 
-fn parse(pieces: &[&[u8]]) -> Result<Vec<Event>, UpstreamError> {
+fn parse(pieces: &[&[u8]]) -> Result<Vec<Read>, UpstreamError> {
     let mut parser = Parser::default();
     let mut seen = Vec::new();
-    let mut on_frame = |frame: Frame<'_>| {
-        seen.push((frame.event.to_owned(), frame.data.to_vec()));
+    let mut on_frame = |event: Event<'_>| {
+        seen.push((event.name.to_owned(), event.data.to_vec()));
         Ok(())
     };
     for piece in pieces {
@@ -65,10 +65,45 @@ fn json_in_the_place_of_an_event_is_its_data() {
     ]);
 }
 
+#[test]
+fn a_line_that_is_a_whole_json_value_is_an_event_without_a_blank_line_behind_it() {
+    assert_parsed(&[
+        (
+            "data: {\"a\":1}\ndata: {\"b\":2}\ndata: [DONE]\n\n",
+            &[("", "{\"a\":1}"), ("", "{\"b\":2}"), ("", "[DONE]")],
+        ),
+        (
+            "event: x\ndata: {\"a\":1}\nevent: y\ndata: {\"b\":2}\n",
+            &[("x", "{\"a\":1}"), ("y", "{\"b\":2}")],
+        ),
+        (
+            "data: [DONE]\r\ndata: {\"a\":1}\r\n",
+            &[("", "[DONE]"), ("", "{\"a\":1}")],
+        ),
+        // Lines without a field's name.
+        (
+            "{\"a\":1}\n{\"b\":2}\ndata: {\"c\":3}\n",
+            &[("", "{\"a\":1}"), ("", "{\"b\":2}"), ("", "{\"c\":3}")],
+        ),
+        // Other fields and comments belong to the event that is open.
+        (
+            "data: {\"a\":1}\n: comment\nid: 1\n\ndata: {\"b\":2}\n\n",
+            &[("", "{\"a\":1}"), ("", "{\"b\":2}")],
+        ),
+        // A value in several lines is one event.
+        (
+            "data: {\ndata: \"a\":1\ndata: }\n\n",
+            &[("", "{\n\"a\":1\n}")],
+        ),
+        ("data: {}x\ndata: {}\n\n", &[("", "{}x\n{}")]),
+        ("data: 1\ndata: 2\n\n", &[("", "1\n2")]),
+    ]);
+}
+
 /// Each body gives these events, in one piece and byte by byte.
 fn assert_parsed(cases: &[(&str, &[(&str, &str)])]) {
     for (body, expected) in cases {
-        let expected: Vec<Event> = expected
+        let expected: Vec<Read> = expected
             .iter()
             .map(|(event, data)| ((*event).to_owned(), data.as_bytes().to_vec()))
             .collect();
@@ -169,7 +204,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
         4 => prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n", "\r\n\r\n"]),
         4 => prop::sample::select(vec!["data", "data:", "data: ", "event: ", ":", " ", "id: 1"]),
-        2 => prop::sample::select(vec!["a", "ü", "{\"a\":1}", "[", "\u{feff}", "\u{1f600}"]),
+        2 => prop::sample::select(vec!["a", "ü", "{\"a\":1}", "[", "{}", "\u{feff}", "\u{1f600}"]),
     ];
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat().into_bytes())
 }
@@ -195,14 +230,28 @@ proptest! {
 }
 
 /// The specification's steps, one after the other, over the whole text; and JSON in the place of an
-/// event.
-fn by_the_letter(text: &str) -> Vec<Event> {
+/// event, and lines of JSON that no blank line parts.
+fn by_the_letter(text: &str) -> Vec<Read> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n") + "\n\n";
     let mut events = Vec::new();
     let (mut name, mut data) = (String::new(), String::new());
     let (mut begins_event, mut is_bare) = (true, false);
     for line in text.split('\n') {
+        let may_begin = ["{", "[", "data:", "event:"]
+            .iter()
+            .any(|head| line.starts_with(head));
+        if let Some(only) = data.strip_suffix('\n')
+            && may_begin
+            && !only.contains('\n')
+            && only.starts_with(['{', '['])
+            && serde_json::from_str::<serde_json::Value>(only).is_ok()
+        {
+            events.push((name.clone(), only.as_bytes().to_vec()));
+            name.clear();
+            data.clear();
+            (begins_event, is_bare) = (true, false);
+        }
         is_bare = !line.is_empty() && (is_bare || begins_event && line.starts_with(['{', '[']));
         begins_event = line.is_empty();
         if is_bare {

@@ -43,12 +43,10 @@ const EARLY_FAULTS: &[(&str, [&str; 3])] = &[
     ),
     ("cut=0", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("malformed=0", ["PROVIDER_BAD_RESPONSE"; 3]),
-    ("half-character=0", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("html", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("empty", ["PROVIDER_BAD_RESPONSE"; 3]),
     // In one breath with the first content, which nobody has seen then.
     ("malformed=5", ["PROVIDER_BAD_RESPONSE"; 3]),
-    ("half-character=5", ["PROVIDER_BAD_RESPONSE"; 3]),
 ];
 
 /// The same for faults after five tokens, which come one by one: what comes in one breath with the
@@ -67,7 +65,6 @@ const LATE_FAULTS: &[(&str, [&str; 3])] = &[
     ("gap=2ms+reset=5", ["PROVIDER_UNREACHABLE"; 3]),
     ("gap=2ms+stall=5", ["PROVIDER_TIMEOUT"; 3]),
     ("gap=2ms+malformed=5", ["PROVIDER_BAD_RESPONSE"; 3]),
-    ("gap=2ms+half-character=5", ["PROVIDER_BAD_RESPONSE"; 3]),
     // All tokens, but not the provider's own end.
     ("gap=2ms+cut=24", ["PROVIDER_BAD_RESPONSE"; 3]),
 ];

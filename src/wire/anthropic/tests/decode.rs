@@ -113,8 +113,8 @@ fn events_that_are_no_json_are_malformed_and_unknown_ones_nothing() {
     for broken in [
         "<html>",
         "[]",
-        r#"{"type":"content_block_delta","index":"x"}"#,
-        r#"{"delta":7}"#,
+        "7",
+        r#"{"type":"content_block_delta","index":0"#,
     ] {
         let (_, end) = read(Framing::Sse, &format!("data: {broken}\n\n"));
         assert_eq!(kind(end), UpstreamErrorKind::Malformed, "{broken}");

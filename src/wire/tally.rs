@@ -1,0 +1,124 @@
+//! Tokens as a provider counts them, bit by bit: what is absent is not zero.
+
+use crate::chat::Usage;
+
+/// Tally of tokens; `None` where the provider has not told. Every sub-count is included in its total.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Tally {
+    /// The prompt, what a cache served or stored included.
+    pub(super) input: Option<u64>,
+    /// The answer, reasoning included.
+    pub(super) output: Option<u64>,
+    /// Part of the input that a cache served.
+    pub(super) cache_read: Option<u64>,
+    /// Part of the input that was written to a cache.
+    pub(super) cache_write: Option<u64>,
+    /// Part of the output spent on reasoning.
+    pub(super) reasoning: Option<u64>,
+}
+
+impl Tally {
+    /// Whether nothing is counted.
+    pub(super) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
+    /// These counts, and the earlier ones where these have none.
+    ///
+    /// No prompt is without tokens. A prompt of none is what a host writes that has no count; if the answer
+    /// has none either, nothing was counted. Every other count replaces the earlier one, a smaller one too.
+    pub(super) fn or(self, earlier: Self) -> Self {
+        let mut new = self;
+        if new.input == Some(0) && earlier.input.is_some() {
+            if new.output.unwrap_or(0) == 0 {
+                return earlier;
+            }
+            new.input = None;
+            new.cache_read = None;
+            new.cache_write = None;
+        }
+        let input = new.input.or(earlier.input);
+        let output = new.output.or(earlier.output);
+        // An earlier part of a total that has become smaller than the part is outdated.
+        let part = |new: Option<u64>, earlier: Option<u64>, total: Option<u64>| {
+            new.or(earlier.filter(|part| total.is_none_or(|total| *part <= total)))
+        };
+        Self {
+            input,
+            output,
+            cache_read: part(new.cache_read, earlier.cache_read, input),
+            cache_write: part(new.cache_write, earlier.cache_write, input),
+            reasoning: part(new.reasoning, earlier.reasoning, output),
+        }
+    }
+
+    /// The counts as they are told, where one that is unknown is 0.
+    pub(super) fn usage(self) -> Usage {
+        let Self {
+            input,
+            output,
+            cache_read,
+            cache_write,
+            reasoning,
+        } = self;
+        Usage {
+            input_tokens: input.unwrap_or(0),
+            output_tokens: output.unwrap_or(0),
+            cache_read_input_tokens: cache_read.unwrap_or(0),
+            cache_write_input_tokens: cache_write.unwrap_or(0),
+            reasoning_output_tokens: reasoning.unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(input: Option<u64>, output: Option<u64>, cache_read: Option<u64>) -> Tally {
+        Tally {
+            input,
+            output,
+            cache_read,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn later_counts_replace_earlier_ones_unless_they_count_nothing() {
+        let earlier = counts(Some(100), Some(20), Some(80));
+        let table = [
+            // Nothing is counted.
+            (counts(None, None, None), earlier),
+            (counts(Some(0), Some(0), Some(0)), earlier),
+            (counts(Some(0), None, None), earlier),
+            // An answer was counted, the prompt was not.
+            (
+                counts(Some(0), Some(30), Some(0)),
+                counts(Some(100), Some(30), Some(80)),
+            ),
+            (
+                counts(None, Some(0), None),
+                counts(Some(100), Some(0), Some(80)),
+            ),
+            // Every other count replaces.
+            (
+                counts(Some(90), None, None),
+                counts(Some(90), Some(20), Some(80)),
+            ),
+            (
+                counts(Some(90), None, Some(0)),
+                counts(Some(90), Some(20), Some(0)),
+            ),
+            (
+                counts(Some(50), Some(0), None),
+                counts(Some(50), Some(0), None),
+            ),
+        ];
+        for (later, expected) in table {
+            assert_eq!(later.or(earlier), expected, "{later:?}");
+        }
+        let first = counts(Some(0), Some(0), None);
+        assert_eq!(first.or(Tally::default()), first);
+    }
+}
