@@ -212,9 +212,11 @@ pub enum Skip {
     Unsupported(Unsupported),
     /// Its context window is not larger than the one that was too small.
     ContextTooSmall,
+    /// Its provider has refused the request already, for a reason that nothing explains.
+    RefusedByProvider,
     /// It is closed off, for so long as far as is known.
     ClosedOff(ClosedOff, Option<Duration>),
-    /// The scenario's retry budget is empty, or its share for callers in a hurry is.
+    /// The scenario's retry budget is empty, or the tokens for callers in a hurry or for refused requests are.
     RetryBudgetExhausted,
 }
 
@@ -245,6 +247,7 @@ impl Skip {
         match self {
             Self::Unsupported(_) => Reason::CapabilityUnsupported,
             Self::ContextTooSmall => Reason::ContextLengthExceeded,
+            Self::RefusedByProvider => Reason::InvalidRequest,
             Self::ClosedOff(by, _) => match by {
                 ClosedOff::Model
                 | ClosedOff::Endpoint
@@ -264,6 +267,7 @@ impl fmt::Display for Skip {
         match self {
             Self::Unsupported(unsupported) => write!(f, "{unsupported}"),
             Self::ContextTooSmall => f.write_str("its context window is not known to be larger"),
+            Self::RefusedByProvider => f.write_str("its provider has refused the request already"),
             Self::ClosedOff(by, wait) => {
                 f.write_str(match by {
                     ClosedOff::Model => "its breaker is open",

@@ -39,7 +39,8 @@ pub(crate) enum Means {
 pub(crate) enum Effect {
     /// The answer comes all the same.
     None,
-    /// The request is refused for its own sake, and nobody else is asked.
+    /// The request is refused for a reason that nothing explains: the other provider is asked as long as that can be
+    /// paid for, and the refusal is told if not.
     Told(&'static str),
     /// No content has come: another target can answer.
     Before(&'static str),

@@ -53,11 +53,10 @@ impl Expected {
 
     /// Of calls while the fault lasts.
     pub(crate) fn during(effect: Effect, ill: Ill, method: Method) -> Self {
-        let is_total = ill != Ill::Tenth;
         let is_saved = ill != Ill::Both;
         let (answered, interrupted, reasons) = match (effect, method) {
             (Effect::None, _) => (true, false, Vec::new()),
-            (Effect::Told(reason), _) => (!is_total, false, vec![reason]),
+            (Effect::Told(reason), _) => (is_saved, false, vec![reason]),
             (Effect::Before(_), _) | (Effect::After(_), Method::Unary) if is_saved => {
                 (true, false, Vec::new())
             }

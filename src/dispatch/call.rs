@@ -23,7 +23,7 @@ use super::dispatcher::Lane;
 use super::plan::Plan;
 use super::race::{Track, UnderWay};
 use super::start::start;
-use super::tokens::TokenHold;
+use super::tokens::{Cause, TokenHold};
 use super::{CallEvent, Failure, Inquiry, Interruption, Summary};
 
 /// One business call on its way. Dropping it cancels the attempts that are under way.
@@ -149,11 +149,16 @@ impl Call {
         if let Some(attempt) = self.under_way.current.take() {
             let silence = attempt.cut_short_after();
             let is_hurry = |silence| self.plan.limits.is_hurry(attempt.target(), silence);
-            tokens.follow(silence.is_some_and(is_hurry));
+            let hurried = silence.is_some_and(is_hurry);
             self.give_up(attempt, Outcome::Failed(error.clone()));
+            tokens.follow(match self.plan.cursor.has_refusal() {
+                true => Cause::Refusal,
+                false if hurried => Cause::Hurry,
+                false => Cause::Failure,
+            });
         }
         if !self.plan.goes_on_after(&error) {
-            return Err(Error::Upstream(error));
+            return Err(self.plan.error_of(error));
         }
         if let Some(wait) = self.plan.choose_again(tokens) {
             sleep(wait).await;

@@ -7,26 +7,46 @@ use super::retry_budget::{RetryBudget, Settings};
 /// The part of a burst that callers in a hurry may use: one token of so many.
 const SHARE_OF_THE_HURRIED: u32 = 10;
 
+/// How much smaller the burst is that refused requests have for themselves.
+const PART_FOR_REFUSALS: u32 = 5;
+
+/// What makes another attempt necessary. It decides which tokens pay for the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The target failed.
+    Failure,
+    /// The target took longer than its caller wanted to wait.
+    Hurry,
+    /// A target has refused the request, which may be at fault.
+    Refusal,
+}
+
 /// The attempts that the calls of one scenario may still add.
 ///
 /// A caller that waits for less time than any target needs makes every attempt fail, whatever the targets do. An
 /// attempt that follows such a failure takes a token of a second, small bucket as well. Success fills both buckets
 /// alike. So callers in a hurry leave all but that share of the burst to the others.
+///
+/// A caller whose requests are wrong has every one of them refused. An attempt that follows a refusal takes a token of
+/// a bucket of its own, and none of the others': the retries after failures are all there, however many requests are
+/// wrong. A refusal costs nothing at a provider.
 pub(crate) struct Budget {
     whole: RetryBudget,
     share_of_the_hurried: RetryBudget,
+    after_refusals: RetryBudget,
 }
 
 impl Budget {
     /// A full budget.
     pub(super) fn new(settings: Settings) -> Self {
-        let share = (settings.burst / SHARE_OF_THE_HURRIED).max(1);
+        let part = |of: u32| {
+            let burst = (settings.burst / of).max(1).min(settings.burst);
+            RetryBudget::new(Settings { burst, ..settings })
+        };
         Self {
             whole: RetryBudget::new(settings),
-            share_of_the_hurried: RetryBudget::new(Settings {
-                burst: share.min(settings.burst),
-                ..settings
-            }),
+            share_of_the_hurried: part(SHARE_OF_THE_HURRIED),
+            after_refusals: part(PART_FOR_REFUSALS),
         }
     }
 
@@ -34,6 +54,7 @@ impl Budget {
     pub(super) fn deposit(&self) {
         self.whole.deposit();
         self.share_of_the_hurried.deposit();
+        self.after_refusals.deposit();
     }
 
     /// Whether there is a token, or success will buy one.
@@ -41,20 +62,26 @@ impl Budget {
         self.whole.has_prospects()
     }
 
-    /// Whole tokens left.
+    /// Whole tokens left, but for those of refused requests.
     pub(super) fn available(&self) -> u32 {
         self.whole.available()
     }
 
-    fn withdraw(&self, hurried: bool) -> bool {
-        if hurried && !self.share_of_the_hurried.withdraw() {
-            return false;
+    fn withdraw(&self, cause: Cause) -> bool {
+        match cause {
+            Cause::Failure => self.whole.withdraw(),
+            Cause::Refusal => self.after_refusals.withdraw(),
+            Cause::Hurry => {
+                if !self.share_of_the_hurried.withdraw() {
+                    return false;
+                }
+                let is_paid = self.whole.withdraw();
+                if !is_paid {
+                    self.share_of_the_hurried.refund();
+                }
+                is_paid
+            }
         }
-        let is_paid = self.whole.withdraw();
-        if hurried && !is_paid {
-            self.share_of_the_hurried.refund();
-        }
-        is_paid
     }
 }
 
@@ -64,8 +91,8 @@ pub(super) struct TokenHold {
     held: u32,
     /// How many of them were taken from the share of the hurried, too.
     held_of_share: u32,
-    /// Whether the failure before was due to the caller's hurry.
-    hurried: bool,
+    /// What makes the next attempt necessary. Tokens that are held after a refusal were taken after it.
+    cause: Cause,
 }
 
 impl TokenHold {
@@ -75,23 +102,27 @@ impl TokenHold {
             budget: Arc::clone(budget),
             held: 0,
             held_of_share: 0,
-            hurried: false,
+            cause: Cause::Failure,
         }
     }
 
-    /// Says whether the tokens that are taken from now on follow a failure that was due to the caller's hurry.
-    pub(super) fn follow(&mut self, hurried: bool) {
-        self.hurried = hurried;
+    /// Says what makes the attempts necessary that are paid for from now on. Tokens of one kind pay for nothing of
+    /// the other: they go back.
+    pub(super) fn follow(&mut self, cause: Cause) {
+        if (cause == Cause::Refusal) != (self.cause == Cause::Refusal) {
+            self.give_back();
+        }
+        self.cause = cause;
     }
 
     /// Takes tokens until so many are held; false if the budget has too few.
     pub(super) fn hold(&mut self, wanted: u32) -> bool {
         while self.held < wanted {
-            if !self.budget.withdraw(self.hurried) {
+            if !self.budget.withdraw(self.cause) {
                 return false;
             }
             self.held += 1;
-            self.held_of_share += u32::from(self.hurried);
+            self.held_of_share += u32::from(self.cause == Cause::Hurry);
         }
         true
     }
@@ -100,7 +131,7 @@ impl TokenHold {
     pub(super) fn spend(&mut self) {
         if let Some(left) = self.held.checked_sub(1) {
             self.held = left;
-            self.budget.whole.spend();
+            self.bucket().spend();
         }
         if let Some(left) = self.held_of_share.checked_sub(1) {
             self.held_of_share = left;
@@ -110,19 +141,34 @@ impl TokenHold {
 
     /// Whether one is held or could be, after a failure that is due to the caller's hurry or not.
     pub(super) fn are_left(&self, hurried: bool) -> bool {
-        let share = &self.budget.share_of_the_hurried;
-        self.held > 0 || self.budget.available() > 0 && (!hurried || share.available() > 0)
+        let is_in_share = match hurried && self.cause != Cause::Refusal {
+            true => self.budget.share_of_the_hurried.available() > 0,
+            false => true,
+        };
+        self.held > 0 || self.bucket().available() > 0 && is_in_share
+    }
+
+    /// The bucket that the tokens come from.
+    fn bucket(&self) -> &RetryBudget {
+        match self.cause {
+            Cause::Failure | Cause::Hurry => &self.budget.whole,
+            Cause::Refusal => &self.budget.after_refusals,
+        }
+    }
+
+    fn give_back(&mut self) {
+        for _ in 0..std::mem::take(&mut self.held) {
+            self.bucket().refund();
+        }
+        for _ in 0..std::mem::take(&mut self.held_of_share) {
+            self.budget.share_of_the_hurried.refund();
+        }
     }
 }
 
 impl Drop for TokenHold {
     fn drop(&mut self) {
-        for _ in 0..self.held {
-            self.budget.whole.refund();
-        }
-        for _ in 0..self.held_of_share {
-            self.budget.share_of_the_hurried.refund();
-        }
+        self.give_back();
     }
 }
 
@@ -141,11 +187,18 @@ mod tests {
         (budget, tokens)
     }
 
+    fn after(hurried: bool) -> Cause {
+        match hurried {
+            true => Cause::Hurry,
+            false => Cause::Failure,
+        }
+    }
+
     /// How many attempts calls can add one after the other.
     fn added(budget: &Arc<Budget>, hurried: bool) -> usize {
         let adds = |_: &usize| {
             let mut tokens = TokenHold::of(budget);
-            tokens.follow(hurried);
+            tokens.follow(after(hurried));
             let is_left = tokens.are_left(hurried);
             let is_held = tokens.hold(1);
             assert_eq!(is_held, is_left);
@@ -193,7 +246,7 @@ mod tests {
         let mut tokens = TokenHold::of(&budget);
 
         assert!(tokens.hold(1));
-        tokens.follow(true);
+        tokens.follow(Cause::Hurry);
         assert!(tokens.hold(3));
         let left = |budget: &Budget| (budget.available(), budget.share_of_the_hurried.available());
         assert_eq!(left(&budget), (27, 1));
@@ -210,7 +263,7 @@ mod tests {
         let mut tokens = TokenHold::of(&budget);
         assert!(tokens.hold(1));
 
-        tokens.follow(true);
+        tokens.follow(Cause::Hurry);
 
         assert!(tokens.are_left(true) && tokens.hold(1));
         assert!(!tokens.hold(2));
@@ -274,5 +327,63 @@ mod tests {
 
             assert_eq!(tokens.are_left(false), expected, "{held} of {burst}");
         }
+    }
+
+    /// How many attempts calls can add one after the other whose requests are refused.
+    fn added_after_refusals(budget: &Arc<Budget>) -> usize {
+        let adds = |_: &usize| {
+            let mut tokens = TokenHold::of(budget);
+            tokens.follow(Cause::Refusal);
+            let is_left = tokens.are_left(true);
+            let is_held = tokens.hold(1);
+            assert_eq!(is_held, is_left);
+            tokens.spend();
+            is_held
+        };
+        (0..1000).take_while(adds).count()
+    }
+
+    #[test]
+    fn refused_requests_add_a_fifth_of_the_burst_besides_and_leave_the_burst_alone() {
+        for (burst, refused) in [(0, 0), (1, 1), (4, 1), (20, 4), (50, 10)] {
+            let budget = budget(0.0, burst);
+
+            assert_eq!(added_after_refusals(&budget), refused, "{burst}");
+            assert_eq!(budget.available(), burst);
+            assert_eq!(added(&budget, false), burst as usize);
+        }
+    }
+
+    #[test]
+    fn success_buys_attempts_for_refused_requests_at_the_same_ratio() {
+        let budget = budget(0.5, 20);
+        while added_after_refusals(&budget) > 0 {}
+
+        (0..4).for_each(|_| budget.deposit());
+
+        assert_eq!(added_after_refusals(&budget), 2);
+    }
+
+    #[test]
+    fn what_was_held_for_a_failure_goes_back_when_the_request_is_refused() {
+        let budget = budget(0.0, 20);
+        let mut tokens = TokenHold::of(&budget);
+        tokens.follow(Cause::Hurry);
+        assert!(tokens.hold(2));
+        let left = |budget: &Budget| {
+            let share = &budget.share_of_the_hurried;
+            let refused = &budget.after_refusals;
+            (budget.available(), share.available(), refused.available())
+        };
+        assert_eq!(left(&budget), (18, 0, 4));
+
+        tokens.follow(Cause::Refusal);
+        assert_eq!(left(&budget), (20, 2, 4));
+        assert!(tokens.hold(2));
+        assert_eq!(left(&budget), (20, 2, 2));
+        tokens.spend();
+        drop(tokens);
+
+        assert_eq!(left(&budget), (20, 2, 3));
     }
 }

@@ -20,7 +20,7 @@ pub use self::upstream::{
 pub enum Reason {
     /// There is no such method, or it is not asked as it can be: its compression, its number of messages.
     Unimplemented,
-    /// The request is malformed or contradicts itself.
+    /// The request is malformed or contradicts itself, or a provider has refused it.
     InvalidRequest,
     /// No scenario of that name.
     ScenarioNotFound,

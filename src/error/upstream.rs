@@ -124,6 +124,8 @@ pub enum UpstreamErrorKind {
 pub enum Failover {
     /// Any other target.
     Yes,
+    /// One target of another provider. If that one refuses the request, too, the request is at fault.
+    AnotherProvider,
     /// Only a target that may hold a longer prompt.
     LargerContext,
     /// None: the request itself is at fault.
@@ -188,6 +190,14 @@ pub struct Verdict {
     pub reason: Reason,
 }
 
+impl Verdict {
+    /// Whether the provider refuses what the request asks for, so that the request may be at fault. What follows
+    /// must not be paid for with the retries of other callers.
+    pub fn is_refusal(&self) -> bool {
+        self.reason == Reason::InvalidRequest
+    }
+}
+
 impl UpstreamErrorKind {
     /// Every kind, in the order of declaration.
     pub const ALL: [Self; 19] = [
@@ -218,7 +228,7 @@ impl UpstreamErrorKind {
         use {Billing::*, Failover::*, Health::*, SameTarget::*};
         let row = |failover, same_target, health, billing, reason| Verdict { failover, same_target, health, billing, reason };
         match self {
-            Self::InvalidRequest => row(No,            Never,     Nothing,           Zero,      Reason::InvalidRequest),
+            Self::InvalidRequest => row(AnotherProvider,Never,    Nothing,           Zero,      Reason::InvalidRequest),
             Self::UnsupportedByModel=>row(Yes,         Never,     Nothing,           Zero,      Reason::InvalidRequest),
             Self::ContextLength  => row(LargerContext, Never,     Success,           Zero,      Reason::ContextLengthExceeded),
             Self::Authentication => row(Yes,           Never,     CredentialRefused, Zero,      Reason::ProviderAuthFailed),

@@ -80,13 +80,13 @@ async fn failure(gateway: &Gateway, request: GenerateRequest) -> Details {
 #[test]
 fn the_meaning_of_every_kind_of_failure() {
     let mut table = String::from(
-        "kind               failover       same_target  health             billing    reason                    code\n",
+        "kind               failover        same_target  health             billing    reason                    code\n",
     );
     for kind in UpstreamErrorKind::ALL {
         let verdict = kind.verdict();
         writeln!(
             table,
-            "{:18} {:14} {:12} {:18} {:10} {:25} {}",
+            "{:18} {:15} {:12} {:18} {:10} {:25} {}",
             format!("{kind:?}"),
             format!("{:?}", verdict.failover),
             format!("{:?}", verdict.same_target),

@@ -2,6 +2,7 @@
 
 mod faults;
 mod refused;
+mod unexplained;
 
 use std::fmt::Write as _;
 use std::time::Duration;

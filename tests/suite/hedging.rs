@@ -240,14 +240,31 @@ async fn a_late_attempt_that_is_refused_for_good_ends_its_rival_too() {
     let gateway = start("hedged").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+status=400"));
+        .set("first", behaviour("delay=400ms+content-filter"));
     gateway.simulator.set("backup", behaviour("first=1000s"));
 
     let call = gateway.generate(question("hedged"));
     let status = timeout(PROMPTLY, call).await.unwrap().unwrap_err();
 
-    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    assert_eq!(details(&status).reason, "CONTENT_BLOCKED");
     closed_by_us(&gateway, "backup").await;
+}
+
+#[tokio::test]
+async fn a_late_attempt_that_is_refused_without_a_reason_leaves_its_rival_to_answer() {
+    let gateway = start("hedged").await;
+    gateway
+        .simulator
+        .set("first", behaviour("delay=400ms+status=400"));
+    gateway.simulator.set("backup", behaviour("first=1s"));
+
+    let response = called(&gateway, Method::Generate, "hedged").await;
+
+    let trail = [
+        "1 PRIMARY openai/first FAILED INVALID_REQUEST",
+        "2 HEDGE anthropic/backup SUCCEEDED",
+    ];
+    assert_eq!(lines(&response.attempts), trail);
 }
 
 #[tokio::test]

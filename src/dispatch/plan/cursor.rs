@@ -163,6 +163,19 @@ impl Cursor {
             .map(|(position, _)| position)
     }
 
+    /// The targets that have refused the request for a reason that nothing explains.
+    pub(super) fn refused(&self) -> impl Iterator<Item = usize> + Clone {
+        self.failures()
+            .filter(|(_, error)| error.kind.verdict().failover == Failover::AnotherProvider)
+            .map(|(position, _)| position)
+    }
+
+    /// Whether a target has refused the request, so that the request may be at fault.
+    pub(in crate::dispatch) fn has_refusal(&self) -> bool {
+        let mut failures = self.failures();
+        failures.any(|(_, error)| error.kind.verdict().is_refusal())
+    }
+
     fn has_failed(&self, position: usize) -> bool {
         self.failures.iter().any(|(failed, _)| *failed == position)
     }

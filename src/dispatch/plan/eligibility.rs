@@ -52,6 +52,15 @@ pub(in crate::dispatch) fn may_hold_more<'a>(
     }
 }
 
+/// Whether none of the targets that have refused a request belongs to this target's provider, which would refuse it by
+/// the same rule.
+pub(in crate::dispatch) fn is_of_another_provider<'a>(
+    target: &Target,
+    mut refused: impl Iterator<Item = &'a Target>,
+) -> bool {
+    refused.all(|other| other.provider.name != target.provider.name)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -147,6 +156,26 @@ mod tests {
             assert!(may_hold_more(&other, [].iter()));
             let same = of_window("small", None);
             assert!(!may_hold_more(&same, too_small.iter()));
+        }
+    }
+
+    #[test]
+    fn a_target_of_a_provider_that_has_refused_would_refuse_by_the_same_rule() {
+        let (one, other) = (target("one"), target("other"));
+        let same = Target {
+            provider: Arc::clone(&one.provider),
+            ..target("same")
+        };
+        let table: [(&Target, &[&Target], bool); 4] = [
+            (&other, &[], true),
+            (&other, &[&one], true),
+            (&same, &[&one], false),
+            (&same, &[&other, &one], false),
+        ];
+        for (target, refused, expected) in table {
+            let is_of_another = is_of_another_provider(target, refused.iter().copied());
+
+            assert_eq!(is_of_another, expected, "{}", target.id);
         }
     }
 }

@@ -31,6 +31,11 @@ pub(in crate::dispatch) fn error_after(
         // It is ours to say so, whatever was not tried after it.
         return Error::Upstream(error.clone());
     }
+    if error.kind.verdict().is_refusal() {
+        // Even where the budget was empty: what a provider says of the request tells more than that.
+        let first = first_refusal(attempts);
+        return Error::Upstream(first.unwrap_or_else(|| error.clone()));
+    }
     let unpaid = Outcome::Skipped(Skip::RetryBudgetExhausted);
     if attempts[last..]
         .iter()
@@ -40,7 +45,7 @@ pub(in crate::dispatch) fn error_after(
     }
     match error.kind.verdict().failover {
         Failover::LargerContext => too_long(error, attempts, could_answer, unasked),
-        Failover::Yes | Failover::No => Error::Upstream(error.clone()),
+        Failover::Yes | Failover::AnotherProvider | Failover::No => Error::Upstream(error.clone()),
     }
 }
 
@@ -85,6 +90,14 @@ fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
     Error::CapabilityUnsupported(attempts.iter().filter_map(reason).collect())
 }
 
+/// How the first target that refused the request has put it.
+pub(super) fn first_refusal(attempts: &[AttemptRecord]) -> Option<UpstreamError> {
+    let mut failures = attempts.iter().filter_map(failure_of);
+    failures
+        .find(|error| error.kind.verdict().is_refusal())
+        .cloned()
+}
+
 fn failure_of(attempt: &AttemptRecord) -> Option<&UpstreamError> {
     match &attempt.outcome {
         Outcome::Failed(error) => Some(error),
@@ -106,7 +119,7 @@ fn closed_off_for<'a>(
             Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
             Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
             Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
-            Skip::Unsupported(_) | Skip::ContextTooSmall => None,
+            Skip::Unsupported(_) | Skip::ContextTooSmall | Skip::RefusedByProvider => None,
         }
     };
     let mut latest: Vec<&AttemptRecord> = Vec::new();
@@ -317,5 +330,33 @@ mod tests {
 
             assert_eq!(told, expected, "{outcomes:?}, {able:?}, {larger}");
         }
+    }
+
+    #[test]
+    fn a_call_that_is_refused_ends_as_its_first_refusal_said() {
+        let refused = |kind, message| UpstreamError::new(kind).because(message);
+        let first = || refused(UpstreamErrorKind::InvalidRequest, "first");
+        let second = || Outcome::Failed(refused(UpstreamErrorKind::InvalidRequest, "second"));
+        let unsupported = || Outcome::Failed(refused(UpstreamErrorKind::UnsupportedByModel, "it"));
+        let skipped = Outcome::Skipped;
+        let table = [
+            vec![Outcome::Failed(first())],
+            vec![Outcome::Failed(first()), second()],
+            vec![Outcome::Failed(first()), unsupported()],
+            vec![failed("another"), Outcome::Failed(first())],
+            vec![Outcome::Failed(first()), failed("another"), second()],
+            vec![Outcome::Failed(first()), skipped(UNPAID)],
+            vec![Outcome::Failed(first()), skipped(closed_off(30))],
+            vec![Outcome::Failed(first()), skipped(Skip::RefusedByProvider)],
+        ];
+        for outcomes in table {
+            let told = error(outcomes.clone());
+
+            assert_eq!(told, Error::Upstream(first()), "{outcomes:?}");
+        }
+        // A target that failed, and has not refused, may answer later.
+        let told = error([Outcome::Failed(first()), failed("last")]);
+        let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
+        assert_eq!(told, Error::Upstream(last));
     }
 }

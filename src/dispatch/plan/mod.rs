@@ -186,9 +186,31 @@ impl Plan {
 
     /// Whether another target may be tried after this failure.
     pub(super) fn goes_on_after(&self, error: &UpstreamError) -> bool {
-        let tolerated = error.kind == UpstreamErrorKind::ContentBlocked
-            && self.lane.scenario.content_filter_failover;
-        tolerated || error.kind.verdict().failover != Failover::No
+        match error.kind.verdict().failover {
+            Failover::Yes | Failover::LargerContext => true,
+            Failover::AnotherProvider => !self.is_refused_by_two(),
+            Failover::No => {
+                error.kind == UpstreamErrorKind::ContentBlocked
+                    && self.lane.scenario.content_filter_failover
+            }
+        }
+    }
+
+    /// Whether two providers have refused the request for reasons that nothing explains: that is proof enough.
+    fn is_refused_by_two(&self) -> bool {
+        let refused = self.cursor.refused();
+        let mut providers =
+            refused.map(|position| &self.lane.guards[position].target.provider.name);
+        let first = providers.next();
+        providers.any(|other| Some(other) != first)
+    }
+
+    /// The error of a call that ends with this failure.
+    pub(super) fn error_of(&self, error: UpstreamError) -> Error {
+        Error::Upstream(match error.kind.verdict().is_refusal() {
+            true => exhausted::first_refusal(&self.trail.attempts).unwrap_or(error),
+            false => error,
+        })
     }
 
     /// Whether a target ahead could be tried now.
@@ -261,13 +283,19 @@ impl Plan {
         })
     }
 
-    /// Why a target cannot answer, going by what it lacks and by the prompts that were too long for others.
+    /// Why a target cannot answer, going by what it lacks, by the prompts that were too long for others and by the
+    /// providers that have refused the request.
     fn ineligible(&self, target: &Target) -> Option<Skip> {
         let guards = &self.lane.guards;
         let too_small = self.cursor.too_small();
         let too_small = too_small.map(|position| &*guards[position].target);
         if !eligibility::may_hold_more(target, too_small) {
             return Some(Skip::ContextTooSmall);
+        }
+        let refused = self.cursor.refused();
+        let refused = refused.map(|position| &*guards[position].target);
+        if !eligibility::is_of_another_provider(target, refused) {
+            return Some(Skip::RefusedByProvider);
         }
         self.asked.lacked_by(target)
     }
@@ -387,5 +415,40 @@ mod tests {
 
         assert_eq!(error, Some(Error::DeadlineExceeded));
         assert_eq!(plan.trail.attempts.len(), 0);
+    }
+
+    #[test]
+    fn one_other_provider_is_asked_after_a_refusal_and_two_refusals_are_the_end() {
+        use UpstreamErrorKind::{InvalidRequest, Overloaded, UnsupportedByModel};
+        // What the targets have failed of, in order, and whether another may be tried.
+        let table: [(&[UpstreamErrorKind], bool); 7] = [
+            (&[InvalidRequest], true),
+            (&[InvalidRequest, InvalidRequest], false),
+            (&[Overloaded, InvalidRequest], true),
+            (&[InvalidRequest, Overloaded], true),
+            (&[InvalidRequest, Overloaded, InvalidRequest], false),
+            (&[UnsupportedByModel, UnsupportedByModel], true),
+            (&[UnsupportedByModel, InvalidRequest], true),
+        ];
+        for (kinds, expected) in table {
+            let mut plan = plan(lane(&["a", "b", "c"], scopes::Settings::default()), None);
+            for (position, kind) in kinds.iter().enumerate() {
+                plan.cursor.fail(position, UpstreamError::new(*kind));
+            }
+
+            let last = UpstreamError::new(kinds[kinds.len() - 1]);
+            assert_eq!(plan.goes_on_after(&last), expected, "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn the_target_whose_provider_has_refused_is_passed_over() {
+        let mut plan = plan(lane(&["a", "b"], scopes::Settings::default()), None);
+        plan.cursor
+            .fail(0, UpstreamError::new(UpstreamErrorKind::InvalidRequest));
+
+        let targets = plan.lane.scenario.targets.clone();
+        assert_eq!(plan.ineligible(&targets[0]), Some(Skip::RefusedByProvider));
+        assert_eq!(plan.ineligible(&targets[1]), None);
     }
 }

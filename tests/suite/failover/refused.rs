@@ -19,7 +19,8 @@ use super::config;
 const SIGNATURE: &str = "c2ltdWxhdGVkIHNpZ25hdHVyZQ==";
 
 #[tokio::test]
-async fn what_is_wrong_with_the_request_itself_is_asked_of_nobody_else() {
+async fn what_a_provider_refuses_is_not_asked_of_it_again_nor_of_anybody_without_another_provider()
+{
     let table = [
         (
             "openai/gpt+status=400",
@@ -38,14 +39,19 @@ async fn what_is_wrong_with_the_request_itself_is_asked_of_nobody_else() {
         ),
     ];
     for (primary, code, reason) in table {
-        let gateway = Gateway::start(&config(&[primary, "openai/backup"])).await;
+        let (provider, _) = primary.split_once('/').unwrap();
+        let backup = format!("{provider}/backup");
+        let gateway = Gateway::start(&config(&[primary, &backup])).await;
         for method in METHODS {
             let failure = gateway.call(method, ask("s", "Hello")).await.unwrap_err();
 
             let failure = details(&failure);
             assert_eq!(failure.code, code, "{primary}");
             assert_eq!(failure.reason, reason, "{primary}");
-            let trail = [format!("1 PRIMARY {primary} FAILED {reason}")];
+            let trail = [
+                format!("1 PRIMARY {primary} FAILED {reason}"),
+                format!("0 FAILOVER {backup} SKIPPED {reason}"),
+            ];
             assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
         }
         assert_eq!(gateway.simulator.requests_for("backup").len(), 0);

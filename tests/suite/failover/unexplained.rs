@@ -1,0 +1,143 @@
+//! A refusal that nothing explains does not prove that the request is at fault: one target of another provider is
+//! asked, and nobody else pays for it.
+
+use modelway::grpc::v1::BreakerState;
+use modelway::simulator::Behaviour;
+use tonic::Code;
+
+use crate::support::aftermath::{breaker, tokens};
+use crate::support::{Gateway, METHODS, Method, ask, details, lines};
+
+use super::config;
+
+fn behave(behaviour: &str) -> Behaviour {
+    behaviour.parse().unwrap()
+}
+
+#[tokio::test]
+async fn it_is_put_to_one_target_of_another_provider() {
+    for (primary, backup) in [
+        ("openai/gpt+status=400", "anthropic/backup"),
+        ("anthropic/claude+status=400", "openai/backup"),
+        ("gemini/flash+status=400", "openai/backup"),
+    ] {
+        let (same, _) = primary.split_once('/').unwrap();
+        let same = format!("{same}/same");
+        let gateway = Gateway::start(&config(&[primary, &same, backup])).await;
+        for method in METHODS {
+            let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+
+            let trail = [
+                format!("1 PRIMARY {primary} FAILED INVALID_REQUEST"),
+                format!("0 FAILOVER {same} SKIPPED INVALID_REQUEST"),
+                format!("2 FAILOVER {backup} SUCCEEDED"),
+            ];
+            assert_eq!(lines(&response.attempts), trail);
+        }
+        assert_eq!(gateway.simulator.requests_for("same").len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn two_refusals_are_proof_enough_and_the_first_one_is_told() {
+    let targets = [
+        "openai/gpt+status=400",
+        "anthropic/claude+status=400",
+        "gemini/flash",
+    ];
+    let gateway = Gateway::start(&config(&targets)).await;
+    for method in METHODS {
+        let failure = gateway.call(method, ask("s", "Hello")).await.unwrap_err();
+
+        let failure = details(&failure);
+        assert_eq!(failure.code, Code::InvalidArgument);
+        assert_eq!(failure.reason, "INVALID_REQUEST");
+        // As OpenAI says it, and not as Anthropic does.
+        assert_eq!(failure.info["provider_code"], "invalid_value");
+        let trail = [
+            "1 PRIMARY openai/gpt+status=400 FAILED INVALID_REQUEST",
+            "2 FAILOVER anthropic/claude+status=400 FAILED INVALID_REQUEST",
+        ];
+        assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
+    }
+    assert_eq!(gateway.simulator.requests_for("flash").len(), 0);
+}
+
+#[tokio::test]
+async fn a_target_that_fails_after_it_may_be_followed_by_another() {
+    let targets = [
+        "openai/gpt+status=400",
+        "anthropic/claude+status=500",
+        "gemini/flash",
+    ];
+    let gateway = Gateway::start(&config(&targets)).await;
+    for method in METHODS {
+        let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+
+        assert_eq!(response.provider, "gemini");
+        assert_eq!(response.attempts.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_whose_requests_are_wrong_spends_nobodys_retries() {
+    const BURST: usize = 20;
+    const CALLS: usize = 30;
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt"]
+        [models."anthropic/claude"]
+        max_output_tokens = 1000
+        [scenarios.s]
+        targets = ["openai/gpt", "anthropic/claude"]
+        retry = { ratio = 0.0, burst = 20 }
+        "#,
+    )
+    .await;
+    for model in ["gpt", "claude"] {
+        gateway.simulator.set(model, behave("status=400"));
+    }
+
+    for call in 0..CALLS {
+        let method = METHODS[call % METHODS.len()];
+        let failure = gateway.call(method, ask("s", "wrong")).await.unwrap_err();
+
+        let failure = details(&failure);
+        assert_eq!(failure.reason, "INVALID_REQUEST", "{call}");
+        assert_eq!(failure.info["provider_code"], "invalid_value", "{call}");
+    }
+
+    // A fifth of the burst stands apart for them, and nothing here fills it again.
+    assert_eq!(gateway.simulator.requests_for("gpt").len(), CALLS);
+    assert_eq!(gateway.simulator.requests_for("claude").len(), BURST / 5);
+    assert_eq!(tokens(&gateway, "s").await, BURST);
+    for model in ["openai/gpt", "anthropic/claude"] {
+        let breaker = breaker(&gateway, model).await;
+        assert_eq!(breaker.state(), BreakerState::Closed, "{model}");
+        assert_eq!(breaker.window_failures, 0, "{model}");
+    }
+    // Another caller's request is right, and the first target fails.
+    gateway.simulator.set("gpt", behave("status=500"));
+    gateway.simulator.set("claude", Behaviour::default());
+    let response = gateway.generate(ask("s", "right")).await.unwrap();
+    assert_eq!(response.provider, "anthropic");
+    assert_eq!(tokens(&gateway, "s").await, BURST - 1);
+}
+
+#[tokio::test]
+async fn prompts_that_are_flagged_take_the_model_from_nobody() {
+    let gateway = Gateway::start(&config(&["openai/gpt", "anthropic/claude"])).await;
+    gateway.simulator.set("gpt", behave("content-filter"));
+    for _ in 0..5 {
+        let failure = gateway.call(Method::Generate, ask("s", "forbidden")).await;
+        assert_eq!(details(&failure.unwrap_err()).reason, "CONTENT_BLOCKED");
+    }
+    assert_eq!(gateway.simulator.requests_for("claude").len(), 0);
+    gateway.simulator.set("gpt", Behaviour::default());
+
+    let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+    assert_eq!(response.provider, "openai");
+    let breaker = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
