@@ -1,4 +1,4 @@
-//! What is left of a call whose answer is complete: how it ends depends on whether its caller takes it.
+//! A call whose answer is complete. How it ends depends on whether its caller takes the answer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::trail::{CallEnd, Trail};
 
 use super::Summary;
 
-/// A call whose answer is complete. If it is dropped, its caller has gone before it took the answer.
+/// A call whose answer is complete. Dropping it means that the caller has gone before it took the answer.
 pub struct Answered {
     pub(super) observed: ObservedCall,
     pub(super) trail: Trail,
@@ -18,7 +18,7 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// What is told besides the answer's content.
+    /// What goes back with the answer besides its content.
     pub fn summary(&self) -> Summary<'_> {
         Summary {
             trail: &self.trail,

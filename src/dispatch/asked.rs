@@ -1,4 +1,4 @@
-//! What a call asks, and which targets can take it whatever their health.
+//! The request of a call, and which targets could answer it if they were healthy.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,11 +18,11 @@ pub(crate) struct Asked {
     pub(crate) request: Arc<ChatRequest>,
     /// The features that it uses.
     pub(crate) used: Features,
-    /// Whether the caller wants the whole answer at its end.
+    /// Whether the caller wants the complete answer rather than its events.
     pub(crate) whole: bool,
     /// About how much memory it takes, in bytes.
     pub(crate) bytes: usize,
-    /// Nobody but this call locks it.
+    /// Only this call locks it.
     spellings: Mutex<Spellings>,
 }
 
@@ -37,7 +37,7 @@ impl Asked {
         }
     }
 
-    /// What a target lacks that the request needs. Nothing of the request is looked at.
+    /// What a target lacks that the request needs. Cheap: the request itself is not looked at.
     pub(crate) fn lacked_by(&self, target: &Target) -> Option<Skip> {
         eligibility::ineligible(target, self.used, self.request.sampling.max_output_tokens)
     }
@@ -53,7 +53,7 @@ impl Asked {
         self.lacked_by(target).is_none() && supported()
     }
 
-    /// The request as a target reads it; `None` if it is so large that [`Asked::spell_heavy`] is to write it.
+    /// The request in a target's wire format; `None` if it is so large that [`Asked::spell_heavy`] has to write it.
     ///
     /// # Errors
     /// Why the target's format cannot express it.
@@ -69,10 +69,10 @@ impl Asked {
         }
     }
 
-    /// The request as a target reads it, written where that holds up no other call.
+    /// The request in a target's wire format, written where that delays no other call.
     ///
     /// # Errors
-    /// The target's format has said that it can express the request, and cannot.
+    /// The target's format said that it can express the request, but it cannot.
     pub(crate) async fn spell_heavy(
         &self,
         target: &Arc<Target>,

@@ -1,7 +1,7 @@
-//! When an attempt that is late gets a rival on another target, and what rivals may cost.
+//! When a late attempt gets a rival on another target, and what a rival may cost.
 //!
-//! A rival is paid for even if it loses. It therefore needs a token of its own bucket besides one of the
-//! retry budget, and its price must be known to stay below a limit.
+//! A rival has to be paid for even if it loses. So it needs a token of a bucket for rivals as well as one of the retry
+//! budget, and its price must be known to stay below a limit.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::price::Price;
 use super::retry_budget::{self, RetryBudget};
 use crate::health::latency::Latencies;
 
-/// An attempt is late if so many per cent of its target's attempts had their first content sooner.
+/// An attempt is late if this percentage of its target's attempts had their first content sooner.
 const LATE_PERCENTILE: u32 = 95;
 
 /// What a scenario says about rivals.
@@ -21,7 +21,7 @@ const LATE_PERCENTILE: u32 = 95;
 pub struct Settings {
     /// Rivals that calls may get: `ratio` of the successful ones, after `burst`.
     pub budget: retry_budget::Settings,
-    /// The least wait before a rival is sent, whatever is usual for the target.
+    /// The shortest wait before a rival is sent, even if the target usually answers sooner.
     pub min_delay: Duration,
     /// The most that a rival may cost, in nano-USD.
     pub max_cost_nanos: i64,
@@ -43,14 +43,14 @@ impl Default for Settings {
 /// The rivals of one scenario's calls.
 pub(crate) struct Hedging {
     settings: Settings,
-    /// How many rivals there may yet be.
+    /// How many more rivals there may be.
     pub(super) budget: RetryBudget,
     /// By the target's position in the scenario.
     latencies: Vec<Mutex<Latencies>>,
 }
 
 impl Hedging {
-    /// For a scenario of so many targets.
+    /// For a scenario with this number of targets.
     pub(crate) fn new(settings: Settings, targets: usize) -> Self {
         Self {
             settings,
@@ -59,30 +59,30 @@ impl Hedging {
         }
     }
 
-    /// After how long without content an attempt on this target is late; `None` while too little is
-    /// known of the target.
+    /// The time without content after which an attempt on this target is late; `None` while too little is known of
+    /// the target.
     pub(crate) fn delay(&self, position: usize) -> Option<Duration> {
         let usual = self.latencies(position)?.percentile(LATE_PERCENTILE)?;
         Some(usual.max(self.settings.min_delay))
     }
 
-    /// The first content came after this time.
+    /// Records the time to an attempt's first content.
     pub(crate) fn observe(&self, position: usize, latency: Duration) {
         if let Some(mut latencies) = self.latencies(position) {
             latencies.record(latency);
         }
     }
 
-    /// The attempt ended after this time, before its first content. It counts as one of the slowest if
-    /// it was late: without those, what is usual would become shorter with every rival that wins. If
-    /// it was not, nothing can be said.
+    /// Records an attempt that ended after this time without content. If it was late, it counts as one of the
+    /// slowest: otherwise the usual time would get shorter with every rival that wins. If it was not late, nothing
+    /// is known about its first content.
     pub(crate) fn observe_without_content(&self, position: usize, after: Duration) {
         if self.delay(position).is_some_and(|delay| after >= delay) {
             self.observe(position, after);
         }
     }
 
-    /// Whether a request of so many bytes certainly costs little enough.
+    /// Whether a request of this size certainly costs no more than a rival may.
     pub(super) fn affords(
         &self,
         price: Option<Price>,
@@ -100,7 +100,7 @@ impl Hedging {
             Feature::DocumentUri,
         ];
         if media.into_iter().any(|feature| used.contains(feature)) {
-            return false; // their bytes tell nothing of their tokens
+            return false; // the size of media says nothing about their tokens
         }
         let most = Usage {
             // No token is shorter than a byte.

@@ -1,9 +1,7 @@
 //! Turns a call into attempts.
 //!
-//! [`call`] is the loop that everybody reads first; `plan` says which target is tried next, `rival`
-//! which one besides, `last_resort` which one if all are closed off, `retries` which one a second time and
-//! `again` after which wait, `opening` whether it waits for one that is closed off, `exhausted` what is told if none
-//! is left; `attempt` is what one try does.
+//! [`call`] is the loop to read first. `plan` chooses the next target and knows what was tried; `start` starts every
+//! attempt; `race` waits for it, and for the rival that it gets when it is late; `attempt` is one try of one target.
 //! Whether a target may be tried is decided by [`crate::health`], how many tries may be added by
 //! [`retry_budget`].
 
@@ -41,15 +39,15 @@ pub use self::call::Call;
 pub struct Inquiry {
     /// What is asked; calls that repeat each other share it.
     pub request: Arc<ChatRequest>,
-    /// About how much memory that takes, in bytes: what is large is spelled where that holds up nobody.
+    /// About how much memory that takes, in bytes: a large request is written where that delays no other call.
     pub bytes: usize,
-    /// Whether the caller wants the whole answer at its end rather than its events.
+    /// Whether the caller wants the complete answer rather than its events.
     pub whole: bool,
     /// The caller's deadline, if it set one.
     pub deadline: Option<Instant>,
     /// Limits of this call that are tighter than the scenario's.
     pub limits: Limits,
-    /// What becomes of a stream that breaks off in the middle.
+    /// What happens to a stream that breaks off in the middle.
     pub interruption: Interruption,
     /// The call as it is observed since its arrival.
     pub observed: ObservedCall,
@@ -68,13 +66,13 @@ pub struct Limits {
     pub progress_idle: Option<Duration>,
 }
 
-/// What becomes of a stream that breaks off after a part of the answer has been given out.
+/// What happens to a stream that breaks off after a part of the answer has been given out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interruption {
     /// The call fails.
     #[default]
     Fail,
-    /// Once in a call, another attempt starts from nothing, after [`CallEvent::Restarted`].
+    /// Another attempt starts the answer anew, after [`CallEvent::Restarted`]; once in a call.
     Restart,
 }
 
@@ -83,15 +81,15 @@ pub enum Interruption {
 pub enum CallEvent {
     /// The answer goes on.
     Answer(ChatEvent),
-    /// All that was given out of the answer is void: another attempt begins from nothing. The
-    /// attempts in between are those of [`Call::trail`] from this position on.
+    /// Everything that was given out of the answer is void: another attempt starts the answer anew. The attempts
+    /// since then are in [`Call::trail`] from this position on.
     Restarted {
         /// Position in the trail of the attempt that broke off.
         since: usize,
     },
 }
 
-/// What is told of a call's answer besides its content.
+/// What goes back with a call's answer besides its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
     /// What was tried; the last attempt is the one that answered.

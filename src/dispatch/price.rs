@@ -1,4 +1,4 @@
-//! What tokens cost.
+//! What tokens cost at a provider.
 
 use crate::chat::Usage;
 
@@ -16,7 +16,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// What these tokens cost, in nano-USD, rounded to the nearest.
+    /// The cost of these tokens in nano-USD, rounded to the nearest.
     pub fn cost_nanos(&self, usage: &Usage) -> i64 {
         let cached = usage
             .cache_read_input_tokens

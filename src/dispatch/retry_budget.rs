@@ -1,13 +1,13 @@
 //! How many attempts may be added to calls: a token bucket that only success fills.
 //!
-//! Every successful call deposits a fraction of a token; every attempt beyond a call's first takes a
-//! whole one. Nothing else fills the bucket, neither time nor a floor, so on every interval
-//! `attempts <= calls + burst + ratio * successes`: when everything fails, nothing is deposited and
-//! the retries end by themselves.
+//! Every successful call deposits a fraction of a token. Every attempt after a call's first takes a whole token. Nothing
+//! else fills the bucket: not time, and no minimum. So in every interval
+//! `attempts <= calls + burst + ratio * successes`. When everything fails, nothing is deposited, and the retries end by
+//! themselves.
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// Milli-tokens, so that a ratio needs no floating point where calls meet.
+/// Milli-tokens, so that the bucket needs no floating-point numbers.
 const TOKEN: u32 = 1000;
 
 /// The largest burst whose milli-tokens can be counted.
@@ -34,19 +34,18 @@ impl Default for Settings {
 /// The attempts that the calls of one scenario may still add.
 #[derive(Debug)]
 pub struct RetryBudget {
-    /// A [`Bucket`] in one word: were its parts changed one after the other, deposits could come
-    /// between them.
+    /// A [`Bucket`] in one word, so that both its parts change together.
     bucket: AtomicU64,
     deposit: u32,
     capacity: u32,
 }
 
-/// What is left and what is out.
+/// The tokens that are left and those that are reserved.
 #[derive(Clone, Copy)]
 struct Bucket {
     milli_tokens: u32,
-    /// Tokens that were taken and neither spent nor given back. Their place stays free: were it
-    /// filled meanwhile, more than the burst could be spent at once.
+    /// Tokens that were taken and neither spent nor given back. Deposits must not take their place: otherwise more
+    /// than the burst could be spent at once.
     reserved: u32,
 }
 
@@ -70,7 +69,7 @@ impl RetryBudget {
     pub fn deposit(&self) {
         self.change(|bucket| {
             let places = self.capacity.saturating_sub(TOKEN * bucket.reserved);
-            // A full bucket stays as it is, so that calls without faults do not contend for it.
+            // A full bucket is not written to, so that calls without faults do not contend for it.
             (bucket.milli_tokens < places).then(|| Bucket {
                 milli_tokens: places.min(bucket.milli_tokens + self.deposit),
                 ..bucket
@@ -100,7 +99,7 @@ impl RetryBudget {
         });
     }
 
-    /// Gives back the reserved token of an attempt that was not sent after all.
+    /// Gives back the reserved token of an attempt that was not sent.
     pub fn refund(&self) {
         self.change(|bucket| {
             Some(Bucket {
@@ -110,7 +109,7 @@ impl RetryBudget {
         });
     }
 
-    /// Whether there is a token, or success will buy one.
+    /// Whether there is a token, or successful calls can earn one.
     pub fn has_prospects(&self) -> bool {
         self.available() > 0 || self.deposit > 0 && self.capacity >= TOKEN
     }
@@ -120,7 +119,7 @@ impl RetryBudget {
         Bucket::of_word(self.bucket.load(Ordering::Relaxed)).milli_tokens / TOKEN
     }
 
-    /// Changes the bucket as `act` says; false if it says nothing.
+    /// Replaces the bucket by what `act` makes of it; false if `act` returns `None`.
     fn change(&self, act: impl Fn(Bucket) -> Option<Bucket>) -> bool {
         let act = |word| act(Bucket::of_word(word)).map(Bucket::to_word);
         self.bucket

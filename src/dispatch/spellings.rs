@@ -1,6 +1,7 @@
-//! Which targets of a call can be sent its request: found out once for all that would be sent the same.
+//! Which targets of a call can express its request. The answer is remembered for all targets that would be sent the same
+//! body.
 //!
-//! What is written is not kept: a large request is held once while its call waits.
+//! The bodies themselves are not kept, so that a large request is in memory once while its call waits.
 
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use crate::wire::{Recipient, WireRequest};
 
 use super::target::Target;
 
-/// What is known of how targets read one request. Formats and dialects are few, targets may be many.
+/// What is known about one request and the targets it may be sent to. There are few formats and dialects, but there may
+/// be many targets.
 pub(super) struct Spellings {
-    /// Whether the request holds what a model has made, which is not for every provider to read.
+    /// Whether the request contains parts that a model has made. Those of one provider are not sent to another.
     has_author: bool,
     known: Vec<Known>,
 }
@@ -25,7 +27,7 @@ struct Known {
 }
 
 impl Spellings {
-    /// Nothing is known yet of this request. The other methods are to be given the same.
+    /// Nothing is known about this request yet. Pass the same request to the other methods.
     pub(super) fn of(request: &ChatRequest) -> Self {
         let mut parts = request.messages.iter().flat_map(|message| &message.parts);
         Self {
@@ -34,7 +36,7 @@ impl Spellings {
         }
     }
 
-    /// Why a target's format cannot express the request; nothing of any size is written for that.
+    /// Why a target's format cannot express the request. The body is not written to find out.
     pub(super) fn unsupported(
         &mut self,
         request: &ChatRequest,
@@ -50,7 +52,7 @@ impl Spellings {
         unsupported
     }
 
-    /// The request as a target reads it.
+    /// The request in a target's wire format.
     ///
     /// # Errors
     /// Why the target's format cannot express it.
@@ -79,7 +81,7 @@ impl Spellings {
         });
     }
 
-    /// What is known of a target that would be sent the same, but for the model's name.
+    /// What is known of a target that would be sent the same body, except for the model's name.
     fn known_of(&self, target: &Arc<Target>, stream: bool) -> Option<&Known> {
         self.known.iter().find(|known| {
             let (one, other) = (&known.target.provider, &target.provider);

@@ -1,4 +1,4 @@
-//! What can be asked and under which policy: targets, scenarios and the catalogue of both.
+//! What callers can ask for: targets, scenarios with their policies, and the catalogue of both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use crate::wire::WireFormat;
 use super::price::Price;
 use super::{hedging, retry_budget};
 
-/// A model at a provider, with all that is known about it.
+/// A model at a provider, with its properties.
 pub struct Target {
     /// Its id in the catalogue, such as `openai/gpt-5`.
     pub id: String,
     /// Who serves it.
     pub provider: Arc<Provider>,
-    /// How the provider spells chat for it. Targets of equal dialects share one.
+    /// The wire format of its requests and answers. Targets with equal dialects share one.
     pub wire_format: Arc<dyn WireFormat>,
     /// Its name at the provider.
     pub model: String,
-    /// What it can do: what its wire format can express, less what the configuration takes away.
+    /// What it can do: what its wire format can express, without what the configuration excludes.
     pub features: Features,
     /// Tokens that prompt and answer may have together, where known.
     pub context_window_tokens: Option<u64>,
@@ -38,18 +38,18 @@ pub struct Target {
 /// How a unary call reads the provider's answer. Streaming calls always stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UpstreamMode {
-    /// As a stream that is folded: shows the first token in time, so that failover comes early.
+    /// As a stream that is put together: the first token shows early whether failover is needed.
     #[default]
     Stream,
-    /// Whole: cheaper for short, frequent answers. The target's own timeouts do not apply; what
-    /// limits the wait for the first content limits that for the whole answer.
+    /// Whole: cheaper for short, frequent answers. The target's own timeouts do not apply. The limits to the first
+    /// content apply to the whole answer.
     Whole,
 }
 
 /// How long each step of an attempt may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Between two pieces of the request that the provider takes.
+    /// Between two pieces of the request that the provider accepts.
     pub write_idle: Duration,
     /// From sending to the first event of the answer.
     pub first_event: Duration,
@@ -59,10 +59,10 @@ pub struct Timeouts {
     pub byte_idle: Duration,
     /// Between two events that carry content or usage.
     pub progress_idle: Duration,
-    /// A first content later than this counts as slow: most of them being so opens the breaker while a
-    /// healthier alternative exists.
+    /// A first content that takes longer than this is slow. If most are slow, the breaker opens while there is a
+    /// healthier alternative.
     pub slow_first_content: Duration,
-    /// Silence after sending that counts as a failure sample, though the attempt goes on.
+    /// Silence after sending that counts as a failure for the breaker although the attempt goes on.
     pub stall_after: Duration,
 }
 
@@ -107,11 +107,11 @@ pub struct Scenario {
     pub max_timeout: Duration,
     /// The most attempts of one call, at least 1.
     pub max_attempts: u32,
-    /// A limit to the first content that is tighter than the targets' own, if there is one.
+    /// A limit to the first content, if it is to be tighter than the targets' own.
     pub first_content: Option<Duration>,
     /// Whether another target is tried when a provider's content filter blocks the prompt.
     pub content_filter_failover: bool,
-    /// Whether another target is tried when an answer says nothing, unless it follows a tool's result.
+    /// Whether another target is tried when an answer is empty. An empty answer to a tool's result is a good one.
     pub empty_answer_failover: bool,
     /// How many attempts all calls of the scenario may add.
     pub retry: retry_budget::Settings,
@@ -121,10 +121,10 @@ pub struct Scenario {
     pub hedge: Option<hedging::Settings>,
 }
 
-/// How long a scenario clings to its first choice: for tasks to which the model matters more than a second.
+/// How a scenario asks its first choice again: for tasks where the model matters more than a second of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryFirst {
-    /// How often a call's first choice is asked again before another target, at least once.
+    /// How often a call's first choice is asked again before another target is; at least once.
     pub times: u32,
     /// The longest wait before each time. If its provider asks for more, another target comes at once.
     pub longest_wait: Duration,

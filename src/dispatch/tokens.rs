@@ -57,7 +57,7 @@ impl Budget {
         self.after_refusals.deposit();
     }
 
-    /// Whether there is a token, or success will buy one.
+    /// Whether there is a token, or successful calls can earn one.
     pub(super) fn has_prospects(&self) -> bool {
         self.whole.has_prospects()
     }

@@ -1,4 +1,4 @@
-//! Which target of a call is tried again when no other is left, and after which wait. Pure.
+//! Which of a call's failed targets is tried again, and after which wait. Pure.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::error::{Health, SameTarget, UpstreamError};
 use crate::health::breaker::Snapshot;
 use crate::health::scopes::Refusal;
 
-/// The longest wait before a call's first retry. It doubles with each further one of the call.
+/// The longest wait before a call's first retry. It doubles with each further retry of the call.
 const BASE_WAIT: Duration = Duration::from_millis(100);
 
-/// The longest that it becomes.
+/// The most that it grows to.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// A target is clearly healthier than another if it fails at most this many times as often.
@@ -30,9 +30,9 @@ pub(in crate::dispatch) struct Candidate<'a> {
     pub(in crate::dispatch) seen: Snapshot,
 }
 
-/// The position of the candidate that most likely answers, and how long to wait for it: as long as its
-/// provider asks, else a while that `draw`, 0 to 1, spreads. `None` if none can be waited for so long.
-/// The candidates stand in the order in which they failed: the last one is left only for one that is
+/// The position of the candidate that most likely answers, and how long to wait before it is tried: as long as its
+/// provider asks, plus a random time that `draw`, 0 to 1, chooses. `None` if every candidate needs a longer wait than
+/// `longest`. The candidates are in the order in which they failed. The last one is preferred unless another one is
 /// clearly healthier.
 pub(in crate::dispatch) fn choose<'a>(
     candidates: impl DoubleEndedIterator<Item = Candidate<'a>>,
@@ -57,9 +57,9 @@ pub(in crate::dispatch) fn choose<'a>(
 /// The share of attempts that will likely fail.
 fn likely_failures(candidate: &Candidate<'_>) -> f64 {
     match candidate.error.kind.verdict().health {
-        // It says itself when it will answer.
+        // The provider has said when it will answer.
         Health::RateLimited => 0.0,
-        // What cannot be reached is rarely back so soon.
+        // An endpoint that cannot be reached rarely recovers so soon.
         Health::EndpointFailure => 1.0,
         Health::Success
         | Health::Nothing
@@ -68,13 +68,13 @@ fn likely_failures(candidate: &Candidate<'_>) -> f64 {
         | Health::CredentialRefused
         | Health::QuotaExhausted => {
             let seen = &candidate.seen;
-            // Laplace's rule of succession: little is known of a target that was seldom tried.
+            // Laplace's rule of succession: little is known about a target that was rarely tried.
             (f64::from(seen.failures) + 1.0) / (f64::from(seen.samples) + 2.0)
         }
     }
 }
 
-/// How long to wait before this target is tried again; `None` if that is of no use, or takes too long.
+/// How long to wait before this target is tried again; `None` if that is useless or takes too long.
 fn wait_for(
     candidate: &Candidate<'_>,
     retries: u32,
@@ -86,13 +86,13 @@ fn wait_for(
         SameTarget::Never => return None,
         SameTarget::AfterWait => {}
     }
-    // The breaker or the throttle may have made more of the provider's hint.
+    // The breaker or the throttle may ask for a longer wait than the provider did.
     let closed_for = match candidate.refusal {
         None | Some(Refusal::Busy | Refusal::Probing) => Duration::ZERO,
         Some(Refusal::Model(until) | Refusal::Endpoint(until) | Refusal::Rate(until)) => {
             until.saturating_duration_since(now)
         }
-        // Neither the key nor the operator changes within a call.
+        // A refused key and an operator's decision last longer than a call.
         Some(Refusal::Credential(..) | Refusal::Operator(_)) => return None,
     };
     let least = closed_for.max(candidate.error.retry_after.unwrap_or_default());
@@ -102,7 +102,7 @@ fn wait_for(
     Some((least + spread(retries, draw)).min(longest))
 }
 
-/// A wait that spreads callers who were refused together: anything up to a limit that doubles.
+/// A random wait, up to a limit that doubles, so that callers who were refused together do not come back together.
 fn spread(retries: u32, draw: f64) -> Duration {
     let most = BASE_WAIT.saturating_mul(1 << retries.min(16)).min(MAX_WAIT);
     most.mul_f64(draw)

@@ -1,4 +1,4 @@
-//! How long a call may take, and what the time that it has left suffices for. Pure.
+//! How long a call may take, and what can still be done in the time that is left. Pure.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use tokio::time::Instant;
 
 use crate::dispatch::target::Scenario;
 
-/// Share of the time left that an attempt may take to its first content while another target could answer.
+/// The share of the remaining time that an attempt may take to its first content if another target could answer after it.
 const FIRST_CONTENT_SHARE: f64 = 0.6;
 
-/// No attempt is begun with less time than this before the deadline, but for a call's first.
+/// An attempt needs at least this much time before the deadline. A call's first attempt is made in any case.
 const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
 
-/// The same as a share of the call's time, for short calls: less than the share that an attempt
-/// leaves for a failover.
+/// The same for short calls, as a share of the call's time. It is less than the share that an attempt leaves for a
+/// failover.
 const MIN_USEFUL_SHARE: f64 = 0.2;
 
 /// A call that has less than this share of its scenario's usual time is short.
 const SHORT_SHARE: f64 = 0.5;
 
-/// The longest wait that a provider can ask for before it is tried again in the same call.
+/// The longest wait before the same target is tried again in a call.
 const MAX_SAME_TARGET_WAIT: Duration = Duration::from_secs(2);
 
-/// Share of the time left that may be spent waiting for the same target.
+/// The share of the remaining time that may be spent waiting for the same target.
 const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
 
 /// The time of one call.
@@ -52,18 +52,18 @@ impl CallTime {
         }
     }
 
-    /// Whether there is none left.
+    /// Whether no time is left.
     pub(in crate::dispatch) fn is_up(self, now: Instant) -> bool {
         self.left(now).is_zero()
     }
 
-    /// Whether an attempt that is added to the call's first could still be of use.
+    /// Whether there is enough time for another attempt after the call's first.
     pub(in crate::dispatch) fn allows_another_attempt(self, now: Instant) -> bool {
         let whole = self.deadline.saturating_duration_since(self.began);
         self.left(now) >= MIN_USEFUL_TIME.min(whole.mul_f64(MIN_USEFUL_SHARE))
     }
 
-    /// Whether an attempt that is added then and gives no content still leaves time for another target.
+    /// Whether there is enough time for two: another attempt that gives no content, and one on another target.
     pub(in crate::dispatch) fn allows_two_more(self, now: Instant) -> bool {
         self.allows_another_attempt(now + self.longest_to_first_content(now))
     }

@@ -1,4 +1,4 @@
-//! Which targets cannot answer a request at all. Pure.
+//! Which targets cannot answer a request, however healthy they are. Pure.
 
 use crate::error::Unsupported;
 use crate::features::Features;

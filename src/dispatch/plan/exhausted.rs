@@ -1,11 +1,11 @@
-//! The error of a call that no target is left for, told from what was tried and passed over. Pure.
+//! The error of a call that has no target left, found from what was tried and passed over. Pure.
 
 use std::time::Duration;
 
 use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 
-/// When to come again if no target says so.
+/// When the caller may try again if no target says so.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A target that could have answered, had the call been allowed to go on.
@@ -15,9 +15,8 @@ pub(in crate::dispatch) struct Unasked {
     pub(in crate::dispatch) limit: &'static str,
 }
 
-/// Why a call is not answered that came to these targets, in this order, and may try no other. Which of
-/// them could have answered, going by their ids and by what the call has learnt, and which one is
-/// left unasked matters where a prompt was too long.
+/// The error of a call that tried or passed over these targets, in this order, and may try no other. If a prompt was too
+/// long, it also matters which of the targets could have answered (by id), and which larger target was not asked.
 pub(in crate::dispatch) fn error_after(
     attempts: &[AttemptRecord],
     could_answer: impl Fn(&str) -> bool,
@@ -28,7 +27,7 @@ pub(in crate::dispatch) fn error_after(
         return nothing_tried(attempts);
     };
     if error.kind == UpstreamErrorKind::Shortage {
-        // It is ours to say so, whatever was not tried after it.
+        // The shortage is our own: that is the reason, whatever was not tried after it.
         return Error::Upstream(error.clone());
     }
     if error.kind.verdict().is_refusal() {
@@ -49,8 +48,8 @@ pub(in crate::dispatch) fn error_after(
     }
 }
 
-/// The prompt was too long for the target that was asked last. That is final only if no target that may
-/// hold it will answer later.
+/// The prompt was too long for the target that was asked last. That is final only if no target whose window may be large
+/// enough can answer later.
 fn too_long(
     error: &UpstreamError,
     attempts: &[AttemptRecord],
@@ -78,7 +77,7 @@ fn too_long(
     }
 }
 
-/// All targets were passed over.
+/// The error of a call whose targets were all passed over.
 fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
     if let Some(retry_after) = closed_off_for(attempts) {
         return Error::NoProviderAvailable { retry_after };
@@ -105,8 +104,8 @@ fn failure_of(attempt: &AttemptRecord) -> Option<&UpstreamError> {
     }
 }
 
-/// After how long the first of those that are closed off may be tried again, as far as that is known;
-/// `None` if none is closed off. Of a target that was passed over twice, the later record counts.
+/// The shortest time after which one of the closed targets may be tried again, as far as that is known; `None` if none
+/// is closed. Of a target that was passed over twice, the later record counts.
 fn closed_off_for<'a>(
     attempts: impl IntoIterator<Item = &'a AttemptRecord, IntoIter: DoubleEndedIterator>,
 ) -> Option<Option<Duration>> {
@@ -115,7 +114,7 @@ fn closed_off_for<'a>(
             return None;
         };
         match skip {
-            // Nobody knows when an operator changes a decision without an end.
+            // It is not known when an operator ends a decision that has no end.
             Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
             Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
             Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
