@@ -11,13 +11,15 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::sync::broadcast;
 use crate::trail::BreakerState;
 
-use crate::dispatch::asked::Asked;
 use super::breaker::{self, Forced};
-use crate::dispatch::dispatcher::Lane;
 use super::guard::{self, BreakerChange, Guard, ProviderGuard};
-use crate::dispatch::retry_budget;
 use super::scopes::Settings;
-use crate::dispatch::target::{Scenario, Target};
+use crate::dispatch::target::Target;
+
+/// The targets that calls meet at.
+struct Lane {
+    guards: Vec<Arc<Guard>>,
+}
 
 /// A provider with targets that one failure closes off, for no time at all: whatever comes next is a
 /// probe.
@@ -56,11 +58,8 @@ fn watched_lane(
             position,
         ))
     };
-    let retry = retry_budget::Settings::default();
     let lane = Lane {
-        scenario: Arc::new(Scenario { retry }),
         guards: (0..targets).map(guard).collect(),
-        hedging: None,
     };
     (Arc::new(lane), watcher)
 }
@@ -68,8 +67,8 @@ fn watched_lane(
 const LEASE: Duration = Duration::from_secs(25);
 
 fn fail(lane: &Arc<Lane>, target: usize, kind: UpstreamErrorKind) {
-    if let Ok(mut permit) = lane.guards[target].admit(lane, &Arc::new(Asked)) {
-        permit.failed(&UpstreamError::new(kind));
+    if let Ok(mut permit) = lane.guards[target].admit(0.0) {
+        permit.failed(&UpstreamError::new(kind), false);
     }
 }
 
@@ -116,7 +115,7 @@ fn probe(targets: usize, kind: UpstreamErrorKind) {
 
     together(&lane, 3, move |lane, number| {
         for _ in 0..2 {
-            let Ok(mut permit) = lane.guards[number % targets].admit(lane, &Arc::new(Asked)) else {
+            let Ok(mut permit) = lane.guards[number % targets].admit(0.0) else {
                 continue;
             };
             let is_probe = permit.is_probe();
@@ -128,8 +127,8 @@ fn probe(targets: usize, kind: UpstreamErrorKind) {
                 probes.fetch_sub(1, Ordering::Relaxed);
             }
             match thread_rng().gen_range(0..3) {
-                0 => permit.failed(&UpstreamError::new(kind)),
-                1 => permit.committed(false),
+                0 => permit.failed(&UpstreamError::new(kind), false),
+                1 => permit.committed(false, false),
                 _ => {}
             }
         }
@@ -154,14 +153,14 @@ pub fn are_not_lost() {
             guard.force(None);
             return;
         }
-        let Ok(mut permit) = guard.admit(lane, &Arc::new(Asked)) else {
+        let Ok(mut permit) = guard.admit(0.0) else {
             return;
         };
         for _ in 0..2 {
             match thread_rng().gen_range(0..4) {
-                0 => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
-                1 => permit.committed(false),
-                2 => permit.stalled(),
+                0 => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
+                1 => permit.committed(false, false),
+                2 => permit.stalled(false),
                 _ => thread::yield_now(),
             }
         }
@@ -174,21 +173,21 @@ pub fn are_not_lost() {
 pub fn of_last_resort_take_no_probes_place() {
     let lane = lane(1, LEASE);
     fail(&lane, 0, UpstreamErrorKind::ServerError);
-    let probe = lane.guards[0].admit(&lane, &Arc::new(Asked)).ok().expect("a probe");
+    let probe = lane.guards[0].admit(0.0).ok().expect("a probe");
 
     together(&lane, 3, |lane, _| {
         let mut permit = lane.guards[0]
-            .admit_last(lane, &Arc::new(Asked), 1.0)
+            .admit_last(0.0, 1.0)
             .expect("never rejected");
         match thread_rng().r#gen() {
-            true => permit.committed(false),
-            false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
+            true => permit.committed(false, false),
+            false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
         }
     });
 
     let guard = &lane.guards[0];
     if guard.snapshot().state == BreakerState::HalfOpen {
-        assert!(guard.admit(&lane, &Arc::new(Asked)).is_err(), "the probe is under way");
+        assert!(guard.admit(0.0).is_err(), "the probe is under way");
     }
     drop(probe);
     nothing_is_lost(&lane);

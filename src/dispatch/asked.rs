@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::chat::ChatRequest;
+use crate::chat::{ChatRequest, Role};
 use crate::error::{Error, Unsupported};
 use crate::features::{Features, features_of};
 use crate::trail::Skip;
@@ -83,6 +83,12 @@ impl Asked {
         let spelling = move || Ok(spelled(&request, &target, stream));
         let spelled = workshop.work(self.bytes, spelling).await?;
         spelled.map_err(|_| Error::Internal("a request cannot be spelled that could be"))
+    }
+
+    /// Whether it answers a model's call of a tool.
+    pub(super) fn ends_with_tool_result(&self) -> bool {
+        let last = self.request.messages.last();
+        last.is_some_and(|message| message.role == Role::Tool)
     }
 
     /// Whether a target is asked for a stream.

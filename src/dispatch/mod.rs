@@ -11,6 +11,7 @@ mod attempt;
 pub mod call;
 pub mod dispatcher;
 pub mod hedging;
+mod permit;
 mod plan;
 pub mod price;
 mod race;

@@ -35,12 +35,7 @@ pub(super) async fn start(
     workshop: &Workshop,
     admitted: Admitted,
 ) -> Result<Started, Error> {
-    let Admitted {
-        position,
-        permit,
-        wire,
-        kind,
-    } = admitted;
+    let Admitted { permit, wire, kind } = admitted;
     let target = Arc::clone(permit.target());
     let mut wire = match wire {
         Some(wire) => wire,
@@ -69,16 +64,13 @@ pub(super) async fn start(
     if plan.cursor.started() > 0 {
         tokens.spend();
     }
-    plan.cursor.start(position, kind);
+    plan.cursor.start(permit.position(), kind);
     let (limits, hurried) = plan.limits_of_attempt(&target, stream, kind, tokens);
     let attempt = Attempt::begin(Beginning {
-        position,
         permit,
-        asked: Arc::clone(&plan.asked),
         observed,
         record,
         adaptations,
-        may_say_nothing: plan.may_say_nothing(),
         limits,
         hurried,
         deadline: plan.limits.time.deadline,

@@ -1,7 +1,6 @@
 //! A target behind its provider's scopes: their locked, clocked and logged shell.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -14,8 +13,6 @@ use crate::trail::{BreakerState, ClosedOff, Skip};
 use super::breaker::{Circumstances, Forced, Snapshot, Transition};
 use super::lock::{self, Cause};
 use super::scopes::{Change, News, Notice, Refusal, Scopes, Settings, Ticket};
-use crate::dispatch::asked::Asked;
-use crate::dispatch::dispatcher::Lane;
 use crate::dispatch::target::Target;
 
 /// A target is healthier than another if it fails at most this many times as often.
@@ -231,7 +228,8 @@ impl ProviderGuard {
 pub struct Guard {
     /// The target.
     pub target: Arc<Target>,
-    provider: Arc<ProviderGuard>,
+    /// Its provider's health.
+    pub(crate) provider: Arc<ProviderGuard>,
     position: usize,
 }
 
@@ -245,15 +243,11 @@ impl Guard {
         }
     }
 
-    /// Admits an attempt of one of the lane's calls.
+    /// Admits an attempt. `retry_ratio` is how many attempts its scenario may add for each successful call.
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        lane: &Arc<Lane>,
-        asked: &Arc<Asked>,
-    ) -> Result<Permit, Refusal> {
+    pub(crate) fn admit(self: &Arc<Self>, retry_ratio: f64) -> Result<Permit, Refusal> {
         let admit = |scopes: &mut Scopes, now| match scopes.admit(self.position, now) {
             Ok(mut ticket) => {
                 let changes = ticket.take_changes();
@@ -264,26 +258,19 @@ impl Guard {
         let ticket = self.provider.act_on_scopes(admit)?;
         Ok(Permit {
             guard: Arc::clone(self),
-            lane: Arc::clone(lane),
-            asked: Arc::clone(asked),
+            retry_ratio,
             ticket: Some(ticket),
         })
     }
 
     /// Admits an attempt in spite of an open breaker, with the probability that it is answered.
-    pub(crate) fn admit_last(
-        self: &Arc<Self>,
-        lane: &Arc<Lane>,
-        asked: &Arc<Asked>,
-        draw: f64,
-    ) -> Option<Permit> {
+    pub(crate) fn admit_last(self: &Arc<Self>, retry_ratio: f64, draw: f64) -> Option<Permit> {
         let ticket = self
             .provider
             .with_scopes(|scopes, now| scopes.admit_last(self.position, draw, now))?;
         Some(Permit {
             guard: Arc::clone(self),
-            lane: Arc::clone(lane),
-            asked: Arc::clone(asked),
+            retry_ratio,
             ticket: Some(ticket),
         })
     }
@@ -347,7 +334,7 @@ impl Guard {
 
     /// Whether it could be tried now and fails clearly less often than a target in this state. One
     /// that has not failed is taken for healthy, however little has been seen of it.
-    fn is_healthier_than(&self, ill: &Snapshot) -> bool {
+    pub(crate) fn is_healthier_than(&self, ill: &Snapshot) -> bool {
         let (refusal, own) = self.provider.with_scopes(|scopes, now| {
             (
                 scopes.refuses(self.position, now),
@@ -362,7 +349,7 @@ impl Guard {
 
 /// A place among the calls that wait for one of a provider's models to be tried again.
 pub(crate) struct Waiting {
-    provider: Arc<ProviderGuard>,
+    pub(crate) provider: Arc<ProviderGuard>,
     ahead: usize,
 }
 
@@ -397,8 +384,8 @@ pub(crate) enum Outlook {
 /// The right to try a target once. Dropped without a verdict, it says nothing about the target.
 pub(crate) struct Permit {
     guard: Arc<Guard>,
-    lane: Arc<Lane>,
-    asked: Arc<Asked>,
+    /// Of the call's scenario.
+    retry_ratio: f64,
     /// `None` once it has been given back.
     ticket: Option<Ticket>,
 }
@@ -407,6 +394,11 @@ impl Permit {
     /// The target.
     pub(crate) fn target(&self) -> &Arc<Target> {
         &self.guard.target
+    }
+
+    /// The target and what guards it.
+    pub(crate) fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     /// Whether the attempt tests if a failing target has recovered.
@@ -421,18 +413,14 @@ impl Permit {
             .map_or(BreakerState::Closed, Ticket::state)
     }
 
-    /// Nothing has come for suspiciously long.
-    pub(crate) fn stalled(&mut self) {
-        let alternative = self.healthier_alternative();
-        self.report(alternative, |scopes, ticket, circumstances| {
-            scopes.stalled(ticket, circumstances)
-        });
+    /// Nothing has arrived for suspiciously long.
+    pub(crate) fn stalled(&mut self, healthier_alternative: bool) {
+        self.report(healthier_alternative, Scopes::stalled);
     }
 
-    /// Nothing has come since then, which is longer than its caller or the call's deadline allows.
-    pub(crate) fn cut_short(&mut self, since: Instant) {
-        let alternative = self.healthier_alternative();
-        self.report(alternative, |scopes, ticket, circumstances| {
+    /// Nothing has arrived since then, which is longer than its caller or the call's deadline allows.
+    pub(crate) fn cut_short(&mut self, since: Instant, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.cut_short(ticket, since, circumstances)
         });
     }
@@ -460,11 +448,9 @@ impl Permit {
         }
     }
 
-    /// The first content has come.
-    pub(crate) fn committed(&mut self, slow: bool) {
-        // Only slowness is weighed against alternatives here; do not look at them for each call.
-        let alternative = slow && self.healthier_alternative();
-        self.report(alternative, |scopes, ticket, circumstances| {
+    /// The first content has arrived.
+    pub(crate) fn committed(&mut self, slow: bool, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.committed(ticket, slow, circumstances)
         });
     }
@@ -481,42 +467,11 @@ impl Permit {
         }
     }
 
-    /// Tells the scenario how long the first content of a stream took.
-    pub(crate) fn observe(&self, first_content: Duration) {
-        if let Some(hedging) = &self.lane.hedging {
-            hedging.observe(self.position_in_lane(), first_content);
-        }
-    }
-
-    /// Tells the scenario that a stream ended after this time without content.
-    pub(crate) fn observe_without_content(&self, after: Duration) {
-        if let Some(hedging) = &self.lane.hedging {
-            hedging.observe_without_content(self.position_in_lane(), after);
-        }
-    }
-
-    fn position_in_lane(&self) -> usize {
-        let is_own = |guard: &Arc<Guard>| Arc::ptr_eq(guard, &self.guard);
-        let position = self.lane.guards.iter().position(is_own);
-        position.unwrap_or(self.lane.guards.len())
-    }
-
     /// The attempt failed.
-    pub(crate) fn failed(&mut self, error: &UpstreamError) {
-        let alternative = self.healthier_alternative();
-        self.report(alternative, |scopes, ticket, circumstances| {
+    pub(crate) fn failed(&mut self, error: &UpstreamError, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.failed(ticket, error, circumstances)
         });
-    }
-
-    /// Whether a call that were to leave out this target would likely be answered by a later one.
-    /// Earlier targets do not count: such a call has tried them or could not.
-    fn healthier_alternative(&self) -> bool {
-        let own = self.guard.snapshot();
-        let is_own = |guard: &&Arc<Guard>| Arc::ptr_eq(guard, &self.guard);
-        let guards = self.lane.guards.iter();
-        let mut later = guards.skip_while(|guard| !is_own(guard)).skip(1);
-        later.any(|other| other.is_healthier_than(&own) && self.asked.can_be_put_to(&other.target))
     }
 
     fn report(
@@ -527,7 +482,7 @@ impl Permit {
         let Some(ticket) = &mut self.ticket else {
             return;
         };
-        let retry_ratio = self.lane.scenario.retry.ratio;
+        let retry_ratio = self.retry_ratio;
         self.guard.provider.change_scopes(|scopes, now| {
             let circumstances = Circumstances {
                 now,

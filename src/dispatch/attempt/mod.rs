@@ -14,7 +14,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::chat::{Adaptation, ChatEvent};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::health::guard::Permit;
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedAttempt;
 use crate::trail::{AttemptRecord, Outcome};
@@ -22,7 +21,7 @@ use crate::transport::{Response, Transport};
 use crate::wire::reader::Reader;
 use crate::wire::{Framing, failure};
 
-use super::asked::Asked;
+use super::permit::TargetPermit;
 use super::target::{Target, Timeouts};
 
 use self::arriving::Arriving;
@@ -53,13 +52,10 @@ impl From<UpstreamError> for Ended {
 
 /// One try of one target. Dropping it closes the upstream request.
 pub(super) struct Attempt {
-    position: usize,
-    permit: Permit,
-    asked: Arc<Asked>,
+    permit: TargetPermit,
     observed: ObservedAttempt,
     record: AttemptRecord,
     adaptations: Vec<Adaptation>,
-    may_say_nothing: bool,
     began: Instant,
     /// Set when it fails, which may be a while before it is settled.
     failed_after: Option<Duration>,
@@ -71,16 +67,11 @@ pub(super) struct Attempt {
 
 /// What an attempt begins with.
 pub(super) struct Beginning {
-    /// The target's position in the plan.
-    pub(super) position: usize,
-    pub(super) permit: Permit,
-    pub(super) asked: Arc<Asked>,
+    pub(super) permit: TargetPermit,
     pub(super) observed: ObservedAttempt,
     pub(super) record: AttemptRecord,
     /// What was left out or changed for the target.
     pub(super) adaptations: Vec<Adaptation>,
-    /// Whether an answer without a word is a good one.
-    pub(super) may_say_nothing: bool,
     pub(super) limits: Timeouts,
     pub(super) hurried: Hurried,
     pub(super) deadline: Instant,
@@ -90,26 +81,20 @@ impl Attempt {
     /// Begins now.
     pub(super) fn begin(beginning: Beginning) -> Self {
         let Beginning {
-            position,
             permit,
-            asked,
             observed,
             record,
             adaptations,
-            may_say_nothing,
             limits,
             hurried,
             deadline,
         } = beginning;
         let began = Instant::now();
         Self {
-            position,
             permit,
-            asked,
             observed,
             record,
             adaptations,
-            may_say_nothing,
             began,
             failed_after: None,
             cut_short_after: None,
@@ -120,7 +105,7 @@ impl Attempt {
 
     /// The target's position in the plan.
     pub(super) fn position(&self) -> usize {
-        self.position
+        self.permit.position()
     }
 
     /// The target.
@@ -130,7 +115,7 @@ impl Attempt {
 
     /// Whether the answer is a stream.
     pub(super) fn is_stream(&self) -> bool {
-        self.asked.wants_stream_of(self.target())
+        self.permit.asked().wants_stream_of(self.target())
     }
 
     /// How long the silence was that ended it, if it was ended by a limit tighter than the target's own.
@@ -186,7 +171,7 @@ impl Attempt {
         }
         // Our wait for a connection, and a slow upload, say nothing about the target.
         let taken = now.saturating_duration_since(upload.written().unwrap_or(self.began));
-        let is_failure = is_empty && !self.may_say_nothing;
+        let is_failure = is_empty && !self.permit.may_say_nothing();
         // The target has answered; but a model that mostly says nothing is as bad as one that is too slow.
         self.permit
             .committed(is_failure || taken > self.timers.slow_after());
@@ -250,7 +235,7 @@ impl Attempt {
         };
         match chunk {
             Ok(Some(bytes)) => {
-                let (heard, is_complete) = self.arriving.read(&bytes, self.asked.whole);
+                let (heard, is_complete) = self.arriving.read(&bytes, self.permit.asked().whole);
                 self.timers.heard(heard, is_complete, Instant::now());
                 if heard == Heard::Content {
                     self.permit.progressed();

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::pin;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::health::guard::Permit;
+
+use crate::dispatch::permit::TargetPermit;
 
 use super::Ended;
 use super::progress::Expiry;
@@ -17,7 +18,7 @@ use super::timers::Timers;
 /// A limit was reached.
 pub(super) async fn within_limits<T>(
     timers: &mut Timers,
-    permit: &mut Permit,
+    permit: &mut TargetPermit,
     wait: impl Future<Output = T>,
 ) -> Result<T, Ended> {
     let mut wait = pin!(wait);

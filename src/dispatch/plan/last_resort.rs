@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::dispatch::permit::TargetPermit;
 use crate::health::guard::Guard;
 use crate::health::scopes::Refusal;
 use crate::trail::AttemptKind;
@@ -26,10 +27,9 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
     let able = |(_, _, guard): &(_, _, &Arc<Guard>)| plan.asked.can_be_put_to(&guard.target);
     let (_, position, guard) = candidates.into_iter().find(able)?;
     let wire = plan.asked.spell(&guard.target).ok()?;
-    let permit = guard.admit_last(&plan.lane, &plan.asked, fastrand::f64())?;
+    let permit = guard.admit_last(plan.lane.scenario.retry.ratio, fastrand::f64())?;
     Some(Admitted {
-        position,
-        permit,
+        permit: TargetPermit::new(permit, &plan.lane, &plan.asked, position),
         wire,
         kind: AttemptKind::LastResort,
     })

@@ -20,9 +20,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::chat::Role;
 use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
-use crate::health::guard::{self, Guard, Outlook, Permit};
+use crate::health::guard::{self, Guard, Outlook};
 use crate::health::scopes::Refusal;
 use crate::telemetry::observe::observe_skipped;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
@@ -32,6 +31,7 @@ use super::Limits;
 use super::asked::Asked;
 use super::attempt::progress::Hurried;
 use super::dispatcher::Lane;
+use super::permit::TargetPermit;
 use super::target::{Target, Timeouts};
 use super::tokens::TokenHold;
 
@@ -41,9 +41,7 @@ use self::limits::{CallLimits, timeouts_of};
 
 /// An attempt that may be started.
 pub(super) struct Admitted {
-    /// Position of the target in the plan.
-    pub(super) position: usize,
-    pub(super) permit: Permit,
+    pub(super) permit: TargetPermit,
     /// The request in the target's format; `None` if that is still to be written.
     pub(super) wire: Option<WireRequest>,
     pub(super) kind: AttemptKind,
@@ -137,12 +135,11 @@ impl Plan {
                 false => Err(self.nothing_left()),
             };
         }
-        let permit = match guard.admit(&lane, &self.asked) {
-            Ok(permit) => permit,
+        let permit = match guard.admit(lane.scenario.retry.ratio) {
+            Ok(permit) => TargetPermit::new(permit, &lane, &self.asked, position),
             Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
         };
         Ok(Some(Admitted {
-            position,
             kind: match permit.is_probe() {
                 true => AttemptKind::Probe,
                 false => kind,
@@ -175,13 +172,6 @@ impl Plan {
         };
         observe_skipped(&self.trail.call_id, &record);
         self.trail.attempts.push(record);
-    }
-
-    /// Whether an answer without a word is a good one. Models have nothing to add to what some tools have done.
-    pub(super) fn may_say_nothing(&self) -> bool {
-        let last = self.asked.request.messages.last();
-        !self.lane.scenario.empty_answer_failover
-            || last.is_some_and(|message| message.role == Role::Tool)
     }
 
     /// Whether another target may be tried after this failure.

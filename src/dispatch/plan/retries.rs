@@ -94,7 +94,7 @@ mod tests {
     use super::*;
     use crate::dispatch::Limits;
     use crate::dispatch::asked::Asked;
-    use crate::dispatch::specimens::{asked, lane};
+    use crate::dispatch::specimens::lane;
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
     use crate::health::scopes;
@@ -119,12 +119,12 @@ mod tests {
     fn fails(plan: &mut Plan, retry_after: Duration) {
         let mut tokens = TokenHold::of(&plan.lane.budget);
         let admitted = plan.next_target(&mut tokens).expect("a target is left");
-        plan.cursor.start(admitted.position, admitted.kind);
+        plan.cursor.start(admitted.permit.position(), admitted.kind);
         let error = UpstreamError {
             retry_after: Some(retry_after),
             ..UpstreamError::new(UpstreamErrorKind::Overloaded)
         };
-        plan.cursor.fail(admitted.position, error);
+        plan.cursor.fail(admitted.permit.position(), error);
     }
 
     /// The wait before the target that is chosen to be tried again.
@@ -186,12 +186,12 @@ mod tests {
     fn a_last_resort_is_not_tried_again() {
         let lane = lane(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
-            let Ok(mut permit) = lane.guards[0].admit(&lane, &asked()) else {
+            let Ok(mut permit) = lane.guards[0].admit(0.0) else {
                 break;
             };
             match attempt < 40 {
-                true => permit.committed(false),
-                false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError)),
+                true => permit.committed(false, false),
+                false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
             }
         }
         let mut plan = Plan::new(
@@ -207,7 +207,7 @@ mod tests {
         let admitted = admitted.expect("it has mostly answered");
 
         assert_eq!(admitted.kind, AttemptKind::LastResort);
-        plan.cursor.start(admitted.position, admitted.kind);
+        plan.cursor.start(admitted.permit.position(), admitted.kind);
         for kind in [
             UpstreamErrorKind::Unreachable,
             UpstreamErrorKind::RateLimited,
@@ -216,7 +216,7 @@ mod tests {
                 retry_after: Some(Duration::from_millis(1)),
                 ..UpstreamError::new(kind)
             };
-            plan.cursor.fail(admitted.position, error);
+            plan.cursor.fail(admitted.permit.position(), error);
             assert_eq!(wait_for_again(&mut plan), None);
         }
     }

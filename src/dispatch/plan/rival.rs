@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::dispatch::hedging::Hedging;
+use crate::dispatch::permit::TargetPermit;
 use crate::dispatch::tokens::TokenHold;
 use crate::health::guard::Outlook;
 use crate::trail::{AttemptKind, BreakerState};
@@ -49,7 +50,7 @@ impl Plan {
             return None;
         }
         let permit = match tokens.hold(1) {
-            true => guard.admit(&self.lane, &self.asked).ok(),
+            true => guard.admit(self.lane.scenario.retry.ratio).ok(),
             false => None,
         };
         let Some(permit) = permit else {
@@ -58,8 +59,7 @@ impl Plan {
         };
         hedging.budget.spend();
         Some(Admitted {
-            position,
-            permit,
+            permit: TargetPermit::new(permit, &self.lane, &self.asked, position),
             wire,
             kind: AttemptKind::Hedge,
         })

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::chat::ChatRequest;
-use crate::dispatch::hedging::{self, Hedging};
-use crate::dispatch::specimens::{asked, lane};
+use crate::dispatch::dispatcher::Lane;
+use crate::dispatch::specimens::lane;
 use crate::error::UpstreamErrorKind;
 use crate::health::breaker;
 
@@ -26,9 +25,7 @@ fn patient() -> Settings {
 }
 
 fn permit(lane: &Arc<Lane>, position: usize) -> Permit {
-    lane.guards[position]
-        .admit(lane, &asked())
-        .expect("admitted")
+    lane.guards[position].admit(0.0).expect("admitted")
 }
 
 fn server_error() -> UpstreamError {
@@ -43,76 +40,10 @@ fn history(lane: &Arc<Lane>, position: usize, failures: u32, samples: u32) {
     for attempt in 0..samples {
         let mut permit = permit(lane, position);
         match attempt < failures {
-            true => permit.failed(&server_error()),
-            false => permit.committed(false),
+            true => permit.failed(&server_error(), false),
+            false => permit.committed(false, false),
         }
     }
-}
-
-#[test]
-fn a_later_target_that_surely_fails_half_as_often_is_the_healthier_one() {
-    // Failures and attempts of the target itself and of the later one.
-    let table = [
-        ((1, 1), (0, 0), true),
-        ((1, 10), (0, 10), true),
-        ((10, 10), (1, 10), true),
-        ((7, 10), (1, 10), false),
-        ((20, 100), (4, 100), true),
-        ((16, 100), (4, 100), false),
-        ((3, 10), (3, 10), false),
-    ];
-    for (own, later, expected) in table {
-        let lane = lane(&["own", "later"], patient());
-        history(&lane, 0, own.0, own.1);
-        history(&lane, 1, later.0, later.1);
-
-        let healthier = permit(&lane, 0).healthier_alternative();
-
-        assert_eq!(healthier, expected, "{own:?}, {later:?}");
-    }
-}
-
-#[test]
-fn neither_an_earlier_target_nor_one_that_cannot_be_tried_is_an_alternative() {
-    let lane = lane(&["earlier", "own", "later"], patient());
-    history(&lane, 1, 10, 10);
-    let own = permit(&lane, 1);
-    assert!(own.healthier_alternative());
-
-    for closed in [false, true] {
-        let held = Forced {
-            closed,
-            until: None,
-        };
-        lane.guards[2].force(Some(held));
-        assert!(!own.healthier_alternative(), "held by an operator");
-    }
-
-    lane.guards[2].force(None);
-    assert!(own.healthier_alternative());
-    assert!(!permit(&lane, 2).healthier_alternative(), "the last one");
-    lane.guards[2].provider.force(Some(Forced {
-        closed: false,
-        until: None,
-    }));
-    assert!(!own.healthier_alternative(), "its provider is held open");
-}
-
-#[test]
-fn a_target_that_cannot_take_the_request_is_no_alternative() {
-    let lane = lane(&["own", "later"], patient());
-    history(&lane, 0, 10, 10);
-    let mut request = ChatRequest::default();
-    // One more than the format takes.
-    request.sampling.stop_sequences = vec!["END".to_owned(); 5];
-
-    let ordinary = permit(&lane, 0);
-    let special = lane.guards[0]
-        .admit(&lane, &Arc::new(Asked::new(Arc::new(request), true, 0)))
-        .expect("admitted");
-
-    assert!(ordinary.healthier_alternative());
-    assert!(!special.healthier_alternative());
 }
 
 #[test]
@@ -123,13 +54,13 @@ fn each_thing_that_an_attempt_tells_is_counted() {
         (snapshot.samples, snapshot.failures, snapshot.slow)
     };
 
-    permit(&lane, 0).committed(false);
+    permit(&lane, 0).committed(false, false);
     assert_eq!(seen(), (1, 0, 0));
-    permit(&lane, 0).committed(true);
+    permit(&lane, 0).committed(true, false);
     assert_eq!(seen(), (2, 0, 1));
-    permit(&lane, 0).stalled();
+    permit(&lane, 0).stalled(false);
     assert_eq!(seen(), (3, 1, 1));
-    permit(&lane, 0).failed(&server_error());
+    permit(&lane, 0).failed(&server_error(), false);
     assert_eq!(seen(), (4, 2, 1));
     drop(permit(&lane, 0));
     assert_eq!(seen(), (4, 2, 1));
@@ -172,52 +103,6 @@ async fn the_end_of_a_decision_is_told_before_what_follows_it() {
 }
 
 #[test]
-fn a_fast_answer_does_not_open_the_breaker_for_the_slow_ones_before_it() {
-    let lane = lane(&["slow", "later"], Settings::default());
-    let held = Forced {
-        closed: false,
-        until: None,
-    };
-    lane.guards[1].force(Some(held));
-    for _ in 0..30 {
-        permit(&lane, 0).committed(true);
-    }
-    lane.guards[1].force(None);
-
-    permit(&lane, 0).committed(false);
-    assert_eq!(lane.guards[0].snapshot().state, BreakerState::Closed);
-
-    permit(&lane, 0).committed(true);
-    assert_eq!(lane.guards[0].snapshot().state, BreakerState::Open);
-}
-
-#[test]
-fn how_long_a_target_takes_is_noted_for_that_target_of_the_scenario() {
-    let bare = lane(&["other", "own"], patient());
-    let hedging = Hedging::new(hedging::Settings::default(), 2);
-    let lane = Arc::new(Lane {
-        scenario: Arc::clone(&bare.scenario),
-        guards: bare.guards.clone(),
-        budget: Arc::clone(&bare.budget),
-        hedging: Some(hedging),
-    });
-    let delays = || {
-        let hedging = lane.hedging.as_ref().expect("set above");
-        [0, 1].map(|position| hedging.delay(position).map(|delay| delay.as_millis()))
-    };
-
-    (0..200).for_each(|_| permit(&lane, 1).observe(Duration::from_secs(1)));
-    assert_eq!(delays(), [None, Some(1024)]);
-
-    let late = Duration::from_secs(3);
-    (0..200).for_each(|_| permit(&lane, 1).observe_without_content(late));
-    assert_eq!(delays(), [None, Some(3072)]);
-
-    (0..200).for_each(|_| permit(&lane, 0).observe(late));
-    assert_eq!(delays(), [Some(3072), Some(3072)]);
-}
-
-#[test]
 fn an_attempt_is_under_way_until_its_permit_is_dropped() {
     let lane = lane(&["only"], patient());
     let most = Settings::default().throttle.initial_concurrency;
@@ -239,7 +124,7 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
 
     history(&lane, 0, 5, 5);
     assert!(matches!(guard.outlook(), Err(Refusal::Model(_))));
-    assert!(guard.admit(&lane, &asked()).is_err());
+    assert!(guard.admit(0.0).is_err());
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(guard.refuses(), None);
     for _ in 0..3 {
@@ -247,7 +132,7 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
         let mut probe = permit(&lane, 0);
         assert!(probe.is_probe());
         assert_eq!(probe.breaker_state(), BreakerState::HalfOpen);
-        probe.committed(false);
+        probe.committed(false, false);
     }
 
     assert!(!permit(&lane, 0).is_probe());
@@ -276,16 +161,14 @@ fn a_last_resort_is_made_as_often_as_it_is_answered_and_tells_of_recovery() {
     };
     let lane = lane(&["only"], settings);
     let guard = &lane.guards[0];
-    permit(&lane, 0).failed(&server_error());
+    permit(&lane, 0).failed(&server_error(), false);
     assert_eq!(guard.rejection(), 0.5, "one was sent and none answered");
 
-    assert!(guard.admit_last(&lane, &asked(), 0.4).is_none());
-    let mut last = guard
-        .admit_last(&lane, &asked(), 0.9)
-        .expect("with some luck");
+    assert!(guard.admit_last(0.0, 0.4).is_none());
+    let mut last = guard.admit_last(0.0, 0.9).expect("with some luck");
     assert!(!last.is_probe());
     assert_eq!(last.breaker_state(), BreakerState::Open);
-    last.committed(false);
+    last.committed(false, false);
 
     assert_eq!(guard.snapshot().state, BreakerState::HalfOpen);
     assert_eq!(

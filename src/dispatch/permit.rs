@@ -1,0 +1,305 @@
+//! The permit of an attempt: what the attempt shows about its target is reported through it, to the breaker and to the
+//! scenario.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::UpstreamError;
+use crate::health::guard::{Guard, Permit};
+use crate::trail::BreakerState;
+
+use super::asked::Asked;
+use super::dispatcher::Lane;
+use super::target::Target;
+
+/// The right to try one target of a call once. If it is dropped without a report, it says nothing about the target.
+pub(super) struct TargetPermit {
+    permit: Permit,
+    lane: Arc<Lane>,
+    asked: Arc<Asked>,
+    position: usize,
+}
+
+impl TargetPermit {
+    /// The permit of an attempt that asks this of the target at this position of the scenario.
+    pub(super) fn new(
+        permit: Permit,
+        lane: &Arc<Lane>,
+        asked: &Arc<Asked>,
+        position: usize,
+    ) -> Self {
+        Self {
+            permit,
+            lane: Arc::clone(lane),
+            asked: Arc::clone(asked),
+            position,
+        }
+    }
+
+    /// The target.
+    pub(super) fn target(&self) -> &Arc<Target> {
+        self.permit.target()
+    }
+
+    /// The target's position in the scenario.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// What is asked of it.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// Whether an answer without a word is a good one. Models have nothing to add to what some tools have done.
+    pub(super) fn may_say_nothing(&self) -> bool {
+        !self.lane.scenario.empty_answer_failover || self.asked.ends_with_tool_result()
+    }
+
+    /// Whether the attempt tests if a failing target has recovered.
+    pub(super) fn is_probe(&self) -> bool {
+        self.permit.is_probe()
+    }
+
+    /// The breaker's state at admission.
+    pub(super) fn breaker_state(&self) -> BreakerState {
+        self.permit.breaker_state()
+    }
+
+    /// Reports that nothing has arrived for suspiciously long.
+    pub(super) fn stalled(&mut self) {
+        let alternative = self.has_healthier_alternative();
+        self.permit.stalled(alternative);
+    }
+
+    /// Reports that nothing has arrived since then, which is longer than the caller or the call's deadline allows.
+    pub(super) fn cut_short(&mut self, since: Instant) {
+        let alternative = self.has_healthier_alternative();
+        self.permit.cut_short(since, alternative);
+    }
+
+    /// Reports that the head of an answer has arrived.
+    pub(super) fn reached(&mut self) {
+        self.permit.reached();
+    }
+
+    /// Reports the first content.
+    pub(super) fn committed(&mut self, slow: bool) {
+        // Only slowness is weighed against alternatives. Most calls need not look for one.
+        let alternative = slow && self.has_healthier_alternative();
+        self.permit.committed(slow, alternative);
+    }
+
+    /// Reports further content.
+    pub(super) fn progressed(&mut self) {
+        self.permit.progressed();
+    }
+
+    /// Reports that the answer is complete.
+    pub(super) fn completed(&mut self) {
+        self.permit.completed();
+    }
+
+    /// Reports a failure.
+    pub(super) fn failed(&mut self, error: &UpstreamError) {
+        let alternative = self.has_healthier_alternative();
+        self.permit.failed(error, alternative);
+    }
+
+    /// Tells the scenario how long the first content of a stream took.
+    pub(super) fn observe(&self, first_content: Duration) {
+        if let Some(hedging) = &self.lane.hedging {
+            hedging.observe(self.position, first_content);
+        }
+    }
+
+    /// Tells the scenario that a stream ended after this time without content.
+    pub(super) fn observe_without_content(&self, after: Duration) {
+        if let Some(hedging) = &self.lane.hedging {
+            hedging.observe_without_content(self.position, after);
+        }
+    }
+
+    /// Whether a call that leaves out this target would likely be answered by a later one. Earlier targets do not
+    /// count: such a call has tried them or could not.
+    fn has_healthier_alternative(&self) -> bool {
+        let own = self.permit.guard().snapshot();
+        let mut later = self.lane.guards.iter().skip(self.position + 1);
+        let is_alternative = |other: &Arc<Guard>| {
+            other.is_healthier_than(&own) && self.asked.can_be_put_to(&other.target)
+        };
+        later.any(is_alternative)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::ChatRequest;
+    use crate::dispatch::hedging::{self, Hedging};
+    use crate::dispatch::specimens::{asked, lane};
+    use crate::error::UpstreamErrorKind;
+    use crate::health::breaker::{self, Forced};
+    use crate::health::scopes::Settings;
+
+    /// Breakers that never open by themselves.
+    fn patient() -> Settings {
+        Settings {
+            breaker: breaker::Settings {
+                consecutive_failures: 1000,
+                consecutive_failures_busy: 1000,
+                consecutive_failures_with_alternative: 1000,
+                consecutive_failures_busy_with_alternative: 1000,
+                min_samples: 1000,
+                min_commits: 1000,
+                ..breaker::Settings::default()
+            },
+            ..Settings::default()
+        }
+    }
+
+    fn permit(lane: &Arc<Lane>, position: usize) -> TargetPermit {
+        permit_to_ask(lane, position, &asked())
+    }
+
+    fn permit_to_ask(lane: &Arc<Lane>, position: usize, asked: &Arc<Asked>) -> TargetPermit {
+        let permit = lane.guards[position].admit(0.0).expect("admitted");
+        TargetPermit::new(permit, lane, asked, position)
+    }
+
+    fn server_error() -> UpstreamError {
+        UpstreamError {
+            status: Some(500),
+            ..UpstreamError::new(UpstreamErrorKind::ServerError)
+        }
+    }
+
+    /// Makes a target answer and fail so often.
+    fn history(lane: &Arc<Lane>, position: usize, failures: u32, samples: u32) {
+        for attempt in 0..samples {
+            let mut permit = permit(lane, position);
+            match attempt < failures {
+                true => permit.failed(&server_error()),
+                false => permit.committed(false),
+            }
+        }
+    }
+
+    #[test]
+    fn a_later_target_that_surely_fails_half_as_often_is_the_healthier_one() {
+        // Failures and attempts of the target itself and of the later one.
+        let table = [
+            ((1, 1), (0, 0), true),
+            ((1, 10), (0, 10), true),
+            ((10, 10), (1, 10), true),
+            ((7, 10), (1, 10), false),
+            ((20, 100), (4, 100), true),
+            ((16, 100), (4, 100), false),
+            ((3, 10), (3, 10), false),
+        ];
+        for (own, later, expected) in table {
+            let lane = lane(&["own", "later"], patient());
+            history(&lane, 0, own.0, own.1);
+            history(&lane, 1, later.0, later.1);
+
+            let healthier = permit(&lane, 0).has_healthier_alternative();
+
+            assert_eq!(healthier, expected, "{own:?}, {later:?}");
+        }
+    }
+
+    #[test]
+    fn neither_an_earlier_target_nor_one_that_cannot_be_tried_is_an_alternative() {
+        let lane = lane(&["earlier", "own", "later"], patient());
+        history(&lane, 1, 10, 10);
+        let own = permit(&lane, 1);
+        assert!(own.has_healthier_alternative());
+
+        for closed in [false, true] {
+            let held = Forced {
+                closed,
+                until: None,
+            };
+            lane.guards[2].force(Some(held));
+            assert!(!own.has_healthier_alternative(), "held by an operator");
+        }
+
+        lane.guards[2].force(None);
+        assert!(own.has_healthier_alternative());
+        assert!(
+            !permit(&lane, 2).has_healthier_alternative(),
+            "the last one"
+        );
+        lane.guards[2].provider.force(Some(Forced {
+            closed: false,
+            until: None,
+        }));
+        assert!(
+            !own.has_healthier_alternative(),
+            "its provider is held open"
+        );
+    }
+
+    #[test]
+    fn a_target_that_cannot_take_the_request_is_no_alternative() {
+        let lane = lane(&["own", "later"], patient());
+        history(&lane, 0, 10, 10);
+        let mut request = ChatRequest::default();
+        // One more than the format takes.
+        request.sampling.stop_sequences = vec!["END".to_owned(); 5];
+
+        let ordinary = permit(&lane, 0);
+        let special = permit_to_ask(&lane, 0, &Arc::new(Asked::new(Arc::new(request), true, 0)));
+
+        assert!(ordinary.has_healthier_alternative());
+        assert!(!special.has_healthier_alternative());
+    }
+
+    #[test]
+    fn a_fast_answer_does_not_open_the_breaker_for_the_slow_ones_before_it() {
+        let lane = lane(&["slow", "later"], Settings::default());
+        let held = Forced {
+            closed: false,
+            until: None,
+        };
+        lane.guards[1].force(Some(held));
+        for _ in 0..30 {
+            permit(&lane, 0).committed(true);
+        }
+        lane.guards[1].force(None);
+
+        permit(&lane, 0).committed(false);
+        assert_eq!(lane.guards[0].snapshot().state, BreakerState::Closed);
+
+        permit(&lane, 0).committed(true);
+        assert_eq!(lane.guards[0].snapshot().state, BreakerState::Open);
+    }
+
+    #[test]
+    fn how_long_a_target_takes_is_noted_for_that_target_of_the_scenario() {
+        let bare = lane(&["other", "own"], patient());
+        let hedging = Hedging::new(hedging::Settings::default(), 2);
+        let lane = Arc::new(Lane {
+            scenario: Arc::clone(&bare.scenario),
+            guards: bare.guards.clone(),
+            budget: Arc::clone(&bare.budget),
+            hedging: Some(hedging),
+        });
+        let delays = || {
+            let hedging = lane.hedging.as_ref().expect("set above");
+            [0, 1].map(|position| hedging.delay(position).map(|delay| delay.as_millis()))
+        };
+
+        (0..200).for_each(|_| permit(&lane, 1).observe(Duration::from_secs(1)));
+        assert_eq!(delays(), [None, Some(1024)]);
+
+        let late = Duration::from_secs(3);
+        (0..200).for_each(|_| permit(&lane, 1).observe_without_content(late));
+        assert_eq!(delays(), [None, Some(3072)]);
+
+        (0..200).for_each(|_| permit(&lane, 0).observe(late));
+        assert_eq!(delays(), [Some(3072), Some(3072)]);
+    }
+}
