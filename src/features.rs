@@ -120,6 +120,15 @@ impl Exclusion {
     /// `temperature` excludes `top_p`.
     pub const TEMPERATURE_AND_TOP_P: Self = Self(Feature::Temperature, Feature::TopP);
 
+    /// The feature that excludes this one, if the exclusion is of it.
+    pub fn of(self, feature: Feature) -> Option<Feature> {
+        match self {
+            Self(one, other) if one == feature => Some(other),
+            Self(one, other) if other == feature => Some(one),
+            Self(..) => None,
+        }
+    }
+
     /// Whether a request that uses these features uses both.
     pub const fn concerns(self, used: Features) -> bool {
         used.contains(self.0) && used.contains(self.1)

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::trail;
 
 use super::v1::catalog_service_server::CatalogService;
-use super::{answer, status, v1};
+use super::{answer, policy, status, v1};
 
 /// The service.
 pub struct CatalogQueries {
@@ -199,6 +199,9 @@ fn scenario(scenario: &Arc<Scenario>) -> v1::Scenario {
             .collect(),
         max_attempts: i32::try_from(scenario.max_attempts).unwrap_or(i32::MAX),
         timeout: Some(answer::duration(scenario.default_timeout)),
+        retry: Some(policy::retry(scenario)),
+        retry_first: policy::retry_first(scenario),
+        hedge: policy::hedge(scenario),
     }
 }
 

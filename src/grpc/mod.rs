@@ -15,6 +15,7 @@ mod generation;
 pub mod health;
 pub mod metadata;
 pub mod operations;
+mod policy;
 mod refusals;
 pub mod request;
 pub mod services;

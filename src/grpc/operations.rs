@@ -27,7 +27,7 @@ use super::breakers;
 use super::elements::ElementLimits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
-use super::{answer, metadata, request, status, v1};
+use super::{answer, metadata, policy, request, status, v1};
 
 /// The service.
 pub struct Operations {
@@ -113,6 +113,9 @@ impl Operations {
             max_attempts: i32::try_from(max_attempts).unwrap_or(i32::MAX),
             timeout: Some(answer::duration(scenario.default_timeout)),
             retry_tokens: i32::try_from(retry_tokens).unwrap_or(i32::MAX),
+            retry: Some(policy::retry(&scenario)),
+            retry_first: policy::retry_first(&scenario),
+            hedge: policy::hedge(&scenario),
         })
     }
 }

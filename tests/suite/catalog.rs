@@ -2,9 +2,9 @@
 
 use modelway::grpc::v1::{
     Breaker, BreakerState, CallLimits, Cost, CostSource, ErrorReason, ExplainPlanRequest,
-    GenerateRequest, GetModelRequest, GetScenarioRequest, ListBreakersRequest, ListModelsRequest,
-    ListScenariosRequest, Model, ModelPrice, PlannedTarget, SamplingParams, Scenario,
-    ScenarioTarget,
+    GenerateRequest, GetModelRequest, GetScenarioRequest, HedgePolicy, ListBreakersRequest,
+    ListModelsRequest, ListScenariosRequest, Model, ModelPrice, PlannedTarget, RetryFirstPolicy,
+    RetryPolicy, SamplingParams, Scenario, ScenarioTarget,
 };
 use modelway::simulator::Behaviour;
 use tonic::Code;
@@ -158,6 +158,12 @@ async fn scenarios_are_listed_and_shown() {
             seconds: 90,
             nanos: 0,
         }),
+        retry: Some(RetryPolicy {
+            ratio: 0.1,
+            burst: 7,
+        }),
+        retry_first: None,
+        hedge: None,
     };
     assert_eq!(first.scenarios[0].id, "cheap");
     assert_eq!(second.scenarios, std::slice::from_ref(&general));
@@ -227,6 +233,90 @@ async fn a_plan_is_explained_without_sending_anything() {
     assert_eq!(explained.timeout.unwrap().seconds, 90);
     assert_eq!(explained.retry_tokens, 6);
     assert_eq!(gateway.simulator.requests().len(), sent);
+}
+
+#[tokio::test]
+async fn what_a_scenario_does_besides_is_shown_by_catalog_and_plan() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt"]
+        [models."gemini/flash"]
+        price = { input = 1.0, output = 1.0 }
+        [scenarios.careful]
+        targets = ["openai/gpt", "gemini/flash"]
+        max_attempts = 4
+        retry = { ratio = 0.1, burst = 7 }
+        retry_first = { times = 2, longest_wait = "1500ms" }
+        hedge = { max_cost = 0.003, min_delay = "700ms", ratio = 0.05, burst = 3 }
+        "#,
+    )
+    .await;
+    let duration = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
+    let retry = Some(RetryPolicy {
+        ratio: 0.1,
+        burst: 7,
+    });
+    let retry_first = Some(RetryFirstPolicy {
+        times: 2,
+        longest_wait: duration(1, 500_000_000),
+    });
+    let hedge = Some(HedgePolicy {
+        max_cost: Some(Cost {
+            currency_code: "USD".to_owned(),
+            amount_nanos: 3_000_000,
+            source: CostSource::PriceTable.into(),
+        }),
+        min_delay: duration(0, 700_000_000),
+        ratio: 0.05,
+        burst: 3,
+    });
+
+    let get = GetScenarioRequest {
+        id: "careful".to_owned(),
+    };
+    let shown = gateway.catalog().get_scenario(get).await.unwrap();
+    let explain = ExplainPlanRequest {
+        request: Some(ask("careful", "Hello")),
+    };
+    let plan = gateway.operations().explain_plan(explain).await.unwrap();
+
+    let shown = shown.into_inner().scenario.unwrap();
+    assert_eq!(
+        (shown.retry, shown.retry_first, shown.hedge.clone()),
+        (retry, retry_first, hedge.clone())
+    );
+    let plan = plan.into_inner();
+    assert_eq!(
+        (plan.retry, plan.retry_first, plan.hedge),
+        (retry, retry_first, hedge)
+    );
+}
+
+#[tokio::test]
+async fn a_plan_tells_which_features_a_target_cannot_combine() {
+    let gateway = Gateway::start(CONFIG).await;
+    let request = GenerateRequest {
+        sampling: Some(SamplingParams {
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            ..SamplingParams::default()
+        }),
+        ..ask("general", "Hello")
+    };
+
+    let explain = ExplainPlanRequest {
+        request: Some(request),
+    };
+    let explained = gateway.operations().explain_plan(explain).await.unwrap();
+
+    assert_eq!(
+        plan(&explained.into_inner().targets),
+        [
+            "openai/gpt CLOSED",
+            "anthropic/claude CLOSED CAPABILITY_UNSUPPORTED: it cannot combine `temperature` with `top_p`",
+            "gemini/flash CLOSED",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Configuration files: what they become, and how each mistake is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,6 +25,9 @@ use modelway::wire::{anthropic, gemini, openai_chat};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// What is special about each host.
+const PROVIDERS: &str = include_str!("../../docs/providers.md");
 
 /// What the file under test needs besides what it is about.
 const REST: &str = r#"
@@ -882,6 +885,42 @@ fn the_dialects_of_the_example_are_the_defaults() {
         dialect("gemini").try_into::<gemini::Dialect>().unwrap(),
         gemini::Dialect::default()
     );
+}
+
+#[test]
+fn every_host_of_the_example_has_a_section_in_the_documentation() {
+    let hosts: HashSet<&str> = EXAMPLE
+        .lines()
+        .filter_map(|line| {
+            line.trim_start_matches(['#', ' '])
+                .strip_prefix("[providers.")
+        })
+        .filter_map(|rest| rest.split_once(']'))
+        .map(|(name, _)| name.split('.').next().unwrap())
+        .filter(|name| *name != "NAME")
+        .collect();
+
+    assert!(hosts.len() > 10, "{hosts:?}");
+    for host in hosts {
+        let heading = format!("\n## `{host}`: ");
+        assert!(PROVIDERS.contains(&heading), "{host} has no section");
+    }
+}
+
+#[test]
+fn the_configuration_in_the_documentation_of_providers_resolves() {
+    let mut blocks = PROVIDERS.split("```toml\n").skip(1);
+    let (block, _) = blocks.next().unwrap().split_once("```").unwrap();
+    let text = format!(
+        "{block}[scenarios.all]\ntargets = ['poloapi-claude/claude-sonnet-4-6', 'poloapi-gemini/gemini-3.5-flash']"
+    );
+
+    let told = File::parse(&text)
+        .resolve(&Surroundings::without_secrets(None))
+        .err();
+
+    assert_eq!(told, None);
+    assert!(blocks.next().is_none());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
+use crate::features::{Exclusion, Feature, features_of};
 use crate::wire::schema::Rules;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, Recipient, WireRequest, schema};
@@ -16,7 +17,7 @@ use super::body::{
     WireToolChoice,
 };
 use super::history::History;
-use super::reasoning::Tools;
+use super::reasoning::Beside;
 use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning, schemas};
 
 /// OpenAI refuses a fifth.
@@ -89,10 +90,9 @@ pub(super) fn compose<'a>(
         );
         instructions = Some(ANSWER_IN_JSON);
     }
-    let tools_asked = match tool_choice {
-        _ if tools.is_empty() => Tools::None,
-        ToolChoice::Auto | ToolChoice::None => Tools::Free,
-        ToolChoice::Required | ToolChoice::Function(_) => Tools::Forced,
+    let beside = Beside {
+        has_tools: !tools.is_empty(),
+        excludes_reasoning: excludes_reasoning(dialect, request),
     };
     let format = response_format_of(response_format, &mut adaptations)?;
     let mut history = History {
@@ -111,7 +111,7 @@ pub(super) fn compose<'a>(
         frequency_penalty: *frequency_penalty,
         presence_penalty: *presence_penalty,
         stop: stop_sequences,
-        reasoning: reasoning::controls(dialect, options, tools_asked, &mut adaptations)?,
+        reasoning: reasoning::controls(dialect, options, beside, &mut adaptations)?,
         ..Body::default()
     };
     if !tools.is_empty() {
@@ -139,6 +139,16 @@ pub(super) fn compose<'a>(
     }
 
     Ok((body, adaptations))
+}
+
+/// Whether the request uses something beside which models of this dialect cannot reason.
+fn excludes_reasoning(dialect: &Dialect, request: &ChatRequest) -> bool {
+    let excluding = |pair: &Exclusion| pair.of(Feature::Reasoning);
+    let mut excluding = dialect.exclusions().iter().filter_map(excluding).peekable();
+    excluding.peek().is_some() && {
+        let used = features_of(request);
+        excluding.any(|feature| used.contains(feature))
+    }
 }
 
 fn mention_json(messages: &[Message]) -> bool {

@@ -1,7 +1,8 @@
 //! OpenAI Chat Completions, and where the hosts that speak it differ.
 //!
 //! Specification: <https://platform.openai.com/docs/api-reference/chat>. `encode` writes requests,
-//! `decode` reads answers; a host that differs is a [`Dialect`], never code of its own.
+//! `decode` reads answers; a host that differs is a [`Dialect`], never code of its own. What is special
+//! about each host stands in `docs/providers.md`.
 
 mod body;
 mod chunk;
@@ -81,7 +82,8 @@ pub struct Dialect {
     /// Words for the effort of reasoning that the host takes. Another effort is asked for by the
     /// nearest of them; none means that reasoning is only switched on or off.
     pub efforts: Vec<Effort>,
-    /// Whether the models reason when nothing is said of it, and can be told not to.
+    /// Whether the models reason when nothing is said of it, and can be told not to. They are told so
+    /// where the request uses what excludes reasoning.
     pub thinks_unasked: bool,
     /// Field of an assistant message under which its reasoning is sent back.
     pub reasoning_history: ReasoningHistory,

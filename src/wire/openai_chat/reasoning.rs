@@ -8,19 +8,20 @@ use super::body::{ReasoningFields, ReasoningObject, Thinking};
 use super::{Dialect, Effort, ReasoningControl};
 use crate::wire::Adaptations;
 
-/// Whether the model may have to go on after a tool call, or must make one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tools {
-    None,
-    Free,
-    Forced,
+/// What else of the request matters to reasoning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Beside {
+    /// Whether the model may have to go on after a tool call.
+    pub(super) has_tools: bool,
+    /// Whether the request uses something beside which the model cannot reason.
+    pub(super) excludes_reasoning: bool,
 }
 
-/// Spells `options` for a request with or without tools.
+/// Spells `options` for a request with these things beside them.
 pub(super) fn controls(
     dialect: &Dialect,
     options: &ReasoningOptions,
-    tools: Tools,
+    beside: Beside,
     adaptations: &mut Adaptations,
 ) -> Result<ReasoningFields, Unsupported> {
     let ReasoningOptions {
@@ -29,26 +30,22 @@ pub(super) fn controls(
         include,
     } = *options;
     let mut fields = ReasoningFields::default();
-    // No reasoning at all keeps every limit.
-    let budget = max_tokens.filter(|_| effort != Some(ReasoningEffort::None));
-    let mut on = effort.map(|effort| effort != ReasoningEffort::None);
-    let can_be_switched = matches!(
-        dialect.reasoning,
-        ReasoningControl::Thinking | ReasoningControl::EnableThinking
-    );
-    // can1357/oh-my-pi#1077: such models take no forced tool while they reason.
+    let mut effort = effort;
+    // can1357/oh-my-pi#1077, deepseek-ai/DeepSeek-V3#1376, BerriAI/litellm#34569
     if dialect.thinks_unasked
-        && can_be_switched
-        && tools == Tools::Forced
+        && beside.excludes_reasoning
         && effort.is_none()
-        && budget.is_none()
+        && max_tokens.is_none()
     {
         adaptations.note(
             "reasoning",
-            "switched off: the provider takes no forced tool beside reasoning",
+            "switched off: the model would reason unasked, and the request uses what excludes that",
         );
-        on = Some(false);
+        effort = Some(ReasoningEffort::None);
     }
+    // No reasoning at all keeps every limit.
+    let budget = max_tokens.filter(|_| effort != Some(ReasoningEffort::None));
+    let on = effort.map(|effort| effort != ReasoningEffort::None);
     let without_budget = || match budget {
         None => Ok(()),
         Some(_) => Err(Unsupported::Feature(Feature::ReasoningBudget)),
@@ -81,7 +78,7 @@ pub(super) fn controls(
                 },
                 max_tokens: budget,
                 // With tools the details have to come back in the next request.
-                exclude: !include && tools == Tools::None,
+                exclude: !include && !beside.has_tools,
             });
         }
         ReasoningControl::Thinking => {

@@ -20,10 +20,10 @@ fn schema(text: &str) -> Option<JsonSchema> {
     })
 }
 
-/// Key order and numbers that a careless reader of JSON would change.
 /// What every provider takes as it is written.
 const ANSWER: &str = r#"{"type":"object","properties":{"query":{"type":"string"},"at":{"type":"number","default":1.50}},"required":["query","at"],"additionalProperties":false}"#;
 
+/// Key order and numbers that a careless reader of JSON would change.
 const SCHEMA: &str = r#"{"type":"object","properties":{"query":{"type":"string"},"at":{"type":"number","maximum":1.50}},"required":["query"]}"#;
 
 fn function(name: &str) -> Tool {

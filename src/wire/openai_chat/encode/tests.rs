@@ -1085,7 +1085,7 @@ fn a_tool_that_failed_without_a_word_gets_some() {
 }
 
 #[test]
-fn a_model_that_reasons_unasked_is_told_not_to_where_a_tool_must_be_called() {
+fn a_model_that_reasons_unasked_is_told_not_to_beside_what_excludes_reasoning() {
     let kimi = Dialect {
         reasoning: ReasoningControl::Thinking,
         efforts: vec![],
@@ -1109,6 +1109,14 @@ fn a_model_that_reasons_unasked_is_told_not_to_where_a_tool_must_be_called() {
     let (body, _) = spelled_to(&TO, &qwen, &forced);
     assert_eq!(body["enable_thinking"], false);
     assert_eq!(spelled(&kimi, &with_tool(hi()))["thinking"], Value::Null);
+    let gpt = Dialect {
+        thinks_unasked: true,
+        excludes: Some(vec![Exclusion(Feature::Tools, Feature::Reasoning)]),
+        ..openai()
+    };
+    let (body, _) = spelled_to(&TO, &gpt, &with_tool(hi()));
+    assert_eq!(body["reasoning_effort"], "none");
+    assert_eq!(spelled(&gpt, &hi())["reasoning_effort"], Value::Null);
 }
 
 #[test]
