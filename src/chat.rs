@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use self::answer::{Answer, finish_reason};
 pub use self::call_ids::CallIds;
-pub use self::event::{ChatEvent, Finish, FinishReason, Usage, is_empty_answer};
+pub use self::event::{ChatEvent, Finish, FinishReason, Substance, Usage, substance};
 
 /// One request for an answer, already validated: roles are in a legal order, JSON texts parse,
 /// every tool result names a tool call that stands before it.

@@ -88,8 +88,8 @@ impl Answer {
 
     /// Why the model stopped: the provider's reason, corrected where providers are known to be vague.
     ///
-    /// `Stop` beside tool calls means that the tools are waited for, and a complete answer without
-    /// any reason has one all the same. `None` only for an answer that is not complete.
+    /// `Stop` beside tool calls means that the tools are waited for, `ToolCalls` without any that nobody
+    /// has to wait, and a complete answer without any reason has one all the same. `None` only for an answer that is not complete.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         finish_reason(
             self.finish.as_ref(),
@@ -107,6 +107,7 @@ pub fn finish_reason(
 ) -> Option<FinishReason> {
     match finish.map(|finish| finish.reason) {
         Some(FinishReason::Stop) if has_tool_calls => Some(FinishReason::ToolCalls),
+        Some(FinishReason::ToolCalls) if complete && !has_tool_calls => Some(FinishReason::Other),
         Some(reason) => Some(reason),
         None if !complete => None,
         None if has_tool_calls => Some(FinishReason::ToolCalls),

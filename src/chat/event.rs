@@ -81,25 +81,54 @@ impl ChatEvent {
     }
 }
 
-/// Whether the events of a complete answer say nothing, though neither a limit nor a filter ended it: not
-/// a word, no reasoning, no tool call. White space is a word: it may be what was asked for.
-pub fn is_empty_answer<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> bool {
+/// What a complete answer is, of which nothing may have been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Substance {
+    /// It says something, or it says with its finish reason why it does not.
+    Something,
+    /// It says nothing: not a word, no reasoning, no tool call. White space is a word: it may be what was
+    /// asked for.
+    Nothing,
+    /// It says nothing, though tokens were counted for what it said: its content was lost.
+    Lost,
+}
+
+/// The most tokens that a model needs to say nothing: those that end a turn.
+const TOKENS_OF_NOTHING: u64 = 4;
+
+/// What the events of a complete answer amount to.
+pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substance {
     let mut finish = None;
+    let mut visible_tokens = 0;
     for event in events {
         match event {
-            ChatEvent::Done | ChatEvent::Started { .. } | ChatEvent::Usage(_) => {}
+            ChatEvent::Done | ChatEvent::Started { .. } => {}
+            ChatEvent::Usage(usage) => {
+                visible_tokens =
+                    (usage.output_tokens).saturating_sub(usage.reasoning_output_tokens);
+            }
             ChatEvent::Finish(sent) => finish = Some(sent.reason),
             ChatEvent::Text(_)
             | ChatEvent::Reasoning(_)
             | ChatEvent::ReasoningSignature(_)
             | ChatEvent::Refusal(_)
             | ChatEvent::ToolCall { .. }
-            | ChatEvent::ToolArguments { .. } => return false,
+            | ChatEvent::ToolArguments { .. } => return Substance::Something,
         }
     }
+    let has_tokens = visible_tokens > TOKENS_OF_NOTHING;
     match finish {
-        Some(FinishReason::MaxTokens | FinishReason::ContentFilter) => false,
-        Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => true,
+        // A filter takes back what was counted.
+        Some(FinishReason::ContentFilter) => Substance::Something,
+        // A model may think up to the limit at a host that does not count reasoning apart.
+        Some(FinishReason::MaxTokens) if has_tokens => Substance::Nothing,
+        Some(FinishReason::MaxTokens) => Substance::Something,
+        Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => {
+            match has_tokens {
+                true => Substance::Lost,
+                false => Substance::Nothing,
+            }
+        }
     }
 }
 

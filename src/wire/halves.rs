@@ -1,4 +1,5 @@
-//! Characters that a host has cut in two, one half at the end of an event and the other in the next.
+//! What hosts write that is nearly JSON: above all characters that are cut in two, one half at the end of an
+//! event and the other in the next.
 //!
 //! A model makes tokens, and some are a part of a character. Hosts that decode token by token write a lone
 //! half of a surrogate pair, as `\ud83d`, or some of the bytes of a character. JSON holds neither, so
@@ -23,15 +24,18 @@ pub(super) struct Readable<'a> {
     pub(super) has_marks: bool,
 }
 
-/// Reads data as text: without a byte order mark, with marks in the place of half characters, and with control
-/// characters escaped where a string holds them as they are.
+/// Reads data as text: without a byte order mark, with marks in the place of half characters, with control
+/// characters escaped where a string holds them as they are, and with null in the place of numbers that JSON
+/// does not have, which Python writes.
 pub(super) fn readable(data: &[u8]) -> Readable<'_> {
     let data = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
     match std::str::from_utf8(data) {
-        Ok(text) if !may_hold_halves(data) && !has_controls(data) => Readable {
-            text: Cow::Borrowed(text),
-            has_marks: false,
-        },
+        Ok(text) if !may_hold_halves(data) && !has_controls(data) && !has_odd_numbers(data) => {
+            Readable {
+                text: Cow::Borrowed(text),
+                has_marks: false,
+            }
+        }
         _ => mended(data),
     }
 }
@@ -51,6 +55,14 @@ fn has_controls(data: &[u8]) -> bool {
         .fold(false, |found, byte| found | (*byte < b' '))
 }
 
+/// The names of numbers that JSON does not have, the longer of two first.
+const ODD_NUMBERS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+
+fn has_odd_numbers(data: &[u8]) -> bool {
+    memchr::memmem::find(data, b"NaN").is_some()
+        || memchr::memmem::find(data, b"Infinity").is_some()
+}
+
 fn mended(data: &[u8]) -> Readable<'_> {
     let mut mended = Mended {
         data,
@@ -66,6 +78,7 @@ fn mended(data: &[u8]) -> Readable<'_> {
                 in_string = !in_string;
                 1
             }
+            b'-' | b'I' | b'N' if !in_string => mended.number(place),
             _ if !in_string => 1,
             b'\\' => mended.escape(place),
             0..b' ' => mended.control(place),
@@ -105,6 +118,18 @@ impl<'a> Mended<'a> {
         let is_hex = escape.iter().all(u8::is_ascii_hexdigit);
         let digits = std::str::from_utf8(escape).ok().filter(|_| is_hex)?;
         u16::from_str_radix(digits, 16).ok()
+    }
+
+    /// Looks at what may be the name of a number and gives its length.
+    fn number(&mut self, place: usize) -> usize {
+        let rest = self.data.get(place..).unwrap_or_default();
+        let Some(name) = ODD_NUMBERS.iter().find(|name| rest.starts_with(name)) else {
+            return 1;
+        };
+        self.take_until(place);
+        self.taken = place + name.len();
+        self.text.push_str("null");
+        name.len()
     }
 
     fn control(&mut self, place: usize) -> usize {

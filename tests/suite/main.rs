@@ -41,6 +41,7 @@ mod logging;
 mod malformed;
 mod memory;
 mod no_connection;
+mod odd_fields;
 mod odd_hosts;
 mod operator;
 mod process;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::chat::{ChatEvent, is_empty_answer};
+use crate::chat::{ChatEvent, Substance, substance};
 use crate::error::UpstreamError;
 use crate::transport::Body;
 use crate::wire::limits::MAX_BODY_BYTES;
@@ -62,9 +62,12 @@ impl Arriving {
         self.has_content
     }
 
-    /// Whether the answer is complete and says nothing. Ask for it before any event is given out.
-    pub(super) fn is_empty(&self) -> bool {
-        self.failed.is_none() && is_empty_answer(&self.ready)
+    /// What the answer amounts to. Ask for it before any event is given out.
+    pub(super) fn substance(&self) -> Substance {
+        match self.failed {
+            Some(_) => Substance::Something,
+            None => substance(&self.ready),
+        }
     }
 
     /// The answer is complete: its connection may be used again.

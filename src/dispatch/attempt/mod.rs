@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout};
 
-use crate::chat::{Adaptation, ChatEvent};
+use crate::chat::{Adaptation, ChatEvent, Substance};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedAttempt;
@@ -161,17 +161,23 @@ impl Attempt {
             self.fill().await?;
         }
         let now = Instant::now();
-        let is_empty = self.arriving.is_empty();
-        if !is_empty {
+        let substance = self.arriving.substance();
+        if substance == Substance::Something {
             self.record.first_content = Some(now - self.began);
         }
         // The caller has seen nothing yet of an answer that fails together with its first content.
         if let Some(error) = self.arriving.take_failure() {
             return Err(error.into());
         }
+        if substance == Substance::Lost {
+            return Err(UpstreamError::malformed(
+                "tokens were counted for an answer of which nothing could be read",
+            )
+            .into());
+        }
         // Our wait for a connection, and a slow upload, say nothing about the target.
         let taken = now.saturating_duration_since(upload.written().unwrap_or(self.began));
-        let is_failure = is_empty && !self.permit.may_say_nothing();
+        let is_failure = substance == Substance::Nothing && !self.permit.may_say_nothing();
         // The target has answered; but a model that mostly says nothing is as bad as one that is too slow.
         self.permit
             .committed(is_failure || taken > self.timers.slow_after());

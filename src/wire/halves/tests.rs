@@ -109,6 +109,15 @@ fn readable_data_is_borrowed() {
     assert_eq!(readable(b"\xEF\xBB\xBF{}").text, "{}");
 }
 
+#[test]
+fn numbers_that_json_does_not_have_are_null() {
+    let read = readable(br#"{"a":NaN,"b":[-Infinity,Infinity],"c":"NaN -Infinity","d":-1}"#);
+
+    let expected = r#"{"a":null,"b":[null,null],"c":"NaN -Infinity","d":-1}"#;
+    assert_eq!(read.text, expected);
+    assert!(!read.has_marks);
+}
+
 proptest! {
     #[test]
     fn a_text_is_the_same_wherever_it_is_cut(text in "[a-z\"\\\\é你😀💀]{0,12}", cut in any::<prop::sample::Index>(), escape: bool) {

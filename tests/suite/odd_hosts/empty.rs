@@ -221,6 +221,58 @@ async fn what_a_limit_or_a_filter_ended_or_what_says_little_is_no_empty_answer()
 }
 
 #[tokio::test]
+async fn an_answer_that_was_counted_and_cannot_be_read_is_never_a_success() {
+    let table = [
+        (
+            "openai_chat",
+            "data: {\"choices\":[{\"delta\":{\"speech\":\"Hello\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":20}}\n\ndata: [DONE]\n\n",
+        ),
+        (
+            "anthropic",
+            "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":7,\"output_tokens\":20}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        ),
+        (
+            "gemini",
+            "data: {\"candidates\":[{\"finishReason\":\"MALFORMED_FUNCTION_CALL\"}],\"usageMetadata\":{\"promptTokenCount\":7,\"candidatesTokenCount\":20}}\n\n",
+        ),
+    ];
+    for (wire_format, body) in table {
+        let host = host(EVENTS, body).await;
+        let gateway = before(&host, wire_format).await;
+        for method in METHODS {
+            let failure = gateway
+                .call(method, ask("alone", "Hello"))
+                .await
+                .unwrap_err();
+            let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+
+            let trail = &details(&failure).failure.unwrap().attempts;
+            assert_eq!(
+                lines(trail)[0],
+                "1 PRIMARY odd/m FAILED PROVIDER_BAD_RESPONSE"
+            );
+            assert_eq!(text_of(&response), text(24), "{body}");
+            let lost = &response.attempts[0];
+            assert_eq!(lost.usage.unwrap().output_tokens, 20, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn thought_up_to_the_limit_that_is_not_counted_apart_is_an_empty_answer() {
+    let body = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":20}}\n\ndata: [DONE]\n\n";
+    let host = host(EVENTS, body).await;
+    let gateway = before(&host, "openai_chat").await;
+
+    let asked_on = gateway.generate(ask("s", "Hello")).await.unwrap();
+    let alone = gateway.generate(ask("alone", "Hello")).await.unwrap();
+
+    assert_eq!(text_of(&asked_on), text(24));
+    assert_eq!(alone.finish_reason(), FinishReason::MaxTokens);
+    assert_eq!(warnings(&alone), ["EMPTY_ANSWER"]);
+}
+
+#[tokio::test]
 async fn an_answer_that_broke_off_does_not_begin_anew_with_an_empty_one() {
     let host = host(EVENTS, NOTHING).await;
     let gateway = before(&host, "openai_chat").await;
