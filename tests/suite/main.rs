@@ -35,6 +35,7 @@ mod idempotency;
 mod key_files;
 mod large_requests;
 mod last_resort;
+mod laws_of_hosts;
 mod linear;
 mod locks;
 mod logging;
