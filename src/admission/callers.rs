@@ -1,9 +1,9 @@
-//! What a single caller may do: so many open calls, and so many cancelled before their answer.
+//! How many calls may one caller have open, and how many may it cancel before they are answered?
 //!
-//! A call that is cancelled before its answer may have cost money at a provider and nothing at its
-//! caller: open and cancel, in a loop, is a way to spend what is ours. A caller with many calls has
-//! many reasons to cancel some, so each call that it lets be answered makes up for one, and it may
-//! cancel as many more as it has open. What it cancels in one scenario costs it nothing in others.
+//! A call that is cancelled before its answer may cost us money at a provider and its caller nothing, so a loop
+//! that opens and cancels calls must be bounded. A caller with many calls has reasons to cancel some of them:
+//! each answered call makes up for one that was cancelled, and each open call allows one more. Scenarios are
+//! counted apart.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -16,13 +16,13 @@ use crate::error::{CallerLimit, Error};
 
 use super::{Phase, Settings};
 
-/// Callers that are remembered before those that need not be are looked for.
+/// When this many callers are known, those that can be forgotten are removed.
 const SWEEP_AT: usize = 1024;
 
-/// How long a caller with too many open calls should wait: some of them will have ended.
+/// After this time, a caller with too many open calls should try again: some of them will have ended.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Every caller that has open calls, or has cancelled any lately.
+/// All callers that have calls open or have cancelled some lately.
 pub(super) struct Callers {
     settings: Settings,
     known: HashMap<Caller, Record>,
@@ -32,7 +32,7 @@ pub(super) struct Callers {
 #[derive(Default)]
 struct Record {
     open: usize,
-    /// What it does in each scenario; nothing is noted while cancellations are not limited.
+    /// By scenario; empty while cancellations are not limited.
     scenarios: HashMap<Box<str>, Conduct>,
 }
 
@@ -40,8 +40,7 @@ struct Record {
 #[derive(Default)]
 struct Conduct {
     open: usize,
-    /// When calls were cancelled early that no answer has made up for, oldest first; not more than
-    /// could matter.
+    /// The times of early cancellations that no answer has made up for, oldest first; no more than can matter.
     cancelled: VecDeque<Instant>,
 }
 
@@ -49,7 +48,7 @@ struct Conduct {
 #[derive(Debug)]
 pub(super) struct Visit {
     caller: Caller,
-    /// Where; `None` while cancellations are not limited.
+    /// Its scenario; `None` while cancellations are not limited.
     scenario: Option<Box<str>>,
 }
 
@@ -62,7 +61,7 @@ impl Callers {
         }
     }
 
-    /// Counts a call in, unless its caller may have no further one.
+    /// Counts a call in, unless its caller has reached a limit.
     pub(super) fn enter(
         &mut self,
         caller: Caller,
@@ -105,7 +104,7 @@ impl Callers {
         Ok(Visit { caller, scenario })
     }
 
-    /// Counts a call out again, which its caller left in this phase.
+    /// Counts a call out that ended in this phase.
     pub(super) fn leave(&mut self, visit: &Visit, phase: Phase, now: Instant) {
         let Entry::Occupied(mut entry) = self.known.entry(visit.caller) else {
             return;
@@ -125,7 +124,7 @@ impl Callers {
         }
     }
 
-    /// Forgets the callers of whom nothing matters any longer.
+    /// Removes callers that have no open calls and no recent cancellations.
     fn sweep(&mut self, now: Instant) {
         let window = self.settings.early_cancels_window;
         self.known.retain(|_, record| {
@@ -140,7 +139,7 @@ impl Callers {
 }
 
 impl Conduct {
-    /// Forgets what was cancelled so long ago that it does not count.
+    /// Removes cancellations that are older than the window.
     fn forget(&mut self, window: Duration, now: Instant) {
         while let Some(&oldest) = self.cancelled.front()
             && now >= oldest + window

@@ -1,8 +1,8 @@
-//! Whether the processors keep up: what is ready to run should not have to wait for one.
+//! Do the processors keep up? A task that is ready to run should not have to wait for one.
 //!
-//! A service that is late with everything gives up what is least important first. How late it is shows
-//! in a task that does nothing but wake up: the time between the moment it was due and the moment
-//! it ran. There is one for each runtime: the calls of a core that is late do not profit by idle ones.
+//! An overloaded service drops its least important calls first. The scheduling delay shows the overload: a task
+//! on each runtime wakes up at intervals and measures how much later than due it ran. Each runtime is judged by
+//! itself, since a call cannot move to an idle core.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use super::Priority;
 
-/// How long the delays of one judgement are collected.
+/// The length of a period, which is judged by its mean delay.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The delays of one runtime's last moments and the judgement of the period before them.
+/// The delays of a runtime in the present period, and the judgement of the period before.
 #[derive(Debug)]
 pub(super) struct Congestion {
     /// A mean delay above this is congestion.
@@ -21,9 +21,9 @@ pub(super) struct Congestion {
     congested: bool,
     /// When the present period began; `None` before the first delay.
     since: Option<Instant>,
-    /// The sum of its delays.
+    /// The sum of its delays so far.
     delays: Duration,
-    /// Their number.
+    /// The number of its delays so far.
     count: u32,
 }
 
@@ -38,12 +38,12 @@ impl Congestion {
         }
     }
 
-    /// Whether everything is late.
+    /// Whether the runtime is congested.
     pub(super) fn lasts(&self) -> bool {
         self.congested
     }
 
-    /// Notes that something ran this late. Says whether that begins (`true`) or ends a congestion.
+    /// Adds a delay. Returns `true` if a congestion begins with it, `false` if one ends, `None` otherwise.
     pub(super) fn observe(&mut self, delay: Duration, now: Instant) -> Option<bool> {
         self.delays = self.delays.saturating_add(delay);
         self.count += 1;
@@ -61,7 +61,7 @@ impl Congestion {
     }
 }
 
-/// Whether calls of this priority are turned away in a congestion.
+/// Whether calls of this priority are refused while there is a congestion.
 pub(super) fn sheds(priority: Priority) -> bool {
     match priority {
         Priority::Critical | Priority::Default => false,

@@ -1,15 +1,15 @@
-//! How much room there is for requests if nobody says: a share of the memory that the process may use.
+//! How much room do requests have by default? A share of the memory that the process may use.
 
 use std::fs;
 use std::sync::LazyLock;
 
-/// The most that is taken for granted, however much memory there is.
+/// The most, however much memory there is.
 const MOST: usize = 2 << 30;
 
-/// The least, however little is left for the rest then.
+/// The least, however little memory there is.
 const LEAST: usize = 64 << 20;
 
-/// Where a control group says how much its processes may use; a number, or `max`.
+/// Files in which a control group says how much memory its processes may use: a number, or `max`.
 const OF_GROUP: [&str; 2] = [
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",

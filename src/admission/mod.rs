@@ -1,9 +1,9 @@
-//! Which calls are let in: as many at once as the service can hold, fairly shared, the rest told so.
+//! Which calls are let in? As many at once as the service can hold, shared fairly; the others are refused.
 //!
-//! `limiter` shares the places out to the priorities and keeps the queue, `callers` keeps a
-//! single caller within its limits, `congestion` says when the processors do not keep up; all are
-//! pure. This is the shell around them: one lock, a channel for each call that waits, and a ticker.
-//! What a call was given it holds until its caller has taken its answer.
+//! `limiter` shares the places among the priorities and keeps the queue, `callers` keeps each caller within its
+//! limits, and `congestion` tells when the processors do not keep up; all are pure. This is the shell around
+//! them: one lock, a channel for each call that waits, and a ticker. A call keeps its place until its caller has
+//! taken the answer.
 
 mod callers;
 mod congestion;
@@ -31,23 +31,23 @@ use self::room::Held;
 
 pub use self::limiter::Priority;
 
-/// How long a call that found no place should stay away, before jitter.
+/// After this time, before jitter, the caller of a call that was refused should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Callers count their deadline from a moment before we do: one that leaves so shortly before the
-/// deadline that we know has not cancelled but run out of time.
+/// A caller's deadline starts a little before ours. A caller that leaves within this time before our deadline has
+/// run out of time; it has not cancelled.
 const DEADLINE_SLACK: Duration = Duration::from_millis(100);
 
-/// After this long without a call, nobody needs to know how late it would be.
+/// After this time without a call, the scheduling delay is not sampled any more.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 
-/// How often it is seen how long what is ready has to wait for a processor.
+/// Sampling interval of the scheduling delay.
 const TICK: Duration = Duration::from_millis(10);
 
 /// How many calls are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Calls under way at most, each counted until its answer is taken or ended.
+    /// The most calls at once; each counts until its answer is taken or given up.
     pub max_inflight: usize,
     /// Calls that one caller may have open at most, waiting ones included.
     pub max_inflight_per_caller: usize,
@@ -57,21 +57,21 @@ pub struct Settings {
     pub max_request_bytes_per_caller: usize,
     /// Calls that may wait for a place.
     pub queue: usize,
-    /// The longest wait, and how long some call of a priority may be waiting at any time until the
-    /// priority counts as overloaded.
+    /// The longest wait of a call. Once calls of a priority have been waiting for this long without a break, the
+    /// priority is overloaded.
     pub max_wait: Duration,
-    /// The longest wait in a priority that is overloaded.
+    /// The longest wait of a call whose priority is overloaded.
     pub max_wait_overloaded: Duration,
-    /// A call with less time than this to its deadline is not worth a wait.
+    /// A call with less time than this to its deadline does not wait: it is refused.
     pub min_time_left: Duration,
-    /// Calls of a scenario that a caller may cancel before they are answered, within
-    /// `early_cancels_window` and beyond the number of those that it lets be answered or has open; 0 for
-    /// any number. It is for callers that are known by more than an address, which many may share.
+    /// Calls of a scenario that a caller may cancel before they are answered, within `early_cancels_window`; 0
+    /// for any number. Each call that it lets be answered or has open allows one more. Meant for callers that are
+    /// known by more than an address, since many may share one.
     pub early_cancels: usize,
     /// The time within which they are counted.
     pub early_cancels_window: Duration,
-    /// While what is ready to run waits for a processor for longer than this, in the mean of a
-    /// second, [`Priority::Batch`] and [`Priority::Shadow`] are turned away.
+    /// While the mean scheduling delay of a second is longer than this, calls of [`Priority::Batch`] and
+    /// [`Priority::Shadow`] are refused.
     pub max_cpu_wait: Duration,
 }
 
@@ -94,10 +94,10 @@ impl Default for Settings {
     }
 }
 
-/// Lets calls in, one by one.
+/// Lets calls in, and counts them.
 pub struct Admission {
     state: Mutex<State>,
-    /// A call has come while some runtime waited for one.
+    /// Wakes the runtimes that sleep until a call comes.
     called: Notify,
     max_cpu_wait: Duration,
 }
@@ -105,16 +105,16 @@ pub struct Admission {
 struct State {
     limiter: Limiter<oneshot::Sender<Place>>,
     callers: Callers,
-    /// Runtimes that are late with everything.
+    /// The number of runtimes that do not keep up.
     congested: usize,
-    /// Calls that have come so far.
+    /// The number of calls that have come so far.
     arrivals: u64,
-    /// Some runtime waits for the next one.
+    /// Whether a runtime sleeps until the next call.
     asleep: bool,
 }
 
 impl Admission {
-    /// Nobody is in, nobody waits.
+    /// No call is in, none waits.
     pub fn new(settings: Settings) -> Self {
         Self {
             state: Mutex::new(State {
@@ -129,8 +129,7 @@ impl Admission {
         }
     }
 
-    /// Lets a call of a scenario in, at once or after a wait; calls that name a model are those of a
-    /// scenario without a name.
+    /// Lets a call of a scenario in, at once or after a wait. A call that names a model has the empty scenario.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if there is no place for it or the processors do not keep up,
@@ -193,9 +192,8 @@ impl Admission {
         })
     }
 
-    /// Watches, until the service ends, how long what is ready waits for a processor. To be run as a
-    /// task among those that serve calls, one on each runtime that does. While there are no calls, it
-    /// sleeps.
+    /// Samples the scheduling delay until the service ends, and sleeps while there are no calls. Each runtime
+    /// that serves calls runs it as one of its tasks.
     pub async fn watch(&self) {
         loop {
             let seen = self.watch_while_called().await;
@@ -203,7 +201,7 @@ impl Admission {
         }
     }
 
-    /// Watches until there have been no calls for a while; tells how many had come by then.
+    /// Samples until there have been no calls for a while; returns how many had come by then.
     async fn watch_while_called(&self) -> u64 {
         let mut congestion = Congestion::new(self.max_cpu_wait);
         let mut ticks = interval(TICK);
@@ -235,7 +233,7 @@ impl Admission {
         }
     }
 
-    /// Waits for a call after so many.
+    /// Waits until more calls than these have come.
     async fn next_call(&self, seen: u64) {
         let mut called = pin!(self.called.notified());
         called.as_mut().enable();
@@ -249,12 +247,12 @@ impl Admission {
         called.await;
     }
 
-    /// Calls under way.
+    /// The number of calls that are in.
     pub fn inflight(&self) -> usize {
         self.lock().limiter.running()
     }
 
-    /// Calls that wait for a place.
+    /// The number of calls that wait for a place.
     pub fn waiting(&self) -> usize {
         self.lock().limiter.waiting()
     }
@@ -277,14 +275,14 @@ impl fmt::Debug for Admission {
     }
 }
 
-/// Callers that were turned away together must not come back together.
+/// The jitter keeps callers that were refused together from coming back together.
 fn overloaded() -> Error {
     Error::Overloaded {
         retry_after: RETRY_AFTER.mul_f64(0.5 + fastrand::f64()),
     }
 }
 
-/// A call is in; it is out when this is dropped, which should be after its last event.
+/// A call that is in. Dropping this lets it out, so it is kept until the caller has taken the answer.
 #[derive(Debug)]
 pub struct CallPermit {
     entry: Entry,
@@ -295,19 +293,18 @@ pub struct CallPermit {
 }
 
 impl CallPermit {
-    /// The caller has stayed until it was answered, or told why not: if it leaves from here on, that
-    /// is no early cancellation.
+    /// The call has an answer or a failure. If its caller leaves from here on, that is no early cancellation.
     pub fn answered(&mut self) {
         self.entry.phase = Phase::Answered;
     }
 
-    /// The call's request takes up its room for as long as the call has its place.
+    /// Keeps the room of the call's request until the call is out.
     pub fn hold(&mut self, request: Option<Held>) {
         self.request = request;
     }
 }
 
-/// One of the places that there are.
+/// A place for one call.
 #[derive(Debug)]
 struct Place {
     admission: Arc<Admission>,
@@ -322,13 +319,13 @@ impl Drop for Place {
             .limiter
             .release(self.priority, Instant::now());
         if let Some((priority, waiter)) = released {
-            // A waiter that has gone in this moment drops its place, and so passes it on.
+            // A call that stops waiting at this moment drops the place, which passes it on.
             let _ = waiter.send(self.admission.place(priority));
         }
     }
 }
 
-/// A call as one of its caller's open ones.
+/// Counts the call among those of its caller.
 #[derive(Debug)]
 struct Entry {
     admission: Arc<Admission>,
@@ -337,14 +334,14 @@ struct Entry {
     phase: Phase,
 }
 
-/// What the end of a call, if it came at this point, would say of its caller.
+/// What a call that ends now says of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing: no provider has been asked, or the time was up anyway.
+    /// Nothing: no provider has been asked, or the time was up.
     Neutral,
-    /// A provider may be at work for it.
+    /// That it cancelled early: a provider may be working for it.
     Unanswered,
-    /// The caller has got what it can get, or the beginning of it.
+    /// That it waited for its answer, or for the beginning of it.
     Answered,
 }
 

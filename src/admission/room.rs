@@ -1,8 +1,8 @@
-//! How many bytes requests take up, from their first byte to the end of their calls.
+//! How many bytes may requests take up, from their first byte to the end of their calls?
 //!
-//! There are two rooms, one in the other: what has not come to its end yet must not take all that
-//! complete requests need. In either each caller has a share, so that one alone cannot fill it. What a
-//! request holds is counted where it arrives and again when it is known what it says.
+//! There are two rooms, one in the other: requests that are still incomplete have a smaller one, so that they
+//! leave space for complete ones. A caller has a share of each, so that it cannot fill one alone. The bytes of a
+//! request are counted as they arrive, and estimated again when it has been parsed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,16 +13,16 @@ use crate::caller::Caller;
 use crate::error::{CallerLimit, Error};
 use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
 
-/// After this long, some of what takes up the room has come to its end.
+/// After this time, try again: some of the calls that take up the room will have ended.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Callers that are remembered before those without requests are looked for.
+/// When this many callers are known, those without requests are removed.
 const SWEEP_AT: usize = 1024;
 
-/// The share of a room that one caller may have where none is set, in quarters.
+/// The default share of a room that one caller may have, in quarters.
 const SHARE_QUARTERS: usize = 3;
 
-/// What one caller may have of a room where nothing else is set: all but a quarter.
+/// The default share of a caller: all but a quarter of the room.
 pub fn usual_share(room: usize) -> usize {
     room / 4 * SHARE_QUARTERS
 }
@@ -30,11 +30,11 @@ pub fn usual_share(room: usize) -> usize {
 /// How large the rooms are, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomLimits {
-    /// All requests together, those that still come in included.
+    /// All requests together, incomplete ones included.
     pub requests: usize,
     /// What one caller may have of that.
     pub requests_per_caller: usize,
-    /// All requests together of which the end has not come yet; each caller has its usual share.
+    /// All incomplete requests together; each caller has the default share.
     pub unfinished: usize,
 }
 
@@ -61,7 +61,7 @@ struct Taken {
 }
 
 impl Room {
-    /// All of it is free.
+    /// An empty room.
     pub fn new(limits: RoomLimits) -> Self {
         Self {
             limits,
@@ -73,7 +73,7 @@ impl Room {
         }
     }
 
-    /// The share of a caller. It is the same for as long as anybody holds it.
+    /// The share of a caller. All its requests have the same one.
     pub fn share(&self, caller: Caller) -> Arc<Share> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = shares.by_caller.get(&caller).and_then(Weak::upgrade) {
@@ -100,21 +100,21 @@ impl fmt::Debug for Room {
     }
 }
 
-/// What one request takes up. Clones are of the same request; the last one that is dropped gives
-/// everything back.
+/// The bytes that one request takes up. Its clones stand for the same request; the last one gives the bytes back
+/// when it is dropped.
 #[derive(Clone)]
 pub struct Held(Arc<Inner>);
 
 struct Inner {
     room: Arc<Room>,
     share: Arc<Share>,
-    /// Of its bytes, those of messages that have not come to their end.
+    /// Those of its bytes that belong to an incomplete message.
     unfinished: AtomicUsize,
     bytes: AtomicUsize,
 }
 
 impl Held {
-    /// A request of which nothing has come yet.
+    /// A request that takes up nothing yet.
     pub fn new(room: &Arc<Room>, share: &Arc<Share>) -> Self {
         Self(Arc::new(Inner {
             room: Arc::clone(room),
@@ -124,12 +124,12 @@ impl Held {
         }))
     }
 
-    /// Bytes that it takes up.
+    /// The bytes that it takes up.
     pub fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes have come.
+    /// Takes room for bytes of a complete message.
     ///
     /// # Errors
     /// There is no room for them; nothing is taken then. See [`Held::resize`].
@@ -170,7 +170,7 @@ impl Held {
         Ok(())
     }
 
-    /// Bytes of a message have come that is not complete.
+    /// Takes room for bytes of an incomplete message.
     ///
     /// # Errors
     /// There is no room for them; nothing is taken then. See [`Held::resize`].
@@ -204,7 +204,7 @@ impl Held {
         }
     }
 
-    /// The message that was coming in has come to its end.
+    /// The message is complete.
     pub fn finish(&self) {
         let Inner { room, share, .. } = &*self.0;
         let unfinished = self.0.unfinished.swap(0, Ordering::Relaxed);
@@ -212,7 +212,7 @@ impl Held {
         give_back(&share.0.unfinished, unfinished);
     }
 
-    /// So much is it that the request takes up until its call ends.
+    /// Sets the bytes that the request takes up until its call ends.
     ///
     /// # Errors
     /// [`Error::NoRoom`] if all requests together would take more than they may,

@@ -410,6 +410,8 @@ pub enum CallerLimit {
     UnfinishedBytes,
     /// Streams of breakers, so many of all callers together.
     Watchers(usize),
+    /// Streams of breakers, so many of one caller.
+    OwnWatchers(usize),
 }
 
 impl fmt::Display for CallerLimit {
@@ -431,6 +433,12 @@ impl fmt::Display for CallerLimit {
                 return write!(
                     f,
                     "{most} streams watch breakers, which are all that may; use ListBreakers, or end one of them"
+                );
+            }
+            Self::OwnWatchers(most) => {
+                return write!(
+                    f,
+                    "the caller watches breakers by {most} streams, which are all that one caller may have; end one of them, or use ListBreakers"
                 );
             }
         })

@@ -1,4 +1,4 @@
-//! Breakers as operators see and set them.
+//! How do operators see and set breakers?
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -24,23 +24,23 @@ use crate::health::lock::{self, Cause};
 use super::time_of_day::time_of_day;
 use super::{answer, v1};
 
-/// Names of providers that are told to whoever names another one.
+/// The most names of providers in an error message.
 const MOST_NAMES: usize = 50;
 
-/// How long changes are gathered after some were told, so that a breaker that changes all the time costs
-/// each watcher little.
+/// After changes were sent, further ones are collected for this long, so that a breaker that flaps costs each
+/// watcher little.
 const GATHERED: Duration = Duration::from_millis(50);
 
-/// Changes that are told one by one; of more, the latest of each breaker is.
+/// Up to this many collected changes are sent one by one; of more, only the latest of each breaker.
 const MOST_WAITING: usize = 32;
 
 /// The longest comment on an operator's decision.
 const MAX_COMMENT: usize = 256;
 
-/// The longest time that a decision can be made for.
+/// The longest time for which an operator can decide.
 const MAX_TTL: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// The breakers of a provider, or all of them: each provider's endpoint, then its models.
+/// The breakers of a provider, or of all providers if it is empty: each endpoint, then its models.
 pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
     let mut breakers = Vec::new();
     for guard in dispatcher
@@ -54,10 +54,10 @@ pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
     breakers
 }
 
-/// Whether breakers can be listed or watched by this name of a provider; empty for all.
+/// Checks the name of a provider in a request to list or watch; empty for all.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`], with the names that there are.
+/// [`Error::InvalidRequest`] with the names of the providers, if there is none of this name.
 pub fn check_provider(dispatcher: &Dispatcher, provider: &str) -> Result<(), Error> {
     match provider.is_empty() || dispatcher.provider(provider).is_some() {
         true => Ok(()),
@@ -71,7 +71,7 @@ pub fn check_provider(dispatcher: &Dispatcher, provider: &str) -> Result<(), Err
     }
 }
 
-/// The names of providers, as far as they can be told.
+/// The names of the providers for an error message.
 fn names(dispatcher: &Dispatcher) -> String {
     let mut names = dispatcher.providers().map(|guard| guard.name());
     let told: Vec<_> = names.by_ref().take(MOST_NAMES).collect();
@@ -82,7 +82,7 @@ fn names(dispatcher: &Dispatcher) -> String {
     }
 }
 
-/// A snapshot, then every change, for as long as the caller listens.
+/// A snapshot of the breakers, then their changes, until the stream is dropped.
 pub fn watch(
     dispatcher: Arc<Dispatcher>,
     provider: String,
@@ -111,9 +111,9 @@ struct Watcher {
     dispatcher: Arc<Dispatcher>,
     provider: String,
     changes: broadcast::Receiver<BreakerChange>,
-    /// Changes that are told next.
+    /// Changes that have not been sent yet.
     waiting: VecDeque<BreakerChange>,
-    /// Nothing is told before.
+    /// Changes are collected until then.
     gathers_until: Option<Instant>,
     snapshot_due: bool,
 }
@@ -132,7 +132,7 @@ impl Watcher {
             if let Some(time) = self.gathers_until.take() {
                 sleep_until(time).await;
             }
-            // A decision that ends is told by whoever comes to it first: it may be nobody but us.
+            // An expired override is noticed only when the breaker is touched, so wake up at its end.
             let end = self.dispatcher.decision_ends();
             let change = tokio::select! {
                 biased;
@@ -148,7 +148,7 @@ impl Watcher {
         }
     }
 
-    /// Has a change and all that have come since wait to be told.
+    /// Queues a change and all that have come since.
     fn gather(&mut self, first: BreakerChange) {
         let is_told_each = self.changes.len() < MOST_WAITING;
         self.take(first, is_told_each);
@@ -165,7 +165,7 @@ impl Watcher {
         }
     }
 
-    /// Has a change wait, by itself or as one with an earlier one of the same breaker.
+    /// Queues a change, by itself or merged into a queued one of the same breaker.
     fn take(&mut self, change: BreakerChange, by_itself: bool) {
         if !self.provider.is_empty() && change.provider != self.provider {
             return;
@@ -195,7 +195,7 @@ impl Watcher {
                 .provider(&provider)
                 .map(|guard| of_endpoint(guard)),
         };
-        // The change is told, not what has become of it since.
+        // The breaker's present data, but the state of this change: it may have changed again since.
         let state = answer::breaker_state(transition.to).into();
         let breaker = present.map(|breaker| v1::Breaker { state, ..breaker });
         v1::BreakerTransition {
@@ -206,7 +206,7 @@ impl Watcher {
     }
 }
 
-/// Waits for a time, if there is one.
+/// Waits until a time; for ever if there is none.
 async fn reached(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
@@ -214,7 +214,7 @@ async fn reached(time: Option<Instant>) {
     }
 }
 
-/// Puts the decision of an operator at this address in the place of a breaker's own, or lifts it.
+/// Overrides a breaker as an operator at this address decides, or lifts the override.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every violation.

@@ -1,7 +1,7 @@
-//! How a conversation ends: with our own refusal of a question, or with what reflection says of one.
+//! How does a reflection stream end? With our refusal of a question, or with reflection's own failure, shortened.
 //!
-//! The service of tonic-reflection ends without a word when a question cannot be read, and repeats the
-//! whole of a name that it does not find.
+//! tonic-reflection ends without a status when a question cannot be read, and repeats the whole of a name that it
+//! does not find.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,18 +10,18 @@ use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
 
-/// The most that is read of one question: names are short.
+/// The largest question, in bytes: names are short.
 pub(super) const MAX_QUESTION_BYTES: usize = 4 * 1024;
 
-/// The most that is told of a failure, in bytes of its percent-encoding.
+/// The longest message of a failure, in bytes of its percent-encoding.
 const MAX_MESSAGE_BYTES: usize = 160;
 
 const MESSAGE: &str = "grpc-message";
 
-/// Why a question was refused, once one was.
+/// Why a question was refused; set by the first refusal.
 pub(super) type Refused = Arc<OnceLock<Status>>;
 
-/// The same answers, with an end that tells why the questions ended.
+/// The same response, whose trailers tell why a question was refused.
 pub(super) fn ending(response: Response<Body>, refused: Refused) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     shorten(&mut head.headers);
@@ -29,7 +29,7 @@ pub(super) fn ending(response: Response<Body>, refused: Refused) -> Response<Bod
         if let Some(trailers) = frame.trailers_mut() {
             if let Some(status) = refused.get() {
                 trailers.clear();
-                // Its message and details are text that a header can carry.
+                // A status that we made always fits into headers.
                 let _ = status.add_header(trailers);
             }
             shorten(trailers);
@@ -48,7 +48,7 @@ fn shorten(headers: &mut HeaderMap) {
         return;
     }
     let mut beginning = &message[..MAX_MESSAGE_BYTES];
-    // Neither a half of an escape, nor one that begins a character of several.
+    // Cut neither within an escape nor within a character of several escapes.
     while let [rest @ .., b'%', _, _] | [rest @ .., b'%', _] | [rest @ .., b'%'] = beginning {
         beginning = rest;
     }

@@ -1,4 +1,4 @@
-//! ReportedHealth by name: the process, each service, and each scenario as `scenario/NAME`.
+//! Which health do callers see? That of the process, of each service, and of each scenario as `scenario/NAME`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tonic_health::server::HealthReporter;
 
 use crate::dispatch::dispatcher::Dispatcher;
 
-/// How often the health of scenarios is looked at.
+/// How often the health of the scenarios is updated.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// Names that are served for as long as the process serves.
+/// The process and its services, which are healthy until it goes down.
 const SERVICES: [&str; 4] = [
     "",
     "modelway.v1.GenerationService",
@@ -35,8 +35,7 @@ struct ScenarioHealth {
 }
 
 impl ReportedHealth {
-    /// Reports the process, its services and the scenarios as they are, so that whoever asks first
-    /// finds every name.
+    /// Reports the process, its services and the scenarios, so that the first question finds every name.
     pub async fn announce(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) -> Self {
         for service in SERVICES {
             reporter
@@ -64,8 +63,8 @@ impl ReportedHealth {
         }
     }
 
-    /// Reports what changes, for as long as it is awaited: a scenario is serving while it has a
-    /// target that could be tried. Safe to cancel.
+    /// Reports changes for as long as it is awaited: a scenario is serving while one of its targets could be
+    /// tried. Safe to cancel.
     pub async fn follow(&mut self) {
         loop {
             self.looks.tick().await;
@@ -89,8 +88,8 @@ impl ReportedHealth {
         }
     }
 
-    /// Ends the streams that watch, after their last word: they would hold up the end. Whoever asks
-    /// is still answered.
+    /// Ends the streams that watch after a last update, since they would hold up the end. Checks are still
+    /// answered.
     pub async fn dismiss(&self) {
         let mut reporter = self.reporter.clone();
         for service in self.names() {

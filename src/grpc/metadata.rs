@@ -1,4 +1,4 @@
-//! What travels beside the messages: deadlines, trace context, ids.
+//! What do the metadata of a call say? Its deadline, its trace, its ids.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// Tells gRPC clients with a retry policy how long to wait, or not to retry at all (gRFC A6).
 pub const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The share of its time by which a call ends before its caller's deadline, and the least and the most.
+/// A call ends before its caller's deadline, by this share of its time within these bounds.
 ///
-/// gRPC's C core, which Python and others stand on, rounds a time-out up to three digits: from 10 s on it
-/// says up to 100 ms more than its caller's timer has.
+/// gRPC's C core, which Python and others use, rounds a timeout up to three digits: from 10 s on it sends up to
+/// 100 ms more than its own timer has.
 const NOTICE_SHARE: f64 = 0.02;
 const LEAST_NOTICE: Duration = Duration::from_millis(10);
 const MOST_NOTICE: Duration = Duration::from_millis(150);
 
-/// How long a call may take whose caller gives it this time. At its deadline a client stops listening, so
-/// that a status that comes with it is lost, with the attempts and tokens of which it tells.
+/// How long a call may take if its caller gives it this time. At its deadline a client stops listening: a status
+/// that arrives then is lost, with the attempts and tokens in it.
 pub fn time_within(timeout: Duration) -> Duration {
     let notice = timeout
         .mul_f64(NOTICE_SHARE)
@@ -31,7 +31,7 @@ pub fn time_within(timeout: Duration) -> Duration {
     timeout - notice.min(timeout / 2)
 }
 
-/// The time that a call may take, going by what its caller gives it; `None` if it gives none.
+/// How long a call may take by its metadata; `None` if they set no deadline.
 ///
 /// # Errors
 /// `grpc-timeout` is not as the gRPC specification demands.
@@ -67,12 +67,12 @@ pub fn parse_timeout(value: &str) -> Option<Duration> {
     }
 }
 
-/// The caller's place in its trace; an illegal header is as good as none.
+/// The caller's span, if the header is legal.
 pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
     TraceContext::parse(metadata.get("traceparent")?.to_str().ok()?)
 }
 
-/// What systems on the way to us have said of the trace.
+/// The trace state of the caller.
 pub fn trace_state(metadata: &MetadataMap) -> TraceState {
     let values = metadata.get_all("tracestate").iter();
     TraceState::parse(values.filter_map(|value| value.to_str().ok()))

@@ -24,6 +24,7 @@ pub mod status;
 mod stream;
 mod time_of_day;
 mod watched;
+mod watchers;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

@@ -2,12 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::ready;
 use futures_util::stream::once;
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -16,7 +14,7 @@ use crate::admission::Admission;
 use crate::admission::room::Held;
 use crate::caller::Caller;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
-use crate::error::{CallerLimit, Error};
+use crate::error::Error;
 use crate::health::breaker::Snapshot;
 use crate::health::guard::Guard;
 use crate::serving::bytes_of;
@@ -27,6 +25,7 @@ use super::breakers;
 use super::elements::ElementLimits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
+use super::watchers::Watchers;
 use super::{answer, metadata, policy, request, status, v1};
 
 /// The service.
@@ -35,17 +34,8 @@ pub struct Operations {
     admission: Arc<Admission>,
     draining: CancellationToken,
     elements: Arc<ElementLimits>,
-    /// Places for those who watch.
-    watchers: Arc<Semaphore>,
+    watchers: Arc<Watchers>,
 }
-
-/// Streams of breakers that there may be at once: each change is told to each of them.
-const MAX_WATCHERS: usize = 64;
-
-const TOO_MANY_WATCH: Error = Error::CallerRateLimited {
-    limit: CallerLimit::Watchers(MAX_WATCHERS),
-    retry_after: Duration::from_secs(10),
-};
 
 impl Operations {
     /// Shows this dispatcher's state, to those who watch it until the service drains. What costs as much
@@ -61,7 +51,7 @@ impl Operations {
             admission,
             draining,
             elements,
-            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
+            watchers: Arc::default(),
         }
     }
 
@@ -140,19 +130,20 @@ impl OperationsService for Operations {
         &self,
         request: Request<v1::WatchBreakersRequest>,
     ) -> Result<Response<Self::WatchBreakersStream>, Status> {
+        let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
         let provider = request.into_inner().provider;
         breakers::check_provider(&self.dispatcher, &provider)
             .map_err(|error| status::of_error(&error))?;
-        let place = Arc::clone(&self.watchers).try_acquire_owned();
-        let place = place.map_err(|_| status::of_error(&TOO_MANY_WATCH))?;
+        let watching = self.watchers.begin(caller);
+        let watching = watching.map_err(|error| status::of_error(&error))?;
         let draining = self.draining.clone().cancelled_owned();
         let last = once(ready(Err(status::of_error(&Error::Draining))));
         let updates = breakers::watch(Arc::clone(&self.dispatcher), provider)
             .take_until(draining)
             .chain(last)
             .inspect(move |_| {
-                // It is taken for as long as the stream is there.
-                let _ = &place;
+                // It counts as long as the stream is there.
+                let _ = &watching;
             });
         Ok(Response::new(Box::pin(updates)))
     }

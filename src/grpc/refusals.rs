@@ -1,4 +1,4 @@
-//! What callers are told of requests that no service can read.
+//! How are requests refused that no service can read?
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::body::Body;
@@ -8,16 +8,16 @@ use crate::error::Error;
 
 use super::status;
 
-/// The media type of gRPC; what follows after `+` is the messages' format, of which one is read.
+/// The media type of gRPC. After `+` may follow the format of the messages; only `proto` is supported.
 const MEDIA_TYPE: &str = "application/grpc";
 
-/// Bytes of a call's metadata at most.
+/// The most bytes of a call's metadata.
 pub(super) const MAX_METADATA_BYTES: usize = 16 * 1024;
 
-/// What each entry counts for beyond its name and value (RFC 9113, section 6.5.2).
+/// What each entry counts beyond its name and value (RFC 9113, section 6.5.2).
 const ENTRY_BYTES: usize = 32;
 
-/// The refusal of a request by its head, if it is to be refused.
+/// Refuses a request because of its head, if there is a reason.
 pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let mut refusal = Response::new(Body::empty());
@@ -27,7 +27,7 @@ pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
         return Some(refusal);
     }
     if !is_grpc(request.headers()) {
-        // With the status 200 of a gRPC failure others would take it for success:
+        // A gRPC failure has HTTP status 200, which a caller that does not speak gRPC would take for success:
         // https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
         let mut refusal = Response::new(Body::empty());
         *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -42,8 +42,8 @@ pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
     })
 }
 
-/// The same answer; but where tonic could not read the request's message, with the reason and the
-/// field. It takes that for a defect of the service.
+/// Replaces tonic's answer to a message that it cannot decode, INTERNAL, by INVALID_ARGUMENT with the field and
+/// the reason. Other responses pass unchanged.
 pub(super) fn explained(response: Response<Body>) -> Response<Body> {
     match unreadable(response.headers()) {
         Some(error) => status::of_error(&error).into_http(),
@@ -69,8 +69,8 @@ fn metadata_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(bytes).sum()
 }
 
-/// Why the request's message could not be read, if that is what this head of an answer tells. All our
-/// own statuses have details. prost names the field and never what stands in it.
+/// Why tonic could not decode the message, if this is the head of such an answer: our own statuses all have
+/// details. prost names the field, never its value.
 fn unreadable(head: &HeaderMap) -> Option<Error> {
     let status = Status::from_header_map(head)?;
     let is_tonics = status.code() == Code::Internal && status.details().is_empty();
@@ -80,7 +80,7 @@ fn unreadable(head: &HeaderMap) -> Option<Error> {
     })
 }
 
-/// The field that prost says cannot be read, and why. It names types and fields from the inside, such as
+/// The path of the field that prost cannot decode, and the reason. prost names the innermost field first, as in
 /// `Message.text: GenerateRequest.messages: invalid string value`.
 fn located(message: &str) -> (String, &str) {
     let Some(mut rest) = message.strip_prefix("failed to decode Protobuf message: ") else {

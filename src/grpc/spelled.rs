@@ -1,4 +1,4 @@
-//! A whole answer as it goes over the wire: spelled once, and shared by all who are given it.
+//! How is a whole answer kept for repeats? As its bytes on the wire, which all its callers share.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
@@ -9,13 +9,13 @@ use crate::serving::{Spelled, Summary};
 use super::answer;
 use super::v1::GenerateResponse;
 
-/// Bytes before a message: whether it is compressed, and its length.
+/// The prefix of a message: a flag for compression, and its length.
 const PREFIX_BYTES: usize = 5;
 
-/// An answer up to this size is copied for each of its callers: three pieces would take longer.
+/// A smaller answer is copied for each caller: that is faster than sending three pieces.
 const COPIED_BYTES: usize = 4 * 1024;
 
-/// The answer of a call that others may repeat.
+/// The answer of a call with an idempotency key.
 #[derive(Clone, Debug)]
 pub(super) struct SpelledResponse {
     call_id: String,
@@ -45,9 +45,9 @@ impl SpelledResponse {
         &self.call_id
     }
 
-    /// The message that its caller is given, or one that repeats the call.
+    /// The message for a caller; `replayed` if another caller made the call.
     pub(super) fn message(&self, replayed: bool) -> SharedMessage {
-        // What stands behind a message is read as more fields of it.
+        // In protobuf, bytes appended to a message are read as more fields of it.
         let mark = GenerateResponse {
             replayed,
             ..GenerateResponse::default()
@@ -56,7 +56,7 @@ impl SpelledResponse {
         let length = self.response.len() + mark.len();
         let mut head = BytesMut::with_capacity(PREFIX_BYTES);
         head.put_u8(0);
-        // One of 4 GiB cannot be: far less is read of an answer.
+        // No answer has 4 GiB: far less is read of a provider.
         head.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
         if length <= COPIED_BYTES {
             head.extend_from_slice(&self.response);
@@ -67,8 +67,8 @@ impl SpelledResponse {
     }
 }
 
-/// A message with its prefix, in pieces. Travels with a response to where it takes the place of the
-/// response's own.
+/// A message with its prefix, in pieces. It travels in a response's extensions, and replaces the response's own
+/// message where that is written.
 #[derive(Clone, Debug)]
 pub(super) struct SharedMessage(pub(super) [Bytes; 3]);
 

@@ -1,4 +1,4 @@
-//! A failure as a gRPC status with details that programs can read.
+//! How is a failure spelled as a gRPC status, with details that programs can read?
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,25 +19,25 @@ pub const DOMAIN: &str = "modelway.v1";
 
 const CALL_FAILURE_TYPE: &str = "type.googleapis.com/modelway.v1.CallFailure";
 
-/// Attempts in a status at most.
+/// The most attempts in a status.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Violations in a status at most.
+/// The most violations in a status.
 const MAX_VIOLATIONS: usize = 10;
 
-// Peers limit the size of all trailers together, some to 8 KiB; with what follows a status takes
-// less than half of that, in base64 and whatever callers and providers wrote.
+// Peers limit the size of all trailers together, some to 8 KiB. With these limits a status takes less than half
+// of that in base64, whatever callers and providers wrote.
 
-/// Bytes of a message at most.
+/// The most bytes of a message.
 const MAX_MESSAGE_BYTES: usize = 512;
 
-/// Bytes of the path of a field at most.
+/// The most bytes of the path of a field.
 const MAX_FIELD_BYTES: usize = 256;
 
-/// Bytes of a name that a caller wrote, at most.
+/// The most bytes of a name that a caller wrote.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Bytes of all details together; attempts that do not fit are left out, the oldest first.
+/// The most bytes of all details together; the oldest attempts are left out if they do not fit.
 const MAX_DETAILS_BYTES: usize = 2400;
 
 /// The status of a call that was not answered.
@@ -48,7 +48,7 @@ pub fn of_failure(failure: &Failure) -> tonic::Status {
     if let Ok(call_id) = MetadataValue::try_from(&trail.call_id) {
         metadata.insert(CALL_ID, call_id);
     }
-    // One layer retries, and that is this one: a client must not multiply the attempts.
+    // Only one layer retries, and that is this one: a client must not multiply the attempts.
     if let Some(pushback) = pushback(error, sent_any) {
         metadata.insert(RETRY_PUSHBACK, pushback.into());
     }
@@ -94,7 +94,7 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
     )
 }
 
-/// The beginning of a text that is longer than this, whole characters only.
+/// A text, or its beginning in whole characters if it has more bytes than this.
 fn shortened(mut text: String, bytes: usize) -> String {
     if text.len() <= bytes {
         return text;
@@ -108,7 +108,7 @@ fn shortened(mut text: String, bytes: usize) -> String {
     text
 }
 
-/// What programs may want to match on besides the reason. Never text of a provider or a caller.
+/// What programs may match on besides the reason. It never has text that a provider or a caller wrote.
 fn info(error: &Error, trail: &Trail) -> HashMap<String, String> {
     let mut info = HashMap::new();
     if !trail.call_id.is_empty() {
@@ -166,11 +166,11 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
     }
 }
 
-/// The longest time that callers are told to wait because a provider says so: we would try again before
-/// anything longer is over.
+/// The longest wait that we pass on from a provider: the service itself tries the provider again sooner than
+/// after a longer one.
 const MAX_PROVIDERS_WAIT: Duration = Duration::from_secs(120);
 
-/// When the same call may succeed, where that can be told.
+/// How long to wait until the same call may succeed, if that is known.
 fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::NoProviderAvailable { retry_after } => *retry_after,

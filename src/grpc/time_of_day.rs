@@ -1,4 +1,4 @@
-//! Which time of day is an instant? The same one each time that it is asked.
+//! Which time of day is an instant? The same instant always gets the same answer.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::answer;
 
-/// A difference that shows that somebody has set the clock.
+/// A larger difference means that the clock was set.
 const CLOCK_WAS_SET: Duration = Duration::from_secs(1);
 
-/// An instant whose time of day is known: what lies before and after it is counted from here, so that
-/// the two clocks, which are never read at once, do not give another answer to each reader.
+/// An instant whose time of day is known; that of other instants is counted from it. The two clocks cannot be
+/// read at the same moment, so each reading of both would give a slightly different answer.
 static ANCHOR: Mutex<Option<Anchor>> = Mutex::new(None);
 
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ impl Anchor {
             - self.instant.saturating_duration_since(instant)
     }
 
-    /// Whether the clock has gone on since as it was, give or take what it drifts.
+    /// Whether the clock has not been set since, apart from its drift.
     fn tells_the_time_at(self, present: Anchor) -> bool {
         let expected = self.time_of(present.instant);
         let apart = expected

@@ -1,4 +1,5 @@
-//! Does the caller read? The body of a response that notes it, and the task that gives the response.
+//! Does the caller read? A response body that notes it, and an executor that knows which task writes the
+//! response.
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -13,15 +14,15 @@ use crate::serving::Delivering;
 
 use super::spelled::SharedMessage;
 
-/// The most that is given at once: a caller that reads slowly is seen to read.
+/// The largest piece of a body: smaller pieces show that a slow caller reads.
 const PIECE_BYTES: usize = 16 * 1024;
 
 tokio::task_local! {
-    /// The task that runs, known as soon as it is waited in.
+    /// The current task. It is set before the task is polled a second time.
     static THIS: Arc<OnceLock<AbortHandle>>;
 }
 
-/// Runs what a connection answers, each in a task that knows itself.
+/// Runs each response of a connection in a task that knows its own handle.
 #[derive(Clone, Copy)]
 pub struct Answering;
 
@@ -36,29 +37,29 @@ where
     fn execute(&self, answering: F) {
         let this = Arc::new(OnceLock::new());
         let task = tokio::spawn(THIS.scope(Arc::clone(&this), answering));
-        // Nobody else sets it.
+        // It is set here only.
         let _ = this.set(task.abort_handle());
     }
 }
 
-/// The body of a response that notes whether its caller reads: it is asked for its next frame only
-/// after the last one was taken.
+/// A response body that notes whether its caller reads: the next frame is polled only when the last one was
+/// taken.
 pub struct WatchedBody<B> {
     body: B,
-    /// What is given in place of the body's first frame, if anything is.
+    /// Takes the place of the body's first frame.
     shared: Option<SharedMessage>,
-    /// What is given before the body's next frame, piece by piece, the last first.
+    /// Pieces that come before the body's next frame, in reverse order.
     rest: Vec<Bytes>,
     delivering: Option<Delivering>,
 }
 
 impl<B> WatchedBody<B> {
-    /// Watches a response, if it is that of an open call.
+    /// Watches the response of an open call; others pass as they are.
     pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let delivering = response.extensions_mut().remove::<Delivering>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(delivering) = &delivering {
-            // Elsewhere than in such a task it cannot be cut off, and ends with its connection.
+            // A response that another executor writes cannot be cut off; it ends with its connection.
             if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
                 delivering.is_written_by(task);
             }
@@ -105,7 +106,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
                         rest.push(data.split_off(PIECE_BYTES));
                     }
                 }
-                // Trailers are the last, and need no room.
+                // Trailers come last, and flow control does not hold them up.
                 None => delivering.taken(),
             },
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}

@@ -4,6 +4,7 @@
 //! the first caller that is let in makes it; whoever waits for it drives it; and when the last caller goes, it is
 //! dropped and so cancelled. `records` is the pure part: what is known under which key, and for how long.
 
+mod holdings;
 mod records;
 
 use std::fmt;

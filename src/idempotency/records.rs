@@ -1,19 +1,21 @@
-//! What is known under which key, and for how long.
+//! What is known under which key, and for how long?
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::holdings::Holdings;
 use super::{Fingerprint, Key, Settings};
 
-/// Calls by their keys. `R` leads to a call that is under way, `T` is what one ended with.
+/// Calls by their keys. `R` leads to a call that is under way, `T` is an outcome.
 pub(super) struct Records<R, T> {
     settings: Settings,
     entries: HashMap<Arc<Key>, Entry<R, T>>,
-    /// Those that have ended, in the order of their ends, which is also that of their expiry.
-    ended: VecDeque<(Instant, Arc<Key>)>,
-    bytes: usize,
+    /// Calls that have ended, by the order of their ends, in which they also expire.
+    ended: BTreeMap<u64, (Instant, Arc<Key>)>,
+    /// What each caller has of them.
+    holdings: Holdings,
     next_number: u64,
 }
 
@@ -44,8 +46,8 @@ impl<R, T> Records<R, T> {
         Self {
             settings,
             entries: HashMap::new(),
-            ended: VecDeque::new(),
-            bytes: 0,
+            ended: BTreeMap::new(),
+            holdings: Holdings::default(),
             next_number: 0,
         }
     }
@@ -62,13 +64,13 @@ impl<R, T> Records<R, T> {
         }
     }
 
-    /// The number of the next call that begins.
+    /// The next number, for the begin or the end of a call.
     pub(super) fn next_number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
 
-    /// A call with this key begins, in place of one that is no longer under way, if any.
+    /// A call with this key begins. It replaces one that is no longer under way.
     pub(super) fn begin(&mut self, key: Arc<Key>, number: u64, body: Fingerprint, running: R) {
         let state = State::Running(running);
         let entry = Entry {
@@ -79,7 +81,7 @@ impl<R, T> Records<R, T> {
         self.entries.insert(key, entry);
     }
 
-    /// A call has ended: keeps its outcome, and lets the oldest go for it.
+    /// A call has ended: keeps its outcome. If there is no room, older ones go for it.
     pub(super) fn end(
         &mut self,
         key: &Arc<Key>,
@@ -99,14 +101,18 @@ impl<R, T> Records<R, T> {
             return;
         }
         entry.state = State::Ended { outcome, bytes };
-        self.bytes += bytes;
-        self.ended.push_back((now, Arc::clone(key)));
-        while self.bytes > self.settings.max_bytes || self.ended.len() > self.settings.max_entries {
-            self.drop_oldest();
+        let end = self.next_number();
+        self.holdings.add(key.caller, end, bytes);
+        self.ended.insert(end, (now, Arc::clone(key)));
+        while self.holdings.bytes() > self.settings.max_bytes {
+            self.drop_ended(self.holdings.oldest_of_most_bytes());
+        }
+        while self.holdings.count() > self.settings.max_entries {
+            self.drop_ended(self.holdings.oldest_of_most_outcomes());
         }
     }
 
-    /// A call is no longer under way; what it ended with stays.
+    /// A call is no longer under way. Its outcome stays, if it has one.
     pub(super) fn forget(&mut self, key: &Key, number: u64) {
         let running = |entry: &Entry<R, T>| {
             entry.number == number && matches!(entry.state, State::Running(_))
@@ -117,21 +123,22 @@ impl<R, T> Records<R, T> {
     }
 
     fn expire(&mut self, now: Instant) {
-        while let Some((ended, _)) = self.ended.front()
+        while let Some((&end, (ended, _))) = self.ended.first_key_value()
             && now >= *ended + self.settings.retention
         {
-            self.drop_oldest();
+            self.drop_ended(Some(end));
         }
     }
 
-    fn drop_oldest(&mut self) {
-        let Some((_, key)) = self.ended.pop_front() else {
+    /// Drops an outcome, which must be the oldest of its caller's.
+    fn drop_ended(&mut self, end: Option<u64>) {
+        let Some((_, key)) = end.and_then(|end| self.ended.remove(&end)) else {
             return;
         };
         if let Some(entry) = self.entries.remove(&key)
             && let State::Ended { bytes, .. } = entry.state
         {
-            self.bytes -= bytes;
+            self.holdings.remove_oldest(key.caller, bytes);
         }
     }
 }

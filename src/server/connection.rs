@@ -1,4 +1,4 @@
-//! One connection, from its preface to its end.
+//! How is one connection served, from its preface to its end?
 
 use std::io::{self, Cursor};
 use std::pin::pin;
@@ -23,27 +23,28 @@ use super::resets::{Metered, Resets};
 use super::turns::InTurns;
 use super::warnings::Warnings;
 
-/// What begins every connection of HTTP/2 (RFC 9113, section 3.4).
+/// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What lies unread in front of a slow caller, for each stream: back-pressure reaches the provider after it.
+/// The unread bytes of a stream to a slow caller that are buffered; beyond them, back-pressure reaches the
+/// provider.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
 
-/// Requests are read as they come, so this bounds their speed more than the room they take: a fifth
-/// of a second away, 64 KiB would let 4 MiB take 13 seconds.
+/// Requests are read as they arrive, so this bounds their speed more than their memory: with a round trip of 200
+/// ms, 64 KiB would let 4 MiB take 13 seconds.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// How long a connection that was asked to end without having been used may take for it.
+/// How long a connection that was never used may take to end.
 const UNUSED_GRACE: Duration = Duration::from_secs(1);
 
-/// How much longer than the longest call a connection is given to end: one may have begun while it was
-/// being asked, and its end takes its time to be told.
+/// A connection has this much longer to end than the longest call takes: a call may begin while the connection is
+/// being closed, and its status takes time to be sent.
 const LAST_CALL_GRACE: Duration = Duration::from_secs(5);
 
-/// Share of the age by which connections differ in it.
+/// Connections differ in their age by up to this share.
 const AGE_JITTER: f64 = 0.1;
 
 /// What all connections share.
@@ -53,18 +54,18 @@ pub(super) struct ConnectionServer {
     pub(super) longest_call: Duration,
     /// Whether new calls are refused.
     pub(super) refusing: AtomicBool,
-    /// That connections are cut off because of calls that they take back.
+    /// Limits the warnings about connections that cancel too many calls.
     pub(super) cut_off: Warnings,
-    /// Cancelled when connections are to take no more calls and end after those they have.
+    /// Cancelled when connections must take no more calls and end after those that they have.
     pub(super) draining: CancellationToken,
 }
 
 impl ConnectionServer {
-    /// Serves a connection to its end, by this door. It counts as open until what its address has
-    /// taken back is made up for.
+    /// Serves a connection by this door until it ends. It counts as open until the calls that its caller
+    /// cancelled are made up for.
     pub(super) async fn serve(&self, mut stream: TcpStream, door: &Door, resets: Arc<Resets>) {
         let accepted = Instant::now();
-        // Tokens must not wait for company.
+        // Events must not wait to be sent together with others.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "TCP_NODELAY cannot be set");
         }
@@ -90,7 +91,7 @@ impl ConnectionServer {
                 "too many calls taken back: this connection is cut off, and more may be"
             );
         }
-        // Who leaves and comes back must not find everything forgotten.
+        // A caller that reconnects must not start with a clean count.
         let recovered = sleep(resets.recovers_in());
         self.draining.run_until_cancelled(recovered).await;
     }
@@ -122,7 +123,7 @@ impl ConnectionServer {
                 () = draining.as_mut(), if stage != Stage::Ending => {
                     connection.as_mut().graceful_shutdown();
                     stage = Stage::Ending;
-                    // The whole service waits for no longer than it may.
+                    // The server itself bounds how long it waits for all connections.
                     let longest = self.longest_call + LAST_CALL_GRACE;
                     next_stage.as_mut().reset(Instant::now() + longest);
                 }
@@ -153,8 +154,8 @@ impl ConnectionServer {
             .keep_alive_interval(settings.keepalive_interval)
             .keep_alive_timeout(settings.keepalive_timeout)
             .max_concurrent_streams(settings.max_concurrent_streams)
-            // A caller may cancel all its calls at once: the default of 20 ends the whole connection,
-            // and with it the calls that go on.
+            // A caller may cancel all its calls at once. The default of 20 would end the connection, and with it
+            // the calls that go on.
             .max_pending_accept_reset_streams(usize::try_from(settings.max_concurrent_streams).ok())
             .max_frame_size(MAX_FRAME_BYTES)
             .max_header_list_size(MAX_HEAD_BYTES)
@@ -164,21 +165,21 @@ impl ConnectionServer {
         builder
     }
 
-    /// How old a connection becomes.
+    /// The age at which a connection is asked to end.
     fn age(&self) -> Duration {
         let jitter = AGE_JITTER * (2.0 * fastrand::f64() - 1.0);
         self.settings.connection_age.mul_f64(1.0 + jitter)
     }
 }
 
-/// What a connection is waited for.
+/// What a connection is expected to do next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// For its first request.
+    /// To send its first request.
     Unused,
-    /// To grow old.
+    /// To reach its age.
     Used,
-    /// To end by itself.
+    /// To end.
     Ending,
 }
 

@@ -1,6 +1,6 @@
-//! The server: puts the services together, accepts connections, and goes down without losing calls.
+//! The server: accepts connections, takes their requests to a door, and goes down without losing calls.
 //!
-//! It is our own loop and not tonic's, because ours can end open connections after a while.
+//! The accept loop is our own and not tonic's, since it must be able to end open connections.
 
 mod census;
 mod connection;
@@ -38,14 +38,13 @@ use self::connection::ConnectionServer;
 use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 
-/// How long before the end of the drain time every call that is still open is ended, so that its
-/// caller learns of it.
+/// Calls that are still open this long before the end of the drain time are ended with a status.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// The share of a short drain time that is left for it.
+/// The largest share of the drain time that this may take.
 const LAST_WORD_SHARE: f64 = 0.25;
 
-/// The least time for last words, however short the drain time is.
+/// The least time for statuses to be sent, however short the drain time is.
 const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
 
 /// The longest time that a call without a scenario can take.
@@ -60,17 +59,17 @@ pub struct Policies {
     pub idempotency: idempotency::Settings,
 }
 
-/// One of the places where connections are served.
+/// A core, which serves connections.
 pub struct Core {
-    /// Where everything runs that a connection asks for.
+    /// Runs everything that its connections ask for.
     pub runtime: Handle,
-    /// Its connections to providers belong to that runtime; the rest is shared by all cores.
+    /// Uses connections to providers that belong to that runtime; all cores share the rest of it.
     pub dispatcher: Arc<Dispatcher>,
 }
 
-/// Serves until `shutdown` completes, then goes down: tells so by its health for `predrain`, takes no
-/// more calls, lets those that are open go on for `drain_timeout` at most, and ends the rest with a
-/// status shortly before that. All waiting is over when `hurry` completes.
+/// Serves until `shutdown` completes, then goes down: it reports itself unhealthy for `predrain`, then takes no
+/// more calls, waits for open calls for `drain_timeout` at most, and ends the rest with a status shortly before
+/// that. When `hurry` completes, it stops waiting.
 ///
 /// # Errors
 /// [`SetupError`], at once.
@@ -117,7 +116,7 @@ pub async fn serve(
         });
     }
     let mut settings = settings.clone();
-    // Whatever a caller may have open it may also take back.
+    // A caller may cancel as many calls as it may have open.
     let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
     settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
     let host = ConnectionServer {

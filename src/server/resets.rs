@@ -1,8 +1,8 @@
-//! How many calls an address may begin only to take them back.
+//! How many calls may a caller begin and cancel at once?
 //!
-//! A call that is taken back at once costs its caller two frames and us its whole way to admission.
-//! HTTP/2 bounds the calls that are open, which these never are for long. They are counted where they
-//! are read: what happens to a call afterwards depends on who comes to its turn first.
+//! A call that is cancelled at once costs its caller two frames, and us all the work up to admission. HTTP/2
+//! limits only the calls that are open, and these are not open for long. They are counted when their frames are
+//! read, since what happens to a call afterwards depends on which task runs first.
 
 use std::io;
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-/// The time in which an address may take back its number of calls, over and over.
+/// The window in which a caller may cancel its number of calls.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// The calls that an address may still take back: a number in every [`WINDOW`], and as many as it does
-/// not take back.
+/// The calls that a caller may still cancel: a number in each [`WINDOW`], and one for each call that it does not
+/// cancel.
 #[derive(Debug)]
 pub(super) struct Resets {
     limit: u32,
-    /// One more than there are, for the call that is just beginning.
+    /// One more than the calls that may be cancelled, for the call that is just beginning.
     left: AtomicU32,
-    /// Up to when those that time brings are counted.
+    /// The time up to which calls have been earned.
     counted: Mutex<Instant>,
 }
 
@@ -37,30 +37,30 @@ impl Resets {
         }
     }
 
-    /// A call begins: unless it is taken back, it makes up for another one.
+    /// A call begins. Unless it is cancelled, it makes up for another one.
     fn begun(&self) {
-        // There is nothing to make up for with nearly all calls, and it costs them nothing.
+        // Nearly always there is nothing to make up for, and this costs one read.
         if self.left.load(Ordering::Relaxed) <= self.limit {
             self.add(1);
         }
     }
 
-    /// How long it takes until all that was taken back is made up for.
+    /// The time until all cancelled calls are made up for.
     pub(super) fn recovers_in(&self) -> Duration {
         let missing = self.limit.saturating_sub(self.left.load(Ordering::Relaxed));
         WINDOW.mul_f64(f64::from(missing) / f64::from(self.limit))
     }
 
-    /// A call is taken back. False if that is one too many.
+    /// A call is cancelled. False if that is one too many.
     fn taken_back(&self, now: Instant) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let each = WINDOW / self.limit;
         let passed = now.duration_since(*counted).min(WINDOW);
         let earned = passed.div_duration_f64(each) as u32;
         self.add(earned);
-        // What is left of the time counts for the next one.
+        // The rest of the time counts towards the next call.
         *counted = now - passed + each * earned;
-        // One for itself, and one for what its beginning made up for.
+        // One for itself, and one for the call that its beginning made up for.
         let less = |left: u32| Some(left.saturating_sub(2));
         let before = self
             .left
@@ -85,29 +85,29 @@ const RST_STREAM: u8 = 3;
 /// The bit before the number of a stream.
 const RESERVED: u32 = 1 << 31;
 
-/// Finds the frames in what is read of a connection after its preface. Pure: bytes are passed in.
+/// Finds the frames in the bytes of a connection after its preface. Pure.
 #[derive(Debug, Default)]
 struct Frames {
     header: [u8; HEADER_BYTES],
-    /// Bytes of the header that have come.
+    /// Bytes of the header that have been read.
     begun: usize,
-    /// Bytes of the payload that have not.
+    /// Bytes of the payload that have not been read.
     payload_left: usize,
     /// The highest stream that has begun.
     last_stream: u32,
 }
 
-/// What is of interest among frames.
+/// A frame that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
-    /// A call begins: its stream is the highest so far (section 5.1.1). Trailers begin none.
+    /// A call begins: its stream is the highest so far (section 5.1.1). Trailers do not begin one.
     Begun,
-    /// A call is taken back.
+    /// A call is cancelled.
     TakenBack,
 }
 
 impl Frames {
-    /// Tells of every frame whose header is complete with these bytes.
+    /// Reports every frame whose header these bytes complete.
     fn read(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Seen)) {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
@@ -135,7 +135,7 @@ impl Frames {
     }
 }
 
-/// Reads a connection, and fails when its address takes back too many calls.
+/// Reads a connection, and fails when its caller cancels too many calls.
 pub(super) struct Metered<R> {
     connection: R,
     frames: Frames,

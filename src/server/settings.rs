@@ -12,14 +12,14 @@ use crate::grpc::elements::ElementLimits;
 pub struct Settings {
     /// Where callers connect.
     pub listen: SocketAddr,
-    /// Runtimes of one thread each, of which each keeps the connections that it is given, at most
-    /// [`MAX_RUNTIMES`]. None: the runtime that the service is started in serves all.
+    /// Runtimes of one thread each, at most [`MAX_RUNTIMES`]; each keeps the connections that it is given. 0: the
+    /// runtime in which the service is started serves all.
     pub runtimes: usize,
-    /// Largest message, in bytes, that is read.
+    /// The largest message, in bytes.
     pub max_message_bytes: usize,
     /// How many elements a request may have.
     pub requests: ElementLimits,
-    /// Bytes that messages may take up together until they are complete; one caller has three quarters.
+    /// Bytes that incomplete messages may take up together; one caller has three quarters of them.
     pub max_unfinished_bytes: usize,
     /// Connections that may be open.
     pub max_connections: usize,
@@ -27,27 +27,28 @@ pub struct Settings {
     pub max_connections_per_ip: usize,
     /// Streams that one connection may have open.
     pub max_concurrent_streams: u32,
-    /// Calls that one address may take back in ten seconds, beyond the number of those that it does
-    /// not, and never fewer than a caller may have open; the connection that goes on is ended.
+    /// Calls that one caller may cancel in ten seconds, beyond one for each call that it does not cancel, and
+    /// never fewer than it may have open. A connection that exceeds it is ended.
     pub max_resets: u32,
-    /// How long a new connection may take to its preface.
+    /// How long a new connection may take to send its preface.
     pub handshake_timeout: Duration,
-    /// How long a new connection may take to its first request.
+    /// How long a new connection may take to send its first request.
     pub first_request_timeout: Duration,
     /// How long a request may take from its head to its end.
     pub receive_timeout: Duration,
-    /// How long after a sign of life the other side is asked for another.
+    /// The interval of keep-alive pings.
     pub keepalive_interval: Duration,
-    /// How long the other side may take to give it.
+    /// How long the answer to a ping may take.
     pub keepalive_timeout: Duration,
-    /// When a connection is asked to end, give or take a tenth: callers spread over instances anew.
+    /// The age, give or take a tenth, at which a connection is asked to end, so that callers spread over
+    /// instances again.
     pub connection_age: Duration,
     /// How long a caller may leave its answer unread.
     pub client_stall: Duration,
     /// Whether server reflection is served.
     pub reflection: bool,
-    /// How long the service goes on as before when it was told to stop, but for its health: until
-    /// all who look at that have looked. May be zero.
+    /// How long the service goes on as before after it was told to stop, except that it reports itself unhealthy:
+    /// as long as load balancers take to notice. May be zero.
     pub predrain: Duration,
     /// How long open calls may go on after that.
     pub drain_timeout: Duration,
@@ -84,7 +85,8 @@ impl Default for Settings {
     }
 }
 
-/// What there is to fear of an address to listen on: anybody who reaches it is a caller, and an operator.
+/// The warning about an address to listen on, if others than this machine reach it: each of them is a caller and
+/// an operator.
 pub fn exposure(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {

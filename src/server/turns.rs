@@ -1,8 +1,8 @@
-//! How much of what a connection says is read before others have their turn.
+//! How much of a connection is read before other tasks have their turn?
 //!
-//! A connection is read for as long as there is something to read. Whoever sends without end would
-//! keep its task at work for milliseconds, ten thousands of frames, and every other call waits for
-//! that several times on its way.
+//! hyper reads a connection for as long as there is something to read. A connection that sends without pause
+//! would keep its task busy for milliseconds, tens of thousands of frames, and every other call would wait for
+//! that several times.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// What is read in one turn, give or take a buffer: some hundred of the smallest frames.
+/// The bytes that are read in one turn, give or take a buffer: some hundred of the smallest frames.
 const TURN_BYTES: usize = 2 * 1024;
 
 /// Reads a connection in turns.
@@ -37,7 +37,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for InTurns<R> {
     ) -> Poll<io::Result<()>> {
         if self.left == 0 {
             self.left = TURN_BYTES;
-            // A task that wakes itself up comes behind those that wait already.
+            // A task that wakes itself runs after those that are already waiting.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! Warnings of which an attack must not make a flood.
+//! May a warning be logged now? An attack must not flood the log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The workers: which one takes a connection, and how all of them come to an end.
+//! Which worker serves a connection, and how do all of them end?
 
 use std::io;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::warnings::Warnings;
 /// How long connections may take to notice that they are cut off.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
-/// A runtime, and what connections find there.
+/// A runtime, and what its connections need.
 pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) door: Door,
@@ -44,7 +44,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Puts the workers to work; they have no connections yet.
+    /// Starts the workers, which have no connections yet.
     pub(super) fn start(
         host: ConnectionServer,
         workers: Vec<Worker>,
@@ -57,7 +57,7 @@ impl Workers {
         {
             let (serving, admission) = (Arc::clone(serving), Arc::clone(admission));
             watchers.spawn_on(async move { serving.sweep().await }, runtime);
-            // A task among those that serve calls: it waits for a processor as they do.
+            // It must be a task like those that serve calls, to wait for a processor as long as they do.
             watchers.spawn_on(async move { admission.watch().await }, runtime);
         }
         let Settings {
@@ -89,8 +89,8 @@ impl Workers {
         self.census.count()
     }
 
-    /// Takes connections for as long as it is awaited. Safe to cancel.
-    /// Where no file is left for one, the dispatcher's unused connections are closed.
+    /// Accepts connections for as long as it is awaited. Safe to cancel. If no file is left for one, an unused
+    /// connection of the dispatcher's is closed.
     pub(super) async fn accept(&mut self, listener: &TcpListener, dispatcher: &Dispatcher) {
         let (turned_away, not_accepted) = (Warnings::default(), Warnings::default());
         loop {
@@ -109,7 +109,7 @@ impl Workers {
                         continue;
                     }
                 },
-                // Connections that have ended are let go of.
+                // Ended connections are removed from the set.
                 Some(_) = self.connections.join_next() => continue,
             };
             let Some(counted) = self.census.count_in(peer.ip(), Instant::now()) else {
@@ -124,7 +124,7 @@ impl Workers {
             let resets = Arc::clone(&counted.resets);
             let served = async move {
                 counted.is_served(Instant::now());
-                // From the runtime that accepts to the one that serves.
+                // The socket moves from the runtime that accepts to the one that serves.
                 match stream.into_std().and_then(TcpStream::from_std) {
                     Ok(stream) => host.serve(stream, &door, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
@@ -135,13 +135,13 @@ impl Workers {
         }
     }
 
-    /// From here on no call is taken, and connections end after those they have.
+    /// Takes no more calls: each connection ends after the calls that it has.
     pub(super) fn refuse(&self) {
         self.host.refusing.store(true, Ordering::Relaxed);
         self.host.draining.cancel();
     }
 
-    /// Ends every open call, and each that comes.
+    /// Ends every open call, and each that begins later.
     pub(super) fn close(&self) {
         for worker in &self.workers {
             worker.serving.close();
@@ -153,8 +153,8 @@ impl Workers {
         while self.connections.join_next().await.is_some() {}
     }
 
-    /// Cuts off the connections that are still open. Those of a worker that is in the middle of a long
-    /// step do not notice before that ends, and are not waited for.
+    /// Aborts the connections that are still open. Those of a stuck worker notice only when its step ends, and
+    /// are left behind.
     pub(super) async fn cut_off(&mut self) {
         self.connections.abort_all();
         if timeout(CUT_OFF, self.all_ended()).await.is_err() {
@@ -166,7 +166,7 @@ impl Workers {
     }
 }
 
-/// Whether no more files can be open, of this process or of the whole system.
+/// Whether this process or the whole system is out of file descriptors.
 fn is_short_of_files(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(code, Some(Errno::MFILE | Errno::NFILE))

@@ -1,14 +1,14 @@
-//! How much memory does a request take up while its call lasts? An estimate, rather too high.
+//! How much memory does a request take up while its call lasts? An estimate that is rather too high.
 
 use std::mem::size_of;
 
 use crate::chat::{ChatRequest, MediaSource, Message, Part, ResponseFormat, Tool, ToolChoice};
 
-/// What a call takes besides its request: its task, its stream, its place in the plan.
+/// Memory of a call besides its request: its task, its stream, its plan.
 const CALL_BYTES: usize = 4 * 1024;
 
-/// Memory of a call with this request, of which the message had so many bytes: what was read, and the
-/// copy of it in a provider's spelling while that is sent.
+/// Memory of a call with this request, whose message had so many bytes: the request itself, and its copy in a
+/// provider's spelling while that is sent.
 pub fn bytes_of(request: &ChatRequest, message: usize) -> usize {
     let ChatRequest {
         messages,
@@ -54,7 +54,7 @@ pub fn bytes_of(request: &ChatRequest, message: usize) -> usize {
         escapes,
         data,
     } = size;
-    // Bytes are slices of the message, and any of them keeps all of it.
+    // Data is a slice of the message, and a single slice keeps the whole message in memory.
     let message = if data > 0 { message } else { 0 };
     let spelled = texts + escapes + data / 3 * 4;
     CALL_BYTES + elements + texts + message + spelled
@@ -66,7 +66,7 @@ struct Size {
     elements: usize,
     /// Bytes of texts.
     texts: usize,
-    /// How much longer they become where they are written as JSON.
+    /// How many bytes longer they become as JSON.
     escapes: usize,
     /// Bytes of images, documents and signatures.
     data: usize,
@@ -118,10 +118,10 @@ impl Size {
     }
 }
 
-/// How many bytes a text becomes longer where it is written as JSON: five for a control character, such as
-/// `\u0001`, but one for those that have a letter, a quote or a backslash.
+/// How many bytes longer a text becomes as JSON: five for a control character, such as `\u0001`; one for a
+/// control character that has a letter, such as `\n`, for a quote and for a backslash.
 fn escapes_of(text: &str) -> usize {
-    // Three passes that the compiler makes of whole registers cost less than one that looks at each byte.
+    // Three passes that the compiler vectorises cost less than one that branches on each byte.
     let control = text.bytes().filter(|byte| *byte < 0x20).count();
     let short = text
         .bytes()

@@ -1,8 +1,10 @@
 //! Is a call that is sent again done again?
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use modelway::grpc::v1::GenerateRequest;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::{Behaviour, Ending, Received};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -248,4 +250,27 @@ async fn streams_have_no_keys() {
     );
     assert_eq!(told.violations[0].0, "idempotency_key");
     assert!(gateway.simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn one_caller_cannot_push_out_the_outcomes_of_another() {
+    let config = format!("{CONFIG}\n[idempotency]\nmax_entries = 4");
+    let gateway = Gateway::start(&config).await;
+    behave(&gateway, "tokens=2");
+    let other = gateway
+        .channel_from(Ipv4Addr::new(127, 0, 0, 2).into())
+        .await;
+    let mut other = GenerationServiceClient::new(other);
+    other.generate(keyed("k", "Hello")).await.unwrap();
+
+    for number in 0..20 {
+        let key = number.to_string();
+        gateway.generate(keyed(&key, "Hello")).await.unwrap();
+    }
+
+    let repeat = other.generate(keyed("k", "Hello")).await.unwrap();
+    assert!(repeat.into_inner().replayed);
+    let latest = gateway.generate(keyed("19", "Hello")).await.unwrap();
+    let oldest = gateway.generate(keyed("0", "Hello")).await.unwrap();
+    assert!(latest.replayed && !oldest.replayed);
 }

@@ -1,9 +1,11 @@
 //! Can operators decide in a breaker's place, and watch what breakers do?
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::watch_breakers_response::Update;
 use modelway::grpc::v1::{
     Breaker, BreakerState, BreakerTransition, ListBreakersRequest, SetBreakerRequest,
@@ -582,14 +584,21 @@ async fn a_provider_that_is_not_there_is_refused_with_those_that_are() {
 
 #[tokio::test]
 async fn only_so_many_watch_and_a_place_that_is_given_up_is_free_again() {
-    const MOST: usize = 64;
+    const CALLERS: u8 = 4;
+    const OF_EACH: usize = 16;
     let gateway = Gateway::start(CONFIG).await;
+    let request = WatchBreakersRequest::default();
     let mut watchers = Vec::new();
-    for _ in 0..MOST {
-        watchers.push(watch(&gateway, "").await);
+    for caller in 2..2 + CALLERS {
+        let source = Ipv4Addr::new(127, 0, 0, caller).into();
+        let channel = gateway.channel_from(source).await;
+        for _ in 0..OF_EACH {
+            let mut client = OperationsServiceClient::new(channel.clone());
+            let response = client.watch_breakers(request.clone()).await.unwrap();
+            watchers.push(response.into_inner());
+        }
     }
 
-    let request = WatchBreakersRequest::default();
     let refused = gateway.operations().watch_breakers(request.clone()).await;
 
     let refused = details(&refused.unwrap_err());
@@ -676,4 +685,35 @@ async fn the_end_of_a_decision_is_the_same_each_time_that_it_is_read() {
             end
         );
     }
+}
+
+#[tokio::test]
+async fn one_caller_cannot_take_all_places_to_watch_breakers() {
+    const OF_A_CALLER: usize = 16;
+    let gateway = Gateway::start(CONFIG).await;
+    let other = gateway
+        .channel_from(Ipv4Addr::new(127, 0, 0, 2).into())
+        .await;
+    let mut other = OperationsServiceClient::new(other);
+    let mut watching = Vec::new();
+    for _ in 0..OF_A_CALLER {
+        watching.push(watch(&gateway, "").await);
+    }
+
+    let refusal = gateway
+        .operations()
+        .watch_breakers(WatchBreakersRequest::default())
+        .await
+        .unwrap_err();
+
+    let told = details(&refusal);
+    assert_eq!(told.code, Code::ResourceExhausted);
+    assert_eq!(told.reason, "CALLER_RATE_LIMITED");
+    assert!(told.retry_after.is_some());
+    assert!(
+        refusal.message().contains("16 streams") && refusal.message().contains("ListBreakers"),
+        "{refusal}"
+    );
+    let others = other.watch_breakers(WatchBreakersRequest::default()).await;
+    others.expect("another caller has places of its own");
 }

@@ -1,7 +1,7 @@
-//! What has come of a request's messages, and what of them may be given on?
+//! Which messages of a request have arrived, and may they be passed on?
 //!
-//! A message is given on when it is complete, has no more elements than it may, and is in its own bytes: a
-//! compressed one is unpacked here, piece by piece, so that what it becomes is bounded as what comes.
+//! A message is passed on when it is complete and within the limits on elements. A compressed message is
+//! decompressed here piece by piece, so that its decompressed size is bounded as well.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use crate::error::Error;
 use super::super::elements::{Contract, ElementLimits, Method, Walk};
 use super::unpacking::{Unpacking, unreadable};
 
-/// Bytes before a message: whether it is compressed, and its length.
+/// The prefix of a message: a flag for compression, and its length.
 const PREFIX_BYTES: usize = 5;
 
-/// Pieces of a message that comes in up to this size are joined.
+/// Pieces of a message are joined up to this size.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// What all messages are held to.
+/// The limits of messages.
 #[derive(Clone)]
 pub(in crate::grpc) struct MessageRules {
-    /// A longer message is refused, by its announcement if that tells.
+    /// A longer message is refused, as soon as its prefix announces it.
     pub(in crate::grpc) max_message_bytes: usize,
     pub(in crate::grpc) contract: Arc<Contract>,
     pub(in crate::grpc) elements: Arc<ElementLimits>,
@@ -36,23 +36,23 @@ pub(super) struct Messages {
     /// Whether a message may be compressed.
     gzip: bool,
     held: Held,
-    /// How many have begun.
+    /// The number of messages that have begun.
     count: usize,
-    /// The prefix of the next one, as far as it has come.
+    /// The bytes of the next prefix that have arrived, and their number.
     prefix: ([u8; PREFIX_BYTES], usize),
     open: Option<Open>,
-    /// What may be given on, in pieces.
+    /// Pieces of complete messages, which may be passed on.
     whole: VecDeque<Bytes>,
 }
 
-/// A message of which the end has not come.
+/// An incomplete message.
 struct Open {
-    /// Bytes of it that have not come.
+    /// Its bytes that have not arrived.
     left: usize,
     walk: Walk,
-    /// Copied: a few bytes would hold on to a whole buffer of the connection.
+    /// Copies: a slice of a few bytes would keep a whole read buffer in memory.
     pieces: VecDeque<BytesMut>,
-    /// Of all pieces.
+    /// The length of all pieces.
     bytes: usize,
     unpacking: Option<Unpacking>,
 }
@@ -71,30 +71,30 @@ impl Messages {
         }
     }
 
-    /// A piece of a message that is complete.
+    /// The next piece that may be passed on.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         self.whole.pop_front()
     }
 
-    /// Whether there is nothing to give on.
+    /// Whether nothing may be passed on at the moment.
     pub(super) fn is_empty(&self) -> bool {
         self.whole.is_empty()
     }
 
-    /// Whether a message has begun and not ended.
+    /// Whether a message is incomplete.
     pub(super) fn is_within(&self) -> bool {
         self.open.is_some() || self.prefix.1 > 0
     }
 
-    /// Whether one has come to its end.
+    /// Whether a message has been completed.
     pub(super) fn has_come(&self) -> bool {
         self.count > usize::from(self.open.is_some())
     }
 
-    /// There are no more bytes.
+    /// Ends the body.
     ///
     /// # Errors
-    /// There must be.
+    /// The last message is incomplete, or there is none.
     pub(super) fn finish(&self) -> Result<(), Error> {
         if self.is_within() {
             return Err(Error::invalid("message", "it ended before it was complete"));
@@ -105,11 +105,10 @@ impl Messages {
         Ok(())
     }
 
-    /// Takes some of the bytes that have come, and leaves the rest for another time: what one step
-    /// costs is bounded.
+    /// Takes some of the bytes, and leaves the rest for another step, so that the cost of a step is bounded.
     ///
     /// # Errors
-    /// A message is not what it may be, or there is no room for it.
+    /// A message breaks a limit or is malformed, or there is no room for it.
     pub(super) fn take(&mut self, bytes: &mut Bytes) -> Result<(), Error> {
         if self.open.is_none() {
             if self.prefix.1 == 0 && self.take_whole(bytes)? {
@@ -129,8 +128,8 @@ impl Messages {
         self.go_on(bytes)
     }
 
-    /// Takes the message that begins with these bytes, if all of it is there and nothing has to be done
-    /// with it: it is not copied then.
+    /// Takes a message without a copy if these bytes hold all of it and it is not compressed; returns whether it
+    /// did.
     fn take_whole(&mut self, bytes: &mut Bytes) -> Result<bool, Error> {
         let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
             return Ok(false);
@@ -182,7 +181,7 @@ impl Messages {
         })
     }
 
-    /// Takes bytes of the open message.
+    /// Takes bytes of the incomplete message.
     fn go_on(&mut self, bytes: &mut Bytes) -> Result<(), Error> {
         let Some(open) = &mut self.open else {
             return Ok(());
@@ -249,13 +248,13 @@ impl Open {
     }
 }
 
-/// The length of the message behind this prefix.
+/// The length that a prefix announces.
 fn announced(prefix: [u8; PREFIX_BYTES]) -> usize {
     let [_, a, b, c, d] = prefix;
     u32::from_be_bytes([a, b, c, d]) as usize
 }
 
-/// The refusal of another number of messages than the method takes. The code is that of
+/// Refuses another number of messages than one. The code follows
 /// <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>.
 fn not_one(sent: &str) -> Error {
     Error::Unimplemented(format!(

@@ -1,4 +1,4 @@
-//! What a message compressed by gzip becomes, piece by piece.
+//! How is a gzip message decompressed, piece by piece?
 
 use std::io::Write as _;
 
@@ -6,17 +6,17 @@ use flate2::write::GzDecoder;
 
 use crate::error::Error;
 
-/// After this many unpacked bytes a step is over. A step may end with some more: what one call of the
-/// decoder gives.
+/// A step ends after this many decompressed bytes, or a little more: what one call of the decoder yields.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// So many bytes must become something: gzip's head can be of any length, and the decoder keeps it.
+/// A message must yield something within its first bytes: gzip's header can have any length, and the decoder
+/// keeps all of it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// A message that is being unpacked.
+/// A message that is being decompressed.
 pub(super) struct Unpacking {
     decoder: GzDecoder<Vec<u8>>,
-    /// Whether anything has been unpacked, and the bytes taken before.
+    /// Whether anything has been decompressed, and the number of bytes taken until then.
     has_begun: bool,
     head: usize,
 }
@@ -30,10 +30,10 @@ impl Unpacking {
         }
     }
 
-    /// Takes bytes until there are enough unpacked ones, or all; gives their number.
+    /// Takes bytes until a step's worth is decompressed, or all; returns how many it took.
     ///
     /// # Errors
-    /// They are not what gzip makes.
+    /// They are not gzip.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let mut taken = 0;
         while taken < bytes.len() && self.decoder.get_ref().len() < STEP_BYTES {
@@ -54,15 +54,15 @@ impl Unpacking {
         Ok(taken)
     }
 
-    /// What has been unpacked since the last time.
+    /// The bytes that were decompressed since the last call.
     pub(super) fn unpacked(&mut self) -> Vec<u8> {
         std::mem::take(self.decoder.get_mut())
     }
 
-    /// What is left when everything has been taken.
+    /// Ends the message; returns the remaining decompressed bytes.
     ///
     /// # Errors
-    /// It is not complete, or its checksum is another.
+    /// It is incomplete, or its checksum does not match.
     pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
         self.decoder.finish().map_err(|_| damaged())
     }
@@ -72,7 +72,7 @@ fn damaged() -> Error {
     unreadable("it is not what gzip makes")
 }
 
-/// A message that is not what its prefix says.
+/// The error of a message that cannot be read.
 pub(super) fn unreadable(why: &str) -> Error {
     Error::invalid("message", format!("it cannot be read: {why}"))
 }

@@ -1,4 +1,4 @@
-//! Which methods are there, and of what are their requests made? Read from the contract's descriptors.
+//! Which methods are there, and which fields do their requests have? Read from the contract's descriptors.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use crate::error::excerpt;
 
 use super::CountedElement;
 
-/// What is counted: repeated fields, and what costs more than others of its kind.
+/// The fields whose elements are counted.
 const COUNTED: [(&str, &str, CountedElement); 8] = [
     (
         "modelway.v1.GenerateRequest",
@@ -50,10 +50,10 @@ pub(in crate::grpc) struct Contract {
     pub(super) messages: Vec<MessageType>,
 }
 
-/// What a request must be like.
+/// What is known of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::grpc) struct Method {
-    /// Place of its message.
+    /// The index of the type of its request.
     pub(super) message: usize,
     /// Whether the caller may send any number of messages, and not just one.
     pub(in crate::grpc) takes_many: bool,
@@ -82,15 +82,15 @@ pub(super) enum Kind {
     Fixed64,
     /// Text or bytes.
     Text,
-    /// A message of the type at this place.
+    /// A message of the type with this index.
     Message(usize),
 }
 
 impl Contract {
-    /// Reads descriptor sets, of which each may hold what another one has held.
+    /// Reads descriptor sets, which may repeat each other.
     ///
     /// # Errors
-    /// A set is none.
+    /// A set does not decode.
     pub(in crate::grpc) fn read<'s>(
         sets: impl IntoIterator<Item = &'s [u8]>,
     ) -> Result<Self, DecodeError> {
@@ -143,8 +143,7 @@ impl Contract {
         self.methods.get(path).copied()
     }
 
-    /// What is told of a path that is no method's: the methods there are. Of a service that there is,
-    /// its own.
+    /// The error message for a path that is no method: it lists the methods of the service, or of all services.
     pub(in crate::grpc) fn absent(&self, path: &str) -> String {
         let service = path.rsplit_once('/').map_or(path, |(service, _)| service);
         let mut methods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -167,14 +166,14 @@ impl Contract {
         text
     }
 
-    /// A field of the type at this place.
+    /// A field of the type with this index.
     pub(super) fn field(&self, place: usize, number: u64) -> Option<&Field> {
         let fields = &self.messages.get(place)?.fields;
         let found = fields.binary_search_by_key(&number, |field| field.number);
         fields.get(found.ok()?)
     }
 
-    /// The place of a type, with everything that its fields are made of.
+    /// The index of a type, which is added with the types of its fields.
     fn place(
         &mut self,
         name: &str,
@@ -221,7 +220,7 @@ fn described(message: &str, field: &FieldDescriptorProto, kind: Kind) -> Field {
         .iter()
         .find(|(of, name, _)| message.strip_prefix('.') == Some(of) && field.name() == *name);
     Field {
-        // A number that is none matches nothing on the wire.
+        // An illegal number never matches one on the wire.
         number: u64::try_from(field.number()).unwrap_or(0),
         name: field.name().to_owned(),
         kind,

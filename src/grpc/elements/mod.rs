@@ -1,7 +1,7 @@
-//! How many elements may a request have, and how many does one have?
+//! How many elements may a request have, and how many does it have?
 //!
-//! Bytes alone bound neither time nor memory: two bytes can be a whole message. So elements are counted
-//! on the wire as they come, before anything is made of them.
+//! A limit on bytes bounds neither time nor memory, since two bytes can be a whole message. So elements are
+//! counted on the wire as they arrive, before the message is decoded.
 
 mod contract;
 mod walk;
@@ -69,7 +69,7 @@ impl ElementLimits {
         }
     }
 
-    /// What is told of a request that has more of these than it may have.
+    /// The error message for a request that has too many of these.
     pub(super) fn excess(&self, element: CountedElement) -> String {
         let (what, setting) = match element {
             CountedElement::Message => ("messages", "max_messages"),

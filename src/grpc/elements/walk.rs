@@ -1,7 +1,7 @@
-//! The way through a message as it comes: counts its elements, and makes nothing of them.
+//! Walks through a message as it arrives, and counts its elements without decoding it.
 //!
-//! What is refused here never reaches the decoder. What passes is well formed but for texts that are not
-//! UTF-8. The wire format: <https://protobuf.dev/programming-guides/encoding/>.
+//! A message that is refused here never reaches the decoder. One that passes is well formed, except that texts
+//! may not be UTF-8. The wire format: <https://protobuf.dev/programming-guides/encoding/>.
 
 use std::fmt::Write as _;
 
@@ -10,21 +10,21 @@ use crate::error::Error;
 use super::contract::{Field, Kind};
 use super::{Contract, CountedElement, ElementCount, ElementLimits, Method};
 
-/// How deep messages may stand in one another; the decoder goes as deep.
+/// How deep messages may be nested; the decoder has the same limit.
 const MAX_DEPTH: usize = 100;
 
-/// Fields with a smaller number are counted one by one, so that a refusal can tell which one it is.
+/// The elements of fields with smaller numbers are counted, so that a refusal can name their index.
 const COUNTED_FIELDS: usize = 16;
 
-/// How far the way has led.
+/// The state of the walk.
 #[derive(Debug)]
 pub(in crate::grpc) struct Walk {
     /// Bytes read.
     at: usize,
-    /// The message, and what stands in it around the place that is read.
+    /// The nested messages around the current position, the outermost first.
     levels: Vec<Level>,
     next: Next,
-    /// The number that is read, as far as it has come, and of how many bytes that is.
+    /// The number that is being read, and its bytes so far.
     number: u64,
     digits: u32,
     count: ElementCount,
@@ -35,18 +35,18 @@ struct Level {
     of: Inside,
     /// Where it ends; for a message of unknown length, never.
     end: usize,
-    /// Number of the field that is read, 0 for none.
+    /// The number of the current field, 0 for none.
     field: u64,
-    /// How often each field has come.
+    /// How often each field has occurred.
     seen: [u32; COUNTED_FIELDS],
 }
 
 /// What a level is.
 #[derive(Clone, Copy, Debug)]
 enum Inside {
-    /// A message of the type at this place.
+    /// A message of the type with this index.
     Message(usize),
-    /// A group that nobody here knows, which is only gone past.
+    /// An unknown group, which is skipped.
     Group(u64),
 }
 
@@ -74,7 +74,7 @@ enum Refusal {
 }
 
 impl Walk {
-    /// At the beginning of a method's message of this length, if that is known.
+    /// Begins with the request of a method, whose length may be known.
     pub(in crate::grpc) fn new(method: Method, length: Option<usize>) -> Self {
         // Most requests are not deeper.
         let mut levels = Vec::with_capacity(6);
@@ -90,11 +90,10 @@ impl Walk {
         }
     }
 
-    /// Reads on.
+    /// Reads the next bytes.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] names the field: there are more elements than may be, or the message
-    /// cannot be read.
+    /// [`Error::InvalidRequest`] with the field: there are too many elements, or the message is malformed.
     pub(in crate::grpc) fn read(
         &mut self,
         contract: &Contract,
@@ -105,7 +104,7 @@ impl Walk {
         read.map_err(|refusal| self.error(contract, limits, &refusal))
     }
 
-    /// The message has come to its end.
+    /// Ends the message.
     ///
     /// # Errors
     /// As [`Walk::read`].
@@ -154,10 +153,10 @@ impl Walk {
         Ok(())
     }
 
-    /// Reads a byte of a number; gives the number when that was its last.
+    /// Reads a byte of a number; returns the number if that was its last byte.
     fn digit(&mut self, byte: u8) -> Result<Option<u64>, Refusal> {
         self.at += 1;
-        // The tenth byte has room for one bit.
+        // The tenth byte can hold one bit.
         if self.digits == 9 && byte > 1 {
             return Err(Refusal::Unreadable("a number does not end"));
         }
@@ -255,7 +254,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Where something of this size ends that begins here.
+    /// The end of a value of this size that begins here.
     fn end_of(&self, size: usize) -> Result<usize, Refusal> {
         let end = self.at.checked_add(size);
         end.filter(|end| *end <= self.top().end)
@@ -287,7 +286,7 @@ impl Walk {
         }
     }
 
-    /// A field has been read, and perhaps with it what it stands in.
+    /// Ends a field, and the messages that end with it.
     fn end_field(&mut self) -> Result<(), Refusal> {
         self.next = Next::Key;
         self.top_mut().field = 0;
@@ -326,7 +325,7 @@ impl Walk {
 
     fn error(&self, contract: &Contract, limits: &ElementLimits, refusal: &Refusal) -> Error {
         match refusal {
-            // The one that is too many is where it is by chance.
+            // Its index says nothing: which element exceeds the limit is chance.
             Refusal::Excess(CountedElement::Field) => {
                 Error::invalid("message", limits.excess(CountedElement::Field))
             }
@@ -340,8 +339,8 @@ impl Walk {
         }
     }
 
-    /// The place that is read, as callers write it, such as `messages[3].parts`; of the message itself,
-    /// `message`. A limit is that of a field, whichever of its elements is the first beyond it.
+    /// The path of the current position, such as `messages[3].parts`; `message` at the top. A limit is reported
+    /// for the field, without an index.
     fn path(&self, contract: &Contract, with_last_index: bool) -> String {
         let mut path = String::new();
         for (depth, level) in self.levels.iter().enumerate() {
@@ -363,7 +362,7 @@ impl Walk {
                 && field.is_repeated
                 && (with_last_index || !is_last)
             {
-                // Writing to a string cannot fail.
+                // Writing to a string does not fail.
                 let _ = write!(path, "[{}]", seen.saturating_sub(1));
             }
         }

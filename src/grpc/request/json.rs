@@ -1,28 +1,28 @@
-//! Is a text one JSON object, and no larger than is checked? Nothing is built of it.
+//! Is a text a JSON object within the limits? No tree is built of it.
 
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// How deep objects and lists may stand in one another.
+/// How deep objects and lists may be nested.
 pub(super) const MAX_DEPTH: usize = 64;
 
 /// What is wrong with a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// It is no JSON at this place.
+    /// It is not JSON; the error is here.
     Syntax {
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
     },
-    /// It is JSON, but no object.
+    /// It is JSON, but not an object.
     NoObject,
-    /// Objects and lists stand in one another deeper than [`MAX_DEPTH`].
+    /// Objects and lists are nested deeper than [`MAX_DEPTH`].
     TooDeep,
-    /// There are more values than there is room for.
+    /// It has too many values.
     TooMany,
 }
 
@@ -47,11 +47,11 @@ pub(super) fn check_object(text: &str, room: &Cell<usize>) -> Result<(), Wrong> 
     }
 }
 
-/// Goes through one value.
+/// Walks through one value.
 #[derive(Clone, Copy)]
 struct Walk<'c> {
     room: &'c Cell<usize>,
-    /// Set when the walk ends for another reason than the text's syntax.
+    /// Set if the walk ends for another reason than the syntax.
     excess: &'c Cell<Option<Wrong>>,
     depth: usize,
 }
@@ -129,7 +129,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// The name of a member, which may be any text.
+/// The name of a member.
 struct Key;
 
 impl<'de> serde::Deserialize<'de> for Key {

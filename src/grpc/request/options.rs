@@ -1,4 +1,4 @@
-//! How the answer is made: its form, its sampling, its reasoning and its limits.
+//! How is the answer to be made? Its form, its sampling, its reasoning and its limits.
 
 use std::time::Duration;
 
@@ -190,9 +190,9 @@ pub(super) fn priority_of(priority: i32, faults: &mut Faults) -> Priority {
     }
 }
 
-/// `None` for a duration that is not more than nothing.
+/// A duration; `None` if it is not positive.
 fn positive_duration(duration: prost_types::Duration) -> Option<Duration> {
-    // The conversion negates what is negative, and the most negative number has no opposite.
+    // The conversion negates negative durations, and the most negative number cannot be negated.
     if duration.seconds < 0 {
         return None;
     }

@@ -13,15 +13,15 @@ use crate::grpc::v1;
 
 use super::json::{MAX_DEPTH, Wrong, check_object};
 
-/// What all schemas of a request may have together.
+/// The limit on the values of all schemas of a request.
 pub(super) struct Schemas<'l> {
     limits: &'l ElementLimits,
-    /// Values that are left of it.
+    /// The number of values that are left.
     values_left: Cell<usize>,
 }
 
 impl<'l> Schemas<'l> {
-    /// They have none yet.
+    /// No schema has been read yet.
     pub(super) fn of(limits: &'l ElementLimits) -> Self {
         Self {
             limits,
@@ -30,7 +30,8 @@ impl<'l> Schemas<'l> {
     }
 }
 
-/// A schema as JSON text. Providers check the rest: what they accept of JSON Schema differs.
+/// A schema as JSON text. It must be a JSON object; providers judge the rest, since what they accept of JSON
+/// Schema differs.
 pub(super) fn schema_of(
     schema: v1::JsonSchema,
     field: Arguments<'_>,
@@ -40,7 +41,7 @@ pub(super) fn schema_of(
     let text = match schema.schema {
         Some(v1::json_schema::Schema::Text(text)) => text,
         Some(v1::json_schema::Schema::Object(object)) => {
-            // A text is not built where only a writer that fails could prevent it.
+            // Serialising fails only with its writer, and a string does not fail.
             return serde_json::to_string(&Json(&object)).ok();
         }
         None => {
@@ -67,7 +68,7 @@ pub(super) fn schema_of(
     None
 }
 
-/// Something of a `Struct` as the JSON that it stands for.
+/// Serialises a `Struct` and its values as the JSON that they stand for.
 struct Json<T>(T);
 
 impl Serialize for Json<&Struct> {
@@ -81,7 +82,7 @@ impl Serialize for Json<&Value> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0.kind {
             Some(Kind::NullValue(_)) | None => serializer.serialize_unit(),
-            // A Struct knows only doubles; schemas mean whole numbers where they write them.
+            // A Struct has doubles only, and a schema's whole numbers must stay whole.
             Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() < 9e15 => {
                 serializer.serialize_i64(*number as i64)
             }

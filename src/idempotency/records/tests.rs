@@ -18,6 +18,14 @@ fn key(name: &str) -> Arc<Key> {
     })
 }
 
+/// A key of one of several callers.
+fn key_of(caller: u8, name: &str) -> Arc<Key> {
+    Arc::new(Key {
+        caller: Caller::Peer(std::net::IpAddr::from([10, 0, 0, caller])),
+        key: name.to_owned(),
+    })
+}
+
 fn body(number: u64) -> Fingerprint {
     Fingerprint([number, number])
 }
@@ -29,9 +37,13 @@ fn records() -> Records<char, &'static str> {
 
 /// A call that begins and ends at once.
 fn done(records: &mut Records<char, &'static str>, name: &str, bytes: usize, now: Instant) {
+    done_by(records, &key(name), bytes, now);
+}
+
+fn done_by(records: &mut Records<char, &'static str>, key: &Arc<Key>, bytes: usize, now: Instant) {
     let number = records.next_number();
-    records.begin(key(name), number, body(1), 'r');
-    records.end(&key(name), number, "done", bytes, now);
+    records.begin(Arc::clone(key), number, body(1), 'r');
+    records.end(key, number, "done", bytes, now);
 }
 
 #[test]
@@ -80,7 +92,7 @@ fn an_outcome_is_kept_for_its_time() {
     );
     let over = start + SETTINGS.retention;
     assert_eq!(records.find(&key("a"), body(2), over), Known::Nothing);
-    assert_eq!(records.bytes, 0);
+    assert_eq!(records.holdings.bytes(), 0);
 }
 
 #[test]
@@ -100,6 +112,43 @@ fn the_oldest_outcomes_go_when_there_are_too_many_or_they_are_too_large() {
     done(&mut records, "f", 101, now);
     assert_eq!(records.find(&key("f"), body(1), now), Known::Nothing);
     assert_eq!(records.find(&key("e"), body(1), now), Known::Ended(&"done"));
+}
+
+#[test]
+fn a_caller_with_many_outcomes_loses_its_own_and_not_those_of_others() {
+    let now = Instant::now();
+    for (few, many) in [(40, 5), (5, 30)] {
+        let mut records = records();
+        let modest = key_of(1, "modest");
+        done_by(&mut records, &modest, few, now);
+
+        let greedy: Vec<_> = (0..20).map(|it| key_of(2, &it.to_string())).collect();
+        for key in &greedy {
+            done_by(&mut records, key, many, now);
+        }
+
+        for (key, is_kept) in [
+            (&modest, true),
+            (&greedy[19], true),
+            (&greedy[18], true),
+            (&greedy[17], false),
+        ] {
+            let known = records.find(key, body(1), now);
+            assert_eq!(known == Known::Ended(&"done"), is_kept, "{key:?}");
+        }
+    }
+}
+
+#[test]
+fn a_caller_that_is_alone_may_have_everything() {
+    let now = Instant::now();
+    let mut records = records();
+
+    for name in ["a", "b", "c"] {
+        done_by(&mut records, &key_of(1, name), 33, now);
+    }
+
+    assert_eq!(records.holdings.bytes(), 99);
 }
 
 #[test]
@@ -136,7 +185,7 @@ proptest! {
         let mut now = Instant::now();
         let mut records = records();
         let mut numbers = [0; 8];
-        let name = |index: usize| key(&index.to_string());
+        let name = |index: usize| key_of(index as u8 % 3, &index.to_string());
         for step in steps {
             match step {
                 Step::Begin(index) => {
@@ -160,9 +209,10 @@ proptest! {
             });
             let sizes: Vec<usize> = sizes.collect();
             prop_assert_eq!(sizes.len(), records.ended.len());
-            prop_assert_eq!(sizes.iter().sum::<usize>(), records.bytes);
+            prop_assert_eq!(sizes.len(), records.holdings.count());
+            prop_assert_eq!(sizes.iter().sum::<usize>(), records.holdings.bytes());
             prop_assert!(sizes.len() <= SETTINGS.max_entries);
-            prop_assert!(records.bytes <= SETTINGS.max_bytes);
+            prop_assert!(records.holdings.bytes() <= SETTINGS.max_bytes);
         }
     }
 }

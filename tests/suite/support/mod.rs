@@ -30,7 +30,7 @@ pub(crate) use self::spread::written;
 pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -164,6 +164,16 @@ impl Gateway {
     /// A client of the operations service.
     pub(crate) fn operations(&self) -> OperationsServiceClient<Channel> {
         OperationsServiceClient::new(self.channel.clone())
+    }
+
+    /// A connection from this address, which is that of another caller.
+    pub(crate) async fn channel_from(&self, source: IpAddr) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address))
+            .unwrap()
+            .local_address(Some(source))
+            .connect()
+            .await
+            .unwrap()
     }
 
     /// The connection, for clients of other services.
