@@ -292,6 +292,8 @@ const AMBIGUOUS: &[&str] = &[
     "Snapshot",
     "Ticket",
     "Part",
+    "Outcome",
+    "Rules",
 ];
 
 #[test]
