@@ -10,7 +10,7 @@ use crate::wire::anthropic::{self, Anthropic};
 use crate::wire::gemini::{self, Gemini};
 use crate::wire::openai_chat::{self, OpenAiChat};
 
-use super::provider::Family;
+use super::family::Family;
 use super::table::Value;
 
 /// A wire format with what is special about it at a provider or a model.

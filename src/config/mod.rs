@@ -7,6 +7,7 @@ mod address;
 mod admission;
 pub mod check;
 mod dialect;
+mod family;
 pub mod file;
 mod health;
 mod link;

@@ -9,8 +9,9 @@ use crate::features::Features;
 use crate::simulator::{Behaviour, KEYS};
 
 use super::dialect::WireFormats;
+use super::family::Family;
 use super::name::is_legal_model_id;
-use super::provider::{self, Family};
+use super::provider;
 use super::table::{Table, Value};
 
 /// The highest price that can be written, in USD for a million tokens.

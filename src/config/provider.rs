@@ -9,8 +9,9 @@ use crate::features::{Feature, Features};
 use crate::provider::credential::Credential;
 use crate::provider::{Auth, Provider};
 
-use super::address::{self, Manner};
+use super::address;
 use super::dialect::WireFormats;
+use super::family::{FAMILIES, Family};
 use super::link::Links;
 use super::name::is_legal_name;
 use super::secret::{Surroundings, is_reference};
@@ -28,39 +29,6 @@ pub(super) struct Written<'a> {
     pub(super) dialect: Option<Value<'a>>,
     /// What none of its models can do.
     pub(super) unsupported: Features,
-}
-
-/// The wire formats, as the configuration names them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    OpenAiChat,
-    Anthropic,
-    Gemini,
-}
-
-const FAMILIES: [(&str, Family); 3] = [
-    ("openai_chat", Family::OpenAiChat),
-    ("anthropic", Family::Anthropic),
-    ("gemini", Family::Gemini),
-];
-
-impl Family {
-    /// How its keys are sent by custom.
-    fn usual_manner(self) -> Manner {
-        match self {
-            Self::OpenAiChat => Manner::Bearer,
-            Self::Anthropic => Manner::Header(HeaderName::from_static("x-api-key")),
-            Self::Gemini => Manner::Header(HeaderName::from_static("x-goog-api-key")),
-        }
-    }
-
-    /// What comes before the paths that the wire format appends.
-    fn usual_prefix(self) -> &'static str {
-        match self {
-            Self::OpenAiChat | Self::Anthropic => "/v1",
-            Self::Gemini => "/v1beta",
-        }
-    }
 }
 
 /// Reads one provider.

@@ -15,7 +15,7 @@ use super::Adaptations;
 
 /// What a provider demands of a schema.
 #[derive(Clone, Copy)]
-pub(super) struct Rules {
+pub(super) struct SchemaRules {
     /// Whether every object must have `additionalProperties: false`.
     pub(super) closed: bool,
     /// Whether `required` must name every property.
@@ -32,7 +32,7 @@ pub(super) struct Rules {
     pub(super) keyword: fn(&str, &str) -> Fate,
 }
 
-impl Rules {
+impl SchemaRules {
     /// Everything is taken as it is.
     pub(super) const NONE: Self = Self {
         closed: false,
@@ -96,20 +96,20 @@ impl<'a> Fitted<'a> {
 ///
 /// # Errors
 /// Why it cannot be kept, in our words.
-pub(super) fn fit<'a>(schema: &'a str, rules: &Rules) -> Result<Fitted<'a>, &'static str> {
+pub(super) fn fit<'a>(schema: &'a str, rules: &SchemaRules) -> Result<Fitted<'a>, &'static str> {
     let written: &RawValue = serde_json::from_str(schema).map_err(|_| "it is not JSON")?;
     if !written.get().starts_with('{') {
         return Err("a schema must be a JSON object");
     }
-    let outcome = walk::walk(written.get(), rules)?;
-    let schema = match outcome.text {
+    let walked = walk::walk(written.get(), rules)?;
+    let schema = match walked.text {
         None => Cow::Borrowed(written),
         Some(text) => Cow::Owned(RawValue::from_string(text).map_err(|_| "it is not JSON")?),
     };
     Ok(Fitted {
         schema,
-        is_narrowed: outcome.is_narrowed,
-        is_loose: outcome.is_loose,
+        is_narrowed: walked.is_narrowed,
+        is_loose: walked.is_loose,
     })
 }
 

@@ -4,27 +4,27 @@
 //! refused: <https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations>,
 //! BerriAI/litellm#35808, laravel/ai#715, agentjido/req_llm#302.
 
-use crate::wire::schema::{Fate, Rules, is_annotation, refused};
+use crate::wire::schema::{Fate, SchemaRules, is_annotation, refused};
 
 /// Of `output_config.format`.
-pub(super) const OF_OUTPUTS: Rules = Rules {
+pub(super) const OF_OUTPUTS: SchemaRules = SchemaRules {
     closed: true,
     keyword,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
 
 /// Of a tool whose arguments are held to its schema.
-pub(super) const OF_STRICT_TOOLS: Rules = Rules {
+pub(super) const OF_STRICT_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     plain_root: true,
     ..OF_OUTPUTS
 };
 
 /// Of any other tool: only the schema itself is looked at, not those in it.
-pub(super) const OF_TOOLS: Rules = Rules {
+pub(super) const OF_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     plain_root: true,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
 
 fn keyword(keyword: &str, value: &str) -> Fate {

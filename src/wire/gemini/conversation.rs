@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part as ChatPart, Reasoning, Role, ToolCall,
     ToolResult,
@@ -11,12 +13,11 @@ use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::{Distinct, Form, Linked, ToolIds};
 use crate::wire::{Adaptations, media_type};
 
-use super::encode::{json_object, refused};
 use super::request::{
     Author, Blob, Content, FileData, FunctionCall, FunctionResponse, Part, SystemInstruction,
     ToolOutput, ToolOutputPart,
 };
-use super::{Asking, Generation};
+use super::{Asking, Generation, refused};
 
 /// Stands in for a signature that a call from another provider cannot have; Gemini 3 refuses the
 /// first call of a turn without any (https://ai.google.dev/gemini-api/docs/thought-signatures).
@@ -369,4 +370,9 @@ fn signature_text(signature: &[u8]) -> Result<Option<&str>, Unsupported> {
             "it is not the signature that the provider gave",
         )),
     }
+}
+
+fn json_object(text: &str) -> Option<&RawValue> {
+    let value: &RawValue = serde_json::from_str(text).ok()?;
+    value.get().starts_with('{').then_some(value)
 }

@@ -18,7 +18,7 @@ use super::request::{
     FunctionCallingConfig, FunctionDeclaration, GenerationConfig, Request, ThinkingConfig,
     ToolConfig, Tools,
 };
-use super::{Asking, Budgets, Generation, Level, schemas};
+use super::{Asking, Budgets, Generation, Level, refused, schemas};
 
 const MAX_STOP_SEQUENCES: usize = 5;
 
@@ -346,15 +346,6 @@ fn level(
 /// The numbers are `int32` at the provider; a larger limit limits nothing.
 fn as_int32(number: u32) -> u32 {
     number.min(i32::MAX as u32)
-}
-
-pub(super) fn json_object(text: &str) -> Option<&RawValue> {
-    let value: &RawValue = serde_json::from_str(text).ok()?;
-    value.get().starts_with('{').then_some(value)
-}
-
-pub(super) fn refused(field: &'static str, why: &'static str) -> Unsupported {
-    Unsupported::Value { field, why }
 }
 
 #[cfg(test)]

@@ -194,6 +194,11 @@ impl WireFormat for Gemini {
     }
 }
 
+/// That a value of this field cannot be expressed, and why.
+fn refused(field: &'static str, why: &'static str) -> Unsupported {
+    Unsupported::Value { field, why }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

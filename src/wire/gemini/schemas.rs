@@ -3,18 +3,18 @@
 //! The list stands at `response_json_schema` of `google.ai.generativelanguage.v1beta.GenerationConfig`:
 //! everything else is ignored, a name beside `$ref` refused. `const` is an `enum` of one.
 
-use crate::wire::schema::{Fate, Rules, is_annotation, refused};
+use crate::wire::schema::{Fate, SchemaRules, is_annotation, refused};
 
 /// Of answers and tools; the provider ignores what it does not know.
-pub(super) const LENIENT: Rules = Rules {
+pub(super) const LENIENT: SchemaRules = SchemaRules {
     const_as_enum: true,
     lone_refs: true,
     keyword: lenient,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
 
 /// Of answers and tools that must follow their schema exactly.
-pub(super) const STRICT: Rules = Rules {
+pub(super) const STRICT: SchemaRules = SchemaRules {
     keyword: strict,
     ..LENIENT
 };

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
-use crate::wire::schema::Rules;
+use crate::wire::schema::SchemaRules;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, Recipient, WireRequest, schema};
 
@@ -251,7 +251,11 @@ fn response_format_of<'a>(
     let strict = fitted.is_some();
     let schema = match fitted {
         Some(fitted) => fitted.noted(FIELD, adaptations),
-        None => schema::fit(schema, &Rules::NONE).map_err(refused)?.schema,
+        None => {
+            schema::fit(schema, &SchemaRules::NONE)
+                .map_err(refused)?
+                .schema
+        }
     };
     Ok(Some(WireResponseFormat::JsonSchema {
         json_schema: JsonSchema {

@@ -4,22 +4,22 @@
 //! openai/openai-agents-python#1884, mastra-ai/mastra#23321. What is not `strict` is only shown to the
 //! model and may be anything.
 
-use crate::wire::schema::{Fate, Rules, refused};
+use crate::wire::schema::{Fate, SchemaRules, refused};
 
 /// Of whatever is `strict`.
-pub(super) const STRICT: Rules = Rules {
+pub(super) const STRICT: SchemaRules = SchemaRules {
     closed: true,
     all_required: true,
     object_root: true,
     plain_root: true,
     keyword,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
 
 /// Of tools that are not: only the type of the schema itself is looked at.
-pub(super) const OF_TOOLS: Rules = Rules {
+pub(super) const OF_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
 
 fn keyword(keyword: &str, _value: &str) -> Fate {

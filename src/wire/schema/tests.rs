@@ -1,21 +1,21 @@
 use super::*;
 use serde_json::Value;
 
-const CLOSED: Rules = Rules {
+const CLOSED: SchemaRules = SchemaRules {
     closed: true,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
-const COMPLETE: Rules = Rules {
+const COMPLETE: SchemaRules = SchemaRules {
     all_required: true,
     ..CLOSED
 };
-const LONE: Rules = Rules {
+const LONE: SchemaRules = SchemaRules {
     lone_refs: true,
     const_as_enum: true,
-    ..Rules::NONE
+    ..SchemaRules::NONE
 };
 
-fn fitted(schema: &str, rules: &Rules) -> Result<String, &'static str> {
+fn fitted(schema: &str, rules: &SchemaRules) -> Result<String, &'static str> {
     fit(schema, rules).map(|fitted| fitted.schema.get().to_owned())
 }
 
@@ -27,7 +27,7 @@ fn what_is_not_touched_stays_as_it_was_written() {
         "{\"enum\": [1.0, 1e400, 12345678901234567890123, \"\\u00e9\"]}",
         "{\"items\": [true, {\"type\": \"string\"}], \"const\": {\"type\": \"object\"}}",
     ] {
-        let rules = Rules {
+        let rules = SchemaRules {
             keyword: |_, _| Fate::Ignored,
             ..CLOSED
         };
@@ -110,10 +110,10 @@ fn a_reference_stands_alone_and_a_constant_is_an_enum_of_one() {
 
 #[test]
 fn the_schema_of_arguments_is_that_of_an_object() {
-    let rules = Rules {
+    let rules = SchemaRules {
         object_root: true,
         plain_root: true,
-        ..Rules::NONE
+        ..SchemaRules::NONE
     };
     for (schema, expected) in [
         ("{}", Some(r##"{"type":"object"}"##)),

@@ -8,17 +8,17 @@ use std::ops::Range;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Fate, Rules};
+use super::{Fate, SchemaRules};
 
 /// What the pass has found.
-pub(super) struct Outcome {
+pub(super) struct Walked {
     /// The schema as it has to be sent, if that differs from what was written.
     pub(super) text: Option<String>,
     pub(super) is_narrowed: bool,
     pub(super) is_loose: bool,
 }
 
-pub(super) fn walk(schema: &str, rules: &Rules) -> Result<Outcome, &'static str> {
+pub(super) fn walk(schema: &str, rules: &SchemaRules) -> Result<Walked, &'static str> {
     let mut writer = Writer {
         rules,
         out: String::with_capacity(schema.len() + 64),
@@ -37,7 +37,7 @@ pub(super) fn walk(schema: &str, rules: &Rules) -> Result<Outcome, &'static str>
     if writer.is_narrowed && writer.joins_schemas {
         return Err("objects that `allOf` joins cannot be closed one by one");
     }
-    Ok(Outcome {
+    Ok(Walked {
         text: writer.is_changed.then_some(writer.out),
         is_narrowed: writer.is_narrowed,
         is_loose: writer.is_loose,
@@ -45,7 +45,7 @@ pub(super) fn walk(schema: &str, rules: &Rules) -> Result<Outcome, &'static str>
 }
 
 struct Writer<'r> {
-    rules: &'r Rules,
+    rules: &'r SchemaRules,
     out: String,
     is_changed: bool,
     is_narrowed: bool,

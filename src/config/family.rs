@@ -1,0 +1,38 @@
+//! Which wire formats are there, and what is usual for the hosts that speak each of them?
+
+use http::HeaderName;
+
+use super::address::Manner;
+
+/// The wire formats, as the configuration names them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    OpenAiChat,
+    Anthropic,
+    Gemini,
+}
+
+pub(super) const FAMILIES: [(&str, Family); 3] = [
+    ("openai_chat", Family::OpenAiChat),
+    ("anthropic", Family::Anthropic),
+    ("gemini", Family::Gemini),
+];
+
+impl Family {
+    /// How its keys are sent by custom.
+    pub(super) fn usual_manner(self) -> Manner {
+        match self {
+            Self::OpenAiChat => Manner::Bearer,
+            Self::Anthropic => Manner::Header(HeaderName::from_static("x-api-key")),
+            Self::Gemini => Manner::Header(HeaderName::from_static("x-goog-api-key")),
+        }
+    }
+
+    /// What comes before the paths that the wire format appends.
+    pub(super) fn usual_prefix(self) -> &'static str {
+        match self {
+            Self::OpenAiChat | Self::Anthropic => "/v1",
+            Self::Gemini => "/v1beta",
+        }
+    }
+}
