@@ -8,6 +8,7 @@ use super::pieces::{Begun, Block, Tokens, begin, finish, in_band, reasoning, sig
 use super::whole::Whole;
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::failure;
 use crate::wire::json::{
     Count, MaybeAbsent, Text, is_hollow, object, parse_object, too_many_parts,
 };
@@ -171,6 +172,11 @@ impl Events {
             _ => {
                 if let Some(error) = event.error.filter(|error| !is_hollow(error)) {
                     return Err(in_band(Some(error), frame));
+                }
+                if kind.is_empty()
+                    && let Some(error) = failure::bare(frame.data)
+                {
+                    return Err(error);
                 }
             }
         }

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use super::pieces::{Begun, Block, Tokens, begin, finish, in_band};
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::wire::failure;
 use crate::wire::json::{Few, Text, is_hollow, object, parse_object};
 use crate::wire::told::Told;
 use crate::wire::{Decoder, Frame};
@@ -63,9 +64,9 @@ impl Decoder for Whole {
             told.usage(tokens.tally(), events);
         }
         if is_empty && !has_reason {
-            return Err(UpstreamError::malformed(
-                "the body has neither content nor a stop reason",
-            ));
+            return Err(failure::bare(frame.data).unwrap_or_else(|| {
+                UpstreamError::malformed("the body has neither content nor a stop reason")
+            }));
         }
         events.push(ChatEvent::Done);
         Ok(())

@@ -4,6 +4,7 @@
 //! codes, and some have no code at all. `rules` says what we know, as data; `report` finds what a body
 //! of any shape says, and `text` brings it into one form.
 
+mod bare;
 mod report;
 mod rules;
 mod text;
@@ -16,6 +17,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
+pub(in crate::wire) use bare::bare;
 use report::Report;
 use rules::rules;
 

@@ -53,6 +53,8 @@ enum Field {
     Message,
     /// An error within the error, or a text for people.
     Nested,
+    /// MiniMax's error, whose codes are numbers that mean something else elsewhere.
+    BaseResp,
     /// Says by being there that a filter has looked at the prompt.
     Filter,
     RetryDelay,
@@ -73,9 +75,10 @@ impl Field {
             | "statuscode" | "httpcode" | "httpstatus" | "rawstatuscode" | "subcode" => Self::Code,
             "message" | "msg" | "errormsg" | "errmsg" | "errormessage" | "statusmsg"
             | "description" | "errordescription" | "title" | "failurereason" => Self::Message,
-            "error" | "errors" | "err" | "detail" | "details" | "response" | "baseresp"
-            | "metadata" | "raw" | "upstreamerror" | "innererror" | "data" | "body" | "cause"
-            | "lasterror" | "previouserrors" => Self::Nested,
+            "error" | "errors" | "err" | "detail" | "details" | "response" | "metadata" | "raw"
+            | "upstreamerror" | "innererror" | "data" | "body" | "cause" | "lasterror"
+            | "previouserrors" => Self::Nested,
+            "baseresp" => Self::BaseResp,
             "flaggedinput" | "contentfilter" => Self::Filter, // OpenRouter, Zhipu
             "retrydelay" => Self::RetryDelay,
             "violations" => Self::Violations,
@@ -133,7 +136,7 @@ impl Report {
         match json {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    self.read_field(name, value, fields, depth);
+                    self.read_field(name, value, depth);
                 }
             }
             Value::Array(elements) => {
@@ -146,15 +149,10 @@ impl Report {
         }
     }
 
-    fn read_field(
-        &mut self,
-        name: &str,
-        value: &Value,
-        siblings: &Map<String, Value>,
-        depth: usize,
-    ) {
+    fn read_field(&mut self, name: &str, value: &Value, depth: usize) {
         match Field::of(name) {
-            Field::Code => self.read_code(value, siblings, depth),
+            Field::Code => self.read_code(value, depth),
+            Field::BaseResp => self.read_base_resp(value),
             Field::Message | Field::Nested => self.read(value, depth + 1),
             Field::Filter => {
                 if !value.is_null() {
@@ -175,7 +173,7 @@ impl Report {
         }
     }
 
-    fn read_code(&mut self, value: &Value, siblings: &Map<String, Value>, depth: usize) {
+    fn read_code(&mut self, value: &Value, depth: usize) {
         let code = match value {
             Value::String(code) => code.clone(),
             Value::Number(number) => number.to_string(),
@@ -192,15 +190,25 @@ impl Report {
         {
             return self.claim(status);
         }
-        // MiniMax, where the same numbers mean something else than at Zhipu.
-        if siblings.contains_key("status_msg") {
-            return self.codes.push(format!("base_resp/{code}"));
-        }
         // xAI writes a sentence.
         if code.contains(char::is_whitespace) {
             self.add_message(&code, depth);
         }
         self.add_code(&code);
+    }
+
+    fn read_base_resp(&mut self, value: &Value) {
+        let code = match value.get("status_code") {
+            Some(Value::String(code)) => code.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        if is_code(&code) && code != "0" {
+            self.codes.push(format!("base_resp/{code}"));
+        }
+        if let Some(Value::String(message)) = value.get("status_msg") {
+            self.add_message(message, 0);
+        }
     }
 
     /// Takes in a status that the body claims: one that tells something goes before one that does not.

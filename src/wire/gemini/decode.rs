@@ -76,10 +76,14 @@ impl Decoder {
     /// Reads the data of an event. Where a host leaves out the blank lines between events, their
     /// responses stand there one after the other.
     fn event(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+        let before = events.len();
         for response in serde_json::Deserializer::from_str(data).into_iter() {
             self.response(response.map_err(|error| self.unreadable(&error))?, events)?;
         }
-        Ok(())
+        match events.len() == before && !self.finished {
+            true => failure::bare(data).map_or(Ok(()), Err),
+            false => Ok(()),
+        }
     }
 
     /// Reads an answer that is not streamed: it is complete, with or without a finish reason.
@@ -89,9 +93,9 @@ impl Decoder {
         self.response(response, events)?;
         self.finished |= events[before..].iter().any(ChatEvent::is_content);
         if !self.finished {
-            return Err(UpstreamError::malformed(
-                "the answer has neither content nor a finish reason",
-            ));
+            return Err(failure::bare(data).unwrap_or_else(|| {
+                UpstreamError::malformed("the answer has neither content nor a finish reason")
+            }));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Few, compact, is_hollow, object, parse_object, without};
+use crate::wire::json::{Few, compact, is_hollow, parse_object, without};
 use crate::wire::told::{self, Told, given_up};
 use crate::wire::{Decoder, Frame, Framing, failure};
 
@@ -101,7 +101,10 @@ impl ChatDecoder {
             }
             data => {
                 let chunk = parse(data)?;
-                let is_known = chunk.choices.is_some() || chunk.usage.is_some();
+                let is_known = match &chunk.choices {
+                    Some(choices) => choices.first.is_some() || chunk.usage.is_some(),
+                    None => false,
+                };
                 self.chunk(chunk, data, events)?;
                 if is_known {
                     return Ok(());
@@ -160,13 +163,9 @@ impl ChatDecoder {
         if let Some(usage) = usage.and_then(|usage| usage.tally()) {
             self.told.usage(usage, events);
         }
-        if let Some(error) = error.filter(|error| is_error(error, is_answer)) {
-            // What explains an error that is a mere text stands beside it.
-            let is_object = error.get().starts_with('{');
-            return Err(failure::in_band(match is_object {
-                true => error.get().as_bytes(),
-                false => data.as_bytes(),
-            }));
+        if error.is_some_and(|error| is_error(error, is_answer)) {
+            // What explains an error may stand beside it, too.
+            return Err(failure::in_band(data.as_bytes()));
         }
         match choice_error.filter(|error| is_error(error, true)) {
             Some(error) => Err(failure::in_band(error.get().as_bytes())),
@@ -342,32 +341,12 @@ fn is_error(error: &RawValue, beside_an_answer: bool) -> bool {
     !is_nothing
 }
 
-object! {
-    /// What makes a frame an error whose fields stand at its top.
-    struct BareError<'a> {
-        object: Option<&'a RawValue> = "object",
-        kind: Option<&'a RawValue> = "type",
-        message: Option<&'a RawValue> = "message",
-        detail: Option<&'a RawValue> = "detail",
-    }
-}
-
-/// An error whose fields stand at the top of the frame, as from Mistral, FastAPI and older vLLM.
+/// An error of which the whole frame tells.
 fn bare_error(event: &str, data: &str) -> Option<UpstreamError> {
-    let BareError {
-        object,
-        kind,
-        message,
-        detail,
-    } = serde_json::from_str(data).unwrap_or_default();
-    let names_error = |field: Option<&RawValue>| field.is_some_and(|it| it.get() == r#""error""#);
-    let is_text = |field: Option<&RawValue>| field.is_some_and(|it| it.get().starts_with('"'));
-    let is_error = event == "error"
-        || names_error(object)
-        || names_error(kind)
-        || is_text(message)
-        || is_text(detail);
-    is_error.then(|| failure::in_band(data.as_bytes()))
+    match event {
+        "error" => Some(failure::in_band(data.as_bytes())),
+        _ => failure::bare(data),
+    }
 }
 
 fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {

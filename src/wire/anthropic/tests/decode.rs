@@ -164,6 +164,11 @@ fn errors_in_band_end_the_answer() {
         assert_eq!(kind(end), UpstreamErrorKind::Overloaded);
         assert_eq!(events, []);
     }
+    // As a gateway puts it that knows nothing of the format.
+    let foreign = r#"{"code":401,"msg":"token expired or incorrect","success":false}"#;
+    for end in [stream(&[foreign]).1, read(Framing::Json, foreign).1] {
+        assert_eq!(kind(end), UpstreamErrorKind::Authentication);
+    }
     for empty in [r#"{"type":"error"}"#, r#"{"type":"error","error":null}"#] {
         assert!(stream(&[empty]).1.is_err());
         assert!(read(Framing::Json, empty).1.is_err());

@@ -283,6 +283,12 @@ fn an_error_in_band_ends_the_answer_even_after_a_finish_reason() {
         assert_eq!(kind(&end), UpstreamErrorKind::Overloaded);
     }
 
+    // As a gateway puts it that knows nothing of the format.
+    let foreign = r#"{"code":401,"msg":"token expired or incorrect","success":false}"#;
+    for (_, end) in [streamed(&[foreign]), whole(foreign)] {
+        assert_eq!(kind(&end), UpstreamErrorKind::Authentication);
+    }
+
     let (_, end) = streamed(&[&finish("\"STOP\""), error]);
     assert_eq!(kind(&end), UpstreamErrorKind::Overloaded);
 }

@@ -605,6 +605,20 @@ fn errors_in_band_end_the_answer() {
         ),
         (r#"{"detail":"it broke"}"#, ServerError),
         (r#"{"error":"it broke"}"#, ServerError),
+        // MiniMax, Zhipu, and a code beside the error
+        (
+            r#"{"choices":null,"usage":{"total_tokens":0},"base_resp":{"status_code":1008,"status_msg":"x"}}"#,
+            QuotaExhausted,
+        ),
+        (
+            r#"{"choices":[],"base_resp":{"status_code":1002}}"#,
+            RateLimited,
+        ),
+        (
+            r#"{"code":401,"msg":"token expired or incorrect","success":false}"#,
+            Authentication,
+        ),
+        (r#"{"code":30001,"error":{"message":"x"}}"#, QuotaExhausted),
         (r#"{"error":{}}"#, Malformed),
         ("<html>", Malformed),
         ("7", Malformed),
