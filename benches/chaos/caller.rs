@@ -62,7 +62,16 @@ impl Outcome {
             attempt.outcome() == AttemptOutcome::Skipped
                 && attempt.error_reason() == ErrorReason::RetryBudgetExhausted
         };
-        self.ending != Ending::Answered && self.attempts.last().is_some_and(unpaid)
+        // Refused requests have a bucket of their own, and are told the refusal if it is empty.
+        self.ending != Ending::Answered
+            && !self.fails_for("INVALID_REQUEST")
+            && self.attempts.last().is_some_and(unpaid)
+    }
+
+    /// Whether it is answered although a target has refused it.
+    pub(crate) fn is_answered_after_refusal(&self) -> bool {
+        let is_refused = |attempt: &Attempt| attempt.error_reason() == ErrorReason::InvalidRequest;
+        self.ending == Ending::Answered && self.attempts.iter().any(is_refused)
     }
 
     /// Whether the first target was passed over because it is closed off.

@@ -105,13 +105,16 @@ impl Findings {
     /// The laws of all calls together.
     fn judge_attempts(&mut self, cell: &Cell, phases: &[&[Outcome]], played: &Played) {
         let [mut calls, mut attempts, mut successes, mut added] = [0; 4];
+        let mut vindicated = 0;
         for outcome in phases.iter().copied().flatten() {
             calls += 1;
             attempts += outcome.sent();
             added += outcome.sent().saturating_sub(1);
             successes += usize::from(outcome.ending == Ending::Answered);
+            vindicated += usize::from(outcome.is_answered_after_refusal());
         }
-        let most = calls as f64 + BURST + RATIO * successes as f64;
+        // An answer after a refusal pays for itself.
+        let most = (calls + vindicated) as f64 + BURST + RATIO * successes as f64;
         if attempts as f64 > most {
             self.note(format!("{attempts} attempts, more than {most:.0}"));
         }

@@ -131,7 +131,10 @@ impl Call {
                 self.give_up(loser.attempt, loser.outcome);
             }
             match opened {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    tokens.answered();
+                    return Ok(());
+                }
                 Err(why) => ended = Some(why),
             }
         }

@@ -29,7 +29,8 @@ pub(super) enum Cause {
 ///
 /// A caller whose requests are wrong has every one of them refused. An attempt that follows a refusal takes a token of
 /// a bucket of its own, and none of the others': the retries after failures are all there, however many requests are
-/// wrong. A refusal costs nothing at a provider.
+/// wrong. If the other target answers, the request was right, and the token goes back: what a provider refuses for
+/// reasons of its own is answered by another one for as long as it lasts.
 pub(crate) struct Budget {
     whole: RetryBudget,
     share_of_the_hurried: RetryBudget,
@@ -91,6 +92,8 @@ pub(super) struct TokenHold {
     held: u32,
     /// How many of them were taken from the share of the hurried, too.
     held_of_share: u32,
+    /// Whether a token that was taken after a refusal pays for an attempt whose end is not known yet.
+    on_trial: bool,
     /// What makes the next attempt necessary. Tokens that are held after a refusal were taken after it.
     cause: Cause,
 }
@@ -102,6 +105,7 @@ impl TokenHold {
             budget: Arc::clone(budget),
             held: 0,
             held_of_share: 0,
+            on_trial: false,
             cause: Cause::Failure,
         }
     }
@@ -127,15 +131,25 @@ impl TokenHold {
         true
     }
 
-    /// Spends one that is held.
+    /// Spends one that is held. The first one after a refusal is spent once the attempt has failed, too.
     pub(super) fn spend(&mut self) {
         if let Some(left) = self.held.checked_sub(1) {
             self.held = left;
-            self.bucket().spend();
+            match self.cause == Cause::Refusal && !self.on_trial {
+                true => self.on_trial = true,
+                false => self.bucket().spend(),
+            }
         }
         if let Some(left) = self.held_of_share.checked_sub(1) {
             self.held_of_share = left;
             self.budget.share_of_the_hurried.spend();
+        }
+    }
+
+    /// An attempt has begun to answer: if it followed a refusal, the request was right.
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.on_trial) {
+            self.budget.after_refusals.refund();
         }
     }
 
@@ -169,6 +183,9 @@ impl TokenHold {
 impl Drop for TokenHold {
     fn drop(&mut self) {
         self.give_back();
+        if self.on_trial {
+            self.budget.after_refusals.spend();
+        }
     }
 }
 
@@ -385,5 +402,38 @@ mod tests {
         drop(tokens);
 
         assert_eq!(left(&budget), (20, 2, 3));
+    }
+
+    #[test]
+    fn an_answer_after_a_refusal_brings_the_token_of_the_first_attempt_back() {
+        // How many attempts follow the refusal, whether the last one answers, and what is left of four tokens.
+        let table = [
+            (1, true, 4),
+            (1, false, 3),
+            (2, true, 3),
+            (2, false, 2),
+            (0, true, 4),
+        ];
+        for (attempts, answers, left) in table {
+            let budget = budget(0.0, 20);
+            let mut tokens = TokenHold::of(&budget);
+            tokens.follow(Cause::Refusal);
+
+            for _ in 0..attempts {
+                assert!(tokens.hold(1));
+                tokens.spend();
+            }
+            if answers {
+                tokens.answered();
+            }
+            drop(tokens);
+
+            assert_eq!(
+                budget.after_refusals.available(),
+                left,
+                "{attempts} {answers}"
+            );
+            assert_eq!(budget.available(), 20);
+        }
     }
 }

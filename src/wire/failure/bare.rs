@@ -58,7 +58,7 @@ fn is_error(body: &Map<String, Value>) -> bool {
         return true;
     }
     let mut codes = CODES.iter().filter_map(|name| is_success(body.get(*name)?));
-    let texts = || TEXTS.iter().any(|name| is_text(&name));
+    let texts = || TEXTS.iter().any(&is_text);
     match codes.next() {
         Some(is_success) => !is_success,
         None => texts(),

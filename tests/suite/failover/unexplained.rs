@@ -125,6 +125,29 @@ async fn a_caller_whose_requests_are_wrong_spends_nobodys_retries() {
 }
 
 #[tokio::test]
+async fn a_provider_that_refuses_every_request_costs_no_call_while_another_answers() {
+    let gateway = Gateway::start(
+        r#"
+        [models."openai/gpt+status=400"]
+        [models."anthropic/claude"]
+        max_output_tokens = 1000
+        [scenarios.s]
+        targets = ["openai/gpt+status=400", "anthropic/claude"]
+        retry = { ratio = 0.0, burst = 5 }
+        "#,
+    )
+    .await;
+    for call in 0..20 {
+        let method = METHODS[call % METHODS.len()];
+
+        let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+
+        assert_eq!(response.provider, "anthropic");
+    }
+    assert_eq!(tokens(&gateway, "s").await, 5);
+}
+
+#[tokio::test]
 async fn prompts_that_are_flagged_take_the_model_from_nobody() {
     let gateway = Gateway::start(&config(&["openai/gpt", "anthropic/claude"])).await;
     gateway.simulator.set("gpt", behave("content-filter"));
