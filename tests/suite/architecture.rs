@@ -315,6 +315,22 @@ fn a_type_has_a_name_of_its_own() {
     assert!(twice.is_empty(), "{twice:#?}");
 }
 
+#[test]
+fn every_file_that_the_page_on_the_life_of_a_call_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/life-of-a-call.md")).unwrap();
+
+    let quoted = page.split('`').skip(1).step_by(2);
+    let named: Vec<_> = quoted.filter(|text| text.starts_with("src/")).collect();
+    let absent = named.iter().filter(|file| !root.join(file).exists());
+
+    assert!(named.len() > 10, "{named:?}");
+    assert_eq!(
+        absent.collect::<Vec<_>>(),
+        [""; 0].iter().collect::<Vec<_>>()
+    );
+}
+
 /// The files of `src` that are not for tests alone: the path of the module, the name, the text.
 fn texts_without_tests() -> Vec<(Vec<String>, String, String)> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
