@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::pulse::Pulse;
+use super::liveness::Pulse;
 
 /// Connections to one host that may be under way at once.
 const MAX_CONNECTING: usize = 64;

@@ -4,7 +4,7 @@
 //! makes it, moves its bytes and ends with it.
 
 mod book;
-mod pulse;
+mod liveness;
 mod reclaim;
 
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ use super::{Settings, http1, http2};
 
 pub(super) use self::book::Version;
 use self::book::{Book, Id, Made, Rules};
-pub(super) use self::pulse::{Care, Need, Pulse};
+pub(super) use self::liveness::{Care, Need, Pulse};
 use self::reclaim::Reclaimer;
 
 /// Whoever waits for a connection looks this often whether one is free, or another one is to be made.

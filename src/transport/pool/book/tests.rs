@@ -222,7 +222,7 @@ fn a_doubted_connection_is_passed_over_until_its_peer_speaks() {
     let seconds = |seconds| start + Duration::from_secs(seconds);
     let (mut book, id) = settled(100, start);
     let pulse = book.connections[&id].pulse.clone();
-    let mut care = super::super::pulse::Care::default();
+    let mut care = super::super::liveness::Care::default();
     for second in [2, 5] {
         care.need(&pulse, seconds(second));
     }
