@@ -20,7 +20,7 @@ use crate::config::{Config, KEYLESS, Mistakes, Surroundings, reading};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::server::{self, Core};
 use crate::simulator::{self, Simulator};
-use crate::transport::{self, Links, Transport};
+use crate::transport::{self, ProviderLinks, Transport};
 
 use self::files::Wanted;
 pub use self::files::raise_limit;
@@ -157,7 +157,8 @@ impl Service {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let catalog = std::mem::take(&mut config.catalog);
-        let links = Links::set_up(catalog.targets.values().map(|target| &*target.provider))?;
+        let links =
+            ProviderLinks::set_up(catalog.targets.values().map(|target| &*target.provider))?;
         let transport = Transport::new(config.transport, &links);
         let dispatcher = Arc::new(
             Dispatcher::new(catalog, config.scopes, transport).with_direct_budget(config.retry),

@@ -17,7 +17,7 @@ use crate::transport;
 
 use super::dialect::WireFormats;
 use super::health;
-use super::link::Links;
+use super::link::LinkReader;
 use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
@@ -63,7 +63,7 @@ impl<'a> File<'a> {
     pub fn resolve(&self, surroundings: &Surroundings<'_>) -> Result<Config, Mistakes> {
         let notes = Notes::new(self.text, &self.syntax_errors);
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
-        let mut links = Links::new(surroundings);
+        let mut links = LinkReader::new(surroundings);
         let mut retry = retry_budget::Settings::default();
         let config = Config {
             server: server(root.section("server"), root.section("requests")),
@@ -197,7 +197,7 @@ fn logging(mut table: Table<'_>) -> telemetry::Settings {
     settings
 }
 
-fn transport(mut table: Table<'_>, links: &mut Links<'_>) -> transport::Settings {
+fn transport(mut table: Table<'_>, links: &mut LinkReader<'_>) -> transport::Settings {
     let default = transport::Settings::default();
     let settings = transport::Settings {
         connect_timeout: table.or("connect_timeout", default.connect_timeout, Value::duration),
@@ -214,7 +214,7 @@ fn transport(mut table: Table<'_>, links: &mut Links<'_>) -> transport::Settings
 
 fn catalog(
     root: &mut Table<'_>,
-    links: &mut Links<'_>,
+    links: &mut LinkReader<'_>,
     retry: &mut retry_budget::Settings,
     surroundings: &Surroundings<'_>,
 ) -> Catalog {

@@ -19,7 +19,7 @@ const VERSIONS: [(&str, Http); 3] = [
 ];
 
 /// The ways of connecting that a file tells, and what it says for all of them.
-pub(super) struct Links<'a> {
+pub(super) struct LinkReader<'a> {
     common: Link,
     /// Providers that agree in everything share one.
     known: Vec<Arc<Link>>,
@@ -27,7 +27,7 @@ pub(super) struct Links<'a> {
     surroundings: &'a Surroundings<'a>,
 }
 
-impl<'a> Links<'a> {
+impl<'a> LinkReader<'a> {
     /// None yet.
     pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Self {
         Self {

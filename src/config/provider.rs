@@ -12,7 +12,7 @@ use crate::provider::{Auth, Provider};
 use super::address;
 use super::dialect::WireFormats;
 use super::family::{FAMILIES, Family};
-use super::link::Links;
+use super::link::LinkReader;
 use super::name::is_legal_name;
 use super::secret::{Surroundings, is_reference};
 use super::table::{Table, Value};
@@ -35,7 +35,7 @@ pub(super) struct Written<'a> {
 pub(super) fn read<'a>(
     name: &str,
     mut table: Table<'a>,
-    links: &mut Links<'_>,
+    links: &mut LinkReader<'_>,
     wire_formats: &mut WireFormats,
     surroundings: &Surroundings<'_>,
 ) -> Written<'a> {

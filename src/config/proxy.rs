@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::provider::link::Proxy;
+use crate::provider::link::ProxyUrl;
 use crate::transport::proxy::check;
 use crate::transport::surrounding::Surrounding;
 
@@ -53,7 +53,7 @@ impl Environment {
     }
 
     /// The proxy for what lies at this URL; never one for this machine.
-    fn proxy_for(&self, table: &Table<'_>, base_url: &str) -> Option<Proxy> {
+    fn proxy_for(&self, table: &Table<'_>, base_url: &str) -> Option<ProxyUrl> {
         let (scheme, _) = base_url.split_once("://")?;
         let host = base_url.parse::<http::Uri>().ok()?;
         if is_loopback(host.host()?) {
@@ -83,7 +83,7 @@ impl Environment {
             no: self.no.value.expose_secret(),
         };
         let url = surrounding.proxy_for(base_url)?;
-        Some(Proxy(url.to_owned().into()))
+        Some(ProxyUrl(url.to_owned().into()))
     }
 }
 
@@ -93,14 +93,14 @@ pub(super) fn read(
     base_url: Option<&str>,
     environment: &Environment,
     surroundings: &Surroundings<'_>,
-) -> Option<Proxy> {
+) -> Option<ProxyUrl> {
     match table.get("proxy") {
         Some(value) => written(&value, surroundings),
         None => environment.proxy_for(table, base_url?),
     }
 }
 
-fn written(value: &Value<'_>, surroundings: &Surroundings<'_>) -> Option<Proxy> {
+fn written(value: &Value<'_>, surroundings: &Surroundings<'_>) -> Option<ProxyUrl> {
     let text = value.string()?;
     if text == "none" {
         return None;
@@ -124,5 +124,5 @@ fn written(value: &Value<'_>, surroundings: &Surroundings<'_>) -> Option<Proxy> 
         value.place.wrong("not the URL of a proxy", REMEDY);
         return None;
     }
-    Some(Proxy(url))
+    Some(ProxyUrl(url))
 }

@@ -15,7 +15,7 @@ pub struct Link {
     /// What we show a provider that asks who we are.
     pub identity: Option<Identity>,
     /// What stands between us and the provider and connects us; `None` for nothing.
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<ProxyUrl>,
 }
 
 /// Which versions of HTTP are spoken.
@@ -41,19 +41,19 @@ pub struct Identity {
 
 /// A proxy's URL, `http`, `https`, `socks5` or `socks5h`, with our credentials in it if it wants some.
 #[derive(Clone)]
-pub struct Proxy(pub SecretString);
+pub struct ProxyUrl(pub SecretString);
 
-impl PartialEq for Proxy {
+impl PartialEq for ProxyUrl {
     fn eq(&self, other: &Self) -> bool {
         self.0.expose_secret() == other.0.expose_secret()
     }
 }
 
-impl Eq for Proxy {}
+impl Eq for ProxyUrl {}
 
-impl fmt::Debug for Proxy {
+impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").finish_non_exhaustive()
+        f.debug_struct("ProxyUrl").finish_non_exhaustive()
     }
 }
 

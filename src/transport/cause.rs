@@ -15,7 +15,7 @@ const MAX_CHAIN: usize = 600;
 
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum ConnectCause {
     /// No address for the name.
     Name,
     /// Nobody listens at the address.
@@ -52,11 +52,11 @@ pub(super) enum Cause {
 
 /// Where on the way to a host a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum ConnectFailure {
     /// Between us and the host, or beyond a proxy.
-    Host(Cause),
+    Host(ConnectCause),
     /// Between us and the proxy.
-    Proxy(Cause),
+    Proxy(ConnectCause),
     /// The proxy does not answer in time.
     ProxyTimeout,
     /// The proxy wants other credentials than ours.
@@ -70,12 +70,15 @@ pub(super) enum Failure {
 /// There is no connection. Cheap to clone: many requests may have waited for it.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectError {
-    failure: Failure,
+    failure: ConnectFailure,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl ConnectError {
-    pub(super) fn new(failure: Failure, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn new(
+        failure: ConnectFailure,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self {
             failure,
             source: Some(Arc::from(source.into())),
@@ -83,7 +86,7 @@ impl ConnectError {
     }
 
     /// A failure without another behind it.
-    pub(super) fn plain(failure: Failure) -> Self {
+    pub(super) fn plain(failure: ConnectFailure) -> Self {
         Self {
             failure,
             source: None,
@@ -91,7 +94,7 @@ impl ConnectError {
     }
 
     /// Where it failed and why.
-    pub(super) fn failure(&self) -> Failure {
+    pub(super) fn failure(&self) -> ConnectFailure {
         self.failure
     }
 
@@ -99,26 +102,28 @@ impl ConnectError {
     pub(super) fn is_of_files(&self) -> bool {
         matches!(
             self.failure,
-            Failure::Host(Cause::Files) | Failure::Proxy(Cause::Files)
+            ConnectFailure::Host(ConnectCause::Files) | ConnectFailure::Proxy(ConnectCause::Files)
         )
     }
 
     /// Whether it failed before the proxy was asked for the host.
     pub(super) fn is_of_proxy(&self) -> bool {
         match self.failure {
-            Failure::Proxy(_) | Failure::ProxyCredentials => true,
-            Failure::Host(_)
-            | Failure::ProxyTimeout
-            | Failure::ProxyRefused(_)
-            | Failure::ProxyLost => false,
+            ConnectFailure::Proxy(_) | ConnectFailure::ProxyCredentials => true,
+            ConnectFailure::Host(_)
+            | ConnectFailure::ProxyTimeout
+            | ConnectFailure::ProxyRefused(_)
+            | ConnectFailure::ProxyLost => false,
         }
     }
 
     /// What it means for a request that was to be sent.
     pub(super) fn upstream(&self) -> UpstreamError {
         let kind = match self.failure {
-            Failure::Host(Cause::Files | Cause::Shortage)
-            | Failure::Proxy(Cause::Files | Cause::Shortage) => UpstreamErrorKind::Shortage,
+            ConnectFailure::Host(ConnectCause::Files | ConnectCause::Shortage)
+            | ConnectFailure::Proxy(ConnectCause::Files | ConnectCause::Shortage) => {
+                UpstreamErrorKind::Shortage
+            }
             _ => UpstreamErrorKind::Unreachable,
         };
         UpstreamError::new(kind).because(self.failure.words())
@@ -160,7 +165,7 @@ impl Error for ConnectError {
     }
 }
 
-impl Failure {
+impl ConnectFailure {
     /// What callers are told.
     pub(super) fn words(self) -> Cow<'static, str> {
         match self {
@@ -177,7 +182,7 @@ impl Failure {
     }
 }
 
-impl Cause {
+impl ConnectCause {
     fn words(self) -> &'static str {
         match self {
             Self::Name => "the host's name is not found in DNS",
@@ -216,18 +221,18 @@ impl Cause {
 }
 
 /// What our own system is short of, if a failure is its own.
-fn shortage(error: &io::Error) -> Option<Cause> {
+fn shortage(error: &io::Error) -> Option<ConnectCause> {
     use rustix::io::Errno;
 
     match Errno::from_raw_os_error(error.raw_os_error()?) {
-        Errno::MFILE | Errno::NFILE => Some(Cause::Files),
-        Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM => Some(Cause::Shortage),
+        Errno::MFILE | Errno::NFILE => Some(ConnectCause::Files),
+        Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM => Some(ConnectCause::Shortage),
         _ => None,
     }
 }
 
 /// What failed in TLS, if that is what a chain of errors tells of.
-pub(super) fn of_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
+pub(super) fn of_tls(error: &(dyn Error + 'static)) -> Option<ConnectCause> {
     use rustls::Error::{AlertReceived, InvalidCertificate};
 
     let error = find::<rustls::Error>(error)?;
@@ -235,19 +240,21 @@ pub(super) fn of_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
         InvalidCertificate(flaw) => match flaw {
             // Another authority of the same name signs otherwise.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                Cause::UnknownIssuer
+                ConnectCause::UnknownIssuer
             }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Cause::Expired,
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ConnectCause::Expired
+            }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Cause::NotYetValid
+                ConnectCause::NotYetValid
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Cause::OtherName
+                ConnectCause::OtherName
             }
-            _ => Cause::Certificate,
+            _ => ConnectCause::Certificate,
         },
         AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired => Cause::ClientCertificateWanted,
+            AlertDescription::CertificateRequired => ConnectCause::ClientCertificateWanted,
             AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::CertificateRevoked
@@ -255,10 +262,10 @@ pub(super) fn of_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
             | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied => Cause::ClientCertificateRefused,
-            _ => Cause::Tls,
+            | AlertDescription::AccessDenied => ConnectCause::ClientCertificateRefused,
+            _ => ConnectCause::Tls,
         },
-        _ => Cause::Tls,
+        _ => ConnectCause::Tls,
     })
 }
 

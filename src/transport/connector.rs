@@ -24,7 +24,7 @@ use tower::Service;
 
 use crate::provider::link::Http;
 
-use super::cause::{Cause, ConnectError, Failure, find, of_tls};
+use super::cause::{ConnectCause, ConnectError, ConnectFailure, find, of_tls};
 use super::names::{NameError, Names};
 use super::outages::Outages;
 use super::proxy::{Proxy, with_port};
@@ -124,9 +124,9 @@ impl Connector {
             Some(proxy) => self.through(proxy, host.clone(), deadline).await?,
             None => {
                 let tcp = self.tcp(host.clone(), deadline).await;
-                Either::Right(
-                    tcp.map_err(|(cause, error)| ConnectError::new(Failure::Host(cause), error))?,
-                )
+                Either::Right(tcp.map_err(|(cause, error)| {
+                    ConnectError::new(ConnectFailure::Host(cause), error)
+                })?)
             }
         };
         if !has_tls {
@@ -134,7 +134,7 @@ impl Connector {
         }
         let tls = encrypted(&self.tls, &host, lead, deadline).await;
         tls.map(Stream::new)
-            .map_err(|(cause, error)| ConnectError::new(Failure::Host(cause), error))
+            .map_err(|(cause, error)| ConnectError::new(ConnectFailure::Host(cause), error))
     }
 
     /// Connects to a host through a proxy. One that wants addresses is asked for one after the other.
@@ -149,7 +149,7 @@ impl Connector {
         }
         let addresses = self.addresses(&host, deadline).await?;
         let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        let mut failed = ConnectError::plain(Failure::Host(Cause::Name));
+        let mut failed = ConnectError::plain(ConnectFailure::Host(ConnectCause::Name));
         for address in addresses {
             let now = Instant::now();
             let share = now + deadline.saturating_duration_since(now) / left;
@@ -166,7 +166,7 @@ impl Connector {
 
     /// Connects to a proxy, which leads to a host.
     async fn led(&self, proxy: &Proxy, host: Uri, deadline: Instant) -> Result<Lead, ConnectError> {
-        let unreachable = |(cause, error)| ConnectError::new(Failure::Proxy(cause), error);
+        let unreachable = |(cause, error)| ConnectError::new(ConnectFailure::Proxy(cause), error);
         let tcp = self.tcp(proxy.address(), deadline).await;
         let tcp = tcp.map_err(unreachable)?;
         let lead = match proxy.has_tls() {
@@ -177,7 +177,7 @@ impl Connector {
         };
         timeout_at(deadline, proxy.lead_to(host, lead))
             .await
-            .unwrap_or_else(|_| Err(ConnectError::plain(Failure::ProxyTimeout)))
+            .unwrap_or_else(|_| Err(ConnectError::plain(ConnectFailure::ProxyTimeout)))
     }
 
     /// The addresses of a host, with its port.
@@ -193,16 +193,22 @@ impl Connector {
         }
         let found = timeout_at(deadline, self.names.addresses(name))
             .await
-            .map_err(|late| ConnectError::new(Failure::Host(Cause::TcpTimeout), late))?;
+            .map_err(|late| {
+                ConnectError::new(ConnectFailure::Host(ConnectCause::TcpTimeout), late)
+            })?;
         let mut addresses =
-            found.map_err(|error| ConnectError::new(Failure::Host(of_lookup()), error))?;
+            found.map_err(|error| ConnectError::new(ConnectFailure::Host(of_lookup()), error))?;
         for address in &mut addresses {
             address.set_port(port);
         }
         Ok(addresses)
     }
 
-    async fn tcp(&self, host: Uri, deadline: Instant) -> Result<TcpStream, (Cause, BoxError)> {
+    async fn tcp(
+        &self,
+        host: Uri,
+        deadline: Instant,
+    ) -> Result<TcpStream, (ConnectCause, BoxError)> {
         let mut tcp = self.tcp.clone();
         let connected = timeout_at(deadline, tcp.call(host)).await;
         match connected {
@@ -216,12 +222,12 @@ impl Connector {
             Ok(Err(error)) => {
                 let cause = match (find::<NameError>(&error), find::<io::Error>(&error)) {
                     (Some(_), _) => of_lookup(),
-                    (None, Some(error)) => Cause::of_io(error),
-                    (None, None) => Cause::Tcp,
+                    (None, Some(error)) => ConnectCause::of_io(error),
+                    (None, None) => ConnectCause::Tcp,
                 };
                 Err((cause, error.into()))
             }
-            Err(late) => Err((Cause::TcpTimeout, late.into())),
+            Err(late) => Err((ConnectCause::TcpTimeout, late.into())),
         }
     }
 }
@@ -234,17 +240,18 @@ async fn encrypted<S>(
     host: &Uri,
     stream: S,
     deadline: Instant,
-) -> Result<MaybeTls<S>, (Cause, BoxError)>
+) -> Result<MaybeTls<S>, (ConnectCause, BoxError)>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let name = bare_host(host).to_owned();
-    let name = ServerName::try_from(name).map_err(|error| (Cause::OtherName, error.into()))?;
+    let name =
+        ServerName::try_from(name).map_err(|error| (ConnectCause::OtherName, error.into()))?;
     let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
     match timeout_at(deadline, handshake).await {
         Ok(Ok(stream)) => Ok(Either::Left(Box::new(stream))),
-        Ok(Err(error)) => Err((of_tls(&error).unwrap_or(Cause::Tls), error.into())),
-        Err(late) => Err((Cause::TlsTimeout, late.into())),
+        Ok(Err(error)) => Err((of_tls(&error).unwrap_or(ConnectCause::Tls), error.into())),
+        Err(late) => Err((ConnectCause::TlsTimeout, late.into())),
     }
 }
 
@@ -261,10 +268,10 @@ fn at(address: SocketAddr) -> Uri {
 }
 
 /// Why a look-up has failed. One that could open no socket does not say so, but another socket tells.
-fn of_lookup() -> Cause {
-    match UdpSocket::bind("127.0.0.1:0").map_err(|error| Cause::of_io(&error)) {
-        Err(cause @ (Cause::Files | Cause::Shortage)) => cause,
-        Ok(_) | Err(_) => Cause::Name,
+fn of_lookup() -> ConnectCause {
+    match UdpSocket::bind("127.0.0.1:0").map_err(|error| ConnectCause::of_io(&error)) {
+        Err(cause @ (ConnectCause::Files | ConnectCause::Shortage)) => cause,
+        Ok(_) | Err(_) => ConnectCause::Name,
     }
 }
 
@@ -343,7 +350,7 @@ mod tests {
         let with = move |port| addresses.map(|ip| SocketAddr::new(ip.parse().unwrap(), port));
         let good = with(8080)[1];
         let (proxy, mut serving) = proxy_to(good).await;
-        let proxy = link::Proxy(format!("socks5://{proxy}").into());
+        let proxy = link::ProxyUrl(format!("socks5://{proxy}").into());
         let connector = Connector::new(
             tls::none().unwrap(),
             Some(Proxy::of(&proxy).unwrap()),

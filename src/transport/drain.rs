@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::response::Answer;
+use super::body::RawBody;
 
 /// The most that is read.
 const MAX_BYTES: usize = 64 * 1024;
@@ -17,11 +17,11 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads on until the end or the bound. It stops with the pool that its connection belongs to.
-pub(super) fn leave(mut answer: Answer) {
+pub(super) fn leave(mut answer: RawBody) {
     let lease = match &answer {
-        Answer::Http1(answer) => answer.lease(),
-        Answer::Http2(answer) => answer.lease(),
-        Answer::Carried(_) => None,
+        RawBody::Http1(answer) => answer.lease(),
+        RawBody::Http2(answer) => answer.lease(),
+        RawBody::Carried(_) => None,
     };
     let Some(lease) = lease else {
         return;
@@ -39,7 +39,7 @@ pub(super) fn leave(mut answer: Answer) {
     });
 }
 
-async fn read_on(answer: &mut Answer) {
+async fn read_on(answer: &mut RawBody) {
     let mut read = 0;
     while read <= MAX_BYTES
         && let Ok(Some(bytes)) = answer.chunk().await

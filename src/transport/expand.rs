@@ -201,10 +201,10 @@ mod tests {
 
     use super::*;
 
-    type Made = fn() -> Box<dyn EncodeV2>;
+    type NewConnection = fn() -> Box<dyn EncodeV2>;
 
     /// Every coding under its names, and what makes it.
-    const CODINGS: [(&str, Made); 6] = [
+    const CODINGS: [(&str, NewConnection); 6] = [
         ("gzip", || Box::new(GzipEncoder::new(Level::Default.into()))),
         ("X-GZip", || {
             Box::new(GzipEncoder::new(Level::Default.into()))

@@ -6,7 +6,7 @@ use h2::Reason;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
-use super::cause::{Cause, find, of_tls};
+use super::cause::{ConnectCause, find, of_tls};
 
 /// Why a request got no answer on its connection.
 pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
@@ -33,11 +33,11 @@ pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
 
 /// Why the host does not let us in after all, if a connection was lost by that: since TLS 1.3 a client goes
 /// on before the host has looked at its certificate.
-pub(super) fn refused_by_tls(error: &(dyn Error + 'static)) -> Option<Cause> {
+pub(super) fn refused_by_tls(error: &(dyn Error + 'static)) -> Option<ConnectCause> {
     of_tls(error).filter(|cause| {
         matches!(
             cause,
-            Cause::ClientCertificateWanted | Cause::ClientCertificateRefused
+            ConnectCause::ClientCertificateWanted | ConnectCause::ClientCertificateRefused
         )
     })
 }

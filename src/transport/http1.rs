@@ -1,16 +1,13 @@
 //! A connection of HTTP/1.1: one request after the other.
 
-use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -19,7 +16,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
 use super::failure::{classify, refused_by_tls, unreachable};
-use super::pool::{Lease, Link, Pulse, Seat, Version};
+use super::outgoing::Outgoing;
+use super::pool::book::Version;
+use super::pool::host::{Lease, PoolEntry};
+use super::pool::liveness::Liveness;
+use super::pool::sender::{Http1Sender, RequestSender};
+use super::sent::Sent;
 use super::stream::Stream;
 use super::upload::Upload;
 
@@ -29,9 +31,6 @@ const MAX_BUFFER_BYTES: usize = 32 * 1024;
 
 /// The most lines of an answer's head.
 const MAX_HEADERS: usize = 256;
-
-/// What is written at once of a request.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// How much earlier a connection is given up than its host has said: the next request must not meet its end.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -43,44 +42,37 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// refused it may read on as slowly as it likes.
 const FINISHING: Duration = Duration::from_secs(1);
 
-/// What a connection is used by.
-pub(super) type Sender = http1::SendRequest<Outgoing>;
-
-/// What became of a request.
-pub(super) enum Sent {
-    /// The head of its answer has come.
-    Answered(http::Response<Answer>),
-    /// Nothing of it was written, and these are its headers and its body.
-    Untouched(HeaderMap, Bytes),
-}
-
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Http1Body {
     body: Incoming,
     /// What goes back into the pool at its end.
-    connection: Option<(Sender, Lease)>,
+    connection: Option<(Http1Sender, Lease)>,
 }
 
 /// Keeps a connection going until its end.
 ///
 /// # Errors
 /// It cannot be used.
-pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError> {
+pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), UpstreamError> {
     let handshake = http1::Builder::new()
         .max_buf_size(MAX_BUFFER_BYTES)
         .max_headers(MAX_HEADERS)
         .handshake(stream);
     let (sender, connection) = handshake.await.map_err(|_| unreachable("no connection"))?;
     let now = Instant::now();
-    seat.ready(Version::Http1, Link::Http1(Some(sender)), Pulse::new(now));
+    entry.ready(
+        Version::Http1,
+        RequestSender::Http1(Some(sender)),
+        Liveness::new(now),
+    );
     let mut connection = pin!(connection);
     let mut alarm = pin!(sleep_until(now));
     loop {
         tokio::select! {
             biased;
             _ = &mut connection => return Ok(()),
-            () = &mut alarm => match seat.check(Instant::now()) {
+            () = &mut alarm => match entry.check(Instant::now()) {
                 Some(at) => alarm.as_mut().reset(at),
                 None => break,
             },
@@ -96,23 +88,20 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
 /// # Errors
 /// The connection was lost.
 pub(super) async fn send(
-    mut sender: Sender,
+    mut sender: Http1Sender,
     lease: Lease,
     url: &Uri,
     mut headers: HeaderMap,
     body: Bytes,
     upload: &Upload,
-) -> Result<Sent, UpstreamError> {
+) -> Result<Sent<Http1Body>, UpstreamError> {
     headers.insert(HOST, lease.host().authority().clone());
     let path = url.path_and_query().cloned();
     let path = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     if body.is_empty() {
         upload.ends(Instant::now());
     }
-    let body = Outgoing {
-        rest: body,
-        upload: upload.clone(),
-    };
+    let body = Outgoing::new(body, upload.clone());
     let mut request = Request::new(body);
     *request.method_mut() = Method::POST;
     *request.uri_mut() = path;
@@ -123,7 +112,7 @@ pub(super) async fn send(
             return match error.take_message() {
                 Some(request) => {
                     let (head, body) = request.into_parts();
-                    Ok(Sent::Untouched(head.headers, body.rest))
+                    Ok(Sent::Untouched(head.headers, body.into_rest()))
                 }
                 None => Err(match refused_by_tls(error.error()) {
                     Some(cause) => lease.host().refused(cause, error.into_error()),
@@ -135,13 +124,13 @@ pub(super) async fn send(
     if let Some(keep) = keep_alive(response.headers()) {
         lease.keeps(keep.saturating_sub(MARGIN));
     }
-    Ok(Sent::Answered(response.map(|body| Answer {
+    Ok(Sent::Answered(response.map(|body| Http1Body {
         body,
         connection: Some((sender, lease)),
     })))
 }
 
-impl Answer {
+impl Http1Body {
     /// The next bytes; `None` at the end. Safe to cancel.
     ///
     /// # Errors
@@ -175,7 +164,7 @@ impl Answer {
     }
 }
 
-async fn give_back_when_ready(mut sender: Sender, lease: Lease) {
+async fn give_back_when_ready(mut sender: Http1Sender, lease: Lease) {
     if let Ok(Ok(())) = timeout(FINISHING, sender.ready()).await {
         lease.give_back(sender);
     }
@@ -190,43 +179,6 @@ fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
         let is_timeout = name.trim().eq_ignore_ascii_case("timeout");
         is_timeout.then_some(Duration::from_secs(seconds))
     })
-}
-
-/// The body of a request, which tells how far it has come.
-#[derive(Debug)]
-pub(super) struct Outgoing {
-    rest: Bytes,
-    upload: Upload,
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.rest.is_empty() {
-            return Poll::Ready(None);
-        }
-        let length = self.rest.len().min(PIECE_BYTES);
-        let piece = self.rest.split_to(length);
-        let now = Instant::now();
-        self.upload.moves(now);
-        if self.rest.is_empty() {
-            self.upload.ends(now);
-        }
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(u64::try_from(self.rest.len()).unwrap_or(u64::MAX))
-    }
 }
 
 #[cfg(test)]

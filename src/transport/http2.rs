@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
+use h2::client::Builder;
 use h2::{Ping, Reason, RecvStream, SendStream};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version as HttpVersion};
@@ -17,7 +17,11 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 
 use super::failure::{classify, unreachable};
 use super::observed::Observed;
-use super::pool::{Care, Lease, Link, Need, Pulse, Seat, Version};
+use super::pool::book::Version;
+use super::pool::host::{Lease, PoolEntry};
+use super::pool::liveness::{Liveness, PingStep, Pinger};
+use super::pool::sender::{Http2Sender, RequestSender};
+use super::sent::Sent;
 use super::stream::Stream;
 use super::upload::Upload;
 
@@ -53,24 +57,9 @@ const UNTOLD: usize = usize::MAX / 2;
 /// The longest wait for the end of a connection that nobody uses any more.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// What a connection is used by.
-#[derive(Clone, Debug)]
-pub(super) struct Sender {
-    requests: SendRequest<Bytes>,
-    pulse: Pulse,
-}
-
-/// What became of a request.
-pub(super) enum Sent {
-    /// The head of its answer has come.
-    Answered(http::Response<Answer>),
-    /// The connection takes no more requests, and these are its headers and its body.
-    Untouched(HeaderMap, Bytes),
-}
-
 /// The body of an answer, and what is still to be written of the request.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Http2Body {
     body: RecvStream,
     rest: Option<Writing>,
     /// The stream's place on its connection, until the end.
@@ -83,16 +72,16 @@ struct Writing {
     stream: SendStream<Bytes>,
     rest: Bytes,
     upload: Upload,
-    pulse: Pulse,
+    liveness: Liveness,
 }
 
 /// Keeps a connection going until its end.
 ///
 /// # Errors
 /// It cannot be used.
-pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError> {
-    let pulse = Pulse::new(Instant::now());
-    let observer = pulse.clone();
+pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), UpstreamError> {
+    let liveness = Liveness::new(Instant::now());
+    let observer = liveness.clone();
     let stream = Observed::new(TokioIo::new(stream), move |read| observer.observes(read));
     let handshake = Builder::new()
         .enable_push(false)
@@ -102,17 +91,21 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_header_list_size(MAX_HEADER_BYTES)
         .handshake(stream);
-    let (requests, mut connection) = timeout(seat.connect_timeout(), handshake)
+    let (requests, mut connection) = timeout(entry.connect_timeout(), handshake)
         .await
         .map_err(|_| unreachable("no connection"))?
         .map_err(|_| unreachable("no connection"))?;
     let mut pings = connection.ping_pong();
-    let sender = Sender {
+    let sender = Http2Sender {
         requests,
-        pulse: pulse.clone(),
+        liveness: liveness.clone(),
     };
-    seat.ready(Version::Http2, Link::Http2(sender), pulse.clone());
-    let mut care = Care::default();
+    entry.ready(
+        Version::Http2,
+        RequestSender::Http2(sender),
+        liveness.clone(),
+    );
+    let mut pinger = Pinger::default();
     let mut told = UNTOLD;
     let mut alarm = pin!(sleep_until(Instant::now()));
     let mut connection = pin!(connection);
@@ -124,34 +117,34 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
             let limit = connection.max_concurrent_send_streams();
             if limit != told {
                 told = limit;
-                seat.allows(limit);
+                entry.allows(limit);
             }
             if let Some(pings) = &mut pings
-                && care.has_pinged()
+                && pinger.has_pinged()
             {
                 // That it came is known already, as is whatever else comes.
                 let _ = pings.poll_pong(context);
             }
             let now = Instant::now();
-            match care.need(&pulse, now) {
-                Need::Nothing(due) => {
+            match pinger.need(&liveness, now) {
+                PingStep::Wait(due) => {
                     if let Some(due) = due
                         && due < alarm.deadline()
                     {
                         alarm.as_mut().reset(due);
                     }
                 }
-                Need::Ping => {
+                PingStep::Ping => {
                     if let Some(pings) = &mut pings {
                         // One that is still under way does as well.
                         let _ = pings.send_ping(Ping::opaque());
                     }
                     continue;
                 }
-                Need::Close => return Poll::Ready(true),
+                PingStep::Close => return Poll::Ready(true),
             }
             ready!(alarm.as_mut().poll(context));
-            match seat.check(now) {
+            match entry.check(now) {
                 Some(at) => alarm.as_mut().reset(at),
                 None => return Poll::Ready(false),
             }
@@ -170,16 +163,16 @@ pub(super) async fn live(stream: Stream, seat: Seat) -> Result<(), UpstreamError
 /// # Errors
 /// The connection was lost, or the request was not taken up.
 pub(super) async fn send(
-    sender: Sender,
+    sender: Http2Sender,
     lease: Lease,
     url: &Uri,
     mut headers: HeaderMap,
     body: Bytes,
     upload: &Upload,
-) -> Result<Sent, UpstreamError> {
-    let Sender {
+) -> Result<Sent<Http2Body>, UpstreamError> {
+    let Http2Sender {
         mut requests,
-        pulse,
+        liveness,
     } = sender;
     // A connection that is to end says so here, and nothing was sent.
     if poll_fn(|context| requests.poll_ready(context))
@@ -210,7 +203,7 @@ pub(super) async fn send(
             stream,
             rest: body,
             upload: upload.clone(),
-            pulse: pulse.clone(),
+            liveness: liveness.clone(),
         })
     };
     let head = poll_fn(|context| {
@@ -221,23 +214,23 @@ pub(super) async fn send(
     let head = tokio::select! {
         biased;
         head = head => head,
-        () = pulse.lost() => {
+        () = liveness.lost() => {
             let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
             return Err(error.because("the host no longer answers on its HTTP/2 connection"));
         }
     };
-    let head = head.map_err(|error| match pulse.refusal() {
+    let head = head.map_err(|error| match liveness.refusal() {
         Some((cause, error)) => lease.host().refused(*cause, error.as_str()),
         None => classify(&error),
     })?;
-    Ok(Sent::Answered(head.map(|body| Answer {
+    Ok(Sent::Answered(head.map(|body| Http2Body {
         body,
         rest,
         lease: Some(lease),
     })))
 }
 
-impl Answer {
+impl Http2Body {
     /// The next bytes; `None` at the end. Safe to cancel.
     ///
     /// # Errors
@@ -304,7 +297,7 @@ impl Writing {
             }
             let now = Instant::now();
             self.upload.moves(now);
-            self.pulse.writes(now);
+            self.liveness.writes(now);
             if is_last {
                 self.upload.ends(now);
             }

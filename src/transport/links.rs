@@ -13,11 +13,12 @@ use super::names::Names;
 use super::outages::Outages;
 use super::pool::{Pool, Unused};
 use super::proxy::{NoProxy, Proxy};
-use super::{Settings, tls};
+use super::settings::Settings;
+use super::tls;
 
 /// What connections of every link need. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Links {
+pub struct ProviderLinks {
     set_up: Arc<[SetUp]>,
     names: Names,
     /// Those of every core: files are short for all of them at once.
@@ -51,7 +52,7 @@ pub enum SetupError {
     Proxy(#[from] NoProxy),
 }
 
-impl Links {
+impl ProviderLinks {
     /// Sets up the links of these providers; connects to nobody. The system's certificates are read
     /// only for providers that are reached by TLS.
     ///

@@ -1,5 +1,6 @@
 //! The only network client: sends a request to a provider and streams the body of its answer.
 
+mod body;
 mod cause;
 mod connector;
 mod drain;
@@ -11,9 +12,12 @@ mod links;
 mod names;
 mod observed;
 mod outages;
+mod outgoing;
 mod pool;
 pub mod proxy;
 mod response;
+mod sent;
+mod settings;
 mod stream;
 pub mod surrounding;
 pub mod tls;
@@ -32,11 +36,14 @@ use tokio::time::Instant;
 use crate::error::UpstreamError;
 use crate::provider::OutboundRequest;
 
+use self::body::RawBody;
 use self::failure::unreachable;
-pub use self::links::{Links, SetupError};
-use self::pool::{Link, Pool, Unused};
-use self::response::Answer;
+pub use self::links::{ProviderLinks, SetupError};
+use self::pool::sender::RequestSender;
+use self::pool::{Pool, Unused};
 pub use self::response::{Body, Response};
+use self::sent::Sent;
+pub use self::settings::Settings;
 pub use self::upload::{Stage, Upload};
 
 /// Who we are to providers and proxies.
@@ -47,30 +54,6 @@ const MAX_TRIES: usize = 3;
 
 /// The longest wait for the file of a connection that is being closed.
 const FREEING: Duration = Duration::from_secs(1);
-
-/// How connections to providers are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How long TCP and TLS may take together.
-    pub connect_timeout: Duration,
-    /// How long an unused connection is kept.
-    pub idle_timeout: Duration,
-    /// How long a connection takes requests, give or take an eighth; those under way go on.
-    pub connection_age: Duration,
-    /// The most requests at once on a connection of HTTP/2, at least 1; fewer where the host says so.
-    pub max_streams: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(3),
-            idle_timeout: Duration::from_secs(90),
-            connection_age: Duration::from_secs(5 * 60),
-            max_streams: 64,
-        }
-    }
-}
 
 /// Connections to all providers.
 #[derive(Clone, Debug)]
@@ -102,7 +85,7 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> 
 
 impl Transport {
     /// Connections of its own by these links; connects to nobody.
-    pub fn new(settings: Settings, links: &Links) -> Self {
+    pub fn new(settings: Settings, links: &ProviderLinks) -> Self {
         Self(Way::Network(Arc::new(Network {
             pools: links.pools(settings).collect(),
             unused: links.unused.clone(),
@@ -118,7 +101,11 @@ impl Transport {
     /// until its file is free. False if there is none, or it takes longer.
     pub async fn free_a_file(&self) -> bool {
         match &self.0 {
-            Way::Network(network) => network.unused.free_a_file(Instant::now() + FREEING).await,
+            Way::Network(network) => {
+                let unused = &network.unused;
+                let deadline = Instant::now() + FREEING;
+                unused.free_a_file(&mut unused.closes(), deadline).await
+            }
             Way::Carrier(_) => false,
         }
     }
@@ -175,23 +162,23 @@ impl Transport {
             upload.moves(Instant::now());
             // Whoever sends the body has it: it is not held while the answer is waited for.
             (headers, body) = match lease.link() {
-                Some(Link::Http1(Some(sender))) => {
+                Some(RequestSender::Http1(Some(sender))) => {
                     match http1::send(sender, lease, &url, headers, body, upload).await? {
-                        http1::Sent::Answered(head) => {
-                            return Ok(Response::new(head.map(Answer::Http1)));
+                        Sent::Answered(head) => {
+                            return Ok(Response::new(head.map(RawBody::Http1)));
                         }
-                        http1::Sent::Untouched(headers, body) => (headers, body),
+                        Sent::Untouched(headers, body) => (headers, body),
                     }
                 }
-                Some(Link::Http2(sender)) => {
+                Some(RequestSender::Http2(sender)) => {
                     match http2::send(sender, lease, &url, headers, body, upload).await? {
-                        http2::Sent::Answered(head) => {
-                            return Ok(Response::new(head.map(Answer::Http2)));
+                        Sent::Answered(head) => {
+                            return Ok(Response::new(head.map(RawBody::Http2)));
                         }
-                        http2::Sent::Untouched(headers, body) => (headers, body),
+                        Sent::Untouched(headers, body) => (headers, body),
                     }
                 }
-                Some(Link::Http1(None)) | None => (headers, body),
+                Some(RequestSender::Http1(None)) | None => (headers, body),
             };
         }
         Err(unreachable(

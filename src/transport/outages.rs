@@ -9,7 +9,7 @@ use http::Uri;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::cause::{ConnectError, Failure};
+use super::cause::{ConnectError, ConnectFailure};
 
 /// The least time between two lines on a host.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ struct Host {
 #[derive(Debug, Default)]
 struct Told {
     /// Why it cannot be reached.
-    failure: Option<Failure>,
+    failure: Option<ConnectFailure>,
     /// When the last line was written.
     at: Option<Instant>,
 }
@@ -90,7 +90,7 @@ impl Host {
 }
 
 impl Told {
-    fn is_worth_a_line(&mut self, failure: Failure, now: Instant) -> bool {
+    fn is_worth_a_line(&mut self, failure: ConnectFailure, now: Instant) -> bool {
         let changed = self.failure != Some(failure);
         let pause = if changed { PAUSE } else { REMINDER };
         let due = self.at.is_none_or(|last| now >= last + pause);
@@ -123,11 +123,11 @@ fn origin(url: &Uri) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cause::Cause;
+    use super::super::cause::ConnectCause;
     use super::*;
 
-    const REFUSED: Failure = Failure::Host(Cause::Refused);
-    const NO_NAME: Failure = Failure::Host(Cause::Name);
+    const REFUSED: ConnectFailure = ConnectFailure::Host(ConnectCause::Refused);
+    const NO_NAME: ConnectFailure = ConnectFailure::Host(ConnectCause::Name);
 
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_told_when_it_begins_when_it_changes_and_once_a_minute() {

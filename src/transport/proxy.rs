@@ -17,7 +17,7 @@ use tower::{Service as _, service_fn};
 use crate::provider::link;
 
 use super::USER_AGENT_VALUE;
-use super::cause::{ConnectError, Failure};
+use super::cause::{ConnectError, ConnectFailure};
 use super::observed::Observed;
 
 /// A proxy that stands between us and a provider.
@@ -52,7 +52,7 @@ pub fn check(url: &str) -> Result<(), NoProxy> {
 }
 
 impl Proxy {
-    pub(super) fn of(proxy: &link::Proxy) -> Result<Self, NoProxy> {
+    pub(super) fn of(proxy: &link::ProxyUrl) -> Result<Self, NoProxy> {
         Self::parse(proxy.0.expose_secret())
     }
 
@@ -115,9 +115,9 @@ impl Proxy {
                 }
                 tunnel.call(host).await.map_err(|error| {
                     let failure = match answered.load(Ordering::Relaxed) {
-                        0 | 200 => Failure::ProxyLost,
-                        407 => Failure::ProxyCredentials,
-                        status => Failure::ProxyRefused(Some(status)),
+                        0 | 200 => ConnectFailure::ProxyLost,
+                        407 => ConnectFailure::ProxyCredentials,
+                        status => ConnectFailure::ProxyRefused(Some(status)),
                     };
                     ConnectError::new(failure, error)
                 })?
@@ -132,11 +132,11 @@ impl Proxy {
                     // Its type has no name outside of its crate.
                     let says = |word: &str| words.contains(word);
                     let failure = if says("credentials") || says("authentication") {
-                        Failure::ProxyCredentials
+                        ConnectFailure::ProxyCredentials
                     } else if says("io error") || says("failed") {
-                        Failure::ProxyLost
+                        ConnectFailure::ProxyLost
                     } else {
-                        Failure::ProxyRefused(None)
+                        ConnectFailure::ProxyRefused(None)
                     };
                     ConnectError::new(failure, words)
                 })?

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, TryStreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
 
-use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::error::UpstreamError;
 
+use super::body::RawBody;
+use super::drain;
 use super::expand::Expander;
-use super::{drain, http1, http2};
 
 /// An answer: its head, and its body as it comes. Dropping it closes the request.
 #[derive(Debug)]
@@ -29,22 +29,13 @@ pub struct Response {
 /// The body of an answer as it comes. Dropping it closes the request.
 #[derive(Debug)]
 pub struct Body {
-    answer: Answer,
+    answer: RawBody,
     /// For a body that is compressed.
     expander: Option<Box<Expander>>,
 }
 
-/// The bytes of a body as they come over the wire.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Http1(http1::Answer),
-    Http2(http2::Answer),
-    /// That of a [`Carrier`](super::Carrier).
-    Carried(UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>),
-}
-
 impl Response {
-    pub(super) fn new(response: http::Response<Answer>) -> Self {
+    pub(super) fn new(response: http::Response<RawBody>) -> Self {
         let expander = Expander::of(response.headers()).map(Box::new);
         let (head, answer) = response.into_parts();
         Self {
@@ -62,7 +53,7 @@ impl Response {
     {
         let frames = body.map_ok(Frame::data).map_err(Into::into);
         let body = StreamBody::new(frames).boxed_unsync();
-        Self::new(head.map(|()| Answer::Carried(body)))
+        Self::new(head.map(|()| RawBody::Carried(body)))
     }
 }
 
@@ -91,35 +82,11 @@ impl Body {
     /// the request ends as its provider meant it to and its connection can be used again.
     pub fn leave(self) {
         let mut answer = self.answer;
-        if let Answer::Carried(_) = answer {
+        if let RawBody::Carried(_) = answer {
             return;
         }
         if let Some(Ok(Some(_))) | None = answer.chunk().now_or_never() {
             drain::leave(answer);
         }
-    }
-}
-
-impl Answer {
-    /// The next bytes; `None` at the end. Safe to cancel.
-    ///
-    /// # Errors
-    /// `Disconnected` if the connection was lost or the body broke off.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
-        let body = match self {
-            Self::Http1(answer) => return answer.chunk().await,
-            Self::Http2(answer) => return answer.chunk().await,
-            Self::Carried(body) => body,
-        };
-        while let Some(frame) = body.frame().await {
-            let Ok(frame) = frame else {
-                return Err(UpstreamError::new(UpstreamErrorKind::Disconnected));
-            };
-            // Trailers say nothing of an answer.
-            if let Ok(bytes) = frame.into_data() {
-                return Ok(Some(bytes));
-            }
-        }
-        Ok(None)
     }
 }

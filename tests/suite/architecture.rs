@@ -243,8 +243,6 @@ const CIRCLES: &[&[&str]] = &[
         "start",
         "waiting",
     ],
-    &["drain", "response"],
-    &["http1", "http2", "mod"],
 ];
 
 #[test]
@@ -280,21 +278,14 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 
 /// Names that still mean more than one thing, and are to stop it.
 const AMBIGUOUS: &[&str] = &[
-    "Answer",
     "Block",
     "Cause",
     "Content",
     "ExtraContent",
-    "Failure",
     "FunctionCall",
     "GoogleContent",
-    "Link",
-    "Links",
-    "Proxy",
     "ReasoningDetail",
     "Refusal",
-    "Sender",
-    "Sent",
     "Snapshot",
     "Ticket",
     "Part",

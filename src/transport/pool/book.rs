@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::liveness::Pulse;
+use super::liveness::Liveness;
 
 /// Connections to one host that may be under way at once.
 const MAX_CONNECTING: usize = 64;
@@ -52,7 +52,7 @@ pub(super) struct Book<L, W> {
     expected: usize,
     connections: HashMap<Id, Connection<L>>,
     /// Connections that take streams: the least busy first, of those the last used.
-    free: BTreeSet<Place>,
+    free: BTreeSet<FreeRank>,
     /// Unused connections that were forgotten for the sake of their files and have not ended yet.
     closing: HashSet<Id>,
     /// HTTP/2 connections whose limit the host has not told yet.
@@ -70,12 +70,12 @@ pub(super) struct Book<L, W> {
 }
 
 /// Streams in use, when it was last used, and which.
-type Place = (usize, Reverse<u64>, Id);
+type FreeRank = (usize, Reverse<u64>, Id);
 
 #[derive(Debug)]
 struct Connection<L> {
     link: L,
-    pulse: Pulse,
+    liveness: Liveness,
     streams: usize,
     limit: usize,
     settled: bool,
@@ -91,10 +91,10 @@ struct Connection<L> {
 }
 
 /// A connection that has been made.
-pub(super) struct Made<L> {
+pub(super) struct NewConnection<L> {
     pub(super) version: Version,
     pub(super) link: L,
-    pub(super) pulse: Pulse,
+    pub(super) liveness: Liveness,
     /// When it is too old for more streams.
     pub(super) retires: Instant,
 }
@@ -209,7 +209,7 @@ impl<L, W> Book<L, W> {
         let mut room = 0;
         for (streams, _, id) in &self.free {
             if let Some(connection) = self.connections.get(id)
-                && !connection.pulse.is_doubted()
+                && !connection.liveness.is_doubted()
             {
                 room += connection.limit - streams;
             }
@@ -218,11 +218,11 @@ impl<L, W> Book<L, W> {
     }
 
     /// A connection has been made.
-    pub(super) fn made(&mut self, id: Id, made: Made<L>, now: Instant) {
-        let Made {
+    pub(super) fn made(&mut self, id: Id, made: NewConnection<L>, now: Instant) {
+        let NewConnection {
             version,
             link,
-            pulse,
+            liveness,
             retires,
         } = made;
         self.connecting.remove(&id);
@@ -232,7 +232,7 @@ impl<L, W> Book<L, W> {
         self.unsettled += usize::from(!settled);
         let connection = Connection {
             link,
-            pulse,
+            liveness,
             streams: 0,
             // What HTTP/2 allows is known when the host has said it. It takes one stream in any case.
             limit: 1,
@@ -309,7 +309,7 @@ impl<L, W> Book<L, W> {
     pub(super) fn release(&mut self, id: Id, now: Instant) {
         self.change(id, |connection| {
             connection.streams = connection.streams.saturating_sub(1);
-            connection.pulse.ends();
+            connection.liveness.ends();
             connection.idle_since = now;
             connection.retired |= now >= connection.retires;
         });
@@ -357,7 +357,7 @@ impl<L, W> Book<L, W> {
         if !self.waiting.is_empty() {
             return None;
         }
-        let used: Place = (1, Reverse(u64::MAX), 0);
+        let used: FreeRank = (1, Reverse(u64::MAX), 0);
         let (_, _, id) = self.free.range(..used).next_back()?;
         Some(*id)
     }
@@ -421,7 +421,7 @@ impl<L, W> Book<L, W> {
             };
             if now >= connection.end() {
                 old.push(*id);
-            } else if !connection.pulse.is_doubted() {
+            } else if !connection.liveness.is_doubted() {
                 found = Some(*id);
                 break;
             }
@@ -433,7 +433,7 @@ impl<L, W> Book<L, W> {
         self.change(found?, |connection| {
             connection.streams += 1;
             connection.used = number;
-            connection.pulse.asks(now);
+            connection.liveness.asks(now);
         });
         found
     }
@@ -472,7 +472,7 @@ impl<L> Connection<L> {
     }
 
     /// Where it stands among the free ones, if it is one.
-    fn place(&self, id: Id) -> Option<Place> {
+    fn place(&self, id: Id) -> Option<FreeRank> {
         let is_free = !self.retired && self.streams < self.limit;
         is_free.then_some((self.streams, Reverse(self.used), id))
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::transport::cause::Cause;
+use crate::transport::cause::ConnectCause;
 use crate::transport::failure::refused_by_tls;
 
 /// A peer that has said nothing since a request is pinged after this.
@@ -35,10 +35,10 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
 
 /// What happens on a connection, shared by all that use it.
 #[derive(Clone, Debug)]
-pub(in crate::transport) struct Pulse(Arc<Beats>);
+pub(in crate::transport) struct Liveness(Arc<Observations>);
 
 #[derive(Debug)]
-struct Beats {
+struct Observations {
     born: Instant,
     /// Nanoseconds from `born` to the last bytes that came, and to the first request since.
     read: AtomicU64,
@@ -54,13 +54,13 @@ struct Beats {
     /// Streams that are open.
     open: AtomicUsize,
     /// Why TLS does not let us in after all: whoever reads keeps no cause of a failure.
-    refusal: OnceLock<(Cause, String)>,
+    refusal: OnceLock<(ConnectCause, String)>,
 }
 
-impl Pulse {
+impl Liveness {
     /// That of a connection whose peer has just spoken.
     pub(in crate::transport) fn new(now: Instant) -> Self {
-        Self(Arc::new(Beats {
+        Self(Arc::new(Observations {
             born: now,
             read: AtomicU64::new(0),
             asked: AtomicU64::new(0),
@@ -108,7 +108,7 @@ impl Pulse {
     }
 
     fn is_lost(&self) -> bool {
-        let Beats { read, lost, .. } = &*self.0;
+        let Observations { read, lost, .. } = &*self.0;
         lost.load(Ordering::Relaxed) > read.load(Ordering::Relaxed)
     }
 
@@ -120,7 +120,7 @@ impl Pulse {
 
     /// A request is sent.
     pub(super) fn asks(&self, now: Instant) {
-        let Beats { read, asked, .. } = &*self.0;
+        let Observations { read, asked, .. } = &*self.0;
         if asked.load(Ordering::Relaxed) <= read.load(Ordering::Relaxed) {
             asked.store(self.nanos(now).max(1), Ordering::Relaxed);
         }
@@ -134,12 +134,12 @@ impl Pulse {
 
     /// Whether it takes no requests until its peer says something.
     pub(super) fn is_doubted(&self) -> bool {
-        let Beats { read, doubted, .. } = &*self.0;
+        let Observations { read, doubted, .. } = &*self.0;
         doubted.load(Ordering::Relaxed) > read.load(Ordering::Relaxed)
     }
 
     /// Why TLS does not let us in after all.
-    pub(in crate::transport) fn refusal(&self) -> Option<&(Cause, String)> {
+    pub(in crate::transport) fn refusal(&self) -> Option<&(ConnectCause, String)> {
         self.0.refusal.get()
     }
 
@@ -160,9 +160,9 @@ impl Pulse {
 
 /// What is to be done for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::transport) enum Need {
+pub(in crate::transport) enum PingStep {
     /// Nothing until then.
-    Nothing(Option<Instant>),
+    Wait(Option<Instant>),
     /// A ping.
     Ping,
     /// Its peer is gone.
@@ -171,44 +171,47 @@ pub(in crate::transport) enum Need {
 
 /// Asks a peer whether it lives.
 #[derive(Debug, Default)]
-pub(in crate::transport) struct Care {
+pub(in crate::transport) struct Pinger {
     pinged: Option<Instant>,
 }
 
-impl Care {
+impl Pinger {
     /// What is to be done now; a ping counts as sent. Doubts the peer where that is due.
-    pub(in crate::transport) fn need(&mut self, pulse: &Pulse, now: Instant) -> Need {
-        let (read, asked) = (pulse.at(&pulse.0.read), pulse.at(&pulse.0.asked));
+    pub(in crate::transport) fn need(&mut self, liveness: &Liveness, now: Instant) -> PingStep {
+        let (read, asked) = (
+            liveness.at(&liveness.0.read),
+            liveness.at(&liveness.0.asked),
+        );
         if let Some(pinged) = self.pinged.filter(|pinged| *pinged > read) {
             if now >= pinged + GIVE_UP_AFTER {
-                return Need::Close;
+                return PingStep::Close;
             }
             if now >= pinged + DOUBT_AFTER {
-                pulse.doubts();
-                let stuck = pinged.max(pulse.at(&pulse.0.written));
+                liveness.doubts();
+                let stuck = pinged.max(liveness.at(&liveness.0.written));
                 if now < stuck + LOSE_AFTER {
-                    return Need::Nothing(Some((stuck + LOSE_AFTER).min(pinged + GIVE_UP_AFTER)));
+                    return PingStep::Wait(Some((stuck + LOSE_AFTER).min(pinged + GIVE_UP_AFTER)));
                 }
-                pulse.loses();
-                return Need::Nothing(Some(pinged + GIVE_UP_AFTER));
+                liveness.loses();
+                return PingStep::Wait(Some(pinged + GIVE_UP_AFTER));
             }
-            return Need::Nothing(Some(pinged + DOUBT_AFTER));
+            return PingStep::Wait(Some(pinged + DOUBT_AFTER));
         }
         let mut due = if asked > read {
             asked + ASK_AFTER
-        } else if pulse.0.open.load(Ordering::Relaxed) > 0 {
+        } else if liveness.0.open.load(Ordering::Relaxed) > 0 {
             read + QUIET
         } else {
-            return Need::Nothing(None);
+            return PingStep::Wait(None);
         };
         if let Some(pinged) = self.pinged {
             due = due.max(pinged + SPACING);
         }
         if due > now {
-            return Need::Nothing(Some(due));
+            return PingStep::Wait(Some(due));
         }
         self.pinged = Some(now);
-        Need::Ping
+        PingStep::Ping
     }
 
     /// Whether a ping was ever sent.
@@ -228,94 +231,109 @@ mod tests {
     #[test]
     fn a_peer_that_answers_at_once_is_never_pinged() {
         let start = Instant::now();
-        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
         for request in 1..100 {
             let asked = start + seconds(f64::from(request));
-            pulse.asks(asked);
-            let due = Need::Nothing(Some(asked + ASK_AFTER));
-            assert_eq!(care.need(&pulse, asked), due);
-            pulse.reads(asked + seconds(0.9));
-            pulse.ends();
+            liveness.asks(asked);
+            let due = PingStep::Wait(Some(asked + ASK_AFTER));
+            assert_eq!(pinger.need(&liveness, asked), due);
+            liveness.reads(asked + seconds(0.9));
+            liveness.ends();
             assert_eq!(
-                care.need(&pulse, asked + seconds(0.95)),
-                Need::Nothing(None)
+                pinger.need(&liveness, asked + seconds(0.95)),
+                PingStep::Wait(None)
             );
         }
-        assert!(!care.has_pinged());
+        assert!(!pinger.has_pinged());
     }
 
     #[test]
     fn a_peer_that_says_nothing_is_pinged_then_doubted_then_given_up() {
         let start = Instant::now();
         let at = |second| start + seconds(second);
-        let (pulse, mut care) = (Pulse::new(start), Care::default());
-        pulse.asks(at(5.0));
+        let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
+        liveness.asks(at(5.0));
 
-        assert_eq!(care.need(&pulse, at(5.9)), Need::Nothing(Some(at(6.0))));
-        assert_eq!(care.need(&pulse, at(6.0)), Need::Ping);
-        assert_eq!(care.need(&pulse, at(6.0)), Need::Nothing(Some(at(8.0))));
-        assert!(!pulse.is_doubted());
-        pulse.asks(at(7.0));
-        assert_eq!(care.need(&pulse, at(8.0)), Need::Nothing(Some(at(10.0))));
-        assert!(pulse.is_doubted());
-        assert!(!pulse.is_lost());
-        assert_eq!(care.need(&pulse, at(10.0)), Need::Nothing(Some(at(26.0))));
-        assert!(pulse.is_lost());
-        assert_eq!(care.need(&pulse, at(26.0)), Need::Close);
+        assert_eq!(
+            pinger.need(&liveness, at(5.9)),
+            PingStep::Wait(Some(at(6.0)))
+        );
+        assert_eq!(pinger.need(&liveness, at(6.0)), PingStep::Ping);
+        assert_eq!(
+            pinger.need(&liveness, at(6.0)),
+            PingStep::Wait(Some(at(8.0)))
+        );
+        assert!(!liveness.is_doubted());
+        liveness.asks(at(7.0));
+        assert_eq!(
+            pinger.need(&liveness, at(8.0)),
+            PingStep::Wait(Some(at(10.0)))
+        );
+        assert!(liveness.is_doubted());
+        assert!(!liveness.is_lost());
+        assert_eq!(
+            pinger.need(&liveness, at(10.0)),
+            PingStep::Wait(Some(at(26.0)))
+        );
+        assert!(liveness.is_lost());
+        assert_eq!(pinger.need(&liveness, at(26.0)), PingStep::Close);
     }
 
     #[test]
     fn a_peer_that_still_takes_a_request_is_not_given_up() {
         let start = Instant::now();
         let at = |second| start + seconds(second);
-        let (pulse, mut care) = (Pulse::new(start), Care::default());
-        pulse.asks(at(0.5));
-        assert_eq!(care.need(&pulse, at(1.5)), Need::Ping);
+        let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
+        liveness.asks(at(0.5));
+        assert_eq!(pinger.need(&liveness, at(1.5)), PingStep::Ping);
         for second in 4..12 {
-            pulse.writes(at(f64::from(second)));
+            liveness.writes(at(f64::from(second)));
             let due = at(f64::from(second + 4));
             assert_eq!(
-                care.need(&pulse, at(f64::from(second))),
-                Need::Nothing(Some(due))
+                pinger.need(&liveness, at(f64::from(second))),
+                PingStep::Wait(Some(due))
             );
         }
-        assert!(!pulse.is_lost());
+        assert!(!liveness.is_lost());
 
-        care.need(&pulse, at(15.0));
-        assert!(pulse.is_lost());
-        pulse.reads(at(15.5));
-        assert!(!pulse.is_lost());
+        pinger.need(&liveness, at(15.0));
+        assert!(liveness.is_lost());
+        liveness.reads(at(15.5));
+        assert!(!liveness.is_lost());
     }
 
     #[test]
     fn a_peer_that_speaks_after_all_is_trusted_again() {
         let start = Instant::now();
         let at = |second| start + seconds(second);
-        let (pulse, mut care) = (Pulse::new(start), Care::default());
-        pulse.asks(at(0.5));
-        assert_eq!(care.need(&pulse, at(1.5)), Need::Ping);
-        care.need(&pulse, at(3.5));
-        assert!(pulse.is_doubted());
+        let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
+        liveness.asks(at(0.5));
+        assert_eq!(pinger.need(&liveness, at(1.5)), PingStep::Ping);
+        pinger.need(&liveness, at(3.5));
+        assert!(liveness.is_doubted());
 
-        pulse.reads(at(4.0));
+        liveness.reads(at(4.0));
 
-        assert!(!pulse.is_doubted());
-        assert_eq!(care.need(&pulse, at(4.0)), Need::Nothing(Some(at(14.0))));
+        assert!(!liveness.is_doubted());
+        assert_eq!(
+            pinger.need(&liveness, at(4.0)),
+            PingStep::Wait(Some(at(14.0)))
+        );
     }
 
     #[test]
     fn an_answer_that_takes_long_costs_a_ping_now_and_then() {
         let start = Instant::now();
-        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
         let mut pings = Vec::new();
         for tenth in 1..600_u32 {
             let now = start + seconds(f64::from(tenth) / 10.0);
             if tenth % 20 == 1 {
-                pulse.asks(now); // one request every two seconds, none of them answered
+                liveness.asks(now); // one request every two seconds, none of them answered
             }
-            if care.need(&pulse, now) == Need::Ping {
+            if pinger.need(&liveness, now) == PingStep::Ping {
                 pings.push(tenth / 10);
-                pulse.reads(now + seconds(0.01));
+                liveness.reads(now + seconds(0.01));
             }
         }
 
@@ -325,10 +343,10 @@ mod tests {
     #[test]
     fn a_connection_that_nobody_uses_is_left_alone() {
         let start = Instant::now();
-        let (pulse, mut care) = (Pulse::new(start), Care::default());
+        let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
 
-        let need = care.need(&pulse, start + seconds(1000.0));
+        let need = pinger.need(&liveness, start + seconds(1000.0));
 
-        assert_eq!(need, Need::Nothing(None));
+        assert_eq!(need, PingStep::Wait(None));
     }
 }

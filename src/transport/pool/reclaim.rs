@@ -13,6 +13,10 @@ use super::book::Book;
 #[derive(Debug)]
 pub(in crate::transport) struct Reclaimer<L, W>(Arc<Shared<L, W>>);
 
+/// What is seen of the connections that are closed.
+#[derive(Debug)]
+pub(in crate::transport) struct Closes(watch::Receiver<u64>);
+
 /// The connections from one core to one host.
 type HostBook<L, W> = Mutex<Book<L, W>>;
 
@@ -36,13 +40,22 @@ impl<L, W> Reclaimer<L, W> {
         self.0.closed.send_modify(|closed| *closed += 1);
     }
 
-    /// Closes the connection that has been unused for the longest time, and waits until some connection has
-    /// been closed. False if no connection is unused, or none was closed before the deadline.
-    pub(in crate::transport) async fn free_a_file(&self, deadline: Instant) -> bool {
-        // From here on, so that no close between the look and the wait is missed.
-        let mut closed = self.0.closed.subscribe();
-        if !self.close_one() {
-            return false;
+    /// Counts the connections that are closed from here on. To be taken before a file is tried to be opened.
+    pub(in crate::transport) fn closes(&self) -> Closes {
+        Closes(self.0.closed.subscribe())
+    }
+
+    /// Waits until another connection has been closed; if none was since the last look, the one that has been
+    /// unused for the longest time is closed. False if none is unused, or none was closed before the deadline.
+    pub(in crate::transport) async fn free_a_file(
+        &self,
+        Closes(closed): &mut Closes,
+        deadline: Instant,
+    ) -> bool {
+        // A file that is free already may have been too late for the last try.
+        if !closed.has_changed().unwrap_or(false) && !self.close_one() {
+            // The last one to be closed may have ended in between.
+            return closed.has_changed().unwrap_or(false);
         }
         let closed = timeout_at(deadline, closed.changed()).await;
         closed.is_ok_and(|changed| changed.is_ok())
@@ -94,8 +107,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Pulse;
-    use super::super::book::{Id, Made, Rules, Version};
+    use super::super::book::{Id, NewConnection, Rules, Version};
+    use super::super::liveness::Liveness;
     use super::*;
 
     type Numbers = Arc<Mutex<Book<(), u32>>>;
@@ -116,10 +129,10 @@ mod tests {
         let waiting = book.wait(0, now);
         let id = book.begin(now)[0];
         book.withdraw(waiting);
-        let made = Made {
+        let made = NewConnection {
             version: Version::Http1,
             link: (),
-            pulse: Pulse::new(now),
+            liveness: Liveness::new(now),
             retires: now + Duration::from_secs(300),
         };
         book.made(id, made, now);
@@ -143,7 +156,8 @@ mod tests {
         for (book, id) in made {
             assert!(lock(&book).link(id).is_some());
             let freed = async {
-                let (freed, ()) = tokio::join!(reclaimer.free_a_file(soon()), async {
+                let mut closes = reclaimer.closes();
+                let (freed, ()) = tokio::join!(reclaimer.free_a_file(&mut closes, soon()), async {
                     assert!(lock(&book).link(id).is_none());
                     lock(&book).ended(id, Instant::now());
                     reclaimer.closed();
@@ -152,7 +166,24 @@ mod tests {
             };
             assert!(freed.await);
         }
-        assert!(!reclaimer.free_a_file(soon()).await, "none is left");
+        assert!(
+            !reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await,
+            "none is left"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_became_free_after_the_last_look_counts() {
+        let reclaimer = Reclaimer::default();
+        let book = host(&reclaimer);
+        let id = connection(&book);
+        let mut closes = reclaimer.closes();
+        assert!(lock(&book).close_unused());
+        lock(&book).ended(id, Instant::now());
+        reclaimer.closed();
+
+        assert!(reclaimer.free_a_file(&mut closes, soon()).await);
+        assert!(!reclaimer.free_a_file(&mut closes, soon()).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,11 +193,11 @@ mod tests {
         let id = connection(&book);
         let now = Instant::now();
         assert_eq!(lock(&book).take(now), Some(id));
-        assert!(!reclaimer.free_a_file(soon()).await);
+        assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
         lock(&book).wait(1, now);
         lock(&book).release(id, now);
-        assert!(!reclaimer.free_a_file(soon()).await);
+        assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
         assert!(lock(&book).link(id).is_some());
     }
@@ -178,15 +209,16 @@ mod tests {
         let id = connection(&book);
         assert!(lock(&book).close_unused());
 
-        assert!(!reclaimer.free_a_file(soon()).await);
+        assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
-        let (freed, ()) = tokio::join!(reclaimer.free_a_file(soon()), async {
+        let mut closes = reclaimer.closes();
+        let (freed, ()) = tokio::join!(reclaimer.free_a_file(&mut closes, soon()), async {
             lock(&book).ended(id, Instant::now());
             reclaimer.closed();
         });
         assert!(freed);
         assert!(
-            !reclaimer.free_a_file(soon()).await,
+            !reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await,
             "nothing is closing any more"
         );
     }

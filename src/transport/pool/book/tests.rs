@@ -18,11 +18,11 @@ fn book(speaks: Option<Version>) -> Numbers {
     Book::new(RULES, speaks)
 }
 
-fn made(version: Version, now: Instant) -> Made<()> {
-    Made {
+fn made(version: Version, now: Instant) -> NewConnection<()> {
+    NewConnection {
         version,
         link: (),
-        pulse: Pulse::new(now),
+        liveness: Liveness::new(now),
         retires: now + AGE,
     }
 }
@@ -221,17 +221,17 @@ fn a_doubted_connection_is_passed_over_until_its_peer_speaks() {
     let start = Instant::now();
     let seconds = |seconds| start + Duration::from_secs(seconds);
     let (mut book, id) = settled(100, start);
-    let pulse = book.connections[&id].pulse.clone();
-    let mut care = super::super::liveness::Care::default();
+    let liveness = book.connections[&id].liveness.clone();
+    let mut pinger = super::super::liveness::Pinger::default();
     for second in [2, 5] {
-        care.need(&pulse, seconds(second));
+        pinger.need(&liveness, seconds(second));
     }
 
     assert_eq!(book.take(seconds(5)), None);
     book.wait(1, seconds(5));
     assert_eq!(book.begin(seconds(5)).len(), 1);
 
-    pulse.reads(seconds(6));
+    liveness.reads(seconds(6));
     assert_eq!(book.grants(seconds(6)), [(1, id)]);
 }
 
@@ -367,7 +367,7 @@ fn those_who_came_first_are_served_first() {
 enum Step {
     Ask,
     Withdraw(usize),
-    Made(usize, bool),
+    NewConnection(usize, bool),
     Failed(usize),
     Allows(usize, usize),
     Release(usize),
@@ -380,7 +380,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => Just(Step::Ask),
         1 => any::<usize>().prop_map(Step::Withdraw),
-        4 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(of, two)| Step::Made(of, two)),
+        4 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(of, two)| Step::NewConnection(of, two)),
         1 => any::<usize>().prop_map(Step::Failed),
         3 => (any::<usize>(), 0..5_usize).prop_map(|(of, limit)| Step::Allows(of, limit)),
         4 => any::<usize>().prop_map(Step::Release),
@@ -412,7 +412,7 @@ proptest! {
                 Step::Withdraw(of) => {
                     if let Some(number) = one_of(&waiting, of) { book.withdraw(number); }
                 }
-                Step::Made(of, two) => {
+                Step::NewConnection(of, two) => {
                     if let Some(id) = one_of(&connecting, of) {
                         let version = if two { Version::Http2 } else { Version::Http1 };
                         book.made(id, made(version, now), now);

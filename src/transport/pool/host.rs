@@ -1,0 +1,348 @@
+//! The connections to one host: who uses which, who waits, and what is done about it.
+//!
+//! `book` decides. Each connection has a task of its own, which makes it, moves its bytes and ends with it.
+
+use std::error::Error;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Uri};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::UpstreamError;
+use crate::provider::link::Http;
+use crate::transport::cause::{ConnectCause, ConnectError, ConnectFailure};
+use crate::transport::connector::Connector;
+use crate::transport::failure::unreachable;
+use crate::transport::settings::Settings;
+use crate::transport::stream::Stream;
+use crate::transport::upload::Upload;
+
+use super::book::{Book, Id, NewConnection, Version};
+use super::liveness::Liveness;
+use super::reclaim::Reclaimer;
+use super::sender::{Http1Sender, RequestSender};
+
+/// Whoever waits for a connection looks this often whether one is free, or another one is to be made.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// How much earlier or later than its age a connection retires, at most: 1/8.
+const AGE_JITTER: f64 = 0.125;
+
+/// The connections to one host.
+#[derive(Debug)]
+pub(in crate::transport) struct Host {
+    pub(super) settings: Settings,
+    pub(super) connector: Connector,
+    /// Where it is: a URL without a path.
+    pub(super) uri: Uri,
+    pub(super) authority: HeaderValue,
+    pub(super) http: Http,
+    pub(super) book: Arc<Mutex<Book<RequestSender, Waiter>>>,
+    pub(super) unused: Unused,
+    /// Keeps a connection going until its end.
+    pub(super) run: Run,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+}
+
+/// Keeps a connection that speaks this version going until its end.
+///
+/// # Errors
+/// It cannot be used.
+pub(super) type Run =
+    fn(Version, Stream, PoolEntry) -> BoxFuture<'static, Result<(), UpstreamError>>;
+
+type Granted = Result<Lease, UpstreamError>;
+
+type Waiter = oneshot::Sender<Granted>;
+
+/// The unused connections of the whole process.
+pub(in crate::transport) type Unused = Reclaimer<RequestSender, Waiter>;
+
+/// A stream of a connection, for one request. Dropping it gives it back.
+#[derive(Debug)]
+pub(in crate::transport) struct Lease {
+    host: Arc<Host>,
+    id: Id,
+    /// That of the request.
+    upload: Option<Upload>,
+}
+
+/// A connection that has been made, as its own task sees it.
+#[derive(Debug)]
+pub(in crate::transport) struct PoolEntry {
+    host: Arc<Host>,
+    id: Id,
+}
+
+impl Host {
+    /// A stream of a connection: of one that there is, or of one that is made. Waits as long as that takes.
+    ///
+    /// # Errors
+    /// No connection can be made.
+    pub(in crate::transport) async fn lease(self: &Arc<Self>, upload: &Upload) -> Granted {
+        let mut lease = self.granted().await?;
+        lease.upload = Some(upload.clone());
+        Ok(lease)
+    }
+
+    async fn granted(self: &Arc<Self>) -> Granted {
+        let (number, mut granted) = {
+            let now = Instant::now();
+            let mut book = self.book();
+            if let Some(id) = book.take(now) {
+                self.connect(&mut book, now);
+                return Ok(self.leased(id));
+            }
+            let (who, granted) = oneshot::channel();
+            let number = book.wait(who, now);
+            self.connect(&mut book, now);
+            (number, granted)
+        };
+        let _waiting = Waiting { host: self, number };
+        loop {
+            let again = pin!(sleep(LOOK_AGAIN));
+            tokio::select! {
+                biased;
+                granted = &mut granted => {
+                    return granted.unwrap_or_else(|_| Err(unreachable("the service stops")));
+                }
+                // A connection that was in doubt may have come back without anybody giving up a stream.
+                () = again => self.serve(),
+            }
+        }
+    }
+
+    /// Takes no more requests and makes no more connections.
+    pub(super) fn close(&self) {
+        self.book().close();
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book<RequestSender, Waiter>> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leased(self: &Arc<Self>, id: Id) -> Lease {
+        let host = Arc::clone(self);
+        Lease {
+            host,
+            id,
+            upload: None,
+        }
+    }
+
+    /// Makes the connections that are wanted.
+    fn connect(self: &Arc<Self>, book: &mut Book<RequestSender, Waiter>, now: Instant) {
+        for id in book.begin(now) {
+            let host = Arc::clone(self);
+            self.tasks.spawn(async move {
+                if let Err(error) = host.live(id).await {
+                    let failed = host.book().failed(id, Instant::now());
+                    for who in failed {
+                        // Whoever has gone needs not be told.
+                        let _ = who.send(Err(error.clone()));
+                    }
+                    host.connect(&mut host.book(), Instant::now());
+                }
+            });
+        }
+    }
+
+    /// Makes a connection and keeps it going until its end.
+    async fn live(self: &Arc<Self>, id: Id) -> Result<(), UpstreamError> {
+        let connected = self.connected().await;
+        self.connector.tell(&self.uri, &connected);
+        let stream = connected.map_err(|error| error.upstream())?;
+        let version = match (stream.is_http2(), self.http, self.uri.scheme_str()) {
+            (true, _, _) | (false, Http::Http2, Some("http")) => Version::Http2,
+            (false, Http::Http2, _) => {
+                return Err(unreachable("the host does not speak HTTP/2"));
+            }
+            (false, Http::Auto | Http::Http1, _) => Version::Http1,
+        };
+        let entry = PoolEntry {
+            host: Arc::clone(self),
+            id,
+        };
+        (self.run)(version, stream, entry).await
+    }
+
+    /// Makes a connection; where no file is left for it, unused connections are closed.
+    async fn connected(&self) -> Result<Stream, ConnectError> {
+        let deadline = self.connector.deadline();
+        let mut closes = self.unused.closes();
+        loop {
+            let connected = self.connector.connect(&self.uri, deadline).await;
+            let is_short = connected.as_ref().is_err_and(ConnectError::is_of_files);
+            if !is_short || !self.unused.free_a_file(&mut closes, deadline).await {
+                return connected;
+            }
+        }
+    }
+
+    /// Gives the streams that have become free to those who wait, and makes connections for the others.
+    fn serve(self: &Arc<Self>) {
+        let now = Instant::now();
+        let grants = {
+            let mut book = self.book();
+            let grants = book.grants(now);
+            self.connect(&mut book, now);
+            grants
+        };
+        for (who, id) in grants {
+            // Whoever has gone gives it back by that.
+            let _ = who.send(Ok(self.leased(id)));
+        }
+    }
+
+    /// The host does not let us in after all.
+    pub(in crate::transport) fn refused(
+        &self,
+        cause: ConnectCause,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> UpstreamError {
+        let error = ConnectError::new(ConnectFailure::Host(cause), source);
+        self.connector.failed(&self.uri, &error);
+        error.upstream()
+    }
+
+    /// Where what outlives its request runs, and when it stops.
+    pub(in crate::transport) fn tasks(&self) -> (&TaskTracker, &CancellationToken) {
+        (&self.tasks, &self.stop)
+    }
+
+    /// Its name, and its port unless that is the usual one, as the header `host` tells them.
+    pub(in crate::transport) fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+}
+
+/// Someone who waits for a connection; dropping it ends that.
+struct Waiting<'a> {
+    host: &'a Host,
+    number: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.host.book().withdraw(self.number);
+    }
+}
+
+impl Lease {
+    /// What the connection is used by; `None` if it has ended.
+    pub(in crate::transport) fn link(&self) -> Option<RequestSender> {
+        match self.host.book().link(self.id)? {
+            RequestSender::Http1(sender) => Some(RequestSender::Http1(Some(sender.take()?))),
+            RequestSender::Http2(sender) => Some(RequestSender::Http2(sender.clone())),
+        }
+    }
+
+    /// Whether the connection was made after this, as far as is known: it may have ended.
+    pub(in crate::transport) fn is_newer_than(&self, moment: Instant) -> bool {
+        let made = self.host.book().made_at(self.id);
+        made.is_none_or(|made| made >= moment)
+    }
+
+    /// Gives back what an HTTP/1.1 connection is used by, which is ready for the next request.
+    pub(in crate::transport) fn give_back(self, sender: Http1Sender) {
+        if let Some(link) = self.host.book().link(self.id) {
+            *link = RequestSender::Http1(Some(sender));
+        }
+    }
+
+    /// Nobody is to use the connection any more.
+    pub(in crate::transport) fn retire(&self) {
+        self.host.book().retire(self.id);
+    }
+
+    /// The host keeps the connection for so long while nobody uses it.
+    pub(in crate::transport) fn keeps(&self, unused: Duration) {
+        self.host.book().keeps(self.id, unused);
+    }
+
+    pub(in crate::transport) fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        {
+            let is_overdue = self.upload.as_ref().is_some_and(Upload::is_overdue);
+            let mut book = self.host.book();
+            match book.link(self.id) {
+                // What it is used by was lost with its request.
+                Some(RequestSender::Http1(None)) => {
+                    book.forget(self.id);
+                    if is_overdue {
+                        // What nobody has used may have gone silent the same way.
+                        book.forget_unused();
+                    }
+                }
+                Some(RequestSender::Http1(Some(_)) | RequestSender::Http2(_)) | None => {
+                    if is_overdue {
+                        book.retire(self.id);
+                    }
+                    book.release(self.id, Instant::now());
+                }
+            }
+        }
+        self.host.serve();
+    }
+}
+
+impl PoolEntry {
+    /// The connection is ready for requests.
+    pub(in crate::transport) fn ready(
+        &self,
+        version: Version,
+        link: RequestSender,
+        liveness: Liveness,
+    ) {
+        let now = Instant::now();
+        let jitter = 1.0 + AGE_JITTER * (2.0 * fastrand::f64() - 1.0);
+        let made = NewConnection {
+            version,
+            link,
+            liveness,
+            retires: now + self.host.settings.connection_age.mul_f64(jitter),
+        };
+        self.host.book().made(self.id, made, now);
+        self.host.serve();
+    }
+
+    /// The host allows so many streams on it.
+    pub(in crate::transport) fn allows(&self, streams: usize) {
+        let failed = self.host.book().allows(self.id, streams);
+        for who in failed {
+            // Whoever has gone needs not be told.
+            let _ = who.send(Err(unreachable("the host takes no requests")));
+        }
+        self.host.serve();
+    }
+
+    /// When to look again; `None` once nobody is to use the connection any more.
+    pub(in crate::transport) fn check(&self, now: Instant) -> Option<Instant> {
+        self.host.book().check(self.id, now)
+    }
+
+    /// The limit for making a connection.
+    pub(in crate::transport) fn connect_timeout(&self) -> Duration {
+        self.host.settings.connect_timeout
+    }
+}
+
+impl Drop for PoolEntry {
+    fn drop(&mut self) {
+        self.host.book().ended(self.id, Instant::now());
+        self.host.unused.closed();
+        self.host.serve();
+    }
+}

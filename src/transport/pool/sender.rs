@@ -1,0 +1,26 @@
+//! What a request is given to: the near end of a connection.
+
+use bytes::Bytes;
+use hyper::client::conn::http1;
+
+use crate::transport::outgoing::Outgoing;
+
+use super::liveness::Liveness;
+
+/// What requests on a connection are given to.
+#[derive(Debug)]
+pub(in crate::transport) enum RequestSender {
+    /// Away while a request uses it.
+    Http1(Option<Http1Sender>),
+    Http2(Http2Sender),
+}
+
+/// The near end of a connection of HTTP/1.1.
+pub(in crate::transport) type Http1Sender = http1::SendRequest<Outgoing>;
+
+/// The near end of a connection of HTTP/2.
+#[derive(Clone, Debug)]
+pub(in crate::transport) struct Http2Sender {
+    pub(in crate::transport) requests: h2::client::SendRequest<Bytes>,
+    pub(in crate::transport) liveness: Liveness,
+}
