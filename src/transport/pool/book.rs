@@ -25,7 +25,7 @@ const RESERVE: usize = 4;
 
 /// What holds for all connections to a host.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(super) struct ConnectionLimits {
     /// The most streams on one connection, at least 1.
     pub(super) streams: usize,
     /// How long an unused connection is kept.
@@ -45,7 +45,7 @@ pub(super) type Id = u64;
 /// The connections to one host and who waits for them. `L` is what a connection is used by, `W` who waits.
 #[derive(Debug)]
 pub(super) struct Book<L, W> {
-    rules: Rules,
+    rules: ConnectionLimits,
     /// What the newest connection speaks.
     speaks: Option<Version>,
     /// Streams that a further connection is expected to take.
@@ -101,7 +101,7 @@ pub(super) struct NewConnection<L> {
 
 impl<L, W> Book<L, W> {
     /// No connections to a host. What it speaks may be known beforehand.
-    pub(super) fn new(rules: Rules, speaks: Option<Version>) -> Self {
+    pub(super) fn new(rules: ConnectionLimits, speaks: Option<Version>) -> Self {
         Self {
             rules,
             speaks,

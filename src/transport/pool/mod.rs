@@ -23,7 +23,7 @@ use super::settings::Settings;
 use super::stream::Stream;
 use super::{http1, http2};
 
-use self::book::{Book, Rules, Version};
+use self::book::{Book, ConnectionLimits, Version};
 pub(super) use self::host::Unused;
 use self::host::{Host, PoolEntry};
 
@@ -73,7 +73,7 @@ impl Pool {
             return Ok(Arc::clone(host));
         }
         let uri = Uri::try_from(format!("{origin}/")).map_err(|_| illegal())?;
-        let rules = Rules {
+        let rules = ConnectionLimits {
             streams: self.settings.max_streams,
             idle: self.settings.idle_timeout,
         };

@@ -107,14 +107,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::book::{Id, NewConnection, Rules, Version};
+    use super::super::book::{ConnectionLimits, Id, NewConnection, Version};
     use super::super::liveness::Liveness;
     use super::*;
 
     type Numbers = Arc<Mutex<Book<(), u32>>>;
 
     fn host(reclaimer: &Reclaimer<(), u32>) -> Numbers {
-        let rules = Rules {
+        let rules = ConnectionLimits {
             streams: 1,
             idle: Duration::from_secs(90),
         };

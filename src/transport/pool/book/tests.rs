@@ -5,7 +5,7 @@ use super::*;
 
 const STREAMS: usize = 64;
 
-const RULES: Rules = Rules {
+const RULES: ConnectionLimits = ConnectionLimits {
     streams: STREAMS,
     idle: Duration::from_secs(90),
 };
