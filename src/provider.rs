@@ -20,11 +20,11 @@ pub struct Provider {
     pub name: String,
     /// Where requests go, without a trailing slash; the wire format appends its path.
     pub base_url: String,
-    /// How requests show who we are.
+    /// How requests are authenticated.
     pub auth: Auth,
     /// Sent with every request.
     pub headers: HeaderMap,
-    /// Sent with every request, too: other secrets than the key.
+    /// Sent with every request, too: secrets besides the key.
     pub secret_headers: Vec<(HeaderName, Arc<Credential>)>,
     /// Appended to the query of every request, such as Azure's `api-version`; percent-encoded.
     pub query: Vec<(String, String)>,
@@ -34,9 +34,9 @@ pub struct Provider {
     pub link: Arc<Link>,
 }
 
-/// How requests show who we are.
+/// How requests are authenticated.
 pub enum Auth {
-    /// Not at all.
+    /// Without a credential.
     None,
     /// `authorization: Bearer KEY`.
     Bearer(Arc<Credential>),
@@ -44,7 +44,7 @@ pub enum Auth {
     Header(HeaderName, Arc<Credential>),
 }
 
-/// Where a request stands in a trace, for a provider that takes part in it.
+/// The trace context of a request, for a provider that takes part in the trace.
 #[derive(Debug)]
 pub struct Trace<'a> {
     /// The value of `traceparent`.
@@ -67,7 +67,7 @@ pub struct OutboundRequest {
 }
 
 impl Provider {
-    /// Adds to a request what belongs to the provider.
+    /// Adds the provider's URL, headers and credentials to a request.
     pub fn address(&self, request: WireRequest, trace: Option<Trace<'_>>) -> OutboundRequest {
         let WireRequest {
             path,

@@ -1,4 +1,4 @@
-//! `modelway` and `modelway serve`: from a configuration to a running service, and to its end.
+//! `modelway` and `modelway serve`: sets up a service from its configuration, runs it and ends it.
 
 mod files;
 mod key_files;
@@ -29,7 +29,8 @@ pub use self::watchdog::Watchdog;
 
 use self::runtimes::Runtimes;
 
-/// More than all that comes after the drain can take: last words, cutting off, the threads, the last spans.
+/// More than everything after the drain can take: the last statuses, closing connections, stopping threads, exporting
+/// spans.
 const LAST_STEPS: Duration = Duration::from_secs(20);
 
 /// Why the service does not start.
@@ -43,7 +44,7 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
-    /// The configuration has mistakes, a line each.
+    /// The configuration has mistakes; one line for each.
     #[error("{0}")]
     Config(String),
     /// The built-in simulator cannot listen.
@@ -59,27 +60,27 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
-    /// No thread for a runtime.
+    /// The thread of a runtime cannot be started.
     #[error("no thread can be started for a runtime: {0}; lower `server.runtimes`")]
     Runtimes(io::Error),
-    /// No client for providers.
+    /// The connections to providers cannot be set up.
     #[error(transparent)]
     Transport(#[from] transport::SetupError),
-    /// No services.
+    /// The gRPC services cannot be set up.
     #[error(transparent)]
     Server(#[from] server::SetupError),
 }
 
-/// A service that is set up: it listens, and serves as soon as [`Service::run`] is awaited.
+/// A service that is set up and listens. It serves while [`Service::run`] is awaited.
 pub struct Service {
     config: Config,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
-    /// Those of the cores; end with the service.
+    /// The runtimes of the cores; they end with the service.
     runtimes: Runtimes,
     listener: TcpListener,
     address: SocketAddr,
-    /// Serves the simulated providers; ends with the service.
+    /// Plays the simulated providers; ends with the service.
     simulator: Option<Simulator>,
 }
 
@@ -132,8 +133,8 @@ impl Service {
         Self::with(config, listen, simulator).await
     }
 
-    /// Sets up a service from the text of a configuration; its simulated providers are played by
-    /// this simulator, which is scripted and ended by whoever started it.
+    /// Sets up a service from the text of a configuration. This simulator plays its simulated providers; the caller
+    /// scripts and ends it.
     ///
     /// # Errors
     /// [`StartError`].
@@ -201,7 +202,7 @@ impl Service {
         self.simulator.as_ref()
     }
 
-    /// What is served and how to try it, in a few lines.
+    /// The text that is printed at the start: what is served and how to try it.
     pub fn banner(&self) -> String {
         let mut text = format!(
             "Modelway {} serves gRPC on {}\n\n",
@@ -232,13 +233,13 @@ impl Service {
         text
     }
 
-    /// The longest that its end can take from the signal to stop, if nothing is stuck.
+    /// The longest time from the signal to stop to the end of the service, if nothing is stuck.
     pub fn longest_end(&self) -> Duration {
         let server = &self.config.server;
         server.predrain + server.drain_timeout + LAST_STEPS
     }
 
-    /// The longest that its end can take once it is to hurry, if nothing is stuck.
+    /// The longest time from the signal to hurry to the end of the service, if nothing is stuck.
     pub fn longest_hurried_end(&self) -> Duration {
         LAST_STEPS
     }
@@ -251,7 +252,7 @@ impl Service {
         self.run_until(shutdown, pending()).await
     }
 
-    /// Like [`Service::run`], and does not wait for open calls once `hurry` completes, too.
+    /// Like [`Service::run`], but no longer waits for open calls once `hurry` has completed as well.
     ///
     /// # Errors
     /// [`StartError::Server`], at once.
@@ -299,7 +300,7 @@ impl Service {
     }
 }
 
-/// The configuration that a file amounts to in this process, next to this simulator.
+/// Resolves a file to a configuration, with the secrets of this process and the address of this simulator.
 fn resolve(
     file: &File<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! A secret as requests carry it in a header, which another one may replace at any time.
+//! A secret in a request header. It can be replaced at any time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -6,17 +6,17 @@ use std::sync::{PoisonError, RwLock};
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// A secret in the form in which it stands in a header, ready for every request.
+/// A secret as a complete header value, ready for every request.
 pub struct Credential {
-    /// What stands before the secret.
+    /// The text before the secret, such as `Bearer `.
     prefix: &'static str,
-    /// The file that holds it, where it is one's.
+    /// The file that it was read from, if any.
     file: Option<PathBuf>,
     /// Marked as sensitive. Read for each request; written when the file has changed.
     header: RwLock<HeaderValue>,
 }
 
-/// The secret holds bytes that no header can carry.
+/// The secret holds bytes that are not allowed in a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it holds bytes that no header can carry")]
 pub struct Unfit;
@@ -46,7 +46,7 @@ impl Credential {
             .clone()
     }
 
-    /// The file that holds the secret, where it is one's.
+    /// The file that the secret was read from, if any.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -59,7 +59,7 @@ impl Credential {
         Ok(spelled(self.prefix, secret)? == self.header())
     }
 
-    /// Puts another secret in its place, from the next request on.
+    /// Replaces the secret, from the next request on.
     ///
     /// # Errors
     /// [`Unfit`]; the one in use stays.

@@ -1,5 +1,4 @@
-//! How a connection to a provider is made: which HTTP is spoken, whom we trust, as whom we show ourselves, by
-//! which proxy.
+//! How a connection to a provider is made: the versions of HTTP, trusted authorities, client certificate and proxy.
 
 use std::fmt;
 
@@ -12,21 +11,21 @@ pub struct Link {
     pub http: Http,
     /// Certificates in DER of the authorities that are trusted besides the system's.
     pub authorities: Vec<Vec<u8>>,
-    /// What we show a provider that asks who we are.
+    /// The client certificate for a provider that asks for one.
     pub identity: Option<Identity>,
-    /// What stands between us and the provider and connects us; `None` for nothing.
+    /// The proxy to connect through, if any.
     pub proxy: Option<ProxyUrl>,
 }
 
 /// Which versions of HTTP are spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Http {
-    /// HTTP/2 where the host speaks it, which only TLS tells, and HTTP/1.1 otherwise.
+    /// HTTP/2 if TLS negotiates it, and HTTP/1.1 otherwise.
     #[default]
     Auto,
     /// HTTP/1.1.
     Http1,
-    /// HTTP/2. Without TLS the host is known to speak it.
+    /// HTTP/2. Without TLS the host must be known to speak it.
     Http2,
 }
 

@@ -1,30 +1,30 @@
-//! How many files may be open, and who gets them: connections of callers must leave some for providers.
+//! The limit on open files, and its division: connections of callers must leave files for those to providers.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Files of the process itself, and of each runtime: its poller, its wakers and signals.
+/// Files that the process itself needs, and each runtime for its poller, wakers and signals.
 const OWN: usize = 64;
 const OWN_BY_RUNTIME: usize = 8;
 
-/// Allows this process as many open files as its system lets it have by itself.
+/// Raises the soft limit on open files to the hard limit.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // Where that is not allowed, the limit stays as it is; it is told when the service starts.
+    // If that fails the limit stays as it is, and the service warns at its start if it is too low.
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
-/// How many files may be open; `None` for any number.
+/// The limit on open files; `None` if there is none.
 pub(super) fn limit() -> Option<usize> {
     let limit = getrlimit(Resource::Nofile).current?;
     usize::try_from(limit).ok()
 }
 
-/// What is to be open at once.
+/// The files that the configuration asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     /// Connections of callers.
@@ -35,15 +35,15 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// How many connections callers may have under this limit. The other files are left to calls under
-    /// way, at least half of what is not the process's own.
+    /// How many connections callers may have under this limit. The rest is left for connections to providers: what
+    /// `calls` needs, but at most half of what the process does not need itself.
     fn connections_under(&self, limit: usize) -> usize {
         let room = limit.saturating_sub(self.own());
         let reserve = self.calls.min(room - room / 2);
         self.connections.min(room - reserve).max(1)
     }
 
-    /// The least limit that fits everything.
+    /// The lowest limit that is enough for everything.
     fn needed(&self) -> usize {
         self.connections
             .saturating_add(self.calls)
@@ -54,7 +54,7 @@ impl Wanted {
         OWN + self.runtimes.saturating_mul(OWN_BY_RUNTIME)
     }
 
-    /// How many connections callers may have here. Warns if that is less than they should.
+    /// How many connections callers may have in this process. Warns if that is less than the configuration says.
     pub(super) fn connections(&self) -> usize {
         let Some(limit) = limit() else {
             return self.connections;

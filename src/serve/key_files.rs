@@ -1,7 +1,6 @@
-//! Keys in files: what is read again, and when does another key take the place of the one in use?
+//! Keys in files: watches the files and replaces a key in use when its file holds another one.
 //!
-//! Files are looked at, not listened to: the events of a file system tell of every way of replacing a
-//! file in another form, and of some in none.
+//! The files are polled. File system events differ for each way of replacing a file, and some ways cause none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -22,36 +21,36 @@ use crate::health::lock::Cause;
 use crate::provider::Provider;
 use crate::provider::credential::{Credential, Unfit};
 
-/// How often the files are looked at.
+/// How often the files are read.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// How soon a file is looked at again that has changed: it may be in the middle of being written.
+/// How soon a changed file is read again. It may not be completely written yet.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// Looks at files that do not settle before the others are heard.
+/// How many times unsettled files are read again before the next regular period.
 const MOST_LOOKS: usize = 20;
 
-/// How long a look may take: a file may lie on another machine.
+/// How long reading a file may take. It may lie on another machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The files that hold keys of providers.
+/// The key files of all providers.
 pub(super) struct KeyFiles {
     dispatcher: Arc<Dispatcher>,
     files: Vec<KeyFile>,
 }
 
-/// One of them.
+/// A file with a key or another secret of a provider.
 struct KeyFile {
     provider: String,
     credential: Arc<Credential>,
     path: PathBuf,
-    /// Another key that was there at the last look, and must be there at the next one.
+    /// A new key that was found at the last look. It is used if the next look finds it, too.
     found: Option<SecretString>,
-    /// Why the last look found no key.
+    /// Why the last look found no usable key.
     trouble: Option<Trouble>,
 }
 
-/// Why a look finds no key. The one in use stays.
+/// Why a look finds no usable key. The key in use stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Trouble {
     #[error("it cannot be read: {0}")]
@@ -65,7 +64,7 @@ enum Trouble {
 }
 
 impl KeyFiles {
-    /// Those of the dispatcher's providers.
+    /// The key files of the dispatcher's providers.
     pub(super) fn new(dispatcher: &Arc<Dispatcher>) -> Self {
         let targets = dispatcher.catalog().targets.values();
         let providers: BTreeMap<&str, &Provider> = targets
@@ -74,7 +73,7 @@ impl KeyFiles {
         let mut files = Vec::new();
         for (name, provider) in providers {
             for credential in provider.credentials() {
-                // A pipe has told all that it had to tell.
+                // A pipe cannot be read a second time.
                 let path = credential.file().filter(|path| path.is_file());
                 files.extend(path.map(|path| KeyFile {
                     provider: name.to_owned(),
@@ -91,8 +90,7 @@ impl KeyFiles {
         }
     }
 
-    /// Looks at the files again and again, and at once when a key is refused, for as long as it is
-    /// awaited. Safe to cancel.
+    /// Reads the files periodically, and at once when a provider refuses a key. Runs until it is dropped.
     pub(super) async fn follow(&mut self) {
         if self.files.is_empty() {
             return pending().await;
@@ -110,7 +108,7 @@ impl KeyFiles {
                 }
                 sleep(SETTLED).await;
             }
-            // Once all of a provider's secrets are in place, so that nothing is learnt of a mixture.
+            // Only after all secrets of a provider are replaced, so that no attempt is judged with a mixture.
             for provider in replaced {
                 if let Some(provider) = self.dispatcher.provider(&provider) {
                     provider.renew_credential();
@@ -119,8 +117,8 @@ impl KeyFiles {
         }
     }
 
-    /// Looks at each file, and notes the providers of those that are used from here on; whether one
-    /// has changed and may be about to change again.
+    /// Reads each file and adds the providers whose secrets were replaced. True if a file has changed and must be read
+    /// again before its key is used.
     async fn look(&mut self, replaced: &mut BTreeSet<String>) -> bool {
         let mut is_unsettled = false;
         for file in &mut self.files {
@@ -146,9 +144,9 @@ impl KeyFiles {
 enum Look {
     /// The key in use.
     Same,
-    /// Another key, which was not there at the last look.
+    /// A new key, which the last look did not find.
     Unsettled,
-    /// Another key, which is used from here on.
+    /// A new key that two looks have found. It is in use now.
     Replaced,
 }
 
@@ -176,7 +174,7 @@ impl KeyFile {
         }
     }
 
-    /// Tells it once.
+    /// Logs a trouble once.
     fn is_in_trouble(&mut self, trouble: Trouble) {
         let trouble = Some(trouble);
         if self.trouble != trouble {
@@ -191,7 +189,7 @@ impl KeyFile {
     }
 }
 
-/// Waits until a credential is refused.
+/// Waits until a provider refuses a credential.
 async fn refused(changes: &mut broadcast::Receiver<BreakerChange>) {
     let causes = [Cause::Refused, Cause::QuotaExhausted].map(Cause::name);
     loop {

@@ -1,4 +1,4 @@
-//! The runtimes that serve: some with a thread each, or the one that the service was started in.
+//! The runtimes that serve calls: one for each thread, or the runtime that the service was started in.
 
 use std::io;
 use std::sync::mpsc;
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// How long the threads are waited for when they are to stop. One that is in the middle of a long step
-/// does not notice before that ends, and the service must.
+/// How long to wait for the threads to stop. A thread in a long step notices only at its end, and the service must
+/// end before that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runtimes that run until this is dropped. Nothing is left of them then, but for those whose thread is
-/// stuck: they end with the process, or when they come to notice.
+/// Runtimes that run until this is dropped. A runtime whose thread is stuck runs on until its thread notices or the
+/// process ends.
 pub(super) struct Runtimes {
     handles: Vec<Handle>,
     threads: Vec<mpsc::Receiver<Runtime>>,
@@ -23,7 +23,7 @@ pub(super) struct Runtimes {
 }
 
 impl Runtimes {
-    /// So many runtimes with a thread each; the current one stands for none.
+    /// Starts this many runtimes, each with a thread. With 0, the current runtime is used.
     pub(super) fn start(count: usize) -> io::Result<Self> {
         let mut runtimes = Self {
             handles: Vec::new(),
@@ -38,7 +38,8 @@ impl Runtimes {
             let stop = runtimes.stop.clone();
             let (started, handle) = mpsc::channel();
             let (stopped, runtime) = mpsc::channel();
-            // Built in its thread: a runtime must not be dropped here if there is no thread for it.
+            // Built in its own thread, because a runtime must not be dropped in an async context if starting the
+            // thread fails.
             thread::Builder::new()
                 .name(format!("core-{number}"))
                 .spawn(move || serve(&started, &stop, &stopped))?;
@@ -49,7 +50,7 @@ impl Runtimes {
         Ok(runtimes)
     }
 
-    /// Where things can be run.
+    /// The handle of each runtime.
     pub(super) fn handles(&self) -> &[Handle] {
         &self.handles
     }
@@ -58,8 +59,7 @@ impl Runtimes {
 impl Drop for Runtimes {
     fn drop(&mut self) {
         self.stop.cancel();
-        // A repeated call waits for the first one's timers, which may be another runtime's: all stand
-        // still before one goes.
+        // A repeated call may wait for timers of another runtime. So all runtimes stop before one is dropped.
         let until = Instant::now() + PATIENCE;
         let mut stopped = Vec::new();
         let mut stuck = 0;
@@ -68,7 +68,7 @@ impl Drop for Runtimes {
             match thread.recv_timeout(patience) {
                 Ok(runtime) => stopped.push(runtime),
                 Err(mpsc::RecvTimeoutError::Timeout) => stuck += 1,
-                // It never had a runtime.
+                // Its runtime could not be built.
                 Err(mpsc::RecvTimeoutError::Disconnected) => {}
             }
         }
@@ -76,13 +76,13 @@ impl Drop for Runtimes {
             warn!(stuck, "threads that do not stop are left behind");
         }
         for runtime in stopped {
-            // Does not wait for a name server that does not answer.
+            // Does not wait for blocking tasks, such as the look-up of a name.
             runtime.shutdown_background();
         }
     }
 }
 
-/// Runs a runtime until it is to stop, and gives it back.
+/// Runs a runtime until it is told to stop, and sends it back.
 fn serve(
     started: &mpsc::Sender<io::Result<Handle>>,
     stop: &CancellationToken,
@@ -93,14 +93,14 @@ fn serve(
         Ok(runtime) => (Ok(runtime.handle().clone()), Some(runtime)),
         Err(error) => (Err(error), None),
     };
-    // Whoever waits for it waits until it has come.
+    // The receiver waits for this message, so it cannot be gone.
     let _ = started.send(handle);
     let Some(runtime) = runtime else {
         return;
     };
     runtime.block_on(stop.cancelled());
     if let Err(mpsc::SendError(runtime)) = stopped.send(runtime) {
-        // Nobody has waited for so long.
+        // The service has stopped waiting for this thread.
         runtime.shutdown_background();
     }
 }

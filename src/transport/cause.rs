@@ -1,4 +1,4 @@
-//! Why there is no connection: each cause in words of its own, for callers and for the log.
+//! Why a connection could not be made. Each cause has words of its own, for callers and for the log.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -13,14 +13,14 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 /// The longest chain of causes that is logged, in characters.
 const MAX_CHAIN: usize = 600;
 
-/// Why there is no connection.
+/// The cause of a failed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectCause {
-    /// No address for the name.
+    /// The name has no address.
     Name,
     /// Nobody listens at the address.
     Refused,
-    /// The network knows no way to the address.
+    /// There is no route to the address.
     NoWay,
     /// TCP took too long.
     TcpTimeout,
@@ -30,44 +30,44 @@ pub(super) enum ConnectCause {
     Tcp,
     /// The certificate is from an authority that is not trusted.
     UnknownIssuer,
-    /// The certificate's time is over.
+    /// The certificate has expired.
     Expired,
-    /// The certificate's time is still to come.
+    /// The certificate is not valid yet.
     NotYetValid,
-    /// The certificate is another host's.
+    /// The certificate is for another host.
     OtherName,
-    /// The certificate is wrong otherwise.
+    /// The certificate is not acceptable for another reason.
     Certificate,
-    /// The host lets nobody in without a client certificate.
+    /// The host requires a client certificate.
     ClientCertificateWanted,
     /// The host does not accept the client certificate.
     ClientCertificateRefused,
     /// TLS failed otherwise.
     Tls,
-    /// No more files can be open, of this process or of the whole system.
+    /// This process or the whole system has as many files open as it may.
     Files,
-    /// We can open no more sockets otherwise, or have no memory for them.
+    /// The system has no more ports, buffers or memory for a socket.
     Shortage,
 }
 
-/// Where on the way to a host a connection failed.
+/// Where a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectFailure {
     /// Between us and the host, or beyond a proxy.
     Host(ConnectCause),
     /// Between us and the proxy.
     Proxy(ConnectCause),
-    /// The proxy does not answer in time.
+    /// The proxy did not answer in time.
     ProxyTimeout,
-    /// The proxy wants other credentials than ours.
+    /// The proxy did not accept our credentials.
     ProxyCredentials,
-    /// The proxy does not connect us, and says so by this HTTP status if it speaks HTTP.
+    /// The proxy refused to connect us; the HTTP status if it speaks HTTP.
     ProxyRefused(Option<u16>),
-    /// What the proxy says cannot be understood, or it hangs up.
+    /// The proxy speaks another protocol, or closed the connection.
     ProxyLost,
 }
 
-/// There is no connection. Cheap to clone: many requests may have waited for it.
+/// A connection could not be made. Cheap to clone, because many requests may have waited for it.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectError {
     failure: ConnectFailure,
@@ -85,7 +85,7 @@ impl ConnectError {
         }
     }
 
-    /// A failure without another behind it.
+    /// A failure without a source.
     pub(super) fn plain(failure: ConnectFailure) -> Self {
         Self {
             failure,
@@ -98,7 +98,7 @@ impl ConnectError {
         self.failure
     }
 
-    /// Whether it would be there if another file were closed.
+    /// Whether closing another file would have helped.
     pub(super) fn is_of_files(&self) -> bool {
         matches!(
             self.failure,
@@ -106,7 +106,7 @@ impl ConnectError {
         )
     }
 
-    /// Whether it failed before the proxy was asked for the host.
+    /// Whether it failed before the proxy was asked to connect us to the host.
     pub(super) fn is_of_proxy(&self) -> bool {
         match self.failure {
             ConnectFailure::Proxy(_) | ConnectFailure::ProxyCredentials => true,
@@ -117,7 +117,7 @@ impl ConnectError {
         }
     }
 
-    /// What it means for a request that was to be sent.
+    /// The failure of the requests that waited for the connection.
     pub(super) fn upstream(&self) -> UpstreamError {
         let kind = match self.failure {
             ConnectFailure::Host(ConnectCause::Files | ConnectCause::Shortage)
@@ -129,7 +129,7 @@ impl ConnectError {
         UpstreamError::new(kind).because(self.failure.words())
     }
 
-    /// What it failed of, one cause after the other, in one line.
+    /// The chain of its sources, in one line.
     pub(super) fn chain(&self) -> String {
         let mut chain = String::new();
         let mut next: Option<&(dyn Error + 'static)> = match &self.source {
@@ -138,7 +138,7 @@ impl ConnectError {
         };
         while let Some(error) = next {
             let words = error.to_string();
-            // A wrapper repeats what it wraps.
+            // Wrappers often repeat the text of their source.
             if !chain.ends_with(&words) && chain.len() < MAX_CHAIN {
                 let separator = if chain.is_empty() { "" } else { ": " };
                 // Writing to a String cannot fail.
@@ -166,7 +166,7 @@ impl Error for ConnectError {
 }
 
 impl ConnectFailure {
-    /// What callers are told.
+    /// The words for callers.
     pub(super) fn words(self) -> Cow<'static, str> {
         match self {
             Self::Host(cause) => cause.words().into(),
@@ -220,7 +220,7 @@ impl ConnectCause {
     }
 }
 
-/// What our own system is short of, if a failure is its own.
+/// The resource that our own system lacks, if that is why a system call failed.
 fn shortage(error: &io::Error) -> Option<ConnectCause> {
     use rustix::io::Errno;
 
@@ -231,14 +231,14 @@ fn shortage(error: &io::Error) -> Option<ConnectCause> {
     }
 }
 
-/// What failed in TLS, if that is what a chain of errors tells of.
+/// The cause of a TLS failure, if the chain of errors contains one.
 pub(super) fn of_tls(error: &(dyn Error + 'static)) -> Option<ConnectCause> {
     use rustls::Error::{AlertReceived, InvalidCertificate};
 
     let error = find::<rustls::Error>(error)?;
     Some(match error {
         InvalidCertificate(flaw) => match flaw {
-            // Another authority of the same name signs otherwise.
+            // An authority with the same name as a trusted one, but with another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 ConnectCause::UnknownIssuer
             }
@@ -281,7 +281,7 @@ pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> 
     None
 }
 
-/// What an error was made of. An [`io::Error`] passes over the error that it wraps and tells its source.
+/// The source of an error. [`io::Error`] skips the error that it wraps, so that is returned first.
 fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let wrapped = error
         .downcast_ref::<io::Error>()

@@ -30,15 +30,15 @@ use super::outages::Outages;
 use super::proxy::{Proxy, with_port};
 use super::stream::{Lead, MaybeTls, Stream};
 
-/// A peer that has gone without a word is noticed after this and as many probes.
+/// A peer that has vanished is noticed after this idle time and as many keepalive probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
 const TCP_KEEPALIVE_PROBES: u32 = 3;
-/// A peer that does not confirm what it was sent is taken for gone after this.
+/// A peer that does not acknowledge what it was sent is considered gone after this time.
 #[cfg(target_os = "linux")]
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How much of a request the system takes before it has sent it: what it holds counts as written, although
-/// the host has nothing of it yet.
+/// How much unsent data the system's socket buffer accepts. Buffered bytes count as written although the host has not
+/// received them.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 
@@ -47,7 +47,7 @@ const MAX_UNSENT_BYTES: u32 = 128 * 1024;
 pub(super) struct Connector {
     tcp: HttpConnector<Resolver>,
     tls: Arc<ClientConfig>,
-    /// For proxies that are spoken to by TLS: a tunnel is asked for in HTTP/1.1.
+    /// For the TLS connection to a proxy, which offers no HTTP/2: CONNECT is sent over HTTP/1.1.
     tls_to_proxy: Arc<ClientConfig>,
     proxy: Option<Proxy>,
     names: Names,
@@ -56,7 +56,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// Offers these versions of HTTP to hosts with TLS.
+    /// A connector that offers these versions of HTTP to hosts with TLS.
     pub(super) fn new(
         tls: ClientConfig,
         proxy: Option<Proxy>,
@@ -68,7 +68,7 @@ impl Connector {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(names.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        // Shared out to the addresses of a host.
+        // Divided among the addresses of a host.
         tcp.set_connect_timeout(Some(limit));
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
         tcp.set_keepalive_interval(Some(TCP_KEEPALIVE));
@@ -94,12 +94,12 @@ impl Connector {
         }
     }
 
-    /// When a connection that is begun now must be there.
+    /// The deadline of a connection that is begun now.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.limit
     }
 
-    /// Tells the log of a connection to the host of a URL, or of the failure to make one, where that changes.
+    /// Writes to the log if a host has become reachable or unreachable, or for another reason.
     pub(super) fn tell(&self, url: &Uri, connected: &Result<Stream, ConnectError>) {
         match connected {
             Ok(_) => self.outages.connected(url),
@@ -107,7 +107,7 @@ impl Connector {
         }
     }
 
-    /// Tells the log that a connection to the host of a URL has failed after all.
+    /// Writes to the log that a host has ended a connection that seemed to be made.
     pub(super) fn failed(&self, url: &Uri, error: &ConnectError) {
         self.outages.failed(url, error);
     }
@@ -137,7 +137,8 @@ impl Connector {
             .map_err(|(cause, error)| ConnectError::new(ConnectFailure::Host(cause), error))
     }
 
-    /// Connects to a host through a proxy. One that wants addresses is asked for one after the other.
+    /// Connects to a host through a proxy. A proxy that does not resolve names is asked for one address of the host
+    /// after the other.
     async fn through(
         &self,
         proxy: &Proxy,
@@ -155,7 +156,7 @@ impl Connector {
             let share = now + deadline.saturating_duration_since(now) / left;
             left -= 1;
             match self.led(proxy, at(address), share).await {
-                // By another address the proxy would be no better.
+                // Another address of the host would meet the same failure.
                 Err(error) if error.is_of_proxy() => return Err(error),
                 Err(error) => failed = error,
                 Ok(lead) => return Ok(lead),
@@ -164,7 +165,7 @@ impl Connector {
         Err(failed)
     }
 
-    /// Connects to a proxy, which leads to a host.
+    /// Connects to a proxy and asks it for a connection to a host.
     async fn led(&self, proxy: &Proxy, host: Uri, deadline: Instant) -> Result<Lead, ConnectError> {
         let unreachable = |(cause, error)| ConnectError::new(ConnectFailure::Proxy(cause), error);
         let tcp = self.tcp(proxy.address(), deadline).await;
@@ -215,7 +216,7 @@ impl Connector {
             Ok(Ok(stream)) => {
                 let stream = stream.into_inner();
                 #[cfg(target_os = "linux")]
-                // Without it, uploads only seem to be faster than they are.
+                // Without this limit, uploads only seem to be fast.
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
                 Ok(stream)
             }
@@ -267,7 +268,7 @@ fn at(address: SocketAddr) -> Uri {
     uri.expect("an address with its port is an authority")
 }
 
-/// Why a look-up has failed. One that could open no socket does not say so, but another socket tells.
+/// Why a look-up has failed. A look-up that could not open a socket does not say so; opening another one shows it.
 fn of_lookup() -> ConnectCause {
     match UdpSocket::bind("127.0.0.1:0").map_err(|error| ConnectCause::of_io(&error)) {
         Err(cause @ (ConnectCause::Files | ConnectCause::Shortage)) => cause,

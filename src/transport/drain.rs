@@ -1,7 +1,7 @@
-//! What comes after a complete answer is read to its end, within a bound, so that its connection goes on.
+//! Reads what follows a complete answer, within bounds, so that its connection can be used again.
 //!
-//! Many providers end their stream some milliseconds after its last event. Whoever hangs up in between
-//! resets a stream of HTTP/2, which some hosts count as abuse, and loses a connection of HTTP/1.1.
+//! Many providers end a stream some milliseconds after its last event. Dropping the answer before that resets the
+//! HTTP/2 stream, which some hosts count as abuse, or closes the HTTP/1.1 connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use tokio::time::timeout;
 
 use super::body::RawBody;
 
-/// The most that is read.
+/// The most bytes that are read.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// The longest wait for the end.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// Reads on until the end or the bound. It stops with the pool that its connection belongs to.
+/// Reads on in a task of its own, which stops with the pool of the connection.
 pub(super) fn leave(mut answer: RawBody) {
     let lease = match &answer {
         RawBody::Http1(answer) => answer.lease(),

@@ -1,4 +1,4 @@
-//! Bodies that are compressed although nothing was asked: expanded as they come, within bounds.
+//! Decompresses bodies piece by piece, within bounds. Some hosts compress although they were asked not to.
 
 use std::fmt;
 
@@ -13,15 +13,15 @@ use http::header::CONTENT_ENCODING;
 
 use crate::error::UpstreamError;
 
-/// What is expanded at once.
+/// The size of a decompressed piece.
 const PIECE_BYTES: usize = 32 * 1024;
 
-/// How many times its length a body may become, beyond what any may. Events with the same words around a
-/// word or two shrink to a thirtieth.
+/// How many times its compressed size a body may have, once it is larger than `MAX_BYTES_ANYHOW`. Typical streams of
+/// events shrink to a thirtieth.
 const MAX_RATIO: u64 = 200;
 const MAX_BYTES_ANYHOW: u64 = 4 << 20;
 
-/// How far back Zstandard may refer: 8 MiB, the most that a client has to allow (RFC 9659).
+/// The largest window of Zstandard, as a power of two: 8 MiB, the most that a client has to support (RFC 9659).
 const MAX_WINDOW_LOG: u32 = 23;
 
 /// A content coding (RFC 9110, section 8.4.1).
@@ -31,27 +31,27 @@ enum Coding {
     Deflate,
     Brotli,
     Zstandard,
-    /// One that is not known here, or several.
+    /// Another coding, or several.
     Other,
 }
 
-/// Expands a body. Takes its bytes as they come and gives them out in pieces.
+/// Decompresses one body.
 pub(super) struct Expander {
     coding: Coding,
-    /// `None` until the first bytes have come.
+    /// `None` until the first bytes have arrived.
     decoder: Option<Box<dyn DecodeV2 + Send>>,
-    /// What has come and is not expanded yet.
+    /// What has arrived and is not decompressed yet.
     input: Bytes,
-    /// Whether the decoder may have something to give without further input.
+    /// Whether the decoder may have more output without further input.
     is_full: bool,
-    /// Whether the end was reached that the coding itself marks.
+    /// Whether the end marker of the coding was reached.
     is_over: bool,
     taken: u64,
     given: u64,
 }
 
 impl Expander {
-    /// What expands a body with this head; `None` for one that is not compressed.
+    /// The decompressor for a body with this head; `None` if it is not compressed.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut codings = headers
             .get_all(CONTENT_ENCODING)
@@ -80,16 +80,16 @@ impl Expander {
         })
     }
 
-    /// Takes the next bytes. Only when [`Expander::piece`] has nothing more to give.
+    /// Takes the next bytes. To be called only after [`Expander::piece`] has returned `None`.
     pub(super) fn push(&mut self, bytes: Bytes) {
         self.taken = self.taken.saturating_add(bytes.len() as u64);
         self.input = bytes;
     }
 
-    /// The next piece; `None` if more must come first.
+    /// The next piece; `None` if more bytes are needed first.
     ///
     /// # Errors
-    /// `Malformed` if the bytes are not what the head says, or become out of all measure.
+    /// `Malformed` if the bytes are not in the coding that the head names, or expand too much.
     pub(super) fn piece(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         if self.coding == Coding::Other {
             return Err(UpstreamError::malformed(
@@ -133,8 +133,8 @@ impl Expander {
         Ok(None)
     }
 
-    /// Begins with another part after the end of one: gzip and Zstandard may have several. What follows the
-    /// others is no part of the body.
+    /// Starts another member after the end of one: gzip and Zstandard may have several. Bytes after the end of the
+    /// other codings are ignored.
     fn goes_on(&mut self) -> std::io::Result<bool> {
         match (self.coding, &mut self.decoder) {
             (Coding::Gzip | Coding::Zstandard, Some(decoder)) => {
@@ -160,7 +160,7 @@ impl fmt::Debug for Expander {
     }
 }
 
-/// What expands a body that begins with this byte.
+/// The decoder for a body that begins with this byte.
 fn decoder(coding: Coding, first: u8) -> Result<Box<dyn DecodeV2 + Send>, UpstreamError> {
     // In the first byte of zlib, the low half names the method: 8. That of bare deflate, which some servers
     // send by the same name, never looks so: it would be a stored block with bits set that are zero.

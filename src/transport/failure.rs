@@ -1,4 +1,4 @@
-//! What the failure of a connection means for the request that it carried.
+//! What the loss of a connection means for the request that it carried.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 
 use super::cause::{ConnectCause, find, of_tls};
 
-/// Why a request got no answer on its connection.
+/// The failure of a request that got no answer on its connection.
 pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
     if let Some(error) = error.downcast_ref::<hyper::Error>()
         && error.is_parse()
@@ -31,8 +31,8 @@ pub(super) fn classify(error: &(dyn Error + 'static)) -> UpstreamError {
     }
 }
 
-/// Why the host does not let us in after all, if a connection was lost by that: since TLS 1.3 a client goes
-/// on before the host has looked at its certificate.
+/// The cause if a connection was lost because the host refused our certificate. With TLS 1.3 a client sends requests
+/// before the host has checked its certificate.
 pub(super) fn refused_by_tls(error: &(dyn Error + 'static)) -> Option<ConnectCause> {
     of_tls(error).filter(|cause| {
         matches!(

@@ -25,35 +25,35 @@ use super::sent::Sent;
 use super::stream::Stream;
 use super::upload::Upload;
 
-/// What a connection reads at once, and so holds for as long as it is open: by default it is up to
-/// 400 KiB, once a provider has sent much in one go.
+/// The largest read buffer of a connection, which is held for as long as the connection is open. hyper's default is
+/// about 400 KiB.
 const MAX_BUFFER_BYTES: usize = 32 * 1024;
 
-/// The most lines of an answer's head.
+/// The most header lines of an answer.
 const MAX_HEADERS: usize = 256;
 
-/// How much earlier a connection is given up than its host has said: the next request must not meet its end.
+/// How much earlier than its host has announced a connection is given up, so that no request meets its end.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The longest wait for the end of a connection that nobody uses any more.
+/// The longest wait for the orderly end of an unused connection.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// The longest wait until a connection whose answer has come is done with the request: a host that has
-/// refused it may read on as slowly as it likes.
+/// The longest wait until a request is written whose answer has already arrived. A host that has refused the request
+/// may read the rest slowly.
 const FINISHING: Duration = Duration::from_secs(1);
 
 /// The body of an answer.
 #[derive(Debug)]
 pub(super) struct Http1Body {
     body: Incoming,
-    /// What goes back into the pool at its end.
+    /// Goes back into the pool at the end of the body.
     connection: Option<(Http1Sender, Lease)>,
 }
 
-/// Keeps a connection going until its end.
+/// Runs a connection until it ends.
 ///
 /// # Errors
-/// It cannot be used.
+/// The connection cannot be used.
 pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), UpstreamError> {
     let handshake = http1::Builder::new()
         .max_buf_size(MAX_BUFFER_BYTES)
@@ -78,7 +78,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
             },
         }
     }
-    // Nobody asks any more: it says so and ends.
+    // The sender is gone, so the connection shuts down.
     let _ = timeout(CLOSING, connection).await;
     Ok(())
 }
@@ -150,7 +150,7 @@ impl Http1Body {
             if sender.is_ready() {
                 lease.give_back(sender);
             } else if !sender.is_closed() {
-                // The end has been read, but its connection is not done with it yet.
+                // The body has ended, but the connection is still writing the request.
                 let host = Arc::clone(lease.host());
                 host.tasks().0.spawn(give_back_when_ready(sender, lease));
             }
@@ -170,7 +170,7 @@ async fn give_back_when_ready(mut sender: Http1Sender, lease: Lease) {
     }
 }
 
-/// How long a host says that it keeps an unused connection.
+/// How long a host keeps an unused connection, if it announces that.
 fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
     let written = headers.get("keep-alive")?.to_str().ok()?;
     written.split(',').find_map(|parameter| {

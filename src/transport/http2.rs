@@ -1,4 +1,4 @@
-//! A connection of HTTP/2: requests as streams beside each other.
+//! A connection of HTTP/2, with a stream for each request.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -25,17 +25,18 @@ use super::sent::Sent;
 use super::stream::Stream;
 use super::upload::Upload;
 
-/// What a stream holds while its caller does not read. Much more than a provider says within the way there
-/// and back.
+/// How much of an answer a provider may send before it is read. Much more than a provider sends within one round
+/// trip.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 
-/// As good as none: what callers leave unread on some streams of a connection must not stop the others.
+/// As good as unlimited: unread answers of some streams must not stop the others.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 30;
 
-/// What waits to be written of a request: when it is all there, little is missing to its end.
+/// How much of a request waits inside the connection. Little enough that a request whose last piece was handed over
+/// is nearly written.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
-/// What is written at once of a request.
+/// The size of the pieces in which a request is written.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// The most bytes of an answer's head, each line counting 32 bytes more than its name and value.
@@ -51,22 +52,22 @@ const OF_HTTP1: [&str; 6] = [
     "upgrade",
 ];
 
-/// No host allows so many streams: until it has said how many, this stands in place of its limit.
+/// Stands for the limit of a host that has not announced one. No host allows so many streams.
 const UNTOLD: usize = usize::MAX / 2;
 
-/// The longest wait for the end of a connection that nobody uses any more.
+/// The longest wait for the orderly end of an unused connection.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// The body of an answer, and what is still to be written of the request.
+/// The body of an answer, and the part of the request that is not written yet.
 #[derive(Debug)]
 pub(super) struct Http2Body {
     body: RecvStream,
     rest: Option<Writing>,
-    /// The stream's place on its connection, until the end.
+    /// Gives the stream back at the end of the body.
     lease: Option<Lease>,
 }
 
-/// What is still to be written of a request.
+/// The part of a request that is not written yet.
 #[derive(Debug)]
 struct Writing {
     stream: SendStream<Bytes>,
@@ -75,10 +76,10 @@ struct Writing {
     liveness: Liveness,
 }
 
-/// Keeps a connection going until its end.
+/// Runs a connection until it ends.
 ///
 /// # Errors
-/// It cannot be used.
+/// The connection cannot be used.
 pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), UpstreamError> {
     let liveness = Liveness::new(Instant::now());
     let observer = liveness.clone();
@@ -122,7 +123,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
             if let Some(pings) = &mut pings
                 && pinger.has_pinged()
             {
-                // That it came is known already, as is whatever else comes.
+                // The reader of the connection has noted the pong already, as it notes all bytes.
                 let _ = pings.poll_pong(context);
             }
             let now = Instant::now();
@@ -152,7 +153,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
     })
     .await;
     if !ended {
-        // Nobody asks any more: it says so and ends.
+        // The sender is gone, so the connection shuts down.
         let _ = timeout(CLOSING, connection).await;
     }
     Ok(())
@@ -174,7 +175,7 @@ pub(super) async fn send(
         mut requests,
         liveness,
     } = sender;
-    // A connection that is to end says so here, and nothing was sent.
+    // A connection that is going away says so here, before anything is sent.
     if poll_fn(|context| requests.poll_ready(context))
         .await
         .is_err()
@@ -207,7 +208,7 @@ pub(super) async fn send(
         })
     };
     let head = poll_fn(|context| {
-        // An answer may come before all is written, as when the request is too large.
+        // An answer may arrive before the request is written, for example if the request is too large.
         poll_rest(&mut rest, context);
         Pin::new(&mut response).poll(context)
     });
@@ -247,7 +248,7 @@ impl Http2Body {
                 let _ = body.flow_control().release_capacity(bytes.len());
                 return Ok(Some(bytes));
             }
-            // The answer is complete, and the rest of the request is not wanted (RFC 9113, section 8.1).
+            // The answer is complete, and the host does not want the rest of the request (RFC 9113, section 8.1).
             Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) && error.is_reset() => {}
             Some(Err(error)) => {
                 *lease = None;
@@ -268,7 +269,7 @@ impl Http2Body {
     }
 }
 
-/// Writes what can be written. Why a request cannot be written is told by its answer.
+/// Writes as much as the peer allows. If writing fails, reading the answer tells why.
 fn poll_rest(rest: &mut Option<Writing>, context: &mut Context<'_>) {
     if let Some(writing) = rest
         && writing.poll(context).is_ready()
@@ -278,7 +279,7 @@ fn poll_rest(rest: &mut Option<Writing>, context: &mut Context<'_>) {
 }
 
 impl Writing {
-    /// Ready when all is written, or nothing more can be.
+    /// Ready when everything is written, or when writing has failed.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while !self.rest.is_empty() {
             self.stream

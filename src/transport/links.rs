@@ -1,4 +1,4 @@
-//! The ways to providers that are set up: one for each link, shared by all cores.
+//! The links to providers, set up once and shared by all cores.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::proxy::{NoProxy, Proxy};
 use super::settings::Settings;
 use super::tls;
 
-/// What connections of every link need. Cheap to clone.
+/// What is needed to connect over each link. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ProviderLinks {
     set_up: Arc<[SetUp]>,
     names: Names,
-    /// Those of every core: files are short for all of them at once.
+    /// The unused connections of all cores, because the limit on open files holds for all of them together.
     pub(super) unused: Unused,
 }
 
@@ -33,10 +33,10 @@ struct SetUp {
     outages: Arc<Outages>,
 }
 
-/// A provider cannot be reached.
+/// A link cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Nobody can say whether its host is the right one.
+    /// There is no certificate authority to check its host.
     #[error(
         "nobody vouches for the host of provider `{provider}`: {error}; install the system's CA \
          certificates, let SSL_CERT_FILE name a file of them, or set `transport.ca_file`"
@@ -47,21 +47,21 @@ pub enum SetupError {
         /// Why.
         error: rustls::Error,
     },
-    /// Its proxy's URL is none, which the configuration has ruled out.
+    /// The URL of its proxy is not valid. The configuration has checked it before.
     #[error(transparent)]
     Proxy(#[from] NoProxy),
 }
 
 impl ProviderLinks {
-    /// Sets up the links of these providers; connects to nobody. The system's certificates are read
-    /// only for providers that are reached by TLS.
+    /// Sets up the links of these providers without connecting. The system's certificates are read only if a provider
+    /// is reached by TLS.
     ///
     /// # Errors
     /// [`SetupError`] if there is no authority to trust.
     pub fn set_up<'a>(
         providers: impl IntoIterator<Item = &'a Provider>,
     ) -> Result<Self, SetupError> {
-        // For whatever else in this process speaks TLS; another one that is there already will do.
+        // For other users of TLS in this process. It fails if there is a default already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut links: Vec<(&Arc<Link>, Option<&str>, Outages)> = Vec::new();
         let mut seen = HashSet::new();
@@ -130,7 +130,7 @@ fn has_tls_to_proxy(link: &Link) -> bool {
     proxy.is_some_and(|proxy| proxy.has_tls())
 }
 
-/// What tells a link from others for as long as it is set up.
+/// Identifies a link for as long as it is set up.
 pub(super) fn key(link: &Arc<Link>) -> usize {
     Arc::as_ptr(link).addr()
 }

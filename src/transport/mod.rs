@@ -46,10 +46,10 @@ use self::sent::Sent;
 pub use self::settings::Settings;
 pub use self::upload::{Stage, Upload};
 
-/// Who we are to providers and proxies.
+/// The `user-agent` that providers and proxies see.
 const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
 
-/// How many new connections a request is given of which nothing was written on any before.
+/// How many new connections a request is given if each of them ends before anything is written.
 const MAX_TRIES: usize = 3;
 
 /// The longest wait for the file of a connection that is being closed.
@@ -70,7 +70,7 @@ struct Network {
     /// A pool for each link, by the link's key. With TLS unless a URL says `http`, as it may for targets that
     /// the configuration allows without.
     pools: HashMap<usize, Pool>,
-    /// Those of the whole process.
+    /// The unused connections of the whole process.
     unused: Unused,
 }
 
@@ -80,11 +80,11 @@ pub trait Carrier: Debug + Send + Sync {
     fn send(&self, request: OutboundRequest) -> Sending;
 }
 
-/// A request under way, up to the head of its answer.
+/// The future of a request, which completes with the head of its answer.
 pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> + Send>>;
 
 impl Transport {
-    /// Connections of its own by these links; connects to nobody.
+    /// A transport with connections of its own. None is made before a request needs it.
     pub fn new(settings: Settings, links: &ProviderLinks) -> Self {
         Self(Way::Network(Arc::new(Network {
             pools: links.pools(settings).collect(),
@@ -92,7 +92,7 @@ impl Transport {
         })))
     }
 
-    /// Sends everything by a carrier and nothing by the network.
+    /// A transport whose requests go to a carrier instead of the network.
     pub fn carried_by(carrier: Arc<dyn Carrier>) -> Self {
         Self(Way::Carrier(carrier))
     }
@@ -110,14 +110,14 @@ impl Transport {
         }
     }
 
-    /// Sends a request and waits for the head of the answer, without any limit but the connection's.
-    /// How far the request has come stands in `upload` meanwhile.
+    /// Sends a request and waits for the head of the answer. Only connecting has a time limit here. `upload` tells
+    /// how much of the request is written.
     ///
-    /// A request of which not a byte was written, as its connection ended just then, gets another
-    /// connection. Everything else is the caller's to repeat.
+    /// If the connection ends before a byte of the request is written, the request gets another one. Nothing else
+    /// is repeated here.
     ///
     /// # Errors
-    /// `Unreachable` if nothing was sent, `NotTaken` if the provider says that it did nothing with it,
+    /// `Unreachable` if nothing was sent, `NotTaken` if the provider says that it did not process the request,
     /// `Disconnected` if the connection was lost otherwise.
     pub async fn send(
         &self,
@@ -147,7 +147,7 @@ impl Transport {
         headers
             .entry(ACCEPT)
             .or_insert(HeaderValue::from_static("*/*"));
-        // A stream that is compressed comes in larger pieces and later.
+        // Compression delays the events of a stream, because they are sent in larger blocks.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers
             .entry(USER_AGENT)
@@ -156,11 +156,11 @@ impl Transport {
         let mut tries = 0;
         while tries < MAX_TRIES {
             let lease = host.lease(upload).await?;
-            // A host that goes away does so on all the connections that there are. Nobody gets one of them
-            // a second time.
+            // A host that shuts down ends all its connections. Only new connections count as tries, so that the
+            // request can leave the old ones behind.
             tries += usize::from(lease.is_newer_than(began));
             upload.moves(Instant::now());
-            // Whoever sends the body has it: it is not held while the answer is waited for.
+            // The body moves into the connection, so that it is not kept while the answer is waited for.
             (headers, body) = match lease.link() {
                 Some(RequestSender::Http1(Some(sender))) => {
                     match http1::send(sender, lease, &url, headers, body, upload).await? {

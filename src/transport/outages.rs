@@ -1,5 +1,4 @@
-//! What the log tells of hosts that cannot be reached: a line when that begins or its cause changes, not
-//! one for each request.
+//! Logs that a host cannot be reached: when that begins, changes its cause or ends, not for each request.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +10,10 @@ use tracing::{info, warn};
 
 use super::cause::{ConnectError, ConnectFailure};
 
-/// The least time between two lines on a host.
+/// The least time between two log lines about a host.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How long nothing is repeated while nothing changes.
+/// After this time an outage that has not changed is logged again.
 const REMINDER: Duration = Duration::from_secs(60);
 
 /// The hosts of a link, by scheme, name and port.
@@ -25,12 +24,12 @@ pub(super) struct Outages {
 
 #[derive(Debug, Default)]
 struct Host {
-    /// Whose host it is, by name.
+    /// The names of the providers at this host.
     providers: String,
     told: Mutex<Told>,
 }
 
-/// What the log knows of a host.
+/// What was logged of a host.
 #[derive(Debug, Default)]
 struct Told {
     /// Why it cannot be reached.
@@ -50,7 +49,7 @@ impl Outages {
         host.providers.push_str(provider);
     }
 
-    /// Nobody got a connection to the host of this URL.
+    /// A connection to the host of this URL has failed.
     pub(super) fn failed(&self, url: &Uri, error: &ConnectError) {
         let origin = origin(url);
         let Some(host) = self.hosts.get(&origin) else {
@@ -67,7 +66,7 @@ impl Outages {
         }
     }
 
-    /// There is a connection to the host of this URL.
+    /// A connection to the host of this URL was made.
     pub(super) fn connected(&self, url: &Uri) {
         let origin = origin(url);
         let Some(host) = self.hosts.get(&origin) else {

@@ -1,4 +1,4 @@
-//! The way through a proxy: which one a URL names, and how it is asked to connect us.
+//! Proxies: which one a URL names, and how it is asked for a connection.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::USER_AGENT_VALUE;
 use super::cause::{ConnectError, ConnectFailure};
 use super::observed::Observed;
 
-/// A proxy that stands between us and a provider.
+/// A proxy between us and a provider.
 #[derive(Clone, Debug)]
 pub(super) struct Proxy {
     intercept: Intercept,
@@ -29,11 +29,11 @@ pub(super) struct Proxy {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Asked by `CONNECT`, over TLS or without.
+    /// Speaks HTTP and is asked by `CONNECT`, with or without TLS.
     Http,
-    /// Asked by SOCKS 5.
+    /// Speaks SOCKS 5.
     Socks {
-        /// Whether the proxy looks up the names of hosts.
+        /// Whether the proxy resolves the names of hosts.
         looks_up: bool,
     },
 }
@@ -70,7 +70,7 @@ impl Proxy {
         has_host.then_some(Self { intercept, kind }).ok_or(NoProxy)
     }
 
-    /// Where it listens, with its port.
+    /// Its URL, with its port.
     pub(super) fn address(&self) -> Uri {
         let uri = self.intercept.uri();
         let default_port = match (self.kind, self.has_tls()) {
@@ -81,17 +81,17 @@ impl Proxy {
         with_port(uri, default_port)
     }
 
-    /// Whether it is spoken to by TLS.
+    /// Whether the connection to it uses TLS.
     pub(super) fn has_tls(&self) -> bool {
         self.intercept.uri().scheme_str() == Some("https")
     }
 
-    /// Whether it wants addresses in place of names.
+    /// Whether it must be given addresses instead of names.
     pub(super) fn wants_addresses(&self) -> bool {
         self.kind == Kind::Socks { looks_up: false }
     }
 
-    /// Asks it, by a connection to it, to connect us with a host, whose port is named.
+    /// Asks it over this connection for a connection to a host. The URL of the host includes the port.
     pub(super) async fn lead_to<S>(&self, host: Uri, lead: S) -> Result<S, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -129,7 +129,7 @@ impl Proxy {
                 }
                 socks.call(host).await.map_err(|error| {
                     let words = error.to_string();
-                    // Its type has no name outside of its crate.
+                    // The error's type is private to its crate, so its text has to do.
                     let says = |word: &str| words.contains(word);
                     let failure = if says("credentials") || says("authentication") {
                         ConnectFailure::ProxyCredentials
@@ -156,10 +156,10 @@ pub(super) fn with_port(uri: &Uri, default: u16) -> Uri {
         .unwrap_or_else(|_| uri.clone())
 }
 
-/// The longest status line of which the status is wanted.
+/// The part of a status line that ends with the status.
 const STATUS_LINE: usize = "HTTP/1.1 200".len();
 
-/// Notes the status of an HTTP answer as its first bytes are read: what asks the proxy does not tell it.
+/// Notes the status of a proxy's answer as it is read, because the library that sends `CONNECT` does not return it.
 fn noting(answered: Arc<AtomicU16>) -> impl FnMut(Result<&[u8], &io::Error>) + Unpin {
     let mut beginning = Vec::new();
     move |read| {

@@ -5,13 +5,13 @@ use std::time::Duration;
 /// How connections to providers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long TCP and TLS may take together.
+    /// The time limit for name look-up, TCP and TLS together.
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
-    /// How long a connection takes requests, give or take an eighth; those under way go on.
+    /// The age up to which a connection gets new requests, varied by up to an eighth. Open requests go on.
     pub connection_age: Duration,
-    /// The most requests at once on a connection of HTTP/2, at least 1; fewer where the host says so.
+    /// The most concurrent requests on an HTTP/2 connection, at least 1. A host may allow fewer.
     pub max_streams: usize,
 }
 

@@ -14,7 +14,7 @@ use tokio_util::either::Either;
 /// connection would hold room for, several times over, whether there is TLS or not.
 pub(super) type MaybeTls<S> = Either<Box<TlsStream<S>>, S>;
 
-/// What leads to a provider or to its proxy: the latter may be spoken to by TLS.
+/// A connection to a provider or to its proxy. The connection to a proxy may use TLS itself.
 pub(super) type Lead = MaybeTls<TcpStream>;
 
 /// A connection that is ready for HTTP.
@@ -24,8 +24,8 @@ pub(super) struct Stream {
     is_http2: bool,
     /// Whether something was written since the last byte was read.
     has_written: bool,
-    /// Whether the host takes no more bytes. An answer that has arrived is read before that is told: the
-    /// end of reading tells it. What is written until then goes nowhere.
+    /// Whether the host accepts no more bytes. What is written from then on is discarded, so that an answer that has
+    /// already arrived is read before the failure shows.
     is_shut: bool,
 }
 
@@ -43,14 +43,14 @@ impl Stream {
         }
     }
 
-    /// Whether TLS has found out that the host speaks HTTP/2 to us.
+    /// Whether HTTP/2 was negotiated by TLS.
     pub(super) fn is_http2(&self) -> bool {
         self.is_http2
     }
 }
 
 impl Stream {
-    /// What became of writing so many bytes.
+    /// Turns the failure of a write into success if an answer may still be read.
     fn written(
         &mut self,
         length: usize,
@@ -70,7 +70,7 @@ impl Stream {
     }
 }
 
-/// Whether an error says that the other side takes no more.
+/// Whether an error means that the peer accepts no more bytes.
 fn is_shut(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -3,21 +3,21 @@
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// What the environment says of proxies: the values of `HTTPS_PROXY` and so on, empty where unset.
+/// The environment variables that name proxies, such as `HTTPS_PROXY`; empty if unset.
 #[derive(Default)]
 pub struct Surrounding<'a> {
     /// For URLs with `https`.
     pub https: &'a str,
     /// For URLs with `http`.
     pub http: &'a str,
-    /// For URLs that neither of the two is for.
+    /// For URLs that the other two leave without a proxy.
     pub all: &'a str,
     /// Hosts that are reached without a proxy.
     pub no: &'a str,
 }
 
 impl<'a> Surrounding<'a> {
-    /// The URL of the proxy for what lies at this URL; `None` for none.
+    /// The URL of the proxy for this URL; `None` if it is reached without one.
     pub fn proxy_for(&self, url: &str) -> Option<&'a str> {
         let url: Uri = url.parse().ok()?;
         let named = match url.scheme_str() {
@@ -30,12 +30,12 @@ impl<'a> Surrounding<'a> {
             return None;
         }
         let matcher = Matcher::builder().all(proxy).no(self.no).build();
-        // The matcher knows which other hosts to leave out.
+        // The matcher applies the other rules of `NO_PROXY`.
         matcher.intercept(&url).map(|_| proxy)
     }
 
-    /// Whether the list means this URL by what the matcher does not know and other clients do: `*` for addresses,
-    /// too, `*.domain`, and a host with its port.
+    /// Whether `NO_PROXY` lists this URL in a form that other clients know and the matcher does not: `*` for
+    /// addresses, `*.domain`, or a host with its port.
     fn leaves_out(&self, url: &Uri) -> bool {
         let Some(host) = url.host() else {
             return false;

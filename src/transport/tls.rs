@@ -1,4 +1,4 @@
-//! TLS towards providers: whom we trust, and as whom we show ourselves.
+//! TLS towards providers: which authorities are trusted, and which client certificate is shown.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::provider::link::{Identity, Link};
 /// Why certificates or keys cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// The text is no PEM, or its base64 is broken.
+    /// The text is not PEM, or its base64 is broken.
     #[error("it is not PEM")]
     NotPem,
-    /// PEM, but without what is looked for.
+    /// PEM without a certificate.
     #[error("it holds no certificate")]
     NoCertificate,
     /// A certificate cannot be read.
@@ -27,15 +27,15 @@ pub enum Unusable {
     /// PEM without a private key.
     #[error("it holds no private key")]
     NoKey,
-    /// A kind of key that nobody can sign with here, or one that is not the certificate's.
+    /// The key is of an unsupported kind, or does not belong to the certificate.
     #[error("the key does not fit the certificate, or is of a kind that is not known")]
     BadKey,
 }
 
-/// The certificates in PEM, in DER.
+/// Reads the certificates of authorities from PEM, as DER.
 ///
 /// # Errors
-/// It is no PEM, holds no certificate, or one that cannot stand for an authority.
+/// The text is not PEM, holds no certificate, or holds one that cannot be used as an authority.
 pub fn authorities(pem: &str) -> Result<Vec<Vec<u8>>, Unusable> {
     let certificates = certificates(pem)?;
     let mut roots = RootCertStore::empty();
@@ -46,10 +46,10 @@ pub fn authorities(pem: &str) -> Result<Vec<Vec<u8>>, Unusable> {
     Ok(certificates)
 }
 
-/// The certificates in PEM, in DER; at least one.
+/// Reads at least one certificate from PEM, as DER.
 ///
 /// # Errors
-/// It is no PEM, or holds no certificate.
+/// The text is not PEM, or holds no certificate.
 pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, Unusable> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
@@ -64,12 +64,12 @@ pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, Unusable> {
 /// Whether certificate and key belong together and can be used.
 ///
 /// # Errors
-/// The key is no PEM, or does not fit the certificate.
+/// The key is not PEM, or does not belong to the certificate.
 pub fn check_identity(identity: &Identity) -> Result<(), Unusable> {
     certified_key(identity, &ring::default_provider()).map(drop)
 }
 
-/// What TLS needs where only hosts without it are reached: it trusts nobody.
+/// A TLS configuration that trusts no authority, for links that never use TLS.
 pub(super) fn none() -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -88,7 +88,7 @@ fn certified_key(identity: &Identity, provider: &CryptoProvider) -> Result<Certi
     CertifiedKey::from_der(chain, key, provider).or(Err(Unusable::BadKey))
 }
 
-/// What TLS needs for connections of this kind, without protocols to offer.
+/// The TLS configuration of a link. It offers no protocols yet.
 ///
 /// # Errors
 /// There is no authority to trust, or the link's certificates cannot be used, which the configuration
@@ -102,7 +102,7 @@ pub(super) fn client(link: &Link) -> Result<ClientConfig, rustls::Error> {
     let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider))?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
-        .dangerous() // its name for any verifier that is not WebPKI with one set of roots
+        .dangerous() // rustls' word for any verifier of one's own
         .with_custom_certificate_verifier(Arc::new(verifier));
     let Some(identity) = &link.identity else {
         return Ok(builder.with_no_client_auth());

@@ -1,4 +1,4 @@
-//! How far has a request come on its way out? Told by the transport, asked by whoever waits for the answer.
+//! How much of a request is written? The transport notes it; the attempt that waits for the answer reads it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The way of one request from us to its provider, shared by who sends it and who waits for the answer.
+/// The progress of a request, shared by the connection that writes it and the attempt that waits for the answer.
 ///
-/// A provider cannot answer what it has not got, so its time begins when the request is written: look at
-/// [`Upload::stage`] whenever a timer rings. The transport never moves back to an earlier stage.
+/// A provider's time to answer starts when the request is written, so the attempt looks at [`Upload::stage`] whenever
+/// a timer fires. A request never goes back to an earlier stage.
 #[derive(Clone, Debug)]
 pub struct Upload(Arc<State>);
 
@@ -26,11 +26,11 @@ struct State {
 /// Where a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing is written: it waits for a connection, or for a place on one.
+    /// Nothing is written. The request waits for a connection, or for a stream of one.
     Waiting,
     /// A part is written.
     Writing {
-        /// When the last piece was taken.
+        /// When the last piece was written.
         moved: Instant,
     },
     /// All of it is written.
@@ -41,7 +41,7 @@ pub enum Stage {
 }
 
 impl Upload {
-    /// A request that waits.
+    /// A request of which nothing is written.
     pub fn new(now: Instant) -> Self {
         Self(Arc::new(State {
             began: now,
@@ -78,22 +78,22 @@ impl Upload {
         }
     }
 
-    /// A piece of the request is on its way, or its connection was found.
+    /// A piece of the request was written, or its connection was found.
     pub(crate) fn moves(&self, now: Instant) {
         self.0.moved.store(self.nanos(now), Ordering::Relaxed);
     }
 
-    /// All of the request is on its way.
+    /// All of the request was written.
     pub(crate) fn ends(&self, now: Instant) {
         self.0.written.store(self.nanos(now), Ordering::Relaxed);
     }
 
-    /// The provider has kept silent for longer than it may: its connection is not used for other requests.
+    /// The provider has been silent for too long, so its connection gets no other requests.
     pub fn overdue(&self) {
         self.0.overdue.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the provider has kept silent for too long.
+    /// Whether the provider has been silent for too long.
     pub(super) fn is_overdue(&self) -> bool {
         self.0.overdue.load(Ordering::Relaxed)
     }

@@ -276,7 +276,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 
 /// Names that still mean more than one thing, and are to stop it.
 const AMBIGUOUS: &[&str] = &[
-    "Cause",
     "Block",
     "Cause",
     "Content",

@@ -1,6 +1,6 @@
-//! Which connection of a host does the next request take, and when is another one opened? Pure.
+//! Which connection to a host does the next request use, and when is another one opened? Pure.
 //!
-//! HTTP/1.1 is the case of one stream per connection.
+//! A connection of HTTP/1.1 is one with a single stream.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use super::liveness::Liveness;
 
-/// Connections to one host that may be under way at once.
+/// The most connections to one host that are being made at the same time.
 const MAX_CONNECTING: usize = 64;
 
-/// A connection that takes longer than this gets company, in case that it hangs.
+/// If making a connection takes longer than this, another attempt starts beside it.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// After a failure no connection is opened ahead of need for so long. One that ends sooner than this after
-/// it was made has failed, too.
+/// How long after a failure no connection is opened in advance. A connection that ends sooner than this after it
+/// was made counts as a failure, too.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// While less than this share of a connection is free, and others are in use, one more is opened ahead of need.
+/// If less than one connection divided by this is free while others are in use, one more is opened in advance.
 const RESERVE: usize = 4;
 
 /// What holds for all connections to a host.
@@ -28,7 +28,7 @@ const RESERVE: usize = 4;
 pub(super) struct ConnectionLimits {
     /// The most streams on one connection, at least 1.
     pub(super) streams: usize,
-    /// How long an unused connection is kept.
+    /// How long an unused connection is kept, at most.
     pub(super) idle: Duration,
 }
 
@@ -39,25 +39,26 @@ pub(in crate::transport) enum Version {
     Http2,
 }
 
-/// A connection of a book, or one that is being made.
+/// The number of a connection, which it has from the moment when it is begun.
 pub(super) type Id = u64;
 
-/// The connections to one host and who waits for them. `L` is what a connection is used by, `W` who waits.
+/// The connections to one host, and the requests that wait for one. `L` is what requests on a connection are given
+/// to, `W` stands for a waiting request.
 #[derive(Debug)]
 pub(super) struct Book<L, W> {
     rules: ConnectionLimits,
-    /// What the newest connection speaks.
+    /// The version that the newest connection speaks.
     speaks: Option<Version>,
     /// Streams that a further connection is expected to take.
     expected: usize,
     connections: HashMap<Id, Connection<L>>,
-    /// Connections that take streams: the least busy first, of those the last used.
+    /// Connections with a free stream: the least busy first, and among equals the one that was used last.
     free: BTreeSet<FreeRank>,
-    /// Unused connections that were forgotten for the sake of their files and have not ended yet.
+    /// Connections that were given up to free their files and have not ended yet.
     closing: HashSet<Id>,
-    /// HTTP/2 connections whose limit the host has not told yet.
+    /// How many HTTP/2 connections wait for the host to announce its limit.
     unsettled: usize,
-    /// Connections under way, and when they began.
+    /// Connections that are being made, and since when.
     connecting: BTreeMap<Id, Instant>,
     last_begun: Option<Instant>,
     last_made: Option<Instant>,
@@ -65,11 +66,11 @@ pub(super) struct Book<L, W> {
     /// In the order of arrival.
     waiting: BTreeMap<u64, (Instant, W)>,
     numbers: u64,
-    /// No connections are made any more.
+    /// Whether the pool is closed: no more connections are made.
     closed: bool,
 }
 
-/// Streams in use, when it was last used, and which.
+/// The order of free connections: streams in use, the number of the last use, and the connection.
 type FreeRank = (usize, Reverse<u64>, Id);
 
 #[derive(Debug)]
@@ -79,12 +80,12 @@ struct Connection<L> {
     streams: usize,
     limit: usize,
     settled: bool,
-    /// Takes no more streams.
+    /// Whether it takes no more streams.
     retired: bool,
     made: Instant,
-    /// When it is too old for more streams.
+    /// From when on it is too old for more streams.
     retires: Instant,
-    /// Since when nobody uses it, and how long it is kept then.
+    /// Since when it is unused, and how long it is kept then.
     idle_since: Instant,
     kept: Duration,
     used: u64,
@@ -95,12 +96,12 @@ pub(super) struct NewConnection<L> {
     pub(super) version: Version,
     pub(super) link: L,
     pub(super) liveness: Liveness,
-    /// When it is too old for more streams.
+    /// From when on it is too old for more streams.
     pub(super) retires: Instant,
 }
 
 impl<L, W> Book<L, W> {
-    /// No connections to a host. What it speaks may be known beforehand.
+    /// A host without connections. `speaks` is its version if that is known beforehand.
     pub(super) fn new(rules: ConnectionLimits, speaks: Option<Version>) -> Self {
         Self {
             rules,
@@ -120,7 +121,7 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// Takes a stream of a connection; none if there is none free, or others wait.
+    /// Takes a free stream. `None` if there is none, or if other requests wait already.
     pub(super) fn take(&mut self, now: Instant) -> Option<Id> {
         if self.waiting.is_empty() {
             self.occupy(now)
@@ -129,19 +130,19 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// Waits for a stream, behind all others.
+    /// Adds a request to the end of the queue; the number is for [`Book::withdraw`].
     pub(super) fn wait(&mut self, who: W, now: Instant) -> u64 {
         let number = self.number();
         self.waiting.insert(number, (now, who));
         number
     }
 
-    /// Waits no longer.
+    /// Removes a request from the queue.
     pub(super) fn withdraw(&mut self, number: u64) {
         self.waiting.remove(&number);
     }
 
-    /// Those who have waited long enough: each has got a stream of a connection.
+    /// Gives free streams to the first requests of the queue, and takes them from it.
     pub(super) fn grants(&mut self, now: Instant) -> Vec<(W, Id)> {
         let mut grants = Vec::new();
         while !self.waiting.is_empty()
@@ -153,7 +154,7 @@ impl<L, W> Book<L, W> {
         grants
     }
 
-    /// Begins to make as many connections as are wanted, and gives their numbers.
+    /// The numbers of the connections that are to be made now. They count as begun.
     pub(super) fn begin(&mut self, now: Instant) -> Vec<Id> {
         let wanted = self
             .wanted(now)
@@ -180,7 +181,7 @@ impl<L, W> Book<L, W> {
             waiting > 0 && self.last_begun.is_none_or(enough)
         };
         match self.speaks {
-            // The first connection tells whether one is enough for all.
+            // The first connection tells the version, and so whether one is enough for all requests.
             None => usize::from(waiting > 0 && (self.connecting.is_empty() || is_slow())),
             Some(Version::Http1) => waiting.saturating_sub(self.connecting.len()),
             Some(Version::Http2) => {
@@ -190,7 +191,7 @@ impl<L, W> Book<L, W> {
                     let ago = |failed| now.saturating_duration_since(failed);
                     let may_succeed = self.last_failed.is_none_or(|failed| ago(failed) >= AGAIN);
                     let is_scarce = self.room() + coming < self.expected / RESERVE;
-                    // Nobody needs a connection to a host that nobody asks any more.
+                    // An unused host needs no spare connection.
                     return usize::from(may_succeed && is_scarce && self.is_in_use());
                 }
                 let short = waiting.saturating_sub(coming);
@@ -234,7 +235,7 @@ impl<L, W> Book<L, W> {
             link,
             liveness,
             streams: 0,
-            // What HTTP/2 allows is known when the host has said it. It takes one stream in any case.
+            // An HTTP/2 host announces its limit a little later. One stream is always allowed.
             limit: 1,
             settled,
             retired: self.closed,
@@ -248,10 +249,10 @@ impl<L, W> Book<L, W> {
         self.change(id, |_| {});
     }
 
-    /// A connection could not be made: gives those who have waited for it.
+    /// A connection could not be made. Gives the waiting requests that fail with it.
     ///
-    /// While others succeed it takes one with it, as if that one had made it for itself; otherwise all that
-    /// have been waiting for as long.
+    /// If other connections succeed, one request fails, as if it had connected for itself. Otherwise all requests
+    /// fail that have waited for as long as the connection took.
     pub(super) fn failed(&mut self, id: Id, now: Instant) -> Vec<W> {
         self.last_failed = Some(now);
         let Some(begun) = self.connecting.remove(&id) else {
@@ -271,8 +272,8 @@ impl<L, W> Book<L, W> {
         failed
     }
 
-    /// The host allows so many streams on a connection. Gives those who wait in vain: a host that takes
-    /// none on a new connection would take none on the next.
+    /// The host has announced how many streams it allows on a connection. If a new connection allows none, the next
+    /// one would not either: all waiting requests are returned, to fail.
     pub(super) fn allows(&mut self, id: Id, streams: usize) -> Vec<W> {
         let limit = streams.min(self.rules.streams);
         let mut was_settled = true;
@@ -294,7 +295,7 @@ impl<L, W> Book<L, W> {
         waiting.into_values().map(|(_, who)| who).collect()
     }
 
-    /// What a connection is used by.
+    /// What requests on a connection are given to.
     pub(super) fn link(&mut self, id: Id) -> Option<&mut L> {
         let connection = self.connections.get_mut(&id)?;
         Some(&mut connection.link)
@@ -315,12 +316,12 @@ impl<L, W> Book<L, W> {
         });
     }
 
-    /// A connection takes no more streams; it is forgotten once it has none.
+    /// A connection takes no more streams. It is removed when its last stream ends.
     pub(super) fn retire(&mut self, id: Id) {
         self.change(id, |connection| connection.retired = true);
     }
 
-    /// Forgets the connections that nobody uses.
+    /// Removes all unused connections, which closes them.
     pub(super) fn forget_unused(&mut self) {
         let unused = self.connections.iter();
         let unused: Vec<Id> = unused
@@ -331,14 +332,13 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// Since when the connection is unused that has been so for the longest time; `None` if all are used or
-    /// waited for.
+    /// Since when the longest unused connection is unused. `None` if all are in use, or if requests wait for one.
     pub(super) fn unused_since(&self) -> Option<Instant> {
         let connection = self.connections.get(&self.longest_unused()?)?;
         Some(connection.idle_since)
     }
 
-    /// Forgets the connection that has been unused for the longest time; false if there is none.
+    /// Removes the longest unused connection, which closes it. False if there is none.
     pub(super) fn close_unused(&mut self) -> bool {
         let Some(id) = self.longest_unused() else {
             return false;
@@ -348,7 +348,7 @@ impl<L, W> Book<L, W> {
         true
     }
 
-    /// Whether a connection that was forgotten by [`Book::close_unused`] has not ended yet.
+    /// Whether a connection that [`Book::close_unused`] has removed is still open.
     pub(super) fn is_closing(&self) -> bool {
         !self.closing.is_empty()
     }
@@ -362,7 +362,7 @@ impl<L, W> Book<L, W> {
         Some(*id)
     }
 
-    /// Takes no more streams anywhere, makes no more connections, and nobody waits any longer.
+    /// Closes the host: no more streams, no more connections, and an empty queue.
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.waiting.clear();
@@ -382,7 +382,7 @@ impl<L, W> Book<L, W> {
         self.forget(id);
     }
 
-    /// Nobody is to use a connection again.
+    /// Removes a connection at once.
     pub(super) fn forget(&mut self, id: Id) {
         if let Some(connection) = self.connections.remove(&id) {
             self.unsettled -= usize::from(!connection.settled);
@@ -392,7 +392,7 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// Forgets a connection that has been unused for too long or is too old; when to look again otherwise.
+    /// Removes a connection that is too old or was unused for too long. Otherwise tells when to check again.
     pub(super) fn check(&mut self, id: Id, now: Instant) -> Option<Instant> {
         let connection = self.connections.get(&id)?;
         if connection.streams > 0 {
@@ -406,7 +406,7 @@ impl<L, W> Book<L, W> {
         None
     }
 
-    /// The host keeps a connection that is not used for so long, at most.
+    /// The host has announced how long it keeps an unused connection.
     pub(super) fn keeps(&mut self, id: Id, unused: Duration) {
         let most = self.rules.idle;
         self.change(id, |connection| connection.kept = unused.min(most));
@@ -438,7 +438,7 @@ impl<L, W> Book<L, W> {
         found
     }
 
-    /// Changes a connection and where it stands among the free ones.
+    /// Changes a connection and its position among the free ones.
     fn change(&mut self, id: Id, change: impl FnOnce(&mut Connection<L>)) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -462,7 +462,7 @@ impl<L, W> Book<L, W> {
 }
 
 impl<L> Connection<L> {
-    /// When it takes no more streams, if none is begun before.
+    /// From when on it takes no more streams.
     fn end(&self) -> Instant {
         if self.streams > 0 {
             self.retires
@@ -471,7 +471,7 @@ impl<L> Connection<L> {
         }
     }
 
-    /// Where it stands among the free ones, if it is one.
+    /// Its position among the free connections, if it is free.
     fn place(&self, id: Id) -> Option<FreeRank> {
         let is_free = !self.retired && self.streams < self.limit;
         is_free.then_some((self.streams, Reverse(self.used), id))

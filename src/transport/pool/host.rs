@@ -1,6 +1,7 @@
-//! The connections to one host: who uses which, who waits, and what is done about it.
+//! The connections to one host, and the requests that use them or wait for one.
 //!
-//! `book` decides. Each connection has a task of its own, which makes it, moves its bytes and ends with it.
+//! [`Book`] makes the decisions; this file carries them out. Each connection has a task of its own, which connects,
+//! moves the bytes and ends with the connection.
 
 use std::error::Error;
 use std::pin::pin;
@@ -28,10 +29,11 @@ use super::liveness::Liveness;
 use super::reclaim::Reclaimer;
 use super::sender::{Http1Sender, RequestSender};
 
-/// Whoever waits for a connection looks this often whether one is free, or another one is to be made.
+/// How often a waiting request checks for a free connection, and whether another one should be made.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// How much earlier or later than its age a connection retires, at most: 1/8.
+/// The most by which the age limit of a connection varies, as a share of it: 1/8. Otherwise connections that were
+/// made together would be replaced together.
 const AGE_JITTER: f64 = 0.125;
 
 /// The connections to one host.
@@ -39,7 +41,7 @@ const AGE_JITTER: f64 = 0.125;
 pub(in crate::transport) struct Host {
     pub(super) settings: Settings,
     pub(super) connector: Connector,
-    /// Where it is: a URL without a path.
+    /// Its URL, without a path.
     pub(super) uri: Uri,
     pub(super) authority: HeaderValue,
     pub(super) http: Http,
@@ -65,16 +67,16 @@ type Waiter = oneshot::Sender<Granted>;
 /// The unused connections of the whole process.
 pub(in crate::transport) type Unused = Reclaimer<RequestSender, Waiter>;
 
-/// A stream of a connection, for one request. Dropping it gives it back.
+/// The right to send one request on a connection. Dropping it gives the stream back.
 #[derive(Debug)]
 pub(in crate::transport) struct Lease {
     host: Arc<Host>,
     id: Id,
-    /// That of the request.
+    /// The progress of the request that uses it.
     upload: Option<Upload>,
 }
 
-/// A connection that has been made, as its own task sees it.
+/// The place of a connection in the pool, held by the task of the connection. Dropping it removes the connection.
 #[derive(Debug)]
 pub(in crate::transport) struct PoolEntry {
     host: Arc<Host>,
@@ -82,7 +84,7 @@ pub(in crate::transport) struct PoolEntry {
 }
 
 impl Host {
-    /// A stream of a connection: of one that there is, or of one that is made. Waits as long as that takes.
+    /// Takes a stream of an open connection, or waits until a connection is made or has a free stream.
     ///
     /// # Errors
     /// No connection can be made.
@@ -113,7 +115,7 @@ impl Host {
                 granted = &mut granted => {
                     return granted.unwrap_or_else(|_| Err(unreachable("the service stops")));
                 }
-                // A connection that was in doubt may have come back without anybody giving up a stream.
+                // A connection that was doubted may have answered meanwhile, which wakes nobody.
                 () = again => self.serve(),
             }
         }
@@ -137,7 +139,7 @@ impl Host {
         }
     }
 
-    /// Makes the connections that are wanted.
+    /// Starts to make the connections that the book asks for.
     fn connect(self: &Arc<Self>, book: &mut Book<RequestSender, Waiter>, now: Instant) {
         for id in book.begin(now) {
             let host = Arc::clone(self);
@@ -145,7 +147,7 @@ impl Host {
                 if let Err(error) = host.live(id).await {
                     let failed = host.book().failed(id, Instant::now());
                     for who in failed {
-                        // Whoever has gone needs not be told.
+                        // Fails if the request was cancelled meanwhile.
                         let _ = who.send(Err(error.clone()));
                     }
                     host.connect(&mut host.book(), Instant::now());
@@ -154,7 +156,7 @@ impl Host {
         }
     }
 
-    /// Makes a connection and keeps it going until its end.
+    /// Makes a connection and runs it until it ends.
     async fn live(self: &Arc<Self>, id: Id) -> Result<(), UpstreamError> {
         let connected = self.connected().await;
         self.connector.tell(&self.uri, &connected);
@@ -173,7 +175,7 @@ impl Host {
         (self.run)(version, stream, entry).await
     }
 
-    /// Makes a connection; where no file is left for it, unused connections are closed.
+    /// Connects. If no more files can be opened, unused connections of any host are closed to free some.
     async fn connected(&self) -> Result<Stream, ConnectError> {
         let deadline = self.connector.deadline();
         let mut closes = self.unused.closes();
@@ -186,7 +188,7 @@ impl Host {
         }
     }
 
-    /// Gives the streams that have become free to those who wait, and makes connections for the others.
+    /// Gives free streams to waiting requests, and starts connections for those that still wait.
     fn serve(self: &Arc<Self>) {
         let now = Instant::now();
         let grants = {
@@ -196,12 +198,12 @@ impl Host {
             grants
         };
         for (who, id) in grants {
-            // Whoever has gone gives it back by that.
+            // If the request was cancelled meanwhile, dropping the lease gives the stream back.
             let _ = who.send(Ok(self.leased(id)));
         }
     }
 
-    /// The host does not let us in after all.
+    /// The failure of a request whose connection the host refused after the TLS handshake. Writes it to the log.
     pub(in crate::transport) fn refused(
         &self,
         cause: ConnectCause,
@@ -212,18 +214,18 @@ impl Host {
         error.upstream()
     }
 
-    /// Where what outlives its request runs, and when it stops.
+    /// The tracker for tasks that outlive their request, and the token that stops them.
     pub(in crate::transport) fn tasks(&self) -> (&TaskTracker, &CancellationToken) {
         (&self.tasks, &self.stop)
     }
 
-    /// Its name, and its port unless that is the usual one, as the header `host` tells them.
+    /// The value of the header `host`: the name, and the port if it is not the default.
     pub(in crate::transport) fn authority(&self) -> &HeaderValue {
         &self.authority
     }
 }
 
-/// Someone who waits for a connection; dropping it ends that.
+/// A request that waits for a connection. Dropping it ends the wait.
 struct Waiting<'a> {
     host: &'a Host,
     number: u64,
@@ -236,7 +238,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Lease {
-    /// What the connection is used by; `None` if it has ended.
+    /// What the request is to be given to; `None` if the connection has ended.
     pub(in crate::transport) fn link(&self) -> Option<RequestSender> {
         match self.host.book().link(self.id)? {
             RequestSender::Http1(sender) => Some(RequestSender::Http1(Some(sender.take()?))),
@@ -244,25 +246,25 @@ impl Lease {
         }
     }
 
-    /// Whether the connection was made after this, as far as is known: it may have ended.
+    /// Whether the connection was made after this moment. True if it has ended already.
     pub(in crate::transport) fn is_newer_than(&self, moment: Instant) -> bool {
         let made = self.host.book().made_at(self.id);
         made.is_none_or(|made| made >= moment)
     }
 
-    /// Gives back what an HTTP/1.1 connection is used by, which is ready for the next request.
+    /// Gives back the sender of an HTTP/1.1 connection that is ready for its next request.
     pub(in crate::transport) fn give_back(self, sender: Http1Sender) {
         if let Some(link) = self.host.book().link(self.id) {
             *link = RequestSender::Http1(Some(sender));
         }
     }
 
-    /// Nobody is to use the connection any more.
+    /// The connection gets no more requests.
     pub(in crate::transport) fn retire(&self) {
         self.host.book().retire(self.id);
     }
 
-    /// The host keeps the connection for so long while nobody uses it.
+    /// The host has announced how long it keeps the connection while it is unused.
     pub(in crate::transport) fn keeps(&self, unused: Duration) {
         self.host.book().keeps(self.id, unused);
     }
@@ -278,11 +280,11 @@ impl Drop for Lease {
             let is_overdue = self.upload.as_ref().is_some_and(Upload::is_overdue);
             let mut book = self.host.book();
             match book.link(self.id) {
-                // What it is used by was lost with its request.
+                // The sender was lost with the request, so the connection cannot be used again.
                 Some(RequestSender::Http1(None)) => {
                     book.forget(self.id);
                     if is_overdue {
-                        // What nobody has used may have gone silent the same way.
+                        // Unused connections may have gone silent for the same reason.
                         book.forget_unused();
                     }
                 }
@@ -299,7 +301,7 @@ impl Drop for Lease {
 }
 
 impl PoolEntry {
-    /// The connection is ready for requests.
+    /// Adds the connection, which is ready for requests, to the pool.
     pub(in crate::transport) fn ready(
         &self,
         version: Version,
@@ -318,22 +320,23 @@ impl PoolEntry {
         self.host.serve();
     }
 
-    /// The host allows so many streams on it.
+    /// The host has announced how many streams it allows on the connection.
     pub(in crate::transport) fn allows(&self, streams: usize) {
         let failed = self.host.book().allows(self.id, streams);
         for who in failed {
-            // Whoever has gone needs not be told.
+            // Fails if the request was cancelled meanwhile.
             let _ = who.send(Err(unreachable("the host takes no requests")));
         }
         self.host.serve();
     }
 
-    /// When to look again; `None` once nobody is to use the connection any more.
+    /// When to check again; `None` if the connection is to be closed, because it is too old or was unused for too
+    /// long.
     pub(in crate::transport) fn check(&self, now: Instant) -> Option<Instant> {
         self.host.book().check(self.id, now)
     }
 
-    /// The limit for making a connection.
+    /// The time limit for making a connection.
     pub(in crate::transport) fn connect_timeout(&self) -> Duration {
         self.host.settings.connect_timeout
     }

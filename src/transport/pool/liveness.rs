@@ -1,6 +1,6 @@
-//! Does the peer of a connection still live? What was read and asked, and when it is pinged and doubted.
+//! Is the peer of an HTTP/2 connection still alive? When to ping it, when to doubt it, and when to give it up.
 //!
-//! The kernel of a peer that has frozen confirms all that it is sent; only an answer tells that it lives.
+//! The kernel of a frozen peer still acknowledges what it receives, so only bytes from the peer prove that it lives.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,16 +13,16 @@ use tokio::time::Instant;
 use crate::transport::cause::ConnectCause;
 use crate::transport::failure::refused_by_tls;
 
-/// A peer that has said nothing since a request is pinged after this.
+/// A peer that has sent nothing since a request is pinged after this time.
 const ASK_AFTER: Duration = Duration::from_secs(1);
 
-/// A peer that says nothing while streams are open is pinged after this.
+/// A peer that sends nothing while streams are open is pinged after this time.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// No two pings are nearer than this: there are hosts that mind.
+/// The least time between two pings. Some hosts close connections that ping more often.
 const SPACING: Duration = Duration::from_secs(5);
 
-/// A connection whose ping is not answered within this takes no requests until it is.
+/// A connection whose ping is unanswered for this long gets no requests until bytes arrive.
 const DOUBT_AFTER: Duration = Duration::from_secs(2);
 
 /// Streams that have received nothing are given up on a connection whose ping is not answered within this, while
@@ -33,7 +33,7 @@ const LOSE_AFTER: Duration = Duration::from_secs(4);
 /// reached by then, and a network that is merely slow has had its time.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
 
-/// What happens on a connection, shared by all that use it.
+/// What is known of the peer of a connection. Shared by its task and its requests.
 #[derive(Clone, Debug)]
 pub(in crate::transport) struct Liveness(Arc<Observations>);
 
@@ -53,12 +53,13 @@ struct Observations {
     loss: Notify,
     /// Streams that are open.
     open: AtomicUsize,
-    /// Why TLS does not let us in after all: whoever reads keeps no cause of a failure.
+    /// The TLS alert with which the peer refused us after the handshake. HTTP libraries drop the cause of a failed
+    /// read, so it is kept here.
     refusal: OnceLock<(ConnectCause, String)>,
 }
 
 impl Liveness {
-    /// That of a connection whose peer has just spoken.
+    /// The state of a connection whose peer has just sent something.
     pub(in crate::transport) fn new(now: Instant) -> Self {
         Self(Arc::new(Observations {
             born: now,
@@ -73,7 +74,7 @@ impl Liveness {
         }))
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     pub(super) fn reads(&self, now: Instant) {
         self.0.read.store(self.nanos(now), Ordering::Relaxed);
     }
@@ -132,13 +133,13 @@ impl Liveness {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether it takes no requests until its peer says something.
+    /// Whether it gets no requests until its peer sends something.
     pub(super) fn is_doubted(&self) -> bool {
         let Observations { read, doubted, .. } = &*self.0;
         doubted.load(Ordering::Relaxed) > read.load(Ordering::Relaxed)
     }
 
-    /// Why TLS does not let us in after all.
+    /// The TLS alert with which the peer refused us after the handshake, if it did.
     pub(in crate::transport) fn refusal(&self) -> Option<&(ConnectCause, String)> {
         self.0.refusal.get()
     }
@@ -158,25 +159,25 @@ impl Liveness {
     }
 }
 
-/// What is to be done for a connection.
+/// What the task of a connection is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::transport) enum PingStep {
-    /// Nothing until then.
+    /// Nothing until this moment, or until something happens.
     Wait(Option<Instant>),
-    /// A ping.
+    /// Send a ping.
     Ping,
-    /// Its peer is gone.
+    /// Close the connection: its peer is gone.
     Close,
 }
 
-/// Asks a peer whether it lives.
+/// Decides when a connection is pinged.
 #[derive(Debug, Default)]
 pub(in crate::transport) struct Pinger {
     pinged: Option<Instant>,
 }
 
 impl Pinger {
-    /// What is to be done now; a ping counts as sent. Doubts the peer where that is due.
+    /// The next step. A ping that is returned counts as sent. Marks the peer as doubted if that is due.
     pub(in crate::transport) fn need(&mut self, liveness: &Liveness, now: Instant) -> PingStep {
         let (read, asked) = (
             liveness.at(&liveness.0.read),

@@ -27,7 +27,8 @@ use self::book::{Book, ConnectionLimits, Version};
 pub(super) use self::host::Unused;
 use self::host::{Host, PoolEntry};
 
-/// All hosts that one link leads to. Dropping it ends every connection that nobody uses any more.
+/// The connections to all hosts of one link. Dropping it closes unused connections; the others close when their
+/// requests have ended.
 #[derive(Debug)]
 pub(super) struct Pool {
     settings: Settings,
@@ -42,7 +43,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Its unused connections are reclaimed with those of the whole process.
+    /// An empty pool. Its unused connections are added to those of the whole process.
     pub(super) fn new(
         settings: Settings,
         connector: Connector,
@@ -62,10 +63,10 @@ impl Pool {
         }
     }
 
-    /// The host of a URL.
+    /// The host of a URL, which is added to the pool on its first use.
     ///
     /// # Errors
-    /// The URL is not legal.
+    /// The URL is not valid.
     pub(super) fn host(&self, url: &str) -> Result<Arc<Host>, UpstreamError> {
         let origin = origin(url).ok_or_else(illegal)?;
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +78,7 @@ impl Pool {
             streams: self.settings.max_streams,
             idle: self.settings.idle_timeout,
         };
-        // Only TLS tells what a host speaks.
+        // Without TLS there is no negotiation of the version.
         let speaks = match self.http {
             Http::Http2 => Some(Version::Http2),
             Http::Http1 => Some(Version::Http1),
@@ -131,7 +132,7 @@ fn origin(url: &str) -> Option<&str> {
     Some(end.map_or(url, |end| &url[..start + end]))
 }
 
-/// The authority of a URL without the port that its scheme has anyway.
+/// The authority of a URL, without its port if that is the default port of the scheme.
 fn authority(uri: &Uri) -> Option<HeaderValue> {
     let usual = match uri.scheme_str()? {
         "http" => 80,

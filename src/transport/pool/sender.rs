@@ -10,7 +10,7 @@ use super::liveness::Liveness;
 /// What requests on a connection are given to.
 #[derive(Debug)]
 pub(in crate::transport) enum RequestSender {
-    /// Away while a request uses it.
+    /// `None` while a request uses it.
     Http1(Option<Http1Sender>),
     Http2(Http2Sender),
 }
