@@ -1,31 +1,29 @@
 //! Which calls are let in? As many at once as the service can hold, shared fairly; the others are refused.
 //!
 //! `limiter` shares the places among the priorities and keeps the queue, `callers` keeps each caller within its
-//! limits, and `congestion` tells when the processors do not keep up; all are pure. This is the shell around
-//! them: one lock, a channel for each call that waits, and a ticker. A call keeps its place until its caller has
-//! taken the answer.
+//! limits, and `congestion` tells when the processors do not keep up; all are pure. This is the shell around them:
+//! one lock, and a channel for each call that waits; `sampling` is the ticker. A call keeps its place until its
+//! caller has taken the answer.
 
 mod callers;
 mod congestion;
 mod limiter;
 mod memory;
 pub mod room;
+mod sampling;
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, mem};
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use tracing::{info, warn};
+use tokio::time::{Instant, timeout_at};
 
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use self::callers::{Callers, Visit};
-use self::congestion::Congestion;
 use self::limiter::{Limiter, Reception};
 use self::room::Held;
 
@@ -37,12 +35,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A caller's deadline starts a little before ours. A caller that leaves within this time before our deadline has
 /// run out of time; it has not cancelled.
 const DEADLINE_SLACK: Duration = Duration::from_millis(100);
-
-/// After this time without a call, the scheduling delay is not sampled any more.
-const IDLE_AFTER: Duration = Duration::from_secs(1);
-
-/// Sampling interval of the scheduling delay.
-const TICK: Duration = Duration::from_millis(10);
 
 /// How many calls are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,61 +182,6 @@ impl Admission {
             request: None,
             place,
         })
-    }
-
-    /// Samples the scheduling delay until the service ends, and sleeps while there are no calls. Each runtime
-    /// that serves calls runs it as one of its tasks.
-    pub async fn watch(&self) {
-        loop {
-            let seen = self.watch_while_called().await;
-            self.next_call(seen).await;
-        }
-    }
-
-    /// Samples until there have been no calls for a while; returns how many had come by then.
-    async fn watch_while_called(&self) -> u64 {
-        let mut congestion = Congestion::new(self.max_cpu_wait);
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut seen, mut seen_at) = (None, Instant::now());
-        loop {
-            let due = ticks.tick().await;
-            let now = Instant::now();
-            match congestion.observe(now - due, now) {
-                Some(true) => {
-                    self.lock().congested += 1;
-                    warn!("a processor does not keep up: less important calls are refused");
-                }
-                Some(false) => {
-                    self.lock().congested -= 1;
-                    info!("the processor keeps up again");
-                }
-                None => {}
-            }
-            if congestion.lasts() || now < seen_at + IDLE_AFTER {
-                continue;
-            }
-            let state = self.lock();
-            let is_idle = state.limiter.running() == 0 && state.limiter.waiting() == 0;
-            if is_idle && seen == Some(state.arrivals) {
-                return state.arrivals;
-            }
-            (seen, seen_at) = (Some(state.arrivals), now);
-        }
-    }
-
-    /// Waits until more calls than these have come.
-    async fn next_call(&self, seen: u64) {
-        let mut called = pin!(self.called.notified());
-        called.as_mut().enable();
-        {
-            let mut state = self.lock();
-            if state.arrivals != seen {
-                return;
-            }
-            state.asleep = true;
-        }
-        called.await;
     }
 
     /// The number of calls that are in.

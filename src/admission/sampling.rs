@@ -1,0 +1,73 @@
+//! How is it noticed that the processors do not keep up? By a ticker on each runtime, while there are calls.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::Admission;
+use super::congestion::Congestion;
+
+/// After this time without a call, the scheduling delay is not sampled any more.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Sampling interval of the scheduling delay.
+const TICK: Duration = Duration::from_millis(10);
+
+impl Admission {
+    /// Samples the scheduling delay until the service ends, and sleeps while there are no calls. Each runtime
+    /// that serves calls runs it as one of its tasks.
+    pub async fn watch(&self) {
+        loop {
+            let seen = self.watch_while_called().await;
+            self.next_call(seen).await;
+        }
+    }
+
+    /// Samples until there have been no calls for a while; returns how many had come by then.
+    async fn watch_while_called(&self) -> u64 {
+        let mut congestion = Congestion::new(self.max_cpu_wait);
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen, mut seen_at) = (None, Instant::now());
+        loop {
+            let due = ticks.tick().await;
+            let now = Instant::now();
+            match congestion.observe(now - due, now) {
+                Some(true) => {
+                    self.lock().congested += 1;
+                    warn!("a processor does not keep up: less important calls are refused");
+                }
+                Some(false) => {
+                    self.lock().congested -= 1;
+                    info!("the processor keeps up again");
+                }
+                None => {}
+            }
+            if congestion.lasts() || now < seen_at + IDLE_AFTER {
+                continue;
+            }
+            let state = self.lock();
+            let is_idle = state.limiter.running() == 0 && state.limiter.waiting() == 0;
+            if is_idle && seen == Some(state.arrivals) {
+                return state.arrivals;
+            }
+            (seen, seen_at) = (Some(state.arrivals), now);
+        }
+    }
+
+    /// Waits until more calls than these have come.
+    async fn next_call(&self, seen: u64) {
+        let mut called = pin!(self.called.notified());
+        called.as_mut().enable();
+        {
+            let mut state = self.lock();
+            if state.arrivals != seen {
+                return;
+            }
+            state.asleep = true;
+        }
+        called.await;
+    }
+}

@@ -1,0 +1,9 @@
+//! Breakers as operators see, watch and set them.
+
+mod listing;
+mod set;
+mod watch;
+
+pub use self::listing::{check_provider, list};
+pub use self::set::set;
+pub use self::watch::watch;
