@@ -1,4 +1,4 @@
-//! `modelway check FILE`: whether a configuration would be accepted, and what it says.
+//! `modelway check FILE`: checks a configuration and summarises it.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -16,8 +16,8 @@ const BROKEN: u8 = 2;
 const SIMULATOR: &str = "http://127.0.0.1:9";
 
 /// Checks the file at `path`, its secrets too if `with_secrets`. Writes a summary to `out` and ends
-/// with 0, or writes one line for each mistake to `err` and ends with 2. Whoever stops reading knows
-/// enough: the code is the same.
+/// with 0, or writes one line for each mistake to `err` and ends with 2. A reader that closes the pipe early does not
+/// change the exit code.
 ///
 /// # Errors
 /// When `out` or `err` cannot be written to.
@@ -45,7 +45,7 @@ pub fn check(
     }
 }
 
-/// What the file amounts to, or everything that is wrong with it.
+/// The configuration, or all mistakes of the file.
 fn verdict(path: &Path, with_secrets: bool) -> Result<Config, Vec<String>> {
     let text = reading::configuration(path)
         .map_err(|error| vec![format!(" cannot be read: {}", reading::why(&error))])?;

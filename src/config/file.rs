@@ -24,7 +24,7 @@ use super::secret::Surroundings;
 use super::table::{Table, Value};
 use super::{Config, admission, model, provider, scenario};
 
-/// A configuration file as written: read as TOML, not yet understood.
+/// A configuration file that was parsed as TOML and not yet checked.
 ///
 /// Broken syntax is kept for [`File::resolve`], so that it reports all mistakes together.
 pub struct File<'a> {
@@ -59,7 +59,7 @@ impl<'a> File<'a> {
     /// Checks everything, fetches the secrets and links scenarios to models to providers.
     ///
     /// # Errors
-    /// All that is wrong in the file, not only the first.
+    /// All mistakes in the file, not only the first.
     pub fn resolve(&self, surroundings: &Surroundings<'_>) -> Result<Config, Mistakes> {
         let notes = Notes::new(self.text, &self.syntax_errors);
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
@@ -257,7 +257,7 @@ fn catalog(
         );
     }
 
-    // What is `None` has been noted.
+    // A `None` has been noted as a mistake.
     Catalog {
         targets: present(models),
         scenarios: present(scenarios),

@@ -18,17 +18,17 @@ const VERSIONS: [(&str, Http); 3] = [
     ("2", Http::Http2),
 ];
 
-/// The ways of connecting that a file tells, and what it says for all of them.
+/// Reads how connections to providers are made, and keeps what holds for all of them.
 pub(super) struct LinkReader<'a> {
     common: Link,
-    /// Providers that agree in everything share one.
+    /// The links so far. Providers with equal settings share one.
     known: Vec<Arc<Link>>,
     environment: Environment,
     surroundings: &'a Surroundings<'a>,
 }
 
 impl<'a> LinkReader<'a> {
-    /// None yet.
+    /// A reader that has read nothing.
     pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Self {
         Self {
             common: Link::default(),
@@ -38,14 +38,13 @@ impl<'a> LinkReader<'a> {
         }
     }
 
-    /// Reads what holds for every provider.
+    /// Reads the settings for all providers.
     pub(super) fn for_all(&mut self, transport: &mut Table<'_>) {
         self.common = link(transport, self.surroundings);
     }
 
-    /// Reads what a provider says of its connections. Its authorities are trusted besides those of
-    /// all, its client certificate stands in their place. `base_url` is `None` where it is wrong, and for
-    /// what this process plays itself.
+    /// Reads the settings of one provider. Its authorities are trusted besides those for all providers; its client
+    /// certificate replaces theirs. `base_url` is `None` if it is wrong, and for simulated providers.
     pub(super) fn of(&mut self, provider: &mut Table<'_>, base_url: Option<&str>) -> Arc<Link> {
         let mut own = link(provider, self.surroundings);
         let mut authorities = self.common.authorities.clone();
@@ -114,7 +113,7 @@ fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<Id
     Some(identity)
 }
 
-/// What `parse` makes of the file that is named here; nothing where files are not looked at.
+/// The content of the file that is named here, as `parse` returns it; empty if files are not read.
 fn certificates(
     path: &Value<'_>,
     surroundings: &Surroundings<'_>,

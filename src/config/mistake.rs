@@ -1,30 +1,30 @@
-//! What is wrong with a configuration file, where, and what to do about it.
+//! Mistakes of a configuration file: where they are, what is wrong and how to correct it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-/// Mistakes that are told; of more, how many there are.
+/// The most mistakes that are listed. Of the others only the number is given.
 const MOST_TOLD: usize = 100;
 
-/// Names among which the one is looked for that was probably meant.
+/// The most known names that a misspelt one is compared with.
 const MOST_COMPARED: usize = 1000;
 
-/// Names that are told where none of them was probably meant.
+/// The most known names that are listed if none is similar to the one written.
 const MOST_NAMED: usize = 50;
 
-/// The longest text that may be a misspelt name.
+/// A longer text is not compared with known names.
 const LONGEST_NAME: usize = 256;
 
-/// One thing that is wrong in a configuration file.
+/// A mistake in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Line in the file, from 1.
     pub line: usize,
-    /// Path in the file, such as `scenarios.general.targets[1]`; empty where it cannot be told.
+    /// Path in the file, such as `scenarios.general.targets[1]`; empty if it is not known.
     pub path: String,
     /// What is wrong.
     pub what: String,
-    /// What would put it right.
+    /// How to correct it.
     pub remedy: String,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Everything that is wrong in one configuration file, in the order of its lines; never empty.
+/// All mistakes of one configuration file, in the order of its lines; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes(Vec<Mistake>);
 
@@ -69,18 +69,18 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Where the readers note what is wrong while they read on.
+/// Collects the mistakes that the readers note while they read on.
 pub(super) struct Notes {
     /// Where each line of the text begins.
     lines: Vec<usize>,
     syntax_is_broken: bool,
     mistakes: RefCell<Vec<Mistake>>,
-    /// Mistakes beyond those.
+    /// How many further mistakes there are.
     untold: Cell<usize>,
 }
 
 impl Notes {
-    /// Begins with the errors of the TOML parser.
+    /// Starts with the errors of the TOML parser.
     pub(super) fn new(text: &str, syntax_errors: &[toml::de::Error]) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let notes = Self {
@@ -101,7 +101,7 @@ impl Notes {
         notes
     }
 
-    /// What was noted, if anything was.
+    /// The mistakes, if there are any.
     pub(super) fn into_mistakes(self) -> Option<Mistakes> {
         let mut mistakes = self.mistakes.into_inner();
         if mistakes.is_empty() {
@@ -185,26 +185,26 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Notes that what stands here is wrong.
+    /// Notes a mistake here.
     pub(super) fn wrong(&self, what: impl Into<String>, remedy: impl Into<String>) {
         self.notes
             .add(self.at, self.path.clone(), what.into(), remedy.into());
     }
 
-    /// Advises one of `known`: the one that was probably meant, else all of them.
+    /// The advice to use one of `known`: the most similar one, or else a list of them.
     pub(super) fn advise<'n>(
         &self,
         written: &str,
         known: impl IntoIterator<Item = &'n str> + Clone,
     ) -> String {
         match self.notes.is_full() {
-            // Nobody will read it.
+            // This mistake will not be listed.
             true => String::new(),
             false => advise(written, known),
         }
     }
 
-    /// Notes that something is not there, unless it may only seem so because of broken syntax.
+    /// Notes that something is missing, unless broken syntax may be the reason.
     pub(super) fn absent(&self, what: impl Into<String>, remedy: impl Into<String>) {
         if !self.notes.syntax_is_broken {
             self.wrong(what, remedy);
@@ -230,7 +230,7 @@ fn advise<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone) -
     }
 }
 
-/// The closest of the names that a slip of the hand or of the memory turns into `written`.
+/// The known name that is most similar to `written`, if one is similar enough to be a misspelling.
 fn probably_meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut closest = None;
     for name in known {

@@ -36,19 +36,19 @@ pub const KEYLESS: &str = include_str!("keyless.toml");
 
 /// Everything that the service needs to know, checked and linked.
 pub struct Config {
-    /// What the listener allows.
+    /// The address and the limits of the listener.
     pub server: server::Settings,
-    /// How many calls are let in.
+    /// The limits on calls.
     pub admission: crate::admission::Settings,
-    /// How much is remembered of calls with keys.
+    /// How much is remembered of calls with idempotency keys.
     pub idempotency: idempotency::Settings,
-    /// What is logged and how.
+    /// The level and format of logs.
     pub logging: telemetry::Settings,
     /// When targets are closed off and opened again.
     pub scopes: scopes::Settings,
     /// How connections to providers are made.
     pub transport: transport::Settings,
-    /// Everything that can be asked.
+    /// The models and scenarios.
     pub catalog: Catalog,
     /// The retry budget of calls that name a model, and of scenarios that have none of their own.
     pub retry: retry_budget::Settings,

@@ -1,4 +1,4 @@
-//! Through which proxy a provider is reached: what its table says, else what the environment says.
+//! The proxy of a provider: from its table, or else from the environment.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -28,8 +28,7 @@ struct Named {
 }
 
 impl Environment {
-    /// Looks at the variables that other clients look at, in capitals first. One that is empty counts
-    /// for nothing.
+    /// Reads the variables that other clients read, those in capitals first. An empty variable counts as unset.
     pub(super) fn read(surroundings: &Surroundings<'_>) -> Self {
         let first = |names: [&'static str; 2]| {
             let set = names.into_iter().find_map(|name| {
@@ -52,7 +51,7 @@ impl Environment {
         }
     }
 
-    /// The proxy for what lies at this URL; never one for this machine.
+    /// The proxy for this URL; none for the local machine.
     fn proxy_for(&self, table: &Table<'_>, base_url: &str) -> Option<ProxyUrl> {
         let (scheme, _) = base_url.split_once("://")?;
         let host = base_url.parse::<http::Uri>().ok()?;
@@ -87,7 +86,7 @@ impl Environment {
     }
 }
 
-/// Reads `proxy`. `base_url` is `None` where it is wrong, and for what this process plays itself.
+/// Reads `proxy`. `base_url` is `None` if it is wrong, and for simulated providers.
 pub(super) fn read(
     table: &mut Table<'_>,
     base_url: Option<&str>,
@@ -119,7 +118,7 @@ fn written(value: &Value<'_>, surroundings: &Surroundings<'_>) -> Option<ProxyUr
     if is_unchecked(url.expose_secret()) {
         return None;
     }
-    // The text is not shown: it may be a credential.
+    // The text is not shown, because it may hold a credential.
     if check(url.expose_secret()).is_err() {
         value.place.wrong("not the URL of a proxy", REMEDY);
         return None;

@@ -1,4 +1,4 @@
-//! How is a file read that may be anything? Within bounds of size and of time.
+//! Reads files within bounds of size and time, whatever they are.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Error, ErrorKind, Read as _};
@@ -14,10 +14,10 @@ pub const MAX_CONFIGURATION_BYTES: u64 = 16 << 20;
 /// The largest file that the configuration names: a key, or certificates.
 const MAX_NAMED_BYTES: u64 = 1 << 20;
 
-/// How long reading may take: the other end of a pipe may be silent, and a file on another machine.
+/// How long reading may take. A pipe may never be written to, and a file may lie on another machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The text of a configuration: a file or a pipe.
+/// Reads the text of a configuration from a file or a pipe.
 ///
 /// # Errors
 /// Why it cannot be read.
@@ -25,7 +25,7 @@ pub fn configuration(path: &Path) -> io::Result<String> {
     text(path, MAX_CONFIGURATION_BYTES)
 }
 
-/// The text of a file that the configuration names: a file or a pipe.
+/// Reads the text of a file or pipe that the configuration names.
 ///
 /// # Errors
 /// Why it cannot be read.
@@ -33,7 +33,7 @@ pub fn named(path: &Path) -> io::Result<String> {
     text(path, MAX_NAMED_BYTES)
 }
 
-/// The same of a file that was read before. A pipe cannot be read again.
+/// Reads a file that was read before. A pipe cannot be read again.
 ///
 /// # Errors
 /// Why it cannot be read.
@@ -44,7 +44,7 @@ pub fn again(path: &Path) -> io::Result<String> {
     named(path)
 }
 
-/// Why reading failed, in words that do not repeat the path.
+/// The reason of a failure, without the path.
 pub fn why(error: &Error) -> String {
     match error.get_ref() {
         Some(own) => own.to_string(),
@@ -52,8 +52,8 @@ pub fn why(error: &Error) -> String {
     }
 }
 
-/// Reads in a thread of its own, which is left to itself if it takes too long: nothing can call it
-/// back from a system call that does not return.
+/// Reads in a thread of its own. If that takes too long the thread is left behind, because a system call cannot be
+/// interrupted.
 fn text(path: &Path, max_bytes: u64) -> io::Result<String> {
     let (done, result) = mpsc::sync_channel(1);
     let path = path.to_owned();
@@ -82,7 +82,7 @@ fn bytes(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What can be read to its end: a device has none.
+/// Checks that the file can be read to its end; a device has none.
 fn check(found: &Metadata, max_bytes: u64) -> io::Result<()> {
     let kind = found.file_type();
     if kind.is_dir() {

@@ -11,7 +11,7 @@ use crate::provider::credential::Credential;
 use super::reading;
 use super::table::Value;
 
-/// What the configuration needs from outside its text.
+/// What a configuration refers to outside of its text.
 pub struct Surroundings<'a> {
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
@@ -31,7 +31,7 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// Surroundings in which every secret is there, for checking a file where they are not.
+    /// Surroundings in which every secret exists, to check a file on a machine without the secrets.
     pub fn without_secrets(simulator: Option<&'a str>) -> Self {
         Self {
             variable: &|_| Some(UNCHECKED.to_owned()),
@@ -40,8 +40,8 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The secret that `reference` refers to, for a header in which it follows `prefix`. What is wrong is
-    /// noted without the text itself, for it may be a key that was put in the wrong place.
+    /// The secret that `reference` refers to, for a header in which it follows `prefix`. Mistakes do not show the
+    /// text, because it may be an API key in the wrong place.
     pub(super) fn credential(
         &self,
         prefix: &'static str,
@@ -61,7 +61,7 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The secret that `reference` refers to, of any number of lines.
+    /// The secret that `reference` refers to; it may have several lines.
     pub(super) fn secret_text(&self, reference: &Value<'_>) -> Option<SecretString> {
         let written = reference.string()?;
         let secret = match (written.strip_prefix("env:"), written.strip_prefix("file:")) {
@@ -116,10 +116,10 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-/// Stands for whatever is not looked at.
+/// Stands for a secret or a file that is not read.
 const UNCHECKED: &str = "unchecked";
 
-/// Whether `text` stands for a file that is not looked at.
+/// Whether `text` stands for a file that is not read.
 pub(super) fn is_unchecked(text: &str) -> bool {
     text == UNCHECKED
 }
@@ -129,7 +129,7 @@ pub(super) fn is_reference(text: &str) -> bool {
     text.starts_with("env:") || text.starts_with("file:")
 }
 
-/// Capitals only: a key put here by mistake is not taken for a name and shown.
+/// Only capitals are allowed in a variable's name, so that an API key in its place is not taken for a name and shown.
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty()
         && name

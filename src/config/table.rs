@@ -1,4 +1,4 @@
-//! Reads one table of the file key by key: what is wrong is noted with its place, and reading goes on.
+//! Reads one table of the file key by key. Mistakes are noted with their place, and reading goes on.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::mistake::Place;
 use super::quantity::{parse_bytes, parse_duration};
 
-/// The longest time that a setting can name.
+/// The longest time that a setting may have.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A table that is being read. A table that is not in the file reads as an empty one.
@@ -39,13 +39,13 @@ impl<'a> Table<'a> {
         ))
     }
 
-    /// Whether `key` is there, right or wrong.
+    /// Whether `key` is present, with a valid value or not.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries
             .is_some_and(|entries| entries.contains_key(key))
     }
 
-    /// What `read` makes of the value of `key`; `None` where it is absent or wrong.
+    /// The value of `key` as `read` returns it; `None` if it is absent or wrong.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -54,7 +54,7 @@ impl<'a> Table<'a> {
         self.get(key).as_ref().and_then(read)
     }
 
-    /// What `read` makes of the value of `key`; `default` where it is absent or wrong.
+    /// The value of `key` as `read` returns it; `default` if it is absent or wrong.
     pub(super) fn or<T>(
         &mut self,
         key: &'static str,
@@ -64,7 +64,7 @@ impl<'a> Table<'a> {
         self.optional(key, read).unwrap_or(default)
     }
 
-    /// Like [`Table::optional`], and notes where `key` is absent.
+    /// Like [`Table::optional`], but an absent `key` is a mistake.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -78,7 +78,7 @@ impl<'a> Table<'a> {
         value.as_ref().and_then(read)
     }
 
-    /// The table under `key`; an empty one where it is absent or wrong.
+    /// The table under `key`; an empty one if it is absent or wrong.
     pub(super) fn section(&mut self, key: &'static str) -> Table<'a> {
         let empty = Self::new(self.place.key(key, 0), None);
         self.or(key, empty, Value::table)
@@ -101,7 +101,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// Notes the keys that nothing has asked for.
+    /// Notes the keys that were not read: they are unknown.
     pub(super) fn finish(self) {
         for (name, value) in self.named() {
             if !self.known.contains(&name) {
@@ -121,7 +121,7 @@ fn start_of(key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_
     }
 }
 
-/// A value and its place. Each reading notes why it fails.
+/// A value and its place. Each way of reading it notes why it fails.
 pub(super) struct Value<'a> {
     pub(super) place: Place<'a>,
     value: &'a Spanned<DeValue<'a>>,
@@ -241,7 +241,7 @@ impl<'a> Value<'a> {
                 return Some(*choice);
             }
         }
-        // The text is not shown: it may be a key that was put in the wrong place.
+        // The text is not shown, because it may be an API key in the wrong place.
         self.place.wrong(
             "not a word that is known here",
             self.place
@@ -250,7 +250,7 @@ impl<'a> Value<'a> {
         None
     }
 
-    /// A table that reads itself by serde, with every key in it checked on its own.
+    /// A table that is read by serde. Each of its keys is checked separately.
     pub(super) fn deserialize<T: DeserializeOwned>(&self) -> Option<T> {
         let table = self.table()?;
         match T::deserialize(ValueDeserializer::from(self.value.clone())) {
@@ -276,8 +276,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// This table in the place of what `base` says for the same keys, read by serde; `None` if they
-    /// do not go together.
+    /// The keys of this table over those of `base`, read by serde; `None` if the result is not valid.
     pub(super) fn over<T: DeserializeOwned>(&self, base: &Value<'_>) -> Option<T> {
         let mut entries = base.value.get_ref().as_table()?.clone();
         for (key, value) in self.value.get_ref().as_table()? {

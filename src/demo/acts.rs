@@ -1,4 +1,4 @@
-//! What happens: the acts of the demonstration, one after the other. Data only.
+//! The acts of the demonstration, in order. Data only.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One call by a gRPC client, and what became of it for its caller.
+//! One call by a gRPC client, and its result as the caller sees it.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) enum Fate {
     Backup,
     /// An attempt failed, another one answered.
     Rescued,
-    /// A stream broke off after a part of its text, and said so.
+    /// A stream broke off after a part of its text and ended with an error.
     Interrupted,
     /// No right answer, and why.
     Lost(String),
@@ -97,7 +97,7 @@ async fn stream(
         match message.event {
             Some(Event::TextDelta(delta)) => text.push_str(&delta.text),
             Some(Event::Completed(last)) => completed = last.response,
-            // What was tried is told again in `completed`.
+            // `completed` lists all attempts again.
             _ => {}
         }
     }

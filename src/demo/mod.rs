@@ -1,8 +1,8 @@
 //! `modelway demo`: shows what the gateway is for, in under a minute, without keys.
 //!
 //! A real client makes steady calls to the real service over a real socket, while the simulated
-//! primary fails in `acts`. What is shown is what the client is told: nothing is read from the
-//! inside of the service, and the sum of all attempts is compared with the simulator's own log.
+//! primary fails in `acts`. Only what the client receives is shown; nothing is read from inside the service. The sum of
+//! all attempts is compared with the simulator's own log.
 //!
 //! `show` plays the acts, `caller` makes a call and judges it, `record` counts, `report` puts
 //! that into words and `view` into a picture, `output` and `screen` write them.

@@ -1,4 +1,4 @@
-//! A TCP connection that can be reset by whoever answers on it.
+//! A TCP connection that the simulated answer can reset.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A TCP connection that ends with RST instead of FIN once it is told so.
+/// A TCP connection that ends with RST instead of FIN if `reset` is set.
 pub(super) struct Socket {
     stream: TcpStream,
     reset: Arc<AtomicBool>,

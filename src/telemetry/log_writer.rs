@@ -1,7 +1,7 @@
-//! Where do log lines go without anybody waiting for them? Into a bounded buffer that a thread writes out.
+//! Log lines go into a bounded buffer, which a thread writes out, so that no call waits for a write.
 //!
-//! Whoever reads standard error may be slow or may have stopped, and a write to a full pipe waits for
-//! ever. So lines that find no room are lost, and how many they were is told as soon as there is room.
+//! The reader of standard error may be slow or may have stopped, and then a write to the full pipe blocks. Lines that
+//! do not fit into the buffer are dropped; their number is logged as soon as there is room.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::urls::without_credentials;
 
-/// Bytes that may wait to be written; as many may be on their way.
+/// The size of the buffer. As many bytes again may be in the write that is under way.
 const ROOM: usize = 1 << 20;
 
-/// How long whoever reads is left alone that takes nothing at the moment and does not want to wait.
+/// The pause after a non-blocking write that found no room.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes log lines from any thread. Clones share the buffer.
@@ -25,15 +25,15 @@ pub(super) struct LogWriter(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Rings when there is something to write, and when everything was written.
+    /// Notified when there is something to write, and when everything was written.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Whole lines that wait.
+    /// Whole lines that wait to be written.
     waiting: Vec<u8>,
-    /// Lines that found no room, or that could not be written.
+    /// How many lines were dropped because of a full buffer or a failed write.
     lost: u64,
     is_writing: bool,
 }
@@ -42,7 +42,7 @@ impl LogWriter {
     /// Writes to `output` in a thread that ends with the process.
     ///
     /// # Errors
-    /// There is no thread.
+    /// The thread cannot be started.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -55,11 +55,11 @@ impl LogWriter {
         Ok(Self(shared))
     }
 
-    /// Waits until everything has been written, or for so long.
+    /// Waits until everything has been written, but no longer than this.
     pub(super) fn flush(&self, patience: Duration) {
         let is_unwritten = |state: &mut State| state.is_writing || !state.waiting.is_empty();
         let state = self.0.lock();
-        // Whether it was in time makes no difference: what was not written is not waited for.
+        // The result makes no difference: nothing more can be done for lines that were not written.
         let _ = self
             .0
             .changed
@@ -93,14 +93,14 @@ impl Shared {
                 let mut state = waited.unwrap_or_else(PoisonError::into_inner);
                 std::mem::swap(&mut state.waiting, &mut batch);
                 state.is_writing = true;
-                // Where writing fails, telling it would fail, too, and so for ever.
+                // A line about a failed write would fail as well, and so on for ever.
                 match fails {
                     true => 0,
                     false => std::mem::take(&mut state.lost),
                 }
             };
             if lost > 0 {
-                // It comes behind the lines that took up the room, where the lost ones would stand.
+                // Follows the lines that filled the buffer, which is where the dropped lines would be.
                 error!(
                     lines = lost,
                     "log lines were lost: nobody read them in time"
@@ -116,7 +116,7 @@ impl Shared {
     }
 }
 
-/// Writes everything, or gives what could not be written.
+/// Writes everything. The error holds what could not be written.
 fn write_all<'a>(output: &mut impl Write, mut bytes: &'a [u8]) -> Result<(), &'a [u8]> {
     while !bytes.is_empty() {
         match output.write(bytes) {
@@ -136,7 +136,7 @@ fn lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// One line on its way into the buffer.
+/// A line that is being formatted; it goes into the buffer when it is complete.
 pub(super) struct Line<'a>(&'a Shared);
 
 impl Write for Line<'_> {

@@ -27,7 +27,7 @@ use tracing_subscriber::{Layer, fmt, registry};
 use self::log_writer::LogWriter;
 use self::urls::without_credentials;
 
-/// How long the last log lines are waited for.
+/// How long to wait at the end until the last log lines are written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How logs look.
@@ -48,7 +48,7 @@ impl Default for Settings {
     }
 }
 
-/// For whom logs are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -58,8 +58,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What must be flushed before the process ends. Dropped, it waits a second at most until the last log
-/// lines are written.
+/// Must be flushed before the process ends. Dropping it waits for the last log lines, a second at most.
 #[must_use = "dropping it without `shutdown` loses the last spans"]
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
@@ -72,7 +71,7 @@ pub enum SetupError {
     /// The log filter does not parse.
     #[error("`logging.filter` or `RUST_LOG` is not a log filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// A word of the log filter is no level.
+    /// A word of the log filter is not a level.
     #[error(
         "`logging.filter` or `RUST_LOG`: `{0}` is no level; use one of off, error, warn, info, debug and trace, for all or as in `modelway=debug`"
     )]
@@ -98,7 +97,7 @@ impl Telemetry {
     pub fn install(settings: &Settings) -> Result<Self, SetupError> {
         let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
         let filter = parse_filter(&filter)?;
-        // A file of its own: whoever prints otherwise would wait for a write that does not end.
+        // A separate file, so that a blocked write of a log line does not block others that print to standard error.
         let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let writer = LogWriter::start(output)?;
         let logs = logs(settings.format, filter, writer.clone());
@@ -134,7 +133,7 @@ impl Telemetry {
         })
     }
 
-    /// Sends what has not been sent. Blocks for as long as the exporter's own time-out at most.
+    /// Exports the remaining spans. Blocks for the exporter's own timeout at most.
     pub fn shutdown(mut self) {
         let tracer = self.tracer.take();
         if let Some(error) = tracer.and_then(|tracer| tracer.shutdown().err()) {
@@ -149,8 +148,8 @@ impl Drop for Telemetry {
     }
 }
 
-/// Has panics written like everything else: not by whoever panics, and without the message, which may
-/// quote what a caller or a provider has sent.
+/// Makes panics appear in the log, written by the log's own thread and without the message: that may quote what a
+/// caller or a provider has sent.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(tracing::field::display);

@@ -1,6 +1,6 @@
 //! The spans of a call: one for the call, one for each attempt, linked to the caller's trace.
 //!
-//! Without an exporter no span is made, and the ids that callers and providers see are drawn here.
+//! Without an exporter no spans are made, and the ids that callers and providers see are generated here.
 
 use opentelemetry::trace::{
     SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId,
@@ -33,7 +33,7 @@ impl CallSpan {
         Self::start_within(method, parent, TraceState::default())
     }
 
-    /// The same in a trace of which systems on the way have said something.
+    /// Like [`CallSpan::start`], with the caller's `tracestate`.
     pub fn start_within(
         method: &'static str,
         parent: Option<TraceContext>,
@@ -49,7 +49,7 @@ impl CallSpan {
             span.set_attribute(names::RPC_METHOD, method);
         }
         let context = context_of(&span).unwrap_or_else(|| TraceContext::child_of(parent));
-        // Without a trace to belong to it says nothing.
+        // A `tracestate` means nothing without a `traceparent`.
         let state = parent.map(|_| state).unwrap_or_default();
         Self {
             span,
@@ -58,7 +58,7 @@ impl CallSpan {
         }
     }
 
-    /// What systems on the way have said of the trace, for those that take part in it.
+    /// The `tracestate` of the call, for providers that take part in the trace.
     pub fn state(&self) -> &TraceState {
         &self.state
     }
@@ -68,7 +68,7 @@ impl CallSpan {
         self.context.trace_id_hex()
     }
 
-    /// Says which call it is.
+    /// Adds the ids of the call.
     pub fn describe(&self, call_id: &str, scenario: &str, conversation_id: &str) {
         if self.span.is_disabled() {
             return;

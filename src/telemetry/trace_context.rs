@@ -1,4 +1,4 @@
-//! W3C trace context: what a caller sends, and what goes upstream.
+//! W3C trace context: reads it from callers and writes it for providers.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// Reads a `traceparent` header; `None` if it is not a legal one, which W3C says to ignore.
+    /// Reads a `traceparent` header; `None` if it is not valid. W3C says to ignore an invalid one.
     pub fn parse(header: &str) -> Option<Self> {
         let mut fields = header.trim().split('-');
         let version = hex(fields.next()?, 2)?;
@@ -66,15 +66,15 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// The content of `tracestate` headers: what systems on the way say of the trace to their like (W3C Trace
-/// Context, section 3.3). It goes on as it came.
+/// The content of `tracestate` headers: entries of tracing systems on the way (W3C Trace Context, section 3.3). They
+/// are passed on unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceState(Option<Arc<str>>);
 
 /// The most entries that it has.
 const MAX_ENTRIES: usize = 32;
 
-/// So much is passed on at least; longer entries go first where there is more.
+/// At least this many bytes are passed on. If there are more, long entries are dropped first.
 const MAX_STATE_BYTES: usize = 512;
 
 /// An entry of more bytes is a long one.

@@ -1,11 +1,11 @@
-//! What is left of a text whose URLs may hold passwords?
+//! Removes passwords from URLs in a text.
 
 use std::borrow::Cow;
 
 /// The text with the user and the password taken out of every URL in it.
 ///
-/// All is taken out up to the last `@` before the URL ends, which is also right where a password
-/// holds a sign that it may not: better to lose a piece of a path than to show a piece of a password.
+/// Everything up to the last `@` of the URL is removed, in case a password holds a character that should have been
+/// escaped. It is better to lose a part of a path than to show a part of a password.
 pub(super) fn without_credentials(text: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
