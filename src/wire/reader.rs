@@ -1,6 +1,9 @@
 //! Turns the bytes of one response into events: chooses the framing, cuts the frames, bounds memory.
 
-use std::mem::{self, Discriminant};
+mod checked;
+mod framing;
+
+use std::mem;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
@@ -8,11 +11,11 @@ use serde::de::IgnoredAny;
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
-use super::halves::{Joiner, readable};
-use super::json::too_many_parts;
-use super::limits::{MAX_BODY_BYTES, MAX_PARTS};
+use self::checked::{CheckedDecoder, is_done};
+use self::framing::{MARK, framing, is_blank, names_events, without_mark};
+use super::limits::MAX_BODY_BYTES;
 use super::sse;
-use super::{Decoder, Frame, Framing, WireFormat};
+use super::{Framing, WireFormat};
 
 /// Reads one response, however its bytes are cut.
 pub struct Reader {
@@ -35,11 +38,11 @@ enum Body {
     },
     Events {
         parser: sse::Parser,
-        decoder: Counted,
+        decoder: CheckedDecoder,
     },
     Json {
         buffer: Vec<u8>,
-        decoder: Counted,
+        decoder: CheckedDecoder,
     },
 }
 
@@ -85,7 +88,7 @@ impl Reader {
     /// [`Decoder::is_complete`].
     pub fn is_complete(&self) -> bool {
         match &self.body {
-            Body::Events { decoder, .. } => self.over.is_none() && decoder.decoder.is_complete(),
+            Body::Events { decoder, .. } => self.over.is_none() && decoder.is_complete(),
             Body::Undecided { .. } | Body::Json { .. } => false,
         }
     }
@@ -131,93 +134,9 @@ impl Reader {
     }
 }
 
-/// A decoder, and what is true of the answers of all: their characters are whole, their parts are few.
-struct Counted {
-    decoder: Box<dyn Decoder>,
-    joiner: Joiner,
-    parts: usize,
-    /// What kind of text was told last.
-    open: Option<Discriminant<ChatEvent>>,
-}
-
-impl Counted {
-    fn new(decoder: Box<dyn Decoder>) -> Self {
-        Self {
-            decoder,
-            joiner: Joiner::default(),
-            parts: 0,
-            open: None,
-        }
-    }
-
-    /// Reads a frame, as [`Decoder::frame`] does; what follows the provider's own end is ignored.
-    fn frame(
-        &mut self,
-        name: &str,
-        data: &[u8],
-        events: &mut Vec<ChatEvent>,
-    ) -> Result<(), UpstreamError> {
-        if is_done(events) {
-            return Ok(());
-        }
-        let readable = readable(data);
-        if readable.has_marks {
-            self.joiner.expect_marks();
-        }
-        let frame = Frame {
-            event: name,
-            data: &readable.text,
-        };
-        let before = events.len();
-        let read = self.decoder.frame(frame, events);
-        self.joiner.join(events, before);
-        if read.is_err() {
-            self.joiner.finish(events);
-        }
-        read?;
-        for event in events.get(before..).unwrap_or_default() {
-            self.count(event);
-        }
-        if self.parts > MAX_PARTS {
-            events.pop_if(|event| *event == ChatEvent::Done);
-            return Err(too_many_parts());
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, event: &ChatEvent) {
-        match event {
-            ChatEvent::Text(_) | ChatEvent::Reasoning(_) | ChatEvent::Refusal(_) => {
-                let kind = Some(mem::discriminant(event));
-                self.parts += usize::from(self.open != kind);
-                self.open = kind;
-            }
-            ChatEvent::ReasoningSignature(_) | ChatEvent::ToolCall { .. } => {
-                self.parts += 1;
-                self.open = None;
-            }
-            ChatEvent::ToolArguments { .. }
-            | ChatEvent::Started { .. }
-            | ChatEvent::Finish(_)
-            | ChatEvent::Usage(_)
-            | ChatEvent::Done => {}
-        }
-    }
-
-    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        let before = events.len();
-        let ended = self.decoder.end(events);
-        self.joiner.join(events, before);
-        if ended.is_err() {
-            self.joiner.finish(events);
-        }
-        ended
-    }
-}
-
 impl Body {
     fn new(format: &dyn WireFormat, framing: Framing) -> Self {
-        let decoder = Counted::new(format.decoder(framing));
+        let decoder = CheckedDecoder::new(format.decoder(framing));
         match framing {
             Framing::Sse => Self::Events {
                 parser: sse::Parser::default(),
@@ -323,55 +242,6 @@ impl Body {
         }
         Ok(())
     }
-}
-
-/// The framing of a body, by its first bytes that are not blank; `None` while they are too few.
-fn framing(head: &[u8], otherwise: Framing) -> Option<Result<Framing, UpstreamError>> {
-    const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
-    match head.first()? {
-        // No field of an event begins so.
-        b'{' | b'[' => return Some(Ok(Framing::Json)),
-        b'<' => return Some(Err(UpstreamError::malformed("the body is a markup page"))),
-        _ if otherwise == Framing::Sse => return Some(Ok(Framing::Sse)),
-        _ => {}
-    }
-    // No answer as JSON begins like an event, so this is one however it is labelled.
-    if FIELDS.iter().any(|field| head.starts_with(field)) {
-        return Some(Ok(Framing::Sse));
-    }
-    let may_be_field = FIELDS.iter().any(|field| field.starts_with(head));
-    (!may_be_field).then_some(Ok(otherwise))
-}
-
-fn names_events(content_type: Option<&str>) -> bool {
-    const EVENTS: &str = "text/event-stream";
-    content_type
-        .and_then(|content_type| content_type.trim_start().get(..EVENTS.len()))
-        .is_some_and(|beginning| beginning.eq_ignore_ascii_case(EVENTS))
-}
-
-fn is_blank(byte: u8) -> bool {
-    // OpenRouter and DeepSeek keep a connection alive with blank lines before the JSON.
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// A byte order mark, which a body may begin with.
-const MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// Leaves out a byte order mark, of which so much has come.
-fn without_mark<'a>(mut bytes: &'a [u8], mark: &mut usize) -> &'a [u8] {
-    while let (Some(expected), [first, rest @ ..]) = (MARK.get(*mark), bytes) {
-        if first != expected {
-            break;
-        }
-        *mark += 1;
-        bytes = rest;
-    }
-    bytes
-}
-
-fn is_done(events: &[ChatEvent]) -> bool {
-    events.last() == Some(&ChatEvent::Done)
 }
 
 /// An event that the end of the body closes and that is no JSON was not written so: it was cut off.

@@ -31,6 +31,7 @@ mod files;
 mod hardening;
 mod health;
 mod hedging;
+mod host_habits;
 mod idempotency;
 mod key_files;
 mod large_requests;

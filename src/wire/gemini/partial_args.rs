@@ -95,7 +95,8 @@ impl PartialArgs {
         let target = place(&mut self.arguments, steps, &mut made).ok_or_else(unfit)?;
 
         let Flag(will_continue) = will_continue;
-        let number = number_value.and_then(|number| serde_json::from_str(number.get()).ok());
+        let number = number_value
+            .and_then(|number| serde_json::from_str(number.get().trim_matches('"')).ok());
         self.within_string = will_continue && string_value.is_some();
         if let Some(Text(text)) = string_value {
             match target {

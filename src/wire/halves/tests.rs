@@ -1,7 +1,7 @@
 use proptest::prelude::*;
-use serde_json::Value;
 
 use super::*;
+use crate::wire::readable::readable;
 
 /// The texts of frames, each a JSON string, joined; and whether each frame is JSON.
 fn joined(frames: &[&[u8]]) -> String {
@@ -96,28 +96,6 @@ fn a_half_is_closed_where_another_part_follows() {
     assert_eq!(events, expected);
 }
 
-#[test]
-fn readable_data_is_borrowed() {
-    for data in [r#"{"a":"\n\u00e9\\"}"#, "é", "{}"] {
-        let readable = readable(data.as_bytes());
-
-        assert!(matches!(readable.text, Cow::Borrowed(text) if text == data));
-        assert!(!readable.has_marks);
-    }
-    let pairs = readable(br#""\ud83d\ude00""#);
-    assert!(matches!(pairs.text, Cow::Borrowed(_)) && !pairs.has_marks);
-    assert_eq!(readable(b"\xEF\xBB\xBF{}").text, "{}");
-}
-
-#[test]
-fn numbers_that_json_does_not_have_are_null() {
-    let read = readable(br#"{"a":NaN,"b":[-Infinity,Infinity],"c":"NaN -Infinity","d":-1}"#);
-
-    let expected = r#"{"a":null,"b":[null,null],"c":"NaN -Infinity","d":-1}"#;
-    assert_eq!(read.text, expected);
-    assert!(!read.has_marks);
-}
-
 proptest! {
     #[test]
     fn a_text_is_the_same_wherever_it_is_cut(text in "[a-z\"\\\\é你😀💀]{0,12}", cut in any::<prop::sample::Index>(), escape: bool) {
@@ -138,18 +116,5 @@ proptest! {
         let expected = if escape { text } else { text.replace(['"', '\\'], "") };
 
         prop_assert_eq!(joined(&[&first, &second]), expected);
-    }
-
-    #[test]
-    fn what_is_json_stays_the_same_json(text in any::<String>()) {
-        let json = serde_json::to_string(&text).unwrap();
-        let readable = readable(json.as_bytes());
-
-        prop_assert_eq!(serde_json::from_str::<Value>(&readable.text).unwrap(), Value::String(text));
-    }
-
-    #[test]
-    fn no_bytes_panic(data in prop::collection::vec(any::<u8>(), 0..64)) {
-        readable(&data);
     }
 }

@@ -231,8 +231,8 @@ impl ToolCalls {
         let begins = match (fragment.name.is_empty(), call.name.is_empty()) {
             _ if is_listed_apart => true,
             _ if is_same_id => false,
-            // An id without a name begins a call where the open one lacks nothing.
-            (true, false) => is_other_id && is_complete,
+            // An id without a name begins a call where the open one lacks nothing, if it says anything.
+            (true, false) => is_other_id && is_complete && has_arguments,
             (true, true) => is_other_id,
             // The name that an open call has not had yet.
             (false, true) => is_other_id,

@@ -5,7 +5,7 @@ use crate::wire::anthropic::{Anthropic, Dialect, ThinkingDialect};
 use crate::wire::gemini::Gemini;
 use crate::wire::limits::MAX_EVENT_BYTES;
 use crate::wire::openai_chat::OpenAiChat;
-use crate::wire::{Recipient, Spelling, WireRequest};
+use crate::wire::{Decoder, Frame, Recipient, Spelling, WireRequest};
 
 use super::*;
 
