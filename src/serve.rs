@@ -161,9 +161,12 @@ impl Service {
         let links =
             ProviderLinks::set_up(catalog.targets.values().map(|target| &*target.provider))?;
         let transport = Transport::new(config.transport, &links);
-        let dispatcher = Arc::new(
-            Dispatcher::new(catalog, config.scopes, transport).with_direct_budget(config.retry),
-        );
+        let dispatcher = Arc::new(Dispatcher::with_direct_budget(
+            catalog,
+            config.scopes,
+            config.retry,
+            transport,
+        ));
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let mut cores = Vec::new();
         for runtime in runtimes.handles() {
@@ -209,7 +212,8 @@ impl Service {
             env!("CARGO_PKG_VERSION"),
             self.address
         );
-        let scenarios = &self.dispatcher.catalog().scenarios;
+        let routes = self.dispatcher.routes();
+        let scenarios = &routes.catalog().scenarios;
         let width = scenarios.keys().map(String::len).max().unwrap_or(0);
         for (name, scenario) in scenarios {
             let targets: Vec<_> = scenario

@@ -94,11 +94,13 @@ fn bear(error: UpstreamError) {
         },
         ..Settings::default()
     };
-    let mut scopes = Scopes::new(settings, 1, now);
-    let mut ticket = scopes.admit(0, now).expect("nothing is known against it");
+    let mut scopes = Scopes::new(settings, now);
+    let model = "model".into();
+    scopes.add(&model, now);
+    let mut ticket = scopes.admit(&model, now).expect("nothing is known against it");
     scopes.failed(&mut ticket, &error, circumstances);
     scopes.release(ticket, circumstances);
-    assert_eq!(scopes.refuses(0, now + LONGEST), None, "{error:?}");
+    assert_eq!(scopes.refuses(&model, now + LONGEST), None, "{error:?}");
 
     let status = status::of_error(&Error::Upstream(error));
     assert!(status.message().len() + status.details().len() <= MAX_STATUS_BYTES);

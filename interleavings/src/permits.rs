@@ -11,26 +11,25 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::sync::broadcast;
 use crate::trail::BreakerState;
 
-use super::breaker::{self, Forced};
-use super::guard::{self, BreakerChange, Guard, ProviderGuard};
-use super::scopes::Settings;
-use crate::dispatch::target::Target;
+use crate::health::HealthByName;
+use crate::health::breaker::{self, Forced};
+use crate::health::guard::Guard;
+use crate::health::provider::BreakerChange;
+use crate::health::scopes::Settings;
 
-/// The targets that calls meet at.
-struct Lane {
-    guards: Vec<Arc<Guard>>,
-}
+/// The models of one provider.
+type Models = Vec<Arc<Guard>>;
 
 /// A provider with targets that one failure closes off, for no time at all: whatever comes next is a
 /// probe.
-fn lane(targets: usize, probe_lease: Duration) -> Arc<Lane> {
-    watched_lane(targets, probe_lease).0
+fn models(count: usize, probe_lease: Duration) -> Arc<Models> {
+    watched_models(count, probe_lease).0
 }
 
-fn watched_lane(
-    targets: usize,
+fn watched_models(
+    count: usize,
     probe_lease: Duration,
-) -> (Arc<Lane>, broadcast::Receiver<BreakerChange>) {
+) -> (Arc<Models>, broadcast::Receiver<BreakerChange>) {
     let breaker = breaker::Settings {
         consecutive_failures: 1,
         consecutive_failures_busy: 1,
@@ -46,43 +45,31 @@ fn watched_lane(
         breaker,
         ..Settings::default()
     };
-    let names = (0..targets).map(|target| target.to_string()).collect();
-    let changes = guard::changes();
-    let watcher = changes.subscribe();
-    let provider = ProviderGuard::new("provider".to_owned(), names, settings, changes);
-    let provider = Arc::new(provider);
-    let guard = |position| {
-        Arc::new(Guard::new(
-            Arc::new(Target),
-            Arc::clone(&provider),
-            position,
-        ))
-    };
-    let lane = Lane {
-        guards: (0..targets).map(guard).collect(),
-    };
-    (Arc::new(lane), watcher)
+    let health = HealthByName::new(settings);
+    let watcher = health.watch();
+    let models = (0..count).map(|model| health.guard("provider", &model.to_string()));
+    (Arc::new(models.collect()), watcher)
 }
 
 const LEASE: Duration = Duration::from_secs(25);
 
-fn fail(lane: &Arc<Lane>, target: usize, kind: UpstreamErrorKind) {
-    if let Ok(mut permit) = lane.guards[target].admit(0.0) {
+fn fail(models: &Arc<Models>, target: usize, kind: UpstreamErrorKind) {
+    if let Ok(mut permit) = models[target].admit(0.0) {
         permit.failed(&UpstreamError::new(kind), false);
     }
 }
 
 /// Lets threads, each with its number, do the same, and waits for them.
 fn together(
-    lane: &Arc<Lane>,
+    models: &Arc<Models>,
     threads: usize,
-    act: impl Fn(&Arc<Lane>, usize) + Send + Sync + 'static,
+    act: impl Fn(&Arc<Models>, usize) + Send + Sync + 'static,
 ) {
     let act = Arc::new(act);
     let threads: Vec<_> = (0..threads)
         .map(|number| {
-            let (lane, act) = (Arc::clone(lane), Arc::clone(&act));
-            thread::spawn(move || act(&lane, number))
+            let (models, act) = (Arc::clone(models), Arc::clone(&act));
+            thread::spawn(move || act(&models, number))
         })
         .collect();
     for thread in threads {
@@ -91,8 +78,8 @@ fn together(
 }
 
 /// Nobody is under way, and somebody new may come: no place of a probe is taken for ever.
-fn nothing_is_lost(lane: &Arc<Lane>) {
-    for guard in &lane.guards {
+fn nothing_is_lost(models: &Arc<Models>) {
+    for guard in models.iter() {
         assert_eq!(guard.concurrency().0, 0);
         assert_eq!(guard.refuses(), None);
     }
@@ -109,13 +96,13 @@ pub fn probe_an_endpoint_one_at_a_time() {
 }
 
 fn probe(targets: usize, kind: UpstreamErrorKind) {
-    let lane = lane(targets, LEASE);
-    fail(&lane, 0, kind);
+    let models = models(targets, LEASE);
+    fail(&models, 0, kind);
     let probes = AtomicUsize::new(0);
 
-    together(&lane, 3, move |lane, number| {
+    together(&models, 3, move |models, number| {
         for _ in 0..2 {
-            let Ok(mut permit) = lane.guards[number % targets].admit(0.0) else {
+            let Ok(mut permit) = models[number % targets].admit(0.0) else {
                 continue;
             };
             let is_probe = permit.is_probe();
@@ -134,16 +121,16 @@ fn probe(targets: usize, kind: UpstreamErrorKind) {
         }
     });
 
-    nothing_is_lost(&lane);
+    nothing_is_lost(&models);
 }
 
 /// Whatever attempts tell, in whatever order, also after their lease or an operator's decision.
 pub fn are_not_lost() {
-    let lane = lane(1, Duration::ZERO);
-    fail(&lane, 0, UpstreamErrorKind::ServerError);
+    let models = models(1, Duration::ZERO);
+    fail(&models, 0, UpstreamErrorKind::ServerError);
 
-    together(&lane, 4, |lane, number| {
-        let guard = &lane.guards[0];
+    together(&models, 4, |models, number| {
+        let guard = &models[0];
         if number == 0 {
             let closed = thread_rng().r#gen();
             guard.force(Some(Forced {
@@ -166,17 +153,17 @@ pub fn are_not_lost() {
         }
     });
 
-    nothing_is_lost(&lane);
+    nothing_is_lost(&models);
 }
 
 /// Attempts that are made in spite of an open breaker take no place of a probe, whatever they tell.
 pub fn of_last_resort_take_no_probes_place() {
-    let lane = lane(1, LEASE);
-    fail(&lane, 0, UpstreamErrorKind::ServerError);
-    let probe = lane.guards[0].admit(0.0).ok().expect("a probe");
+    let models = models(1, LEASE);
+    fail(&models, 0, UpstreamErrorKind::ServerError);
+    let probe = models[0].admit(0.0).ok().expect("a probe");
 
-    together(&lane, 3, |lane, _| {
-        let mut permit = lane.guards[0]
+    together(&models, 3, |models, _| {
+        let mut permit = models[0]
             .admit_last(0.0, 1.0)
             .expect("never rejected");
         match thread_rng().r#gen() {
@@ -185,28 +172,28 @@ pub fn of_last_resort_take_no_probes_place() {
         }
     });
 
-    let guard = &lane.guards[0];
+    let guard = &models[0];
     if guard.snapshot().state == BreakerState::HalfOpen {
         assert!(guard.admit(0.0).is_err(), "the probe is under way");
     }
     drop(probe);
-    nothing_is_lost(&lane);
+    nothing_is_lost(&models);
 }
 
 /// Who watches sees every state follow the one before, and in the end the one that is.
 pub fn tell_changes_in_order() {
-    let (lane, mut changes) = watched_lane(1, LEASE);
+    let (models, mut changes) = watched_models(1, LEASE);
 
-    together(&lane, 3, |lane, number| match number {
+    together(&models, 3, |models, number| match number {
         0 => {
-            let guard = &lane.guards[0];
+            let guard = &models[0];
             let until = None;
             guard.force(Some(Forced {
                 closed: false,
                 until,
             }));
         }
-        _ => fail(lane, 0, UpstreamErrorKind::ServerError),
+        _ => fail(models, 0, UpstreamErrorKind::ServerError),
     });
 
     let mut state = BreakerState::Closed;
@@ -219,5 +206,5 @@ pub fn tell_changes_in_order() {
         assert_eq!(from, state, "{change:?}");
         state = change.transition.to;
     }
-    assert_eq!(state, lane.guards[0].snapshot().state);
+    assert_eq!(state, models[0].snapshot().state);
 }

@@ -11,11 +11,13 @@ mod attempt;
 pub mod call;
 pub mod dispatcher;
 pub mod hedging;
+mod learnt;
 mod permit;
 mod plan;
 pub mod price;
 mod race;
 pub mod retry_budget;
+pub mod routes;
 #[cfg(test)]
 pub(crate) mod specimens;
 mod spellings;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::error::UpstreamError;
-use crate::health::guard::{Guard, Permit};
+use crate::health::permit::Permit;
 use crate::trail::BreakerState;
 
 use super::asked::Asked;
-use super::dispatcher::Lane;
+use super::routes::{GuardedTarget, Lane};
 use super::target::Target;
 
 /// The right to try one target of a call once. If it is dropped without a report, it says nothing about the target.
@@ -40,7 +40,7 @@ impl TargetPermit {
 
     /// The target.
     pub(super) fn target(&self) -> &Arc<Target> {
-        self.permit.target()
+        &self.lane.targets[self.position].target
     }
 
     /// The target's position in the scenario.
@@ -125,10 +125,10 @@ impl TargetPermit {
     /// Whether a call that leaves out this target would likely be answered by a later one. Earlier targets do not
     /// count: such a call has tried them or could not.
     fn has_healthier_alternative(&self) -> bool {
-        let own = self.permit.guard().snapshot();
-        let mut later = self.lane.guards.iter().skip(self.position + 1);
-        let is_alternative = |other: &Arc<Guard>| {
-            other.is_healthier_than(&own) && self.asked.can_be_put_to(&other.target)
+        let own = self.lane.targets[self.position].health.snapshot();
+        let mut later = self.lane.targets.iter().skip(self.position + 1);
+        let is_alternative = |other: &Arc<GuardedTarget>| {
+            other.health.is_healthier_than(&own) && self.asked.can_be_put_to(&other.target)
         };
         later.any(is_alternative)
     }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn permit_to_ask(lane: &Arc<Lane>, position: usize, asked: &Arc<Asked>) -> TargetPermit {
-        let permit = lane.guards[position].admit(0.0).expect("admitted");
+        let permit = lane.targets[position].health.admit(0.0).expect("admitted");
         TargetPermit::new(permit, lane, asked, position)
     }
 
@@ -222,17 +222,17 @@ mod tests {
                 closed,
                 until: None,
             };
-            lane.guards[2].force(Some(held));
+            lane.targets[2].health.force(Some(held));
             assert!(!own.has_healthier_alternative(), "held by an operator");
         }
 
-        lane.guards[2].force(None);
+        lane.targets[2].health.force(None);
         assert!(own.has_healthier_alternative());
         assert!(
             !permit(&lane, 2).has_healthier_alternative(),
             "the last one"
         );
-        lane.guards[2].provider.force(Some(Forced {
+        lane.targets[2].health.provider().force(Some(Forced {
             closed: false,
             until: None,
         }));
@@ -264,17 +264,20 @@ mod tests {
             closed: false,
             until: None,
         };
-        lane.guards[1].force(Some(held));
+        lane.targets[1].health.force(Some(held));
         for _ in 0..30 {
             permit(&lane, 0).committed(true);
         }
-        lane.guards[1].force(None);
+        lane.targets[1].health.force(None);
 
         permit(&lane, 0).committed(false);
-        assert_eq!(lane.guards[0].snapshot().state, BreakerState::Closed);
+        assert_eq!(
+            lane.targets[0].health.snapshot().state,
+            BreakerState::Closed
+        );
 
         permit(&lane, 0).committed(true);
-        assert_eq!(lane.guards[0].snapshot().state, BreakerState::Open);
+        assert_eq!(lane.targets[0].health.snapshot().state, BreakerState::Open);
     }
 
     #[test]
@@ -283,9 +286,9 @@ mod tests {
         let hedging = Hedging::new(hedging::Settings::default(), 2);
         let lane = Arc::new(Lane {
             scenario: Arc::clone(&bare.scenario),
-            guards: bare.guards.clone(),
+            targets: bare.targets.clone(),
             budget: Arc::clone(&bare.budget),
-            hedging: Some(hedging),
+            hedging: Some(Arc::new(hedging)),
         });
         let delays = || {
             let hedging = lane.hedging.as_ref().expect("set above");

@@ -9,11 +9,11 @@ use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::Asked;
-use super::dispatcher::Lane;
 use super::retry_budget;
+use super::routes::{GuardedTarget, Lane};
 use super::target::{Scenario, Target, Timeouts, UpstreamMode};
 use super::tokens::Budget;
-use crate::health::guard::{Guard, ProviderGuard, changes};
+use crate::health::HealthByName;
 use crate::health::scopes;
 
 /// A model that can do everything.
@@ -45,12 +45,14 @@ pub(crate) fn target(model: &str) -> Target {
 /// A scenario of these models, each at a provider of its own.
 pub(crate) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
     let targets: Vec<_> = models.iter().map(|model| Arc::new(target(model))).collect();
-    let guard = |target: &Arc<Target>| {
-        let name = target.provider.name.clone();
-        let provider = ProviderGuard::new(name, vec![target.id.clone()], settings, changes());
-        Arc::new(Guard::new(Arc::clone(target), Arc::new(provider), 0))
+    let health = HealthByName::new(settings);
+    let guarded = |target: &Arc<Target>| {
+        Arc::new(GuardedTarget {
+            target: Arc::clone(target),
+            health: health.guard(&target.provider.name, &target.id),
+        })
     };
-    let guards = targets.iter().map(guard).collect();
+    let guarded = targets.iter().map(guarded).collect();
     let retry = retry_budget::Settings::default();
     let scenario = Scenario {
         name: "specimen".to_owned(),
@@ -68,7 +70,7 @@ pub(crate) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
     };
     Arc::new(Lane {
         scenario: Arc::new(scenario),
-        guards,
+        targets: guarded,
         budget: Arc::new(Budget::new(retry)),
         hedging: None,
     })

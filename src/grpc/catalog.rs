@@ -39,8 +39,9 @@ impl CatalogService for CatalogQueries {
             provider,
         } = request.into_inner();
         let wanted = |target: &Target| provider.is_empty() || target.provider.name == provider;
+        let routes = self.dispatcher.routes();
         let page = page(
-            &self.dispatcher.catalog().targets,
+            &routes.catalog().targets,
             page_size,
             &page_token,
             |target| wanted(target),
@@ -57,7 +58,7 @@ impl CatalogService for CatalogQueries {
         request: Request<v1::GetModelRequest>,
     ) -> Result<Response<v1::GetModelResponse>, Status> {
         let id = request.into_inner().id;
-        match self.dispatcher.catalog().targets.get(&id) {
+        match self.dispatcher.routes().catalog().targets.get(&id) {
             Some(target) => Ok(Response::new(v1::GetModelResponse {
                 model: Some(model(target)),
             })),
@@ -73,12 +74,10 @@ impl CatalogService for CatalogQueries {
             page_size,
             page_token,
         } = request.into_inner();
-        let page = page(
-            &self.dispatcher.catalog().scenarios,
-            page_size,
-            &page_token,
-            |_| true,
-        )?;
+        let routes = self.dispatcher.routes();
+        let page = page(&routes.catalog().scenarios, page_size, &page_token, |_| {
+            true
+        })?;
         let scenarios = page.items.iter().map(|found| scenario(found)).collect();
         Ok(Response::new(v1::ListScenariosResponse {
             scenarios,
@@ -91,7 +90,7 @@ impl CatalogService for CatalogQueries {
         request: Request<v1::GetScenarioRequest>,
     ) -> Result<Response<v1::GetScenarioResponse>, Status> {
         let id = request.into_inner().id;
-        match self.dispatcher.catalog().scenarios.get(&id) {
+        match self.dispatcher.routes().catalog().scenarios.get(&id) {
             Some(found) => Ok(Response::new(v1::GetScenarioResponse {
                 scenario: Some(scenario(found)),
             })),

@@ -43,7 +43,7 @@ impl ReportedHealth {
                 .await;
         }
         let mut scenarios = Vec::new();
-        for name in dispatcher.catalog().scenarios.keys() {
+        for name in dispatcher.routes().catalog().scenarios.keys() {
             let service = format!("scenario/{name}");
             let serving = dispatcher.is_serving(name);
             reporter.set_service_status(&service, status(serving)).await;

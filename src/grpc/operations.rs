@@ -14,9 +14,9 @@ use crate::admission::Admission;
 use crate::admission::room::Held;
 use crate::caller::Caller;
 use crate::dispatch::dispatcher::{Dispatcher, Explanation};
+use crate::dispatch::routes::GuardedTarget;
 use crate::error::Error;
 use crate::health::breaker::Snapshot;
-use crate::health::guard::Guard;
 use crate::serving::bytes_of;
 use crate::trail::Skip;
 
@@ -171,13 +171,17 @@ impl OperationsService for Operations {
     }
 }
 
-fn planned(guard: &Arc<Guard>, skip: Option<&Skip>, snapshot: &Snapshot) -> v1::PlannedTarget {
+fn planned(
+    guarded: &Arc<GuardedTarget>,
+    skip: Option<&Skip>,
+    snapshot: &Snapshot,
+) -> v1::PlannedTarget {
     let reason = skip.map_or(v1::ErrorReason::Unspecified, |skip| {
         answer::error_reason(skip.reason())
     });
     v1::PlannedTarget {
-        model: guard.target.id.clone(),
-        provider: guard.target.provider.name.clone(),
+        model: guarded.target.id.clone(),
+        provider: guarded.target.provider.name.clone(),
         eligible: skip.is_none(),
         skip_reason: reason.into(),
         detail: skip.map(Skip::to_string).unwrap_or_default(),

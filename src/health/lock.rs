@@ -8,9 +8,12 @@
 //! - A second one was refused too: the credential is at fault. Each further model is asked once, one
 //!   at a time; then only a probe tells, after each wait, whether the credential is accepted again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::ids::ModelId;
 
 /// How long an answer to one model shows that another model's refusal is not the credential's fault.
 const JUST_ACCEPTED: Duration = Duration::from_secs(60);
@@ -38,14 +41,14 @@ impl Default for Settings {
 
 /// Why a credential is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum LockCause {
     /// The provider does not accept it.
     Refused,
     /// Its quota or credit is used up.
     QuotaExhausted,
 }
 
-impl Cause {
+impl LockCause {
     /// Its name in logs, and for those who watch.
     pub fn name(self) -> &'static str {
         match self {
@@ -57,11 +60,11 @@ impl Cause {
 
 /// Why an attempt is not sent at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Locked {
     /// When there is use in asking again; `None` while a probe is under way that will tell.
     pub until: Option<Instant>,
     /// What the provider said of the credential.
-    pub cause: Cause,
+    pub cause: LockCause,
 }
 
 /// Whose fault a refusal is.
@@ -76,9 +79,9 @@ pub enum Fault {
 
 /// A lock as operators see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct LockSnapshot {
     /// What the provider said of the credential.
-    pub cause: Cause,
+    pub cause: LockCause,
     /// Since when it says so.
     pub since: Instant,
     /// When the next probe is let through.
@@ -89,11 +92,12 @@ pub struct Snapshot {
     pub proven: bool,
 }
 
-/// The lock of one credential, whose models are named by their position. Pure: time is passed in.
+/// The lock of one credential. Pure: time is passed in.
 #[derive(Debug)]
 pub struct Lock {
     settings: Settings,
-    models: Vec<Model>,
+    /// The models that share the credential.
+    models: BTreeMap<ModelId, Accepted>,
     trouble: Option<Trouble>,
     /// Counts keys, and the begins and ends of trouble: an attempt from before decides nothing.
     generation: u64,
@@ -101,18 +105,19 @@ pub struct Lock {
     probes: u64,
 }
 
+/// What the provider did with the credential for one model.
 #[derive(Clone, Debug, Default)]
-struct Model {
-    /// When the provider last answered, unless it has refused since.
+struct Accepted {
+    /// When the provider last accepted it, unless it has refused it since.
     accepted: Option<Instant>,
-    /// Whether it was refused in the present trouble.
+    /// Whether the provider has refused it in the present trouble.
     refused: bool,
 }
 
 /// What there is to know of a credential that was refused and not accepted since.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
-    cause: Cause,
+    cause: LockCause,
     since: Instant,
     until: Instant,
     refusals: u32,
@@ -129,14 +134,14 @@ struct Probe {
 
 /// An attempt with the credential. Give every one back with [`Lock::release`].
 #[derive(Debug)]
-pub struct Ticket {
-    model: usize,
+pub struct Use {
+    model: ModelId,
     generation: u64,
     /// The number of the probe that it is.
     probe: Option<u64>,
 }
 
-impl Ticket {
+impl Use {
     /// Whether the attempt tests if the credential is accepted again.
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
@@ -144,42 +149,52 @@ impl Ticket {
 }
 
 impl Lock {
-    /// An open lock on a credential that so many models share.
-    pub fn new(settings: Settings, models: usize) -> Self {
+    /// An open lock on a credential that no model uses.
+    pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            models: vec![Model::default(); models],
+            models: BTreeMap::new(),
             trouble: None,
             generation: 0,
             probes: 0,
         }
     }
 
+    /// A model uses the credential from now on.
+    pub fn add(&mut self, model: ModelId) {
+        self.models.insert(model, Accepted::default());
+    }
+
+    /// A model no longer uses the credential.
+    pub fn remove(&mut self, model: &str) {
+        self.models.remove(model);
+    }
+
     /// Why an attempt on a model would be refused at this time; `None` if it would be sent.
-    pub fn refuses(&self, model: usize, now: Instant) -> Option<Refusal> {
+    pub fn refuses(&self, model: &str, now: Instant) -> Option<Locked> {
         let trouble = self.trouble.as_ref()?;
-        let was_refused = self.models[model].refused;
+        let was_refused = self.was_refused(model);
         if !was_refused && !trouble.proven {
             return None;
         }
         let is_held = trouble.until > now;
         let is_probed = trouble.probe.is_some_and(|probe| probe.lease > now);
-        (is_probed || is_held && was_refused).then_some(Refusal {
+        (is_probed || is_held && was_refused).then_some(Locked {
             until: is_held.then_some(trouble.until),
             cause: trouble.cause,
         })
     }
 
     /// Whether the next attempt on a model would be a probe.
-    pub fn would_probe(&self, model: usize, now: Instant) -> bool {
-        let is_suspect = |trouble: &Trouble| trouble.proven || self.models[model].refused;
+    pub fn would_probe(&self, model: &str, now: Instant) -> bool {
+        let is_suspect = |trouble: &Trouble| trouble.proven || self.was_refused(model);
         self.trouble.as_ref().is_some_and(is_suspect) && self.refuses(model, now).is_none()
     }
 
     /// Lets an attempt through that is not refused.
-    pub fn admit(&mut self, model: usize, now: Instant) -> Ticket {
-        let mut ticket = Ticket {
-            model,
+    pub fn admit(&mut self, model: &ModelId, now: Instant) -> Use {
+        let mut ticket = Use {
+            model: ModelId::clone(model),
             generation: self.generation,
             probe: None,
         };
@@ -199,20 +214,24 @@ impl Lock {
     /// The provider refused the credential. `retry_after` is how long it asks to be left alone.
     pub fn refuse(
         &mut self,
-        ticket: &Ticket,
-        cause: Cause,
+        ticket: &Use,
+        cause: LockCause,
         retry_after: Option<Duration>,
         now: Instant,
     ) -> Fault {
         if ticket.generation != self.generation {
             return Fault::Credential(None);
         }
-        self.models[ticket.model].accepted = None;
+        if let Some(model) = self.models.get_mut(&ticket.model) {
+            model.accepted = None;
+        }
         if self.trouble.is_none() && self.was_just_accepted(now) {
             return Fault::Model;
         }
-        self.models[ticket.model].refused = true;
-        let refused = self.models.iter().filter(|model| model.refused).count();
+        if let Some(model) = self.models.get_mut(&ticket.model) {
+            model.refused = true;
+        }
+        let refused = self.models.values().filter(|model| model.refused).count();
         if self.trouble.is_none() {
             self.generation += 1;
         }
@@ -243,16 +262,18 @@ impl Lock {
     }
 
     /// The provider accepted the credential; true if that ends a lock.
-    pub fn accept(&mut self, ticket: &Ticket, now: Instant) -> bool {
+    pub fn accept(&mut self, ticket: &Use, now: Instant) -> bool {
         if ticket.generation != self.generation {
             return false;
         }
-        self.models[ticket.model].accepted = Some(now);
+        if let Some(model) = self.models.get_mut(&ticket.model) {
+            model.accepted = Some(now);
+        }
         self.open()
     }
 
     /// The attempt has ended, whatever was told of it before.
-    pub fn release(&mut self, ticket: &Ticket) {
+    pub fn release(&mut self, ticket: &Use) {
         if let Some(trouble) = &mut self.trouble {
             trouble.give_back(ticket);
         }
@@ -261,7 +282,7 @@ impl Lock {
     /// Another key is in its place, of which nothing is known; true if that ends a lock.
     pub fn renew(&mut self) -> bool {
         self.generation += 1;
-        for model in &mut self.models {
+        for model in self.models.values_mut() {
             model.accepted = None;
         }
         self.open()
@@ -272,7 +293,7 @@ impl Lock {
         let was_locked = self.trouble.take().is_some();
         if was_locked {
             self.generation += 1;
-            for model in &mut self.models {
+            for model in self.models.values_mut() {
                 model.refused = false;
             }
         }
@@ -280,12 +301,13 @@ impl Lock {
     }
 
     /// Lets a model be asked once more that was refused; false if it was not.
-    pub fn pardon(&mut self, model: usize) -> bool {
-        std::mem::take(&mut self.models[model].refused)
+    pub fn pardon(&mut self, model: &str) -> bool {
+        let model = self.models.get_mut(model);
+        model.is_some_and(|model| std::mem::take(&mut model.refused))
     }
 
     /// The lock, if it is not open.
-    pub fn snapshot(&self) -> Option<Snapshot> {
+    pub fn snapshot(&self) -> Option<LockSnapshot> {
         let Trouble {
             cause,
             since,
@@ -294,7 +316,7 @@ impl Lock {
             proven,
             probe: _,
         } = self.trouble?;
-        Some(Snapshot {
+        Some(LockSnapshot {
             cause,
             since,
             until,
@@ -303,16 +325,20 @@ impl Lock {
         })
     }
 
+    fn was_refused(&self, model: &str) -> bool {
+        self.models.get(model).is_some_and(|model| model.refused)
+    }
+
     /// Whether a model was answered so recently that the credential is in order.
     fn was_just_accepted(&self, now: Instant) -> bool {
-        let mut accepted = self.models.iter().filter_map(|model| model.accepted);
+        let mut accepted = self.models.values().filter_map(|model| model.accepted);
         accepted.any(|accepted| now.duration_since(accepted) <= JUST_ACCEPTED)
     }
 }
 
 impl Trouble {
     /// Lets another probe through if this was the one.
-    fn give_back(&mut self, ticket: &Ticket) {
+    fn give_back(&mut self, ticket: &Use) {
         if self.probe.map(|probe| probe.number) == ticket.probe {
             self.probe = None;
         }

@@ -42,7 +42,7 @@ impl Default for Settings {
 
 /// Why an attempt is not sent at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Throttled {
     /// The provider asked to be left alone until then.
     Until(Instant),
     /// As many attempts are under way as it takes.
@@ -75,10 +75,10 @@ impl Throttle {
     }
 
     /// Why an attempt would be refused at this time.
-    pub fn refuses(&self, now: Instant) -> Option<Refusal> {
+    pub fn refuses(&self, now: Instant) -> Option<Throttled> {
         match self.waits_until(now) {
-            Some(until) => Some(Refusal::Until(until)),
-            None if f64::from(self.in_flight) + 1.0 > self.limit => Some(Refusal::Busy),
+            Some(until) => Some(Throttled::Until(until)),
+            None if f64::from(self.in_flight) + 1.0 > self.limit => Some(Throttled::Busy),
             None => None,
         }
     }
@@ -192,7 +192,7 @@ mod tests {
 
             assert_eq!(
                 throttle.refuses(now),
-                Some(Refusal::Until(now + seconds(expected)))
+                Some(Throttled::Until(now + seconds(expected)))
             );
             assert_eq!(throttle.refuses(now + seconds(expected)), None);
         }
@@ -206,7 +206,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..7 {
             throttle.refused(true, None, now);
-            let Some(Refusal::Until(until)) = throttle.refuses(now) else {
+            let Some(Throttled::Until(until)) = throttle.refuses(now) else {
                 panic!("throttled")
             };
             waits.push(until.duration_since(now).as_secs());
@@ -218,7 +218,7 @@ mod tests {
         throttle.refused(true, None, now);
         assert_eq!(
             throttle.refuses(now),
-            Some(Refusal::Until(now + seconds(1)))
+            Some(Throttled::Until(now + seconds(1)))
         );
     }
 
@@ -233,7 +233,7 @@ mod tests {
 
         assert_eq!(
             throttle.refuses(now),
-            Some(Refusal::Until(now + seconds(1)))
+            Some(Throttled::Until(now + seconds(1)))
         );
     }
 
@@ -257,7 +257,7 @@ mod tests {
         throttle.refused(false, None, now);
 
         assert_eq!(throttle.limit(), 70);
-        assert_eq!(throttle.refuses(now), Some(Refusal::Busy));
+        assert_eq!(throttle.refuses(now), Some(Throttled::Busy));
         (0..31).for_each(|_| throttle.leave());
         assert_eq!(throttle.refuses(now), None);
         throttle.succeeded();

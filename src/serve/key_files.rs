@@ -16,8 +16,8 @@ use tracing::{info, warn};
 
 use crate::config::reading;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::health::guard::BreakerChange;
-use crate::health::lock::Cause;
+use crate::health::lock::LockCause;
+use crate::health::provider::BreakerChange;
 use crate::provider::Provider;
 use crate::provider::credential::{Credential, Unfit};
 
@@ -66,7 +66,8 @@ enum Trouble {
 impl KeyFiles {
     /// The key files of the dispatcher's providers.
     pub(super) fn new(dispatcher: &Arc<Dispatcher>) -> Self {
-        let targets = dispatcher.catalog().targets.values();
+        let routes = dispatcher.routes();
+        let targets = routes.catalog().targets.values();
         let providers: BTreeMap<&str, &Provider> = targets
             .map(|target| (target.provider.name.as_str(), &*target.provider))
             .collect();
@@ -110,7 +111,7 @@ impl KeyFiles {
             }
             // Only after all secrets of a provider are replaced, so that no attempt is judged with a mixture.
             for provider in replaced {
-                if let Some(provider) = self.dispatcher.provider(&provider) {
+                if let Some(provider) = self.dispatcher.routes().provider(&provider) {
                     provider.renew_credential();
                 }
             }
@@ -191,7 +192,7 @@ impl KeyFile {
 
 /// Waits until a provider refuses a credential.
 async fn refused(changes: &mut broadcast::Receiver<BreakerChange>) {
-    let causes = [Cause::Refused, Cause::QuotaExhausted].map(Cause::name);
+    let causes = [LockCause::Refused, LockCause::QuotaExhausted].map(LockCause::name);
     loop {
         match changes.recv().await {
             Ok(change) if !causes.contains(&change.transition.cause) => {}

@@ -194,7 +194,8 @@ impl Server {
 
 /// The longest that a call can take.
 fn longest_call(dispatcher: &Dispatcher) -> Duration {
-    let scenarios = dispatcher.catalog().scenarios.values();
+    let routes = dispatcher.routes();
+    let scenarios = routes.catalog().scenarios.values();
     let longest = scenarios.map(|scenario| scenario.max_timeout).max();
     longest.unwrap_or_default().max(LONGEST_DIRECT_CALL)
 }

@@ -33,7 +33,7 @@ const MODULES: &[Module] = &[
     module("provider", &["wire"]),
     module("transport", &["error", "provider", "wire"]),
     // Policy.
-    module("health", &["chat", "dispatch", "error", "sync", "trail"]),
+    module("health", &["error", "sync", "trail"]),
     module(
         "dispatch",
         &[
@@ -277,15 +277,11 @@ const SHARED_NAMES: &[(&str, &str)] = &[
 /// Names that still mean more than one thing, and are to stop it.
 const AMBIGUOUS: &[&str] = &[
     "Block",
-    "Cause",
     "Content",
     "ExtraContent",
     "FunctionCall",
     "GoogleContent",
     "ReasoningDetail",
-    "Refusal",
-    "Snapshot",
-    "Ticket",
     "Part",
     "Outcome",
 ];

@@ -210,7 +210,7 @@ mod tests {
     async fn what_closes_a_target_off_is_waited_for_if_it_ends_soon_and_by_itself() {
         let failed = error(UpstreamErrorKind::ServerError, None);
         let now = Instant::now();
-        let cause = crate::health::lock::Cause::Refused;
+        let cause = crate::health::lock::LockCause::Refused;
         let (soon, late) = (now + millis(700), now + millis(2001));
         let table = [
             (Refusal::Busy, Some(0)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::dispatch::permit::TargetPermit;
-use crate::health::guard::Guard;
+use crate::dispatch::routes::GuardedTarget;
 use crate::health::scopes::Refusal;
 use crate::trail::AttemptKind;
 
@@ -15,19 +15,23 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
     if plan.cursor.started() > 0 {
         return None;
     }
-    let closed_off = |guard: &Arc<Guard>| {
-        plan.ineligible(&guard.target).is_none() && guard.refuses().is_some_and(Refusal::is_breaker)
+    let closed_off = |guarded: &Arc<GuardedTarget>| {
+        plan.ineligible(&guarded.target).is_none()
+            && guarded.health.refuses().is_some_and(Refusal::is_breaker)
     };
-    let candidates = plan.lane.guards.iter().enumerate();
+    let candidates = plan.lane.targets.iter().enumerate();
     let mut candidates: Vec<_> = candidates
-        .filter(|(_, guard)| closed_off(guard))
-        .map(|(position, guard)| (guard.rejection(), position, guard))
+        .filter(|(_, guarded)| closed_off(guarded))
+        .map(|(position, guarded)| (guarded.health.rejection(), position, guarded))
         .collect();
     candidates.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
-    let able = |(_, _, guard): &(_, _, &Arc<Guard>)| plan.asked.can_be_put_to(&guard.target);
-    let (_, position, guard) = candidates.into_iter().find(able)?;
-    let wire = plan.asked.spell(&guard.target).ok()?;
-    let permit = guard.admit_last(plan.lane.scenario.retry.ratio, fastrand::f64())?;
+    let able =
+        |(_, _, guarded): &(_, _, &Arc<GuardedTarget>)| plan.asked.can_be_put_to(&guarded.target);
+    let (_, position, guarded) = candidates.into_iter().find(able)?;
+    let wire = plan.asked.spell(&guarded.target).ok()?;
+    let permit = guarded
+        .health
+        .admit_last(plan.lane.scenario.retry.ratio, fastrand::f64())?;
     Some(Admitted {
         permit: TargetPermit::new(permit, &plan.lane, &plan.asked, position),
         wire,

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
-use crate::health::guard::{self, Guard, Outlook};
+use crate::health::guard::{self, Outlook};
 use crate::health::scopes::Refusal;
 use crate::telemetry::observe::observe_skipped;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
@@ -30,8 +30,8 @@ use crate::wire::WireRequest;
 use super::Limits;
 use super::asked::Asked;
 use super::attempt::progress::Hurried;
-use super::dispatcher::Lane;
 use super::permit::TargetPermit;
+use super::routes::{GuardedTarget, Lane};
 use super::target::{Target, Timeouts};
 use super::tokens::TokenHold;
 
@@ -68,7 +68,7 @@ impl Plan {
         Self {
             asked: Arc::new(asked),
             limits: CallLimits::new(Instant::now(), deadline, limits, &lane.scenario),
-            cursor: Cursor::new(lane.guards.len()),
+            cursor: Cursor::new(lane.targets.len()),
             lane,
             trail,
         }
@@ -101,19 +101,19 @@ impl Plan {
         tokens: &mut TokenHold,
     ) -> Result<Option<Admitted>, Error> {
         let lane = Arc::clone(&self.lane);
-        let Some(guard) = lane.guards.get(position) else {
+        let Some(guarded) = lane.targets.get(position) else {
             return Ok(None);
         };
-        let target = &guard.target;
+        let target = &guarded.target;
         let kind = self.cursor.kind(position);
         if let Some(skip) = self.ineligible(target) {
             self.skip(target, kind, skip, BreakerState::Closed);
             return Ok(None);
         }
         // Health comes first: to ask for it costs less than to write a large request.
-        let probe = match guard.outlook() {
+        let probe = match guarded.health.outlook() {
             Ok(outlook) => outlook == Outlook::Probe,
-            Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
+            Err(refusal) => return Ok(self.closed_off(guarded, kind, refusal)),
         };
         let wire = match self.asked.spell(target) {
             Ok(wire) => wire,
@@ -128,16 +128,16 @@ impl Plan {
         let insured = probe && lane.budget.has_prospects() && self.has_alternative();
         let added = u32::from(self.cursor.started() > 0);
         if !tokens.hold(added + u32::from(insured)) {
-            let state = guard.snapshot().state;
+            let state = guarded.health.snapshot().state;
             self.skip(target, kind, Skip::RetryBudgetExhausted, state);
             return match insured {
                 true => Ok(None),
                 false => Err(self.nothing_left()),
             };
         }
-        let permit = match guard.admit(lane.scenario.retry.ratio) {
+        let permit = match guarded.health.admit(lane.scenario.retry.ratio) {
             Ok(permit) => TargetPermit::new(permit, &lane, &self.asked, position),
-            Err(refusal) => return Ok(self.closed_off(guard, kind, refusal)),
+            Err(refusal) => return Ok(self.closed_off(guarded, kind, refusal)),
         };
         Ok(Some(Admitted {
             kind: match permit.is_probe() {
@@ -152,15 +152,15 @@ impl Plan {
     /// Records that a target is passed over for its health.
     fn closed_off(
         &mut self,
-        guard: &Guard,
+        guarded: &GuardedTarget,
         kind: AttemptKind,
         refusal: Refusal,
     ) -> Option<Admitted> {
         let breaker = match refusal {
             Refusal::Operator(_) => BreakerState::ForcedOpen,
-            _ => guard.snapshot().state,
+            _ => guarded.health.snapshot().state,
         };
-        self.skip(&guard.target, kind, guard::skip(refusal), breaker);
+        self.skip(&guarded.target, kind, guard::skip(refusal), breaker);
         None
     }
 
@@ -190,7 +190,7 @@ impl Plan {
     fn is_refused_by_two(&self) -> bool {
         let refused = self.cursor.refused();
         let mut providers =
-            refused.map(|position| &self.lane.guards[position].target.provider.name);
+            refused.map(|position| &self.lane.targets[position].target.provider.name);
         let first = providers.next();
         providers.any(|other| Some(other) != first)
     }
@@ -207,10 +207,10 @@ impl Plan {
     fn has_alternative(&self) -> bool {
         let mut ahead = self.cursor.ahead();
         ahead.any(|position| {
-            let guard = &self.lane.guards[position];
-            self.ineligible(&guard.target).is_none()
-                && guard.refuses().is_none()
-                && self.asked.can_be_put_to(&guard.target)
+            let guarded = &self.lane.targets[position];
+            self.ineligible(&guarded.target).is_none()
+                && guarded.health.refuses().is_none()
+                && self.asked.can_be_put_to(&guarded.target)
         })
     }
 
@@ -248,10 +248,10 @@ impl Plan {
 
     /// The error of a call that has no target left.
     fn nothing_left(&self) -> Error {
-        let guards = &self.lane.guards;
+        let targets = &self.lane.targets;
         let could_answer = |id: &str| {
-            let its = guards.iter().find(|guard| guard.target.id == id);
-            its.is_some_and(|guard| self.could_answer(&guard.target))
+            let its = targets.iter().find(|guarded| guarded.target.id == id);
+            its.is_some_and(|guarded| self.could_answer(&guarded.target))
         };
         error_after(&self.trail.attempts, could_answer, || self.unasked())
     }
@@ -262,7 +262,7 @@ impl Plan {
         let mut ahead = self
             .cursor
             .ahead()
-            .map(|position| &self.lane.guards[position].target);
+            .map(|position| &self.lane.targets[position].target);
         let target = ahead.find(|target| self.could_answer(target))?;
         Some(Unasked {
             target: target.id.clone(),
@@ -276,14 +276,14 @@ impl Plan {
     /// Why a target cannot answer, going by what it lacks, by the prompts that were too long for others and by the
     /// providers that have refused the request.
     fn ineligible(&self, target: &Target) -> Option<Skip> {
-        let guards = &self.lane.guards;
+        let targets = &self.lane.targets;
         let too_small = self.cursor.too_small();
-        let too_small = too_small.map(|position| &*guards[position].target);
+        let too_small = too_small.map(|position| &*targets[position].target);
         if !eligibility::may_hold_more(target, too_small) {
             return Some(Skip::ContextTooSmall);
         }
         let refused = self.cursor.refused();
-        let refused = refused.map(|position| &*guards[position].target);
+        let refused = refused.map(|position| &*targets[position].target);
         if !eligibility::is_of_another_provider(target, refused) {
             return Some(Skip::RefusedByProvider);
         }

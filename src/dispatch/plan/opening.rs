@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::dispatch::tokens::TokenHold;
 use crate::error::Error;
-use crate::health::guard::{Guard, Waiting};
+use crate::health::guard::Guard;
+use crate::health::provider::Waiting;
 use crate::health::scopes::Refusal;
 
 use super::{Admitted, Plan};
@@ -153,9 +154,9 @@ impl Plan {
             // Nobody knows when attempts end, when an operator decides, or what the probe of a key will show.
             Some(Refusal::Busy | Refusal::Credential(None, _) | Refusal::Operator(_)) => None,
         };
-        let able = self.lane.guards.iter().map(AsRef::as_ref);
-        let able = able.filter(|guard: &&Guard| self.could_answer(&guard.target));
-        able.filter_map(|guard| Some((due(guard)?, guard)))
-            .min_by_key(|(due, _)| *due)
+        let targets = self.lane.targets.iter();
+        let able = targets.filter(|guarded| self.could_answer(&guarded.target));
+        let due = able.filter_map(|guarded| Some((due(&guarded.health)?, &*guarded.health)));
+        due.min_by_key(|(due, _)| *due)
     }
 }

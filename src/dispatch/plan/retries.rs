@@ -68,13 +68,13 @@ impl Plan {
         now: Instant,
     ) -> Option<(usize, Duration)> {
         let candidates = self.cursor.failures().filter_map(|(position, error)| {
-            let guard = &self.lane.guards[position];
-            let may_be = may_be(position) && self.ineligible(&guard.target).is_none();
+            let guarded = &self.lane.targets[position];
+            let may_be = may_be(position) && self.ineligible(&guarded.target).is_none();
             may_be.then(|| Candidate {
                 position,
                 error,
-                refusal: guard.refuses(),
-                seen: guard.snapshot(),
+                refusal: guarded.health.refuses(),
+                seen: guarded.health.snapshot(),
             })
         });
         again::choose(
@@ -186,7 +186,7 @@ mod tests {
     fn a_last_resort_is_not_tried_again() {
         let lane = lane(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
-            let Ok(mut permit) = lane.guards[0].admit(0.0) else {
+            let Ok(mut permit) = lane.targets[0].health.admit(0.0) else {
                 break;
             };
             match attempt < 40 {

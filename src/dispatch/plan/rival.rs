@@ -45,12 +45,12 @@ impl Plan {
             return None;
         }
         let (position, wire) = self.rivals_target(hedging)?;
-        let guard = self.lane.guards.get(position)?;
+        let guarded = self.lane.targets.get(position)?;
         if !hedging.budget.withdraw() {
             return None;
         }
         let permit = match tokens.hold(1) {
-            true => guard.admit(self.lane.scenario.retry.ratio).ok(),
+            true => guarded.health.admit(self.lane.scenario.retry.ratio).ok(),
             false => None,
         };
         let Some(permit) = permit else {
@@ -67,23 +67,23 @@ impl Plan {
 
     /// The position of the target that a rival would be sent to, and the request in its format.
     fn rivals_target(&self, hedging: &Hedging) -> Option<(usize, Option<WireRequest>)> {
-        let guards = &self.lane.guards;
-        let current = guards.get(self.cursor.current()?)?;
+        let targets = &self.lane.targets;
+        let current = targets.get(self.cursor.current()?)?;
         let own_provider = &current.target.provider.name;
         let ahead = self
             .cursor
             .ahead()
-            .map(|position| (position, &guards[position]));
+            .map(|position| (position, &targets[position]));
         let mut candidates: Vec<_> = ahead
-            .filter(|(_, guard)| {
-                guard.snapshot().state == BreakerState::Closed
-                    && guard.outlook() == Ok(Outlook::Ordinary)
-                    && self.ineligible(&guard.target).is_none()
+            .filter(|(_, guarded)| {
+                guarded.health.snapshot().state == BreakerState::Closed
+                    && guarded.health.outlook() == Ok(Outlook::Ordinary)
+                    && self.ineligible(&guarded.target).is_none()
             })
             .collect();
-        candidates.sort_by_key(|(_, guard)| guard.target.provider.name == *own_provider);
-        for (position, guard) in candidates {
-            let target = &guard.target;
+        candidates.sort_by_key(|(_, guarded)| guarded.target.provider.name == *own_provider);
+        for (position, guarded) in candidates {
+            let target = &guarded.target;
             let Ok(wire) = self.asked.spell(target) else {
                 continue;
             };

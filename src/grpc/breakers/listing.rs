@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::routes::GuardedTarget;
 use crate::error::Error;
 use crate::health::breaker::Snapshot;
-use crate::health::guard::{Guard, ProviderGuard};
-use crate::health::lock::{self, Cause};
+use crate::health::lock::{self, LockCause};
+use crate::health::provider::ProviderGuard;
 
 use super::super::time_of_day::time_of_day;
 use super::super::{answer, v1};
@@ -16,14 +17,16 @@ const MOST_NAMES: usize = 50;
 
 /// The breakers of a provider, or of all providers if it is empty: each endpoint, then its models.
 pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
+    let routes = dispatcher.routes();
     let mut breakers = Vec::new();
-    for guard in dispatcher
+    for guard in routes
         .providers()
         .filter(|guard| provider.is_empty() || guard.name() == provider)
     {
         breakers.push(of_endpoint(guard));
-        let models = guard.targets().iter();
-        breakers.extend(models.filter_map(|id| dispatcher.guard(id)).map(of_model));
+        let models = guard.models();
+        let models = models.iter().filter_map(|id| routes.target(id));
+        breakers.extend(models.map(of_model));
     }
     breakers
 }
@@ -33,7 +36,7 @@ pub fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<v1::Breaker> {
 /// # Errors
 /// [`Error::InvalidRequest`] with the names of the providers, if there is none of this name.
 pub fn check_provider(dispatcher: &Dispatcher, provider: &str) -> Result<(), Error> {
-    match provider.is_empty() || dispatcher.provider(provider).is_some() {
+    match provider.is_empty() || dispatcher.routes().provider(provider).is_some() {
         true => Ok(()),
         false => Err(Error::invalid(
             "provider",
@@ -47,7 +50,8 @@ pub fn check_provider(dispatcher: &Dispatcher, provider: &str) -> Result<(), Err
 
 /// The names of the providers for an error message.
 pub(super) fn names(dispatcher: &Dispatcher) -> String {
-    let mut names = dispatcher.providers().map(|guard| guard.name());
+    let routes = dispatcher.routes();
+    let mut names = routes.providers().map(|guard| guard.name());
     let told: Vec<_> = names.by_ref().take(MOST_NAMES).collect();
     let told = told.join(", ");
     match names.count() {
@@ -64,20 +68,21 @@ pub(super) fn of_endpoint(guard: &ProviderGuard) -> v1::Breaker {
     }
 }
 
-pub(super) fn of_model(guard: &Arc<Guard>) -> v1::Breaker {
-    let (in_flight, limit) = guard.concurrency();
+pub(super) fn of_model(guarded: &Arc<GuardedTarget>) -> v1::Breaker {
+    let GuardedTarget { target, health } = &**guarded;
+    let (in_flight, limit) = health.concurrency();
     v1::Breaker {
-        provider: guard.target.provider.name.clone(),
-        model: guard.target.id.clone(),
+        provider: target.provider.name.clone(),
+        model: target.id.clone(),
         in_flight: i64::from(in_flight),
         concurrency_limit: i64::from(limit),
-        throttled_until_time: guard.throttled_until().map(time_of_day),
-        ..of_snapshot(guard.snapshot())
+        throttled_until_time: health.throttled_until().map(time_of_day),
+        ..of_snapshot(health.snapshot())
     }
 }
 
-fn credential_lock(lock: lock::Snapshot) -> v1::CredentialLock {
-    let lock::Snapshot {
+fn credential_lock(lock: lock::LockSnapshot) -> v1::CredentialLock {
+    let lock::LockSnapshot {
         cause,
         since,
         until,
@@ -85,8 +90,8 @@ fn credential_lock(lock: lock::Snapshot) -> v1::CredentialLock {
         proven,
     } = lock;
     let reason = match cause {
-        Cause::Refused => v1::ErrorReason::ProviderAuthFailed,
-        Cause::QuotaExhausted => v1::ErrorReason::ProviderQuotaExhausted,
+        LockCause::Refused => v1::ErrorReason::ProviderAuthFailed,
+        LockCause::QuotaExhausted => v1::ErrorReason::ProviderQuotaExhausted,
     };
     v1::CredentialLock {
         reason: reason.into(),

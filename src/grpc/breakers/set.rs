@@ -42,16 +42,17 @@ pub fn set(
             what: what.to_owned(),
         });
     };
-    let of_provider = dispatcher.provider(&provider);
+    let routes = dispatcher.routes();
+    let of_provider = routes.provider(&provider);
     if of_provider.is_none() {
         fault(
             "provider",
             &format!("must be the name of a provider; {}", names(dispatcher)),
         );
     }
-    let of_target = dispatcher
-        .guard(&model)
-        .filter(|guard| guard.target.provider.name == provider);
+    let of_target = routes
+        .target(&model)
+        .filter(|guarded| guarded.target.provider.name == provider);
     if !model.is_empty() && of_target.is_none() {
         fault(
             "model",
@@ -110,7 +111,7 @@ pub fn set(
         None => "lifted",
     };
     let (changed, breaker) = match of_target {
-        Some(guard) => (guard.force(forced), of_model(guard)),
+        Some(guarded) => (guarded.health.force(forced), of_model(guarded)),
         None => (of_provider.force(forced), of_endpoint(of_provider)),
     };
     if changed {

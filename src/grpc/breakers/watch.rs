@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::health::guard::BreakerChange;
+use crate::health::provider::BreakerChange;
 
 use super::super::{answer, v1};
 use super::listing::{list, of_endpoint, of_model};
@@ -132,12 +132,10 @@ impl Watcher {
             target,
             transition,
         } = change;
+        let routes = self.dispatcher.routes();
         let present = match &target {
-            Some(target) => self.dispatcher.guard(target).map(of_model),
-            None => self
-                .dispatcher
-                .provider(&provider)
-                .map(|guard| of_endpoint(guard)),
+            Some(target) => routes.target(target).map(of_model),
+            None => routes.provider(&provider).map(|guard| of_endpoint(guard)),
         };
         // The breaker's present data, but the state of this change: it may have changed again since.
         let state = answer::breaker_state(transition.to).into();

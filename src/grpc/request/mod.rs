@@ -9,7 +9,7 @@ mod tools;
 
 use crate::chat::ChatRequest;
 use crate::check::Faults;
-use crate::dispatch::dispatcher::Selector;
+use crate::dispatch::routes::Selector;
 use crate::error::Error;
 use crate::serving::CallRequest;
 

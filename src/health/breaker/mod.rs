@@ -5,7 +5,7 @@
 //! no other waiting, but its outcome counts: an answer may take longer. An attempt of last resort is made in
 //! spite of the open breaker; its outcome counts like that of a probe.
 //!
-//! Every admission is a [`Ticket`] of the generation it was given in. A new generation begins when the
+//! Every admission is a [`Pass`] of the generation it was given in. A new generation begins when the
 //! breaker opens, closes or is forced; from then on older tickets decide nothing.
 
 mod recovery;
@@ -23,7 +23,7 @@ use super::window::Window;
 use self::recovery::Probes;
 
 pub use self::settings::Settings;
-pub use self::terms::{Circumstances, Forced, Refusal, Signal, Snapshot, Transition};
+pub use self::terms::{Barred, Circumstances, Forced, Signal, Snapshot, Transition};
 
 /// A breaker that was healthy for this long forgets one of its failed recoveries.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ enum State {
 
 /// The right to try a target once. Give every ticket back with [`Breaker::report`].
 #[derive(Debug)]
-pub struct Ticket {
+pub struct Pass {
     generation: u64,
     kind: Kind,
     admitted: Instant,
@@ -101,7 +101,7 @@ impl Kind {
     }
 }
 
-impl Ticket {
+impl Pass {
     /// Whether the attempt was let through to test if a failing target has recovered.
     pub fn is_probe(&self) -> bool {
         matches!(self.kind, Kind::Probe(_))
@@ -163,7 +163,7 @@ impl Breaker {
     }
 
     /// Why an attempt would be refused at this time; `None` if it would be admitted.
-    pub fn refuses(&self, now: Instant) -> Option<Refusal> {
+    pub fn refuses(&self, now: Instant) -> Option<Barred> {
         match (self.forced(now), self.state) {
             (Some(Forced { closed: true, .. }), _) | (None, State::Closed) => None,
             (
@@ -172,11 +172,11 @@ impl Breaker {
                     until,
                 }),
                 _,
-            ) => Some(Refusal::Forced(until)),
-            (None, State::Open { until }) if until > now => Some(Refusal::Open(until)),
+            ) => Some(Barred::Forced(until)),
+            (None, State::Open { until }) if until > now => Some(Barred::Open(until)),
             (None, State::Open { .. } | State::HalfOpen) => {
                 let needed = self.settings.probe_successes;
-                self.probes.awaited(needed, now).map(Refusal::Probing)
+                self.probes.awaited(needed, now).map(Barred::Probing)
             }
         }
     }
@@ -195,7 +195,7 @@ impl Breaker {
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&mut self, now: Instant) -> Result<Ticket, Refusal> {
+    pub fn admit(&mut self, now: Instant) -> Result<Pass, Barred> {
         if let Some(refusal) = self.refuses(now) {
             return Err(refusal);
         }
@@ -210,19 +210,19 @@ impl Breaker {
     ///
     /// # Errors
     /// An operator holds it open.
-    pub fn admit_last(&mut self, now: Instant) -> Result<Ticket, Refusal> {
+    pub fn admit_last(&mut self, now: Instant) -> Result<Pass, Barred> {
         match self.refuses(now) {
             None => self.admit(now),
-            Some(Refusal::Open(_) | Refusal::Probing(_)) => {
+            Some(Barred::Open(_) | Barred::Probing(_)) => {
                 let kind = Kind::LastResort(self.probes.next_number());
                 Ok(self.ticket(kind, None, now))
             }
-            Some(forced @ Refusal::Forced(_)) => Err(forced),
+            Some(forced @ Barred::Forced(_)) => Err(forced),
         }
     }
 
-    fn ticket(&self, kind: Kind, transition: Option<Transition>, now: Instant) -> Ticket {
-        Ticket {
+    fn ticket(&self, kind: Kind, transition: Option<Transition>, now: Instant) -> Pass {
+        Pass {
             generation: self.generation,
             kind,
             admitted: now,
@@ -236,7 +236,7 @@ impl Breaker {
     /// Takes in what an attempt has to tell.
     pub fn report(
         &mut self,
-        ticket: &mut Ticket,
+        ticket: &mut Pass,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Option<Transition> {
@@ -300,7 +300,7 @@ impl Breaker {
         Snapshot {
             state: self.state(now),
             since: self.since,
-            refuses_until: self.refuses(now).and_then(Refusal::until),
+            refuses_until: self.refuses(now).and_then(Barred::until),
             samples: seen.samples,
             failures: seen.failures,
             slow: seen.slow,
@@ -326,7 +326,7 @@ impl Breaker {
     /// Closed: adds at most one sample and one failure for each attempt, and opens if they are too many.
     fn count(
         &mut self,
-        ticket: &mut Ticket,
+        ticket: &mut Pass,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Option<Transition> {

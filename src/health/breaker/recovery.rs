@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::trail::BreakerState;
 
-use super::{Breaker, Circumstances, Counted, Kind, Signal, State, Ticket, Transition};
+use super::{Breaker, Circumstances, Counted, Kind, Pass, Signal, State, Transition};
 
 /// The probes and last resorts since the breaker opened, each known by its number, from 1 on in the order of
 /// sending. The outcome of one is out of date once one that was sent later has had the opposite outcome.
@@ -81,7 +81,7 @@ impl Breaker {
     /// that broke off, at its end.
     pub(super) fn judge(
         &mut self,
-        ticket: &mut Ticket,
+        ticket: &mut Pass,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Option<Transition> {
@@ -126,7 +126,7 @@ impl Breaker {
 
     /// Counts a success. The breaker may be open: for a last resort, or since this probe was silent or an older
     /// one failed.
-    fn succeed(&mut self, ticket: &mut Ticket, now: Instant) -> Option<Transition> {
+    fn succeed(&mut self, ticket: &mut Pass, now: Instant) -> Option<Transition> {
         ticket.counted = Counted::Success { ended: 0, nth: 0 };
         self.probes.free(ticket.kind.number());
         if ticket.kind.number() < self.probes.failed {
@@ -163,7 +163,7 @@ impl Breaker {
     }
 
     /// Opens it for now: a probe from which nothing has come may be answered yet.
-    fn suspect(&mut self, ticket: &Ticket, circumstances: Circumstances) -> Option<Transition> {
+    fn suspect(&mut self, ticket: &Pass, circumstances: Circumstances) -> Option<Transition> {
         self.probes.free(ticket.kind.number());
         match self.probes.succeeded > ticket.kind.number() {
             true => None,
@@ -174,7 +174,7 @@ impl Breaker {
     /// Counts a failure. That an answer breaks off is news where answers had only to begin.
     fn fail(
         &mut self,
-        ticket: &mut Ticket,
+        ticket: &mut Pass,
         cause: &'static str,
         retry_after: Option<Duration>,
         circumstances: Circumstances,
@@ -195,7 +195,7 @@ impl Breaker {
 
     fn reopen(
         &mut self,
-        ticket: &Ticket,
+        ticket: &Pass,
         cause: &'static str,
         retry_after: Option<Duration>,
         circumstances: Circumstances,

@@ -108,7 +108,7 @@ pub struct Snapshot {
 
 /// Why no attempt is let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Barred {
     /// It is open until then.
     Open(Instant),
     /// A probe is under way, and another is let through then at the latest.
@@ -117,7 +117,7 @@ pub enum Refusal {
     Forced(Option<Instant>),
 }
 
-impl Refusal {
+impl Barred {
     /// When there is use in asking again, where that is known.
     pub fn until(self) -> Option<Instant> {
         match self {

@@ -6,13 +6,15 @@ const BASE: Duration = Duration::from_secs(5);
 
 /// A lock on a credential of so many models, and a time.
 fn lock(models: usize) -> (Lock, Instant) {
-    (Lock::new(Settings::default(), models), Instant::now())
+    let mut lock = Lock::new(Settings::default());
+    (0..models).for_each(|model| lock.add(id(model)));
+    (lock, Instant::now())
 }
 
 /// An attempt on a model that is refused.
 fn refuse(lock: &mut Lock, model: usize, now: Instant) -> Fault {
     let ticket = admit(lock, model, now);
-    lock.refuse(&ticket, Cause::Refused, None, now)
+    lock.refuse(&ticket, LockCause::Refused, None, now)
 }
 
 /// An attempt on a model that is answered; whether that ends a lock.
@@ -21,15 +23,24 @@ fn accept(lock: &mut Lock, model: usize, now: Instant) -> bool {
     lock.accept(&ticket, now)
 }
 
-fn admit(lock: &mut Lock, model: usize, now: Instant) -> Ticket {
-    assert_eq!(lock.refuses(model, now), None);
-    lock.admit(model, now)
+fn admit(lock: &mut Lock, model: usize, now: Instant) -> Use {
+    assert_eq!(refuses(lock, model, now), None);
+    lock.admit(&id(model), now)
 }
 
-fn refused(until: impl Into<Option<Instant>>) -> Option<Refusal> {
-    Some(Refusal {
+fn refuses(lock: &Lock, model: usize, now: Instant) -> Option<Locked> {
+    lock.refuses(&id(model), now)
+}
+
+/// The id of a model of this number.
+fn id(model: usize) -> ModelId {
+    model.to_string().into()
+}
+
+fn refused(until: impl Into<Option<Instant>>) -> Option<Locked> {
+    Some(Locked {
         until: until.into(),
-        cause: Cause::Refused,
+        cause: LockCause::Refused,
     })
 }
 
@@ -40,7 +51,7 @@ fn each_refusal_in_a_row_doubles_the_time_up_to_its_limit() {
     let mut seconds = Vec::new();
     for _ in 0..9 {
         refuse(&mut lock, 0, now);
-        let until = lock.refuses(0, now).unwrap().until.unwrap();
+        let until = refuses(&lock, 0, now).unwrap().until.unwrap();
         seconds.push(until.duration_since(now).as_secs());
         now = until;
     }
@@ -55,11 +66,11 @@ fn a_provider_that_asks_for_more_time_gets_it_up_to_the_limit() {
         let ticket = admit(&mut lock, 0, now);
 
         let asked = Some(Duration::from_secs(asked));
-        let fault = lock.refuse(&ticket, Cause::QuotaExhausted, asked, now);
+        let fault = lock.refuse(&ticket, LockCause::QuotaExhausted, asked, now);
 
         let given = Duration::from_secs(given);
         assert_eq!(fault, Fault::Credential(Some(given)));
-        assert_eq!(lock.refuses(0, now + given), None);
+        assert_eq!(refuses(&lock, 0, now + given), None);
     }
 }
 
@@ -99,16 +110,16 @@ fn a_revoked_credential_is_each_models_fault_until_the_last_one_is_refused() {
 fn while_one_model_was_refused_the_others_are_asked_all_at_once() {
     let (mut lock, now) = lock(2);
     refuse(&mut lock, 0, now);
-    assert_eq!(lock.refuses(0, now), refused(now + BASE));
+    assert_eq!(refuses(&lock, 0, now), refused(now + BASE));
     assert!(!lock.snapshot().unwrap().proven);
 
     let tickets = [(); 3].map(|()| admit(&mut lock, 1, now));
 
     assert!(tickets.iter().all(|ticket| !ticket.is_probe()));
     assert!(lock.accept(&tickets[0], now));
-    assert_eq!(lock.refuses(0, now), None);
+    assert_eq!(refuses(&lock, 0, now), None);
     // What those have to tell that were sent while it was locked is from before.
-    let late = lock.refuse(&tickets[1], Cause::Refused, None, now);
+    let late = lock.refuse(&tickets[1], LockCause::Refused, None, now);
     assert_eq!(late, Fault::Credential(None));
     assert_eq!(lock.snapshot(), None);
     assert_eq!(refuse(&mut lock, 0, now), Fault::Model);
@@ -121,21 +132,21 @@ fn once_a_second_model_was_refused_each_other_one_is_asked_once_and_one_at_a_tim
     assert_eq!(refuse(&mut lock, 1, now), Fault::Credential(None));
     assert!(lock.snapshot().unwrap().proven);
     for model in [0, 1] {
-        assert_eq!(lock.refuses(model, now), refused(now + BASE));
+        assert_eq!(refuses(&lock, model, now), refused(now + BASE));
     }
 
-    assert!(lock.would_probe(2, now));
+    assert!(lock.would_probe(&id(2), now));
     let probe = admit(&mut lock, 2, now);
 
     assert!(probe.is_probe());
-    assert_eq!(lock.refuses(2, now), refused(now + BASE));
-    assert_eq!(lock.refuses(3, now), refused(now + BASE));
-    lock.refuse(&probe, Cause::Refused, None, now);
+    assert_eq!(refuses(&lock, 2, now), refused(now + BASE));
+    assert_eq!(refuses(&lock, 3, now), refused(now + BASE));
+    lock.refuse(&probe, LockCause::Refused, None, now);
     lock.release(&probe);
-    assert_eq!(lock.refuses(2, now), refused(now + BASE));
+    assert_eq!(refuses(&lock, 2, now), refused(now + BASE));
     assert!(lock.snapshot().unwrap().proven, "a third one clears nobody");
     assert!(accept(&mut lock, 3, now), "the last one has its say");
-    assert_eq!(lock.refuses(0, now), None);
+    assert_eq!(refuses(&lock, 0, now), None);
 }
 
 #[test]
@@ -146,16 +157,16 @@ fn after_each_wait_one_probe_at_a_time_tells() {
 
     let given_up = admit(&mut lock, 0, now);
     assert!(given_up.is_probe());
-    assert_eq!(lock.refuses(0, now), refused(None));
+    assert_eq!(refuses(&lock, 0, now), refused(None));
     lock.release(&given_up);
     let probe = admit(&mut lock, 0, now);
     // It may take for ever: another is let through then.
     let now = now + PROBE_LEASE;
     let another = admit(&mut lock, 0, now);
     lock.release(&probe);
-    assert_eq!(lock.refuses(0, now), refused(None), "not its own place");
+    assert_eq!(refuses(&lock, 0, now), refused(None), "not its own place");
 
-    let fault = lock.refuse(&another, Cause::Refused, None, now);
+    let fault = lock.refuse(&another, LockCause::Refused, None, now);
     assert_eq!(fault, Fault::Credential(Some(2 * BASE)));
     let snapshot = lock.snapshot().unwrap();
     assert_eq!((snapshot.since, snapshot.refusals), (begun, 2));
@@ -177,10 +188,10 @@ fn an_accepted_credential_is_as_good_as_new() {
 fn what_attempts_from_before_have_to_tell_decides_nothing() {
     let (mut lock, now) = lock(1);
     let [first, refused_later, accepted_later] = [(); 3].map(|()| admit(&mut lock, 0, now));
-    lock.refuse(&first, Cause::QuotaExhausted, None, now);
+    lock.refuse(&first, LockCause::QuotaExhausted, None, now);
     let locked = lock.snapshot();
 
-    let fault = lock.refuse(&refused_later, Cause::Refused, None, now + BASE);
+    let fault = lock.refuse(&refused_later, LockCause::Refused, None, now + BASE);
     assert_eq!(fault, Fault::Credential(None));
     assert!(!lock.accept(&accepted_later, now + BASE));
 
@@ -194,7 +205,7 @@ fn what_attempts_from_before_a_lock_have_to_tell_after_it_decides_nothing() {
     refuse(&mut lock, 1, now);
     assert!(lock.open());
 
-    let late = lock.refuse(&before, Cause::Refused, None, now);
+    let late = lock.refuse(&before, LockCause::Refused, None, now);
 
     assert_eq!(late, Fault::Credential(None));
     assert_eq!(lock.snapshot(), None);
@@ -208,7 +219,7 @@ fn another_key_ends_the_lock_and_takes_no_blame_for_the_one_before() {
 
     assert!(!lock.renew(), "it was not locked");
 
-    let late = lock.refuse(&under_way, Cause::Refused, None, now);
+    let late = lock.refuse(&under_way, LockCause::Refused, None, now);
     assert_eq!(late, Fault::Credential(None));
     // Nor is the one before its praise.
     assert_eq!(refuse(&mut lock, 0, now), Fault::Credential(Some(BASE)));
@@ -222,17 +233,17 @@ fn a_model_that_is_pardoned_is_asked_once_more() {
     refuse(&mut lock, 0, now);
     refuse(&mut lock, 1, now);
 
-    assert!(lock.pardon(0));
+    assert!(lock.pardon(&id(0)));
 
-    assert!(!lock.pardon(0));
-    assert_eq!(lock.refuses(1, now), refused(now + BASE));
+    assert!(!lock.pardon(&id(0)));
+    assert_eq!(refuses(&lock, 1, now), refused(now + BASE));
     refuse(&mut lock, 0, now);
-    assert_eq!(lock.refuses(0, now), refused(now + BASE));
+    assert_eq!(refuses(&lock, 0, now), refused(now + BASE));
 }
 
 #[test]
 fn those_who_watch_are_told_what_the_provider_said() {
-    let names = [Cause::Refused, Cause::QuotaExhausted].map(Cause::name);
+    let names = [LockCause::Refused, LockCause::QuotaExhausted].map(LockCause::name);
 
     assert_eq!(names, ["credential_refused", "quota_exhausted"]);
 }

@@ -1,7 +1,10 @@
 //! Is each trouble held against what has it, and is nothing else touched?
 
+use std::time::Duration;
+
 use super::*;
-use crate::error::UpstreamErrorKind;
+use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::health::breaker::{Circumstances, Forced};
 use crate::trail::BreakerState;
 
 fn provider(models: usize) -> (Scopes, Circumstances) {
@@ -12,7 +15,16 @@ fn provider(models: usize) -> (Scopes, Circumstances) {
         healthier_alternative: false,
         retry_ratio: 0.2,
     };
-    (Scopes::new(Settings::default(), models, now), circumstances)
+    let mut scopes = Scopes::new(Settings::default(), now);
+    (0..models).for_each(|model| {
+        scopes.add(&id(model), now);
+    });
+    (scopes, circumstances)
+}
+
+/// The id of a model of this number.
+fn id(model: usize) -> ModelId {
+    model.to_string().into()
 }
 
 fn fail(
@@ -35,14 +47,18 @@ fn fail_with(
     error: &UpstreamError,
     circumstances: Circumstances,
 ) -> Vec<Change> {
-    let mut ticket = scopes.admit(model, circumstances.now).expect("admitted");
+    let mut ticket = scopes
+        .admit(&id(model), circumstances.now)
+        .expect("admitted");
     let changes = scopes.failed(&mut ticket, error, circumstances);
     scopes.release(ticket, circumstances);
     changes
 }
 
 fn answer(scopes: &mut Scopes, model: usize, circumstances: Circumstances) -> Vec<Change> {
-    let mut ticket = scopes.admit(model, circumstances.now).expect("admitted");
+    let mut ticket = scopes
+        .admit(&id(model), circumstances.now)
+        .expect("admitted");
     let changes = scopes.committed(&mut ticket, false, circumstances);
     scopes.release(ticket, circumstances);
     changes
@@ -69,11 +85,11 @@ fn no_connection_closes_off_every_model_of_the_endpoint() {
     }
 
     assert!(matches!(
-        scopes.refuses(1, circumstances.now),
+        scopes.refuses(&id(1), circumstances.now),
         Some(Refusal::Endpoint(_))
     ));
     assert_eq!(
-        scopes.snapshot(Some(0), circumstances.now).state,
+        scopes.snapshot(Some(&id(0)), circumstances.now).state,
         BreakerState::Closed
     );
 }
@@ -81,7 +97,7 @@ fn no_connection_closes_off_every_model_of_the_endpoint() {
 #[test]
 fn a_failing_model_leaves_its_sibling_alone() {
     let (mut scopes, circumstances) = provider(2);
-    let sibling = scopes.admit(1, circumstances.now).expect("admitted");
+    let sibling = scopes.admit(&id(1), circumstances.now).expect("admitted");
     scopes.release(sibling, circumstances);
 
     for _ in 0..5 {
@@ -94,10 +110,10 @@ fn a_failing_model_leaves_its_sibling_alone() {
     }
 
     assert!(matches!(
-        scopes.refuses(0, circumstances.now),
+        scopes.refuses(&id(0), circumstances.now),
         Some(Refusal::Model(_))
     ));
-    assert_eq!(scopes.refuses(1, circumstances.now), None);
+    assert_eq!(scopes.refuses(&id(1), circumstances.now), None);
 }
 
 #[test]
@@ -178,13 +194,13 @@ fn silence_counts_against_the_model_alone() {
     let mut changes = Vec::new();
 
     for _ in 0..5 {
-        let mut ticket = scopes.admit(0, circumstances.now).expect("admitted");
+        let mut ticket = scopes.admit(&id(0), circumstances.now).expect("admitted");
         changes.extend(scopes.stalled(&mut ticket, circumstances));
         scopes.release(ticket, circumstances);
     }
 
-    let changed: Vec<_> = changes.iter().map(|change| change.model).collect();
-    assert_eq!(changed, [Some(0)]);
+    let changed: Vec<_> = changes.iter().map(|change| change.model.clone()).collect();
+    assert_eq!(changed, [Some(id(0))]);
     assert_eq!(changes[0].transition.to, BreakerState::Open);
     assert_eq!(scopes.snapshot(None, circumstances.now).failures, 0);
 }
@@ -196,8 +212,8 @@ fn an_attempt_is_a_probe_of_its_model_or_of_the_endpoint() {
     // What the next attempt on each model probes.
     let probes = |scopes: &mut Scopes, now: Instant| {
         [0, 1].map(|model| {
-            let expected = scopes.would_probe(model, now);
-            let admitted = scopes.admit(model, now).ok();
+            let expected = scopes.would_probe(&id(model), now);
+            let admitted = scopes.admit(&id(model), now).ok();
             assert_eq!(admitted.as_ref().is_some_and(Ticket::is_probe), expected);
             admitted.and_then(|ticket| {
                 match (
@@ -232,7 +248,7 @@ fn those_who_watch_are_told_why_something_changed() {
     let second = Duration::from_secs(1);
     let table = [
         (
-            News::Locked(lock::Cause::QuotaExhausted, second, 1),
+            News::Locked(lock::LockCause::QuotaExhausted, second, 1),
             "quota_exhausted",
         ),
         (News::Unlocked(Unlocked::Accepted), "credential_accepted"),
@@ -279,14 +295,14 @@ fn the_beginnings_of_answers_open_an_endpoint_again_that_could_not_be_reached() 
 
     let mut changes = Vec::new();
     for _ in 0..3 {
-        let mut probe = scopes.admit(0, due.now).expect("admitted");
+        let mut probe = scopes.admit(&id(0), due.now).expect("admitted");
         changes.extend(scopes.reached(&mut probe, due));
         scopes.release(probe, due);
     }
 
     let opened: Vec<_> = changes
         .iter()
-        .map(|change| (change.model, change.transition.to))
+        .map(|change| (change.model.clone(), change.transition.to))
         .collect();
     assert_eq!(opened, [(None, BreakerState::Closed)]);
 }
@@ -300,16 +316,16 @@ fn a_model_whose_answers_broke_off_is_open_again_once_some_have_gone_on_or_come_
             now: circumstances.now + Duration::from_secs(5),
             ..circumstances
         };
-        let mut breaks_off = scopes.admit(0, at.now).expect("admitted");
+        let mut breaks_off = scopes.admit(&id(0), at.now).expect("admitted");
         scopes.committed(&mut breaks_off, false, at);
         let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
         scopes.failed(&mut breaks_off, &error, at);
         scopes.release(breaks_off, at);
-        at.now = scopes.snapshot(Some(0), at.now).refuses_until.unwrap();
+        at.now = scopes.snapshot(Some(&id(0)), at.now).refuses_until.unwrap();
 
         let mut changes = Vec::new();
         for _ in 0..3 {
-            let mut probe = scopes.admit(0, at.now).expect("admitted");
+            let mut probe = scopes.admit(&id(0), at.now).expect("admitted");
             scopes.committed(&mut probe, false, at);
             at.now += Duration::from_secs(lasts);
             changes.extend(match is_complete {
@@ -329,7 +345,7 @@ fn a_probe_that_callers_have_cut_short_for_long_closes_its_model_off_again() {
     let (mut scopes, circumstances) = provider(1);
     open(&mut scopes, 0, circumstances);
     let since = circumstances.now + Duration::from_secs(5);
-    let mut probe = scopes.admit(0, since).expect("admitted");
+    let mut probe = scopes.admit(&id(0), since).expect("admitted");
     let late = Circumstances {
         now: since + Duration::from_secs(600),
         ..circumstances
@@ -344,36 +360,36 @@ fn a_probe_that_callers_have_cut_short_for_long_closes_its_model_off_again() {
 #[test]
 fn what_an_operator_decides_of_a_model_makes_its_failures_nobody_elses() {
     let (mut scopes, circumstances) = provider(2);
-    scopes.force(Some(0), None, circumstances.now);
+    scopes.force(Some(&id(0)), None, circumstances.now);
 
     open(&mut scopes, 0, circumstances);
 
-    assert_eq!(scopes.refuses(1, circumstances.now), None);
+    assert_eq!(scopes.refuses(&id(1), circumstances.now), None);
 }
 
 #[test]
 fn operators_decisions_end_at_their_times_one_after_the_other() {
     let (mut scopes, circumstances) = provider(2);
     let at = |second| circumstances.now + Duration::from_secs(second);
-    for (model, end) in [(None, 20), (Some(1), 10)] {
+    for (model, end) in [(None, 20), (Some(id(1)), 10)] {
         let forced = Forced {
             closed: false,
             until: Some(at(end)),
         };
-        scopes.force(model, Some(forced), circumstances.now);
+        scopes.force(model.as_ref(), Some(forced), circumstances.now);
     }
 
     // A time, whose decisions end there, and when the next one will.
     let table = [
         (9, vec![], Some(10)),
-        (10, vec![Some(1)], Some(20)),
+        (10, vec![Some(id(1))], Some(20)),
         (30, vec![None], None),
         (40, vec![], None),
     ];
     for (second, expected, next) in table {
         let changes = scopes.end_decisions(at(second));
 
-        let ended: Vec<_> = changes.iter().map(|change| change.model).collect();
+        let ended: Vec<_> = changes.iter().map(|change| change.model.clone()).collect();
         assert_eq!(ended, expected, "{second}");
         assert_eq!(scopes.decision_ends(), next.map(at), "{second}");
     }
@@ -385,14 +401,14 @@ fn what_the_admission_of_a_probe_changes_is_told_once() {
     open(&mut scopes, 1, circumstances);
     let due = circumstances.now + Duration::from_secs(5);
 
-    let mut probe = scopes.admit(1, due).expect("admitted");
+    let mut probe = scopes.admit(&id(1), due).expect("admitted");
 
     let changes: Vec<_> = probe
         .take_changes()
         .iter()
-        .map(|change| (change.model, change.transition.to))
+        .map(|change| (change.model.clone(), change.transition.to))
         .collect();
-    assert_eq!(changes, [(Some(1), BreakerState::HalfOpen)]);
+    assert_eq!(changes, [(Some(id(1)), BreakerState::HalfOpen)]);
     assert_eq!(probe.take_changes(), []);
 }
 
@@ -416,7 +432,7 @@ fn last_resorts_follow_what_the_target_accepts() {
 
     let mut rejected = 0;
     for attempt in 0..99 {
-        match scopes.admit_last(0, 0.0, now) {
+        match scopes.admit_last(&id(0), 0.0, now) {
             Some(ticket) => scopes.release(ticket, circumstances),
             None => rejected += 1,
         }
@@ -426,16 +442,16 @@ fn last_resorts_follow_what_the_target_accepts() {
         );
     }
     assert_eq!(
-        [0, 1].map(|model| scopes.rejection(model, now)),
+        [0, 1].map(|model| scopes.rejection(&id(model), now)),
         [0.99, 0.0]
     );
 
     for _ in 0..24 {
-        let mut ticket = scopes.admit_last(0, 1.0, now).expect("with luck");
+        let mut ticket = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
         scopes.committed(&mut ticket, false, circumstances);
         scopes.release(ticket, circumstances);
     }
-    assert_eq!(scopes.rejection(0, now), 75.0 / 124.0);
+    assert_eq!(scopes.rejection(&id(0), now), 75.0 / 124.0);
 }
 
 #[test]
@@ -446,19 +462,19 @@ fn last_resorts_that_are_answered_close_what_is_open() {
     ] {
         let (mut scopes, circumstances) = provider(1);
         let now = circumstances.now;
-        while scopes.refuses(0, now).is_none() {
+        while scopes.refuses(&id(0), now).is_none() {
             fail(&mut scopes, 0, kind, circumstances);
         }
 
         for _ in 0..3 {
-            let mut ticket = scopes.admit_last(0, 1.0, now).expect("with luck");
+            let mut ticket = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
             assert_ne!(ticket.state(), BreakerState::Closed);
-            assert_eq!(scopes.concurrency(0).0, 1);
+            assert_eq!(scopes.concurrency(&id(0), circumstances.now).0, 1);
             scopes.committed(&mut ticket, false, circumstances);
             scopes.release(ticket, circumstances);
         }
 
-        assert_eq!(scopes.refuses(0, now), None, "{kind:?}");
+        assert_eq!(scopes.refuses(&id(0), now), None, "{kind:?}");
     }
 }
 
@@ -470,7 +486,7 @@ fn a_last_resort_that_meets_a_limit_or_a_refused_key_is_the_last_one() {
     ] {
         let (mut scopes, circumstances) = provider(1);
         let now = circumstances.now;
-        while scopes.refuses(0, now).is_none() {
+        while scopes.refuses(&id(0), now).is_none() {
             fail(
                 &mut scopes,
                 0,
@@ -478,11 +494,11 @@ fn a_last_resort_that_meets_a_limit_or_a_refused_key_is_the_last_one() {
                 circumstances,
             );
         }
-        let mut ticket = scopes.admit_last(0, 1.0, now).expect("with luck");
+        let mut ticket = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
 
         scopes.failed(&mut ticket, &UpstreamError::new(kind), circumstances);
 
-        let refusal = format!("{:?}", scopes.refuses(0, now).expect("refused"));
+        let refusal = format!("{:?}", scopes.refuses(&id(0), now).expect("refused"));
         assert!(refusal.starts_with(expected), "{refusal}");
         scopes.release(ticket, circumstances);
     }
@@ -503,16 +519,16 @@ fn what_an_operator_holds_open_is_refused_by_the_operator_for_the_longer_time() 
         (Some(soon), Some(None), None),
     ];
     for (of_endpoint, of_model, until) in table {
-        let mut scopes = Scopes::new(Settings::default(), 2, now);
+        let mut scopes = Scopes::new(Settings::default(), now);
         let held = |until| Forced {
             closed: false,
             until,
         };
 
         scopes.force(None, of_endpoint.map(held), now);
-        scopes.force(Some(0), of_model.map(held), now);
+        scopes.force(Some(&id(0)), of_model.map(held), now);
 
-        assert_eq!(scopes.refuses(0, now), Some(Refusal::Operator(until)));
+        assert_eq!(scopes.refuses(&id(0), now), Some(Refusal::Operator(until)));
     }
 }
 
@@ -528,15 +544,18 @@ fn an_open_endpoint_and_a_locked_key_do_not_hide_an_operators_decision() {
     ] {
         let (mut scopes, circumstances) = provider(1);
         for _ in 0..5 {
-            if scopes.refuses(0, circumstances.now).is_none() {
+            if scopes.refuses(&id(0), circumstances.now).is_none() {
                 fail(&mut scopes, 0, kind, circumstances);
             }
         }
-        assert!(scopes.refuses(0, circumstances.now).is_some(), "{kind:?}");
+        assert!(
+            scopes.refuses(&id(0), circumstances.now).is_some(),
+            "{kind:?}"
+        );
 
-        scopes.force(Some(0), held, circumstances.now);
+        scopes.force(Some(&id(0)), held, circumstances.now);
 
-        let refusal = scopes.refuses(0, circumstances.now);
+        let refusal = scopes.refuses(&id(0), circumstances.now);
         assert_eq!(refusal, Some(Refusal::Operator(None)), "{kind:?}");
     }
 }
@@ -548,11 +567,15 @@ fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() 
         (Refusal::Model(now), Some(now), true),
         (Refusal::Endpoint(now), Some(now), true),
         (
-            Refusal::Credential(Some(now), lock::Cause::Refused),
+            Refusal::Credential(Some(now), lock::LockCause::Refused),
             Some(now),
             false,
         ),
-        (Refusal::Credential(None, lock::Cause::Refused), None, false),
+        (
+            Refusal::Credential(None, lock::LockCause::Refused),
+            None,
+            false,
+        ),
         (Refusal::Rate(now), Some(now), false),
         (Refusal::Busy, None, false),
         (Refusal::Operator(Some(now)), Some(now), false),
@@ -580,17 +603,17 @@ fn a_key_that_is_refused_to_two_models_locks_every_model_and_opens_no_breaker() 
     let until = circumstances.now + Duration::from_secs(5);
     for model in 0..2 {
         assert_eq!(
-            scopes.refuses(model, circumstances.now),
-            Some(Refusal::Credential(Some(until), lock::Cause::Refused))
+            scopes.refuses(&id(model), circumstances.now),
+            Some(Refusal::Credential(Some(until), lock::LockCause::Refused))
         );
-        assert!(scopes.would_probe(model, until));
+        assert!(scopes.would_probe(&id(model), until));
     }
-    for breaker in [None, Some(0), Some(1)] {
-        let state = scopes.snapshot(breaker, circumstances.now).state;
+    for breaker in [None, Some(id(0)), Some(id(1))] {
+        let state = scopes.snapshot(breaker.as_ref(), circumstances.now).state;
         assert_eq!(state, BreakerState::Closed);
     }
-    let locked = News::Locked(lock::Cause::Refused, Duration::from_secs(5), 1);
-    let model = Some(0);
+    let locked = News::Locked(lock::LockCause::Refused, Duration::from_secs(5), 1);
+    let model = Some(id(0));
     let news = locked;
     assert_eq!(scopes.take_notices(), [Notice { model, news }]);
 }
@@ -608,9 +631,9 @@ fn a_refusal_by_a_key_that_has_just_worked_for_another_model_is_the_models_failu
             fail(&mut scopes, 0, kind, circumstances);
         }
 
-        let state = scopes.snapshot(Some(0), circumstances.now).state;
+        let state = scopes.snapshot(Some(&id(0)), circumstances.now).state;
         assert_eq!(state, BreakerState::Open, "{kind:?}");
-        assert_eq!(scopes.refuses(1, circumstances.now), None, "{kind:?}");
+        assert_eq!(scopes.refuses(&id(1), circumstances.now), None, "{kind:?}");
         assert_eq!(scopes.take_notices(), [], "{kind:?}");
     }
 }
@@ -628,10 +651,10 @@ fn an_operator_lifts_locks_and_throttles_unless_to_hold_the_breaker_open() {
         let now = circumstances.now;
         let rate_limited = UpstreamErrorKind::RateLimited;
         fail(&mut scopes, 0, rate_limited, circumstances);
-        assert!(scopes.throttled_until(0, now).is_some());
-        scopes.force(Some(0), forced, now);
-        assert_eq!(scopes.throttled_until(0, now).is_none(), lifts);
-        scopes.force(Some(0), None, now);
+        assert!(scopes.throttled_until(&id(0), now).is_some());
+        scopes.force(Some(&id(0)), forced, now);
+        assert_eq!(scopes.throttled_until(&id(0), now).is_none(), lifts);
+        scopes.force(Some(&id(0)), None, now);
 
         let refused = UpstreamErrorKind::Authentication;
         fail(&mut scopes, 0, refused, circumstances);
@@ -654,7 +677,7 @@ fn a_new_key_ends_the_lock_of_the_old_one() {
 
     scopes.renew_credential();
 
-    assert_eq!(scopes.refuses(0, circumstances.now), None);
+    assert_eq!(scopes.refuses(&id(0), circumstances.now), None);
     let news = News::Unlocked(Unlocked::Changed);
     assert_eq!(scopes.take_notices(), [Notice { model: None, news }]);
 }
@@ -671,11 +694,11 @@ fn a_rate_limit_throttles_its_model_and_opens_no_breaker() {
     );
 
     assert!(matches!(
-        scopes.refuses(0, circumstances.now),
+        scopes.refuses(&id(0), circumstances.now),
         Some(Refusal::Rate(_))
     ));
-    assert_eq!(scopes.refuses(1, circumstances.now), None);
-    assert_eq!(scopes.snapshot(Some(0), circumstances.now).failures, 0);
+    assert_eq!(scopes.refuses(&id(1), circumstances.now), None);
+    assert_eq!(scopes.snapshot(Some(&id(0)), circumstances.now).failures, 0);
 }
 
 #[test]
@@ -688,23 +711,28 @@ fn every_released_ticket_gives_its_place_back() {
         },
         ..Settings::default()
     };
-    let mut scopes = Scopes::new(settings, 1, circumstances.now);
+    let mut scopes = Scopes::new(settings, circumstances.now);
 
     let tickets: Vec<_> = (0..64)
-        .map(|_| scopes.admit(0, circumstances.now).expect("admitted"))
+        .map(|_| scopes.admit(&id(0), circumstances.now).expect("admitted"))
         .collect();
-    assert_eq!(scopes.refuses(0, circumstances.now), Some(Refusal::Busy));
+    assert_eq!(
+        scopes.refuses(&id(0), circumstances.now),
+        Some(Refusal::Busy)
+    );
     tickets
         .into_iter()
         .for_each(|ticket| scopes.release(ticket, circumstances));
 
-    assert_eq!(scopes.concurrency(0), (0, 64));
+    assert_eq!(scopes.concurrency(&id(0), circumstances.now), (0, 64));
 }
 
 #[test]
 fn models_that_recover_one_by_one_do_not_close_off_their_endpoint_again() {
     let (mut scopes, circumstances) = provider(3);
-    let under_way: Vec<_> = (0..5).map(|_| scopes.admit(2, circumstances.now)).collect();
+    let under_way: Vec<_> = (0..5)
+        .map(|_| scopes.admit(&id(2), circumstances.now))
+        .collect();
     open(&mut scopes, 0, circumstances);
     open(&mut scopes, 1, circumstances);
     for mut ticket in under_way.into_iter().flatten() {
@@ -712,7 +740,7 @@ fn models_that_recover_one_by_one_do_not_close_off_their_endpoint_again() {
         scopes.failed(&mut ticket, &error, circumstances);
         scopes.release(ticket, circumstances);
     }
-    assert!(scopes.models.iter().all(|model| model.breaker.is_open()));
+    assert!(scopes.models.values().all(|model| model.breaker.is_open()));
     let later = Circumstances {
         now: circumstances.now + Duration::from_secs(5),
         ..circumstances
@@ -736,7 +764,7 @@ fn where_models_closed_off_their_endpoint_their_failures_keep_it_so() {
         for nth in 1..=2 {
             let due = scopes.endpoint.snapshot(circumstances.now).refuses_until;
             circumstances.now = due.unwrap();
-            let mut probe = scopes.admit(0, circumstances.now).expect("admitted");
+            let mut probe = scopes.admit(&id(0), circumstances.now).expect("admitted");
 
             match signal {
                 "failed" => {
@@ -747,7 +775,7 @@ fn where_models_closed_off_their_endpoint_their_failures_keep_it_so() {
             };
             scopes.release(probe, circumstances);
 
-            let refusal = scopes.refuses(1, circumstances.now);
+            let refusal = scopes.refuses(&id(1), circumstances.now);
             let is_closed_off = matches!(refusal, Some(Refusal::Endpoint(_)));
             assert!(is_closed_off, "{signal} {nth}: {refusal:?}");
         }
@@ -771,7 +799,7 @@ fn an_endpoint_that_its_models_closed_off_is_its_own_again_once_it_was_closed() 
 
     open(&mut scopes, 0, later);
 
-    assert!(scopes.models[0].breaker.is_open());
+    assert!(scopes.models[&id(0)].breaker.is_open());
     assert!(!scopes.endpoint.is_open());
 }
 
@@ -784,18 +812,18 @@ fn a_limit_is_told_before_a_breaker_and_for_as_long_as_either_holds() {
         retry_after: Some(Duration::from_secs(seconds)),
         ..UpstreamError::new(UpstreamErrorKind::RateLimited)
     };
-    let mut under_way = scopes.admit(0, now).expect("admitted");
+    let mut under_way = scopes.admit(&id(0), now).expect("admitted");
     open(&mut scopes, 0, circumstances);
 
     scopes.failed(&mut under_way, &limited(2), circumstances);
     assert_eq!(
-        scopes.refuses(0, now),
+        scopes.refuses(&id(0), now),
         Some(Refusal::Rate(now + Duration::from_secs(5)))
     );
 
     scopes.failed(&mut under_way, &limited(60), circumstances);
     let until = now + Duration::from_secs(60);
-    assert_eq!(scopes.refuses(0, now), Some(Refusal::Rate(until)));
+    assert_eq!(scopes.refuses(&id(0), now), Some(Refusal::Rate(until)));
     scopes.release(under_way, circumstances);
 }
 
@@ -809,7 +837,7 @@ fn only_who_says_that_it_is_too_much_is_sent_less() {
     ] {
         let (mut scopes, circumstances) = provider(1);
         let under_way: Vec<_> = (0..20)
-            .map(|_| scopes.admit(0, circumstances.now))
+            .map(|_| scopes.admit(&id(0), circumstances.now))
             .collect();
         let error = UpstreamError {
             status: Some(status),
@@ -818,7 +846,11 @@ fn only_who_says_that_it_is_too_much_is_sent_less() {
 
         fail_with(&mut scopes, 0, &error, circumstances);
 
-        assert_eq!(scopes.concurrency(0).1 < 20, lowers, "{status}");
+        assert_eq!(
+            scopes.concurrency(&id(0), circumstances.now).1 < 20,
+            lowers,
+            "{status}"
+        );
         for ticket in under_way.into_iter().flatten() {
             scopes.release(ticket, circumstances);
         }

@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use modelway::dispatch::dispatcher::Selector;
+use modelway::dispatch::routes::Selector;
 use modelway::dispatch::{CallEvent, Interruption};
 use modelway::error::Error;
-use modelway::health::guard::BreakerChange;
+use modelway::health::provider::BreakerChange;
 use modelway::trail::{AttemptKind, AttemptRecord, BreakerState};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
@@ -321,9 +321,9 @@ async fn ask(
 
 /// No attempt is under way; no budget holds back more than was spent of it.
 fn nothing_is_held(simulation: &Simulation, ledger: &Mutex<Ledger>) {
-    for guard in simulation.dispatcher.guards() {
-        let (under_way, _) = guard.concurrency();
-        assert_eq!(under_way, 0, "{}", guard.target.id);
+    for guarded in simulation.dispatcher.routes().targets() {
+        let (under_way, _) = guarded.health.concurrency();
+        assert_eq!(under_way, 0, "{}", guarded.target.id);
     }
     let ledger = ledger.lock().unwrap();
     for (scenario, (_, burst)) in BUDGETS.into_iter().enumerate() {
@@ -341,16 +341,17 @@ fn nothing_is_held(simulation: &Simulation, ledger: &Mutex<Ledger>) {
 }
 
 fn everything_is_closed(simulation: &Simulation) {
-    for guard in simulation.dispatcher.guards() {
+    let routes = simulation.dispatcher.routes();
+    for guarded in routes.targets() {
         assert_eq!(
-            guard.snapshot().state,
+            guarded.health.snapshot().state,
             BreakerState::Closed,
             "{}",
-            guard.target.id
+            guarded.target.id
         );
-        assert_eq!(guard.refuses(), None, "{}", guard.target.id);
+        assert_eq!(guarded.health.refuses(), None, "{}", guarded.target.id);
     }
-    for provider in simulation.dispatcher.providers() {
+    for provider in routes.providers() {
         let state = provider.snapshot().state;
         assert_eq!(state, BreakerState::Closed, "{}", provider.name());
     }

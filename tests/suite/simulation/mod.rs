@@ -2,6 +2,7 @@
 //! network in place of connections: nothing else is replaced.
 
 mod alone;
+mod exchange;
 mod laws;
 mod outages;
 mod recovery;
@@ -16,7 +17,8 @@ use modelway::caller::Caller;
 use modelway::chat::{ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
-use modelway::dispatch::dispatcher::{Dispatcher, Lane, Selector};
+use modelway::dispatch::dispatcher::Dispatcher;
+use modelway::dispatch::routes::{Lane, Selector};
 use modelway::dispatch::{Call, Inquiry, Interruption, Limits};
 use modelway::telemetry::observe::ObservedCall;
 use modelway::telemetry::spans::CallSpan;

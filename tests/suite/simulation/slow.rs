@@ -5,7 +5,6 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use modelway::dispatch::Interruption;
-use modelway::health::guard::Guard;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -146,7 +145,7 @@ async fn answers(primary: &str, weather: Weather, calls_per_second: usize) -> (u
         .await
         .into_iter()
         .filter(|answered| *answered);
-    let is_primary = |guard: &&Arc<Guard>| guard.target.id == "primary/m0";
-    let primary = simulation.dispatcher.guards().find(is_primary).unwrap();
+    let routes = simulation.dispatcher.routes();
+    let primary = &routes.target("primary/m0").unwrap().health;
     (answered.count(), primary.snapshot().opened_total)
 }

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use modelway::health::breaker::{
-    Breaker, Circumstances, Refusal, Settings, Signal, Snapshot, Ticket,
-};
+use modelway::health::breaker::{Barred, Breaker, Circumstances, Pass, Settings, Signal, Snapshot};
 use modelway::trail::BreakerState;
 use tokio::time::Instant;
 
@@ -15,7 +13,7 @@ const STEPS: u32 = 1000;
 
 /// A ticket that has not been given back.
 struct Held {
-    ticket: Ticket,
+    ticket: Pass,
     /// How often the breaker had opened or closed when the ticket was given.
     period: u64,
     admitted: Instant,
@@ -196,7 +194,7 @@ impl Model {
                 .max(self.settings.lasting_answer);
         let mut probes = 0;
         while self.breaker.is_open() {
-            while let Some(Refusal::Open(until) | Refusal::Probing(until)) =
+            while let Some(Barred::Open(until) | Barred::Probing(until)) =
                 self.breaker.refuses(self.now)
             {
                 self.now = until;

@@ -12,7 +12,7 @@ fn an_operator_holds_it_open_until_a_time_or_for_good() {
 
     breaker.force(Some(open(Some(now + seconds(90)))), now);
     assert_eq!(breaker.state(now), BreakerState::ForcedOpen);
-    let until_then = Refusal::Forced(Some(now + seconds(90)));
+    let until_then = Barred::Forced(Some(now + seconds(90)));
     assert_eq!(breaker.admit(now).unwrap_err(), until_then);
     assert!(!breaker.would_probe(now + seconds(89)));
     assert_eq!(breaker.snapshot(now).forced_until, Some(now + seconds(90)));
@@ -22,7 +22,7 @@ fn an_operator_holds_it_open_until_a_time_or_for_good() {
 
     breaker.force(Some(open(None)), now);
     let much_later = now + seconds(100_000);
-    let for_good = Refusal::Forced(None);
+    let for_good = Barred::Forced(None);
     assert_eq!(breaker.admit(much_later).unwrap_err(), for_good);
     let snapshot = breaker.snapshot(much_later);
     assert_eq!(

@@ -62,7 +62,7 @@ fn opened_with(settings: Settings) -> (Breaker, Instant) {
 
 /// When one that is open lets a probe through.
 fn opens_at(breaker: &Breaker, now: Instant) -> Instant {
-    breaker.refuses(now).and_then(Refusal::until).expect("open")
+    breaker.refuses(now).and_then(Barred::until).expect("open")
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -113,7 +113,7 @@ proptest! {
                 Step::AdmitLast => tickets.extend(breaker.admit_last(now)),
                 Step::Report(index, signal) if !tickets.is_empty() => {
                     let index = index % tickets.len();
-                    let ticket: &mut Ticket = &mut tickets[index];
+                    let ticket: &mut Pass = &mut tickets[index];
                     let stale = ticket.generation != breaker.generation;
                     let transition = breaker.report(ticket, signal, alone(now));
                     prop_assert!(!(stale && transition.is_some()));

@@ -15,7 +15,7 @@ fn an_open_breaker_lets_exactly_one_probe_through_when_its_time_has_come() {
     assert_eq!(breaker.state(now), BreakerState::HalfOpen);
     // Nobody knows how long it takes.
     let refusal = breaker.refuses(due).unwrap();
-    assert_eq!(refusal, Refusal::Probing(due + seconds(10)));
+    assert_eq!(refusal, Barred::Probing(due + seconds(10)));
     assert_eq!(refusal.until(), None);
 }
 
@@ -183,7 +183,7 @@ fn a_lost_probe_blocks_no_longer_than_its_lease() {
 }
 
 /// Two probes under way: one that has outlived its lease, and the one that was let through beside it.
-fn late_probe() -> (Breaker, Ticket, Ticket, Instant) {
+fn late_probe() -> (Breaker, Pass, Pass, Instant) {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
     let late = breaker.admit(due).unwrap();
@@ -247,7 +247,7 @@ fn of_two_probes_at_once_the_older_lease_ends_first() {
 
     let refusal = breaker.refuses(now + seconds(3));
 
-    assert_eq!(refusal, Some(Refusal::Probing(now + seconds(10))));
+    assert_eq!(refusal, Some(Barred::Probing(now + seconds(10))));
     assert!(breaker.admit(now + seconds(10)).is_ok());
 }
 
@@ -310,7 +310,7 @@ fn a_last_resort_of_a_closed_breaker_is_an_ordinary_attempt_and_of_a_forced_one_
     };
 
     breaker.force(forced(false), now);
-    assert_eq!(breaker.admit_last(now).err(), Some(Refusal::Forced(None)));
+    assert_eq!(breaker.admit_last(now).err(), Some(Barred::Forced(None)));
     breaker.force(forced(true), now);
     assert!(
         !breaker
@@ -500,7 +500,7 @@ fn silence_ends_no_row_of_successes_but_a_failure_does() {
         if signal == Signal::Stalled {
             breaker.report(&mut newest, COMMITTED, alone(now));
         }
-        let now = breaker.refuses(now).and_then(Refusal::until).unwrap_or(now);
+        let now = breaker.refuses(now).and_then(Barred::until).unwrap_or(now);
 
         let successes = (1..=3).find(|_| attempt(&mut breaker, COMMITTED, now).is_some());
 

@@ -1,12 +1,16 @@
-//! Does what attempts tell reach the right breaker, and which target counts as the healthier one?
+//! Do the reports of attempts reach the right breaker, and watchers what follows from them?
 
 use std::time::Duration;
 
 use super::*;
-use crate::dispatch::dispatcher::Lane;
-use crate::dispatch::specimens::lane;
-use crate::error::UpstreamErrorKind;
+use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::health::HealthByName;
 use crate::health::breaker;
+use crate::health::guard::{Guard, Outlook, skip};
+use crate::health::lock::LockCause;
+use crate::health::permit::Permit;
+use crate::health::scopes::Refusal;
+use crate::trail::{BreakerState, ClosedOff, Skip};
 
 /// Breakers that never open by themselves.
 fn patient() -> Settings {
@@ -24,8 +28,15 @@ fn patient() -> Settings {
     }
 }
 
-fn permit(lane: &Arc<Lane>, position: usize) -> Permit {
-    lane.guards[position].admit(0.0).expect("admitted")
+/// The health of one provider's model, of which nothing is known.
+fn only(settings: Settings) -> (HealthByName, Arc<Guard>) {
+    let health = HealthByName::new(settings);
+    let guard = health.guard("provider", "model");
+    (health, guard)
+}
+
+fn permit(guard: &Arc<Guard>) -> Permit {
+    guard.admit(0.0).expect("admitted")
 }
 
 fn server_error() -> UpstreamError {
@@ -35,47 +46,42 @@ fn server_error() -> UpstreamError {
     }
 }
 
-/// Makes a target answer and fail so often.
-fn history(lane: &Arc<Lane>, position: usize, failures: u32, samples: u32) {
-    for attempt in 0..samples {
-        let mut permit = permit(lane, position);
-        match attempt < failures {
-            true => permit.failed(&server_error(), false),
-            false => permit.committed(false, false),
-        }
+fn fail(guard: &Arc<Guard>, times: u32) {
+    for _ in 0..times {
+        permit(guard).failed(&server_error(), false);
     }
 }
 
 #[test]
 fn each_thing_that_an_attempt_tells_is_counted() {
-    let lane = lane(&["only"], patient());
+    let (_health, guard) = only(patient());
     let seen = || {
-        let snapshot = lane.guards[0].snapshot();
+        let snapshot = guard.snapshot();
         (snapshot.samples, snapshot.failures, snapshot.slow)
     };
 
-    permit(&lane, 0).committed(false, false);
+    permit(&guard).committed(false, false);
     assert_eq!(seen(), (1, 0, 0));
-    permit(&lane, 0).committed(true, false);
+    permit(&guard).committed(true, false);
     assert_eq!(seen(), (2, 0, 1));
-    permit(&lane, 0).stalled(false);
+    permit(&guard).stalled(false);
     assert_eq!(seen(), (3, 1, 1));
-    permit(&lane, 0).failed(&server_error(), false);
+    permit(&guard).failed(&server_error(), false);
     assert_eq!(seen(), (4, 2, 1));
-    drop(permit(&lane, 0));
+    drop(permit(&guard));
     assert_eq!(seen(), (4, 2, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_decision_is_told_before_what_follows_it() {
-    let lane = lane(&["model"], Settings::default());
-    let provider = &lane.guards[0].provider;
-    let mut changes = provider.changes.subscribe();
+    let (health, guard) = only(Settings::default());
+    let provider = guard.provider();
+    let mut changes = health.watch();
     let held = |seconds| Forced {
         closed: true,
         until: Some(Instant::now() + Duration::from_secs(seconds)),
     };
-    lane.guards[0].force(Some(held(20)));
+    guard.force(Some(held(20)));
     provider.force(Some(held(10)));
     let begin = Instant::now();
     for seconds in [10, 20] {
@@ -84,7 +90,7 @@ async fn the_end_of_a_decision_is_told_before_what_follows_it() {
         tokio::time::advance(end - Instant::now()).await;
     }
 
-    history(&lane, 0, 5, 5);
+    fail(&guard, 5);
 
     let mut told = Vec::new();
     while let Ok(change) = changes.try_recv() {
@@ -104,38 +110,37 @@ async fn the_end_of_a_decision_is_told_before_what_follows_it() {
 
 #[test]
 fn an_attempt_is_under_way_until_its_permit_is_dropped() {
-    let lane = lane(&["only"], patient());
+    let (_health, guard) = only(patient());
     let most = Settings::default().throttle.initial_concurrency;
 
-    let permits = [permit(&lane, 0), permit(&lane, 0)];
-    assert_eq!(lane.guards[0].concurrency(), (2, most));
+    let permits = [permit(&guard), permit(&guard)];
+    assert_eq!(guard.concurrency(), (2, most));
 
     drop(permits);
-    assert_eq!(lane.guards[0].concurrency(), (0, most));
+    assert_eq!(guard.concurrency(), (0, most));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch() {
-    let lane = lane(&["only"], Settings::default());
-    let guard = &lane.guards[0];
-    let mut changes = guard.provider.changes.subscribe();
-    assert_eq!(permit(&lane, 0).breaker_state(), BreakerState::Closed);
+    let (health, guard) = only(Settings::default());
+    let mut changes = health.watch();
+    assert_eq!(permit(&guard).breaker_state(), BreakerState::Closed);
     assert_eq!(guard.outlook(), Ok(Outlook::Ordinary));
 
-    history(&lane, 0, 5, 5);
+    fail(&guard, 5);
     assert!(matches!(guard.outlook(), Err(Refusal::Model(_))));
     assert!(guard.admit(0.0).is_err());
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(guard.refuses(), None);
     for _ in 0..3 {
         assert_eq!(guard.outlook(), Ok(Outlook::Probe));
-        let mut probe = permit(&lane, 0);
+        let mut probe = permit(&guard);
         assert!(probe.is_probe());
         assert_eq!(probe.breaker_state(), BreakerState::HalfOpen);
         probe.committed(false, false);
     }
 
-    assert!(!permit(&lane, 0).is_probe());
+    assert!(!permit(&guard).is_probe());
     let told = [
         BreakerState::Open,
         BreakerState::HalfOpen,
@@ -143,11 +148,11 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
     ];
     for expected in told {
         let change = changes.try_recv().expect("told");
-        assert_eq!(change.provider, "provider of only");
-        assert_eq!(change.target.as_deref(), Some("only"));
+        assert_eq!(change.provider, "provider");
+        assert_eq!(change.target.as_deref(), Some("model"));
         assert_eq!(change.transition.to, expected);
     }
-    assert_eq!(guard.provider.name(), "provider of only");
+    assert_eq!(guard.provider().name(), "provider");
 }
 
 #[test]
@@ -159,9 +164,8 @@ fn a_last_resort_is_made_as_often_as_it_is_answered_and_tells_of_recovery() {
         },
         ..Settings::default()
     };
-    let lane = lane(&["only"], settings);
-    let guard = &lane.guards[0];
-    permit(&lane, 0).failed(&server_error(), false);
+    let (_health, guard) = only(settings);
+    permit(&guard).failed(&server_error(), false);
     assert_eq!(guard.rejection(), 0.5, "one was sent and none answered");
 
     assert!(guard.admit_last(0.0, 0.4).is_none());
@@ -186,12 +190,12 @@ async fn each_refusal_has_its_word_in_the_trail() {
         (Refusal::Model(until), ClosedOff::Model, Some(wait)),
         (Refusal::Endpoint(until), ClosedOff::Endpoint, Some(wait)),
         (
-            Refusal::Credential(Some(until), Cause::Refused),
+            Refusal::Credential(Some(until), LockCause::Refused),
             ClosedOff::Credential,
             Some(wait),
         ),
         (
-            Refusal::Credential(Some(until), Cause::QuotaExhausted),
+            Refusal::Credential(Some(until), LockCause::QuotaExhausted),
             ClosedOff::Quota,
             Some(wait),
         ),
@@ -207,4 +211,53 @@ async fn each_refusal_has_its_word_in_the_trail() {
     for (refusal, by, wait) in table {
         assert_eq!(skip(refusal), Skip::ClosedOff(by, wait));
     }
+}
+
+#[test]
+fn a_model_is_known_by_its_name_as_long_as_somebody_holds_its_guard() {
+    let health = HealthByName::new(Settings::default());
+    let guard = health.guard("provider", "model");
+    fail(&guard, 2);
+    let other = health.guard("provider", "other");
+
+    let again = health.guard("provider", "model");
+    assert!(Arc::ptr_eq(&guard, &again));
+    assert_eq!(other.snapshot().failures, 0);
+    assert_eq!(
+        health.guard("other provider", "model").snapshot().failures,
+        0
+    );
+
+    drop((guard, again));
+    health.tidy();
+    assert_eq!(other.provider().models(), ["other".into()]);
+    assert_eq!(health.guard("provider", "model").snapshot().failures, 0);
+}
+
+#[test]
+fn a_permit_keeps_its_model_known() {
+    let health = HealthByName::new(Settings::default());
+    let guard = health.guard("provider", "model");
+    let other = health.guard("provider", "other");
+    let mut permit = permit(&guard);
+    drop(guard);
+
+    permit.failed(&server_error(), false);
+    assert_eq!(health.guard("provider", "model").snapshot().failures, 1);
+
+    drop(permit);
+    assert_eq!(other.provider().models(), ["other".into()]);
+}
+
+#[test]
+fn more_calls_than_places_do_not_wait() {
+    let (_health, guard) = only(Settings::default());
+
+    let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| guard.wait()).collect();
+    assert!(waiting.iter().all(Option::is_some));
+    assert!(guard.wait().is_none());
+
+    waiting.pop();
+    let last = guard.wait().expect("a place is free again");
+    assert_eq!(last.ahead(), MAX_WAITING - 1);
 }

@@ -1,0 +1,197 @@
+//! What can be asked at this moment: the catalogue, and for each scenario its targets, its budget and its policy.
+//!
+//! A table is never changed. Another one takes its place as a whole, and a call keeps the one that it began with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::health::HealthByName;
+use crate::health::guard::Guard;
+use crate::health::provider::ProviderGuard;
+
+use super::hedging::Hedging;
+use super::learnt::Learnt;
+use super::retry_budget;
+use super::target::{Catalog, Scenario, Target};
+use super::tokens::Budget;
+
+/// A table of all targets and scenarios.
+pub struct Routes {
+    catalog: Catalog,
+    /// Every provider's health, by name.
+    providers: BTreeMap<String, Arc<ProviderGuard>>,
+    /// Every target with its health, by id.
+    targets: BTreeMap<String, Arc<GuardedTarget>>,
+    lanes: BTreeMap<String, Arc<Lane>>,
+    direct_retry: retry_budget::Settings,
+    /// Shared by all calls that name a model.
+    direct_budget: Arc<Budget>,
+}
+
+/// A target and its health, shared by every scenario that lists it.
+pub struct GuardedTarget {
+    /// The target.
+    pub target: Arc<Target>,
+    /// Its health.
+    pub health: Arc<Guard>,
+}
+
+/// A scenario as calls use it: its targets with their health, and its retry budget.
+pub struct Lane {
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) targets: Vec<Arc<GuardedTarget>>,
+    pub(super) budget: Arc<Budget>,
+    /// Whether late attempts get rivals, and how many.
+    pub(super) hedging: Option<Arc<Hedging>>,
+}
+
+impl Lane {
+    /// The scenario's name; empty if the caller named a model.
+    pub fn scenario(&self) -> &str {
+        &self.scenario.name
+    }
+
+    /// A call's time if the caller sets no deadline.
+    pub fn default_timeout(&self) -> Duration {
+        self.scenario.default_timeout
+    }
+}
+
+/// What a caller names: a scenario, or a model to bypass it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// A scenario by name.
+    Scenario(String),
+    /// A model by its id in the catalogue.
+    Model(String),
+}
+
+impl Routes {
+    /// The table of a catalogue. Health and budgets that are known by name go on.
+    pub(super) fn new(
+        catalog: Catalog,
+        direct_retry: retry_budget::Settings,
+        health: &HealthByName,
+        learnt: &Learnt,
+    ) -> Self {
+        let guarded = |target: &Arc<Target>| {
+            Arc::new(GuardedTarget {
+                target: Arc::clone(target),
+                health: health.guard(&target.provider.name, &target.id),
+            })
+        };
+        let targets: BTreeMap<_, _> = catalog
+            .targets
+            .iter()
+            .map(|(id, target)| (id.clone(), guarded(target)))
+            .collect();
+        let providers = targets.values().map(|guarded| {
+            let provider = guarded.health.provider();
+            (provider.name().to_owned(), Arc::clone(provider))
+        });
+        let lane = |scenario: &Arc<Scenario>| {
+            let own = scenario.targets.iter();
+            Arc::new(Lane {
+                scenario: Arc::clone(scenario),
+                targets: own
+                    .filter_map(|target| targets.get(&target.id))
+                    .cloned()
+                    .collect(),
+                budget: learnt.budget(&scenario.name, scenario.retry),
+                hedging: learnt.hedging(scenario),
+            })
+        };
+        let lanes = catalog
+            .scenarios
+            .iter()
+            .map(|(name, scenario)| (name.clone(), lane(scenario)));
+        Self {
+            providers: providers.collect(),
+            lanes: lanes.collect(),
+            direct_budget: learnt.budget("", direct_retry),
+            direct_retry,
+            targets,
+            catalog,
+        }
+    }
+
+    /// Everything that can be asked.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Every provider's health, in order of name.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<ProviderGuard>> {
+        self.providers.values()
+    }
+
+    /// The health of one provider.
+    pub fn provider(&self, name: &str) -> Option<&Arc<ProviderGuard>> {
+        self.providers.get(name)
+    }
+
+    /// Every target with its health, in order of id.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<GuardedTarget>> {
+        self.targets.values()
+    }
+
+    /// One target with its health.
+    pub fn target(&self, id: &str) -> Option<&Arc<GuardedTarget>> {
+        self.targets.get(id)
+    }
+
+    /// The scenario of this name.
+    pub(super) fn scenario(&self, name: &str) -> Option<&Arc<Lane>> {
+        self.lanes.get(name)
+    }
+
+    /// The scenario that a caller names, or a scenario of one target for a model.
+    ///
+    /// # Errors
+    /// There is no such scenario or model, or models may not be named.
+    pub fn lane(&self, selector: &Selector) -> Result<Arc<Lane>, Error> {
+        match selector {
+            Selector::Scenario(name) => self
+                .lanes
+                .get(name)
+                .cloned()
+                .ok_or_else(|| Error::ScenarioNotFound(name.clone())),
+            Selector::Model(_) if !self.catalog.allow_model => Err(Error::invalid(
+                "model",
+                "this service takes scenarios only; set `scenario` instead",
+            )),
+            Selector::Model(id) => {
+                let target = self
+                    .targets
+                    .get(id)
+                    .ok_or_else(|| Error::ModelNotFound(id.clone()))?;
+                Ok(Arc::new(self.direct_lane(target)))
+            }
+        }
+    }
+
+    fn direct_lane(&self, guarded: &Arc<GuardedTarget>) -> Lane {
+        let scenario = Scenario {
+            name: String::new(),
+            description: String::new(),
+            targets: vec![Arc::clone(&guarded.target)],
+            default_timeout: Scenario::DEFAULT_TIMEOUT,
+            max_timeout: Scenario::MAX_TIMEOUT,
+            max_attempts: 2,
+            first_content: None,
+            content_filter_failover: false,
+            empty_answer_failover: true,
+            retry: self.direct_retry,
+            retry_first: None,
+            hedge: None,
+        };
+        Lane {
+            scenario: Arc::new(scenario),
+            targets: vec![Arc::clone(guarded)],
+            budget: Arc::clone(&self.direct_budget),
+            hedging: None,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The right to try a model once, and how the attempt reports what becomes of it.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::error::UpstreamError;
+use crate::trail::BreakerState;
+
+use super::breaker::Circumstances;
+use super::guard::Guard;
+use super::scopes::{Change, Refusal, Scopes, Ticket};
+
+/// The right to try a model once. If it is dropped without a report, the attempt says nothing about the model.
+pub struct Permit {
+    guard: Arc<Guard>,
+    /// Attempts that the retry budget of the call's scenario adds to each call in the long run.
+    retry_ratio: f64,
+    /// `None` once it has been given back.
+    ticket: Option<Ticket>,
+}
+
+impl Guard {
+    /// Admits an attempt. `retry_ratio` is how many attempts the retry budget of its scenario adds to each call in the
+    /// long run.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(self: &Arc<Self>, retry_ratio: f64) -> Result<Permit, Refusal> {
+        let ticket = self.provider.act(Some(&self.model), |scopes, now| {
+            match scopes.admit(&self.model, now) {
+                Ok(mut ticket) => {
+                    let changes = ticket.take_changes();
+                    (Ok(ticket), changes)
+                }
+                Err(refusal) => (Err(refusal), Vec::new()),
+            }
+        })?;
+        Ok(Permit::new(Arc::clone(self), retry_ratio, ticket))
+    }
+
+    /// Admits an attempt in spite of an open breaker, with the probability that it is answered. `draw` is drawn
+    /// from 0 to 1.
+    pub fn admit_last(self: &Arc<Self>, retry_ratio: f64, draw: f64) -> Option<Permit> {
+        let admit = |scopes: &mut Scopes, now| scopes.admit_last(&self.model, draw, now);
+        let ticket = self.provider.read(Some(&self.model), admit)?;
+        Some(Permit::new(Arc::clone(self), retry_ratio, ticket))
+    }
+}
+
+impl Permit {
+    fn new(guard: Arc<Guard>, retry_ratio: f64, ticket: Ticket) -> Self {
+        Self {
+            guard,
+            retry_ratio,
+            ticket: Some(ticket),
+        }
+    }
+
+    /// Whether the attempt tests if a failing target has recovered.
+    pub fn is_probe(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_probe)
+    }
+
+    /// The breaker's state at admission.
+    pub fn breaker_state(&self) -> BreakerState {
+        let state = self.ticket.as_ref().map(Ticket::state);
+        state.unwrap_or(BreakerState::Closed)
+    }
+
+    /// The provider has been silent for suspiciously long.
+    pub fn stalled(&mut self, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
+            scopes.stalled(ticket, circumstances)
+        });
+    }
+
+    /// The attempt was ended by a limit of its caller or by the deadline. Nothing had come since `since`.
+    pub fn cut_short(&mut self, since: Instant, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
+            scopes.cut_short(ticket, since, circumstances)
+        });
+    }
+
+    /// The head of an answer has come.
+    pub fn reached(&mut self) {
+        let ticket = self.ticket.as_ref();
+        // The first content shows as much a little later. So most calls need not lock here.
+        if ticket.is_some_and(Ticket::tells_recovery_of_endpoint) {
+            self.report(false, Scopes::reached);
+        }
+    }
+
+    /// Further content has come.
+    pub fn progressed(&mut self) {
+        let ticket = self.ticket.as_ref();
+        if ticket.is_some_and(Ticket::tells_recovery_of_model) {
+            self.report(false, Scopes::progressed);
+        }
+    }
+
+    /// The first content has come.
+    pub fn committed(&mut self, slow: bool, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
+            scopes.committed(ticket, slow, circumstances)
+        });
+    }
+
+    /// The answer is complete.
+    pub fn completed(&mut self) {
+        let ticket = self.ticket.as_ref();
+        // It matters to probes and last resorts only. So most calls need not lock here.
+        if ticket.is_some_and(Ticket::tells_recovery_of_model) {
+            self.report(false, Scopes::completed);
+        }
+    }
+
+    /// The attempt failed.
+    pub fn failed(&mut self, error: &UpstreamError, healthier_alternative: bool) {
+        self.report(healthier_alternative, |scopes, ticket, circumstances| {
+            scopes.failed(ticket, error, circumstances)
+        });
+    }
+
+    fn report(
+        &mut self,
+        healthier_alternative: bool,
+        report: impl FnOnce(&mut Scopes, &mut Ticket, Circumstances) -> Vec<Change>,
+    ) {
+        let Some(ticket) = &mut self.ticket else {
+            return;
+        };
+        let retry_ratio = self.retry_ratio;
+        let Guard {
+            provider, model, ..
+        } = &*self.guard;
+        provider.act(Some(model), |scopes, now| {
+            let circumstances = Circumstances {
+                now,
+                jitter: fastrand::f64(),
+                healthier_alternative,
+                retry_ratio,
+            };
+            ((), report(scopes, ticket, circumstances))
+        });
+        if ticket.is_probe() {
+            provider.wake_waiting();
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let is_probe = ticket.is_probe();
+        let Guard {
+            provider, model, ..
+        } = &*self.guard;
+        provider.read(Some(model), |scopes, now| {
+            let circumstances = Circumstances {
+                now,
+                jitter: 0.5,
+                healthier_alternative: false,
+                retry_ratio: 0.0,
+            };
+            scopes.release(ticket, circumstances);
+        });
+        if is_probe {
+            provider.wake_waiting();
+        }
+    }
+}

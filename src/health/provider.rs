@@ -1,0 +1,254 @@
+//! One provider's scopes behind a lock and a clock. Watchers and the log are told of their changes here.
+
+use std::sync::Arc;
+
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::sync::{AtomicUsize, Mutex, Notify, Ordering, PoisonError, broadcast};
+
+use super::breaker::{Forced, Snapshot, Transition};
+use super::ids::ModelId;
+use super::lock::LockSnapshot;
+use super::scopes::{Change, News, Notice, Scopes, Settings};
+
+/// The most calls that wait for a model of one provider at a time.
+const MAX_WAITING: usize = 64;
+
+/// A provider's health, shared by all its models.
+pub struct ProviderGuard {
+    name: String,
+    scopes: Mutex<Scopes>,
+    changes: broadcast::Sender<BreakerChange>,
+    /// Calls that wait for one of its models to be tried again.
+    waiting: AtomicUsize,
+    /// Wakes them when a probe was judged or has ended, and when anything has opened or closed.
+    judged: Notify,
+}
+
+/// A change of a breaker's state, or of a lock or a throttle beside it, for those who watch.
+#[derive(Clone, Debug)]
+pub struct BreakerChange {
+    /// The provider.
+    pub provider: String,
+    /// Id of the model; `None` for the provider's endpoint.
+    pub target: Option<String>,
+    /// What changed. The state before and after are the same where a lock or a throttle did.
+    pub transition: Transition,
+}
+
+impl ProviderGuard {
+    /// A provider without models, of whose health nothing is known. Changes are sent to watchers.
+    pub(super) fn new(
+        name: String,
+        settings: Settings,
+        changes: broadcast::Sender<BreakerChange>,
+    ) -> Self {
+        Self {
+            name,
+            scopes: Mutex::new(Scopes::new(settings, Instant::now())),
+            changes,
+            waiting: AtomicUsize::new(0),
+            judged: Notify::new(),
+        }
+    }
+
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The ids of its models, in their order.
+    pub fn models(&self) -> Vec<ModelId> {
+        self.read(None, |scopes, _| scopes.models().cloned().collect())
+    }
+
+    /// What the endpoint's breaker would answer now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.read(None, |scopes, now| scopes.snapshot(None, now))
+    }
+
+    /// Lets an operator's decision replace the endpoint's breaker, or lifts it; false if that changes nothing.
+    pub fn force(&self, forced: Option<Forced>) -> bool {
+        self.force_breaker(None, forced)
+    }
+
+    /// Lets an operator's decision replace the breaker of a model, or of the endpoint for `None`.
+    pub(super) fn force_breaker(&self, model: Option<&ModelId>, forced: Option<Forced>) -> bool {
+        self.act(model, |scopes, now| {
+            let change = scopes.force(model, forced, now);
+            let changed = change.is_some() || scopes.has_notices();
+            (changed, change.into_iter().collect())
+        })
+    }
+
+    /// The lock of the provider's credential, unless it is open.
+    pub fn lock(&self) -> Option<LockSnapshot> {
+        self.read(None, |scopes, _| scopes.lock())
+    }
+
+    /// Forgets what is known of the credential: another key has replaced it.
+    pub fn renew_credential(&self) {
+        self.read(None, |scopes, _| scopes.renew_credential());
+    }
+
+    /// Ends the operators' decisions whose time is over, and returns when the next one ends.
+    pub fn decision_ends(&self) -> Option<Instant> {
+        self.act(None, |scopes, now| {
+            let changes = scopes.end_decisions(now);
+            (scopes.decision_ends(), changes)
+        })
+    }
+
+    /// Asks the scopes about a model, or about the endpoint for `None`.
+    pub(super) fn read<T>(
+        &self,
+        model: Option<&ModelId>,
+        ask: impl FnOnce(&mut Scopes, Instant) -> T,
+    ) -> T {
+        self.act(model, |scopes, now| (ask(scopes, now), Vec::new()))
+    }
+
+    /// Does what may change the breakers of a model and of the endpoint. Before that, the operators' decisions on
+    /// them end whose time is over.
+    pub(super) fn act<T>(
+        &self,
+        model: Option<&ModelId>,
+        act: impl FnOnce(&mut Scopes, Instant) -> (T, Vec<Change>),
+    ) -> T {
+        let (outcome, changes, notices) = {
+            // The scopes are consistent between any two of their own statements that could panic: none can.
+            let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let mut changes: Vec<_> = scopes.end_decision(None, now).into_iter().collect();
+            if model.is_some() {
+                changes.extend(scopes.end_decision(model, now));
+            }
+            let (outcome, further) = act(&mut scopes, now);
+            changes.extend(further);
+            self.tell(&changes);
+            let notices = scopes.take_notices();
+            for notice in &notices {
+                self.tell_of(notice, &mut scopes, now);
+            }
+            (outcome, changes, notices)
+        };
+        if !changes.is_empty() || !notices.is_empty() {
+            self.wake_waiting();
+        }
+        self.log(&changes);
+        for notice in notices {
+            self.log_notice(&notice);
+        }
+        outcome
+    }
+
+    /// Wakes the calls that wait for one of its models.
+    pub(super) fn wake_waiting(&self) {
+        self.judged.notify_waiters();
+    }
+
+    /// A place among the calls that wait for one of its models, unless too many do.
+    pub(super) fn wait(self: &Arc<Self>) -> Option<Waiting> {
+        let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let provider = Arc::clone(self);
+        let waiting = Waiting { provider, ahead };
+        (ahead < MAX_WAITING).then_some(waiting)
+    }
+
+    /// Tells watchers, under the lock, so that they see changes in their order.
+    fn tell(&self, changes: &[Change]) {
+        for change in changes {
+            let change = BreakerChange {
+                provider: self.name.clone(),
+                target: change.model.as_deref().map(str::to_owned),
+                transition: change.transition,
+            };
+            // An error means that nobody watches, which is the normal case.
+            let _ = self.changes.send(change);
+        }
+    }
+
+    /// Tells watchers of a change besides those of breakers.
+    fn tell_of(&self, notice: &Notice, scopes: &mut Scopes, now: Instant) {
+        let model = match notice.news {
+            News::Locked(..) | News::Unlocked(_) => None,
+            News::Throttled(_) | News::Unthrottled | News::Pardoned => notice.model.clone(),
+        };
+        let state = scopes.snapshot(model.as_ref(), now).state;
+        let transition = Transition {
+            from: state,
+            to: state,
+            cause: notice.news.cause(),
+        };
+        self.tell(&[Change { model, transition }]);
+    }
+
+    fn log_notice(&self, Notice { model, news }: &Notice) {
+        let provider = &self.name;
+        let model = model.as_deref();
+        let cause = news.cause();
+        match news {
+            News::Locked(_, wait, times) => warn!(
+                provider,
+                cause,
+                model,
+                times,
+                seconds = wait.as_secs_f64(),
+                "credential locked"
+            ),
+            News::Unlocked(_) => info!(provider, cause, model, "credential unlocked"),
+            News::Throttled(wait) => info!(
+                provider,
+                cause,
+                model,
+                seconds = wait.as_secs_f64(),
+                "model throttled"
+            ),
+            News::Unthrottled => info!(provider, cause, model, "throttle lifted"),
+            News::Pardoned => info!(provider, cause, model, "model may be asked once more"),
+        }
+    }
+
+    fn log(&self, changes: &[Change]) {
+        for change in changes {
+            info!(
+                provider = self.name,
+                model = change.model.as_deref().unwrap_or("(endpoint)"),
+                from = change.transition.from.name(),
+                to = change.transition.to.name(),
+                cause = change.transition.cause,
+                "breaker changed its state"
+            );
+        }
+    }
+}
+
+/// A place among the calls that wait for one of a provider's models to be tried again.
+pub struct Waiting {
+    provider: Arc<ProviderGuard>,
+    ahead: usize,
+}
+
+impl Waiting {
+    /// How many calls waited already when this one began.
+    pub fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// Waits until a probe of the provider has been judged or has ended, or until anything has opened or closed.
+    /// Nothing is missed that happens after this call.
+    pub fn next_verdict(&self) -> Notified<'_> {
+        self.provider.judged.notified()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.provider.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
