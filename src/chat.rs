@@ -10,7 +10,7 @@ mod event;
 use bytes::Bytes;
 
 pub use self::answer::{Answer, finish_reason};
-pub use self::call_ids::CallIds;
+pub use self::call_ids::{CallIds, given_name};
 pub use self::event::{ChatEvent, Finish, FinishReason, Substance, Usage, substance};
 
 /// One request for an answer, already validated: roles are in a legal order, JSON texts parse,

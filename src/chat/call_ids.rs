@@ -1,4 +1,4 @@
-//! Under which ids the tool calls of an answer are given out.
+//! Under which ids and names the tool calls of an answer are given out.
 
 use std::collections::HashSet;
 
@@ -37,9 +37,24 @@ impl CallIds {
     }
 }
 
+/// The name of a tool call as it is given out: never empty, so that the call can be appended to the next
+/// request.
+pub fn given_name(name: String) -> String {
+    if name.is_empty() {
+        return "_".to_owned();
+    }
+    name
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_without_a_name_is_given_out_with_one() {
+        assert_eq!(given_name("run".to_owned()), "run");
+        assert_eq!(given_name(String::new()), "_");
+    }
 
     #[test]
     fn each_call_of_an_answer_gets_an_id_of_its_own() {

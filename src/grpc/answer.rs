@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::chat::{Adaptation, Answer, CallIds, Finish, FinishReason, Part, Usage};
+use crate::chat::{Adaptation, Answer, CallIds, Finish, FinishReason, Part, Usage, given_name};
 use crate::error::{Billing, Reason};
 use crate::serving::Summary;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, Outcome};
@@ -87,7 +87,7 @@ fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
             }),
             Part::ToolCall(call) => v1::content_part::Part::ToolCall(v1::ToolCall {
                 id: ids.next(call.id),
-                name: call.name,
+                name: given_name(call.name),
                 arguments_json: arguments(call.arguments),
                 provider: if call.signature.is_empty() {
                     String::new()

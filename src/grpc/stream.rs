@@ -1,6 +1,6 @@
 //! How the events of a streaming call are spelled: what has been tried, the deltas, the end.
 
-use crate::chat::{CallIds, ChatEvent};
+use crate::chat::{CallIds, ChatEvent, given_name};
 use crate::serving::{Failure, StreamEvent, StreamSpelling};
 use crate::trail::{AttemptRecord, Trail};
 
@@ -155,7 +155,7 @@ impl Parts {
                 Event::ToolCallDelta(v1::ToolCallDelta {
                     part_index,
                     id,
-                    name,
+                    name: given_name(name),
                     arguments_json_fragment,
                     signature,
                 })

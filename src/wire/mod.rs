@@ -21,6 +21,7 @@ pub mod sse;
 mod tally;
 mod told;
 mod tool_ids;
+mod tool_names;
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -69,7 +69,7 @@ fn reasoning() -> impl Strategy<Value = Part> {
 fn call() -> impl Strategy<Value = Part> {
     (
         select(&IDS[..]),
-        select(&["run", "look"][..]),
+        select(&["run", "look", "browser.open", "$x"][..]),
         select(&ARGUMENTS[..]),
     )
         .prop_map(|(id, name, arguments)| {
@@ -204,6 +204,12 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+fn assert_legal_name(name: &Value) {
+    let name = name.as_str().unwrap();
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    assert!(!name.is_empty() && name.bytes().all(is_legal), "{name}");
+}
+
 fn is_blank(text: &Value) -> bool {
     text.as_str().is_some_and(|text| text.trim().is_empty())
 }
@@ -238,6 +244,7 @@ fn assert_laws_of_anthropic(body: &Value) {
             if block["type"] == "tool_use" {
                 assert!(ids.insert(block["id"].to_string()), "ids are unique");
                 assert!(block["input"].is_object());
+                assert_legal_name(&block["name"]);
                 let id = block["id"].as_str().unwrap().bytes();
                 assert!(
                     id.into_iter()
@@ -304,6 +311,7 @@ fn assert_laws_of_openai(body: &Value, laws: &OpenAiLaws) {
             let arguments = call["function"]["arguments"].as_str().unwrap();
             let arguments: Value = serde_json::from_str(arguments).unwrap();
             assert!(arguments.is_object(), "{arguments}");
+            assert_legal_name(&call["function"]["name"]);
             if laws.demands_reasoning {
                 let text = message["reasoning_content"].as_str().unwrap();
                 assert!(!text.is_empty());
@@ -357,6 +365,7 @@ fn assert_laws_of_gemini(body: &Value, is_third: bool) {
             let results = results.iter().filter(|one| one.is_object());
             let names = |one: &Value| one["name"].clone();
             let called: Vec<_> = calls.clone().map(names).collect();
+            called.iter().for_each(assert_legal_name);
             let answered: Vec<_> = results.clone().map(names).collect();
             assert_eq!(called, answered, "results stand in the order of the calls");
             assert_answered(calls.map(|one| &one["id"]), results.map(|one| &one["id"]));

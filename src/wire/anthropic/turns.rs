@@ -14,7 +14,7 @@ use crate::chat::{
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, media_type};
+use crate::wire::{Adaptations, media_type, tool_names};
 
 /// A conversation as the API wants it: the system text apart, then turns of alternating roles.
 pub(super) struct Conversation<'a> {
@@ -82,7 +82,7 @@ pub(super) enum Block<'a> {
     },
     ToolUse {
         id: Cow<'a, str>,
-        name: &'a str,
+        name: Cow<'a, str>,
         input: Arguments<'a>,
     },
     ToolResult {
@@ -320,7 +320,7 @@ impl<'a> Conversation<'a> {
         }
         Block::ToolUse {
             id: self.call_id(id, name),
-            name,
+            name: tool_names::fit(name, &mut self.adaptations),
             input: Arguments::of(arguments, &mut self.adaptations),
         }
     }

@@ -11,7 +11,7 @@ use crate::chat::{
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::{Distinct, Form, Linked, ToolIds};
-use crate::wire::{Adaptations, media_type};
+use crate::wire::{Adaptations, media_type, tool_names};
 
 use super::request::{
     Author, Blob, Content, FileData, FunctionCall, FunctionResponse, Part, SystemInstruction,
@@ -259,7 +259,7 @@ impl<'a> Conversation<'a> {
                 } else {
                     Cow::Borrowed("")
                 },
-                name,
+                name: tool_names::fit(name, &mut self.adaptations),
                 args,
             }),
             thought_signature,
@@ -323,6 +323,7 @@ impl<'a> Conversation<'a> {
                 }
             }
         }
+        let name = tool_names::fit(tool_name, &mut self.adaptations);
         self.push(
             Author::User,
             Part {
@@ -332,7 +333,7 @@ impl<'a> Conversation<'a> {
                     } else {
                         Cow::Borrowed("")
                     },
-                    name: tool_name,
+                    name,
                     response: output(&texts, *is_error),
                     parts: within,
                 }),

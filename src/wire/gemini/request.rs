@@ -93,7 +93,7 @@ pub(super) struct FileData<'a> {
 pub(super) struct FunctionCall<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) id: Cow<'a, str>,
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     pub(super) args: Arguments<'a>,
 }
 
@@ -101,7 +101,7 @@ pub(super) struct FunctionCall<'a> {
 pub(super) struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) id: Cow<'a, str>,
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     pub(super) response: ToolOutput<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) parts: Vec<ToolOutputPart<'a>>,

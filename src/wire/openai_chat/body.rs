@@ -212,7 +212,7 @@ pub(super) struct WireToolCall<'a> {
 
 #[derive(Serialize)]
 pub(super) struct FunctionCall<'a> {
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     pub(super) arguments: Cow<'a, str>,
 }
 

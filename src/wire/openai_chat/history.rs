@@ -14,9 +14,9 @@ use super::body::{
 };
 use super::details::details;
 use super::{Dialect, Documents, ReasoningHistory, SystemRole};
-use crate::wire::Adaptations;
 use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::ToolIds;
+use crate::wire::{Adaptations, tool_names};
 
 /// Between the texts of a message that become one string.
 const BETWEEN_TEXTS: &str = "\n";
@@ -224,7 +224,7 @@ impl<'a> History<'a, '_> {
             id: self.ids.of_call(id, name),
             r#type: "function",
             function: FunctionCall {
-                name,
+                name: tool_names::fit(name, self.adaptations),
                 arguments: Arguments::of(arguments, self.adaptations).into_text(),
             },
             extra_content: own_signature.map(|thought_signature| ExtraContent {
