@@ -104,6 +104,33 @@ pub(super) enum Content<'a> {
     Pieces(Vec<Piece<'a>>),
 }
 
+impl<'a> Content<'a> {
+    /// Goes on with what another message holds.
+    pub(super) fn join(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Texts(one), Self::Texts(other)) => one.texts.extend(other.texts),
+            (Self::Pieces(one), other) => one.extend(other.into_pieces()),
+            (Self::Texts(one), other) => {
+                let one = Self::Texts(Texts {
+                    texts: std::mem::take(&mut one.texts),
+                    separator: one.separator,
+                });
+                let pieces = one.into_pieces().into_iter().chain(other.into_pieces());
+                *self = Self::Pieces(pieces.collect());
+            }
+        }
+    }
+
+    fn into_pieces(self) -> Vec<Piece<'a>> {
+        match self {
+            Self::Texts(Texts { texts, .. }) => {
+                texts.into_iter().map(|text| Piece::Text { text }).collect()
+            }
+            Self::Pieces(pieces) => pieces,
+        }
+    }
+}
+
 /// Texts that are sent as one string: not every host takes a list where there is only text
 /// (OpenHands/OpenHands#4643, Gitlawb/openclaude#774).
 pub(super) struct Texts<'a> {

@@ -54,6 +54,8 @@ impl<'a> History<'a, '_> {
     ) -> Result<Vec<WireMessage<'a>>, Unsupported> {
         let mut wire = Vec::with_capacity(messages.len() + 1);
         let mut system = Vec::new();
+        // Whether nothing of an assistant's message may be sent to this provider.
+        let mut has_vanished = false;
         for Message { role, parts } in messages {
             match role {
                 Role::System => texts(parts, &mut system, "instructions are text only")?,
@@ -63,11 +65,21 @@ impl<'a> History<'a, '_> {
                     {
                         wire.push(self.bridge());
                     }
-                    wire.push(WireMessage::User {
-                        content: self.user_content(parts)?,
-                    });
+                    let content = self.user_content(parts)?;
+                    match wire.last_mut() {
+                        // Templates of some models refuse two messages of one role in a row.
+                        Some(WireMessage::User { content: before }) if has_vanished => {
+                            before.join(content);
+                        }
+                        _ => wire.push(WireMessage::User { content }),
+                    }
+                    has_vanished = false;
                 }
-                Role::Assistant => wire.extend(self.assistant_message(parts)?),
+                Role::Assistant => {
+                    let message = self.assistant_message(parts)?;
+                    has_vanished |= message.is_none();
+                    wire.extend(message);
+                }
                 Role::Tool => {
                     for part in parts {
                         let Part::ToolResult(result) = part else {

@@ -1175,3 +1175,35 @@ fn what_is_strict_is_narrowed_and_an_answer_that_cannot_be_held_to_its_schema_is
         }
     ));
 }
+
+#[test]
+fn messages_around_one_of_which_nothing_is_left_become_one() {
+    let image = || Part::Image(uri("https://example.com/a.png"));
+    let around = |before: Part, after: Part| {
+        let history = [
+            message(Role::User, [before]),
+            message(Role::Assistant, [reasoning("elsewhere", "secret", "")]),
+            message(Role::User, [after]),
+        ];
+        messages(&openai(), history).0
+    };
+    let shown = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let said = json!({ "type": "text", "text": "a" });
+
+    for (before, after, content) in [
+        (text("a"), text("b"), json!("a\nb")),
+        (text("a"), image(), json!([said, shown])),
+        (image(), text("a"), json!([shown, said])),
+        (image(), image(), json!([shown, shown])),
+    ] {
+        assert_eq!(
+            around(before, after),
+            json!([{ "role": "user", "content": content }])
+        );
+    }
+    let apart = [
+        message(Role::User, [text("a")]),
+        message(Role::User, [text("b")]),
+    ];
+    assert_eq!(messages(&openai(), apart).0.as_array().unwrap().len(), 2);
+}
