@@ -25,6 +25,7 @@ mod deadlines;
 mod demo;
 mod dialects;
 mod drain;
+mod ends_of_calls;
 mod errors;
 mod failover;
 mod files;
