@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for Hollow {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let mut is_hollow = true;
         while let Some((_, value)) = object.next_entry::<IgnoredAny, &'de RawValue>()? {
-            is_hollow &= matches!(value.get(), "null" | "\"\"" | "{}" | "[]" | "false");
+            is_hollow &= matches!(value.get(), "null" | "\"\"" | "{}" | "[]" | "false" | "0");
         }
         Ok(is_hollow)
     }
@@ -182,6 +182,7 @@ mod tests {
         let table = [
             ("{}", true),
             (r#"{"message":"","code":null,"details":[]}"#, true),
+            (r#"{"message":"","type":"","code":0}"#, true),
             (r#"{"message":"","code":1}"#, false),
             (r#""""#, false),
             ("null", false),

@@ -45,6 +45,8 @@ object! {
         pub(super) delta: Option<Box<Message<'a>>> = "delta",
         /// In a whole body. Perplexity repeats the whole text here in its streams.
         pub(super) message: Option<Box<Message<'a>>> = "message",
+        /// Where the older completions API has its text.
+        pub(super) text: Text<'a> = "text",
         pub(super) finish_reason: Text<'a> = "finish_reason" | "finishReason",
         pub(super) finish_details: Option<FinishDetails<'a>> = "finish_details",
         /// Moonshot reports here what others report at the top.

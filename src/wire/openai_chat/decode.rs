@@ -183,6 +183,8 @@ impl ChatDecoder {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let before = events.len();
+        // A host that serves the older completions API by the same code has neither.
+        let is_bare = choice.delta.is_none() && choice.message.is_none();
         let (first, second) = match self.framing {
             // Relays put the whole answer of a host that does not stream into one event.
             Framing::Sse => (choice.delta, choice.message.filter(|_| !self.has_content)),
@@ -193,6 +195,9 @@ impl ChatDecoder {
         }
         if let Some(message) = second.filter(|_| events.len() == before) {
             self.message(*message, events)?;
+        }
+        if is_bare {
+            append(ChatEvent::Text, choice.text.0, events);
         }
         let details = choice.finish_details.unwrap_or_default();
         let reason = choice.finish_reason.or(details.kind).0;
@@ -336,7 +341,7 @@ fn parse(data: &str) -> Result<Chunk<'_>, UpstreamError> {
 
 /// Some hosts send the field with every chunk, empty, and relays an object of empty fields.
 fn is_error(error: &RawValue, beside_an_answer: bool) -> bool {
-    let says_nothing = matches!(error.get(), "false" | "\"\"");
+    let says_nothing = matches!(error.get(), "false" | "\"\"" | "0" | "[]");
     let is_nothing = says_nothing || (beside_an_answer && is_hollow(error));
     !is_nothing
 }
@@ -367,7 +372,9 @@ fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<C
 fn finish_reason(reason: &str) -> FinishReason {
     // Relays hand the words of other families on.
     match reason.to_ascii_lowercase().as_str() {
-        "stop" | "eos" | "end_turn" | "stop_sequence" | "complete" => FinishReason::Stop,
+        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "complete" | "completed" => {
+            FinishReason::Stop
+        }
         "length"
         | "max_tokens"
         | "model_length"

@@ -418,6 +418,10 @@ fn reasons_are_mapped_and_kept() {
     let cases = [
         (r#""finish_reason":"eos""#, Some("finish Stop eos")),
         (
+            r#""finish_reason":"eos_token""#, // TGI
+            Some("finish Stop eos_token"),
+        ),
+        (
             r#""finish_reason":"model_length""#,
             Some("finish MaxTokens model_length"),
         ),
@@ -827,15 +831,43 @@ fn an_answer_in_the_message_of_an_event_is_read_where_no_delta_came() {
 
 #[test]
 fn an_error_that_says_nothing_is_none() {
-    let hollow = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"error":{"message":"","code":null}}"#;
-    let empty = r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"error":{}}"#;
+    let errors = [
+        r#"{"message":"","code":null}"#,
+        r#"{"message":"","type":"","code":0}"#,
+        "{}",
+        "[]",
+        "0",
+        "false",
+        r#""""#,
+        "null",
+    ];
 
-    for event in [hollow, empty] {
+    for error in errors {
+        let event =
+            r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"error":ERROR}"#
+                .replace("ERROR", error);
         assert_eq!(
-            of_events(&[event, "[DONE]"]),
-            ["text a", "finish Stop stop", "done"]
+            of_events(&[&event, "[DONE]"]),
+            ["text a", "finish Stop stop", "done"],
+            "{error}"
         );
     }
+}
+
+#[test]
+fn the_text_of_the_older_completions_api_is_read_where_nothing_else_is() {
+    let piece = r#"{"choices":[{"text":"a","finish_reason":null}]}"#;
+    let end = r#"{"choices":[{"text":"b","finish_reason":"stop"}]}"#;
+    let beside = r#"{"choices":[{"delta":{"content":"a"},"text":"ab","finish_reason":"stop"}]}"#;
+
+    assert_eq!(
+        of_events(&[piece, end, "[DONE]"]),
+        ["text a", "text b", "finish Stop stop", "done"]
+    );
+    assert_eq!(
+        of_events(&[beside, "[DONE]"]),
+        ["text a", "finish Stop stop", "done"]
+    );
 }
 
 #[test]
