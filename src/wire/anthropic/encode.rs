@@ -7,8 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::blocks::{Block, Turn};
 use super::thinking::{self, Thinking};
-use super::turns::{Block, Conversation, Turn};
+use super::turns::Conversation;
 use super::{Dialect, schemas, value};
 use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;

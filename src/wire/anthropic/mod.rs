@@ -3,6 +3,7 @@
 //! The reference is <https://platform.claude.com/docs/en/api/messages>. Other hosts speak it too; what
 //! they and the generations of models differ in is a [`Dialect`].
 
+mod blocks;
 mod encode;
 mod opaque;
 mod pieces;

@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Serialize, Serializer};
-
+use super::blocks::{Author, Block, Content, Source, Turn};
 use super::opaque::Opaque;
 use super::value;
 use crate::chat::{
@@ -24,102 +21,6 @@ pub(super) struct Conversation<'a> {
     pub(super) ids: ToolIds<'a>,
     /// Images and documents of a tool that failed, which stand beside its result.
     pub(super) shown_by_failures: Vec<Block<'a>>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Turn<'a> {
-    role: Author,
-    content: Content<'a>,
-}
-
-/// The blocks of a turn: the results of tool calls stand together and before anything else.
-#[derive(Default)]
-struct Content<'a> {
-    results: Vec<Block<'a>>,
-    others: Vec<Block<'a>>,
-}
-
-impl<'a> Content<'a> {
-    fn push(&mut self, block: Block<'a>) {
-        match block {
-            Block::ToolResult { .. } => self.results.push(block),
-            Block::Text { .. }
-            | Block::Image { .. }
-            | Block::Document { .. }
-            | Block::ToolUse { .. }
-            | Block::Thinking { .. }
-            | Block::RedactedThinking { .. } => self.others.push(block),
-        }
-    }
-}
-
-impl Serialize for Content<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.results.iter().chain(&self.others))
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Author {
-    User,
-    Assistant,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Block<'a> {
-    Text {
-        text: &'a str,
-    },
-    Image {
-        source: Source<'a>,
-    },
-    Document {
-        source: Source<'a>,
-        #[serde(skip_serializing_if = "str::is_empty")]
-        title: &'a str,
-    },
-    ToolUse {
-        id: Cow<'a, str>,
-        name: Cow<'a, str>,
-        input: Arguments<'a>,
-    },
-    ToolResult {
-        tool_use_id: Cow<'a, str>,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        content: Vec<Block<'a>>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        is_error: bool,
-    },
-    Thinking {
-        thinking: &'a str,
-        signature: &'a str,
-    },
-    RedactedThinking {
-        data: &'a str,
-    },
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Source<'a> {
-    Base64 {
-        media_type: Cow<'a, str>,
-        #[serde(serialize_with = "base64")]
-        data: &'a [u8],
-    },
-    Text {
-        media_type: &'static str,
-        data: &'a str,
-    },
-    Url {
-        url: &'a str,
-    },
-}
-
-fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
 }
 
 impl<'a> Conversation<'a> {
