@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::UpstreamError;
 
 use super::in_band;
+use super::report::MAX_JSON_BYTES;
 
 /// The names of codes. MiniMax's stands in `base_resp`.
 const CODES: [&str; 6] = [
@@ -25,6 +26,10 @@ const TEXTS: [&str; 5] = ["message", "msg", "detail", "error_msg", "errmsg"];
 /// The error that a frame tells of, in whatever shape; `None` if it tells of none. It must be asked only where the
 /// frame holds nothing of an answer.
 pub(in crate::wire) fn bare(frame: &str) -> Option<UpstreamError> {
+    // A longer one is no error of which anything would be read, and would take many times its length.
+    if frame.len() > MAX_JSON_BYTES {
+        return None;
+    }
     let body: Value = serde_json::from_str(frame).ok()?;
     let is_error = match &body {
         Value::Object(body) => is_error(body),

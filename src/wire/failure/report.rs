@@ -11,7 +11,7 @@ use super::{text, wait};
 
 /// A larger body is no JSON that any provider sends: only its beginning is looked at, as text. A tree
 /// of JSON can take forty times as much memory as its text.
-const MAX_JSON_BYTES: usize = 64 * 1024;
+pub(super) const MAX_JSON_BYTES: usize = 64 * 1024;
 /// As much of a message is searched.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 /// As much of all messages is searched.
