@@ -33,7 +33,8 @@ fn half(character: char) -> Option<Half> {
     }
 }
 
-/// Makes characters of the marks in an answer's texts. A half that nothing completes becomes U+FFFD.
+/// Makes characters of the marks in an answer's texts. A half that nothing completes becomes U+FFFD; where the
+/// answer breaks off, it is left out.
 #[derive(Default)]
 pub(super) struct Joiner {
     /// Whether a frame had marks. They may be told of later than the frame.
@@ -73,8 +74,8 @@ impl Joiner {
         }
     }
 
-    /// Nothing more will come.
-    pub(super) fn finish(&mut self, events: &mut Vec<ChatEvent>) {
+    /// The answer is complete: what is open stays half a character.
+    fn finish(&mut self, events: &mut Vec<ChatEvent>) {
         for (strand, _) in mem::take(&mut self.open) {
             events.push(strand.event("\u{FFFD}".to_owned()));
         }

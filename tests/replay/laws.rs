@@ -151,9 +151,11 @@ fn ends_only_once(events: &[ChatEvent]) -> bool {
 }
 
 fn is_beginning(prefix: &Content, whole: &Content) -> bool {
-    whole.text.starts_with(&prefix.text)
-        && whole.reasoning.starts_with(&prefix.reasoning)
-        && whole.refusal.starts_with(&prefix.refusal)
+    // Half a character at the end is completed by what follows.
+    let begins = |whole: &str, prefix: &str| whole.starts_with(prefix.trim_end_matches('\u{FFFD}'));
+    begins(&whole.text, &prefix.text)
+        && begins(&whole.reasoning, &prefix.reasoning)
+        && begins(&whole.refusal, &prefix.refusal)
         && prefix.tool_calls.len() <= whole.tool_calls.len()
         && prefix
             .tool_calls
@@ -162,6 +164,6 @@ fn is_beginning(prefix: &Content, whole: &Content) -> bool {
             .all(|(prefix, whole)| {
                 prefix.id == whole.id
                     && prefix.name == whole.name
-                    && whole.arguments.starts_with(&prefix.arguments)
+                    && begins(&whole.arguments, &prefix.arguments)
             })
 }

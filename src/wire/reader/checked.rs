@@ -56,9 +56,6 @@ impl CheckedDecoder {
         let before = events.len();
         let read = self.decoder.frame(frame, events);
         self.joiner.join(events, before);
-        if read.is_err() {
-            self.joiner.finish(events);
-        }
         read?;
         for event in events.get(before..).unwrap_or_default() {
             self.count(event);
@@ -94,9 +91,6 @@ impl CheckedDecoder {
         let before = events.len();
         let ended = self.decoder.end(events);
         self.joiner.join(events, before);
-        if ended.is_err() {
-            self.joiner.finish(events);
-        }
         ended
     }
 }
