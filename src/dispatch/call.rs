@@ -21,7 +21,7 @@ use super::asked::Asked;
 use super::attempt::{Attempt, Ended};
 use super::plan::Plan;
 use super::race::{Track, UnderWay};
-use super::routes::Lane;
+use super::routes::Route;
 use super::start::start;
 use super::tokens::{Cause, TokenHold};
 use super::{CallEvent, Failure, Inquiry, Interruption, Summary};
@@ -55,7 +55,7 @@ impl Call {
     pub(super) fn new(
         transport: Transport,
         workshop: Workshop,
-        lane: Arc<Lane>,
+        route: Arc<Route>,
         inquiry: Inquiry,
     ) -> Self {
         let Inquiry {
@@ -71,14 +71,14 @@ impl Call {
         let trail = Trail {
             call_id,
             trace_id: observed.span().trace_id(),
-            scenario: lane.scenario.name.clone(),
+            scenario: route.scenario.name.clone(),
             attempts: Vec::new(),
         };
         Self {
             transport,
             workshop,
             plan: Plan::new(
-                lane,
+                route,
                 Asked::new(request, whole, bytes),
                 limits,
                 deadline,
@@ -110,7 +110,7 @@ impl Call {
     /// Tries targets until one has begun to answer; the attempt before, if there was one, has `ended` like this.
     async fn find_answer(&mut self, mut ended: Option<Ended>) -> Result<(), Error> {
         // What is not spent goes back at the end.
-        let mut tokens = TokenHold::of(&self.plan.lane.budget);
+        let mut tokens = TokenHold::of(&self.plan.route.budget);
         loop {
             if let Some(ended) = ended {
                 self.after(ended, &mut tokens).await?;
@@ -348,9 +348,9 @@ impl Call {
     fn complete(&mut self) {
         self.forget_empty();
         self.settle(Outcome::Succeeded);
-        let lane = &self.plan.lane;
-        lane.budget.deposit();
-        if let Some(hedging) = &lane.hedging {
+        let route = &self.plan.route;
+        route.budget.deposit();
+        if let Some(hedging) = &route.hedging {
             hedging.budget.deposit();
         }
         self.end = CallEnd::Answered;

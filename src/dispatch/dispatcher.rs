@@ -19,7 +19,7 @@ use crate::workshop::Workshop;
 
 use super::learnt::Learnt;
 use super::plan::eligibility;
-use super::routes::{GuardedTarget, Lane, Routes, Selector};
+use super::routes::{GuardedTarget, Route, Routes, Selector};
 use super::spellings::Spellings;
 use super::target::{Catalog, Scenario};
 use super::{Call, Inquiry, retry_budget};
@@ -156,8 +156,13 @@ impl Dispatcher {
     }
 
     /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].
-    pub fn call(&self, lane: Arc<Lane>, inquiry: Inquiry) -> Call {
-        Call::new(self.transport.clone(), self.workshop.clone(), lane, inquiry)
+    pub fn call(&self, route: Arc<Route>, inquiry: Inquiry) -> Call {
+        Call::new(
+            self.transport.clone(),
+            self.workshop.clone(),
+            route,
+            inquiry,
+        )
     }
 
     /// Tells what would become of a request at this moment. Sends nothing and changes nothing.
@@ -169,7 +174,7 @@ impl Dispatcher {
         selector: &Selector,
         request: &ChatRequest,
     ) -> Result<Explanation, Error> {
-        let lane = self.lane(selector)?;
+        let route = self.route(selector)?;
         let used = features_of(request);
         let mut spellings = Spellings::of(request);
         let mut step = |guarded: &Arc<GuardedTarget>| {
@@ -185,11 +190,11 @@ impl Dispatcher {
                 .or_else(unsupported);
             (Arc::clone(guarded), skip, snapshot)
         };
-        let steps = lane.targets.iter().map(&mut step).collect();
+        let steps = route.targets.iter().map(&mut step).collect();
         Ok(Explanation {
             steps,
-            scenario: Arc::clone(&lane.scenario),
-            retry_tokens: lane.budget.available(),
+            scenario: Arc::clone(&route.scenario),
+            retry_tokens: route.budget.available(),
         })
     }
 
@@ -201,15 +206,15 @@ impl Dispatcher {
             Some(_) => false,
         };
         let routes = self.routes();
-        let lane = routes.scenario(scenario);
-        lane.is_some_and(|lane| lane.targets.iter().any(serving))
+        let route = routes.scenario(scenario);
+        route.is_some_and(|route| route.targets.iter().any(serving))
     }
 
     /// The scenario that a caller names, or a scenario of one target for a model.
     ///
     /// # Errors
     /// There is no such scenario or model, or models may not be named.
-    pub fn lane(&self, selector: &Selector) -> Result<Arc<Lane>, Error> {
-        self.routes().lane(selector)
+    pub fn route(&self, selector: &Selector) -> Result<Arc<Route>, Error> {
+        self.routes().route(selector)
     }
 }

@@ -11,13 +11,13 @@ use crate::health::permit::Permit;
 use crate::trail::BreakerState;
 
 use super::asked::Asked;
-use super::routes::{GuardedTarget, Lane};
+use super::routes::{GuardedTarget, Route};
 use super::target::Target;
 
 /// The right to try one target of a call once. If it is dropped without a report, it says nothing about the target.
 pub(super) struct TargetPermit {
     permit: Permit,
-    lane: Arc<Lane>,
+    route: Arc<Route>,
     asked: Arc<Asked>,
     position: usize,
 }
@@ -26,13 +26,13 @@ impl TargetPermit {
     /// The permit of an attempt that asks this of the target at this position of the scenario.
     pub(super) fn new(
         permit: Permit,
-        lane: &Arc<Lane>,
+        route: &Arc<Route>,
         asked: &Arc<Asked>,
         position: usize,
     ) -> Self {
         Self {
             permit,
-            lane: Arc::clone(lane),
+            route: Arc::clone(route),
             asked: Arc::clone(asked),
             position,
         }
@@ -40,7 +40,7 @@ impl TargetPermit {
 
     /// The target.
     pub(super) fn target(&self) -> &Arc<Target> {
-        &self.lane.targets[self.position].target
+        &self.route.targets[self.position].target
     }
 
     /// The target's position in the scenario.
@@ -55,7 +55,7 @@ impl TargetPermit {
 
     /// Whether an answer without a word is a good one. Models have nothing to add to what some tools have done.
     pub(super) fn may_say_nothing(&self) -> bool {
-        !self.lane.scenario.empty_answer_failover || self.asked.ends_with_tool_result()
+        !self.route.scenario.empty_answer_failover || self.asked.ends_with_tool_result()
     }
 
     /// Whether the attempt tests if a failing target has recovered.
@@ -110,14 +110,14 @@ impl TargetPermit {
 
     /// Tells the scenario how long the first content of a stream took.
     pub(super) fn observe(&self, first_content: Duration) {
-        if let Some(hedging) = &self.lane.hedging {
+        if let Some(hedging) = &self.route.hedging {
             hedging.observe(self.position, first_content);
         }
     }
 
     /// Tells the scenario that a stream ended after this time without content.
     pub(super) fn observe_without_content(&self, after: Duration) {
-        if let Some(hedging) = &self.lane.hedging {
+        if let Some(hedging) = &self.route.hedging {
             hedging.observe_without_content(self.position, after);
         }
     }
@@ -125,8 +125,8 @@ impl TargetPermit {
     /// Whether a call that leaves out this target would likely be answered by a later one. Earlier targets do not
     /// count: such a call has tried them or could not.
     fn has_healthier_alternative(&self) -> bool {
-        let own = self.lane.targets[self.position].health.snapshot();
-        let mut later = self.lane.targets.iter().skip(self.position + 1);
+        let own = self.route.targets[self.position].health.snapshot();
+        let mut later = self.route.targets.iter().skip(self.position + 1);
         let is_alternative = |other: &Arc<GuardedTarget>| {
             other.health.is_healthier_than(&own) && self.asked.can_be_put_to(&other.target)
         };
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::chat::ChatRequest;
     use crate::dispatch::hedging::{self, Hedging};
-    use crate::dispatch::specimens::{asked, lane};
+    use crate::dispatch::specimens::{asked, route};
     use crate::error::UpstreamErrorKind;
     use crate::health::breaker::{self, Forced};
     use crate::health::scopes::Settings;
@@ -160,13 +160,13 @@ mod tests {
         }
     }
 
-    fn permit(lane: &Arc<Lane>, position: usize) -> TargetPermit {
-        permit_to_ask(lane, position, &asked())
+    fn permit(route: &Arc<Route>, position: usize) -> TargetPermit {
+        permit_to_ask(route, position, &asked())
     }
 
-    fn permit_to_ask(lane: &Arc<Lane>, position: usize, asked: &Arc<Asked>) -> TargetPermit {
-        let permit = lane.targets[position].health.admit(0.0).expect("admitted");
-        TargetPermit::new(permit, lane, asked, position)
+    fn permit_to_ask(route: &Arc<Route>, position: usize, asked: &Arc<Asked>) -> TargetPermit {
+        let permit = route.targets[position].health.admit(0.0).expect("admitted");
+        TargetPermit::new(permit, route, asked, position)
     }
 
     fn server_error() -> UpstreamError {
@@ -177,9 +177,9 @@ mod tests {
     }
 
     /// Makes a target answer and fail so often.
-    fn history(lane: &Arc<Lane>, position: usize, failures: u32, samples: u32) {
+    fn history(route: &Arc<Route>, position: usize, failures: u32, samples: u32) {
         for attempt in 0..samples {
-            let mut permit = permit(lane, position);
+            let mut permit = permit(route, position);
             match attempt < failures {
                 true => permit.failed(&server_error()),
                 false => permit.committed(false),
@@ -200,11 +200,11 @@ mod tests {
             ((3, 10), (3, 10), false),
         ];
         for (own, later, expected) in table {
-            let lane = lane(&["own", "later"], patient());
-            history(&lane, 0, own.0, own.1);
-            history(&lane, 1, later.0, later.1);
+            let route = route(&["own", "later"], patient());
+            history(&route, 0, own.0, own.1);
+            history(&route, 1, later.0, later.1);
 
-            let healthier = permit(&lane, 0).has_healthier_alternative();
+            let healthier = permit(&route, 0).has_healthier_alternative();
 
             assert_eq!(healthier, expected, "{own:?}, {later:?}");
         }
@@ -212,9 +212,9 @@ mod tests {
 
     #[test]
     fn neither_an_earlier_target_nor_one_that_cannot_be_tried_is_an_alternative() {
-        let lane = lane(&["earlier", "own", "later"], patient());
-        history(&lane, 1, 10, 10);
-        let own = permit(&lane, 1);
+        let route = route(&["earlier", "own", "later"], patient());
+        history(&route, 1, 10, 10);
+        let own = permit(&route, 1);
         assert!(own.has_healthier_alternative());
 
         for closed in [false, true] {
@@ -222,17 +222,17 @@ mod tests {
                 closed,
                 until: None,
             };
-            lane.targets[2].health.force(Some(held));
+            route.targets[2].health.force(Some(held));
             assert!(!own.has_healthier_alternative(), "held by an operator");
         }
 
-        lane.targets[2].health.force(None);
+        route.targets[2].health.force(None);
         assert!(own.has_healthier_alternative());
         assert!(
-            !permit(&lane, 2).has_healthier_alternative(),
+            !permit(&route, 2).has_healthier_alternative(),
             "the last one"
         );
-        lane.targets[2].health.provider().force(Some(Forced {
+        route.targets[2].health.provider().force(Some(Forced {
             closed: false,
             until: None,
         }));
@@ -244,14 +244,14 @@ mod tests {
 
     #[test]
     fn a_target_that_cannot_take_the_request_is_no_alternative() {
-        let lane = lane(&["own", "later"], patient());
-        history(&lane, 0, 10, 10);
+        let route = route(&["own", "later"], patient());
+        history(&route, 0, 10, 10);
         let mut request = ChatRequest::default();
         // One more than the format takes.
         request.sampling.stop_sequences = vec!["END".to_owned(); 5];
 
-        let ordinary = permit(&lane, 0);
-        let special = permit_to_ask(&lane, 0, &Arc::new(Asked::new(Arc::new(request), true, 0)));
+        let ordinary = permit(&route, 0);
+        let special = permit_to_ask(&route, 0, &Arc::new(Asked::new(Arc::new(request), true, 0)));
 
         assert!(ordinary.has_healthier_alternative());
         assert!(!special.has_healthier_alternative());
@@ -259,50 +259,50 @@ mod tests {
 
     #[test]
     fn a_fast_answer_does_not_open_the_breaker_for_the_slow_ones_before_it() {
-        let lane = lane(&["slow", "later"], Settings::default());
+        let route = route(&["slow", "later"], Settings::default());
         let held = Forced {
             closed: false,
             until: None,
         };
-        lane.targets[1].health.force(Some(held));
+        route.targets[1].health.force(Some(held));
         for _ in 0..30 {
-            permit(&lane, 0).committed(true);
+            permit(&route, 0).committed(true);
         }
-        lane.targets[1].health.force(None);
+        route.targets[1].health.force(None);
 
-        permit(&lane, 0).committed(false);
+        permit(&route, 0).committed(false);
         assert_eq!(
-            lane.targets[0].health.snapshot().state,
+            route.targets[0].health.snapshot().state,
             BreakerState::Closed
         );
 
-        permit(&lane, 0).committed(true);
-        assert_eq!(lane.targets[0].health.snapshot().state, BreakerState::Open);
+        permit(&route, 0).committed(true);
+        assert_eq!(route.targets[0].health.snapshot().state, BreakerState::Open);
     }
 
     #[test]
     fn how_long_a_target_takes_is_noted_for_that_target_of_the_scenario() {
-        let bare = lane(&["other", "own"], patient());
+        let bare = route(&["other", "own"], patient());
         let hedging = Hedging::new(hedging::Settings::default(), 2);
-        let lane = Arc::new(Lane {
+        let route = Arc::new(Route {
             scenario: Arc::clone(&bare.scenario),
             targets: bare.targets.clone(),
             budget: Arc::clone(&bare.budget),
             hedging: Some(Arc::new(hedging)),
         });
         let delays = || {
-            let hedging = lane.hedging.as_ref().expect("set above");
+            let hedging = route.hedging.as_ref().expect("set above");
             [0, 1].map(|position| hedging.delay(position).map(|delay| delay.as_millis()))
         };
 
-        (0..200).for_each(|_| permit(&lane, 1).observe(Duration::from_secs(1)));
+        (0..200).for_each(|_| permit(&route, 1).observe(Duration::from_secs(1)));
         assert_eq!(delays(), [None, Some(1024)]);
 
         let late = Duration::from_secs(3);
-        (0..200).for_each(|_| permit(&lane, 1).observe_without_content(late));
+        (0..200).for_each(|_| permit(&route, 1).observe_without_content(late));
         assert_eq!(delays(), [None, Some(3072)]);
 
-        (0..200).for_each(|_| permit(&lane, 0).observe(late));
+        (0..200).for_each(|_| permit(&route, 0).observe(late));
         assert_eq!(delays(), [Some(3072), Some(3072)]);
     }
 }

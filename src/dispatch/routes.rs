@@ -24,7 +24,7 @@ pub struct Routes {
     providers: BTreeMap<String, Arc<ProviderGuard>>,
     /// Every target with its health, by id.
     targets: BTreeMap<String, Arc<GuardedTarget>>,
-    lanes: BTreeMap<String, Arc<Lane>>,
+    routes: BTreeMap<String, Arc<Route>>,
     direct_retry: retry_budget::Settings,
     /// Shared by all calls that name a model.
     direct_budget: Arc<Budget>,
@@ -39,7 +39,7 @@ pub struct GuardedTarget {
 }
 
 /// A scenario as calls use it: its targets with their health, and its retry budget.
-pub struct Lane {
+pub struct Route {
     pub(super) scenario: Arc<Scenario>,
     pub(super) targets: Vec<Arc<GuardedTarget>>,
     pub(super) budget: Arc<Budget>,
@@ -47,7 +47,7 @@ pub struct Lane {
     pub(super) hedging: Option<Arc<Hedging>>,
 }
 
-impl Lane {
+impl Route {
     /// The scenario's name; empty if the caller named a model.
     pub fn scenario(&self) -> &str {
         &self.scenario.name
@@ -91,9 +91,9 @@ impl Routes {
             let provider = guarded.health.provider();
             (provider.name().to_owned(), Arc::clone(provider))
         });
-        let lane = |scenario: &Arc<Scenario>| {
+        let route = |scenario: &Arc<Scenario>| {
             let own = scenario.targets.iter();
-            Arc::new(Lane {
+            Arc::new(Route {
                 scenario: Arc::clone(scenario),
                 targets: own
                     .filter_map(|target| targets.get(&target.id))
@@ -103,13 +103,13 @@ impl Routes {
                 hedging: learnt.hedging(scenario),
             })
         };
-        let lanes = catalog
+        let routes = catalog
             .scenarios
             .iter()
-            .map(|(name, scenario)| (name.clone(), lane(scenario)));
+            .map(|(name, scenario)| (name.clone(), route(scenario)));
         Self {
             providers: providers.collect(),
-            lanes: lanes.collect(),
+            routes: routes.collect(),
             direct_budget: learnt.budget("", direct_retry),
             direct_retry,
             targets,
@@ -143,18 +143,18 @@ impl Routes {
     }
 
     /// The scenario of this name.
-    pub(super) fn scenario(&self, name: &str) -> Option<&Arc<Lane>> {
-        self.lanes.get(name)
+    pub(super) fn scenario(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.get(name)
     }
 
     /// The scenario that a caller names, or a scenario of one target for a model.
     ///
     /// # Errors
     /// There is no such scenario or model, or models may not be named.
-    pub fn lane(&self, selector: &Selector) -> Result<Arc<Lane>, Error> {
+    pub fn route(&self, selector: &Selector) -> Result<Arc<Route>, Error> {
         match selector {
             Selector::Scenario(name) => self
-                .lanes
+                .routes
                 .get(name)
                 .cloned()
                 .ok_or_else(|| Error::ScenarioNotFound(name.clone())),
@@ -167,12 +167,12 @@ impl Routes {
                     .targets
                     .get(id)
                     .ok_or_else(|| Error::ModelNotFound(id.clone()))?;
-                Ok(Arc::new(self.direct_lane(target)))
+                Ok(Arc::new(self.direct_route(target)))
             }
         }
     }
 
-    fn direct_lane(&self, guarded: &Arc<GuardedTarget>) -> Lane {
+    fn direct_route(&self, guarded: &Arc<GuardedTarget>) -> Route {
         let scenario = Scenario {
             name: String::new(),
             description: String::new(),
@@ -187,7 +187,7 @@ impl Routes {
             retry_first: None,
             hedge: None,
         };
-        Lane {
+        Route {
             scenario: Arc::new(scenario),
             targets: vec![Arc::clone(guarded)],
             budget: Arc::clone(&self.direct_budget),

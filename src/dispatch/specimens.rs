@@ -10,7 +10,7 @@ use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::Asked;
 use super::retry_budget;
-use super::routes::{GuardedTarget, Lane};
+use super::routes::{GuardedTarget, Route};
 use super::target::{Scenario, Target, Timeouts, UpstreamMode};
 use super::tokens::Budget;
 use crate::health::HealthByName;
@@ -43,7 +43,7 @@ pub(crate) fn target(model: &str) -> Target {
 }
 
 /// A scenario of these models, each at a provider of its own.
-pub(crate) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
+pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
     let targets: Vec<_> = models.iter().map(|model| Arc::new(target(model))).collect();
     let health = HealthByName::new(settings);
     let guarded = |target: &Arc<Target>| {
@@ -68,7 +68,7 @@ pub(crate) fn lane(models: &[&str], settings: scopes::Settings) -> Arc<Lane> {
         retry_first: None,
         hedge: None,
     };
-    Arc::new(Lane {
+    Arc::new(Route {
         scenario: Arc::new(scenario),
         targets: guarded,
         budget: Arc::new(Budget::new(retry)),

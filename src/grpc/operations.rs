@@ -77,13 +77,13 @@ impl Operations {
         if let Some(room) = room {
             room.resize(takes)?;
         }
-        let lane = self.dispatcher.lane(&parsed.selector)?;
+        let route = self.dispatcher.route(&parsed.selector)?;
         let now = Instant::now();
         let deadline = timeout.and_then(|timeout| now.checked_add(timeout));
-        let deadline = deadline.unwrap_or(now + lane.default_timeout());
+        let deadline = deadline.unwrap_or(now + route.default_timeout());
         let mut permit = self
             .admission
-            .admit(caller, lane.scenario(), parsed.priority, deadline)
+            .admit(caller, route.scenario(), parsed.priority, deadline)
             .await?;
         let max_attempts = parsed.limits.max_attempts.unwrap_or(u32::MAX);
         let dispatcher = Arc::clone(&self.dispatcher);

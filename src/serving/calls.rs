@@ -11,7 +11,7 @@ use crate::admission::{Admission, CallPermit, Priority};
 use crate::caller::Caller;
 use crate::chat::{Answer, ChatRequest};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::routes::{Lane, Selector};
+use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{Call, Failure, Inquiry, Interruption, Limits, Summary};
 use crate::error::Error;
 use crate::idempotency::{Fingerprint, Key};
@@ -115,7 +115,7 @@ impl Serving {
         } = head;
         let observed = ObservedCall::begin(span, caller, arrived);
         let call_id = Uuid::now_v7().simple().to_string();
-        let (lane, reading, bytes) = match self.understand(held.as_ref(), read).await {
+        let (route, reading, bytes) = match self.understand(held.as_ref(), read).await {
             Ok(understood) => understood,
             Err(error) => return Err(refused(observed, call_id, error)),
         };
@@ -134,7 +134,7 @@ impl Serving {
         } = reading;
         observed
             .span()
-            .describe(&call_id, lane.scenario(), &conversation_id);
+            .describe(&call_id, route.scenario(), &conversation_id);
         let inquiry = Inquiry {
             request: Arc::new(request),
             bytes,
@@ -147,7 +147,7 @@ impl Serving {
         };
         Ok(BegunCall {
             serving: self,
-            lane,
+            route,
             inquiry,
             held,
             caller,
@@ -156,21 +156,21 @@ impl Serving {
         })
     }
 
-    /// Reads a message; tells the lane of its call, and how much memory it takes.
+    /// Reads a message; tells the route of its call, and how much memory it takes.
     async fn understand(
         &self,
         held: Option<&Held>,
         read: impl FnOnce() -> Result<CallReading, Error> + Send + 'static,
-    ) -> Result<(Arc<Lane>, CallReading, usize), Error> {
+    ) -> Result<(Arc<Route>, CallReading, usize), Error> {
         let bytes = held.map_or(0, Held::bytes);
         let dispatcher = Arc::clone(&self.dispatcher);
         let understanding = move || {
             let reading = read()?;
-            let lane = dispatcher.lane(&reading.request.selector)?;
+            let route = dispatcher.route(&reading.request.selector)?;
             let takes = bytes_of(&reading.request.request, bytes);
-            Ok((lane, reading, takes))
+            Ok((route, reading, takes))
         };
-        let (lane, reading, takes) = self
+        let (route, reading, takes) = self
             .dispatcher
             .workshop()
             .work(bytes, understanding)
@@ -178,7 +178,7 @@ impl Serving {
         if let Some(held) = held {
             held.resize(takes)?;
         }
-        Ok((lane, reading, takes))
+        Ok((route, reading, takes))
     }
 
     /// Lets a call in, at once or after a wait.
@@ -217,7 +217,7 @@ pub struct BegunCall<'s> {
     /// The caller's key for the call, and what tells its message from others; set for [`BegunCall::once`].
     pub key: Option<(Key, Fingerprint)>,
     pub(super) serving: &'s Serving,
-    pub(super) lane: Arc<Lane>,
+    pub(super) route: Arc<Route>,
     pub(super) inquiry: Inquiry,
     pub(super) held: Option<Held>,
     pub(super) caller: Caller,
@@ -240,7 +240,7 @@ impl<'s> BegunCall<'s> {
         spell: impl FnOnce(&Summary<'_>, Answer) -> R,
     ) -> Result<(R, Delivering), Failure> {
         let open = &self.serving.open;
-        let mut call = self.serving.dispatcher.call(self.lane, self.inquiry);
+        let mut call = self.serving.dispatcher.call(self.route, self.inquiry);
         let mut permit = self
             .serving
             .admit(&mut call, self.caller, self.priority)
@@ -262,7 +262,7 @@ impl<'s> BegunCall<'s> {
     /// The failure of a call that gave no content.
     pub async fn stream<S: StreamSpelling>(self, spelling: S) -> Result<EventStream<S>, Failure> {
         let open = &self.serving.open;
-        let mut call = self.serving.dispatcher.call(self.lane, self.inquiry);
+        let mut call = self.serving.dispatcher.call(self.route, self.inquiry);
         let mut permit = self
             .serving
             .admit(&mut call, self.caller, self.priority)

@@ -77,7 +77,7 @@ impl<'s> BegunCall<'s> {
     ) -> Result<Given<'s, S>, Failure> {
         let Self {
             serving,
-            lane,
+            route,
             mut inquiry,
             held,
             caller,
@@ -92,7 +92,7 @@ impl<'s> BegunCall<'s> {
         if let Ok(KnownCall::Open(shared)) = &found {
             inquiry.request = Arc::clone(&shared.request().request);
         }
-        let mut call = serving.dispatcher.call(lane, inquiry);
+        let mut call = serving.dispatcher.call(route, inquiry);
         let found = found.map_err(|Conflict| call.fail(Error::IdempotencyConflict))?;
         let mut permit = serving.admit(&mut call, caller, priority).await?;
         let (outcome, replayed) = match found {

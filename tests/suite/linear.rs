@@ -120,8 +120,8 @@ fn answer_of(pieces: &Pieces) -> Answer {
             .unwrap();
         let transport = Transport::carried_by(Arc::new(pieces.clone()));
         let dispatcher = Dispatcher::new(config.catalog, config.scopes, transport);
-        let lane = dispatcher
-            .lane(&Selector::Scenario("s".to_owned()))
+        let route = dispatcher
+            .route(&Selector::Scenario("s".to_owned()))
             .unwrap();
         let question = Message {
             role: Role::User,
@@ -144,7 +144,7 @@ fn answer_of(pieces: &Pieces) -> Answer {
             ),
             call_id: String::new(),
         };
-        dispatcher.call(lane, inquiry).whole().await.unwrap()
+        dispatcher.call(route, inquiry).whole().await.unwrap()
     })
 }
 

@@ -92,7 +92,7 @@ impl CallTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::specimens::lane;
+    use crate::dispatch::specimens::route;
     use crate::health::scopes;
 
     fn millis(millis: u64) -> Duration {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_caller_may_set_a_deadline_up_to_the_most_that_the_scenario_gives() {
-        let lane = lane(&["one"], scopes::Settings::default());
+        let route = route(&["one"], scopes::Settings::default());
         let now = Instant::now();
         let (usual, most) = (Scenario::DEFAULT_TIMEOUT, Scenario::MAX_TIMEOUT);
         let table = [
@@ -124,7 +124,7 @@ mod tests {
             (Some(most + millis(1)), most),
         ];
         for (asked, expected) in table {
-            let time = CallTime::new(now, asked.map(|asked| now + asked), &lane.scenario);
+            let time = CallTime::new(now, asked.map(|asked| now + asked), &route.scenario);
 
             assert_eq!(time.deadline - now, expected, "{asked:?}");
             assert_eq!(time.began, now);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_call_is_short_that_has_less_than_half_of_its_scenarios_time() {
-        let lane = lane(&["one"], scopes::Settings::default());
+        let route = route(&["one"], scopes::Settings::default());
         let now = Instant::now();
         let half = Scenario::DEFAULT_TIMEOUT / 2;
         for (asked, expected) in [
@@ -142,7 +142,7 @@ mod tests {
             (Some(half - millis(1)), true),
             (Some(Duration::ZERO), true),
         ] {
-            let time = CallTime::new(now, asked.map(|asked| now + asked), &lane.scenario);
+            let time = CallTime::new(now, asked.map(|asked| now + asked), &route.scenario);
 
             assert_eq!(time.is_short, expected, "{asked:?}");
         }

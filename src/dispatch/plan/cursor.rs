@@ -59,7 +59,9 @@ impl Cursor {
             Step::Start | Step::Tried(_) => {}
         }
         let next = self.ahead().next();
-        self.ahead = next.map_or(self.targets, |position| position + 1);
+        if let Some(position) = next {
+            self.ahead = position + 1;
+        }
         next
     }
 

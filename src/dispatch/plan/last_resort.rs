@@ -19,7 +19,7 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
         plan.ineligible(&guarded.target).is_none()
             && guarded.health.refuses().is_some_and(Refusal::is_breaker)
     };
-    let candidates = plan.lane.targets.iter().enumerate();
+    let candidates = plan.route.targets.iter().enumerate();
     let mut candidates: Vec<_> = candidates
         .filter(|(_, guarded)| closed_off(guarded))
         .map(|(position, guarded)| (guarded.health.rejection(), position, guarded))
@@ -31,9 +31,9 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
     let wire = plan.asked.spell(&guarded.target).ok()?;
     let permit = guarded
         .health
-        .admit_last(plan.lane.scenario.retry.ratio, fastrand::f64())?;
+        .admit_last(plan.route.scenario.retry.ratio, fastrand::f64())?;
     Some(Admitted {
-        permit: TargetPermit::new(permit, &plan.lane, &plan.asked, position),
+        permit: TargetPermit::new(permit, &plan.route, &plan.asked, position),
         wire,
         kind: AttemptKind::LastResort,
     })

@@ -100,7 +100,7 @@ fn narrow(limit: &mut Duration, other: Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::specimens::{lane, target};
+    use crate::dispatch::specimens::{route, target};
     use crate::health::scopes;
 
     fn seconds(seconds: u64) -> Duration {
@@ -110,11 +110,11 @@ mod tests {
     /// The limits of a call with so much time, under a scenario that allows three attempts and this time to
     /// the first content.
     fn limits(time: Duration, caller: Limits, scenario: Option<Duration>) -> CallLimits {
-        let lane = lane(&["one"], scopes::Settings::default());
+        let route = route(&["one"], scopes::Settings::default());
         let now = Instant::now();
         CallLimits {
             first_content: scenario,
-            ..CallLimits::new(now, Some(now + time), caller, &lane.scenario)
+            ..CallLimits::new(now, Some(now + time), caller, &route.scenario)
         }
     }
 

@@ -31,7 +31,7 @@ use super::Limits;
 use super::asked::Asked;
 use super::attempt::progress::Hurried;
 use super::permit::TargetPermit;
-use super::routes::{GuardedTarget, Lane};
+use super::routes::{GuardedTarget, Route};
 use super::target::{Target, Timeouts};
 use super::tokens::TokenHold;
 
@@ -49,7 +49,7 @@ pub(super) struct Admitted {
 
 /// The targets of one call, in order, and what has become of them.
 pub(super) struct Plan {
-    pub(super) lane: Arc<Lane>,
+    pub(super) route: Arc<Route>,
     pub(super) asked: Arc<Asked>,
     pub(super) limits: CallLimits,
     pub(super) cursor: Cursor,
@@ -59,7 +59,7 @@ pub(super) struct Plan {
 impl Plan {
     /// The plan of a call that begins now.
     pub(super) fn new(
-        lane: Arc<Lane>,
+        route: Arc<Route>,
         asked: Asked,
         limits: Limits,
         deadline: Option<Instant>,
@@ -67,9 +67,9 @@ impl Plan {
     ) -> Self {
         Self {
             asked: Arc::new(asked),
-            limits: CallLimits::new(Instant::now(), deadline, limits, &lane.scenario),
-            cursor: Cursor::new(lane.targets.len()),
-            lane,
+            limits: CallLimits::new(Instant::now(), deadline, limits, &route.scenario),
+            cursor: Cursor::new(route.targets.len()),
+            route,
             trail,
         }
     }
@@ -100,8 +100,8 @@ impl Plan {
         position: usize,
         tokens: &mut TokenHold,
     ) -> Result<Option<Admitted>, Error> {
-        let lane = Arc::clone(&self.lane);
-        let Some(guarded) = lane.targets.get(position) else {
+        let route = Arc::clone(&self.route);
+        let Some(guarded) = route.targets.get(position) else {
             return Ok(None);
         };
         let target = &guarded.target;
@@ -125,7 +125,7 @@ impl Plan {
         };
         // A probe may cost the call a failover: it is made only if that can be paid for, too. A call that never
         // gets another token must not wait for one: the breaker would stay open for ever.
-        let insured = probe && lane.budget.has_prospects() && self.has_alternative();
+        let insured = probe && route.budget.has_prospects() && self.has_alternative();
         let added = u32::from(self.cursor.started() > 0);
         if !tokens.hold(added + u32::from(insured)) {
             let state = guarded.health.snapshot().state;
@@ -135,8 +135,8 @@ impl Plan {
                 false => Err(self.nothing_left()),
             };
         }
-        let permit = match guarded.health.admit(lane.scenario.retry.ratio) {
-            Ok(permit) => TargetPermit::new(permit, &lane, &self.asked, position),
+        let permit = match guarded.health.admit(route.scenario.retry.ratio) {
+            Ok(permit) => TargetPermit::new(permit, &route, &self.asked, position),
             Err(refusal) => return Ok(self.closed_off(guarded, kind, refusal)),
         };
         Ok(Some(Admitted {
@@ -181,7 +181,7 @@ impl Plan {
             Failover::AnotherProvider => !self.is_refused_by_two(),
             Failover::No => {
                 error.kind == UpstreamErrorKind::ContentBlocked
-                    && self.lane.scenario.content_filter_failover
+                    && self.route.scenario.content_filter_failover
             }
         }
     }
@@ -190,7 +190,7 @@ impl Plan {
     fn is_refused_by_two(&self) -> bool {
         let refused = self.cursor.refused();
         let mut providers =
-            refused.map(|position| &self.lane.targets[position].target.provider.name);
+            refused.map(|position| &self.route.targets[position].target.provider.name);
         let first = providers.next();
         providers.any(|other| Some(other) != first)
     }
@@ -207,7 +207,7 @@ impl Plan {
     fn has_alternative(&self) -> bool {
         let mut ahead = self.cursor.ahead();
         ahead.any(|position| {
-            let guarded = &self.lane.targets[position];
+            let guarded = &self.route.targets[position];
             self.ineligible(&guarded.target).is_none()
                 && guarded.health.refuses().is_none()
                 && self.asked.can_be_put_to(&guarded.target)
@@ -248,7 +248,7 @@ impl Plan {
 
     /// The error of a call that has no target left.
     fn nothing_left(&self) -> Error {
-        let targets = &self.lane.targets;
+        let targets = &self.route.targets;
         let could_answer = |id: &str| {
             let its = targets.iter().find(|guarded| guarded.target.id == id);
             its.is_some_and(|guarded| self.could_answer(&guarded.target))
@@ -262,7 +262,7 @@ impl Plan {
         let mut ahead = self
             .cursor
             .ahead()
-            .map(|position| &self.lane.targets[position].target);
+            .map(|position| &self.route.targets[position].target);
         let target = ahead.find(|target| self.could_answer(target))?;
         Some(Unasked {
             target: target.id.clone(),
@@ -276,7 +276,7 @@ impl Plan {
     /// Why a target cannot answer, going by what it lacks, by the prompts that were too long for others and by the
     /// providers that have refused the request.
     fn ineligible(&self, target: &Target) -> Option<Skip> {
-        let targets = &self.lane.targets;
+        let targets = &self.route.targets;
         let too_small = self.cursor.too_small();
         let too_small = too_small.map(|position| &*targets[position].target);
         if !eligibility::may_hold_more(target, too_small) {
@@ -328,13 +328,13 @@ pub(super) fn record_of(
 mod tests {
     use super::*;
     use crate::chat::ChatRequest;
-    use crate::dispatch::specimens::{lane, target};
+    use crate::dispatch::specimens::{route, target};
     use crate::health::scopes;
 
-    fn plan(lane: Arc<Lane>, deadline: Option<Instant>) -> Plan {
+    fn plan(route: Arc<Route>, deadline: Option<Instant>) -> Plan {
         let (request, limits) = (Arc::default(), Limits::default());
         Plan::new(
-            lane,
+            route,
             Asked::new(request, true, 0),
             limits,
             deadline,
@@ -344,7 +344,7 @@ mod tests {
 
     /// The limits of an attempt of this kind on the plan's first target.
     fn limits_of_first(plan: &mut Plan, kind: AttemptKind, stream: bool) -> (Timeouts, Hurried) {
-        let tokens = TokenHold::of(&plan.lane.budget);
+        let tokens = TokenHold::of(&plan.route.budget);
         assert_eq!(plan.cursor.advance(), Some(0));
         plan.cursor.start(0, kind);
         plan.limits_of_attempt(&target("one"), stream, kind, &tokens)
@@ -353,9 +353,9 @@ mod tests {
     #[test]
     fn an_attempt_leaves_time_for_another_target_only_if_there_is_one() {
         let first_content = |models: &[&str], kind, stream| {
-            let lane = lane(models, scopes::Settings::default());
+            let route = route(models, scopes::Settings::default());
             let deadline = Instant::now() + Duration::from_secs(10);
-            let mut plan = plan(lane, Some(deadline));
+            let mut plan = plan(route, Some(deadline));
             let (limits, hurried) = limits_of_first(&mut plan, kind, stream);
             (limits.first_content, hurried.first_content)
         };
@@ -378,12 +378,12 @@ mod tests {
     fn a_target_that_cannot_express_the_request_is_no_alternative() {
         let mut request = ChatRequest::default();
         request.sampling.stop_sequences = vec!["END".to_owned(); 5];
-        let lane = lane(&["one", "two"], scopes::Settings::default());
+        let route = route(&["one", "two"], scopes::Settings::default());
         let deadline = Some(Instant::now() + Duration::from_secs(10));
         let (limits, trail) = (Limits::default(), Trail::default());
 
         let mut plan = Plan::new(
-            lane,
+            route,
             Asked::new(Arc::new(request), true, 0),
             limits,
             deadline,
@@ -397,9 +397,9 @@ mod tests {
 
     #[test]
     fn a_call_whose_time_is_up_tries_no_target() {
-        let lane = lane(&["one"], scopes::Settings::default());
-        let mut plan = plan(lane, Some(Instant::now()));
-        let mut tokens = TokenHold::of(&plan.lane.budget);
+        let route = route(&["one"], scopes::Settings::default());
+        let mut plan = plan(route, Some(Instant::now()));
+        let mut tokens = TokenHold::of(&plan.route.budget);
 
         let error = plan.next_target(&mut tokens).err();
 
@@ -421,7 +421,7 @@ mod tests {
             (&[UnsupportedByModel, InvalidRequest], true),
         ];
         for (kinds, expected) in table {
-            let mut plan = plan(lane(&["a", "b", "c"], scopes::Settings::default()), None);
+            let mut plan = plan(route(&["a", "b", "c"], scopes::Settings::default()), None);
             for (position, kind) in kinds.iter().enumerate() {
                 plan.cursor.fail(position, UpstreamError::new(*kind));
             }
@@ -433,11 +433,11 @@ mod tests {
 
     #[test]
     fn the_target_whose_provider_has_refused_is_passed_over() {
-        let mut plan = plan(lane(&["a", "b"], scopes::Settings::default()), None);
+        let mut plan = plan(route(&["a", "b"], scopes::Settings::default()), None);
         plan.cursor
             .fail(0, UpstreamError::new(UpstreamErrorKind::InvalidRequest));
 
-        let targets = plan.lane.scenario.targets.clone();
+        let targets = plan.route.scenario.targets.clone();
         assert_eq!(plan.ineligible(&targets[0]), Some(Skip::RefusedByProvider));
         assert_eq!(plan.ineligible(&targets[1]), None);
     }

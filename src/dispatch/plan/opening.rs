@@ -134,7 +134,7 @@ impl Plan {
     fn longest_wait(&self, now: Instant) -> Duration {
         let time = &self.limits.time;
         let usual = time.longest_wait(now);
-        match self.lane.scenario.retry_first {
+        match self.route.scenario.retry_first {
             Some(policy) => usual.max(policy.longest_wait.min(time.half_of_what_is_left(now))),
             None => usual,
         }
@@ -154,7 +154,7 @@ impl Plan {
             // Nobody knows when attempts end, when an operator decides, or what the probe of a key will show.
             Some(Refusal::Busy | Refusal::Credential(None, _) | Refusal::Operator(_)) => None,
         };
-        let targets = self.lane.targets.iter();
+        let targets = self.route.targets.iter();
         let able = targets.filter(|guarded| self.could_answer(&guarded.target));
         let due = able.filter_map(|guarded| Some((due(&guarded.health)?, &*guarded.health)));
         due.min_by_key(|(due, _)| *due)

@@ -37,7 +37,7 @@ impl Plan {
     /// The call's first choice and the wait for it, if the scenario prefers to ask it again and no other target was
     /// tried since. If another target can follow, its attempt and its time are left to it.
     fn first_choice(&self, is_followed: bool, now: Instant) -> Option<(usize, Duration)> {
-        let policy = self.lane.scenario.retry_first?;
+        let policy = self.route.scenario.retry_first?;
         let attempts = self.cursor.started() + 1 + u32::from(is_followed);
         if self.cursor.retries() >= policy.times || attempts > self.limits.max_attempts {
             return None;
@@ -68,7 +68,7 @@ impl Plan {
         now: Instant,
     ) -> Option<(usize, Duration)> {
         let candidates = self.cursor.failures().filter_map(|(position, error)| {
-            let guarded = &self.lane.targets[position];
+            let guarded = &self.route.targets[position];
             let may_be = may_be(position) && self.ineligible(&guarded.target).is_none();
             may_be.then(|| Candidate {
                 position,
@@ -94,11 +94,11 @@ mod tests {
     use super::*;
     use crate::dispatch::Limits;
     use crate::dispatch::asked::Asked;
-    use crate::dispatch::specimens::lane;
+    use crate::dispatch::specimens::route;
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
     use crate::health::scopes;
-    use crate::trail::{AttemptKind, Trail};
+    use crate::trail::{AttemptKind, Outcome, Skip, Trail};
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -106,18 +106,18 @@ mod tests {
 
     /// A call for one of these models that may take so long, under this policy.
     fn plan(models: &[&str], retry_first: Option<RetryFirst>, timeout: Duration) -> Plan {
-        let mut lane = lane(models, scopes::Settings::default());
-        let of_lane = Arc::get_mut(&mut lane).expect("nobody else has it");
-        let scenario = Arc::get_mut(&mut of_lane.scenario).expect("nobody else has it");
+        let mut route = route(models, scopes::Settings::default());
+        let of_route = Arc::get_mut(&mut route).expect("nobody else has it");
+        let scenario = Arc::get_mut(&mut of_route.scenario).expect("nobody else has it");
         scenario.retry_first = retry_first;
         let deadline = Some(Instant::now() + timeout);
         let asked = Asked::new(Arc::default(), true, 0);
-        Plan::new(lane, asked, Limits::default(), deadline, Trail::default())
+        Plan::new(route, asked, Limits::default(), deadline, Trail::default())
     }
 
     /// The next target is asked and fails, and its provider asks to be left alone for so long.
     fn fails(plan: &mut Plan, retry_after: Duration) {
-        let mut tokens = TokenHold::of(&plan.lane.budget);
+        let mut tokens = TokenHold::of(&plan.route.budget);
         let admitted = plan.next_target(&mut tokens).expect("a target is left");
         plan.cursor.start(admitted.permit.position(), admitted.kind);
         let error = UpstreamError {
@@ -129,7 +129,7 @@ mod tests {
 
     /// The wait before the target that is chosen to be tried again.
     fn wait_for_again(plan: &mut Plan) -> Option<Duration> {
-        let mut tokens = TokenHold::of(&plan.lane.budget);
+        let mut tokens = TokenHold::of(&plan.route.budget);
         plan.choose_again(&mut tokens)
     }
 
@@ -182,11 +182,46 @@ mod tests {
         assert_eq!(wait_for_again(&mut plan), None);
     }
 
+    /// A hold on all tokens of the plan's budget but this many.
+    fn all_but(left: u32, plan: &Plan) -> TokenHold {
+        let mut others = TokenHold::of(&plan.route.budget);
+        assert!(others.hold(plan.route.budget.available() - left));
+        others
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_before_another_target_leaves_a_token_for_that_one() {
+        for (left, expected) in [(1, false), (2, true)] {
+            let policy = Some(RetryFirst::default());
+            let mut plan = plan(&["one", "two"], policy, Scenario::DEFAULT_TIMEOUT);
+            fails(&mut plan, millis(0));
+            let _others = all_but(left, &plan);
+
+            assert_eq!(wait_for_again(&mut plan).is_some(), expected, "{left}");
+            assert_eq!(plan.cursor.advance(), Some(usize::from(!expected)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_that_cannot_be_paid_for_is_not_waited_for_and_ends_the_call() {
+        let mut plan = plan(&["one"], None, Scenario::DEFAULT_TIMEOUT);
+        fails(&mut plan, millis(0));
+        let _others = all_but(0, &plan);
+
+        assert_eq!(wait_for_again(&mut plan), None);
+
+        let mut tokens = TokenHold::of(&plan.route.budget);
+        assert!(plan.next_target(&mut tokens).is_err());
+        let last = plan.trail.attempts.last().map(|record| &record.outcome);
+        let unpaid = Outcome::Skipped(Skip::RetryBudgetExhausted);
+        assert_eq!(last, Some(&unpaid));
+    }
+
     #[test]
     fn a_last_resort_is_not_tried_again() {
-        let lane = lane(&["one"], scopes::Settings::default());
+        let route = route(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
-            let Ok(mut permit) = lane.targets[0].health.admit(0.0) else {
+            let Ok(mut permit) = route.targets[0].health.admit(0.0) else {
                 break;
             };
             match attempt < 40 {
@@ -195,14 +230,14 @@ mod tests {
             }
         }
         let mut plan = Plan::new(
-            lane,
+            route,
             Asked::new(Arc::default(), true, 0),
             Limits::default(),
             None,
             Trail::default(),
         );
 
-        let mut tokens = TokenHold::of(&plan.lane.budget);
+        let mut tokens = TokenHold::of(&plan.route.budget);
         let admitted = plan.next_target(&mut tokens);
         let admitted = admitted.expect("it has mostly answered");
 

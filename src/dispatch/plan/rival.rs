@@ -21,7 +21,7 @@ impl Plan {
         kind: AttemptKind,
         stream: bool,
     ) -> Option<Duration> {
-        let hedging = self.lane.hedging.as_ref()?;
+        let hedging = self.route.hedging.as_ref()?;
         match kind {
             AttemptKind::Primary | AttemptKind::Failover
                 if stream && self.cursor.started() == 1 =>
@@ -40,17 +40,17 @@ impl Plan {
     /// Admits a rival of the attempt under way, on a target ahead that is known to be well and cheap. A target of
     /// another provider is preferred: it is less likely to be late for the same reason.
     pub(in crate::dispatch) fn admit_rival(&self, tokens: &mut TokenHold) -> Option<Admitted> {
-        let hedging = self.lane.hedging.as_ref()?;
+        let hedging = self.route.hedging.as_ref()?;
         if !self.has_room(Instant::now()) {
             return None;
         }
         let (position, wire) = self.rivals_target(hedging)?;
-        let guarded = self.lane.targets.get(position)?;
+        let guarded = self.route.targets.get(position)?;
         if !hedging.budget.withdraw() {
             return None;
         }
         let permit = match tokens.hold(1) {
-            true => guarded.health.admit(self.lane.scenario.retry.ratio).ok(),
+            true => guarded.health.admit(self.route.scenario.retry.ratio).ok(),
             false => None,
         };
         let Some(permit) = permit else {
@@ -59,7 +59,7 @@ impl Plan {
         };
         hedging.budget.spend();
         Some(Admitted {
-            permit: TargetPermit::new(permit, &self.lane, &self.asked, position),
+            permit: TargetPermit::new(permit, &self.route, &self.asked, position),
             wire,
             kind: AttemptKind::Hedge,
         })
@@ -67,7 +67,7 @@ impl Plan {
 
     /// The position of the target that a rival would be sent to, and the request in its format.
     fn rivals_target(&self, hedging: &Hedging) -> Option<(usize, Option<WireRequest>)> {
-        let targets = &self.lane.targets;
+        let targets = &self.route.targets;
         let current = targets.get(self.cursor.current()?)?;
         let own_provider = &current.target.provider.name;
         let ahead = self

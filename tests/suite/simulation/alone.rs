@@ -47,7 +47,7 @@ struct Outcome {
 /// A target that is well for half a minute, down for so long, and well again for as long as it takes.
 async fn outage(calls_per_second: f64, down: Duration, seed: u64) -> Outcome {
     let simulation = Arc::new(Simulation::begin(CONFIG, seed, Told(Arc::new(|_| {}))));
-    let lane = simulation.lane("s");
+    let route = simulation.route("s");
     let mut draw = fastrand::Rng::with_seed(seed.wrapping_mul(31));
     let falls = Instant::now() + Duration::from_secs(30);
     let recovered = falls + down;
@@ -66,9 +66,9 @@ async fn outage(calls_per_second: f64, down: Duration, seed: u64) -> Outcome {
         };
         simulation.world.set(0, weather);
         number += 1;
-        let (simulation, lane, calls) = (
+        let (simulation, route, calls) = (
             Arc::clone(&simulation),
-            Arc::clone(&lane),
+            Arc::clone(&route),
             Arc::clone(&calls),
         );
         tasks.spawn(async move {
@@ -77,7 +77,7 @@ async fn outage(calls_per_second: f64, down: Duration, seed: u64) -> Outcome {
                 interruption: Interruption::Fail,
                 timeout: Some(TIMEOUT),
             };
-            let mut call = simulation.call(&lane, number, how);
+            let mut call = simulation.call(&route, number, how);
             let is_answered = call.whole().await.is_ok();
             let took = began.elapsed();
             calls.lock().unwrap().push(Ended {

@@ -87,8 +87,8 @@ fn what_is_known_of_models_and_scenarios_that_stay_goes_on_and_the_rest_is_forgo
         simulation.world.set(0, Weather::Errors(1.0));
         for number in 0..8 {
             for scenario in ["stays", "goes"] {
-                let lane = simulation.lane(scenario);
-                let _ = simulation.call(&lane, number, PROMPTLY).whole().await;
+                let route = simulation.route(scenario);
+                let _ = simulation.call(&route, number, PROMPTLY).whole().await;
             }
         }
         assert_ne!(state(&simulation, "p0/m0"), BreakerState::Closed);
@@ -102,7 +102,7 @@ fn what_is_known_of_models_and_scenarios_that_stay_goes_on_and_the_rest_is_forgo
         assert_ne!(state(&simulation, "p0/m0"), BreakerState::Closed);
         assert_eq!(state(&simulation, "p1/m2"), BreakerState::Closed);
         assert_eq!(tokens(&simulation, "stays"), left);
-        let gone = dispatcher.lane(&Selector::Scenario("goes".to_owned()));
+        let gone = dispatcher.route(&Selector::Scenario("goes".to_owned()));
         assert_eq!(gone.err(), Some(Error::ScenarioNotFound("goes".to_owned())));
         assert!(dispatcher.routes().target("p0/m1").is_none());
 
@@ -112,9 +112,9 @@ fn what_is_known_of_models_and_scenarios_that_stay_goes_on_and_the_rest_is_forgo
         assert_ne!(state(&simulation, "p0/m0"), BreakerState::Closed);
         assert_eq!(tokens(&simulation, "goes"), 50);
         simulation.world.set(1, Weather::Errors(1.0));
-        let lane = simulation.lane("stays");
+        let route = simulation.route("stays");
         for number in 8..16 {
-            let _ = simulation.call(&lane, number, PROMPTLY).whole().await;
+            let _ = simulation.call(&route, number, PROMPTLY).whole().await;
         }
         assert!(changes.try_recv().is_ok());
     });
@@ -125,7 +125,7 @@ fn a_call_goes_on_with_the_table_that_it_began_with() {
     run(async {
         let simulation = begin(2);
         simulation.world.set(0, Weather::Slow(5));
-        let old = simulation.lane("goes");
+        let old = simulation.route("goes");
         let mut call = simulation.call(&old, 0, PROMPTLY);
         let mut prepared = simulation.call(&old, 1, PROMPTLY);
         drop(old);
@@ -165,8 +165,8 @@ fn tables_are_exchanged_while_calls_run_and_nothing_is_lost_or_held() {
             number += 1;
             let simulation = Arc::clone(&simulation);
             calls.spawn(async move {
-                let lane = simulation.lane("stays");
-                let mut call = simulation.call(&lane, number, PROMPTLY);
+                let route = simulation.route("stays");
+                let mut call = simulation.call(&route, number, PROMPTLY);
                 match call.whole().await {
                     Ok(_) => true,
                     Err(failure) => {

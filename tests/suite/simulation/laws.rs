@@ -292,8 +292,8 @@ async fn ask(
     how: How,
     patience: Option<Duration>,
 ) {
-    let lane = simulation.lane(&format!("s{}", scenario_of(number)));
-    let mut call = simulation.call(&lane, number, how);
+    let route = simulation.route(&format!("s{}", scenario_of(number)));
+    let mut call = simulation.call(&route, number, how);
     let answer = async {
         if how.whole {
             call.whole().await?;

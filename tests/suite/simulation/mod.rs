@@ -18,7 +18,7 @@ use modelway::chat::{ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
-use modelway::dispatch::routes::{Lane, Selector};
+use modelway::dispatch::routes::{Route, Selector};
 use modelway::dispatch::{Call, Inquiry, Interruption, Limits};
 use modelway::telemetry::observe::ObservedCall;
 use modelway::telemetry::spans::CallSpan;
@@ -53,14 +53,14 @@ impl Simulation {
         }
     }
 
-    fn lane(&self, scenario: &str) -> Arc<Lane> {
+    fn route(&self, scenario: &str) -> Arc<Route> {
         self.dispatcher
-            .lane(&Selector::Scenario(scenario.to_owned()))
+            .route(&Selector::Scenario(scenario.to_owned()))
             .unwrap()
     }
 
     /// A call with a number by which the world knows it.
-    fn call(&self, lane: &Arc<Lane>, number: usize, how: How) -> Call {
+    fn call(&self, route: &Arc<Route>, number: usize, how: How) -> Call {
         let How {
             whole,
             interruption,
@@ -80,7 +80,7 @@ impl Simulation {
             ),
             call_id: String::new(),
         };
-        self.dispatcher.call(Arc::clone(lane), inquiry)
+        self.dispatcher.call(Arc::clone(route), inquiry)
     }
 }
 

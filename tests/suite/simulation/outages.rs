@@ -226,7 +226,7 @@ struct Tally {
 
 pub(super) async fn simulate(config: &str, outage: Outage, seed: u64) -> Outcomes {
     let simulation = Arc::new(Simulation::begin(config, seed, Told(Arc::new(|_| {}))));
-    let lane = simulation.lane("s");
+    let route = simulation.route("s");
     let mut changes = simulation.dispatcher.watch_breakers();
     let mut draw = fastrand::Rng::with_seed(seed.wrapping_mul(31));
     let fault_begins = Instant::now() + WARM_UP;
@@ -265,7 +265,7 @@ pub(super) async fn simulate(config: &str, outage: Outage, seed: u64) -> Outcome
             break;
         }
         number += 1;
-        let (simulation, lane) = (Arc::clone(&simulation), Arc::clone(&lane));
+        let (simulation, route) = (Arc::clone(&simulation), Arc::clone(&route));
         let tally = Arc::clone(&tally);
         tasks.spawn(async move {
             let how = How {
@@ -273,7 +273,7 @@ pub(super) async fn simulate(config: &str, outage: Outage, seed: u64) -> Outcome
                 interruption: Interruption::Fail,
                 timeout: None,
             };
-            let mut call = simulation.call(&lane, number, how);
+            let mut call = simulation.call(&route, number, how);
             let answer = call.whole().await;
             let answered = answer.is_ok();
             let trail = answer.err().map(|failure| failure.trail);

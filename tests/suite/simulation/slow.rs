@@ -125,18 +125,18 @@ async fn answers(primary: &str, weather: Weather, calls_per_second: usize) -> (u
     let simulation = Simulation::begin(&config, 1, Told(Arc::new(|_| {})));
     simulation.world.set(0, weather);
     let simulation = Arc::new(simulation);
-    let lane = simulation.lane("s");
+    let route = simulation.route("s");
     let mut calls = JoinSet::new();
     for number in 0..60 * calls_per_second {
         sleep(Duration::from_secs(1) / calls_per_second as u32).await;
-        let (simulation, lane) = (Arc::clone(&simulation), Arc::clone(&lane));
+        let (simulation, route) = (Arc::clone(&simulation), Arc::clone(&route));
         calls.spawn(async move {
             let how = How {
                 whole: true,
                 interruption: Interruption::Fail,
                 timeout: None,
             };
-            let mut call = simulation.call(&lane, number, how);
+            let mut call = simulation.call(&route, number, how);
             call.whole().await.is_ok() && call.trail().attempts.len() == 1
         });
     }

@@ -129,8 +129,8 @@ impl Clockwork {
             call_id: String::new(),
         };
         let selector = Selector::Scenario("s".to_owned());
-        let lane = self.dispatcher.lane(&selector).unwrap();
-        let mut call = self.dispatcher.call(lane, inquiry);
+        let route = self.dispatcher.route(&selector).unwrap();
+        let mut call = self.dispatcher.call(route, inquiry);
         let answer = match method {
             Method::Generate => call.whole().await,
             Method::StreamGenerate => streamed(&mut call).await,
