@@ -70,6 +70,12 @@ pub(super) fn sentences(message: &str) -> Vec<String> {
         }
     }
     sentences.retain(|sentence| !sentence.is_empty());
+    for sentence in &mut sentences {
+        // So that a rule can ask for the end of a word.
+        if !sentence.ends_with(' ') {
+            sentence.push(' ');
+        }
+    }
     sentences
 }
 
@@ -223,7 +229,7 @@ mod tests {
             ),
             ("GPT-4.1 is gone.", &["gpt-4.1 is gone"]),
             ("余额不足。请充值", &["余额不足", "请充值"]),
-            ("The model `gpt-4` isn't 'there'", &["the model isn't "]),
+            ("The model `gpt-4` isn't 'there'", &["the model isn't"]),
             (
                 "Your users' organization's limit",
                 &["your users' organization's limit"],
@@ -236,7 +242,11 @@ mod tests {
             ("", &[]),
         ];
         for (message, expected) in table {
-            assert_eq!(sentences(message), expected, "{message}");
+            let sentences = sentences(message);
+            let trimmed: Vec<_> = sentences.iter().map(|it| it.trim_end()).collect();
+
+            assert_eq!(trimmed, expected, "{message}");
+            assert!(sentences.iter().all(|it| it.ends_with(' ')));
         }
     }
 

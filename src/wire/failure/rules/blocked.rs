@@ -134,6 +134,10 @@ pub(super) const BLOCKED: &[Rule] = &[
                     "safety polic",
                     "safety setting",
                     "safety reason",
+                    "for safety",
+                    "due to safety",
+                    "content check",
+                    "usage guideline",
                     "safety model",
                     "moderation",
                     "guardrail",
@@ -211,6 +215,7 @@ pub(super) const BLOCKED: &[Rule] = &[
                 "did not pass the content",
                 "content review",
                 "security audit",
+                "green net", // DashScope
             ]),
             Says::All(&[
                 &[

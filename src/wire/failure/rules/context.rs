@@ -91,13 +91,12 @@ const OF_SOMETHING_ELSE: &[&str] = &[
 
 /// The limit of an answer, with its names in requests.
 const OF_THE_ANSWER: &[&str] = &[
+    "max tokens",
     "max_tokens is",
     "max_tokens should",
     "max_tokens must",
     "max_tokens:",
     "max_tokens to",
-    "max tokens must",
-    "max tokens is",
     "max_completion_tokens",
     "max_output_tokens",
     "maxoutputtokens",
@@ -168,6 +167,8 @@ pub(super) const BY_MESSAGE: &[Rule] = &[
                 "exceeded context",
                 "context is too long",
                 "context too long",
+                "context overflow",
+                "context window is full",
                 "prompt tokens too long", // Baidu
                 "maximum prompt length",  // xAI
                 "max prompt length",
@@ -254,9 +255,36 @@ pub(super) const BY_MESSAGE: &[Rule] = &[
                     "history",
                     "context",
                     "request",
+                    "query",
+                    "question",
+                    "content",
                 ],
                 3,
                 &["too long", "too many tokens"],
+            ),
+            // "Token count exceeds the limit", "Prompt exceeds limit"
+            Says::Then(
+                &["number of tokens", "token count", "total tokens", "tokens"],
+                6,
+                &[
+                    "exceed",
+                    "too many",
+                    "larger than",
+                    "greater than",
+                    "over the limit",
+                ],
+            ),
+            Says::Then(
+                &[
+                    "prompt",
+                    "conversation",
+                    "history",
+                    "your input",
+                    "input",
+                    "context",
+                ],
+                2,
+                &["exceed"],
             ),
             // Groq: "Please reduce the length of the messages or completion"
             Says::Then(

@@ -155,6 +155,9 @@ pub(super) const LACKING: &[Rule] = &[
             ]),
             Says::Any(&[
                 "use case details have not been submitted", // Bedrock
+                "operation not allowed",                    // Bedrock
+                "not allowed to use",                       // Vertex
+                "service not activated",                    // Tencent
                 "access denied, please",
                 "model access is denied", // Bedrock
                 "无权访问",

@@ -57,6 +57,7 @@ pub(super) const GONE: &[Rule] = &[
                     "sunset",
                     "discontinued",
                     "been removed",
+                    "been replaced",
                     "was removed",
                     "shut down",
                     "end of life",
@@ -139,7 +140,8 @@ pub(super) const GONE: &[Rule] = &[
                 "permitted models can be found",    // Perplexity
                 "see the list of supported models", // Together
                 "view available models",            // LiteLLM
-                "无可用渠道",                       // one-api and new-api
+                "可用渠道",                         // one-api and new-api
+                "可用的渠道",
                 "模型不存在",
                 "不存在的模型",
                 "模型已下线",
@@ -148,6 +150,11 @@ pub(super) const GONE: &[Rule] = &[
                 "暂不支持该模型",
                 "不支持该模型",
             ]),
+            Says::Then(
+                &["模型"],
+                2,
+                &["不存在", "已下线", "已下架", "未找到", "不可用"],
+            ),
         ])
         .unless(&[OF_A_PART]),
 ];

@@ -260,6 +260,24 @@ fn a_place_or_a_contract_without_the_model_is_ours_with_any_status() {
             json!({"error": {"message": "This model is not available in your region."}}),
             Permission,
         ),
+        (
+            "AWS",
+            400,
+            json!({"__type": "ValidationException", "message": "Operation not allowed"}),
+            Permission,
+        ),
+        (
+            "Vertex",
+            400,
+            json!({"error": {"code": 400, "message": "Project `1` is not allowed to use Publisher Model `a`", "status": "FAILED_PRECONDITION"}}),
+            Permission,
+        ),
+        (
+            "any",
+            400,
+            json!({"error": {"message": "The requested model is not available on your plan"}}),
+            Permission,
+        ),
         // The caller's address, and not our contract.
         (
             "any",

@@ -283,6 +283,42 @@ fn a_blocked_prompt_is_one_with_any_status_and_in_any_words() {
             json!({"msg": "内容安全检测未通过"}),
             ContentBlocked,
         ),
+        (
+            "Google",
+            400,
+            json!({"error": {"message": "The prompt was blocked due to safety", "code": 400}}),
+            ContentBlocked,
+        ),
+        (
+            "DashScope",
+            400,
+            json!({"message": "Green net check rejected for input"}),
+            ContentBlocked,
+        ),
+        (
+            "LiteLLM",
+            400,
+            json!({"error": {"message": "Blocked entity detected: CREDIT_CARD by Guardrail", "code": "400"}}),
+            ContentBlocked,
+        ),
+        (
+            "OpenAI",
+            400,
+            json!({"error": {"message": "This request has been flagged for possible cybersecurity risk.", "code": "cyber_policy"}}),
+            ContentBlocked,
+        ),
+        (
+            "a relay of Google",
+            500,
+            json!({"error": {"message": "request blocked by upstream: PROHIBITED_CONTENT"}}),
+            ContentBlocked,
+        ),
+        (
+            "Baidu",
+            200,
+            json!({"error_code": 336000, "error_msg": "输入内容含有违规信息"}),
+            ContentBlocked,
+        ),
         // The account, and not the prompt.
         (
             "OpenAI",

@@ -175,6 +175,16 @@ fn a_prompt_that_is_too_long_is_recognised_by_two_ideas() {
             "any",
             "Total tokens in the conversation exceed the model limit of 32768",
         ),
+        ("any", "Token count exceeds the limit"),
+        ("any", "The number of tokens in the prompt exceeds 32768"),
+        ("any", "Prompt exceeds limit"),
+        ("any", "Context overflow: the conversation does not fit"),
+        ("any", "Query is too long"),
+        ("vLLM", "prompt (9000) exceeds max_model_len (8192)"),
+        (
+            "any",
+            "Prompt length 131073 exceeds model maximum length 131072",
+        ),
         ("any", "输入长度超过最大限制"),
         ("any", "上下文长度超出限制"),
         (
@@ -271,6 +281,14 @@ fn what_else_can_be_too_long_is_not_the_prompt() {
         (
             "Google",
             "Request payload size exceeds the limit: 20971520 bytes.",
+        ),
+        (
+            "any",
+            "Requested max tokens 100000 exceeds model limit 8192",
+        ),
+        (
+            "any",
+            "The max_tokens you provided (100000) exceeds the model's maximum output tokens 8192",
         ),
         ("vLLM", "Expecting value: unexpected token at line 1"),
         (

@@ -141,11 +141,6 @@ fn the_body_says_what_the_status_does_not() {
         ),
         (
             400,
-            json!({"error": {"message": "the number of tokens allowed exceeds"}}),
-            InvalidRequest,
-        ),
-        (
-            400,
             json!({"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
             ContentBlocked,
         ),

@@ -211,6 +211,42 @@ fn a_model_that_is_not_there_is_ours_with_any_status() {
             json!({"error": {"message": "Unknown model: a"}}),
             ModelNotFound,
         ),
+        (
+            "MiniMax",
+            200,
+            json!({"base_resp": {"status_code": 2013, "status_msg": "invalid params, unknown model 'a'"}}),
+            ModelNotFound,
+        ),
+        (
+            "one-api",
+            400,
+            json!({"error": {"message": "模型 a 不存在"}}),
+            ModelNotFound,
+        ),
+        (
+            "new-api",
+            503,
+            json!({"error": {"message": "分组 default 下没有可用的渠道"}}),
+            ModelNotFound,
+        ),
+        (
+            "LM Studio",
+            400,
+            json!({"error": {"message": "Invalid model identifier \"a\". There are no downloaded llm models."}}),
+            ModelNotFound,
+        ),
+        (
+            "any",
+            400,
+            json!({"error": {"message": "Unknown model"}}),
+            ModelNotFound,
+        ),
+        (
+            "any",
+            400,
+            json!({"error": {"message": "The model a has been retired. Please migrate to b."}}),
+            ModelNotFound,
+        ),
         // Another thing is not there.
         (
             "OpenAI",
@@ -349,6 +385,12 @@ fn what_only_this_model_refuses_is_told_from_what_all_would_refuse() {
             "DeepSeek",
             400,
             json!({"error": {"message": "deepseek-reasoner does not support this tool_choice", "type": "invalid_request_error"}}),
+            UnsupportedByModel,
+        ),
+        (
+            "LiteLLM",
+            400,
+            json!({"error": {"message": "litellm.UnsupportedParamsError: a does not support parameters: ['tools']", "code": "400"}}),
             UnsupportedByModel,
         ),
         // With 5xx it is the host that failed, whatever it blames.
