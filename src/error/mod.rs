@@ -1,7 +1,7 @@
 //! What a caller is told when a call is not answered: the error, its reason and its status code.
 //!
-//! Nothing here knows gRPC: `grpc::status` turns a [`Code`] into a status. What goes wrong with one
-//! target, and what that means for the call, stands in `upstream`.
+//! Nothing here knows gRPC: `grpc::status` turns a [`Code`] into a status. How one target can fail, and what each
+//! failure means for the call, is in `upstream`.
 
 mod upstream;
 
@@ -13,12 +13,13 @@ pub use self::upstream::{
     Billing, Failover, Health, SameTarget, Unsupported, UpstreamError, UpstreamErrorKind, Verdict,
 };
 
-/// What a caller is told went wrong, as a word that programs can match on.
+/// Why a call failed, in one word that programs can match on.
 ///
 /// The names are those of `modelway.v1.ErrorReason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// There is no such method, or it is not asked as it can be: its compression, its number of messages.
+    /// The method does not exist, or it was called in a way that it does not support: a compression, a number of
+    /// messages.
     Unimplemented,
     /// The request is malformed or contradicts itself, or a provider has refused it.
     InvalidRequest,
@@ -185,13 +186,13 @@ pub enum Code {
     DeadlineExceeded,
     /// What the request names does not exist.
     NotFound,
-    /// The caller takes more than it is given.
+    /// The caller asks for more than it may have.
     ResourceExhausted,
     /// The request contradicts an earlier one.
     Aborted,
     /// The request cannot be served as things are set up.
     FailedPrecondition,
-    /// There is nothing here that does it.
+    /// The service has no such method.
     Unimplemented,
     /// A defect of the service.
     Internal,
@@ -236,7 +237,8 @@ impl Code {
 /// Why a call was not answered: what the caller will see, whatever protocol it speaks.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// There is no such method, or it is not asked as it can be; what there is, and the remedy.
+    /// The method does not exist, or it was called in a way that it does not support. The text names what is
+    /// supported and the remedy.
     #[error("{0}")]
     Unimplemented(String),
     /// The request is malformed or contradicts itself.
@@ -268,10 +270,10 @@ pub enum Error {
         /// When there may be room.
         retry_after: Duration,
     },
-    /// The requests under way take up all the room that they may.
+    /// The requests under way take up all the memory that they may.
     #[error("the requests under way take up all the room that there is for them (`{setting}`)")]
     NoRoom {
-        /// What sets how much that is.
+        /// The setting that limits it.
         setting: &'static str,
         /// When there may be room.
         retry_after: Duration,
@@ -279,7 +281,7 @@ pub enum Error {
     /// The caller has reached a limit of its own.
     #[error("{limit}")]
     CallerRateLimited {
-        /// Which.
+        /// The limit.
         limit: CallerLimit,
         /// When to try again.
         retry_after: Duration,
@@ -290,7 +292,7 @@ pub enum Error {
     /// An attempt failed, and the retry budget, or the share of callers in a hurry, has no token for another.
     #[error("{0}, and the scenario's retry budget allows no further attempt at this time")]
     RetryBudgetExhausted(UpstreamError),
-    /// The prompt was too long for the targets that were asked, and a larger one could not be.
+    /// The prompt was too long for the targets that were asked, and a target with a larger window could not be asked.
     #[error("{error}; `{target}`, which may hold it, was not asked: {limit}")]
     LargerTargetUnasked {
         /// The last refusal.
@@ -406,7 +408,7 @@ pub enum CallerLimit {
     EarlyCancellations,
     /// Bytes of requests under way.
     RequestBytes,
-    /// Bytes of requests that have not come to their end.
+    /// Bytes of requests that are not complete yet.
     UnfinishedBytes,
     /// Streams of breakers, so many of all callers together.
     Watchers(usize),

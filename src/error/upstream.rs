@@ -1,6 +1,6 @@
-//! What can go wrong with a target, and the one table of what each kind of failure means.
+//! How a target can fail, and the one table of what each kind of failure means.
 //!
-//! Nothing here carries text that a provider wrote, but for its own error code.
+//! Nothing here carries text that a provider wrote, except for its error code.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +27,7 @@ pub struct UpstreamError {
 }
 
 impl UpstreamError {
-    /// A failure of which nothing but its kind is known.
+    /// A failure of this kind, of which nothing else is known.
     pub fn new(kind: UpstreamErrorKind) -> Self {
         Self {
             kind,
@@ -38,7 +38,7 @@ impl UpstreamError {
         }
     }
 
-    /// The same failure with our own words on what was seen.
+    /// The same failure with a description in our own words.
     #[must_use]
     pub fn because(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.message = message.into();
@@ -50,8 +50,8 @@ impl UpstreamError {
         Self::new(UpstreamErrorKind::Malformed).because(message)
     }
 
-    /// The provider's code if it looks like a code: it is shown to callers and in traces, and a
-    /// provider that puts a piece of the prompt there must not leak it.
+    /// The provider's code if it looks like a code. It is shown to callers and in traces; a provider that puts a piece
+    /// of the prompt there must not leak it.
     pub fn safe_code(&self) -> Option<&str> {
         let legal = |code: &&str| {
             code.len() <= 64
@@ -105,13 +105,13 @@ pub enum UpstreamErrorKind {
     Malformed,
     /// The answer ended before the provider said that it was complete.
     Truncated,
-    /// The answer is complete and says nothing, though neither a limit nor a filter ended it.
+    /// The answer is complete and empty, although neither a limit nor a filter ended it.
     EmptyAnswer,
     /// No connection: name, address, TCP or TLS. Nothing was sent.
     Unreachable,
     /// No connection, because this service can open no more files or sockets. Nothing was sent.
     Shortage,
-    /// The provider ended the connection, or refused the stream, before it took the request up.
+    /// The provider closed the connection, or refused the stream, before it accepted the request.
     NotTaken,
     /// The connection was lost after the request had been sent.
     Disconnected,
@@ -137,24 +137,24 @@ pub enum Failover {
 pub enum SameTarget {
     /// Never: it would fail again.
     Never,
-    /// After a while, or after the wait that the provider names.
+    /// After a short wait, or after the wait that the provider names.
     AfterWait,
 }
 
 /// What a failed attempt says about the health of what it tried; see `health::scopes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// All is well: the provider answered, if only to refuse.
+    /// The target is healthy: the provider answered.
     Success,
-    /// Nothing: the provider goes on elsewhere, as on a connection of its next instance.
+    /// Nothing.
     Nothing,
     /// The endpoint cannot be reached.
     EndpointFailure,
     /// The model fails.
     ModelFailure,
-    /// The model fails for want of capacity: fewer attempts at once may help.
+    /// The model fails because it lacks capacity: fewer attempts at once may help.
     Overloaded,
-    /// We ask too much. No failure, but a probe has not succeeded.
+    /// We send too much. This is no failure, but a probe has not succeeded.
     RateLimited,
     /// The credential is not accepted.
     CredentialRefused,
@@ -175,7 +175,7 @@ pub enum Billing {
     Uncertain,
 }
 
-/// One row of the table: what a kind of failure means for everything that asks.
+/// One row of the table: what a kind of failure means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether another target may answer instead.
@@ -186,7 +186,7 @@ pub struct Verdict {
     pub health: Health,
     /// What it costs.
     pub billing: Billing,
-    /// What the caller is told if nothing else answers.
+    /// The reason that the caller gets if no target answers.
     pub reason: Reason,
 }
 

@@ -23,8 +23,8 @@ const CODES: [&str; 6] = [
 /// The names of texts for people.
 const TEXTS: [&str; 5] = ["message", "msg", "detail", "error_msg", "errmsg"];
 
-/// The error that a frame tells of, in whatever shape; `None` if it tells of none. It must be asked only where the
-/// frame holds nothing of an answer.
+/// The error that a frame tells of, in whatever shape; `None` if it tells of none, or is larger than any error. It
+/// must be asked only where the frame holds nothing of an answer.
 pub(in crate::wire) fn bare(frame: &str) -> Option<UpstreamError> {
     // A longer one is no error of which anything would be read, and would take many times its length.
     if frame.len() > MAX_JSON_BYTES {

@@ -1,8 +1,8 @@
 //! What a provider's error means: status, headers and body to one kind.
 //!
-//! Providers agree on little: the same status stands for different things, the same thing has ten
-//! codes, and some have no code at all. `rules` says what we know, as data; `report` finds what a body
-//! of any shape says, and `text` brings it into one form.
+//! Providers agree on little: one status stands for different things, and one thing has ten codes or none. `rules`
+//! holds what we know, as data; `report` finds what a body of any shape says; `text` brings that into one form; `bare`
+//! recognises an error in a good response.
 
 mod bare;
 mod report;

@@ -46,7 +46,7 @@ struct Outcome {
 
 /// A target that is well for half a minute, down for so long, and well again for as long as it takes.
 async fn outage(calls_per_second: f64, down: Duration, seed: u64) -> Outcome {
-    let simulation = Arc::new(Simulation::begin(CONFIG, seed, Told(Arc::new(|_| {}))));
+    let simulation = Arc::new(Simulation::begin(CONFIG, seed, Told(Arc::new(|_, _| {}))));
     let route = simulation.route("s");
     let mut draw = fastrand::Rng::with_seed(seed.wrapping_mul(31));
     let falls = Instant::now() + Duration::from_secs(30);

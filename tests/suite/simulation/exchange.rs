@@ -63,7 +63,7 @@ fn catalog(models: &str) -> Catalog {
 }
 
 fn begin(seed: u64) -> Simulation {
-    let told = Told(Arc::new(|_| {}));
+    let told = Told(Arc::new(|_, _| {}));
     Simulation::begin(&format!("{PROVIDERS}{BEFORE}"), seed, told)
 }
 

@@ -98,6 +98,8 @@ struct Ledger {
     scenarios: [Account; BUDGETS.len()],
     /// Calls that have sent an attempt.
     has_sent: Vec<bool>,
+    /// Whether an attempt of each call was refused.
+    is_refused: Vec<bool>,
     /// Kinds and targets of the attempts of each call that has ended, in order of sending.
     attempts: Vec<Vec<(AttemptKind, String)>>,
     /// What each breaker had last changed to, in order, by name of the model or provider.
@@ -130,15 +132,19 @@ fn scenario_of(call: usize) -> usize {
 }
 
 impl Ledger {
-    fn sent(&mut self, call: usize) {
+    fn sent(&mut self, call: usize, is_refused: bool) {
         if self.has_sent.len() <= call {
             self.has_sent.resize(call + 1, false);
+            self.is_refused.resize(call + 1, false);
         }
+        // What follows a refusal is paid for from a bucket of its own.
+        let is_paid = !self.is_refused[call];
+        self.is_refused[call] |= is_refused;
         let is_first = !std::mem::replace(&mut self.has_sent[call], true);
         let account = &mut self.scenarios[scenario_of(call)];
         account.attempts += 1;
         account.calls += u64::from(is_first);
-        account.weigh(if is_first { 0 } else { TOKEN });
+        account.weigh(if is_first || !is_paid { 0 } else { TOKEN });
     }
 
     fn succeeded(&mut self, call: usize) {
@@ -197,7 +203,9 @@ fn the_laws_hold_in_wild_weather() {
 async fn live(seed: u64) -> ([Account; BUDGETS.len()], usize, usize) {
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let told = Arc::clone(&ledger);
-    let told = Told(Arc::new(move |call| told.lock().unwrap().sent(call)));
+    let told = Told(Arc::new(move |call, is_refused| {
+        told.lock().unwrap().sent(call, is_refused)
+    }));
     let simulation = Arc::new(Simulation::begin(CONFIG, seed, told));
     let mut tasks = JoinSet::new();
     tasks.spawn(write_down(

@@ -225,7 +225,7 @@ struct Tally {
 }
 
 pub(super) async fn simulate(config: &str, outage: Outage, seed: u64) -> Outcomes {
-    let simulation = Arc::new(Simulation::begin(config, seed, Told(Arc::new(|_| {}))));
+    let simulation = Arc::new(Simulation::begin(config, seed, Told(Arc::new(|_, _| {}))));
     let route = simulation.route("s");
     let mut changes = simulation.dispatcher.watch_breakers();
     let mut draw = fastrand::Rng::with_seed(seed.wrapping_mul(31));

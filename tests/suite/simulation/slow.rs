@@ -122,7 +122,7 @@ fn silence_that_a_models_limits_allow_opens_no_breaker() {
 /// A minute of such answers: how many calls are answered by the primary, and how often its breaker opens.
 async fn answers(primary: &str, weather: Weather, calls_per_second: usize) -> (usize, u64) {
     let config = config(primary);
-    let simulation = Simulation::begin(&config, 1, Told(Arc::new(|_| {})));
+    let simulation = Simulation::begin(&config, 1, Told(Arc::new(|_, _| {})));
     simulation.world.set(0, weather);
     let simulation = Arc::new(simulation);
     let route = simulation.route("s");

@@ -123,9 +123,10 @@ pub(super) struct Network {
     pub(super) told: Told,
 }
 
-/// What is to be done with every attempt at once; it is given the number of its call.
+/// What is to be done with every attempt at once; it is given the number of its call and whether it will be refused
+/// for a reason that nothing explains.
 #[derive(Clone)]
-pub(super) struct Told(pub(super) Arc<dyn Fn(usize) + Send + Sync>);
+pub(super) struct Told(pub(super) Arc<dyn Fn(usize, bool) + Send + Sync>);
 
 impl std::fmt::Debug for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -138,10 +139,11 @@ impl Carrier for Network {
         let call = number_after(&request.body, "call ");
         let provider = number_after(request.url.as_bytes(), "//p");
         let model = number_after(&request.body, "\"model\":\"m");
-        (self.told.0)(call);
         let mut state = self.world.state();
         let weather = state.weather.get(&provider).copied();
         let reply = reply(weather.unwrap_or(Weather::Fine), &mut state.draw);
+        let is_refused = reply.as_ref().is_ok_and(|reply| reply.status == 400);
+        (self.told.0)(call, is_refused);
         let position = state.seen.len();
         state.seen.push(Seen {
             call,

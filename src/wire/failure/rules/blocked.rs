@@ -115,6 +115,7 @@ pub(super) const BLOCKED: &[Rule] = &[
                     "stopped",
                     "caught",
                     "trigger",
+                    "not allowed",
                     "did not pass",
                     "not pass",
                     "fail",

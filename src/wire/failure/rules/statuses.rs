@@ -20,8 +20,8 @@ pub(super) const STATUSES: &[Rule] = &[
         .codes(&["not_found_error"]),
     // These speak about the body of a request, but do not say whose fault it is.
     Rule::of(InvalidRequest).statuses(&[400..=400, 413..=413, 422..=422]),
-    // These come from something in between, ask to come again (409, 425), or blame what is behind the host: 408,
-    // 424 (AWS: the model failed) and 499 (Google: it was cancelled there).
+    // The others say nothing about the body of a request: a proxy sends them, they ask for a retry (409, 425), or
+    // they blame what is behind the host: 408, 424 (AWS: the model failed) and 499 (Google: it was cancelled there).
     Rule::of(ServerError).statuses(&[402..=499]),
     // An error in a 200 response that claims no status.
     Rule::of(InvalidRequest).codes(&[

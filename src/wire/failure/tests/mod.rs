@@ -13,6 +13,7 @@ mod context;
 mod load;
 mod model;
 mod money;
+mod wrong;
 
 /// The kinds by their bare names.
 mod kinds {
