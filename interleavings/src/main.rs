@@ -13,8 +13,6 @@
 mod admission;
 #[path = "../../src/caller.rs"]
 mod caller;
-#[path = "../../src/chat.rs"]
-mod chat;
 mod dispatch;
 #[path = "../../src/error/mod.rs"]
 mod error;
@@ -30,6 +28,13 @@ mod room;
 mod sync;
 #[path = "../../src/trail.rs"]
 mod trail;
+
+/// `chat.rs` has parts in a folder beside it.
+#[path = "../../src"]
+mod source {
+    pub mod chat;
+}
+use source::chat;
 
 use tokio::runtime;
 

@@ -21,6 +21,12 @@ pub(crate) mod broadcast {
         (Sender(sender), receiver)
     }
 
+    impl<T> Clone for Sender<T> {
+        fn clone(&self) -> Self {
+            Self(self.0.clone())
+        }
+    }
+
     impl<T> Sender<T> {
         pub(crate) fn send(&self, value: T) -> Result<usize, SendError<T>> {
             yield_now();
