@@ -1,14 +1,14 @@
-//! Who a caller is, as far as is known.
+//! Whose call is it? Until callers are authenticated, a caller is an address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whose call it is. Limits and idempotency keys belong to a caller.
+/// Who makes a call. Limits and idempotency keys belong to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caller {
-    /// Whoever connects from this address; of IPv6, from this network of 64 bits.
+    /// All connections from this address; for IPv6, from this /64 network.
     Peer(IpAddr),
-    /// All whose address is not known, together.
+    /// All connections whose address is not known, together.
     Unknown,
 }
 
@@ -18,7 +18,7 @@ impl Caller {
         match address.map(|address| address.to_canonical()) {
             None => Self::Unknown,
             Some(IpAddr::V4(address)) => Self::Peer(address.into()),
-            // One host has a whole network of 64 bits to choose its addresses from.
+            // An IPv6 host can choose its address from a whole /64 network.
             Some(IpAddr::V6(address)) => {
                 let network = address.to_bits() & (u128::MAX << 64);
                 Self::Peer(Ipv6Addr::from_bits(network).into())

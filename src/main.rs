@@ -27,10 +27,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Exit code for a configuration or a command line that cannot be used.
 const BROKEN: u8 = 2;
 
-/// Exit code for an end that something stuck kept from being orderly.
+/// Exit code for a shutdown that was not orderly, since something was stuck.
 const OVERDUE: i32 = 3;
 
-/// How long threads are waited for at the end of the program, and a standard stream that takes nothing.
+/// At the end of the program: the longest wait for threads, and for a standard stream that takes no more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A gRPC gateway between business services and large models.
@@ -45,19 +45,19 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves; what happens without a command, too.
+    /// Serves calls (the default command).
     Serve(Serve),
-    /// Checks a configuration file and tells every mistake in it.
+    /// Checks a configuration file and reports every mistake in it.
     Check {
         /// The file.
         file: PathBuf,
-        /// Does not look for the secrets that the file refers to.
+        /// Do not read the secrets that the file refers to.
         #[arg(long)]
         no_secrets: bool,
     },
     /// Shows failover and circuit breaking with simulated providers, in under a minute.
     Demo {
-        /// Plays shorter acts.
+        /// Play a shorter version.
         #[arg(long)]
         fast: bool,
     },
@@ -101,7 +101,7 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<Ex
         .build()
         .map_err(|error| error.to_string())?;
     let result = runtime.block_on(work);
-    // A thread that is stuck is not waited for, nor a file that is being read.
+    // Do not wait for a stuck thread or for a file that is still being read.
     runtime.shutdown_timeout(PATIENCE);
     result
 }
@@ -146,9 +146,9 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The end takes longer than it may: something is stuck that nobody can wait for.
+/// Exits: the shutdown takes longer than it may, so something is stuck.
 fn overdue() {
-    let words = "the service does not come to its end: it is stopped";
+    let words = "the shutdown takes too long: the process exits without waiting any further";
     print(io::stderr(), words.to_owned());
     process::exit(OVERDUE);
 }
@@ -173,7 +173,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal to stop. A terminal that is gone is no reason to.
+    /// Waits for a signal to stop. SIGHUP, which a closed terminal sends, is no such signal.
     async fn next_stop(&mut self) {
         loop {
             tokio::select! {
@@ -188,8 +188,8 @@ impl Signals {
     }
 }
 
-/// Writes a line to a standard stream. It may be closed, or full and read by nobody: none of that keeps
-/// the program from going on.
+/// Writes a line to a standard stream. If the stream is closed, or full and not read, the program goes on all the
+/// same.
 fn print(mut stream: impl Write + Send + 'static, text: String) {
     let (done, written) = mpsc::channel();
     let write = move || {

@@ -1,4 +1,4 @@
-//! The record of a call: which targets it came to, and how each attempt ended.
+//! The record of a call: which targets were considered, and how did each attempt end?
 //!
 //! The same record goes into the response, the status of a failure and the log.
 
@@ -8,17 +8,17 @@ use std::time::{Duration, SystemTime};
 use crate::chat::{FinishReason, Usage};
 use crate::error::{Billing, Code, Reason, Unsupported, UpstreamError};
 
-/// Everything that is known about a call, without its content.
+/// Everything that is recorded about a call, without its content.
 #[derive(Clone, Debug, Default)]
 pub struct Trail {
-    /// Assigned to the call; opaque.
+    /// The id that the service gave the call; opaque.
     pub call_id: String,
     /// Hex id of the call's trace.
     pub trace_id: String,
     /// The scenario that was asked for; empty if a model was named.
     pub scenario: String,
-    /// Every attempt, skipped ones included, in the order in which they ended: the last is the one that
-    /// answered, if any did.
+    /// Every attempt and every skipped target, in the order in which they ended. If the call was answered, the last
+    /// one answered it.
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -48,11 +48,11 @@ impl Trail {
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallEnd {
-    /// Its caller has taken the whole answer.
+    /// The caller has taken the whole answer.
     Answered,
-    /// Its caller went away before that.
+    /// The caller left before that.
     Cancelled,
-    /// It failed, for this reason.
+    /// The call failed, for this reason.
     Failed(Reason),
 }
 
@@ -75,18 +75,18 @@ impl CallEnd {
     }
 }
 
-/// One attempt, or a target that was come to and not tried.
+/// One attempt, or a target that was skipped.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
-    /// From 1, in the order of sending; 0 if it was skipped.
+    /// From 1, in the order of sending; 0 for a skipped target.
     pub number: u32,
     /// Id of the model in the catalogue.
     pub target: String,
     /// The provider's config name.
     pub provider: String,
-    /// The model as named to the provider.
+    /// The model's name at the provider.
     pub model: String,
-    /// Why it was made.
+    /// Why the attempt was made.
     pub kind: AttemptKind,
     /// The breaker's state when the attempt was admitted or refused.
     pub breaker: BreakerState,
@@ -94,9 +94,9 @@ pub struct AttemptRecord {
     pub outcome: Outcome,
     /// When it began.
     pub started: SystemTime,
-    /// From its begin to its end; zero if it was skipped.
+    /// From its beginning to its end; zero for a skipped target.
     pub latency: Duration,
-    /// From its begin to its first content.
+    /// From its beginning to its first content.
     pub first_content: Option<Duration>,
     /// Tokens as the provider reported them.
     pub usage: Option<Usage>,
@@ -127,7 +127,7 @@ pub enum AttemptKind {
     Failover,
     /// Tests whether a failing target has recovered.
     Probe,
-    /// On a target whose breaker is open, because those of all others are too.
+    /// On a target whose breaker is open, because all others are closed off, too.
     LastResort,
     /// On another target while the call's first attempt is late: whichever answers first is kept.
     Hedge,
@@ -158,11 +158,11 @@ pub enum Outcome {
     Failed(UpstreamError),
     /// It was not sent.
     Skipped(Skip),
-    /// It was ended from outside, which says nothing about its target.
+    /// The service ended it, which says nothing about its target.
     Cancelled(Cancelled),
 }
 
-/// What ended an attempt from outside.
+/// Why the service ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// The deadline of its call.
@@ -212,9 +212,9 @@ pub enum Skip {
     Unsupported(Unsupported),
     /// Its context window is not larger than the one that was too small.
     ContextTooSmall,
-    /// Its provider has refused the request already, for a reason that nothing explains.
+    /// Another target of its provider has refused the request, without a reason that we know.
     RefusedByProvider,
-    /// It is closed off, for so long as far as is known.
+    /// It is closed off, for this long if that is known.
     ClosedOff(ClosedOff, Option<Duration>),
     /// The scenario's retry budget is empty, or the tokens for callers in a hurry or for refused requests are.
     RetryBudgetExhausted,
@@ -266,7 +266,9 @@ impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported(unsupported) => write!(f, "{unsupported}"),
-            Self::ContextTooSmall => f.write_str("its context window is not known to be larger"),
+            Self::ContextTooSmall => f.write_str(
+                "its context window is not known to be larger than those that were too small",
+            ),
             Self::RefusedByProvider => f.write_str("its provider has refused the request already"),
             Self::ClosedOff(by, wait) => {
                 f.write_str(match by {

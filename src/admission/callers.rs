@@ -1,9 +1,9 @@
 //! How many calls may one caller have open, and how many may it cancel before they are answered?
 //!
-//! A call that is cancelled before its answer may cost us money at a provider and its caller nothing, so a loop
-//! that opens and cancels calls must be bounded. A caller with many calls has reasons to cancel some of them:
-//! each answered call makes up for one that was cancelled, and each open call allows one more. Scenarios are
-//! counted apart.
+//! A call that is cancelled before its answer costs its caller nothing, but may cost us money at a provider. So a
+//! loop that opens and cancels calls must be bounded. A caller with many calls has reasons to cancel some of
+//! them: each answered call makes up for one that was cancelled, and each open call allows one more. Each scenario
+//! is counted separately.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -19,10 +19,10 @@ use super::{Phase, Settings};
 /// When this many callers are known, those that can be forgotten are removed.
 const SWEEP_AT: usize = 1024;
 
-/// After this time, a caller with too many open calls should try again: some of them will have ended.
+/// When a caller with too many open calls should try again: some of them will have ended by then.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// All callers that have calls open or have cancelled some lately.
+/// All callers that have open calls or have recently cancelled some.
 pub(super) struct Callers {
     settings: Settings,
     known: HashMap<Caller, Record>,
@@ -36,7 +36,7 @@ struct Record {
     scenarios: HashMap<Box<str>, Conduct>,
 }
 
-/// What a caller does in one scenario.
+/// A caller's calls in one scenario.
 #[derive(Default)]
 struct Conduct {
     open: usize,
@@ -44,7 +44,7 @@ struct Conduct {
     cancelled: VecDeque<Instant>,
 }
 
-/// One open call of a caller, to be counted out.
+/// One open call of a caller; counted out by [`Callers::leave`].
 #[derive(Debug)]
 pub(super) struct Visit {
     caller: Caller,

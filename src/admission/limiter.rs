@@ -20,14 +20,14 @@ use super::Settings;
 /// How important a call is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// A person waits for it, or money depends on it.
+    /// A person waits for the answer, or money depends on it.
     Critical,
-    /// As important as most.
+    /// The usual importance.
     #[default]
     Default,
-    /// It can be done later.
+    /// The work can be done later.
     Batch,
-    /// Nobody misses it.
+    /// Test traffic: no one uses the answer.
     Shadow,
 }
 
@@ -76,7 +76,7 @@ struct Class<W> {
     running: usize,
     /// By ticket, which is the order of arrival. No wait ends before that of a call in front of it.
     waiting: BTreeMap<u64, Waiter<W>>,
-    /// Since when some call has been waiting without a break; unspecified while none waits.
+    /// Since when there has always been a waiting call; unspecified while none waits.
     waiting_since: Option<Instant>,
 }
 
@@ -128,10 +128,10 @@ impl<W> Limiter<W> {
         if class.waiting.is_empty() {
             class.waiting_since = Some(now);
         }
-        // While this call waits, its priority has calls that wait; so it is known when the overload begins.
+        // As long as this call waits, its priority has a waiting call, so the start of the overload is known now.
         let overload = class.waiting_since.unwrap_or(now) + max_wait;
         let until = (now + max_wait).min(overload.max(now + max_wait_overloaded));
-        // Waits end in order, even if this call read the clock before one that is in front of it.
+        // Keep waits in order, even if this call read the clock before the call in front of it did.
         let last = class.waiting.last_key_value().map(|(_, last)| last.until);
         let until = last.map_or(until, |last| last.max(until));
         let handle = wait();
@@ -174,7 +174,7 @@ impl<W> Limiter<W> {
         self.class(priority).running += 1;
     }
 
-    /// Whether the queue has room, if need be after a call that would be served later is turned away.
+    /// Whether the queue has room for a call. If it is full, turns away the call that would be served last.
     fn make_room(&mut self, priority: Priority, now: Instant) -> bool {
         if self.waiting() < self.settings.queue {
             return true;

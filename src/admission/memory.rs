@@ -1,4 +1,4 @@
-//! How much room do requests have by default? A share of the memory that the process may use.
+//! How much memory may requests take by default? Half of what the process may use, within bounds.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ const OF_GROUP: [&str; 2] = [
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 ];
 
-/// Half of the memory, within bounds.
+/// Half of the memory that the process may use, within bounds; in bytes.
 pub(super) fn room_for_requests() -> usize {
     static ROOM: LazyLock<usize> = LazyLock::new(|| {
         let of_group = OF_GROUP

@@ -60,7 +60,7 @@ pub struct Settings {
     /// for any number. Each call that it lets be answered or has open allows one more. Meant for callers that are
     /// known by more than an address, since many may share one.
     pub early_cancels: usize,
-    /// The time within which they are counted.
+    /// The window in which early cancellations are counted.
     pub early_cancels_window: Duration,
     /// While the mean scheduling delay of a second is longer than this, calls of [`Priority::Batch`] and
     /// [`Priority::Shadow`] are refused.
@@ -106,7 +106,7 @@ struct State {
 }
 
 impl Admission {
-    /// No call is in, none waits.
+    /// Admits nobody yet and has no queue.
     pub fn new(settings: Settings) -> Self {
         Self {
             state: Mutex::new(State {
@@ -219,7 +219,7 @@ fn overloaded() -> Error {
     }
 }
 
-/// A call that is in. Dropping this lets it out, so it is kept until the caller has taken the answer.
+/// A call that was let in. Dropping this frees its place, so it is kept until the caller has taken the answer.
 #[derive(Debug)]
 pub struct CallPermit {
     entry: Entry,
@@ -235,7 +235,7 @@ impl CallPermit {
         self.entry.phase = Phase::Answered;
     }
 
-    /// Keeps the room of the call's request until the call is out.
+    /// Keeps the room of the call's request until the call ends.
     pub fn hold(&mut self, request: Option<Held>) {
         self.request = request;
     }
@@ -271,14 +271,14 @@ struct Entry {
     phase: Phase,
 }
 
-/// What a call that ends now says of its caller.
+/// What it says about the caller if the call ends now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing: no provider has been asked, or the time was up.
+    /// Nothing: no provider has been asked, or the deadline passed.
     Neutral,
-    /// That it cancelled early: a provider may be working for it.
+    /// The caller cancelled early: a provider may be working on the call.
     Unanswered,
-    /// That it waited for its answer, or for the beginning of it.
+    /// The caller waited for its answer, or for the beginning of it.
     Answered,
 }
 

@@ -13,16 +13,16 @@ use crate::caller::Caller;
 use crate::error::{CallerLimit, Error};
 use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
 
-/// After this time, try again: some of the calls that take up the room will have ended.
+/// When a refused caller should try again: some of the calls that take up the room will have ended by then.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// When this many callers are known, those without requests are removed.
 const SWEEP_AT: usize = 1024;
 
-/// The default share of a room that one caller may have, in quarters.
+/// The share of a room that one caller may have by default, in quarters.
 const SHARE_QUARTERS: usize = 3;
 
-/// The default share of a caller: all but a quarter of the room.
+/// The most that one caller may have by default: three quarters of the room.
 pub fn usual_share(room: usize) -> usize {
     room / 4 * SHARE_QUARTERS
 }
@@ -34,7 +34,7 @@ pub struct RoomLimits {
     pub requests: usize,
     /// What one caller may have of that.
     pub requests_per_caller: usize,
-    /// All incomplete requests together; each caller has the default share.
+    /// All incomplete requests together; one caller may have [`usual_share`] of it.
     pub unfinished: usize,
 }
 
@@ -124,7 +124,7 @@ impl Held {
         }))
     }
 
-    /// The bytes that it takes up.
+    /// The bytes that the request takes up.
     pub fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
     }
@@ -217,7 +217,7 @@ impl Held {
     /// # Errors
     /// [`Error::NoRoom`] if all requests together would take more than they may,
     /// [`Error::CallerRateLimited`] if those of the caller would, [`Error::InvalidRequest`] if this one
-    /// alone would. It takes what it took before, then.
+    /// alone would. On an error nothing changes.
     pub fn resize(&self, bytes: usize) -> Result<(), Error> {
         let before = self.0.bytes.load(Ordering::Relaxed);
         if bytes > before {

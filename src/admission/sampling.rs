@@ -1,4 +1,4 @@
-//! How is it noticed that the processors do not keep up? By a ticker on each runtime, while there are calls.
+//! How does the service notice that the processors do not keep up? By a ticker on each runtime, while there are calls.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Admission {
             match congestion.observe(now - due, now) {
                 Some(true) => {
                     self.lock().congested += 1;
-                    warn!("a processor does not keep up: less important calls are refused");
+                    warn!("the processor does not keep up: batch and shadow calls are refused");
                 }
                 Some(false) => {
                     self.lock().congested -= 1;

@@ -8,8 +8,8 @@ use crate::error::Violation;
 use super::Faults;
 use super::links::link;
 
-/// Checks the messages of a request, and gives every tool result the name of the tool that was called. What its
-/// door has found wrong with a message before is not held against it a second time.
+/// Checks the messages of a request, and gives every tool result the name of the tool that was called. Faults that
+/// the door has already reported for a message are not reported twice.
 pub fn check_conversation(messages: &mut [Message], faults: &mut Faults) {
     let Some(last) = messages.last() else {
         faults.add("messages", "add at least one message");
@@ -47,7 +47,7 @@ pub fn check_conversation(messages: &mut [Message], faults: &mut Faults) {
     }
 }
 
-/// The fields of messages with which a door has found something wrong. There are none in nearly all requests.
+/// The fields of messages for which the door has already reported a fault. Nearly always there are none.
 struct Told(Vec<String>);
 
 impl Told {
@@ -57,7 +57,7 @@ impl Told {
         Self(of_messages.cloned().collect())
     }
 
-    /// Whether it is the message itself, its role or its text.
+    /// Whether a fault was reported for the message itself, its role or its text.
     fn of_message(&self, index: usize) -> bool {
         !self.0.is_empty()
             && ["", ".role", ".text"]
@@ -65,7 +65,7 @@ impl Told {
                 .any(|rest| self.0.contains(&format!("messages[{index}]{rest}")))
     }
 
-    /// Whether it is this part or something in it.
+    /// Whether a fault was reported for this part or something in it.
     fn of_part(&self, index: usize, part: usize) -> bool {
         !self.0.is_empty() && {
             let part = format!("messages[{index}].parts[{part}]");
@@ -76,7 +76,7 @@ impl Told {
 
 fn check_message(message: &Message, index: usize, told: &Told, faults: &mut Faults) {
     let Message { role, parts } = message;
-    // An answer that says nothing is appended like any other.
+    // An assistant message may be empty: callers append an empty answer like any other.
     if parts.is_empty() && *role != Role::Assistant {
         faults.add(format_args!("messages[{index}]"), "set `text` or `parts`");
     }
@@ -150,7 +150,7 @@ fn check_part(part: &Part, field: Arguments<'_>, faults: &mut Faults) {
 
 fn check_result_part(part: &Part, field: Arguments<'_>, faults: &mut Faults) {
     match part {
-        Part::Text(_) => {} // a tool may give nothing
+        Part::Text(_) => {} // a tool may return an empty text
         Part::Image(media) => check_media(media, format_args!("{field}.image"), faults),
         Part::Document(media) => check_media(media, format_args!("{field}.document"), faults),
         Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
@@ -163,7 +163,7 @@ fn check_tool_call(call: &ToolCall, field: Arguments<'_>, faults: &mut Faults) {
     let ToolCall {
         id,
         name,
-        arguments: _, // what no provider would take is spelled as each of them takes it
+        arguments: _, // each wire format replaces arguments that its provider would refuse
         signature,
         provider,
     } = call;

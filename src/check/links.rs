@@ -31,16 +31,16 @@ struct Links<'a, 'f> {
     faults: &'f mut Faults,
     /// Calls of the last assistant message, in order.
     calls: Vec<Call<'a>>,
-    /// Those of this id that have no result yet.
+    /// By id, the calls that have no result yet.
     open: HashMap<&'a str, Open>,
-    /// For each result the name of the tool.
+    /// The name of the tool for each result, in order.
     names: Vec<String>,
 }
 
 struct Call<'a> {
     name: &'a str,
     place: Place,
-    /// The next call of the message with the same id: hosts give one id to two calls.
+    /// The next call of the message with the same id: some hosts give two calls the same id.
     same_id: Option<usize>,
     is_answered: bool,
 }

@@ -24,11 +24,11 @@ pub struct Faults {
     violations: Vec<Violation>,
 }
 
-/// The most faults of a request that are told.
+/// The most faults of a request that are reported.
 pub const MAX_FAULTS: usize = 32;
 
 impl Faults {
-    /// Adds a fault. Those beyond [`MAX_FAULTS`] are not even written out.
+    /// Adds a fault. Faults beyond [`MAX_FAULTS`] are not even formatted.
     pub fn add(&mut self, field: impl Display, what: impl Display) {
         if self.violations.len() < MAX_FAULTS {
             self.violations.push(Violation {

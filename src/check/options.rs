@@ -1,4 +1,4 @@
-//! Tools, the form of the answer, and how it is sampled.
+//! Are the tools, the response format and the sampling options of a request valid?
 
 use std::collections::HashSet;
 use std::fmt::Arguments;
@@ -17,7 +17,7 @@ const NAME: &str = "use 1 to 64 letters, digits, `_` or `-`";
 pub struct ToolNames(HashSet<String>);
 
 impl ToolNames {
-    /// Checks the name of the next tool, which stands in this field.
+    /// Checks the name of the next tool; `field` is its path.
     pub fn check(&mut self, name: &str, field: Arguments<'_>, faults: &mut Faults) {
         if !is_name(name) {
             faults.add(field, NAME);
@@ -27,7 +27,7 @@ impl ToolNames {
     }
 }
 
-/// Checks whether what must be called is there.
+/// Checks that the tool that must be called is among `tools`.
 pub fn check_tool_choice(choice: &ToolChoice, tools: &[Tool], faults: &mut Faults) {
     match choice {
         ToolChoice::Function(name) if !tools.iter().any(|tool| tool.name == *name) => faults.add(
@@ -55,7 +55,7 @@ pub fn check_response_format(format: &ResponseFormat, faults: &mut Faults) {
 /// Checks how the answer is sampled.
 pub fn check_sampling(sampling: &Sampling, faults: &mut Faults) {
     let Sampling {
-        max_output_tokens: _, // any number that is not 0, which its door sees to
+        max_output_tokens: _, // any number but 0, which the door refuses
         temperature,
         top_p,
         top_k: _, // likewise

@@ -1,17 +1,17 @@
-//! Whose outcome goes when there are too many?
+//! Whose kept outcome is dropped when there are too many?
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::caller::Caller;
 
-/// What each caller has of the outcomes that are kept.
+/// Which of the kept outcomes belong to which caller.
 ///
-/// The caller that has the most is the first to lose some, so that it cannot push out those of others that have
-/// less. A caller that is alone may have everything.
+/// The caller that has the most loses its oldest outcome first, so it cannot push out those of callers that have
+/// less. A caller that is alone may use all the space.
 #[derive(Default)]
 pub(super) struct Holdings {
     callers: HashMap<Caller, Holding>,
-    /// Callers in the order of their bytes, and in that of their number of outcomes.
+    /// Callers ordered by the bytes of their outcomes; below, by their number of outcomes.
     by_bytes: BTreeSet<(usize, Caller)>,
     by_count: BTreeSet<(usize, Caller)>,
     bytes: usize,
@@ -36,7 +36,7 @@ impl Holdings {
         self.count
     }
 
-    /// A caller has one more outcome: that of this number, which is higher than all before.
+    /// Adds an outcome of a caller. Its number must be higher than all before.
     pub(super) fn add(&mut self, caller: Caller, outcome: u64, bytes: usize) {
         self.bytes += bytes;
         self.count += 1;
@@ -46,7 +46,7 @@ impl Holdings {
         });
     }
 
-    /// A caller has lost its oldest outcome, which had so many bytes.
+    /// Removes the oldest outcome of a caller, which had `bytes` bytes.
     pub(super) fn remove_oldest(&mut self, caller: Caller, bytes: usize) {
         self.bytes -= bytes;
         self.count -= 1;

@@ -1,8 +1,8 @@
 //! Is a call the repeat of another? Calls with the same key are made once and answered alike.
 //!
-//! All callers that ask for the same call share it, and none of them owns it. It holds one copy of the request;
-//! the first caller that is let in makes it; whoever waits for it drives it; and when the last caller goes, it is
-//! dropped and so cancelled. `records` is the pure part: what is known under which key, and for how long.
+//! All callers that ask for the same call share it, and none of them owns it. It holds one copy of the request. The
+//! first caller that is let in makes the call; any caller that waits for it polls it; when the last caller leaves,
+//! it is dropped and so cancelled. `records` is the pure part: which keys are known, and for how long.
 
 mod holdings;
 mod records;
@@ -21,7 +21,7 @@ use crate::caller::Caller;
 
 use self::records::{Known, Records};
 
-/// How much is remembered.
+/// How many outcomes are kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How long an outcome is kept.
@@ -42,36 +42,36 @@ impl Default for Settings {
     }
 }
 
-/// What a caller calls one of its calls.
+/// The idempotency key of a call, with its caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// Whose key it is: callers do not share keys.
+    /// The caller: keys of different callers are different calls.
     pub caller: Caller,
     /// The key.
     pub key: String,
 }
 
-/// Tells bodies apart. Equal bodies have equal ones; others do not, for all that chance or a caller
-/// that does not know this process's random keys can do.
+/// A keyed hash of a request body. Equal bodies have equal fingerprints. Different bodies have different ones, except
+/// by a chance that no caller can raise, since the keys are random for each process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint([u64; 2]);
 
 /// How a call ended.
 pub struct Concluded<T> {
-    /// The outcome, for everybody who waits for it.
+    /// The outcome, for every caller that waits for it.
     pub outcome: T,
     /// The bytes that the outcome takes if it is to be kept for repeats; `None` leaves its key free.
     pub keep: Option<usize>,
 }
 
-/// A call that is under way. It runs while anybody who holds it waits for it.
+/// A call that is under way. It runs while any of its holders polls it.
 pub type Underway<T> = Shared<BoxFuture<'static, T>>;
 
 /// What is known of a call when it arrives.
 pub enum KnownCall<R, T: Clone> {
-    /// It has not ended: the callers that ask for it share it.
+    /// The call has not ended: all callers that ask for it share it.
     Open(Arc<SharedCall<R, T>>),
-    /// It has ended with this outcome.
+    /// The call has ended with this outcome.
     Ended(T),
 }
 
@@ -79,12 +79,12 @@ pub enum KnownCall<R, T: Clone> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict;
 
-/// How a caller that was let in gets the outcome of its call. What it brought to make the call with (`C`) comes
-/// back if it is not needed.
+/// How a caller that was let in gets the outcome of its call. `C` is what the caller would make the call with; it
+/// comes back if it is not needed.
 pub enum Participation<C, T: Clone> {
-    /// It makes the call: it is the first, or those before it left without an outcome.
+    /// This caller makes the call: it is the first, or those before it left without an outcome.
     First(Underway<T>),
-    /// Another caller makes it.
+    /// Another caller makes the call.
     Repeat(C, Underway<T>),
     /// The call has ended since this caller arrived.
     Ended(C, T),
@@ -105,7 +105,7 @@ impl<R, T: Clone> Idempotency<R, T> {
         }
     }
 
-    /// What tells this body from others.
+    /// The fingerprint of a request body.
     pub fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         Fingerprint(self.hashers.each_ref().map(|hasher| hasher.hash_one(body)))
     }
@@ -125,7 +125,7 @@ impl<R, T: Clone> Idempotency<R, T> {
             Known::Conflict => return Err(Conflict),
             Known::Ended(outcome) => return Ok(KnownCall::Ended(outcome.clone())),
             Known::Running(call) => {
-                // One that no caller asks for any longer is about to be forgotten.
+                // A call without callers is about to be forgotten.
                 if let Some(call) = call.upgrade() {
                     return Ok(KnownCall::Open(call));
                 }
@@ -152,7 +152,7 @@ impl<R, T: Clone> fmt::Debug for Idempotency<R, T> {
     }
 }
 
-/// A call that one caller or more ask for. When the last of them has gone without an outcome, its key is free.
+/// A call that one or more callers ask for. When the last of them leaves without an outcome, its key is free.
 pub struct SharedCall<R, T: Clone> {
     idempotency: Arc<Idempotency<R, T>>,
     key: Arc<Key>,
@@ -163,7 +163,7 @@ pub struct SharedCall<R, T: Clone> {
 
 /// How far a call has come.
 enum Stage<T: Clone> {
-    /// No caller makes it, or its maker had no outcome that others are to get.
+    /// No caller makes the call, or its outcome was not one to share.
     Open,
     Underway(WeakShared<BoxFuture<'static, T>>),
     Ended(T),
@@ -179,8 +179,8 @@ where
         &self.request
     }
 
-    /// Takes part in the call. A caller must have been let in before: otherwise it could wait here while the
-    /// call waits for its place. `start` runs under a lock, so it must only put the call together.
+    /// Takes part in the call. The caller must have been let in before: otherwise callers that wait here could hold
+    /// the place that the call needs. `start` runs under a lock, so it must only build the future.
     pub fn take_part<C, F>(
         self: &Arc<Self>,
         own: C,
@@ -193,7 +193,7 @@ where
         match &*stage {
             Stage::Ended(outcome) => return Participation::Ended(own, outcome.clone()),
             Stage::Underway(underway) => {
-                // One that no caller waits for any longer has been cancelled.
+                // A call that no caller waits for has been cancelled.
                 if let Some(underway) = underway.upgrade() {
                     return Participation::Repeat(own, underway);
                 }

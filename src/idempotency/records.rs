@@ -1,4 +1,4 @@
-//! What is known under which key, and for how long?
+//! Which calls are known by their idempotency keys, and for how long?
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ pub(super) struct Records<R, T> {
     entries: HashMap<Arc<Key>, Entry<R, T>>,
     /// Calls that have ended, by the order of their ends, in which they also expire.
     ended: BTreeMap<u64, (Instant, Arc<Key>)>,
-    /// What each caller has of them.
+    /// Which of them belong to which caller.
     holdings: Holdings,
     next_number: u64,
 }
 
 struct Entry<R, T> {
-    /// Tells it from an earlier or a later call with the same key.
+    /// Distinguishes the call from earlier and later calls with the same key.
     number: u64,
     body: Fingerprint,
     state: State<R, T>,
@@ -64,13 +64,13 @@ impl<R, T> Records<R, T> {
         }
     }
 
-    /// The next number, for the begin or the end of a call.
+    /// The next number, for the beginning or the end of a call.
     pub(super) fn next_number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
 
-    /// A call with this key begins. It replaces one that is no longer under way.
+    /// Records that a call with this key begins. It replaces one that is no longer under way.
     pub(super) fn begin(&mut self, key: Arc<Key>, number: u64, body: Fingerprint, running: R) {
         let state = State::Running(running);
         let entry = Entry {
@@ -81,7 +81,7 @@ impl<R, T> Records<R, T> {
         self.entries.insert(key, entry);
     }
 
-    /// A call has ended: keeps its outcome. If there is no room, older ones go for it.
+    /// Keeps the outcome of a call that has ended. Older outcomes are dropped to make room.
     pub(super) fn end(
         &mut self,
         key: &Arc<Key>,
@@ -112,7 +112,7 @@ impl<R, T> Records<R, T> {
         }
     }
 
-    /// A call is no longer under way. Its outcome stays, if it has one.
+    /// Records that a call is no longer under way. Its outcome stays, if it has one.
     pub(super) fn forget(&mut self, key: &Key, number: u64) {
         let running = |entry: &Entry<R, T>| {
             entry.number == number && matches!(entry.state, State::Running(_))
@@ -130,7 +130,7 @@ impl<R, T> Records<R, T> {
         }
     }
 
-    /// Drops an outcome, which must be the oldest of its caller's.
+    /// Drops an outcome, which must be the oldest of its caller.
     fn drop_ended(&mut self, end: Option<u64>) {
         let Some((_, key)) = end.and_then(|end| self.ended.remove(&end)) else {
             return;

@@ -12,8 +12,8 @@ use crate::caller::Caller;
 
 use super::resets::Resets;
 
-/// A worker that has been given a connection and has not begun to serve it for this long is stuck: it gets no
-/// further connection while another worker is not.
+/// A worker that does not begin to serve a new connection within this time is stuck. It gets no further
+/// connections while another worker is not stuck.
 const STUCK_AFTER: Duration = Duration::from_millis(100);
 
 /// Counts connections by worker and by caller.
@@ -40,14 +40,14 @@ impl Counts {
 #[derive(Clone, Copy, Default)]
 struct Load {
     connections: usize,
-    /// Those that it has been given and has not begun to serve.
+    /// Connections that the worker was given and has not begun to serve.
     waiting: usize,
-    /// When the first of those came, or when it began to serve one after that.
+    /// When the first of those came, or when the worker last began to serve one.
     since: Option<Instant>,
 }
 
 impl Load {
-    /// Whether a long step keeps it from serving what it is given.
+    /// Whether the worker has left a connection unserved for too long.
     fn is_stuck(self, now: Instant) -> bool {
         let since = self.since.filter(|_| self.waiting > 0);
         since.is_some_and(|since| now.saturating_duration_since(since) > STUCK_AFTER)
@@ -60,8 +60,8 @@ struct Address {
 }
 
 impl Census {
-    /// Allows this many connections, and this many of one caller, to so many workers. All connections of a caller
-    /// together may cancel this many calls.
+    /// Allows at most `most` connections, `most_per_ip` of them from one caller. All connections of a caller together
+    /// may cancel `max_resets` calls.
     pub(super) fn new(most: usize, most_per_ip: usize, max_resets: u32, workers: usize) -> Self {
         Self {
             most,
@@ -74,8 +74,8 @@ impl Census {
         }
     }
 
-    /// Counts a connection in, unless there are too many of them or of its caller's. It goes to the worker that has
-    /// the fewest, among those that are not stuck.
+    /// Counts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
+    /// has the fewest, among those that are not stuck.
     pub(super) fn count_in(&self, ip: IpAddr, now: Instant) -> Option<CountedConnection> {
         let caller = Caller::of_peer(Some(ip));
         let mut counts = self.counts();
@@ -116,7 +116,7 @@ impl Census {
     }
 }
 
-/// An open connection, which is counted out when this is dropped.
+/// An open connection. Dropping this counts it out.
 pub(super) struct CountedConnection {
     census: Census,
     caller: Caller,
@@ -128,7 +128,7 @@ pub(super) struct CountedConnection {
 }
 
 impl CountedConnection {
-    /// Its worker begins to serve it.
+    /// Notes that its worker begins to serve it.
     pub(super) fn is_served(&self, now: Instant) {
         if !self.is_served.swap(true, Ordering::Relaxed) {
             let mut counts = self.census.counts();

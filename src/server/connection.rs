@@ -26,8 +26,7 @@ use super::warnings::Warnings;
 /// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The unread bytes of a stream to a slow caller that are buffered; beyond them, back-pressure reaches the
-/// provider.
+/// Bytes that are buffered for a slow caller, for each stream. Beyond them, back-pressure reaches the provider.
 const MAX_SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 const MAX_FRAME_BYTES: u32 = 16 * 1024;
@@ -44,7 +43,7 @@ const UNUSED_GRACE: Duration = Duration::from_secs(1);
 /// being closed, and its status takes time to be sent.
 const LAST_CALL_GRACE: Duration = Duration::from_secs(5);
 
-/// Connections differ in their age by up to this share.
+/// The age limits of connections differ by up to this share, so that they do not end together.
 const AGE_JITTER: f64 = 0.1;
 
 /// What all connections share.
@@ -61,11 +60,11 @@ pub(super) struct ConnectionServer {
 }
 
 impl ConnectionServer {
-    /// Serves a connection by this door until it ends. It counts as open until the calls that its caller
-    /// cancelled are made up for.
+    /// Serves a connection with this door until it ends. Then waits, so that the connection counts as open until the
+    /// calls that its caller cancelled are made up for.
     pub(super) async fn serve(&self, mut stream: TcpStream, door: &Door, resets: Arc<Resets>) {
         let accepted = Instant::now();
-        // Events must not wait to be sent together with others.
+        // Small events must be sent at once (no Nagle delay).
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "TCP_NODELAY cannot be set");
         }
@@ -88,7 +87,7 @@ impl ConnectionServer {
             warn!(
                 peer = peer.map(tracing::field::display),
                 max_resets,
-                "too many calls taken back: this connection is cut off, and more may be"
+                "the caller cancelled too many calls: closing its connection; others may follow unlogged"
             );
         }
         // A caller that reconnects must not start with a clean count.
@@ -172,14 +171,14 @@ impl ConnectionServer {
     }
 }
 
-/// What a connection is expected to do next.
+/// What the server waits for on a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// To send its first request.
+    /// Its first request.
     Unused,
-    /// To reach its age.
+    /// Its age limit.
     Used,
-    /// To end.
+    /// Its end.
     Ending,
 }
 

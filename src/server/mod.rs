@@ -1,4 +1,4 @@
-//! The server: accepts connections, takes their requests to a door, and goes down without losing calls.
+//! The server: accepts connections, hands their requests to a door, and shuts down without losing calls.
 //!
 //! The accept loop is our own and not tonic's, since it must be able to end open connections.
 
@@ -41,7 +41,7 @@ use self::workers::{Worker, Workers};
 /// Calls that are still open this long before the end of the drain time are ended with a status.
 const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// The largest share of the drain time that this may take.
+/// [`LAST_WORD`] is at most this share of the drain time.
 const LAST_WORD_SHARE: f64 = 0.25;
 
 /// The least time for statuses to be sent, however short the drain time is.
@@ -50,10 +50,10 @@ const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
 /// The longest time that a call without a scenario can take.
 const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
 
-/// Who is let in, and whose repeats are answered from memory.
+/// The limits on open calls, and on answers kept for repeats.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
-    /// How many calls there may be, and who waits.
+    /// How many calls are let in, and how long others wait.
     pub admission: admission::Settings,
     /// What is remembered of calls with an idempotency key.
     pub idempotency: idempotency::Settings,
@@ -63,7 +63,7 @@ pub struct Policies {
 pub struct Core {
     /// Runs everything that its connections ask for.
     pub runtime: Handle,
-    /// Uses connections to providers that belong to that runtime; all cores share the rest of it.
+    /// Its connections to providers belong to that runtime; all cores share the rest of the dispatcher.
     pub dispatcher: Arc<Dispatcher>,
 }
 
@@ -186,7 +186,10 @@ impl Server {
             .is_err()
         {
             let connections = self.workers.connections();
-            warn!(connections, "connections still open at the end are cut off");
+            warn!(
+                connections,
+                "closing connections that are still open after the drain time"
+            );
         }
         self.workers.cut_off().await;
     }

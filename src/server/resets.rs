@@ -22,9 +22,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Resets {
     limit: u32,
-    /// One more than the calls that may be cancelled, for the call that is just beginning.
+    /// The calls that may still be cancelled, and one more for the call that is just beginning.
     left: AtomicU32,
-    /// The time up to which calls have been earned.
+    /// The time up to which the allowance has been credited.
     counted: Mutex<Instant>,
 }
 
@@ -37,7 +37,7 @@ impl Resets {
         }
     }
 
-    /// A call begins. Unless it is cancelled, it makes up for another one.
+    /// A call begins. Unless it is cancelled, it makes up for one cancelled call.
     fn begun(&self) {
         // Nearly always there is nothing to make up for, and this costs one read.
         if self.left.load(Ordering::Relaxed) <= self.limit {
@@ -51,7 +51,7 @@ impl Resets {
         WINDOW.mul_f64(f64::from(missing) / f64::from(self.limit))
     }
 
-    /// A call is cancelled. False if that is one too many.
+    /// A call is cancelled. False if that exceeds the limit.
     fn taken_back(&self, now: Instant) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let each = WINDOW / self.limit;
@@ -60,7 +60,7 @@ impl Resets {
         self.add(earned);
         // The rest of the time counts towards the next call.
         *counted = now - passed + each * earned;
-        // One for itself, and one for the call that its beginning made up for.
+        // One for this call, and one that its beginning had added.
         let less = |left: u32| Some(left.saturating_sub(2));
         let before = self
             .left
@@ -97,7 +97,7 @@ struct Frames {
     last_stream: u32,
 }
 
-/// A frame that counts.
+/// A frame that changes the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// A call begins: its stream is the highest so far (section 5.1.1). Trailers do not begin one.

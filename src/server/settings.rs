@@ -1,4 +1,4 @@
-//! What the listener allows.
+//! Where does the listener listen, and what does it allow?
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -85,8 +85,8 @@ impl Default for Settings {
     }
 }
 
-/// The warning about an address to listen on, if others than this machine reach it: each of them is a caller and
-/// an operator.
+/// A warning about a listen address that other machines can reach: nobody is authenticated, so each of them may act
+/// as a caller and as an operator.
 pub fn exposure(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {

@@ -15,7 +15,7 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    /// Whether one may be given now.
+    /// Whether a warning may be logged now; if so, the pause starts again.
     pub(super) fn is_due(&self) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -25,11 +25,11 @@ use super::warnings::Warnings;
 /// How long connections may take to notice that they are cut off.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
-/// A runtime, and what its connections need.
+/// A runtime and what its connections need.
 pub(super) struct Worker {
     pub(super) runtime: Handle,
     pub(super) door: Door,
-    /// The calls that it serves.
+    /// Serves the calls of its connections.
     pub(super) serving: Arc<Serving>,
 }
 
@@ -57,7 +57,7 @@ impl Workers {
         {
             let (serving, admission) = (Arc::clone(serving), Arc::clone(admission));
             watchers.spawn_on(async move { serving.sweep().await }, runtime);
-            // It must be a task like those that serve calls, to wait for a processor as long as they do.
+            // A task on the same runtime as the calls waits for a processor as long as they do.
             watchers.spawn_on(async move { admission.watch().await }, runtime);
         }
         let Settings {
@@ -89,8 +89,8 @@ impl Workers {
         self.census.count()
     }
 
-    /// Accepts connections for as long as it is awaited. Safe to cancel. If no file is left for one, an unused
-    /// connection of the dispatcher's is closed.
+    /// Accepts connections as long as it is awaited. Safe to cancel. If the process can open no more files, one idle
+    /// connection to a provider is closed.
     pub(super) async fn accept(&mut self, listener: &TcpListener, dispatcher: &Dispatcher) {
         let (turned_away, not_accepted) = (Warnings::default(), Warnings::default());
         loop {
@@ -115,7 +115,7 @@ impl Workers {
             let Some(counted) = self.census.count_in(peer.ip(), Instant::now()) else {
                 if turned_away.is_due() {
                     let connections = self.connections();
-                    warn!(%peer, connections, "too many connections: this one is closed, and more may be");
+                    warn!(%peer, connections, "too many connections: closing this one; others may follow unlogged");
                 }
                 continue;
             };
@@ -135,7 +135,7 @@ impl Workers {
         }
     }
 
-    /// Takes no more calls: each connection ends after the calls that it has.
+    /// Takes no more calls: each connection ends after its open calls.
     pub(super) fn refuse(&self) {
         self.host.refusing.store(true, Ordering::Relaxed);
         self.host.draining.cancel();
@@ -153,8 +153,8 @@ impl Workers {
         while self.connections.join_next().await.is_some() {}
     }
 
-    /// Aborts the connections that are still open. Those of a stuck worker notice only when its step ends, and
-    /// are left behind.
+    /// Aborts the connections that are still open. A stuck worker cannot abort its connections; they are left
+    /// behind.
     pub(super) async fn cut_off(&mut self) {
         self.connections.abort_all();
         if timeout(CUT_OFF, self.all_ended()).await.is_err() {

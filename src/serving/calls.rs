@@ -32,48 +32,48 @@ pub struct Serving {
     pub(super) open: Arc<OpenCalls>,
 }
 
-/// What a door knows of a call before its message is read.
+/// What a door knows about a call before its message is read.
 pub struct CallHead {
-    /// Whose call it is.
+    /// Who calls.
     pub caller: Caller,
-    /// BegunCall where the call's trace says that it is.
+    /// The call's span, begun in the trace that the caller named, if it named one.
     pub span: CallSpan,
-    /// When it arrived: its time counts from here on.
+    /// When the call arrived; its timeout counts from here.
     pub arrived: Instant,
-    /// The room that its message takes up.
+    /// The memory that its message has reserved.
     pub held: Option<Held>,
 }
 
-/// What a door has read of a call.
+/// What a door has read in a call's message.
 #[derive(Debug)]
 pub struct CallReading {
-    /// What is asked.
+    /// The request.
     pub request: CallRequest,
-    /// The time that the caller gives it, if it says so.
+    /// The caller's timeout, if it set one.
     pub timeout: Option<Duration>,
-    /// The caller's key for the call, and what tells its message from others; only whole answers have one.
+    /// The caller's idempotency key and the fingerprint of the message; only calls for a whole answer have them.
     pub key: Option<(String, Fingerprint)>,
 }
 
-/// What a caller asks of a call.
+/// A request and how the caller wants it handled.
 #[derive(Debug)]
 pub struct CallRequest {
-    /// What the caller named.
+    /// The scenario or the model that the caller named.
     pub selector: Selector,
-    /// What it asks.
+    /// What to ask the model.
     pub request: ChatRequest,
-    /// Its limits.
+    /// The caller's own limits.
     pub limits: Limits,
-    /// What becomes of its stream if that breaks off.
+    /// What happens to the stream if it breaks off.
     pub interruption: Interruption,
-    /// How important it is.
+    /// How important the call is.
     pub priority: Priority,
-    /// Its conversation, empty if it names none.
+    /// The id of its conversation; empty if the caller gave none.
     pub conversation_id: String,
 }
 
 impl Serving {
-    /// Serves calls by this dispatcher, after this admission. A caller may leave its answer unread for
+    /// Admits calls with `admission` and runs them on `dispatcher`. A caller may leave its answer unread for
     /// `client_stall`.
     pub fn new(
         dispatcher: Arc<Dispatcher>,
@@ -87,7 +87,7 @@ impl Serving {
         }
     }
 
-    /// Ends calls whose answers are not read, for as long as it is awaited. One task for each core.
+    /// Ends calls whose callers do not read their answers. Runs as long as it is awaited, in one task for each core.
     pub async fn sweep(&self) {
         self.open.sweep().await;
     }
@@ -97,10 +97,10 @@ impl Serving {
         self.open.close();
     }
 
-    /// Reads a message and makes a call of it. Large messages are read where they hold up no other call.
+    /// Turns a message into a call. Large messages are read where they hold up no other call.
     ///
     /// # Errors
-    /// The failure of `read`; there is no such scenario or model; or there is no room for the request.
+    /// `read` failed; there is no such scenario or model; or there is no room for the request.
     pub async fn begin(
         &self,
         head: CallHead,
@@ -156,7 +156,7 @@ impl Serving {
         })
     }
 
-    /// Reads a message; tells the route of its call, and how much memory it takes.
+    /// Reads a message. Returns the route of its call, what was read, and how much memory the request takes.
     async fn understand(
         &self,
         held: Option<&Held>,
@@ -214,7 +214,7 @@ fn refused(mut observed: ObservedCall, call_id: String, error: Error) -> Failure
 
 /// A call that has been understood. It has not been let in yet, and nothing has been sent.
 pub struct BegunCall<'s> {
-    /// The caller's key for the call, and what tells its message from others; set for [`BegunCall::once`].
+    /// The idempotency key and the fingerprint of the message; set for [`BegunCall::once`].
     pub key: Option<(Key, Fingerprint)>,
     pub(super) serving: &'s Serving,
     pub(super) route: Arc<Route>,
@@ -230,11 +230,11 @@ impl<'s> BegunCall<'s> {
         &self.inquiry.call_id
     }
 
-    /// Runs the call until its answer is complete. Gives the answer as its door spells it, and what goes with it
-    /// to where its caller takes it; the call ends there and gives back its place.
+    /// Runs the call until its answer is complete. Returns the answer as the door spells it, and a [`Delivering`]
+    /// that goes with it: the call ends, and its place is free, when the caller has taken the answer.
     ///
     /// # Errors
-    /// The call's failure.
+    /// The failure of the call.
     pub async fn whole<R>(
         self,
         spell: impl FnOnce(&Summary<'_>, Answer) -> R,
@@ -248,18 +248,18 @@ impl<'s> BegunCall<'s> {
         let answer = open.answer(&mut call).await;
         permit.answered();
         let answer = answer?;
-        // The request is not needed any more, and its room is free.
+        // The request is not needed any more: free its room.
         drop(self.held);
         let call = call.answered();
         let spelled = spell(&call.summary(), answer);
         Ok((spelled, open.whole(Untaken::new(call, permit))))
     }
 
-    /// Runs the call until its first content, and goes on as its events are read. Nothing is given out before
-    /// that, so that a call that fails until then is a failure alone.
+    /// Runs the call until its first content; after that it goes on as the stream is read. A call that fails
+    /// before its first content returns its failure and no stream.
     ///
     /// # Errors
-    /// The failure of a call that gave no content.
+    /// The call failed before its first content.
     pub async fn stream<S: StreamSpelling>(self, spelling: S) -> Result<EventStream<S>, Failure> {
         let open = &self.serving.open;
         let mut call = self.serving.dispatcher.call(self.route, self.inquiry);

@@ -1,4 +1,4 @@
-//! An answer on its way to its caller: who notes that the caller reads, and who may end the call.
+//! Does the caller read the answer that is on its way? The door notes it, and the sweep ends calls that are stalled.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 
-/// The caller waits for us; any other value counts the sweeps since it was given something.
+/// The caller has read everything so far. Any other value counts sweeps since it was given something.
 const READING: u32 = u32::MAX;
 
 /// What is being delivered.
@@ -16,7 +16,7 @@ pub(super) trait Undelivered: Send + Sync {
     /// Ends the call, whether its caller reads or not. The first reason stands.
     fn end(&self, error: Error);
 
-    /// Whether its caller learns of that as soon as it reads.
+    /// Whether the caller learns why the call was ended as soon as it reads again.
     fn tells_its_end(&self) -> bool;
 
     /// The caller has taken everything.
@@ -25,7 +25,7 @@ pub(super) trait Undelivered: Send + Sync {
 
 /// An answer on its way, shared by the response that carries it and the sweep that may end its call.
 pub(super) struct Delivery<A: ?Sized> {
-    /// When the call's time is up, if that still matters.
+    /// The call's deadline, if that still matters.
     pub(super) deadline: Option<Instant>,
     unread: AtomicU32,
     /// The task that writes the response.
@@ -45,8 +45,8 @@ impl<A> Delivery<A> {
 }
 
 impl Delivery<dyn Undelivered> {
-    /// Counts a sweep, and tells how many there have been since the caller was given something that it has not
-    /// taken yet.
+    /// Counts a sweep. Returns the number of sweeps since the caller was given something that it has not taken yet; 0
+    /// if it has taken everything.
     pub(super) fn count_sweep(&self) -> u32 {
         let more = |sweeps| (sweeps != READING).then(|| sweeps + 1);
         self.unread
@@ -54,7 +54,7 @@ impl Delivery<dyn Undelivered> {
             .map_or(0, |before| before + 1)
     }
 
-    /// Resets the HTTP/2 stream of the response, which drops what lies there unread.
+    /// Resets the HTTP/2 stream of the response, which drops its unread messages.
     pub(super) fn cut_off(&self) {
         if let Some(task) = self.task.get() {
             task.abort();
@@ -62,7 +62,7 @@ impl Delivery<dyn Undelivered> {
     }
 }
 
-/// Travels with a response to where its door sees whether the caller reads.
+/// Goes with a response to the place where the door sees whether the caller reads.
 #[derive(Clone)]
 pub struct Delivering(pub(super) Arc<Delivery<dyn Undelivered>>);
 
@@ -73,7 +73,7 @@ impl Delivering {
         let _ = self.0.task.set(task);
     }
 
-    /// The caller was given something to take, or it has taken all that there was and waits.
+    /// Notes whether the caller was `given` something to read, or has read everything and waits.
     pub fn note(&self, given: bool) {
         let unread = if given { 0 } else { READING };
         self.0.unread.store(unread, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Delivering {
     }
 }
 
-/// Only a call's own code can panic while it holds one of these locks, and that call ends then.
+/// Locks, also after a panic: only the call's own code can panic under such a lock, and then the call has ended.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

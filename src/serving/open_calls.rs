@@ -1,4 +1,4 @@
-//! Which calls are open, and how one ends from outside: its caller does not read, or the service goes down.
+//! Which calls are open, and when are they ended from outside? When the caller does not read, or the service stops.
 //!
 //! A stream is polled only while its caller reads, so a timer inside of it would never fire. One sweep looks at
 //! all open calls instead, and ends those that are stalled from outside.
@@ -19,15 +19,14 @@ use super::delivery::{Delivering, Delivery, Undelivered, lock};
 use super::stream::{EventStream, OpenStream, StreamSpelling};
 use super::untaken::Untaken;
 
-/// The least number of sweeps within `client_stall`, and the longest time between two: a call is not ended much
-/// later than it should be.
+/// At least this many sweeps fit into `client_stall`, so that a call is not ended much later than it should be.
 const SWEEPS: u32 = 8;
 const LONGEST_BETWEEN_SWEEPS: Duration = Duration::from_millis(500);
 
 /// All open calls of a core.
 pub(super) struct OpenCalls {
     client_stall: Duration,
-    /// The next sweep drops those that have ended.
+    /// The next sweep removes the ones that have ended.
     calls: Mutex<Vec<Weak<Delivery<dyn Undelivered>>>>,
     /// Wakes the sweep, which sleeps while no call is open.
     added: Notify,
@@ -36,7 +35,7 @@ pub(super) struct OpenCalls {
 }
 
 impl OpenCalls {
-    /// None is open; a caller may leave its answer unread for this long.
+    /// No call is open yet. A caller may leave its answer unread for `client_stall`.
     pub(super) fn new(client_stall: Duration) -> Self {
         Self {
             client_stall,
@@ -64,7 +63,7 @@ impl OpenCalls {
 
     /// Opens a whole answer, until its caller has taken it.
     pub(super) fn whole(&self, untaken: Untaken) -> Delivering {
-        // The deadline was for the answer to come, and it has.
+        // No deadline: the answer is complete.
         let answer = Delivery::new(None, untaken);
         self.add(answer.clone());
         Delivering(answer)
@@ -86,13 +85,13 @@ impl OpenCalls {
         }
     }
 
-    /// The result of a call's work; `None` if all calls are ended before.
+    /// The result of `work`; `None` if the service ends all calls before it is done.
     pub(super) async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.closed.run_until_cancelled(work).await
     }
 
-    /// Ends every call whose caller can be told, and each that begins later. A whole answer can still be taken
-    /// until its connection ends.
+    /// Ends every stream, and each call that begins later. A whole answer can still be taken until its connection
+    /// ends.
     pub(super) fn close(&self) {
         self.closed.cancel();
         let calls: Vec<_> = lock(&self.calls).iter().filter_map(Weak::upgrade).collect();
@@ -103,8 +102,8 @@ impl OpenCalls {
         }
     }
 
-    /// Ends calls whose answer is not read, at their deadline or after `client_stall`. A stalled stream gets its
-    /// status; if that stays unread for another `client_stall`, it is reset. Runs for as long as it is awaited.
+    /// Ends calls whose answer is not read, at their deadline or after `client_stall`. A stalled stream gets a
+    /// status; if that stays unread for another `client_stall`, the stream is reset. Runs as long as it is awaited.
     pub(super) async fn sweep(&self) {
         let period = (self.client_stall / SWEEPS).min(LONGEST_BETWEEN_SWEEPS);
         let mut sweeps = interval(period);

@@ -19,10 +19,10 @@ use super::delivery::Delivering;
 use super::open_calls::OpenCalls;
 use super::untaken::Untaken;
 
-/// The result of a call, shared by all who asked for it: the answer as their door spells it, or the failure.
+/// The result of a call, shared by all callers that asked for it: the answer as their door spells it, or the failure.
 pub type SharedOutcome<S> = Arc<Result<S, Failure>>;
 
-/// The calls with keys of one door.
+/// The calls of one door that have an idempotency key.
 pub type Repeats<S> = Idempotency<Question, SharedOutcome<S>>;
 
 /// An answer in a door's spelling, which is kept for repeats.
@@ -30,46 +30,46 @@ pub trait Spelled: Send + Sync + 'static {
     /// Spells the answer of a call.
     fn of(summary: &Summary<'_>, answer: Answer) -> Self;
 
-    /// The bytes that it takes.
+    /// The memory that the answer takes, in bytes.
     fn bytes(&self) -> usize;
 }
 
-/// What all who make the same call ask, and the room that it takes up.
+/// The request that all repeats of a call share, and the memory reserved for it.
 pub struct Question {
     request: Arc<ChatRequest>,
     #[expect(dead_code, reason = "held for its drop")]
     held: Option<Held>,
 }
 
-/// What a kept outcome takes besides its answer, roughly.
+/// Memory of a kept outcome besides its answer, roughly.
 const ENTRY_BYTES: usize = 512;
-/// What each attempt of a kept failure takes, roughly.
+/// Memory of each attempt of a kept failure, roughly.
 const ATTEMPT_BYTES: usize = 512;
 
-/// What a caller of a call with a key is given.
+/// What the caller of a call with a key gets.
 pub struct Given<'s, S> {
     /// The result.
     pub outcome: SharedOutcome<S>,
-    /// Whether it is that of a call that another caller made.
+    /// Whether another caller's call gave this result.
     pub replayed: bool,
     permit: CallPermit,
     open: &'s OpenCalls,
 }
 
 impl<S> Given<'_, S> {
-    /// Goes with the answer to where the caller takes it. The call gives back its place there.
+    /// Goes with the answer; the place is free when the caller has taken it.
     pub fn deliver(self) -> Delivering {
         self.open.whole(Untaken::shared(self.permit))
     }
 }
 
 impl<'s> BegunCall<'s> {
-    /// Makes the call with this key, or waits for the same one that another caller makes. Every caller is let in
-    /// first: one that waits then never has the place that the call which it waits for needs.
+    /// Makes the call with this key, or waits for the same call made by another caller. Every caller is let in
+    /// first, so a caller that waits never occupies the place that the call it waits for needs.
     ///
     /// # Errors
-    /// The failure of a caller that gets no outcome: it was not let in, its key belongs to another call, or its
-    /// time was up while it waited. The call's own failure is an outcome.
+    /// This caller was not let in, its key belongs to another call, or its deadline passed while it waited. The
+    /// call's own failure is an outcome, not an error.
     pub async fn once<S: Spelled>(
         self,
         (key, body): (Key, Fingerprint),
@@ -140,7 +140,7 @@ async fn make<S: Spelled>(
             Participation::Repeat(own, underway) => {
                 call = own;
                 match timeout_at(deadline, underway).await {
-                    // It ran out of the first caller's time, and this one has some left.
+                    // The call ran into the first caller's deadline; this caller's has not passed yet.
                     Ok(outcome) if ran_out_of_time(&outcome) => {}
                     Ok(outcome) => return Ok((replay(call, outcome), true)),
                     Err(_) => return Err(call.fail(Error::DeadlineExceeded)),
@@ -150,7 +150,7 @@ async fn make<S: Spelled>(
     }
 }
 
-/// Ends a call as the one ended that it repeats.
+/// Records that a repeat ended like the call that it repeats.
 fn replay<S>(mut call: Call, outcome: SharedOutcome<S>) -> SharedOutcome<S> {
     call.end(match &*outcome {
         Ok(_) => CallEnd::Answered,
@@ -163,7 +163,7 @@ fn ran_out_of_time<S>(outcome: &SharedOutcome<S>) -> bool {
     matches!(&**outcome, Err(failure) if failure.error == Error::DeadlineExceeded)
 }
 
-/// Whether a caller is told when the same call may succeed: it must not get the same failure then.
+/// Whether the error tells the caller when to try again. Such a failure must not be replayed then.
 fn asks_to_come_again(error: &Error) -> bool {
     matches!(
         error,
@@ -171,8 +171,8 @@ fn asks_to_come_again(error: &Error) -> bool {
     )
 }
 
-/// The size of an outcome that repeats are to get. A failure from before any provider was asked is not kept: the
-/// same call may succeed later, and its caller is told so. Nor is a call kept that ran out of its caller's time.
+/// The size of an outcome that is kept for repeats; `None` if it is not kept, because the same call may succeed
+/// later: it reached its caller's deadline, was told when to try again, or failed before any provider was asked.
 fn bytes_to_keep<S: Spelled>(outcome: &Result<S, Failure>) -> Option<usize> {
     match outcome {
         Ok(spelled) => Some(ENTRY_BYTES + spelled.bytes()),

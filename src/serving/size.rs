@@ -1,4 +1,4 @@
-//! How much memory does a request take up while its call lasts? An estimate that is rather too high.
+//! How much memory does a request take up while its call lasts? An estimate, rather too high than too low.
 
 use std::mem::size_of;
 
@@ -7,8 +7,8 @@ use crate::chat::{ChatRequest, MediaSource, Message, Part, ResponseFormat, Tool,
 /// Memory of a call besides its request: its task, its stream, its plan.
 const CALL_BYTES: usize = 4 * 1024;
 
-/// Memory of a call with this request, whose message had so many bytes: the request itself, and its copy in a
-/// provider's spelling while that is sent.
+/// Memory of a call with this request, whose message had `message` bytes: the request itself, and its copy in
+/// the provider's format while that is sent.
 pub fn bytes_of(request: &ChatRequest, message: usize) -> usize {
     let ChatRequest {
         messages,
@@ -54,7 +54,7 @@ pub fn bytes_of(request: &ChatRequest, message: usize) -> usize {
         escapes,
         data,
     } = size;
-    // Data is a slice of the message, and a single slice keeps the whole message in memory.
+    // Data is a slice of the message, and one slice is enough to keep the whole message in memory.
     let message = if data > 0 { message } else { 0 };
     let spelled = texts + escapes + data / 3 * 4;
     CALL_BYTES + elements + texts + message + spelled
@@ -66,7 +66,7 @@ struct Size {
     elements: usize,
     /// Bytes of texts.
     texts: usize,
-    /// How many bytes longer they become as JSON.
+    /// How many bytes longer the texts become as JSON.
     escapes: usize,
     /// Bytes of images, documents and signatures.
     data: usize,

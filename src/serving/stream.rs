@@ -1,4 +1,4 @@
-//! A stream on its way: its events in order, spelled by its door, and its end from inside or outside.
+//! Which messages does a stream send, in which order, and how does it end, by itself or from outside?
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,15 +19,15 @@ use super::delivery::{Delivering, Delivery, Undelivered, lock};
 
 /// How a door spells a stream.
 pub trait StreamSpelling: Send + 'static {
-    /// What it sends for an event.
+    /// What the door sends for an event.
     type Message: Send + 'static;
-    /// What it sends at the end of a stream that failed.
+    /// What the door sends at the end of a stream that failed.
     type Failure: Send + 'static;
 
-    /// The message that tells of an event, if one does.
+    /// The message for an event; `None` if the door sends none.
     fn event(&mut self, event: StreamEvent<'_>) -> Option<Self::Message>;
 
-    /// What tells of the call's failure.
+    /// The end of the stream for the call's failure.
     fn failure(&mut self, failure: Failure) -> Self::Failure;
 }
 
@@ -40,12 +40,12 @@ pub enum StreamEvent<'a> {
     AttemptStarted(&'a AttemptRecord),
     /// An attempt ended or was skipped.
     AttemptEnded {
-        /// What is known of it.
+        /// Its record.
         record: &'a AttemptRecord,
         /// Whether the call goes on after it.
         will_continue: bool,
     },
-    /// The answer goes on. Never [`ChatEvent::Finish`], which is told at the end.
+    /// The next piece of the answer. Never [`ChatEvent::Finish`]: that goes into `Completed`.
     Answer(ChatEvent),
     /// All of the answer so far is void: an attempt broke off, and another begins anew.
     Reset {
@@ -56,11 +56,11 @@ pub enum StreamEvent<'a> {
     },
     /// The answer is complete.
     Completed {
-        /// What is told besides the answer's content.
+        /// What the caller gets besides the answer's content.
         summary: Summary<'a>,
         /// Why the model stopped.
         reason: Option<FinishReason>,
-        /// What the provider says of that.
+        /// The provider's own words for that.
         finish: Option<Finish>,
     },
 }
@@ -79,7 +79,7 @@ struct Telling<S: StreamSpelling> {
 type Item<S> = Result<<S as StreamSpelling>::Message, <S as StreamSpelling>::Failure>;
 
 impl<S: StreamSpelling> Telling<S> {
-    /// Begins with what was tried before the call was committed.
+    /// The first messages tell what was tried before the call was committed.
     fn new(call: Call, mut spelling: S) -> Self {
         let trail = call.trail();
         let mut queued = VecDeque::with_capacity(2 + 2 * trail.attempts.len());
@@ -170,7 +170,7 @@ impl<S: StreamSpelling> Telling<S> {
         self.queued.extend(self.spelling.event(completed));
     }
 
-    /// Tells that all deltas are void, why, and what has been tried since.
+    /// Queues the messages that say that all deltas so far are void, why, and what has been tried since.
     fn restart(&mut self, since: usize) {
         let Self {
             call,
@@ -203,7 +203,7 @@ impl<S: StreamSpelling> Telling<S> {
     }
 }
 
-/// Tells of an attempt that another one followed.
+/// Queues the messages about an attempt that was followed by another.
 fn tell_attempt<S: StreamSpelling>(
     spelling: &mut S,
     queued: &mut VecDeque<S::Message>,
@@ -220,7 +220,7 @@ fn tell_attempt<S: StreamSpelling>(
 
 /// A stream that has begun.
 pub(super) struct OpenStream<S: StreamSpelling> {
-    /// Why the call must end, once it must.
+    /// Why the call was ended from outside; set once.
     cause: Arc<OnceLock<Error>>,
     reading: Mutex<Reading<S>>,
 }
@@ -228,9 +228,9 @@ pub(super) struct OpenStream<S: StreamSpelling> {
 struct Reading<S: StreamSpelling> {
     /// `None` after the end.
     messages: Option<Pin<Box<dyn Stream<Item = Item<S>> + Send>>>,
-    /// What the stream ended with from outside, until that is read.
+    /// The last item of a stream that was ended from outside, until the caller reads it.
     last: Option<Item<S>>,
-    /// Of whoever waits for a message.
+    /// Wakes the task that waits for a message.
     waker: Option<Waker>,
 }
 
@@ -281,12 +281,12 @@ impl<S: StreamSpelling> Undelivered for OpenStream<S> {
         }
     }
 
-    /// What it ends with is kept for its reader.
+    /// The last item is kept until the caller reads it.
     fn tells_its_end(&self) -> bool {
         true
     }
 
-    /// The call has ended with its last message.
+    /// Nothing to do: the call ended with its last message.
     fn taken(&self) {}
 }
 
@@ -298,7 +298,7 @@ impl<S: StreamSpelling> EventStream<S> {
         Self(stream)
     }
 
-    /// Goes with the response to where its door sees whether the caller reads.
+    /// Goes with the response to the place where the door sees whether the caller reads.
     pub fn delivering(&self) -> Delivering {
         Delivering(self.0.clone())
     }

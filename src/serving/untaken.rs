@@ -1,4 +1,4 @@
-//! A whole answer on its way: what it holds until its caller has taken it.
+//! What does a whole answer hold until its caller has taken it? Its place, and how its call will end.
 
 use std::sync::Mutex;
 

@@ -1,5 +1,5 @@
-//! The rules of the limiter in their plainest form: every step looks through the whole queue. What the
-//! limiter decides is held against it.
+//! A reference for tests of the limiter: the same rules in their plainest form, where every step scans the whole
+//! queue. Tests compare the two.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::{Priority, Reception, Settings};
 
-/// The places and the queue. `W` is how a waiting call is told of its place; one that is dropped
-/// has been turned away.
+/// The places and the queue. `W` tells a waiting call that it has a place; if it is dropped, the call is turned away.
 pub(super) struct Scanning<W> {
     settings: Settings,
     classes: [Class<W>; 4],
@@ -23,7 +22,7 @@ struct Class<W> {
     running: usize,
     /// In order of arrival.
     waiting: VecDeque<Waiter<W>>,
-    /// Since when somebody has been waiting; of no meaning while nobody is.
+    /// Since when there has always been a waiting call; unspecified while none waits.
     waiting_since: Option<Instant>,
 }
 
@@ -50,7 +49,7 @@ impl<W> Scanning<W> {
         }
     }
 
-    /// Finds a place for a call, in the queue if need be.
+    /// Finds a place for a call, or lets it wait for one.
     pub(super) fn arrive(
         &mut self,
         priority: Priority,
@@ -79,7 +78,7 @@ impl<W> Scanning<W> {
         if class.waiting.is_empty() {
             class.waiting_since = Some(now);
         }
-        // The end of the wait is known from its beginning: for as long as it lasts, somebody waits.
+        // As long as this call waits, its priority has a waiting call, so the start of the overload is known now.
         let overload = class.waiting_since.unwrap_or(now) + max_wait;
         let until = (now + max_wait).min(overload.max(now + max_wait_overloaded));
         class.waiting.push_back(Waiter {
@@ -90,7 +89,7 @@ impl<W> Scanning<W> {
         Reception::Queued { ticket, until }
     }
 
-    /// A call has ended. Its place goes to the one that is returned, if any waits.
+    /// Frees the place of a call that has ended, and gives it to the waiting call that is returned, if any.
     pub(super) fn release(&mut self, priority: Priority, now: Instant) -> Option<(Priority, W)> {
         self.running = self.running.saturating_sub(1);
         let class = self.class(priority);
@@ -108,7 +107,7 @@ impl<W> Scanning<W> {
         Some((next, waiter.handle))
     }
 
-    /// A call waits no longer.
+    /// Takes a call out of the queue.
     pub(super) fn leave(&mut self, priority: Priority, ticket: u64) {
         let waiting = &mut self.class(priority).waiting;
         let before = waiting.len();
@@ -132,7 +131,7 @@ impl<W> Scanning<W> {
         self.class(priority).running += 1;
     }
 
-    /// Whether the queue has a free place, after turning away somebody who would be served later.
+    /// Whether the queue has room for a call. If it is full, turns away the call that would be served last.
     fn make_room(&mut self, priority: Priority, now: Instant) -> bool {
         if self.waiting < self.settings.queue {
             return true;
@@ -157,7 +156,7 @@ impl<W> Scanning<W> {
         since.is_some_and(|since| now >= since + self.settings.max_wait)
     }
 
-    /// Turns away those whose own timers are late.
+    /// Turns away calls that have waited too long and whose own timers have not fired yet.
     fn turn_away_late(&mut self, now: Instant) {
         if self.waiting == 0 {
             return;
@@ -177,7 +176,7 @@ impl<W> Scanning<W> {
             .map(|(priority, _)| priority)
     }
 
-    /// The smaller, the sooner.
+    /// The priority with the smallest rank is served first.
     fn rank(&self, priority: Priority) -> (bool, Priority) {
         let class = &self.classes[priority as usize];
         (class.running >= class.guaranteed, priority)

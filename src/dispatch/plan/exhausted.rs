@@ -223,7 +223,7 @@ mod tests {
 
         let reasons = [
             "`a`: it lacks `tools`",
-            "`b`: its context window is not known to be larger",
+            "`b`: its context window is not known to be larger than those that were too small",
         ];
         assert_eq!(
             told,
