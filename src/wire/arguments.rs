@@ -1,8 +1,8 @@
-//! The arguments of a tool call in the history, as the JSON object that hosts want.
+//! How are the arguments of an earlier tool call sent back as the JSON object that hosts require?
 //!
-//! Models write other values, too, and an answer that reached its limit ends in the middle of them.
-//! Hosts that read the arguments refuse such a conversation, in OpenAI's format as well:
-//! vllm-project/vllm#47761, sgl-project/sglang#28035. Wrapped in an object they say what they said.
+//! Models also write other JSON values, and an answer that reached its token limit ends in the middle of
+//! them. Hosts that parse the arguments refuse such a conversation, in OpenAI's format as well:
+//! vllm-project/vllm#47761, sgl-project/sglang#28035. So such arguments are wrapped in an object.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub(super) enum Arguments<'a> {
         /// The value.
         arguments: &'a RawValue,
     },
-    /// What is no JSON, in an object.
+    /// Text that is not JSON, in an object.
     Text {
         /// What the model wrote.
         arguments: &'a str,

@@ -1,4 +1,4 @@
-//! `excludes` of a dialect: which features cannot be combined, by their names.
+//! Reads `excludes` of a dialect: pairs of names of features that one request cannot combine.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -8,7 +8,7 @@ use crate::features::{Exclusion, Feature};
 /// Reads a list of pairs such as `["temperature", "top_p"]`.
 ///
 /// # Errors
-/// A name that no feature has, or a feature beside itself.
+/// An unknown name, or a pair of the same feature.
 pub(super) fn read<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Exclusion>>, D::Error> {

@@ -1,4 +1,4 @@
-//! Characters that a host has cut in two, one half at the end of an event and the other in the next.
+//! Joins characters that a host has split between two events.
 //!
 //! A model makes tokens, and some are a part of a character. Hosts that decode token by token write a lone
 //! half of a surrogate pair, as `\ud83d`, or some of the bytes of a character. JSON holds neither, so
@@ -9,17 +9,17 @@ use std::mem;
 
 use crate::chat::ChatEvent;
 
-/// What stands for half a surrogate pair is this far above it; what stands for a byte is above it by more.
-/// Both are in a plane for private use that nobody uses.
+/// The mark for half a surrogate pair is the half plus the first number, the mark for a byte is the byte plus the
+/// second. Both lie in a plane for private use that no text uses.
 pub(super) const SURROGATE_MARKS: u32 = 0x10_0000;
 pub(super) const BYTE_MARKS: u32 = 0x10_E000;
 
 /// Half a character.
 #[derive(Clone, Copy)]
 enum Half {
-    /// Of a surrogate pair.
+    /// One half of a surrogate pair.
     Surrogate(u16),
-    /// A byte of several.
+    /// One byte of a character of several bytes.
     Byte(u8),
 }
 
@@ -37,9 +37,9 @@ fn half(character: char) -> Option<Half> {
 /// answer breaks off, it is left out.
 #[derive(Default)]
 pub(super) struct Joiner {
-    /// Whether a frame had marks. They may be told of later than the frame.
+    /// Whether a frame had marks. Events may carry them later than that frame.
     has_marks: bool,
-    /// What the texts that are open end with.
+    /// The unfinished character at the end of each open text.
     open: Vec<(Strand, Unfinished)>,
 }
 
@@ -138,7 +138,7 @@ impl Joiner {
         }
     }
 
-    /// Closes the prose that another part of the answer follows. Arguments of several calls may take turns.
+    /// Closes every open text except this one. Arguments stay open, since those of several calls may take turns.
     fn close_others(&mut self, strand: Option<Strand>, events: &mut Vec<ChatEvent>) {
         self.open.retain(|(open, _)| {
             let stays = matches!(open, Strand::Arguments(_)) || Some(*open) == strand;
@@ -179,7 +179,8 @@ impl Strand {
     }
 }
 
-/// Adds a half, or a whole character that is `None`, to what is open; gives what is open then.
+/// Adds a half to the unfinished character, or ends that at a whole character (`None`). Returns what is unfinished
+/// then.
 fn add(open: Option<Unfinished>, half: Option<Half>, text: &mut String) -> Option<Unfinished> {
     match (open, half) {
         (Some(Unfinished::High(high)), Some(Half::Surrogate(low @ 0xDC00..=0xDFFF))) => {

@@ -1,11 +1,11 @@
 //! A provider's JSON, read without an error whatever stands in a field, and without more memory than it
 //! has itself.
 //!
-//! Hosts write null, nothing, or a value of another kind where the documentation has a text or a number. A
-//! field that is read that way is absent, and the rest of the answer stands. A list of a million empty
-//! objects takes three bytes for each, and a hundred as values of ours: elements are looked at one by one
-//! and kept only if they say something, up to [`MAX_PARTS`](super::limits::MAX_PARTS). What has to be
-//! handed on as JSON is copied as text.
+//! Some hosts write null, nothing, or a value of another kind where the documentation has a text or a number.
+//! Such a field counts as absent, and the rest of the answer is used. An empty object takes three bytes in a
+//! list on the wire and a hundred as a value of ours, so a list's elements are read one by one and kept only
+//! if they are not empty, up to [`MAX_PARTS`](super::limits::MAX_PARTS). JSON that is passed on is copied as
+//! text.
 
 mod few;
 mod raw;
@@ -20,7 +20,7 @@ pub(super) use self::few::{Few, too_many_parts};
 pub(super) use self::raw::{compact, is_hollow, object_text, values_in, without};
 pub(super) use self::scalar::{Count, Flag, Text};
 
-/// What is read of a value. It may be absent: null, empty, or of a kind that means nothing there.
+/// A value that may be absent: null, empty, or of a kind that has no meaning there.
 pub(super) trait MaybeAbsent {
     /// Whether an answer is the same without it.
     fn is_absent(&self) -> bool;
@@ -41,7 +41,7 @@ pub(super) trait Object<'de>: Default {
 /// Reads a value of any kind as an object.
 ///
 /// # Errors
-/// What stands there is no JSON.
+/// The text is not JSON.
 pub(super) fn read_object<'de, T: Object<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -58,7 +58,7 @@ pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
 /// says nothing.
 ///
 /// # Errors
-/// What stands there is no JSON.
+/// The text is not JSON.
 pub(super) fn take<'de, T: Deserialize<'de> + MaybeAbsent, A: MapAccess<'de>>(
     field: &mut T,
     object: &mut A,

@@ -41,8 +41,8 @@ pub trait WireFormat: Send + Sync {
         &[]
     }
 
-    /// Spells a request. Features outside [`WireFormat::features`] are not asked for: the plan has
-    /// refused the target before.
+    /// Encodes a request. It uses no features outside [`WireFormat::features`]: the plan refuses the target
+    /// before that.
     ///
     /// # Errors
     /// [`Unsupported`] for a value of a supported feature that this family cannot express, such as
@@ -50,22 +50,22 @@ pub trait WireFormat: Send + Sync {
     fn encode(&self, request: &ChatRequest, to: &Recipient<'_>)
     -> Result<WireRequest, Unsupported>;
 
-    /// Finds out whether a request can be spelled, at much less cost than by spelling it.
+    /// Checks whether a request can be encoded, at much less cost than encoding it.
     ///
     /// # Errors
     /// The same as those of [`WireFormat::encode`].
     fn check(&self, request: &ChatRequest, to: &Recipient<'_>) -> Result<(), Unsupported>;
 
-    /// What the spelling of a request depends on besides the request: recipients of which this is
-    /// equal are sent the same, but for the model's name and, if the request holds what a model has
-    /// made, what is left out of that for this provider.
+    /// What an encoded request depends on besides the request itself. Recipients for which this is equal are sent the
+    /// same bytes, except for the model's name and, if the request holds reasoning or signatures, those that are left
+    /// out because another provider made them.
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a>;
 
     /// Begins to read one response.
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder>;
 }
 
-/// What the spelling of a request depends on besides the request and the model's name.
+/// What an encoded request depends on besides the request and the model's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelling<'a> {
     /// OpenAI Chat Completions.
@@ -88,15 +88,15 @@ pub enum Spelling<'a> {
     Gemini(gemini::Asking<'a>),
 }
 
-/// Whom a request is written to, and how the answer is wanted.
+/// The target that a request is encoded for, and how its answer is wanted.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
     /// Config name of the provider: reasoning signed by another one is left out.
     pub provider: &'a str,
     /// The model's name at the provider.
     pub model: &'a str,
-    /// The most output tokens the model can give, where the configuration says so: for formats that
-    /// demand a limit. The plan has refused a target of which more is asked.
+    /// The most output tokens the model can give, if configured: for formats that require a limit. The plan refuses a
+    /// target of which more is asked.
     pub max_output_tokens: Option<u32>,
     /// Whether the answer is wanted as a stream of events or whole.
     pub stream: bool,
@@ -115,7 +115,7 @@ pub struct WireRequest {
     pub adaptations: Vec<Adaptation>,
 }
 
-/// What was adapted while a request was written, each thing once.
+/// The adaptations made while a request was encoded, each listed once.
 #[derive(Debug, Default)]
 struct Adaptations(Vec<Adaptation>);
 
@@ -148,8 +148,8 @@ pub struct Frame<'a> {
 
 /// Turns one response's frames into events, in order.
 pub trait Decoder: Send {
-    /// Reads one frame. Appends [`ChatEvent::Done`], last, when the provider says that it is done;
-    /// no frame is passed in after that. An unknown kind of frame appends nothing.
+    /// Reads one frame. When the provider says that it is done, appends [`ChatEvent::Done`], last; no frame is passed
+    /// in after that. An unknown kind of frame appends nothing.
     ///
     /// # Errors
     /// An error that the provider reports in band, or `Malformed` for a known frame that cannot be
@@ -157,9 +157,8 @@ pub trait Decoder: Send {
     fn frame(&mut self, frame: Frame<'_>, events: &mut Vec<ChatEvent>)
     -> Result<(), UpstreamError>;
 
-    /// Whether the provider has said that the answer is at its end, so that nothing of it is missing
-    /// if neither more frames nor the end of the body come. What does come is still read: usage, and
-    /// the family's own end.
+    /// Whether the provider has said that the answer is complete, so that it is usable even if neither more frames nor
+    /// the end of the body arrive. Frames that do arrive are still read: usage, and the family's own end.
     fn is_complete(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! What is a turn made of, on the wire?
+//! Which content blocks of Anthropic's format does a turn of a request consist of?
 
 use std::borrow::Cow;
 

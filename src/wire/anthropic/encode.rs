@@ -1,4 +1,4 @@
-//! How is a request spelled, its settings above all?
+//! How is a request, apart from its messages, written in Anthropic's format?
 
 use std::borrow::Cow;
 
@@ -16,8 +16,8 @@ use crate::error::Unsupported;
 use crate::features::Feature;
 use crate::wire::{Adaptations, Recipient, WireRequest, schema};
 
-/// The output limit where neither the request nor the configuration names one: the API demands it,
-/// and every model can give that many.
+/// The output limit if neither the request nor the configuration has one: the API requires a limit,
+/// and every model accepts this one.
 const DEFAULT_MAX_TOKENS: u32 = 4096;
 
 /// The version of the API that is spoken here.
@@ -208,7 +208,7 @@ pub(super) fn compose<'a>(
     Ok((body, adaptations))
 }
 
-/// The plan asks for no feature that the format lacks; if one comes all the same it is not dropped.
+/// The plan never sends a feature that the format lacks here; if one arrives all the same, it is refused.
 fn refuse(feature: Feature, asked: bool) -> Result<(), Unsupported> {
     if asked {
         return Err(Unsupported::Feature(feature));

@@ -40,8 +40,8 @@ pub struct Dialect {
     pub excludes: Option<Vec<Exclusion>>,
 }
 
-/// How reasoning is asked for. No model takes both for long: the newest refuse a budget, those before
-/// Claude 4.6 know nothing else.
+/// How reasoning is asked for. The newest models refuse a budget; those before Claude 4.6 accept nothing
+/// else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkingDialect {

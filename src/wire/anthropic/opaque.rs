@@ -1,4 +1,4 @@
-//! How do Anthropic's two opaque tokens of reasoning travel in one field of ours?
+//! How does one field of ours hold either of Anthropic's two opaque reasoning tokens?
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! What do the pieces say that streamed and whole answers are made of?
+//! What do content blocks, stop reasons and token counts say, in streamed and whole answers alike?
 
 use std::borrow::Cow;
 
@@ -62,10 +62,10 @@ pub(super) enum Begun<'a> {
     Ignored,
 }
 
-/// Appends what a block says by itself: all of it in a whole answer, as a rule nothing in a stream.
+/// Appends the content of a block: all of it in a whole answer, usually nothing at its start in a stream.
 ///
 /// # Errors
-/// `Malformed` for a tool call that nobody could answer.
+/// `Malformed` for a tool call whose id or name is too long.
 pub(super) fn begin<'a>(
     block: Block<'a>,
     events: &mut Vec<ChatEvent>,
@@ -121,7 +121,7 @@ pub(super) fn signature(token: Text<'_>, events: &mut Vec<ChatEvent>) {
     }
 }
 
-/// Appends why the model stopped. False if that has not come.
+/// Appends why the model stopped. False if the answer does not say so.
 ///
 /// # Errors
 /// It stopped for reasons of the provider.
@@ -137,7 +137,7 @@ pub(super) fn finish(
     if let Some(error) = given_up(provider_reason) {
         return Err(error);
     }
-    // Relays hand the words of other families on.
+    // Relays pass on the stop reasons of other API families.
     let reason = match provider_reason.to_ascii_lowercase().as_str() {
         "end_turn" | "stop_sequence" | "stop" => FinishReason::Stop,
         "max_tokens" | "model_context_window_exceeded" | "length" => FinishReason::MaxTokens,
@@ -156,8 +156,8 @@ pub(super) fn finish(
 }
 
 impl Tokens {
-    /// These counts, and those of `earlier` where these have none. No prompt is without tokens: where its
-    /// counts are all zero, they are none.
+    /// These counts, and those of `earlier` where these have none. A prompt always has tokens, so counts of it
+    /// that are all zero are treated as absent.
     pub(super) fn or(self, earlier: Self) -> Self {
         let mut new = self;
         let prompt = [

@@ -1,4 +1,4 @@
-//! Which JSON Schemas does the API take?
+//! Which JSON Schemas does Anthropic's API accept?
 //!
 //! Outputs and strict tools are held to a part of JSON Schema, and a schema with anything else is
 //! refused: <https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations>,
@@ -6,21 +6,21 @@
 
 use crate::wire::schema::{Fate, SchemaRules, is_annotation, refused};
 
-/// Of `output_config.format`.
+/// The rules for `output_config.format`.
 pub(super) const OF_OUTPUTS: SchemaRules = SchemaRules {
     closed: true,
     keyword,
     ..SchemaRules::NONE
 };
 
-/// Of a tool whose arguments are held to its schema.
+/// The rules for a tool whose arguments must follow its schema.
 pub(super) const OF_STRICT_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     plain_root: true,
     ..OF_OUTPUTS
 };
 
-/// Of any other tool: only the schema itself is looked at, not those in it.
+/// The rules for any other tool: only the outermost schema is checked.
 pub(super) const OF_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     plain_root: true,
@@ -31,7 +31,7 @@ fn keyword(keyword: &str, value: &str) -> Fate {
     match (keyword, value) {
         (annotation, _) if is_annotation(annotation) => Fate::LeftOut,
         ("minItems", "0" | "1") => Fate::Kept,
-        // A format is a hint, unless a validator is told to mind it.
+        // A format is only a hint, unless a validator is configured to check it.
         ("format", format) => match format.trim_matches('"') {
             "date-time" | "time" | "date" | "duration" | "email" | "hostname" | "uri" | "ipv4"
             | "ipv6" | "uuid" => Fate::Kept,

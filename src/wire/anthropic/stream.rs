@@ -1,4 +1,4 @@
-//! What does a streamed answer say?
+//! Which events does a stream of Anthropic's format become?
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ pub(super) struct Events {
     held: usize,
     /// Blocks that have begun.
     begun: usize,
-    /// Whether the stop reason has come: from then on the end of the body is an end.
+    /// Whether the stop reason has arrived: from then on the end of the body completes the answer.
     stopped: bool,
     told: Told,
     tokens: Tokens,
@@ -75,7 +75,7 @@ enum OpenBlock {
     Prose,
     ToolCall {
         call: usize,
-        /// The input of the block's start until a piece of it comes apart.
+        /// The input from the block's start, until a piece of input arrives separately.
         input: String,
     },
     /// Server tools and whatever else has no place in an answer.
@@ -119,7 +119,7 @@ impl Events {
         match frame.data.trim_ascii() {
             // Keep-alives.
             "" => return Ok(()),
-            // Gateways end every stream so. It is an end where the stop reason has come.
+            // Some gateways end every stream so. It completes the answer only after the stop reason.
             "[DONE]" => {
                 if self.stopped {
                     self.stop_all(events);
@@ -168,7 +168,7 @@ impl Events {
             // Relays put the whole answer of a host that does not stream into one event.
             "message" if self.begun == 0 => return Whole.frame(frame, events),
             "error" => return Err(in_band(event.error, frame)),
-            // A gateway before the provider may report its own error under no name.
+            // A gateway in front of the provider may send its own error without an event name.
             _ => {
                 if let Some(error) = event.error.filter(|error| !is_hollow(error)) {
                     return Err(in_band(Some(error), frame));
@@ -239,7 +239,7 @@ impl Events {
                 if !delta.partial_json.is_absent() =>
             {
                 self.held -= input.len();
-                // The room goes with it: pieces are told as they come.
+                // Its buffer is freed as well: from here on the pieces are passed on as they arrive.
                 *input = String::new();
                 let call = *call;
                 let fragment = delta.partial_json.0.into_owned();
@@ -263,8 +263,8 @@ impl Events {
         }
     }
 
-    /// Gives out what has arrived of an answer that ends here. An input of `{}` is not known to have:
-    /// every call begins with it.
+    /// Emits what has arrived of an answer that ends here, except an input of `{}`: every call begins with it,
+    /// so it may not be the real input.
     fn break_off(&mut self, events: &mut Vec<ChatEvent>) {
         self.open.retain(
             |_, block| !matches!(block, OpenBlock::ToolCall { input, .. } if input == "{}"),
@@ -272,7 +272,7 @@ impl Events {
         self.stop_all(events);
     }
 
-    /// Usage is cumulative and comes in pieces: a field that is not there changes nothing.
+    /// Usage is cumulative and arrives in pieces: an absent field changes nothing.
     fn count(&mut self, tokens: Option<Tokens>, events: &mut Vec<ChatEvent>) {
         let Some(tokens) = tokens else {
             return;
@@ -304,7 +304,7 @@ impl OpenBlock {
     }
 }
 
-/// The kind of a delta. Where its `type` is missing, what it holds says it.
+/// The kind of a delta. If its `type` is missing, its fields tell the kind.
 fn kind_of<'d>(delta: &'d Delta<'_>) -> &'d str {
     if !delta.kind.is_absent() {
         &delta.kind.0

@@ -1,4 +1,4 @@
-//! How is reasoning asked for, and what excludes it?
+//! How does a request ask for reasoning, and which settings does the API refuse beside it?
 
 use serde::Serialize;
 

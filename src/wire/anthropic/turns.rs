@@ -1,4 +1,4 @@
-//! How is a conversation spelled: the system text, the turns and their blocks?
+//! How is a conversation written in Anthropic's format: the system text, the turns and their blocks?
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ impl<'a> Conversation<'a> {
                 "a conversation begins with the user's message",
             ));
         }
-        // Nobody has asked for what would be a continuation of the assistant's turn.
+        // Otherwise the model would continue the assistant's turn, which the caller did not ask for.
         let is_asked = matches!(messages.last(), Some(last) if last.role != Role::Assistant);
         if is_asked && author(conversation.turns.last()) != Some(Author::User) {
             return Err(value("messages", "the last message must say something"));
@@ -166,7 +166,7 @@ impl<'a> Conversation<'a> {
             source,
             media_type,
             filename,
-            detail: _, // says something about images only
+            detail: _, // applies to images only
         } = media;
         let media_type = media_type::registered(media_type);
         let essence = media_type
@@ -211,7 +211,7 @@ impl<'a> Conversation<'a> {
             name,
             arguments,
             signature,
-            provider: _, // this format gives tool calls no signature, so that one is of another
+            provider: _, // this format has no signatures of tool calls, so a signature is another provider's
         } = call;
         if !signature.is_empty() {
             self.adaptations.note(

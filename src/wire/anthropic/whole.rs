@@ -1,4 +1,4 @@
-//! What does a whole answer say?
+//! Which events does a whole (not streamed) answer of Anthropic's format become?
 
 use serde_json::value::RawValue;
 
@@ -34,7 +34,7 @@ impl Decoder for Whole {
     ) -> Result<(), UpstreamError> {
         let message: Message<'_> = parse_object(frame.data)
             .ok_or_else(|| UpstreamError::malformed("the body cannot be read"))?;
-        // Relays put an object of empty fields beside a good answer.
+        // Relays add an `error` object with empty fields to a good answer.
         let is_answer = message.content.is_some();
         let error = message
             .error

@@ -1,7 +1,7 @@
-//! Whether a frame in which nothing of an answer stands tells of an error, and of which one.
+//! Does a frame without any part of an answer report an error, and which one?
 //!
-//! Many hosts and gateways answer errors with 200. What they have in common is a code that is not that of
-//! success, or a text for people.
+//! Many hosts and gateways send errors with status 200. Such a body has a code other than that of success,
+//! or a message for people.
 
 use serde_json::{Map, Value};
 
@@ -20,13 +20,13 @@ const CODES: [&str; 6] = [
     "statusCode",
 ];
 
-/// The names of texts for people.
+/// The names of messages for people.
 const TEXTS: [&str; 5] = ["message", "msg", "detail", "error_msg", "errmsg"];
 
-/// The error that a frame tells of, in whatever shape; `None` if it tells of none, or is larger than any error. It
-/// must be asked only where the frame holds nothing of an answer.
+/// The error that a frame reports, in whatever shape; `None` if it reports none, or is larger than any error. Call it
+/// only for a frame that holds no part of an answer.
 pub(in crate::wire) fn bare(frame: &str) -> Option<UpstreamError> {
-    // A longer one is no error of which anything would be read, and would take many times its length.
+    // No error is longer, and parsing one would take many times its length.
     if frame.len() > MAX_JSON_BYTES {
         return None;
     }

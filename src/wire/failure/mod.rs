@@ -1,4 +1,4 @@
-//! What a provider's error means: status, headers and body to one kind.
+//! What does a provider's error mean? Classifies status, headers and body as one kind.
 //!
 //! Providers agree on little: one status stands for different things, and one thing has ten codes or none. `rules`
 //! holds what we know, as data; `report` finds what a body of any shape says; `text` brings that into one form; `bare`
@@ -21,7 +21,7 @@ pub(in crate::wire) use bare::bare;
 use report::Report;
 use rules::rules;
 
-/// Where AWS puts what others put into the body, followed by a colon and an address.
+/// The header in which AWS sends the error code that others put into the body; a colon and a URL follow it.
 const AWS_ERROR_TYPE: &str = "x-amzn-errortype";
 
 /// Classifies a response whose status is not 2xx. `now` turns a `Retry-After` date into a wait.

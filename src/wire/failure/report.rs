@@ -1,4 +1,4 @@
-//! What the body of an error says, whatever its shape.
+//! Which codes, messages and statuses does the body of an error hold, whatever its shape?
 //!
 //! Hosts put the parts of an error into the body or into an object in it, gateways put the error of a host
 //! into one of their own, as an object, a list or a text. All of it is read, by the names of the fields.
@@ -9,20 +9,20 @@ use serde_json::{Map, Value};
 
 use super::{text, wait};
 
-/// A larger body is no JSON that any provider sends: only its beginning is looked at, as text. A tree
-/// of JSON can take forty times as much memory as its text.
+/// No provider sends a larger JSON error: of a larger body only the beginning is searched, as text. A
+/// parsed JSON tree can take forty times as much memory as its text.
 pub(super) const MAX_JSON_BYTES: usize = 64 * 1024;
-/// As much of a message is searched.
+/// How much of a message is searched.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
-/// As much of all messages is searched.
+/// How much of all messages together is searched.
 const MAX_MESSAGES_BYTES: usize = 16 * 1024;
-/// A longer text is no code.
+/// A longer text is not a code.
 const MAX_CODE_BYTES: usize = 128;
 /// No error has more codes; each is compared with every rule.
 const MAX_CODES: usize = 32;
 /// Errors stand in errors no deeper than this.
 const MAX_DEPTH: usize = 6;
-/// As many elements of a list are read.
+/// How many elements of a list are read.
 const MAX_ELEMENTS: usize = 16;
 
 /// What is found in the body of an error.
@@ -55,7 +55,7 @@ enum Field {
     Nested,
     /// MiniMax's error, whose codes are numbers that mean something else elsewhere.
     BaseResp,
-    /// Says by being there that a filter has looked at the prompt.
+    /// A field whose presence means that a filter has flagged the prompt.
     Filter,
     RetryDelay,
     Violations,
@@ -102,7 +102,7 @@ impl Report {
         report
     }
 
-    /// Whether nothing tells what happened.
+    /// Whether nothing in the report says what happened.
     pub(super) fn is_empty(&self) -> bool {
         self.provider_code.is_none()
             && self.status.is_none()
@@ -128,7 +128,7 @@ impl Report {
         }
     }
 
-    /// Reads an error, or what stands in its place.
+    /// Reads an error, or the value in its place.
     fn read(&mut self, json: &Value, depth: usize) {
         if depth > MAX_DEPTH {
             return;
@@ -211,7 +211,7 @@ impl Report {
         }
     }
 
-    /// Takes in a status that the body claims: one that tells something goes before one that does not.
+    /// Notes a status that the body claims. A status that is specific replaces one that is not.
     fn claim(&mut self, status: u16) {
         if self.status.is_none_or(is_vague) {
             self.status = Some(status);
@@ -249,7 +249,7 @@ impl Report {
     }
 }
 
-/// Whether a status tells no more than whose fault an error is said to be, if that much.
+/// Whether a status says at most whose fault the error is claimed to be.
 pub(super) fn is_vague(status: u16) -> bool {
     matches!(status, 0..=400 | 500 | 502)
 }

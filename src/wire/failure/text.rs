@@ -1,6 +1,6 @@
-//! Codes and messages in one form, so that a rule needs not know how a host writes them.
+//! Normalises codes and messages of errors, so that rules need not know each host's spelling.
 
-/// As much of a name is looked at, so that the time for a sentence grows with its length and no faster.
+/// How much of a name is looked at, so that the time for a sentence is proportional to its length.
 const MAX_NAME_BYTES: usize = 64;
 
 /// A code in lower case with its words parted by `_`: `RateLimitReached`, `rate-limit-reached` and
@@ -31,7 +31,7 @@ pub(super) fn code(text: &str) -> String {
     code
 }
 
-/// Whether a code holds this one as whole words. A number must be all of it.
+/// Whether a code contains this one as whole words. A number must be the whole code.
 pub(super) fn holds(code: &str, wanted: &str) -> bool {
     let is_number = wanted.bytes().all(|byte| byte.is_ascii_digit());
     code == wanted
@@ -43,8 +43,8 @@ pub(super) fn holds(code: &str, wanted: &str) -> bool {
             })
 }
 
-/// The sentences of a message in lower case, each with its words parted by one space. Quoted words are
-/// left out: they are names of the caller's or of a model, and would be mistaken for what is said of them.
+/// The sentences of a message in lower case, with one space between words. Quoted words are left out:
+/// they are names from the request or of a model, and would be mistaken for a part of the message.
 pub(super) fn sentences(message: &str) -> Vec<String> {
     let message = message.to_lowercase();
     let message = without_quoted_words(&without_addresses(&message));
@@ -79,7 +79,7 @@ pub(super) fn sentences(message: &str) -> Vec<String> {
     sentences
 }
 
-/// Leaves out links, whose paths speak of billing and limits.
+/// Leaves out links, because their paths often mention billing and limits.
 fn without_addresses(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -101,7 +101,7 @@ fn without_addresses(text: &str) -> String {
     kept
 }
 
-/// Leaves out what stands between two quotation marks, if it is one word.
+/// Leaves out a single word between quotation marks.
 fn without_quoted_words(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -161,7 +161,7 @@ fn word_start(sentence: &str, end: usize) -> usize {
         .count()
 }
 
-/// Where the name ends that goes on from this byte. A full stop behind it is none of its own.
+/// Where the name ends that goes on from this byte. A full stop after it is not part of it.
 fn word_end(sentence: &str, start: usize) -> usize {
     let bytes = sentence.as_bytes()[start..].iter();
     let length = bytes

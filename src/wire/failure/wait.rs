@@ -1,4 +1,4 @@
-//! How long a provider asks to be left alone.
+//! How long does a provider ask us to wait before the next request?
 
 use std::time::{Duration, SystemTime};
 

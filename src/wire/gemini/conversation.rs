@@ -1,4 +1,4 @@
-//! How the messages of a chat become turns.
+//! How do the messages of a chat become the turns of a Gemini request?
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ use super::request::{
 };
 use super::{Asking, Generation, refused};
 
-/// Stands in for a signature that a call from another provider cannot have; Gemini 3 refuses the
-/// first call of a turn without any (https://ai.google.dev/gemini-api/docs/thought-signatures).
+/// A placeholder for the signature of another provider's call. Gemini 3 refuses a turn whose first call has no
+/// signature (https://ai.google.dev/gemini-api/docs/thought-signatures).
 const UNSIGNED_CALL: &str = "skip_thought_signature_validator";
 
 /// The turns as far as they are written.
@@ -46,7 +46,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Writes every message; what the system says is handed back.
+    /// Writes every message except the system's text, which is returned.
     pub(super) fn write(
         &mut self,
         messages: &'a [Message],
@@ -276,8 +276,8 @@ impl<'a> Conversation<'a> {
         self.asking.generation == Generation::Third && is_first
     }
 
-    /// Writes the results of one turn in the order of their calls: where ids are not read, two
-    /// results of the same tool are told apart by nothing else.
+    /// Writes the results of one turn in the order of their calls: a host that ignores ids can tell two results of the
+    /// same tool apart only by their order.
     fn tool_results(
         &mut self,
         results: &mut Vec<(Linked<'a>, &'a ToolResult)>,
@@ -291,7 +291,7 @@ impl<'a> Conversation<'a> {
 
     fn tool_result(&mut self, call: Linked<'a>, result: &'a ToolResult) -> Result<(), Unsupported> {
         let ToolResult {
-            tool_call_id: _, // `call` says it
+            tool_call_id: _, // `call` has it
             tool_name,
             content,
             is_error,

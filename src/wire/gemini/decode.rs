@@ -1,4 +1,4 @@
-//! How the answer of generateContent becomes events, whole or streamed.
+//! How does an answer of generateContent, whole or streamed, become events?
 //!
 //! Every frame of a stream is a complete response with the next parts of the answer. There is no
 //! closing frame: an answer is complete when a finish reason has come and the body ends. Older
@@ -52,7 +52,7 @@ impl Decoder {
     }
 
     fn read(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        // Gateways end every stream so. It is an end where the finish reason has come.
+        // Some gateways end every stream so. It completes the answer only after a finish reason.
         if self.framing == Framing::Sse && data.trim_ascii() == "[DONE]" {
             if self.finished {
                 self.close_call(events);
@@ -73,8 +73,8 @@ impl Decoder {
         }
     }
 
-    /// Reads the data of an event. Where a host leaves out the blank lines between events, their
-    /// responses stand there one after the other.
+    /// Reads the data of an event. If a host leaves out the blank lines between events, the data holds several
+    /// responses, one after the other.
     fn event(&mut self, data: &str, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         let before = events.len();
         for response in serde_json::Deserializer::from_str(data).into_iter() {
@@ -138,7 +138,7 @@ impl Decoder {
             error,
         } = response;
         let candidates = candidates.unwrap_or_default();
-        // Relays put an object of empty fields beside a good answer.
+        // Relays add an `error` object with empty fields to a good answer.
         if let Some(error) = error.filter(|error| candidates.is_empty || !is_hollow(error)) {
             return Err(failure::in_band(error.get().as_bytes()));
         }
@@ -195,8 +195,7 @@ impl Decoder {
         if let Some(call) = function_call {
             return self.function_call(call, signature, events);
         }
-        // Parts of other kinds (media, executed code) have no place in an answer, nor have their
-        // signatures without them.
+        // Parts of other kinds (media, executed code) have no place in an answer, and neither do their signatures.
         let Some(text) = text else { return Ok(()) };
         let text = text.0.into_owned();
         if !text.is_empty() {
@@ -326,7 +325,7 @@ impl crate::wire::Decoder for Decoder {
     }
 }
 
-/// Reads an array of responses, each one as soon as it is complete: what stands before a cut counts.
+/// Reads an array of responses, each as soon as it is complete: those before a cut count.
 struct Responses<'d> {
     decoder: &'d mut Decoder,
     events: &'d mut Vec<ChatEvent>,

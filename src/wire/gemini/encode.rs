@@ -1,4 +1,4 @@
-//! How a chat request becomes a generateContent request.
+//! How does a chat request become a generateContent request?
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -211,7 +211,7 @@ fn configure<'a>(
         ResponseFormat::Text => (None, None),
         ResponseFormat::JsonObject => (Some("application/json"), None),
         ResponseFormat::JsonSchema {
-            name: _, // has no place here
+            name: _, // Gemini has no field for it
             schema,
             strict, // the schema is always enforced, as far as it is known
         } => {
@@ -307,7 +307,7 @@ fn budget(
     Ok(budget.map(|tokens| tokens.min(budgets.most)))
 }
 
-/// The level of an effort, or the nearest that the model has, preferably a lesser one.
+/// The level of an effort, or the nearest that the model has, preferably a lower one.
 fn level(
     effort: ReasoningEffort,
     levels: &[Level],
@@ -343,7 +343,7 @@ fn level(
     })
 }
 
-/// The numbers are `int32` at the provider; a larger limit limits nothing.
+/// The provider's numbers are `int32`; a larger limit has no effect.
 fn as_int32(number: u32) -> u32 {
     number.min(i32::MAX as u32)
 }

@@ -25,14 +25,14 @@ pub struct Gemini {
     dialect: Dialect,
 }
 
-/// What hosts and models of this family differ in.
+/// How hosts and models of this family differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dialect {
-    /// How the models want to be asked; `None` reads it from the model's name.
+    /// Which requests the models understand; `None` reads it from the model's name.
     pub generation: Option<Generation>,
-    /// Whether tool calls and their results carry ids. Vertex AI's `v1` knows none and matches by
-    /// name and order; the Gemini API and Vertex AI's `v1beta1` take them.
+    /// Whether tool calls and their results carry ids. Vertex AI's `v1` has no ids and matches results by name and
+    /// order; the Gemini API and Vertex AI's `v1beta1` accept them.
     pub call_ids: bool,
     /// The levels of thinking that models of the third generation have; `None` reads them from the
     /// model's name.
@@ -80,7 +80,7 @@ impl Level {
     pub const ALL: [Self; 4] = [Self::Minimal, Self::Low, Self::Medium, Self::High];
 }
 
-/// How a model wants to be asked.
+/// Which requests a model understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking<'a> {
     /// Its generation.
@@ -194,7 +194,7 @@ impl WireFormat for Gemini {
     }
 }
 
-/// That a value of this field cannot be expressed, and why.
+/// The error that a value of this field cannot be expressed, for this reason.
 fn refused(field: &'static str, why: &'static str) -> Unsupported {
     Unsupported::Value { field, why }
 }

@@ -1,4 +1,4 @@
-//! What the pieces of streamed tool-call arguments (`partialArgs`) add up to.
+//! Which arguments do the streamed pieces of a tool call (`partialArgs`) make up?
 //!
 //! Vertex AI sends them on request: each piece names by `jsonPath` the value that it sets or, for a
 //! string whose previous piece had `willContinue`, extends.
@@ -13,7 +13,7 @@ use crate::error::UpstreamError;
 use crate::wire::json::{Flag, MaybeAbsent, Text, object, values_in};
 use crate::wire::limits::MAX_BODY_BYTES;
 
-/// Deepest value that a path may name; deeper ones could not be read by JSON parsers either.
+/// The deepest value that a path may name; JSON parsers could not read deeper ones.
 const MAX_DEPTH: usize = 100;
 
 /// The most values that the arguments of a call may have: each takes much more memory than its text.
@@ -31,7 +31,7 @@ object! {
     }
 }
 
-/// Whether a value is there, be it null.
+/// Whether there is a value, null included.
 #[derive(Default)]
 struct Present(bool);
 
@@ -54,7 +54,7 @@ impl MaybeAbsent for PartialArg<'_> {
     }
 }
 
-/// Arguments as far as their pieces have come.
+/// The arguments made of the pieces that have arrived.
 #[derive(Default)]
 pub(super) struct PartialArgs {
     arguments: Value,
@@ -120,7 +120,7 @@ impl PartialArgs {
         self.count(made)
     }
 
-    /// Takes the arguments as a whole, in the place of what was there.
+    /// Replaces the arguments by these, which are whole.
     ///
     /// # Errors
     /// `Malformed` for JSON nested too deeply, and for too many values.
@@ -149,8 +149,8 @@ impl PartialArgs {
         }
     }
 
-    /// The beginning of the arguments' JSON text, up to where their pieces have come: arguments that
-    /// broke off must not pass for whole ones. Empty if none have come.
+    /// The beginning of the arguments' JSON text, up to the last piece that has arrived: arguments that broke off must
+    /// not look complete. Empty if no piece has arrived.
     pub(super) fn beginning(self) -> String {
         if self.arguments.is_null() {
             return String::new();

@@ -107,7 +107,7 @@ pub(super) struct FunctionResponse<'a> {
     pub(super) parts: Vec<ToolOutputPart<'a>>,
 }
 
-/// What a tool gave, as the object that the format demands.
+/// A tool's result, as the object that the format requires.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum ToolOutput<'a> {

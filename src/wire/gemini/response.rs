@@ -1,6 +1,6 @@
-//! The JSON of a generateContent response, as far as it is read; borrowed from the frame's text.
+//! Which parts of a generateContent response's JSON are read? All of it is borrowed from the frame.
 //!
-//! Relays that print the objects of Google's SDK write the keys in snake case.
+//! Relays that serialise objects of Google's SDK write the keys in snake case.
 
 use std::fmt;
 
@@ -160,8 +160,8 @@ impl PromptFeedback<'_> {
 }
 
 impl UsageMetadata {
-    /// The counts in our terms; none where nothing was counted: Vertex AI sends its traffic type with every
-    /// frame.
+    /// The counts in our terms; none if nothing was counted: Vertex AI sends usage that has only a traffic type
+    /// with every frame.
     pub(super) fn tally(self) -> Tally {
         let Self {
             prompt: Count(prompt),

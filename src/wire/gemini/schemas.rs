@@ -1,11 +1,11 @@
-//! Which JSON Schemas Gemini takes.
+//! Which JSON Schemas does Gemini accept?
 //!
 //! The list stands at `response_json_schema` of `google.ai.generativelanguage.v1beta.GenerationConfig`:
 //! everything else is ignored, a name beside `$ref` refused. `const` is an `enum` of one.
 
 use crate::wire::schema::{Fate, SchemaRules, is_annotation, refused};
 
-/// Of answers and tools; the provider ignores what it does not know.
+/// The rules for answers and tools; the provider ignores keywords that it does not know.
 pub(super) const LENIENT: SchemaRules = SchemaRules {
     const_as_enum: true,
     lone_refs: true,
@@ -13,7 +13,7 @@ pub(super) const LENIENT: SchemaRules = SchemaRules {
     ..SchemaRules::NONE
 };
 
-/// Of answers and tools that must follow their schema exactly.
+/// The rules for answers and tools that must follow their schema exactly.
 pub(super) const STRICT: SchemaRules = SchemaRules {
     keyword: strict,
     ..LENIENT

@@ -1,4 +1,4 @@
-//! The elements of a list that say something.
+//! Reads the non-empty elements of a list, up to a limit.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use super::{MaybeAbsent, nothing_from};
 use crate::error::UpstreamError;
 use crate::wire::limits::MAX_PARTS;
 
-/// The elements of a list that say something. What is no list has none; an object counts as a list of itself.
+/// The non-empty elements of a list. An object counts as a list of itself; any other value has no elements.
 #[derive(Debug)]
 pub(in crate::wire) struct Few<T> {
     elements: Vec<T>,
@@ -30,7 +30,7 @@ impl<T> Few<T> {
     }
 }
 
-/// The failure of an answer that is in more pieces than any is.
+/// The failure of an answer with more parts than any real one has.
 pub(in crate::wire) fn too_many_parts() -> UpstreamError {
     UpstreamError::malformed("the answer has more than 16384 parts")
 }

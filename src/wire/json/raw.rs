@@ -1,4 +1,4 @@
-//! JSON that is handed on as text, or looked at and not kept.
+//! JSON that is passed on as text, or inspected without being kept.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for Without {
     }
 }
 
-/// The JSON text of an object. Relays write the object as a text; what is no object is an empty one.
+/// The JSON text of an object, which some relays write as a string. Any other value reads as an empty object.
 pub(in crate::wire) fn object_text(json: &RawValue) -> Cow<'_, str> {
     match json.get().as_bytes().first() {
         Some(b'{') => Cow::Borrowed(json.get()),
@@ -84,7 +84,7 @@ pub(in crate::wire) fn object_text(json: &RawValue) -> Cow<'_, str> {
     }
 }
 
-/// Whether an object has no field that says anything: relays put such errors into good answers.
+/// Whether all fields of an object are empty: relays add such errors to good answers.
 pub(in crate::wire) fn is_hollow(object: &RawValue) -> bool {
     let mut json = serde_json::Deserializer::from_str(object.get());
     json.deserialize_map(Hollow).unwrap_or(false)

@@ -14,7 +14,7 @@ use super::{MaybeAbsent, nothing_from};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::wire) struct Text<'a>(pub(in crate::wire) Cow<'a, str>);
 
-/// A count of tokens. One that makes no sense, such as -1, is not known; it costs no answer.
+/// A count of tokens. An impossible one, such as -1, counts as unknown and does not fail the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::wire) struct Count(pub(in crate::wire) Option<u64>);
 

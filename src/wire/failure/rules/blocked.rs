@@ -4,7 +4,7 @@ use crate::error::UpstreamErrorKind::{ContentBlocked, InvalidRequest};
 
 use super::{Rule, Says};
 
-/// A prompt that is blocked says nothing of the account, although the words are alike.
+/// Words for a blocked account: a sentence that contains one is not about a blocked prompt.
 const OF_AN_ACCOUNT: &[&str] = &[
     "account",
     "organization",

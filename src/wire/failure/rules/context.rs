@@ -7,7 +7,7 @@ use crate::error::UpstreamErrorKind::ContextLength;
 
 use super::{Rule, Says};
 
-/// Too much of something.
+/// Words for too much of something.
 const TOO_MUCH: &[&str] = &[
     "too long",
     "too large",
@@ -46,7 +46,7 @@ const TOO_MUCH: &[&str] = &[
     "surpass",
 ];
 
-/// A limit on a rate is none on a length.
+/// Words for a rate limit, which is not a limit on length.
 const OF_A_RATE: &[&str] = &[
     "per minute",
     "per min",
@@ -62,7 +62,7 @@ const OF_A_RATE: &[&str] = &[
     "please wait",
 ];
 
-/// Something else that is too long, or too much.
+/// Words for other things that can be too long or too many.
 const OF_SOMETHING_ELSE: &[&str] = &[
     "string",
     "array",
@@ -89,7 +89,7 @@ const OF_SOMETHING_ELSE: &[&str] = &[
     "number of tools",
 ];
 
-/// The limit of an answer, with its names in requests.
+/// Names of the limit on an answer's length, as in requests.
 const OF_THE_ANSWER: &[&str] = &[
     "max tokens",
     "max_tokens is",
@@ -138,7 +138,7 @@ pub(super) const BY_CODE: &[Rule] = &[Rule::of(ContextLength).codes(&[
 ])];
 
 pub(super) const BY_MESSAGE: &[Rule] = &[
-    // Whoever speaks of the context speaks of the prompt, whatever else stands beside it.
+    // A sentence that mentions the context is about the prompt, whatever else it mentions.
     Rule::of(ContextLength)
         .says(&[
             Says::All(&[

@@ -1,4 +1,4 @@
-//! Which errors say that our contract or our place is without what was asked for.
+//! Which errors say that our contract, permissions or region do not include what was requested?
 
 use crate::error::UpstreamErrorKind::{ModelNotFound, Permission};
 

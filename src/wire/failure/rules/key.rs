@@ -4,7 +4,7 @@ use crate::error::UpstreamErrorKind::Authentication;
 
 use super::{Rule, Says};
 
-/// The account or its key is closed: nothing of it is answered.
+/// The account or its key is closed: the host answers none of its requests.
 pub(super) const CLOSED: &[Rule] = &[
     Rule::of(Authentication).codes(&[
         "organization_restricted", // Groq

@@ -1,10 +1,10 @@
-//! Which errors say that the host has no capacity for anybody, or that we ask too much of it.
+//! Which errors say that the host is overloaded for everyone, or that we exceed our rate limit?
 
 use crate::error::UpstreamErrorKind::{Overloaded, RateLimited};
 
 use super::{Rule, Says};
 
-/// No capacity for anybody.
+/// The host is overloaded, whoever asks.
 pub(super) const OVERLOADED: &[Rule] = &[Rule::of(Overloaded)
     .codes(&[
         "overloaded", // Anthropic's `overloaded_error`, Moonshot's `engine_overloaded_error`
@@ -79,7 +79,7 @@ pub(super) const OVERLOADED: &[Rule] = &[Rule::of(Overloaded)
         "per minute",
     ]])];
 
-/// The rate is ours. These codes tell more than the length that messages speak of besides.
+/// We exceed our rate limit. These codes are more specific than the lengths that messages also mention.
 pub(super) const RATE_LIMITED_BY_CODE: &[Rule] = &[Rule::of(RateLimited).codes(&[
     "rate_limit", // `rate_limit_error`, `rate_limit_exceeded`, `RateLimitReached`
     "rate_limited",

@@ -1,7 +1,7 @@
 //! The table that tells errors apart: which codes, messages and statuses mean which kind.
 //!
-//! What an error says goes before its status, and the more telling part before the less telling one: a
-//! moderation refusal is one with any status, and no money is no money. Rows that say more stand first.
+//! The text of an error counts more than its status, and a specific text more than a vague one: a blocked
+//! prompt or a spent balance is recognised whatever the status is. More specific rows stand first.
 
 mod blocked;
 mod context;
@@ -29,8 +29,8 @@ pub(super) struct Rule {
     within: RangeInclusive<u16>,
 }
 
-/// What one sentence of a message says. All words are in lower case; a word stands for those that begin
-/// with it, too.
+/// A condition on one sentence of a message. All words are in lower case; a word also matches longer words
+/// that begin with it.
 pub(super) enum Says {
     /// One of these words, or phrases.
     Any(&'static [&'static str]),
@@ -41,7 +41,7 @@ pub(super) enum Says {
 }
 
 impl Rule {
-    /// A row that nothing applies to yet.
+    /// A row that applies to no error yet.
     const fn of(kind: UpstreamErrorKind) -> Self {
         Self {
             kind,
@@ -58,23 +58,23 @@ impl Rule {
         Self { statuses, ..self }
     }
 
-    /// Applies with these codes, or with longer ones that hold them as whole words; numbers must be all of it.
-    /// They are spelled as [`text::code`] spells them.
+    /// Applies with these codes, and with longer codes that contain them as whole words; a number must be the
+    /// whole code. They are spelled as [`text::code`] spells them.
     const fn codes(self, codes: &'static [&'static str]) -> Self {
         Self { codes, ..self }
     }
 
-    /// Applies if a sentence says one of these.
+    /// Applies if a sentence meets one of these conditions.
     const fn says(self, says: &'static [Says]) -> Self {
         Self { says, ..self }
     }
 
-    /// Leaves out sentences in which one of these words stands, too.
+    /// Ignores sentences that also contain one of these words.
     const fn unless(self, unless: &'static [&'static [&'static str]]) -> Self {
         Self { unless, ..self }
     }
 
-    /// Applies with statuses of this range only, whatever is said.
+    /// Applies only with statuses of this range.
     const fn within(self, within: RangeInclusive<u16>) -> Self {
         Self { within, ..self }
     }
@@ -145,8 +145,8 @@ fn holds_any(sentence: &str, words: &[&str]) -> bool {
         .any(|word| text::find(sentence, word, 0).is_some())
 }
 
-/// All rows. The first that applies decides. What none applies to is the provider's fault: a redirect, or an
-/// error in a 200 response that nothing explains.
+/// All rows; the first that applies decides. An error to which none applies is the provider's fault: a
+/// redirect, or an unexplained error in a 200 response.
 pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
     let parts: [&[Rule]; 13] = [
         blocked::BLOCKED,

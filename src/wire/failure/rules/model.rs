@@ -4,7 +4,7 @@ use crate::error::UpstreamErrorKind::{ModelNotFound, UnsupportedByModel};
 
 use super::{Rule, Says};
 
-/// The host does not have the model, or no longer.
+/// The host does not have the model, or no longer has it.
 pub(super) const GONE: &[Rule] = &[
     Rule::of(ModelNotFound).codes(&[
         "model_not_found", // OpenAI, new-api with 503
@@ -159,7 +159,7 @@ pub(super) const GONE: &[Rule] = &[
         .unless(&[OF_A_PART]),
 ];
 
-/// The model cannot do it, or not with this value; others may.
+/// The model does not support something in the request, or not this value of it; other models may.
 pub(super) const UNSUPPORTED: &[Rule] = &[
     Rule::of(UnsupportedByModel).within(0..=499).codes(&[
         "unsupported_value",     // OpenAI
@@ -252,7 +252,7 @@ pub(super) const UNSUPPORTED: &[Rule] = &[
     ]),
 ];
 
-/// What is missing or wrong is a part of the request, which names the model besides.
+/// Words for parts of a request: a sentence that contains one says that the part is missing or wrong, not the model.
 const OF_A_PART: &[&str] = &[
     "tool",
     "function",

@@ -1,4 +1,4 @@
-//! What the status of an error means, where nothing else tells.
+//! What does the status of an error mean if its body explains nothing?
 
 use crate::error::UpstreamErrorKind::{
     Authentication, InvalidRequest, ModelNotFound, Overloaded, Permission, RateLimited, ServerError,
@@ -18,10 +18,10 @@ pub(super) const STATUSES: &[Rule] = &[
     Rule::of(ModelNotFound)
         .statuses(&[404..=404, 410..=410])
         .codes(&["not_found_error"]),
-    // These speak about the body of a request, but do not say whose fault it is.
+    // These are about the body of a request, but do not say whose fault it is.
     Rule::of(InvalidRequest).statuses(&[400..=400, 413..=413, 422..=422]),
-    // The others say nothing about the body of a request: a proxy sends them, they ask for a retry (409, 425), or
-    // they blame what is behind the host: 408, 424 (AWS: the model failed) and 499 (Google: it was cancelled there).
+    // The others say nothing about the body of a request: a proxy sends them, they ask for a retry (409, 425), or they
+    // blame something behind the host: 408, 424 (AWS: the model failed) and 499 (Google: it was cancelled there).
     Rule::of(ServerError).statuses(&[402..=499]),
     // An error in a 200 response that claims no status.
     Rule::of(InvalidRequest).codes(&[
