@@ -1,4 +1,4 @@
-//! A call whose answer is complete. How it ends depends on whether its caller takes the answer.
+//! How does a call end whose answer is complete? That depends on whether its caller takes the answer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::trail::{CallEnd, Trail};
 
 use super::Summary;
 
-/// A call whose answer is complete. Dropping it means that the caller has gone before it took the answer.
+/// A call whose answer is complete. Dropping this records that the caller left before it took the answer.
 pub struct Answered {
     pub(super) observed: ObservedCall,
     pub(super) trail: Trail,

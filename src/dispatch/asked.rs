@@ -1,4 +1,4 @@
-//! The request of a call, and which targets could answer it if they were healthy.
+//! What does a call ask, and which targets could answer it if they were healthy?
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +22,7 @@ pub(crate) struct Asked {
     pub(crate) whole: bool,
     /// About how much memory it takes, in bytes.
     pub(crate) bytes: usize,
-    /// Only this call locks it.
+    /// Never contended: only this call locks it.
     spellings: Mutex<Spellings>,
 }
 
@@ -82,7 +82,8 @@ impl Asked {
         let (request, target) = (Arc::clone(&self.request), Arc::clone(target));
         let spelling = move || Ok(spelled(&request, &target, stream));
         let spelled = workshop.work(self.bytes, spelling).await?;
-        spelled.map_err(|_| Error::Internal("a request cannot be spelled that could be"))
+        spelled
+            .map_err(|_| Error::Internal("a wire format cannot write a request that it accepted"))
     }
 
     /// Whether it answers a model's call of a tool.

@@ -1,4 +1,4 @@
-//! The way of a call: the loop to read first.
+//! How does a call get its answer? The loop to read first.
 //!
 //! [`Call::commit`] tries the plan's targets in order until one has begun to answer. Until then failover costs the
 //! caller nothing but time, because it has seen nothing. [`Call::next`] gives out the events of that answer; from
@@ -36,7 +36,7 @@ pub struct Call {
     under_way: UnderWay,
     /// The first attempt that gave an empty answer. It answers the call if no other attempt says more.
     empty: Option<Box<EmptyAttempt>>,
-    /// Whether that is the answer.
+    /// Whether the empty answer is the call's answer.
     is_empty: bool,
     adaptations: Vec<Adaptation>,
     restarted: bool,
@@ -107,9 +107,9 @@ impl Call {
         Ok(())
     }
 
-    /// Tries targets until one has begun to answer; the attempt before, if there was one, has `ended` like this.
+    /// Tries targets until one has begun to answer. `ended` is how the attempt before ended, if there was one.
     async fn find_answer(&mut self, mut ended: Option<Ended>) -> Result<(), Error> {
-        // What is not spent goes back at the end.
+        // Tokens that are not spent go back when this is dropped.
         let mut tokens = TokenHold::of(&self.plan.route.budget);
         loop {
             if let Some(ended) = ended {
@@ -195,15 +195,15 @@ impl Call {
             return Err(self.fail(Error::StreamInterrupted(error)));
         }
         self.restarted = true;
-        // Rare; otherwise every stream would keep the room for it.
+        // Boxed, since it is rare, and every stream would hold the memory for it.
         Box::pin(self.restart(error)).await
     }
 
-    /// Begins anew after a part of the answer has been given out.
+    /// Starts the answer anew on another attempt, after a part of it has been given out.
     async fn restart(&mut self, error: UpstreamError) -> Result<Option<CallEvent>, Failure> {
         let since = self.plan.trail.attempts.len();
         let interrupted = |failure: Failure| match failure.error {
-            // Whatever kept another attempt from answering, the caller has lost what it had.
+            // Whatever the last failure was, for the caller its stream was interrupted.
             Error::Upstream(error)
             | Error::RetryBudgetExhausted(error)
             | Error::LargerTargetUnasked { error, .. } => Failure {
@@ -246,7 +246,7 @@ impl Call {
         }
     }
 
-    /// Ends the call before its own end, for a reason that says nothing about any target.
+    /// Ends the call early, for a reason that says nothing about any target.
     pub fn abandon(&mut self, error: Error) -> Failure {
         self.cancel(match error {
             Error::DeadlineExceeded => Cancelled::Deadline,
@@ -265,7 +265,7 @@ impl Call {
         self.under_way.records()
     }
 
-    /// What is told of the answer besides its content, once it is complete.
+    /// What the caller gets besides the answer's content, once the answer is complete.
     pub fn summary(&self) -> Summary<'_> {
         Summary {
             trail: &self.plan.trail,
@@ -275,12 +275,12 @@ impl Call {
         }
     }
 
-    /// When the call's time is up.
+    /// The call's deadline.
     pub fn deadline(&self) -> Instant {
         self.plan.limits.time.deadline
     }
 
-    /// Ends what is under way, for a reason that says nothing about any target.
+    /// Ends the attempts that are under way, for a reason that says nothing about any target.
     fn cancel(&mut self, by: Cancelled) {
         for attempt in self.under_way.take() {
             self.record(attempt, Outcome::Cancelled(by));
@@ -288,8 +288,8 @@ impl Call {
         self.forget_empty();
     }
 
-    /// Ends an attempt that gave no answer. The first empty answer is kept as long as no other one says more. Once a
-    /// part of an answer has been given out, an empty one cannot replace it.
+    /// Ends an attempt that gave no answer. The first empty answer is kept in case no other attempt says more, but not
+    /// after a restart: an empty answer cannot replace a part that was given out.
     fn give_up(&mut self, attempt: Attempt, outcome: Outcome) {
         match &outcome {
             Outcome::Failed(error)
@@ -305,7 +305,7 @@ impl Call {
         }
     }
 
-    /// Another attempt says more than the empty one, which thereby has failed.
+    /// Records the empty answer as a failed attempt: another attempt says more, or the call ends otherwise.
     fn forget_empty(&mut self) {
         if let Some(empty) = self.empty.take() {
             let EmptyAttempt { attempt, position } = *empty;
@@ -316,7 +316,7 @@ impl Call {
         }
     }
 
-    /// No other attempt gave an answer: an empty one is better than none.
+    /// Takes the empty answer as the call's answer, if there is one: no other attempt gave any.
     fn fall_back(&mut self, error: Error) -> Result<(), Error> {
         let Some(empty) = self.empty.take() else {
             return Err(error);
@@ -356,8 +356,7 @@ impl Call {
         self.end = CallEnd::Answered;
     }
 
-    /// Lets go of everything but what is needed to record whether the caller has taken its answer, which is
-    /// complete.
+    /// Frees everything except what is needed to record whether the caller takes its complete answer.
     pub fn answered(mut self) -> Answered {
         Answered {
             observed: self.observed.hand_over(),

@@ -1,4 +1,4 @@
-//! What all calls share: what is known of health and budgets, the present table of routes, the connections.
+//! What do all calls share? Health, budgets, the current table of routes, and the connections to providers.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -24,7 +24,7 @@ use super::spellings::Spellings;
 use super::target::{Catalog, Scenario};
 use super::{Call, Inquiry, retry_budget};
 
-/// Turns calls into attempts. Clones share all that is known and the table of routes.
+/// Turns calls into attempts. Clones share health, budgets and the table of routes.
 #[derive(Clone)]
 pub struct Dispatcher {
     transport: Transport,
@@ -33,7 +33,7 @@ pub struct Dispatcher {
 }
 
 struct Shared {
-    /// Both are known by name, and outlive a table of routes.
+    /// Health and budgets are found by name, and outlive a table of routes.
     health: HealthByName,
     learnt: Learnt,
     direct_retry: retry_budget::Settings,
@@ -42,7 +42,7 @@ struct Shared {
 
 /// What would become of a request at this moment.
 pub struct Explanation {
-    /// The targets in order: each with the reason why it would be skipped, and its breaker's state.
+    /// The targets in order: each with the reason why it would be skipped, if it would be, and its breaker's state.
     pub steps: Vec<(Arc<GuardedTarget>, Option<Skip>, Snapshot)>,
     /// The scenario's policy.
     pub scenario: Arc<Scenario>,
@@ -51,7 +51,7 @@ pub struct Explanation {
 }
 
 impl Dispatcher {
-    /// A dispatcher that knows nothing of its providers' health and whose budgets are full.
+    /// A dispatcher with full budgets, which knows nothing about its providers' health yet.
     pub fn new(catalog: Catalog, settings: scopes::Settings, transport: Transport) -> Self {
         let direct_retry = retry_budget::Settings::default();
         Self::knowing(
@@ -83,7 +83,7 @@ impl Dispatcher {
         }
     }
 
-    /// A dispatcher as [`Dispatcher::new`] makes it, with a full budget of this size for all calls that name a model.
+    /// Like [`Dispatcher::new`], with a retry budget of this size for all calls that name a model.
     pub fn with_direct_budget(
         catalog: Catalog,
         settings: scopes::Settings,
@@ -98,7 +98,7 @@ impl Dispatcher {
         )
     }
 
-    /// The same dispatcher with connections of its own. It shares all that is known and the table of routes.
+    /// A clone with connections of its own. It shares health, budgets and the table of routes.
     pub fn over(&self, transport: Transport) -> Self {
         Self {
             transport,
@@ -111,8 +111,8 @@ impl Dispatcher {
         &self.workshop
     }
 
-    /// Closes a connection to a provider that nobody uses, so that another file can be opened. False if there
-    /// is none, or it takes too long.
+    /// Closes one idle connection to a provider, so that another file can be opened. False if there is none, or if
+    /// closing takes too long.
     pub async fn free_a_file(&self) -> bool {
         self.transport.free_a_file().await
     }
@@ -123,9 +123,9 @@ impl Dispatcher {
         Arc::clone(&routes.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts the table of another catalogue in the place of the present one. Calls under way keep the table that they
-    /// began with. What is known of models and scenarios that stay goes on; the others are forgotten once no call
-    /// needs them.
+    /// Replaces the current table by one for another catalogue. Calls under way keep the table that they began with.
+    /// The health and budgets of models and scenarios that stay are kept; the others are forgotten once no call needs
+    /// them.
     pub fn exchange(&self, catalog: Catalog) {
         let Shared {
             health,
@@ -148,7 +148,7 @@ impl Dispatcher {
         self.shared.health.watch()
     }
 
-    /// Ends the operators' decisions whose time is over, and returns when the next one ends.
+    /// Ends operators' decisions that have expired, and returns when the next one expires.
     pub fn decision_ends(&self) -> Option<Instant> {
         let routes = self.routes();
         let ends = routes.providers().filter_map(|guard| guard.decision_ends());

@@ -1,4 +1,4 @@
-//! When a late attempt gets a rival on another target, and what a rival may cost.
+//! When does a late attempt get a rival on another target, and what may a rival cost?
 //!
 //! A rival has to be paid for even if it loses. So it needs a token of a bucket for rivals as well as one of the retry
 //! budget, and its price must be known to stay below a limit.
@@ -73,16 +73,16 @@ impl Hedging {
         }
     }
 
-    /// Records an attempt that ended after this time without content. If it was late, it counts as one of the
-    /// slowest: otherwise the usual time would get shorter with every rival that wins. If it was not late, nothing
-    /// is known about its first content.
+    /// Records an attempt that ended after this time without content. A late one counts as one of the slowest:
+    /// otherwise every rival that wins would shorten the usual time. One that was not late is not counted: it tells
+    /// nothing about the time to first content.
     pub(crate) fn observe_without_content(&self, position: usize, after: Duration) {
         if self.delay(position).is_some_and(|delay| after >= delay) {
             self.observe(position, after);
         }
     }
 
-    /// Whether a request of this size certainly costs no more than a rival may.
+    /// Whether a request of this size is certain to cost no more than a rival may.
     pub(super) fn affords(
         &self,
         price: Option<Price>,
@@ -103,7 +103,7 @@ impl Hedging {
             return false; // the size of media says nothing about their tokens
         }
         let most = Usage {
-            // No token is shorter than a byte.
+            // Every token has at least one byte.
             input_tokens: bytes as u64,
             output_tokens: u64::from(output_tokens),
             ..Usage::default()
@@ -117,7 +117,7 @@ impl Hedging {
 
     fn latencies(&self, position: usize) -> Option<MutexGuard<'_, Latencies>> {
         let latencies = self.latencies.get(position)?;
-        // They are counts: any two of them are consistent.
+        // A panic cannot leave counts inconsistent.
         Some(latencies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,4 +1,4 @@
-//! What scenarios have learnt from their calls, by name. It outlives the table of routes.
+//! What has the service learnt from the calls of each scenario? Known by name; it outlives the table of routes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use super::retry_budget;
 use super::target::Scenario;
 use super::tokens::Budget;
 
-/// The retry budgets of all scenarios, and what is known of how long their targets take.
+/// The retry budgets of all scenarios, and how long their targets take.
 #[derive(Default)]
 pub(super) struct Learnt(Mutex<BTreeMap<String, OfScenario>>);
 
@@ -18,7 +18,7 @@ struct OfScenario {
     hedging: Option<Known>,
 }
 
-/// How long the targets of a scenario take, and for which targets and settings that was learnt.
+/// How long the targets of a scenario take, with the targets and settings for which that was learnt.
 struct Known {
     settings: hedging::Settings,
     targets: Vec<String>,
@@ -40,8 +40,8 @@ impl Learnt {
         }
     }
 
-    /// The rivals of the scenario's calls, if it wants any. What was learnt goes on while its settings and its
-    /// targets stay the same.
+    /// The rivals of the scenario's calls; `None` if it allows none. What was learnt is kept as long as the settings
+    /// and the targets stay the same.
     pub(super) fn hedging(&self, scenario: &Scenario) -> Option<Arc<Hedging>> {
         let settings = scenario.hedge?;
         let targets: Vec<_> = scenario
@@ -67,7 +67,7 @@ impl Learnt {
         }
     }
 
-    /// Forgets all scenarios but those that are to be kept.
+    /// Forgets the scenarios for which `is_kept` is false.
     pub(super) fn keep(&self, is_kept: impl Fn(&str) -> bool) {
         self.known().retain(|name, _| is_kept(name));
     }

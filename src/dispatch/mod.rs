@@ -1,4 +1,4 @@
-//! Turns a call into attempts.
+//! Which target answers a call, how long may it take, and what happens when it fails?
 //!
 //! [`call`] is the loop to read first. `plan` chooses the next target and knows what was tried; `start` starts every
 //! attempt; `race` waits for it, and for the rival that it gets when it is late; `attempt` is one try of one target.
@@ -40,9 +40,9 @@ pub use self::call::Call;
 
 /// What a caller asks, and how long it will wait.
 pub struct Inquiry {
-    /// What is asked; calls that repeat each other share it.
+    /// The request; calls that repeat each other share it.
     pub request: Arc<ChatRequest>,
-    /// About how much memory that takes, in bytes: a large request is written where that delays no other call.
+    /// About how much memory the request takes, in bytes: a large one is written where that delays no other call.
     pub bytes: usize,
     /// Whether the caller wants the complete answer rather than its events.
     pub whole: bool,
@@ -52,7 +52,7 @@ pub struct Inquiry {
     pub limits: Limits,
     /// What happens to a stream that breaks off in the middle.
     pub interruption: Interruption,
-    /// The call as it is observed since its arrival.
+    /// Observes the call since its arrival.
     pub observed: ObservedCall,
     /// The call's id.
     pub call_id: String,
@@ -84,10 +84,9 @@ pub enum Interruption {
 pub enum CallEvent {
     /// The answer goes on.
     Answer(ChatEvent),
-    /// Everything that was given out of the answer is void: another attempt starts the answer anew. The attempts
-    /// since then are in [`Call::trail`] from this position on.
+    /// Everything that was given out of the answer is void: another attempt starts the answer anew.
     Restarted {
-        /// Position in the trail of the attempt that broke off.
+        /// Position in [`Call::trail`] of the attempt that broke off; later attempts follow it there.
         since: usize,
     },
 }
@@ -108,7 +107,7 @@ pub struct Summary<'a> {
 /// A call that was not answered, and what was tried.
 #[derive(Debug)]
 pub struct Failure {
-    /// Why.
+    /// Why the call was not answered.
     pub error: Error,
     /// What was tried.
     pub trail: Trail,

@@ -1,5 +1,4 @@
-//! The permit of an attempt: what the attempt shows about its target is reported through it, to the breaker and to the
-//! scenario.
+//! How does an attempt report what it shows about its target? Through its permit, to the breaker and the scenario.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,7 @@ pub(super) struct TargetPermit {
 }
 
 impl TargetPermit {
-    /// The permit of an attempt that asks this of the target at this position of the scenario.
+    /// The permit of an attempt with this request on the target at this position of the scenario.
     pub(super) fn new(
         permit: Permit,
         route: &Arc<Route>,
@@ -48,12 +47,12 @@ impl TargetPermit {
         self.position
     }
 
-    /// What is asked of it.
+    /// The request.
     pub(super) fn asked(&self) -> &Asked {
         &self.asked
     }
 
-    /// Whether an answer without a word is a good one. Models have nothing to add to what some tools have done.
+    /// Whether an empty answer is a success. A model may have nothing to add to the result of a tool.
     pub(super) fn may_say_nothing(&self) -> bool {
         !self.route.scenario.empty_answer_failover || self.asked.ends_with_tool_result()
     }
@@ -87,7 +86,7 @@ impl TargetPermit {
 
     /// Reports the first content.
     pub(super) fn committed(&mut self, slow: bool) {
-        // Only slowness is weighed against alternatives. Most calls need not look for one.
+        // An alternative matters only if the content is slow.
         let alternative = slow && self.has_healthier_alternative();
         self.permit.committed(slow, alternative);
     }
@@ -122,8 +121,8 @@ impl TargetPermit {
         }
     }
 
-    /// Whether a call that leaves out this target would likely be answered by a later one. Earlier targets do not
-    /// count: such a call has tried them or could not.
+    /// Whether a later target of the scenario would likely answer instead. Earlier targets do not count: a call that
+    /// has reached this one has tried or skipped them.
     fn has_healthier_alternative(&self) -> bool {
         let own = self.route.targets[self.position].health.snapshot();
         let mut later = self.route.targets.iter().skip(self.position + 1);

@@ -1,4 +1,4 @@
-//! What tokens cost at a provider.
+//! What do tokens cost at a provider?
 
 use crate::chat::Usage;
 

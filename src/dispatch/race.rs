@@ -1,4 +1,4 @@
-//! The attempt of a call that is under way, and its rival while it is late: whichever answers first is kept.
+//! Which attempt of a call is under way, and does a late one get a rival? The one that answers first is kept.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -40,8 +40,8 @@ pub(super) struct Track<'a> {
 }
 
 impl UnderWay {
-    /// Waits until the attempt, or the rival that it gets if it is late, has begun to answer, or until both have
-    /// ended. Afterwards the one that is kept is the current attempt; the other is returned.
+    /// Waits until the attempt has begun to answer or has ended. A late attempt may get a rival; then the first of
+    /// the two that answers is kept as the current attempt, and the other is returned.
     pub(super) async fn open(
         &mut self,
         started: Started,
@@ -56,7 +56,7 @@ impl UnderWay {
                 let attempt = self.current.insert(started.attempt);
                 (attempt.open(track.transport, started.request).await, None)
             }
-            // Few calls can have a rival; the others need no room for it.
+            // Boxed, since few calls can have a rival, and every call would hold the memory for it.
             Some(patience) => Box::pin(self.race(started, track, patience)).await,
         }
     }
@@ -125,14 +125,14 @@ impl UnderWay {
         self.current.take().into_iter().chain(rival)
     }
 
-    /// Their records so far.
+    /// The records of all attempts that are under way.
     pub(super) fn records(&self) -> impl Iterator<Item = &AttemptRecord> {
         let rival = self.rival.as_deref();
         self.current.iter().chain(rival).map(Attempt::record)
     }
 }
 
-/// How an attempt ends whose rival has begun to answer or has ended like this.
+/// How an attempt ends when the other one of the race has begun to answer or has ended with `rival`.
 fn ended_by(rival: &Result<(), Ended>) -> Outcome {
     Outcome::Cancelled(match rival {
         Err(Ended::Deadline) => Cancelled::Deadline,

@@ -1,7 +1,7 @@
-//! How many attempts may be added to calls: a token bucket that only success fills.
+//! How many attempts may be added to calls? A token bucket that only success fills.
 //!
 //! Every successful call deposits a fraction of a token. Every attempt after a call's first takes a whole token. Nothing
-//! else fills the bucket: not time, and no minimum. So in every interval
+//! else fills the bucket, neither time nor a minimum. So in every interval
 //! `attempts <= calls + burst + ratio * successes`. When everything fails, nothing is deposited, and the retries end by
 //! themselves.
 
@@ -89,7 +89,7 @@ impl RetryBudget {
         })
     }
 
-    /// The attempt of a reserved token is sent.
+    /// Spends a reserved token: its attempt is sent.
     pub fn spend(&self) {
         self.change(|bucket| {
             Some(Bucket {

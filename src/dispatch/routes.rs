@@ -1,6 +1,6 @@
-//! What can be asked at this moment: the catalogue, and for each scenario its targets, its budget and its policy.
+//! Which scenarios and models can be asked now, with which targets, budget and policy?
 //!
-//! A table is never changed. Another one takes its place as a whole, and a call keeps the one that it began with.
+//! A table never changes. It is replaced as a whole, and a call keeps the one that it began with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Route {
     }
 }
 
-/// What a caller names: a scenario, or a model to bypass it.
+/// What a caller names: a scenario, or a model to bypass scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// A scenario by name.
@@ -69,7 +69,7 @@ pub enum Selector {
 }
 
 impl Routes {
-    /// The table of a catalogue. Health and budgets that are known by name go on.
+    /// The table of a catalogue. Health and budgets that are already known by name are kept.
     pub(super) fn new(
         catalog: Catalog,
         direct_retry: retry_budget::Settings,

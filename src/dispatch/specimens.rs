@@ -1,4 +1,4 @@
-//! Targets for tests of this module: all that is said of them is what a test is about.
+//! Targets and routes for the tests of this module.
 
 use std::sync::Arc;
 

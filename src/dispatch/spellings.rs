@@ -1,7 +1,7 @@
-//! Which targets of a call can express its request. The answer is remembered for all targets that would be sent the same
+//! Which targets of a call can express its request? The answer is remembered for all targets that would get the same
 //! body.
 //!
-//! The bodies themselves are not kept, so that a large request is in memory once while its call waits.
+//! Bodies are not kept, so that a large request is in memory only once while its call waits.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::target::Target;
 /// What is known about one request and the targets it may be sent to. There are few formats and dialects, but there may
 /// be many targets.
 pub(super) struct Spellings {
-    /// Whether the request contains parts that a model has made. Those of one provider are not sent to another.
+    /// Whether the request contains parts that only the provider that made them may get.
     has_author: bool,
     known: Vec<Known>,
 }
@@ -27,7 +27,7 @@ struct Known {
 }
 
 impl Spellings {
-    /// Nothing is known about this request yet. Pass the same request to the other methods.
+    /// Starts with nothing known about this request. Pass the same request to the other methods.
     pub(super) fn of(request: &ChatRequest) -> Self {
         let mut parts = request.messages.iter().flat_map(|message| &message.parts);
         Self {
@@ -36,7 +36,7 @@ impl Spellings {
         }
     }
 
-    /// Why a target's format cannot express the request. The body is not written to find out.
+    /// Why a target's format cannot express the request; `None` if it can. Finds out without writing the body.
     pub(super) fn unsupported(
         &mut self,
         request: &ChatRequest,
@@ -95,7 +95,7 @@ impl Spellings {
     }
 }
 
-/// The request as a target reads it.
+/// The request in a target's wire format.
 ///
 /// # Errors
 /// Why the target's format cannot express it.

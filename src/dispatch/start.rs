@@ -1,4 +1,4 @@
-//! The start of an attempt: every attempt goes through here before anything of it is sent.
+//! How does an attempt start? Every attempt goes through here before any of it is sent.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use super::plan::{Admitted, Plan, record_of};
 use super::target::Target;
 use super::tokens::TokenHold;
 
-/// An attempt of which nothing was sent yet.
+/// An attempt that has sent nothing yet.
 pub(super) struct Started {
     pub(super) attempt: Attempt,
     pub(super) request: OutboundRequest,
 }
 
 /// Starts an attempt: gives it a number, a span and its limits, and spends its retry token. Sends nothing. If this
-/// is cancelled, the attempt does not count.
+/// future is dropped, the attempt does not count.
 ///
 /// # Errors
 /// The attempt must not be sent.
@@ -39,7 +39,7 @@ pub(super) async fn start(
     let target = Arc::clone(permit.target());
     let mut wire = match wire {
         Some(wire) => wire,
-        // Rare; otherwise every call would keep the room for it.
+        // Boxed, since it is rare, and every call would hold the memory for it.
         None => Box::pin(spelled(plan, &target, workshop)).await?,
     };
     let stream = plan.asked.wants_stream_of(&target);
@@ -78,7 +78,7 @@ pub(super) async fn start(
     Ok(Started { attempt, request })
 }
 
-/// A large request as a target reads it. Others may have theirs written first, so the call's time may end meanwhile.
+/// A large request in the format of a target. It may have to wait for other large requests, up to the call's deadline.
 async fn spelled(
     plan: &Plan,
     target: &Arc<Target>,

@@ -1,4 +1,4 @@
-//! What callers can ask for: targets, scenarios with their policies, and the catalogue of both.
+//! What can callers ask for? Targets, scenarios with their policies, and the catalogue of both.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
-//! The retry tokens of a scenario, and those that one call holds until it spends them or gives them back.
+//! Which retry tokens pay for an added attempt? Those of its scenario, held by the call until it spends them.
 
 use std::sync::Arc;
 
 use super::retry_budget::{RetryBudget, Settings};
 
-/// The part of a burst that callers in a hurry may use: one token of so many.
+/// Callers in a hurry may use one token in this many of the burst.
 const SHARE_OF_THE_HURRIED: u32 = 10;
 
-/// How much smaller the burst is that refused requests have for themselves.
+/// The bucket for refused requests has this fraction (one in so many) of the burst.
 const PART_FOR_REFUSALS: u32 = 5;
 
 /// What makes another attempt necessary. It decides which tokens pay for the attempt.
@@ -23,14 +23,14 @@ pub(super) enum Cause {
 
 /// The attempts that the calls of one scenario may still add.
 ///
-/// A caller that waits for less time than any target needs makes every attempt fail, whatever the targets do. An
-/// attempt that follows such a failure takes a token of a second, small bucket as well. Success fills both buckets
-/// alike. So callers in a hurry leave all but that share of the burst to the others.
+/// A caller that allows less time than any target needs makes every attempt fail, however healthy the targets are. An
+/// attempt that follows such a failure takes a token from a second, small bucket as well. Success fills both buckets
+/// alike. So callers in a hurry can use only that small share of the burst.
 ///
-/// A caller whose requests are wrong has every one of them refused. An attempt that follows a refusal takes a token of
-/// a bucket of its own, and none of the others': the retries after failures are all there, however many requests are
-/// wrong. If the other target answers, the request was right, and the token goes back: what a provider refuses for
-/// reasons of its own is answered by another one for as long as it lasts.
+/// A caller whose requests are wrong has every one of them refused. An attempt that follows a refusal takes its token
+/// from a bucket for refusals only, so wrong requests never use up the retries after failures. If the other target
+/// answers, the request was right, and the token goes back: requests that one provider refuses for reasons of its
+/// own can always go to another.
 pub(crate) struct Budget {
     whole: RetryBudget,
     share_of_the_hurried: RetryBudget,
@@ -63,7 +63,7 @@ impl Budget {
         self.whole.has_prospects()
     }
 
-    /// Whole tokens left, but for those of refused requests.
+    /// Whole tokens left, without those of the bucket for refused requests.
     pub(super) fn available(&self) -> u32 {
         self.whole.available()
     }
@@ -90,16 +90,17 @@ impl Budget {
 pub(super) struct TokenHold {
     budget: Arc<Budget>,
     held: u32,
-    /// How many of them were taken from the share of the hurried, too.
+    /// How many of the held tokens were also taken from the share of callers in a hurry.
     held_of_share: u32,
-    /// Whether a token that was taken after a refusal pays for an attempt whose end is not known yet.
+    /// Whether the token of an attempt after a refusal is neither spent nor given back yet, since the attempt may
+    /// still be answered.
     on_trial: bool,
-    /// What makes the next attempt necessary. Tokens that are held after a refusal were taken after it.
+    /// What makes the next attempt necessary. If it is a refusal, all held tokens are from the bucket for refusals.
     cause: Cause,
 }
 
 impl TokenHold {
-    /// Holds none.
+    /// Holds no tokens yet.
     pub(super) fn of(budget: &Arc<Budget>) -> Self {
         Self {
             budget: Arc::clone(budget),
@@ -110,8 +111,8 @@ impl TokenHold {
         }
     }
 
-    /// Says what makes the attempts necessary that are paid for from now on. Tokens of one kind pay for nothing of
-    /// the other: they go back.
+    /// Sets what makes further attempts necessary. Tokens from the bucket for refusals cannot pay for other attempts,
+    /// nor the other way round: they go back.
     pub(super) fn follow(&mut self, cause: Cause) {
         if (cause == Cause::Refusal) != (self.cause == Cause::Refusal) {
             self.give_back();
@@ -119,7 +120,7 @@ impl TokenHold {
         self.cause = cause;
     }
 
-    /// Takes tokens until so many are held; false if the budget has too few.
+    /// Takes tokens until `wanted` are held; false if the budget has too few.
     pub(super) fn hold(&mut self, wanted: u32) -> bool {
         while self.held < wanted {
             if !self.budget.withdraw(self.cause) {
@@ -131,7 +132,7 @@ impl TokenHold {
         true
     }
 
-    /// Spends one that is held. The first one after a refusal is spent once the attempt has failed, too.
+    /// Spends one of the held tokens. The first one after a refusal is spent only when its attempt has failed, too.
     pub(super) fn spend(&mut self) {
         if let Some(left) = self.held.checked_sub(1) {
             self.held = left;
@@ -146,14 +147,15 @@ impl TokenHold {
         }
     }
 
-    /// An attempt has begun to answer: if it followed a refusal, the request was right.
+    /// Notes that an attempt has begun to answer. If it followed a refusal, the request was right, and the token goes
+    /// back.
     pub(super) fn answered(&mut self) {
         if std::mem::take(&mut self.on_trial) {
             self.budget.after_refusals.refund();
         }
     }
 
-    /// Whether one is held or could be, after a failure that is due to the caller's hurry or not.
+    /// Whether a token is held or could be taken after the next failure; `hurried` if that would be the caller's hurry.
     pub(super) fn are_left(&self, hurried: bool) -> bool {
         let is_in_share = match hurried && self.cause != Cause::Refusal {
             true => self.budget.share_of_the_hurried.available() > 0,

@@ -1,4 +1,4 @@
-//! What a caller is told when a call is not answered: the error, its reason and its status code.
+//! What is a caller told when a call is not answered? The error, its reason and its status code.
 //!
 //! Nothing here knows gRPC: `grpc::status` turns a [`Code`] into a status. How one target can fail, and what each
 //! failure means for the call, is in `upstream`.
@@ -190,7 +190,7 @@ pub enum Code {
     ResourceExhausted,
     /// The request contradicts an earlier one.
     Aborted,
-    /// The request cannot be served as things are set up.
+    /// The request cannot be served by the service as it is configured.
     FailedPrecondition,
     /// The service has no such method.
     Unimplemented,
@@ -245,10 +245,10 @@ pub enum Error {
     #[error("{}", .0.iter().map(Violation::to_string).collect::<Vec<_>>().join("; "))]
     InvalidRequest(Vec<Violation>),
     /// No scenario of that name.
-    #[error("there is no scenario `{}`; CatalogService.ListScenarios lists those there are", excerpt(.0))]
+    #[error("there is no scenario `{}`; CatalogService.ListScenarios lists them", excerpt(.0))]
     ScenarioNotFound(String),
     /// No model of that id.
-    #[error("there is no model `{}`; CatalogService.ListModels lists those there are", excerpt(.0))]
+    #[error("there is no model `{}`; CatalogService.ListModels lists them", excerpt(.0))]
     ModelNotFound(String),
     /// No target can do what the request needs.
     #[error("no target can do what the request needs: {}", .0.join("; "))]
@@ -271,7 +271,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The requests under way take up all the memory that they may.
-    #[error("the requests under way take up all the room that there is for them (`{setting}`)")]
+    #[error("the requests under way take up all the memory that requests may use (`{setting}`)")]
     NoRoom {
         /// The setting that limits it.
         setting: &'static str,
@@ -328,7 +328,7 @@ impl Error {
         }])
     }
 
-    /// The same of a request that is a field of another message.
+    /// The same error for a request that is a field of another message.
     #[must_use]
     pub fn within(mut self, field: &str) -> Self {
         if let Self::InvalidRequest(violations) = &mut self {
@@ -395,11 +395,11 @@ fn again(retry_after: &Option<Duration>) -> String {
             "; the first may be tried again in {:.1} s",
             wait.as_secs_f64()
         ),
-        None => " for as long as an operator wants".to_owned(),
+        None => " until an operator lifts that".to_owned(),
     }
 }
 
-/// A limit that each caller has.
+/// A limit on what one caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerLimit {
     /// Calls open at once.
@@ -410,9 +410,9 @@ pub enum CallerLimit {
     RequestBytes,
     /// Bytes of requests that are not complete yet.
     UnfinishedBytes,
-    /// Streams of breakers, so many of all callers together.
+    /// Streams of WatchBreakers, for all callers together; the most that there may be.
     Watchers(usize),
-    /// Streams of breakers, so many of one caller.
+    /// Streams of WatchBreakers, for one caller; the most that there may be.
     OwnWatchers(usize),
 }
 
@@ -447,10 +447,10 @@ impl fmt::Display for CallerLimit {
     }
 }
 
-/// The most of a text that others wrote that is told again, in bytes.
+/// The most bytes that are quoted of a text from outside.
 const EXCERPT_BYTES: usize = 100;
 
-/// A text that others wrote, or its beginning if it is long: whoever wrote it knows it.
+/// A text from outside, or its beginning if it is long, for a message to its author.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     if text.len() <= EXCERPT_BYTES {
         return Cow::Borrowed(text);

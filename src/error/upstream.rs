@@ -22,7 +22,7 @@ pub struct UpstreamError {
     pub provider_code: Option<String>,
     /// How long the provider asks to be left alone, unclamped.
     pub retry_after: Option<Duration>,
-    /// What we saw, in our own words; empty where `kind` says it all.
+    /// A detail in our own words; empty where `kind` says it all.
     pub message: Cow<'static, str>,
 }
 
@@ -81,13 +81,13 @@ impl UpstreamError {
 pub enum UpstreamErrorKind {
     /// The provider refuses the request, and nothing proves whose fault that is.
     InvalidRequest,
-    /// The model does not take a value or a feature that the request has, and others may.
+    /// The model does not accept a value or a feature of the request; another model may.
     UnsupportedByModel,
     /// The prompt is longer than the model's context window.
     ContextLength,
     /// The provider does not know our key.
     Authentication,
-    /// Our key may not do this.
+    /// Our key is not allowed to do this.
     Permission,
     /// The provider does not know the model.
     ModelNotFound,
@@ -167,7 +167,7 @@ pub enum Health {
 pub enum Billing {
     /// The tokens that it reported.
     Actual,
-    /// Nothing.
+    /// It charges nothing.
     Zero,
     /// The tokens seen.
     Partial,
@@ -191,8 +191,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the provider refuses what the request asks for, so that the request may be at fault. What follows
-    /// must not be paid for with the retries of other callers.
+    /// Whether the provider refuses the request itself, so that the request may be at fault. An attempt that follows
+    /// must not use up the retries of other callers.
     pub fn is_refusal(&self) -> bool {
         self.reason == Reason::InvalidRequest
     }

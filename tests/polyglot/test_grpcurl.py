@@ -153,7 +153,7 @@ class Grpcurl(unittest.TestCase):
         self.assertEqual(code, "NotFound")
         self.assertEqual(
             message,
-            "there is no scenario `nonsense`; CatalogService.ListScenarios lists those there are",
+            "there is no scenario `nonsense`; CatalogService.ListScenarios lists them",
         )
         self.assertEqual(details["google.rpc.ErrorInfo"]["reason"], "SCENARIO_NOT_FOUND")
         self.assertEqual(details["google.rpc.ErrorInfo"]["domain"], "modelway.v1")

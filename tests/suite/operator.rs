@@ -280,7 +280,7 @@ async fn callers_are_told_when_to_come_again_only_if_the_decision_has_an_end() {
     assert_eq!(for_good.pushback, Some(-1), "no use in coming again soon");
     assert_eq!(
         for_good.message,
-        "every target that could answer is closed off for as long as an operator wants"
+        "every target that could answer is closed off until an operator lifts that"
     );
     let skipped = &for_good.failure.unwrap().attempts[0];
     assert_eq!(skipped.detail, "an operator holds its breaker open");

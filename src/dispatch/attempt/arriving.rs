@@ -1,4 +1,4 @@
-//! An answer as it arrives: bytes become events, which wait here until they are given out. Does not wait by itself.
+//! How do the bytes of an answer become events, and when may they be given out? No waiting here.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,22 +11,22 @@ use crate::wire::reader::Reader;
 
 use super::progress::Heard;
 
-/// The most bytes that are read without any content. An answer that goes on like that has no end.
+/// The most bytes that are read without any content. An answer that exceeds this is taken for endless.
 const MAX_BYTES_WITHOUT_CONTENT: usize = MAX_BODY_BYTES;
 
-/// The most bytes that are read of an answer that is kept until it is complete: some 200,000 tokens in events of
-/// their own.
+/// The most bytes that are read of an answer that is kept until it is complete. They hold some 200,000 tokens, if each
+/// has an event of its own.
 const MAX_BYTES_KEPT: usize = 64 * 1024 * 1024;
 
-/// What has arrived of an answer and was not given out yet.
+/// The part of an answer that has arrived and was not given out yet.
 #[derive(Default)]
 pub(super) struct Arriving {
     /// Where more comes from; `None` before the head of the answer, and once the answer is complete.
     source: Option<(Body, Reader)>,
-    /// Bytes of the body that were read, and those of them since the last content.
+    /// Bytes of the body that were read; below, the bytes since the last content.
     read_bytes: usize,
     bytes_without_content: usize,
-    /// Events that were read and not given out. Nothing is given out before the first content.
+    /// Events that were read and not given out yet. Nothing is given out before the first content.
     ready: VecDeque<ChatEvent>,
     has_content: bool,
     /// The failure that follows the ready events.
@@ -62,7 +62,7 @@ impl Arriving {
         self.has_content
     }
 
-    /// What the answer amounts to. Ask for it before any event is given out.
+    /// Whether the answer says anything. Ask for it before any event is given out.
     pub(super) fn substance(&self) -> Substance {
         match self.failed {
             Some(_) => Substance::Something,
@@ -106,7 +106,7 @@ impl Arriving {
         self.failed = Some(error);
     }
 
-    /// Room for further events. After the first content nothing waits here, and the room is used again.
+    /// A buffer for further events. After the first content no events wait here, and the same buffer is used again.
     fn room(&mut self) -> Vec<ChatEvent> {
         match self.has_content {
             true => Vec::from(mem::take(&mut self.ready)),

@@ -1,4 +1,4 @@
-//! What the record of an attempt says: ids, usage, the price, and what the provider charges. Pure.
+//! What does the record of an attempt say? Ids, usage, the cost, and what the provider charges. Pure.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -9,7 +9,7 @@ use crate::wire::limits::MAX_NAME_BYTES;
 
 use crate::dispatch::price::Price;
 
-/// Under which names providers send the id that their support desk asks for.
+/// The headers in which providers send the request id that their support asks for.
 const REQUEST_ID_HEADERS: [&str; 5] = [
     "x-request-id",
     "request-id",
@@ -91,7 +91,7 @@ fn billing(record: &AttemptRecord, outcome: &Outcome) -> Billing {
     }
 }
 
-/// Whether a provider's text can be a name. Longer text, or text with spaces, may be a piece of the prompt.
+/// Whether a provider's text is short and without spaces, so that it can be a name and not a piece of the prompt.
 fn is_name(text: &&str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_NAME_BYTES

@@ -1,4 +1,4 @@
-//! One try of one target: sends the request, reads the answer, knows how it ended.
+//! One try of one target: how is the request sent, the answer read, and the end recorded?
 
 mod arriving;
 mod facts;
@@ -57,9 +57,9 @@ pub(super) struct Attempt {
     record: AttemptRecord,
     adaptations: Vec<Adaptation>,
     began: Instant,
-    /// Set when it fails, which may be a while before it is settled.
+    /// Set when the attempt fails; it may be settled later.
     failed_after: Option<Duration>,
-    /// How long the silence was that ended it, if it was ended by a limit tighter than the target's own.
+    /// If a limit tighter than the target's own ended the attempt: how long the provider had been silent.
     cut_short_after: Option<Duration>,
     timers: Timers,
     arriving: Arriving,
@@ -78,7 +78,7 @@ pub(super) struct Beginning {
 }
 
 impl Attempt {
-    /// Begins now.
+    /// Begins the attempt. Its time counts from now.
     pub(super) fn begin(beginning: Beginning) -> Self {
         let Beginning {
             permit,
@@ -118,7 +118,7 @@ impl Attempt {
         self.permit.asked().wants_stream_of(self.target())
     }
 
-    /// How long the silence was that ended it, if it was ended by a limit tighter than the target's own.
+    /// If a limit tighter than the target's own ended the attempt: how long the provider had been silent.
     pub(super) fn cut_short_after(&self) -> Option<Duration> {
         self.cut_short_after
     }
@@ -165,7 +165,7 @@ impl Attempt {
         if substance == Substance::Something {
             self.record.first_content = Some(now - self.began);
         }
-        // The caller has seen nothing yet of an answer that fails together with its first content.
+        // If the answer fails together with its first content, the caller has seen nothing of it yet.
         if let Some(error) = self.arriving.take_failure() {
             return Err(error.into());
         }
@@ -178,7 +178,7 @@ impl Attempt {
         // Our wait for a connection, and a slow upload, say nothing about the target.
         let taken = now.saturating_duration_since(upload.written().unwrap_or(self.began));
         let is_failure = substance == Substance::Nothing && !self.permit.may_say_nothing();
-        // The target has answered; but a model that mostly says nothing is as bad as one that is too slow.
+        // The target has answered, but an empty answer counts as a slow one.
         self.permit
             .committed(is_failure || taken > self.timers.slow_after());
         if is_failure {
@@ -203,7 +203,7 @@ impl Attempt {
         };
         let format = Arc::clone(&self.target().wire_format);
         let reader = Reader::sniffing(format, framing, content_type);
-        // The headers go: for as long as a stream is open, the buffer that they lie in would stay with them.
+        // The headers are dropped: they would keep their read buffer in memory as long as the stream is open.
         Arriving::of(response.body, reader)
     }
 
@@ -234,7 +234,7 @@ impl Attempt {
         };
         let chunk = within_limits(&mut self.timers, &mut self.permit, body.chunk());
         let chunk = match chunk.await {
-            // Nothing of the answer is missing: silence or a broken connection is its end, too.
+            // The answer is complete: silence or a broken connection may end it.
             Err(Ended::Failed(_)) | Ok(Err(_)) if reader.is_complete() => Ok(None),
             Err(ended) => return Err(ended),
             Ok(chunk) => chunk,
@@ -275,7 +275,7 @@ impl Attempt {
         failure::classify(status, &headers, &read, SystemTime::now())
     }
 
-    /// Reports a failure to the breaker at once, whenever the attempt is settled.
+    /// Reports a failure to the breaker at once, even if the attempt is settled later.
     fn report_failure<T>(&mut self, result: Result<T, Ended>) -> Result<T, Ended> {
         if let Err(Ended::Failed(error)) = &result {
             match self.timers.cut_short() {
@@ -296,7 +296,7 @@ impl Attempt {
         call_id: &str,
         outcome: Outcome,
     ) -> (AttemptRecord, Vec<Adaptation>) {
-        // Usage that had arrived counts, though nobody saw it.
+        // Usage in events that were not given out counts, too.
         while let Some(event) = self.arriving.pop() {
             facts::note(&mut self.record, &event);
         }

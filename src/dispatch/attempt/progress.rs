@@ -1,4 +1,4 @@
-//! How long an attempt may wait for the next piece of its answer, going by what has arrived so far. Pure: time is
+//! How long may an attempt wait for the next piece of its answer, given what has arrived so far? Pure: time is
 //! passed in.
 
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Nothing has happened yet to an attempt that begins `now`.
+    /// An attempt begins `now`.
     pub(super) fn new(limits: Timeouts, hurried: Hurried, deadline: Instant, now: Instant) -> Self {
         Self {
             limits,
@@ -84,7 +84,7 @@ impl Progress {
         }
     }
 
-    /// How much of the request is written.
+    /// Notes how much of the request is written.
     pub(super) fn uploaded(&mut self, stage: Stage, now: Instant) {
         (self.written, self.moved) = match stage {
             Stage::Waiting => (now, Some(now)),
@@ -93,7 +93,7 @@ impl Progress {
         };
     }
 
-    /// Bytes of the answer have arrived.
+    /// Notes that bytes of the answer have arrived.
     pub(super) fn heard(&mut self, what: Heard, now: Instant) {
         self.last_byte = Some(now);
         match what {
@@ -106,12 +106,12 @@ impl Progress {
         }
     }
 
-    /// Whether the whole answer has arrived, so that only usage and the mark of the end can follow.
+    /// Notes whether the whole answer has arrived, so that only usage and the mark of the end can follow.
     pub(super) fn set_complete(&mut self, complete: bool) {
         self.complete = complete;
     }
 
-    /// The silence was reported: it is no limit any more.
+    /// Notes that the silence was reported: it is no limit any more.
     pub(super) fn stall_was_reported(&mut self) {
         self.stall_reported = true;
     }
@@ -166,7 +166,7 @@ impl Progress {
         })
     }
 
-    /// When the silence began that this limit ended, if the limit is tighter than the target's own.
+    /// When the silence began that `expiry` ended; `None` if that limit is not tighter than the target's own.
     pub(super) fn hurried_since(&self, expiry: Expiry) -> Option<Instant> {
         match expiry {
             Expiry::FirstContent => self.hurried.first_content.then_some(self.written),
@@ -181,7 +181,7 @@ impl Progress {
     }
 }
 
-/// `None` for a limit that no clock reaches.
+/// When the limit is reached; `None` if that is beyond the clock's range.
 fn after(start: Instant, limit: Duration) -> Option<Instant> {
     start.checked_add(limit)
 }

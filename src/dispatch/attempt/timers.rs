@@ -1,7 +1,7 @@
-//! One timer for all limits of an attempt.
+//! How does one timer watch all limits of an attempt?
 //!
-//! It is set to the earliest limit. It is looked at again only when it rings or when an earlier limit begins, so
-//! that hardly any event of a stream costs a timer operation.
+//! The timer is set to the earliest limit. It is set again only when it fires or when an earlier limit begins, so
+//! hardly any event of a stream costs a timer operation.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Watches an attempt whose request is sent `now`. The deadline counts from the start. All other limits begin
-    /// when the request is written: a provider cannot answer what it has not got.
+    /// Watches an attempt whose request is sent `now`. The deadline applies from the start; the limits on the answer
+    /// begin when the request is written.
     pub(super) fn start(
         limits: Timeouts,
         hurried: Hurried,
@@ -61,7 +61,7 @@ impl Timers {
     pub(super) fn heard(&mut self, what: Heard, complete: bool, now: Instant) {
         self.progress.set_complete(complete);
         self.progress.heard(what, now);
-        // A limit that begins here may lie before the one that the alarm is set to; later ones never do.
+        // A limit that begins now may end before the time that the alarm is set to.
         let (at, _) = self.progress.next();
         if at < self.alarm.deadline() {
             self.alarm.as_mut().reset(at);

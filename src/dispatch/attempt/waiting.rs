@@ -1,4 +1,4 @@
-//! Waits for the provider, no longer than the limits of an attempt allow.
+//! How does an attempt wait for the provider, no longer than its limits allow?
 
 use std::future::Future;
 use std::pin::pin;

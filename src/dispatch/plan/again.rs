@@ -1,4 +1,4 @@
-//! Which of a call's failed targets is tried again, and after which wait. Pure.
+//! Which of a call's failed targets is tried again, and after which wait? Pure.
 
 use std::time::Duration;
 
@@ -26,14 +26,14 @@ pub(in crate::dispatch) struct Candidate<'a> {
     pub(in crate::dispatch) error: &'a UpstreamError,
     /// Why it would be refused now.
     pub(in crate::dispatch) refusal: Option<Refusal>,
-    /// What its breaker has seen.
+    /// What its breaker has counted.
     pub(in crate::dispatch) seen: Snapshot,
 }
 
-/// The position of the candidate that most likely answers, and how long to wait before it is tried: as long as its
-/// provider asks, plus a random time that `draw`, 0 to 1, chooses. `None` if every candidate needs a longer wait than
-/// `longest`. The candidates are in the order in which they failed. The last one is preferred unless another one is
-/// clearly healthier.
+/// Chooses the candidate that most likely answers; returns its position and how long to wait before it is tried. The
+/// wait is what its provider asks for, plus a random time that `draw`, 0 to 1, chooses. `None` if every candidate needs
+/// a longer wait than `longest`. The candidates are in the order in which they failed; the last one is preferred unless
+/// another is clearly healthier.
 pub(in crate::dispatch) fn choose<'a>(
     candidates: impl DoubleEndedIterator<Item = Candidate<'a>>,
     retries: u32,
@@ -68,13 +68,13 @@ fn likely_failures(candidate: &Candidate<'_>) -> f64 {
         | Health::CredentialRefused
         | Health::QuotaExhausted => {
             let seen = &candidate.seen;
-            // Laplace's rule of succession: little is known about a target that was rarely tried.
+            // Laplace's rule of succession, so that a few samples do not count for much.
             (f64::from(seen.failures) + 1.0) / (f64::from(seen.samples) + 2.0)
         }
     }
 }
 
-/// How long to wait before this target is tried again; `None` if that is useless or takes too long.
+/// How long to wait before this target is tried again; `None` if another try is useless or the wait too long.
 fn wait_for(
     candidate: &Candidate<'_>,
     retries: u32,

@@ -1,4 +1,4 @@
-//! How long a call may take, and what can still be done in the time that is left. Pure.
+//! How long may a call take, and what can still be done in the time that is left? Pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::dispatch::target::Scenario;
 /// The share of the remaining time that an attempt may take to its first content if another target could answer after it.
 const FIRST_CONTENT_SHARE: f64 = 0.6;
 
-/// An attempt needs at least this much time before the deadline. A call's first attempt is made in any case.
+/// An attempt is made only if at least this much time is left. A call's first attempt is made in any case.
 const MIN_USEFUL_TIME: Duration = Duration::from_secs(2);
 
 /// The same for short calls, as a share of the call's time. It is less than the share that an attempt leaves for a
@@ -30,7 +30,7 @@ const SAME_TARGET_WAIT_SHARE: f64 = 0.2;
 pub(in crate::dispatch) struct CallTime {
     pub(in crate::dispatch) began: Instant,
     pub(in crate::dispatch) deadline: Instant,
-    /// Whether the caller gives the call much less time than its scenario does.
+    /// Whether the caller allows much less time than the scenario does.
     pub(in crate::dispatch) is_short: bool,
 }
 
@@ -63,7 +63,7 @@ impl CallTime {
         self.left(now) >= MIN_USEFUL_TIME.min(whole.mul_f64(MIN_USEFUL_SHARE))
     }
 
-    /// Whether there is enough time for two: another attempt that gives no content, and one on another target.
+    /// Whether there is enough time for two more attempts: one that gives no content, and one on another target.
     pub(in crate::dispatch) fn allows_two_more(self, now: Instant) -> bool {
         self.allows_another_attempt(now + self.longest_to_first_content(now))
     }

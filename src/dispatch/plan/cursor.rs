@@ -1,12 +1,12 @@
-//! How far a call has come with its targets: which one is next, which have failed and how. Pure.
+//! Where does a call stand in its plan: which target is next, which have failed and how? Pure.
 //!
-//! Targets are named by their position in the plan. Those behind the cursor were tried or passed over; those
-//! ahead of it were not, except for the target of a rival.
+//! Targets are named by their position in the plan. Targets behind the cursor were tried or skipped. Targets ahead
+//! of it were not, except for the target of a rival.
 
 use crate::error::{Failover, UpstreamError};
 use crate::trail::AttemptKind;
 
-/// The state of one call's walk through its targets.
+/// Where one call stands in its plan.
 pub(in crate::dispatch) struct Cursor {
     /// How many targets the plan has.
     targets: usize,
@@ -30,12 +30,13 @@ enum Step {
     Tried(usize),
     /// It chose this target, which has failed, to be tried once more before any other.
     Again(usize),
-    /// It started an attempt on this target although its breaker is open. No other attempt follows.
+    /// It started an attempt on this target although its breaker is open. No other attempt follows, unless the call
+    /// waits for a target to open (`opening`).
     LastResort(usize),
 }
 
 impl Cursor {
-    /// Before the first of so many targets.
+    /// Stands before the first of this many targets.
     pub(super) fn new(targets: usize) -> Self {
         Self {
             targets,
@@ -47,8 +48,8 @@ impl Cursor {
         }
     }
 
-    /// Moves to the target that is considered next: one that was chosen to be tried again, else the next one
-    /// ahead. `None` at the end of the plan, and after a last resort.
+    /// Moves to the next target to consider: the one that was chosen to be tried again, else the next one ahead.
+    /// `None` at the end of the plan, and after a last resort.
     pub(super) fn advance(&mut self) -> Option<usize> {
         match self.step {
             Step::Again(position) => {
@@ -65,7 +66,7 @@ impl Cursor {
         next
     }
 
-    /// Goes back to the first target. The target of a last resort comes before it, although it has failed.
+    /// Starts over: the target of a last resort comes first, although it has failed, then all targets in order.
     pub(super) fn rewind(&mut self) {
         self.ahead = 0;
         self.step = match self.step {
@@ -74,12 +75,12 @@ impl Cursor {
         };
     }
 
-    /// The targets ahead, in order. The target of a rival that has failed is none of them.
+    /// The targets ahead, in order, without the target of a rival that has failed.
     pub(super) fn ahead(&self) -> impl Iterator<Item = usize> {
         (self.ahead..self.targets).filter(|position| !self.has_failed(*position))
     }
 
-    /// An attempt on this target is started.
+    /// Notes that an attempt on this target is started.
     pub(in crate::dispatch) fn start(&mut self, position: usize, kind: AttemptKind) {
         self.started += 1;
         match kind {
@@ -92,7 +93,7 @@ impl Cursor {
         }
     }
 
-    /// An attempt on this target has failed.
+    /// Notes that an attempt on this target has failed.
     pub(in crate::dispatch) fn fail(&mut self, position: usize, error: UpstreamError) {
         self.failures.retain(|(other, _)| *other != position);
         self.failures.push((position, error));
@@ -135,16 +136,16 @@ impl Cursor {
         }
     }
 
-    /// The target that the call tried first, as long as no other was tried since but for its rival.
+    /// The target that the call tried first, if the call has tried no other but the target of its rival.
     pub(super) fn first_choice(&self) -> Option<usize> {
         let current = self.current()?;
-        // What failed ahead of the cursor is the rival's target.
+        // A failed target ahead of the cursor is that of a rival.
         let is_first = |position: usize| position == current || position >= self.ahead;
         let mut failed = self.failures.iter().map(|(position, _)| *position);
         failed.all(is_first).then_some(current)
     }
 
-    /// Whether the latest attempt was a last resort: no other follows it.
+    /// Whether the latest attempt was a last resort.
     pub(super) fn is_at_last_resort(&self) -> bool {
         matches!(self.step, Step::LastResort(_))
     }
@@ -165,7 +166,7 @@ impl Cursor {
             .map(|(position, _)| position)
     }
 
-    /// The targets that have refused the request for a reason that nothing explains.
+    /// The targets that have refused the request for an unknown reason.
     pub(super) fn refused(&self) -> impl Iterator<Item = usize> + Clone {
         self.failures()
             .filter(|(_, error)| error.kind.verdict().failover == Failover::AnotherProvider)

@@ -1,4 +1,4 @@
-//! Which targets cannot answer a request, however healthy they are. Pure.
+//! Which targets cannot answer a request, however healthy they are? Pure.
 
 use crate::error::Unsupported;
 use crate::features::Features;
@@ -43,7 +43,7 @@ pub(in crate::dispatch) fn may_hold_more<'a>(
         .max();
     match (target.context_window_tokens, largest) {
         (Some(window), Some(largest)) => window > largest,
-        // A window that is not in the configuration is not worth an attempt while those of others are known.
+        // A target of unknown window is not worth an attempt if the windows that were too small are known.
         (None, Some(_)) => false,
         (Some(_) | None, None) => {
             let mut others = too_small;
@@ -52,8 +52,8 @@ pub(in crate::dispatch) fn may_hold_more<'a>(
     }
 }
 
-/// Whether none of the targets that have refused a request belongs to this target's provider, which would refuse it by
-/// the same rule.
+/// Whether this target's provider is none of those that have refused the request. A provider would refuse it by the
+/// same rule again.
 pub(in crate::dispatch) fn is_of_another_provider<'a>(
     target: &Target,
     mut refused: impl Iterator<Item = &'a Target>,

@@ -1,4 +1,4 @@
-//! The error of a call that has no target left, found from what was tried and passed over. Pure.
+//! Which error does a call end with that has no target left? Found from what was tried and skipped. Pure.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 /// When the caller may try again if no target says so.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// A target that could have answered, had the call been allowed to go on.
+/// A target that could have answered if the call had been allowed to go on.
 pub(in crate::dispatch) struct Unasked {
     pub(in crate::dispatch) target: String,
-    /// What kept the call from it.
+    /// Which limit kept the call from asking it.
     pub(in crate::dispatch) limit: &'static str,
 }
 
-/// The error of a call that tried or passed over these targets, in this order, and may try no other. If a prompt was too
-/// long, it also matters which of the targets could have answered (by id), and which larger target was not asked.
+/// The error of a call that tried or skipped these targets, in this order, and may try no other. If a prompt was too
+/// long, it also matters which of the targets could still answer (by id), and which larger target was not asked.
 pub(in crate::dispatch) fn error_after(
     attempts: &[AttemptRecord],
     could_answer: impl Fn(&str) -> bool,
@@ -27,11 +27,11 @@ pub(in crate::dispatch) fn error_after(
         return nothing_tried(attempts);
     };
     if error.kind == UpstreamErrorKind::Shortage {
-        // The shortage is our own: that is the reason, whatever was not tried after it.
+        // The shortage is our own, so it is the reason, whatever was skipped after it.
         return Error::Upstream(error.clone());
     }
     if error.kind.verdict().is_refusal() {
-        // Even where the budget was empty: what a provider says of the request tells more than that.
+        // Even if the budget was empty: a refusal tells the caller more than an empty budget.
         let first = first_refusal(attempts);
         return Error::Upstream(first.unwrap_or_else(|| error.clone()));
     }
@@ -48,8 +48,8 @@ pub(in crate::dispatch) fn error_after(
     }
 }
 
-/// The prompt was too long for the target that was asked last. That is final only if no target whose window may be large
-/// enough can answer later.
+/// The error of a call whose prompt was too long for the last target that was asked. It is final unless a target whose
+/// window may be large enough can answer later.
 fn too_long(
     error: &UpstreamError,
     attempts: &[AttemptRecord],
@@ -77,7 +77,7 @@ fn too_long(
     }
 }
 
-/// The error of a call whose targets were all passed over.
+/// The error of a call whose targets were all skipped.
 fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
     if let Some(retry_after) = closed_off_for(attempts) {
         return Error::NoProviderAvailable { retry_after };
@@ -89,7 +89,7 @@ fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
     Error::CapabilityUnsupported(attempts.iter().filter_map(reason).collect())
 }
 
-/// How the first target that refused the request has put it.
+/// The refusal of the first target that refused the request.
 pub(super) fn first_refusal(attempts: &[AttemptRecord]) -> Option<UpstreamError> {
     let mut failures = attempts.iter().filter_map(failure_of);
     failures
@@ -104,8 +104,8 @@ fn failure_of(attempt: &AttemptRecord) -> Option<&UpstreamError> {
     }
 }
 
-/// The shortest time after which one of the closed targets may be tried again, as far as that is known; `None` if none
-/// is closed. Of a target that was passed over twice, the later record counts.
+/// The time until the first of the closed targets may be tried again; `Some(None)` if that is not known, `None` if no
+/// target is closed. Of a target that was skipped twice, the later record counts.
 fn closed_off_for<'a>(
     attempts: impl IntoIterator<Item = &'a AttemptRecord, IntoIter: DoubleEndedIterator>,
 ) -> Option<Option<Duration>> {
@@ -114,7 +114,7 @@ fn closed_off_for<'a>(
             return None;
         };
         match skip {
-            // It is not known when an operator ends a decision that has no end.
+            // `None` if the operator's decision has no end.
             Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
             Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
             Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
@@ -241,7 +241,7 @@ mod tests {
             vec![skipped(closed_off(1)), failed("last")],
             vec![failed("last"), skipped(closed_off(1)), skipped(LACKING)],
             vec![failed("last"), Outcome::Cancelled(Cancelled::Rival)],
-            // What could not be paid for before it did not end the call.
+            // A skip for want of a token before the failure did not end the call.
             vec![skipped(UNPAID), failed("last")],
         ];
         for outcomes in table {

@@ -1,4 +1,4 @@
-//! A call's last resort: the attempt that is made when breakers close off every target that could answer.
+//! Which target is tried as a last resort, when breakers close off every target that could answer?
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::trail::AttemptKind;
 
 use super::{Admitted, Plan};
 
-/// The target that most likely answers of those that only a breaker closes off, if nothing was sent yet. It is tried
-/// with the probability that it answers.
+/// Admits a last resort if the call has sent nothing yet. Of the targets that only a breaker closes off, it takes the
+/// one that most likely answers, and admits it with the probability that it does.
 pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
     if plan.cursor.started() > 0 {
         return None;

@@ -1,4 +1,4 @@
-//! How many attempts a call may make, and how long each of them may wait for what. Pure.
+//! How many attempts may a call make, and what are the time limits of each? Pure.
 
 use std::time::Duration;
 
@@ -39,14 +39,14 @@ impl CallLimits {
         }
     }
 
-    /// Whether the call may start an attempt after so many, and has the time for it.
+    /// Whether the call may start another attempt after `started` ones, and has the time for it.
     pub(super) fn allow_attempt_after(&self, started: u32, now: Instant) -> bool {
         let in_time = started == 0 || self.time.allows_another_attempt(now);
         in_time && started < self.max_attempts
     }
 
-    /// Whether the caller alone is the reason why a target was not given more than this time without
-    /// content: such a failure says nothing about the target.
+    /// Whether only the caller's own limits ended this silence of a target. Such a failure says nothing about the
+    /// target.
     pub(in crate::dispatch) fn is_hurry(&self, target: &Target, silence: Duration) -> bool {
         let Limits {
             first_content,
@@ -57,9 +57,8 @@ impl CallLimits {
         (self.time.is_short || is_narrowed) && silence < target.timeouts.stall_after
     }
 
-    /// How long an attempt may wait for what, and which of these limits are tighter than the target's and the
-    /// scenario's. `for_another` is the longest wait for the first content that leaves time for another
-    /// target, where there is one.
+    /// The time limits of an attempt, and which of them are tighter than the target's and the scenario's.
+    /// `for_another` is the longest wait for the first content that leaves time for another target, if there is one.
     pub(super) fn of_attempt(
         &self,
         own: Timeouts,
@@ -79,8 +78,8 @@ impl CallLimits {
     }
 }
 
-/// The limits of a target for the answer that is asked of it. Whoever waits for a whole answer waits for its
-/// first content as long as for its last.
+/// The limits of a target for a stream or for a whole answer. The first content of a whole answer comes together with
+/// its last.
 pub(super) fn timeouts_of(target: &Target, stream: bool) -> Timeouts {
     match stream {
         true => target.timeouts,

@@ -1,8 +1,9 @@
-//! The plan of one call: which target is tried next, and why others are passed over.
+//! The plan of one call: which target is tried next, and why are others skipped?
 //!
-//! Everything here happens between attempts and sends nothing. [`cursor`] knows what was tried, [`limits`] what may
-//! still be tried; [`rival`] and [`retries`] choose a target out of order, [`last_resort`] one that is closed off;
-//! [`exhausted`] finds the error of a call that has no target left.
+//! Everything here happens between attempts and sends nothing. [`cursor`] knows what was tried, [`limits`] how many
+//! attempts and how much time are left. [`eligibility`] says which targets cannot answer. [`rival`] and [`retries`]
+//! choose a target out of order, [`last_resort`] one that is closed off; [`opening`] waits for one. [`exhausted`]
+//! finds the error of a call that has no target left.
 
 mod again;
 mod call_time;
@@ -42,12 +43,12 @@ use self::limits::{CallLimits, timeouts_of};
 /// An attempt that may be started.
 pub(super) struct Admitted {
     pub(super) permit: TargetPermit,
-    /// The request in the target's format; `None` if that is still to be written.
+    /// The request in the target's format; `None` if it must still be written.
     pub(super) wire: Option<WireRequest>,
     pub(super) kind: AttemptKind,
 }
 
-/// The targets of one call, in order, and what has become of them.
+/// The targets of one call, in order, and what happened to each.
 pub(super) struct Plan {
     pub(super) route: Arc<Route>,
     pub(super) asked: Arc<Asked>,
@@ -74,7 +75,7 @@ impl Plan {
         }
     }
 
-    /// Admits an attempt on the next target that may be tried, and records those that may not.
+    /// Admits an attempt on the next target that may be tried, and records the skipped ones.
     ///
     /// # Errors
     /// The call's error: its time is up, or no target is left.
@@ -94,7 +95,7 @@ impl Plan {
         last_resort::admit(self).ok_or_else(|| self.nothing_left())
     }
 
-    /// Admits an attempt on the target at this position, or records why there is none.
+    /// Admits an attempt on the target at this position, or records why it is skipped.
     fn admit(
         &mut self,
         position: usize,
@@ -123,8 +124,8 @@ impl Plan {
                 return Ok(None);
             }
         };
-        // A probe may cost the call a failover: it is made only if that can be paid for, too. A call that never
-        // gets another token must not wait for one: the breaker would stay open for ever.
+        // A probe may fail and so cost the call a failover: it is sent only if the budget pays for both. A budget that
+        // never refills is no reason to withhold probes: the breaker would stay open for ever.
         let insured = probe && route.budget.has_prospects() && self.has_alternative();
         let added = u32::from(self.cursor.started() > 0);
         if !tokens.hold(added + u32::from(insured)) {
@@ -149,7 +150,7 @@ impl Plan {
         }))
     }
 
-    /// Records that a target is passed over for its health.
+    /// Records that a target is skipped because of its health.
     fn closed_off(
         &mut self,
         guarded: &GuardedTarget,
@@ -164,7 +165,7 @@ impl Plan {
         None
     }
 
-    /// Records that a target is passed over.
+    /// Records that a target is skipped.
     fn skip(&mut self, target: &Target, kind: AttemptKind, skip: Skip, breaker: BreakerState) {
         let record = AttemptRecord {
             outcome: Outcome::Skipped(skip),
@@ -186,7 +187,7 @@ impl Plan {
         }
     }
 
-    /// Whether two providers have refused the request for reasons that nothing explains: that is proof enough.
+    /// Whether two providers have refused the request for unknown reasons. That proves that the request is at fault.
     fn is_refused_by_two(&self) -> bool {
         let refused = self.cursor.refused();
         let mut providers =
@@ -195,7 +196,7 @@ impl Plan {
         providers.any(|other| Some(other) != first)
     }
 
-    /// The error of a call that ends with this failure.
+    /// The error of a call that ends with this failure. For a refusal, it is the first one.
     pub(super) fn error_of(&self, error: UpstreamError) -> Error {
         Error::Upstream(match error.kind.verdict().is_refusal() {
             true => exhausted::first_refusal(&self.trail.attempts).unwrap_or(error),
@@ -219,8 +220,8 @@ impl Plan {
         self.limits.allow_attempt_after(self.cursor.started(), now)
     }
 
-    /// How long an attempt of this kind, which counts already, may wait for what. If another target could answer
-    /// after it, it leaves time for that one.
+    /// The time limits of an attempt of this kind, which `started` counts already. If another target could answer
+    /// after it, the limits leave time for that.
     pub(super) fn limits_of_attempt(
         &self,
         target: &Target,
@@ -240,7 +241,7 @@ impl Plan {
                 self.cursor.started() < self.limits.max_attempts && tokens.are_left(hurried)
             }
         };
-        // Looked for only where it would matter.
+        // The search for an alternative is skipped where it would change nothing.
         let narrows = is_followed && longest < own.first_content;
         let for_another = (narrows && self.has_alternative()).then_some(longest);
         self.limits.of_attempt(own, for_another)
@@ -258,7 +259,7 @@ impl Plan {
 
     /// The target that the call would try next, and what keeps the call from trying it.
     fn unasked(&self) -> Option<Unasked> {
-        // There are targets ahead only if the call may not go on.
+        // The call has stopped: targets are ahead only if its limits stopped it.
         let mut ahead = self
             .cursor
             .ahead()
@@ -273,8 +274,8 @@ impl Plan {
         })
     }
 
-    /// Why a target cannot answer, going by what it lacks, by the prompts that were too long for others and by the
-    /// providers that have refused the request.
+    /// Why a target cannot answer: the prompt was too long for others, its provider has refused the request, or it
+    /// lacks a feature.
     fn ineligible(&self, target: &Target) -> Option<Skip> {
         let targets = &self.route.targets;
         let too_small = self.cursor.too_small();
@@ -290,7 +291,7 @@ impl Plan {
         self.asked.lacked_by(target)
     }
 
-    /// Whether a target could answer if it were well.
+    /// Whether a target could answer if it were healthy.
     fn could_answer(&self, target: &Arc<Target>) -> bool {
         self.ineligible(target).is_none() && self.asked.can_be_put_to(target)
     }
@@ -410,7 +411,7 @@ mod tests {
     #[test]
     fn one_other_provider_is_asked_after_a_refusal_and_two_refusals_are_the_end() {
         use UpstreamErrorKind::{InvalidRequest, Overloaded, UnsupportedByModel};
-        // What the targets have failed of, in order, and whether another may be tried.
+        // How the targets have failed, in order, and whether another may be tried.
         let table: [(&[UpstreamErrorKind], bool); 7] = [
             (&[InvalidRequest], true),
             (&[InvalidRequest, InvalidRequest], false),

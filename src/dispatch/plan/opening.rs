@@ -1,9 +1,10 @@
-//! What does a call do if every target that could answer is closed off? It waits for one that is soon tried again.
+//! What does a call do if every target that could answer is closed off? It waits for one that may soon be tried again.
 //!
-//! An open breaker, a rate limit and a short lock end with time alone, and a probe that is under way soon shows
-//! whether its target has recovered. A call that has started no attempt, or only a last resort, waits for that: as
-//! long as it would wait before it tries a failed target again, in one of a few places, and without a permit. Then it
-//! goes through its plan once more. One of the waiting calls becomes the probe; the others wait for its outcome.
+//! An open breaker, a rate limit and a short lock end by themselves, and a probe that is under way soon shows whether
+//! its target has recovered. A call that has started no attempt, or only a last resort, waits for that, no longer than
+//! it would wait to try a failed target again. The number of waiting calls is limited, and they hold no permit. After
+//! the wait, a call goes through its plan once more. One of the waiting calls becomes the probe; the others wait for
+//! its outcome.
 
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ use crate::health::scopes::Refusal;
 
 use super::{Admitted, Plan};
 
-/// A call that may go on waits at least this long. Otherwise it could look at its targets for ever without a pause.
+/// The least pause of a call before it looks at its targets again, so that it never spins.
 const LEAST: Duration = Duration::from_millis(1);
 
-/// The time between two calls that wait for the same provider and may go on.
+/// Calls that wait for the same provider go on this far apart.
 const SPACING: Duration = Duration::from_millis(10);
 
 /// A call's wait for closed targets.
@@ -53,7 +54,7 @@ impl Plan {
         tokens: &mut TokenHold,
     ) -> Result<Admitted, Error> {
         match self.next_target(tokens) {
-            // Rare; otherwise every call would keep the room for the wait.
+            // Boxed, since it is rare, and every call would hold the memory for it.
             Err(error) => Box::pin(self.wait_for_target(tokens, error)).await,
             admitted => admitted,
         }
@@ -84,13 +85,13 @@ impl Plan {
         let Some(waiting) = first.wait() else {
             return Err(error);
         };
-        // After a last resort, the next attempt is an added one. A call that cannot pay for it waits in vain.
+        // After a last resort, the next attempt takes a token. A call that gets none must not wait for nothing.
         if self.cursor.started() > 0 && !tokens.hold(1) {
             return Err(error);
         }
         while !wait.is_over && self.first_due(wait.limit).is_some() {
             wait.is_over = !self.is_due_in_time(&waiting, wait.limit).await;
-            // What was recorded of the targets since the wait began is out of date.
+            // Records of targets that were made during the wait are out of date.
             self.trail.attempts.truncate(wait.records);
             self.cursor.rewind();
             match self.next_target(tokens) {
@@ -101,7 +102,7 @@ impl Plan {
         Err(error)
     }
 
-    /// Waits until a target can probably be tried; false if that takes too long.
+    /// Waits until a target can probably be tried; false if that lasts beyond `limit`.
     async fn is_due_in_time(&self, waiting: &Waiting, limit: Instant) -> bool {
         let pause = SPACING.mul_f64(waiting.ahead() as f64 * (0.5 + fastrand::f64()));
         let mut has_paused = false;
@@ -118,7 +119,7 @@ impl Plan {
                 }
                 Due::At(then) => {
                     has_paused = false;
-                    // Whatever ends the wait, the targets are looked at again.
+                    // Look at the targets again, whether the time or a verdict ended the wait.
                     let _ = timeout_at(then, verdict).await;
                 }
                 Due::AfterProbe => {
@@ -140,7 +141,7 @@ impl Plan {
         }
     }
 
-    /// The target that may be tried first of those that time or a probe alone keeps closed, and when that is.
+    /// Which target may be tried first, and when. Targets that need more than time or a probe are left out.
     fn first_due(&self, limit: Instant) -> Option<(Due, &Guard)> {
         let due = |guard: &Guard| match guard.refuses() {
             None => Some(Due::Now),
@@ -151,7 +152,7 @@ impl Plan {
                 | Refusal::Rate(until)
                 | Refusal::Credential(Some(until), _),
             ) => (until < limit).then_some(Due::At(until)),
-            // Nobody knows when attempts end, when an operator decides, or what the probe of a key will show.
+            // It is not known when attempts end, when an operator decides, or what the probe of a key will show.
             Some(Refusal::Busy | Refusal::Credential(None, _) | Refusal::Operator(_)) => None,
         };
         let targets = self.route.targets.iter();

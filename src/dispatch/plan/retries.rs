@@ -1,4 +1,4 @@
-//! A call's retries: which target is tried again, and whether before another one or only when none is left.
+//! Which failed target does a call try again, and does that come before another target or only when none is left?
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::Plan;
 use super::again::{self, Candidate};
 
 impl Plan {
-    /// Chooses a failed target to be tried next, and returns how long to wait for it: the first choice, where the
-    /// scenario prefers to ask it again; any target, if no other one could be tried. The token is taken before the
-    /// wait, so that no call waits in vain.
+    /// Chooses a failed target to be tried next, and returns how long to wait before that: the first choice if the
+    /// scenario prefers to ask it again; any failed target if no other could be tried. The token is taken before the
+    /// wait, so that no call waits and then cannot pay.
     pub(in crate::dispatch) fn choose_again(&mut self, tokens: &mut TokenHold) -> Option<Duration> {
         let now = Instant::now();
         if !self.has_room(now) || self.cursor.is_at_last_resort() {
@@ -24,18 +24,18 @@ impl Plan {
             chosen => chosen,
         };
         let (position, wait) = chosen?;
-        // One more for the other target: the call must not be lost because the retry was paid for.
+        // One more for the other target: the retry must not cost the call its failover.
         let is_paid = tokens.hold(1 + u32::from(is_followed));
         if is_followed && !is_paid {
             return None;
         }
-        // Without a token it is passed over at once, and the call fails for want of one.
+        // Without a token the target is skipped at once, and the call fails for want of one.
         self.cursor.choose_again(position);
         is_paid.then_some(wait)
     }
 
-    /// The call's first choice and the wait for it, if the scenario prefers to ask it again and no other target was
-    /// tried since. If another target can follow, its attempt and its time are left to it.
+    /// The call's first choice and the wait before it, if the scenario prefers to ask it again and no other target was
+    /// tried since. If another target can follow, an attempt and enough time are left for that.
     fn first_choice(&self, is_followed: bool, now: Instant) -> Option<(usize, Duration)> {
         let policy = self.route.scenario.retry_first?;
         let attempts = self.cursor.started() + 1 + u32::from(is_followed);
@@ -52,7 +52,7 @@ impl Plan {
         in_time.then_some((position, wait))
     }
 
-    /// The failed target that most likely answers, and the wait for it.
+    /// The failed target that most likely answers, and the wait before it.
     fn any_again(&self, now: Instant) -> Option<(usize, Duration)> {
         let time = &self.limits.time;
         let (position, wait) = self.choose(|_| true, time.longest_wait(now), now)?;

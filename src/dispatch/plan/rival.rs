@@ -1,4 +1,4 @@
-//! The rival of a late attempt: which attempts get one, and on which target.
+//! Which late attempts get a rival, and on which target?
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::wire::WireRequest;
 use super::{Admitted, Plan};
 
 impl Plan {
-    /// How long an attempt may take to its first content before it gets a rival; `None` if it gets none. Only a
-    /// call's first attempt gets one, and only a stream shows when its first content comes.
+    /// How long an attempt may take to its first content before it gets a rival; `None` if it never gets one. Only
+    /// the first attempt of a call does, and only if it is a stream, which shows when its first content comes.
     pub(in crate::dispatch) fn patience(
         &self,
         kind: AttemptKind,
@@ -37,7 +37,7 @@ impl Plan {
         }
     }
 
-    /// Admits a rival of the attempt under way, on a target ahead that is known to be well and cheap. A target of
+    /// Admits a rival of the attempt under way, on a target ahead that is healthy and known to be cheap. A target of
     /// another provider is preferred: it is less likely to be late for the same reason.
     pub(in crate::dispatch) fn admit_rival(&self, tokens: &mut TokenHold) -> Option<Admitted> {
         let hedging = self.route.hedging.as_ref()?;
@@ -65,7 +65,7 @@ impl Plan {
         })
     }
 
-    /// The position of the target that a rival would be sent to, and the request in its format.
+    /// The position of the target for a rival, and the request in its format.
     fn rivals_target(&self, hedging: &Hedging) -> Option<(usize, Option<WireRequest>)> {
         let targets = &self.route.targets;
         let current = targets.get(self.cursor.current()?)?;
