@@ -98,7 +98,7 @@ fn query(table: &Table<'_>) -> Vec<(String, String)> {
         };
         if text.starts_with("env:") || text.starts_with("file:") {
             value.place.wrong(
-                "a query holds no secrets: URLs are logged on their way",
+                "a query must not hold a secret: URLs are often logged on the way",
                 "send it in a header: `api_key` with `auth`, or `headers`",
             );
         }

@@ -70,7 +70,10 @@ impl Environment {
         let url = used.value.expose_secret();
         if !url.is_empty() && check(url).is_err() {
             table.place.wrong(
-                format!("the environment variable `{}` names no proxy", used.name),
+                format!(
+                    "the environment variable `{}` is not the URL of a proxy",
+                    used.name
+                ),
                 format!("correct `{}`, or set `proxy` here; {REMEDY}", used.name),
             );
             return None;

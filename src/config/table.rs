@@ -243,7 +243,7 @@ impl<'a> Value<'a> {
         }
         // The text is not shown, because it may be an API key in the wrong place.
         self.place.wrong(
-            "not a word that is known here",
+            "not one of the known words",
             self.place
                 .advise(written, choices.iter().map(|(name, _)| *name)),
         );

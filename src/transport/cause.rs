@@ -187,11 +187,11 @@ impl ConnectCause {
         match self {
             Self::Name => "the host's name is not found in DNS",
             Self::Refused => "the host refuses the connection",
-            Self::NoWay => "the network knows no way to the host",
+            Self::NoWay => "there is no route to the host",
             Self::TcpTimeout => "no connection within `connect_timeout`",
             Self::TlsTimeout => "no TLS within `connect_timeout`",
             Self::Tcp => "the connection fails",
-            Self::UnknownIssuer => "the certificate is of an authority that is not trusted here",
+            Self::UnknownIssuer => "the certificate is from an authority that is not trusted here",
             Self::Expired => "the certificate has expired",
             Self::NotYetValid => "the certificate is not valid yet",
             Self::OtherName => "the certificate is for another host",

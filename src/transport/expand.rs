@@ -120,7 +120,7 @@ impl Expander {
                 self.given = self.given.saturating_add(written as u64);
                 if self.given > MAX_BYTES_ANYHOW.saturating_add(self.taken * MAX_RATIO) {
                     return Err(UpstreamError::malformed(
-                        "the compressed body becomes out of all measure",
+                        "the compressed body expands beyond the limit",
                     ));
                 }
                 piece.truncate(written);
@@ -321,7 +321,7 @@ mod tests {
 
             let told = failed.unwrap().to_string();
             assert!(
-                told.ends_with("the compressed body becomes out of all measure"),
+                told.ends_with("the compressed body expands beyond the limit"),
                 "{told}"
             );
             assert!(given < 32 << 20, "{coding}: {given}");

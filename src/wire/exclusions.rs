@@ -15,7 +15,7 @@ pub(super) fn read<'de, D: Deserializer<'de>>(
     let pairs = Vec::<[String; 2]>::deserialize(deserializer)?;
     let feature = |name: &str| {
         Feature::named(name)
-            .ok_or_else(|| D::Error::custom(format_args!("`{name}` is the name of no feature")))
+            .ok_or_else(|| D::Error::custom(format_args!("`{name}` is not the name of a feature")))
     };
     let mut exclusions = Vec::with_capacity(pairs.len());
     for [one, other] in &pairs {

@@ -1,15 +1,15 @@
-//! What hosts write that is nearly JSON, as text that a reader of JSON takes.
+//! Turns data that is almost JSON, as some hosts write it, into text that a JSON parser accepts.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::halves::{BYTE_MARKS, SURROGATE_MARKS};
 
-/// The data of a frame as text that a reader of JSON takes.
+/// The data of a frame as text that a JSON parser accepts.
 #[derive(Debug, PartialEq)]
 pub(super) struct Readable<'a> {
     pub(super) text: Cow<'a, str>,
-    /// Whether marks stand in it.
+    /// Whether it contains marks for half characters.
     pub(super) has_marks: bool,
 }
 
@@ -78,7 +78,7 @@ fn mended(data: &[u8]) -> Readable<'_> {
     mended.finish()
 }
 
-/// Text that is written anew, as far as something had to be replaced.
+/// A corrected copy of the text, made only if something must be replaced.
 struct Mended<'a> {
     data: &'a [u8],
     /// How much of the data is in the text.

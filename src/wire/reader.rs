@@ -20,7 +20,7 @@ use super::{Framing, WireFormat};
 /// Reads one response, however its bytes are cut.
 pub struct Reader {
     body: Body,
-    /// How the reading has ended. Later bytes change nothing.
+    /// How the answer has ended, if it has. Later bytes are ignored.
     over: Option<Result<(), UpstreamError>>,
 }
 
@@ -33,7 +33,7 @@ enum Body {
         mark: usize,
         /// Whether the first line begins with blanks, which no field of an event does.
         indented: bool,
-        /// What else has come, which is too little to tell.
+        /// The other bytes so far, which are too few to tell the framing.
         head: Vec<u8>,
     },
     Events {
@@ -127,7 +127,7 @@ impl Reader {
         outcome: Result<(), UpstreamError>,
         events: &[ChatEvent],
     ) -> Result<(), UpstreamError> {
-        // What follows the provider's own end is ignored, be it an event that cannot be read.
+        // Everything after the provider's own end is ignored, even an event that cannot be read.
         let outcome = if is_done(events) { Ok(()) } else { outcome };
         self.over = Some(outcome.clone());
         outcome
@@ -187,7 +187,7 @@ impl Body {
         }
     }
 
-    /// The framing is known: reads what has come.
+    /// The framing is known now: reads the bytes so far.
     fn decide(
         &mut self,
         framing: Framing,
@@ -244,7 +244,7 @@ impl Body {
     }
 }
 
-/// An event that the end of the body closes and that is no JSON was not written so: it was cut off.
+/// If the end of the body closes an event that is not JSON, the event was cut off.
 fn of_cut(data: &[u8], error: UpstreamError) -> UpstreamError {
     let cut = error.kind == UpstreamErrorKind::Malformed
         && serde_json::from_slice::<IgnoredAny>(data).is_err();

@@ -1,9 +1,9 @@
-//! A JSON Schema as one provider takes it.
+//! How is a JSON Schema adapted to the part of JSON Schema that one provider knows?
 //!
-//! Providers that enforce a schema know only a part of JSON Schema, and each another part. A schema is
-//! narrowed where that suffices: an answer that fits the narrower schema fits the wider one, too. What
-//! cannot be kept is told, so that another target is asked. One pass over the text, whose depth is
-//! that of `serde_json`: nothing is built of it, and what is not touched stays as it was written.
+//! A schema is narrowed where that suffices: an answer that fits the narrower schema also fits the wider one.
+//! If its meaning cannot be kept, that is an error, so that another target is tried. The text is rewritten in
+//! one pass to the depth limit of `serde_json`: no tree is built, and parts that no rule touches stay as they
+//! were written.
 
 mod walk;
 
@@ -28,12 +28,12 @@ pub(super) struct SchemaRules {
     pub(super) const_as_enum: bool,
     /// Whether nothing may stand beside `$ref` but names with a `$`.
     pub(super) lone_refs: bool,
-    /// What becomes of a keyword; its value is given as JSON text where it holds no schema.
+    /// What happens to a keyword; its value is passed as JSON text if it holds no schema.
     pub(super) keyword: fn(&str, &str) -> Fate,
 }
 
 impl SchemaRules {
-    /// Everything is taken as it is.
+    /// Everything is accepted unchanged.
     pub(super) const NONE: Self = Self {
         closed: false,
         all_required: false,
@@ -45,20 +45,20 @@ impl SchemaRules {
     };
 }
 
-/// What becomes of a keyword of a schema.
+/// What happens to a keyword of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// The provider knows it.
     Kept,
-    /// It is left out: it says nothing about which values are valid.
+    /// It is left out: it does not affect which values are valid.
     LeftOut,
-    /// It is sent, and the provider does not hold answers to it.
+    /// It is sent, but the provider does not enforce it.
     Ignored,
     /// The provider refuses it, and it cannot be left out; the reason in our words.
     Refused(&'static str),
 }
 
-/// A schema that the provider takes.
+/// A schema that the provider accepts.
 #[derive(Debug)]
 pub(super) struct Fitted<'a> {
     /// As it is sent.
@@ -70,7 +70,7 @@ pub(super) struct Fitted<'a> {
 }
 
 impl<'a> Fitted<'a> {
-    /// The schema; notes what was done to it.
+    /// The schema. Records how it was adapted.
     pub(super) fn noted(
         self,
         field: &'static str,
@@ -79,7 +79,7 @@ impl<'a> Fitted<'a> {
         if self.is_narrowed {
             adaptations.note(
                 field,
-                "narrowed: the provider demands objects without further keys, or every key of them",
+                "narrowed: the provider requires objects without additional keys, or with every key",
             );
         }
         if self.is_loose {
@@ -92,7 +92,7 @@ impl<'a> Fitted<'a> {
     }
 }
 
-/// Fits a schema to what a provider takes.
+/// Adapts a schema to a provider's rules.
 ///
 /// # Errors
 /// Why it cannot be kept, in our words.
@@ -113,7 +113,7 @@ pub(super) fn fit<'a>(schema: &'a str, rules: &SchemaRules) -> Result<Fitted<'a>
     })
 }
 
-/// Fates of keywords that no provider needs: they are for people and editors.
+/// The fate of keywords that are for people and editors only.
 pub(super) fn is_annotation(keyword: &str) -> bool {
     matches!(
         keyword,

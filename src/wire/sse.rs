@@ -7,8 +7,8 @@ use serde::de::IgnoredAny;
 use super::limits::{MAX_EVENT_BYTES, MAX_NAME_BYTES};
 use crate::error::UpstreamError;
 
-/// Room for data that is kept from one event to the next. Some host sends a picture and then a word at
-/// a time for minutes.
+/// The largest buffer that is kept from one event to the next. A host may send one picture and then single words
+/// for minutes.
 const MAX_KEPT_BYTES: usize = 64 * 1024;
 
 /// One server-sent event.
@@ -279,7 +279,7 @@ fn begins_event(line: &[u8]) -> bool {
         || line.starts_with(b"event:")
 }
 
-/// A buffer to be filled again.
+/// The buffer, emptied for its next use.
 fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
     buffer.clear();
     buffer.shrink_to(MAX_KEPT_BYTES);

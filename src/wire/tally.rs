@@ -1,8 +1,8 @@
-//! Tokens as a provider counts them, bit by bit: what is absent is not zero.
+//! Adds up the token counts that a provider sends piece by piece; an absent count is not zero.
 
 use crate::chat::Usage;
 
-/// Tally of tokens; `None` where the provider has not told. Every sub-count is included in its total.
+/// Token counts; `None` where the provider has not sent one. Every sub-count is included in its total.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Tally {
     /// The prompt, what a cache served or stored included.
@@ -25,8 +25,8 @@ impl Tally {
 
     /// These counts, and the earlier ones where these have none.
     ///
-    /// No prompt is without tokens. A prompt of none is what a host writes that has no count; if the answer
-    /// has none either, nothing was counted. Every other count replaces the earlier one, a smaller one too.
+    /// A prompt always has tokens, so a host that sends 0 for it has not counted it; if the answer's count is 0 as
+    /// well, nothing was counted. Every other count replaces the earlier one, even by a smaller number.
     pub(super) fn or(self, earlier: Self) -> Self {
         let mut new = self;
         if new.input == Some(0) && earlier.input.is_some() {
@@ -52,7 +52,7 @@ impl Tally {
         }
     }
 
-    /// The counts as they are told, where one that is unknown is 0.
+    /// The counts as callers see them: an unknown one is 0.
     pub(super) fn usage(self) -> Usage {
         let Self {
             input,

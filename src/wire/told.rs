@@ -1,5 +1,5 @@
-//! What has been told of an answer besides its content: its names, its counts, its end. Each only if it
-//! is new.
+//! Emits the events of an answer that are not content (its names, token counts, finish reason), each only if
+//! it is new.
 
 use crate::chat::{ChatEvent, Finish, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -10,7 +10,7 @@ use super::tally::Tally;
 /// Longest id of a tool call. Some gateways put a signature into it.
 const MAX_ID_BYTES: usize = 64 * 1024;
 
-/// What has been told of an answer.
+/// What the events so far have said about an answer.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     has_id: bool,
@@ -19,8 +19,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Tells the names of an answer and its model; they may be empty. The first ones stay. Nothing depends
-    /// on them, so one that is too long is as good as none.
+    /// Emits the id of an answer and the name of its model; they may be empty. The first ones stay. Nothing depends
+    /// on them, so a name that is too long is ignored.
     pub(super) fn started(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
         let new = |known: &mut bool, name: &str| {
             let is_new = !*known && is_name(name);
@@ -37,8 +37,8 @@ impl Told {
         }
     }
 
-    /// Tells the tokens counted so far: later counts replace earlier ones as [`Tally::or`] says. The same
-    /// counts again are not told: hosts send them with every event.
+    /// Emits the token counts so far: later counts replace earlier ones as [`Tally::or`] says. Unchanged counts,
+    /// which some hosts send with every event, are not emitted again.
     pub(super) fn usage(&mut self, counts: Tally, events: &mut Vec<ChatEvent>) {
         if counts.is_none() {
             return;
@@ -51,7 +51,7 @@ impl Told {
     }
 }
 
-/// Whether what stands for a finish reason is none: some hosts write `null` as a text.
+/// Whether a finish reason is absent: some hosts write `null` as a text.
 pub(super) fn is_no_reason(reason: &str) -> bool {
     matches!(
         reason,
@@ -59,8 +59,8 @@ pub(super) fn is_no_reason(reason: &str) -> bool {
     )
 }
 
-/// What has happened where an answer stops for reasons of the provider: it is not complete. Relays hand the
-/// words of one family on in another.
+/// The error if a finish reason says that the provider gave up, so that the answer is not complete. Relays pass
+/// on the words of one API family in another.
 pub(super) fn given_up(reason: &str) -> Option<UpstreamError> {
     let kind = match reason {
         // Mistral, OpenRouter; vLLM; Z.ai; Cohere.
@@ -72,11 +72,11 @@ pub(super) fn given_up(reason: &str) -> Option<UpstreamError> {
     Some(UpstreamError {
         status: Some(200),
         provider_code: Some(reason.to_owned()),
-        ..UpstreamError::new(kind).because("it gave the answer up")
+        ..UpstreamError::new(kind).because("it gave up on the answer")
     })
 }
 
-/// Tells why the model stopped. A reason that is too long for a name is none of those that we know.
+/// Emits why the model stopped. The provider's word is left out if it is too long.
 pub(super) fn finish(
     reason: FinishReason,
     provider_reason: &str,
@@ -91,8 +91,8 @@ pub(super) fn finish(
     tell(ChatEvent::Finish(finish), events);
 }
 
-/// Whether a tool call can be answered. Its id has to come back as it is and its name be one of the
-/// request's tools, so neither may be cut or left out.
+/// Whether the id and the name of a tool call can be kept. The caller must send the id back unchanged, and the name
+/// must be one of the request's tools, so neither may be cut or left out.
 ///
 /// # Errors
 /// `Malformed` if one of them is too long.
@@ -110,15 +110,15 @@ pub(super) fn check_call(id: &str, name: &str) -> Result<(), UpstreamError> {
     Ok(())
 }
 
-/// Whether so many bytes of tool calls may be kept until they can be told: a stream has no length of its
-/// own.
+/// Whether so many bytes of tool calls may be held back until they can be emitted, since a stream has no length
+/// limit of its own.
 ///
 /// # Errors
 /// `Malformed` if they are more than the largest body.
 pub(super) fn check_held(bytes: usize) -> Result<(), UpstreamError> {
     match bytes > MAX_BODY_BYTES {
         true => Err(UpstreamError::malformed(
-            "more than 32 MiB of tool calls cannot be told yet",
+            "more than 32 MiB of tool calls would have to be held back",
         )),
         false => Ok(()),
     }

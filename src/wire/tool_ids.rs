@@ -1,8 +1,8 @@
-//! Which id a tool call and its result bear on the wire, and which call a result answers.
+//! Which ids do a tool call and its result get on the wire, and which call does a result answer?
 //!
-//! Hosts use an id again in a later turn, and some give one id to two calls of an answer. A result
-//! belongs to the first call of its id before it that has none yet. The ids on the wire depend on
-//! nothing but the conversation, so that a provider's prompt cache still matches.
+//! Some hosts use an id again in a later turn, and some give one id to two calls of an answer. A result belongs
+//! to the first earlier call with its id that has no result yet. The ids on the wire depend only on the
+//! conversation, so that a provider's prompt cache still matches.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -36,9 +36,9 @@ pub(super) struct ToolIds<'a> {
     messages: &'a [Message],
     form: Form,
     distinct: Distinct,
-    /// The ids that the conversation gives, known once one has to be made.
+    /// The ids in the conversation, collected only when an id has to be made.
     given: Option<HashSet<&'a str>>,
-    /// Ids on the wire that no further call may have.
+    /// Ids on the wire that are taken.
     taken: HashSet<Cow<'a, str>>,
     /// How many ids were made for calls without one.
     made: usize,
@@ -146,7 +146,7 @@ impl<'a> ToolIds<'a> {
         }
     }
 
-    /// An id for a call whose own one is taken.
+    /// An id for a call whose own id is taken.
     fn repeated(&mut self, id: &'a str) -> Cow<'a, str> {
         let mut number = self.repeats.get(id).copied().unwrap_or(1);
         let wire = loop {
@@ -172,7 +172,7 @@ impl<'a> ToolIds<'a> {
 }
 
 impl Form {
-    /// The id itself if it has the form, else one that depends on nothing but it.
+    /// The id itself if it has the required form, else one that is derived from it alone.
     fn of(self, id: Cow<'_, str>) -> Cow<'_, str> {
         match self {
             Self::Any => id,
@@ -196,7 +196,7 @@ fn ids_of(messages: &[Message]) -> HashSet<&str> {
     ids.collect()
 }
 
-/// An id with other signs is written in hexadecimal, so that different ids stay different.
+/// An id with other characters is written in hexadecimal, so that different ids stay different.
 fn letters_and_digits(id: Cow<'_, str>) -> Cow<'_, str> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if !id.is_empty() && id.bytes().all(legal) {

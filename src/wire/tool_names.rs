@@ -1,4 +1,4 @@
-//! The name of a tool in the history, as hosts want it.
+//! How is the name of a tool written in the history, so that hosts accept it?
 //!
 //! Models call tools that nobody offered, by names such as `browser.tabs.open`. Hosts refuse a
 //! conversation with such a name, whoever made it: anomalyco/opencode#48750, vercel/ai#17769,
@@ -11,7 +11,7 @@ use super::Adaptations;
 /// The most bytes of a name.
 const LONGEST: usize = 64;
 
-/// The name itself if it holds 1 to 64 letters, digits, `_` and `-`; else one that is made of it.
+/// The name itself if it consists of 1 to 64 letters, digits, `_` and `-`; else one that is derived from it.
 pub(super) fn fit<'a>(name: &'a str, adaptations: &mut Adaptations) -> Cow<'a, str> {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if (1..=LONGEST).contains(&name.len()) && name.bytes().all(is_legal) {

@@ -220,7 +220,7 @@ async fn of_two_reasons_to_pass_a_target_over_the_one_is_told_that_costs_less_to
     let (last, others) = plan.targets.split_last().unwrap();
     assert_eq!(
         last.detail,
-        "it cannot express `sampling.stop_sequences`: at most four stop sequences are taken"
+        "it cannot express `sampling.stop_sequences`: at most four stop sequences are accepted"
     );
     let reasons: Vec<_> = others
         .iter()

@@ -370,13 +370,13 @@ targets = []
 3: server.max_message_byte: unknown key; did you mean `max_message_bytes`?
 5: breaker.failure_ratio: out of range; choose from 0.01 to 1
 6: providers.OpenAI: not a name for a provider; use small letters, digits, `.`, `_` and `-`
-7: providers.OpenAI.wire_format: not a word that is known here; did you mean `openai_chat`?
+7: providers.OpenAI.wire_format: not one of the known words; did you mean `openai_chat`?
 8: providers.OpenAI.base_url: prompts and the key would travel unencrypted; use https, or set `allow_insecure = true` for a network that you trust
 9: providers.OpenAI.api_key: not a reference to a secret; write "env:NAME" with a name in capitals, or "file:PATH" with a slash in the path
 10: providers.b: `base_url` is missing; give the URL that comes before the paths of the API, such as "https://api.openai.com/v1"
 10: providers.b: `api_key` is missing; refer to the key by "env:NAME" or "file:PATH", or set `auth = "none"`
 12: models."b/claude": `max_output_tokens` is missing; set it: the anthropic wire format has to send a limit with every request
-13: models."b/claude".unsupported[0]: not a word that is known here; did you mean `tools`?
+13: models."b/claude".unsupported[0]: not one of the known words; did you mean `tools`?
 13: models."b/claude".unsupported[2]: a whole number stands here; write a string in quotes
 14: models."b/claude".price.input: out of range; choose from 0 to 1000000
 14: models."b/claude".price: `output` is missing; give USD for a million output tokens
@@ -481,7 +481,7 @@ fn a_provider_is_checked_before_anything_is_sent_to_it() {
         ),
         (
             "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = 's3cret'",
-            "5: providers.x.auth: not a word that is known here; known are `bearer`, `none`",
+            "5: providers.x.auth: not one of the known words; known are `bearer`, `none`",
         ),
         (
             "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = 'none'",
@@ -611,7 +611,7 @@ fn settings_are_checked_for_their_range_and_sense() {
         ),
         (
             "[providers.q]\nwire_format = 'openai_chat'\nbase_url = 'https://q.test'\nauth = 'none'\nquery = { key = 'env:KEY' }",
-            "5: providers.q.query.key: a query holds no secrets: URLs are logged on their way; send it in a header: `api_key` with `auth`, or `headers`",
+            "5: providers.q.query.key: a query must not hold a secret: URLs are often logged on the way; send it in a header: `api_key` with `auth`, or `headers`",
         ),
         (
             "[server]\nruntimes = 257",

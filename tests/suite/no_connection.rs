@@ -136,7 +136,7 @@ async fn each_cause_has_words_of_its_own_for_the_caller_and_one_line_in_the_log(
             "issuer",
             format!("https://{}/v1", good.address),
             of(&another),
-            "the certificate is of an authority that is not trusted here",
+            "the certificate is from an authority that is not trusted here",
             "UnknownIssuer",
         ),
         case(

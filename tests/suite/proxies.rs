@@ -281,8 +281,9 @@ fn a_proxy_is_checked_before_anything_is_sent_to_it() {
     }
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
         let mistakes = mistakes("", &[(variable, "ftp://me:s3cret@proxy")]);
-        let expected =
-            format!("4: providers.beyond: the environment variable `{variable}` names no proxy; ");
+        let expected = format!(
+            "4: providers.beyond: the environment variable `{variable}` is not the URL of a proxy; "
+        );
         assert!(mistakes.starts_with(&expected), "{mistakes}");
         assert!(!mistakes.contains("s3cret"), "{mistakes}");
     }

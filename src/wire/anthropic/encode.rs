@@ -171,7 +171,7 @@ pub(super) fn compose<'a>(
             if conversation.continues_without_thinking() {
                 return Err(value(
                     "reasoning",
-                    "a turn that did not begin by reasoning cannot go on with a budget for it",
+                    "a turn that began without reasoning cannot continue with a budget for it",
                 ));
             }
         }

@@ -140,7 +140,7 @@ impl<'a> Conversation<'a> {
             ImageDetail::Auto => {}
             ImageDetail::Low | ImageDetail::High => self.adaptations.note(
                 "messages.parts.image.detail",
-                "left out: the provider decides how closely it looks",
+                "left out: the provider chooses the detail of an image itself",
             ),
         }
         let media_type = media_type::registered(media_type);
@@ -276,7 +276,7 @@ impl<'a> Conversation<'a> {
         if texts.is_empty() {
             self.adaptations.note(
                 "messages.parts.tool_result.content",
-                "a few words were added: the provider demands some of a tool that failed",
+                "a few words were added: the provider requires the result of a failed tool to have text",
             );
             texts.push(Block::Text {
                 text: "The tool failed and did not say why.",

@@ -104,7 +104,7 @@ impl<'a> Conversation<'a> {
             ChatPart::Refusal(text) => {
                 self.adaptations.note(
                     "messages.parts.refusal",
-                    "sent as text: this provider knows no refusals",
+                    "sent as text: this provider has no field for refusals",
                 );
                 self.push(author, Part::text(text));
             }
@@ -190,14 +190,14 @@ impl<'a> Conversation<'a> {
         if !filename.is_empty() {
             self.adaptations.note(
                 "messages.parts.filename",
-                "left out: this provider knows no file names",
+                "left out: this provider has no field for file names",
             );
         }
         match detail {
             ImageDetail::Auto => {}
             ImageDetail::Low | ImageDetail::High => self.adaptations.note(
                 "messages.parts.image.detail",
-                "left out: this provider looks at every image alike",
+                "left out: this provider has no setting for the detail of an image",
             ),
         }
     }

@@ -296,7 +296,7 @@ fn budget(
     if max_tokens.is_some_and(|most| most < budgets.least) {
         return Err(refused(
             "reasoning.max_reasoning_tokens",
-            "this model cannot be held to so few",
+            "this model cannot be limited to so few",
         ));
     }
     let budget = match (wanted, max_tokens) {

@@ -127,7 +127,7 @@ impl PartialArgs {
     pub(super) fn replace(&mut self, arguments: &RawValue) -> Result<(), UpstreamError> {
         self.count(values_in(arguments.get()))?;
         self.arguments = serde_json::from_str(arguments.get())
-            .map_err(|_| UpstreamError::malformed("the arguments of a tool call are no JSON"))?;
+            .map_err(|_| UpstreamError::malformed("the arguments of a tool call are not JSON"))?;
         Ok(())
     }
 

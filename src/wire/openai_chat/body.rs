@@ -1,7 +1,7 @@
-//! What a request looks like on the wire: the JSON of OpenAI Chat Completions, field by field.
+//! Which JSON fields does a request in OpenAI Chat Completions have?
 //!
-//! Everything borrows from the request; JSON texts go in as they are, and media are encoded while
-//! they are written. Fields of all dialects stand side by side, the encoder fills those of one.
+//! Everything borrows from the request: JSON texts are written unchanged, and media are encoded while they are
+//! written. The structs have the fields of all dialects; the encoder fills those of one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -77,7 +77,7 @@ pub(super) enum WireMessage<'a> {
 
 #[derive(Default, Serialize)]
 pub(super) struct AssistantMessage<'a> {
-    // Written as null beside tool calls: some hosts demand the field.
+    // Written as null beside tool calls: some hosts require the field.
     pub(super) content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) reasoning_content: Cow<'a, str>,
@@ -105,7 +105,7 @@ pub(super) enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// Goes on with what another message holds.
+    /// Appends the content of another message.
     pub(super) fn join(&mut self, other: Self) {
         match (&mut *self, other) {
             (Self::Texts(one), Self::Texts(other)) => one.texts.extend(other.texts),
@@ -243,7 +243,7 @@ pub(super) struct FunctionCall<'a> {
     pub(super) arguments: Cow<'a, str>,
 }
 
-/// Where Gemini's compatible API keeps what must come back with a call:
+/// Where Gemini's compatible API keeps the signature that must be sent back with a call:
 /// <https://ai.google.dev/gemini-api/docs/thought-signatures>.
 #[derive(Serialize)]
 pub(super) struct ExtraContent<'a> {

@@ -1,7 +1,7 @@
-//! What an answer looks like on the wire: one chunk of a stream, or a whole body.
+//! Which JSON fields does an answer in OpenAI Chat Completions have, as one chunk of a stream or a whole body?
 //!
-//! Everything borrows from the frame. What most chunks lack is boxed: a chunk is moved several times while it
-//! is read.
+//! Everything borrows from the frame. Fields that most chunks lack are boxed, because a chunk is moved several
+//! times while it is read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +26,7 @@ object! {
 }
 
 object! {
-    /// Groq's own fields, which may be the only place of the usage.
+    /// Groq's own fields. Some answers have their usage only here.
     pub(super) struct XGroq {
         pub(super) usage: Option<Box<TokenCounts>> = "usage",
     }
@@ -66,7 +66,7 @@ object! {
         pub(super) content: Content<'a> = "content",
         pub(super) reasoning_content: Text<'a> = "reasoning_content",
         pub(super) reasoning: Text<'a> = "reasoning",
-        // Most hosts repeat here what stands in `reasoning`, so it is read only where it is needed.
+        // Most hosts repeat `reasoning` here, so it is read only where it is needed.
         pub(super) reasoning_details: Option<&'a RawValue> = "reasoning_details",
         pub(super) refusal: Text<'a> = "refusal",
         pub(super) tool_calls: Few<CallFragment<'a>> = "tool_calls",

@@ -1,4 +1,4 @@
-//! What the content of a message says: a text, or pieces of text, refusal and reasoning.
+//! Reads the content of a message: one text, or a list of pieces of text, refusal and reasoning.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use crate::wire::json::{MaybeAbsent, Text, nothing_from, object};
 use crate::wire::limits::MAX_PARTS;
 
-/// What the content of a message says. Most hosts write a text, Mistral a list of pieces.
+/// The content of a message. Most hosts write one text, Mistral a list of pieces.
 #[derive(Default)]
 pub(super) struct Content<'a>(pub(super) Vec<Said<'a>>);
 
-/// Something that content says, never empty. Pieces of the same kind that follow each other are one.
+/// A piece of content, never empty. Adjacent pieces of the same kind are joined.
 pub(super) enum Said<'a> {
     Text(Cow<'a, str>),
     Refusal(Cow<'a, str>),
@@ -42,7 +42,7 @@ impl<'a> Content<'a> {
         if said.text().is_empty() {
             return;
         }
-        // One more than there may be is enough for the reader to refuse the answer.
+        // The reader refuses the answer at one piece above the limit, so no more need to be kept.
         let has_room = self.0.len() <= MAX_PARTS;
         match (self.0.last_mut(), said) {
             (Some(Said::Text(open)), Said::Text(text))
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut content = Content::default();
-        // An element is a piece or a mere text.
+        // An element is a piece or a plain text.
         while let Some(Content(said)) = list.next_element()? {
             for said in said {
                 content.say(said);

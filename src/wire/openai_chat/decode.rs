@@ -1,7 +1,7 @@
-//! How an answer in OpenAI Chat Completions becomes events.
+//! How does an answer in OpenAI Chat Completions become events?
 //!
-//! Specification: <https://platform.openai.com/docs/api-reference/chat-streaming>. What hosts do
-//! differently is told on the line that depends on it.
+//! Specification: <https://platform.openai.com/docs/api-reference/chat-streaming>. Where hosts differ, a
+//! comment on the line says how.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ use super::{Dialect, ReasoningHistory};
 /// Reads one response.
 pub(super) struct ChatDecoder {
     framing: Framing,
-    /// Whether signed reasoning is handed out to be sent back.
+    /// Whether signed reasoning is given to the caller, to be sent back.
     signs_reasoning: bool,
     told: Told,
     has_finish: bool,
@@ -173,10 +173,10 @@ impl ChatDecoder {
         }
     }
 
-    /// Takes in a piece of the answer.
+    /// Reads a piece of the answer.
     ///
     /// # Errors
-    /// The piece cannot be read, or it says that there will be no more.
+    /// The piece cannot be read, or says that the provider gave up on the answer.
     fn choice(
         &mut self,
         choice: Choice<'_>,
@@ -284,8 +284,8 @@ impl ChatDecoder {
         Ok(())
     }
 
-    /// What has to come back for an entry of `reasoning_details`: the entry, but in a stream without
-    /// its text, of which it holds the last piece only.
+    /// The signature for an entry of `reasoning_details`: the entry itself; in a stream without its text, because
+    /// the entry has only the text's last piece.
     fn signature(&self, entry: &RawValue) -> Bytes {
         let kept = match self.framing {
             Framing::Sse => without(entry, &["text", "summary"]),
@@ -339,14 +339,14 @@ fn parse(data: &str) -> Result<Chunk<'_>, UpstreamError> {
         .ok_or_else(|| UpstreamError::malformed("it is not JSON of a chat completion"))
 }
 
-/// Some hosts send the field with every chunk, empty, and relays an object of empty fields.
+/// Some hosts send the field empty with every chunk, and relays send an object with empty fields.
 fn is_error(error: &RawValue, beside_an_answer: bool) -> bool {
     let says_nothing = matches!(error.get(), "false" | "\"\"" | "0" | "[]");
     let is_nothing = says_nothing || (beside_an_answer && is_hollow(error));
     !is_nothing
 }
 
-/// An error of which the whole frame tells.
+/// An error whose fields stand at the top of the frame.
 fn bare_error(event: &str, data: &str) -> Option<UpstreamError> {
     match event {
         "error" => Some(failure::in_band(data.as_bytes())),
@@ -370,7 +370,7 @@ fn append(event: fn(String) -> ChatEvent, text: Cow<'_, str>, events: &mut Vec<C
 
 /// The reason in our terms, in whatever case a host writes it.
 fn finish_reason(reason: &str) -> FinishReason {
-    // Relays hand the words of other families on.
+    // Relays pass on the finish reasons of other API families.
     match reason.to_ascii_lowercase().as_str() {
         "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "complete" | "completed" => {
             FinishReason::Stop

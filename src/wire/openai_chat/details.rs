@@ -1,4 +1,4 @@
-//! Which entries of OpenRouter's `reasoning_details` does a piece of reasoning go back as?
+//! As which entries of OpenRouter's `reasoning_details` is a piece of reasoning sent back?
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::body::ReasoningDetail;
 
-/// The entries of `reasoning_details` for one piece of reasoning, as the decoder took it apart: the
-/// signature is the entry that held it, the text that of the entries before it.
+/// The entries of `reasoning_details` for one piece of reasoning. The decoder stored the entry with the
+/// signature as the signature, and the text of the entries before it as the text.
 pub(super) fn details<'a>(text: &'a str, signature: &'a [u8]) -> Vec<ReasoningDetail<'a>> {
     let plain = ReasoningDetail::Plain {
         r#type: "reasoning.text",
@@ -35,14 +35,14 @@ pub(super) fn details<'a>(text: &'a str, signature: &'a [u8]) -> Vec<ReasoningDe
     vec![completed.map_or(signed, |entry| ReasoningDetail::Signed(Cow::Owned(entry)))]
 }
 
-/// An entry as it was received, and what decides how it goes back.
+/// An entry as it was received, and the fields that decide how it is sent back.
 fn entry(signature: &[u8]) -> Option<(&RawValue, Head)> {
     let entry: &RawValue = serde_json::from_slice(signature).ok()?;
     let head = serde_json::from_str(entry.get()).ok()?;
     Some((entry, head))
 }
 
-/// An object with one more member behind the others.
+/// An object with one more member at its end.
 fn with(object: &RawValue, name: &str, text: &str) -> Option<Box<RawValue>> {
     let members = object.get().strip_suffix('}')?;
     let comma = if members.trim_end().ends_with('{') {
@@ -54,7 +54,7 @@ fn with(object: &RawValue, name: &str, text: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(format!("{members}{comma}\"{name}\":{text}}}")).ok()
 }
 
-/// What of an entry matters; nothing is built of the rest.
+/// The fields of an entry that matter; the others are skipped.
 #[derive(Default)]
 struct Head {
     kind: Kind,

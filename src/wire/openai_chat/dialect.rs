@@ -1,4 +1,4 @@
-//! Where the hosts that speak OpenAI's format differ, and what each of them can do.
+//! How do hosts that speak OpenAI's format differ, and what can each of them do?
 
 use serde::{Deserialize, Serialize};
 
@@ -19,17 +19,17 @@ pub struct Dialect {
     pub stream_usage: bool,
     /// How reasoning is asked for.
     pub reasoning: ReasoningControl,
-    /// Words for the effort of reasoning that the host takes. Another effort is asked for by the
-    /// nearest of them; none means that reasoning is only switched on or off.
+    /// The efforts of reasoning that the host accepts. Another effort is replaced by the nearest of them; an
+    /// empty list means that reasoning can only be switched on or off.
     pub efforts: Vec<Effort>,
-    /// Whether the models reason when nothing is said of it, and can be told not to. They are told so
-    /// where the request uses what excludes reasoning.
+    /// Whether the models reason by default and can be told not to. They are told not to if the request uses a
+    /// feature that excludes reasoning.
     pub thinks_unasked: bool,
     /// Field of an assistant message under which its reasoning is sent back.
     pub reasoning_history: ReasoningHistory,
     /// Name of the sampling seed.
     pub seed: SeedField,
-    /// Word for a tool choice that demands some tool.
+    /// The word for a tool choice that requires a call of any tool.
     pub required_tool_choice: RequiredWord,
     /// What ids of tool calls must look like.
     pub tool_call_ids: ToolCallIds,
@@ -43,11 +43,11 @@ pub struct Dialect {
     pub strict_tools: bool,
     /// Whether `parallel_tool_calls` is taken.
     pub parallel_tool_calls: bool,
-    /// Whether a user message may follow the results of tools; `None` for all hosts but those whose ids
-    /// of tool calls have Mistral's form, since Mistral's library checks both.
+    /// Whether a user message may follow tool results. `None`: only if ids of tool calls do not have Mistral's
+    /// form, since Mistral's library checks both.
     pub user_after_tool: Option<bool>,
     /// Features that cannot be combined; `None` for those that `reasoning` implies: hosts that switch
-    /// reasoning on and off take no forced tool beside it.
+    /// reasoning on and off do not accept a forced tool with it.
     #[serde(deserialize_with = "exclusions::read")]
     pub excludes: Option<Vec<Exclusion>>,
 }
@@ -163,7 +163,7 @@ pub enum SeedField {
     RandomSeed,
 }
 
-/// Word for a tool choice that demands some tool.
+/// The word for a tool choice that requires a call of any tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequiredWord {
@@ -211,7 +211,7 @@ impl Dialect {
         }
     }
 
-    /// Whether something has to stand between the results of tools and a user message.
+    /// Whether an assistant message must stand between tool results and a user message.
     pub(super) fn parts_tool_from_user(&self) -> bool {
         match self.user_after_tool {
             Some(takes) => !takes,

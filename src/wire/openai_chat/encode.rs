@@ -1,4 +1,4 @@
-//! How a request is spelled in OpenAI Chat Completions.
+//! How is a request written in OpenAI Chat Completions?
 //!
 //! Specification: <https://platform.openai.com/docs/api-reference/chat/create>.
 
@@ -23,7 +23,7 @@ use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning,
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
 
-/// OpenAI and others take `json_object` only if some message speaks of JSON:
+/// OpenAI and others accept `json_object` only if some message mentions JSON:
 /// <https://platform.openai.com/docs/guides/structured-outputs#json-mode>.
 const ANSWER_IN_JSON: &str = "Answer with a JSON object.";
 
@@ -77,7 +77,7 @@ pub(super) fn compose<'a>(
     if stop_sequences.len() > MAX_STOP_SEQUENCES {
         return Err(Unsupported::Value {
             field: "sampling.stop_sequences",
-            why: "at most four stop sequences are taken",
+            why: "at most four stop sequences are accepted",
         });
     }
 
@@ -141,7 +141,7 @@ pub(super) fn compose<'a>(
     Ok((body, adaptations))
 }
 
-/// Whether the request uses something beside which models of this dialect cannot reason.
+/// Whether the request uses a feature that excludes reasoning in this dialect.
 fn excludes_reasoning(dialect: &Dialect, request: &ChatRequest) -> bool {
     let excluding = |pair: &Exclusion| pair.of(Feature::Reasoning);
     let mut excluding = dialect.exclusions().iter().filter_map(excluding).peekable();
@@ -239,11 +239,11 @@ fn response_format_of<'a>(
     let fitted = match strict.then(|| schema::fit(schema, &schemas::STRICT)) {
         None => None,
         Some(Ok(fitted)) => Some(fitted),
-        // An answer is held to its schema where the provider can do that.
+        // The schema of an answer is enforced if the provider can do that.
         Some(Err(_)) => {
             adaptations.note(
                 "response_format.json_schema.strict",
-                "left out: the provider can hold no answer to this schema",
+                "left out: the provider cannot enforce this schema",
             );
             None
         }

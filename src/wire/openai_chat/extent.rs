@@ -1,17 +1,17 @@
-//! How far have the arguments of a call come?
+//! Are the streamed arguments of a tool call a complete JSON object yet?
 
-/// How much of an object has come.
+/// How much of an object has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Nothing but blanks.
     None,
-    /// Some of it, or what is no object.
+    /// Some of it, or text that is not an object.
     Part,
-    /// All of it: its last brace has come.
+    /// All of it, its last brace included.
     Complete,
 }
 
-/// What is known of arguments that come in fragments and are not kept.
+/// The state of arguments that arrive in fragments, whose text is not kept.
 #[derive(Default)]
 pub(super) struct Arrived {
     length: usize,
@@ -27,7 +27,7 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    /// Takes in the next fragment.
+    /// Reads the next fragment.
     pub(super) fn add(&mut self, fragment: &str) {
         for byte in fragment.bytes() {
             self.length += 1;
@@ -50,7 +50,7 @@ impl Arrived {
         }
     }
 
-    /// How much has come.
+    /// How much has arrived.
     pub(super) fn extent(&self) -> Extent {
         match self.begun {
             false => Extent::None,

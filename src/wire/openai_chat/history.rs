@@ -1,4 +1,4 @@
-//! How a conversation is spelled: messages, media, tool calls and what may be told of reasoning.
+//! How is a conversation written: messages, media, tool calls and the reasoning that is sent back?
 
 use std::borrow::Cow;
 
@@ -24,15 +24,15 @@ const BETWEEN_TEXTS: &str = "\n";
 /// Between instructions that become one message.
 const BETWEEN_INSTRUCTIONS: &str = "\n\n";
 
-/// Stands for reasoning that this provider has not made. Moonshot and DeepSeek demand some beside tool
+/// Sent in place of reasoning that another provider made. Moonshot and DeepSeek require reasoning beside tool
 /// calls (QuantumNous/new-api#3121, bytedance/deer-flow#3043).
 const NO_REASONING: &str = " ";
 
-/// Stands between the results of tools and a user message, where a host demands that a model spoke
+/// The assistant message between tool results and a user message, where a host requires one
 /// (mistralai/mistral-vibe#578).
 const BRIDGE: &str = "Understood.";
 
-/// What a tool says that failed without a word.
+/// The result of a tool that failed without any text.
 const WORDLESS_FAILURE: &str = "The tool failed and did not say why.";
 
 /// Spells the messages of one request.
@@ -108,7 +108,7 @@ impl<'a> History<'a, '_> {
     fn bridge(&mut self) -> WireMessage<'a> {
         self.adaptations.note(
             "messages",
-            "a word of the assistant was added after the tool results: the provider demands one",
+            "an assistant message was added after the tool results: the provider requires one",
         );
         WireMessage::Assistant(AssistantMessage {
             content: Some(joined(vec![BRIDGE])),
@@ -179,8 +179,8 @@ impl<'a> History<'a, '_> {
         let mut message = AssistantMessage::default();
         for part in parts {
             match part {
-                // A refusal goes back as the text it is: only OpenAI knows a field for it, and to
-                // every other host the turn would be empty.
+                // A refusal is sent back as text: only OpenAI has a field for it, and for every other host the turn
+                // would be empty.
                 Part::Text(text) | Part::Refusal(text) => content.push(text.as_str()),
                 Part::ToolCall(call) => {
                     let call = self.tool_call(call);
@@ -207,7 +207,7 @@ impl<'a> History<'a, '_> {
         {
             self.adaptations.note(
                 "messages.parts.reasoning",
-                "blank where this provider made none: it demands reasoning beside tool calls",
+                "a blank was added where this provider made none: it requires reasoning beside tool calls",
             );
             message.reasoning_content = Cow::Borrowed(NO_REASONING);
         }
@@ -260,7 +260,7 @@ impl<'a> History<'a, '_> {
         if *is_error {
             self.adaptations.note(
                 "messages.parts.tool_result.is_error",
-                "left out: the API has no mark for failed tools, the text has to say it",
+                "left out: the API cannot mark a tool result as failed; its text has to say so",
             );
         }
         Ok(WireMessage::Tool {
@@ -294,7 +294,7 @@ impl<'a> History<'a, '_> {
     }
 }
 
-/// Adds the texts of a message that takes nothing else.
+/// Adds the texts of a message that may hold nothing else.
 fn texts<'a>(
     parts: &'a [Part],
     to: &mut Vec<&'a str>,

@@ -1,4 +1,4 @@
-//! How reasoning is asked for: the fields of each dialect, and the nearest word for an effort.
+//! How does a request ask for reasoning: the fields of each dialect, and the nearest effort?
 
 use crate::chat::{ReasoningEffort, ReasoningOptions};
 use crate::error::Unsupported;
@@ -11,9 +11,9 @@ use crate::wire::Adaptations;
 /// What else of the request matters to reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Beside {
-    /// Whether the model may have to go on after a tool call.
+    /// Whether the model may have to continue after a tool call.
     pub(super) has_tools: bool,
-    /// Whether the request uses something beside which the model cannot reason.
+    /// Whether the request uses a feature that excludes reasoning.
     pub(super) excludes_reasoning: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn controls(
     {
         adaptations.note(
             "reasoning",
-            "switched off: the model would reason unasked, and the request uses what excludes that",
+            "switched off: the model reasons by default, and a feature of this request excludes that",
         );
         effort = Some(ReasoningEffort::None);
     }
@@ -68,7 +68,7 @@ pub(super) fn controls(
             if effort.is_some() && budget.is_some() {
                 adaptations.note(
                     "reasoning.effort",
-                    "left out: the provider takes either an effort or a limit of tokens",
+                    "left out: the provider accepts either an effort or a limit of tokens",
                 );
             }
             fields.reasoning = Some(ReasoningObject {
@@ -77,7 +77,7 @@ pub(super) fn controls(
                     None => nearest(dialect, effort, adaptations)?,
                 },
                 max_tokens: budget,
-                // With tools the details have to come back in the next request.
+                // With tools, the details must be sent back in the next request.
                 exclude: !include && !beside.has_tools,
             });
         }
@@ -106,7 +106,7 @@ pub(super) fn controls(
 fn note_switch(adaptations: &mut Adaptations) {
     adaptations.note(
         "reasoning.effort",
-        "reasoning is switched on: the provider takes no degrees of it",
+        "reasoning is switched on: the provider has no levels of effort",
     );
 }
 
@@ -130,7 +130,7 @@ fn nearest(
     Ok(Some(word))
 }
 
-/// The word nearest to an effort, preferably a lesser one, and whether it means just that effort.
+/// The word nearest to an effort, preferably a lower one, and whether it means exactly that effort.
 fn nearest_effort(efforts: &[Effort], effort: ReasoningEffort) -> Option<(Effort, bool)> {
     let wanted = match effort {
         ReasoningEffort::None => Effort::None,
@@ -140,7 +140,7 @@ fn nearest_effort(efforts: &[Effort], effort: ReasoningEffort) -> Option<(Effort
         ReasoningEffort::High => Effort::High,
         ReasoningEffort::Max => Effort::Max,
     };
-    // Whoever wants some reasoning is not served by none.
+    // A caller who asks for some reasoning must not get none.
     let serving = || {
         let serves = |word: &Effort| *word != Effort::None || wanted == Effort::None;
         efforts.iter().copied().filter(serves)

@@ -1,4 +1,4 @@
-//! Which JSON Schemas OpenAI takes where it holds an answer or arguments to them.
+//! Which JSON Schemas does OpenAI accept for answers and arguments that it enforces?
 //!
 //! <https://platform.openai.com/docs/guides/structured-outputs#supported-schemas>, juspay/neurolink#1691,
 //! openai/openai-agents-python#1884, mastra-ai/mastra#23321. What is not `strict` is only shown to the
@@ -6,7 +6,7 @@
 
 use crate::wire::schema::{Fate, SchemaRules, refused};
 
-/// Of whatever is `strict`.
+/// The rules for answers and tools that are `strict`.
 pub(super) const STRICT: SchemaRules = SchemaRules {
     closed: true,
     all_required: true,
@@ -16,7 +16,7 @@ pub(super) const STRICT: SchemaRules = SchemaRules {
     ..SchemaRules::NONE
 };
 
-/// Of tools that are not: only the type of the schema itself is looked at.
+/// The rules for tools that are not: only the type of the outermost schema is checked.
 pub(super) const OF_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     ..SchemaRules::NONE

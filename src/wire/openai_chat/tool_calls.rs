@@ -1,8 +1,8 @@
-//! Which tool call a fragment belongs to, and when a call may be announced.
+//! Which tool call does a fragment belong to, and when is a call announced?
 //!
-//! Hosts number the calls of an answer, or name them by ids, or do neither; some give every call the number
-//! 0, some every fragment an id of its own. What holds for all: a call has one name, and its arguments are one
-//! JSON object. So a name after complete arguments begins another call, and what completes them does not.
+//! Some hosts number the calls of an answer, some use ids, some do neither; some give every call the number 0,
+//! some give every fragment its own id. But every call has one name, and its arguments are one JSON object. So a
+//! name after complete arguments begins another call, and a fragment that completes arguments does not.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ use crate::wire::told::{check_call, check_held};
 
 /// The tool calls of one answer.
 ///
-/// A call is announced when its name is known and every call before it has been: calls are numbered
-/// in the order in which they begin, and names come with the first fragment from all hosts but few.
+/// A call is announced when its name is known and every call before it was announced, because calls are numbered
+/// in the order in which they begin. Nearly all hosts send the name with the first fragment.
 #[derive(Default)]
 pub(super) struct ToolCalls {
     calls: Vec<Call>,
@@ -28,7 +28,7 @@ pub(super) struct ToolCalls {
     by_id: HashMap<String, usize>,
     /// How many calls had begun before the message that is being read.
     before_message: usize,
-    /// Bytes of what is kept of them: ids, signatures, and arguments that cannot be told yet.
+    /// Bytes that are kept of the calls: ids, signatures, and arguments of calls that are not announced yet.
     held: usize,
 }
 
@@ -37,9 +37,9 @@ struct Call {
     id: String,
     name: String,
     signature: Bytes,
-    /// What has come before the call is announced.
+    /// The arguments that arrived before the call is announced.
     waiting: String,
-    /// What is known of the arguments that have come.
+    /// How complete the arguments are.
     arguments: Arrived,
     /// Whether it is the one call of the older `function_call` field.
     is_function_call: bool,
@@ -70,13 +70,13 @@ pub(super) struct Fragment<'a> {
     pub(super) signature: &'a str,
 }
 
-/// What a fragment is to the calls before it.
+/// How a fragment relates to the calls before it.
 enum Standing {
-    /// The beginning of a call. One without a name has that of another call.
+    /// The beginning of a call. If it has no name, it has the name of this other call.
     First { named_like: Option<usize> },
     /// More of a call.
     More(usize),
-    /// What has been said before.
+    /// A repetition of earlier fragments.
     Repeated,
 }
 
@@ -86,11 +86,10 @@ impl ToolCalls {
         self.before_message = self.calls.len();
     }
 
-    /// Adds a fragment and appends what can be told of it.
+    /// Adds a fragment and appends its events, as far as its call is announced.
     ///
     /// # Errors
-    /// `Malformed` for more calls than an answer has, for one that nobody could answer, and for more than
-    /// is kept of them.
+    /// `Malformed` for too many calls, for an id or a name that is too long, and for more bytes than may be kept.
     pub(super) fn add(
         &mut self,
         fragment: Fragment<'_>,
@@ -231,10 +230,10 @@ impl ToolCalls {
         let begins = match (fragment.name.is_empty(), call.name.is_empty()) {
             _ if is_listed_apart => true,
             _ if is_same_id => false,
-            // An id without a name begins a call where the open one lacks nothing, if it says anything.
+            // An id without a name begins a call only after a complete one, and only with arguments.
             (true, false) => is_other_id && is_complete && has_arguments,
             (true, true) => is_other_id,
-            // The name that an open call has not had yet.
+            // A name for an open call that has none yet.
             (false, true) => is_other_id,
             (false, false) => is_other_name || (is_complete && (has_arguments || is_other_id)),
         };

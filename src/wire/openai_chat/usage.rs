@@ -1,7 +1,7 @@
 //! Which tokens do the counts of a chat completion stand for?
 //!
-//! Hosts agree on the names, not on what a count includes. The sum that most of them write beside the counts
-//! tells what was left out of which.
+//! Hosts agree on the names of counts, but not on what a count includes. Most of them also send the total, which
+//! shows what a count leaves out.
 
 use crate::wire::json::{Count, object};
 use crate::wire::tally::Tally;
@@ -66,7 +66,7 @@ impl TokenCounts {
     }
 }
 
-/// Adds to each total what the host counts apart from it.
+/// Adds to each total the tokens that the host counts separately.
 fn whole(counts: Tally, total: Option<u64>, audio: Option<u64>) -> Tally {
     let input = counts.input.unwrap_or(0);
     let output = counts.output.unwrap_or(0);
@@ -80,7 +80,7 @@ fn whole(counts: Tally, total: Option<u64>, audio: Option<u64>) -> Tally {
     .map(|count| count.unwrap_or(0));
     let cache = cache_read.saturating_add(cache_write);
     let (apart_from_input, apart_from_output) = match total {
-        // A count that is absent is what the others leave of the sum.
+        // An absent count is the rest of the sum.
         Some(total) if counts.input.is_none() => (total.saturating_sub(output), 0),
         Some(total) if counts.output.is_none() => (0, total.saturating_sub(input)),
         Some(total) if total > sum => {
@@ -96,7 +96,7 @@ fn whole(counts: Tally, total: Option<u64>, audio: Option<u64>) -> Tally {
             // how much of it there was.
             (part, gap - part)
         }
-        // The sum says that nothing is missing.
+        // By the sum, nothing is missing.
         Some(total) if total == sum => (0, 0),
         Some(_) | None => (
             0,

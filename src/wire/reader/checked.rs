@@ -1,4 +1,4 @@
-//! What holds for the answers of all families: their characters are whole, their parts are few.
+//! Applies to the answers of every family: joins split characters and limits the number of parts.
 
 use std::mem::{self, Discriminant};
 
@@ -10,12 +10,12 @@ use crate::wire::limits::MAX_PARTS;
 use crate::wire::readable::readable;
 use crate::wire::{Decoder, Frame};
 
-/// A decoder, and what is true of the answers of all: their characters are whole, their parts are few.
+/// A decoder whose events have whole characters and a limited number of parts.
 pub(super) struct CheckedDecoder {
     decoder: Box<dyn Decoder>,
     joiner: Joiner,
     parts: usize,
-    /// What kind of text was told last.
+    /// Which kind of text the last event had.
     open: Option<Discriminant<ChatEvent>>,
 }
 

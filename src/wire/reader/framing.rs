@@ -1,4 +1,4 @@
-//! How is a body framed, as its first bytes and its label tell?
+//! How is a body framed, judging by its first bytes and its content type?
 
 use crate::error::UpstreamError;
 use crate::wire::Framing;
@@ -33,10 +33,10 @@ pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// A byte order mark, which a body may begin with.
+/// The byte order mark with which a body may begin.
 pub(super) const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Leaves out a byte order mark, of which so much has come.
+/// Skips a byte order mark, of which so many bytes have been read.
 pub(super) fn without_mark<'a>(mut bytes: &'a [u8], mark: &mut usize) -> &'a [u8] {
     while let (Some(expected), [first, rest @ ..]) = (MARK.get(*mark), bytes) {
         if first != expected {

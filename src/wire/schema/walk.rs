@@ -1,4 +1,4 @@
-//! The pass over a schema's text that writes it anew.
+//! Rewrites a schema's text in one pass, by a provider's rules.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -124,14 +124,14 @@ fn holds(keyword: &str) -> Holds {
     }
 }
 
-/// What is known of a schema once its members have been read.
+/// What the members of a schema say about it.
 #[derive(Default)]
 struct Facts {
-    /// Whether it speaks of objects; `None` if no type is written.
+    /// Whether its type is an object; `None` if it has no type.
     is_object: Option<bool>,
     has_properties: bool,
     is_closed: bool,
-    /// Whether other schemas say more of the same value.
+    /// Whether other schemas constrain the same value.
     is_joined: bool,
     /// Whether some of these are alternatives or parts of it.
     is_made_of_others: bool,
@@ -239,7 +239,7 @@ impl<'de> Visitor<'de> for Schema<'_, '_> {
     }
 }
 
-/// Reads one member of a schema and writes what becomes of it.
+/// Reads one member of a schema and writes what the rules make of it.
 fn member<'de, A: MapAccess<'de>>(
     writer: &mut Writer<'_>,
     facts: &mut Facts,
@@ -256,9 +256,9 @@ fn member<'de, A: MapAccess<'de>>(
     if key == "additionalProperties" && rules.closed {
         let value: &RawValue = members.next_value()?;
         if value.get() != "false" {
-            return Err(
-                writer.give_up("it wants keys that are not named, which the provider refuses")
-            );
+            return Err(writer.give_up(
+                "it requires keys that are not among its properties, which the provider refuses",
+            ));
         }
         facts.is_closed = true;
         writer.member(key, "false");
@@ -304,7 +304,7 @@ fn data<E: serde::de::Error>(
         "type" => facts.is_object = Some(names_object(value)),
         "enum" => facts.has_enum = true,
         "required" if writer.rules.all_required => {
-            // What is no list of names names nothing.
+            // A value that is not a list of names requires nothing.
             facts
                 .required
                 .extend(serde_json::from_str::<Vec<String>>(value).unwrap_or_default());
@@ -342,7 +342,7 @@ fn is_sent<E: serde::de::Error>(
     }
 }
 
-/// Adds to a schema what only its end can tell.
+/// Adds the members that can be written only at a schema's end.
 fn finish<E: serde::de::Error>(
     writer: &mut Writer<'_>,
     facts: Facts,
@@ -398,7 +398,7 @@ fn finish<E: serde::de::Error>(
     Ok(())
 }
 
-/// Writes `required` with every property, those that were named before first.
+/// Writes `required` with every property, first those that it named already.
 fn require_all(writer: &mut Writer<'_>, properties: Vec<String>, mut required: Vec<String>) {
     let named: HashSet<String> = required.iter().cloned().collect();
     let count = required.len();

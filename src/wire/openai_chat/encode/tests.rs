@@ -207,7 +207,7 @@ fn a_fifth_stop_sequence_is_refused() {
         refused(&openai(), &request),
         Unsupported::Value {
             field: "sampling.stop_sequences",
-            why: "at most four stop sequences are taken",
+            why: "at most four stop sequences are accepted",
         }
     );
 }
