@@ -1,4 +1,4 @@
-//! How much of what we send a target accepts, for the last resort when every breaker is open.
+//! Which share of our attempts does a target answer? Asked for last resorts, when every breaker is open.
 //!
 //! Client-side throttling as in Google's SRE book, chapter 21: what the target would reject anyway
 //! is rejected here, with the same probability.
@@ -12,7 +12,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 const BUCKETS: usize = 12;
 
-/// How many times the accepted attempts may be sent.
+/// Attempts that are sent for each one that is accepted, at most.
 const MULTIPLIER: f64 = 2.0;
 
 /// Attempts of the last minute and how many of them were answered. Pure: time is passed in.
@@ -33,13 +33,13 @@ impl Acceptance {
         }
     }
 
-    /// An attempt was sent, or would have been but for [`Acceptance::rejection`].
+    /// Counts an attempt that was sent, or was rejected because of [`Acceptance::rejection`].
     pub fn requested(&mut self, now: Instant) {
         let bucket = self.bucket(now);
         bucket.0 = bucket.0.saturating_add(1);
     }
 
-    /// An attempt was answered.
+    /// Counts an attempt that was answered.
     pub fn accepted(&mut self, now: Instant) {
         let bucket = self.bucket(now);
         bucket.1 = bucket.1.saturating_add(1);

@@ -1,4 +1,4 @@
-//! One model behind its provider's scopes: whether it may be tried, and what is known of it.
+//! May one model be tried now, and what is known about its health? Asks its provider's scopes.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use super::scopes::Refusal;
 /// A model is clearly healthier than another one if it fails at most this many times as often.
 const HEALTHIER: f64 = 0.5;
 
-/// The health of one model. What is known of it is forgotten when this is dropped.
+/// The health of one model. It is forgotten when this is dropped.
 pub struct Guard {
     pub(super) provider: Arc<ProviderGuard>,
     pub(super) model: ModelId,
     incarnation: Incarnation,
 }
 
-/// What an attempt would be that is not refused.
+/// What the next attempt would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
     /// An ordinary one.
@@ -32,7 +32,7 @@ pub enum Outlook {
 }
 
 impl Guard {
-    /// A model of which nothing is known.
+    /// A model whose health is unknown.
     pub(super) fn new(provider: Arc<ProviderGuard>, model: &str) -> Self {
         let model = ModelId::from(model);
         let incarnation = provider.read(None, |scopes, now| scopes.add(&model, now));
@@ -48,7 +48,7 @@ impl Guard {
         &self.provider
     }
 
-    /// The share of last attempts that would be rejected here, 0 to 1.
+    /// The share of last resorts that are not sent, 0 to 1.
     pub fn rejection(&self) -> f64 {
         let model = &self.model;
         self.provider
@@ -77,14 +77,14 @@ impl Guard {
         })
     }
 
-    /// What the model's breaker would answer now. It admits nothing.
+    /// The state of the model's breaker and what it has counted. Asking admits nothing.
     pub fn snapshot(&self) -> Snapshot {
         let model = Some(&self.model);
         self.provider
             .read(model, |scopes, now| scopes.snapshot(model, now))
     }
 
-    /// Until when the provider's rate limit closes the model off, if it does.
+    /// Until when the provider's rate limit closes the model off; `None` if it does not.
     pub fn throttled_until(&self) -> Option<Instant> {
         let model = &self.model;
         self.provider.read(Some(model), |scopes, now| {
@@ -104,13 +104,13 @@ impl Guard {
         self.provider.force_breaker(Some(&self.model), forced)
     }
 
-    /// A place among the calls that wait for a model of this provider, unless too many do.
+    /// A place among the calls that wait for a model of this provider; `None` if too many wait.
     pub fn wait(&self) -> Option<Waiting> {
         self.provider.wait()
     }
 
-    /// Whether the model could be tried now and fails clearly less often than one in the state `ill`. A model
-    /// that has not failed is taken for healthy, however few attempts were seen.
+    /// Whether the model could be tried now and fails clearly less often than the one with the snapshot `ill`. A model
+    /// that has not failed is taken for healthy, however few attempts it has had.
     pub fn is_healthier_than(&self, ill: &Snapshot) -> bool {
         let model = &self.model;
         let (refusal, own) = self.provider.read(Some(model), |scopes, now| {
@@ -137,8 +137,8 @@ fn share(seen: &Snapshot) -> f64 {
     f64::from(seen.failures) / f64::from(seen.samples.max(1))
 }
 
-/// The largest share of failures that is still probable, given the few that were seen: about the 95 %
-/// bound of a Poisson distribution. Otherwise chance alone would make one of two equals the healthier one.
+/// The upper 95 % bound of a model's share of failures, about, by a Poisson distribution. Without it, chance alone
+/// would make one of two equal models look healthier.
 fn worst_share(seen: &Snapshot) -> f64 {
     (f64::from(seen.failures).sqrt() + 1.0).powi(2) / f64::from(seen.samples.max(1))
 }

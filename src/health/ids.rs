@@ -1,9 +1,9 @@
-//! How are models told apart?
+//! How are models identified?
 
 use std::sync::Arc;
 
 /// The id of a model in the catalogue.
 pub type ModelId = Arc<str>;
 
-/// A number that tells a model from one of the same id that was there before.
+/// A number that distinguishes a model from an earlier one with the same id.
 pub type Incarnation = u64;

@@ -1,20 +1,20 @@
-//! How long a target has lately taken to its first content, as far as a percentile needs to know.
+//! How long does a target take to its first content, as a percentile of recent attempts?
 
 use std::time::Duration;
 
-/// Each power of two of milliseconds has this many buckets, so that none is wider than an eighth of
-/// what it holds.
+/// Each doubling of the latency in milliseconds has this many buckets, so that no bucket is wider than an eighth of
+/// its values.
 const BUCKETS_PER_DOUBLING: u32 = 8;
 const FRACTION_BITS: u32 = BUCKETS_PER_DOUBLING.ilog2();
 
-/// Everything from here on is one: more than two minutes.
+/// All latencies from this power of two on share one bucket: more than two minutes.
 const LAST_EXPONENT: u32 = 17;
 const BUCKETS: usize = ((LAST_EXPONENT + 1 - FRACTION_BITS) * BUCKETS_PER_DOUBLING) as usize;
 
 /// With fewer samples a percentile says nothing.
 const LEAST_SAMPLES: u32 = 200;
 
-/// With as many samples their weight is halved: old ones fade.
+/// At this number of samples all counts are halved, so that old samples fade.
 const MOST_SAMPLES: u32 = 2000;
 
 /// Counts of latencies. Pure.
@@ -43,8 +43,8 @@ impl Latencies {
         self.samples += 1;
     }
 
-    /// A latency that so many per cent of the samples, 1 to 100, stay within; `None` while there are
-    /// too few.
+    /// The latency that `percent` per cent of the samples, 1 to 100, do not exceed; `None` while there are too few
+    /// samples.
     pub(crate) fn percentile(&self, percent: u32) -> Option<Duration> {
         if self.samples < LEAST_SAMPLES {
             return None;

@@ -1,12 +1,12 @@
-//! Whether a credential may be used: after a refused key or a spent quota it is left alone for a while.
+//! May a credential be used? After a refused key or a spent quota it is not used for a while.
 //!
-//! A refusal need not be the credential's fault: an aggregator passes on what its own provider says of
-//! one model. So a refusal is weighed against the other models that share the credential:
+//! A refusal need not be the credential's fault: an aggregator passes on its own provider's refusal of
+//! one model. So a refusal is compared with the other models that share the credential:
 //!
 //! - One of them was answered within the last minute: the refusal is the model's own failure.
-//! - None was, but only one model has been refused: that model is left alone, the others are asked.
-//! - A second one was refused too: the credential is at fault. Each further model is asked once, one
-//!   at a time; then only a probe tells, after each wait, whether the credential is accepted again.
+//! - None was, but only one model has been refused: that model is not tried, the others are.
+//! - A second one was refused, too: the credential is at fault. Each further model is tried once, one
+//!   at a time; then only a probe after each wait shows whether the credential is accepted again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use tokio::time::Instant;
 
 use super::ids::ModelId;
 
-/// How long an answer to one model shows that another model's refusal is not the credential's fault.
+/// For this long after a model was answered, a refusal of another model is not taken for the credential's fault.
 const JUST_ACCEPTED: Duration = Duration::from_secs(60);
 
 /// How long a probe may take before another is let through.
 const PROBE_LEASE: Duration = Duration::from_secs(25);
 
-/// How long a credential is left alone.
+/// How long a credential is not used after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The first time; doubles with each further refusal in a row.
+    /// The time after the first refusal; it doubles with each further refusal in a row.
     pub base: Duration,
-    /// At most.
+    /// The longest time.
     pub max: Duration,
 }
 
@@ -49,7 +49,7 @@ pub enum LockCause {
 }
 
 impl LockCause {
-    /// Its name in logs, and for those who watch.
+    /// Its name in logs and for watchers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Refused => "credential_refused",
@@ -58,22 +58,22 @@ impl LockCause {
     }
 }
 
-/// Why an attempt is not sent at this time.
+/// Why no attempt is sent with the credential now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Locked {
-    /// When there is use in asking again; `None` while a probe is under way that will tell.
+    /// When to ask again; `None` while the probe that will decide is under way.
     pub until: Option<Instant>,
-    /// What the provider said of the credential.
+    /// Why the provider refused the credential.
     pub cause: LockCause,
 }
 
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The model's: the credential has just been accepted for another one.
+    /// The model's: the credential has just been accepted for another model.
     Model,
-    /// The credential's, as far as is known. It is locked for so long from here on; `None` if the
-    /// refusal tells nothing new.
+    /// The credential's, as far as is known. It is locked for this long from now; `None` if the refusal changes
+    /// nothing.
     Credential(Option<Duration>),
 }
 
@@ -82,7 +82,7 @@ pub enum Fault {
 pub struct LockSnapshot {
     /// What the provider said of the credential.
     pub cause: LockCause,
-    /// Since when it says so.
+    /// When the provider first refused it.
     pub since: Instant,
     /// When the next probe is let through.
     pub until: Instant,
@@ -99,29 +99,29 @@ pub struct Lock {
     /// The models that share the credential.
     models: BTreeMap<ModelId, Accepted>,
     trouble: Option<Trouble>,
-    /// Counts keys, and the begins and ends of trouble: an attempt from before decides nothing.
+    /// Changes with each new key and when trouble begins or ends: an attempt of an earlier generation decides nothing.
     generation: u64,
-    /// Counts the probes.
+    /// The number of probes so far.
     probes: u64,
 }
 
-/// What the provider did with the credential for one model.
+/// How the provider responded to the credential for one model.
 #[derive(Clone, Debug, Default)]
 struct Accepted {
-    /// When the provider last accepted it, unless it has refused it since.
+    /// When the provider last accepted the credential; `None` if it has refused it since.
     accepted: Option<Instant>,
-    /// Whether the provider has refused it in the present trouble.
+    /// Whether the provider has refused it since the trouble began.
     refused: bool,
 }
 
-/// What there is to know of a credential that was refused and not accepted since.
+/// The state of a credential that was refused and has not been accepted since.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     cause: LockCause,
     since: Instant,
     until: Instant,
     refusals: u32,
-    /// Whether more than one model was refused, or the only one that there is.
+    /// Whether the credential is proven to be at fault: two models were refused, or the only one.
     proven: bool,
     probe: Option<Probe>,
 }
@@ -137,7 +137,7 @@ struct Probe {
 pub struct Use {
     model: ModelId,
     generation: u64,
-    /// The number of the probe that it is.
+    /// Its number if it is a probe.
     probe: Option<u64>,
 }
 
@@ -160,12 +160,12 @@ impl Lock {
         }
     }
 
-    /// A model uses the credential from now on.
+    /// Adds a model that uses the credential.
     pub fn add(&mut self, model: ModelId) {
         self.models.insert(model, Accepted::default());
     }
 
-    /// A model no longer uses the credential.
+    /// Removes a model that no longer uses the credential.
     pub fn remove(&mut self, model: &str) {
         self.models.remove(model);
     }
@@ -191,7 +191,7 @@ impl Lock {
         self.trouble.as_ref().is_some_and(is_suspect) && self.refuses(model, now).is_none()
     }
 
-    /// Lets an attempt through that is not refused.
+    /// Admits an attempt. Ask [`Lock::refuses`] before.
     pub fn admit(&mut self, model: &ModelId, now: Instant) -> Use {
         let mut ticket = Use {
             model: ModelId::clone(model),
@@ -211,7 +211,7 @@ impl Lock {
         ticket
     }
 
-    /// The provider refused the credential. `retry_after` is how long it asks to be left alone.
+    /// Takes in that the provider refused the credential. `retry_after` is how long the provider asks us to wait.
     pub fn refuse(
         &mut self,
         ticket: &Use,
@@ -261,7 +261,7 @@ impl Lock {
         Fault::Credential(Some(wait))
     }
 
-    /// The provider accepted the credential; true if that ends a lock.
+    /// Takes in that the provider accepted the credential; true if that ends a lock.
     pub fn accept(&mut self, ticket: &Use, now: Instant) -> bool {
         if ticket.generation != self.generation {
             return false;
@@ -272,14 +272,14 @@ impl Lock {
         self.open()
     }
 
-    /// The attempt has ended, whatever was told of it before.
+    /// Takes in that the attempt has ended, with or without an outcome.
     pub fn release(&mut self, ticket: &Use) {
         if let Some(trouble) = &mut self.trouble {
             trouble.give_back(ticket);
         }
     }
 
-    /// Another key is in its place, of which nothing is known; true if that ends a lock.
+    /// Forgets the state of the old key, since another one has replaced it; true if that ends a lock.
     pub fn renew(&mut self) -> bool {
         self.generation += 1;
         for model in self.models.values_mut() {
@@ -288,7 +288,7 @@ impl Lock {
         self.open()
     }
 
-    /// Opens it, whoever says so; false if it was open.
+    /// Opens the lock; false if it was open.
     pub fn open(&mut self) -> bool {
         let was_locked = self.trouble.take().is_some();
         if was_locked {
@@ -300,7 +300,7 @@ impl Lock {
         was_locked
     }
 
-    /// Lets a model be asked once more that was refused; false if it was not.
+    /// Allows one more try of a model that was refused; false if it was not refused.
     pub fn pardon(&mut self, model: &str) -> bool {
         let model = self.models.get_mut(model);
         model.is_some_and(|model| std::mem::take(&mut model.refused))
@@ -329,7 +329,7 @@ impl Lock {
         self.models.get(model).is_some_and(|model| model.refused)
     }
 
-    /// Whether a model was answered so recently that the credential is in order.
+    /// Whether any model was answered so recently that the credential must be valid.
     fn was_just_accepted(&self, now: Instant) -> bool {
         let mut accepted = self.models.values().filter_map(|model| model.accepted);
         accepted.any(|accepted| now.duration_since(accepted) <= JUST_ACCEPTED)

@@ -1,9 +1,9 @@
-//! What is known of providers' health, and whether a model may be tried now.
+//! May a model be tried now, as far as its provider's health is known?
 //!
-//! [`HealthByName`] finds a model's [`guard`] by name. A guard admits attempts and hands out a [`permit`], by which an attempt
-//! reports how it goes. Behind all guards of a provider stand its [`provider`] shell, which has the lock and the
+//! [`HealthByName`] finds a model's [`guard`] by name. A guard admits attempts and hands out a [`permit`], through
+//! which an attempt reports how it goes. All guards of a provider share its [`provider`] shell, which has the lock and the
 //! clock, and its [`scopes`], which decide. The scopes consist of a [`breaker`] for the endpoint and for each model, a
-//! [`lock`] for the credential and a [`throttle`] for each model. All but the shell is pure: time is passed in.
+//! [`lock`] for the credential and a [`throttle`] for each model. All of that but the shell is pure: time is passed in.
 
 pub mod acceptance;
 pub mod breaker;
@@ -26,11 +26,10 @@ use self::guard::Guard;
 use self::provider::{BreakerChange, ProviderGuard};
 use self::scopes::Settings;
 
-/// Changes that a slow watcher may lie behind before it has to begin anew.
+/// The most changes that a slow watcher may be behind. Beyond that it starts again with a snapshot.
 const WATCHED_CHANGES: usize = 256;
 
-/// The health of all providers and their models, by name. What is known of a model is kept for as long as
-/// somebody holds its guard.
+/// The health of all providers and their models, by name. A model's health is kept as long as its guard is in use.
 pub struct HealthByName {
     settings: Settings,
     changes: broadcast::Sender<BreakerChange>,
@@ -54,7 +53,7 @@ impl HealthByName {
         }
     }
 
-    /// The guard of a provider's model. If nobody holds one, nothing is known of the model yet.
+    /// The guard of a provider's model. If none is in use, the health of the model starts as unknown.
     pub fn guard(&self, provider: &str, model: &str) -> Arc<Guard> {
         let mut known = self.known();
         let key = (provider.to_owned(), model.to_owned());
@@ -74,7 +73,7 @@ impl HealthByName {
         guard
     }
 
-    /// Forgets the names of providers and models whose guards nobody holds.
+    /// Forgets the names of providers and models whose guards are no longer in use.
     pub fn tidy(&self) {
         let mut known = self.known();
         known.guards.retain(|_, guard| guard.strong_count() > 0);

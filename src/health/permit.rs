@@ -1,4 +1,4 @@
-//! The right to try a model once, and how the attempt reports what becomes of it.
+//! Who may try a model, and how does the attempt report what it shows about the model's health?
 
 use std::sync::Arc;
 
@@ -68,30 +68,30 @@ impl Permit {
         state.unwrap_or(BreakerState::Closed)
     }
 
-    /// The provider has been silent for suspiciously long.
+    /// Reports that the provider has been silent for suspiciously long.
     pub fn stalled(&mut self, healthier_alternative: bool) {
         self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.stalled(ticket, circumstances)
         });
     }
 
-    /// The attempt was ended by a limit of its caller or by the deadline. Nothing had come since `since`.
+    /// Reports that a limit of the caller or the deadline ended the attempt. The provider was silent since `since`.
     pub fn cut_short(&mut self, since: Instant, healthier_alternative: bool) {
         self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.cut_short(ticket, since, circumstances)
         });
     }
 
-    /// The head of an answer has come.
+    /// Reports that the head of an answer has arrived.
     pub fn reached(&mut self) {
         let ticket = self.ticket.as_ref();
-        // The first content shows as much a little later. So most calls need not lock here.
+        // The first content shows the same a little later, so most calls need no lock here.
         if ticket.is_some_and(Ticket::tells_recovery_of_endpoint) {
             self.report(false, Scopes::reached);
         }
     }
 
-    /// Further content has come.
+    /// Reports that further content has arrived.
     pub fn progressed(&mut self) {
         let ticket = self.ticket.as_ref();
         if ticket.is_some_and(Ticket::tells_recovery_of_model) {
@@ -99,23 +99,23 @@ impl Permit {
         }
     }
 
-    /// The first content has come.
+    /// Reports that the first content has arrived.
     pub fn committed(&mut self, slow: bool, healthier_alternative: bool) {
         self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.committed(ticket, slow, circumstances)
         });
     }
 
-    /// The answer is complete.
+    /// Reports that the answer is complete.
     pub fn completed(&mut self) {
         let ticket = self.ticket.as_ref();
-        // It matters to probes and last resorts only. So most calls need not lock here.
+        // This matters only for probes and last resorts, so most calls need no lock here.
         if ticket.is_some_and(Ticket::tells_recovery_of_model) {
             self.report(false, Scopes::completed);
         }
     }
 
-    /// The attempt failed.
+    /// Reports that the attempt failed.
     pub fn failed(&mut self, error: &UpstreamError, healthier_alternative: bool) {
         self.report(healthier_alternative, |scopes, ticket, circumstances| {
             scopes.failed(ticket, error, circumstances)

@@ -1,4 +1,4 @@
-//! One provider's scopes behind a lock and a clock. Watchers and the log are told of their changes here.
+//! How do calls share one provider's scopes? Behind a lock and with a clock; changes go to watchers and the log.
 
 use std::sync::Arc;
 
@@ -21,25 +21,25 @@ pub struct ProviderGuard {
     name: String,
     scopes: Mutex<Scopes>,
     changes: broadcast::Sender<BreakerChange>,
-    /// Calls that wait for one of its models to be tried again.
+    /// The number of calls that wait until one of its models may be tried again.
     waiting: AtomicUsize,
-    /// Wakes them when a probe was judged or has ended, and when anything has opened or closed.
+    /// Wakes the waiting calls when a probe was judged or has ended, and when anything has opened or closed.
     judged: Notify,
 }
 
-/// A change of a breaker's state, or of a lock or a throttle beside it, for those who watch.
+/// A change of a breaker's state, or of a lock or a throttle beside it, for watchers.
 #[derive(Clone, Debug)]
 pub struct BreakerChange {
     /// The provider.
     pub provider: String,
     /// Id of the model; `None` for the provider's endpoint.
     pub target: Option<String>,
-    /// What changed. The state before and after are the same where a lock or a throttle did.
+    /// What changed. If a lock or a throttle changed, the states before and after are the same.
     pub transition: Transition,
 }
 
 impl ProviderGuard {
-    /// A provider without models, of whose health nothing is known. Changes are sent to watchers.
+    /// A provider without models, whose health is unknown. Changes go to `changes`.
     pub(super) fn new(
         name: String,
         settings: Settings,
@@ -64,7 +64,7 @@ impl ProviderGuard {
         self.read(None, |scopes, _| scopes.models().cloned().collect())
     }
 
-    /// What the endpoint's breaker would answer now.
+    /// The state of the endpoint's breaker and what it has counted.
     pub fn snapshot(&self) -> Snapshot {
         self.read(None, |scopes, now| scopes.snapshot(None, now))
     }
@@ -93,7 +93,7 @@ impl ProviderGuard {
         self.read(None, |scopes, _| scopes.renew_credential());
     }
 
-    /// Ends the operators' decisions whose time is over, and returns when the next one ends.
+    /// Ends operators' decisions that have expired, and returns when the next one expires.
     pub fn decision_ends(&self) -> Option<Instant> {
         self.act(None, |scopes, now| {
             let changes = scopes.end_decisions(now);
@@ -110,15 +110,15 @@ impl ProviderGuard {
         self.act(model, |scopes, now| (ask(scopes, now), Vec::new()))
     }
 
-    /// Does what may change the breakers of a model and of the endpoint. Before that, the operators' decisions on
-    /// them end whose time is over.
+    /// Runs `act`, which may change the breakers of a model and of the endpoint, and reports the changes. Before that,
+    /// operators' decisions on these breakers end if they have expired.
     pub(super) fn act<T>(
         &self,
         model: Option<&ModelId>,
         act: impl FnOnce(&mut Scopes, Instant) -> (T, Vec<Change>),
     ) -> T {
         let (outcome, changes, notices) = {
-            // The scopes are consistent between any two of their own statements that could panic: none can.
+            // No statement of the scopes can panic, so they are consistent.
             let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             let mut changes: Vec<_> = scopes.end_decision(None, now).into_iter().collect();
@@ -149,7 +149,7 @@ impl ProviderGuard {
         self.judged.notify_waiters();
     }
 
-    /// A place among the calls that wait for one of its models, unless too many do.
+    /// A place among the calls that wait for one of its models; `None` if too many wait.
     pub(super) fn wait(self: &Arc<Self>) -> Option<Waiting> {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         let provider = Arc::clone(self);
@@ -157,7 +157,7 @@ impl ProviderGuard {
         (ahead < MAX_WAITING).then_some(waiting)
     }
 
-    /// Tells watchers, under the lock, so that they see changes in their order.
+    /// Sends changes to watchers. Called under the lock, so that watchers see changes in order.
     fn tell(&self, changes: &[Change]) {
         for change in changes {
             let change = BreakerChange {
@@ -170,7 +170,7 @@ impl ProviderGuard {
         }
     }
 
-    /// Tells watchers of a change besides those of breakers.
+    /// Sends a change of a lock or a throttle to watchers.
     fn tell_of(&self, notice: &Notice, scopes: &mut Scopes, now: Instant) {
         let model = match notice.news {
             News::Locked(..) | News::Unlocked(_) => None,
@@ -207,7 +207,7 @@ impl ProviderGuard {
                 "model throttled"
             ),
             News::Unthrottled => info!(provider, cause, model, "throttle lifted"),
-            News::Pardoned => info!(provider, cause, model, "model may be asked once more"),
+            News::Pardoned => info!(provider, cause, model, "model may be tried once more"),
         }
     }
 
@@ -219,7 +219,7 @@ impl ProviderGuard {
                 from = change.transition.from.name(),
                 to = change.transition.to.name(),
                 cause = change.transition.cause,
-                "breaker changed its state"
+                "breaker changed state"
             );
         }
     }
@@ -232,13 +232,13 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// How many calls waited already when this one began.
+    /// How many calls were already waiting when this one began.
     pub fn ahead(&self) -> usize {
         self.ahead
     }
 
-    /// Waits until a probe of the provider has been judged or has ended, or until anything has opened or closed.
-    /// Nothing is missed that happens after this call.
+    /// Waits until a probe of the provider has been judged or has ended, or until anything has opened or closed. The
+    /// future also sees what happens before it is polled.
     pub fn next_verdict(&self) -> Notified<'_> {
         self.provider.judged.notified()
     }

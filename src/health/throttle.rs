@@ -1,26 +1,26 @@
-//! How much a provider takes from us at once: what it said about its rate limit, and what we learnt.
+//! How much may be sent to a model at once? What its provider said about its rate limit, and what we learnt.
 //!
-//! A 429 is no failure. It names a time before which there is no use in asking (or makes us guess
-//! one), and it lowers the number of attempts that may be under way below what was too much; each
-//! success near the limit raises it again by one.
+//! A 429 is no failure. It names a time to wait (or makes us guess one), and it lowers the number of
+//! attempts that may be under way below the number that was refused. Each success near the limit raises it
+//! again by one.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How a rate limit is met.
+/// How rate limits are handled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Attempts under way at first.
+    /// The limit on attempts under way at the start.
     pub initial_concurrency: u32,
-    /// Attempts under way at least, however often we are refused.
+    /// The lowest limit, however often attempts are refused.
     pub min_concurrency: u32,
-    /// Attempts under way at most.
+    /// The highest limit.
     pub max_concurrency: u32,
-    /// What remains after a refusal of the attempts that were under way, 0 to 1.
+    /// A refusal lowers the limit to this share of the attempts that were under way, 0 to 1.
     pub decrease: f64,
-    /// Wait after a refusal that names none; doubles with each in a row. Refusals that come closer
-    /// together than this lower the concurrency once.
+    /// The wait after a refusal that names none; doubles with each refusal in a row. Refusals that come closer together
+    /// than this lower the limit only once.
     pub base_wait: Duration,
     /// The longest wait, also if the provider names a longer one.
     pub max_wait: Duration,
@@ -29,7 +29,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            // As good as none: a provider that has not refused anything takes what there is.
+            // Practically no limit until a provider refuses something.
             initial_concurrency: 10_000,
             min_concurrency: 4,
             max_concurrency: 10_000,
@@ -40,16 +40,16 @@ impl Default for Settings {
     }
 }
 
-/// Why an attempt is not sent at this time.
+/// Why no attempt on the model is sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttled {
-    /// The provider asked to be left alone until then.
+    /// The provider asked us to wait until then.
     Until(Instant),
-    /// As many attempts are under way as it takes.
+    /// As many attempts are under way as the provider accepts.
     Busy,
 }
 
-/// What one model takes from one credential. Pure: time is passed in.
+/// The limits of one model for one credential. Pure: time is passed in.
 #[derive(Debug)]
 pub struct Throttle {
     settings: Settings,
@@ -83,12 +83,12 @@ impl Throttle {
         }
     }
 
-    /// Until when the provider asked to be left alone, if that is not over.
+    /// Until when the provider asked us to wait; `None` if that is over.
     pub fn waits_until(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|until| *until > now)
     }
 
-    /// Forgets what was learnt of the provider's limit; false if that changes nothing.
+    /// Forgets what was learnt about the provider's limit; false if that changes nothing.
     pub fn lift(&mut self, now: Instant) -> bool {
         let initial = f64::from(self.settings.initial_concurrency);
         let is_learnt = self.waits_until(now).is_some() || self.limit < initial;
@@ -106,12 +106,12 @@ impl Throttle {
         self.in_flight = self.in_flight.saturating_add(1);
     }
 
-    /// An attempt has ended, however it did.
+    /// Counts an attempt that has ended.
     pub fn leave(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// The provider answered.
+    /// Takes in that the provider answered.
     pub fn succeeded(&mut self) {
         self.refusals = 0;
         if 2.0 * f64::from(self.in_flight) >= self.limit {
@@ -119,9 +119,9 @@ impl Throttle {
         }
     }
 
-    /// The provider says that we ask too much, or that it has no capacity. `named` is how long it
-    /// asks to be left alone, if it says so; `rate_limited` is false for mere overload, which
-    /// lowers the concurrency and leaves the waiting to the breaker. Gives the wait that begins here.
+    /// Takes in that the provider limits our rate, or has no capacity. `named` is the wait that it asks for, if any.
+    /// `rate_limited` is false for an overload: that lowers the limit and leaves the wait to the breaker. Returns the
+    /// wait if one begins now.
     pub fn refused(
         &mut self,
         rate_limited: bool,
@@ -132,7 +132,7 @@ impl Throttle {
         if !rate_limited {
             return None;
         }
-        // Attempts that were sent before the first refusal came back are refused for the same reason.
+        // During a wait, refusals are those of attempts that were already under way: they are no further ones in a row.
         let known = self.waits_until(now).is_some();
         let wait = match named {
             Some(named) => named.max(self.settings.base_wait),
@@ -152,7 +152,7 @@ impl Throttle {
         let just_lowered = self
             .lowered
             .is_some_and(|lowered| now.duration_since(lowered) < self.settings.base_wait);
-        // A probe that is refused does not say how many would be too much.
+        // With so few attempts under way, a refusal says nothing about how many are too many.
         let few = self.in_flight <= self.settings.min_concurrency;
         if just_lowered || few {
             return;

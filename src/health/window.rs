@@ -1,4 +1,4 @@
-//! What a target did in the last while: a sliding window of counts.
+//! How often did a target succeed and fail recently? A sliding window of counts.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Window {
 /// What is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Attempts that told how it went.
+    /// Attempts with an outcome.
     pub(super) samples: u32,
     /// Those that failed.
     pub(super) failures: u32,
@@ -41,15 +41,14 @@ impl Window {
         }
     }
 
-    /// Where what happens now is counted.
+    /// The bucket for the current time.
     pub(super) fn newest(&mut self, now: Instant) -> &mut Counts {
         self.advance(now);
         &mut self.buckets[self.newest]
     }
 
-    /// The counts of the whole window. An attempt's failure may be counted later than the attempt,
-    /// in a newer bucket, so that the attempt is forgotten first: there are never taken to be more
-    /// failures than attempts.
+    /// The counts of the whole window. A failure may be counted later than its attempt, in a newer bucket, and so be
+    /// forgotten later. So the counts are limited: there are never more failures than attempts.
     pub(super) fn sums(&mut self, now: Instant) -> Counts {
         self.advance(now);
         let mut sums = Counts::default();

@@ -1,4 +1,4 @@
-//! Log lines go into a bounded buffer, which a thread writes out, so that no call waits for a write.
+//! How are log lines written without making a call wait? A thread writes them out of a bounded buffer.
 //!
 //! The reader of standard error may be slow or may have stopped, and then a write to the full pipe blocks. Lines that
 //! do not fit into the buffer are dropped; their number is logged as soon as there is room.
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::urls::without_credentials;
 
-/// The size of the buffer. As many bytes again may be in the write that is under way.
+/// The size of the buffer, in bytes. As many bytes again may be in the write that is under way.
 const ROOM: usize = 1 << 20;
 
 /// The pause after a non-blocking write that found no room.
@@ -100,10 +100,10 @@ impl Shared {
                 }
             };
             if lost > 0 {
-                // Follows the lines that filled the buffer, which is where the dropped lines would be.
+                // This line stands where the dropped lines would have been: after those that filled the buffer.
                 error!(
                     lines = lost,
-                    "log lines were lost: nobody read them in time"
+                    "log lines were lost: standard error was not read in time"
                 );
             }
             let unwritten = write_all(&mut output, &batch).err().map(lines);

@@ -1,4 +1,4 @@
-//! Logs to standard error, traces to a collector if one is configured; set-up and flush.
+//! How are logs and traces set up and flushed? Logs go to standard error, traces to a collector if one is configured.
 
 mod log_writer;
 pub mod names;
@@ -33,7 +33,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// How logs look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// For people or for programs.
+    /// Whether people or programs read the lines.
     pub format: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`, which replaces it where set.
     pub filter: String,
@@ -58,7 +58,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// Must be flushed before the process ends. Dropping it waits for the last log lines, a second at most.
+/// Logs and traces at work. Call [`Telemetry::shutdown`] before the process ends. Dropping this waits for the last log
+/// lines, a second at most.
 #[must_use = "dropping it without `shutdown` loses the last spans"]
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
@@ -82,15 +83,15 @@ pub enum SetupError {
         without_credentials(&.0.to_string())
     )]
     Exporter(#[from] ExporterBuildError),
-    /// Standard error cannot be written to by a thread of its own.
+    /// The thread that writes logs cannot be set up.
     #[error("logs cannot be written: {0}")]
     Logs(#[from] io::Error),
 }
 
 impl Telemetry {
-    /// Installs logs, which nobody waits for, and, where `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) is set, the
-    /// export of spans over OTLP/gRPC. Must be called within the runtime. Exporting never blocks a
-    /// call: a full queue or an absent collector loses spans, nothing else.
+    /// Installs logs and, if `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `_TRACES_` form) is set, the export of spans over
+    /// OTLP/gRPC. Must be called within the runtime. Neither ever blocks a call: a full buffer loses log lines; a full
+    /// queue or an absent collector loses spans.
     ///
     /// # Errors
     /// [`SetupError`]; nothing is installed then.
@@ -109,7 +110,7 @@ impl Telemetry {
             .iter()
             .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
         if !wanted {
-            // Another subscriber, as tests have, stays in place.
+            // Fails if a subscriber is installed already, as in tests; that one stays.
             let _ = registry().with(logs).try_init();
             return Ok(Self {
                 tracer: None,
@@ -148,12 +149,12 @@ impl Drop for Telemetry {
     }
 }
 
-/// Makes panics appear in the log, written by the log's own thread and without the message: that may quote what a
-/// caller or a provider has sent.
+/// Logs panics through the log's own thread. The panic's message is left out: it may quote what a caller or a provider
+/// has sent.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(tracing::field::display);
-        tracing::error!(at, "a fault of this program: please report it");
+        tracing::error!(at, "a panic: this is a bug of Modelway, please report it");
     }));
 }
 
@@ -171,8 +172,8 @@ where
         .with_filter(FilterFn::new(|metadata| metadata.target() == spans::TARGET))
 }
 
-/// Reads a log filter. A word alone must be a level: taken for the name of a part of the program, a misspelt
-/// one would silence all of it.
+/// Reads a log filter. A word alone must be a level: a misspelt level would count as the name of a module, and
+/// silence all others.
 ///
 /// # Errors
 /// [`SetupError::Filter`] or [`SetupError::Level`].

@@ -1,4 +1,4 @@
-//! Every span attribute's name, in one place.
+//! What are the attributes of spans called?
 //!
 //! GenAI names follow open-telemetry/semantic-conventions-genai (status: development), RPC names
 //! the RPC conventions of OpenTelemetry 1.44; names of our own begin with `modelway.`.
@@ -60,7 +60,7 @@ pub const CALL_ID: &str = "modelway.call.id";
 pub const CALL_SCENARIO: &str = "modelway.call.scenario";
 /// Attempts that were sent.
 pub const CALL_ATTEMPTS: &str = "modelway.call.attempt.count";
-/// Targets that were come to and not tried, as `target: reason`.
+/// Targets that were skipped, as `target: reason`.
 pub const CALL_SKIPPED: &str = "modelway.call.skipped";
 /// Number of the attempt within its call, from 1.
 pub const ATTEMPT_NUMBER: &str = "modelway.attempt.number";

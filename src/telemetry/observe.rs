@@ -1,11 +1,11 @@
-//! What is told of calls and attempts: their spans and their log lines.
+//! What is reported about calls and attempts? Their spans and their log lines.
 //!
 //! Every call is observed here, once, however it ended: answered, failed, refused before it was let in, or left
-//! by its caller. Whatever else is to be told of calls belongs into [`observe_call`].
+//! by its caller. Whatever else is to be reported about calls belongs in [`observe_call`].
 //!
-//! Every attempt begins and ends here, and every target that is passed over is reported here. Whatever else is to be
-//! told of attempts belongs into [`observe_attempt`]. What has to be written before an attempt is sent, and may
-//! fail, belongs into [`ObservedAttempt::begin`].
+//! Every attempt begins and ends here, and every skipped target is reported here. Whatever else is to be reported about
+//! attempts belongs in [`observe_attempt`]. What must be written before an attempt is sent, and may fail, belongs in
+//! [`ObservedAttempt::begin`].
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use super::trace_context::TraceContext;
 pub struct CallFacts<'a> {
     /// Its ids, its scenario, and every attempt with its tokens and costs.
     pub trail: &'a Trail,
-    /// Whose call it was.
+    /// Who called.
     pub caller: Caller,
     /// How it ended.
     pub end: CallEnd,
@@ -42,7 +42,7 @@ impl CallFacts<'_> {
     }
 }
 
-/// Tells of a call that has ended.
+/// Reports a call that has ended.
 fn observe_call(span: &CallSpan, facts: &CallFacts<'_>) {
     let CallFacts {
         trail,
@@ -64,7 +64,7 @@ fn observe_call(span: &CallSpan, facts: &CallFacts<'_>) {
     );
 }
 
-/// A call that has not ended yet, as it is observed.
+/// Observes a call that has not ended yet.
 #[derive(Debug)]
 pub struct ObservedCall {
     span: CallSpan,
@@ -90,7 +90,7 @@ impl ObservedCall {
         &self.span
     }
 
-    /// Lets another go on with it: what is left here ends unobserved.
+    /// Hands the observation over to the value that is returned; this one reports nothing any more.
     pub fn hand_over(&mut self) -> Self {
         Self {
             span: self.span.clone(),
@@ -123,7 +123,7 @@ pub struct AttemptFacts<'a> {
     pub record: &'a AttemptRecord,
 }
 
-/// Tells of an attempt that has ended, or of a target that was passed over, which has no span.
+/// Reports an attempt that has ended, or a skipped target, which has no span.
 fn observe_attempt(span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
     let AttemptFacts { call_id, record } = facts;
     if let Some(span) = span {
@@ -150,12 +150,12 @@ fn observe_attempt(span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
     }
 }
 
-/// Tells of a target that was passed over.
+/// Reports a skipped target.
 pub fn observe_skipped(call_id: &str, record: &AttemptRecord) {
     observe_attempt(None, &AttemptFacts { call_id, record });
 }
 
-/// An attempt that has not ended yet, as it is observed.
+/// Observes an attempt that has not ended yet.
 #[derive(Debug)]
 pub struct ObservedAttempt {
     span: AttemptSpan,
@@ -168,14 +168,14 @@ impl ObservedAttempt {
     /// The attempt must not be sent. That does not happen today: a span always begins.
     #[expect(
         clippy::unused_async,
-        reason = "whatever keeps books of attempts writes here, and waits until it is written"
+        reason = "a ledger of attempts would write here, and wait until that is done"
     )]
     pub async fn begin(call: &CallSpan, attempt: &AttemptDescription<'_>) -> Result<Self, Error> {
         let span = call.attempt(attempt);
         Ok(Self { span })
     }
 
-    /// What is sent to a provider that takes part in the trace.
+    /// The trace context for a provider that takes part in the trace.
     pub fn context(&self) -> TraceContext {
         self.span.context()
     }

@@ -1,4 +1,4 @@
-//! The spans of a call: one for the call, one for each attempt, linked to the caller's trace.
+//! Which spans does a call have? One for the call and one for each attempt, linked to the caller's trace.
 //!
 //! Without an exporter no spans are made, and the ids that callers and providers see are generated here.
 
@@ -16,7 +16,7 @@ use crate::trail::{AttemptRecord, BreakerState, Outcome, Trail};
 use super::names;
 use super::trace_context::{TraceContext, TraceState};
 
-/// Spans of calls and attempts have this target, so that layers can tell them from logs.
+/// The `tracing` target of spans of calls and attempts, by which layers distinguish them from logs.
 pub const TARGET: &str = "modelway::trace";
 
 /// The SERVER span of a call. Ends when all its clones are dropped.
@@ -131,7 +131,7 @@ fn skipped(attempt: &AttemptRecord) -> Option<StringValue> {
 pub struct AttemptDescription<'a> {
     /// Its record so far.
     pub record: &'a AttemptRecord,
-    /// What is asked.
+    /// The request.
     pub request: &'a ChatRequest,
     /// Whether the answer is streamed.
     pub stream: bool,
@@ -176,7 +176,7 @@ pub struct AttemptSpan {
 }
 
 impl AttemptSpan {
-    /// What goes upstream, to a provider that is to take part in the trace.
+    /// The trace context for a provider that takes part in the trace.
     pub fn context(&self) -> TraceContext {
         self.context
     }
@@ -224,7 +224,7 @@ impl AttemptSpan {
     }
 }
 
-/// The conventions want the HTTP status where there is an unsuccessful one, else a name.
+/// The `error.type` of a failure. By the conventions it is the HTTP status if that is unsuccessful, else a name.
 fn error_type(error: &UpstreamError) -> String {
     match error.status {
         Some(status) if status >= 300 => status.to_string(),
@@ -254,7 +254,7 @@ fn remote(parent: TraceContext, state: &TraceState) -> SpanContext {
     SpanContext::new(trace_id, span_id, flags, true, state.unwrap_or_default())
 }
 
-/// The ids of an OpenTelemetry span; `None` if no layer makes one of it.
+/// The ids of the OpenTelemetry span; `None` if no layer makes one of this span.
 fn context_of(span: &Span) -> Option<TraceContext> {
     if span.is_disabled() {
         return None;

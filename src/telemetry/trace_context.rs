@@ -1,4 +1,4 @@
-//! W3C trace context: reads it from callers and writes it for providers.
+//! How is W3C trace context read from callers and written for providers?
 
 use std::collections::HashSet;
 use std::fmt;
@@ -81,9 +81,8 @@ const MAX_STATE_BYTES: usize = 512;
 const LONG_ENTRY_BYTES: usize = 128;
 
 impl TraceState {
-    /// Reads the values of all `tracestate` headers of a request, in their order. What is not legal is
-    /// dropped as a whole, as W3C says; of more than 512 bytes entries of more than 128 are left out, and
-    /// then the last ones.
+    /// Reads the values of all `tracestate` headers of a request, in order. An invalid value drops everything, as W3C
+    /// says. If there are more than 512 bytes, entries of more than 128 bytes are left out first, then the last ones.
     pub fn parse<'h>(headers: impl IntoIterator<Item = &'h str>) -> Self {
         let entries = headers.into_iter().flat_map(|header| header.split(','));
         let mut kept = Vec::new();
@@ -109,7 +108,7 @@ impl TraceState {
         Self((!kept.is_empty()).then(|| kept.join(",").into()))
     }
 
-    /// The value of one header that says all of it, if there is anything.
+    /// All entries as the value of one header; `None` if there are none.
     pub fn header(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -121,7 +120,7 @@ fn length(entries: &[&str]) -> usize {
     bytes.saturating_sub(1)
 }
 
-/// A name of up to 256 characters, or of up to 241 with that of a system of up to 14 behind an `@`.
+/// Whether a text is a key: up to 256 characters, or up to 241, an `@`, and the name of a system of up to 14.
 fn is_key(key: &str) -> bool {
     let is_name = |name: &str, most: usize, digit_first: bool| {
         let first = name.bytes().next();
@@ -139,7 +138,7 @@ fn is_key(key: &str) -> bool {
     }
 }
 
-/// Up to 256 printable characters without commas and equals signs, the last one no blank.
+/// Whether a text is a value: up to 256 printable characters without commas and equals signs, the last no blank.
 fn is_value(value: &str) -> bool {
     let legal = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b',' && byte != b'=';
     (1..=256).contains(&value.len()) && value.bytes().all(legal) && !value.ends_with(' ')

@@ -1,4 +1,4 @@
-//! Removes passwords from URLs in a text.
+//! How are passwords kept out of the URLs in a text?
 
 use std::borrow::Cow;
 

@@ -1,12 +1,12 @@
-//! Whether a target may be tried: a circuit breaker as a pure state machine.
+//! May a target be tried? A circuit breaker as a pure state machine.
 //!
 //! Closed, it counts; open, it refuses; half-open, it lets probes through: one at a time until one has
-//! succeeded, then as many at a time as must still succeed. A probe that has outlived its lease keeps
-//! no other waiting, but its outcome counts: an answer may take longer. An attempt of last resort is made in
-//! spite of the open breaker; its outcome counts like that of a probe.
+//! succeeded, then as many at a time as must still succeed. A probe that takes longer than its lease does
+//! not keep the next one waiting, but its outcome still counts. A last resort is sent although the breaker is
+//! open; its outcome counts like that of a probe.
 //!
 //! Every admission is a [`Pass`] of the generation it was given in. A new generation begins when the
-//! breaker opens, closes or is forced; from then on older tickets decide nothing.
+//! breaker opens, closes or is forced; from then on passes of older generations decide nothing.
 
 mod recovery;
 mod settings;
@@ -25,13 +25,13 @@ use self::recovery::Probes;
 pub use self::settings::Settings;
 pub use self::terms::{Barred, Circumstances, Forced, Signal, Snapshot, Transition};
 
-/// A breaker that was healthy for this long forgets one of its failed recoveries.
+/// A breaker that stays closed for this long forgets one failed recovery.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
-/// Share by which an open time is longer or shorter at most, so that instances do not probe together.
+/// Open times vary by up to this share, so that instances do not probe together.
 const SPREAD: f64 = 0.2;
 
-/// How long a target is given the benefit of the doubt while limits of callers cut attempts short.
+/// How long attempts that callers' limits cut short are not held against a target, if none succeeds meanwhile.
 const DOUBT: Duration = Duration::from_secs(4);
 
 /// The breaker of one target or one endpoint.
@@ -40,19 +40,19 @@ pub struct Breaker {
     settings: Settings,
     state: State,
     since: Instant,
-    /// Counts openings and closings; a ticket of another generation decides nothing.
+    /// Counts openings, closings and operators' decisions; a pass of another generation decides nothing.
     generation: u64,
     window: Window,
-    /// Those since it opened.
+    /// The probes since the breaker opened.
     probes: Probes,
     successes: u64,
     consecutive_failures: u32,
-    /// Since when attempts are cut short that are followed by no success.
+    /// When the first of the attempts was cut short that no success has followed.
     cut_short_since: Option<Instant>,
     /// How often in a row recovery has failed, which doubles the open time.
     severity: u32,
     opened_total: u64,
-    /// Whether it opened when an answer broke off: the first content of a probe proves nothing then.
+    /// Whether the breaker opened because answers broke off. Then the first content of a probe proves nothing.
     broke_off: bool,
     forced: Option<Forced>,
 }
@@ -64,19 +64,19 @@ enum State {
     HalfOpen,
 }
 
-/// The right to try a target once. Give every ticket back with [`Breaker::report`].
+/// The right to try a target once. Give every pass back with [`Breaker::report`].
 #[derive(Debug)]
 pub struct Pass {
     generation: u64,
     kind: Kind,
     admitted: Instant,
-    /// What this attempt has already counted for.
+    /// How the attempt has already been counted.
     counted: Counted,
     /// When the first content came.
     committed: Option<Instant>,
-    /// The state that it was given in.
+    /// The breaker's state at admission.
     state: BreakerState,
-    /// What its admission changed.
+    /// What the admission changed.
     transition: Option<Transition>,
 }
 
@@ -87,12 +87,12 @@ enum Kind {
     Ordinary,
     /// A test whether a failing target has recovered, with its number.
     Probe(u64),
-    /// Made in spite of the open breaker, with its number among the probes.
+    /// Sent although the breaker is open, with its number among the probes.
     LastResort(u64),
 }
 
 impl Kind {
-    /// The number by which the order of probes and last resorts is known; 0 for an ordinary attempt.
+    /// The number that orders probes and last resorts; 0 for an ordinary attempt.
     fn number(self) -> u64 {
         match self {
             Self::Ordinary => 0,
@@ -107,18 +107,17 @@ impl Pass {
         matches!(self.kind, Kind::Probe(_))
     }
 
-    /// Whether the outcome of the attempt tells if a failing target has recovered: that of a probe
-    /// does, and that of a last resort.
+    /// Whether the outcome of the attempt shows if a failing target has recovered, as for a probe or a last resort.
     pub fn tells_recovery(&self) -> bool {
         self.kind != Kind::Ordinary
     }
 
-    /// The state that it was given in.
+    /// The breaker's state at admission.
     pub fn state(&self) -> BreakerState {
         self.state
     }
 
-    /// What its admission changed, once.
+    /// What the admission changed. Only the first call returns it.
     pub fn take_transition(&mut self) -> Option<Transition> {
         self.transition.take()
     }
@@ -136,7 +135,7 @@ enum Counted {
     Success {
         /// Failures in a row that the success ended.
         ended: u32,
-        /// How many successes there were with it.
+        /// The number of successes so far, with this one.
         nth: u64,
     },
     Failure,
@@ -181,7 +180,7 @@ impl Breaker {
         }
     }
 
-    /// Whether it has opened and not yet closed again.
+    /// Whether the breaker has opened and not closed again yet.
     pub fn is_open(&self) -> bool {
         self.state != State::Closed
     }
@@ -206,7 +205,7 @@ impl Breaker {
         Ok(self.ticket(kind, transition, now))
     }
 
-    /// Admits an attempt though it is open, or half-open with a probe under way.
+    /// Admits an attempt although the breaker is open, or half-open with a probe under way.
     ///
     /// # Errors
     /// An operator holds it open.
@@ -233,7 +232,7 @@ impl Breaker {
         }
     }
 
-    /// Takes in what an attempt has to tell.
+    /// Takes in a signal of an attempt.
     pub fn report(
         &mut self,
         ticket: &mut Pass,
@@ -249,7 +248,7 @@ impl Breaker {
         }
     }
 
-    /// Opens it for reasons that lie outside of it, unless it is open already.
+    /// Opens the breaker for a reason from outside, unless it is open or forced.
     pub fn trip(
         &mut self,
         cause: &'static str,
@@ -259,8 +258,8 @@ impl Breaker {
         closed.then(|| self.open(cause, None, Duration::ZERO, circumstances))
     }
 
-    /// Puts an operator's decision in the place of its own, or lifts it. What it has seen is
-    /// forgotten, unless it was to be left to itself, was so already, and is closed.
+    /// Replaces the breaker's own decision by an operator's, or lifts that. Either way the counts are forgotten and the
+    /// breaker closes; lifting changes nothing if the breaker is closed and not forced.
     pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Option<Transition> {
         let from = self.state(now);
         if forced.is_none() && from == BreakerState::Closed {
@@ -271,18 +270,18 @@ impl Breaker {
         self.close(now);
         Some(Transition {
             from,
-            // Though it may be over already, its end is told after it.
+            // Even if the decision has already expired: its end is reported afterwards.
             to: forced.map_or(BreakerState::Closed, Forced::state),
             cause: "operator",
         })
     }
 
-    /// When the operator's decision ends, where there is one with an end.
+    /// When the operator's decision ends, if there is one that has an end.
     pub fn decision_ends(&self) -> Option<Instant> {
         self.forced.and_then(|forced| forced.until)
     }
 
-    /// Ends the operator's decision if its time is over.
+    /// Ends the operator's decision if it has expired.
     pub fn end_decision(&mut self, now: Instant) -> Option<Transition> {
         let end = self.decision_ends().filter(|end| *end <= now)?;
         let from = self.forced.take()?.state();
@@ -294,7 +293,7 @@ impl Breaker {
         })
     }
 
-    /// What it would answer now, and what it has seen.
+    /// Its state now, and what it has counted.
     pub fn snapshot(&mut self, now: Instant) -> Snapshot {
         let seen = self.window.sums(now);
         Snapshot {
@@ -323,7 +322,8 @@ impl Breaker {
         }
     }
 
-    /// Closed: adds at most one sample and one failure for each attempt, and opens if they are too many.
+    /// Counts a signal while closed: at most one sample and one failure for each attempt. Opens if there are too many
+    /// failures.
     fn count(
         &mut self,
         ticket: &mut Pass,
@@ -361,7 +361,7 @@ impl Breaker {
                     }
                     Counted::Success { ended, nth } => {
                         seen.failures += 1;
-                        // An answer that breaks off has ended no row of failures, unless others did.
+                        // The answer broke off, so it is no success: its beginning did not end the row of failures.
                         if nth == self.successes {
                             self.consecutive_failures += ended;
                         }
@@ -394,7 +394,7 @@ impl Breaker {
         }
     }
 
-    /// Closes it, and forgets what it has seen.
+    /// Closes the breaker and forgets its counts.
     fn close(&mut self, now: Instant) {
         self.window = Window::new(self.settings.window, now);
         self.consecutive_failures = 0;
@@ -403,8 +403,8 @@ impl Breaker {
         self.enter(State::Closed, now);
     }
 
-    /// Whether attempts have been cut short for so long without a success that it may be the target's
-    /// fault: that a caller is in a hurry says nothing about a target.
+    /// Whether attempts have been cut short for so long, without a success, that it may be the target's fault and not
+    /// only the hurry of callers.
     fn is_in_doubt(&mut self, silent: Instant, now: Instant) -> bool {
         let since = *self.cut_short_since.get_or_insert(silent);
         now.duration_since(since) >= DOUBT
@@ -478,7 +478,7 @@ impl Breaker {
         let spread = doubled
             .min(self.settings.open_max.div_f64(1.0 + SPREAD))
             .mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter.clamp(0.0, 1.0));
-        // The time that the probe took was such a time, too.
+        // The open time counts from the sending of the probe that failed, up to half of it.
         let spread = spread - took.min(spread / 2);
         let asked = retry_after
             .unwrap_or_default()

@@ -15,19 +15,19 @@ pub(super) struct Probes {
     sent: u64,
     /// Probes that have neither been judged nor ended, in their order, and when the lease of each ends.
     under_way: Vec<(u64, Instant)>,
-    /// How many have succeeded since one has failed.
+    /// The number of successes since the last failure.
     successes: u32,
-    /// The newest that has succeeded.
+    /// The number of the newest probe that has succeeded.
     succeeded: u64,
-    /// The newest that has failed.
+    /// The number of the newest probe that has failed.
     failed: u64,
 }
 
 impl Probes {
-    /// Until when no other probe may be sent, where so many must succeed in a row; `None` if one may be sent.
+    /// Until when no other probe may be sent, if `needed` must succeed in a row; `None` if one may be sent now.
     pub(super) fn awaited(&self, needed: u32, now: Instant) -> Option<Instant> {
         let at_once = match self.successes {
-            // A target that fails is not to be asked by two calls at a time.
+            // A target that has not recovered gets one probe at a time.
             0 => 1,
             successes => needed.saturating_sub(successes).max(1),
         };
@@ -43,13 +43,13 @@ impl Probes {
         self.sent
     }
 
-    /// Whether one has succeeded since one has failed.
+    /// Whether a probe has succeeded since the last failure.
     #[cfg(test)]
     pub(super) fn has_succeeded(&self) -> bool {
         self.successes > 0
     }
 
-    /// Sends a probe whose lease ends then.
+    /// Counts a probe that is sent; its lease ends at `lease`. Returns its number.
     fn send(&mut self, lease: Instant, now: Instant) -> u64 {
         let number = self.next_number();
         self.under_way.retain(|(_, lease)| *lease > now);
@@ -57,14 +57,14 @@ impl Probes {
         number
     }
 
-    /// This one has been judged, or has ended: it keeps no other waiting any more.
+    /// Notes that a probe has been judged or has ended: the next one need not wait for it.
     fn free(&mut self, number: u64) {
         self.under_way.retain(|(other, _)| *other != number);
     }
 }
 
 impl Breaker {
-    /// Sends a probe; tells what it is, and what that changes.
+    /// Admits a probe. Returns its kind and the change of state, if there is one.
     pub(super) fn begin_probe(&mut self, now: Instant) -> (Kind, Option<Transition>) {
         let number = self.probes.send(now + self.settings.probe_lease, now);
         let from = self.state(now);
@@ -77,8 +77,7 @@ impl Breaker {
         (Kind::Probe(number), Some(Transition { from, to, cause }))
     }
 
-    /// Takes in what a probe or a last resort has to tell. It is judged at its first content; after answers
-    /// that broke off, at its end.
+    /// Judges a probe or a last resort by its first content, or by its end if answers broke off before.
     pub(super) fn judge(
         &mut self,
         ticket: &mut Pass,
@@ -99,7 +98,7 @@ impl Breaker {
             {
                 None
             }
-            // Neither its beginning nor a refusal tells anything of answers that break off.
+            // Where answers broke off, neither the beginning of an answer nor a refusal proves recovery.
             Signal::Committed { .. } | Signal::Answered if self.broke_off => None,
             Signal::Progressed if !(self.broke_off && ticket.has_lasted(lasting, now)) => None,
             Signal::Committed { .. }
@@ -124,8 +123,8 @@ impl Breaker {
         }
     }
 
-    /// Counts a success. The breaker may be open: for a last resort, or since this probe was silent or an older
-    /// one failed.
+    /// Counts a success. The breaker may be open: this is a last resort, or this probe was silent for a while, or an
+    /// older one failed meanwhile.
     fn succeed(&mut self, ticket: &mut Pass, now: Instant) -> Option<Transition> {
         ticket.counted = Counted::Success { ended: 0, nth: 0 };
         self.probes.free(ticket.kind.number());
@@ -137,7 +136,7 @@ impl Breaker {
         self.cut_short_since = None;
         let from = self.state(now);
         if from == BreakerState::Open {
-            // No recovery has failed after all.
+            // The breaker counted a failed recovery when it opened again; this success takes that back.
             self.severity = self.severity.saturating_sub(1);
         }
         if self.probes.successes >= self.settings.probe_successes {
@@ -162,7 +161,7 @@ impl Breaker {
         })
     }
 
-    /// Opens it for now: a probe from which nothing has come may be answered yet.
+    /// Opens the breaker again for the time being: the silent probe may still be answered.
     fn suspect(&mut self, ticket: &Pass, circumstances: Circumstances) -> Option<Transition> {
         self.probes.free(ticket.kind.number());
         match self.probes.succeeded > ticket.kind.number() {
@@ -171,7 +170,8 @@ impl Breaker {
         }
     }
 
-    /// Counts a failure. That an answer breaks off is news where answers had only to begin.
+    /// Counts a failure. It is out of date if a later probe has succeeded, unless it shows for the first time that
+    /// answers break off.
     fn fail(
         &mut self,
         ticket: &mut Pass,

@@ -1,4 +1,4 @@
-//! When a breaker opens, and how it closes again.
+//! When does a breaker open, and how does it close again?
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ pub struct Settings {
     pub consecutive_failures: u32,
     /// Failures in a row that open it when the window holds `min_samples` or more.
     pub consecutive_failures_busy: u32,
-    /// The same two numbers while a healthier alternative exists.
+    /// `consecutive_failures` while a healthier alternative exists.
     pub consecutive_failures_with_alternative: u32,
-    /// The same two numbers while a healthier alternative exists.
+    /// `consecutive_failures_busy` while a healthier alternative exists.
     pub consecutive_failures_busy_with_alternative: u32,
     /// Share of slow first contents in the window that opens it, above 0 up to 1.
     pub slow_ratio: f64,
-    /// Begun answers that the window must hold before breaks count.
+    /// Answers that must have begun in the window before `break_ratio` counts.
     pub min_commits: u32,
-    /// Share of begun answers that broke off which opens it, above 0 up to 1.
+    /// Share of begun answers that may break off before the breaker opens, above 0 up to 1.
     pub break_ratio: f64,
-    /// How long it stays open the first time; doubles with each failed recovery, ±20 %. The time that
-    /// a failed probe took counts, up to half of it.
+    /// How long it stays open the first time, ±20 %; doubles with each failed recovery. The time that a failed probe
+    /// took is subtracted, up to half of the open time.
     pub open_base: Duration,
     /// The longest it stays open by itself, spread included.
     pub open_max: Duration,
@@ -36,10 +36,10 @@ pub struct Settings {
     pub retry_after_max: Duration,
     /// Probes in a row that must succeed to close it.
     pub probe_successes: u32,
-    /// How long a probe may take before another is let through beside it. Both decide then.
+    /// How long a probe may take before another is let through beside it. The outcomes of both count.
     pub probe_lease: Duration,
-    /// Where answers broke off, a probe has succeeded once it is complete, or once content is still
-    /// coming this long after its first.
+    /// If answers broke off, a probe succeeds when its answer is complete, or when content still arrives this long
+    /// after its first.
     pub lasting_answer: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What a breaker is told, and what it tells.
+//! What goes into a breaker, and what comes out? The types of its interface.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::trail::BreakerState;
 pub struct Forced {
     /// Closed if true, else open.
     pub closed: bool,
-    /// When the breaker decides for itself again; `None` for when the operator says so.
+    /// When the breaker decides for itself again; `None` if only the operator ends the decision.
     pub until: Option<Instant>,
 }
 
 impl Forced {
-    /// The state that it is told as.
+    /// The state that the decision sets.
     pub(super) fn state(self) -> BreakerState {
         match self.closed {
             true => BreakerState::ForcedClosed,
@@ -25,29 +25,29 @@ impl Forced {
     }
 }
 
-/// What an attempt tells the breaker on its way; [`Signal::Released`] at the latest.
+/// What an attempt reports to the breaker. The last signal of every attempt is [`Signal::Released`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Signal {
-    /// Nothing has come for suspiciously long; the attempt goes on.
+    /// The provider has been silent for suspiciously long; the attempt goes on.
     Stalled,
-    /// The first content has come.
+    /// The first content has arrived.
     Committed {
         /// Whether it took suspiciously long.
         slow: bool,
     },
-    /// Further content has come. It is asked of probes only.
+    /// Further content has arrived. Only probes and last resorts report it.
     Progressed,
     /// The attempt took longer than its caller or the call's deadline allows, which is less than the
     /// target's own limits.
     CutShort {
-        /// Since when nothing had come.
+        /// When the silence began.
         since: Instant,
     },
-    /// The provider refused for reasons of the request: it works.
+    /// The provider refused the request itself, which shows that it works.
     Answered,
     /// The answer is complete.
     Completed,
-    /// The attempt failed, be it before or after its first content.
+    /// The attempt failed, before or after its first content.
     Failed {
         /// How long the provider asks to be left alone.
         retry_after: Option<Duration>,
@@ -57,14 +57,14 @@ pub enum Signal {
         /// How long the provider asks to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The attempt has ended without telling anything more, such as by the caller's cancellation.
+    /// The attempt has ended. Alone, as after a cancellation, it says nothing about the target.
     Released,
 }
 
-/// What the breaker cannot know by itself when it is told something.
+/// What the breaker needs to know from outside when it takes in a signal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Circumstances {
-    /// The present.
+    /// The current time.
     pub now: Instant,
     /// A draw, 0 to 1, that spreads the open times.
     pub jitter: f64,
@@ -74,7 +74,7 @@ pub struct Circumstances {
     pub retry_ratio: f64,
 }
 
-/// A change of state, for logs, metrics and those who watch.
+/// A change of state, for logs and watchers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The state before.
@@ -85,14 +85,14 @@ pub struct Transition {
     pub cause: &'static str,
 }
 
-/// What a breaker would answer now, and what it has seen.
+/// The state of a breaker, and what it has counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Snapshot {
     /// Its state.
     pub state: BreakerState,
-    /// When it came into this state.
+    /// When this state began.
     pub since: Instant,
-    /// When it lets the next attempt through; `None` if it would do so now, or if nobody knows.
+    /// When it lets the next attempt through; `None` if it would do so now, or if that is not known.
     pub refuses_until: Option<Instant>,
     /// Samples in the window.
     pub samples: u32,
@@ -102,7 +102,7 @@ pub struct Snapshot {
     pub slow: u32,
     /// How often it has opened.
     pub opened_total: u64,
-    /// When the operator's decision ends, where there is one with an end.
+    /// When the operator's decision ends, if there is one that has an end.
     pub forced_until: Option<Instant>,
 }
 
@@ -118,7 +118,7 @@ pub enum Barred {
 }
 
 impl Barred {
-    /// When there is use in asking again, where that is known.
+    /// When to ask again, if that is known.
     pub fn until(self) -> Option<Instant> {
         match self {
             Self::Open(until) => Some(until),

@@ -1,4 +1,4 @@
-//! What is known of a provider's health, in four scopes: a model is tried only if all of them agree.
+//! May a model be tried? Four scopes of its provider's health must agree.
 //!
 //! | scope | is closed off by | and opened again by |
 //! |---|---|---|
@@ -7,8 +7,8 @@
 //! | credential | a refused key, a spent quota | probes, a new key |
 //! | rate | a rate limit | time, and fewer attempts at once |
 //!
-//! This file says who is admitted; `outcomes` takes in how attempts go, `operator` what operators decide, and `words`
-//! holds the terms of all three. Pure: time is passed in. [`super::provider`] adds the lock and the clock.
+//! This file admits attempts; `outcomes` takes in how they go, `operator` what operators decide, and `words` holds the
+//! types that all three share. Pure: time is passed in. [`super::provider`] adds the lock and the clock.
 
 mod operator;
 mod outcomes;
@@ -29,11 +29,11 @@ pub use self::words::{Change, News, Notice, Refusal, Ticket, Unlocked};
 /// The settings of all four scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// Of the endpoint's and every model's breaker.
+    /// For the breakers of the endpoint and of every model.
     pub breaker: breaker::Settings,
-    /// Of the credential's lock.
+    /// For the credential's lock.
     pub lock: lock::Settings,
-    /// Of every model's throttle.
+    /// For the throttle of every model.
     pub throttle: throttle::Settings,
 }
 
@@ -46,9 +46,9 @@ pub struct Scopes {
     models: BTreeMap<ModelId, Model>,
     /// Counts the models that were ever added.
     incarnations: Incarnation,
-    /// Whether the endpoint is closed off because its models failed. Then their failures are its own.
+    /// Whether the endpoint is closed off because its models failed. Then failures of models count for the endpoint.
     rolled_up: bool,
-    /// What has changed besides breakers and was not taken yet.
+    /// Changes of locks and throttles that were not taken yet.
     notices: Vec<Notice>,
 }
 
@@ -58,7 +58,7 @@ struct Model {
     throttle: Throttle,
     acceptance: Acceptance,
     last_attempt: Option<Instant>,
-    /// Tells it from one of the same id that was there before.
+    /// Distinguishes the model from an earlier one with the same id.
     incarnation: Incarnation,
 }
 
@@ -75,7 +75,7 @@ impl Model {
 }
 
 impl Scopes {
-    /// A provider without models, of which nothing is known.
+    /// A provider without models, whose health is unknown.
     pub fn new(settings: Settings, now: Instant) -> Self {
         Self {
             settings,
@@ -88,7 +88,7 @@ impl Scopes {
         }
     }
 
-    /// Adds a model of which nothing is known, in place of one of the same id.
+    /// Adds a model whose health is unknown. It replaces one of the same id.
     pub fn add(&mut self, id: &ModelId, now: Instant) -> Incarnation {
         self.incarnations += 1;
         self.lock.add(ModelId::clone(id));
@@ -118,7 +118,7 @@ impl Scopes {
         let of_endpoint = self.endpoint.refuses(now).map(Refusal::of_endpoint);
         let of_model = model.and_then(|model| model.breaker.refuses(now));
         let of_model = of_model.map(Refusal::of_model);
-        // An operator's decision comes before all other refusals: no last resort may go around it.
+        // An operator's decision comes before all other refusals: a last resort must not bypass it.
         [of_endpoint, of_model]
             .into_iter()
             .flatten()
@@ -128,7 +128,7 @@ impl Scopes {
                 let lock::Locked { until, cause } = of_lock?;
                 Some(Refusal::Credential(until, cause))
             })
-            // Next comes a limit: no last resort may go around it either.
+            // Next comes a limit: a last resort must not bypass it either.
             .or_else(|| match model?.throttle.refuses(now)? {
                 throttle::Throttled::Until(until) => {
                     let open = [of_endpoint, of_model].into_iter().flatten();
@@ -165,8 +165,8 @@ impl Scopes {
         Ok(self.ticket(model, endpoint, breaker, now))
     }
 
-    /// Admits an attempt on a model in spite of open breakers, as often as the model probably
-    /// answers: if `draw`, 0 to 1, is not below the share that should be rejected here.
+    /// Admits an attempt on a model in spite of open breakers, with the probability that the model answers: if `draw`,
+    /// 0 to 1, is at least [`Scopes::rejection`].
     pub fn admit_last(&mut self, model: &ModelId, draw: f64, now: Instant) -> Option<Ticket> {
         let acceptance = &mut self.model(model, now).acceptance;
         let rejection = acceptance.rejection(now);
@@ -198,12 +198,12 @@ impl Scopes {
         }
     }
 
-    /// The share of last attempts on a model that should be rejected here, 0 to 1.
+    /// The share of last resorts on a model that are not sent, 0 to 1.
     pub fn rejection(&mut self, model: &ModelId, now: Instant) -> f64 {
         self.model(model, now).acceptance.rejection(now)
     }
 
-    /// What a breaker would answer now, and what it has seen; `None` for the endpoint.
+    /// The state of a breaker and what it has counted; `None` for the endpoint's.
     pub fn snapshot(&mut self, model: Option<&ModelId>, now: Instant) -> Snapshot {
         self.breaker(model, now).snapshot(now)
     }
@@ -213,7 +213,7 @@ impl Scopes {
         self.lock.snapshot()
     }
 
-    /// Until when the provider's rate limit closes a model off, if it does.
+    /// Until when the provider's rate limit closes a model off; `None` if it does not.
     pub fn throttled_until(&self, model: &str, now: Instant) -> Option<Instant> {
         self.models.get(model)?.throttle.waits_until(now)
     }
@@ -232,7 +232,7 @@ impl Scopes {
         }
     }
 
-    /// What is known of a model: nothing, if it was not added.
+    /// The health of a model; unknown if it was not added.
     fn model(&mut self, id: &ModelId, now: Instant) -> &mut Model {
         let (settings, incarnation) = (self.settings, self.incarnations);
         let model = self.models.entry(ModelId::clone(id));

@@ -1,4 +1,4 @@
-//! What operators decide in place of breakers, and when their decisions end.
+//! What may operators decide in place of breakers, and when do their decisions end?
 
 use tokio::time::Instant;
 
@@ -8,9 +8,9 @@ use super::Scopes;
 use super::words::{Change, News, Notice, Unlocked};
 
 impl Scopes {
-    /// Lets an operator's decision replace a breaker's own one, or lifts it. Unless the decision holds the breaker
-    /// open, it also ends what else keeps attempts away: for the endpoint, the credential's lock; for a model, what
-    /// the throttle knows of the rate limit. If the model's credential was refused, the model is asked once more.
+    /// Replaces a breaker's own decision by an operator's, or lifts that. Unless the decision holds the breaker open,
+    /// it also ends whatever else keeps attempts away: for the endpoint, the credential's lock; for a model, the
+    /// throttle's knowledge of the rate limit. A model whose credential was refused may be tried once more.
     pub fn force(
         &mut self,
         model: Option<&ModelId>,
@@ -45,14 +45,14 @@ impl Scopes {
         }
     }
 
-    /// When the first of the operators' decisions ends, where one has an end.
+    /// When the first of the operators' decisions ends; `None` if none has an end.
     pub fn decision_ends(&self) -> Option<Instant> {
         let models = self.models.values().map(|model| &model.breaker);
         let breakers = models.chain([&self.endpoint]);
         breakers.filter_map(Breaker::decision_ends).min()
     }
 
-    /// Ends the decision on a breaker if its time is over; `None` for the endpoint's.
+    /// Ends the decision on a breaker if it has expired; `None` for the endpoint's.
     pub fn end_decision(&mut self, model: Option<&ModelId>, now: Instant) -> Option<Change> {
         let transition = self.breaker(model, now).end_decision(now)?;
         Some(Change {
@@ -61,7 +61,7 @@ impl Scopes {
         })
     }
 
-    /// Ends all decisions whose time is over.
+    /// Ends all decisions that have expired.
     pub fn end_decisions(&mut self, now: Instant) -> Vec<Change> {
         let models: Vec<_> = self.models.keys().cloned().map(Some).collect();
         let breakers = models.into_iter().chain([None]);

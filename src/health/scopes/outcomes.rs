@@ -1,4 +1,4 @@
-//! What attempts report of a provider: each scope takes what concerns it.
+//! What does the report of an attempt mean for each scope of its provider?
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use super::super::lock;
 use super::words::{Change, News, Notice, Ticket, Unlocked};
 use super::{Model, Scopes};
 
-/// Models in use that a provider must have before their failures are taken for the endpoint's.
+/// The endpoint is blamed for failures only if at least this many of its models are in use.
 const ROLL_UP_MODELS: usize = 2;
 
 impl Scopes {
-    /// The provider has been silent for suspiciously long. The attempt goes on.
+    /// Takes in that the provider has been silent for suspiciously long. The attempt goes on.
     pub fn stalled(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.rolled_up {
@@ -26,8 +26,8 @@ impl Scopes {
         changes
     }
 
-    /// The attempt was ended by a limit of its caller or by the deadline, before the target's own limits. Nothing had
-    /// come since `since`.
+    /// Takes in that a limit of the caller or the deadline ended the attempt before the target's own limits. The
+    /// provider was silent since `since`.
     pub fn cut_short(
         &mut self,
         ticket: &mut Ticket,
@@ -37,8 +37,8 @@ impl Scopes {
         self.tell_model(ticket, Signal::CutShort { since }, circumstances)
     }
 
-    /// The head of an answer has come. It shows that the endpoint works, unless the endpoint is closed off because its
-    /// models failed.
+    /// Takes in that the head of an answer has arrived. It shows that the endpoint works, unless the endpoint is closed
+    /// off because its models failed.
     pub fn reached(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
         match self.rolled_up {
             true => Vec::new(),
@@ -46,7 +46,7 @@ impl Scopes {
         }
     }
 
-    /// The first content has come.
+    /// Takes in that the first content has arrived.
     pub fn committed(
         &mut self,
         ticket: &mut Ticket,
@@ -62,17 +62,17 @@ impl Scopes {
         changes
     }
 
-    /// Further content has come. Only probes and last resorts report it.
+    /// Takes in that further content has arrived. Only probes and last resorts report it.
     pub fn progressed(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
         self.tell_model(ticket, Signal::Progressed, circumstances)
     }
 
-    /// The answer is complete.
+    /// Takes in that the answer is complete.
     pub fn completed(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
         self.tell_model(ticket, Signal::Completed, circumstances)
     }
 
-    /// The attempt failed.
+    /// Takes in that the attempt failed.
     pub fn failed(
         &mut self,
         ticket: &mut Ticket,
@@ -107,7 +107,7 @@ impl Scopes {
             }
             Health::ModelFailure => Signal::Failed { retry_after },
             Health::Overloaded => {
-                // A 503 may mean anything. Only a provider that says that it is overloaded is sent less.
+                // A 503 may mean anything, so it alone does not lower the number of attempts at once.
                 if error.status != Some(503) {
                     let throttle = &mut self.model(&ticket.model, now).throttle;
                     throttle.refused(false, retry_after, now);
@@ -130,14 +130,14 @@ impl Scopes {
         changes
     }
 
-    /// The provider has accepted the credential.
+    /// Takes in that the provider has accepted the credential.
     fn accepted(&mut self, ticket: &Ticket, now: Instant) {
         if self.lock.accept(&ticket.credential, now) {
             self.note(ticket, News::Unlocked(Unlocked::Accepted));
         }
     }
 
-    /// The provider has refused the credential. Returns whose failure that is.
+    /// Takes in that the provider has refused the credential. Returns whose failure that is.
     fn credential_refused(
         &mut self,
         ticket: &Ticket,
@@ -160,7 +160,7 @@ impl Scopes {
         }
     }
 
-    /// Another key has replaced the one that was used.
+    /// Takes in that another key has replaced the old one.
     pub fn renew_credential(&mut self) {
         if self.lock.renew() {
             self.notices.push(Notice {
@@ -170,17 +170,17 @@ impl Scopes {
         }
     }
 
-    /// Whether something besides breakers has changed.
+    /// Whether a lock or a throttle has changed.
     pub fn has_notices(&self) -> bool {
         !self.notices.is_empty()
     }
 
-    /// Takes what has changed besides breakers, in order.
+    /// Takes the changes of locks and throttles, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// The attempt has ended. What it reported before still counts.
+    /// Takes in that the attempt has ended. What it reported before still counts.
     pub fn release(&mut self, mut ticket: Ticket, circumstances: Circumstances) {
         self.lock.release(&ticket.credential);
         self.endpoint
@@ -237,7 +237,7 @@ impl Scopes {
         changes
     }
 
-    /// If most models in use fail at once, it is taken for the endpoint's failure: then one probe for all is enough.
+    /// If most models in use fail at once, closes off the endpoint: then one probe for all of them is enough.
     fn roll_up(&mut self, circumstances: Circumstances) -> Option<Change> {
         let now = circumstances.now;
         let window = self.settings.breaker.window.max(Duration::from_secs(1));

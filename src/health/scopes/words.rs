@@ -1,4 +1,4 @@
-//! What is said of scopes: the right to an attempt, why there is none, and what has changed.
+//! Which types do the parts of the scopes share? The right to an attempt, a refusal, and changes.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub enum Refusal {
     Endpoint(Instant),
     /// The model or its endpoint is being probed after failures.
     Probing,
-    /// The credential is locked until then; `None` while a probe is under way that will tell.
+    /// The credential is locked until then; `None` while the probe that will decide is under way.
     Credential(Option<Instant>, lock::LockCause),
     /// The provider's rate limit is reached until then.
     Rate(Instant),
@@ -39,7 +39,7 @@ impl Refusal {
         }
     }
 
-    /// Whether a breaker refuses. Only then can a last attempt be made in spite of the refusal.
+    /// Whether a breaker refuses. Only then can a last resort be sent in spite of the refusal.
     pub fn is_breaker(self) -> bool {
         match self {
             Self::Model(_) | Self::Endpoint(_) | Self::Probing => true,
@@ -123,19 +123,19 @@ pub struct Change {
     pub transition: Transition,
 }
 
-/// A change at a provider that is not one of a breaker's state.
+/// A change of a lock or a throttle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The model that it concerns, or whose attempt showed it; `None` for all of them.
+    /// The model that the change concerns, or whose attempt showed it; `None` for all models.
     pub model: Option<ModelId>,
     /// What changed.
     pub news: News,
 }
 
-/// What can change besides breakers.
+/// What can change in a lock or a throttle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// The credential is locked for this long. The number counts its locks in a row.
+    /// The credential is locked for this long. The number counts the locks in a row.
     Locked(lock::LockCause, Duration, u32),
     /// The credential's lock has ended.
     Unlocked(Unlocked),
@@ -143,7 +143,7 @@ pub enum News {
     Throttled(Duration),
     /// An operator has made the throttle forget the provider's rate limit.
     Unthrottled,
-    /// An operator lets a model be asked once more although its credential was refused.
+    /// An operator allows one more try of a model although its credential was refused.
     Pardoned,
 }
 
