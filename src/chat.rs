@@ -66,7 +66,7 @@ pub enum Part {
     Document(Media),
     /// A tool call that the model made; only in assistant messages.
     ToolCall(ToolCall),
-    /// What a tool call gave; only in tool messages.
+    /// The result of a tool call; only in tool messages.
     ToolResult(ToolResult),
     /// Reasoning that a model produced; only in assistant messages.
     Reasoning(Reasoning),
@@ -135,7 +135,7 @@ pub struct Tool {
 /// A call of a tool by the model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolCall {
-    /// Identifies the call, at least until its result: hosts use ids again. Empty where the provider gave none.
+    /// Identifies the call until its result; later turns may use the id again. Empty if the provider gave none.
     pub id: String,
     /// The tool's name.
     pub name: String,
@@ -147,7 +147,7 @@ pub struct ToolCall {
     pub provider: String,
 }
 
-/// What a tool call gave.
+/// The result of a tool call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolResult {
     /// Id of the [`ToolCall`] it answers: of those with this id in the assistant message before, the first
@@ -243,7 +243,7 @@ pub enum ReasoningEffort {
     Max,
 }
 
-/// Something that was left out or changed in the request for one target, to be told to the caller.
+/// Something that was left out or changed in the request for one target; the caller gets it as a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adaptation {
     /// Path of the field in the request.

@@ -1,4 +1,4 @@
-//! What a request needs from a target: the features it uses, as a set.
+//! Which features does a request need from a target? A set of them.
 //!
 //! A target that lacks one of them is ineligible before anything is sent; see `dispatch::plan`.
 
@@ -161,13 +161,13 @@ impl Features {
         self.0 & 1 << feature as u8 != 0
     }
 
-    /// What is in both sets.
+    /// The features in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in this set and not in `other`.
+    /// The features in this set but not in `other`.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0 & !other.0)

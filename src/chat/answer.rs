@@ -88,8 +88,8 @@ impl Answer {
 
     /// Why the model stopped: the provider's reason, corrected where providers are known to be vague.
     ///
-    /// `Stop` beside tool calls means that the tools are waited for, `ToolCalls` without any that nobody
-    /// has to wait, and a complete answer without any reason has one all the same. `None` only for an answer that is not complete.
+    /// `Stop` with tool calls becomes `ToolCalls`, `ToolCalls` without any becomes `Other`, and a complete answer
+    /// without a reason gets one. `None` only for an answer that is not complete.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         finish_reason(
             self.finish.as_ref(),
@@ -99,7 +99,7 @@ impl Answer {
     }
 }
 
-/// See [`Answer::finish_reason`]; here for those who do not keep the whole answer.
+/// As [`Answer::finish_reason`], for code that does not keep the whole answer.
 pub fn finish_reason(
     finish: Option<&Finish>,
     has_tool_calls: bool,

@@ -1,19 +1,19 @@
-//! Under which ids and names the tool calls of an answer are given out.
+//! Which ids and names do callers see for the tool calls of an answer?
 
 use std::collections::HashSet;
 
-/// Gives each tool call of one answer an id: its provider's, or one of ours where the provider gave
-/// none or one that an earlier call of the answer has. Results are matched by these ids.
+/// Gives each tool call of one answer an id: the provider's, or one of ours if the provider gave none or used the
+/// id for an earlier call of the answer. Results are matched by these ids.
 #[derive(Debug)]
 pub struct CallIds {
-    /// The id of our call, which no other answer has.
+    /// The id of our call, which is different for every answer.
     call_id: String,
     given: HashSet<String>,
     count: usize,
 }
 
 impl CallIds {
-    /// Begins an answer of the call that has this id.
+    /// Starts an answer of the call that has this id.
     pub fn new(call_id: String) -> Self {
         Self {
             call_id,
@@ -22,7 +22,7 @@ impl CallIds {
         }
     }
 
-    /// The id of the next tool call: never empty, and none that was given before.
+    /// The id of the next tool call: never empty, never one that was used before.
     pub fn next(&mut self, provider_id: String) -> String {
         let mut id = provider_id;
         if id.is_empty() || self.given.contains(&id) {
@@ -37,7 +37,7 @@ impl CallIds {
     }
 }
 
-/// The name of a tool call as it is given out: never empty, so that the call can be appended to the next
+/// The name of a tool call as callers see it: never empty, so that the call can be appended to the next
 /// request.
 pub fn given_name(name: String) -> String {
     if name.is_empty() {

@@ -1,4 +1,4 @@
-//! What an answer is made of: its events, why the model stopped, and what was counted.
+//! Which events make up an answer? Content, why the model stopped, and token counts.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// [`ChatEvent::Usage`] may come several times, the last one counts (see [`Answer::apply`](super::Answer::apply)).
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChatEvent {
-    /// What the provider calls the answer and the model that gives it; lifecycle, no content.
+    /// The provider's names for the answer and its model; not content.
     Started {
         /// The provider's id of the response.
         response_id: Option<String>,
@@ -64,9 +64,8 @@ impl ChatEvent {
         }
     }
 
-    /// Puts a count or a finish reason in the place of the last one before it, if no content stands
-    /// between them: only the later one counts. Gives back what replaces nothing. `before` are the
-    /// events before it, last first.
+    /// Replaces the last count or finish reason by a later one of the same kind, if no content lies between them.
+    /// Returns an event that replaces nothing. `before` are the events before it, last first.
     pub fn unless_replacing<'e>(self, before: impl Iterator<Item = &'e mut Self>) -> Option<Self> {
         for earlier in before.take_while(|event| !event.is_content()) {
             match (&self, &*earlier) {
@@ -81,22 +80,21 @@ impl ChatEvent {
     }
 }
 
-/// What a complete answer is, of which nothing may have been read.
+/// Whether a complete answer has content, and what its absence means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Substance {
-    /// It says something, or it says with its finish reason why it does not.
+    /// It has content, or a finish reason that explains why it has none.
     Something,
-    /// It says nothing: not a word, no reasoning, no tool call. White space is a word: it may be what was
-    /// asked for.
+    /// It has no text, no reasoning and no tool call. White space is text, since it may be what was asked for.
     Nothing,
-    /// It says nothing, though tokens were counted for what it said: its content was lost.
+    /// It has no content although tokens were counted for it: the content was lost.
     Lost,
 }
 
-/// The most tokens that a model needs to say nothing: those that end a turn.
+/// The most tokens of an empty answer: those that end a turn.
 const TOKENS_OF_NOTHING: u64 = 4;
 
-/// What the events of a complete answer amount to.
+/// Judges the events of a complete answer.
 pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substance {
     let mut finish = None;
     let mut visible_tokens = 0;
@@ -118,9 +116,9 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
     }
     let has_tokens = visible_tokens > TOKENS_OF_NOTHING;
     match finish {
-        // A filter takes back what was counted.
+        // A filter has removed content that was counted.
         Some(FinishReason::ContentFilter) => Substance::Something,
-        // A model may think up to the limit at a host that does not count reasoning apart.
+        // The host may not count reasoning separately, and the model may have reasoned up to the limit.
         Some(FinishReason::MaxTokens) if has_tokens => Substance::Nothing,
         Some(FinishReason::MaxTokens) => Substance::Something,
         Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => {
@@ -146,7 +144,7 @@ pub struct Finish {
 /// Why the model stopped, in our terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
-    /// It had said all, or wrote a stop sequence.
+    /// It was finished, or wrote a stop sequence.
     Stop,
     /// The token limit was reached: the answer is cut off.
     MaxTokens,

@@ -1,4 +1,4 @@
-//! `dialect` of a provider or a model: how the wire format is spelled there.
+//! Reads `dialect` of a provider or a model: how it differs from the usual wire format.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::wire::openai_chat::{self, OpenAiChat};
 use super::family::Family;
 use super::table::Value;
 
-/// A wire format with what is special about it at a provider or a model.
+/// A wire format in the dialect of a provider or a model.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Dialect {
     OpenAiChat(openai_chat::Dialect),
@@ -31,13 +31,13 @@ impl Dialect {
     }
 }
 
-/// The wire formats of a configuration. Equal ones are one and the same.
+/// The wire formats of a configuration. Equal ones share one object.
 #[derive(Default)]
 pub(super) struct WireFormats(HashMap<Dialect, Arc<dyn WireFormat>>);
 
 impl WireFormats {
-    /// The wire format in the provider's dialect, in which the model's own keys go before the provider's.
-    /// `None` where one of them is wrong.
+    /// The wire format in the provider's dialect, whose keys the model's own keys override. `None` if one of them is
+    /// wrong.
     pub(super) fn get(
         &mut self,
         family: Family,
@@ -62,7 +62,7 @@ fn merged<T: Default + DeserializeOwned>(
         (None, None) => Some(T::default()),
         (Some(one), None) | (None, Some(one)) => one.deserialize(),
         (Some(of_provider), Some(of_model)) => {
-            // What is wrong in it is noted where it stands.
+            // A mistake in it is noted where the dialect stands.
             of_model.deserialize::<T>()?;
             of_model.over(of_provider)
         }

@@ -1,4 +1,4 @@
-//! Which wire formats are there, and what is usual for the hosts that speak each of them?
+//! Which wire formats can the configuration name, and what are the defaults for hosts of each?
 
 use http::HeaderName;
 
@@ -19,7 +19,7 @@ pub(super) const FAMILIES: [(&str, Family); 3] = [
 ];
 
 impl Family {
-    /// How its keys are sent by custom.
+    /// How keys are usually sent to hosts of this format.
     pub(super) fn usual_manner(self) -> Manner {
         match self {
             Self::OpenAiChat => Manner::Bearer,

@@ -1,4 +1,4 @@
-//! `[breaker]`, `[credential_lock]`, `[throttle]`: when targets are closed off and opened again.
+//! Reads `[breaker]`, `[credential_lock]`, `[throttle]`: when targets get no attempts, and when they do again.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::health::{breaker, lock, throttle};
 
 use super::table::{Table, Value};
 
-/// The longest that a target is left alone because `open_base` alone says so: longer has to be meant.
+/// The longest default of `open_max` that follows from `open_base`: a longer open time must be set explicitly.
 const LONGEST_UNASKED: Duration = Duration::from_secs(60);
 
 pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {

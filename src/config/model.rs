@@ -1,4 +1,4 @@
-//! `[models."PROVIDER/MODEL"]`: what can be asked, what it can do, what it costs.
+//! Reads `[models."PROVIDER/MODEL"]`: a model's name, abilities, limits and prices.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use super::table::{Table, Value};
 /// The highest price that can be written, in USD for a million tokens.
 const HIGHEST_PRICE: f64 = 1_000_000.0;
 
-/// The share of `first_event` after which silence is suspicious, and of the longer of it and
-/// `first_content` after which a first content is slow, where neither is written.
+/// The default of `stall_after` as a share of `first_event`, and of `slow_first_content` as a share of the longer of
+/// `first_event` and `first_content`.
 const SLOW_SHARE: f64 = 0.4;
 
 /// Reads one model. `None` where something about it is wrong.
@@ -165,7 +165,7 @@ fn timeouts(mut table: Table<'_>) -> Timeouts {
     let default = Timeouts::default();
     let first_event = table.or("first_event", default.first_event, Value::duration);
     let first_content = table.or("first_content", default.first_content, Value::duration);
-    // What may think for minutes is neither slow nor suspicious after seconds.
+    // A model that may think for minutes is neither slow nor suspicious after seconds.
     let slow = first_content.max(first_event).mul_f64(SLOW_SHARE);
     let suspicious = first_event.mul_f64(SLOW_SHARE);
     let timeouts = Timeouts {

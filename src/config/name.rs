@@ -1,4 +1,4 @@
-//! Which names the file may give to things.
+//! Which names may providers, scenarios and models have?
 
 /// Whether callers, logs and health checks can carry `name` of a provider or a scenario.
 pub(super) fn is_legal_name(name: &str) -> bool {

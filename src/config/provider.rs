@@ -1,4 +1,4 @@
-//! `[providers.NAME]`: who can be asked, where, and with which credential.
+//! Reads `[providers.NAME]`: a provider's address, credential and wire format.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ pub(super) struct Written<'a> {
     pub(super) is_simulated: bool,
     /// How it spells chat.
     pub(super) family: Option<Family>,
-    /// What is special about that, if it is right.
+    /// Its dialect, if that is right.
     pub(super) dialect: Option<Value<'a>>,
-    /// What none of its models can do.
+    /// Features that none of its models has.
     pub(super) unsupported: Features,
 }
 

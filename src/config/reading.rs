@@ -1,4 +1,4 @@
-//! Reads files within bounds of size and time, whatever they are.
+//! Reads files within bounds of size and time, be they regular files, pipes or devices.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Error, ErrorKind, Read as _};

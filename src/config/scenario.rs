@@ -1,4 +1,4 @@
-//! `[scenarios.NAME]`: which models serve a task type, in which order and under which policy.
+//! Reads `[scenarios.NAME]`: which models serve a task type, in which order and under which policy.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ pub(super) fn retry(
     retry
 }
 
-/// Reads how long a scenario clings to its first choice. The table alone, though empty, lets it.
+/// Reads how often a scenario tries its first choice again. An empty table is enough to switch that on.
 fn retry_first(mut table: Table<'_>, max_timeout: Duration) -> RetryFirst {
     let default = RetryFirst::default();
     let policy = RetryFirst {
@@ -151,7 +151,7 @@ fn retry_first(mut table: Table<'_>, max_timeout: Duration) -> RetryFirst {
     policy
 }
 
-/// Reads what a late attempt's rival may cost. The table alone, though empty, allows rivals.
+/// Reads what the rival of a late attempt may cost. An empty table is enough to allow rivals.
 fn hedge(mut table: Table<'_>) -> hedging::Settings {
     let default = hedging::Settings::default();
     let max_cost = table.optional("max_cost", |value| value.number(0.0..=HIGHEST_HEDGE_COST));
@@ -192,7 +192,7 @@ fn targets(value: &Value<'_>, models: &Models<'_>) -> Option<Vec<Arc<Target>>> {
         }
         targets.extend(known_model(id, &item.place, models));
     }
-    // One that is missing here has been noted where it is wrong.
+    // A model that is missing here was noted where it is wrong.
     (targets.len() == items.len()).then_some(targets)
 }
 

@@ -112,7 +112,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The keys of a header such as `[a.b]` have their own places; its table has none that is better.
+/// In a header such as `[a.b]` each key has its own place, but the table has none.
 fn start_of(key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>) -> usize {
     if value.get_ref().is_table() {
         key.span().start

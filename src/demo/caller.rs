@@ -31,7 +31,7 @@ pub(super) enum Method {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) fate: Fate,
-    /// Attempts that were sent for it, as the response or the status tells.
+    /// Attempts that were sent for it, according to the response or the status.
     pub(super) attempts: usize,
 }
 
@@ -158,7 +158,7 @@ fn lost(why: impl Into<String>, attempts: usize) -> Ended {
     }
 }
 
-/// The attempts that the details of a failed call tell of.
+/// The attempts in the details of a failed call.
 fn attempts_in(status: &Status) -> Vec<v1::Attempt> {
     let Ok(details) = tonic_types::Status::decode(status.details()) else {
         return Vec::new();

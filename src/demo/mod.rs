@@ -4,8 +4,8 @@
 //! primary fails in `acts`. Only what the client receives is shown; nothing is read from inside the service. The sum of
 //! all attempts is compared with the simulator's own log.
 //!
-//! `show` plays the acts, `caller` makes a call and judges it, `record` counts, `report` puts
-//! that into words and `view` into a picture, `output` and `screen` write them.
+//! `show` plays the acts, `caller` makes a call and judges it, `record` counts, `report` describes the counts as text
+//! and `view` as a picture, `output` and `screen` write them.
 
 mod acts;
 mod caller;
@@ -83,7 +83,7 @@ pub enum Error {
 /// Plays the demonstration on standard output. The exit code is 0 if all is as it should be.
 ///
 /// # Errors
-/// [`Error`]; what was counted until then is not told.
+/// [`Error`]; what was counted until then is not printed.
 pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
     let simulator = Simulator::start(simulator::Settings::default())
         .await

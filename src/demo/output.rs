@@ -1,4 +1,4 @@
-//! Where it is told: a picture on a terminal, lines everywhere else; the same lines remain of both.
+//! Writes to standard output: a picture on a terminal, lines elsewhere; on a terminal the same lines remain at the end.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Begins to tell.
+    /// Starts the output.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -57,7 +57,7 @@ impl Output {
         screen.show(&view::draw(&moment, screen.size()))
     }
 
-    /// Gives the terminal back, and tells what remains to be told and the numbers.
+    /// Restores the terminal, and writes the remaining lines and the numbers.
     ///
     /// # Errors
     /// Standard output cannot be written.

@@ -102,7 +102,7 @@ impl Record {
         }
     }
 
-    /// Takes in what the breakers look like, and notes what has changed since the last look.
+    /// Records the breakers' states, and what has changed since the last look.
     pub(super) fn looked(&mut self, at: Duration, mut breakers: Vec<v1::Breaker>) {
         breakers.retain(|breaker| !breaker.model.is_empty()); // endpoints have breakers of their own
         breakers.sort_by_key(|breaker| breaker.provider != PRIMARY);
@@ -132,7 +132,7 @@ impl Record {
         self.breakers = breakers;
     }
 
-    /// Whether the act that began last has seen what it awaits.
+    /// Whether the condition of the current act has been met.
     pub(super) fn has_seen(&self, awaited: Awaited) -> bool {
         match awaited {
             Awaited::Nothing => true,
@@ -215,7 +215,7 @@ impl Record {
         self.events.iter().find_map(began)
     }
 
-    /// When the primary's breaker first came into a state after this time.
+    /// When the primary's breaker first entered a state after this time.
     fn primary_came(&self, state: BreakerState, after: Duration) -> Option<Duration> {
         let came = |(at, event): &(Duration, Event)| {
             (*at >= after && primary_in(event) == Some(state)).then_some(*at)

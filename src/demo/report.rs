@@ -1,4 +1,4 @@
-//! What is told in plain text: a line for each thing that happens, and the numbers at the end. Pure.
+//! What is printed as plain text? A line for each event, and the numbers at the end. Pure.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) fn state(state: BreakerState) -> &'static str {
     }
 }
 
-/// What it all comes to.
+/// The result of the demonstration.
 #[derive(Debug, PartialEq)]
 pub(super) struct Numbers {
     counts: Counts,
@@ -63,7 +63,7 @@ impl Numbers {
         }
     }
 
-    /// What is not as it should be.
+    /// The failures of the demonstration.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         let Counts {

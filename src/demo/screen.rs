@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 
-/// Columns and rows of a terminal that does not tell.
+/// Columns and rows of a terminal whose size is unknown.
 const USUAL_SIZE: Size = Size {
     columns: 80,
     rows: 24,
@@ -107,7 +107,7 @@ pub(super) fn frame(lines: &[Line], size: Size, colours: bool) -> String {
     out
 }
 
-/// A terminal's second screen without a cursor; the first one comes back when it is dropped.
+/// A terminal's alternate screen without a cursor; dropping it restores the main screen.
 #[derive(Debug)]
 pub(super) struct Screen {
     colours: bool,

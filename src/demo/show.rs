@@ -55,7 +55,7 @@ pub(super) struct Show {
 }
 
 impl Show {
-    /// Sets the scene: the service can be reached through this channel.
+    /// Prepares the demonstration. The service is reached through this channel.
     ///
     /// # Errors
     /// Standard output cannot be written.
@@ -146,7 +146,7 @@ impl Show {
     }
 
     fn end_call(&mut self, ended: Result<(usize, Ended), JoinError>) {
-        // A call that panicked stays under way, and the numbers tell of it.
+        // A call that panicked stays under way, and the numbers show it.
         if let Ok((number, ended)) = ended {
             self.record.call_ended(self.began.elapsed(), number, ended);
         }
@@ -161,7 +161,7 @@ impl Show {
         Ok(())
     }
 
-    /// Tells the numbers, unless there is no time for that.
+    /// Prints the numbers, unless there is no time for that.
     ///
     /// # Errors
     /// Standard output cannot be written.

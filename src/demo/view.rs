@@ -1,4 +1,4 @@
-//! How it is drawn: what has happened so far, as the lines of a screen. Pure.
+//! How is what has happened so far drawn as the lines of a screen? Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ pub(super) struct Moment<'a> {
     pub(super) record: &'a Record,
     /// Since the beginning.
     pub(super) at: Duration,
-    /// How long it will take in all, as far as that can be told.
+    /// How long it will take in all, as far as that is known.
     pub(super) length: Duration,
     /// For the times of the breakers.
     pub(super) clock: SystemTime,

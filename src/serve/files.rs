@@ -66,8 +66,8 @@ impl Wanted {
                 limit,
                 needed,
                 connections,
-                "too few files may be open for `server.max_connections` and `admission.max_inflight`: callers \
-                 get no more than so many connections; raise the limit (`ulimit -n`, `LimitNOFILE`)"
+                "the limit on open files is too low for `server.max_connections` and `admission.max_inflight`: callers \
+                 get only `connections`; raise the limit (`ulimit -n`, `LimitNOFILE`) to `needed`"
             );
         }
         connections

@@ -7,31 +7,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A thread that waits for nothing but its time. It goes on when this is dropped: what comes after the
-/// last that can be waited for may be stuck, too.
+/// A thread that waits only for its time. It stays when this is dropped, because the last steps of the process,
+/// after everything that can be awaited, may be stuck, too.
 pub struct Watchdog(mpsc::Sender<Duration>);
 
 impl Watchdog {
-    /// Does this, in a thread of its own, when the process has not ended after this time.
+    /// Does this, in a separate thread, when the process has not ended after this time.
     ///
     /// # Errors
-    /// There is no thread for it.
+    /// The thread cannot be started.
     pub fn start(limit: Duration, overdue: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let (sender, shorter) = mpsc::channel();
-        let nobody = sender.clone();
+        let keeps_open = sender.clone();
         thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
                 wait(limit, &shorter);
-                drop(nobody);
+                drop(keeps_open);
                 overdue();
             })?;
         Ok(Self(sender))
     }
 
-    /// From now on it may take this long at most.
+    /// Shortens the time: from now on the end may take at most this long.
     pub fn shorten(&self, limit: Duration) {
-        // It is overdue already, otherwise.
+        // If this fails, the time is over already.
         let _ = self.0.send(limit);
     }
 }

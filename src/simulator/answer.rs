@@ -1,4 +1,4 @@
-//! What a request asks for and what it is answered, before a wire format spells it.
+//! What a request asks for and how it is answered, independently of the wire format.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) trait Dialect: Sync {
     /// filter ended.
     fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)>;
 
-    /// Says in a refusal how long to wait.
+    /// Adds the time to wait to a refusal.
     fn ask_to_wait(&self, wait: Duration, headers: &mut HeaderMap, _body: &mut Value) {
         let seconds = wait.as_millis().div_ceil(1000);
         headers.insert(RETRY_AFTER, number_header(seconds));
@@ -48,13 +48,13 @@ pub(super) trait Dialect: Sync {
     /// An error in the middle of a stream.
     fn error_event(&self) -> Bytes;
 
-    /// An event that brings this text.
+    /// An event with this text.
     fn text_event(&self, answer: &Answer, text: &str) -> String;
 
     /// An event of content that holds these bytes.
     fn event_of(&self, payload: &str) -> Bytes;
 
-    /// A sign of life without content.
+    /// A keep-alive without content.
     fn ping(&self) -> &'static str;
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Asked {
     pub(super) forced_tool: Option<String>,
     /// The most tokens of text.
     pub(super) max_tokens: Option<usize>,
-    /// Words in all texts of the request.
+    /// The number of words in all texts of the request.
     pub(super) input_words: usize,
     /// Tells requests apart, so that the ids of two turns of one conversation differ.
     pub(super) fingerprint: u64,
@@ -105,12 +105,12 @@ pub(super) struct Event {
     pub(super) kind: EventKind,
 }
 
-/// What faults and waits need to know about an event.
+/// The kind of an event, as far as it matters for faults and waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EventKind {
     /// A token of content.
     Token,
-    /// The marker that nothing follows.
+    /// The end marker.
     End,
     /// Anything else.
     Other,
@@ -209,7 +209,7 @@ impl Event {
         }
     }
 
-    /// The marker that nothing follows.
+    /// The end marker.
     pub(super) fn end(bytes: impl Into<Bytes>) -> Self {
         Self {
             bytes: bytes.into(),

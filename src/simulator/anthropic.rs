@@ -1,4 +1,4 @@
-//! How Anthropic's Messages spell a simulated answer.
+//! How is a simulated answer written in Anthropic's Messages format?
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! What a simulated model can be told to do.
+//! How can a simulated model be told to behave?
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub struct Behaviour {
     pub reasoning: usize,
     /// Tools to call, in parallel. The generated text is left out then.
     pub calls: Vec<ToolCall>,
-    /// Why the answer ends, if not as its content says.
+    /// The finish reason, if not the one that follows from the content.
     pub finish: Option<Finish>,
     /// The model that the answer claims to come from, if not the requested one.
     pub reported_model: Option<String>,
@@ -32,7 +32,7 @@ pub struct Behaviour {
     /// The share of requests that suffer the fault, from 0 to 1, drawn from the simulator's seed,
     /// the model's name and the number of the request to that model.
     pub fail_ratio: f64,
-    /// How long a refusal asks to be left alone.
+    /// How long a refusal asks the client to wait.
     pub retry_after: Option<Duration>,
 }
 
@@ -100,8 +100,8 @@ pub enum Finish {
 
 /// What goes wrong with an answer.
 ///
-/// `after` counts the tokens that arrive before it; more than there are means all of them, but not
-/// the end that follows. In a whole answer the place is at `after` n-ths of its bytes.
+/// `after` is the number of tokens that arrive before the fault; if there are fewer, all of them arrive, but not the
+/// end after them. In a whole answer of n tokens, `after` n-ths of its bytes arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// An HTTP error with the body that the wire format gives it.
@@ -112,12 +112,12 @@ pub enum Fault {
     ResetAtOnce,
     /// A head with status 200, then nothing.
     Silence,
-    /// Signs of life without end (pings, comments, blank lines), but no content.
+    /// Keep-alives without end (pings, comments, blank lines), but no content.
     Pings {
         /// Wait between two; zero for as fast as they are read.
         every: Duration,
     },
-    /// What comes before the first token, such as the role, then nothing.
+    /// The events before the first token, such as the role, then nothing.
     RoleOnly,
     /// The provider reports an error in the middle of a stream and ends it. In place of a whole
     /// answer, like [`Fault::ErrorBody`].

@@ -1,4 +1,4 @@
-//! How a body goes from piece to piece, and where a fault takes it.
+//! In which steps is a body written, and how does a fault change them?
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::answer::{Answer, Dialect, Event, EventKind};
 use super::behaviour::{Behaviour, Fault};
 use super::step::Step;
 
-/// A body before anything goes wrong with it: pieces, and what to put between them for a fault.
+/// A body without its fault: its pieces, and what a fault inserts between them.
 pub(super) struct Course {
     /// Each piece with the wait before it.
     pieces: Vec<(Duration, Bytes)>,
@@ -108,7 +108,7 @@ impl Course {
                 all.extend(steps(&self.pieces));
                 all
             }
-            // These are not about the course of a body, or have been dealt with.
+            // These do not change the steps of a body, or were handled before.
             Fault::Refuse(_)
             | Fault::Hang
             | Fault::ResetAtOnce
@@ -159,11 +159,11 @@ fn steps(pieces: &[(Duration, Bytes)]) -> Vec<Step> {
 }
 
 fn close(reset: bool) -> Vec<Step> {
-    // What has been written would be lost in a buffer otherwise.
+    // Otherwise the bytes that were written would be lost in a buffer.
     vec![Step::Flush, Step::Close { reset }]
 }
 
-/// 10 MB of blanks in one line: nothing to JSON, an unknown field to a stream.
+/// 10 MB of blanks in one line: white space in JSON, an unknown field in a stream.
 fn long_line() -> Vec<Step> {
     let blanks = Bytes::from(vec![b' '; 64 * 1024]);
     let mut steps = vec![Step::Write(blanks); 160];

@@ -1,4 +1,4 @@
-//! How Gemini's generateContent spells a simulated answer.
+//! How is a simulated answer written in Gemini's generateContent format?
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ impl Dialect for Gemini {
         Some((StatusCode::from_u16(status).unwrap_or_default(), body))
     }
 
-    /// Rate limits say it in the body only.
+    /// Rate limits give the time to wait in the body only.
     fn ask_to_wait(&self, wait: Duration, headers: &mut HeaderMap, body: &mut Value) {
         let Some(details) = body["error"]["details"].as_array_mut() else {
             let seconds = wait.as_millis().div_ceil(1000);

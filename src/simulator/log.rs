@@ -1,4 +1,4 @@
-//! What the simulator was asked, in which order, and how each response ended.
+//! Which requests reached the simulator, in which order, and how did each response end?
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ impl Log {
         }
     }
 
-    /// Notes a request; `entry` is asked only if it is kept, for its number.
+    /// Records a request; `entry` is called only if it is kept, with its number.
     pub(super) fn open(self: &Arc<Self>, entry: impl FnOnce(u64) -> Received) -> OpenRequest {
         let number = if self.capacity == 0 {
             self.next.fetch_add(1, Ordering::Relaxed)
@@ -108,7 +108,7 @@ impl Log {
         }
     }
 
-    /// From here on responses that break off do so because the simulator stops, or no longer.
+    /// Sets whether responses that break off from now on do so because the simulator stops.
     pub(super) fn set_stopped(&self, stopped: bool) {
         self.stopped.store(stopped, Ordering::Relaxed);
     }
@@ -123,7 +123,7 @@ impl Log {
             if condition(self.entries().make_contiguous()) {
                 return;
             }
-            // The sender lives in `self`, so there is no error to hear of.
+            // The sender lives in `self`, so waiting cannot fail.
             let _ = changes.changed().await;
         }
     }
@@ -154,7 +154,7 @@ impl Log {
     }
 }
 
-/// A request without its response's ending; notes the ending when dropped.
+/// A request whose response has not ended; records the ending when dropped.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     log: Arc<Log>,
@@ -167,7 +167,7 @@ impl OpenRequest {
         self.number
     }
 
-    /// Says how the response ends; without that, it was broken off.
+    /// Sets how the response ends; if it is never called, the response was broken off.
     pub(super) fn ends(&mut self, ending: Ending) {
         self.ending = Some(ending);
     }

@@ -1,8 +1,8 @@
 //! The built-in provider: a server on a real socket that speaks the wire formats of real providers
 //! and does what it is told, mistakes and faults included.
 //!
-//! It serves the start without keys, the demonstration, tests and benchmarks. It uses nothing else
-//! of this crate, so that a mistake in the wire formats cannot hide behind its own mirror image.
+//! It is used by the start without keys, the demonstration, tests and benchmarks. It uses nothing else of this
+//! crate, so that a mistake in the wire formats is not repeated here and thereby hidden.
 //!
 //! | format | path |
 //! |---|---|
@@ -10,19 +10,18 @@
 //! | Anthropic Messages | `POST …/messages` |
 //! | Gemini | `POST …/models/{model}:generateContent`, `…:streamGenerateContent?alt=sse` |
 //!
-//! Every model exists. Unless told otherwise it answers with the [`text`] of 24 tokens, never more
-//! than the request allows; with a tool call if the request demands one; with a JSON object of one
-//! key, `answer`, if it asks for JSON. Usage counts the words of the request and the tokens of the
-//! answer. The same request gets the same answer, ids included.
+//! Every model name is accepted. By default a model answers with the [`text`] of 24 tokens, never more than the
+//! request allows; with a tool call if the request requires one; with a JSON object of one key, `answer`, if it
+//! asks for JSON. Usage counts the words of the request and the tokens of the answer. The same request gets the
+//! same answer, ids included.
 //!
 //! # How a model behaves
 //!
-//! The first of these that there is: a script ([`Simulator::script`], [`Simulator::set`]); the
-//! model's name, changed by the header `x-simulate`; the default [`Behaviour`]. A name is anything,
-//! followed by settings and at most one fault, all behind a `+`, such as
-//! `claude-sim+tokens=200+first=300ms+gap=20ms+cut=100`. The header is written like that without the
-//! name: `x-simulate: status=503+ratio=0.2`. A part that cannot be read is answered with status 400
-//! and a message that names it.
+//! The first of these that applies: a script ([`Simulator::script`], [`Simulator::set`]); the model's name with the
+//! header `x-simulate`; the default [`Behaviour`]. A name may end with settings and at most one fault, each after a
+//! `+`, such as `claude-sim+tokens=200+first=300ms+gap=20ms+cut=100`. The header has the same syntax without the
+//! name: `x-simulate: status=503+ratio=0.2`. A part that cannot be read is answered with status 400 and a message
+//! that names it.
 //!
 //! | setting | meaning | [`Behaviour`] |
 //! |---|---|---|
@@ -167,9 +166,8 @@ impl Simulator {
         })
     }
 
-    /// Serves one more connection, which need not be a socket: those wait for the network's time,
-    /// whatever the runtime's clock says. A reset is an ordinary close on it. Paused, it drops the
-    /// connection.
+    /// Serves one more connection, which need not be a socket: sockets take real time even if the runtime's clock is
+    /// paused. A reset is an ordinary close on it. A paused simulator drops the connection.
     pub fn serve(&self, connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         if let Some(running) = &*self.running() {
             let reset = Arc::new(AtomicBool::new(false));

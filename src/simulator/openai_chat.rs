@@ -1,4 +1,4 @@
-//! How OpenAI's Chat Completions spell a simulated answer.
+//! How is a simulated answer written in OpenAI's Chat Completions format?
 
 use std::time::Duration;
 

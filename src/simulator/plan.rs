@@ -1,4 +1,4 @@
-//! What happens on the wire, step by step, for an answer and what goes wrong with it.
+//! Which steps happen on the wire for an answer and its fault?
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct Plan {
     pub(super) faulty: bool,
 }
 
-/// What happens in the place of the response's head.
+/// What happens instead of the response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
     Head,
@@ -78,7 +78,7 @@ impl Plan {
         plan
     }
 
-    /// The refusal of a request that no provider would accept, in our own words.
+    /// The refusal of a request that no provider would accept, with a message of ours.
     pub(super) fn bad_request(dialect: &dyn Dialect, message: &str) -> Self {
         let body = dialect.bad_request(message);
         Self::json(dialect, StatusCode::BAD_REQUEST, &body)

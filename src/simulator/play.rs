@@ -16,7 +16,7 @@ use super::log::{Ending, OpenRequest};
 use super::plan::Plan;
 use super::step::Step;
 
-/// A response body that follows a plan, and notes when it is played or dropped.
+/// A response body that follows a plan, and records when it is finished or dropped.
 pub(super) struct Play {
     plan: Arc<Plan>,
     request: OpenRequest,
@@ -25,7 +25,7 @@ pub(super) struct Play {
     position: usize,
     /// Bytes of the current step that have been written.
     offset: usize,
-    /// Whether what was written is to leave the connection's buffer before anything else happens.
+    /// Whether the connection's buffer must be flushed before the next step.
     flush: bool,
     sleep: Option<Pin<Box<Sleep>>>,
     asleep: bool,
@@ -83,7 +83,7 @@ impl Play {
     }
 
     fn fall_asleep(&mut self, time: Duration) {
-        // Later than anybody waits, but not beyond what the clock can tell.
+        // Longer than any client waits, but within the clock's range.
         const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
         let until = Instant::now() + time.min(LONGEST);
         match &mut self.sleep {

@@ -1,4 +1,4 @@
-//! What an HTTP request asks for: by its path, its body and its model's name.
+//! What does an HTTP request ask for, by its path, its body and its model's name?
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,7 +25,7 @@ pub(super) struct Read {
     /// The wire format of its path.
     pub(super) wire: Option<WireName>,
     pub(super) asked: Asked,
-    /// What its model's name and its header say.
+    /// The behaviour that its model's name and its header ask for.
     pub(super) named: Arc<Behaviour>,
     /// What is wrong with it.
     pub(super) mistake: Option<String>,

@@ -1,4 +1,4 @@
-//! Which behaviour a request gets.
+//! Which behaviour does a request get: the scripted one or its model name's?
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! The accept loop, and the way of one request through the simulator.
+//! Accepts connections and takes each request through the simulator.
 
 use std::future::pending;
 use std::io;
@@ -68,7 +68,7 @@ impl Running {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    // Only makes small writes late where it fails.
+                    // If this fails, small writes are only late.
                     let _ = stream.set_nodelay(true);
                     let reset = Arc::new(AtomicBool::new(false));
                     let socket = Socket::new(stream, Arc::clone(&reset));
@@ -89,7 +89,7 @@ impl Running {
             service_fn(move |request| respond(Arc::clone(&state), Arc::clone(&reset), request));
         let server = auto::Builder::new(self.clone());
         self.execute(async move {
-            // How a connection ends stands in the log, request by request.
+            // The log records how each request of a connection ends.
             let _ = server
                 .serve_connection(TokioIo::new(connection), service)
                 .await;

@@ -1,10 +1,10 @@
-//! What a body does, one thing after the other.
+//! Which steps can the playing of a body consist of?
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-/// One thing that a body does.
+/// One step of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Write(Bytes),

@@ -1,4 +1,4 @@
-//! How a behaviour is written in a model's name or in the header `x-simulate`.
+//! How is a behaviour written in a model's name or in the header `x-simulate`?
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The body of an answer as its connection gives it out, whichever version of HTTP that speaks.
+//! The body of an answer as its connection delivers it, over either version of HTTP.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use super::http2::Http2Body;
 pub(super) enum RawBody {
     Http1(Http1Body),
     Http2(Http2Body),
-    /// That of a [`Carrier`](super::Carrier).
+    /// The body of a [`Carrier`](super::Carrier).
     Carried(UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>),
 }
 
@@ -35,7 +35,7 @@ impl RawBody {
             let Ok(frame) = frame else {
                 return Err(UpstreamError::new(UpstreamErrorKind::Disconnected));
             };
-            // Trailers say nothing of an answer.
+            // Trailers hold nothing of an answer.
             if let Ok(bytes) = frame.into_data() {
                 return Ok(Some(bytes));
             }

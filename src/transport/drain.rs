@@ -1,4 +1,4 @@
-//! Reads what follows a complete answer, within bounds, so that its connection can be used again.
+//! Reads the rest of a body after a complete answer, within bounds, so that its connection can be used again.
 //!
 //! Many providers end a stream some milliseconds after its last event. Dropping the answer before that resets the
 //! HTTP/2 stream, which some hosts count as abuse, or closes the HTTP/1.1 connection.

@@ -162,11 +162,11 @@ impl fmt::Debug for Expander {
 
 /// The decoder for a body that begins with this byte.
 fn decoder(coding: Coding, first: u8) -> Result<Box<dyn DecodeV2 + Send>, UpstreamError> {
-    // In the first byte of zlib, the low half names the method: 8. That of bare deflate, which some servers
-    // send by the same name, never looks so: it would be a stored block with bits set that are zero.
+    // The low half of zlib's first byte is the method, 8. Bare deflate, which some servers send by the same name,
+    // never begins so: that would be a stored block whose padding bits are not zero.
     const METHOD: u8 = 0x0f;
     const ZLIB: u8 = 8;
-    // A window beyond the standard's 16 MiB begins so; only an extension has it.
+    // Such a byte announces a window beyond the standard's 16 MiB, which only an extension has.
     const LARGE_WINDOW: u8 = 0x11;
     Ok(match coding {
         Coding::Gzip => Box::new(GzipDecoder::new()),

@@ -1,8 +1,8 @@
 //! The addresses of a host, by its name: look-ups are shared, and few of them run at once.
 //!
-//! A look-up holds a thread until the name server has answered, and nothing can call it back. So whoever
-//! needs a name waits for the look-up that is under way; another one is begun only if that is slow, since
-//! a question to a name server may simply be lost.
+//! A look-up holds a thread until the name server has answered, and it cannot be cancelled. So every request that
+//! needs the name waits for the look-up under way. Another one is started only if that is slow, since a query to
+//! a name server may simply be lost.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ const MAX_AT_ONCE: usize = 4;
 /// Another look-up of a name is begun if the last one takes longer.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A name has no address, or nobody says which.
+/// A name has no address, or no name server knows one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NameError(Arc<io::Error>);
@@ -49,12 +49,12 @@ struct Host {
 }
 
 impl Names {
-    /// By the system's means.
+    /// With the system's resolver.
     pub(super) fn of_system() -> Self {
         Self::by(|name| (name, 0).to_socket_addrs().map(Iterator::collect))
     }
 
-    /// By other means.
+    /// With another resolver.
     pub(super) fn by(
         look_up: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
@@ -80,7 +80,7 @@ impl Names {
         }
     }
 
-    /// Adds someone who waits for a name, and looks it up if nobody else does. When to look again.
+    /// Adds a waiter for a name, and starts a look-up if none is under way. Returns when to start another one.
     fn wait(&self, name: &str, who: oneshot::Sender<Addresses>) -> Instant {
         {
             let mut hosts = self.hosts();
@@ -127,7 +127,7 @@ impl fmt::Debug for Names {
     }
 }
 
-/// A look-up under way. Dropped without having run, as when its runtime ends, it has found nothing.
+/// A look-up under way. If it is dropped before it has run, as when its runtime ends, it counts as failed.
 struct Running {
     names: Names,
     name: Box<str>,
@@ -161,7 +161,7 @@ impl Drop for Running {
         };
         let found = self.found.take().unwrap_or_else(|| Err(broken_off()));
         for who in waiting {
-            // Whoever has gone needs no address.
+            // Sending fails if the waiter has gone.
             let _ = who.send(found.clone());
         }
     }
@@ -182,7 +182,7 @@ mod tests {
 
     const ADDRESS: &str = "127.0.0.1:0";
 
-    /// Names whose look-ups wait for a word each, and how many there have been.
+    /// A resolver whose look-ups each wait for a message, and the number of its look-ups.
     fn slow() -> (Names, mpsc::Sender<bool>, Arc<AtomicUsize>) {
         let (answer, answers) = mpsc::channel();
         let answers = Mutex::new(answers);
@@ -245,7 +245,7 @@ mod tests {
         let (names, answer, count) = slow();
         let patient = ask(&names, 1);
         for second in 0..30 {
-            // Whoever has no patience leaves; others come.
+            // An impatient waiter leaves; others arrive.
             let impatient = ask(&names, 100);
             let expected = MAX_AT_ONCE.min(second + 1);
             begun(&count, expected).await;

@@ -1,9 +1,9 @@
-//! What became of a request that was given to a connection.
+//! How sending a request on a connection ended.
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-/// What became of a request; `B` is the body of its answer.
+/// How sending a request ended; `B` is the body of its answer.
 pub(super) enum Sent<B> {
     /// The head of its answer has arrived.
     Answered(http::Response<B>),

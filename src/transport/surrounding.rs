@@ -10,7 +10,7 @@ pub struct Surrounding<'a> {
     pub https: &'a str,
     /// For URLs with `http`.
     pub http: &'a str,
-    /// For URLs that the other two leave without a proxy.
+    /// For URLs that have no proxy by the other two.
     pub all: &'a str,
     /// Hosts that are reached without a proxy.
     pub no: &'a str,

@@ -1,4 +1,4 @@
-//! Files for connections that are needed, taken from connections that nobody uses.
+//! Closes unused connections when a new connection finds no free file.
 //!
 //! The limit on open files holds for the whole process, so every host on every core is looked at.
 

@@ -1,4 +1,4 @@
-//! What a request is given to: the near end of a connection.
+//! The handle through which requests are sent on a connection of either HTTP version.
 
 use bytes::Bytes;
 use hyper::client::conn::http1;
@@ -7,7 +7,7 @@ use crate::transport::outgoing::Outgoing;
 
 use super::liveness::Liveness;
 
-/// What requests on a connection are given to.
+/// The handle through which requests are sent on a connection.
 #[derive(Debug)]
 pub(in crate::transport) enum RequestSender {
     /// `None` while a request uses it.
@@ -15,10 +15,10 @@ pub(in crate::transport) enum RequestSender {
     Http2(Http2Sender),
 }
 
-/// The near end of a connection of HTTP/1.1.
+/// The handle of a connection of HTTP/1.1.
 pub(in crate::transport) type Http1Sender = http1::SendRequest<Outgoing>;
 
-/// The near end of a connection of HTTP/2.
+/// The handle of a connection of HTTP/2.
 #[derive(Clone, Debug)]
 pub(in crate::transport) struct Http2Sender {
     pub(in crate::transport) requests: h2::client::SendRequest<Bytes>,
