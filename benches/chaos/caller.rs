@@ -20,7 +20,7 @@ pub(crate) enum Method {
     Unary,
     /// `StreamGenerate`, which fails when it breaks off.
     Stream,
-    /// `StreamGenerate`, which begins anew when it breaks off.
+    /// `StreamGenerate`, which starts again when it breaks off.
     Restart,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Method {
 pub(crate) struct Outcome {
     /// When it was made.
     pub(crate) made: Instant,
-    /// Who said the text.
+    /// The provider that wrote the text.
     pub(crate) provider: String,
     /// All text that the caller has not been told to forget.
     pub(crate) text: String,
@@ -56,25 +56,25 @@ impl Outcome {
         matches!(&self.ending, Ending::Failed { reason, .. } if reason == expected)
     }
 
-    /// Whether it has ended because no further attempt could be paid for.
+    /// Whether it has ended because no retry token was left for a further attempt.
     pub(crate) fn is_out_of_budget(&self) -> bool {
         let unpaid = |attempt: &Attempt| {
             attempt.outcome() == AttemptOutcome::Skipped
                 && attempt.error_reason() == ErrorReason::RetryBudgetExhausted
         };
-        // Refused requests have a bucket of their own, and are told the refusal if it is empty.
+        // Refused requests have a separate bucket; if it is empty, the call ends with the refusal.
         self.ending != Ending::Answered
             && !self.fails_for("INVALID_REQUEST")
             && self.attempts.last().is_some_and(unpaid)
     }
 
-    /// Whether it is answered although a target has refused it.
+    /// Whether it was answered although a target had refused it.
     pub(crate) fn is_answered_after_refusal(&self) -> bool {
         let is_refused = |attempt: &Attempt| attempt.error_reason() == ErrorReason::InvalidRequest;
         self.ending == Ending::Answered && self.attempts.iter().any(is_refused)
     }
 
-    /// Whether the first target was passed over because it is closed off.
+    /// Whether the first target was skipped because its breaker was open.
     pub(crate) fn passes_over(&self, provider: &str) -> bool {
         self.attempts.iter().any(|attempt| {
             attempt.provider == provider && attempt.outcome() == AttemptOutcome::Skipped
@@ -157,7 +157,7 @@ async fn read(
         match message.event {
             Some(Event::AttemptStarted(attempt)) => outcome.provider = attempt.provider,
             Some(Event::TextDelta(delta)) => outcome.text.push_str(&delta.text),
-            // Who has not asked for it has no use for it.
+            // A caller that did not ask for a reset cannot handle one.
             Some(Event::OutputReset(_)) if method == Method::Restart => outcome.text.clear(),
             Some(Event::Completed(completed)) => {
                 outcome.ending = Ending::Answered;
@@ -189,7 +189,7 @@ fn request(method: Method) -> v1::GenerateRequest {
     }
 }
 
-/// What a failed call says of its attempts.
+/// The attempts in the status of a failed call.
 fn attempts_of(status: &Status) -> Vec<Attempt> {
     const TYPE: &str = "type.googleapis.com/modelway.v1.CallFailure";
     let details = tonic_types::Status::decode(status.details()).unwrap_or_default();

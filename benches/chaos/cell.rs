@@ -1,5 +1,5 @@
-//! One cell of the matrix: a fault, who suffers it and how calls are made; from health through the
-//! fault and back.
+//! Plays one cell of the matrix (a fault, the targets that have it, and how calls are made): before the fault, during
+//! it and after it.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::faults::{Fault, Means};
 use super::laws::Ill;
 use super::stage::{PRIMARY, Stage};
 
-/// How long the first target is waited for after the end of a fault: the longest open time, twice.
+/// How long to wait for the first target after the end of a fault: twice the longest open time.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(12);
 
-/// How late this process may be at most, with a patience of one. Were it much later, targets that are well would not answer
-/// in time either, and nothing would be shown.
+/// How late this process may be at most, with a patience of one. If it were much later, healthy targets would not
+/// answer in time either, and the result would mean nothing.
 const STEADY: Duration = Duration::from_millis(200);
 
-/// How often a cell is played, should the machine be busy elsewhere.
+/// How often a cell is played if the machine is too busy.
 const TRIES: usize = 3;
 
 /// A cell of the matrix.
@@ -110,7 +110,7 @@ impl Cell {
     }
 }
 
-/// What something gives, and how late this process was at the worst meanwhile.
+/// The output of a future, and how late this process was at worst meanwhile.
 async fn timed<T>(something: impl Future<Output = T>) -> (T, Duration) {
     tokio::pin!(something);
     let mut beats = interval(STEADY / 10);
@@ -134,7 +134,7 @@ struct Calls<'a> {
 impl<'a> Calls<'a> {
     fn new(stage: &'a Stage, method: Method, pace: Duration) -> Self {
         let mut ticks = interval(pace);
-        // A machine that was busy elsewhere must not make a burst of them.
+        // Calls that are late because the machine was busy must not become a burst.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             stage,

@@ -1,4 +1,4 @@
-//! Which faults there are, how they are played, and what must come of each. Data, and nothing else.
+//! Which faults are played, how, and what must the caller see of each? Data only.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) struct Fault {
     pub(crate) name: &'static str,
     pub(crate) means: Means,
     pub(crate) effect: Effect,
-    /// How many times as much work a call is: it may take as much longer, and is as much rarer.
+    /// How many times as much work a call is: it may take that many times as long, and calls are that many times rarer.
     pub(crate) costly: u32,
 }
 
@@ -26,26 +26,26 @@ impl Fault {
 pub(crate) enum Means {
     /// The simulated model behaves like this.
     Model(Box<Behaviour>),
-    /// This happens to the target's answers on their way.
+    /// The network does this to the target's answers.
     Line(Line),
     /// Nothing listens at the target's port.
     Refused,
-    /// The target is asked for TLS, which it does not speak.
+    /// The target is called with TLS, which it does not speak.
     NoTls,
 }
 
-/// What a fault is to a call. The reason is the one that the attempt fails for.
+/// What a fault means for a call. The reason is the one with which the attempt fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// The answer comes all the same.
+    /// The answer arrives all the same.
     None,
-    /// The request is refused for a reason that nothing explains: the other provider is asked as long as that can be
-    /// paid for, and the refusal is told if not.
+    /// The request is refused without explanation: the other provider is tried if a token is left for that; if not,
+    /// the call ends with the refusal.
     Told(&'static str),
-    /// No content has come: another target can answer.
+    /// No content has arrived: another target can answer.
     Before(&'static str),
-    /// A part of the answer has come: a stream says that it broke off, or begins anew if its caller
-    /// asked for that; a unary call is answered by another target.
+    /// A part of the answer has arrived: a stream says that it broke off, or starts again if its caller asked for that;
+    /// a unary call is answered by another target.
     After(&'static str),
 }
 

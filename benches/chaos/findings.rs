@@ -1,4 +1,4 @@
-//! What a played cell shows, and which laws it breaks. Pure.
+//! What do the calls of a cell show, and which laws do they break? Pure.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::stage::PRIMARY;
 const BURST: f64 = 50.0;
 const RATIO: f64 = 0.2;
 
-/// Tokens that may be held back while targets are tested, one for each.
+/// Tokens that may be reserved while targets are probed, one for each.
 const RESERVED: f64 = 2.0;
 
-/// Broken laws that are told of one cell in words.
+/// How many broken laws of one cell are described in words.
 const EXAMPLES: usize = 3;
 
 /// What a cell has shown.
@@ -28,12 +28,12 @@ pub(crate) struct Findings {
     pub(crate) answered: usize,
     /// Those that said that they broke off.
     pub(crate) broke_off: usize,
-    /// Those that failed for want of a retry.
+    /// Those that failed because no retry token was left.
     pub(crate) out_of_budget: usize,
     /// Their attempts, and how many of them failed.
     pub(crate) attempts: usize,
     pub(crate) failed_attempts: usize,
-    /// From the begin of the fault to the first call that passes over the first target.
+    /// From the start of the fault to the first call that skips the first target.
     pub(crate) opens_after: Option<Duration>,
     /// From its end to the first call that the first target answers as the ordinary choice.
     pub(crate) back_after: Option<Duration>,
@@ -113,7 +113,7 @@ impl Findings {
             successes += usize::from(outcome.ending == Ending::Answered);
             vindicated += usize::from(outcome.is_answered_after_refusal());
         }
-        // An answer after a refusal pays for itself.
+        // An answer after a refusal gives its token back.
         let most = (calls + vindicated) as f64 + BURST + RATIO * successes as f64;
         if attempts as f64 > most {
             self.note(format!("{attempts} attempts, more than {most:.0}"));

@@ -1,7 +1,6 @@
-//! What may come of a call, and which law it breaks otherwise. Pure.
+//! Which outcomes may a call have, and which law does any other one break? Pure.
 //!
-//! Truth is what the simulator was told to say: an answer is complete if it is that text to the
-//! last byte, whatever status it came with.
+//! The simulator's script decides: an answer is complete if it is exactly the scripted text, whatever its status.
 
 use modelway::grpc::v1::{AttemptOutcome, ErrorReason};
 use tonic::Code;
@@ -21,7 +20,7 @@ pub(crate) enum Ill {
     Both,
 }
 
-/// What may come of a call.
+/// The outcomes that a call may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     /// It may be answered, completely.
@@ -30,13 +29,13 @@ pub(crate) struct Expected {
     pub(crate) interrupted: bool,
     /// It may fail for one of these reasons, with nothing of an answer.
     pub(crate) reasons: Vec<&'static str>,
-    /// It may fail for want of a retry. Whether that is true, only all calls together show.
+    /// It may fail because no retry token is left. Only all calls together show whether that is true.
     pub(crate) out_of_budget: bool,
     /// Why attempts may fail.
     pub(crate) attempt_fails: Option<&'static str>,
 }
 
-/// What the caller is told once everything is closed off, or no retry is left.
+/// The caller's reason once every breaker is open, or no retry token is left.
 const CLOSED_OFF: [&str; 2] = ["NO_PROVIDER_AVAILABLE", "RETRY_BUDGET_EXHAUSTED"];
 
 impl Expected {
@@ -65,7 +64,7 @@ impl Expected {
             }
             (Effect::After(_), Method::Stream) if is_saved => (true, true, Vec::new()),
             (Effect::After(_), Method::Restart) if is_saved => (true, false, Vec::new()),
-            // A reset may take with it what had arrived and was not yet read.
+            // A reset may discard bytes that have arrived and are not read yet.
             (Effect::After(reason), Method::Stream | Method::Restart) => {
                 (false, true, [&CLOSED_OFF[..], &[reason]].concat())
             }
@@ -79,8 +78,8 @@ impl Expected {
         }
     }
 
-    /// Of calls after the fault, until the first target is used again. What is closed off stays so
-    /// for a while, which only the failure of both shows to a caller.
+    /// Of calls after the fault, until the first target is used again. Breakers stay open for a while, which a caller
+    /// notices only if both targets had failed.
     pub(crate) fn returning(ill: Ill) -> Self {
         let reasons = match ill {
             Ill::Tenth | Ill::Primary => Vec::new(),
@@ -98,7 +97,7 @@ impl Expected {
 pub(crate) enum Breach {
     /// Not answered, although a healthy target could have done it.
     Lost,
-    /// A part of the answer was told as the whole.
+    /// A part of the answer was reported as the whole.
     Truncated,
     /// Text that does not belong to the answer: repeated, or another target's.
     Repeated,

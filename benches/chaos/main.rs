@@ -1,4 +1,4 @@
-//! Do the promises to callers hold, whatever a provider does to us? Every fault over real sockets:
+//! Do the promises to callers hold, whatever a provider does? Plays every fault over real sockets:
 //! `cargo bench --bench chaos [-- --quick] [-- FAULT …]`.
 //!
 //! Each cell of the matrix has a service and two simulated providers of its own. Calls are made at
@@ -94,7 +94,7 @@ async fn run(options: &Options) -> Result<ExitCode, Failed> {
         eprintln!("not shown, because the machine was too busy: {unshown} of {all} cells");
     }
     let is_broken = report::print_breaches(&found);
-    // A busy machine shows less, which breaks no law; but nothing at all is nothing to go by.
+    // On a busy machine some cells show nothing, which breaks no law; but a run that shows nothing at all is an error.
     Ok(match is_broken || found.is_empty() {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
@@ -137,7 +137,7 @@ fn load(cell: &Cell, quick: bool) -> Load {
             calls: 16,
             healthy_calls: 3,
             pace: 2 * pace,
-            // It is to hold on a machine that has other things to do.
+            // The laws must hold on a machine that does other work.
             patience: 2,
         },
         (false, Ill::Primary | Ill::Both) => Load {

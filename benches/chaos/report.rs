@@ -1,4 +1,4 @@
-//! What was found, as a table that can stand in the documentation, and what was broken.
+//! Prints the findings as a table for the documentation, and the laws that were broken.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A service of its own with two targets, which can be made ill and well again.
+//! A service with two targets of its own, whose faults can be switched on and off.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -32,8 +32,8 @@ const LOG_CAPACITY: usize = 20_000;
 /// Share of the requests that fail in [`Ill::Tenth`].
 const TENTH: f64 = 0.1;
 
-/// Every time is a tenth of its default, but for a locked credential, which is left alone for a
-/// second in place of thirty. What is not written here is as it is by default.
+/// Every time is a tenth of its default, except that a locked credential is not used for a second. Settings that are not
+/// written here have their defaults.
 const POLICIES: &str = r#"
 [server]
 predrain = "1ms"
@@ -92,12 +92,12 @@ pub(crate) struct Stage {
 struct Side {
     provider: &'static str,
     simulator: Simulator,
-    /// In front of the simulator, where the fault is one of the line.
+    /// In front of the simulator, for faults of the network.
     proxy: Option<Proxy>,
 }
 
 impl Stage {
-    /// Starts with both targets well, but for one that is to lack TLS.
+    /// Starts with both targets healthy, except one that is to lack TLS.
     pub(crate) async fn start(fault: &Fault, ill: Ill, patience: u32) -> Result<Self, Failed> {
         let targets = [
             Side::start(PRIMARY, fault).await?,
@@ -165,7 +165,7 @@ impl Stage {
                 Means::Line(line) => {
                     if let Some(proxy) = &side.proxy {
                         proxy.set(Towards::Client, *line);
-                        // What is limited is a connection: none is to have passed anything before.
+                        // The limit counts the bytes of a connection, so no connection may have passed any before.
                         proxy.cut(Cut::Close);
                     }
                 }

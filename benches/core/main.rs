@@ -1,4 +1,4 @@
-//! What the pure parts cost: reading answers, spelling requests, deciding about attempts.
+//! What do the pure parts cost: decoding answers, encoding requests, deciding about attempts?
 
 mod requests;
 mod streams;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What of an event stream fits into a packet on an ordinary network.
+/// How many bytes of an event stream fit into one packet on an ordinary network.
 const PACKET_BYTES: usize = 1400;
 
 fn formats() -> [(&'static str, Arc<dyn WireFormat>); 3] {
@@ -98,7 +98,7 @@ fn parse(criterion: &mut Criterion) {
     }
 }
 
-/// What admits calls and attempts.
+/// The policies that admit calls and attempts.
 fn admission(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("admission");
     group.throughput(Throughput::Elements(1));

@@ -1,8 +1,8 @@
 //! The floor: the least that a gRPC server can do between a caller and a provider.
 //!
-//! It spells a request as minimal JSON, splits server-sent events and hands on their data unread. No
-//! policy, no records, no translation of answers. Everything below that is as Modelway has it:
-//! runtime, allocator, HTTP server, HTTP client, socket options, the answer mapped in its own task.
+//! It writes a request as minimal JSON, splits server-sent events and forwards their data unread. It has no policies,
+//! keeps no records and does not parse answers. Runtime, allocator, HTTP server and socket options are Modelway's, and
+//! answers are mapped in their own task, too; its HTTP client is reqwest.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status};
 use super::Failed;
 use super::roles::{self, Layout};
 
-/// In the place of a scenario: the provider is asked for a whole answer.
+/// Used instead of a scenario: the provider is asked for a whole answer.
 pub(crate) const WHOLE: &str = "whole";
 
 /// Serves on a port of its own, which it prints.
@@ -83,7 +83,7 @@ fn runtimes(layout: Layout) -> Result<Vec<Handle>, Failed> {
     Ok(handles)
 }
 
-/// A client as Modelway's own.
+/// A client that behaves as Modelway's: it follows no redirects, retries nothing and uses no proxy.
 pub(crate) fn client() -> Result<reqwest::Client, Failed> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()

@@ -1,4 +1,4 @@
-//! What stands before providers on the internet: ends TLS and HTTP/2, and asks the provider in plain HTTP/1.1.
+//! A server in front of the provider, as on the internet: terminates TLS and HTTP/2, and speaks plain HTTP/1.1 to it.
 
 use std::convert::Infallible;
 use std::sync::Arc;

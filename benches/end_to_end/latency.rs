@@ -1,4 +1,4 @@
-//! What a call takes longer than the provider: 500 calls a second that take 50 ms upstream.
+//! How much longer does a call take than the provider? 500 calls a second that take 50 ms upstream.
 
 use std::time::Duration;
 

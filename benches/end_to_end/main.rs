@@ -1,5 +1,5 @@
-//! What a call and a streamed event cost in CPU time, beside a bare server that does nothing but
-//! forward: `cargo bench --bench end_to_end [-- --quick] [-- CASE …]`.
+//! What do a call and a streamed event cost in CPU time, compared with a bare server that only forwards?
+//! `cargo bench --bench end_to_end [-- --quick] [-- CASE …]`.
 //!
 //! Modelway, that floor and the simulated provider are processes of their own, and this one makes
 //! the load, so that the CPU time of each is known. Wall time says little on a busy machine; turns
@@ -130,7 +130,7 @@ async fn measure(
         loads.push((*layout, floor, gateway));
     }
     let mut rows = report::Rows::new(case.name, case.unit, case.goal);
-    // Connections are opened and code is read before anything counts.
+    // Connections are opened and code is loaded before measuring starts.
     for (_, floor, gateway) in &loads {
         floor.1.run(calls.div_ceil(4)).await?;
         gateway.1.run(calls.div_ceil(4)).await?;

@@ -1,4 +1,4 @@
-//! What an open stream holds while it waits for its next event.
+//! How much memory does an open stream hold while it waits for its next event?
 
 use modelway::grpc::v1::stream_generate_response::Event;
 
@@ -56,7 +56,7 @@ pub(crate) async fn growth(process: &Process, streams: usize) -> Result<f64, Fai
     let mut before = 0.0;
     for number in 0..connections + streams {
         if number == connections {
-            // What the first use of everything takes is not the streams'.
+            // Memory that the first use of anything takes does not belong to the streams.
             before = process.resident_kib()?;
         }
         let client = &mut clients[number % connections];

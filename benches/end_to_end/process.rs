@@ -1,4 +1,4 @@
-//! The processes under test: how they are started, and what they have used.
+//! Starts the processes under test, and measures the CPU time and memory that they use.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -1,4 +1,4 @@
-//! What the processes are that this benchmark starts.
+//! Which roles do the processes have that this benchmark starts?
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What the way to a provider costs: TLS, with HTTP/1.1 and with HTTP/2, beside plain HTTP/1.1.
+//! What does the connection to a provider cost: TLS with HTTP/1.1 or HTTP/2, compared with plain HTTP/1.1?
 
 use super::cases::{CASES, Case};
 use super::load::Load;

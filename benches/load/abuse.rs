@@ -1,4 +1,4 @@
-//! Attackers beside an honest caller (C4): what they do to it, and what they take.
+//! How do attackers affect an honest caller (C4), and how much memory do they cost?
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -90,7 +90,7 @@ async fn attacked(
     );
     let (mut meanwhile, damage) = honest::during(&client, assault).await;
     let (after, ()) = honest::during(&client, sleep(Duration::from_millis(500))).await;
-    // What was sent is answered, and whoever comes is served.
+    // Every request is answered, and every new caller is served.
     let mut newcomer = service.client().await;
     newcomer.generate(ask("honest")).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! Who attacks: connections from an address of their own, on a thread of their own.
+//! An attacker: connections from their own address, on their own thread.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -54,7 +54,7 @@ impl Line {
         self.take().await
     }
 
-    /// Takes what comes until the connection ends.
+    /// Reads until the connection ends.
     pub(crate) async fn stay(&mut self) -> io::Result<()> {
         loop {
             self.stream.readable().await?;
@@ -62,7 +62,7 @@ impl Line {
         }
     }
 
-    /// Takes what has come, and gives the signs of life that are asked for.
+    /// Reads what has arrived, and answers pings.
     async fn take(&mut self) -> io::Result<()> {
         let mut scratch = [0; 16 << 10];
         loop {
@@ -90,7 +90,7 @@ impl Line {
     }
 }
 
-/// What is done with a connection until it ends.
+/// What an attack does with a connection until it ends.
 pub(crate) type Assault = fn(Line) -> BoxFuture<'static, io::Result<()>>;
 
 /// What became of the connections of an attack.
@@ -135,7 +135,7 @@ pub(crate) async fn attack(
             }
             all
         });
-        // Whoever waits for it may have been given up.
+        // Nobody may wait for it any more.
         let _ = sender.send(damage);
     });
     let damage = damage.await.unwrap();

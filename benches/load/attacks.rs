@@ -1,4 +1,4 @@
-//! What attackers do with a connection of HTTP/2, and what may come of it.
+//! Which attacks on HTTP/2 connections are played, and what must each of them lead to?
 
 use std::io;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) struct Attack {
     pub(crate) upstream: Option<usize>,
 }
 
-/// Every attack that makes something of a few connections.
+/// Every attack that needs only a few connections.
 pub(crate) fn attacks() -> Vec<Attack> {
     let attack = |name, connections, closed, assault| Attack {
         name,
@@ -102,7 +102,7 @@ fn call(path: &str, stream: u32) -> Vec<u8> {
     bytes
 }
 
-/// Opens calls and takes them back in the same breath.
+/// Opens calls and resets them at once.
 async fn rapid_reset(mut line: Line) -> io::Result<()> {
     line.begin(&[]).await?;
     let mut batch = Vec::new();
@@ -117,7 +117,7 @@ async fn rapid_reset(mut line: Line) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens calls and takes each back as soon as the provider is at work for it.
+/// Opens calls and resets each as soon as the provider works on it.
 async fn open_and_cancel(mut line: Line) -> io::Result<()> {
     line.begin(&[]).await?;
     for stream in streams() {
@@ -152,7 +152,7 @@ async fn settings(mut line: Line) -> io::Result<()> {
     }
 }
 
-/// Asks for signs of life without end.
+/// Sends pings without end.
 async fn pings(mut line: Line) -> io::Result<()> {
     line.begin(&[]).await?;
     let flood = frame(PING, 0, 0, &[7; 8]).repeat(1000);
@@ -161,7 +161,7 @@ async fn pings(mut line: Line) -> io::Result<()> {
     }
 }
 
-/// Asks for signs of life without end, and does not read them.
+/// Sends pings without end, and does not read the answers.
 async fn pings_unread(mut line: Line) -> io::Result<()> {
     line.begin(&[]).await?;
     let flood = frame(PING, 0, 0, &[7; 8]).repeat(1000);
@@ -213,7 +213,7 @@ async fn header_bomb(mut line: Line) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes its time with the very first bytes.
+/// Sends the very first bytes slowly.
 async fn slow_preface(mut line: Line) -> io::Result<()> {
     for byte in PREFACE {
         line.exchange(&[*byte]).await?;
@@ -222,7 +222,7 @@ async fn slow_preface(mut line: Line) -> io::Result<()> {
     line.stay().await
 }
 
-/// Makes a call, and then takes its time with the head of another.
+/// Makes a call, and then sends the head of another one slowly.
 async fn slow_head(mut line: Line) -> io::Result<()> {
     line.begin(&[]).await?;
     let mut beginning = frame(HEADERS, END_HEADERS, 1, &head(LIST));
@@ -235,7 +235,7 @@ async fn slow_head(mut line: Line) -> io::Result<()> {
     }
 }
 
-/// Takes its time with the messages of hundreds of calls.
+/// Sends the messages of hundreds of calls slowly.
 async fn slow_body(mut line: Line) -> io::Result<()> {
     line.begin(&[]).await?;
     let mut open = Vec::new();

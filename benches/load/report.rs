@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
-    /// Told for its own sake.
+    /// Printed for information only.
     None,
 }
 

@@ -59,7 +59,7 @@ pub(crate) async fn measure(plan: &Plan, report: &mut Report) {
     for _ in 0..4 {
         clients.push(service.client().await);
     }
-    // What the first use of everything opens is not lost.
+    // Files that the first use of anything opens are not leaks.
     for number in 0..200 {
         call(clients[number % clients.len()].clone(), number).await;
     }

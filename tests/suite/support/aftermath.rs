@@ -1,4 +1,4 @@
-//! Is nothing held any more after many calls?
+//! After many calls, has everything been released: tasks, attempts under way, tokens, places?
 
 use std::time::Duration;
 

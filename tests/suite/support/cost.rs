@@ -11,7 +11,7 @@ const FACTOR: usize = 8;
 /// Twice as much per element would be 16, ten percent of the square 51, the square itself 64.
 const MOST: f64 = 24.0;
 
-/// Less than this is lost in what else a thread does.
+/// Shorter times cannot be measured beside a thread's other work.
 const LEAST: Duration = Duration::from_micros(200);
 
 /// How often the first size is doubled at most.

@@ -1,4 +1,4 @@
-//! Many calls at once, and what each caller holds in its hands at the end.
+//! Makes many calls at once, and collects what each caller has received at the end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,14 +26,14 @@ pub(crate) enum Kind {
     Whole,
     /// `StreamGenerate` that fails where it is interrupted.
     Failing,
-    /// `StreamGenerate` that begins anew where it is interrupted.
+    /// `StreamGenerate` that starts again where it is interrupted.
     Restarting,
 }
 
 /// Half of the calls are whole.
 const KINDS: [Kind; 4] = [Kind::Whole, Kind::Failing, Kind::Whole, Kind::Restarting];
 
-/// What a caller was told.
+/// What a caller has received.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) scenario: String,
@@ -47,7 +47,7 @@ pub(crate) struct Told {
 /// Calls under way.
 pub(crate) struct Crowd {
     calls: JoinSet<Told>,
-    /// Words that each stream has been told.
+    /// Words that each stream has received.
     words: watch::Sender<Vec<usize>>,
 }
 
@@ -95,7 +95,7 @@ impl Crowd {
         }
     }
 
-    /// Waits until the streams have been told enough, by the words that each has been told.
+    /// Waits until this condition on the words that each stream has received is met.
     pub(crate) async fn has_heard(&self, enough: impl FnMut(&Vec<usize>) -> bool) {
         let mut words = self.words.subscribe();
         let heard = timeout(PROMPTLY, words.wait_for(enough)).await;
@@ -110,7 +110,7 @@ impl Crowd {
 }
 
 impl Told {
-    /// The attempts of which the caller was told that they were sent.
+    /// The sent attempts that were reported to the caller.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let mut attempts = match &self.outcome {
             Ok(response) => response.attempts.clone(),
@@ -128,7 +128,7 @@ pub(crate) fn added(told: &[Told], scenario: &str) -> usize {
     in_scenario.map(more).sum()
 }
 
-/// Every attempt of which any caller was told, by the id of its span.
+/// Every attempt that was reported to any caller, by the id of its span.
 pub(crate) fn attempts(told: &[Told]) -> HashMap<String, Attempt> {
     let mut attempts = HashMap::new();
     for attempt in told.iter().flat_map(Told::attempts) {

@@ -8,7 +8,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// A status and its details. What is not there is empty.
+/// A status and its details. Absent ones are empty.
 #[derive(Debug)]
 pub(crate) struct Details {
     pub(crate) code: Code,

@@ -1,4 +1,4 @@
-//! Frames of HTTP/2, for what no ordinary client sends or shows (RFC 9113, section 6).
+//! A client of raw HTTP/2 frames, for tests that no ordinary client can make (RFC 9113, section 6).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,7 +31,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A connection that says only what it is told.
+/// A connection that sends only what a test tells it to.
 pub(crate) struct Wire(TcpStream);
 
 impl Wire {
@@ -58,7 +58,7 @@ impl Wire {
     pub(crate) async fn begin(&mut self) {
         let mut beginning = PREFACE.to_vec();
         beginning.extend(frame(SETTINGS, 0, 0, &[]));
-        // The other side may have closed already; whoever reads next learns it.
+        // The other side may have closed already; the next read shows it.
         let _ = self.0.write_all(&beginning).await;
     }
 
@@ -66,7 +66,7 @@ impl Wire {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Says the same again and again until the connection has ended.
+    /// Sends the same bytes again and again until the connection has ended.
     pub(crate) async fn flood(&mut self, bytes: &[u8]) {
         while self.0.write_all(bytes).await.is_ok() {}
     }

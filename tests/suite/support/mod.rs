@@ -255,8 +255,8 @@ pub(crate) fn slowest(times: &mut [Duration]) -> (Duration, Duration) {
     (times[place.min(times.len() - 1)], times[times.len() - 1])
 }
 
-/// Notes how late timers ring that have nothing to do with the service, for as long as it is awaited:
-/// what is later than that is the service's doing.
+/// Measures how late unrelated timers fire while this is awaited: any further lateness is caused by the
+/// service.
 pub(crate) async fn note_lateness(late: &mut Vec<Duration>) {
     loop {
         let due = Instant::now() + Duration::from_millis(5);

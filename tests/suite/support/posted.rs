@@ -1,4 +1,4 @@
-//! Requests as bytes, for what no gRPC client sends.
+//! gRPC requests as bytes, for tests that no gRPC client can make.
 
 use reqwest::{Client, Response};
 use tonic::Status;
@@ -33,13 +33,13 @@ pub(crate) async fn post(
 /// The media type that every call has.
 pub(crate) const GRPC: (&str, &str) = ("content-type", "application/grpc");
 
-/// What a failure says; its head is all there is of it.
+/// The status of a failed call that has only a head.
 pub(crate) fn told(response: &Response) -> Details {
     assert_eq!(response.status(), 200, "{response:?}");
     details(&Status::from_header_map(response.headers()).expect("a failure"))
 }
 
-/// A message that says this much of itself, whether compressed or not.
+/// A gRPC message with this flag, which says whether it is compressed.
 pub(crate) fn framed(flag: u8, message: &[u8]) -> Vec<u8> {
     let mut bytes = vec![flag];
     bytes.extend(u32::try_from(message.len()).unwrap().to_be_bytes());

@@ -1,4 +1,4 @@
-//! What can happen to bytes on their way: a TCP proxy whose faults are switched while it runs.
+//! A TCP proxy that plays network faults, which are switched while it runs.
 //!
 //! Uses nothing of this crate and nothing that only tests have, so that benchmarks can use it too.
 
@@ -52,7 +52,7 @@ pub(crate) enum Towards {
 /// How a connection ends on both sides, whatever is still under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// As if all had been said (FIN).
+    /// In good order (FIN).
     Close,
     /// As by a crash (RST).
     Reset,
@@ -109,7 +109,7 @@ impl Proxy {
         self.set(Towards::Client, Faults::default());
     }
 
-    /// Ends every open connection; new ones are welcome.
+    /// Ends every open connection, but accepts new ones.
     pub(crate) fn cut(&self, cut: Cut) {
         self.line.cut.send_replace(cut);
     }
@@ -189,7 +189,7 @@ async fn carry(mut client: TcpStream, line: Arc<Line>, mut cut: watch::Receiver<
         return;
     };
     for stream in [&client, &server] {
-        // Only makes small writes late where it fails.
+        // If this fails, small writes are only late.
         let _ = stream.set_nodelay(true);
     }
     let (from_client, to_client) = client.split();
@@ -215,7 +215,7 @@ fn end(stream: &TcpStream, cut: Cut) {
     }
 }
 
-/// What comes from one side, for the other.
+/// What one side sends to the other.
 enum Piece {
     Bytes(Bytes),
     /// No more bytes come (FIN).
@@ -306,7 +306,7 @@ impl Passage<'_> {
                 return Err(cut);
             }
             if faults.slice.is_some() {
-                // Whoever reads has a chance to see the slice alone.
+                // The reader gets a chance to see the slice alone.
                 tokio::task::yield_now().await;
             }
         }

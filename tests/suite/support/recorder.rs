@@ -1,4 +1,4 @@
-//! The spans of a test, and whether they tell of what reached a provider.
+//! Records the spans of a test, and compares them with the requests that reached a provider.
 
 use std::collections::HashMap;
 use std::time::Duration;

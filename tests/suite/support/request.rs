@@ -1,4 +1,4 @@
-//! Requests, as short as the point of a test allows.
+//! Builds the short requests that tests need.
 
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::{ContentPart, GenerateRequest, Message, Role};

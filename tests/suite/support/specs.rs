@@ -1,4 +1,4 @@
-//! The providers' published schemas, where they are at hand.
+//! Finds the providers' published schemas, if this machine has them.
 
 use std::path::{Path, PathBuf};
 

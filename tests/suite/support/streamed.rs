@@ -22,7 +22,7 @@ pub(crate) async fn collect(stream: Streaming<StreamGenerateResponse>) -> Stream
     collect_telling(stream, |_| {}).await
 }
 
-/// The same, and tells of each event as soon as it is there.
+/// The same, and passes on each event as soon as it arrives.
 pub(crate) async fn collect_telling(
     mut stream: Streaming<StreamGenerateResponse>,
     mut tell: impl FnMut(&Event),

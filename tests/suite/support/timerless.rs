@@ -1,4 +1,4 @@
-//! A client that sends `grpc-timeout` as it is told and keeps no clock of its own.
+//! A client that sends the `grpc-timeout` it is given, and has no timer of its own.
 //!
 //! tonic's channel reads that header too and may give up first; what the service answers would
 //! stay unknown.

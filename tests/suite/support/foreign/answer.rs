@@ -1,4 +1,4 @@
-//! What a stranger answers: a short stream of `openai_chat`, whose end may come a while after its last event.
+//! The answer of a foreign provider: a short stream of `openai_chat`, which may end a while after its last event.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub(crate) struct Manner {
     pub(crate) first: Duration,
     /// How much later than the last event the stream ends.
     pub(crate) late_end: Duration,
-    /// What comes in between, in bytes of comments.
+    /// Bytes of comments in between.
     pub(crate) chatter: usize,
     /// After so many bytes of a request it is refused as too large, before the rest has come.
     pub(crate) refuses_after: Option<usize>,
@@ -26,7 +26,7 @@ impl Default for Manner {
     }
 }
 
-/// What is said of a request that is too large.
+/// The answer to a request that is too large.
 pub(crate) const TOO_LARGE: &str =
     "{\"error\":{\"message\":\"too large\",\"code\":\"request_too_large\"}}";
 

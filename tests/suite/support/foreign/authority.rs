@@ -1,4 +1,4 @@
-//! A certificate authority that nobody knows: issues what servers and clients show, right and wrong.
+//! A private certificate authority: issues certificates to servers and clients, valid and invalid ones.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use rustls::{RootCertStore, ServerConfig};
 /// An authority of its own. Every one is another.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// For what a certificate is.
+/// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A server on this machine: `localhost`, 127.0.0.1 and ::1.

@@ -1,4 +1,4 @@
-//! What stands before a provider and speaks TLS for it, as a load balancer does.
+//! A server in front of a provider that terminates TLS, as a load balancer does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Front {
                 let handshakes = Arc::clone(&counted);
                 connections.spawn(async move {
                     let Ok(mut near) = acceptor.accept(connection).await else {
-                        return; // the client does not like what it was shown
+                        return; // the client refuses the certificate
                     };
                     handshakes.fetch_add(1, Ordering::Relaxed);
                     let mut far = TcpStream::connect(server).await.unwrap();

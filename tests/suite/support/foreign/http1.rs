@@ -1,4 +1,4 @@
-//! A provider that speaks HTTP/1.1 by hand: answers with an end of their own or the connection's.
+//! A provider of handwritten HTTP/1.1: its answers end by their own framing or with the connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl Http1 {
                     frozen: sees.clone(),
                     number: made.fetch_add(1, Ordering::SeqCst) + 1,
                 };
-                // Whoever hangs up has its reasons.
+                // The client may close the connection for its own reasons.
                 tasks.spawn(async { serving.serve(stream).await.unwrap_or_default() });
             }
         });
@@ -87,7 +87,7 @@ impl Http1 {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// The connections that there are answer no more. Those to come are not concerned.
+    /// The present connections stop answering. Later ones are not affected.
     pub(crate) fn freeze(&self) {
         self.frozen.send_replace(self.connections());
     }

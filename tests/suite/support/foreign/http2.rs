@@ -118,12 +118,12 @@ impl Http2 {
         self.state.seen.lock().unwrap().values().copied().collect()
     }
 
-    /// The connections that there are fall silent; their kernel goes on. Those to come are not concerned.
+    /// The present connections fall silent; their kernel still acknowledges bytes. Later ones are not affected.
     pub(crate) fn freeze(&self) {
         self.state.frozen.send_replace(self.seen().len());
     }
 
-    /// The connections that there are take no more requests, and say so.
+    /// The present connections take no more requests, and say so.
     pub(crate) fn go_away(&self) {
         self.state.leaving.send_replace(self.seen().len());
     }
@@ -149,7 +149,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, number: usize, stat
             () = reaches(&mut leaving, number), if !has_left => {
                 has_left = true;
                 connection.graceful_shutdown();
-                // Whoever answers has read what came before.
+                // An answer proves that everything before it was read.
                 pings.send_ping(Ping::opaque()).unwrap();
             }
             Ok(_) = poll_fn(|context| pings.poll_pong(context)) => {
@@ -218,7 +218,7 @@ async fn answered(
             let head = Response::builder().status(413).body(()).unwrap();
             let told = respond.send_response(head, false);
             let told = told.and_then(|mut stream| stream.send_data(TOO_LARGE.into(), true));
-            // What else comes is not wanted (RFC 9113, section 8.1).
+            // The rest of the request is not wanted (RFC 9113, section 8.1).
             return told.map_err(|_| Reason::CANCEL);
         }
         let _ = body.flow_control().release_capacity(piece.len());

@@ -1,4 +1,4 @@
-//! A provider of HTTP/2 by hand, which allows fewer streams on a connection from some moment on.
+//! A provider of handwritten HTTP/2 that lowers the limit on streams of an open connection.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -63,7 +63,7 @@ impl Lowering {
                     seen: Arc::clone(&notes),
                 };
                 let (limits, holds) = (limits.clone(), holds.clone());
-                // Whoever hangs up has its reasons.
+                // The client may close the connection for its own reasons.
                 connections.spawn(async {
                     connection
                         .serve(stream, limits, holds)

@@ -1,4 +1,4 @@
-//! Providers, and what stands before them, that are not the simulator: they behave as strangers do.
+//! Providers, proxies and front servers that are not the simulator and behave as foreign software does.
 
 pub(crate) mod answer;
 pub(crate) mod authority;

@@ -1,4 +1,4 @@
-//! Proxies that lead wherever they are asked to, or somewhere else, or nowhere: by CONNECT and by SOCKS 5.
+//! Proxies (CONNECT and SOCKS 5) that connect every client to one server, refuse it, or say nothing.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,13 +18,13 @@ pub(crate) struct Manners {
     pub(crate) credentials: Option<(&'static str, &'static str)>,
     /// The HTTP status, or the reply of SOCKS, with which it refuses everything.
     pub(crate) refuses: Option<u16>,
-    /// Says nothing to what it is asked.
+    /// Never answers a request.
     pub(crate) is_silent: bool,
     /// How it speaks TLS itself.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
-/// A proxy. Whatever host it is asked for, it leads to one server. Ends when it is dropped.
+/// A proxy that connects to one server, whatever host it is asked for. Ends when it is dropped.
 pub(crate) struct Proxy {
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -86,7 +86,7 @@ impl Proxy {
     }
 }
 
-/// Leads a client to the server, if it asks well.
+/// Connects a client to the server, if its request is right.
 async fn lead<S: AsyncRead + AsyncWrite + Unpin>(
     speech: Speech,
     mut client: S,
@@ -108,7 +108,7 @@ async fn lead<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
-/// Answers CONNECT. The host, if the client is to be led there.
+/// Answers CONNECT. Returns the host if the client is to be connected.
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut S,
     manners: &Manners,
@@ -139,7 +139,7 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     Some(host.unwrap().to_owned())
 }
 
-/// Answers SOCKS 5 (RFC 1928 and 1929). The host, if the client is to be led there.
+/// Answers SOCKS 5 (RFC 1928 and 1929). Returns the host if the client is to be connected.
 async fn socks<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut S,
     manners: &Manners,
