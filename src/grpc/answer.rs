@@ -1,4 +1,4 @@
-//! Answers, attempts and amounts as the contract spells them.
+//! How does the contract spell answers, attempts and amounts?
 
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,7 @@ pub fn response(told: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse 
     }
 }
 
-/// What is said of an answered call besides the answer's content.
+/// What the caller gets besides the answer's content.
 pub fn summary(
     told: &Summary<'_>,
     finish_reason: Option<FinishReason>,
@@ -108,7 +108,7 @@ fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
     }
 }
 
-/// A call without arguments has an empty object of them.
+/// The arguments of a tool call; an empty object if there are none.
 fn arguments(text: String) -> String {
     if text.is_empty() {
         "{}".to_owned()
@@ -121,7 +121,7 @@ fn arguments(text: String) -> String {
 pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
     let AttemptRecord {
         number,
-        target: _, // provider and model say it
+        target: _, // `provider` and `model` name it
         provider,
         model,
         kind,
@@ -137,7 +137,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         provider_request_id,
         response_model,
         response_id: _, // for spans
-        finish: _,      // the answer says it
+        finish: _,      // stands in the answer
     } = record;
     let (provider_status, detail) = match outcome {
         Outcome::Failed(error) => {
@@ -290,7 +290,7 @@ fn finish_reason_of(reason: FinishReason) -> v1::FinishReason {
     }
 }
 
-/// A span of time; one beyond the range of the contract is cut to it.
+/// A span of time, limited to the range of the contract.
 pub fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),

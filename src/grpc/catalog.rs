@@ -1,4 +1,4 @@
-//! `CatalogService`: what a caller may use.
+//! `CatalogService`: which scenarios and models may a caller use?
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

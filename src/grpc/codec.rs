@@ -1,4 +1,4 @@
-//! How messages get into and out of the frames of gRPC: as in tonic, with less room held for each call.
+//! How do messages get into and out of gRPC's frames? As in tonic, with smaller buffers for each call.
 
 use std::marker::PhantomData;
 
@@ -6,8 +6,8 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// What a call holds for the messages that it sends, from its first to its last. By default it is 8 KiB, a
-/// fifth of what an open stream may hold; an event of a stream has some 50 bytes.
+/// The buffer that a call keeps for the messages that it sends. tonic's default of 8 KiB would be a fifth of the
+/// memory of an open stream, whose events have some 50 bytes each.
 const SEND_BUFFER_BYTES: usize = 1024;
 
 /// As in tonic: what is ready to be sent goes out as soon as it is this much.

@@ -1,6 +1,6 @@
-//! How does a reflection stream end? With our refusal of a question, or with reflection's own failure, shortened.
+//! How does a failed reflection stream end? With our refusal of a question, or with reflection's failure, shortened.
 //!
-//! tonic-reflection ends without a status when a question cannot be read, and repeats the whole of a name that it
+//! tonic-reflection ends without a status when it cannot read a question, and its failure quotes in full a name that it
 //! does not find.
 
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ const MESSAGE: &str = "grpc-message";
 /// Why a question was refused; set by the first refusal.
 pub(super) type Refused = Arc<OnceLock<Status>>;
 
-/// The same response, whose trailers tell why a question was refused.
+/// The same response, with the reason for a refused question in its trailers.
 pub(super) fn ending(response: Response<Body>, refused: Refused) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     shorten(&mut head.headers);
@@ -29,7 +29,7 @@ pub(super) fn ending(response: Response<Body>, refused: Refused) -> Response<Bod
         if let Some(trailers) = frame.trailers_mut() {
             if let Some(status) = refused.get() {
                 trailers.clear();
-                // A status that we made always fits into headers.
+                // Our own status always fits into headers.
                 let _ = status.add_header(trailers);
             }
             shorten(trailers);
@@ -48,7 +48,7 @@ fn shorten(headers: &mut HeaderMap) {
         return;
     }
     let mut beginning = &message[..MAX_MESSAGE_BYTES];
-    // Cut neither within an escape nor within a character of several escapes.
+    // Do not cut within an escape, or within a character of several escapes.
     while let [rest @ .., b'%', _, _] | [rest @ .., b'%', _] | [rest @ .., b'%'] = beginning {
         beginning = rest;
     }

@@ -1,4 +1,4 @@
-//! The door of gRPC: one HTTP request in, one response out.
+//! How does an HTTP request reach a gRPC service? One request in, one response out.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -25,12 +25,12 @@ use super::{conversation, status};
 
 pub use super::watched::Answering;
 
-/// The method that asks about health, which is answered to the end.
+/// The health check, which is answered until the process ends.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// Bytes that the head of a request may have. That is somewhat more than the metadata of a call may have, so that
-/// its caller is told why it is refused. A larger head gets HTTP status 431; one of four times this size ends the
-/// connection.
+/// The most bytes of the head of a request. That is more than the metadata of a call may have, so that a caller between
+/// the two limits is told why it is refused. A larger head gets HTTP status 431; one of four times this size ends
+/// the connection.
 pub const MAX_HEAD_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
 
 /// The services of a core.
@@ -57,7 +57,7 @@ impl Door {
         }
     }
 
-    /// Answers a request. A door that is closed refuses all but questions about health.
+    /// Answers a request. A door that is closed refuses everything but health checks.
     pub fn answer<B>(
         &self,
         mut request: Request<B>,
@@ -140,7 +140,7 @@ mod tests {
     async fn a_closed_door_refuses_all_but_questions_about_health() {
         let door = door();
         let generate = "/modelway.v1.GenerationService/Generate";
-        // Nobody answers here, so that what is let through is told apart.
+        // This door has no services, so requests that it lets through fail in another way.
         let open = status_of(&door, generate, false).await;
         assert_eq!(open.code(), Code::Unimplemented);
 

@@ -1,4 +1,4 @@
-//! `GenerationService`: hands calls over, and spells what comes back.
+//! `GenerationService`: hands calls to `serving`, and spells their answers and failures.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Serves calls of a core.
+    /// The service of one core.
     pub(super) fn new(
         serving: Arc<Serving>,
         repeats: Arc<Repeats<SpelledResponse>>,
@@ -45,7 +45,7 @@ impl Generation {
         }
     }
 
-    /// Makes a call of a request, or the status of its failure.
+    /// Begins the call of a request. The error is the status of its failure.
     async fn begin(
         &self,
         method: &'static str,
@@ -87,7 +87,7 @@ impl Generation {
     }
 }
 
-/// The idempotency key of a message, if it has one, and what tells the rest of the message from others.
+/// The idempotency key of a message, if it has one, with the fingerprint of the rest of the message.
 fn key_of(
     repeats: &Repeats<SpelledResponse>,
     mut message: v1::GenerateRequest,
@@ -128,7 +128,7 @@ impl RequestId {
     }
 }
 
-/// A response, and with it what tells whether its caller reads.
+/// A response; `delivering` goes with it, and notes whether its caller reads.
 fn response<T>(metadata: MetadataMap, message: T, delivering: Delivering) -> Response<T> {
     let mut extensions = Extensions::new();
     extensions.insert(delivering);
@@ -172,8 +172,8 @@ impl GenerationService for Generation {
 
     type StreamGenerateStream = EventStream<Events>;
 
-    /// The response head is held back until the call is committed. A failure before that is a status alone,
-    /// which clients and proxies take for a call that never began.
+    /// The response head is held back until the call is committed. A failure before that is only a status, so clients
+    /// and proxies see that the stream never began.
     async fn stream_generate(
         &self,
         request: Request<v1::GenerateRequest>,

@@ -1,4 +1,4 @@
-//! Which health do callers see? That of the process, of each service, and of each scenario as `scenario/NAME`.
+//! Which health do callers see? One for the process, one for each service, and one for each scenario (`scenario/NAME`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::dispatch::dispatcher::Dispatcher;
 /// How often the health of the scenarios is updated.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// The process and its services, which are healthy until it goes down.
+/// The process and its services, which are healthy until the shutdown.
 const SERVICES: [&str; 4] = [
     "",
     "modelway.v1.GenerationService",
@@ -20,7 +20,7 @@ const SERVICES: [&str; 4] = [
     "modelway.v1.OperationsService",
 ];
 
-/// The health that callers see, kept up with the breakers.
+/// The health that callers see; it follows the breakers.
 pub struct ReportedHealth {
     reporter: HealthReporter,
     dispatcher: Arc<Dispatcher>,
@@ -35,7 +35,7 @@ struct ScenarioHealth {
 }
 
 impl ReportedHealth {
-    /// Reports the process, its services and the scenarios, so that the first question finds every name.
+    /// Reports the process, its services and the scenarios, so that the first health check finds every name.
     pub async fn announce(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) -> Self {
         for service in SERVICES {
             reporter
@@ -88,7 +88,7 @@ impl ReportedHealth {
         }
     }
 
-    /// Ends the streams that watch after a last update, since they would hold up the end. Checks are still
+    /// Ends the streams of watchers after a last update, since they would delay the shutdown. Checks are still
     /// answered.
     pub async fn dismiss(&self) {
         let mut reporter = self.reporter.clone();

@@ -1,4 +1,4 @@
-//! What do the metadata of a call say? Its deadline, its trace, its ids.
+//! What does the metadata of a call say? Its deadline, its trace, its ids.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ const NOTICE_SHARE: f64 = 0.02;
 const LEAST_NOTICE: Duration = Duration::from_millis(10);
 const MOST_NOTICE: Duration = Duration::from_millis(150);
 
-/// How long a call may take if its caller gives it this time. At its deadline a client stops listening: a status
-/// that arrives then is lost, with the attempts and tokens in it.
+/// How long a call may take whose caller sets this timeout. At its deadline a client stops listening, and a later
+/// status would be lost, with the attempts and tokens in it.
 pub fn time_within(timeout: Duration) -> Duration {
     let notice = timeout
         .mul_f64(NOTICE_SHARE)
@@ -31,7 +31,7 @@ pub fn time_within(timeout: Duration) -> Duration {
     timeout - notice.min(timeout / 2)
 }
 
-/// How long a call may take by its metadata; `None` if they set no deadline.
+/// How long a call may take by its metadata; `None` if that sets no deadline.
 ///
 /// # Errors
 /// `grpc-timeout` is not as the gRPC specification demands.
@@ -67,7 +67,7 @@ pub fn parse_timeout(value: &str) -> Option<Duration> {
     }
 }
 
-/// The caller's span, if the header is legal.
+/// The caller's span; `None` without a valid header.
 pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
     TraceContext::parse(metadata.get("traceparent")?.to_str().ok()?)
 }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_call_ends_a_little_before_its_caller_stops_listening() {
-        // Milliseconds that the caller gives, and that the call may take.
+        // The caller's timeout, and how long the call may take, in milliseconds.
         let table = [
             (0, 0.0),
             (1, 0.5),

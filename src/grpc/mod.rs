@@ -1,7 +1,7 @@
-//! The gRPC services: what callers, catalogue readers and operators can ask.
+//! How does the contract in `proto/` become a request, and how is what comes back spelled?
 //!
-//! This module is the sole home of the generated code and of tonic. A request comes in through
-//! [`request`], an answer leaves through [`answer`] or `stream`, a failure through [`status`].
+//! Only this module knows the generated code and tonic. [`door`] takes HTTP requests to the services. [`request`]
+//! parses a message; [`answer`] and `stream` spell an answer, [`status`] a failure.
 
 pub mod answer;
 mod arrival;

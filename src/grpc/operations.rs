@@ -38,8 +38,8 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Shows this dispatcher's state, to those who watch it until the service drains. What costs as much
-    /// as a call is admitted like one.
+    /// Shows this dispatcher's state. Streams of watchers end when the service drains. A request that costs as much as
+    /// a call is admitted like one.
     pub(super) fn new(
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
@@ -60,7 +60,7 @@ impl Operations {
         request: Request<v1::ExplainPlanRequest>,
     ) -> Result<v1::ExplainPlanResponse, Error> {
         let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
-        // The extensions hold the room that the request takes up.
+        // The extensions hold the memory that the request has reserved.
         let (metadata, extensions, message) = request.into_parts();
         let room = extensions.get::<Arrival>().map(|arrival| &arrival.held);
         let bytes = room.map_or(0, Held::bytes);
@@ -142,7 +142,7 @@ impl OperationsService for Operations {
             .take_until(draining)
             .chain(last)
             .inspect(move |_| {
-                // It counts as long as the stream is there.
+                // Moved in, so that the stream counts until it is dropped.
                 let _ = &watching;
             });
         Ok(Response::new(Box::pin(updates)))

@@ -1,4 +1,4 @@
-//! What a scenario does besides trying its targets in order, as the contract spells it.
+//! How does the contract spell a scenario's policy on retries and rivals?
 
 use crate::dispatch::target::{RetryFirst, Scenario};
 use crate::dispatch::{hedging, retry_budget};

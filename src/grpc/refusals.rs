@@ -1,4 +1,4 @@
-//! How are requests refused that no service can read?
+//! How are requests refused that do not reach a service, or that tonic cannot decode?
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use tonic::body::Body;
@@ -36,7 +36,7 @@ pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
     let bytes = metadata_bytes(request.headers());
     (bytes > MAX_METADATA_BYTES).then(|| {
         let what = format!(
-            "it has {bytes} bytes, each entry counting {ENTRY_BYTES} more than its name and value, and may have {MAX_METADATA_BYTES} at most"
+            "it has {bytes} bytes, counting {ENTRY_BYTES} for each entry besides its name and value; at most {MAX_METADATA_BYTES} are allowed"
         );
         status::of_error(&Error::invalid("metadata", what)).into_http()
     })
@@ -69,8 +69,8 @@ fn metadata_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(bytes).sum()
 }
 
-/// Why tonic could not decode the message, if this is the head of such an answer: our own statuses all have
-/// details. prost names the field, never its value.
+/// Why tonic could not decode the message; `None` for any other response. tonic's status has no details; all our own
+/// have. prost names the field, never its value.
 fn unreadable(head: &HeaderMap) -> Option<Error> {
     let status = Status::from_header_map(head)?;
     let is_tonics = status.code() == Code::Internal && status.details().is_empty();

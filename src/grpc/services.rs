@@ -1,4 +1,4 @@
-//! Which services stand behind the door of gRPC, and what they share.
+//! Which services does the gRPC door serve, and what do they share?
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use super::v1::operations_service_server::OperationsServiceServer;
 #[error("the contract cannot be read: {0}")]
 pub struct SetupError(#[from] tonic_reflection::server::Error);
 
-/// What requests are held to before they are calls.
+/// The limits that a request must keep before it becomes a call.
 pub struct RequestRules {
     /// The longest time from a request's head to its end.
     pub receive_timeout: Duration,
@@ -47,7 +47,7 @@ pub struct RequestRules {
 
 /// What the services of all cores share.
 pub struct Services {
-    /// The services that are the same on all cores.
+    /// The services that all cores share.
     routes: Routes,
     intake: Intake,
     elements: Arc<ElementLimits>,
@@ -58,7 +58,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Puts the services together. `draining` ends the streams that would hold up the end of the service.
+    /// Builds the services. `draining` ends streams that would otherwise delay the shutdown.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -119,7 +119,7 @@ impl Services {
         })
     }
 
-    /// The door to a core whose calls are served by this.
+    /// The door of a core, whose calls `serving` serves.
     pub fn door(&self, serving: Arc<Serving>) -> Door {
         let repeats = Arc::clone(&self.repeats);
         let generation = Generation::new(serving, repeats, Arc::clone(&self.elements));
@@ -132,13 +132,13 @@ impl Services {
         }
     }
 
-    /// The health that callers see, from here on.
+    /// Starts to report health to callers.
     pub async fn health(&self) -> ReportedHealth {
         ReportedHealth::announce(self.reporter.clone(), Arc::clone(&self.dispatcher)).await
     }
 }
 
-/// The contract, and what is needed to read health and the details of a status.
+/// Reflection of the contract, of the health service and of the details of a status.
 fn reflected() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)

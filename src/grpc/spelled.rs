@@ -56,7 +56,7 @@ impl SpelledResponse {
         let length = self.response.len() + mark.len();
         let mut head = BytesMut::with_capacity(PREFIX_BYTES);
         head.put_u8(0);
-        // No answer has 4 GiB: far less is read of a provider.
+        // No answer reaches 4 GiB: the limit on what is read from a provider is far below.
         head.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
         if length <= COPIED_BYTES {
             head.extend_from_slice(&self.response);
@@ -67,8 +67,8 @@ impl SpelledResponse {
     }
 }
 
-/// A message with its prefix, in pieces. It travels in a response's extensions, and replaces the response's own
-/// message where that is written.
+/// A message with its prefix, in pieces. It travels in a response's extensions. When the response is written, these
+/// bytes replace its own message.
 #[derive(Clone, Debug)]
 pub(super) struct SharedMessage(pub(super) [Bytes; 3]);
 

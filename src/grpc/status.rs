@@ -25,8 +25,8 @@ const MAX_ATTEMPTS: usize = 8;
 /// The most violations in a status.
 const MAX_VIOLATIONS: usize = 10;
 
-// Peers limit the size of all trailers together, some to 8 KiB. With these limits a status takes less than half
-// of that in base64, whatever callers and providers wrote.
+// Clients and proxies limit the size of all trailers together, some to 8 KiB. With the limits below, a status takes
+// less than half of that in base64, whatever callers and providers wrote.
 
 /// The most bytes of a message.
 const MAX_MESSAGE_BYTES: usize = 512;
@@ -48,7 +48,7 @@ pub fn of_failure(failure: &Failure) -> tonic::Status {
     if let Ok(call_id) = MetadataValue::try_from(&trail.call_id) {
         metadata.insert(CALL_ID, call_id);
     }
-    // Only one layer retries, and that is this one: a client must not multiply the attempts.
+    // Only this service retries: a client that also did would multiply the attempts.
     if let Some(pushback) = pushback(error, sent_any) {
         metadata.insert(RETRY_PUSHBACK, pushback.into());
     }
@@ -77,7 +77,7 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
     if trail.call_id.is_empty() {
         return plain;
     }
-    // `with_error_details` takes no message of our own: decode what it made, add ours, encode again.
+    // `with_error_details` cannot add a message of our own: decode its result, add ours, encode again.
     let Ok(mut status) = tonic_types::Status::decode(plain.details()) else {
         return plain;
     };
@@ -108,7 +108,7 @@ fn shortened(mut text: String, bytes: usize) -> String {
     text
 }
 
-/// What programs may match on besides the reason. It never has text that a provider or a caller wrote.
+/// What programs may match on besides the reason. It never contains text that a provider or a caller wrote.
 fn info(error: &Error, trail: &Trail) -> HashMap<String, String> {
     let mut info = HashMap::new();
     if !trail.call_id.is_empty() {
@@ -166,8 +166,8 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
     }
 }
 
-/// The longest wait that we pass on from a provider: the service itself tries the provider again sooner than
-/// after a longer one.
+/// The longest wait from a provider that is passed on to the caller: after a longer one, the service itself tries the
+/// provider again sooner.
 const MAX_PROVIDERS_WAIT: Duration = Duration::from_secs(120);
 
 /// How long to wait until the same call may succeed, if that is known.
@@ -205,7 +205,7 @@ fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
     retry_after(error).map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The trail with as many of its last attempts as there is room for.
+/// The trail, with as many of its last attempts as `room` bytes hold.
 fn call_failure(trail: &Trail, room: usize) -> v1::CallFailure {
     let beyond = trail.attempts.len().saturating_sub(MAX_ATTEMPTS);
     let mut failure = v1::CallFailure {

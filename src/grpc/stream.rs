@@ -1,4 +1,4 @@
-//! How the events of a streaming call are spelled: what has been tried, the deltas, the end.
+//! How does the contract spell the events of a stream: what was tried, the deltas, the end?
 
 use crate::chat::{CallIds, ChatEvent, given_name};
 use crate::serving::{Failure, StreamEvent, StreamSpelling};
@@ -96,7 +96,7 @@ struct Parts {
     tool_calls: Vec<i32>,
 }
 
-/// The kind of the last part, which further deltas of that kind go on with.
+/// The kind of the last part; further deltas of the same kind belong to it.
 #[derive(Clone, Copy, PartialEq)]
 enum Open {
     Nothing,
@@ -115,7 +115,7 @@ impl Parts {
         }
     }
 
-    /// The event that tells a caller of a delta; `None` for what is told at the end.
+    /// The event for a delta; `None` for events whose content is sent at the end.
     fn delta(&mut self, event: ChatEvent) -> Option<Event> {
         let event = match event {
             ChatEvent::Text(text) => Event::TextDelta(v1::TextDelta {
@@ -216,7 +216,7 @@ mod tests {
         prop::collection::vec(event, 0..40)
     }
 
-    /// What a client makes of the deltas: the text of each part by its index.
+    /// The text of each part, by its index, as a client assembles it from the deltas.
     fn reassemble(events: &[ChatEvent]) -> Vec<String> {
         let mut parts = Parts::new("call".into());
         let mut texts: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! Which time of day is an instant? The same instant always gets the same answer.
+//! Which time of day does an instant stand for? The same instant always gets the same answer.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ impl Anchor {
             - self.instant.saturating_duration_since(instant)
     }
 
-    /// Whether the clock has not been set since, apart from its drift.
+    /// Whether the clock has not been set since this reading; drift does not count.
     fn tells_the_time_at(self, present: Anchor) -> bool {
         let expected = self.time_of(present.instant);
         let apart = expected

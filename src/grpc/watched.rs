@@ -1,4 +1,4 @@
-//! Does the caller read? A response body that notes it, and an executor that knows which task writes the
+//! Does the caller read its response? The response's body notes it, and an executor knows which task writes the
 //! response.
 
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use super::spelled::SharedMessage;
 const PIECE_BYTES: usize = 16 * 1024;
 
 tokio::task_local! {
-    /// The current task. It is set before the task is polled a second time.
+    /// The handle of the current task. It may still be missing while the task is polled for the first time.
     static THIS: Arc<OnceLock<AbortHandle>>;
 }
 
@@ -37,16 +37,15 @@ where
     fn execute(&self, answering: F) {
         let this = Arc::new(OnceLock::new());
         let task = tokio::spawn(THIS.scope(Arc::clone(&this), answering));
-        // It is set here only.
+        // Nothing else sets it.
         let _ = this.set(task.abort_handle());
     }
 }
 
-/// A response body that notes whether its caller reads: the next frame is polled only when the last one was
-/// taken.
+/// A response body that notes whether its caller reads. Its next frame is polled only after the last one was taken.
 pub struct WatchedBody<B> {
     body: B,
-    /// Takes the place of the body's first frame.
+    /// Replaces the body's first frame.
     shared: Option<SharedMessage>,
     /// Pieces that come before the body's next frame, in reverse order.
     rest: Vec<Bytes>,
@@ -54,12 +53,12 @@ pub struct WatchedBody<B> {
 }
 
 impl<B> WatchedBody<B> {
-    /// Watches the response of an open call; others pass as they are.
+    /// Watches the response of an open call; other responses pass unchanged.
     pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let delivering = response.extensions_mut().remove::<Delivering>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(delivering) = &delivering {
-            // A response that another executor writes cannot be cut off; it ends with its connection.
+            // Without a handle the response cannot be cut off; it ends with its connection.
             if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
                 delivering.is_written_by(task);
             }
@@ -106,7 +105,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
                         rest.push(data.split_off(PIECE_BYTES));
                     }
                 }
-                // Trailers come last, and flow control does not hold them up.
+                // Trailers come last, and flow control does not apply to them.
                 None => delivering.taken(),
             },
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}

@@ -1,4 +1,4 @@
-//! How many streams may watch breakers: so many in all, and so many of one caller.
+//! How many streams may watch breakers, in all and for one caller?
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,30 +7,30 @@ use std::time::Duration;
 use crate::caller::Caller;
 use crate::error::{CallerLimit, Error};
 
-/// Streams that may watch at once: each change is told to each of them.
+/// The most streams that may watch at once: each change is sent to every one of them.
 const MAX_WATCHERS: usize = 64;
 
-/// Those of one caller, so that it cannot take the places of all others.
+/// The most streams of one caller, so that it cannot take the places of all others.
 const MAX_WATCHERS_PER_CALLER: usize = MAX_WATCHERS / 4;
 
-/// When to try again: some streams will have ended.
+/// When a refused watcher should try again: some streams will have ended by then.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The streams that watch, by caller.
 #[derive(Default)]
 pub(super) struct Watchers(Mutex<HashMap<Caller, usize>>);
 
-/// One of the streams, until this is dropped.
+/// A stream that watches. Dropping this counts it out.
 pub(super) struct Watching {
     watchers: Arc<Watchers>,
     caller: Caller,
 }
 
 impl Watchers {
-    /// Counts a stream in.
+    /// Counts a new stream.
     ///
     /// # Errors
-    /// [`Error::CallerRateLimited`] if there are too many of the caller, or of all callers together.
+    /// [`Error::CallerRateLimited`] if there are too many for this caller, or for all callers together.
     pub(super) fn begin(self: &Arc<Self>, caller: Caller) -> Result<Watching, Error> {
         let mut by_caller = self.lock();
         let of_caller = by_caller.get(&caller).copied().unwrap_or_default();

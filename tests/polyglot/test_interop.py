@@ -98,7 +98,7 @@ class Interop(unittest.TestCase):
                 compression=grpc.Compression.Gzip,
             ),
         )
-        self.assertIn("unpacked it has more than", error.details())
+        self.assertIn("decompressed, it has more than", error.details())
 
     def test_another_compression_is_refused_with_those_that_are_read(self):
         error = self.raised(

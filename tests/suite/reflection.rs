@@ -125,7 +125,7 @@ async fn of_a_name_that_is_not_there_only_the_beginning_is_repeated() {
     for (length, code, said) in [
         (90, Code::NotFound, "not found"),
         (1000, Code::NotFound, "..."),
-        (3 << 20, Code::InvalidArgument, "may have 4096 at most"),
+        (3 << 20, Code::InvalidArgument, "at most 4096 are allowed"),
     ] {
         let symbol = "x".repeat(length);
         let question = v1::server_reflection_request::MessageRequest::FileContainingSymbol(symbol);

@@ -1,7 +1,7 @@
-//! The body of a request: it comes in whole messages, and fails when it takes too long.
+//! How is the body of a request read? In whole messages, and not longer than it may take.
 //!
-//! tonic makes room for a message as soon as its length is announced. It is shown a message here only once that is
-//! complete, so that an announcement alone costs nothing.
+//! tonic allocates memory for a message as soon as the prefix announces its length. Here it gets a message only when
+//! that is complete, so an announcement alone costs nothing.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ pub(in crate::grpc) struct Incoming<B> {
     body: B,
     timeout: Duration,
     deadline: Option<Instant>,
-    /// When it has taken too long; `None` once the first message of a conversation has come.
+    /// When the body has taken too long; `None` once the first message of a conversation is complete.
     slow_at: Option<Instant>,
-    /// Set if the caller may go on sending messages for as long as it likes.
+    /// Set if the caller may send messages for any length of time.
     conversation: Option<Conversation>,
-    /// Set by the first wait: most bodies are complete before.
+    /// Set by the first wait: most bodies are complete before that.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Bytes that have come and have not been looked at.
+    /// Bytes that have arrived and have not been processed yet.
     unseen: Bytes,
     messages: Messages,
 }
@@ -43,11 +43,11 @@ pub(super) struct Times {
     pub(super) began: Instant,
     /// How long it may take from then on.
     pub(super) timeout: Duration,
-    /// When its caller stops to wait.
+    /// The caller's deadline.
     pub(super) deadline: Option<Instant>,
 }
 
-/// A request whose messages may go on for long.
+/// A request whose caller may send messages for any length of time.
 struct Conversation {
     /// Completes when the service drains.
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -88,7 +88,7 @@ impl<B> Incoming<B> {
         Some(Arc::clone(&conversation.refused))
     }
 
-    /// Fails, and notes why: reflection ends a conversation without telling.
+    /// Fails, and notes why, since tonic-reflection ends a conversation without a status.
     fn fail(&self, status: Status) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         if let Some(conversation) = &self.conversation {
             // The first refusal counts.
@@ -97,7 +97,7 @@ impl<B> Incoming<B> {
         Poll::Ready(Some(Err(status.into())))
     }
 
-    /// Waits for the deadline or the end of the time to be read, whichever is first.
+    /// Waits for the deadline or for the time limit of the body, whichever is first.
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Status> {
         let Some(at) = self.deadline.into_iter().chain(self.slow_at).min() else {
             return Poll::Pending;
@@ -108,7 +108,10 @@ impl<B> Incoming<B> {
             Error::DeadlineExceeded
         } else {
             let limit = self.timeout;
-            Error::invalid("message", format!("it took longer than {limit:?} to come"))
+            Error::invalid(
+                "message",
+                format!("it took longer than {limit:?} to arrive"),
+            )
         };
         Poll::Ready(status::of_error(&error))
     }
@@ -146,7 +149,7 @@ where
                     self.timer = None;
                 }
                 if self.messages.is_empty() && !self.unseen.is_empty() {
-                    // Other tasks have their turn before the next step.
+                    // Let other tasks run before the next step.
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }

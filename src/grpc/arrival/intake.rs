@@ -1,4 +1,4 @@
-//! How a request comes in: when its call begins, within what time and into how much room.
+//! How does a request come in: when does its call begin, how long may it take, and how much memory?
 //!
 //! A call begins when the head of its request arrives, so its deadline also bounds the time that its message takes.
 
@@ -21,11 +21,11 @@ use super::messages::{MessageRules, Messages};
 /// The header that tells how messages are compressed.
 const COMPRESSION: &str = "grpc-encoding";
 
-/// The header that lists the compressions that are read, and its value.
+/// The header that lists the supported compressions; below, its value.
 const COMPRESSIONS_READ: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const READ: HeaderValue = HeaderValue::from_static("identity,gzip");
 
-/// Services whose callers may go on sending messages for as long as they like.
+/// The path prefix of services whose callers may send messages for any length of time.
 const CONVERSATIONS: &str = "/grpc.reflection.";
 
 /// How a request arrived. It travels with the request.
@@ -33,17 +33,17 @@ const CONVERSATIONS: &str = "/grpc.reflection.";
 pub(in crate::grpc) struct Arrival {
     /// When its head arrived.
     pub(in crate::grpc) at: Instant,
-    /// The room that it takes up.
+    /// The memory that it has reserved.
     pub(in crate::grpc) held: Held,
 }
 
-/// The same response, which also tells how the next request may be compressed.
+/// The same response with a header that says how the next request may be compressed.
 pub(in crate::grpc) fn told<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(COMPRESSIONS_READ, READ);
     response
 }
 
-/// Lets requests in, by the same rules for all.
+/// Lets requests in, by the same rules for all of them.
 #[derive(Clone)]
 pub(in crate::grpc) struct Intake {
     /// The longest time from the head of a request to its end.
@@ -54,7 +54,8 @@ pub(in crate::grpc) struct Intake {
 }
 
 impl Intake {
-    /// An intake of requests that take no longer than this, by these rules, into this room, until the service drains.
+    /// Lets requests in that arrive within `timeout`, keep `rules` and find memory in `room`. Conversations end when
+    /// the service drains.
     pub(in crate::grpc) fn new(
         timeout: Duration,
         rules: MessageRules,
@@ -74,11 +75,11 @@ impl Intake {
         self.room.share(caller)
     }
 
-    /// Lets in a request of the caller with this share: notes its arrival, and bounds its message in size and time.
+    /// Lets in a request of the caller that owns `share`: notes its arrival, and limits the size of its message and the
+    /// time for it.
     ///
     /// # Errors
-    /// [`Error::Unimplemented`] if there is no such method, or its messages are compressed in another way than by
-    /// gzip.
+    /// [`Error::Unimplemented`] if there is no such method, or if its messages are compressed with anything but gzip.
     pub(in crate::grpc) fn admit<B>(
         &self,
         mut request: Request<B>,
@@ -89,7 +90,7 @@ impl Intake {
         let Some(method) = contract.method(path) else {
             return Err(Error::Unimplemented(contract.absent(path)));
         };
-        // The header goes, since what is read behind here is decompressed.
+        // Removed, since tonic gets the messages decompressed.
         let gzip = match request.headers_mut().remove(COMPRESSION) {
             None => false,
             Some(value) if value == "identity" => false,
@@ -97,7 +98,7 @@ impl Intake {
             Some(value) => {
                 let value = String::from_utf8_lossy(value.as_bytes());
                 return Err(Error::Unimplemented(format!(
-                    "messages compressed by `{}` are not read; use `gzip` or `identity`",
+                    "messages compressed by `{}` are not supported; use `gzip` or `identity`",
                     excerpt(&value)
                 )));
             }

@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// The limits of messages.
 #[derive(Clone)]
 pub(in crate::grpc) struct MessageRules {
-    /// A longer message is refused, as soon as its prefix announces it.
+    /// A longer message is refused as soon as its prefix announces it.
     pub(in crate::grpc) max_message_bytes: usize,
     pub(in crate::grpc) contract: Arc<Contract>,
     pub(in crate::grpc) elements: Arc<ElementLimits>,
@@ -38,7 +38,7 @@ pub(super) struct Messages {
     held: Held,
     /// The number of messages that have begun.
     count: usize,
-    /// The bytes of the next prefix that have arrived, and their number.
+    /// The next prefix as far as it has arrived, and the number of its bytes that have.
     prefix: ([u8; PREFIX_BYTES], usize),
     open: Option<Open>,
     /// Pieces of complete messages, which may be passed on.
@@ -81,12 +81,12 @@ impl Messages {
         self.whole.is_empty()
     }
 
-    /// Whether a message is incomplete.
+    /// Whether a message has begun and is incomplete.
     pub(super) fn is_within(&self) -> bool {
         self.open.is_some() || self.prefix.1 > 0
     }
 
-    /// Whether a message has been completed.
+    /// Whether at least one message is complete.
     pub(super) fn has_come(&self) -> bool {
         self.count > usize::from(self.open.is_some())
     }
@@ -97,7 +97,10 @@ impl Messages {
     /// The last message is incomplete, or there is none.
     pub(super) fn finish(&self) -> Result<(), Error> {
         if self.is_within() {
-            return Err(Error::invalid("message", "it ended before it was complete"));
+            return Err(Error::invalid(
+                "message",
+                "the stream ended before the message was complete",
+            ));
         }
         if self.count == 0 && !self.method.takes_many {
             return Err(not_one("none"));
@@ -158,7 +161,7 @@ impl Messages {
         let length = announced(prefix);
         let limit = self.rules.max_message_bytes;
         if length > limit {
-            let what = format!("it has {length} bytes and may have {limit} at most");
+            let what = format!("it has {length} bytes; at most {limit} are allowed");
             return Err(Error::invalid("message", what));
         }
         let unpacking = match (prefix[0], self.gzip) {
@@ -166,10 +169,10 @@ impl Messages {
             (1, true) => Some(Unpacking::new()),
             (1, false) => {
                 return Err(unreadable(
-                    "it is said to be compressed, and `grpc-encoding` does not say how",
+                    "its prefix says that it is compressed, but `grpc-encoding` is not `gzip`",
                 ));
             }
-            _ => return Err(unreadable("its first byte means nothing")),
+            _ => return Err(unreadable("the first byte of its prefix must be 0 or 1")),
         };
         let known = unpacking.is_none().then_some(length);
         Ok(Open {
@@ -235,7 +238,7 @@ impl Open {
         self.bytes += bytes.len();
         if self.bytes > limit {
             let what =
-                format!("unpacked it has more than {limit} bytes, which is the most it may have");
+                format!("decompressed, it has more than {limit} bytes, the most that is allowed");
             return Err(Error::invalid("message", what));
         }
         held.grow_unfinished(bytes.len())?;
@@ -254,10 +257,10 @@ fn announced(prefix: [u8; PREFIX_BYTES]) -> usize {
     u32::from_be_bytes([a, b, c, d]) as usize
 }
 
-/// Refuses another number of messages than one. The code follows
+/// The error for any number of messages but one. Its code follows
 /// <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>.
 fn not_one(sent: &str) -> Error {
     Error::Unimplemented(format!(
-        "the method takes one message, and {sent} came; send one and end the stream behind it"
+        "the method takes exactly one message, and {sent} came; send one, then end the stream"
     ))
 }

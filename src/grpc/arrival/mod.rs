@@ -1,4 +1,4 @@
-//! The way of a request in: `intake` lets it begin, `body` reads it, `messages` finds the messages in its bytes and
+//! How does a request arrive? `intake` lets it begin, `body` reads it, `messages` finds the messages in its bytes and
 //! counts their elements, `unpacking` decompresses them.
 
 mod body;

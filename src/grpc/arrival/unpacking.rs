@@ -9,14 +9,14 @@ use crate::error::Error;
 /// A step ends after this many decompressed bytes, or a little more: what one call of the decoder yields.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// A message must yield something within its first bytes: gzip's header can have any length, and the decoder
+/// A message must decompress to something within its first bytes: gzip's header can have any length, and the decoder
 /// keeps all of it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// A message that is being decompressed.
 pub(super) struct Unpacking {
     decoder: GzDecoder<Vec<u8>>,
-    /// Whether anything has been decompressed, and the number of bytes taken until then.
+    /// Whether anything has been decompressed; below, the number of bytes taken until then.
     has_begun: bool,
     head: usize,
 }
@@ -33,14 +33,14 @@ impl Unpacking {
     /// Takes bytes until a step's worth is decompressed, or all; returns how many it took.
     ///
     /// # Errors
-    /// They are not gzip.
+    /// The bytes are not gzip.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         let mut taken = 0;
         while taken < bytes.len() && self.decoder.get_ref().len() < STEP_BYTES {
             let step = self.decoder.write(&bytes[taken..]);
             let step = step.map_err(|_| damaged())?;
             if step == 0 {
-                return Err(unreadable("there are bytes behind what gzip has made"));
+                return Err(unreadable("there are bytes after the end of the gzip data"));
             }
             taken += step;
             if !self.has_begun {
@@ -48,7 +48,7 @@ impl Unpacking {
                 self.has_begun = !self.decoder.get_ref().is_empty();
             }
             if !self.has_begun && self.head > MAX_HEAD_BYTES {
-                return Err(unreadable("nothing comes of its first 64 KiB"));
+                return Err(unreadable("its first 64 KiB decompress to nothing"));
             }
         }
         Ok(taken)
@@ -69,7 +69,7 @@ impl Unpacking {
 }
 
 fn damaged() -> Error {
-    unreadable("it is not what gzip makes")
+    unreadable("it is not valid gzip")
 }
 
 /// The error of a message that cannot be read.

@@ -1,4 +1,4 @@
-//! How are breakers listed and spelled?
+//! How are breakers listed, and how does the contract spell them?
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::health::provider::ProviderGuard;
 use super::super::time_of_day::time_of_day;
 use super::super::{answer, v1};
 
-/// The most names of providers in an error message.
+/// The most providers that an error message names.
 const MOST_NAMES: usize = 50;
 
 /// The breakers of a provider, or of all providers if it is empty: each endpoint, then its models.

@@ -1,4 +1,4 @@
-//! Breakers as operators see, watch and set them.
+//! How do operators see, watch and set breakers?
 
 mod listing;
 mod set;

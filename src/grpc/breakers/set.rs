@@ -72,7 +72,7 @@ pub fn set(
     if ttl.is_some() && state == v1::BreakerState::Unspecified as i32 {
         fault(
             "ttl",
-            "leave it out: a decision is lifted for good; or set `state` to one that holds for this time",
+            "leave it out to lift the decision now, or set `state` to a state that holds for this time",
         );
     }
     let ttl = ttl.and_then(Result::ok);

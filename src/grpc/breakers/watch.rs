@@ -19,11 +19,11 @@ use crate::health::provider::BreakerChange;
 use super::super::{answer, v1};
 use super::listing::{list, of_endpoint, of_model};
 
-/// After changes were sent, further ones are collected for this long, so that a breaker that flaps costs each
-/// watcher little.
+/// After changes were sent, further changes are collected for this long, so that a breaker that changes often does not
+/// flood watchers.
 const GATHERED: Duration = Duration::from_millis(50);
 
-/// Up to this many collected changes are sent one by one; of more, only the latest of each breaker.
+/// Up to this many collected changes are sent one by one. Beyond it, only the latest change of each breaker is kept.
 const MOST_WAITING: usize = 32;
 
 /// A snapshot of the breakers, then their changes, until the stream is dropped.
@@ -57,7 +57,7 @@ struct Watcher {
     changes: broadcast::Receiver<BreakerChange>,
     /// Changes that have not been sent yet.
     waiting: VecDeque<BreakerChange>,
-    /// Changes are collected until then.
+    /// Until when changes are collected.
     gathers_until: Option<Instant>,
     snapshot_due: bool,
 }
@@ -76,7 +76,7 @@ impl Watcher {
             if let Some(time) = self.gathers_until.take() {
                 sleep_until(time).await;
             }
-            // An expired override is noticed only when the breaker is touched, so wake up at its end.
+            // An expired decision is noticed only when its breaker is asked, so wake up at its end.
             let end = self.dispatcher.decision_ends();
             let change = tokio::select! {
                 biased;
@@ -137,7 +137,7 @@ impl Watcher {
             Some(target) => routes.target(target).map(of_model),
             None => routes.provider(&provider).map(|guard| of_endpoint(guard)),
         };
-        // The breaker's present data, but the state of this change: it may have changed again since.
+        // The current data of the breaker with the state of this change: the breaker may have changed again since.
         let state = answer::breaker_state(transition.to).into();
         let breaker = present.map(|breaker| v1::Breaker { state, ..breaker });
         v1::BreakerTransition {

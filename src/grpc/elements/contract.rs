@@ -1,4 +1,4 @@
-//! Which methods are there, and which fields do their requests have? Read from the contract's descriptors.
+//! Which methods does the contract have, and which fields do their requests have? Read from its descriptors.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -45,17 +45,17 @@ const COUNTED: [(&str, &str, CountedElement); 8] = [
 /// The methods that are served, and the messages they take.
 #[derive(Debug, Default)]
 pub(in crate::grpc) struct Contract {
-    /// By the path of a request.
+    /// By the path of the HTTP request.
     methods: HashMap<String, Method>,
     pub(super) messages: Vec<MessageType>,
 }
 
-/// What is known of a method.
+/// A method of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::grpc) struct Method {
     /// The index of the type of its request.
     pub(super) message: usize,
-    /// Whether the caller may send any number of messages, and not just one.
+    /// Whether the caller streams: it may send any number of messages instead of one.
     pub(in crate::grpc) takes_many: bool,
 }
 
@@ -143,7 +143,7 @@ impl Contract {
         self.methods.get(path).copied()
     }
 
-    /// The error message for a path that is no method: it lists the methods of the service, or of all services.
+    /// The error message for a path without a method. It lists the methods of the service, or of all services.
     pub(in crate::grpc) fn absent(&self, path: &str) -> String {
         let service = path.rsplit_once('/').map_or(path, |(service, _)| service);
         let mut methods: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -173,7 +173,7 @@ impl Contract {
         fields.get(found.ok()?)
     }
 
-    /// The index of a type, which is added with the types of its fields.
+    /// The index of a type. Adds the type and the types of its fields if they are missing.
     fn place(
         &mut self,
         name: &str,

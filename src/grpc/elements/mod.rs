@@ -1,4 +1,4 @@
-//! How many elements may a request have, and how many does it have?
+//! How many elements may a request have? They are counted as the request arrives.
 //!
 //! A limit on bytes bounds neither time nor memory, since two bytes can be a whole message. So elements are
 //! counted on the wire as they arrive, before the message is decoded.

@@ -1,4 +1,4 @@
-//! Walks through a message as it arrives, and counts its elements without decoding it.
+//! How are the elements of a message counted as it arrives, without decoding it?
 //!
 //! A message that is refused here never reaches the decoder. One that passes is well formed, except that texts
 //! may not be UTF-8. The wire format: <https://protobuf.dev/programming-guides/encoding/>.
@@ -33,15 +33,15 @@ pub(in crate::grpc) struct Walk {
 #[derive(Debug)]
 struct Level {
     of: Inside,
-    /// Where it ends; for a message of unknown length, never.
+    /// Where the level ends; `usize::MAX` for a message of unknown length.
     end: usize,
-    /// The number of the current field, 0 for none.
+    /// The number of the current field; 0 between fields.
     field: u64,
     /// How often each field has occurred.
     seen: [u32; COUNTED_FIELDS],
 }
 
-/// What a level is.
+/// What a level of nesting is.
 #[derive(Clone, Copy, Debug)]
 enum Inside {
     /// A message of the type with this index.
@@ -59,7 +59,7 @@ enum Next {
     Bytes(usize),
 }
 
-/// What has a size.
+/// A value with a length before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sized {
     Text,
@@ -117,7 +117,7 @@ impl Walk {
         if is_whole {
             return Ok(self.count);
         }
-        Err(self.error(contract, limits, &Refusal::Unreadable("it breaks off")))
+        Err(self.error(contract, limits, &Refusal::Unreadable("it ends too early")))
     }
 
     fn advance(
@@ -158,7 +158,7 @@ impl Walk {
         self.at += 1;
         // The tenth byte can hold one bit.
         if self.digits == 9 && byte > 1 {
-            return Err(Refusal::Unreadable("a number does not end"));
+            return Err(Refusal::Unreadable("a number is too long"));
         }
         self.number |= u64::from(byte & 0x7f) << (7 * self.digits);
         self.digits += 1;
@@ -181,7 +181,7 @@ impl Walk {
         self.add(limits, CountedElement::Field, 1)?;
         let number = key >> 3;
         if number == 0 || key > u64::from(u32::MAX) {
-            return Err(Refusal::Unreadable("a field has no legal number"));
+            return Err(Refusal::Unreadable("a field has an invalid number"));
         }
         let field = match self.top().of {
             Inside::Message(place) => contract.field(place, number),
@@ -215,11 +215,11 @@ impl Walk {
                 return self.enter(Inside::Group(number), end);
             }
             (4, None) => return self.end_group(number),
-            (0..=5, Some(_)) => return Err(Refusal::Unreadable("its type is another")),
-            _ => return Err(Refusal::Unreadable("a field has no known type")),
+            (0..=5, Some(_)) => return Err(Refusal::Unreadable("the field has another type")),
+            _ => return Err(Refusal::Unreadable("a field has an unknown wire type")),
         };
         if self.at == self.top().end {
-            return Err(Refusal::Unreadable("it breaks off"));
+            return Err(Refusal::Unreadable("it ends too early"));
         }
         Ok(())
     }
@@ -258,14 +258,12 @@ impl Walk {
     fn end_of(&self, size: usize) -> Result<usize, Refusal> {
         let end = self.at.checked_add(size);
         end.filter(|end| *end <= self.top().end)
-            .ok_or(Refusal::Unreadable("it breaks off"))
+            .ok_or(Refusal::Unreadable("it ends too early"))
     }
 
     fn enter(&mut self, of: Inside, end: usize) -> Result<(), Refusal> {
         if self.levels.len() > MAX_DEPTH {
-            return Err(Refusal::Unreadable(
-                "messages stand too deep in one another",
-            ));
+            return Err(Refusal::Unreadable("messages are nested too deeply"));
         }
         if matches!(of, Inside::Group(_)) && self.at == end {
             return Err(Refusal::Unreadable("it ends within a group"));
@@ -281,7 +279,7 @@ impl Walk {
                 self.end_field()
             }
             Inside::Group(_) | Inside::Message(_) => {
-                Err(Refusal::Unreadable("a group ends that has not begun"))
+                Err(Refusal::Unreadable("a group ends that did not begin"))
             }
         }
     }
@@ -325,7 +323,7 @@ impl Walk {
 
     fn error(&self, contract: &Contract, limits: &ElementLimits, refusal: &Refusal) -> Error {
         match refusal {
-            // Its index says nothing: which element exceeds the limit is chance.
+            // Without an index: which field happens to exceed the limit says nothing.
             Refusal::Excess(CountedElement::Field) => {
                 Error::invalid("message", limits.excess(CountedElement::Field))
             }

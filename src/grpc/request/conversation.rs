@@ -1,4 +1,4 @@
-//! The messages of a conversation and their parts.
+//! How are the messages of a request and their parts parsed?
 
 use std::fmt::Arguments;
 
@@ -8,10 +8,10 @@ use crate::grpc::v1;
 
 use super::media::media_of;
 
-/// What stands in place of a part that is refused, so that the others keep their numbers.
+/// Stands in place of a refused part, so that the others keep their positions.
 const NOTHING: Part = Part::Text(String::new());
 
-/// The messages of a request, which have been checked.
+/// The messages of a request, parsed and checked.
 pub(super) fn messages_of(messages: Vec<v1::Message>, faults: &mut Faults) -> Vec<Message> {
     let mut parsed = Vec::with_capacity(messages.len());
     for (index, message) in messages.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Is a text a JSON object within the limits? No tree is built of it.
+//! Is a text a JSON object within the limits? Checked without building a tree.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Images and documents: where their bytes are and what they are.
+//! How are images and documents parsed: their data or URI, and their media type?
 
 use std::fmt::Arguments;
 

@@ -1,4 +1,4 @@
-//! `GenerateRequest` to [`ChatRequest`]: parses it, has it checked, and names every field that is wrong.
+//! How does a `GenerateRequest` become a [`ChatRequest`]? Every field that is wrong is named.
 
 mod conversation;
 mod json;
@@ -22,7 +22,7 @@ use self::tools::{tool_choice_of, tools_of};
 use super::elements::ElementLimits as Elements;
 use super::v1;
 
-/// Parses a request that has no more elements than these limits allow.
+/// Parses a request. Its number of elements has been checked, except for the values of schemas.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every violation.

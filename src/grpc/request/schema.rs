@@ -1,4 +1,4 @@
-//! JSON Schemas, as text or as an object.
+//! How are JSON Schemas read, as text or as an object?
 
 use std::cell::Cell;
 use std::fmt::Arguments;
@@ -16,7 +16,7 @@ use super::json::{MAX_DEPTH, Wrong, check_object};
 /// The limit on the values of all schemas of a request.
 pub(super) struct Schemas<'l> {
     limits: &'l ElementLimits,
-    /// The number of values that are left.
+    /// How many values the request's schemas may still have.
     values_left: Cell<usize>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn schema_of(
     let text = match schema.schema {
         Some(v1::json_schema::Schema::Text(text)) => text,
         Some(v1::json_schema::Schema::Object(object)) => {
-            // Serialising fails only with its writer, and a string does not fail.
+            // Serialising fails only if its writer fails, and a string does not.
             return serde_json::to_string(&Json(&object)).ok();
         }
         None => {

@@ -1,4 +1,4 @@
-//! The tools the model may call, and whether it must.
+//! Which tools may the model call, and must it?
 
 use crate::chat::{Tool, ToolChoice};
 use crate::check::{Faults, ToolNames, check_tool_choice};
