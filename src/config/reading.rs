@@ -64,7 +64,7 @@ fn text(path: &Path, max_bytes: u64) -> io::Result<String> {
         let seconds = PATIENCE.as_secs();
         Error::new(
             ErrorKind::TimedOut,
-            format!("nothing has come to its end within {seconds} s"),
+            format!("reading did not finish within {seconds} s"),
         )
     })??;
     String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))

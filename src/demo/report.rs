@@ -82,7 +82,7 @@ impl Numbers {
         }
         if attempts != self.simulated {
             mistakes.push(format!(
-                "the responses tell of {attempts} attempts, the simulator's log of {}",
+                "the responses list {attempts} attempts, the simulator's log {}",
                 self.simulated
             ));
         }
@@ -236,7 +236,7 @@ breaker opened         4   times at the primary, failed probes included
         let expected = [
             "calls were lost: 2",
             "calls have not ended: 1",
-            "the responses tell of 770 attempts, the simulator's log of 771",
+            "the responses list 770 attempts, the simulator's log 771",
             "the breaker did not open in the act `Hanging`",
             "the breaker did not close after the act `Hanging`",
         ];

@@ -145,7 +145,7 @@ pub enum Fault {
         /// Tokens before it.
         after: usize,
     },
-    /// One event is no JSON; the answer goes on after it.
+    /// One event is not JSON; the answer continues after it.
     Malformed {
         /// Tokens before it.
         after: usize,

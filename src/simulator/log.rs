@@ -41,7 +41,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// The body as JSON, null if it is none.
+    /// The body as JSON, null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }

@@ -64,7 +64,7 @@ impl Read {
         self.wire = Some(route.wire);
         self.asked.framing = route.framing;
         let body: Value = serde_json::from_slice(body)
-            .map_err(|error| format!("the body is no JSON: {error}"))?;
+            .map_err(|error| format!("the body is not JSON: {error}"))?;
         let model = route.model.as_deref().or(body["model"].as_str());
         let Some(model) = model else {
             return Err("you must provide a model".to_owned());

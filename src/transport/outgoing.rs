@@ -13,7 +13,7 @@ use super::upload::Upload;
 /// What is written at once of a request.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// The body of a request, which tells how far it has come.
+/// The body of a request, which reports how much of it is written.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     rest: Bytes,

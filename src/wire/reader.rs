@@ -25,11 +25,11 @@ pub struct Reader {
 }
 
 enum Body {
-    /// Nothing but blanks has come.
+    /// Only blanks have arrived.
     Undecided {
         format: Arc<dyn WireFormat>,
         otherwise: Framing,
-        /// How much of a byte order mark has come.
+        /// How many bytes of a byte order mark have arrived.
         mark: usize,
         /// Whether the first line begins with blanks, which no field of an event does.
         indented: bool,
@@ -79,7 +79,7 @@ impl Reader {
         }
     }
 
-    /// Whether [`ChatEvent::Done`] has been given out: nothing more is read.
+    /// Whether [`ChatEvent::Done`] has been emitted: nothing more is read.
     pub fn is_done(&self) -> bool {
         self.over == Some(Ok(()))
     }

@@ -33,9 +33,9 @@ pub struct Event<'a> {
 pub struct Parser {
     /// Whether the last line of the input so far is cut, and whether it is worth keeping.
     cut: Cut,
-    /// What has come of a line that is [`Cut::Kept`].
+    /// The beginning of a line that is [`Cut::Kept`].
     line: Vec<u8>,
-    /// Data of the open event that cannot be handed out where it lies.
+    /// Data of the open event that had to be copied.
     data: Vec<u8>,
     /// How many data lines `data` holds; each may be empty.
     data_lines: usize,

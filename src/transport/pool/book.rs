@@ -42,8 +42,8 @@ pub(in crate::transport) enum Version {
 /// The number of a connection, which it has from the moment when it is begun.
 pub(super) type Id = u64;
 
-/// The connections to one host, and the requests that wait for one. `L` is what requests on a connection are given
-/// to, `W` stands for a waiting request.
+/// The connections to one host, and the requests that wait for one. `L` is the handle through which requests are sent
+/// on a connection, `W` is a waiting request.
 #[derive(Debug)]
 pub(super) struct Book<L, W> {
     rules: ConnectionLimits,

@@ -70,7 +70,7 @@ fn is_error(body: &Map<String, Value>) -> bool {
     }
 }
 
-/// Whether a code is one for success; `None` if it is no code.
+/// Whether a code means success; `None` if the value is not a code.
 fn is_success(code: &Value) -> Option<bool> {
     match code {
         Value::Number(number) => Some(number.as_u64().is_some_and(is_good)),

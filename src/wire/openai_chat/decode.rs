@@ -30,7 +30,7 @@ pub(super) struct ChatDecoder {
     /// Whether a piece of the answer came before any finish reason: this host does not send one with
     /// every piece.
     ends_once: bool,
-    /// Whether nothing of the answer has come after the last finish reason.
+    /// Whether no part of the answer has arrived after the last finish reason.
     ends_here: bool,
     tool_calls: ToolCalls,
 }

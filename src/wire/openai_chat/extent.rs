@@ -3,7 +3,7 @@
 /// How much of an object has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Nothing but blanks.
+    /// Only blanks.
     None,
     /// Some of it, or text that is not an object.
     Part,
