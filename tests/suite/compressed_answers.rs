@@ -250,7 +250,7 @@ async fn a_compressed_answer_without_measure_is_given_up() {
             "ERROR_REASON_PROVIDER_BAD_RESPONSE"
         );
         assert!(
-            attempt.detail.contains("out of all measure"),
+            attempt.detail.contains("expands beyond the limit"),
             "{coding}: {}",
             attempt.detail
         );

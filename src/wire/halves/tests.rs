@@ -39,7 +39,7 @@ fn halves_are_joined_where_the_next_event_completes_them() {
         (&[b"\"\xF0\"", b"\"\x9F\"", b"\"\x98\"", b"\"\x80\""], "😀"),
         // Each half as three bytes.
         (&[b"\"\xED\xA0\xBD\"", b"\"\xED\xB8\x80\""], "😀"),
-        // What nothing completes.
+        // Halves that nothing completes.
         (&[br#""cut \ud83d""#], "cut \u{FFFD}"),
         (&[br#""a\ud83d""#, br#""b""#], "a\u{FFFD}b"),
         (&[br#""\ude00b""#], "\u{FFFD}b"),

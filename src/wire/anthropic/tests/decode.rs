@@ -1,4 +1,4 @@
-//! What odd answers are read as. The usual ones are held by recordings, see the target `replay`.
+//! How are odd answers read? Recordings of usual ones are tested by the target `replay`.
 
 use super::*;
 use crate::chat::{Finish, FinishReason, Usage};
@@ -164,7 +164,7 @@ fn errors_in_band_end_the_answer() {
         assert_eq!(kind(end), UpstreamErrorKind::Overloaded);
         assert_eq!(events, []);
     }
-    // As a gateway puts it that knows nothing of the format.
+    // As written by a gateway that does not know the format.
     let foreign = r#"{"code":401,"msg":"token expired or incorrect","success":false}"#;
     for end in [stream(&[foreign]).1, read(Framing::Json, foreign).1] {
         assert_eq!(kind(end), UpstreamErrorKind::Authentication);
@@ -373,7 +373,7 @@ fn stop_reasons_read_as_ours() {
     }
 }
 
-/// What an answer holds goes back in the next request as it came, byte for byte.
+/// The content of an answer is sent back in the next request unchanged, byte for byte.
 #[test]
 fn an_answer_with_thinking_and_a_tool_call_is_replayed_unchanged() {
     let content = r#"[{"type":"thinking","thinking":"I \"need\"\nit","signature":"EqQB+/=="},{"type":"redacted_thinking","data":"EmwKAh"},{"type":"text","text":"ü"},{"type":"tool_use","id":"toolu_01A","name":"weather","input":{"z": 1.0, "a":"é"}}]"#;

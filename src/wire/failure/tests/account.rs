@@ -1,4 +1,4 @@
-//! Keys, accounts, places and contracts are ours, not the caller's.
+//! Errors about keys, accounts, regions and contracts are our fault, not the caller's.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! A filter speaks about the prompt, whatever the status.
+//! A blocked prompt is recognised with any status, and nothing else is taken for one.
 
 use serde_json::json;
 

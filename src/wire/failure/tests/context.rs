@@ -1,4 +1,4 @@
-//! A prompt that is too long, in the words of all hosts.
+//! A prompt that is too long is recognised in the words of all hosts.
 
 use serde_json::json;
 

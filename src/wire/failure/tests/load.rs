@@ -1,4 +1,4 @@
-//! No capacity for anybody is another thing than a rate that is ours.
+//! An overloaded host is told apart from our own rate limit.
 
 use serde_json::json;
 

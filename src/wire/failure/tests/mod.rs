@@ -20,10 +20,10 @@ mod kinds {
     pub(super) use crate::error::UpstreamErrorKind::*;
 }
 
-/// Who sends it, the status, the body and what it means. A text is a body that is no JSON.
+/// The host, the status, the body and the kind of an error. A text is a body that is not JSON.
 type Row = (&'static str, u16, Value, UpstreamErrorKind);
 
-/// Holds classification to these rows, each as a body of its own. What stands in a 200 response stands in band.
+/// Checks the classification of each row. A row with status 200 is an error within an answer.
 fn check(rows: Vec<Row>) {
     let mut wrong = String::new();
     for (host, status, body, kind) in rows {

@@ -1,4 +1,4 @@
-//! A model that is gone, and one that cannot do what is asked.
+//! A model that the host does not have, and one that does not support the request.
 
 use serde_json::json;
 

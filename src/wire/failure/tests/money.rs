@@ -1,4 +1,4 @@
-//! No money is no money, with any status.
+//! Spent money, credit and quotas are recognised with any status.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Which events come of which answers.
+//! Which events do answers in Gemini's format become?
 
 use super::*;
 use crate::chat::{Answer, Finish, Usage};
@@ -283,7 +283,7 @@ fn an_error_in_band_ends_the_answer_even_after_a_finish_reason() {
         assert_eq!(kind(&end), UpstreamErrorKind::Overloaded);
     }
 
-    // As a gateway puts it that knows nothing of the format.
+    // As written by a gateway that does not know the format.
     let foreign = r#"{"code":401,"msg":"token expired or incorrect","success":false}"#;
     for (_, end) in [streamed(&[foreign]), whole(foreign)] {
         assert_eq!(kind(&end), UpstreamErrorKind::Authentication);

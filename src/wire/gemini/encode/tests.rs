@@ -1,4 +1,4 @@
-//! Which requests are written for which chats.
+//! Which requests do chats become in Gemini's format?
 
 use bytes::Bytes;
 
@@ -41,7 +41,7 @@ fn contents(messages: Vec<Message>, generation: Generation) -> String {
     contents.unwrap().to_owned()
 }
 
-/// What a request with these options holds besides its contents.
+/// The fields of a request with these options, except its contents.
 fn options(request: ChatRequest, generation: Generation) -> String {
     let request = ChatRequest {
         messages: vec![text(Role::User, "hi")],

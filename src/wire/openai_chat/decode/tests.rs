@@ -3,7 +3,7 @@ use serde_json::Value;
 use super::*;
 use crate::chat::{Answer, Part, Usage};
 
-/// One thing that came of an answer, short enough for a table.
+/// One event of an answer, short enough for a table.
 fn told(event: &ChatEvent) -> String {
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
     match event {
@@ -67,7 +67,7 @@ fn read(
     (events, outcome)
 }
 
-/// What came of a stream, and the kind of the error it ended with.
+/// The events of a stream, and the kind of the error it ended with.
 fn streamed(frames: &[&str]) -> (Vec<String>, Option<UpstreamErrorKind>) {
     let (events, outcome) = read(&Dialect::default(), Framing::Sse, frames);
     let told = events.iter().map(told).collect();
@@ -805,7 +805,7 @@ fn what_is_handed_out_as_reasoning_is_what_goes_back() {
     assert_eq!(spelled["messages"][0]["reasoning_details"], details);
 }
 
-/// What came of a stream of these events, short enough for a table.
+/// The result of a stream of these events, short enough for a table.
 fn of_events(frames: &[&str]) -> Vec<String> {
     let (told, error) = streamed(frames);
     assert_eq!(error, None, "{frames:?}");

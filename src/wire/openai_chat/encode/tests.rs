@@ -116,7 +116,7 @@ fn spelled(dialect: &Dialect, request: &ChatRequest) -> Value {
     body
 }
 
-/// What is spelled for the messages alone.
+/// The written messages alone.
 fn messages(dialect: &Dialect, messages: impl Into<Vec<Message>>) -> (Value, Vec<&'static str>) {
     let (mut body, adapted) = spelled_to(&TO, dialect, &conversation(messages));
     (body["messages"].take(), adapted)
