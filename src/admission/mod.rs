@@ -106,7 +106,7 @@ struct State {
 }
 
 impl Admission {
-    /// Admits nobody yet and has no queue.
+    /// An admission without any calls.
     pub fn new(settings: Settings) -> Self {
         Self {
             state: Mutex::new(State {

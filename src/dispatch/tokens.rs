@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn as_many_are_taken_as_are_wanted_and_not_held_yet() {
-        // How many are wanted one after the other, which of them are had, and what the budget has left.
+        // How many tokens are wanted, one step after the other; which steps succeed; what is left in the budget.
         let table: [(&[u32], &[bool], u32); 5] = [
             (&[0], &[true], 3),
             (&[1], &[true], 2),

@@ -404,7 +404,7 @@ fn again(retry_after: &Option<Duration>) -> String {
 pub enum CallerLimit {
     /// Calls open at once.
     OpenCalls,
-    /// Calls cancelled before they were answered, of late.
+    /// Calls that were recently cancelled before they were answered.
     EarlyCancellations,
     /// Bytes of requests under way.
     RequestBytes,

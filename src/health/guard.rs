@@ -13,7 +13,7 @@ use super::provider::{ProviderGuard, Waiting};
 use super::scopes::Refusal;
 
 /// A model is clearly healthier than another one if it fails at most this many times as often.
-const HEALTHIER: f64 = 0.5;
+pub const HEALTHIER: f64 = 0.5;
 
 /// The health of one model. It is forgotten when this is dropped.
 pub struct Guard {

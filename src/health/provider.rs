@@ -165,7 +165,7 @@ impl ProviderGuard {
                 target: change.model.as_deref().map(str::to_owned),
                 transition: change.transition,
             };
-            // An error means that nobody watches, which is the normal case.
+            // Sending fails if there are no watchers, which is the normal case.
             let _ = self.changes.send(change);
         }
     }

@@ -98,7 +98,7 @@ async fn all_who_ask_for_a_call_share_one_request() {
     drop(repeats);
     assert!(
         request.upgrade().is_none(),
-        "nothing is held for nobody, and the key is free"
+        "nothing is kept without callers, and the key is free"
     );
 }
 

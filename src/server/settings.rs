@@ -91,7 +91,7 @@ pub fn exposure(address: SocketAddr) -> Option<String> {
     let is_loopback = address.ip().to_canonical().is_loopback();
     (!is_loopback).then(|| {
         format!(
-            "whoever reaches {address} can use every scenario and set breakers: nobody is authenticated, and \
+            "anyone who can reach {address} can use every scenario and set breakers: callers are not authenticated, and \
              nothing is encrypted; listen on a loopback address, or let a proxy or the network keep strangers out"
         )
     })

@@ -347,7 +347,7 @@ fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
     let warnings = |text: &str| {
         let lines = text.lines();
         lines
-            .filter(|line| line.contains("whoever reaches"))
+            .filter(|line| line.contains("anyone who can reach"))
             .count()
     };
     assert_eq!(warnings(&told), 1, "{told}");

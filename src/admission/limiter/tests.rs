@@ -377,7 +377,7 @@ fn three_times_the_load_leaves_important_calls_and_the_throughput_as_they_were()
     for tally in recovered {
         assert_eq!(
             tally.admitted, tally.calls,
-            "nobody is turned away any longer"
+            "no further call is turned away"
         );
     }
 }

@@ -143,7 +143,7 @@ mod tests {
         let mut timers = Timers::start(Timeouts::default(), Hurried::default(), deadline, start);
         let upload = timers.upload().clone();
         let writing = async {
-            // It waits for a connection for long, which is nobody's fault.
+            // A long wait for a connection, which is not the provider's fault.
             for second in [60, 79, 98] {
                 sleep_until(start + seconds(second)).await;
                 upload.moves(Instant::now());

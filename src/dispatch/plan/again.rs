@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::error::{Health, SameTarget, UpstreamError};
 
 use crate::health::breaker::Snapshot;
+use crate::health::guard::HEALTHIER;
 use crate::health::scopes::Refusal;
 
 /// The longest wait before a call's first retry. It doubles with each further retry of the call.
@@ -14,9 +15,6 @@ const BASE_WAIT: Duration = Duration::from_millis(100);
 
 /// The most that it grows to.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-
-/// A target is clearly healthier than another if it fails at most this many times as often.
-const HEALTHIER: f64 = 0.5;
 
 /// A target that has failed in this call and may be tried again.
 pub(in crate::dispatch) struct Candidate<'a> {

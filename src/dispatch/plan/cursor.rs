@@ -240,7 +240,7 @@ mod tests {
                 Fails(0),
                 Moves(Some(1)),
             ],
-            // The target that is chosen again may be passed over.
+            // The target that is chosen again may be skipped.
             &[
                 Moves(Some(0)),
                 Starts(0, Primary),

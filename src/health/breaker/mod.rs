@@ -202,7 +202,7 @@ impl Breaker {
             true => self.begin_probe(now),
             false => (Kind::Ordinary, None),
         };
-        Ok(self.ticket(kind, transition, now))
+        Ok(self.pass(kind, transition, now))
     }
 
     /// Admits an attempt although the breaker is open, or half-open with a probe under way.
@@ -214,13 +214,13 @@ impl Breaker {
             None => self.admit(now),
             Some(Barred::Open(_) | Barred::Probing(_)) => {
                 let kind = Kind::LastResort(self.probes.next_number());
-                Ok(self.ticket(kind, None, now))
+                Ok(self.pass(kind, None, now))
             }
             Some(forced @ Barred::Forced(_)) => Err(forced),
         }
     }
 
-    fn ticket(&self, kind: Kind, transition: Option<Transition>, now: Instant) -> Pass {
+    fn pass(&self, kind: Kind, transition: Option<Transition>, now: Instant) -> Pass {
         Pass {
             generation: self.generation,
             kind,
@@ -235,16 +235,16 @@ impl Breaker {
     /// Takes in a signal of an attempt.
     pub fn report(
         &mut self,
-        ticket: &mut Pass,
+        pass: &mut Pass,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Option<Transition> {
-        if ticket.generation != self.generation || self.forced(circumstances.now).is_some() {
+        if pass.generation != self.generation || self.forced(circumstances.now).is_some() {
             return None;
         }
         match self.state {
-            State::Closed => self.count(ticket, signal, circumstances),
-            State::Open { .. } | State::HalfOpen => self.judge(ticket, signal, circumstances),
+            State::Closed => self.count(pass, signal, circumstances),
+            State::Open { .. } | State::HalfOpen => self.judge(pass, signal, circumstances),
         }
     }
 
@@ -326,7 +326,7 @@ impl Breaker {
     /// failures.
     fn count(
         &mut self,
-        ticket: &mut Pass,
+        pass: &mut Pass,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Option<Transition> {
@@ -338,13 +338,13 @@ impl Breaker {
                 self.cut_short_since = None;
                 self.successes += 1;
                 let seen = self.window.newest(now);
-                if ticket.counted == Counted::Nothing {
+                if pass.counted == Counted::Nothing {
                     seen.samples += 1;
                     let nth = self.successes;
-                    ticket.counted = Counted::Success { ended, nth };
+                    pass.counted = Counted::Success { ended, nth };
                 }
                 if let Signal::Committed { slow } = signal {
-                    ticket.committed = Some(now);
+                    pass.committed = Some(now);
                     seen.commits += 1;
                     seen.slow += u32::from(slow);
                 }
@@ -352,9 +352,9 @@ impl Breaker {
             }
             Signal::Stalled | Signal::CutShort { .. } | Signal::Failed { .. } => {
                 let seen = self.window.newest(now);
-                let broke = ticket.committed.is_some() && matches!(signal, Signal::Failed { .. });
+                let broke = pass.committed.is_some() && matches!(signal, Signal::Failed { .. });
                 seen.breaks += u32::from(broke);
-                match ticket.counted {
+                match pass.counted {
                     Counted::Nothing => {
                         seen.samples += 1;
                         seen.failures += 1;
@@ -368,11 +368,11 @@ impl Breaker {
                     }
                     Counted::Failure => return None,
                 }
-                ticket.counted = Counted::Failure;
+                pass.counted = Counted::Failure;
                 self.consecutive_failures += 1;
                 let cause = self.trip_cause(circumstances)?;
                 let seen = self.window.sums(now);
-                self.broke_off = ticket.committed.is_some()
+                self.broke_off = pass.committed.is_some()
                     || share(seen.breaks, seen.commits) >= self.settings.break_ratio;
                 let retry_after = match signal {
                     Signal::Failed { retry_after } => retry_after,

@@ -80,44 +80,44 @@ impl Breaker {
     /// Judges a probe or a last resort by its first content, or by its end if answers broke off before.
     pub(super) fn judge(
         &mut self,
-        ticket: &mut Pass,
+        pass: &mut Pass,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Option<Transition> {
         let now = circumstances.now;
         let lasting = self.settings.lasting_answer;
         if let Signal::Committed { .. } = signal {
-            ticket.committed.get_or_insert(now);
+            pass.committed.get_or_insert(now);
         }
         match signal {
             Signal::Committed { .. }
             | Signal::Progressed
             | Signal::Answered
             | Signal::Completed
-                if ticket.counted != Counted::Nothing =>
+                if pass.counted != Counted::Nothing =>
             {
                 None
             }
             // Where answers broke off, neither the beginning of an answer nor a refusal proves recovery.
             Signal::Committed { .. } | Signal::Answered if self.broke_off => None,
-            Signal::Progressed if !(self.broke_off && ticket.has_lasted(lasting, now)) => None,
+            Signal::Progressed if !(self.broke_off && pass.has_lasted(lasting, now)) => None,
             Signal::Committed { .. }
             | Signal::Progressed
             | Signal::Answered
-            | Signal::Completed => self.succeed(ticket, now),
-            Signal::Stalled => self.suspect(ticket, circumstances),
+            | Signal::Completed => self.succeed(pass, now),
+            Signal::Stalled => self.suspect(pass, circumstances),
             Signal::CutShort { since } if !self.is_in_doubt(since, now) => None,
-            Signal::CutShort { .. } => self.fail(ticket, "probe_cut_short", None, circumstances),
+            Signal::CutShort { .. } => self.fail(pass, "probe_cut_short", None, circumstances),
             Signal::Failed { retry_after } => {
-                let failed = self.fail(ticket, "probe_failed", retry_after, circumstances);
-                self.broke_off |= ticket.committed.is_some();
+                let failed = self.fail(pass, "probe_failed", retry_after, circumstances);
+                self.broke_off |= pass.committed.is_some();
                 failed
             }
             Signal::Throttled { retry_after } => {
-                self.fail(ticket, "probe_throttled", retry_after, circumstances)
+                self.fail(pass, "probe_throttled", retry_after, circumstances)
             }
             Signal::Released => {
-                self.probes.free(ticket.kind.number());
+                self.probes.free(pass.kind.number());
                 None
             }
         }
@@ -125,13 +125,13 @@ impl Breaker {
 
     /// Counts a success. The breaker may be open: this is a last resort, or this probe was silent for a while, or an
     /// older one failed meanwhile.
-    fn succeed(&mut self, ticket: &mut Pass, now: Instant) -> Option<Transition> {
-        ticket.counted = Counted::Success { ended: 0, nth: 0 };
-        self.probes.free(ticket.kind.number());
-        if ticket.kind.number() < self.probes.failed {
+    fn succeed(&mut self, pass: &mut Pass, now: Instant) -> Option<Transition> {
+        pass.counted = Counted::Success { ended: 0, nth: 0 };
+        self.probes.free(pass.kind.number());
+        if pass.kind.number() < self.probes.failed {
             return None;
         }
-        self.probes.succeeded = self.probes.succeeded.max(ticket.kind.number());
+        self.probes.succeeded = self.probes.succeeded.max(pass.kind.number());
         self.probes.successes += 1;
         self.cut_short_since = None;
         let from = self.state(now);
@@ -154,7 +154,7 @@ impl Breaker {
         Some(Transition {
             from,
             to: BreakerState::HalfOpen,
-            cause: match ticket.kind {
+            cause: match pass.kind {
                 Kind::LastResort(_) => "last_resort_succeeded",
                 Kind::Ordinary | Kind::Probe(_) => "late_probe_succeeded",
             },
@@ -162,11 +162,11 @@ impl Breaker {
     }
 
     /// Opens the breaker again for the time being: the silent probe may still be answered.
-    fn suspect(&mut self, ticket: &Pass, circumstances: Circumstances) -> Option<Transition> {
-        self.probes.free(ticket.kind.number());
-        match self.probes.succeeded > ticket.kind.number() {
+    fn suspect(&mut self, pass: &Pass, circumstances: Circumstances) -> Option<Transition> {
+        self.probes.free(pass.kind.number());
+        match self.probes.succeeded > pass.kind.number() {
             true => None,
-            false => self.reopen(ticket, "probe_stalled", None, circumstances),
+            false => self.reopen(pass, "probe_stalled", None, circumstances),
         }
     }
 
@@ -174,33 +174,33 @@ impl Breaker {
     /// answers break off.
     fn fail(
         &mut self,
-        ticket: &mut Pass,
+        pass: &mut Pass,
         cause: &'static str,
         retry_after: Option<Duration>,
         circumstances: Circumstances,
     ) -> Option<Transition> {
-        if ticket.counted == Counted::Failure {
+        if pass.counted == Counted::Failure {
             return None;
         }
-        ticket.counted = Counted::Failure;
-        self.probes.free(ticket.kind.number());
-        let is_news = ticket.committed.is_some() && !self.broke_off;
-        if self.probes.succeeded > ticket.kind.number() && !is_news {
+        pass.counted = Counted::Failure;
+        self.probes.free(pass.kind.number());
+        let is_news = pass.committed.is_some() && !self.broke_off;
+        if self.probes.succeeded > pass.kind.number() && !is_news {
             return None;
         }
-        self.probes.failed = self.probes.failed.max(ticket.kind.number());
+        self.probes.failed = self.probes.failed.max(pass.kind.number());
         self.probes.successes = 0;
-        self.reopen(ticket, cause, retry_after, circumstances)
+        self.reopen(pass, cause, retry_after, circumstances)
     }
 
     fn reopen(
         &mut self,
-        ticket: &Pass,
+        pass: &Pass,
         cause: &'static str,
         retry_after: Option<Duration>,
         circumstances: Circumstances,
     ) -> Option<Transition> {
-        let took = circumstances.now.duration_since(ticket.admitted);
+        let took = circumstances.now.duration_since(pass.admitted);
         let is_half_open = self.state == State::HalfOpen;
         is_half_open.then(|| self.open(cause, retry_after, took, circumstances))
     }

@@ -38,7 +38,7 @@ fn share(intake: &Intake) -> Arc<Share> {
 fn message(length: usize) -> Vec<u8> {
     let mut bytes = vec![0];
     bytes.extend(u32::try_from(length).unwrap().to_be_bytes());
-    // A field that nobody knows takes two bytes, or three.
+    // An unknown field takes two bytes, or three.
     if length % 2 == 1 {
         bytes.extend([0x78, 0x81, 1]);
     }

@@ -39,8 +39,8 @@ fn attempt_under(
     signal: Signal,
     circumstances: Circumstances,
 ) -> Option<Transition> {
-    let mut ticket = breaker.admit(circumstances.now).expect("admitted");
-    breaker.report(&mut ticket, signal, circumstances)
+    let mut pass = breaker.admit(circumstances.now).expect("admitted");
+    breaker.report(&mut pass, signal, circumstances)
 }
 
 fn cause_of(transition: Option<Transition>) -> Option<&'static str> {
@@ -106,19 +106,19 @@ proptest! {
     #[test]
     fn whatever_happens_it_never_wedges_and_no_more_probes_are_sent_than_must_succeed(steps in steps()) {
         let (mut breaker, mut now) = closed();
-        let mut tickets = Vec::new();
+        let mut passes = Vec::new();
         for step in steps {
             match step {
-                Step::Admit => tickets.extend(breaker.admit(now)),
-                Step::AdmitLast => tickets.extend(breaker.admit_last(now)),
-                Step::Report(index, signal) if !tickets.is_empty() => {
-                    let index = index % tickets.len();
-                    let ticket: &mut Pass = &mut tickets[index];
-                    let stale = ticket.generation != breaker.generation;
-                    let transition = breaker.report(ticket, signal, alone(now));
+                Step::Admit => passes.extend(breaker.admit(now)),
+                Step::AdmitLast => passes.extend(breaker.admit_last(now)),
+                Step::Report(index, signal) if !passes.is_empty() => {
+                    let index = index % passes.len();
+                    let pass: &mut Pass = &mut passes[index];
+                    let stale = pass.generation != breaker.generation;
+                    let transition = breaker.report(pass, signal, alone(now));
                     prop_assert!(!(stale && transition.is_some()));
                     if matches!(signal, Signal::Released) {
-                        tickets.swap_remove(index);
+                        passes.swap_remove(index);
                     }
                 }
                 Step::Report(..) => {}

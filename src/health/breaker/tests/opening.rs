@@ -174,10 +174,10 @@ fn a_fifth_of_the_answers_breaking_off_opens_it() {
         let (mut breaker, now) = closed();
         let mut last = None;
         for answer in 0..answers {
-            let mut ticket = breaker.admit(now).unwrap();
-            breaker.report(&mut ticket, COMMITTED, alone(now));
+            let mut pass = breaker.admit(now).unwrap();
+            breaker.report(&mut pass, COMMITTED, alone(now));
             if answer + broken >= answers {
-                last = breaker.report(&mut ticket, FAILED, alone(now));
+                last = breaker.report(&mut pass, FAILED, alone(now));
             }
         }
 
@@ -216,11 +216,11 @@ fn failures_older_than_the_window_are_forgotten() {
 #[test]
 fn a_stalled_attempt_counts_once_whatever_becomes_of_it() {
     let (mut breaker, now) = closed();
-    let mut ticket = breaker.admit(now).unwrap();
+    let mut pass = breaker.admit(now).unwrap();
 
-    breaker.report(&mut ticket, Signal::Stalled, alone(now));
-    breaker.report(&mut ticket, FAILED, alone(now));
-    breaker.report(&mut ticket, Signal::Released, alone(now));
+    breaker.report(&mut pass, Signal::Stalled, alone(now));
+    breaker.report(&mut pass, FAILED, alone(now));
+    breaker.report(&mut pass, Signal::Released, alone(now));
 
     let snapshot = breaker.snapshot(now);
     assert_eq!((snapshot.samples, snapshot.failures), (1, 1));
@@ -229,10 +229,10 @@ fn a_stalled_attempt_counts_once_whatever_becomes_of_it() {
 #[test]
 fn a_stream_that_breaks_after_its_first_content_is_a_failure_of_the_same_attempt() {
     let (mut breaker, now) = closed();
-    let mut ticket = breaker.admit(now).unwrap();
+    let mut pass = breaker.admit(now).unwrap();
 
-    breaker.report(&mut ticket, COMMITTED, alone(now));
-    breaker.report(&mut ticket, FAILED, alone(now));
+    breaker.report(&mut pass, COMMITTED, alone(now));
+    breaker.report(&mut pass, FAILED, alone(now));
 
     let snapshot = breaker.snapshot(now);
     assert_eq!((snapshot.samples, snapshot.failures), (1, 1));
@@ -244,9 +244,9 @@ fn answers_that_break_off_one_after_the_other_open_it() {
 
     for broken in 1..=5 {
         assert_eq!(breaker.state(now), BreakerState::Closed, "before {broken}");
-        let mut ticket = breaker.admit(now).unwrap();
-        breaker.report(&mut ticket, COMMITTED, alone(now));
-        breaker.report(&mut ticket, FAILED, alone(now));
+        let mut pass = breaker.admit(now).unwrap();
+        breaker.report(&mut pass, COMMITTED, alone(now));
+        breaker.report(&mut pass, FAILED, alone(now));
     }
 
     assert_eq!(breaker.state(now), BreakerState::Open);

@@ -118,9 +118,9 @@ fn jitter_spreads_the_open_time_by_a_fifth_to_either_side() {
     for (jitter, expected) in [(0.0, 4), (0.5, 5), (1.0, 6)] {
         let (mut breaker, now) = closed();
         for _ in 0..5 {
-            let mut ticket = breaker.admit(now).unwrap();
+            let mut pass = breaker.admit(now).unwrap();
             breaker.report(
-                &mut ticket,
+                &mut pass,
                 FAILED,
                 Circumstances {
                     jitter,
@@ -255,9 +255,9 @@ fn of_two_probes_at_once_the_older_lease_ends_first() {
 fn a_last_resort_takes_no_place_of_a_probe_and_counts_like_one() {
     let (mut breaker, now) = opened();
     let last = |breaker: &mut Breaker, signal| {
-        let mut ticket = breaker.admit_last(now).expect("an operator says nothing");
-        assert!(!ticket.is_probe() && ticket.tells_recovery());
-        cause_of(breaker.report(&mut ticket, signal, alone(now)))
+        let mut pass = breaker.admit_last(now).expect("an operator says nothing");
+        assert!(!pass.is_probe() && pass.tells_recovery());
+        cause_of(breaker.report(&mut pass, signal, alone(now)))
     };
     assert_eq!(last(&mut breaker, FAILED), None);
     assert_eq!(breaker.state(now), BreakerState::Open);
@@ -273,9 +273,9 @@ fn a_last_resort_takes_no_place_of_a_probe_and_counts_like_one() {
 fn a_failed_last_resort_makes_an_open_breaker_stay_open_no_longer() {
     let (mut breaker, now) = opened();
     let until = opens_at(&breaker, now);
-    let mut ticket = breaker.admit_last(now + seconds(1)).expect("a last resort");
+    let mut pass = breaker.admit_last(now + seconds(1)).expect("a last resort");
 
-    breaker.report(&mut ticket, FAILED, alone(now + seconds(2)));
+    breaker.report(&mut pass, FAILED, alone(now + seconds(2)));
 
     assert_eq!(opens_at(&breaker, now + seconds(2)), until);
 }
@@ -300,8 +300,8 @@ fn a_last_resort_that_fails_opens_a_half_open_breaker_unless_a_later_attempt_has
 #[test]
 fn a_last_resort_of_a_closed_breaker_is_an_ordinary_attempt_and_of_a_forced_one_none() {
     let (mut breaker, now) = closed();
-    let ticket = breaker.admit_last(now).expect("it is closed");
-    assert!(!ticket.tells_recovery());
+    let pass = breaker.admit_last(now).expect("it is closed");
+    assert!(!pass.tells_recovery());
     let forced = |closed| {
         Some(Forced {
             closed,
@@ -583,9 +583,9 @@ fn broken() -> (Breaker, Instant) {
 }
 
 fn broken_answer(breaker: &mut Breaker, now: Instant) {
-    if let Ok(mut ticket) = breaker.admit(now) {
-        breaker.report(&mut ticket, COMMITTED, alone(now));
-        breaker.report(&mut ticket, FAILED, alone(now));
+    if let Ok(mut pass) = breaker.admit(now) {
+        breaker.report(&mut pass, COMMITTED, alone(now));
+        breaker.report(&mut pass, FAILED, alone(now));
     }
 }
 
