@@ -1,10 +1,10 @@
 //! What is reported about calls and attempts? Their spans and their log lines.
 //!
 //! Every call is observed here, once, however it ended: answered, failed, refused before it was let in, or left
-//! by its caller. Whatever else is to be reported about calls belongs in [`observe_call`].
+//! by its caller. Whatever else is to be reported about calls belongs in `observe_call`.
 //!
 //! Every attempt begins and ends here, and every skipped target is reported here. Whatever else is to be reported about
-//! attempts belongs in [`observe_attempt`]. What must be written before an attempt is sent, and may fail, belongs in
+//! attempts belongs in `observe_attempt`. What must be written before an attempt is sent, and may fail, belongs in
 //! [`ObservedAttempt::begin`].
 
 use std::time::Duration;
