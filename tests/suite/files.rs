@@ -65,7 +65,7 @@ async fn the_soft_limit_is_raised_to_the_hard_one() {
     let (_, log) = process.ended().await;
     let told: Vec<_> = log
         .lines()
-        .filter(|line| line.contains("too few files"))
+        .filter(|line| line.contains("limit on open files is too low"))
         .collect();
     assert_eq!(told.len(), 1, "{log}");
     assert!(
