@@ -33,8 +33,6 @@ fn watched_models(
     let breaker = breaker::Settings {
         consecutive_failures: 1,
         consecutive_failures_busy: 1,
-        consecutive_failures_with_alternative: 1,
-        consecutive_failures_busy_with_alternative: 1,
         open_base: Duration::ZERO,
         open_max: Duration::ZERO,
         probe_successes: 2,

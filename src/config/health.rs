@@ -15,10 +15,13 @@ pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {
     let ratio = |value: &Value<'_>| value.number(0.01..=1.0);
     let consecutive_failures =
         table.or("consecutive_failures", default.consecutive_failures, count);
-    let consecutive_failures_busy = table.or(
-        "consecutive_failures_busy",
-        default.consecutive_failures_busy,
-        count,
+    table.refuse_former(
+        "consecutive_failures_with_alternative",
+        "remove it: while a healthier alternative exists, a third of `consecutive_failures` is enough, but at least three",
+    );
+    table.refuse_former(
+        "consecutive_failures_busy_with_alternative",
+        "remove it: while a healthier alternative exists, a third of `consecutive_failures_busy` is enough, but at least three",
     );
     let open_base = table.or("open_base", default.open_base, Value::duration);
     let settings = breaker::Settings {
@@ -26,19 +29,9 @@ pub(super) fn breaker(mut table: Table<'_>) -> breaker::Settings {
         min_samples: table.or("min_samples", default.min_samples, count),
         failure_ratio: table.or("failure_ratio", default.failure_ratio, ratio),
         consecutive_failures,
-        consecutive_failures_busy,
-        consecutive_failures_with_alternative: table.or(
-            "consecutive_failures_with_alternative",
-            default
-                .consecutive_failures_with_alternative
-                .min(consecutive_failures),
-            count,
-        ),
-        consecutive_failures_busy_with_alternative: table.or(
-            "consecutive_failures_busy_with_alternative",
-            default
-                .consecutive_failures_busy_with_alternative
-                .min(consecutive_failures_busy),
+        consecutive_failures_busy: table.or(
+            "consecutive_failures_busy",
+            default.consecutive_failures_busy.max(consecutive_failures),
             count,
         ),
         slow_ratio: table.or("slow_ratio", default.slow_ratio, ratio),

@@ -18,6 +18,8 @@ pub(super) struct Table<'a> {
     pub(super) place: Place<'a>,
     entries: Option<&'a DeTable<'a>>,
     known: Vec<&'static str>,
+    /// Keys of older versions, which are refused with a remedy of their own.
+    former: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -26,6 +28,7 @@ impl<'a> Table<'a> {
             place,
             entries,
             known: Vec::new(),
+            former: Vec::new(),
         }
     }
 
@@ -43,6 +46,16 @@ impl<'a> Table<'a> {
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries
             .is_some_and(|entries| entries.contains_key(key))
+    }
+
+    /// Refuses `key`, which an older version read. The remedy says what takes its place.
+    pub(super) fn refuse_former(&mut self, key: &'static str, remedy: &str) {
+        self.former.push(key);
+        let written = self.entries.and_then(|entries| entries.get_key_value(key));
+        if let Some((written, value)) = written {
+            let place = self.place.key(key, start_of(written, value));
+            place.wrong("this key no longer exists", remedy);
+        }
     }
 
     /// The value of `key` as `read` returns it; `None` if it is absent or wrong.
@@ -104,7 +117,7 @@ impl<'a> Table<'a> {
     /// Notes the keys that were not read: they are unknown.
     pub(super) fn finish(self) {
         for (name, value) in self.named() {
-            if !self.known.contains(&name) {
+            if !self.known.contains(&name) && !self.former.contains(&name) {
                 let advice = value.place.advise(name, self.known.iter().copied());
                 value.place.wrong("unknown key", advice);
             }

@@ -104,8 +104,6 @@ async fn the_last_resort_is_a_target_that_can_take_the_request() {
         [breaker]
         consecutive_failures = 1
         consecutive_failures_busy = 1
-        consecutive_failures_with_alternative = 1
-        consecutive_failures_busy_with_alternative = 1
         open_base = "60s"
         "#,
     )

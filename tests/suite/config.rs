@@ -535,6 +535,30 @@ fn a_breaker_that_is_to_stay_open_longer_at_first_may_do_so_for_a_minute_unasked
 }
 
 #[test]
+fn a_busy_breaker_never_opens_on_fewer_failures_in_a_row_than_a_quiet_one_unasked() {
+    for (keys, expected) in [
+        ("", (5, 15)),
+        ("consecutive_failures = 1", (1, 15)),
+        ("consecutive_failures = 20", (20, 20)),
+        (
+            "consecutive_failures = 20\nconsecutive_failures_busy = 10",
+            (20, 10),
+        ),
+    ] {
+        let breaker = resolve(&format!("[breaker]\n{keys}\n{REST}"))
+            .unwrap()
+            .scopes
+            .breaker;
+
+        let found = (
+            breaker.consecutive_failures,
+            breaker.consecutive_failures_busy,
+        );
+        assert_eq!(found, expected, "{keys}");
+    }
+}
+
+#[test]
 fn a_caller_has_three_quarters_of_the_room_for_requests_unless_the_file_says_otherwise() {
     let admission = |lines: &str| {
         let text = format!("[admission]\n{lines}\n{REST}");
@@ -560,6 +584,14 @@ fn settings_are_checked_for_their_range_and_sense() {
         (
             "[breaker]\nopen_base = '2m'",
             "1: breaker: `open_base` is longer than `open_max`; lower it, or raise `open_max`",
+        ),
+        (
+            "[breaker]\nconsecutive_failures_with_alternative = 3",
+            "2: breaker.consecutive_failures_with_alternative: this key no longer exists; remove it: while a healthier alternative exists, a third of `consecutive_failures` is enough, but at least three",
+        ),
+        (
+            "[breaker]\nconsecutive_failures_busy_with_alternative = 5",
+            "2: breaker.consecutive_failures_busy_with_alternative: this key no longer exists; remove it: while a healthier alternative exists, a third of `consecutive_failures_busy` is enough, but at least three",
         ),
         (
             "[server]\ndrain_timeout = '0s'",

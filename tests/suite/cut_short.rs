@@ -30,8 +30,6 @@ fn config(proxy: &Proxy) -> String {
         [breaker]
         consecutive_failures = 1000000
         consecutive_failures_busy = 1000000
-        consecutive_failures_with_alternative = 1000000
-        consecutive_failures_busy_with_alternative = 1000000
         min_samples = 1000000
         min_commits = 1000000
         # A connection for each call, so that each is cut at the same byte.

@@ -19,7 +19,6 @@ max_message_bytes = "64KiB"
 
 [breaker]
 consecutive_failures = 1000
-consecutive_failures_with_alternative = 1000
 min_samples = 1000
 min_commits = 1000
 

@@ -420,9 +420,7 @@ async fn a_first_choice_takes_from_another_target_neither_its_attempt_nor_its_to
 
 #[tokio::test]
 async fn a_first_choice_whose_breaker_has_opened_is_not_waited_for() {
-    let config = format!(
-        "[breaker]\nconsecutive_failures = 1\nconsecutive_failures_with_alternative = 1\n{CONFIG}"
-    );
+    let config = format!("[breaker]\nconsecutive_failures = 1\n{CONFIG}");
     let gateway = Gateway::start(&config).await;
 
     let trail = trail_of(&gateway, Method::Generate, "loyal", &["status=500"]).await;

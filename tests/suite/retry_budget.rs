@@ -19,8 +19,6 @@ const TARGETS: &str = r#"
 [breaker]
 consecutive_failures = 1000
 consecutive_failures_busy = 1000
-consecutive_failures_with_alternative = 1000
-consecutive_failures_busy_with_alternative = 1000
 min_samples = 1000
 min_commits = 1000
 

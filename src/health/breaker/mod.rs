@@ -31,6 +31,9 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 /// Open times vary by up to this share, so that instances do not probe together.
 const SPREAD: f64 = 0.2;
 
+/// The fewest failures in a row that open a breaker sooner because a healthier alternative exists: fewer may be chance.
+const FEWEST_WITH_ALTERNATIVE: u32 = 3;
+
 /// How long attempts that callers' limits cut short are not held against a target, if none succeeds meanwhile.
 const DOUBT: Duration = Duration::from_secs(4);
 
@@ -446,11 +449,13 @@ impl Breaker {
     }
 
     fn failures_in_a_row(&self, busy: bool, alternative: bool) -> u32 {
-        match (busy, alternative) {
-            (false, false) => self.settings.consecutive_failures,
-            (true, false) => self.settings.consecutive_failures_busy,
-            (false, true) => self.settings.consecutive_failures_with_alternative,
-            (true, true) => self.settings.consecutive_failures_busy_with_alternative,
+        let alone = match busy {
+            true => self.settings.consecutive_failures_busy,
+            false => self.settings.consecutive_failures,
+        };
+        match alternative {
+            true => (alone / 3).max(FEWEST_WITH_ALTERNATIVE).min(alone),
+            false => alone,
         }
     }
 

@@ -13,14 +13,11 @@ pub struct Settings {
     /// alternative exists, the scenario's retry ratio counts in its place if it is smaller: a larger
     /// share of failures would need more retries than the budget grants.
     pub failure_ratio: f64,
-    /// Failures in a row that open it while the window holds fewer than `min_samples`.
+    /// Failures in a row that open it while the window holds fewer than `min_samples`. While a healthier alternative
+    /// exists, a third of them is enough, but not fewer than three.
     pub consecutive_failures: u32,
-    /// Failures in a row that open it when the window holds `min_samples` or more.
+    /// The same number when the window holds `min_samples` or more: among many samples chance alone makes short rows.
     pub consecutive_failures_busy: u32,
-    /// `consecutive_failures` while a healthier alternative exists.
-    pub consecutive_failures_with_alternative: u32,
-    /// `consecutive_failures_busy` while a healthier alternative exists.
-    pub consecutive_failures_busy_with_alternative: u32,
     /// Share of slow first contents in the window that opens it, above 0 up to 1.
     pub slow_ratio: f64,
     /// Answers that must have begun in the window before `break_ratio` counts.
@@ -51,8 +48,6 @@ impl Default for Settings {
             failure_ratio: 0.5,
             consecutive_failures: 5,
             consecutive_failures_busy: 15,
-            consecutive_failures_with_alternative: 3,
-            consecutive_failures_busy_with_alternative: 5,
             slow_ratio: 0.8,
             min_commits: 10,
             break_ratio: 0.2,

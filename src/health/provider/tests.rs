@@ -18,8 +18,6 @@ fn patient() -> Settings {
         breaker: breaker::Settings {
             consecutive_failures: 1000,
             consecutive_failures_busy: 1000,
-            consecutive_failures_with_alternative: 1000,
-            consecutive_failures_busy_with_alternative: 1000,
             min_samples: 1000,
             min_commits: 1000,
             ..breaker::Settings::default()

@@ -92,6 +92,7 @@ fn outages() -> Vec<Outage> {
         row("primary down",               50.0, down,                Fine,        goal(0.998,   Some(5.0), RECOVERY)),
         row("primary silent",             20.0, Silent,              Fine,        goal(0.99,  Some(5.0), RECOVERY)),
         row("primary cuts answers",       20.0, Cuts,                Fine,        goal(0.99,  Some(5.0), RECOVERY)),
+        row("primary cuts answers",        0.2, Cuts,                Fine,        goal(0.99,  Some(60.0), 60.0)),
         row("primary stops half-way",      2.0, FallsSilent,         Fine,        goal(0.99,  None,      RECOVERY)),
         row("primary stops half-way",     20.0, FallsSilent,         Fine,        goal(0.80,  None,      RECOVERY)),
         row("primary 25 % errors",         2.0, Errors(0.25),        Fine,        goal(0.999, None,      RECOVERY)),

@@ -88,6 +88,35 @@ fn failures_in_a_row_weigh_less_the_more_has_been_seen_and_more_where_a_better_t
     }
 }
 
+#[test]
+fn where_a_better_target_waits_a_third_of_the_failures_in_a_row_is_enough_but_not_fewer_than_three()
+{
+    let table = [
+        (1, 1),
+        (2, 2),
+        (3, 3),
+        (9, 3),
+        (11, 3),
+        (12, 4),
+        (1_000, 333),
+    ];
+    for (alone, with_alternative) in table {
+        let now = Instant::now();
+        let settings = Settings {
+            consecutive_failures: alone,
+            consecutive_failures_busy: 3 * alone,
+            ..Settings::default()
+        };
+        let breaker = Breaker::new(settings, now);
+
+        let enough = |busy, alternative| breaker.failures_in_a_row(busy, alternative);
+        assert_eq!(enough(false, false), alone);
+        assert_eq!(enough(false, true), with_alternative, "{alone}");
+        assert_eq!(enough(true, false), 3 * alone);
+        assert_eq!(enough(true, true), alone.max(3).min(3 * alone), "{alone}");
+    }
+}
+
 /// Whether a share of failures that never come in a row opens it, and why.
 fn a_failure_in_four(healthier_alternative: bool, retry_ratio: f64) -> Option<&'static str> {
     let (mut breaker, now) = closed();
