@@ -238,6 +238,15 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_has_prospects_while_it_holds_a_token_or_success_can_earn_one() {
+        for (ratio, burst, expected) in [(0.0, 0, false), (0.0, 1, true), (0.5, 1, true)] {
+            let has_prospects = budget(ratio, burst).has_prospects();
+
+            assert_eq!(has_prospects, expected, "{ratio} {burst}");
+        }
+    }
+
+    #[test]
     fn callers_in_a_hurry_add_nothing_to_an_empty_budget() {
         let budget = budget(0.0, 20);
 

@@ -284,6 +284,25 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_that_goes_back_begins_with_the_target_of_a_last_resort_and_then_with_the_first_target()
+     {
+        let passed = [Moves(Some(0)), Moves(Some(1)), Moves(Some(2)), Moves(None)];
+        let table: [(&[Act], &[usize]); 3] = [
+            (&[], &[0, 1, 2]),
+            (&[Starts(1, LastResort), Fails(1)], &[1, 0, 2]),
+            (&[Starts(0, LastResort), Fails(0)], &[0, 1, 2]),
+        ];
+        for (acts, order) in table {
+            let mut cursor = after(&[&passed, acts].concat());
+
+            cursor.rewind();
+
+            let visited: Vec<_> = std::iter::from_fn(|| cursor.advance()).collect();
+            assert_eq!(visited, order, "{acts:?}");
+        }
+    }
+
+    #[test]
     fn the_target_of_a_rival_is_passed_over_once_the_rival_has_failed() {
         let raced = [Moves(Some(0)), Starts(0, Primary), Starts(1, Hedge)];
         // How the race ends, and what is ahead then.

@@ -259,3 +259,169 @@ fn more_calls_than_places_do_not_wait() {
     let last = guard.wait().expect("a place is free again");
     assert_eq!(last.ahead(), MAX_WAITING - 1);
 }
+
+fn fail_with(guard: &Arc<Guard>, kind: UpstreamErrorKind) {
+    permit(guard).failed(&UpstreamError::new(kind), false);
+}
+
+/// Breakers that open at the first failure and close with the first probe that succeeds.
+fn hasty() -> Settings {
+    Settings {
+        breaker: breaker::Settings {
+            consecutive_failures: 1,
+            probe_successes: 1,
+            ..patient().breaker
+        },
+        ..Settings::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_cut_short_after_four_silent_seconds_counts_as_a_failure() {
+    for (seconds, failures) in [(3, 0), (4, 1)] {
+        let (_health, guard) = only(patient());
+        let mut permit = permit(&guard);
+        let since = Instant::now();
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+
+        permit.cut_short(since, false);
+
+        assert_eq!(guard.snapshot().failures, failures, "{seconds}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_an_endpoint_succeeds_with_the_head_of_an_answer() {
+    let (_health, guard) = only(hasty());
+    fail_with(&guard, UpstreamErrorKind::Unreachable);
+    assert_eq!(guard.provider().snapshot().state, BreakerState::Open);
+    tokio::time::advance(Duration::from_secs(6)).await;
+
+    permit(&guard).reached();
+
+    assert_eq!(guard.provider().snapshot().state, BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_answer_that_broke_off_a_probe_succeeds_once_it_has_lasted_or_is_complete() {
+    for is_complete in [false, true] {
+        let (_health, guard) = only(hasty());
+        let mut breaking = permit(&guard);
+        breaking.committed(false, false);
+        breaking.failed(&server_error(), false);
+        drop(breaking);
+        assert_eq!(guard.snapshot().state, BreakerState::Open);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let mut probe = permit(&guard);
+        probe.committed(false, false);
+        probe.progressed();
+        assert_eq!(guard.snapshot().state, BreakerState::HalfOpen);
+
+        if is_complete {
+            probe.completed();
+        } else {
+            tokio::time::advance(hasty().breaker.lasting_answer).await;
+            probe.progressed();
+        }
+
+        assert_eq!(guard.snapshot().state, BreakerState::Closed);
+    }
+}
+
+#[test]
+fn a_decision_says_whether_it_changes_anything() {
+    let (_health, guard) = only(patient());
+    let held = Forced {
+        closed: true,
+        until: None,
+    };
+
+    assert!(!guard.force(None), "nothing was decided");
+    assert!(guard.force(Some(held)));
+    assert!(guard.force(None));
+    fail_with(&guard, UpstreamErrorKind::RateLimited);
+    assert!(guard.throttled_until().is_some());
+    assert!(guard.force(None), "the throttle is lifted");
+    assert!(guard.throttled_until().is_none());
+}
+
+#[test]
+fn a_new_key_is_not_held_to_what_was_known_of_the_old_one() {
+    let (_health, guard) = only(patient());
+    let provider = guard.provider();
+    assert!(provider.lock().is_none());
+
+    fail_with(&guard, UpstreamErrorKind::Authentication);
+    assert!(provider.lock().is_some());
+    assert!(guard.refuses().is_some());
+
+    provider.renew_credential();
+    assert!(provider.lock().is_none());
+    assert_eq!(guard.refuses(), None);
+}
+
+#[test]
+fn those_who_watch_are_told_of_locks_and_throttles() {
+    let (health, guard) = only(patient());
+    let mut changes = health.watch();
+
+    fail_with(&guard, UpstreamErrorKind::RateLimited);
+    let throttled = changes.try_recv().expect("told");
+    assert_eq!(throttled.target.as_deref(), Some("model"));
+    guard.force(None);
+    changes.try_recv().expect("told");
+    fail_with(&guard, UpstreamErrorKind::Authentication);
+
+    let locked = changes.try_recv().expect("told");
+    assert_eq!(locked.target, None, "the credential is the provider's");
+    let transition = locked.transition;
+    assert_eq!(transition.from, transition.to, "no breaker has changed");
+    assert_ne!(transition.cause, throttled.transition.cause);
+}
+
+/// Whether a waiting call wakes when this happens to the model that it waits for.
+async fn wakes(settings: Settings, happens: impl FnOnce(&Arc<Guard>)) -> bool {
+    let (_health, guard) = only(settings);
+    let waiting = guard.wait().expect("a place");
+    let verdict = waiting.next_verdict();
+    happens(&guard);
+    let a_while = Duration::from_secs(1);
+    tokio::time::timeout(a_while, verdict).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_wake_when_anything_opens_or_closes_and_only_then() {
+    let limited = |guard: &Arc<Guard>| fail_with(guard, UpstreamErrorKind::RateLimited);
+
+    assert!(wakes(hasty(), |guard| fail(guard, 1)).await, "it opens");
+    assert!(wakes(patient(), limited).await, "it is throttled");
+    assert!(!wakes(patient(), |guard| fail(guard, 1)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_wake_when_a_probe_is_judged_and_when_it_ends_without_a_verdict() {
+    for is_judged in [true, false] {
+        let settings = Settings {
+            breaker: breaker::Settings {
+                probe_successes: 2,
+                ..hasty().breaker
+            },
+            ..Settings::default()
+        };
+        let (_health, guard) = only(settings);
+        fail(&guard, 1);
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let mut probe = permit(&guard);
+        let waiting = guard.wait().expect("a place");
+        let verdict = waiting.next_verdict();
+
+        if is_judged {
+            probe.committed(false, false);
+        } else {
+            drop(probe);
+        }
+
+        let verdict = tokio::time::timeout(Duration::from_secs(1), verdict).await;
+        assert!(verdict.is_ok(), "{is_judged}");
+    }
+}
