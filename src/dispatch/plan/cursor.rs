@@ -303,6 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_knows_whether_a_target_has_refused_the_request() {
+        for (kind, expected) in [
+            (UpstreamErrorKind::InvalidRequest, true),
+            (UpstreamErrorKind::ServerError, false),
+        ] {
+            let mut cursor = Cursor::new(2);
+            assert!(!cursor.has_refusal());
+
+            cursor.fail(1, UpstreamError::new(kind));
+
+            assert_eq!(cursor.has_refusal(), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
     fn the_target_of_a_rival_is_passed_over_once_the_rival_has_failed() {
         let raced = [Moves(Some(0)), Starts(0, Primary), Starts(1, Hedge)];
         // How the race ends, and what is ahead then.
