@@ -6,9 +6,9 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// The buffer that a call keeps for the messages that it sends. tonic's default of 8 KiB would be a fifth of the
-/// memory of an open stream, whose events have some 50 bytes each.
-const SEND_BUFFER_BYTES: usize = 1024;
+/// The buffer that a call keeps for the messages that it sends. tonic's default of 8 KiB would be a quarter of the
+/// memory of an open stream, whose events have some 50 bytes each. A smaller one grows anew with each burst.
+const SEND_BUFFER_BYTES: usize = 4 * 1024;
 
 /// As in tonic: what is ready to be sent goes out as soon as it is this much.
 const SEND_AT_BYTES: usize = 32 * 1024;

@@ -19,23 +19,22 @@ pub(super) struct Readable<'a> {
 pub(super) fn readable(data: &[u8]) -> Readable<'_> {
     let data = data.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(data);
     match std::str::from_utf8(data) {
-        Ok(text) if !may_hold_halves(data) && !has_controls(data) && !has_odd_numbers(data) => {
-            Readable {
-                text: Cow::Borrowed(text),
-                has_marks: false,
-            }
-        }
+        Ok(text) if !has_controls(data) && !may_be_odd(data) => Readable {
+            text: Cow::Borrowed(text),
+            has_marks: false,
+        },
         _ => mended(data),
     }
 }
 
-/// Whether an escape is there that may be half a pair.
-fn may_hold_halves(data: &[u8]) -> bool {
-    let is_half = |place: usize| {
-        let escape = data.get(place + 1..place + 3);
-        matches!(escape, Some([b'u', b'd' | b'D']))
+/// Whether something may stand there that JSON does not have: an escape that is half a pair, or a number with a
+/// name. One search for the bytes that these begin with: they are rare in the frames of a stream.
+fn may_be_odd(data: &[u8]) -> bool {
+    let is_odd = |place: usize| match &data[place..] {
+        [b'\\', rest @ ..] => matches!(rest, [b'u', b'd' | b'D', ..]),
+        rest => ODD_NUMBERS.iter().any(|name| rest.starts_with(name)),
     };
-    memchr::memchr_iter(b'\\', data).any(is_half)
+    memchr::memchr3_iter(b'\\', b'N', b'I', data).any(is_odd)
 }
 
 fn has_controls(data: &[u8]) -> bool {
@@ -46,11 +45,6 @@ fn has_controls(data: &[u8]) -> bool {
 
 /// The names of numbers that JSON does not have, the longer of two first.
 const ODD_NUMBERS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
-
-fn has_odd_numbers(data: &[u8]) -> bool {
-    memchr::memmem::find(data, b"NaN").is_some()
-        || memchr::memmem::find(data, b"Infinity").is_some()
-}
 
 fn mended(data: &[u8]) -> Readable<'_> {
     let mut mended = Mended {
