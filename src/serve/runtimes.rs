@@ -14,6 +14,10 @@ use tracing::warn;
 /// end before that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a runtime keeps a thread for blocking work that has nothing to do. The allocator gives back what a large
+/// request took there only once the thread works again or ends.
+const HELPER_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
 /// Runtimes that run until this is dropped. A runtime whose thread is stuck runs on until its thread notices or the
 /// process ends.
 pub(super) struct Runtimes {
@@ -88,7 +92,10 @@ fn serve(
     stop: &CancellationToken,
     stopped: &mpsc::Sender<Runtime>,
 ) {
-    let built = Builder::new_current_thread().enable_all().build();
+    let built = Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(HELPER_KEEP_ALIVE)
+        .build();
     let (handle, runtime) = match built {
         Ok(runtime) => (Ok(runtime.handle().clone()), Some(runtime)),
         Err(error) => (Err(error), None),

@@ -3,11 +3,19 @@
 //! The limit on open files holds for the whole process, so every host on every core is looked at.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::book::Book;
+
+/// How long a shortage of files is waited out while every connection is used: an answer that has just ended leaves
+/// an unused connection within milliseconds.
+const BECOMING_UNUSED: Duration = Duration::from_millis(100);
+
+/// How often it is looked for an unused connection meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The connections of all hosts on all cores. Cheap to clone.
 #[derive(Debug)]
@@ -46,16 +54,24 @@ impl<L, W> Reclaimer<L, W> {
     }
 
     /// Waits until another connection has been closed; if none was since the last look, the one that has been
-    /// unused for the longest time is closed. False if none is unused, or none was closed before the deadline.
+    /// unused for the longest time is closed. False if none becomes unused soon, or none was closed before the deadline.
     pub(in crate::transport) async fn free_a_file(
         &self,
         Closes(closed): &mut Closes,
         deadline: Instant,
     ) -> bool {
+        let until = deadline.min(Instant::now() + BECOMING_UNUSED);
         // A file that is free already may have been too late for the last try.
-        if !closed.has_changed().unwrap_or(false) && !self.close_one() {
-            // The last one to be closed may have ended in between.
-            return closed.has_changed().unwrap_or(false);
+        while !closed.has_changed().unwrap_or(false) && !self.close_one() {
+            let now = Instant::now();
+            if now >= until {
+                // The last one to be closed may have ended in between.
+                return closed.has_changed().unwrap_or(false);
+            }
+            let next_look = until.min(now + LOOK_AGAIN);
+            if let Ok(changed) = timeout_at(next_look, closed.changed()).await {
+                return changed.is_ok();
+            }
         }
         let closed = timeout_at(deadline, closed.changed()).await;
         closed.is_ok_and(|changed| changed.is_ok())
@@ -105,8 +121,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::book::{ConnectionLimits, Id, NewConnection, Version};
     use super::super::liveness::Liveness;
     use super::*;
@@ -200,6 +214,26 @@ mod tests {
         assert!(!reclaimer.free_a_file(&mut reclaimer.closes(), soon()).await);
 
         assert!(lock(&book).link(id).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_becomes_unused_soon_is_waited_for() {
+        let reclaimer = Reclaimer::default();
+        let book = host(&reclaimer);
+        let id = connection(&book);
+        assert_eq!(lock(&book).take(Instant::now()), Some(id));
+
+        let mut closes = reclaimer.closes();
+        let (freed, ()) = tokio::join!(reclaimer.free_a_file(&mut closes, soon()), async {
+            tokio::time::sleep(BECOMING_UNUSED / 2).await;
+            lock(&book).release(id, Instant::now());
+            tokio::time::sleep(2 * LOOK_AGAIN).await;
+            assert!(lock(&book).link(id).is_none());
+            lock(&book).ended(id, Instant::now());
+            reclaimer.closed();
+        });
+
+        assert!(freed);
     }
 
     #[tokio::test(start_paused = true)]
