@@ -85,7 +85,7 @@ impl Reader {
     }
 
     /// Whether nothing of the answer is missing, though its end has not come: see
-    /// [`Decoder::is_complete`].
+    /// [`Decoder::is_complete`](super::Decoder::is_complete).
     pub fn is_complete(&self) -> bool {
         match &self.body {
             Body::Events { decoder, .. } => self.over.is_none() && decoder.is_complete(),
