@@ -16,8 +16,6 @@ mod caller;
 mod dispatch;
 #[path = "../../src/error/mod.rs"]
 mod error;
-#[path = "../../src/features.rs"]
-mod features;
 // Its tests, which nobody compiles here, would be looked for in the wrong place.
 #[rustfmt::skip]
 #[path = "../../src/health/mod.rs"]
@@ -29,12 +27,13 @@ mod sync;
 #[path = "../../src/trail.rs"]
 mod trail;
 
-/// `chat.rs` has parts in a folder beside it.
+/// Modules with parts in a folder beside them.
 #[path = "../../src"]
 mod source {
     pub mod chat;
+    pub mod features;
 }
-use source::chat;
+use source::{chat, features};
 
 use tokio::runtime;
 
@@ -56,10 +55,7 @@ const SCENARIOS: &[Scenario] = &[
         dispatch::tokens::are_not_granted_twice,
     ),
     ("no token is lost", dispatch::tokens::are_not_lost),
-    (
-        "one probe at a time",
-        permits::probe_one_at_a_time,
-    ),
+    ("one probe at a time", permits::probe_one_at_a_time),
     (
         "one probe of an endpoint",
         permits::probe_an_endpoint_one_at_a_time,

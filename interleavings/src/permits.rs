@@ -161,9 +161,7 @@ pub fn of_last_resort_take_no_probes_place() {
     let probe = models[0].admit(0.0).ok().expect("a probe");
 
     together(&models, 3, |models, _| {
-        let mut permit = models[0]
-            .admit_last(0.0, 1.0)
-            .expect("never rejected");
+        let mut permit = models[0].admit_last(0.0, 1.0).expect("never rejected");
         match thread_rng().r#gen() {
             true => permit.committed(false, false),
             false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
-use crate::caller::Caller;
 use crate::admission::room::{Held, Room, RoomLimits};
+use crate::caller::Caller;
 
 const LIMITS: RoomLimits = RoomLimits {
     requests: 10,
