@@ -64,26 +64,7 @@ impl<'a> Conversation<'a> {
         if is_asked && author(conversation.turns.last()) != Some(Author::User) {
             return Err(value("messages", "the last message must say something"));
         }
-        conversation.trim_own_end();
         Ok(conversation)
-    }
-
-    /// Leaves out white space at the end of the assistant's text that the model is to continue: "final assistant
-    /// content cannot end with trailing whitespace", says the API.
-    fn trim_own_end(&mut self) {
-        let Some(turn) = self.turns.last_mut() else {
-            return;
-        };
-        if turn.role == Author::Assistant
-            && let Some(Block::Text { text }) = turn.content.others.last_mut()
-            && text.trim_end().len() < text.len()
-        {
-            *text = text.trim_end();
-            self.adaptations.note(
-                "messages.parts.text",
-                "white space at its end was left out: the provider refuses it at the end of the assistant's last message",
-            );
-        }
     }
 
     /// Whether the model is in the middle of a turn of its own, waiting for tool results, that it did

@@ -820,27 +820,6 @@ fn texts_of_white_space_are_left_out_and_what_stands_beside_them_stays() {
 }
 
 #[test]
-fn white_space_at_the_end_of_the_text_to_be_continued_is_left_out() {
-    let mut request = hello();
-    request.messages.push(message(
-        Role::Assistant,
-        vec![text("First. "), text("Second: \n")],
-    ));
-
-    assert_fields(
-        Anthropic::default(),
-        &request,
-        r#"{"messages":[
-            {"role":"user","content":[{"type":"text","text":"hello"}]},
-            {"role":"assistant","content":[{"type":"text","text":"First. "},{"type":"text","text":"Second:"}]}]}"#,
-    );
-    assert_eq!(
-        adapted_fields(Anthropic::default(), &request),
-        ["messages.parts.text"]
-    );
-}
-
-#[test]
 fn a_last_message_that_says_nothing_is_refused_since_the_answer_would_be_continued() {
     let mut request = hello();
     request.messages.extend([
