@@ -140,22 +140,9 @@ mod tests {
     use crate::dispatch::hedging::{self, Hedging};
     use crate::dispatch::specimens::{asked, route};
     use crate::error::UpstreamErrorKind;
-    use crate::health::breaker::{self, Forced};
+    use crate::health::breaker::Forced;
     use crate::health::scopes::Settings;
-
-    /// Breakers that never open by themselves.
-    fn patient() -> Settings {
-        Settings {
-            breaker: breaker::Settings {
-                consecutive_failures: 1000,
-                consecutive_failures_busy: 1000,
-                min_samples: 1000,
-                min_commits: 1000,
-                ..breaker::Settings::default()
-            },
-            ..Settings::default()
-        }
-    }
+    use crate::health::specimens::patient;
 
     fn permit(route: &Arc<Route>, position: usize) -> TargetPermit {
         permit_to_ask(route, position, &asked())

@@ -206,19 +206,12 @@ mod tests {
         (budget, tokens)
     }
 
-    fn after(hurried: bool) -> Cause {
-        match hurried {
-            true => Cause::Hurry,
-            false => Cause::Failure,
-        }
-    }
-
     /// How many attempts calls can add one after the other.
-    fn added(budget: &Arc<Budget>, hurried: bool) -> usize {
+    fn added(budget: &Arc<Budget>, cause: Cause) -> usize {
         let adds = |_: &usize| {
             let mut tokens = TokenHold::of(budget);
-            tokens.follow(after(hurried));
-            let is_left = tokens.are_left(hurried);
+            tokens.follow(cause);
+            let is_left = tokens.are_left(cause != Cause::Failure);
             let is_held = tokens.hold(1);
             assert_eq!(is_held, is_left);
             tokens.spend();
@@ -232,8 +225,8 @@ mod tests {
         for (burst, hurried) in [(0, 0), (1, 1), (5, 1), (20, 2), (50, 5)] {
             let budget = budget(0.0, burst);
 
-            assert_eq!(added(&budget, true), hurried, "{burst}");
-            assert_eq!(added(&budget, false), burst as usize - hurried);
+            assert_eq!(added(&budget, Cause::Hurry), hurried, "{burst}");
+            assert_eq!(added(&budget, Cause::Failure), burst as usize - hurried);
         }
     }
 
@@ -250,21 +243,24 @@ mod tests {
     fn callers_in_a_hurry_add_nothing_to_an_empty_budget() {
         let budget = budget(0.0, 20);
 
-        assert_eq!(added(&budget, false), 20);
-        assert_eq!(added(&budget, true), 0);
+        assert_eq!(added(&budget, Cause::Failure), 20);
+        assert_eq!(added(&budget, Cause::Hurry), 0);
         assert_eq!(budget.share_of_the_hurried.available(), 2);
     }
 
     #[test]
     fn success_buys_attempts_for_callers_in_a_hurry_and_for_others_alike() {
-        for hurried in [true, false] {
+        for (one, other) in [
+            (Cause::Hurry, Cause::Failure),
+            (Cause::Failure, Cause::Hurry),
+        ] {
             let budget = budget(0.5, 20);
-            while added(&budget, true) + added(&budget, false) > 0 {}
+            while added(&budget, Cause::Hurry) + added(&budget, Cause::Failure) > 0 {}
 
             (0..4).for_each(|_| budget.deposit());
 
-            assert_eq!(added(&budget, hurried), 2);
-            assert_eq!(added(&budget, !hurried), 0);
+            assert_eq!(added(&budget, one), 2);
+            assert_eq!(added(&budget, other), 0);
         }
     }
 
@@ -287,7 +283,7 @@ mod tests {
     #[test]
     fn a_token_that_is_held_pays_for_whatever_follows() {
         let budget = budget(0.0, 10);
-        assert_eq!(added(&budget, true), 1);
+        assert_eq!(added(&budget, Cause::Hurry), 1);
         let mut tokens = TokenHold::of(&budget);
         assert!(tokens.hold(1));
 
@@ -357,39 +353,25 @@ mod tests {
         }
     }
 
-    /// How many attempts calls can add one after the other whose requests are refused.
-    fn added_after_refusals(budget: &Arc<Budget>) -> usize {
-        let adds = |_: &usize| {
-            let mut tokens = TokenHold::of(budget);
-            tokens.follow(Cause::Refusal);
-            let is_left = tokens.are_left(true);
-            let is_held = tokens.hold(1);
-            assert_eq!(is_held, is_left);
-            tokens.spend();
-            is_held
-        };
-        (0..1000).take_while(adds).count()
-    }
-
     #[test]
     fn refused_requests_add_a_fifth_of_the_burst_besides_and_leave_the_burst_alone() {
         for (burst, refused) in [(0, 0), (1, 1), (4, 1), (20, 4), (50, 10)] {
             let budget = budget(0.0, burst);
 
-            assert_eq!(added_after_refusals(&budget), refused, "{burst}");
+            assert_eq!(added(&budget, Cause::Refusal), refused, "{burst}");
             assert_eq!(budget.available(), burst);
-            assert_eq!(added(&budget, false), burst as usize);
+            assert_eq!(added(&budget, Cause::Failure), burst as usize);
         }
     }
 
     #[test]
     fn success_buys_attempts_for_refused_requests_at_the_same_ratio() {
         let budget = budget(0.5, 20);
-        while added_after_refusals(&budget) > 0 {}
+        while added(&budget, Cause::Refusal) > 0 {}
 
         (0..4).for_each(|_| budget.deposit());
 
-        assert_eq!(added_after_refusals(&budget), 2);
+        assert_eq!(added(&budget, Cause::Refusal), 2);
     }
 
     #[test]

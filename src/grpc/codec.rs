@@ -6,6 +6,9 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
+/// The prefix of a message: a flag for compression, and its length.
+pub(super) const PREFIX_BYTES: usize = 5;
+
 /// The buffer that a call keeps for the messages that it sends. tonic's default of 8 KiB would be a quarter of the
 /// memory of an open stream, whose events have some 50 bytes each. A smaller one grows anew with each burst.
 const SEND_BUFFER_BYTES: usize = 4 * 1024;

@@ -7,10 +7,8 @@ use crate::chat::Answer;
 use crate::serving::{Spelled, Summary};
 
 use super::answer;
+use super::codec::PREFIX_BYTES;
 use super::v1::GenerateResponse;
-
-/// The prefix of a message: a flag for compression, and its length.
-const PREFIX_BYTES: usize = 5;
 
 /// A smaller answer is copied for each caller: that is faster than sending three pieces.
 const COPIED_BYTES: usize = 4 * 1024;

@@ -14,6 +14,8 @@ pub mod lock;
 pub mod permit;
 pub mod provider;
 pub mod scopes;
+#[cfg(test)]
+pub(crate) mod specimens;
 pub mod throttle;
 mod window;
 

@@ -11,11 +11,9 @@ use bytes::{Bytes, BytesMut};
 use crate::admission::room::Held;
 use crate::error::Error;
 
+use super::super::codec::PREFIX_BYTES;
 use super::super::elements::{Contract, ElementLimits, Method, Walk};
 use super::unpacking::{Unpacking, unreadable};
-
-/// The prefix of a message: a flag for compression, and its length.
-const PREFIX_BYTES: usize = 5;
 
 /// Pieces of a message are joined up to this size.
 const PIECE_BYTES: usize = 64 * 1024;

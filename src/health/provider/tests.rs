@@ -10,21 +10,8 @@ use crate::health::guard::{Guard, Outlook, skip};
 use crate::health::lock::LockCause;
 use crate::health::permit::Permit;
 use crate::health::scopes::Refusal;
+use crate::health::specimens::patient;
 use crate::trail::{BreakerState, ClosedOff, Skip};
-
-/// Breakers that never open by themselves.
-fn patient() -> Settings {
-    Settings {
-        breaker: breaker::Settings {
-            consecutive_failures: 1000,
-            consecutive_failures_busy: 1000,
-            min_samples: 1000,
-            min_commits: 1000,
-            ..breaker::Settings::default()
-        },
-        ..Settings::default()
-    }
-}
 
 /// The health of one provider's model, of which nothing is known.
 fn only(settings: Settings) -> (HealthByName, Arc<Guard>) {
