@@ -13,6 +13,7 @@ mod halves;
 mod json;
 pub mod limits;
 mod media_type;
+pub mod merge;
 pub mod openai_chat;
 mod readable;
 pub mod reader;
