@@ -14,6 +14,7 @@ mod json;
 pub mod limits;
 mod media_type;
 pub mod merge;
+mod openai;
 pub mod openai_chat;
 mod readable;
 pub mod reader;

@@ -11,8 +11,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::value::RawValue;
 
 use super::content::Content;
-use super::usage::TokenCounts;
 use crate::wire::json::{Count, Few, MaybeAbsent, Text, compact, nothing_from, object};
+use crate::wire::openai::usage::TokenCounts;
 
 object! {
     pub(super) struct Chunk<'a> {

@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
+use crate::wire::openai::schemas;
 use crate::wire::schema::SchemaRules;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, Recipient, WireRequest, schema};
@@ -18,7 +19,7 @@ use super::body::{
 };
 use super::history::History;
 use super::reasoning::Beside;
-use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning, schemas};
+use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning};
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;

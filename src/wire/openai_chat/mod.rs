@@ -14,9 +14,7 @@ mod encode;
 mod extent;
 mod history;
 mod reasoning;
-mod schemas;
 mod tool_calls;
-mod usage;
 
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;

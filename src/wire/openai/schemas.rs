@@ -7,7 +7,7 @@
 use crate::wire::schema::{Fate, SchemaRules, refused};
 
 /// The rules for answers and tools that are `strict`.
-pub(super) const STRICT: SchemaRules = SchemaRules {
+pub(in crate::wire) const STRICT: SchemaRules = SchemaRules {
     closed: true,
     all_required: true,
     object_root: true,
@@ -17,7 +17,7 @@ pub(super) const STRICT: SchemaRules = SchemaRules {
 };
 
 /// The rules for tools that are not: only the type of the outermost schema is checked.
-pub(super) const OF_TOOLS: SchemaRules = SchemaRules {
+pub(in crate::wire) const OF_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     ..SchemaRules::NONE
 };

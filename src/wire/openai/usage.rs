@@ -8,7 +8,7 @@ use crate::wire::tally::Tally;
 
 object! {
     /// The `usage` of an answer.
-    pub(super) struct TokenCounts {
+    pub(in crate::wire) struct TokenCounts {
         // Relays of Anthropic keep its names.
         prompt_tokens: Count = "prompt_tokens" | "input_tokens",
         completion_tokens: Count = "completion_tokens" | "output_tokens",
@@ -42,7 +42,7 @@ object! {
 
 impl TokenCounts {
     /// The counts in our terms, where every sub-count is part of its total; `None` if there are none.
-    pub(super) fn tally(&self) -> Option<Tally> {
+    pub(in crate::wire) fn tally(&self) -> Option<Tally> {
         let prompt = self.prompt_details.unwrap_or_default();
         let completion = self.completion_details.unwrap_or_default();
         let cache_read = (prompt.cached_tokens.0)
