@@ -1,4 +1,7 @@
 //! What do OpenAI's two chat APIs, Chat Completions and Responses, have in common?
 
+pub(super) mod effort;
+pub(super) mod json_mode;
 pub(super) mod schemas;
+pub(super) mod url;
 pub(super) mod usage;

@@ -4,10 +4,58 @@
 //! openai/openai-agents-python#1884, mastra-ai/mastra#23321. What is not `strict` is only shown to the
 //! model and may be anything.
 
-use crate::wire::schema::{Fate, SchemaRules, refused};
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::error::Unsupported;
+use crate::wire::Adaptations;
+use crate::wire::schema::{Fate, SchemaRules, fit, refused};
+
+/// The schema of a tool's arguments as it is sent.
+///
+/// # Errors
+/// The provider would refuse it.
+pub(in crate::wire) fn of_arguments<'a>(
+    parameters: Option<&'a str>,
+    strict: bool,
+    adaptations: &mut Adaptations,
+) -> Result<Option<Cow<'a, RawValue>>, Unsupported> {
+    const FIELD: &str = "tools.parameters";
+    let Some(schema) = parameters else {
+        return Ok(None);
+    };
+    let rules = if strict { &STRICT } else { &OF_TOOLS };
+    let fitted = fit(schema, rules).map_err(|why| Unsupported::Value { field: FIELD, why })?;
+    Ok(Some(fitted.noted(FIELD, adaptations)))
+}
+
+/// The schema of an answer as it is sent, and whether the provider enforces it.
+///
+/// # Errors
+/// It is not a schema.
+pub(in crate::wire) fn of_answer<'a>(
+    schema: &'a str,
+    strict: bool,
+    adaptations: &mut Adaptations,
+) -> Result<(Cow<'a, RawValue>, bool), Unsupported> {
+    const FIELD: &str = "response_format.json_schema.schema";
+    match strict.then(|| fit(schema, &STRICT)) {
+        Some(Ok(fitted)) => return Ok((fitted.noted(FIELD, adaptations), true)),
+        // The schema of an answer is enforced if the provider can do that.
+        Some(Err(_)) => adaptations.note(
+            "response_format.json_schema.strict",
+            "left out: the provider cannot enforce this schema",
+        ),
+        None => {}
+    }
+    let fitted =
+        fit(schema, &SchemaRules::NONE).map_err(|why| Unsupported::Value { field: FIELD, why })?;
+    Ok((fitted.schema, false))
+}
 
 /// The rules for answers and tools that are `strict`.
-pub(in crate::wire) const STRICT: SchemaRules = SchemaRules {
+const STRICT: SchemaRules = SchemaRules {
     closed: true,
     all_required: true,
     object_root: true,
@@ -17,7 +65,7 @@ pub(in crate::wire) const STRICT: SchemaRules = SchemaRules {
 };
 
 /// The rules for tools that are not: only the type of the outermost schema is checked.
-pub(in crate::wire) const OF_TOOLS: SchemaRules = SchemaRules {
+const OF_TOOLS: SchemaRules = SchemaRules {
     object_root: true,
     ..SchemaRules::NONE
 };
@@ -36,7 +84,6 @@ fn keyword(keyword: &str, _value: &str) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::schema::fit;
 
     #[test]
     fn strict_schemas_are_closed_and_complete_or_cannot_be_strict() {

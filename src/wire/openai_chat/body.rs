@@ -6,13 +6,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::display::Base64Display;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::chat::{Media, MediaSource};
-use crate::wire::media_type;
+use crate::wire::openai::url::Url;
 
 use super::Effort;
 
@@ -189,34 +186,6 @@ pub(super) struct ImageUrl<'a> {
 pub(super) struct File<'a> {
     pub(super) filename: &'a str,
     pub(super) file_data: Url<'a>,
-}
-
-/// Where media are, or the media themselves as a `data:` URL.
-pub(super) struct Url<'a>(&'a Media);
-
-impl<'a> Url<'a> {
-    pub(super) fn of(media: &'a Media) -> Self {
-        Self(media)
-    }
-}
-
-impl fmt::Display for Url<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.source {
-            MediaSource::Uri(uri) => f.write_str(uri),
-            MediaSource::Data(bytes) => {
-                let base64 = Base64Display::new(bytes, &STANDARD);
-                let media_type = media_type::registered(&self.0.media_type);
-                write!(f, "data:{media_type};base64,{base64}")
-            }
-        }
-    }
-}
-
-impl Serialize for Url<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
 }
 
 /// An entry of OpenRouter's `reasoning_details`:

@@ -1,9 +1,10 @@
 //! How do hosts that speak OpenAI's format differ, and what can each of them do?
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::features::{Exclusion, Feature, Features};
 use crate::wire::exclusions;
+use crate::wire::openai::effort::Effort;
 
 /// What a host does differently from OpenAI, which is the default.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -117,26 +118,6 @@ pub enum ReasoningControl {
     Thinking,
     /// `enable_thinking` and `thinking_budget` (Qwen).
     EnableThinking,
-}
-
-/// A word for the effort of reasoning, from the least to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Effort {
-    /// `none`
-    None,
-    /// `minimal`
-    Minimal,
-    /// `low`
-    Low,
-    /// `medium`
-    Medium,
-    /// `high`
-    High,
-    /// `xhigh`
-    Xhigh,
-    /// `max`
-    Max,
 }
 
 /// Field of an assistant message under which its reasoning is sent back.

@@ -5,13 +5,12 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use crate::chat::{ChatRequest, Message, Part, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
-use crate::wire::openai::schemas;
-use crate::wire::schema::SchemaRules;
+use crate::wire::openai::{json_mode, schemas};
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest, schema};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::body::{
     Body, FunctionTool, JsonSchema, Named, StreamOptions, WireResponseFormat, WireTool,
@@ -23,10 +22,6 @@ use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning}
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
-
-/// OpenAI and others accept `json_object` only if some message mentions JSON:
-/// <https://platform.openai.com/docs/guides/structured-outputs#json-mode>.
-const ANSWER_IN_JSON: &str = "Answer with a JSON object.";
 
 /// Spells `request` in `dialect`.
 pub(super) fn encode(
@@ -83,14 +78,7 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
-    let mut instructions = None;
-    if *response_format == ResponseFormat::JsonObject && !mention_json(messages) {
-        adaptations.note(
-            "response_format",
-            "the instruction to answer in JSON was added: the provider demands that a message says so",
-        );
-        instructions = Some(ANSWER_IN_JSON);
-    }
+    let instructions = json_mode::instruction(response_format, messages, &mut adaptations);
     let beside = Beside {
         has_tools: !tools.is_empty(),
         excludes_reasoning: excludes_reasoning(dialect, request),
@@ -152,22 +140,6 @@ fn excludes_reasoning(dialect: &Dialect, request: &ChatRequest) -> bool {
     }
 }
 
-fn mention_json(messages: &[Message]) -> bool {
-    let mut parts = messages.iter().flat_map(|message| &message.parts);
-    parts.any(|part| match part {
-        Part::Text(text) => {
-            let mut words = text.as_bytes().windows(4);
-            words.any(|word| word.eq_ignore_ascii_case(b"json"))
-        }
-        Part::Image(_)
-        | Part::Document(_)
-        | Part::ToolCall(_)
-        | Part::ToolResult(_)
-        | Part::Reasoning(_)
-        | Part::Refusal(_) => false,
-    })
-}
-
 fn form_of_ids(dialect: &Dialect) -> Form {
     match dialect.tool_call_ids {
         ToolCallIds::Any => Form::Any,
@@ -197,26 +169,12 @@ fn tool_of<'a>(tool: &'a Tool, adaptations: &mut Adaptations) -> Result<WireTool
         parameters,
         strict,
     } = tool;
-    const FIELD: &str = "tools.parameters";
-    let rules = if *strict {
-        &schemas::STRICT
-    } else {
-        &schemas::OF_TOOLS
-    };
-    let parameters = match parameters {
-        None => None,
-        Some(schema) => Some(
-            schema::fit(schema, rules)
-                .map_err(|why| Unsupported::Value { field: FIELD, why })?
-                .noted(FIELD, adaptations),
-        ),
-    };
     Ok(WireTool {
         r#type: "function",
         function: FunctionTool {
             name,
             description,
-            parameters,
+            parameters: schemas::of_arguments(parameters.as_deref(), *strict, adaptations)?,
             strict: *strict,
         },
     })
@@ -226,8 +184,6 @@ fn response_format_of<'a>(
     format: &'a ResponseFormat,
     adaptations: &mut Adaptations,
 ) -> Result<Option<WireResponseFormat<'a>>, Unsupported> {
-    const FIELD: &str = "response_format.json_schema.schema";
-    let refused = |why| Unsupported::Value { field: FIELD, why };
     let (name, schema, strict) = match format {
         ResponseFormat::Text => return Ok(None),
         ResponseFormat::JsonObject => return Ok(Some(WireResponseFormat::JsonObject)),
@@ -237,27 +193,7 @@ fn response_format_of<'a>(
             strict,
         } => (name, schema, *strict),
     };
-    let fitted = match strict.then(|| schema::fit(schema, &schemas::STRICT)) {
-        None => None,
-        Some(Ok(fitted)) => Some(fitted),
-        // The schema of an answer is enforced if the provider can do that.
-        Some(Err(_)) => {
-            adaptations.note(
-                "response_format.json_schema.strict",
-                "left out: the provider cannot enforce this schema",
-            );
-            None
-        }
-    };
-    let strict = fitted.is_some();
-    let schema = match fitted {
-        Some(fitted) => fitted.noted(FIELD, adaptations),
-        None => {
-            schema::fit(schema, &SchemaRules::NONE)
-                .map_err(refused)?
-                .schema
-        }
-    };
+    let (schema, strict) = schemas::of_answer(schema, strict, adaptations)?;
     Ok(Some(WireResponseFormat::JsonSchema {
         json_schema: JsonSchema {
             name,

@@ -10,11 +10,12 @@ use crate::features::Feature;
 
 use super::body::{
     AssistantMessage, Content, ExtraContent, File, FunctionCall, GoogleContent, ImageUrl, Piece,
-    Texts, Url, WireMessage, WireToolCall,
+    Texts, WireMessage, WireToolCall,
 };
 use super::details::details;
 use super::{Dialect, Documents, ReasoningHistory, SystemRole};
 use crate::wire::arguments::Arguments;
+use crate::wire::openai::url::Url;
 use crate::wire::tool_ids::ToolIds;
 use crate::wire::{Adaptations, tool_names};
 

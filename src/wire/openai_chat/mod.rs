@@ -22,9 +22,11 @@ use crate::features::{Exclusion, Features};
 
 use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
 
+pub use super::openai::effort::Effort;
+
 pub use self::dialect::{
-    Dialect, Documents, Effort, OutputCap, ReasoningControl, ReasoningHistory, RequiredWord,
-    SeedField, SystemRole, ToolCallIds,
+    Dialect, Documents, OutputCap, ReasoningControl, ReasoningHistory, RequiredWord, SeedField,
+    SystemRole, ToolCallIds,
 };
 
 /// The wire format of OpenAI and of every host that is compatible with it.

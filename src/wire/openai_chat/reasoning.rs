@@ -5,8 +5,9 @@ use crate::error::Unsupported;
 use crate::features::Feature;
 
 use super::body::{ReasoningFields, ReasoningObject, Thinking};
-use super::{Dialect, Effort, ReasoningControl};
+use super::{Dialect, ReasoningControl};
 use crate::wire::Adaptations;
+use crate::wire::openai::effort::nearest;
 
 /// What else of the request matters to reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(super) fn controls(
         }
         ReasoningControl::ReasoningEffort => {
             without_budget()?;
-            fields.reasoning_effort = nearest(dialect, effort, adaptations)?;
+            fields.reasoning_effort = nearest(&dialect.efforts, effort, adaptations)?;
         }
         ReasoningControl::ReasoningObject => {
             if effort.is_none() && budget.is_none() {
@@ -74,7 +75,7 @@ pub(super) fn controls(
             fields.reasoning = Some(ReasoningObject {
                 effort: match budget {
                     Some(_) => None,
-                    None => nearest(dialect, effort, adaptations)?,
+                    None => nearest(&dialect.efforts, effort, adaptations)?,
                 },
                 max_tokens: budget,
                 // With tools, the details must be sent back in the next request.
@@ -87,7 +88,7 @@ pub(super) fn controls(
                 r#type: if on { "enabled" } else { "disabled" },
             });
             if on == Some(true) && !dialect.efforts.is_empty() {
-                fields.reasoning_effort = nearest(dialect, effort, adaptations)?;
+                fields.reasoning_effort = nearest(&dialect.efforts, effort, adaptations)?;
             } else if on == Some(true) {
                 note_switch(adaptations);
             }
@@ -108,97 +109,4 @@ fn note_switch(adaptations: &mut Adaptations) {
         "reasoning.effort",
         "reasoning is switched on: the provider has no levels of effort",
     );
-}
-
-fn nearest(
-    dialect: &Dialect,
-    effort: Option<ReasoningEffort>,
-    adaptations: &mut Adaptations,
-) -> Result<Option<Effort>, Unsupported> {
-    let Some(effort) = effort else {
-        return Ok(None);
-    };
-    let Some((word, is_exact)) = nearest_effort(&dialect.efforts, effort) else {
-        return Err(Unsupported::Feature(Feature::ReasoningEffort));
-    };
-    if !is_exact {
-        adaptations.note(
-            "reasoning.effort",
-            "changed to the nearest effort that the provider takes",
-        );
-    }
-    Ok(Some(word))
-}
-
-/// The word nearest to an effort, preferably a lower one, and whether it means exactly that effort.
-fn nearest_effort(efforts: &[Effort], effort: ReasoningEffort) -> Option<(Effort, bool)> {
-    let wanted = match effort {
-        ReasoningEffort::None => Effort::None,
-        ReasoningEffort::Minimal => Effort::Minimal,
-        ReasoningEffort::Low => Effort::Low,
-        ReasoningEffort::Medium => Effort::Medium,
-        ReasoningEffort::High => Effort::High,
-        ReasoningEffort::Max => Effort::Max,
-    };
-    // A caller who asks for some reasoning must not get none.
-    let serving = || {
-        let serves = |word: &Effort| *word != Effort::None || wanted == Effort::None;
-        efforts.iter().copied().filter(serves)
-    };
-    let word = serving()
-        .filter(|word| *word <= wanted)
-        .max()
-        .or_else(|| serving().min())?;
-    // The most a model can is the strongest word there is.
-    Some((word, word == wanted || wanted == Effort::Max))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_effort_is_asked_for_by_the_nearest_word() {
-        let cases = [
-            (
-                &[Effort::None, Effort::High][..],
-                ReasoningEffort::None,
-                Some((Effort::None, true)),
-            ),
-            (
-                &[Effort::None, Effort::High],
-                ReasoningEffort::Low,
-                Some((Effort::High, false)),
-            ),
-            (
-                &[Effort::None, Effort::High],
-                ReasoningEffort::Max,
-                Some((Effort::High, true)),
-            ),
-            (
-                &[Effort::Low, Effort::High],
-                ReasoningEffort::None,
-                Some((Effort::Low, false)),
-            ),
-            (
-                &[Effort::Low, Effort::High],
-                ReasoningEffort::Medium,
-                Some((Effort::Low, false)),
-            ),
-            (
-                &[Effort::High, Effort::Low],
-                ReasoningEffort::High,
-                Some((Effort::High, true)),
-            ),
-            (&[], ReasoningEffort::High, None),
-        ];
-
-        for (efforts, wanted, expected) in cases {
-            assert_eq!(
-                nearest_effort(efforts, wanted),
-                expected,
-                "{wanted:?} of {efforts:?}"
-            );
-        }
-    }
 }
