@@ -1,0 +1,227 @@
+//! Does a call that has no target left end with the error that helps its caller most?
+
+use super::*;
+use crate::dispatch::plan::record_of;
+use crate::dispatch::specimens::target;
+use crate::error::Unsupported;
+use crate::features::Feature;
+use crate::trail::{AttemptKind, BreakerState, Cancelled};
+
+const LACKING: Skip = Skip::Unsupported(Unsupported::Feature(Feature::Tools));
+const UNPAID: Skip = Skip::RetryBudgetExhausted;
+
+fn closed_off(seconds: u64) -> Skip {
+    Skip::ClosedOff(ClosedOff::Model, Some(Duration::from_secs(seconds)))
+}
+
+/// What failed in our own words, to tell one failure from another.
+fn failed(message: &'static str) -> Outcome {
+    Outcome::Failed(UpstreamError::new(UpstreamErrorKind::ServerError).because(message))
+}
+
+/// The error of a call whose attempts ended like this, on targets `a`, `b` and so on.
+fn error(outcomes: impl IntoIterator<Item = Outcome>) -> Error {
+    error_after(&attempts(outcomes), |_| true, || None)
+}
+
+fn attempts(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<AttemptRecord> {
+    let record = |(name, outcome)| AttemptRecord {
+        outcome,
+        ..record_of(
+            &target(&char::to_string(&name)),
+            AttemptKind::Primary,
+            BreakerState::Closed,
+        )
+    };
+    ('a'..).zip(outcomes).map(record).collect()
+}
+
+fn error_of_skips<const N: usize>(skips: [Skip; N]) -> Error {
+    error(skips.map(Outcome::Skipped))
+}
+
+#[test]
+fn a_shortage_of_ours_is_told_though_the_budget_is_empty() {
+    let short = || UpstreamError::new(UpstreamErrorKind::Shortage);
+    for outcomes in [
+        vec![Outcome::Failed(short())],
+        vec![Outcome::Failed(short()), Outcome::Skipped(UNPAID)],
+    ] {
+        assert_eq!(error(outcomes), Error::Upstream(short()));
+    }
+}
+
+#[test]
+fn where_nothing_was_tried_the_caller_comes_back_when_the_first_target_may_be_tried() {
+    let unknown = Skip::ClosedOff(ClosedOff::Busy, None);
+    let for_good = Skip::ClosedOff(ClosedOff::Operator, None);
+    let table = [
+        (vec![closed_off(30)], Some(30)),
+        (
+            vec![closed_off(30), closed_off(20), closed_off(40)],
+            Some(20),
+        ),
+        (vec![unknown.clone()], Some(1)),
+        (vec![closed_off(30), unknown], Some(1)),
+        (vec![UNPAID], Some(1)),
+        (vec![closed_off(30), UNPAID], Some(1)),
+        (
+            vec![LACKING, closed_off(30), Skip::ContextTooSmall],
+            Some(30),
+        ),
+        (vec![for_good.clone()], None),
+        (vec![for_good, closed_off(30)], Some(30)),
+    ];
+    for (skips, seconds) in table {
+        let told = error(skips.iter().cloned().map(Outcome::Skipped));
+
+        let retry_after = seconds.map(Duration::from_secs);
+        assert_eq!(
+            told,
+            Error::NoProviderAvailable { retry_after },
+            "{skips:?}"
+        );
+    }
+}
+
+#[test]
+fn where_no_target_can_do_it_the_caller_is_told_why_of_each_in_their_order() {
+    let told = error_of_skips([LACKING, Skip::ContextTooSmall]);
+
+    let reasons = [
+        "`a`: it lacks `tools`",
+        "`b`: its context window is not known to be larger than those that were too small",
+    ];
+    assert_eq!(
+        told,
+        Error::CapabilityUnsupported(reasons.map(str::to_owned).to_vec())
+    );
+}
+
+#[test]
+fn where_an_attempt_failed_the_last_failure_is_told() {
+    let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
+    let skipped = Outcome::Skipped;
+    let table = [
+        vec![failed("last")],
+        vec![failed("first"), failed("last")],
+        vec![skipped(closed_off(1)), failed("last")],
+        vec![failed("last"), skipped(closed_off(1)), skipped(LACKING)],
+        vec![failed("last"), Outcome::Cancelled(Cancelled::Rival)],
+        // A skip for want of a token before the failure did not end the call.
+        vec![skipped(UNPAID), failed("last")],
+    ];
+    for outcomes in table {
+        let told = error(outcomes.clone());
+
+        assert_eq!(told, Error::Upstream(last.clone()), "{outcomes:?}");
+    }
+}
+
+#[test]
+fn where_a_failure_cannot_be_followed_for_want_of_budget_that_is_told_with_it() {
+    let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
+    let skipped = Outcome::Skipped;
+    let table = [
+        vec![failed("last"), skipped(UNPAID)],
+        vec![failed("last"), skipped(UNPAID), skipped(closed_off(1))],
+        vec![failed("last"), skipped(LACKING), skipped(UNPAID)],
+    ];
+    for outcomes in table {
+        let told = error(outcomes.clone());
+
+        assert_eq!(
+            told,
+            Error::RetryBudgetExhausted(last.clone()),
+            "{outcomes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_final_only_if_nobody_could_answer_later() {
+    let too_long = || Outcome::Failed(UpstreamError::new(UpstreamErrorKind::ContextLength));
+    let skipped = Outcome::Skipped;
+    let closed = Error::NoProviderAvailable {
+        retry_after: Some(Duration::from_secs(30)),
+    };
+    let Outcome::Failed(other) = failed("other") else {
+        unreachable!()
+    };
+    let Outcome::Failed(length) = too_long() else {
+        unreachable!()
+    };
+    let unasked = Error::LargerTargetUnasked {
+        error: length.clone(),
+        target: "larger".to_owned(),
+        limit: "a limit",
+    };
+    // What became of `a`, `b` and so on; those of them that may hold the prompt; whether a larger one
+    // is left.
+    let table = [
+        (vec![too_long()], "", false, Error::Upstream(length.clone())),
+        (vec![too_long()], "", true, unasked.clone()),
+        (
+            vec![failed("other"), too_long()],
+            "a",
+            true,
+            Error::Upstream(other),
+        ),
+        (vec![failed("other"), too_long()], "", true, unasked),
+        (vec![skipped(closed_off(30)), too_long()], "a", true, closed),
+        (
+            vec![skipped(closed_off(30)), too_long()],
+            "",
+            false,
+            Error::Upstream(length.clone()),
+        ),
+        (
+            vec![too_long(), skipped(UNPAID)],
+            "",
+            true,
+            Error::RetryBudgetExhausted(length),
+        ),
+    ];
+    for (outcomes, able, larger, expected) in table {
+        let left = || Unasked {
+            target: "larger".to_owned(),
+            limit: "a limit",
+        };
+
+        let told = error_after(
+            &attempts(outcomes.clone()),
+            |id| able.contains(id),
+            || larger.then(left),
+        );
+
+        assert_eq!(told, expected, "{outcomes:?}, {able:?}, {larger}");
+    }
+}
+
+#[test]
+fn a_call_that_is_refused_ends_as_its_first_refusal_said() {
+    let refused = |kind, message| UpstreamError::new(kind).because(message);
+    let first = || refused(UpstreamErrorKind::InvalidRequest, "first");
+    let second = || Outcome::Failed(refused(UpstreamErrorKind::InvalidRequest, "second"));
+    let unsupported = || Outcome::Failed(refused(UpstreamErrorKind::UnsupportedByModel, "it"));
+    let skipped = Outcome::Skipped;
+    let table = [
+        vec![Outcome::Failed(first())],
+        vec![Outcome::Failed(first()), second()],
+        vec![Outcome::Failed(first()), unsupported()],
+        vec![failed("another"), Outcome::Failed(first())],
+        vec![Outcome::Failed(first()), failed("another"), second()],
+        vec![Outcome::Failed(first()), skipped(UNPAID)],
+        vec![Outcome::Failed(first()), skipped(closed_off(30))],
+        vec![Outcome::Failed(first()), skipped(Skip::RefusedByProvider)],
+    ];
+    for outcomes in table {
+        let told = error(outcomes.clone());
+
+        assert_eq!(told, Error::Upstream(first()), "{outcomes:?}");
+    }
+    // A target that failed, and has not refused, may answer later.
+    let told = error([Outcome::Failed(first()), failed("last")]);
+    let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
+    assert_eq!(told, Error::Upstream(last));
+}
