@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::trail::BreakerState;
 
-use super::{Breaker, Circumstances, Counted, Kind, Pass, Signal, State, Transition};
+use super::pass::{Counted, Kind, Pass};
+use super::{Breaker, Circumstances, Signal, State, Transition};
 
 /// The probes and last resorts since the breaker opened, each known by its number, from 1 on in the order of
 /// sending. The outcome of one is out of date once one that was sent later has had the opposite outcome.

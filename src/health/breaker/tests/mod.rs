@@ -4,6 +4,8 @@ mod forced;
 mod opening;
 mod recovery;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
