@@ -5,18 +5,20 @@
 //! then on every failure is reported to the caller. [`Call::whole`] keeps the answer until it is complete, so that
 //! even an answer that broke off can be replaced by another.
 
+mod empty;
+mod ends;
+
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
-use crate::error::{Error, UpstreamError, UpstreamErrorKind};
+use crate::error::{Error, UpstreamError};
 use crate::telemetry::observe::ObservedCall;
 use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
 use crate::workshop::Workshop;
 
-use super::answered::Answered;
 use super::asked::Asked;
 use super::attempt::{Attempt, Ended};
 use super::plan::Plan;
@@ -35,20 +37,13 @@ pub struct Call {
     observed: ObservedCall,
     under_way: UnderWay,
     /// The first attempt that gave an empty answer. It answers the call if no other attempt says more.
-    empty: Option<Box<EmptyAttempt>>,
+    empty: Option<Box<empty::EmptyAttempt>>,
     /// Whether the empty answer is the call's answer.
     is_empty: bool,
     adaptations: Vec<Adaptation>,
     restarted: bool,
     /// How the call ends if it is dropped now.
     end: CallEnd,
-}
-
-/// An attempt whose answer is empty.
-struct EmptyAttempt {
-    attempt: Attempt,
-    /// Its position among the attempts that have ended.
-    position: usize,
 }
 
 impl Call {
@@ -278,113 +273,5 @@ impl Call {
     /// The call's deadline.
     pub fn deadline(&self) -> Instant {
         self.plan.limits.time.deadline
-    }
-
-    /// Ends the attempts that are under way, for a reason that says nothing about any target.
-    fn cancel(&mut self, by: Cancelled) {
-        for attempt in self.under_way.take() {
-            self.record(attempt, Outcome::Cancelled(by));
-        }
-        self.forget_empty();
-    }
-
-    /// Ends an attempt that gave no answer. The first empty answer is kept in case no other attempt says more, but not
-    /// after a restart: an empty answer cannot replace a part that was given out.
-    fn give_up(&mut self, attempt: Attempt, outcome: Outcome) {
-        match &outcome {
-            Outcome::Failed(error)
-                if error.kind == UpstreamErrorKind::EmptyAnswer
-                    && self.empty.is_none()
-                    && !self.restarted =>
-            {
-                self.plan.cursor.fail(attempt.position(), error.clone());
-                let position = self.plan.trail.attempts.len();
-                self.empty = Some(Box::new(EmptyAttempt { attempt, position }));
-            }
-            _ => _ = self.record(attempt, outcome),
-        }
-    }
-
-    /// Records the empty answer as a failed attempt: another attempt says more, or the call ends otherwise.
-    fn forget_empty(&mut self) {
-        if let Some(empty) = self.empty.take() {
-            let EmptyAttempt { attempt, position } = *empty;
-            let failure = UpstreamError::new(UpstreamErrorKind::EmptyAnswer);
-            let trail = &mut self.plan.trail;
-            let (record, _) = attempt.settle(&trail.call_id, Outcome::Failed(failure));
-            trail.attempts.insert(position, record);
-        }
-    }
-
-    /// Takes the empty answer as the call's answer, if there is one: no other attempt gave any.
-    fn fall_back(&mut self, error: Error) -> Result<(), Error> {
-        let Some(empty) = self.empty.take() else {
-            return Err(error);
-        };
-        self.under_way.current = Some(empty.attempt);
-        self.is_empty = true;
-        Ok(())
-    }
-
-    /// Ends the attempt that is under way.
-    fn settle(&mut self, outcome: Outcome) {
-        if let Some(attempt) = self.under_way.current.take() {
-            self.adaptations = self.record(attempt, outcome);
-        }
-    }
-
-    /// Ends an attempt and records it. Returns what was left out or changed for its target.
-    fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
-        let Plan { cursor, trail, .. } = &mut self.plan;
-        if let Outcome::Failed(error) = &outcome {
-            cursor.fail(attempt.position(), error.clone());
-        }
-        let (record, adaptations) = attempt.settle(&trail.call_id, outcome);
-        trail.attempts.push(record);
-        adaptations
-    }
-
-    /// The answer is complete: the one way in which a call succeeds.
-    fn complete(&mut self) {
-        self.forget_empty();
-        self.settle(Outcome::Succeeded);
-        let route = &self.plan.route;
-        route.budget.deposit();
-        if let Some(hedging) = &route.hedging {
-            hedging.budget.deposit();
-        }
-        self.end = CallEnd::Answered;
-    }
-
-    /// Frees everything except what is needed to record whether the caller takes its complete answer.
-    pub fn answered(mut self) -> Answered {
-        Answered {
-            observed: self.observed.hand_over(),
-            took: self.plan.limits.time.began.elapsed(),
-            trail: std::mem::take(&mut self.plan.trail),
-            adaptations: std::mem::take(&mut self.adaptations),
-            is_empty: self.is_empty,
-        }
-    }
-
-    /// Ends the call with this error.
-    pub fn fail(&mut self, error: Error) -> Failure {
-        self.end(CallEnd::Failed(error.reason()));
-        Failure {
-            error,
-            trail: std::mem::take(&mut self.plan.trail),
-        }
-    }
-
-    /// Ends the call, unless it has ended.
-    pub fn end(&mut self, end: CallEnd) {
-        self.observed.end(end, &self.plan.trail);
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.cancel(Cancelled::Call);
-        self.end(self.end);
     }
 }

@@ -1,0 +1,81 @@
+//! How do a call and its attempts end, and where is that recorded?
+
+use crate::chat::Adaptation;
+use crate::dispatch::answered::Answered;
+use crate::dispatch::plan::Plan;
+use crate::error::Error;
+use crate::trail::{CallEnd, Cancelled, Outcome};
+
+use super::{Attempt, Call, Failure};
+
+impl Call {
+    /// Ends the attempts that are under way, for a reason that says nothing about any target.
+    pub(super) fn cancel(&mut self, by: Cancelled) {
+        for attempt in self.under_way.take() {
+            self.record(attempt, Outcome::Cancelled(by));
+        }
+        self.forget_empty();
+    }
+
+    /// Ends the attempt that is under way.
+    pub(super) fn settle(&mut self, outcome: Outcome) {
+        if let Some(attempt) = self.under_way.current.take() {
+            self.adaptations = self.record(attempt, outcome);
+        }
+    }
+
+    /// Ends an attempt and records it. Returns what was left out or changed for its target.
+    pub(super) fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
+        let Plan { cursor, trail, .. } = &mut self.plan;
+        if let Outcome::Failed(error) = &outcome {
+            cursor.fail(attempt.position(), error.clone());
+        }
+        let (record, adaptations) = attempt.settle(&trail.call_id, outcome);
+        trail.attempts.push(record);
+        adaptations
+    }
+
+    /// The answer is complete: the one way in which a call succeeds.
+    pub(super) fn complete(&mut self) {
+        self.forget_empty();
+        self.settle(Outcome::Succeeded);
+        let route = &self.plan.route;
+        route.budget.deposit();
+        if let Some(hedging) = &route.hedging {
+            hedging.budget.deposit();
+        }
+        self.end = CallEnd::Answered;
+    }
+
+    /// Frees everything except what is needed to record whether the caller takes its complete answer.
+    pub fn answered(mut self) -> Answered {
+        Answered {
+            observed: self.observed.hand_over(),
+            took: self.plan.limits.time.began.elapsed(),
+            trail: std::mem::take(&mut self.plan.trail),
+            adaptations: std::mem::take(&mut self.adaptations),
+            is_empty: self.is_empty,
+        }
+    }
+
+    /// Ends the call with this error.
+    pub fn fail(&mut self, error: Error) -> Failure {
+        self.end(CallEnd::Failed(error.reason()));
+        Failure {
+            error,
+            trail: std::mem::take(&mut self.plan.trail),
+        }
+    }
+
+    /// Ends the call, unless it has ended.
+    pub fn end(&mut self, end: CallEnd) {
+        self.observed.end(end, &self.plan.trail);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.cancel(Cancelled::Call);
+        self.end(self.end);
+    }
+}
