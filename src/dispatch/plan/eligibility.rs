@@ -1,10 +1,38 @@
 //! Which targets cannot answer a request, however healthy they are? Pure.
 
+use std::sync::Arc;
+
 use crate::error::Unsupported;
 use crate::features::Features;
 use crate::trail::Skip;
 
 use crate::dispatch::target::Target;
+
+use super::Plan;
+
+impl Plan {
+    /// Why a target cannot answer: the prompt was too long for others, its provider has refused the request, or it
+    /// lacks a feature.
+    pub(super) fn ineligible(&self, target: &Target) -> Option<Skip> {
+        let targets = &self.route.targets;
+        let too_small = self.cursor.too_small();
+        let too_small = too_small.map(|position| &*targets[position].target);
+        if !may_hold_more(target, too_small) {
+            return Some(Skip::ContextTooSmall);
+        }
+        let refused = self.cursor.refused();
+        let refused = refused.map(|position| &*targets[position].target);
+        if !is_of_another_provider(target, refused) {
+            return Some(Skip::RefusedByProvider);
+        }
+        self.asked.lacked_by(target)
+    }
+
+    /// Whether a target could answer if it were healthy.
+    pub(super) fn could_answer(&self, target: &Arc<Target>) -> bool {
+        self.ineligible(target).is_none() && self.asked.can_be_put_to(target)
+    }
+}
 
 /// Why a target cannot answer a request that uses these features and asks for so many output tokens;
 /// `None` if it can.

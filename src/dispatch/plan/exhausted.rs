@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 
+use super::Plan;
+
 /// When the caller may try again if no target says so.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -13,6 +15,43 @@ pub(in crate::dispatch) struct Unasked {
     pub(in crate::dispatch) target: String,
     /// Which limit kept the call from asking it.
     pub(in crate::dispatch) limit: &'static str,
+}
+
+impl Plan {
+    /// The error of a call that ends with this failure. For a refusal, it is the first one.
+    pub(in crate::dispatch) fn error_of(&self, error: UpstreamError) -> Error {
+        Error::Upstream(match error.kind.verdict().is_refusal() {
+            true => first_refusal(&self.trail.attempts).unwrap_or(error),
+            false => error,
+        })
+    }
+
+    /// The error of a call that has no target left.
+    pub(super) fn nothing_left(&self) -> Error {
+        let targets = &self.route.targets;
+        let could_answer = |id: &str| {
+            let its = targets.iter().find(|guarded| guarded.target.id == id);
+            its.is_some_and(|guarded| self.could_answer(&guarded.target))
+        };
+        error_after(&self.trail.attempts, could_answer, || self.unasked())
+    }
+
+    /// The target that the call would try next, and what keeps the call from trying it.
+    fn unasked(&self) -> Option<Unasked> {
+        // The call has stopped: targets are ahead only if its limits stopped it.
+        let mut ahead = self
+            .cursor
+            .ahead()
+            .map(|position| &self.route.targets[position].target);
+        let target = ahead.find(|target| self.could_answer(target))?;
+        Some(Unasked {
+            target: target.id.clone(),
+            limit: match self.cursor.started() < self.limits.max_attempts {
+                true => "too little time is left",
+                false => "the call may make no more attempts (`max_attempts`)",
+            },
+        })
+    }
 }
 
 /// The error of a call that tried or skipped these targets, in this order, and may try no other. If a prompt was too

@@ -1,4 +1,4 @@
-//! How many attempts may a call make, and what are the time limits of each? Pure.
+//! How many attempts may a call make, and what are the time limits of each?
 
 use std::time::Duration;
 
@@ -7,7 +7,10 @@ use tokio::time::Instant;
 use crate::dispatch::Limits;
 use crate::dispatch::attempt::progress::Hurried;
 use crate::dispatch::target::{Scenario, Target, Timeouts};
+use crate::dispatch::tokens::TokenHold;
+use crate::trail::AttemptKind;
 
+use super::Plan;
 use super::call_time::CallTime;
 
 /// The limits of one call: the scenario's, narrowed by the caller's.
@@ -93,6 +96,35 @@ pub(super) fn timeouts_of(target: &Target, stream: bool) -> Timeouts {
 fn narrow(limit: &mut Duration, other: Option<Duration>) {
     if let Some(other) = other {
         *limit = other.min(*limit);
+    }
+}
+
+impl Plan {
+    /// The time limits of an attempt of this kind, which `started` counts already. If another target could answer
+    /// after it, the limits leave time for that.
+    pub(in crate::dispatch) fn limits_of_attempt(
+        &self,
+        target: &Target,
+        stream: bool,
+        kind: AttemptKind,
+        tokens: &TokenHold,
+    ) -> (Timeouts, Hurried) {
+        let own = timeouts_of(target, stream);
+        let longest = self.limits.time.longest_to_first_content(Instant::now());
+        let is_followed = match kind {
+            AttemptKind::Hedge | AttemptKind::LastResort => false,
+            AttemptKind::Primary
+            | AttemptKind::Retry
+            | AttemptKind::Failover
+            | AttemptKind::Probe => {
+                let hurried = self.limits.is_hurry(target, longest);
+                self.cursor.started() < self.limits.max_attempts && tokens.are_left(hurried)
+            }
+        };
+        // The search for an alternative is skipped where it would change nothing.
+        let narrows = is_followed && longest < own.first_content;
+        let for_another = (narrows && self.has_alternative()).then_some(longest);
+        self.limits.of_attempt(own, for_another)
     }
 }
 

@@ -30,15 +30,13 @@ use crate::wire::WireRequest;
 
 use super::Limits;
 use super::asked::Asked;
-use super::attempt::progress::Hurried;
 use super::permit::TargetPermit;
 use super::routes::{GuardedTarget, Route};
-use super::target::{Target, Timeouts};
+use super::target::Target;
 use super::tokens::TokenHold;
 
 use self::cursor::Cursor;
-use self::exhausted::{Unasked, error_after};
-use self::limits::{CallLimits, timeouts_of};
+use self::limits::CallLimits;
 
 /// An attempt that may be started.
 pub(super) struct Admitted {
@@ -196,14 +194,6 @@ impl Plan {
         providers.any(|other| Some(other) != first)
     }
 
-    /// The error of a call that ends with this failure. For a refusal, it is the first one.
-    pub(super) fn error_of(&self, error: UpstreamError) -> Error {
-        Error::Upstream(match error.kind.verdict().is_refusal() {
-            true => exhausted::first_refusal(&self.trail.attempts).unwrap_or(error),
-            false => error,
-        })
-    }
-
     /// Whether a target ahead could be tried now.
     fn has_alternative(&self) -> bool {
         let mut ahead = self.cursor.ahead();
@@ -218,82 +208,6 @@ impl Plan {
     /// Whether the call may start another attempt, and has the time for one.
     fn has_room(&self, now: Instant) -> bool {
         self.limits.allow_attempt_after(self.cursor.started(), now)
-    }
-
-    /// The time limits of an attempt of this kind, which `started` counts already. If another target could answer
-    /// after it, the limits leave time for that.
-    pub(super) fn limits_of_attempt(
-        &self,
-        target: &Target,
-        stream: bool,
-        kind: AttemptKind,
-        tokens: &TokenHold,
-    ) -> (Timeouts, Hurried) {
-        let own = timeouts_of(target, stream);
-        let longest = self.limits.time.longest_to_first_content(Instant::now());
-        let is_followed = match kind {
-            AttemptKind::Hedge | AttemptKind::LastResort => false,
-            AttemptKind::Primary
-            | AttemptKind::Retry
-            | AttemptKind::Failover
-            | AttemptKind::Probe => {
-                let hurried = self.limits.is_hurry(target, longest);
-                self.cursor.started() < self.limits.max_attempts && tokens.are_left(hurried)
-            }
-        };
-        // The search for an alternative is skipped where it would change nothing.
-        let narrows = is_followed && longest < own.first_content;
-        let for_another = (narrows && self.has_alternative()).then_some(longest);
-        self.limits.of_attempt(own, for_another)
-    }
-
-    /// The error of a call that has no target left.
-    fn nothing_left(&self) -> Error {
-        let targets = &self.route.targets;
-        let could_answer = |id: &str| {
-            let its = targets.iter().find(|guarded| guarded.target.id == id);
-            its.is_some_and(|guarded| self.could_answer(&guarded.target))
-        };
-        error_after(&self.trail.attempts, could_answer, || self.unasked())
-    }
-
-    /// The target that the call would try next, and what keeps the call from trying it.
-    fn unasked(&self) -> Option<Unasked> {
-        // The call has stopped: targets are ahead only if its limits stopped it.
-        let mut ahead = self
-            .cursor
-            .ahead()
-            .map(|position| &self.route.targets[position].target);
-        let target = ahead.find(|target| self.could_answer(target))?;
-        Some(Unasked {
-            target: target.id.clone(),
-            limit: match self.cursor.started() < self.limits.max_attempts {
-                true => "too little time is left",
-                false => "the call may make no more attempts (`max_attempts`)",
-            },
-        })
-    }
-
-    /// Why a target cannot answer: the prompt was too long for others, its provider has refused the request, or it
-    /// lacks a feature.
-    fn ineligible(&self, target: &Target) -> Option<Skip> {
-        let targets = &self.route.targets;
-        let too_small = self.cursor.too_small();
-        let too_small = too_small.map(|position| &*targets[position].target);
-        if !eligibility::may_hold_more(target, too_small) {
-            return Some(Skip::ContextTooSmall);
-        }
-        let refused = self.cursor.refused();
-        let refused = refused.map(|position| &*targets[position].target);
-        if !eligibility::is_of_another_provider(target, refused) {
-            return Some(Skip::RefusedByProvider);
-        }
-        self.asked.lacked_by(target)
-    }
-
-    /// Whether a target could answer if it were healthy.
-    fn could_answer(&self, target: &Arc<Target>) -> bool {
-        self.ineligible(target).is_none() && self.asked.can_be_put_to(target)
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::chat::ChatRequest;
+use crate::dispatch::attempt::progress::Hurried;
 use crate::dispatch::specimens::{route, target};
+use crate::dispatch::target::Timeouts;
 use crate::health::scopes;
 
 fn plan(route: Arc<Route>, deadline: Option<Instant>) -> Plan {
