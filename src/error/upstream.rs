@@ -99,6 +99,8 @@ pub enum UpstreamErrorKind {
     Overloaded,
     /// The provider failed.
     ServerError,
+    /// The provider rejects the request, with a status that says neither why nor whose fault that is.
+    Rejected,
     /// A filter of the provider blocked the prompt.
     ContentBlocked,
     /// The answer is not what the wire format promises.
@@ -148,6 +150,8 @@ pub enum Health {
     Success,
     /// Nothing.
     Nothing,
+    /// The model may fail, or only dislike this request: it fails if it rejects every request.
+    Doubtful,
     /// The endpoint cannot be reached.
     EndpointFailure,
     /// The model fails.
@@ -191,16 +195,20 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the provider refuses the request itself, so that the request may be at fault. An attempt that follows
-    /// must not use up the retries of other callers.
+    /// Whether the provider refuses the request itself, so that the caller is told this refusal.
     pub fn is_refusal(&self) -> bool {
         self.reason == Reason::InvalidRequest
+    }
+
+    /// Whether the request may be at fault. Then an attempt that follows must not use up the retries of other callers.
+    pub fn may_blame_the_request(&self) -> bool {
+        self.is_refusal() || self.health == Health::Doubtful
     }
 }
 
 impl UpstreamErrorKind {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::UnsupportedByModel,
         Self::ContextLength,
@@ -211,6 +219,7 @@ impl UpstreamErrorKind {
         Self::QuotaExhausted,
         Self::Overloaded,
         Self::ServerError,
+        Self::Rejected,
         Self::ContentBlocked,
         Self::Malformed,
         Self::Truncated,
@@ -238,6 +247,7 @@ impl UpstreamErrorKind {
             Self::QuotaExhausted => row(Yes,           Never,     QuotaExhausted,    Zero,      Reason::ProviderQuotaExhausted),
             Self::Overloaded     => row(Yes,           AfterWait, Overloaded,        Zero,      Reason::ProviderOverloaded),
             Self::ServerError    => row(Yes,           AfterWait, ModelFailure,      Zero,      Reason::ProviderError),
+            Self::Rejected       => row(Yes,           AfterWait, Doubtful,          Zero,      Reason::ProviderError),
             Self::ContentBlocked => row(No,            Never,     Nothing,           Zero,      Reason::ContentBlocked),
             Self::Malformed      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
             Self::Truncated      => row(Yes,           AfterWait, ModelFailure,      Partial,   Reason::ProviderBadResponse),
@@ -264,6 +274,7 @@ impl fmt::Display for UpstreamErrorKind {
             Self::QuotaExhausted => "our quota at the provider is used up",
             Self::Overloaded => "the provider is overloaded",
             Self::ServerError => "the provider failed",
+            Self::Rejected => "the provider rejected the request and did not say why",
             Self::ContentBlocked => "the provider's content filter blocked the prompt",
             Self::Malformed => "the provider sent an answer that cannot be read",
             Self::Truncated => "the answer ended before it was complete",

@@ -13,6 +13,7 @@ pub(crate) mod latency;
 pub mod lock;
 pub mod permit;
 pub mod provider;
+mod rejections;
 pub mod scopes;
 #[cfg(test)]
 pub(crate) mod specimens;

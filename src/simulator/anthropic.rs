@@ -137,7 +137,7 @@ impl Dialect for Anthropic {
             }
             Refusal::ContentFilter => return None,
             Refusal::RateLimited => (429, "rate_limit_error", "The rate limit is reached."),
-            Refusal::ServerError | Refusal::BadGateway => {
+            Refusal::ServerError | Refusal::BadGateway | Refusal::Unexplained => {
                 (500, "api_error", "Internal server error")
             }
             Refusal::Unavailable => (503, "api_error", "Service unavailable"),

@@ -193,6 +193,8 @@ pub enum Refusal {
     /// The prompt is blocked: 400, Gemini 200 without a candidate, Anthropic 200 with an empty
     /// answer that ends in `refusal`.
     ContentFilter,
+    /// 418: a web page that does not say what is wrong.
+    Unexplained,
     /// 429: too many requests for now.
     RateLimited,
     /// 429: a long-term quota is used up (Anthropic: 402).
@@ -216,6 +218,7 @@ impl Refusal {
             402 => Self::PaymentRequired,
             403 => Self::Forbidden,
             404 => Self::ModelNotFound,
+            418 => Self::Unexplained,
             429 => Self::RateLimited,
             500 => Self::ServerError,
             502 => Self::BadGateway,

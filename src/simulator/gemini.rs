@@ -117,7 +117,7 @@ impl Dialect for Gemini {
             }
             Refusal::RateLimited => (429, exhausted("GenerateRequestsPerMinute")),
             Refusal::QuotaExhausted => (429, exhausted("GenerateRequestsPerDay")),
-            Refusal::ServerError | Refusal::BadGateway => (
+            Refusal::ServerError | Refusal::BadGateway | Refusal::Unexplained => (
                 500,
                 error(500, "INTERNAL", "An internal error has occurred."),
             ),

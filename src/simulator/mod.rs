@@ -36,7 +36,7 @@
 //!
 //! | fault | [`Fault`] |
 //! |---|---|
-//! | `status=400\|401\|402\|403\|404\|429\|500\|502\|503\|529` | `Refuse`, a web page for 502 |
+//! | `status=400\|401\|402\|403\|404\|418\|429\|500\|502\|503\|529` | `Refuse`, a web page for 418 and 502 |
 //! | `context-length`, `content-filter`, `quota` | `Refuse` |
 //! | `hang`, `reset` | `Hang`, `ResetAtOnce`: no response at all |
 //! | `silence`, `role-only`, `pings`, `pings=TIME` | `Silence`, `RoleOnly`, `Pings`: no content, no end |

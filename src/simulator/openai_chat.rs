@@ -170,7 +170,7 @@ impl Dialect for OpenAiChat {
                 let quota = "insufficient_quota";
                 (429, quota, json!(quota), "The account's quota is used up.")
             }
-            Refusal::ServerError | Refusal::BadGateway => {
+            Refusal::ServerError | Refusal::BadGateway | Refusal::Unexplained => {
                 (500, "server_error", Value::Null, "The server had an error.")
             }
             Refusal::Unavailable => {

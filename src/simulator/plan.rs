@@ -49,8 +49,13 @@ impl Plan {
             asked.framing = Framing::Whole;
         }
         let mut plan = match fault {
-            Some(Fault::Refuse(Refusal::BadGateway)) => page(StatusCode::BAD_GATEWAY),
-            Some(Fault::Html) => page(StatusCode::OK),
+            Some(Fault::Refuse(Refusal::BadGateway)) => {
+                page(StatusCode::BAD_GATEWAY, "Bad gateway")
+            }
+            Some(Fault::Refuse(Refusal::Unexplained)) => {
+                page(StatusCode::IM_A_TEAPOT, "I'm a teapot")
+            }
+            Some(Fault::Html) => page(StatusCode::OK, "Bad gateway"),
             Some(Fault::Refuse(refusal)) => refused(dialect, &asked, behaviour, refusal),
             Some(Fault::ErrorBody) => error_body(dialect),
             Some(Fault::ErrorEvent { .. }) if asked.framing == Framing::Whole => {
@@ -138,10 +143,11 @@ fn error_body(dialect: &dyn Dialect) -> Plan {
     Plan::json(dialect, StatusCode::OK, &body)
 }
 
-/// What a proxy shows when nothing is behind it.
-fn page(status: StatusCode) -> Plan {
-    let page = "<!DOCTYPE html>\n<html><head><title>Bad gateway</title></head>\n\
-                <body><h1>Bad gateway</h1></body></html>\n";
+/// What a proxy or a firewall shows in place of an answer.
+fn page(status: StatusCode, title: &str) -> Plan {
+    let page = format!(
+        "<!DOCTYPE html>\n<html><head><title>{title}</title></head>\n<body><h1>{title}</h1></body></html>\n"
+    );
     Plan::of(status, "text/html; charset=UTF-8", vec![Step::write(page)])
 }
 

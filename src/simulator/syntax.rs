@@ -248,7 +248,7 @@ mod tests {
                 "`gap` needs a time such as `20ms` or `2s`, not `20`",
             ),
             ("ratio=20", "`ratio` needs a number from 0 to 1, not `20`"),
-            ("status=418", "`status` knows no status `418`"),
+            ("status=999", "`status` knows no status `999`"),
             ("cut=1+hang", "more than one fault in `cut=1+hang`"),
             ("", "unknown behaviour `` in ``"),
         ];

@@ -146,7 +146,8 @@ fn kind_name(kind: UpstreamErrorKind) -> &'static str {
         UpstreamErrorKind::RateLimited => "rate_limited",
         UpstreamErrorKind::QuotaExhausted => "quota_exhausted",
         UpstreamErrorKind::Overloaded => "overloaded",
-        UpstreamErrorKind::ServerError => "server_error",
+        // The expected outcomes do not tell a rejection without a reason from a failure of the provider.
+        UpstreamErrorKind::ServerError | UpstreamErrorKind::Rejected => "server_error",
         UpstreamErrorKind::ContentBlocked => "content_blocked",
         // The expected outcomes do not tell a body that ends before any content from a broken one.
         UpstreamErrorKind::Malformed | UpstreamErrorKind::Truncated => "malformed",

@@ -101,12 +101,13 @@ fn the_meaning_of_every_kind_of_failure() {
 }
 
 /// Everything that a provider can do wrong before its first content.
-const FAULTS: [&str; 28] = [
+const FAULTS: [&str; 29] = [
     "status=400",
     "status=401",
     "status=402",
     "status=403",
     "status=404",
+    "status=418",
     "status=429",
     "status=429+retry-after=7s",
     "status=500",

@@ -61,6 +61,7 @@ fn likely_failures(candidate: &Candidate<'_>) -> f64 {
         Health::EndpointFailure => 1.0,
         Health::Success
         | Health::Nothing
+        | Health::Doubtful
         | Health::ModelFailure
         | Health::Overloaded
         | Health::CredentialRefused

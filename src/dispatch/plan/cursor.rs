@@ -173,10 +173,10 @@ impl Cursor {
             .map(|(position, _)| position)
     }
 
-    /// Whether a target has refused the request, so that the request may be at fault.
+    /// Whether a target has refused or rejected the request, so that the request may be at fault.
     pub(in crate::dispatch) fn has_refusal(&self) -> bool {
         let mut failures = self.failures();
-        failures.any(|(_, error)| error.kind.verdict().is_refusal())
+        failures.any(|(_, error)| error.kind.verdict().may_blame_the_request())
     }
 
     fn has_failed(&self, position: usize) -> bool {

@@ -22,6 +22,7 @@ use super::acceptance::Acceptance;
 use super::breaker::{self, Breaker, Snapshot};
 use super::ids::{Incarnation, ModelId};
 use super::lock::{self, Lock};
+use super::rejections::Rejections;
 use super::throttle::{self, Throttle};
 
 pub use self::words::{Change, News, Notice, Refusal, Ticket, Unlocked};
@@ -57,6 +58,7 @@ struct Model {
     breaker: Breaker,
     throttle: Throttle,
     acceptance: Acceptance,
+    rejections: Rejections,
     last_attempt: Option<Instant>,
     /// Distinguishes the model from an earlier one with the same id.
     incarnation: Incarnation,
@@ -68,6 +70,7 @@ impl Model {
             breaker: Breaker::new(settings.breaker, now),
             throttle: Throttle::new(settings.throttle),
             acceptance: Acceptance::new(now),
+            rejections: Rejections::default(),
             last_attempt: None,
             incarnation,
         }

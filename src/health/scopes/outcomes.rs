@@ -55,6 +55,7 @@ impl Scopes {
     ) -> Vec<Change> {
         let model = self.model(&ticket.model, circumstances.now);
         model.throttle.succeeded();
+        model.rejections.answered();
         model.acceptance.accepted(circumstances.now);
         self.accepted(ticket, circumstances.now);
         let mut changes = self.tell_endpoint(ticket, Signal::Answered, circumstances);
@@ -92,7 +93,7 @@ impl Scopes {
         };
         let of_endpoint = match health {
             Health::EndpointFailure => Signal::Failed { retry_after },
-            Health::ModelFailure | Health::Overloaded if self.rolled_up => {
+            Health::ModelFailure | Health::Overloaded | Health::Doubtful if self.rolled_up => {
                 Signal::Failed { retry_after }
             }
             _ if error.status.is_some() => Signal::Answered,
@@ -101,11 +102,21 @@ impl Scopes {
         let mut changes = self.tell_endpoint(ticket, of_endpoint, circumstances);
         let of_model = match health {
             Health::Success => {
-                self.model(&ticket.model, now).acceptance.accepted(now);
+                let model = self.model(&ticket.model, now);
+                model.rejections.answered();
+                model.acceptance.accepted(now);
                 self.accepted(ticket, now);
                 Signal::Answered
             }
             Health::ModelFailure => Signal::Failed { retry_after },
+            // The target was failing already, and a rejection does not show that it has recovered.
+            Health::Doubtful if ticket.breaker.tells_recovery() => Signal::Failed { retry_after },
+            Health::Doubtful => {
+                if self.model(&ticket.model, now).rejections.rejected() {
+                    changes.extend(self.trip_model(ticket, circumstances));
+                }
+                Signal::Released
+            }
             Health::Overloaded => {
                 // A 503 may mean anything, so it alone does not lower the number of attempts at once.
                 if error.status != Some(503) {
@@ -224,7 +235,25 @@ impl Scopes {
         circumstances: Circumstances,
     ) -> Vec<Change> {
         let breaker = &mut self.model(&ticket.model, circumstances.now).breaker;
-        let Some(transition) = breaker.report(&mut ticket.breaker, signal, circumstances) else {
+        let transition = breaker.report(&mut ticket.breaker, signal, circumstances);
+        self.changes_of(ticket, transition, circumstances)
+    }
+
+    /// Opens the breaker of a model that rejects every request.
+    fn trip_model(&mut self, ticket: &Ticket, circumstances: Circumstances) -> Vec<Change> {
+        let breaker = &mut self.model(&ticket.model, circumstances.now).breaker;
+        let transition = breaker.trip("requests_rejected", circumstances);
+        self.changes_of(ticket, transition, circumstances)
+    }
+
+    /// What a transition of a model's breaker changes, for its endpoint as well.
+    fn changes_of(
+        &mut self,
+        ticket: &Ticket,
+        transition: Option<Transition>,
+        circumstances: Circumstances,
+    ) -> Vec<Change> {
+        let Some(transition) = transition else {
             return Vec::new();
         };
         let mut changes = vec![Change {

@@ -856,3 +856,90 @@ fn only_who_says_that_it_is_too_much_is_sent_less() {
         }
     }
 }
+
+/// Opens the breaker of a model by rejections, and returns what changed last.
+fn reject(scopes: &mut Scopes, times: u32, circumstances: Circumstances) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for _ in 0..times {
+        assert_eq!(
+            changes,
+            [],
+            "no rejection before the last one changes anything"
+        );
+        changes = fail(scopes, 0, UpstreamErrorKind::Rejected, circumstances);
+    }
+    changes
+}
+
+#[test]
+fn rejections_close_a_model_off_only_in_a_long_row_without_any_answer() {
+    let (mut scopes, circumstances) = provider(1);
+    for _ in 0..3 {
+        assert_eq!(reject(&mut scopes, 19, circumstances), []);
+        answer(&mut scopes, 0, circumstances);
+    }
+    assert_eq!(scopes.snapshot(Some(&id(0)), circumstances.now).failures, 0);
+
+    let changes = reject(&mut scopes, 20, circumstances);
+
+    let [Change { model, transition }] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(model, &Some(id(0)));
+    assert_eq!(transition.to, BreakerState::Open);
+    assert_eq!(transition.cause, "requests_rejected");
+}
+
+#[test]
+fn a_prompt_that_is_too_long_shows_that_not_every_request_is_rejected() {
+    let (mut scopes, circumstances) = provider(1);
+    reject(&mut scopes, 19, circumstances);
+
+    fail(
+        &mut scopes,
+        0,
+        UpstreamErrorKind::ContextLength,
+        circumstances,
+    );
+
+    assert_eq!(reject(&mut scopes, 19, circumstances), []);
+}
+
+#[test]
+fn a_rejected_probe_has_failed() {
+    let (mut scopes, circumstances) = provider(1);
+    open(&mut scopes, 0, circumstances);
+    let later = Circumstances {
+        now: circumstances.now + Duration::from_secs(20),
+        ..circumstances
+    };
+
+    let changes = fail(&mut scopes, 0, UpstreamErrorKind::Rejected, later);
+
+    let causes: Vec<_> = changes
+        .iter()
+        .map(|change| change.transition.cause)
+        .collect();
+    assert_eq!(causes, ["probe_failed"]);
+    assert!(matches!(
+        scopes.refuses(&id(0), later.now),
+        Some(Refusal::Model(_))
+    ));
+}
+
+#[test]
+fn a_rejection_does_not_open_an_endpoint_again_whose_models_failed() {
+    let (mut scopes, circumstances) = provider(2);
+    open(&mut scopes, 0, circumstances);
+    open(&mut scopes, 1, circumstances);
+    let later = Circumstances {
+        now: circumstances.now + Duration::from_secs(20),
+        ..circumstances
+    };
+    let endpoint = |scopes: &mut Scopes| scopes.snapshot(None, later.now).state;
+    assert_eq!(endpoint(&mut scopes), BreakerState::Open);
+
+    fail(&mut scopes, 0, UpstreamErrorKind::Rejected, later);
+
+    assert_eq!(endpoint(&mut scopes), BreakerState::Open);
+}

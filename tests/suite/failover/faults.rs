@@ -17,6 +17,7 @@ const EARLY_FAULTS: &[(&str, [&str; 3])] = &[
     ("status=402", ["PROVIDER_QUOTA_EXHAUSTED"; 3]),
     ("status=403", ["PROVIDER_AUTH_FAILED"; 3]),
     ("status=404", ["PROVIDER_ERROR"; 3]),
+    ("status=418", ["PROVIDER_ERROR"; 3]),
     ("status=429", ["PROVIDER_RATE_LIMITED"; 3]),
     ("status=429+retry-after=1s", ["PROVIDER_RATE_LIMITED"; 3]),
     ("quota", ["PROVIDER_QUOTA_EXHAUSTED"; 3]),

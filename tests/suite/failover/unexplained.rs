@@ -1,5 +1,5 @@
-//! A refusal that nothing explains does not prove that the request is at fault: one target of another provider is
-//! asked, and nobody else pays for it.
+//! Does a refusal that nothing explains end only the calls that it must? It does not prove that the request is at fault,
+//! nor that the provider is: another target is asked, and other callers do not pay for it.
 
 use modelway::grpc::v1::BreakerState;
 use modelway::simulator::Behaviour;
@@ -145,6 +145,68 @@ async fn a_provider_that_refuses_every_request_costs_no_call_while_another_answe
         assert_eq!(response.provider, "anthropic");
     }
     assert_eq!(tokens(&gateway, "s").await, 5);
+}
+
+/// Two models of two providers, and a retry budget of 5 tokens that nothing fills again.
+const SMALL_BUDGET: &str = r#"
+    [models."openai/gpt"]
+    [models."anthropic/claude"]
+    max_output_tokens = 1000
+    [scenarios.s]
+    targets = ["openai/gpt", "anthropic/claude"]
+    retry = { ratio = 0.0, burst = 5 }
+"#;
+
+#[tokio::test]
+async fn requests_that_one_firewall_dislikes_take_the_model_from_nobody() {
+    let gateway = Gateway::start(SMALL_BUDGET).await;
+    for _ in 0..10 {
+        gateway.simulator.set("gpt", behave("status=418"));
+        for method in [METHODS[0], METHODS[1], METHODS[0]] {
+            let response = gateway.call(method, ask("s", "disliked")).await.unwrap();
+
+            assert_eq!(response.provider, "anthropic");
+        }
+        gateway.simulator.set("gpt", Behaviour::default());
+
+        let response = gateway.generate(ask("s", "Hello")).await.unwrap();
+
+        assert_eq!(response.provider, "openai");
+    }
+    assert_eq!(tokens(&gateway, "s").await, 5);
+    let breaker = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    assert_eq!(breaker.window_failures, 0);
+}
+
+#[tokio::test]
+async fn a_provider_that_rejects_every_request_is_left_alone_after_some() {
+    let gateway = Gateway::start(SMALL_BUDGET).await;
+    gateway.simulator.set("gpt", behave("status=418"));
+    for call in 0..40 {
+        let method = METHODS[call % METHODS.len()];
+
+        let response = gateway.call(method, ask("s", "Hello")).await.unwrap();
+
+        assert_eq!(response.provider, "anthropic");
+    }
+    assert_eq!(gateway.simulator.requests_for("gpt").len(), 20);
+    assert_eq!(tokens(&gateway, "s").await, 5);
+    let breaker = breaker(&gateway, "openai/gpt").await;
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test]
+async fn a_rejection_that_no_target_makes_up_for_is_told_as_a_failure_of_the_provider() {
+    let gateway = Gateway::start(&config(&["openai/gpt+status=418"])).await;
+    for method in METHODS {
+        let failure = gateway.call(method, ask("s", "Hello")).await.unwrap_err();
+
+        let failure = details(&failure);
+        assert_eq!(failure.code, Code::Unavailable);
+        assert_eq!(failure.reason, "PROVIDER_ERROR");
+        assert_eq!(failure.info["provider_status"], "418");
+    }
 }
 
 #[tokio::test]

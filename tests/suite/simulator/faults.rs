@@ -83,6 +83,10 @@ async fn a_refusal_has_the_status_and_body_of_its_format() {
             [(500, "server_error"), (500, "api_error"), (500, "INTERNAL")],
         ),
         (
+            "status=418",
+            [(418, "<html>"), (418, "<html>"), (418, "<html>")],
+        ),
+        (
             "status=502",
             [(502, "<html>"), (502, "<html>"), (502, "<html>")],
         ),

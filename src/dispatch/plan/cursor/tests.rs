@@ -120,6 +120,7 @@ fn a_cursor_that_goes_back_begins_with_the_target_of_a_last_resort_and_then_with
 fn a_cursor_knows_whether_a_target_has_refused_the_request() {
     for (kind, expected) in [
         (UpstreamErrorKind::InvalidRequest, true),
+        (UpstreamErrorKind::Rejected, true),
         (UpstreamErrorKind::ServerError, false),
     ] {
         let mut cursor = Cursor::new(2);
