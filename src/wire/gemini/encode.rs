@@ -1,24 +1,20 @@
 //! How does a chat request become a generateContent request?
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde_json::value::RawValue;
 
-use crate::chat::{
-    ChatRequest, ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling, Tool, ToolChoice,
-};
+use crate::chat::{ChatRequest, ResponseFormat, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest, schema};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::conversation::Conversation;
-use super::request::{
-    FunctionCallingConfig, FunctionDeclaration, GenerationConfig, Request, ThinkingConfig,
-    ToolConfig, Tools,
-};
-use super::{Asking, Budgets, Generation, Level, refused, schemas};
+use super::request::{GenerationConfig, Request};
+use super::response_format::{ResponseFields, response_format_of};
+use super::thinking::{ThinkingConfig, thinking};
+use super::tools::{choose, declare};
+use super::{Asking, Generation, as_int32, refused};
 
 const MAX_STOP_SEQUENCES: usize = 5;
 
@@ -114,72 +110,6 @@ fn path(model: &str, stream: bool) -> String {
     path
 }
 
-fn declare<'a>(
-    tools: &'a [Tool],
-    adaptations: &mut Adaptations,
-) -> Result<Option<[Tools<'a>; 1]>, Unsupported> {
-    if tools.is_empty() {
-        return Ok(None);
-    }
-    let mut function_declarations = Vec::with_capacity(tools.len());
-    for tool in tools {
-        let Tool {
-            name,
-            description,
-            parameters,
-            strict, // a matter of the mode besides, see `choose`
-        } = tool;
-        let parameters_json_schema = match parameters {
-            None => None,
-            Some(schema) => Some(fitted(schema, *strict, "tools.parameters", adaptations)?),
-        };
-        function_declarations.push(FunctionDeclaration {
-            name,
-            description,
-            parameters_json_schema,
-        });
-    }
-    Ok(Some([Tools {
-        function_declarations,
-    }]))
-}
-
-fn fitted<'a>(
-    text: &'a str,
-    strict: bool,
-    field: &'static str,
-    adaptations: &mut Adaptations,
-) -> Result<Cow<'a, RawValue>, Unsupported> {
-    let rules = if strict {
-        &schemas::STRICT
-    } else {
-        &schemas::LENIENT
-    };
-    let fitted = schema::fit(text, rules).map_err(|why| refused(field, why))?;
-    Ok(fitted.noted(field, adaptations))
-}
-
-/// The mode of function calling. `VALIDATED` and `ANY` hold the arguments of every tool to its
-/// schema, so one strict tool makes all of them strict.
-fn choose<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
-    if tools.is_empty() {
-        return None;
-    }
-    let (mode, allowed_function_names) = match choice {
-        ToolChoice::Auto if tools.iter().any(|tool| tool.strict) => ("VALIDATED", None),
-        ToolChoice::Auto => return None,
-        ToolChoice::None => ("NONE", None),
-        ToolChoice::Required => ("ANY", None),
-        ToolChoice::Function(name) => ("ANY", Some([name.as_str()])),
-    };
-    Some(ToolConfig {
-        function_calling_config: FunctionCallingConfig {
-            mode,
-            allowed_function_names,
-        },
-    })
-}
-
 fn configure<'a>(
     response_format: &'a ResponseFormat,
     sampling: &'a Sampling,
@@ -207,19 +137,10 @@ fn configure<'a>(
         Some(Ok(seed)) => Some(seed),
         Some(Err(_)) => return Err(refused("sampling.seed", "it must fit into 32 bits")),
     };
-    let (response_mime_type, response_json_schema) = match response_format {
-        ResponseFormat::Text => (None, None),
-        ResponseFormat::JsonObject => (Some("application/json"), None),
-        ResponseFormat::JsonSchema {
-            name: _, // Gemini has no field for it
-            schema,
-            strict, // the schema is always enforced, as far as it is known
-        } => {
-            const FIELD: &str = "response_format.json_schema.schema";
-            let schema = fitted(schema, *strict, FIELD, adaptations)?;
-            (Some("application/json"), Some(schema))
-        }
-    };
+    let ResponseFields {
+        mime_type: response_mime_type,
+        json_schema: response_json_schema,
+    } = response_format_of(response_format, adaptations)?;
     Ok(GenerationConfig {
         max_output_tokens: max_output_tokens.map(as_int32),
         temperature: *temperature,
@@ -242,110 +163,6 @@ fn penalty(field: &'static str, value: Option<f64>) -> Result<Option<f64>, Unsup
         Some(value) if value >= 2.0 => Err(refused(field, "it must be less than 2")),
         _ => Ok(value),
     }
-}
-
-fn thinking(
-    options: &ReasoningOptions,
-    asking: Asking<'_>,
-    adaptations: &mut Adaptations,
-) -> Result<Option<ThinkingConfig>, Unsupported> {
-    let ReasoningOptions {
-        effort,
-        max_tokens,
-        include,
-    } = options;
-    let mut config = ThinkingConfig {
-        include_thoughts: *include,
-        ..ThinkingConfig::default()
-    };
-    match (asking.generation, effort) {
-        (Generation::Third, None) => config.thinking_budget = max_tokens.map(as_int32),
-        (Generation::Second, _) => {
-            config.thinking_budget = budget(*effort, *max_tokens, asking.budgets)?;
-        }
-        (Generation::Third, Some(effort)) => {
-            if max_tokens.is_some() {
-                return Err(refused(
-                    "reasoning",
-                    "an effort and a token limit exclude each other",
-                ));
-            }
-            config.thinking_level = Some(level(*effort, asking.levels, adaptations)?);
-        }
-    }
-    Ok((config != ThinkingConfig::default()).then_some(config))
-}
-
-/// Tokens that models before Gemini 3 may think for; as in Google's own mapping of efforts
-/// (https://ai.google.dev/gemini-api/docs/openai#thinking), whose largest every model accepts.
-fn budget(
-    effort: Option<ReasoningEffort>,
-    max_tokens: Option<u32>,
-    budgets: Budgets,
-) -> Result<Option<u32>, Unsupported> {
-    let wanted = match effort {
-        None => None,
-        Some(ReasoningEffort::None) if budgets.can_be_none => return Ok(Some(0)),
-        Some(ReasoningEffort::None) => {
-            return Err(refused("reasoning.effort", "this model always thinks"));
-        }
-        Some(ReasoningEffort::Minimal | ReasoningEffort::Low) => Some(1024),
-        Some(ReasoningEffort::Medium) => Some(8192),
-        Some(ReasoningEffort::High | ReasoningEffort::Max) => Some(24576),
-    };
-    if max_tokens.is_some_and(|most| most < budgets.least) {
-        return Err(refused(
-            "reasoning.max_reasoning_tokens",
-            "this model cannot be limited to so few",
-        ));
-    }
-    let budget = match (wanted, max_tokens) {
-        (Some(wanted), Some(most)) => Some(wanted.min(most)),
-        (Some(tokens), None) | (None, Some(tokens)) => Some(tokens),
-        (None, None) => None,
-    };
-    Ok(budget.map(|tokens| tokens.min(budgets.most)))
-}
-
-/// The level of an effort, or the nearest that the model has, preferably a lower one.
-fn level(
-    effort: ReasoningEffort,
-    levels: &[Level],
-    adaptations: &mut Adaptations,
-) -> Result<&'static str, Unsupported> {
-    let wanted = match effort {
-        ReasoningEffort::None => {
-            return Err(refused(
-                "reasoning.effort",
-                "models since Gemini 3 always think",
-            ));
-        }
-        ReasoningEffort::Minimal => Level::Minimal,
-        ReasoningEffort::Low => Level::Low,
-        ReasoningEffort::Medium => Level::Medium,
-        ReasoningEffort::High | ReasoningEffort::Max => Level::High,
-    };
-    let below = levels.iter().filter(|level| **level <= wanted).max();
-    let Some(nearest) = below.or_else(|| levels.iter().min()) else {
-        return Err(Unsupported::Feature(Feature::ReasoningEffort));
-    };
-    if *nearest != wanted {
-        adaptations.note(
-            "reasoning.effort",
-            "changed to the nearest level of thinking that the model has",
-        );
-    }
-    Ok(match nearest {
-        Level::Minimal => "MINIMAL",
-        Level::Low => "LOW",
-        Level::Medium => "MEDIUM",
-        Level::High => "HIGH",
-    })
-}
-
-/// The provider's numbers are `int32`; a larger limit has no effect.
-fn as_int32(number: u32) -> u32 {
-    number.min(i32::MAX as u32)
 }
 
 #[cfg(test)]

@@ -3,13 +3,18 @@
 //! The base URL ends where `/models/…` begins: `…/v1beta` for the Gemini API,
 //! `…/publishers/google` for Vertex AI.
 
+mod calls;
 mod conversation;
 mod decode;
 mod encode;
 mod partial_args;
+mod parts;
 mod request;
 mod response;
+mod response_format;
 mod schemas;
+mod thinking;
+mod tools;
 
 use serde::Deserialize;
 
@@ -195,6 +200,11 @@ impl WireFormat for Gemini {
 }
 
 /// The error that a value of this field cannot be expressed, for this reason.
+/// The provider's numbers are `int32`; a larger limit has no effect.
+fn as_int32(number: u32) -> u32 {
+    number.min(i32::MAX as u32)
+}
+
 fn refused(field: &'static str, why: &'static str) -> Unsupported {
     Unsupported::Value { field, why }
 }

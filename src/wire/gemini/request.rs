@@ -12,6 +12,9 @@ use serde_json::value::RawValue;
 
 use crate::wire::arguments::Arguments;
 
+use super::thinking::ThinkingConfig;
+use super::tools::{ToolConfig, Tools};
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a> {
@@ -121,47 +124,6 @@ pub(super) enum ToolOutput<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ToolOutputPart<'a> {
     pub(super) inline_data: Blob<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Tools<'a> {
-    pub(super) function_declarations: Vec<FunctionDeclaration<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct FunctionDeclaration<'a> {
-    pub(super) name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) description: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parameters_json_schema: Option<Cow<'a, RawValue>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ToolConfig<'a> {
-    pub(super) function_calling_config: FunctionCallingConfig<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct FunctionCallingConfig<'a> {
-    pub(super) mode: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) allowed_function_names: Option<[&'a str; 1]>,
-}
-
-#[derive(Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ThinkingConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) thinking_budget: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) thinking_level: Option<&'static str>,
-    #[serde(skip_serializing_if = "is_false")]
-    pub(super) include_thoughts: bool,
 }
 
 #[derive(Serialize)]

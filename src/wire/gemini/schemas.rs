@@ -3,7 +3,13 @@
 //! The list stands at `response_json_schema` of `google.ai.generativelanguage.v1beta.GenerationConfig`:
 //! everything else is ignored, a name beside `$ref` refused. `const` is an `enum` of one.
 
-use crate::wire::schema::{Fate, SchemaRules, is_annotation, refused};
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::error::Unsupported;
+use crate::wire::Adaptations;
+use crate::wire::schema::{self, Fate, SchemaRules, is_annotation, refused};
 
 /// The rules for answers and tools; the provider ignores keywords that it does not know.
 pub(super) const LENIENT: SchemaRules = SchemaRules {
@@ -18,6 +24,18 @@ pub(super) const STRICT: SchemaRules = SchemaRules {
     keyword: strict,
     ..LENIENT
 };
+
+/// The schema as this provider takes it; `field` is where the request has it.
+pub(super) fn fitted<'a>(
+    text: &'a str,
+    strict: bool,
+    field: &'static str,
+    adaptations: &mut Adaptations,
+) -> Result<Cow<'a, RawValue>, Unsupported> {
+    let rules = if strict { &STRICT } else { &LENIENT };
+    let fitted = schema::fit(text, rules).map_err(|why| super::refused(field, why))?;
+    Ok(fitted.noted(field, adaptations))
+}
 
 fn lenient(keyword: &str, value: &str) -> Fate {
     match strict(keyword, value) {

@@ -10,11 +10,13 @@ mod tools;
 
 use bytes::Bytes;
 
-use super::super::conversation::output;
+use super::super::calls::output;
 use super::*;
 use crate::chat::{
-    ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
+    ImageDetail, Media, MediaSource, Message, Part, Reasoning, ReasoningEffort, ReasoningOptions,
+    Role, Tool, ToolCall, ToolChoice, ToolResult,
 };
+use crate::wire::gemini::{Budgets, Level};
 
 fn encoded(request: &ChatRequest, generation: Generation) -> Result<WireRequest, Unsupported> {
     let to = Recipient {

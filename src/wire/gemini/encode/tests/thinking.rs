@@ -1,6 +1,7 @@
 //! How is thinking asked for?
 
 use super::*;
+use crate::wire::gemini::thinking::budget;
 
 #[test]
 fn thinking_is_a_budget_before_gemini_3_and_a_level_since() {
