@@ -1,20 +1,19 @@
 //! How is a request, apart from its messages, written in Anthropic's format?
 
-use std::borrow::Cow;
-
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::blocks::{Block, Turn};
+use super::output::{OutputConfig, output_config};
 use super::thinking::{self, Thinking};
+use super::tools::{Choice, ToolDefinition, choice, tool_definitions};
 use super::turns::Conversation;
-use super::{Dialect, schemas, value};
-use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
+use super::{Dialect, value};
+use crate::chat::{ChatRequest, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest, schema};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 /// The output limit if neither the request nor the configuration has one: the API requires a limit,
 /// and every model accepts this one.
@@ -48,49 +47,6 @@ pub(super) struct Body<'a> {
     stop_sequences: &'a [String],
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
-}
-
-#[derive(Serialize)]
-struct ToolDefinition<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    description: &'a str,
-    input_schema: Cow<'a, RawValue>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    strict: bool,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Choice<'a> {
-    Auto {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        disable_parallel_tool_use: Option<bool>,
-    },
-    None,
-    Any {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        disable_parallel_tool_use: Option<bool>,
-    },
-    Tool {
-        name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        disable_parallel_tool_use: Option<bool>,
-    },
-}
-
-#[derive(Serialize)]
-struct OutputConfig<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effort: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<OutputFormat<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum OutputFormat<'a> {
-    JsonSchema { schema: Cow<'a, RawValue> },
 }
 
 pub(super) fn encode(
@@ -181,8 +137,6 @@ pub(super) fn compose<'a>(
         system,
         turns,
         mut adaptations,
-        ids: _,
-        shown_by_failures: _,
     } = conversation;
     if output_limit.is_none() {
         adaptations.note(
@@ -214,85 +168,4 @@ fn refuse(feature: Feature, asked: bool) -> Result<(), Unsupported> {
         return Err(Unsupported::Feature(feature));
     }
     Ok(())
-}
-
-fn tool_definitions<'a>(
-    tools: &'a [Tool],
-    adaptations: &mut Adaptations,
-) -> Result<Vec<ToolDefinition<'a>>, Unsupported> {
-    let mut definitions = Vec::with_capacity(tools.len());
-    for tool in tools {
-        let Tool {
-            name,
-            description,
-            parameters,
-            strict,
-        } = tool;
-        const FIELD: &str = "tools.parameters";
-        let rules = if *strict {
-            &schemas::OF_STRICT_TOOLS
-        } else {
-            &schemas::OF_TOOLS
-        };
-        let schema = parameters.as_deref().unwrap_or(r#"{"type":"object"}"#);
-        let schema = schema::fit(schema, rules).map_err(|why| value(FIELD, why))?;
-        definitions.push(ToolDefinition {
-            name,
-            description,
-            input_schema: schema.noted(FIELD, adaptations),
-            strict: *strict,
-        });
-    }
-    Ok(definitions)
-}
-
-fn choice<'a>(
-    tool_choice: &'a ToolChoice,
-    parallel_tool_calls: Option<bool>,
-    tools: &[Tool],
-) -> Option<Choice<'a>> {
-    let disable_parallel_tool_use = parallel_tool_calls.map(|parallel| !parallel);
-    match tool_choice {
-        // A choice without tools is refused; without tools none is called anyway.
-        ToolChoice::Auto | ToolChoice::None if tools.is_empty() => None,
-        ToolChoice::Auto if disable_parallel_tool_use.is_none() => None,
-        ToolChoice::Auto => Some(Choice::Auto {
-            disable_parallel_tool_use,
-        }),
-        ToolChoice::None => Some(Choice::None),
-        ToolChoice::Required => Some(Choice::Any {
-            disable_parallel_tool_use,
-        }),
-        ToolChoice::Function(name) => Some(Choice::Tool {
-            name,
-            disable_parallel_tool_use,
-        }),
-    }
-}
-
-fn output_config<'a>(
-    effort: Option<&'static str>,
-    response_format: &'a ResponseFormat,
-    adaptations: &mut Adaptations,
-) -> Result<Option<OutputConfig<'a>>, Unsupported> {
-    let format = match response_format {
-        ResponseFormat::Text => None,
-        ResponseFormat::JsonObject => return Err(Unsupported::Feature(Feature::JsonObject)),
-        ResponseFormat::JsonSchema {
-            name: _, // schemas have no name here
-            schema,
-            strict: _, // they are always enforced
-        } => {
-            const FIELD: &str = "response_format.json_schema.schema";
-            let schema =
-                schema::fit(schema, &schemas::OF_OUTPUTS).map_err(|why| value(FIELD, why))?;
-            Some(OutputFormat::JsonSchema {
-                schema: schema.noted(FIELD, adaptations),
-            })
-        }
-    };
-    if effort.is_none() && format.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(OutputConfig { effort, format }))
 }

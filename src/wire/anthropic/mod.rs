@@ -5,11 +5,15 @@
 
 mod blocks;
 mod encode;
+mod event;
 mod opaque;
+mod output;
+mod parts;
 mod pieces;
 mod schemas;
 mod stream;
 mod thinking;
+mod tools;
 mod turns;
 mod whole;
 

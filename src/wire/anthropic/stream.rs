@@ -2,54 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
-
+use super::event::{Delta, Event, Start};
 use super::pieces::{Begun, Block, Tokens, begin, finish, in_band, reasoning, signature, text};
 use super::whole::Whole;
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::failure;
-use crate::wire::json::{
-    Count, MaybeAbsent, Text, is_hollow, object, parse_object, too_many_parts,
-};
+use crate::wire::json::{MaybeAbsent, is_hollow, parse_object, too_many_parts};
 use crate::wire::limits::MAX_PARTS;
 use crate::wire::told::{Told, check_held};
 use crate::wire::{Decoder, Frame};
-
-object! {
-    /// Any event of a stream. One struct for all kinds: an internally tagged enum would buffer every event
-    /// before it reads it.
-    struct Event<'a> {
-        kind: Text<'a> = "type",
-        index: Count = "index",
-        delta: Option<Delta<'a>> = "delta",
-        content_block: Option<Block<'a>> = "content_block",
-        message: Option<Start<'a>> = "message",
-        usage: Option<Tokens> = "usage",
-        error: Option<&'a RawValue> = "error",
-    }
-}
-
-object! {
-    struct Delta<'a> {
-        kind: Text<'a> = "type",
-        text: Text<'a> = "text",
-        thinking: Text<'a> = "thinking",
-        signature: Text<'a> = "signature",
-        partial_json: Text<'a> = "partial_json",
-        // The delta of a `message_delta`.
-        stop_reason: Text<'a> = "stop_reason",
-        stop_sequence: Text<'a> = "stop_sequence",
-    }
-}
-
-object! {
-    struct Start<'a> {
-        id: Text<'a> = "id",
-        model: Text<'a> = "model",
-        usage: Option<Tokens> = "usage",
-    }
-}
 
 /// Reads a stream of events.
 #[derive(Default)]
@@ -230,7 +192,7 @@ impl Events {
     }
 
     fn block_delta(&mut self, index: u64, delta: Delta<'_>, events: &mut Vec<ChatEvent>) {
-        match (kind_of(&delta), self.open.get_mut(&index)) {
+        match (delta.kind(), self.open.get_mut(&index)) {
             (_, Some(OpenBlock::Ignored)) => {}
             ("text_delta", _) => text(delta.text, events),
             ("thinking_delta", _) => reasoning(delta.thinking, events),
@@ -301,20 +263,5 @@ impl OpenBlock {
             }
             Self::ToolCall { .. } | Self::Prose | Self::Ignored => {}
         }
-    }
-}
-
-/// The kind of a delta. If its `type` is missing, its fields tell the kind.
-fn kind_of<'d>(delta: &'d Delta<'_>) -> &'d str {
-    if !delta.kind.is_absent() {
-        &delta.kind.0
-    } else if !delta.text.is_absent() {
-        "text_delta"
-    } else if !delta.thinking.is_absent() {
-        "thinking_delta"
-    } else if !delta.partial_json.is_absent() {
-        "input_json_delta"
-    } else {
-        ""
     }
 }

@@ -1,0 +1,58 @@
+//! Which fields does an event of a stream have?
+
+use serde_json::value::RawValue;
+
+use super::pieces::{Block, Tokens};
+use crate::wire::json::{Count, MaybeAbsent, Text, object};
+
+object! {
+    /// Any event of a stream. One struct for all kinds: an internally tagged enum would buffer every event
+    /// before it reads it.
+    pub(super) struct Event<'a> {
+        pub(super) kind: Text<'a> = "type",
+        pub(super) index: Count = "index",
+        pub(super) delta: Option<Delta<'a>> = "delta",
+        pub(super) content_block: Option<Block<'a>> = "content_block",
+        pub(super) message: Option<Start<'a>> = "message",
+        pub(super) usage: Option<Tokens> = "usage",
+        pub(super) error: Option<&'a RawValue> = "error",
+    }
+}
+
+object! {
+    pub(super) struct Delta<'a> {
+        pub(super) kind: Text<'a> = "type",
+        pub(super) text: Text<'a> = "text",
+        pub(super) thinking: Text<'a> = "thinking",
+        pub(super) signature: Text<'a> = "signature",
+        pub(super) partial_json: Text<'a> = "partial_json",
+        // The delta of a `message_delta`.
+        pub(super) stop_reason: Text<'a> = "stop_reason",
+        pub(super) stop_sequence: Text<'a> = "stop_sequence",
+    }
+}
+
+object! {
+    pub(super) struct Start<'a> {
+        pub(super) id: Text<'a> = "id",
+        pub(super) model: Text<'a> = "model",
+        pub(super) usage: Option<Tokens> = "usage",
+    }
+}
+
+impl Delta<'_> {
+    /// The kind. If the `type` is missing, the other fields show it.
+    pub(super) fn kind(&self) -> &str {
+        if !self.kind.is_absent() {
+            &self.kind.0
+        } else if !self.text.is_absent() {
+            "text_delta"
+        } else if !self.thinking.is_absent() {
+            "thinking_delta"
+        } else if !self.partial_json.is_absent() {
+            "input_json_delta"
+        } else {
+            ""
+        }
+    }
+}
