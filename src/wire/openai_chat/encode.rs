@@ -5,20 +5,17 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use crate::chat::{ChatRequest, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::chat::{ChatRequest, Sampling};
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
-use crate::wire::openai::{json_mode, schemas};
+use crate::wire::openai::json_mode;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, Recipient, WireRequest};
 
-use super::body::{
-    Body, FunctionTool, JsonSchema, Named, StreamOptions, WireResponseFormat, WireTool,
-    WireToolChoice,
-};
+use super::body::{Body, StreamOptions};
 use super::history::History;
 use super::reasoning::Beside;
-use super::{Dialect, OutputCap, RequiredWord, SeedField, ToolCallIds, reasoning};
+use super::{Dialect, OutputCap, SeedField, ToolCallIds, reasoning, response_format, tools};
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
@@ -53,10 +50,10 @@ pub(super) fn compose<'a>(
 ) -> Result<(Body<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
-        tools,
+        tools: declared,
         tool_choice,
         parallel_tool_calls,
-        response_format,
+        response_format: format,
         sampling,
         reasoning: options,
     } = request;
@@ -78,12 +75,12 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
-    let instructions = json_mode::instruction(response_format, messages, &mut adaptations);
+    let instructions = json_mode::instruction(format, messages, &mut adaptations);
     let beside = Beside {
-        has_tools: !tools.is_empty(),
+        has_tools: !declared.is_empty(),
         excludes_reasoning: excludes_reasoning(dialect, request),
     };
-    let format = response_format_of(response_format, &mut adaptations)?;
+    let format = response_format::response_format_of(format, &mut adaptations)?;
     let mut history = History {
         dialect,
         provider: to.provider,
@@ -103,13 +100,13 @@ pub(super) fn compose<'a>(
         reasoning: reasoning::controls(dialect, options, beside, &mut adaptations)?,
         ..Body::default()
     };
-    if !tools.is_empty() {
+    if !declared.is_empty() {
         // Both other fields are refused without tools.
-        body.tools = Vec::with_capacity(tools.len());
-        for tool in tools {
-            body.tools.push(tool_of(tool, &mut adaptations)?);
+        body.tools = Vec::with_capacity(declared.len());
+        for tool in declared {
+            body.tools.push(tools::tool_of(tool, &mut adaptations)?);
         }
-        body.tool_choice = tool_choice_of(dialect, tool_choice);
+        body.tool_choice = tools::tool_choice_of(dialect, tool_choice);
         body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
     }
     match dialect.output_cap {
@@ -145,62 +142,6 @@ fn form_of_ids(dialect: &Dialect) -> Form {
         ToolCallIds::Any => Form::Any,
         ToolCallIds::NineAlphanumerics => Form::NineAlphanumerics,
     }
-}
-
-fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {
-    match choice {
-        ToolChoice::Auto => None,
-        ToolChoice::None => Some(WireToolChoice::Word("none")),
-        ToolChoice::Required => Some(WireToolChoice::Word(match dialect.required_tool_choice {
-            RequiredWord::Required => "required",
-            RequiredWord::Any => "any",
-        })),
-        ToolChoice::Function(name) => Some(WireToolChoice::Function {
-            r#type: "function",
-            function: Named { name },
-        }),
-    }
-}
-
-fn tool_of<'a>(tool: &'a Tool, adaptations: &mut Adaptations) -> Result<WireTool<'a>, Unsupported> {
-    let Tool {
-        name,
-        description,
-        parameters,
-        strict,
-    } = tool;
-    Ok(WireTool {
-        r#type: "function",
-        function: FunctionTool {
-            name,
-            description,
-            parameters: schemas::of_arguments(parameters.as_deref(), *strict, adaptations)?,
-            strict: *strict,
-        },
-    })
-}
-
-fn response_format_of<'a>(
-    format: &'a ResponseFormat,
-    adaptations: &mut Adaptations,
-) -> Result<Option<WireResponseFormat<'a>>, Unsupported> {
-    let (name, schema, strict) = match format {
-        ResponseFormat::Text => return Ok(None),
-        ResponseFormat::JsonObject => return Ok(Some(WireResponseFormat::JsonObject)),
-        ResponseFormat::JsonSchema {
-            name,
-            schema,
-            strict,
-        } => (name, schema, *strict),
-    };
-    let (schema, strict) = schemas::of_answer(schema, strict, adaptations)?;
-    Ok(Some(WireResponseFormat::JsonSchema {
-        json_schema: JsonSchema {
-            name,
-            schema,
-            strict,
-        },
-    }))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! about each host stands in `docs/providers.md`.
 
 mod body;
+mod calls;
 mod chunk;
 mod content;
 mod decode;
@@ -13,8 +14,11 @@ mod dialect;
 mod encode;
 mod extent;
 mod history;
+mod parts;
 mod reasoning;
+mod response_format;
 mod tool_calls;
+mod tools;
 
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;

@@ -1,13 +1,16 @@
 //! How does a request ask for reasoning: the fields of each dialect, and the nearest effort?
 
+use std::ops::Not;
+
+use serde::Serialize;
+
 use crate::chat::{ReasoningEffort, ReasoningOptions};
 use crate::error::Unsupported;
 use crate::features::Feature;
 
-use super::body::{ReasoningFields, ReasoningObject, Thinking};
 use super::{Dialect, ReasoningControl};
 use crate::wire::Adaptations;
-use crate::wire::openai::effort::nearest;
+use crate::wire::openai::effort::{Effort, nearest};
 
 /// What else of the request matters to reasoning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +19,36 @@ pub(super) struct Beside {
     pub(super) has_tools: bool,
     /// Whether the request uses a feature that excludes reasoning.
     pub(super) excludes_reasoning: bool,
+}
+
+/// How reasoning is asked for, in all dialects.
+#[derive(Default, Serialize)]
+pub(super) struct ReasoningFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_effort: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning: Option<ReasoningObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) enable_thinking: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_budget: Option<u32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReasoningObject {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effort: Option<Effort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Not::not")]
+    pub(super) exclude: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Thinking {
+    pub(super) r#type: &'static str,
 }
 
 /// Spells `options` for a request with these things beside them.

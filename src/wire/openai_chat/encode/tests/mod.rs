@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::chat::{
     ImageDetail, Media, MediaSource, Message, Part, Reasoning, ReasoningEffort, ReasoningOptions,
-    Role, ToolCall, ToolResult,
+    ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolResult,
 };
 use crate::features::Feature;
 use crate::wire::openai_chat::{
-    Documents, Effort, ReasoningControl, ReasoningHistory, SystemRole, ToolCallIds,
+    Documents, Effort, ReasoningControl, ReasoningHistory, RequiredWord, SystemRole, ToolCallIds,
 };
 
 const TO: Recipient<'_> = Recipient {
