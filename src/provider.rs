@@ -2,6 +2,7 @@
 
 pub mod credential;
 pub mod link;
+pub mod path;
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod admission;
+mod body;
 pub mod check;
 mod dialect;
 mod family;
@@ -14,6 +15,7 @@ mod link;
 mod mistake;
 mod model;
 mod name;
+mod path;
 mod provider;
 mod proxy;
 mod quantity;

@@ -8,9 +8,11 @@ use crate::dispatch::target::{Target, Timeouts, UpstreamMode};
 use crate::features::Features;
 use crate::simulator::{Behaviour, KEYS};
 
+use super::body;
 use super::dialect::WireFormats;
 use super::family::Family;
 use super::name::is_legal_model_id;
+use super::path;
 use super::provider;
 use super::table::{Table, Value};
 
@@ -96,6 +98,20 @@ pub(super) fn read<'a>(
             dialect.as_ref(),
         )
     });
+    let own_paths = path::WrittenPaths::read(&mut table);
+    let paths = provider
+        .zip(wire_format.as_ref())
+        .map(|(provider, format)| {
+            let is_own = !own_paths.is_empty() || dialect.is_some();
+            let resolved = own_paths.over(&provider.paths).resolve(&**format);
+            match is_own {
+                true => path::noted(resolved, &table.place),
+                // What is wrong has been noted where the provider is read.
+                false => resolved.ok().flatten(),
+            }
+        });
+    let family = provider.and_then(|provider| provider.family);
+    let own_body = body::read(&mut table, family);
     table.finish();
 
     let written = provider?;
@@ -108,6 +124,8 @@ pub(super) fn read<'a>(
         provider,
         wire_format,
         model: model.to_owned(),
+        paths: paths.flatten(),
+        body: body::fields(written.body.clone(), own_body),
         context_window_tokens,
         max_output_tokens,
         price: price.flatten(),

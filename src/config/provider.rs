@@ -4,16 +4,19 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value as Json};
 
 use crate::features::{Feature, Features};
 use crate::provider::credential::Credential;
 use crate::provider::{Auth, Provider};
 
 use super::address;
+use super::body;
 use super::dialect::WireFormats;
 use super::family::{FAMILIES, Family};
 use super::link::LinkReader;
 use super::name::is_legal_name;
+use super::path;
 use super::secret::{Surroundings, is_reference};
 use super::table::{Table, Value};
 
@@ -29,6 +32,10 @@ pub(super) struct Written<'a> {
     pub(super) dialect: Option<Value<'a>>,
     /// Features that none of its models has.
     pub(super) unsupported: Features,
+    /// Where requests go, if not where the wire format says.
+    pub(super) paths: path::WrittenPaths,
+    /// What the body of every request says besides.
+    pub(super) body: Map<String, Json>,
 }
 
 /// Reads one provider.
@@ -62,6 +69,11 @@ pub(super) fn read<'a>(
     let (headers, secret_headers) =
         headers(table.section("headers"), address.as_ref(), surroundings);
     let query = query(&table.section("query"));
+    let paths = path::WrittenPaths::read(&mut table);
+    if let Some(format) = &wire_format {
+        path::noted(paths.clone().resolve(&**format), &table.place);
+    }
+    let body = body::read(&mut table, family);
     let propagate_trace = table.or("propagate_trace", false, Value::boolean);
     let elsewhere = address.as_ref().filter(|_| !is_simulated);
     let link = links.of(&mut table, elsewhere.map(|(base_url, _)| base_url.as_str()));
@@ -86,6 +98,8 @@ pub(super) fn read<'a>(
         family,
         dialect: dialect.filter(|_| is_spelled),
         unsupported,
+        paths,
+        body,
     }
 }
 

@@ -159,6 +159,48 @@ impl<'a> Value<'a> {
         self.or_not_a(found, "a string in quotes")
     }
 
+    /// The text that stands here, if it is one. Anything else is no mistake.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.value.get_ref().as_str()
+    }
+
+    /// The value in JSON.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        use serde_json::Value as Json;
+        let json = match self.value.get_ref() {
+            DeValue::String(text) => Some(Json::from(text.as_ref())),
+            DeValue::Integer(written) => i64::from_str_radix(written.as_str(), written.radix())
+                .ok()
+                .map(Json::from),
+            DeValue::Float(written) => written
+                .as_str()
+                .parse()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map(Json::Number),
+            DeValue::Boolean(flag) => Some(Json::from(*flag)),
+            DeValue::Datetime(_) => None,
+            DeValue::Array(_) => {
+                let items = self.list()?;
+                return items.iter().map(Value::json).collect();
+            }
+            DeValue::Table(_) => {
+                let mut object = serde_json::Map::new();
+                for (name, value) in self.table()?.named() {
+                    object.insert(name.to_owned(), value.json()?);
+                }
+                return Some(object.into());
+            }
+        };
+        if json.is_none() {
+            self.place.wrong(
+                "JSON has no such value",
+                "write a string, a boolean, a finite number of 64 bits, a list or a table",
+            );
+        }
+        json
+    }
+
     pub(super) fn table(&self) -> Option<Table<'a>> {
         let found = self.value.get_ref().as_table();
         let entries = self.or_not_a(found, "a table")?;

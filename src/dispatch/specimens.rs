@@ -33,6 +33,8 @@ pub(crate) fn target(model: &str) -> Target {
         provider: Arc::new(provider),
         wire_format: Arc::new(OpenAiChat::default()),
         model: model.to_owned(),
+        paths: None,
+        body: None,
         features: Features::ALL,
         context_window_tokens: None,
         max_output_tokens: None,

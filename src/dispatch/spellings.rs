@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::chat::{ChatRequest, Part};
 use crate::error::Unsupported;
+use crate::wire::merge::Collision;
 use crate::wire::{Recipient, WireRequest};
 
 use super::target::Target;
@@ -46,8 +47,14 @@ impl Spellings {
         if let Some(known) = self.known_of(target, stream) {
             return known.unsupported.clone();
         }
-        let format = &target.wire_format;
-        let unsupported = format.check(request, &recipient(target, stream)).err();
+        let unsupported = match &target.body {
+            None => {
+                let format = &target.wire_format;
+                format.check(request, &recipient(target, stream)).err()
+            }
+            // Only the whole body shows which fields are set twice.
+            Some(_) => spelled(request, target, stream).err(),
+        };
         self.learn(target, stream, unsupported.clone());
         unsupported
     }
@@ -90,6 +97,7 @@ impl Spellings {
                 .wire_format
                 .spelling(&recipient(&known.target, known.stream));
             (!self.has_author || one.name == other.name)
+                && known.target.body == target.body
                 && spelling == target.wire_format.spelling(&recipient(target, stream))
         })
     }
@@ -104,9 +112,17 @@ pub(super) fn spelled(
     target: &Target,
     stream: bool,
 ) -> Result<WireRequest, Unsupported> {
-    target
-        .wire_format
-        .encode(request, &recipient(target, stream))
+    let format = &target.wire_format;
+    let mut wire = format.encode(request, &recipient(target, stream))?;
+    if let Some(paths) = &target.paths {
+        wire.path = paths.path(&target.model, stream);
+    }
+    if let Some(fields) = &target.body {
+        let merged = fields.merge_into(wire.body.into());
+        let collision = |Collision { path }| Unsupported::Configured { path };
+        wire.body = merged.map_err(collision)?.into();
+    }
+    Ok(wire)
 }
 
 fn recipient(target: &Target, stream: bool) -> Recipient<'_> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::features::Features;
 use crate::provider::Provider;
+use crate::provider::path::Paths;
 use crate::wire::WireFormat;
+use crate::wire::merge::ExtraFields;
 
 use super::price::Price;
 use super::{hedging, retry_budget};
@@ -21,6 +23,10 @@ pub struct Target {
     pub wire_format: Arc<dyn WireFormat>,
     /// Its name at the provider.
     pub model: String,
+    /// Where requests go below the provider's base URL, if not where the wire format says.
+    pub paths: Option<Paths>,
+    /// What the body of every request says besides.
+    pub body: Option<ExtraFields>,
     /// What it can do: what its wire format can express, without what the configuration excludes.
     pub features: Features,
     /// Tokens that prompt and answer may have together, where known.

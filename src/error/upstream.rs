@@ -297,6 +297,12 @@ pub enum Unsupported {
     /// The model or its host serves either of two features, and the request uses both.
     #[error("it cannot combine `{}` with `{}`", .0.0.name(), .0.1.name())]
     Together(Exclusion),
+    /// A field that the configuration sets in every request to it, and that this request sets, too.
+    #[error("its configuration sets `{path}`, which the request sets, too")]
+    Configured {
+        /// Path of the field in the body that the provider gets.
+        path: String,
+    },
     /// A value that the wire format cannot express.
     #[error("it cannot express `{field}`: {why}")]
     Value {

@@ -23,7 +23,9 @@ impl Dialect for Anthropic {
     }
 
     fn read(&self, headers: &HeaderMap, body: &Value, asked: &mut Asked) -> Result<(), String> {
-        if !headers.contains_key("anthropic-version") {
+        // On Vertex AI it stands in the body.
+        let version = body["anthropic_version"].as_str();
+        if !headers.contains_key("anthropic-version") && version.is_none() {
             return Err("anthropic-version: header is required".to_owned());
         }
         let messages = &body["messages"];

@@ -179,14 +179,16 @@ impl Route {
         let sse = uri
             .query()
             .is_some_and(|query| query.split('&').any(|part| part == "alt=sse"));
-        let framing = match (method, sse) {
-            ("generateContent", _) => Framing::Whole,
-            ("streamGenerateContent", true) => Framing::Sse,
-            ("streamGenerateContent", false) => Framing::Array,
+        let (wire, framing) = match (method, sse) {
+            ("generateContent", _) => (WireName::Gemini, Framing::Whole),
+            ("streamGenerateContent", true) => (WireName::Gemini, Framing::Sse),
+            ("streamGenerateContent", false) => (WireName::Gemini, Framing::Array),
+            // Claude on Vertex AI, whose body says whether a stream is wanted.
+            ("rawPredict" | "streamRawPredict", _) => (WireName::Anthropic, Framing::Whole),
             _ => return None,
         };
         Some(Self {
-            wire: WireName::Gemini,
+            wire,
             framing,
             model: Some(percent_decoded(model)),
         })

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -50,6 +51,33 @@ pub fn merge(body: Vec<u8>, fields: &[&RawValue]) -> Result<Vec<u8>, Collision> 
     objects(&sides, &mut path, &mut merged)?;
     Ok(merged)
 }
+
+/// Fields that the body of every request to a model gets besides its own: a JSON object.
+#[derive(Clone, Debug)]
+pub struct ExtraFields(Arc<RawValue>);
+
+impl ExtraFields {
+    /// The fields of an object.
+    pub fn new(object: Box<RawValue>) -> Self {
+        Self(object.into())
+    }
+
+    /// The body with these fields, as by [`merge`].
+    ///
+    /// # Errors
+    /// [`Collision`].
+    pub fn merge_into(&self, body: Vec<u8>) -> Result<Vec<u8>, Collision> {
+        merge(body, &[&self.0])
+    }
+}
+
+impl PartialEq for ExtraFields {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for ExtraFields {}
 
 /// The names on the way to the field that is looked at.
 #[derive(Default)]

@@ -19,6 +19,7 @@ pub mod openai_chat;
 mod readable;
 pub mod reader;
 mod schema;
+pub mod segment;
 pub mod sse;
 mod tally;
 mod told;
@@ -63,8 +64,22 @@ pub trait WireFormat: Send + Sync {
     /// out because another provider made them.
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a>;
 
+    /// What the path of a request says because its body does not. A path from the configuration has to say it, too.
+    fn path_says(&self) -> PathSays {
+        PathSays::default()
+    }
+
     /// Begins to read one response.
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder>;
+}
+
+/// What the path of a request says because its body does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathSays {
+    /// The model's name.
+    pub model: bool,
+    /// Whether a stream is wanted.
+    pub stream: bool,
 }
 
 /// What an encoded request depends on besides the request and the model's name.

@@ -47,6 +47,7 @@ mod no_connection;
 mod odd_fields;
 mod odd_hosts;
 mod operator;
+mod own_requests;
 mod process;
 mod proxies;
 mod proxy;

@@ -9,11 +9,11 @@ use super::output::{OutputConfig, output_config};
 use super::thinking::{self, Thinking};
 use super::tools::{Choice, ToolDefinition, choice, tool_definitions};
 use super::turns::Conversation;
-use super::{Dialect, value};
+use super::{Dialect, Host, value};
 use crate::chat::{ChatRequest, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, segment};
 
 /// The output limit if neither the request nor the configuration has one: the API requires a limit,
 /// and every model accepts this one.
@@ -22,9 +22,15 @@ const DEFAULT_MAX_TOKENS: u32 = 4096;
 /// The version of the API that is spoken here.
 const VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
+/// The same as Vertex AI names it.
+const VERSION_ON_VERTEX: &str = "vertex-2023-10-16";
+
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
-    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anthropic_version: Option<&'static str>,
     max_tokens: u32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<Block<'a>>,
@@ -57,12 +63,24 @@ pub(super) fn encode(
     let (body, adaptations) = compose(dialect, request, to)?;
     let body =
         serde_json::to_vec(&body).map_err(|_| value("messages", "it cannot be written as JSON"))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let path = match dialect.host {
+        Host::Anthropic => {
+            headers.insert(HeaderName::from_static("anthropic-version"), VERSION);
+            "/messages".to_owned()
+        }
+        Host::Vertex => {
+            let method = match to.stream {
+                true => "streamRawPredict",
+                false => "rawPredict",
+            };
+            format!("/models/{}:{method}", segment::encoded(to.model))
+        }
+    };
     Ok(WireRequest {
-        path: "/messages".to_owned(),
-        headers: HeaderMap::from_iter([
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (HeaderName::from_static("anthropic-version"), VERSION),
-        ]),
+        path,
+        headers,
         body: body.into(),
         adaptations: adaptations.0,
     })
@@ -144,8 +162,13 @@ pub(super) fn compose<'a>(
             "set to 4096: the provider demands a limit and the configuration names none",
         );
     }
+    let (model, anthropic_version) = match dialect.host {
+        Host::Anthropic => (Some(model), None),
+        Host::Vertex => (None, Some(VERSION_ON_VERTEX)),
+    };
     let body = Body {
         model,
+        anthropic_version,
         max_tokens,
         system,
         messages: turns,

@@ -19,7 +19,7 @@ mod whole;
 
 use serde::Deserialize;
 
-use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest, exclusions};
+use super::{Decoder, Framing, PathSays, Recipient, Spelling, WireFormat, WireRequest, exclusions};
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, Features};
@@ -38,6 +38,8 @@ pub struct Anthropic {
 pub struct Dialect {
     /// How reasoning is asked for.
     pub thinking: ThinkingDialect,
+    /// Where the version of the API and the model's name stand.
+    pub host: Host,
     /// Features that cannot be combined; `None` for those of Claude 4.1 and later: a temperature beside
     /// `top_p`, a forced tool beside reasoning.
     #[serde(deserialize_with = "exclusions::read")]
@@ -57,6 +59,18 @@ pub enum ThinkingDialect {
     /// (`minimal` the least budget of 1024 tokens, `low` 20 %, `medium` 50 %, `high` 80 %, `max` 95 %),
     /// never less than 1024 tokens and never more than the request's own limit of reasoning tokens.
     Budget,
+}
+
+/// Where the version of the API and the model's name stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Host {
+    /// The version in the header `anthropic-version`, the model in the body: Anthropic itself, and most others.
+    #[default]
+    Anthropic,
+    /// The version in the body, the model in the path: Google's Vertex AI,
+    /// <https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai>.
+    Vertex,
 }
 
 impl WireFormat for Anthropic {
@@ -99,6 +113,14 @@ impl WireFormat for Anthropic {
             dialect: &self.dialect,
             max_output_tokens: to.max_output_tokens,
             stream: to.stream,
+        }
+    }
+
+    fn path_says(&self) -> PathSays {
+        let is_vertex = self.dialect.host == Host::Vertex;
+        PathSays {
+            model: is_vertex,
+            stream: is_vertex,
         }
     }
 

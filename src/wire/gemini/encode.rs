@@ -1,13 +1,11 @@
 //! How does a chat request become a generateContent request?
 
-use std::fmt::Write;
-
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::chat::{ChatRequest, ResponseFormat, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, segment};
 
 use super::conversation::Conversation;
 use super::request::{GenerationConfig, Request};
@@ -92,22 +90,11 @@ pub(super) fn compose<'a>(
 }
 
 fn path(model: &str, stream: bool) -> String {
-    let mut path = String::from("/models/");
-    for byte in model.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => {
-                path.push(char::from(byte));
-            }
-            // Writing to a string cannot fail.
-            _ => _ = write!(path, "%{byte:02X}"),
-        }
-    }
-    path.push_str(if stream {
-        ":streamGenerateContent?alt=sse"
-    } else {
-        ":generateContent"
-    });
-    path
+    let method = match stream {
+        true => "streamGenerateContent?alt=sse",
+        false => "generateContent",
+    };
+    format!("/models/{}:{method}", segment::encoded(model))
 }
 
 fn configure<'a>(

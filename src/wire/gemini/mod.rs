@@ -22,7 +22,7 @@ use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Feature, Features};
 
-use super::{Framing, Recipient, Spelling, WireFormat, WireRequest};
+use super::{Framing, PathSays, Recipient, Spelling, WireFormat, WireRequest};
 
 /// The Gemini wire format.
 #[derive(Clone, Debug, Default)]
@@ -192,6 +192,13 @@ impl WireFormat for Gemini {
 
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
         Spelling::Gemini(self.asking(to.model))
+    }
+
+    fn path_says(&self) -> PathSays {
+        PathSays {
+            model: true,
+            stream: true,
+        }
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn super::Decoder> {

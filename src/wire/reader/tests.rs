@@ -1,7 +1,7 @@
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::Features;
-use crate::wire::anthropic::{Anthropic, Dialect, ThinkingDialect};
+use crate::wire::anthropic::{Anthropic, Dialect, Host, ThinkingDialect};
 use crate::wire::gemini::Gemini;
 use crate::wire::limits::MAX_EVENT_BYTES;
 use crate::wire::openai_chat::OpenAiChat;
@@ -38,6 +38,7 @@ impl WireFormat for Toy {
         Spelling::Anthropic {
             dialect: &Dialect {
                 thinking: ThinkingDialect::Adaptive,
+                host: Host::Anthropic,
                 excludes: None,
             },
             max_output_tokens: None,

@@ -3,7 +3,7 @@
 mod decode;
 mod encode;
 
-use super::{Anthropic, Dialect, ThinkingDialect};
+use super::{Anthropic, Dialect, Host, ThinkingDialect};
 use crate::chat::{Answer, ChatEvent, ChatRequest, Message, Part, Role};
 use crate::error::UpstreamError;
 use crate::wire::reader::Reader;
@@ -12,6 +12,7 @@ use crate::wire::{Framing, Recipient, WireFormat};
 const ADAPTIVE: Anthropic = Anthropic {
     dialect: Dialect {
         excludes: None,
+        host: Host::Anthropic,
         thinking: ThinkingDialect::Adaptive,
     },
 };
@@ -19,6 +20,7 @@ const ADAPTIVE: Anthropic = Anthropic {
 const BUDGET: Anthropic = Anthropic {
     dialect: Dialect {
         excludes: None,
+        host: Host::Anthropic,
         thinking: ThinkingDialect::Budget,
     },
 };

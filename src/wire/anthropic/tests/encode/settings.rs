@@ -148,3 +148,27 @@ fn features_that_claude_cannot_combine_are_told_as_data() {
         assert!(toml::from_str::<Dialect>(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn on_vertex_the_path_names_the_model_and_the_body_the_version() {
+    let mut vertex = ADAPTIVE;
+    vertex.dialect.host = Host::Vertex;
+    for (stream, path) in [
+        (false, "/models/claude-opus-5@20260101:rawPredict"),
+        (true, "/models/claude-opus-5@20260101:streamRawPredict"),
+    ] {
+        let to = Recipient {
+            model: "claude-opus-5@20260101",
+            stream,
+            ..TO
+        };
+        let request = vertex.encode(&hello(), &to).expect("supported");
+
+        let body = json(&request.body);
+        assert_eq!(request.path, path);
+        assert!(!request.headers.contains_key("anthropic-version"));
+        assert_eq!(body["anthropic_version"], "vertex-2023-10-16");
+        assert_eq!(body.get("model"), None);
+        assert_eq!(body.get("stream").is_some(), stream);
+    }
+}

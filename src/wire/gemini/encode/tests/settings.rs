@@ -158,6 +158,7 @@ fn what_cannot_be_written_is_refused() {
             Err(Unsupported::Value { field, .. }) => field,
             Err(Unsupported::Feature(feature)) => feature.name(),
             Err(Unsupported::Together(_)) => "together",
+            Err(Unsupported::Configured { .. }) => "configured",
             Ok(_) => "",
         };
         assert_eq!(refused, field);
