@@ -18,11 +18,11 @@ mod openai;
 pub mod openai_chat;
 mod readable;
 pub mod reader;
+mod reported;
 mod schema;
 pub mod segment;
 pub mod sse;
 mod tally;
-mod told;
 mod tool_ids;
 mod tool_names;
 

@@ -5,7 +5,10 @@
 //! one pass to the depth limit of `serde_json`: no tree is built, and parts that no rule touches stay as they
 //! were written.
 
+mod closing;
+mod keywords;
 mod walk;
+mod writer;
 
 use std::borrow::Cow;
 

@@ -9,8 +9,8 @@ use super::opaque::Opaque;
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::UpstreamError;
 use crate::wire::json::{Count, MaybeAbsent, Text, object, object_text};
+use crate::wire::reported::{self, check_call, given_up};
 use crate::wire::tally::Tally;
-use crate::wire::told::{self, check_call, given_up};
 use crate::wire::{Frame, failure};
 
 object! {
@@ -131,7 +131,7 @@ pub(super) fn finish(
     events: &mut Vec<ChatEvent>,
 ) -> Result<bool, UpstreamError> {
     let provider_reason = &*stop_reason.0;
-    if told::is_no_reason(provider_reason) {
+    if reported::is_no_reason(provider_reason) {
         return Ok(false);
     }
     if let Some(error) = given_up(provider_reason) {
@@ -151,7 +151,7 @@ pub(super) fn finish(
         _ => FinishReason::Other,
     };
     let sequence = (!stop_sequence.is_absent()).then(|| stop_sequence.0.into_owned());
-    told::finish(reason, provider_reason, sequence, events);
+    reported::finish(reason, provider_reason, sequence, events);
     Ok(true)
 }
 

@@ -10,7 +10,7 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::failure;
 use crate::wire::json::{MaybeAbsent, is_hollow, parse_object, too_many_parts};
 use crate::wire::limits::MAX_PARTS;
-use crate::wire::told::{Told, check_held};
+use crate::wire::reported::{Reported, check_held};
 use crate::wire::{Decoder, Frame};
 
 /// Reads a stream of events.
@@ -28,7 +28,7 @@ pub(super) struct Events {
     begun: usize,
     /// Whether the stop reason has arrived: from then on the end of the body completes the answer.
     stopped: bool,
-    told: Told,
+    reported: Reported,
     tokens: Tokens,
 }
 
@@ -159,7 +159,7 @@ impl Events {
             return Ok(());
         };
         // A second start before any block is harmless; the names of the first stay.
-        self.told.started(&id.0, &model.0, events);
+        self.reported.started(&id.0, &model.0, events);
         self.count(usage, events);
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Events {
             return;
         };
         self.tokens = tokens.or(self.tokens);
-        self.told.usage(self.tokens.tally(), events);
+        self.reported.usage(self.tokens.tally(), events);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::failure;
 use crate::wire::json::{Few, Text, is_hollow, object, parse_object};
-use crate::wire::told::Told;
+use crate::wire::reported::Reported;
 use crate::wire::{Decoder, Frame};
 
 object! {
@@ -42,8 +42,8 @@ impl Decoder for Whole {
         if error.is_some() || message.kind.0 == "error" {
             return Err(in_band(error, frame));
         }
-        let mut told = Told::default();
-        told.started(&message.id.0, &message.model.0, events);
+        let mut reported = Reported::default();
+        reported.started(&message.id.0, &message.model.0, events);
         let blocks = message.content.unwrap_or_default().all()?;
         let is_empty = blocks.is_empty();
         let mut calls = 0;
@@ -61,7 +61,7 @@ impl Decoder for Whole {
         }
         let has_reason = finish(message.stop_reason, message.stop_sequence, events)?;
         if let Some(tokens) = message.usage {
-            told.usage(tokens.tally(), events);
+            reported.usage(tokens.tally(), events);
         }
         if is_empty && !has_reason {
             return Err(failure::bare(frame.data).unwrap_or_else(|| {

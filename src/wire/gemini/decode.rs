@@ -11,19 +11,17 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Flag, compact, is_hollow, object_text};
-use crate::wire::told::{self, Told, check_call, given_up, is_no_reason};
+use crate::wire::json::{Flag, is_hollow};
+use crate::wire::reported::{self, Reported, given_up, is_no_reason};
 use crate::wire::{Frame, Framing, failure};
 
-use super::partial_args::PartialArgs;
-use super::response::{Candidate, FunctionCall, Part, PromptFeedback, Response};
+use super::function_calls::FunctionCalls;
+use super::response::{Candidate, Part, PromptFeedback, Response};
 
 pub(super) struct Decoder {
     framing: Framing,
-    told: Told,
-    /// How many tool calls have begun.
-    calls: usize,
-    open_call: Option<OpenCall>,
+    reported: Reported,
+    calls: FunctionCalls,
     finished: bool,
     /// Whether a piece of the answer came without a finish reason: this model does not send one with
     /// every piece.
@@ -32,19 +30,12 @@ pub(super) struct Decoder {
     ends_here: bool,
 }
 
-/// A tool call whose arguments come in pieces.
-struct OpenCall {
-    number: usize,
-    arguments: PartialArgs,
-}
-
 impl Decoder {
     pub(super) fn new(framing: Framing) -> Self {
         Self {
             framing,
-            told: Told::default(),
-            calls: 0,
-            open_call: None,
+            reported: Reported::default(),
+            calls: FunctionCalls::default(),
             finished: false,
             ends_once: false,
             ends_here: false,
@@ -55,7 +46,7 @@ impl Decoder {
         // Some gateways end every stream so. It completes the answer only after a finish reason.
         if self.framing == Framing::Sse && data.trim_ascii() == "[DONE]" {
             if self.finished {
-                self.close_call(events);
+                self.calls.close(events);
                 events.push(ChatEvent::Done);
             }
             return Ok(());
@@ -142,9 +133,10 @@ impl Decoder {
         if let Some(error) = error.filter(|error| candidates.is_empty || !is_hollow(error)) {
             return Err(failure::in_band(error.get().as_bytes()));
         }
-        self.told.started(&response_id.0, &model_version.0, events);
+        self.reported
+            .started(&response_id.0, &model_version.0, events);
         if let Some(usage) = usage_metadata {
-            self.told.usage(usage.tally(), events);
+            self.reported.usage(usage.tally(), events);
         }
         if candidates.is_empty
             && let Some(blocked) = prompt_feedback.and_then(PromptFeedback::blocked)
@@ -179,7 +171,7 @@ impl Decoder {
                 return Err(error);
             }
             self.finished = true;
-            told::finish(finish_reason_of(reason), reason, None, events);
+            reported::finish(finish_reason_of(reason), reason, None, events);
         }
         Ok(())
     }
@@ -193,7 +185,7 @@ impl Decoder {
         } = part;
         let signature = Bytes::from(thought_signature.0.into_owned());
         if let Some(call) = function_call {
-            return self.function_call(call, signature, events);
+            return self.calls.add(call, signature, events);
         }
         // Parts of other kinds (media, executed code) have no place in an answer, and neither do their signatures.
         let Some(text) = text else { return Ok(()) };
@@ -209,88 +201,6 @@ impl Decoder {
         }
         Ok(())
     }
-
-    fn function_call(
-        &mut self,
-        call: FunctionCall<'_>,
-        signature: Bytes,
-        events: &mut Vec<ChatEvent>,
-    ) -> Result<(), UpstreamError> {
-        let FunctionCall {
-            id,
-            name,
-            args,
-            partial_args,
-            will_continue,
-        } = call;
-        let name = name.0.into_owned();
-        let pieces = partial_args.all()?;
-        let Flag(will_continue) = will_continue;
-
-        // A call without a name continues the open one.
-        let begins = !name.is_empty() || self.open_call.is_none();
-        if begins {
-            if name.is_empty() && args.is_none() && pieces.is_empty() {
-                return Ok(());
-            }
-            let id = id.0.into_owned();
-            check_call(&id, &name)?;
-            self.close_call(events);
-            let number = self.calls;
-            self.calls += 1;
-            events.push(ChatEvent::ToolCall {
-                id,
-                name,
-                signature,
-            });
-            if pieces.is_empty() && !will_continue {
-                events.push(ChatEvent::ToolArguments {
-                    call: number,
-                    fragment: args
-                        .map_or_else(|| "{}".to_owned(), |args| compact(&object_text(args))),
-                });
-                return Ok(());
-            }
-            self.open_call = Some(OpenCall {
-                number,
-                arguments: PartialArgs::default(),
-            });
-        }
-
-        if let Some(open) = &mut self.open_call {
-            if let Some(args) = args {
-                open.arguments.replace(args)?;
-            }
-            for piece in pieces {
-                open.arguments.add(piece)?;
-            }
-        }
-        if !will_continue {
-            self.close_call(events);
-        }
-        Ok(())
-    }
-
-    fn close_call(&mut self, events: &mut Vec<ChatEvent>) {
-        if let Some(OpenCall { number, arguments }) = self.open_call.take() {
-            events.push(ChatEvent::ToolArguments {
-                call: number,
-                fragment: arguments.whole(),
-            });
-        }
-    }
-
-    fn break_off_call(&mut self, events: &mut Vec<ChatEvent>) {
-        if let Some(OpenCall { number, arguments }) = self.open_call.take() {
-            let fragment = arguments.beginning();
-            if !fragment.is_empty() {
-                events.push(ChatEvent::ToolArguments {
-                    call: number,
-                    fragment,
-                });
-            }
-        }
-    }
 }
 
 fn unreadable() -> UpstreamError {
@@ -305,7 +215,7 @@ impl crate::wire::Decoder for Decoder {
     ) -> Result<(), UpstreamError> {
         let read = self.read(frame.data, events);
         if read.is_err() {
-            self.break_off_call(events);
+            self.calls.break_off(events);
         }
         read
     }
@@ -316,10 +226,10 @@ impl crate::wire::Decoder for Decoder {
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         if !self.finished {
-            self.break_off_call(events);
+            self.calls.break_off(events);
             return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
         }
-        self.close_call(events);
+        self.calls.close(events);
         events.push(ChatEvent::Done);
         Ok(())
     }

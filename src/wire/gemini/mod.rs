@@ -7,6 +7,8 @@ mod calls;
 mod conversation;
 mod decode;
 mod encode;
+mod function_calls;
+mod json_path;
 mod partial_args;
 mod parts;
 mod request;

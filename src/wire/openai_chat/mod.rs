@@ -6,6 +6,7 @@
 
 mod body;
 mod calls;
+mod capabilities;
 mod chunk;
 mod content;
 mod decode;
@@ -13,7 +14,9 @@ mod details;
 mod dialect;
 mod encode;
 mod extent;
+mod finish_reason;
 mod history;
+mod message;
 mod parts;
 mod reasoning;
 mod response_format;

@@ -13,7 +13,7 @@ use crate::chat::ChatEvent;
 use crate::error::UpstreamError;
 use crate::wire::json::too_many_parts;
 use crate::wire::limits::MAX_PARTS;
-use crate::wire::told::{check_call, check_held};
+use crate::wire::reported::{check_call, check_held};
 
 /// The tool calls of one answer.
 ///

@@ -1,13 +1,14 @@
 //! Rewrites a schema's text in one pass, by a provider's rules.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::closing::{Facts, finish};
+use super::keywords::{Holds, holds};
+use super::writer::Writer;
 use super::{Fate, SchemaRules};
 
 /// What the pass has found.
@@ -42,108 +43,6 @@ pub(super) fn walk(schema: &str, rules: &SchemaRules) -> Result<Walked, &'static
         is_narrowed: writer.is_narrowed,
         is_loose: writer.is_loose,
     })
-}
-
-struct Writer<'r> {
-    rules: &'r SchemaRules,
-    out: String,
-    is_changed: bool,
-    is_narrowed: bool,
-    is_loose: bool,
-    /// Whether some `allOf` has several members.
-    joins_schemas: bool,
-    is_root: bool,
-    /// Why the schema cannot be kept.
-    wrong: Cell<Option<&'static str>>,
-}
-
-impl Writer<'_> {
-    fn give_up<E: serde::de::Error>(&self, why: &'static str) -> E {
-        self.wrong.set(Some(why));
-        E::custom("it cannot be kept")
-    }
-
-    fn string(&mut self, text: &str) {
-        // A string always has a JSON form.
-        if let Ok(text) = serde_json::to_string(text) {
-            self.out.push_str(&text);
-        }
-    }
-
-    /// Begins a member of the open object or list.
-    fn next(&mut self) {
-        if !self.out.ends_with(['{', '[']) {
-            self.out.push(',');
-        }
-    }
-
-    fn key(&mut self, key: &str) {
-        self.next();
-        self.string(key);
-        self.out.push(':');
-    }
-
-    fn member(&mut self, key: &str, value: &str) {
-        self.key(key);
-        self.out.push_str(value);
-    }
-}
-
-/// What a keyword holds.
-enum Holds {
-    /// A schema, or a list of them.
-    Schema,
-    /// A schema for each name.
-    Named,
-    /// Anything else.
-    Data,
-}
-
-fn holds(keyword: &str) -> Holds {
-    match keyword {
-        "items"
-        | "prefixItems"
-        | "additionalItems"
-        | "contains"
-        | "unevaluatedItems"
-        | "not"
-        | "if"
-        | "then"
-        | "else"
-        | "allOf"
-        | "anyOf"
-        | "oneOf"
-        | "additionalProperties"
-        | "propertyNames"
-        | "unevaluatedProperties"
-        | "contentSchema" => Holds::Schema,
-        "properties" | "patternProperties" | "dependentSchemas" | "$defs" | "definitions" => {
-            Holds::Named
-        }
-        _ => Holds::Data,
-    }
-}
-
-/// What the members of a schema say about it.
-#[derive(Default)]
-struct Facts {
-    /// Whether its type is an object; `None` if it has no type.
-    is_object: Option<bool>,
-    has_properties: bool,
-    is_closed: bool,
-    /// Whether other schemas constrain the same value.
-    is_joined: bool,
-    /// Whether some of these are alternatives or parts of it.
-    is_made_of_others: bool,
-    properties: Vec<String>,
-    required: Vec<String>,
-    constant: Option<String>,
-    has_enum: bool,
-    reference: bool,
-    /// Where the members with a `$` stand, and whether there are others, and such as count.
-    dollars: Vec<Range<usize>>,
-    others: bool,
-    others_count: bool,
 }
 
 /// One schema.
@@ -339,77 +238,6 @@ fn is_sent<E: serde::de::Error>(
             Ok(false)
         }
         Fate::Refused(why) => Err(writer.give_up(why)),
-    }
-}
-
-/// Adds the members that can be written only at a schema's end.
-fn finish<E: serde::de::Error>(
-    writer: &mut Writer<'_>,
-    facts: Facts,
-    is_root: bool,
-    begin: usize,
-) -> Result<(), E> {
-    let rules = writer.rules;
-    if is_root && rules.plain_root && facts.is_made_of_others {
-        return Err(writer.give_up("it is made of other schemas, which the provider refuses"));
-    }
-    if is_root && rules.object_root && facts.is_object == Some(false) {
-        return Err(writer.give_up("it must be the schema of an object"));
-    }
-    if is_root && rules.object_root && facts.is_object.is_none() && !facts.is_joined {
-        writer.is_changed = true;
-        writer.member("type", r#""object""#);
-    }
-    let is_object = facts
-        .is_object
-        .unwrap_or(facts.has_properties || is_root && rules.object_root);
-    if rules.closed && is_object && !facts.is_closed {
-        if facts.is_joined {
-            return Err(writer.give_up("an object that other schemas add to cannot be closed"));
-        }
-        writer.is_changed = true;
-        writer.is_narrowed = true;
-        writer.member("additionalProperties", "false");
-    }
-    if rules.all_required && (!facts.properties.is_empty() || !facts.required.is_empty()) {
-        require_all(writer, facts.properties, facts.required);
-    }
-    if let Some(constant) = facts.constant {
-        if facts.has_enum {
-            writer.is_loose = true;
-        } else {
-            writer.is_changed = true;
-            writer.member("enum", &format!("[{constant}]"));
-        }
-    }
-    if rules.lone_refs && facts.reference && facts.others {
-        let dollars: Vec<String> = facts
-            .dollars
-            .into_iter()
-            .filter_map(|range| writer.out.get(range))
-            .map(|member| member.trim_start_matches(',').to_owned())
-            .collect();
-        writer.out.truncate(begin);
-        writer.out.push('{');
-        writer.out.push_str(&dollars.join(","));
-        writer.is_changed = true;
-        writer.is_loose |= facts.others_count;
-    }
-    Ok(())
-}
-
-/// Writes `required` with every property, first those that it named already.
-fn require_all(writer: &mut Writer<'_>, properties: Vec<String>, mut required: Vec<String>) {
-    let named: HashSet<String> = required.iter().cloned().collect();
-    let count = required.len();
-    required.extend(properties.into_iter().filter(|name| !named.contains(name)));
-    if required.len() > count {
-        writer.is_changed = true;
-        writer.is_narrowed = true;
-    }
-    // A list of strings always has a JSON form.
-    if let Ok(list) = serde_json::to_string(&required) {
-        writer.member("required", &list);
     }
 }
 

@@ -10,7 +10,7 @@ mod usage;
 use serde_json::Value;
 
 use super::*;
-use crate::chat::{Answer, Part, Usage};
+use crate::chat::{Answer, FinishReason, Part, Usage};
 
 /// One event of an answer, short enough for a table.
 fn told(event: &ChatEvent) -> String {

@@ -1,5 +1,4 @@
-//! Emits the events of an answer that are not content (its names, token counts, finish reason), each only if
-//! it is new.
+//! Which names, token counts and finish reason of an answer are still to be reported?
 
 use crate::chat::{ChatEvent, Finish, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -10,15 +9,15 @@ use super::tally::Tally;
 /// Longest id of a tool call. Some gateways put a signature into it.
 const MAX_ID_BYTES: usize = 64 * 1024;
 
-/// What the events so far have said about an answer.
+/// What has been reported so far of an answer: whether its names, and which token counts.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     has_id: bool,
     has_model: bool,
     counts: Option<Tally>,
 }
 
-impl Told {
+impl Reported {
     /// Emits the id of an answer and the name of its model; they may be empty. The first ones stay. Nothing depends
     /// on them, so a name that is too long is ignored.
     pub(super) fn started(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
@@ -147,12 +146,12 @@ mod tests {
 
     #[test]
     fn the_first_names_are_told_once() {
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         let mut events = Vec::new();
         let too_long = "m".repeat(MAX_NAME_BYTES + 1);
 
         for (id, model) in [("", &*too_long), ("a", ""), ("b", "m"), ("c", "n")] {
-            told.started(id, model, &mut events);
+            reported.started(id, model, &mut events);
         }
 
         let started = |id: Option<&str>, model: Option<&str>| ChatEvent::Started {
@@ -164,15 +163,15 @@ mod tests {
 
     #[test]
     fn only_a_count_that_has_changed_is_told() {
-        let mut told = Told::default();
+        let mut reported = Reported::default();
         let mut events = Vec::new();
 
         for count in [1, 1, 2, 3] {
-            told.usage(counts(count), &mut events);
+            reported.usage(counts(count), &mut events);
         }
         events.push(ChatEvent::Text("a".to_owned()));
         for count in [3, 4] {
-            told.usage(counts(count), &mut events);
+            reported.usage(counts(count), &mut events);
         }
 
         assert_eq!(

@@ -1,0 +1,174 @@
+//! Which events does a message become, whole or a piece of it?
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::chat::ChatEvent;
+use crate::error::UpstreamError;
+use crate::wire::Framing;
+use crate::wire::json::{Few, compact, without};
+
+use super::chunk::{CallFragment, Message, ReasoningDetail};
+use super::content::{Content, Said};
+use super::tool_calls::{Fragment, Slot, ToolCalls};
+
+/// Reads the messages of one response.
+pub(super) struct Messages {
+    framing: Framing,
+    /// Whether signed reasoning is given to the caller, to be sent back.
+    signs_reasoning: bool,
+    tool_calls: ToolCalls,
+}
+
+impl Messages {
+    pub(super) fn new(framing: Framing, signs_reasoning: bool) -> Self {
+        Self {
+            framing,
+            signs_reasoning,
+            tool_calls: ToolCalls::default(),
+        }
+    }
+
+    /// Emits what is held back of the tool calls.
+    pub(super) fn finish(&mut self, events: &mut Vec<ChatEvent>) {
+        self.tool_calls.finish(events);
+    }
+
+    pub(super) fn read(
+        &mut self,
+        message: Message<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let Message {
+            content,
+            reasoning_content,
+            reasoning,
+            reasoning_details,
+            refusal,
+            tool_calls,
+            function_call,
+        } = message;
+        // Hosts that send several of these fields repeat the same reasoning in each.
+        let reasoning = reasoning_content.or(reasoning);
+        self.reasoning(reasoning.0, reasoning_details, events)?;
+        content_events(content, events);
+        append(ChatEvent::Refusal, refusal.0, events);
+        self.tool_calls.next_message();
+        for call in tool_calls.all()? {
+            self.tool_call(call, events)?;
+        }
+        if let Some(function) = function_call {
+            self.tool_calls.add(
+                Fragment {
+                    slot: Slot::FunctionCall,
+                    id: "",
+                    name: &function.name.0,
+                    arguments: &function.arguments.0,
+                    signature: "",
+                },
+                events,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn reasoning(
+        &mut self,
+        text: Cow<'_, str>,
+        details: Option<&RawValue>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let has_text = !text.is_empty();
+        append(ChatEvent::Reasoning, text, events);
+        if has_text && !self.signs_reasoning {
+            return Ok(());
+        }
+        let details: Few<&RawValue> = details
+            .and_then(|details| serde_json::from_str(details.get()).ok())
+            .unwrap_or_default();
+        for entry in details.all()? {
+            let Ok(detail) = serde_json::from_str::<ReasoningDetail<'_>>(entry.get()) else {
+                continue;
+            };
+            let is_signed = !detail.signature.0.is_empty() || !detail.data.0.is_empty();
+            if !has_text {
+                append(ChatEvent::Reasoning, detail.text.0, events);
+                append(ChatEvent::Reasoning, detail.summary.0, events);
+            }
+            if self.signs_reasoning && is_signed {
+                events.push(ChatEvent::ReasoningSignature(self.signature(entry)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The signature for an entry of `reasoning_details`: the entry itself; in a stream without its text, because
+    /// the entry has only the text's last piece.
+    fn signature(&self, entry: &RawValue) -> Bytes {
+        let kept = match self.framing {
+            Framing::Sse => without(entry, &["text", "summary"]),
+            Framing::Json => None,
+        };
+        Bytes::from(kept.unwrap_or_else(|| compact(entry.get())))
+    }
+
+    fn tool_call(
+        &mut self,
+        call: CallFragment<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let CallFragment {
+            index,
+            id,
+            function,
+            custom,
+            extra_content,
+        } = call;
+        let slot = match (self.framing, index.0) {
+            (Framing::Json, _) => Slot::Whole,
+            (Framing::Sse, Some(index)) => Slot::Index(index),
+            (Framing::Sse, None) => Slot::Unnumbered,
+        };
+        let function = function.unwrap_or_default();
+        let custom = custom.unwrap_or_default();
+        let google = extra_content
+            .and_then(|extra| extra.google)
+            .unwrap_or_default();
+        self.tool_calls.add(
+            Fragment {
+                slot,
+                id: &id.0,
+                name: first_text(&function.name.0, &custom.name.0),
+                arguments: first_text(&function.arguments.0, &custom.input.0),
+                signature: &google.thought_signature.0,
+            },
+            events,
+        )
+    }
+}
+
+/// Snowflake sends an empty `custom` beside the `function`.
+fn first_text<'a>(first: &'a str, second: &'a str) -> &'a str {
+    if first.is_empty() { second } else { first }
+}
+
+fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {
+    events.extend(content.0.into_iter().map(|said| match said {
+        Said::Text(text) => ChatEvent::Text(text.into_owned()),
+        Said::Refusal(text) => ChatEvent::Refusal(text.into_owned()),
+        Said::Reasoning(text) => ChatEvent::Reasoning(text.into_owned()),
+    }));
+}
+
+/// Emits a text, unless it is empty.
+pub(super) fn append(
+    event: fn(String) -> ChatEvent,
+    text: Cow<'_, str>,
+    events: &mut Vec<ChatEvent>,
+) {
+    if !text.is_empty() {
+        events.push(event(text.into_owned()));
+    }
+}
