@@ -71,7 +71,7 @@ impl Plan {
     ) -> Result<Admitted, Error> {
         let now = Instant::now();
         let may_wait = self.cursor.failures().next().is_none() || self.cursor.is_at_last_resort();
-        if !may_wait || self.limits.time.is_up(now) || !self.has_room(now) {
+        if !may_wait || !self.has_room(now) {
             return Err(error);
         }
         let mut wait = Wait {
@@ -104,7 +104,7 @@ impl Plan {
 
     /// Waits until a target can probably be tried; false if that lasts beyond `limit`.
     async fn is_due_in_time(&self, waiting: &Waiting, limit: Instant) -> bool {
-        let pause = SPACING.mul_f64(waiting.ahead() as f64 * (0.5 + fastrand::f64()));
+        let pause = pause_behind(waiting.ahead(), fastrand::f64());
         let mut has_paused = false;
         while Instant::now() < limit {
             let verdict = waiting.next_verdict();
@@ -114,7 +114,7 @@ impl Plan {
             match due {
                 Due::Now if has_paused => return true,
                 Due::Now => {
-                    sleep_until(limit.min(Instant::now() + pause.max(LEAST))).await;
+                    sleep_until(limit.min(Instant::now() + pause)).await;
                     has_paused = true;
                 }
                 Due::At(then) => {
@@ -161,3 +161,12 @@ impl Plan {
         due.min_by_key(|(due, _)| *due)
     }
 }
+
+/// How long a call pauses before it looks at a target that may be tried again, so that the calls `ahead` of it look
+/// first. `draw` is drawn from 0 to 1.
+fn pause_behind(ahead: usize, draw: f64) -> Duration {
+    SPACING.mul_f64(ahead as f64 * (0.5 + draw)).max(LEAST)
+}
+
+#[cfg(test)]
+mod tests;
