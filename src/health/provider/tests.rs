@@ -1,6 +1,11 @@
 //! Do the reports of attempts reach the right breaker, and watchers what follows from them?
 
+use std::io;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
 
 use super::*;
 use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -411,4 +416,78 @@ async fn calls_that_wait_wake_when_a_probe_is_judged_and_when_it_ends_without_a_
         let verdict = tokio::time::timeout(Duration::from_secs(1), verdict).await;
         assert!(verdict.is_ok(), "{is_judged}");
     }
+}
+
+/// What has been logged.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The lines that this thread logs while `act` runs, without their time.
+fn logged(act: impl FnOnce()) -> Vec<String> {
+    // If there is only one subscriber, `tracing` asks the thread that first reaches a log line whether anybody wants it,
+    // and keeps the answer. A second subscriber, which never ends, makes it ask each thread.
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+    LazyLock::force(&ANOTHER);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .finish();
+    tracing::subscriber::with_default(subscriber, act);
+    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    lines.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_is_logged_with_its_cause() {
+    let refused = |kind, retry_after| UpstreamError {
+        retry_after,
+        ..UpstreamError::new(kind)
+    };
+    let limited = refused(UpstreamErrorKind::RateLimited, Some(Duration::from_secs(3)));
+    let unaccepted = refused(UpstreamErrorKind::Authentication, None);
+    let held = Some(Forced {
+        closed: false,
+        until: None,
+    });
+    let (_health, guard) = only(Settings::default());
+    let provider = Arc::clone(guard.provider());
+
+    let lines = logged(|| {
+        fail(&guard, 5);
+        guard.force(None);
+        provider.force(held);
+        provider.force(None);
+        permit(&guard).failed(&limited, false);
+        guard.force(None);
+        permit(&guard).failed(&unaccepted, false);
+        guard.force(None);
+        provider.renew_credential();
+    });
+
+    let expected = [
+        r#"INFO breaker changed state provider="provider" model="model" from="closed" to="open" cause="consecutive_failures""#,
+        r#"INFO breaker changed state provider="provider" model="model" from="open" to="closed" cause="operator""#,
+        r#"INFO breaker changed state provider="provider" model="(endpoint)" from="closed" to="forced_open" cause="operator""#,
+        r#"INFO breaker changed state provider="provider" model="(endpoint)" from="forced_open" to="closed" cause="operator""#,
+        r#"INFO model throttled provider="provider" cause="rate_limited" model="model" seconds=3.0"#,
+        r#"INFO throttle lifted provider="provider" cause="operator" model="model""#,
+        r#"WARN credential locked provider="provider" cause="credential_refused" model="model" times=1 seconds=5.0"#,
+        r#"INFO model may be tried once more provider="provider" cause="operator" model="model""#,
+        r#"INFO credential unlocked provider="provider" cause="credential_changed""#,
+    ];
+    assert_eq!(lines, expected);
 }
