@@ -53,6 +53,7 @@ struct Trouble {
     cause: LockCause,
     since: Instant,
     until: Instant,
+    /// How many refusals in a row have locked the credential. Refusals while it is locked are not counted.
     refusals: u32,
     /// Whether the credential is proven to be at fault: two models were refused, or the only one.
     proven: bool,
@@ -65,16 +66,16 @@ struct Probe {
     lease: Instant,
 }
 
-/// An attempt with the credential. Give every one back with [`Lock::release`].
+/// The right to use the credential for one attempt. Give every pass back with [`Lock::release`].
 #[derive(Debug)]
-pub struct Use {
+pub struct LockPass {
     model: ModelId,
     generation: u64,
     /// Its number if it is a probe.
     probe: Option<u64>,
 }
 
-impl Use {
+impl LockPass {
     /// Whether the attempt tests if the credential is accepted again.
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
@@ -125,8 +126,8 @@ impl Lock {
     }
 
     /// Admits an attempt. Ask [`Lock::refuses`] before.
-    pub fn admit(&mut self, model: &ModelId, now: Instant) -> Use {
-        let mut ticket = Use {
+    pub fn admit(&mut self, model: &ModelId, now: Instant) -> LockPass {
+        let mut pass = LockPass {
             model: ModelId::clone(model),
             generation: self.generation,
             probe: None,
@@ -135,33 +136,33 @@ impl Lock {
             && let Some(trouble) = &mut self.trouble
         {
             self.probes += 1;
-            ticket.probe = Some(self.probes);
+            pass.probe = Some(self.probes);
             trouble.probe = Some(Probe {
                 number: self.probes,
                 lease: now + PROBE_LEASE,
             });
         }
-        ticket
+        pass
     }
 
     /// Takes in that the provider refused the credential. `retry_after` is how long the provider asks us to wait.
     pub fn refuse(
         &mut self,
-        ticket: &Use,
+        pass: &LockPass,
         cause: LockCause,
         retry_after: Option<Duration>,
         now: Instant,
     ) -> Fault {
-        if ticket.generation != self.generation {
+        if pass.generation != self.generation {
             return Fault::Credential(None);
         }
-        if let Some(model) = self.models.get_mut(&ticket.model) {
+        if let Some(model) = self.models.get_mut(&pass.model) {
             model.accepted = None;
         }
         if self.trouble.is_none() && self.was_just_accepted(now) {
             return Fault::Model;
         }
-        if let Some(model) = self.models.get_mut(&ticket.model) {
+        if let Some(model) = self.models.get_mut(&pass.model) {
             model.refused = true;
         }
         let refused = self.models.values().filter(|model| model.refused).count();
@@ -177,7 +178,7 @@ impl Lock {
             probe: None,
         });
         trouble.proven |= refused >= self.models.len().min(2);
-        trouble.give_back(ticket);
+        trouble.give_back(pass);
         if trouble.until > now {
             return Fault::Credential(None);
         }
@@ -195,20 +196,20 @@ impl Lock {
     }
 
     /// Takes in that the provider accepted the credential; true if that ends a lock.
-    pub fn accept(&mut self, ticket: &Use, now: Instant) -> bool {
-        if ticket.generation != self.generation {
+    pub fn accept(&mut self, pass: &LockPass, now: Instant) -> bool {
+        if pass.generation != self.generation {
             return false;
         }
-        if let Some(model) = self.models.get_mut(&ticket.model) {
+        if let Some(model) = self.models.get_mut(&pass.model) {
             model.accepted = Some(now);
         }
-        self.open()
+        self.unlock()
     }
 
     /// Takes in that the attempt has ended, with or without an outcome.
-    pub fn release(&mut self, ticket: &Use) {
+    pub fn release(&mut self, pass: &LockPass) {
         if let Some(trouble) = &mut self.trouble {
-            trouble.give_back(ticket);
+            trouble.give_back(pass);
         }
     }
 
@@ -218,11 +219,11 @@ impl Lock {
         for model in self.models.values_mut() {
             model.accepted = None;
         }
-        self.open()
+        self.unlock()
     }
 
-    /// Opens the lock; false if it was open.
-    pub fn open(&mut self) -> bool {
+    /// Unlocks the credential; false if it was not locked.
+    pub fn unlock(&mut self) -> bool {
         let was_locked = self.trouble.take().is_some();
         if was_locked {
             self.generation += 1;
@@ -271,8 +272,8 @@ impl Lock {
 
 impl Trouble {
     /// Lets another probe through if this was the one.
-    fn give_back(&mut self, ticket: &Use) {
-        if self.probe.map(|probe| probe.number) == ticket.probe {
+    fn give_back(&mut self, pass: &LockPass) {
+        if self.probe.map(|probe| probe.number) == pass.probe {
             self.probe = None;
         }
     }

@@ -9,7 +9,7 @@ use crate::trail::BreakerState;
 
 use super::breaker::Circumstances;
 use super::guard::Guard;
-use super::scopes::{Change, Refusal, Scopes, Ticket};
+use super::scopes::{Change, Passes, Refusal, Scopes};
 
 /// The right to try a model once. If it is dropped without a report, the attempt says nothing about the model.
 pub struct Permit {
@@ -17,7 +17,7 @@ pub struct Permit {
     /// Attempts that the retry budget of the call's scenario adds to each call in the long run.
     retry_ratio: f64,
     /// `None` once it has been given back.
-    ticket: Option<Ticket>,
+    passes: Option<Passes>,
 }
 
 impl Guard {
@@ -27,107 +27,107 @@ impl Guard {
     /// # Errors
     /// Why not.
     pub fn admit(self: &Arc<Self>, retry_ratio: f64) -> Result<Permit, Refusal> {
-        let ticket = self.provider.act(Some(&self.model), |scopes, now| {
+        let passes = self.provider.act(Some(&self.model), |scopes, now| {
             match scopes.admit(&self.model, now) {
-                Ok(mut ticket) => {
-                    let changes = ticket.take_changes();
-                    (Ok(ticket), changes)
+                Ok(mut passes) => {
+                    let changes = passes.take_changes();
+                    (Ok(passes), changes)
                 }
                 Err(refusal) => (Err(refusal), Vec::new()),
             }
         })?;
-        Ok(Permit::new(Arc::clone(self), retry_ratio, ticket))
+        Ok(Permit::new(Arc::clone(self), retry_ratio, passes))
     }
 
     /// Admits an attempt in spite of an open breaker, with the probability that it is answered. `draw` is drawn
     /// from 0 to 1.
     pub fn admit_last(self: &Arc<Self>, retry_ratio: f64, draw: f64) -> Option<Permit> {
         let admit = |scopes: &mut Scopes, now| scopes.admit_last(&self.model, draw, now);
-        let ticket = self.provider.read(Some(&self.model), admit)?;
-        Some(Permit::new(Arc::clone(self), retry_ratio, ticket))
+        let passes = self.provider.read(Some(&self.model), admit)?;
+        Some(Permit::new(Arc::clone(self), retry_ratio, passes))
     }
 }
 
 impl Permit {
-    fn new(guard: Arc<Guard>, retry_ratio: f64, ticket: Ticket) -> Self {
+    fn new(guard: Arc<Guard>, retry_ratio: f64, passes: Passes) -> Self {
         Self {
             guard,
             retry_ratio,
-            ticket: Some(ticket),
+            passes: Some(passes),
         }
     }
 
     /// Whether the attempt tests if a failing target has recovered.
     pub fn is_probe(&self) -> bool {
-        self.ticket.as_ref().is_some_and(Ticket::is_probe)
+        self.passes.as_ref().is_some_and(Passes::is_probe)
     }
 
     /// The breaker's state at admission.
     pub fn breaker_state(&self) -> BreakerState {
-        let state = self.ticket.as_ref().map(Ticket::state);
+        let state = self.passes.as_ref().map(Passes::state);
         state.unwrap_or(BreakerState::Closed)
     }
 
     /// Reports that the provider has been silent for suspiciously long.
     pub fn stalled(&mut self, healthier_alternative: bool) {
-        self.report(healthier_alternative, |scopes, ticket, circumstances| {
-            scopes.stalled(ticket, circumstances)
+        self.report(healthier_alternative, |scopes, passes, circumstances| {
+            scopes.stalled(passes, circumstances)
         });
     }
 
     /// Reports that a limit of the caller or the deadline ended the attempt. The provider was silent since `since`.
     pub fn cut_short(&mut self, since: Instant, healthier_alternative: bool) {
-        self.report(healthier_alternative, |scopes, ticket, circumstances| {
-            scopes.cut_short(ticket, since, circumstances)
+        self.report(healthier_alternative, |scopes, passes, circumstances| {
+            scopes.cut_short(passes, since, circumstances)
         });
     }
 
     /// Reports that the head of an answer has arrived.
     pub fn reached(&mut self) {
-        let ticket = self.ticket.as_ref();
+        let passes = self.passes.as_ref();
         // The first content shows the same a little later, so most calls need no lock here.
-        if ticket.is_some_and(Ticket::tells_recovery_of_endpoint) {
+        if passes.is_some_and(Passes::tells_recovery_of_endpoint) {
             self.report(false, Scopes::reached);
         }
     }
 
     /// Reports that further content has arrived.
     pub fn progressed(&mut self) {
-        let ticket = self.ticket.as_ref();
-        if ticket.is_some_and(Ticket::tells_recovery_of_model) {
+        let passes = self.passes.as_ref();
+        if passes.is_some_and(Passes::tells_recovery_of_model) {
             self.report(false, Scopes::progressed);
         }
     }
 
     /// Reports that the first content has arrived.
     pub fn committed(&mut self, slow: bool, healthier_alternative: bool) {
-        self.report(healthier_alternative, |scopes, ticket, circumstances| {
-            scopes.committed(ticket, slow, circumstances)
+        self.report(healthier_alternative, |scopes, passes, circumstances| {
+            scopes.committed(passes, slow, circumstances)
         });
     }
 
     /// Reports that the answer is complete.
     pub fn completed(&mut self) {
-        let ticket = self.ticket.as_ref();
+        let passes = self.passes.as_ref();
         // This matters only for probes and last resorts, so most calls need no lock here.
-        if ticket.is_some_and(Ticket::tells_recovery_of_model) {
+        if passes.is_some_and(Passes::tells_recovery_of_model) {
             self.report(false, Scopes::completed);
         }
     }
 
     /// Reports that the attempt failed.
     pub fn failed(&mut self, error: &UpstreamError, healthier_alternative: bool) {
-        self.report(healthier_alternative, |scopes, ticket, circumstances| {
-            scopes.failed(ticket, error, circumstances)
+        self.report(healthier_alternative, |scopes, passes, circumstances| {
+            scopes.failed(passes, error, circumstances)
         });
     }
 
     fn report(
         &mut self,
         healthier_alternative: bool,
-        report: impl FnOnce(&mut Scopes, &mut Ticket, Circumstances) -> Vec<Change>,
+        report: impl FnOnce(&mut Scopes, &mut Passes, Circumstances) -> Vec<Change>,
     ) {
-        let Some(ticket) = &mut self.ticket else {
+        let Some(passes) = &mut self.passes else {
             return;
         };
         let retry_ratio = self.retry_ratio;
@@ -141,9 +141,9 @@ impl Permit {
                 healthier_alternative,
                 retry_ratio,
             };
-            ((), report(scopes, ticket, circumstances))
+            ((), report(scopes, passes, circumstances))
         });
-        if ticket.is_probe() {
+        if passes.is_probe() {
             provider.wake_waiting();
         }
     }
@@ -151,10 +151,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket.take() else {
+        let Some(passes) = self.passes.take() else {
             return;
         };
-        let is_probe = ticket.is_probe();
+        let is_probe = passes.is_probe();
         let Guard {
             provider, model, ..
         } = &*self.guard;
@@ -165,7 +165,7 @@ impl Drop for Permit {
                 healthier_alternative: false,
                 retry_ratio: 0.0,
             };
-            scopes.release(ticket, circumstances);
+            scopes.release(passes, circumstances);
         });
         if is_probe {
             provider.wake_waiting();

@@ -9,7 +9,7 @@ use crate::transport::Body;
 use crate::wire::limits::MAX_BODY_BYTES;
 use crate::wire::reader::Reader;
 
-use super::progress::Heard;
+use super::progress::Gain;
 
 /// The most bytes that are read without any content. An answer that exceeds this is taken for endless.
 const MAX_BYTES_WITHOUT_CONTENT: usize = MAX_BODY_BYTES;
@@ -79,17 +79,17 @@ impl Arriving {
 
     /// Reads bytes of the body. `kept` says whether the answer is kept until it is complete. Returns what the bytes
     /// contained, and whether the whole answer has arrived.
-    pub(super) fn read(&mut self, bytes: &[u8], kept: bool) -> (Heard, bool) {
+    pub(super) fn read(&mut self, bytes: &[u8], kept: bool) -> (Gain, bool) {
         let mut events = self.room();
         let Some((_, reader)) = &mut self.source else {
-            return (Heard::Bytes, true);
+            return (Gain::Bytes, true);
         };
         let read = reader.push(bytes, &mut events);
         let (is_complete, is_done) = (reader.is_complete(), reader.is_done());
-        let heard = heard(&events);
-        let counted = self.count(bytes.len(), heard, kept);
+        let gain = gain_of(&events);
+        let counted = self.count(bytes.len(), gain, kept);
         self.take_in(events, read.and(if is_done { Ok(()) } else { counted }));
-        (heard, is_complete)
+        (gain, is_complete)
     }
 
     /// The body has ended.
@@ -131,11 +131,11 @@ impl Arriving {
     ///
     /// # Errors
     /// `Malformed` for more bytes than an answer has.
-    fn count(&mut self, bytes: usize, heard: Heard, kept: bool) -> Result<(), UpstreamError> {
+    fn count(&mut self, bytes: usize, gain: Gain, kept: bool) -> Result<(), UpstreamError> {
         self.read_bytes = self.read_bytes.saturating_add(bytes);
-        self.bytes_without_content = match heard {
-            Heard::Content => 0,
-            Heard::Progress | Heard::Bytes => self.bytes_without_content.saturating_add(bytes),
+        self.bytes_without_content = match gain {
+            Gain::Content => 0,
+            Gain::Progress | Gain::Bytes => self.bytes_without_content.saturating_add(bytes),
         };
         if self.bytes_without_content > MAX_BYTES_WITHOUT_CONTENT
             || (kept && self.read_bytes > MAX_BYTES_KEPT)
@@ -146,16 +146,16 @@ impl Arriving {
     }
 }
 
-/// What the events contain that came with some bytes.
-fn heard(events: &[ChatEvent]) -> Heard {
+/// What the answer has gained by these events, which arrived together.
+fn gain_of(events: &[ChatEvent]) -> Gain {
     if events.iter().any(ChatEvent::is_content) {
-        return Heard::Content;
+        return Gain::Content;
     }
     let is_progress = |event: &ChatEvent| !matches!(event, ChatEvent::Started { .. });
     if events.iter().any(is_progress) {
-        Heard::Progress
+        Gain::Progress
     } else {
-        Heard::Bytes
+        Gain::Bytes
     }
 }
 
@@ -173,15 +173,15 @@ mod tests {
         let usage = || ChatEvent::Usage(Usage::default());
         let text = || ChatEvent::Text("a".to_owned());
         let table = [
-            (vec![], Heard::Bytes),
-            (vec![started()], Heard::Bytes),
-            (vec![usage()], Heard::Progress),
-            (vec![started(), usage()], Heard::Progress),
-            (vec![text()], Heard::Content),
-            (vec![started(), usage(), text()], Heard::Content),
+            (vec![], Gain::Bytes),
+            (vec![started()], Gain::Bytes),
+            (vec![usage()], Gain::Progress),
+            (vec![started(), usage()], Gain::Progress),
+            (vec![text()], Gain::Content),
+            (vec![started(), usage(), text()], Gain::Content),
         ];
         for (events, expected) in table {
-            assert_eq!(heard(&events), expected, "{events:?}");
+            assert_eq!(gain_of(&events), expected, "{events:?}");
         }
     }
 }

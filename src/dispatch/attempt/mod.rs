@@ -25,7 +25,7 @@ use super::permit::TargetPermit;
 use super::target::{Target, Timeouts};
 
 use self::arriving::Arriving;
-use self::progress::{Heard, Hurried};
+use self::progress::{Gain, Hurried};
 use self::timers::Timers;
 use self::waiting::within_limits;
 
@@ -241,9 +241,9 @@ impl Attempt {
         };
         match chunk {
             Ok(Some(bytes)) => {
-                let (heard, is_complete) = self.arriving.read(&bytes, self.permit.asked().whole);
-                self.timers.heard(heard, is_complete, Instant::now());
-                if heard == Heard::Content {
+                let (gain, is_complete) = self.arriving.read(&bytes, self.permit.asked().whole);
+                self.timers.gained(gain, is_complete, Instant::now());
+                if gain == Gain::Content {
                     self.permit.progressed();
                 }
             }

@@ -30,10 +30,10 @@ pub(super) enum Expiry {
     ProgressIdle,
 }
 
-/// What bytes of an answer contained.
+/// What an answer has gained by the bytes that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// A sign of life.
+pub(super) enum Gain {
+    /// Nothing: the bytes only show that the provider is at work.
     Bytes,
     /// Usage or a finish reason, but nothing of the answer itself.
     Progress,
@@ -94,12 +94,12 @@ impl Progress {
     }
 
     /// Notes that bytes of the answer have arrived.
-    pub(super) fn heard(&mut self, what: Heard, now: Instant) {
+    pub(super) fn gained(&mut self, gain: Gain, now: Instant) {
         self.last_byte = Some(now);
-        match what {
-            Heard::Bytes => {}
-            Heard::Progress => self.last_progress = Some(now),
-            Heard::Content => {
+        match gain {
+            Gain::Bytes => {}
+            Gain::Progress => self.last_progress = Some(now),
+            Gain::Content => {
                 self.last_progress = Some(now);
                 self.has_content = true;
             }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::dispatch::target::Timeouts;
 use crate::transport::Upload;
 
-use super::progress::{Expiry, Heard, Hurried, Progress};
+use super::progress::{Expiry, Gain, Hurried, Progress};
 
 /// The limits of one attempt, and the timer that watches them.
 #[derive(Debug)]
@@ -58,9 +58,9 @@ impl Timers {
 
     /// Bytes of the answer have arrived. `complete` says whether the whole answer has: then only usage and the mark
     /// of the end can follow.
-    pub(super) fn heard(&mut self, what: Heard, complete: bool, now: Instant) {
+    pub(super) fn gained(&mut self, gain: Gain, complete: bool, now: Instant) {
         self.progress.set_complete(complete);
-        self.progress.heard(what, now);
+        self.progress.gained(gain, now);
         // A limit that begins now may end before the time that the alarm is set to.
         let (at, _) = self.progress.next();
         if at < self.alarm.deadline() {
@@ -189,7 +189,7 @@ mod tests {
             };
             let mut silent = hurry();
             let mut paused = hurry();
-            paused.heard(Heard::Content, false, start + seconds(1));
+            paused.gained(Gain::Content, false, start + seconds(1));
 
             assert_eq!(silent.expired().await, Expiry::FirstContent);
             assert_eq!(paused.expired().await, Expiry::ProgressIdle);
@@ -216,7 +216,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = begin(start + seconds(100), start);
 
-        timers.heard(Heard::Bytes, false, start + seconds(3));
+        timers.gained(Gain::Bytes, false, start + seconds(3));
 
         assert_eq!(timers.expired().await, Expiry::FirstContent);
         assert_eq!(start.elapsed().as_secs(), 20);
@@ -227,7 +227,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = begin(start + seconds(100), start);
 
-        timers.heard(Heard::Progress, false, start + seconds(3));
+        timers.gained(Gain::Progress, false, start + seconds(3));
 
         assert_eq!(timers.expired().await, Expiry::FirstContent);
         assert_eq!(start.elapsed().as_secs(), 20);
@@ -237,10 +237,10 @@ mod tests {
     async fn pings_keep_the_bytes_alive_but_not_the_progress() {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
-        timers.heard(Heard::Content, false, start + seconds(1));
+        timers.gained(Gain::Content, false, start + seconds(1));
 
         for second in [15, 30, 45] {
-            timers.heard(Heard::Bytes, false, start + seconds(second));
+            timers.gained(Gain::Bytes, false, start + seconds(second));
         }
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
@@ -252,7 +252,7 @@ mod tests {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
 
-        timers.heard(Heard::Content, false, start + seconds(1));
+        timers.gained(Gain::Content, false, start + seconds(1));
 
         assert_eq!(timers.expired().await, Expiry::ByteIdle);
         assert_eq!(start.elapsed().as_secs(), 21);
@@ -267,7 +267,7 @@ mod tests {
         };
         let mut timers = begin_with(limits, start + seconds(500), start);
 
-        timers.heard(Heard::Content, false, start);
+        timers.gained(Gain::Content, false, start);
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 1);
@@ -277,10 +277,10 @@ mod tests {
     async fn what_follows_a_complete_answer_is_waited_for_no_longer_than_a_second() {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
-        timers.heard(Heard::Content, false, start + seconds(1));
+        timers.gained(Gain::Content, false, start + seconds(1));
 
-        timers.heard(Heard::Progress, true, start + seconds(2));
-        timers.heard(Heard::Bytes, true, start + seconds(2));
+        timers.gained(Gain::Progress, true, start + seconds(2));
+        timers.gained(Gain::Bytes, true, start + seconds(2));
 
         assert_eq!(timers.expired().await, Expiry::ProgressIdle);
         assert_eq!(start.elapsed().as_secs(), 3);
@@ -290,9 +290,9 @@ mod tests {
     async fn an_answer_that_goes_on_after_all_is_waited_for_as_before() {
         let start = Instant::now();
         let mut timers = begin(start + seconds(500), start);
-        timers.heard(Heard::Progress, true, start + seconds(1));
+        timers.gained(Gain::Progress, true, start + seconds(1));
 
-        timers.heard(Heard::Content, false, start + seconds(1));
+        timers.gained(Gain::Content, false, start + seconds(1));
 
         assert_eq!(timers.expired().await, Expiry::ByteIdle);
         assert_eq!(start.elapsed().as_secs(), 21);

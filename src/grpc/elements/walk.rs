@@ -68,7 +68,7 @@ enum Sized {
     Numbers,
 }
 
-enum Refusal {
+enum WalkError {
     Excess(CountedElement),
     Unreadable(&'static str),
 }
@@ -117,7 +117,11 @@ impl Walk {
         if is_whole {
             return Ok(self.count);
         }
-        Err(self.error(contract, limits, &Refusal::Unreadable("it ends too early")))
+        Err(self.error(
+            contract,
+            limits,
+            &WalkError::Unreadable("it ends too early"),
+        ))
     }
 
     fn advance(
@@ -125,7 +129,7 @@ impl Walk {
         contract: &Contract,
         limits: &ElementLimits,
         mut bytes: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WalkError> {
         while !bytes.is_empty() {
             if let Next::Bytes(left) = self.next {
                 let step = left.min(bytes.len());
@@ -154,11 +158,11 @@ impl Walk {
     }
 
     /// Reads a byte of a number; returns the number if that was its last byte.
-    fn digit(&mut self, byte: u8) -> Result<Option<u64>, Refusal> {
+    fn digit(&mut self, byte: u8) -> Result<Option<u64>, WalkError> {
         self.at += 1;
         // The tenth byte can hold one bit.
         if self.digits == 9 && byte > 1 {
-            return Err(Refusal::Unreadable("a number is too long"));
+            return Err(WalkError::Unreadable("a number is too long"));
         }
         self.number |= u64::from(byte & 0x7f) << (7 * self.digits);
         self.digits += 1;
@@ -167,7 +171,7 @@ impl Walk {
             return Ok(Some(std::mem::take(&mut self.number)));
         }
         if self.at == self.top().end {
-            return Err(Refusal::Unreadable("it ends within a number"));
+            return Err(WalkError::Unreadable("it ends within a number"));
         }
         Ok(None)
     }
@@ -177,11 +181,11 @@ impl Walk {
         contract: &Contract,
         limits: &ElementLimits,
         key: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WalkError> {
         self.add(limits, CountedElement::Field, 1)?;
         let number = key >> 3;
         if number == 0 || key > u64::from(u32::MAX) {
-            return Err(Refusal::Unreadable("a field has an invalid number"));
+            return Err(WalkError::Unreadable("a field has an invalid number"));
         }
         let field = match self.top().of {
             Inside::Message(place) => contract.field(place, number),
@@ -215,11 +219,11 @@ impl Walk {
                 return self.enter(Inside::Group(number), end);
             }
             (4, None) => return self.end_group(number),
-            (0..=5, Some(_)) => return Err(Refusal::Unreadable("the field has another type")),
-            _ => return Err(Refusal::Unreadable("a field has an unknown wire type")),
+            (0..=5, Some(_)) => return Err(WalkError::Unreadable("the field has another type")),
+            _ => return Err(WalkError::Unreadable("a field has an unknown wire type")),
         };
         if self.at == self.top().end {
-            return Err(Refusal::Unreadable("it ends too early"));
+            return Err(WalkError::Unreadable("it ends too early"));
         }
         Ok(())
     }
@@ -229,7 +233,7 @@ impl Walk {
         limits: &ElementLimits,
         what: Sized,
         size: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WalkError> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         match what {
             Sized::Message(place) if size > 0 => {
@@ -245,7 +249,7 @@ impl Walk {
         }
     }
 
-    fn begin_bytes(&mut self, size: usize) -> Result<(), Refusal> {
+    fn begin_bytes(&mut self, size: usize) -> Result<(), WalkError> {
         self.end_of(size)?;
         if size == 0 {
             return self.end_field();
@@ -255,42 +259,42 @@ impl Walk {
     }
 
     /// The end of a value of this size that begins here.
-    fn end_of(&self, size: usize) -> Result<usize, Refusal> {
+    fn end_of(&self, size: usize) -> Result<usize, WalkError> {
         let end = self.at.checked_add(size);
         end.filter(|end| *end <= self.top().end)
-            .ok_or(Refusal::Unreadable("it ends too early"))
+            .ok_or(WalkError::Unreadable("it ends too early"))
     }
 
-    fn enter(&mut self, of: Inside, end: usize) -> Result<(), Refusal> {
+    fn enter(&mut self, of: Inside, end: usize) -> Result<(), WalkError> {
         if self.levels.len() > MAX_DEPTH {
-            return Err(Refusal::Unreadable("messages are nested too deeply"));
+            return Err(WalkError::Unreadable("messages are nested too deeply"));
         }
         if matches!(of, Inside::Group(_)) && self.at == end {
-            return Err(Refusal::Unreadable("it ends within a group"));
+            return Err(WalkError::Unreadable("it ends within a group"));
         }
         self.levels.push(Level::new(of, end));
         Ok(())
     }
 
-    fn end_group(&mut self, number: u64) -> Result<(), Refusal> {
+    fn end_group(&mut self, number: u64) -> Result<(), WalkError> {
         match self.top().of {
             Inside::Group(open) if open == number => {
                 self.levels.pop();
                 self.end_field()
             }
             Inside::Group(_) | Inside::Message(_) => {
-                Err(Refusal::Unreadable("a group ends that did not begin"))
+                Err(WalkError::Unreadable("a group ends that did not begin"))
             }
         }
     }
 
     /// Ends a field, and the messages that end with it.
-    fn end_field(&mut self) -> Result<(), Refusal> {
+    fn end_field(&mut self) -> Result<(), WalkError> {
         self.next = Next::Key;
         self.top_mut().field = 0;
         while self.levels.len() > 1 && self.at == self.top().end {
             if matches!(self.top().of, Inside::Group(_)) {
-                return Err(Refusal::Unreadable("it ends within a group"));
+                return Err(WalkError::Unreadable("it ends within a group"));
             }
             self.levels.pop();
             self.top_mut().field = 0;
@@ -303,11 +307,11 @@ impl Walk {
         limits: &ElementLimits,
         element: CountedElement,
         more: usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), WalkError> {
         let count = self.count.of(element);
         *count = count.saturating_add(more);
         if *count > limits.of(element) {
-            return Err(Refusal::Excess(element));
+            return Err(WalkError::Excess(element));
         }
         Ok(())
     }
@@ -321,16 +325,16 @@ impl Walk {
         &mut self.levels[top]
     }
 
-    fn error(&self, contract: &Contract, limits: &ElementLimits, refusal: &Refusal) -> Error {
-        match refusal {
+    fn error(&self, contract: &Contract, limits: &ElementLimits, error: &WalkError) -> Error {
+        match error {
             // Without an index: which field happens to exceed the limit says nothing.
-            Refusal::Excess(CountedElement::Field) => {
+            WalkError::Excess(CountedElement::Field) => {
                 Error::invalid("message", limits.excess(CountedElement::Field))
             }
-            Refusal::Excess(element) => {
+            WalkError::Excess(element) => {
                 Error::invalid(self.path(contract, false), limits.excess(*element))
             }
-            Refusal::Unreadable(why) => Error::invalid(
+            WalkError::Unreadable(why) => Error::invalid(
                 self.path(contract, true),
                 format!("it cannot be read: {why}"),
             ),

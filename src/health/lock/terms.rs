@@ -69,7 +69,7 @@ pub struct LockSnapshot {
     pub since: Instant,
     /// When the next probe is let through.
     pub until: Instant,
-    /// How often in a row it was locked.
+    /// How many refusals in a row have locked it. Refusals while it is locked are not counted.
     pub refusals: u32,
     /// Whether every model is closed off, and not only the one that was refused.
     pub proven: bool,

@@ -13,17 +13,17 @@ fn lock(models: usize) -> (Lock, Instant) {
 
 /// An attempt on a model that is refused.
 fn refuse(lock: &mut Lock, model: usize, now: Instant) -> Fault {
-    let ticket = admit(lock, model, now);
-    lock.refuse(&ticket, LockCause::Refused, None, now)
+    let pass = admit(lock, model, now);
+    lock.refuse(&pass, LockCause::Refused, None, now)
 }
 
 /// An attempt on a model that is answered; whether that ends a lock.
 fn accept(lock: &mut Lock, model: usize, now: Instant) -> bool {
-    let ticket = admit(lock, model, now);
-    lock.accept(&ticket, now)
+    let pass = admit(lock, model, now);
+    lock.accept(&pass, now)
 }
 
-fn admit(lock: &mut Lock, model: usize, now: Instant) -> Use {
+fn admit(lock: &mut Lock, model: usize, now: Instant) -> LockPass {
     assert_eq!(refuses(lock, model, now), None);
     lock.admit(&id(model), now)
 }
@@ -63,10 +63,10 @@ fn each_refusal_in_a_row_doubles_the_time_up_to_its_limit() {
 fn a_provider_that_asks_for_more_time_gets_it_up_to_the_limit() {
     for (asked, given) in [(3, 5), (30, 30), (3600, 600)] {
         let (mut lock, now) = lock(1);
-        let ticket = admit(&mut lock, 0, now);
+        let pass = admit(&mut lock, 0, now);
 
         let asked = Some(Duration::from_secs(asked));
-        let fault = lock.refuse(&ticket, LockCause::QuotaExhausted, asked, now);
+        let fault = lock.refuse(&pass, LockCause::QuotaExhausted, asked, now);
 
         let given = Duration::from_secs(given);
         assert_eq!(fault, Fault::Credential(Some(given)));
@@ -113,13 +113,13 @@ fn while_one_model_was_refused_the_others_are_asked_all_at_once() {
     assert_eq!(refuses(&lock, 0, now), refused(now + BASE));
     assert!(!lock.snapshot().unwrap().proven);
 
-    let tickets = [(); 3].map(|()| admit(&mut lock, 1, now));
+    let passes = [(); 3].map(|()| admit(&mut lock, 1, now));
 
-    assert!(tickets.iter().all(|ticket| !ticket.is_probe()));
-    assert!(lock.accept(&tickets[0], now));
+    assert!(passes.iter().all(|pass| !pass.is_probe()));
+    assert!(lock.accept(&passes[0], now));
     assert_eq!(refuses(&lock, 0, now), None);
     // What those have to tell that were sent while it was locked is from before.
-    let late = lock.refuse(&tickets[1], LockCause::Refused, None, now);
+    let late = lock.refuse(&passes[1], LockCause::Refused, None, now);
     assert_eq!(late, Fault::Credential(None));
     assert_eq!(lock.snapshot(), None);
     assert_eq!(refuse(&mut lock, 0, now), Fault::Model);
@@ -203,7 +203,7 @@ fn what_attempts_from_before_a_lock_have_to_tell_after_it_decides_nothing() {
     let (mut lock, now) = lock(2);
     let before = admit(&mut lock, 0, now);
     refuse(&mut lock, 1, now);
-    assert!(lock.open());
+    assert!(lock.unlock());
 
     let late = lock.refuse(&before, LockCause::Refused, None, now);
 

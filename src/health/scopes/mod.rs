@@ -25,7 +25,7 @@ use super::lock::{self, Lock};
 use super::rejections::Rejections;
 use super::throttle::{self, Throttle};
 
-pub use self::words::{Change, News, Notice, Refusal, Ticket, Unlocked};
+pub use self::words::{Change, News, Notice, Passes, Refusal, Unlocked};
 
 /// The settings of all four scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -157,7 +157,7 @@ impl Scopes {
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&mut self, model: &ModelId, now: Instant) -> Result<Ticket, Refusal> {
+    pub fn admit(&mut self, model: &ModelId, now: Instant) -> Result<Passes, Refusal> {
         if let Some(refusal) = self.refuses(model, now) {
             return Err(refusal);
         }
@@ -165,12 +165,12 @@ impl Scopes {
         let admitting = self.model(model, now);
         let breaker = admitting.breaker.admit(now).map_err(Refusal::of_model)?;
         admitting.acceptance.requested(now);
-        Ok(self.ticket(model, endpoint, breaker, now))
+        Ok(self.passes(model, endpoint, breaker, now))
     }
 
     /// Admits an attempt on a model in spite of open breakers, with the probability that the model answers: if `draw`,
     /// 0 to 1, is at least [`Scopes::rejection`].
-    pub fn admit_last(&mut self, model: &ModelId, draw: f64, now: Instant) -> Option<Ticket> {
+    pub fn admit_last(&mut self, model: &ModelId, draw: f64, now: Instant) -> Option<Passes> {
         let acceptance = &mut self.model(model, now).acceptance;
         let rejection = acceptance.rejection(now);
         // Rejected attempts count, too. Otherwise every rejection would make the next one less likely.
@@ -180,20 +180,20 @@ impl Scopes {
         }
         let endpoint = self.endpoint.admit_last(now).ok()?;
         let breaker = self.model(model, now).breaker.admit_last(now).ok()?;
-        Some(self.ticket(model, endpoint, breaker, now))
+        Some(self.passes(model, endpoint, breaker, now))
     }
 
-    fn ticket(
+    fn passes(
         &mut self,
         id: &ModelId,
         endpoint: breaker::Pass,
         breaker: breaker::Pass,
         now: Instant,
-    ) -> Ticket {
+    ) -> Passes {
         let model = self.model(id, now);
         model.throttle.enter();
         model.last_attempt = Some(now);
-        Ticket {
+        Passes {
             model: ModelId::clone(id),
             breaker,
             endpoint,

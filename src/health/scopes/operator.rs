@@ -31,7 +31,7 @@ impl Scopes {
     fn lift(&mut self, model: Option<&ModelId>, now: Instant) {
         let lifted = match model {
             None => [
-                (self.lock.open(), News::Unlocked(Unlocked::Operator)),
+                (self.lock.unlock(), News::Unlocked(Unlocked::Operator)),
                 (false, News::Pardoned),
             ],
             Some(model) => [

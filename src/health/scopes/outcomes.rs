@@ -9,7 +9,7 @@ use crate::trail::BreakerState;
 
 use super::super::breaker::{Circumstances, Signal, Transition};
 use super::super::lock;
-use super::words::{Change, News, Notice, Ticket, Unlocked};
+use super::words::{Change, News, Notice, Passes, Unlocked};
 use super::{Model, Scopes};
 
 /// The endpoint is blamed for failures only if at least this many of its models are in use.
@@ -17,12 +17,12 @@ const ROLL_UP_MODELS: usize = 2;
 
 impl Scopes {
     /// Takes in that the provider has been silent for suspiciously long. The attempt goes on.
-    pub fn stalled(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
+    pub fn stalled(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.rolled_up {
-            changes.extend(self.tell_endpoint(ticket, Signal::Stalled, circumstances));
+            changes.extend(self.tell_endpoint(passes, Signal::Stalled, circumstances));
         }
-        changes.extend(self.tell_model(ticket, Signal::Stalled, circumstances));
+        changes.extend(self.tell_model(passes, Signal::Stalled, circumstances));
         changes
     }
 
@@ -30,53 +30,53 @@ impl Scopes {
     /// provider was silent since `since`.
     pub fn cut_short(
         &mut self,
-        ticket: &mut Ticket,
+        passes: &mut Passes,
         since: Instant,
         circumstances: Circumstances,
     ) -> Vec<Change> {
-        self.tell_model(ticket, Signal::CutShort { since }, circumstances)
+        self.tell_model(passes, Signal::CutShort { since }, circumstances)
     }
 
     /// Takes in that the head of an answer has arrived. It shows that the endpoint works, unless the endpoint is closed
     /// off because its models failed.
-    pub fn reached(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
+    pub fn reached(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
         match self.rolled_up {
             true => Vec::new(),
-            false => self.tell_endpoint(ticket, Signal::Answered, circumstances),
+            false => self.tell_endpoint(passes, Signal::Answered, circumstances),
         }
     }
 
     /// Takes in that the first content has arrived.
     pub fn committed(
         &mut self,
-        ticket: &mut Ticket,
+        passes: &mut Passes,
         slow: bool,
         circumstances: Circumstances,
     ) -> Vec<Change> {
-        let model = self.model(&ticket.model, circumstances.now);
+        let model = self.model(&passes.model, circumstances.now);
         model.throttle.succeeded();
         model.rejections.answered();
         model.acceptance.accepted(circumstances.now);
-        self.accepted(ticket, circumstances.now);
-        let mut changes = self.tell_endpoint(ticket, Signal::Answered, circumstances);
-        changes.extend(self.tell_model(ticket, Signal::Committed { slow }, circumstances));
+        self.accepted(passes, circumstances.now);
+        let mut changes = self.tell_endpoint(passes, Signal::Answered, circumstances);
+        changes.extend(self.tell_model(passes, Signal::Committed { slow }, circumstances));
         changes
     }
 
     /// Takes in that further content has arrived. Only probes and last resorts report it.
-    pub fn progressed(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
-        self.tell_model(ticket, Signal::Progressed, circumstances)
+    pub fn progressed(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
+        self.tell_model(passes, Signal::Progressed, circumstances)
     }
 
     /// Takes in that the answer is complete.
-    pub fn completed(&mut self, ticket: &mut Ticket, circumstances: Circumstances) -> Vec<Change> {
-        self.tell_model(ticket, Signal::Completed, circumstances)
+    pub fn completed(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
+        self.tell_model(passes, Signal::Completed, circumstances)
     }
 
     /// Takes in that the attempt failed.
     pub fn failed(
         &mut self,
-        ticket: &mut Ticket,
+        passes: &mut Passes,
         error: &UpstreamError,
         circumstances: Circumstances,
     ) -> Vec<Change> {
@@ -84,10 +84,10 @@ impl Scopes {
         let retry_after = error.retry_after;
         let health = match error.kind.verdict().health {
             Health::CredentialRefused => {
-                self.credential_refused(ticket, lock::LockCause::Refused, retry_after, now)
+                self.credential_refused(passes, lock::LockCause::Refused, retry_after, now)
             }
             Health::QuotaExhausted => {
-                self.credential_refused(ticket, lock::LockCause::QuotaExhausted, retry_after, now)
+                self.credential_refused(passes, lock::LockCause::QuotaExhausted, retry_after, now)
             }
             other => other,
         };
@@ -99,36 +99,36 @@ impl Scopes {
             _ if error.status.is_some() => Signal::Answered,
             _ => Signal::Released,
         };
-        let mut changes = self.tell_endpoint(ticket, of_endpoint, circumstances);
+        let mut changes = self.tell_endpoint(passes, of_endpoint, circumstances);
         let of_model = match health {
             Health::Success => {
-                let model = self.model(&ticket.model, now);
+                let model = self.model(&passes.model, now);
                 model.rejections.answered();
                 model.acceptance.accepted(now);
-                self.accepted(ticket, now);
+                self.accepted(passes, now);
                 Signal::Answered
             }
             Health::ModelFailure => Signal::Failed { retry_after },
             // The target was failing already, and a rejection does not show that it has recovered.
-            Health::Doubtful if ticket.breaker.tells_recovery() => Signal::Failed { retry_after },
+            Health::Doubtful if passes.breaker.tells_recovery() => Signal::Failed { retry_after },
             Health::Doubtful => {
-                if self.model(&ticket.model, now).rejections.rejected() {
-                    changes.extend(self.trip_model(ticket, circumstances));
+                if self.model(&passes.model, now).rejections.rejected() {
+                    changes.extend(self.trip_model(passes, circumstances));
                 }
                 Signal::Released
             }
             Health::Overloaded => {
                 // A 503 may mean anything, so it alone does not lower the number of attempts at once.
                 if error.status != Some(503) {
-                    let throttle = &mut self.model(&ticket.model, now).throttle;
+                    let throttle = &mut self.model(&passes.model, now).throttle;
                     throttle.refused(false, retry_after, now);
                 }
                 Signal::Failed { retry_after }
             }
             Health::RateLimited => {
-                let throttle = &mut self.model(&ticket.model, now).throttle;
+                let throttle = &mut self.model(&passes.model, now).throttle;
                 if let Some(wait) = throttle.refused(true, retry_after, now) {
-                    self.note(ticket, News::Throttled(wait));
+                    self.note(passes, News::Throttled(wait));
                 }
                 Signal::Throttled { retry_after }
             }
@@ -137,34 +137,34 @@ impl Scopes {
             | Health::EndpointFailure
             | Health::Nothing => Signal::Released,
         };
-        changes.extend(self.tell_model(ticket, of_model, circumstances));
+        changes.extend(self.tell_model(passes, of_model, circumstances));
         changes
     }
 
     /// Takes in that the provider has accepted the credential.
-    fn accepted(&mut self, ticket: &Ticket, now: Instant) {
-        if self.lock.accept(&ticket.credential, now) {
-            self.note(ticket, News::Unlocked(Unlocked::Accepted));
+    fn accepted(&mut self, passes: &Passes, now: Instant) {
+        if self.lock.accept(&passes.credential, now) {
+            self.note(passes, News::Unlocked(Unlocked::Accepted));
         }
     }
 
     /// Takes in that the provider has refused the credential. Returns whose failure that is.
     fn credential_refused(
         &mut self,
-        ticket: &Ticket,
+        passes: &Passes,
         cause: lock::LockCause,
         retry_after: Option<Duration>,
         now: Instant,
     ) -> Health {
         match self
             .lock
-            .refuse(&ticket.credential, cause, retry_after, now)
+            .refuse(&passes.credential, cause, retry_after, now)
         {
             lock::Fault::Model => Health::ModelFailure,
             lock::Fault::Credential(wait) => {
                 let refusals = self.lock.snapshot().map_or(0, |lock| lock.refusals);
                 if let Some(wait) = wait {
-                    self.note(ticket, News::Locked(cause, wait, refusals));
+                    self.note(passes, News::Locked(cause, wait, refusals));
                 }
                 Health::CredentialRefused
             }
@@ -192,31 +192,31 @@ impl Scopes {
     }
 
     /// Takes in that the attempt has ended. What it reported before still counts.
-    pub fn release(&mut self, mut ticket: Ticket, circumstances: Circumstances) {
-        self.lock.release(&ticket.credential);
+    pub fn release(&mut self, mut passes: Passes, circumstances: Circumstances) {
+        self.lock.release(&passes.credential);
         self.endpoint
-            .report(&mut ticket.endpoint, Signal::Released, circumstances);
-        let model = self.model(&ticket.model, circumstances.now);
+            .report(&mut passes.endpoint, Signal::Released, circumstances);
+        let model = self.model(&passes.model, circumstances.now);
         model.throttle.leave();
         model
             .breaker
-            .report(&mut ticket.breaker, Signal::Released, circumstances);
+            .report(&mut passes.breaker, Signal::Released, circumstances);
     }
 
-    fn note(&mut self, ticket: &Ticket, news: News) {
-        let model = Some(ticket.model.clone());
+    fn note(&mut self, passes: &Passes, news: News) {
+        let model = Some(passes.model.clone());
         self.notices.push(Notice { model, news });
     }
 
     fn tell_endpoint(
         &mut self,
-        ticket: &mut Ticket,
+        passes: &mut Passes,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Vec<Change> {
         let transition = self
             .endpoint
-            .report(&mut ticket.endpoint, signal, circumstances);
+            .report(&mut passes.endpoint, signal, circumstances);
         let closes = |transition: Transition| transition.to == BreakerState::Closed;
         self.rolled_up &= !transition.is_some_and(closes);
         transition
@@ -230,26 +230,26 @@ impl Scopes {
 
     fn tell_model(
         &mut self,
-        ticket: &mut Ticket,
+        passes: &mut Passes,
         signal: Signal,
         circumstances: Circumstances,
     ) -> Vec<Change> {
-        let breaker = &mut self.model(&ticket.model, circumstances.now).breaker;
-        let transition = breaker.report(&mut ticket.breaker, signal, circumstances);
-        self.changes_of(ticket, transition, circumstances)
+        let breaker = &mut self.model(&passes.model, circumstances.now).breaker;
+        let transition = breaker.report(&mut passes.breaker, signal, circumstances);
+        self.changes_of(passes, transition, circumstances)
     }
 
     /// Opens the breaker of a model that rejects every request.
-    fn trip_model(&mut self, ticket: &Ticket, circumstances: Circumstances) -> Vec<Change> {
-        let breaker = &mut self.model(&ticket.model, circumstances.now).breaker;
+    fn trip_model(&mut self, passes: &Passes, circumstances: Circumstances) -> Vec<Change> {
+        let breaker = &mut self.model(&passes.model, circumstances.now).breaker;
         let transition = breaker.trip("requests_rejected", circumstances);
-        self.changes_of(ticket, transition, circumstances)
+        self.changes_of(passes, transition, circumstances)
     }
 
     /// What a transition of a model's breaker changes, for its endpoint as well.
     fn changes_of(
         &mut self,
-        ticket: &Ticket,
+        passes: &Passes,
         transition: Option<Transition>,
         circumstances: Circumstances,
     ) -> Vec<Change> {
@@ -257,7 +257,7 @@ impl Scopes {
             return Vec::new();
         };
         let mut changes = vec![Change {
-            model: Some(ticket.model.clone()),
+            model: Some(passes.model.clone()),
             transition,
         }];
         if transition.to == BreakerState::Open {

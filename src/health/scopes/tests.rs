@@ -47,20 +47,20 @@ fn fail_with(
     error: &UpstreamError,
     circumstances: Circumstances,
 ) -> Vec<Change> {
-    let mut ticket = scopes
+    let mut passes = scopes
         .admit(&id(model), circumstances.now)
         .expect("admitted");
-    let changes = scopes.failed(&mut ticket, error, circumstances);
-    scopes.release(ticket, circumstances);
+    let changes = scopes.failed(&mut passes, error, circumstances);
+    scopes.release(passes, circumstances);
     changes
 }
 
 fn answer(scopes: &mut Scopes, model: usize, circumstances: Circumstances) -> Vec<Change> {
-    let mut ticket = scopes
+    let mut passes = scopes
         .admit(&id(model), circumstances.now)
         .expect("admitted");
-    let changes = scopes.committed(&mut ticket, false, circumstances);
-    scopes.release(ticket, circumstances);
+    let changes = scopes.committed(&mut passes, false, circumstances);
+    scopes.release(passes, circumstances);
     changes
 }
 
@@ -194,9 +194,9 @@ fn silence_counts_against_the_model_alone() {
     let mut changes = Vec::new();
 
     for _ in 0..5 {
-        let mut ticket = scopes.admit(&id(0), circumstances.now).expect("admitted");
-        changes.extend(scopes.stalled(&mut ticket, circumstances));
-        scopes.release(ticket, circumstances);
+        let mut passes = scopes.admit(&id(0), circumstances.now).expect("admitted");
+        changes.extend(scopes.stalled(&mut passes, circumstances));
+        scopes.release(passes, circumstances);
     }
 
     let changed: Vec<_> = changes.iter().map(|change| change.model.clone()).collect();
@@ -214,11 +214,11 @@ fn an_attempt_is_a_probe_of_its_model_or_of_the_endpoint() {
         [0, 1].map(|model| {
             let expected = scopes.would_probe(&id(model), now);
             let admitted = scopes.admit(&id(model), now).ok();
-            assert_eq!(admitted.as_ref().is_some_and(Ticket::is_probe), expected);
-            admitted.and_then(|ticket| {
+            assert_eq!(admitted.as_ref().is_some_and(Passes::is_probe), expected);
+            admitted.and_then(|passes| {
                 match (
-                    ticket.tells_recovery_of_model(),
-                    ticket.tells_recovery_of_endpoint(),
+                    passes.tells_recovery_of_model(),
+                    passes.tells_recovery_of_endpoint(),
                 ) {
                     (false, false) => None,
                     (true, false) => Some("model"),
@@ -433,7 +433,7 @@ fn last_resorts_follow_what_the_target_accepts() {
     let mut rejected = 0;
     for attempt in 0..99 {
         match scopes.admit_last(&id(0), 0.0, now) {
-            Some(ticket) => scopes.release(ticket, circumstances),
+            Some(passes) => scopes.release(passes, circumstances),
             None => rejected += 1,
         }
         assert_eq!(
@@ -447,9 +447,9 @@ fn last_resorts_follow_what_the_target_accepts() {
     );
 
     for _ in 0..24 {
-        let mut ticket = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
-        scopes.committed(&mut ticket, false, circumstances);
-        scopes.release(ticket, circumstances);
+        let mut passes = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
+        scopes.committed(&mut passes, false, circumstances);
+        scopes.release(passes, circumstances);
     }
     assert_eq!(scopes.rejection(&id(0), now), 75.0 / 124.0);
 }
@@ -467,11 +467,11 @@ fn last_resorts_that_are_answered_close_what_is_open() {
         }
 
         for _ in 0..3 {
-            let mut ticket = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
-            assert_ne!(ticket.state(), BreakerState::Closed);
+            let mut passes = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
+            assert_ne!(passes.state(), BreakerState::Closed);
             assert_eq!(scopes.concurrency(&id(0), circumstances.now).0, 1);
-            scopes.committed(&mut ticket, false, circumstances);
-            scopes.release(ticket, circumstances);
+            scopes.committed(&mut passes, false, circumstances);
+            scopes.release(passes, circumstances);
         }
 
         assert_eq!(scopes.refuses(&id(0), now), None, "{kind:?}");
@@ -494,13 +494,13 @@ fn a_last_resort_that_meets_a_limit_or_a_refused_key_is_the_last_one() {
                 circumstances,
             );
         }
-        let mut ticket = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
+        let mut passes = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
 
-        scopes.failed(&mut ticket, &UpstreamError::new(kind), circumstances);
+        scopes.failed(&mut passes, &UpstreamError::new(kind), circumstances);
 
         let refusal = format!("{:?}", scopes.refuses(&id(0), now).expect("refused"));
         assert!(refusal.starts_with(expected), "{refusal}");
-        scopes.release(ticket, circumstances);
+        scopes.release(passes, circumstances);
     }
 }
 
@@ -702,7 +702,7 @@ fn a_rate_limit_throttles_its_model_and_opens_no_breaker() {
 }
 
 #[test]
-fn every_released_ticket_gives_its_place_back() {
+fn every_attempt_that_ends_makes_room_for_another() {
     let (_, circumstances) = provider(1);
     let settings = Settings {
         throttle: throttle::Settings {
@@ -713,16 +713,16 @@ fn every_released_ticket_gives_its_place_back() {
     };
     let mut scopes = Scopes::new(settings, circumstances.now);
 
-    let tickets: Vec<_> = (0..64)
+    let admitted: Vec<_> = (0..64)
         .map(|_| scopes.admit(&id(0), circumstances.now).expect("admitted"))
         .collect();
     assert_eq!(
         scopes.refuses(&id(0), circumstances.now),
         Some(Refusal::Busy)
     );
-    tickets
+    admitted
         .into_iter()
-        .for_each(|ticket| scopes.release(ticket, circumstances));
+        .for_each(|passes| scopes.release(passes, circumstances));
 
     assert_eq!(scopes.concurrency(&id(0), circumstances.now), (0, 64));
 }
@@ -735,10 +735,10 @@ fn models_that_recover_one_by_one_do_not_close_off_their_endpoint_again() {
         .collect();
     open(&mut scopes, 0, circumstances);
     open(&mut scopes, 1, circumstances);
-    for mut ticket in under_way.into_iter().flatten() {
+    for mut passes in under_way.into_iter().flatten() {
         let error = UpstreamError::new(UpstreamErrorKind::ServerError);
-        scopes.failed(&mut ticket, &error, circumstances);
-        scopes.release(ticket, circumstances);
+        scopes.failed(&mut passes, &error, circumstances);
+        scopes.release(passes, circumstances);
     }
     assert!(scopes.models.values().all(|model| model.breaker.is_open()));
     let later = Circumstances {
@@ -851,8 +851,8 @@ fn only_who_says_that_it_is_too_much_is_sent_less() {
             lowers,
             "{status}"
         );
-        for ticket in under_way.into_iter().flatten() {
-            scopes.release(ticket, circumstances);
+        for passes in under_way.into_iter().flatten() {
+            scopes.release(passes, circumstances);
         }
     }
 }

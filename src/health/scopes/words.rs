@@ -64,16 +64,17 @@ impl Refusal {
     }
 }
 
-/// The right to try a model once. Give every ticket back with [`Scopes::release`](super::Scopes::release).
+/// The right to try a model once: a pass of each scope that the attempt belongs to. Give them back with
+/// [`Scopes::release`](super::Scopes::release).
 #[derive(Debug)]
-pub struct Ticket {
+pub struct Passes {
     pub(super) model: ModelId,
     pub(super) breaker: breaker::Pass,
     pub(super) endpoint: breaker::Pass,
-    pub(super) credential: lock::Use,
+    pub(super) credential: lock::LockPass,
 }
 
-impl Ticket {
+impl Passes {
     /// Whether the attempt tests if a failing model or endpoint has recovered, or if the credential
     /// is accepted again.
     pub fn is_probe(&self) -> bool {
