@@ -1,29 +1,26 @@
 //! `CatalogService`: which scenarios and models may a caller use?
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::price::Price;
 use crate::dispatch::target::{Scenario, Target};
-use crate::error::Error;
+use crate::serving::control::Control;
 use crate::trail;
 
 use super::v1::catalog_service_server::CatalogService;
 use super::{answer, policy, status, v1};
 
 /// The service.
-pub struct CatalogQueries {
-    dispatcher: Arc<Dispatcher>,
+pub(super) struct CatalogQueries {
+    control: Arc<Control>,
 }
 
 impl CatalogQueries {
-    /// Shows this dispatcher's catalogue.
-    pub fn new(dispatcher: Arc<Dispatcher>) -> Self {
-        Self { dispatcher }
+    /// Shows the catalogue that `control` knows.
+    pub(super) fn new(control: Arc<Control>) -> Self {
+        Self { control }
     }
 }
 
@@ -38,17 +35,12 @@ impl CatalogService for CatalogQueries {
             page_token,
             provider,
         } = request.into_inner();
-        let wanted = |target: &Target| provider.is_empty() || target.provider.name == provider;
-        let routes = self.dispatcher.routes();
-        let page = page(
-            &routes.catalog().targets,
-            page_size,
-            &page_token,
-            |target| wanted(target),
-        )?;
-        let models = page.items.iter().map(|target| model(target)).collect();
+        let page = self
+            .control
+            .models(&provider, page_size.into(), &page_token);
+        let page = page.map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::ListModelsResponse {
-            models,
+            models: page.items.iter().map(model).collect(),
             next_page_token: page.next,
         }))
     }
@@ -57,13 +49,11 @@ impl CatalogService for CatalogQueries {
         &self,
         request: Request<v1::GetModelRequest>,
     ) -> Result<Response<v1::GetModelResponse>, Status> {
-        let id = request.into_inner().id;
-        match self.dispatcher.routes().catalog().targets.get(&id) {
-            Some(target) => Ok(Response::new(v1::GetModelResponse {
-                model: Some(model(target)),
-            })),
-            None => Err(status::of_error(&Error::ModelNotFound(id))),
-        }
+        let found = self.control.model(request.into_inner().id);
+        let found = found.map_err(|error| status::of_error(&error))?;
+        Ok(Response::new(v1::GetModelResponse {
+            model: Some(model(&found)),
+        }))
     }
 
     async fn list_scenarios(
@@ -74,13 +64,10 @@ impl CatalogService for CatalogQueries {
             page_size,
             page_token,
         } = request.into_inner();
-        let routes = self.dispatcher.routes();
-        let page = page(&routes.catalog().scenarios, page_size, &page_token, |_| {
-            true
-        })?;
-        let scenarios = page.items.iter().map(|found| scenario(found)).collect();
+        let page = self.control.scenarios(page_size.into(), &page_token);
+        let page = page.map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::ListScenariosResponse {
-            scenarios,
+            scenarios: page.items.iter().map(scenario).collect(),
             next_page_token: page.next,
         }))
     }
@@ -89,59 +76,12 @@ impl CatalogService for CatalogQueries {
         &self,
         request: Request<v1::GetScenarioRequest>,
     ) -> Result<Response<v1::GetScenarioResponse>, Status> {
-        let id = request.into_inner().id;
-        match self.dispatcher.routes().catalog().scenarios.get(&id) {
-            Some(found) => Ok(Response::new(v1::GetScenarioResponse {
-                scenario: Some(scenario(found)),
-            })),
-            None => Err(status::of_error(&Error::ScenarioNotFound(id))),
-        }
+        let found = self.control.scenario(request.into_inner().id);
+        let found = found.map_err(|error| status::of_error(&error))?;
+        Ok(Response::new(v1::GetScenarioResponse {
+            scenario: Some(scenario(&found)),
+        }))
     }
-}
-
-struct Page<'a, T> {
-    items: Vec<&'a T>,
-    next: String,
-}
-
-/// The items after `token`, which is the id of the last item of the page before.
-fn page<'a, T>(
-    all: &'a BTreeMap<String, T>,
-    size: i32,
-    token: &str,
-    wanted: impl Fn(&T) -> bool,
-) -> Result<Page<'a, T>, Status> {
-    let size = match usize::try_from(size) {
-        Ok(0) => 100,
-        Ok(size) if size <= 1000 => size,
-        Ok(_) | Err(_) => {
-            return Err(status::of_error(&Error::invalid(
-                "page_size",
-                "must lie between 0 and 1000",
-            )));
-        }
-    };
-    let after = if token.is_empty() {
-        Bound::Unbounded
-    } else {
-        Bound::Excluded(token)
-    };
-    let mut rest = all
-        .range::<str, _>((after, Bound::Unbounded))
-        .filter(|(_, item)| wanted(item))
-        .peekable();
-    let mut items = Vec::new();
-    let mut next = String::new();
-    while items.len() < size
-        && let Some((id, item)) = rest.next()
-    {
-        items.push(item);
-        next.clone_from(id);
-    }
-    if rest.peek().is_none() {
-        next.clear();
-    }
-    Ok(Page { items, next })
 }
 
 fn model(target: &Arc<Target>) -> v1::Model {
@@ -201,41 +141,5 @@ fn scenario(scenario: &Arc<Scenario>) -> v1::Scenario {
         retry: Some(policy::retry(scenario)),
         retry_first: policy::retry_first(scenario),
         hedge: policy::hedge(scenario),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_follow_one_another_without_gap_or_overlap() {
-        let all: BTreeMap<String, u32> = (0..7)
-            .map(|number| (format!("id-{number}"), number))
-            .collect();
-        for size in 1..=8 {
-            let mut seen: Vec<&u32> = Vec::new();
-            let mut token = String::new();
-            loop {
-                let page = page(&all, size, &token, |_| true).unwrap();
-                seen.extend(page.items);
-                token = page.next;
-                if token.is_empty() {
-                    break;
-                }
-            }
-
-            assert_eq!(seen, all.values().collect::<Vec<_>>(), "pages of {size}");
-        }
-    }
-
-    #[test]
-    fn a_negative_page_size_is_refused_by_name() {
-        let all: BTreeMap<String, u32> = BTreeMap::new();
-
-        let status = page(&all, -1, "", |_| true).err().unwrap();
-
-        assert_eq!(status.code(), tonic::Code::InvalidArgument);
-        assert!(status.message().contains("page_size"));
     }
 }

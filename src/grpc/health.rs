@@ -7,7 +7,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::dispatch::dispatcher::Dispatcher;
+use crate::serving::control::Control;
 
 /// How often the health of the scenarios is updated.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const SERVICES: [&str; 4] = [
 /// The health that callers see; it follows the breakers.
 pub struct ReportedHealth {
     reporter: HealthReporter,
-    dispatcher: Arc<Dispatcher>,
+    control: Arc<Control>,
     scenarios: Vec<ScenarioHealth>,
     looks: Interval,
 }
@@ -36,19 +36,19 @@ struct ScenarioHealth {
 
 impl ReportedHealth {
     /// Reports the process, its services and the scenarios, so that the first health check finds every name.
-    pub async fn announce(reporter: HealthReporter, dispatcher: Arc<Dispatcher>) -> Self {
+    pub async fn announce(reporter: HealthReporter, control: Arc<Control>) -> Self {
         for service in SERVICES {
             reporter
                 .set_service_status(service, ServingStatus::Serving)
                 .await;
         }
         let mut scenarios = Vec::new();
-        for name in dispatcher.routes().catalog().scenarios.keys() {
+        for name in control.scenario_names() {
             let service = format!("scenario/{name}");
-            let serving = dispatcher.is_serving(name);
+            let serving = control.is_serving(&name);
             reporter.set_service_status(&service, status(serving)).await;
             scenarios.push(ScenarioHealth {
-                name: name.clone(),
+                name,
                 service,
                 serving,
             });
@@ -57,7 +57,7 @@ impl ReportedHealth {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             reporter,
-            dispatcher,
+            control,
             scenarios,
             looks,
         }
@@ -69,7 +69,7 @@ impl ReportedHealth {
         loop {
             self.looks.tick().await;
             for scenario in &mut self.scenarios {
-                let serving = self.dispatcher.is_serving(&scenario.name);
+                let serving = self.control.is_serving(&scenario.name);
                 if serving != scenario.serving {
                     self.reporter
                         .set_service_status(&scenario.service, status(serving))

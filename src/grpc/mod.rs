@@ -5,7 +5,7 @@
 
 pub mod answer;
 mod arrival;
-pub mod breakers;
+mod breakers;
 pub mod catalog;
 mod codec;
 mod conversation;
@@ -24,7 +24,6 @@ pub mod status;
 mod stream;
 mod time_of_day;
 mod watched;
-mod watchers;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

@@ -7,10 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::{HealthReporter, health_reporter};
 
-use crate::admission::Admission;
 use crate::admission::room::Room;
-use crate::dispatch::dispatcher::Dispatcher;
 use crate::idempotency::{self, Idempotency};
+use crate::serving::control::Control;
 use crate::serving::{Repeats, Serving};
 
 use super::arrival::{Intake, MessageRules};
@@ -53,7 +52,7 @@ pub struct Services {
     elements: Arc<ElementLimits>,
     max_message_bytes: usize,
     repeats: Arc<Repeats<SpelledResponse>>,
-    dispatcher: Arc<Dispatcher>,
+    control: Arc<Control>,
     reporter: HealthReporter,
 }
 
@@ -65,8 +64,7 @@ impl Services {
     pub fn new(
         rules: RequestRules,
         idempotency: idempotency::Settings,
-        dispatcher: Arc<Dispatcher>,
-        admission: Arc<Admission>,
+        control: Arc<Control>,
         draining: CancellationToken,
     ) -> Result<Self, SetupError> {
         let RequestRules {
@@ -78,13 +76,8 @@ impl Services {
         } = rules;
         let (reporter, health) = health_reporter();
         let elements = Arc::new(elements);
-        let catalog = CatalogQueries::new(Arc::clone(&dispatcher));
-        let operations = Operations::new(
-            Arc::clone(&dispatcher),
-            admission,
-            draining.clone(),
-            Arc::clone(&elements),
-        );
+        let catalog = CatalogQueries::new(Arc::clone(&control));
+        let operations = Operations::new(Arc::clone(&control), Arc::clone(&elements));
         let mut routes = Routes::new(health)
             .add_service(CatalogServiceServer::new(catalog))
             .add_service(
@@ -114,7 +107,7 @@ impl Services {
             elements,
             max_message_bytes,
             repeats: Arc::new(Idempotency::new(idempotency)),
-            dispatcher,
+            control,
             reporter,
         })
     }
@@ -134,7 +127,7 @@ impl Services {
 
     /// Starts to report health to callers.
     pub async fn health(&self) -> ReportedHealth {
-        ReportedHealth::announce(self.reporter.clone(), Arc::clone(&self.dispatcher)).await
+        ReportedHealth::announce(self.reporter.clone(), Arc::clone(&self.control)).await
     }
 }
 

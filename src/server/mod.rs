@@ -29,6 +29,7 @@ use crate::grpc::health::ReportedHealth;
 use crate::grpc::services::{RequestRules, Services};
 use crate::idempotency;
 use crate::serving::Serving;
+use crate::serving::control::Control;
 
 pub use crate::grpc::services::SetupError;
 
@@ -95,13 +96,12 @@ pub async fn serve(
         }),
         reflection: settings.reflection,
     };
-    let services = Services::new(
-        rules,
-        policies.idempotency,
+    let control = Arc::new(Control::new(
         Arc::clone(&dispatcher),
         Arc::clone(&admission),
         draining.clone(),
-    )?;
+    ));
+    let services = Services::new(rules, policies.idempotency, control, draining.clone())?;
     let mut workers = Vec::new();
     for core in cores {
         let serving = Arc::new(Serving::new(

@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::admission::room::Held;
 use crate::admission::{Admission, CallPermit, Priority};
 use crate::caller::Caller;
-use crate::chat::{Answer, ChatRequest};
+use crate::chat::Answer;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::routes::{Route, Selector};
-use crate::dispatch::{Call, Failure, Inquiry, Interruption, Limits, Summary};
+use crate::dispatch::routes::Route;
+use crate::dispatch::{Call, Failure, Inquiry, Summary};
 use crate::error::Error;
 use crate::idempotency::{Fingerprint, Key};
 use crate::telemetry::observe::ObservedCall;
@@ -21,7 +21,7 @@ use crate::trail::{CallEnd, Trail};
 
 use super::delivery::Delivering;
 use super::open_calls::OpenCalls;
-use super::size::bytes_of;
+use super::reading::{CallReading, CallRequest, Understood, understand};
 use super::stream::{EventStream, StreamSpelling};
 use super::untaken::Untaken;
 
@@ -42,34 +42,6 @@ pub struct CallHead {
     pub arrived: Instant,
     /// The memory that its message has reserved.
     pub held: Option<Held>,
-}
-
-/// What a door has read in a call's message.
-#[derive(Debug)]
-pub struct CallReading {
-    /// The request.
-    pub request: CallRequest,
-    /// The caller's timeout, if it set one.
-    pub timeout: Option<Duration>,
-    /// The caller's idempotency key and the fingerprint of the message; only calls for a whole answer have them.
-    pub key: Option<(String, Fingerprint)>,
-}
-
-/// A request and how the caller wants it handled.
-#[derive(Debug)]
-pub struct CallRequest {
-    /// The scenario or the model that the caller named.
-    pub selector: Selector,
-    /// What to ask the model.
-    pub request: ChatRequest,
-    /// The caller's own limits.
-    pub limits: Limits,
-    /// What happens to the stream if it breaks off.
-    pub interruption: Interruption,
-    /// How important the call is.
-    pub priority: Priority,
-    /// The id of its conversation; empty if the caller gave none.
-    pub conversation_id: String,
 }
 
 impl Serving {
@@ -115,7 +87,12 @@ impl Serving {
         } = head;
         let observed = ObservedCall::begin(span, caller, arrived);
         let call_id = Uuid::now_v7().simple().to_string();
-        let (route, reading, bytes) = match self.understand(held.as_ref(), read).await {
+        let understood = understand(&self.dispatcher, held.as_ref(), read).await;
+        let Understood {
+            route,
+            reading,
+            bytes,
+        } = match understood {
             Ok(understood) => understood,
             Err(error) => return Err(refused(observed, call_id, error)),
         };
@@ -154,31 +131,6 @@ impl Serving {
             priority,
             key: key.map(|(key, body)| (Key { caller, key }, body)),
         })
-    }
-
-    /// Reads a message. Returns the route of its call, what was read, and how much memory the request takes.
-    async fn understand(
-        &self,
-        held: Option<&Held>,
-        read: impl FnOnce() -> Result<CallReading, Error> + Send + 'static,
-    ) -> Result<(Arc<Route>, CallReading, usize), Error> {
-        let bytes = held.map_or(0, Held::bytes);
-        let dispatcher = Arc::clone(&self.dispatcher);
-        let understanding = move || {
-            let reading = read()?;
-            let route = dispatcher.route(&reading.request.selector)?;
-            let takes = bytes_of(&reading.request.request, bytes);
-            Ok((route, reading, takes))
-        };
-        let (route, reading, takes) = self
-            .dispatcher
-            .workshop()
-            .work(bytes, understanding)
-            .await?;
-        if let Some(held) = held {
-            held.resize(takes)?;
-        }
-        Ok((route, reading, takes))
     }
 
     /// Lets a call in, at once or after a wait.

@@ -9,7 +9,7 @@ const CALL_BYTES: usize = 4 * 1024;
 
 /// Memory of a call with this request, whose message had `message` bytes: the request itself, and its copy in
 /// the provider's format while that is sent.
-pub fn bytes_of(request: &ChatRequest, message: usize) -> usize {
+pub(super) fn bytes_of(request: &ChatRequest, message: usize) -> usize {
     let ChatRequest {
         messages,
         tools,

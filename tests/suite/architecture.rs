@@ -60,8 +60,10 @@ const MODULES: &[Module] = &[
             "admission",
             "caller",
             "chat",
+            "check",
             "dispatch",
             "error",
+            "health",
             "idempotency",
             "telemetry",
             "trail",
@@ -78,12 +80,10 @@ const MODULES: &[Module] = &[
             "dispatch",
             "error",
             "features",
-            "health",
             "idempotency",
             "serving",
             "telemetry",
             "trail",
-            "workshop",
         ],
     ),
     // The doors stand in it.
@@ -162,6 +162,11 @@ const HOMES: &[Home] = &[
     Home {
         of: &["secrecy"],
         modules: &["config", "grpc", "provider", "serve", "transport"],
+    },
+    Home {
+        // A door asks `serving`, which leads calls and shows the state of the dispatcher.
+        of: &["dispatcher::Dispatcher"],
+        modules: &["demo", "dispatch", "serve", "server", "serving"],
     },
     Home {
         of: &["clap"],
@@ -351,6 +356,17 @@ fn planted_violations_are_found() {
         ("serving/repeats.rs", "use prost::Message as _;", "prost"),
         ("serving/stream.rs", "use crate::grpc::v1;", "grpc"),
         ("grpc/mod.rs", "use crate::server::Settings;", "server"),
+        (
+            "grpc/operations.rs",
+            "use crate::dispatch::dispatcher::Dispatcher;",
+            "dispatcher::Dispatcher",
+        ),
+        (
+            "grpc/breakers.rs",
+            "use crate::health::breaker::Snapshot;",
+            "health",
+        ),
+        ("serving/control/watch.rs", "use tonic::Status;", "tonic"),
         ("ledger.rs", "", "no row"),
     ];
     for (file, text, named) in planted {

@@ -2,22 +2,24 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use futures_util::stream::unfold;
+use futures_util::future::ready;
+use futures_util::stream::{once, unfold};
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until};
-use tonic::Status;
 
+use crate::caller::Caller;
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::error::Error;
 use crate::health::provider::BreakerChange;
+use crate::trail::BreakerState;
 
-use super::super::{answer, v1};
-use super::listing::{list, of_endpoint, of_model};
+use super::Control;
+use super::breakers::{BreakerView, check_provider, list, of_endpoint, of_model};
 
 /// After changes were sent, further changes are collected for this long, so that a breaker that changes often does not
 /// flood watchers.
@@ -26,29 +28,54 @@ const GATHERED: Duration = Duration::from_millis(50);
 /// Up to this many collected changes are sent one by one. Beyond it, only the latest change of each breaker is kept.
 const MOST_WAITING: usize = 32;
 
-/// A snapshot of the breakers, then their changes, until the stream is dropped.
-pub fn watch(
-    dispatcher: Arc<Dispatcher>,
-    provider: String,
-) -> Pin<Box<dyn Stream<Item = Result<v1::WatchBreakersResponse, Status>> + Send>> {
-    let changes = dispatcher.watch_breakers(); // before the snapshot, so that no change is lost
-    let watcher = Watcher {
-        dispatcher,
-        provider,
-        changes,
-        waiting: VecDeque::new(),
-        gathers_until: None,
-        snapshot_due: true,
-    };
-    Box::pin(unfold(watcher, |mut watcher| async {
-        let update = watcher.next().await?;
-        Some((
-            Ok(v1::WatchBreakersResponse {
-                update: Some(update),
-            }),
-            watcher,
-        ))
-    }))
+/// What those who watch breakers get.
+pub enum BreakerUpdate {
+    /// All breakers: at the beginning, and when the watcher was too slow to get every change.
+    Snapshot(Vec<BreakerView>),
+    /// A breaker has changed.
+    Transition {
+        /// The breaker after the change; `None` if it is no longer there.
+        breaker: Option<BreakerView>,
+        /// The state before.
+        from: BreakerState,
+        /// Why it changed.
+        cause: &'static str,
+    },
+}
+
+impl Control {
+    /// A snapshot of the breakers of a provider, or of all if it is empty, then their changes. The stream ends with an
+    /// error when the service goes down.
+    ///
+    /// # Errors
+    /// There is no provider of this name, or too many streams watch already.
+    pub fn watch_breakers(
+        &self,
+        caller: Caller,
+        provider: String,
+    ) -> Result<impl Stream<Item = Result<BreakerUpdate, Error>> + Send + use<>, Error> {
+        check_provider(&self.dispatcher, &provider)?;
+        let watching = self.watchers.begin(caller)?;
+        let watcher = Watcher {
+            changes: self.dispatcher.watch_breakers(), // before the snapshot, so that no change is lost
+            dispatcher: Arc::clone(&self.dispatcher),
+            provider,
+            waiting: VecDeque::new(),
+            gathers_until: None,
+            snapshot_due: true,
+        };
+        let updates = unfold(watcher, |mut watcher| async {
+            let update = watcher.next().await?;
+            Some((Ok(update), watcher))
+        });
+        let draining = self.draining.clone().cancelled_owned();
+        let last = once(ready(Err(Error::Draining)));
+        let updates = updates.take_until(draining).chain(last).inspect(move |_| {
+            // Moved in, so that the stream counts until it is dropped.
+            let _ = &watching;
+        });
+        Ok(updates)
+    }
 }
 
 struct Watcher {
@@ -63,15 +90,14 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn next(&mut self) -> Option<v1::watch_breakers_response::Update> {
-        use v1::watch_breakers_response::Update;
+    async fn next(&mut self) -> Option<BreakerUpdate> {
         loop {
             if std::mem::take(&mut self.snapshot_due) {
                 let breakers = list(&self.dispatcher, &self.provider);
-                return Some(Update::Snapshot(v1::BreakerSnapshot { breakers }));
+                return Some(BreakerUpdate::Snapshot(breakers));
             }
             if let Some(change) = self.waiting.pop_front() {
-                return Some(Update::Transition(self.transition(change)));
+                return Some(self.transition(change));
             }
             if let Some(time) = self.gathers_until.take() {
                 sleep_until(time).await;
@@ -126,24 +152,25 @@ impl Watcher {
         }
     }
 
-    fn transition(&self, change: BreakerChange) -> v1::BreakerTransition {
+    fn transition(&self, change: BreakerChange) -> BreakerUpdate {
         let BreakerChange {
             provider,
             target,
             transition,
         } = change;
         let routes = self.dispatcher.routes();
-        let present = match &target {
-            Some(target) => routes.target(target).map(of_model),
+        let mut breaker = match &target {
+            Some(target) => routes.target(target).map(|guarded| of_model(guarded)),
             None => routes.provider(&provider).map(|guard| of_endpoint(guard)),
         };
-        // The current data of the breaker with the state of this change: the breaker may have changed again since.
-        let state = answer::breaker_state(transition.to).into();
-        let breaker = present.map(|breaker| v1::Breaker { state, ..breaker });
-        v1::BreakerTransition {
+        if let Some(breaker) = &mut breaker {
+            // The other data is current: the breaker may have changed again since.
+            breaker.snapshot.state = transition.to;
+        }
+        BreakerUpdate::Transition {
             breaker,
-            previous_state: answer::breaker_state(transition.from).into(),
-            cause: transition.cause.to_owned(),
+            from: transition.from,
+            cause: transition.cause,
         }
     }
 }

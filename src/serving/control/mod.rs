@@ -1,0 +1,64 @@
+//! What may callers and operators see and set besides calls? The catalogue, plans, breakers, and what is serving.
+//!
+//! A door reads a message into the arguments of a method of [`Control`], and spells what it returns.
+
+mod breakers;
+mod catalog;
+mod plans;
+mod set;
+mod watch;
+mod watchers;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::dispatch::dispatcher::Dispatcher;
+
+use self::watchers::Watchers;
+
+pub use self::breakers::{BreakerScope, BreakerView};
+pub use self::catalog::Page;
+pub use self::plans::{PlannedCall, PlannedTarget};
+pub use self::set::{BreakerOverride, OperatorDecision};
+pub use self::watch::BreakerUpdate;
+pub use crate::health::breaker::Snapshot;
+pub use crate::health::lock::{LockCause, LockSnapshot};
+
+/// Shows the state of the service and changes it as operators decide. All cores and doors share it.
+pub struct Control {
+    dispatcher: Arc<Dispatcher>,
+    admission: Arc<Admission>,
+    /// Cancelled when the service goes down.
+    draining: CancellationToken,
+    watchers: Arc<Watchers>,
+}
+
+impl Control {
+    /// Shows this dispatcher's state. Streams of watchers end when the service drains. A request that costs as much as
+    /// a call is admitted like one.
+    pub fn new(
+        dispatcher: Arc<Dispatcher>,
+        admission: Arc<Admission>,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            dispatcher,
+            admission,
+            draining,
+            watchers: Arc::default(),
+        }
+    }
+
+    /// The names of all scenarios, in their order.
+    pub fn scenario_names(&self) -> Vec<String> {
+        let routes = self.dispatcher.routes();
+        routes.catalog().scenarios.keys().cloned().collect()
+    }
+
+    /// Whether a scenario has a target that could be tried now.
+    pub fn is_serving(&self, scenario: &str) -> bool {
+        self.dispatcher.is_serving(scenario)
+    }
+}
