@@ -27,9 +27,9 @@ use super::untaken::Untaken;
 
 /// Serves the calls of one core.
 pub struct Serving {
-    pub(super) dispatcher: Arc<Dispatcher>,
+    dispatcher: Arc<Dispatcher>,
     admission: Arc<Admission>,
-    pub(super) open: Arc<OpenCalls>,
+    open: Arc<OpenCalls>,
 }
 
 /// What a door knows about a call before its message is read.
@@ -132,25 +132,6 @@ impl Serving {
             key: key.map(|(key, body)| (Key { caller, key }, body)),
         })
     }
-
-    /// Lets a call in, at once or after a wait.
-    pub(super) async fn admit(
-        &self,
-        call: &mut Call,
-        caller: Caller,
-        priority: Priority,
-    ) -> Result<CallPermit, Failure> {
-        let deadline = call.deadline();
-        let admitted = {
-            let scenario = &call.trail().scenario;
-            let wait = self.admission.admit(caller, scenario, priority, deadline);
-            self.open.unless_closed(wait).await
-        };
-        match admitted {
-            Some(admitted) => admitted.map_err(|error| call.fail(error)),
-            None => Err(call.abandon(Error::Draining)),
-        }
-    }
 }
 
 /// The failure of a request that did not become a call.
@@ -168,18 +149,58 @@ fn refused(mut observed: ObservedCall, call_id: String, error: Error) -> Failure
 pub struct BegunCall<'s> {
     /// The idempotency key and the fingerprint of the message; set for [`BegunCall::once`].
     pub key: Option<(Key, Fingerprint)>,
-    pub(super) serving: &'s Serving,
-    pub(super) route: Arc<Route>,
+    serving: &'s Serving,
+    route: Arc<Route>,
     pub(super) inquiry: Inquiry,
     pub(super) held: Option<Held>,
-    pub(super) caller: Caller,
-    pub(super) priority: Priority,
+    caller: Caller,
+    priority: Priority,
+}
+
+/// A call that was let in.
+pub(super) struct AdmittedCall<'s> {
+    pub(super) call: Call,
+    pub(super) permit: CallPermit,
+    pub(super) open: &'s Arc<OpenCalls>,
+    /// The memory that its request takes.
+    held: Option<Held>,
 }
 
 impl<'s> BegunCall<'s> {
     /// The id of the call.
     pub fn call_id(&self) -> &str {
         &self.inquiry.call_id
+    }
+
+    /// Ends the call before it is let in.
+    pub(super) fn refuse(self, error: Error) -> Failure {
+        let mut call = self.serving.dispatcher.call(self.route, self.inquiry);
+        call.fail(error)
+    }
+
+    /// Lets the call in, at once or after a wait.
+    pub(super) async fn enter(self) -> Result<AdmittedCall<'s>, Failure> {
+        let Serving {
+            dispatcher,
+            admission,
+            open,
+        } = self.serving;
+        let mut call = dispatcher.call(self.route, self.inquiry);
+        let admitted = {
+            let scenario = &call.trail().scenario;
+            let wait = admission.admit(self.caller, scenario, self.priority, call.deadline());
+            open.unless_closed(wait).await
+        };
+        match admitted {
+            Some(Ok(permit)) => Ok(AdmittedCall {
+                call,
+                permit,
+                open,
+                held: self.held,
+            }),
+            Some(Err(error)) => Err(call.fail(error)),
+            None => Err(call.abandon(Error::Draining)),
+        }
     }
 
     /// Runs the call until its answer is complete. Returns the answer as the door spells it, and a [`Delivering`]
@@ -191,17 +212,17 @@ impl<'s> BegunCall<'s> {
         self,
         spell: impl FnOnce(&Summary<'_>, Answer) -> R,
     ) -> Result<(R, Delivering), Failure> {
-        let open = &self.serving.open;
-        let mut call = self.serving.dispatcher.call(self.route, self.inquiry);
-        let mut permit = self
-            .serving
-            .admit(&mut call, self.caller, self.priority)
-            .await?;
+        let AdmittedCall {
+            mut call,
+            mut permit,
+            open,
+            held,
+        } = self.enter().await?;
         let answer = open.answer(&mut call).await;
         permit.answered();
         let answer = answer?;
         // The request is not needed any more: free its room.
-        drop(self.held);
+        drop(held);
         let call = call.answered();
         let spelled = spell(&call.summary(), answer);
         Ok((spelled, open.whole(Untaken::new(call, permit))))
@@ -213,18 +234,18 @@ impl<'s> BegunCall<'s> {
     /// # Errors
     /// The call failed before its first content.
     pub async fn stream<S: StreamSpelling>(self, spelling: S) -> Result<EventStream<S>, Failure> {
-        let open = &self.serving.open;
-        let mut call = self.serving.dispatcher.call(self.route, self.inquiry);
-        let mut permit = self
-            .serving
-            .admit(&mut call, self.caller, self.priority)
-            .await?;
+        let AdmittedCall {
+            mut call,
+            mut permit,
+            open,
+            held,
+        } = self.enter().await?;
         let Some(committed) = open.unless_closed(call.commit()).await else {
             return Err(call.abandon(Error::Draining));
         };
         permit.answered();
         committed?;
-        permit.hold(self.held);
+        permit.hold(held);
         Ok(open.stream(call, permit, spelling))
     }
 }

@@ -14,7 +14,7 @@ use crate::idempotency::{
 };
 use crate::trail::CallEnd;
 
-use super::calls::BegunCall;
+use super::calls::{AdmittedCall, BegunCall};
 use super::delivery::Delivering;
 use super::open_calls::OpenCalls;
 use super::untaken::Untaken;
@@ -71,32 +71,29 @@ impl<'s> BegunCall<'s> {
     /// This caller was not let in, its key belongs to another call, or its deadline passed while it waited. The
     /// call's own failure is an outcome, not an error.
     pub async fn once<S: Spelled>(
-        self,
+        mut self,
         (key, body): (Key, Fingerprint),
         repeats: &Arc<Repeats<S>>,
     ) -> Result<Given<'s, S>, Failure> {
-        let Self {
-            serving,
-            route,
-            mut inquiry,
-            held,
-            caller,
-            priority,
-            key: _,
-        } = self;
         let question = Question {
-            request: Arc::clone(&inquiry.request),
-            held,
+            request: Arc::clone(&self.inquiry.request),
+            held: self.held.take(),
         };
-        let found = repeats.find(key, body, question);
-        if let Ok(KnownCall::Open(shared)) = &found {
-            inquiry.request = Arc::clone(&shared.request().request);
+        let found = match repeats.find(key, body, question) {
+            Ok(found) => found,
+            Err(Conflict) => return Err(self.refuse(Error::IdempotencyConflict)),
+        };
+        if let KnownCall::Open(shared) = &found {
+            self.inquiry.request = Arc::clone(&shared.request().request);
         }
-        let mut call = serving.dispatcher.call(route, inquiry);
-        let found = found.map_err(|Conflict| call.fail(Error::IdempotencyConflict))?;
-        let mut permit = serving.admit(&mut call, caller, priority).await?;
+        let AdmittedCall {
+            call,
+            mut permit,
+            open,
+            ..
+        } = self.enter().await?;
         let (outcome, replayed) = match found {
-            KnownCall::Open(shared) => make(&shared, call, &serving.open).await?,
+            KnownCall::Open(shared) => make(&shared, call, open).await?,
             KnownCall::Ended(outcome) => (replay(call, outcome), true),
         };
         permit.answered();
@@ -104,7 +101,7 @@ impl<'s> BegunCall<'s> {
             outcome,
             replayed,
             permit,
-            open: &serving.open,
+            open,
         })
     }
 }

@@ -69,14 +69,14 @@ pub(super) struct MessageType {
 pub(super) struct Field {
     number: u64,
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: FieldKind,
     pub(super) is_repeated: bool,
     pub(super) counted: Option<CountedElement>,
 }
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     Varint,
     Fixed32,
     Fixed64,
@@ -190,7 +190,7 @@ impl Contract {
         for field in types.get(name).map_or(&[][..], |message| &message.field) {
             let kind = match kind(field.r#type()) {
                 Some(kind) => kind,
-                None => Kind::Message(self.place(field.type_name(), types, places)),
+                None => FieldKind::Message(self.place(field.type_name(), types, places)),
             };
             fields.push(described(name, field, kind));
         }
@@ -215,7 +215,7 @@ fn collect(scope: &str, message: &DescriptorProto, types: &mut HashMap<String, D
     types.insert(name, message.clone());
 }
 
-fn described(message: &str, field: &FieldDescriptorProto, kind: Kind) -> Field {
+fn described(message: &str, field: &FieldDescriptorProto, kind: FieldKind) -> Field {
     let counted = COUNTED
         .iter()
         .find(|(of, name, _)| message.strip_prefix('.') == Some(of) && field.name() == *name);
@@ -230,7 +230,7 @@ fn described(message: &str, field: &FieldDescriptorProto, kind: Kind) -> Field {
 }
 
 /// `None` for a message.
-fn kind(kind: Type) -> Option<Kind> {
+fn kind(kind: Type) -> Option<FieldKind> {
     match kind {
         Type::Int32
         | Type::Int64
@@ -239,10 +239,10 @@ fn kind(kind: Type) -> Option<Kind> {
         | Type::Sint32
         | Type::Sint64
         | Type::Bool
-        | Type::Enum => Some(Kind::Varint),
-        Type::Fixed32 | Type::Sfixed32 | Type::Float => Some(Kind::Fixed32),
-        Type::Fixed64 | Type::Sfixed64 | Type::Double => Some(Kind::Fixed64),
-        Type::String | Type::Bytes => Some(Kind::Text),
+        | Type::Enum => Some(FieldKind::Varint),
+        Type::Fixed32 | Type::Sfixed32 | Type::Float => Some(FieldKind::Fixed32),
+        Type::Fixed64 | Type::Sfixed64 | Type::Double => Some(FieldKind::Fixed64),
+        Type::String | Type::Bytes => Some(FieldKind::Text),
         // proto3 has no groups.
         Type::Message | Type::Group => None,
     }

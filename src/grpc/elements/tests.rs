@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::contract::Kind;
+use super::contract::FieldKind;
 use super::*;
 use crate::error::{Error, Violation};
 use crate::grpc::request::tests::accepted::complete;
@@ -86,7 +86,7 @@ fn every_repeated_field_of_a_request_has_a_limit_of_its_own() {
                 "{}: name it in `COUNTED`",
                 field.name
             );
-            if let Kind::Message(place) = field.kind {
+            if let FieldKind::Message(place) = field.kind {
                 assert!(place < contract.messages.len());
             }
         }

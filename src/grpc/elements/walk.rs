@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::error::Error;
 
-use super::contract::{Field, Kind};
+use super::contract::{Field, FieldKind};
 use super::{Contract, CountedElement, ElementCount, ElementLimits, Method};
 
 /// How deep messages may be nested; the decoder has the same limit.
@@ -206,12 +206,12 @@ impl Walk {
         }
         let kind = field.map(|field| (field.kind, field.is_repeated));
         self.next = match (key & 7, kind) {
-            (0, None | Some((Kind::Varint, _))) => Next::Number,
-            (1, None | Some((Kind::Fixed64, _))) => return self.begin_bytes(8),
-            (5, None | Some((Kind::Fixed32, _))) => return self.begin_bytes(4),
-            (2, None | Some((Kind::Text, _))) => Next::Size(Sized::Text),
-            (2, Some((Kind::Message(place), _))) => Next::Size(Sized::Message(place)),
-            (2, Some((Kind::Varint | Kind::Fixed32 | Kind::Fixed64, true))) => {
+            (0, None | Some((FieldKind::Varint, _))) => Next::Number,
+            (1, None | Some((FieldKind::Fixed64, _))) => return self.begin_bytes(8),
+            (5, None | Some((FieldKind::Fixed32, _))) => return self.begin_bytes(4),
+            (2, None | Some((FieldKind::Text, _))) => Next::Size(Sized::Text),
+            (2, Some((FieldKind::Message(place), _))) => Next::Size(Sized::Message(place)),
+            (2, Some((FieldKind::Varint | FieldKind::Fixed32 | FieldKind::Fixed64, true))) => {
                 Next::Size(Sized::Numbers)
             }
             (3, None) => {
