@@ -195,7 +195,7 @@ impl Outcome {
         }
     }
 
-    /// The reason as a caller is told; `None` for what is no fault.
+    /// The reason that callers see; `None` if nothing failed.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Running | Self::Succeeded | Self::Cancelled(_) => None,
@@ -227,7 +227,7 @@ pub enum ClosedOff {
     Model,
     /// The endpoint's breaker.
     Endpoint,
-    /// It has failed, and a probe is under way that tells whether it still does.
+    /// It has failed, and a probe is under way that shows whether it still does.
     Probing,
     /// The provider does not accept the credential.
     Credential,
@@ -242,7 +242,7 @@ pub enum ClosedOff {
 }
 
 impl Skip {
-    /// The reason as a caller is told.
+    /// The reason that callers see.
     pub fn reason(&self) -> Reason {
         match self {
             Self::Unsupported(_) => Reason::CapabilityUnsupported,

@@ -76,7 +76,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(50);
     const TICK: Duration = Duration::from_millis(10);
 
-    /// Something that is due 10 ms after each of its turns and has run this late, for so long.
+    /// Lets a task that is due 10 ms after each of its turns run late by `delay`, for as long as `span`.
     fn run_late(
         congestion: &mut Congestion,
         from: Instant,

@@ -62,8 +62,7 @@ pub(super) enum Reception {
     Refused,
 }
 
-/// The places and the queue. `W` tells a waiting call that it has a place; if it is dropped, the call is turned
-/// away.
+/// The places and the queue. A `W` notifies a waiting call that it has a place; dropping it refuses the call.
 pub(super) struct Limiter<W> {
     settings: Settings,
     classes: [Class<W>; 4],

@@ -1,7 +1,7 @@
 //! Which calls are let in? As many at once as the service can hold, shared fairly; the others are refused.
 //!
 //! `limiter` shares the places among the priorities and keeps the queue, `callers` keeps each caller within its
-//! limits, and `congestion` tells when the processors do not keep up; all are pure. This is the shell around them:
+//! limits, and `congestion` notices when the processors do not keep up; all are pure. This is the shell around them:
 //! one lock, and a channel for each call that waits; `sampling` is the ticker. A call keeps its place until its
 //! caller has taken the answer.
 

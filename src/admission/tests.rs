@@ -37,7 +37,7 @@ async fn admit_and_answer(admission: &Arc<Admission>) -> CallPermit {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permit_that_is_given_back_goes_to_the_one_that_waits() {
+async fn a_permit_that_is_given_back_goes_to_a_waiting_call() {
     let admission = of(1, 1);
     let first = admit_and_answer(&admission).await;
     let mut tasks = JoinSet::new();
@@ -214,7 +214,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_callers_do_no_permit_is_lost(
+    fn no_permit_is_lost_whatever_callers_do(
         visits in visits(),
         max_inflight in 1usize..6,
         queue in 0usize..6,

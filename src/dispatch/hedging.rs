@@ -74,8 +74,8 @@ impl Hedging {
     }
 
     /// Records an attempt that ended after this time without content. A late one counts as one of the slowest:
-    /// otherwise every rival that wins would shorten the usual time. One that was not late is not counted: it tells
-    /// nothing about the time to first content.
+    /// otherwise every rival that wins would shorten the usual time. One that was not late is not counted: it
+    /// says nothing about the time to first content.
     pub(crate) fn observe_without_content(&self, position: usize, after: Duration) {
         if self.delay(position).is_some_and(|delay| after >= delay) {
             self.observe(position, after);

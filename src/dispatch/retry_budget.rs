@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_token_and_earns_none_has_no_prospects() {
+    fn a_bucket_without_tokens_that_earns_none_has_no_prospects() {
         // Ratio, burst, whether a token is spent before, and whether there is hope.
         let table = [
             (0.0, 1, false, true),

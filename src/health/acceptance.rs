@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_that_answers_half_is_sent_everything() {
+    fn a_target_that_answers_half_of_its_attempts_is_sent_all_of_them() {
         let now = Instant::now();
         let mut acceptance = Acceptance::new(now);
 
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_answers_nothing_is_sent_next_to_nothing() {
+    fn a_target_that_answers_nothing_is_sent_hardly_anything() {
         let now = Instant::now();
         let mut acceptance = Acceptance::new(now);
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_later_all_is_forgotten() {
+    fn everything_is_forgotten_a_minute_later() {
         let now = Instant::now();
         let mut acceptance = Acceptance::new(now);
         (0..99).for_each(|_| acceptance.requested(now));

@@ -109,9 +109,9 @@ impl Guard {
         self.provider.wait()
     }
 
-    /// Whether the model could be tried now and fails clearly less often than the one with the snapshot `ill`. A model
+    /// Whether the model could be tried now and fails clearly less often than the one with the snapshot `failing`. A model
     /// that has not failed is taken for healthy, however few attempts it has had.
-    pub fn is_healthier_than(&self, ill: &Snapshot) -> bool {
+    pub fn is_healthier_than(&self, failing: &Snapshot) -> bool {
         let model = &self.model;
         let (refusal, own) = self.provider.read(Some(model), |scopes, now| {
             (
@@ -121,7 +121,7 @@ impl Guard {
         });
         refusal.is_none()
             && own.state == BreakerState::Closed
-            && (own.failures == 0 || worst_share(&own) <= HEALTHIER * share(ill))
+            && (own.failures == 0 || worst_share(&own) <= HEALTHIER * share(failing))
     }
 }
 

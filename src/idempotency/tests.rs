@@ -66,7 +66,7 @@ fn ended(text: Outcome) -> oneshot::Receiver<Outcome> {
 }
 
 #[tokio::test]
-async fn a_repeat_waits_for_the_first_and_later_ones_get_what_it_got() {
+async fn a_repeat_waits_for_the_first_call_and_later_ones_get_the_same_outcome() {
     let idempotency = idempotency();
     let (end, receiver) = oneshot::channel();
     let first = part(&idempotency, receiver, true);
@@ -81,7 +81,7 @@ async fn a_repeat_waits_for_the_first_and_later_ones_get_what_it_got() {
 }
 
 #[tokio::test]
-async fn all_who_ask_for_a_call_share_one_request() {
+async fn all_repeats_of_a_call_share_one_request() {
     let idempotency = idempotency();
     let first = open(&idempotency);
     let request = Arc::downgrade(first.request());
@@ -103,7 +103,7 @@ async fn all_who_ask_for_a_call_share_one_request() {
 }
 
 #[tokio::test]
-async fn whoever_is_let_in_first_makes_the_call_that_all_wait_for() {
+async fn the_first_caller_that_is_admitted_makes_the_call_that_all_wait_for() {
     let idempotency = idempotency();
     let waits_for_a_place = open(&idempotency);
 
@@ -133,7 +133,7 @@ async fn a_call_goes_on_without_the_caller_that_began_it() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_is_cancelled_and_its_key_is_free() {
+async fn a_call_that_no_caller_waits_for_is_cancelled_and_its_key_is_free() {
     let idempotency = idempotency();
     let (mut end, receiver) = oneshot::channel();
     let mut first = underway(part(&idempotency, receiver, true));
@@ -151,7 +151,7 @@ async fn a_call_that_nobody_waits_for_is_cancelled_and_its_key_is_free() {
 }
 
 #[tokio::test]
-async fn a_call_that_its_maker_left_is_made_again_by_who_asks_for_it_still() {
+async fn a_call_whose_first_caller_left_is_made_again_by_another_that_still_waits() {
     let idempotency = idempotency();
     let (_end, receiver) = oneshot::channel();
     let first = underway(part(&idempotency, receiver, true));
@@ -193,7 +193,7 @@ async fn another_body_under_the_same_key_is_a_conflict() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_callers_at_once_one_call_is_made() {
+async fn many_callers_at_once_make_one_call() {
     let idempotency = idempotency();
     let made = Arc::new(AtomicU32::new(0));
     let mut tasks = JoinSet::new();

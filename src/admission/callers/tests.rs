@@ -35,7 +35,7 @@ fn leaves(callers: &mut Callers, who: u32, scenario: &str, phases: &[Phase], now
 }
 
 #[test]
-fn a_caller_has_only_so_many_open_calls_and_leaves_others_theirs() {
+fn a_caller_at_its_limit_of_open_calls_does_not_limit_others() {
     let now = Instant::now();
     let mut callers = Callers::new(SETTINGS);
     let first = callers.enter(caller(1), "a", now).unwrap();
@@ -147,7 +147,7 @@ fn nothing_is_counted_while_cancellations_are_not_limited() {
 }
 
 #[test]
-fn a_caller_that_lets_half_of_its_calls_be_answered_is_not_limited() {
+fn a_caller_that_cancels_only_half_of_its_calls_is_not_limited() {
     let now = Instant::now();
     let mut callers = Callers::new(SETTINGS);
 
@@ -158,7 +158,7 @@ fn a_caller_that_lets_half_of_its_calls_be_answered_is_not_limited() {
 }
 
 #[test]
-fn callers_that_have_done_nothing_lately_are_forgotten() {
+fn callers_without_recent_calls_are_forgotten() {
     let start = Instant::now();
     let mut callers = Callers::new(SETTINGS);
     let _open = callers.enter(caller(0), "a", start).unwrap();
@@ -177,7 +177,7 @@ fn callers_that_have_done_nothing_lately_are_forgotten() {
 }
 
 #[test]
-fn who_has_a_call_open_or_has_cancelled_one_lately_is_remembered() {
+fn a_caller_with_an_open_call_or_a_recent_cancellation_is_remembered() {
     let start = Instant::now();
     // How many it may cancel, whether it has one open, whether it has cancelled one, how many
     // seconds ago, and whether it is remembered.
@@ -211,7 +211,7 @@ fn who_has_a_call_open_or_has_cancelled_one_lately_is_remembered() {
 }
 
 #[test]
-fn callers_are_looked_through_once_there_are_many_and_then_twice_as_many() {
+fn callers_are_swept_once_there_are_many_and_again_at_twice_as_many() {
     let start = Instant::now();
     let later = start + seconds(10);
     let mut callers = Callers::new(SETTINGS);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Priority, Reception, Settings};
 
-/// The places and the queue. `W` tells a waiting call that it has a place; if it is dropped, the call is turned away.
+/// The places and the queue. A `W` notifies a waiting call that it has a place; dropping it refuses the call.
 pub(super) struct Scanning<W> {
     settings: Settings,
     classes: [Class<W>; 4],

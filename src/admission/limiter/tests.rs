@@ -121,7 +121,7 @@ fn the_least_important_is_turned_away_first_when_the_queue_is_full() {
 }
 
 #[test]
-fn a_queue_for_bursts_lets_wait_long_and_serves_in_order() {
+fn a_queue_that_was_empty_lately_allows_long_waits_and_serves_the_oldest_first() {
     let mut bench = Bench::new(2, 10);
     bench.fill(Normal, 2);
 
@@ -138,7 +138,7 @@ fn a_queue_for_bursts_lets_wait_long_and_serves_in_order() {
 }
 
 #[test]
-fn a_queue_that_does_not_get_empty_lets_wait_shortly_and_serves_the_newest_first() {
+fn a_queue_that_is_never_empty_allows_short_waits_and_serves_the_newest_first() {
     let mut bench = Bench::new(1, 10);
     bench.fill(Normal, 1);
     bench.wait(Normal, 1);
@@ -155,7 +155,7 @@ fn a_queue_that_does_not_get_empty_lets_wait_shortly_and_serves_the_newest_first
 }
 
 #[test]
-fn the_overload_of_one_priority_is_none_of_another() {
+fn the_overload_of_one_priority_does_not_shorten_the_waits_of_another() {
     let mut bench = Bench::new(1, 10);
     bench.fill(Normal, 1);
     bench.wait(Batch, 1);
@@ -182,7 +182,7 @@ fn a_call_whose_deadline_is_near_does_not_wait() {
 }
 
 #[test]
-fn who_leaves_the_queue_is_given_no_place() {
+fn a_call_that_has_left_the_queue_gets_no_place() {
     let mut bench = Bench::new(1, 10);
     bench.fill(Normal, 1);
     let Reception::Queued { ticket, .. } = bench.arrive(Normal, 1) else {
@@ -220,7 +220,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn places_are_neither_lost_nor_made_and_shares_are_kept(
+    fn no_place_is_lost_or_added_and_shares_are_kept(
         max_inflight in 1usize..24,
         queue in 0usize..12,
         steps in steps(),
@@ -384,7 +384,7 @@ fn three_times_the_load_leaves_important_calls_and_the_throughput_as_they_were()
 
 proptest! {
     #[test]
-    fn it_decides_as_one_that_looks_through_the_whole_queue(
+    fn the_limiter_decides_like_one_that_scans_the_whole_queue(
         max_inflight in 1usize..24,
         queue in 0usize..24,
         steps in steps(),

@@ -26,7 +26,7 @@ fn reason(result: Result<(), Error>) -> Option<Reason> {
 }
 
 #[test]
-fn all_requests_have_so_much_room_together_and_each_caller_its_share() {
+fn all_requests_share_one_room_and_each_caller_has_a_part_of_it() {
     let room = Arc::new(Room::new(LIMITS));
     let (first, second) = (held(&room, 1), held(&room, 1));
     first.grow(40).unwrap();
@@ -43,7 +43,7 @@ fn all_requests_have_so_much_room_together_and_each_caller_its_share() {
 }
 
 #[test]
-fn what_has_not_come_to_its_end_takes_only_a_part_of_it() {
+fn incomplete_requests_have_only_a_part_of_the_room() {
     let room = Arc::new(Room::new(LIMITS));
     let (first, other) = (held(&room, 1), held(&room, 2));
     first.grow_unfinished(30).unwrap();
@@ -60,7 +60,7 @@ fn what_has_not_come_to_its_end_takes_only_a_part_of_it() {
 }
 
 #[test]
-fn a_request_that_could_never_have_room_is_told_so() {
+fn a_request_that_is_larger_than_the_room_is_invalid() {
     let room = Arc::new(Room::new(LIMITS));
     let request = held(&room, 1);
     request.grow(50).unwrap();
@@ -90,7 +90,7 @@ fn the_limit_that_a_request_is_too_large_for_is_named() {
 }
 
 #[test]
-fn what_a_request_turns_out_not_to_need_is_its_callers_again() {
+fn bytes_that_a_request_does_not_need_go_back_to_its_caller() {
     let room = Arc::new(Room::new(LIMITS));
     let (first, second) = (held(&room, 1), held(&room, 1));
     first.grow(60).unwrap();
@@ -115,7 +115,7 @@ fn callers_without_requests_are_forgotten() {
 }
 
 #[test]
-fn callers_are_looked_through_once_there_are_many_and_then_twice_as_many() {
+fn callers_are_swept_once_there_are_many_and_again_at_twice_as_many() {
     let room = Room::new(LIMITS);
     let shares = |numbers: std::ops::Range<usize>| -> Vec<_> {
         let callers = numbers.map(|number| IpAddr::from((number as u32).to_be_bytes()));

@@ -165,7 +165,7 @@ mod tests {
     use crate::chat::Usage;
 
     #[test]
-    fn only_what_brings_the_answer_on_is_progress() {
+    fn only_usage_a_finish_or_content_is_progress() {
         let started = || ChatEvent::Started {
             response_id: None,
             response_model: None,

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_that_is_not_the_targets_own_is_told_with_the_silence_before_it() {
+    async fn a_limit_that_is_not_the_targets_own_is_reported_with_the_silence_before_it() {
         let start = Instant::now();
         let hurried = Hurried {
             first_content: true,

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_left_alone_as_long_as_it_asks_if_that_is_not_too_long() {
+    fn the_wait_that_a_provider_asks_for_is_kept_if_it_is_not_too_long() {
         let kind = UpstreamErrorKind::Overloaded;
         let table = [
             (500, 1.0, Some(600)),

@@ -1,4 +1,4 @@
-//! Which error does a call end with that has no target left? Found from what was tried and skipped. Pure.
+//! Which error does a call end with if it has no target left? What was tried and skipped decides. Pure.
 
 use std::time::Duration;
 

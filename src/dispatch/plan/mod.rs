@@ -123,7 +123,7 @@ impl Plan {
             }
         };
         // A probe may fail and so cost the call a failover: it is sent only if the budget pays for both. A budget that
-        // never refills is no reason to withhold probes: the breaker would stay open for ever.
+        // never refills is no reason to withhold probes: without probes, the breaker would never close.
         let insured = probe && route.budget.has_prospects() && self.has_alternative();
         let added = u32::from(self.cursor.started() > 0);
         if !tokens.hold(added + u32::from(insured)) {

@@ -115,7 +115,7 @@ mod tests {
         Plan::new(route, asked, Limits::default(), deadline, Trail::default())
     }
 
-    /// The next target is asked and fails, and its provider asks to be left alone for so long.
+    /// The next target is asked and fails, and its provider asks for this wait.
     fn fails(plan: &mut Plan, retry_after: Duration) {
         let mut tokens = TokenHold::of(&plan.route.budget);
         let admitted = plan.next_target(&mut tokens).expect("a target is left");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_failed_over_to_is_no_first_choice() {
+    async fn the_target_of_a_failover_is_no_first_choice() {
         let policy = Some(RetryFirst::default());
         let mut plan = plan(&["one", "two", "three"], policy, Scenario::DEFAULT_TIMEOUT);
         fails(&mut plan, millis(9000));

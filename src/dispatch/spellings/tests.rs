@@ -176,7 +176,7 @@ impl WireFormat for Counting {
 }
 
 #[test]
-fn what_many_would_be_sent_is_looked_at_once_and_not_written() {
+fn a_request_is_checked_once_for_many_targets_and_not_written() {
     let format = Counting::default();
     let request = pictured();
     let mut spellings = Spellings::of(&request);

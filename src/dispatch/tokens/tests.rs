@@ -101,7 +101,7 @@ fn a_token_that_is_held_pays_for_whatever_follows() {
 }
 
 #[test]
-fn as_many_are_taken_as_are_wanted_and_not_held_yet() {
+fn a_hold_takes_only_the_tokens_that_it_does_not_have_yet() {
     // How many tokens are wanted, one step after the other; which steps succeed; what is left in the budget.
     let table: [(&[u32], &[bool], u32); 5] = [
         (&[0], &[true], 3),
@@ -151,7 +151,7 @@ fn the_place_of_a_spent_token_is_free_for_what_success_earns() {
 }
 
 #[test]
-fn one_is_left_while_one_is_held_or_in_the_budget() {
+fn a_token_is_left_while_one_is_held_or_in_the_budget() {
     for (burst, held, expected) in [(0, 0, false), (1, 0, true), (1, 1, true), (2, 1, true)] {
         let (_budget, mut tokens) = call_of(burst);
         assert!(tokens.hold(held));

@@ -41,7 +41,7 @@ pub struct Breaker {
     probes: Probes,
     successes: u64,
     consecutive_failures: u32,
-    /// When the first of the attempts was cut short that no success has followed.
+    /// When the first attempt was cut short after the last success; `None` if none was.
     cut_short_since: Option<Instant>,
     /// How often in a row recovery has failed, which doubles the open time.
     severity: u32,

@@ -19,7 +19,7 @@ const SPREAD: f64 = 0.2;
 /// The fewest failures in a row that open a breaker sooner because a healthier alternative exists: fewer may be chance.
 const FEWEST_WITH_ALTERNATIVE: u32 = 3;
 
-/// How long attempts that callers' limits cut short are not held against a target, if none succeeds meanwhile.
+/// Attempts that callers' limits cut short count as failures once none has succeeded for this long.
 const DOUBT: Duration = Duration::from_secs(4);
 
 impl Breaker {
@@ -105,7 +105,7 @@ impl Breaker {
         }
     }
 
-    /// Whether attempts have been cut short for so long, without a success, that it may be the target's fault and not
+    /// Whether attempts have been cut short for [`DOUBT`] without a success: then it may be the target's fault, and not
     /// only the hurry of callers.
     pub(super) fn is_in_doubt(&mut self, silent: Instant, now: Instant) -> bool {
         let since = *self.cut_short_since.get_or_insert(silent);

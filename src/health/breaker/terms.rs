@@ -28,7 +28,7 @@ impl Forced {
 /// What an attempt reports to the breaker. The last signal of every attempt is [`Signal::Released`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Signal {
-    /// The provider has been silent for suspiciously long; the attempt goes on.
+    /// The provider has been silent for a suspiciously long time; the attempt goes on.
     Stalled,
     /// The first content has arrived.
     Committed {
@@ -49,12 +49,12 @@ pub enum Signal {
     Completed,
     /// The attempt failed, before or after its first content.
     Failed {
-        /// How long the provider asks to be left alone.
+        /// How long the provider asks us to wait.
         retry_after: Option<Duration>,
     },
     /// The provider limits our rate: no failure, but no successful probe either.
     Throttled {
-        /// How long the provider asks to be left alone.
+        /// How long the provider asks us to wait.
         retry_after: Option<Duration>,
     },
     /// The attempt has ended. Alone, as after a cancellation, it says nothing about the target.

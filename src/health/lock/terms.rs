@@ -1,4 +1,4 @@
-//! What is a lock told, and what does it answer? And for how long may it lock?
+//! Why is a credential locked, for how long, and whose fault is a refusal? The words of a lock and its settings.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Whose fault is a refused credential, and for how long is it left alone?
+//! Whose fault is a refused credential, and for how long is it not used?
 
 use super::*;
 
@@ -86,7 +86,7 @@ fn a_credential_that_has_just_been_accepted_for_another_model_is_not_at_fault() 
 }
 
 #[test]
-fn that_it_was_accepted_for_the_same_model_does_not_clear_it() {
+fn an_acceptance_for_the_same_model_does_not_clear_the_credential() {
     let (mut lock, now) = lock(2);
     accept(&mut lock, 0, now);
 
@@ -118,7 +118,7 @@ fn while_one_model_was_refused_the_others_are_asked_all_at_once() {
     assert!(passes.iter().all(|pass| !pass.is_probe()));
     assert!(lock.accept(&passes[0], now));
     assert_eq!(refuses(&lock, 0, now), None);
-    // What those have to tell that were sent while it was locked is from before.
+    // The outcome of an attempt that was sent during the lock is out of date.
     let late = lock.refuse(&passes[1], LockCause::Refused, None, now);
     assert_eq!(late, Fault::Credential(None));
     assert_eq!(lock.snapshot(), None);
@@ -144,13 +144,16 @@ fn once_a_second_model_was_refused_each_other_one_is_asked_once_and_one_at_a_tim
     lock.refuse(&probe, LockCause::Refused, None, now);
     lock.release(&probe);
     assert_eq!(refuses(&lock, 2, now), refused(now + BASE));
-    assert!(lock.snapshot().unwrap().proven, "a third one clears nobody");
-    assert!(accept(&mut lock, 3, now), "the last one has its say");
+    assert!(
+        lock.snapshot().unwrap().proven,
+        "a third refusal clears no model"
+    );
+    assert!(accept(&mut lock, 3, now), "the last model's probe decides");
     assert_eq!(refuses(&lock, 0, now), None);
 }
 
 #[test]
-fn after_each_wait_one_probe_at_a_time_tells() {
+fn after_each_wait_one_probe_at_a_time_decides() {
     let (mut lock, begun) = lock(1);
     refuse(&mut lock, 0, begun);
     let now = begun + BASE;
@@ -160,7 +163,7 @@ fn after_each_wait_one_probe_at_a_time_tells() {
     assert_eq!(refuses(&lock, 0, now), refused(None));
     lock.release(&given_up);
     let probe = admit(&mut lock, 0, now);
-    // It may take for ever: another is let through then.
+    // A probe may never end: after its lease another one is let through.
     let now = now + PROBE_LEASE;
     let another = admit(&mut lock, 0, now);
     lock.release(&probe);
@@ -185,7 +188,7 @@ fn an_accepted_credential_is_as_good_as_new() {
 }
 
 #[test]
-fn what_attempts_from_before_have_to_tell_decides_nothing() {
+fn the_outcomes_of_attempts_from_before_decide_nothing() {
     let (mut lock, now) = lock(1);
     let [first, refused_later, accepted_later] = [(); 3].map(|()| admit(&mut lock, 0, now));
     lock.refuse(&first, LockCause::QuotaExhausted, None, now);
@@ -199,7 +202,7 @@ fn what_attempts_from_before_have_to_tell_decides_nothing() {
 }
 
 #[test]
-fn what_attempts_from_before_a_lock_have_to_tell_after_it_decides_nothing() {
+fn the_outcomes_of_attempts_from_before_a_lock_decide_nothing_after_it() {
     let (mut lock, now) = lock(2);
     let before = admit(&mut lock, 0, now);
     refuse(&mut lock, 1, now);
@@ -242,7 +245,7 @@ fn a_model_that_is_pardoned_is_asked_once_more() {
 }
 
 #[test]
-fn those_who_watch_are_told_what_the_provider_said() {
+fn watchers_see_what_the_provider_said() {
     let names = [LockCause::Refused, LockCause::QuotaExhausted].map(LockCause::name);
 
     assert_eq!(names, ["credential_refused", "quota_exhausted"]);

@@ -18,7 +18,7 @@ use crate::health::scopes::Refusal;
 use crate::health::specimens::patient;
 use crate::trail::{BreakerState, ClosedOff, Skip};
 
-/// The health of one provider's model, of which nothing is known.
+/// The health of a provider's only model, about which nothing is known yet.
 fn only(settings: Settings) -> (HealthByName, Arc<Guard>) {
     let health = HealthByName::new(settings);
     let guard = health.guard("provider", "model");
@@ -43,7 +43,7 @@ fn fail(guard: &Arc<Guard>, times: u32) {
 }
 
 #[test]
-fn each_thing_that_an_attempt_tells_is_counted() {
+fn each_report_of_an_attempt_is_counted() {
     let (_health, guard) = only(patient());
     let seen = || {
         let snapshot = guard.snapshot();
@@ -63,7 +63,7 @@ fn each_thing_that_an_attempt_tells_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_decision_is_told_before_what_follows_it() {
+async fn the_end_of_a_decision_is_reported_before_what_follows_it() {
     let (health, guard) = only(Settings::default());
     let provider = guard.provider();
     let mut changes = health.watch();
@@ -111,7 +111,7 @@ fn an_attempt_is_under_way_until_its_permit_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch() {
+async fn watchers_see_a_breaker_open_being_probed_and_close() {
     let (health, guard) = only(Settings::default());
     let mut changes = health.watch();
     assert_eq!(permit(&guard).breaker_state(), BreakerState::Closed);
@@ -146,7 +146,7 @@ async fn a_breaker_opens_is_probed_and_closes_before_the_eyes_of_those_who_watch
 }
 
 #[test]
-fn a_last_resort_is_made_as_often_as_it_is_answered_and_tells_of_recovery() {
+fn a_last_resort_is_sent_as_often_as_it_is_answered_and_shows_recovery() {
     let settings = Settings {
         breaker: breaker::Settings {
             consecutive_failures: 1,
@@ -173,7 +173,7 @@ fn a_last_resort_is_made_as_often_as_it_is_answered_and_tells_of_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_refusal_has_its_word_in_the_trail() {
+async fn each_refusal_has_its_own_reason_in_the_trail() {
     let wait = Duration::from_secs(7);
     let until = Instant::now() + wait;
     let table = [
@@ -240,7 +240,7 @@ fn a_permit_keeps_its_model_known() {
 }
 
 #[test]
-fn more_calls_than_places_do_not_wait() {
+fn only_so_many_calls_wait_for_a_provider() {
     let (_health, guard) = only(Settings::default());
 
     let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| guard.wait()).collect();
@@ -353,7 +353,7 @@ fn a_new_key_is_not_held_to_what_was_known_of_the_old_one() {
 }
 
 #[test]
-fn those_who_watch_are_told_of_locks_and_throttles() {
+fn watchers_see_locks_and_throttles() {
     let (health, guard) = only(patient());
     let mut changes = health.watch();
 
@@ -382,7 +382,7 @@ async fn wakes(settings: Settings, happens: impl FnOnce(&Arc<Guard>)) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_wake_when_anything_opens_or_closes_and_only_then() {
+async fn waiting_calls_wake_when_anything_opens_or_closes_and_only_then() {
     let limited = |guard: &Arc<Guard>| fail_with(guard, UpstreamErrorKind::RateLimited);
 
     assert!(wakes(hasty(), |guard| fail(guard, 1)).await, "it opens");
@@ -391,7 +391,7 @@ async fn calls_that_wait_wake_when_anything_opens_or_closes_and_only_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_wait_wake_when_a_probe_is_judged_and_when_it_ends_without_a_verdict() {
+async fn waiting_calls_wake_when_a_probe_is_judged_and_when_it_ends_without_an_outcome() {
     for is_judged in [true, false] {
         let settings = Settings {
             breaker: breaker::Settings {

@@ -16,7 +16,7 @@ use super::{Model, Scopes};
 const ROLL_UP_MODELS: usize = 2;
 
 impl Scopes {
-    /// Takes in that the provider has been silent for suspiciously long. The attempt goes on.
+    /// Takes in that the provider has been silent for a suspiciously long time. The attempt goes on.
     pub fn stalled(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.rolled_up {

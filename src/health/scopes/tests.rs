@@ -1,4 +1,4 @@
-//! Is each trouble held against what has it, and is nothing else touched?
+//! Does each failure count against its own scope, and against no other?
 
 use std::time::Duration;
 
@@ -169,7 +169,7 @@ fn two_thirds_of_the_models_in_use_failing_closes_off_the_endpoint() {
 }
 
 #[test]
-fn models_that_nobody_has_used_for_a_while_say_nothing_about_the_endpoint() {
+fn models_without_recent_attempts_say_nothing_about_the_endpoint() {
     for (silence, expected) in [(20, BreakerState::Closed), (21, BreakerState::Open)] {
         let (mut scopes, circumstances) = provider(5);
         for model in 2..5 {
@@ -244,7 +244,7 @@ fn an_attempt_is_a_probe_of_its_model_or_of_the_endpoint() {
 }
 
 #[test]
-fn those_who_watch_are_told_why_something_changed() {
+fn watchers_see_why_something_changed() {
     let second = Duration::from_secs(1);
     let table = [
         (
@@ -264,7 +264,7 @@ fn those_who_watch_are_told_why_something_changed() {
 }
 
 #[test]
-fn what_closes_a_breaker_is_told() {
+fn the_cause_of_closing_is_reported() {
     let (mut scopes, circumstances) = provider(1);
     open(&mut scopes, 0, circumstances);
     let due = Circumstances {
@@ -282,7 +282,7 @@ fn what_closes_a_breaker_is_told() {
 }
 
 #[test]
-fn the_beginnings_of_answers_open_an_endpoint_again_that_could_not_be_reached() {
+fn the_heads_of_answers_close_the_breaker_of_an_endpoint_that_could_not_be_reached() {
     let (mut scopes, circumstances) = provider(1);
     for _ in 0..5 {
         let unreachable = UpstreamErrorKind::Unreachable;
@@ -308,7 +308,7 @@ fn the_beginnings_of_answers_open_an_endpoint_again_that_could_not_be_reached() 
 }
 
 #[test]
-fn a_model_whose_answers_broke_off_is_open_again_once_some_have_gone_on_or_come_to_their_end() {
+fn a_model_whose_answers_broke_off_may_be_used_again_once_some_have_lasted_or_are_complete() {
     for (is_complete, lasts) in [(false, 25), (true, 0)] {
         let (mut scopes, circumstances) = provider(1);
         open(&mut scopes, 0, circumstances);
@@ -358,7 +358,7 @@ fn a_probe_that_callers_have_cut_short_for_long_closes_its_model_off_again() {
 }
 
 #[test]
-fn what_an_operator_decides_of_a_model_makes_its_failures_nobody_elses() {
+fn an_operators_decision_on_a_model_keeps_its_failures_from_its_endpoint() {
     let (mut scopes, circumstances) = provider(2);
     scopes.force(Some(&id(0)), None, circumstances.now);
 
@@ -396,7 +396,7 @@ fn operators_decisions_end_at_their_times_one_after_the_other() {
 }
 
 #[test]
-fn what_the_admission_of_a_probe_changes_is_told_once() {
+fn what_the_admission_of_a_probe_changes_is_reported_once() {
     let (mut scopes, circumstances) = provider(2);
     open(&mut scopes, 1, circumstances);
     let due = circumstances.now + Duration::from_secs(5);
@@ -413,7 +413,7 @@ fn what_the_admission_of_a_probe_changes_is_told_once() {
 }
 
 #[test]
-fn what_has_changed_besides_breakers_is_there_to_be_taken_once() {
+fn the_notices_of_locks_and_throttles_can_be_taken_once() {
     let (mut scopes, circumstances) = provider(1);
     assert!(!scopes.has_notices());
 
@@ -438,7 +438,7 @@ fn last_resorts_follow_what_the_target_accepts() {
         }
         assert_eq!(
             rejected, attempt,
-            "only the first is let through by such a draw"
+            "such a draw lets only the first one through"
         );
     }
     assert_eq!(
@@ -561,7 +561,7 @@ fn an_open_endpoint_and_a_locked_key_do_not_hide_an_operators_decision() {
 }
 
 #[test]
-fn each_refusal_says_when_to_come_again_and_whether_a_last_resort_may_pass_it() {
+fn each_refusal_says_when_to_ask_again_and_whether_a_last_resort_may_be_sent() {
     let now = Instant::now();
     let table = [
         (Refusal::Model(now), Some(now), true),
@@ -783,7 +783,7 @@ fn where_models_closed_off_their_endpoint_their_failures_keep_it_so() {
 }
 
 #[test]
-fn an_endpoint_that_its_models_closed_off_is_its_own_again_once_it_was_closed() {
+fn an_endpoint_that_its_models_closed_off_counts_for_itself_again_once_it_has_recovered() {
     let (mut scopes, circumstances) = provider(2);
     open(&mut scopes, 0, circumstances);
     open(&mut scopes, 1, circumstances);
@@ -804,7 +804,7 @@ fn an_endpoint_that_its_models_closed_off_is_its_own_again_once_it_was_closed() 
 }
 
 #[test]
-fn a_limit_is_told_before_a_breaker_and_for_as_long_as_either_holds() {
+fn a_rate_limit_is_named_before_an_open_breaker_and_for_as_long_as_either_lasts() {
     let (mut scopes, circumstances) = provider(1);
     let now = circumstances.now;
     let limited = |seconds| UpstreamError {
@@ -828,7 +828,7 @@ fn a_limit_is_told_before_a_breaker_and_for_as_long_as_either_holds() {
 }
 
 #[test]
-fn only_who_says_that_it_is_too_much_is_sent_less() {
+fn only_a_provider_that_says_it_is_too_much_is_sent_less() {
     for (status, kind, lowers) in [
         (500, UpstreamErrorKind::ServerError, false),
         (503, UpstreamErrorKind::Overloaded, false),

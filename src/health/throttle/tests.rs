@@ -127,7 +127,7 @@ fn half_of_what_may_be_under_way_is_enough_to_earn_more() {
 }
 
 #[test]
-fn so_few_attempts_as_are_always_allowed_were_not_too_many() {
+fn the_number_of_attempts_that_is_always_allowed_is_never_too_many() {
     let now = Instant::now();
     for (in_flight, lowers) in [(1, false), (4, false), (5, true)] {
         let mut throttle = Throttle::new(Settings::default());
@@ -156,7 +156,7 @@ fn concurrency_stays_between_its_limits() {
 }
 
 #[test]
-fn a_wait_is_told_when_it_begins() {
+fn a_wait_is_reported_once_when_it_begins() {
     let mut throttle = Throttle::new(Settings::default());
     let now = Instant::now();
 
@@ -169,7 +169,7 @@ fn a_wait_is_told_when_it_begins() {
 }
 
 #[test]
-fn lifted_it_has_learnt_nothing() {
+fn a_lifted_throttle_has_learnt_nothing() {
     let mut throttle = Throttle::new(Settings::default());
     let now = Instant::now();
     assert!(!throttle.lift(now));
@@ -185,7 +185,7 @@ fn lifted_it_has_learnt_nothing() {
 }
 
 #[test]
-fn fewer_attempts_are_something_to_lift_and_more_are_not() {
+fn a_lowered_limit_can_be_lifted_and_a_raised_one_cannot() {
     let now = Instant::now();
     // Whether the provider refuses for mere overload, or takes all.
     for (refuses, expected) in [(true, true), (false, false)] {

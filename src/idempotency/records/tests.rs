@@ -96,7 +96,7 @@ fn an_outcome_is_kept_for_its_time() {
 }
 
 #[test]
-fn the_oldest_outcomes_go_when_there_are_too_many_or_they_are_too_large() {
+fn the_oldest_outcomes_are_forgotten_when_they_are_too_many_or_too_large() {
     let now = Instant::now();
     let mut records = records();
     for name in ["a", "b", "c", "d"] {
@@ -140,7 +140,7 @@ fn a_caller_with_many_outcomes_loses_its_own_and_not_those_of_others() {
 }
 
 #[test]
-fn a_caller_that_is_alone_may_have_everything() {
+fn a_caller_that_is_alone_may_fill_the_memory() {
     let now = Instant::now();
     let mut records = records();
 
@@ -152,7 +152,7 @@ fn a_caller_that_is_alone_may_have_everything() {
 }
 
 #[test]
-fn a_call_that_went_away_does_not_take_its_successor_with_it() {
+fn the_end_of_a_call_leaves_the_next_call_with_its_key_alone() {
     let now = Instant::now();
     let mut records = records();
     let first = records.next_number();

@@ -258,7 +258,7 @@ fn the_first_choice_is_the_target_of_the_latest_attempt_while_only_its_rival_fai
 }
 
 #[test]
-fn failures_are_told_in_their_order_and_each_target_with_its_latest() {
+fn failures_are_listed_in_their_order_and_each_target_with_its_latest() {
     let mut cursor = Cursor::new(3);
     cursor.fail(1, server_error());
     cursor.fail(0, UpstreamError::new(UpstreamErrorKind::ContextLength));

@@ -14,7 +14,7 @@ fn closed_off(seconds: u64) -> Skip {
     Skip::ClosedOff(ClosedOff::Model, Some(Duration::from_secs(seconds)))
 }
 
-/// What failed in our own words, to tell one failure from another.
+/// A failure with a message by which the test recognises it.
 fn failed(message: &'static str) -> Outcome {
     Outcome::Failed(UpstreamError::new(UpstreamErrorKind::ServerError).because(message))
 }
@@ -41,7 +41,7 @@ fn error_of_skips<const N: usize>(skips: [Skip; N]) -> Error {
 }
 
 #[test]
-fn a_shortage_of_ours_is_told_though_the_budget_is_empty() {
+fn our_own_shortage_is_the_error_even_if_the_budget_is_empty() {
     let short = || UpstreamError::new(UpstreamErrorKind::Shortage);
     for outcomes in [
         vec![Outcome::Failed(short())],
@@ -52,7 +52,7 @@ fn a_shortage_of_ours_is_told_though_the_budget_is_empty() {
 }
 
 #[test]
-fn where_nothing_was_tried_the_caller_comes_back_when_the_first_target_may_be_tried() {
+fn where_nothing_was_tried_the_error_says_when_the_first_target_may_be_tried() {
     let unknown = Skip::ClosedOff(ClosedOff::Busy, None);
     let for_good = Skip::ClosedOff(ClosedOff::Operator, None);
     let table = [
@@ -85,7 +85,7 @@ fn where_nothing_was_tried_the_caller_comes_back_when_the_first_target_may_be_tr
 }
 
 #[test]
-fn where_no_target_can_do_it_the_caller_is_told_why_of_each_in_their_order() {
+fn where_no_target_can_answer_the_error_says_why_for_each_in_their_order() {
     let told = error_of_skips([LACKING, Skip::ContextTooSmall]);
 
     let reasons = [
@@ -99,7 +99,7 @@ fn where_no_target_can_do_it_the_caller_is_told_why_of_each_in_their_order() {
 }
 
 #[test]
-fn where_an_attempt_failed_the_last_failure_is_told() {
+fn where_attempts_failed_the_last_failure_is_the_error() {
     let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
     let skipped = Outcome::Skipped;
     let table = [
@@ -119,7 +119,7 @@ fn where_an_attempt_failed_the_last_failure_is_told() {
 }
 
 #[test]
-fn where_a_failure_cannot_be_followed_for_want_of_budget_that_is_told_with_it() {
+fn where_the_budget_is_too_small_for_a_failover_the_error_says_so() {
     let last = UpstreamError::new(UpstreamErrorKind::ServerError).because("last");
     let skipped = Outcome::Skipped;
     let table = [
@@ -139,7 +139,7 @@ fn where_a_failure_cannot_be_followed_for_want_of_budget_that_is_told_with_it() 
 }
 
 #[test]
-fn a_prompt_that_is_too_long_is_final_only_if_nobody_could_answer_later() {
+fn a_prompt_that_is_too_long_is_final_only_if_no_target_could_answer_later() {
     let too_long = || Outcome::Failed(UpstreamError::new(UpstreamErrorKind::ContextLength));
     let skipped = Outcome::Skipped;
     let closed = Error::NoProviderAvailable {

@@ -63,7 +63,7 @@ fn a_decision_ends_once_and_at_its_time() {
 }
 
 #[test]
-fn a_decision_that_is_over_at_once_is_told_from_its_begin_to_its_end() {
+fn watchers_see_the_begin_and_the_end_of_a_decision_that_ends_at_once() {
     let (mut breaker, now) = closed();
     let over = Forced {
         closed: false,
@@ -100,7 +100,7 @@ fn whatever_happens_to_one_that_an_operator_holds_closed_counts_nothing() {
 }
 
 #[test]
-fn one_that_is_open_already_is_not_opened_anew_from_outside() {
+fn an_open_breaker_cannot_be_opened_again_from_outside() {
     let (mut breaker, now) = opened();
     let (mut other, _) = closed();
 

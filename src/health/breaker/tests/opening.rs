@@ -141,7 +141,11 @@ fn a_failure_in_four(healthier_alternative: bool, retry_ratio: f64) -> Option<&'
 fn more_failures_than_the_budget_can_retry_open_it_where_a_better_target_waits() {
     assert_eq!(a_failure_in_four(true, 0.2), Some("retry_ratio"));
     assert_eq!(a_failure_in_four(true, 0.3), None, "the budget is enough");
-    assert_eq!(a_failure_in_four(false, 0.2), None, "nobody is better");
+    assert_eq!(
+        a_failure_in_four(false, 0.2),
+        None,
+        "no other target is better"
+    );
     assert_eq!(a_failure_in_four(true, 0.0), None, "nothing is retried");
 }
 
@@ -343,7 +347,7 @@ fn callers_in_a_hurry_do_not_open_it_while_others_are_answered() {
 }
 
 #[test]
-fn nobody_being_answered_for_four_seconds_counts_however_much_of_a_hurry_callers_are_in() {
+fn four_seconds_without_any_answer_count_however_hurried_callers_are() {
     let (mut breaker, start) = closed();
     attempt(&mut breaker, COMMITTED, start);
     let at = |millis| start + Duration::from_millis(millis);

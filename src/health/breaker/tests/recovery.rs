@@ -342,7 +342,7 @@ fn a_late_failure_opens_it_unless_a_probe_that_was_sent_later_has_succeeded() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_news_whatever_has_succeeded_since() {
+fn an_answer_that_breaks_off_counts_whatever_has_succeeded_since() {
     let (mut breaker, mut late, mut newest, now) = late_probe();
     breaker.report(&mut late, COMMITTED, alone(now));
     breaker.report(&mut newest, COMMITTED, alone(now));
@@ -523,7 +523,7 @@ fn a_probe_that_is_under_way_keeps_its_place_while_an_older_one_is_answered() {
 }
 
 #[test]
-fn a_probe_that_tells_of_its_success_twice_counts_once() {
+fn a_probe_that_reports_its_success_twice_counts_once() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
     let mut probe = breaker.admit(due).unwrap();
@@ -688,7 +688,7 @@ fn where_answers_broke_off_one_that_breaks_off_after_it_has_lasted_opens_it_agai
 }
 
 #[test]
-fn where_answers_broke_off_one_that_breaks_off_is_no_news_if_a_later_one_is_complete() {
+fn where_answers_broke_off_a_later_complete_one_outweighs_one_that_breaks_off() {
     let (mut breaker, due) = broken();
     let mut early = breaker.admit(due).unwrap();
     breaker.report(&mut early, COMMITTED, alone(due));
@@ -704,7 +704,7 @@ fn where_answers_broke_off_one_that_breaks_off_is_no_news_if_a_later_one_is_comp
 }
 
 #[test]
-fn where_answers_did_not_break_off_further_content_tells_nothing() {
+fn where_answers_did_not_break_off_further_content_decides_nothing() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
     let mut probe = breaker.admit(due).unwrap();
@@ -798,7 +798,7 @@ fn where_most_answers_broke_off_it_is_their_end_that_counts_whatever_opened_it()
 }
 
 #[test]
-fn the_first_probe_tells_that_the_breaker_is_half_open() {
+fn the_first_probe_reports_that_the_breaker_is_half_open() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
 
