@@ -70,12 +70,14 @@ impl Spellings {
         stream: bool,
     ) -> Result<WireRequest, Unsupported> {
         let known = self.known_of(target, stream);
+        let is_known = known.is_some();
         if let Some(why) = known.and_then(|known| known.unsupported.clone()) {
             return Err(why);
         }
         let spelled = spelled(request, target, stream);
-        if let Err(why) = &spelled {
-            self.learn(target, stream, Some(why.clone()));
+        if !is_known {
+            // A success is worth knowing, too: an alternative with the same format need not be checked then.
+            self.learn(target, stream, spelled.as_ref().err().cloned());
         }
         spelled
     }

@@ -192,6 +192,22 @@ fn a_request_is_checked_once_for_many_targets_and_not_written() {
 }
 
 #[test]
+fn a_request_that_was_written_for_one_target_is_not_checked_for_another_with_the_same_format() {
+    let format = Counting::default();
+    let request = pictured();
+    let mut spellings = Spellings::of(&request);
+    let [first, other] = ["a", "b"].map(|model| speaking(format.clone(), "one", model));
+
+    assert!(spellings.spell(&request, &first, false).is_ok());
+    assert_eq!(spellings.unsupported(&request, &other, false), None);
+    assert!(spellings.spell(&request, &other, false).is_ok());
+
+    assert_eq!(format.checks.load(Ordering::Relaxed), 0);
+    assert_eq!(format.encodings.load(Ordering::Relaxed), 2);
+    assert_eq!(spellings.known.len(), 1);
+}
+
+#[test]
 fn what_a_model_has_made_is_looked_at_for_each_provider_by_itself() {
     let format = Counting::default();
     let call = Part::ToolCall(ToolCall {
