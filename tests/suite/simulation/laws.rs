@@ -89,6 +89,9 @@ const PROBES: usize = 3;
 /// How long a probe may take before another is let through beside it.
 const PROBE_LEASE: Duration = Duration::from_secs(10);
 
+/// How long a probe may be without a byte before another is let through beside it.
+const STALL_AFTER: Duration = Duration::from_secs(4);
+
 /// The longest wait that anything can ask for: a credential's, a breaker's, a rate limit's.
 const LONGEST_WAIT: Duration = Duration::from_secs(130);
 
@@ -387,7 +390,19 @@ fn rivals_are_few(ledger: &Ledger) -> usize {
     rivals.into_iter().sum()
 }
 
-/// Between a breaker's opening and its closing, probes come one after the other until one has been judged, and
+/// When the next probe need no longer wait for this one, which is judged at that time: at the latest when it has been
+/// silent for too long or when its lease ends.
+fn keeps_others_waiting_until(probe: &Seen, judged: Option<Instant>) -> Instant {
+    let is_found_silent = probe.began + STALL_AFTER;
+    let patience = match probe.reached {
+        Some(reached) if reached < is_found_silent => PROBE_LEASE,
+        _ => STALL_AFTER,
+    };
+    let latest = probe.began + patience;
+    judged.map_or(latest, |judged| judged.min(latest))
+}
+
+/// Between a breaker's opening and its closing, probes come one after the other until one has succeeded, and
 /// then as many at a time as must still succeed. Last resorts come besides. Counts the probes.
 fn probes_are_few_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
     let mut position_in_call = vec![0; ledger.attempts.len()];
@@ -480,8 +495,7 @@ fn probes_are_few_at_a_time(ledger: &Ledger, seen: &[Seen]) -> usize {
                 true => attempt.reached.or(attempt.judged),
                 false => attempt.judged,
             };
-            let judged = judged.unwrap_or(attempt.began + PROBE_LEASE);
-            probing_until.push(judged.min(attempt.began + PROBE_LEASE));
+            probing_until.push(keeps_others_waiting_until(attempt, judged));
         }
     }
     probes

@@ -449,6 +449,25 @@ fn a_stalled_probe_that_is_answered_after_all_has_succeeded() {
 }
 
 #[test]
+fn a_stalled_probe_keeps_no_other_waiting_where_a_later_attempt_has_succeeded() {
+    let (mut breaker, now) = opened();
+    let due = now + seconds(5);
+    let mut silent = breaker.admit(due).unwrap();
+    for _ in 0..2 {
+        let mut last_resort = breaker.admit_last(due).unwrap();
+        breaker.report(&mut last_resort, COMMITTED, alone(due));
+    }
+    // One more must succeed, and within the lease of this probe another would have to wait for it.
+    let stalled = due + seconds(4);
+    assert!(breaker.admit(stalled).is_err());
+
+    let transition = breaker.report(&mut silent, Signal::Stalled, alone(stalled));
+
+    assert_eq!(transition, None, "the later successes contradict it");
+    assert!(breaker.admit(stalled).is_ok());
+}
+
+#[test]
 fn a_stalled_probe_that_fails_or_ends_keeps_it_open_as_long_as_its_silence_did() {
     for signal in [FAILED, Signal::Released, Signal::Stalled] {
         let (mut breaker, now) = opened();
