@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::world::{Seen, Told, Weather};
+use super::world::{News, Seen, Told, Weather};
 use super::{How, Simulation, request, run};
 use crate::support::number_from;
 
@@ -135,14 +135,13 @@ fn scenario_of(call: usize) -> usize {
 }
 
 impl Ledger {
-    fn sent(&mut self, call: usize, is_refused: bool) {
+    fn sent(&mut self, call: usize) {
         if self.has_sent.len() <= call {
             self.has_sent.resize(call + 1, false);
             self.is_refused.resize(call + 1, false);
         }
-        // What follows a refusal is paid for from a bucket of its own.
+        // What follows a refusal is paid for from a bucket of its own; a rival that overtakes one is not.
         let is_paid = !self.is_refused[call];
-        self.is_refused[call] |= is_refused;
         let is_first = !std::mem::replace(&mut self.has_sent[call], true);
         let account = &mut self.scenarios[scenario_of(call)];
         account.attempts += 1;
@@ -206,8 +205,12 @@ fn the_laws_hold_in_wild_weather() {
 async fn live(seed: u64) -> ([Account; BUDGETS.len()], usize, usize) {
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let told = Arc::clone(&ledger);
-    let told = Told(Arc::new(move |call, is_refused| {
-        told.lock().unwrap().sent(call, is_refused)
+    let told = Told(Arc::new(move |call, news| {
+        let mut ledger = told.lock().unwrap();
+        match news {
+            News::Sent => ledger.sent(call),
+            News::Refused => ledger.is_refused[call] = true,
+        }
     }));
     let simulation = Arc::new(Simulation::begin(CONFIG, seed, told));
     let mut tasks = JoinSet::new();

@@ -119,14 +119,21 @@ impl World {
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     pub(super) world: Arc<World>,
-    /// Told of every attempt, in order.
     pub(super) told: Told,
 }
 
-/// What is to be done with every attempt at once; it is given the number of its call and whether it will be refused
-/// for a reason that nothing explains.
+/// What is to be done at once with the news of an attempt; it is given the number of its call, too.
 #[derive(Clone)]
-pub(super) struct Told(pub(super) Arc<dyn Fn(usize, bool) + Send + Sync>);
+pub(super) struct Told(pub(super) Arc<dyn Fn(usize, News) + Send + Sync>);
+
+/// What has happened to an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    /// It was sent.
+    Sent,
+    /// It was refused for a reason that nothing explains.
+    Refused,
+}
 
 impl std::fmt::Debug for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -142,8 +149,7 @@ impl Carrier for Network {
         let mut state = self.world.state();
         let weather = state.weather.get(&provider).copied();
         let reply = reply(weather.unwrap_or(Weather::Fine), &mut state.draw);
-        let is_refused = reply.as_ref().is_ok_and(|reply| reply.status == 400);
-        (self.told.0)(call, is_refused);
+        (self.told.0)(call, News::Sent);
         let position = state.seen.len();
         state.seen.push(Seen {
             call,
@@ -157,6 +163,7 @@ impl Carrier for Network {
             world: Arc::clone(&self.world),
             position,
         };
+        let told = self.told.clone();
         Box::pin(async move {
             let reply = match reply {
                 Ok(reply) => reply,
@@ -168,6 +175,9 @@ impl Carrier for Network {
             };
             sleep(reply.after).await;
             judgement.reach();
+            if reply.status == 400 {
+                (told.0)(call, News::Refused);
+            }
             let mut head = http::Response::builder()
                 .status(reply.status)
                 .header("content-type", "text/event-stream");
