@@ -40,6 +40,11 @@ simulate seeds="5":
 storms:
     MODELWAY_CANCELS=10000 MODELWAY_DEADLINES=2000 MODELWAY_LONGEST=30000 MODELWAY_STEP=1 cargo test --locked --test suite -- storm cut_short --nocapture --test-threads 1
 
+# How long streams stand still where packets are lost, with the tables of docs/reaching-providers.md
+loss words="12000":
+    MODELWAY_WORDS={{ words }} cargo test --locked --test suite -- loss::over --nocapture
+    cargo test --locked --test suite -- loss::streams --ignored --nocapture
+
 # Every reader of foreign bytes against made-up ones, so many seconds each
 fuzz seconds="300" *targets:
     fuzz/run.sh {{ seconds }} {{ targets }}

@@ -41,6 +41,7 @@ mod laws_of_hosts;
 mod linear;
 mod locks;
 mod logging;
+mod loss;
 mod malformed;
 mod memory;
 mod no_connection;

@@ -13,6 +13,9 @@ pub(crate) struct Manner {
     pub(crate) chatter: usize,
     /// After so many bytes of a request it is refused as too large, before the rest has come.
     pub(crate) refuses_after: Option<usize>,
+    /// How many words come one at a time before the rest of the answer, and how far apart they are.
+    pub(crate) words: u32,
+    pub(crate) apart: Duration,
 }
 
 impl Default for Manner {
@@ -22,6 +25,8 @@ impl Default for Manner {
             late_end: Duration::ZERO,
             chatter: 0,
             refuses_after: None,
+            words: 0,
+            apart: Duration::ZERO,
         }
     }
 }
@@ -35,11 +40,6 @@ pub(crate) const TEXT: &str = "hello from afar";
 
 /// The events of every answer.
 pub(crate) fn events() -> String {
-    let event = |delta: &str, finish: &str| {
-        format!(
-            "data: {{\"id\":\"a\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
-        )
-    };
     let mut events = event("{\"role\":\"assistant\",\"content\":\"\"}", "null");
     for word in TEXT.split_inclusive(' ') {
         events += &event(&format!("{{\"content\":\"{word}\"}}"), "null");
@@ -47,4 +47,15 @@ pub(crate) fn events() -> String {
     events += &event("{}", "\"stop\"");
     events += "data: {\"id\":\"a\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":3,\"total_tokens\":4}}\n\n";
     events + "data: [DONE]\n\n"
+}
+
+/// The event of a word that comes by itself.
+pub(crate) fn word() -> String {
+    event("{\"content\":\"word \"}", "null")
+}
+
+fn event(delta: &str, finish: &str) -> String {
+    format!(
+        "data: {{\"id\":\"a\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+    )
 }

@@ -9,9 +9,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::answer::{Manner, events};
+use super::answer::{Manner, events, word};
 
 /// How an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,26 +136,41 @@ impl Serving {
         if let Some(keeps) = self.keeps {
             head += &format!("keep-alive: timeout={}\r\n", keeps.as_secs());
         }
-        match self.end {
-            End::Chunked => {
-                let length = events.len();
-                head += &format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{events}\r\n");
-            }
-            End::Close => head += &format!("\r\n{events}"),
+        if self.end == End::Chunked {
+            head += "transfer-encoding: chunked\r\n";
+        }
+        head += "\r\n";
+        if self.manner.words == 0 {
+            head += &self.piece(&events);
         }
         stream.write_all(head.as_bytes()).await?;
         stream.flush().await?;
+        if self.manner.words > 0 {
+            let began = Instant::now();
+            for nth in 1..=self.manner.words {
+                sleep_until(began + self.manner.apart * nth).await;
+                stream.write_all(self.piece(&word()).as_bytes()).await?;
+                stream.flush().await?;
+            }
+            stream.write_all(self.piece(&events).as_bytes()).await?;
+            stream.flush().await?;
+        }
         sleep(self.manner.late_end).await;
         if self.manner.chatter > 0 && self.end == End::Chunked {
             let chatter = ":\n".repeat(self.manner.chatter / 2);
-            let length = chatter.len();
-            stream
-                .write_all(format!("{length:x}\r\n{chatter}\r\n").as_bytes())
-                .await?;
+            stream.write_all(self.piece(&chatter).as_bytes()).await?;
         }
         if self.end == End::Chunked {
             stream.write_all(b"0\r\n\r\n").await?;
         }
         stream.flush().await
+    }
+
+    /// A piece of the body as it is framed.
+    fn piece(&self, body: &str) -> String {
+        match self.end {
+            End::Chunked => format!("{:x}\r\n{body}\r\n", body.len()),
+            End::Close => body.to_owned(),
+        }
     }
 }

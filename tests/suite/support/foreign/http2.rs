@@ -15,10 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 
-use super::answer::{Manner, TOO_LARGE, events};
+use super::answer::{Manner, TOO_LARGE, events, word};
 
 /// The provider. Ends when it is dropped.
 pub(crate) struct Http2 {
@@ -240,6 +240,11 @@ async fn answered(
     let mut stream = respond
         .send_response(head.body(()).unwrap(), false)
         .map_err(or_reset)?;
+    let began = Instant::now();
+    for nth in 1..=manner.words {
+        sleep_until(began + manner.apart * nth).await;
+        stream.send_data(word().into(), false).map_err(or_reset)?;
+    }
     stream
         .send_data(Bytes::from(events()), false)
         .map_err(or_reset)?;

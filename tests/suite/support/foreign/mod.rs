@@ -5,5 +5,6 @@ pub(crate) mod authority;
 pub(crate) mod front;
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod losing;
 pub(crate) mod lowering;
 pub(crate) mod proxies;
