@@ -22,6 +22,7 @@ FORMATS = {
     "gemini.generateContent": "gemini",
     "gemini.streamGenerateContent": "gemini",
     "openai.chat": "openai_chat",
+    "openai.responses": "openai_responses",
 }
 
 

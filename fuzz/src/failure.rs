@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use modelway::health::breaker::{self, Circumstances};
-use modelway::health::scopes::{Scopes, Settings};
 use modelway::error::{Error, UpstreamError};
 use modelway::grpc::status;
+use modelway::health::breaker::{self, Circumstances};
+use modelway::health::scopes::{Scopes, Settings};
 use modelway::wire::failure;
 use tokio::time::Instant;
 
@@ -97,7 +97,9 @@ fn bear(error: UpstreamError) {
     let mut scopes = Scopes::new(settings, now);
     let model = "model".into();
     scopes.add(&model, now);
-    let mut ticket = scopes.admit(&model, now).expect("nothing is known against it");
+    let mut ticket = scopes
+        .admit(&model, now)
+        .expect("nothing is known against it");
     scopes.failed(&mut ticket, &error, circumstances);
     scopes.release(ticket, circumstances);
     assert_eq!(scopes.refuses(&model, now + LONGEST), None, "{error:?}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use modelway::wire::openai_chat::{self, OpenAiChat, ReasoningHistory};
+use modelway::wire::openai_responses::OpenAiResponses;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, WireFormat, anthropic::Anthropic, gemini::Gemini};
 
@@ -26,6 +27,14 @@ pub fn hold_openai_chat(input: &[u8]) {
         }
         Arc::new(OpenAiChat { dialect })
     });
+}
+
+/// Holds the reading of answers in OpenAI Responses to the laws.
+///
+/// # Panics
+/// A law is broken.
+pub fn hold_openai_responses(input: &[u8]) {
+    hold(input, |_| Arc::new(OpenAiResponses::default()));
 }
 
 /// Holds the reading of answers in Anthropic Messages to the laws.

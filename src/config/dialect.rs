@@ -9,6 +9,7 @@ use crate::wire::WireFormat;
 use crate::wire::anthropic::{self, Anthropic};
 use crate::wire::gemini::{self, Gemini};
 use crate::wire::openai_chat::{self, OpenAiChat};
+use crate::wire::openai_responses::{self, OpenAiResponses};
 
 use super::family::Family;
 use super::table::Value;
@@ -17,6 +18,7 @@ use super::table::Value;
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Dialect {
     OpenAiChat(openai_chat::Dialect),
+    OpenAiResponses(openai_responses::Dialect),
     Anthropic(anthropic::Dialect),
     Gemini(gemini::Dialect),
 }
@@ -25,6 +27,7 @@ impl Dialect {
     fn wire_format(self) -> Arc<dyn WireFormat> {
         match self {
             Self::OpenAiChat(dialect) => Arc::new(OpenAiChat { dialect }),
+            Self::OpenAiResponses(dialect) => Arc::new(OpenAiResponses { dialect }),
             Self::Anthropic(dialect) => Arc::new(Anthropic { dialect }),
             Self::Gemini(dialect) => Arc::new(Gemini::new(dialect)),
         }
@@ -46,6 +49,7 @@ impl WireFormats {
     ) -> Option<Arc<dyn WireFormat>> {
         let dialect = match family {
             Family::OpenAiChat => Dialect::OpenAiChat(merged(of_provider, of_model)?),
+            Family::OpenAiResponses => Dialect::OpenAiResponses(merged(of_provider, of_model)?),
             Family::Anthropic => Dialect::Anthropic(merged(of_provider, of_model)?),
             Family::Gemini => Dialect::Gemini(merged(of_provider, of_model)?),
         };

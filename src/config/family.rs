@@ -8,12 +8,14 @@ use super::address::Manner;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     OpenAiChat,
+    OpenAiResponses,
     Anthropic,
     Gemini,
 }
 
-pub(super) const FAMILIES: [(&str, Family); 3] = [
+pub(super) const FAMILIES: [(&str, Family); 4] = [
     ("openai_chat", Family::OpenAiChat),
+    ("openai_responses", Family::OpenAiResponses),
     ("anthropic", Family::Anthropic),
     ("gemini", Family::Gemini),
 ];
@@ -22,7 +24,7 @@ impl Family {
     /// How keys are usually sent to hosts of this format.
     pub(super) fn usual_manner(self) -> Manner {
         match self {
-            Self::OpenAiChat => Manner::Bearer,
+            Self::OpenAiChat | Self::OpenAiResponses => Manner::Bearer,
             Self::Anthropic => Manner::Header(HeaderName::from_static("x-api-key")),
             Self::Gemini => Manner::Header(HeaderName::from_static("x-goog-api-key")),
         }
@@ -31,7 +33,7 @@ impl Family {
     /// What comes before the paths that the wire format appends.
     pub(super) fn usual_prefix(self) -> &'static str {
         match self {
-            Self::OpenAiChat | Self::Anthropic => "/v1",
+            Self::OpenAiChat | Self::OpenAiResponses | Self::Anthropic => "/v1",
             Self::Gemini => "/v1beta",
         }
     }

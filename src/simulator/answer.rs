@@ -85,6 +85,8 @@ pub(super) struct Asked {
     pub(super) forced_tool: Option<String>,
     /// The most tokens of text.
     pub(super) max_tokens: Option<usize>,
+    /// Whether reasoning is given as something encrypted, to be sent back.
+    pub(super) encrypts_reasoning: bool,
     /// The number of words in all texts of the request.
     pub(super) input_words: usize,
     /// Tells requests apart, so that the ids of two turns of one conversation differ.
@@ -138,6 +140,7 @@ pub(super) struct Answer {
     pub(super) finish: Finish,
     pub(super) usage: Option<Usage>,
     pub(super) usage_in_stream: bool,
+    pub(super) encrypts_reasoning: bool,
 }
 
 /// Stands for the cryptographic signature of a piece of reasoning.
@@ -181,6 +184,7 @@ impl Answer {
             finish: behaviour.finish.unwrap_or(natural),
             usage: None,
             usage_in_stream: asked.usage_in_stream,
+            encrypts_reasoning: asked.encrypts_reasoning,
         };
         if fault != Some(Fault::NoUsage) {
             answer.usage = Some(Usage {

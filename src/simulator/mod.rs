@@ -7,6 +7,7 @@
 //! | format | path |
 //! |---|---|
 //! | OpenAI Chat Completions | `POST …/chat/completions` |
+//! | OpenAI Responses | `POST …/responses` |
 //! | Anthropic Messages | `POST …/messages` |
 //! | Gemini | `POST …/models/{model}:generateContent`, `…:streamGenerateContent?alt=sse` |
 //!
@@ -55,6 +56,7 @@ mod course;
 mod gemini;
 mod log;
 mod openai_chat;
+mod openai_responses;
 mod plan;
 mod play;
 mod request;
@@ -87,6 +89,8 @@ use self::server::{Running, State};
 pub enum WireName {
     /// OpenAI Chat Completions.
     OpenAiChat,
+    /// OpenAI Responses.
+    OpenAiResponses,
     /// Anthropic Messages.
     Anthropic,
     /// Gemini generateContent.
@@ -97,6 +101,7 @@ impl WireName {
     fn dialect(self) -> &'static dyn Dialect {
         match self {
             Self::OpenAiChat => &openai_chat::OpenAiChat,
+            Self::OpenAiResponses => &openai_responses::OpenAiResponses,
             Self::Anthropic => &anthropic::Anthropic,
             Self::Gemini => &gemini::Gemini,
         }
@@ -104,7 +109,7 @@ impl WireName {
 
     fn base_path(self) -> &'static str {
         match self {
-            Self::OpenAiChat => "/openai/v1",
+            Self::OpenAiChat | Self::OpenAiResponses => "/openai/v1",
             Self::Anthropic => "/anthropic/v1",
             Self::Gemini => "/gemini/v1beta",
         }

@@ -171,6 +171,9 @@ impl Route {
         if path.ends_with("/chat/completions") {
             return Some(in_body(WireName::OpenAiChat));
         }
+        if path.ends_with("/responses") {
+            return Some(in_body(WireName::OpenAiResponses));
+        }
         if path.ends_with("/messages") {
             return Some(in_body(WireName::Anthropic));
         }

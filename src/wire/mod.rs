@@ -16,6 +16,7 @@ mod media_type;
 pub mod merge;
 mod openai;
 pub mod openai_chat;
+pub mod openai_responses;
 mod readable;
 pub mod reader;
 mod reported;
@@ -89,6 +90,13 @@ pub enum Spelling<'a> {
     OpenAiChat {
         /// What the host does differently.
         dialect: &'a openai_chat::Dialect,
+        /// Whether the answer is wanted as a stream.
+        stream: bool,
+    },
+    /// OpenAI Responses.
+    OpenAiResponses {
+        /// What the host or the model does differently.
+        dialect: &'a openai_responses::Dialect,
         /// Whether the answer is wanted as a stream.
         stream: bool,
     },

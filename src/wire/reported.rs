@@ -12,8 +12,9 @@ const MAX_ID_BYTES: usize = 64 * 1024;
 /// What has been reported so far of an answer: whether its names, and which token counts.
 #[derive(Debug, Default)]
 pub(super) struct Reported {
-    has_id: bool,
-    has_model: bool,
+    /// The names so far; empty while there is none.
+    id: String,
+    model: String,
     counts: Option<Tally>,
 }
 
@@ -21,13 +22,22 @@ impl Reported {
     /// Emits the id of an answer and the name of its model; they may be empty. The first ones stay. Nothing depends
     /// on them, so a name that is too long is ignored.
     pub(super) fn started(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
-        let new = |known: &mut bool, name: &str| {
-            let is_new = !*known && is_name(name);
-            *known |= is_new;
-            is_new.then(|| name.to_owned())
+        let unless_known = |known: &str, name| if known.is_empty() { name } else { "" };
+        let (id, model) = (unless_known(&self.id, id), unless_known(&self.model, model));
+        self.renamed(id, model, events);
+    }
+
+    /// As [`Reported::started`] for a family whose later names replace earlier ones.
+    pub(super) fn renamed(&mut self, id: &str, model: &str, events: &mut Vec<ChatEvent>) {
+        let new = |known: &mut String, name: &str| {
+            let is_new = is_name(name) && known != name;
+            is_new.then(|| {
+                name.clone_into(known);
+                name.to_owned()
+            })
         };
-        let response_id = new(&mut self.has_id, id);
-        let response_model = new(&mut self.has_model, model);
+        let response_id = new(&mut self.id, id);
+        let response_model = new(&mut self.model, model);
         if response_id.is_some() || response_model.is_some() {
             events.push(ChatEvent::Started {
                 response_id,

@@ -92,6 +92,11 @@ impl<'a> ToolIds<'a> {
         }
     }
 
+    /// How many calls there have been, which is the number of the next.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// The id of the next call.
     pub(super) fn of_call(&mut self, id: &'a str, name: &'a str) -> Cow<'a, str> {
         let mut wire = if id.is_empty() {

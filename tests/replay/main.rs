@@ -18,6 +18,7 @@ use modelway::wire::WireFormat;
 use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
 use modelway::wire::openai_chat::OpenAiChat;
+use modelway::wire::openai_responses::OpenAiResponses;
 
 /// More of them say nothing new about a recording.
 const MAX_COMPLAINTS: usize = 4;
@@ -113,6 +114,7 @@ fn wire_format(api: &str) -> Option<Box<dyn WireFormat>> {
             Some(Box::new(Gemini::default()))
         }
         "openai.chat" => Some(Box::new(OpenAiChat::default())),
+        "openai.responses" => Some(Box::new(OpenAiResponses::default())),
         _ => None,
     }
 }

@@ -20,6 +20,7 @@ use modelway::transport::{Carrier, Response, Sending, Transport};
 use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
 use modelway::wire::openai_chat::OpenAiChat;
+use modelway::wire::openai_responses::OpenAiResponses;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, failure};
 use tokio::time::Instant;
@@ -195,6 +196,7 @@ impl Body {
 #[rustfmt::skip] // a table is read by its columns
 fn bodies() -> Vec<Body> {
     let openai = || Arc::new(OpenAiChat::default()) as Arc<dyn WireFormat>;
+    let responses = || Arc::new(OpenAiResponses::default()) as Arc<dyn WireFormat>;
     let anthropic = || Arc::new(Anthropic::default()) as Arc<dyn WireFormat>;
     let gemini = || Arc::new(Gemini::default()) as Arc<dyn WireFormat>;
     let row = |name, format, framing, beginning, piece, end| Body { name, format, framing, beginning, piece, end };
@@ -214,6 +216,12 @@ fn bodies() -> Vec<Body> {
         row("tool calls in one body", openai(), json, "{\"choices\":[{\"message\":{\"tool_calls\":[", |n| format!("{{\"id\":\"{n}\",\"function\":{{\"name\":\"a\"}}}},"), "{}]}}]}"),
         row("pieces of content", openai(), json, "{\"choices\":[{\"message\":{\"content\":[", |_| "{\"text\":\"a\"},".into(), "{}]}}]}"),
         row("words", openai(), sse, "", |_| "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n".into(), ""),
+        row("items", responses(), sse, "", |n| format!("data: {{\"type\":\"response.output_item.added\",\"output_index\":{n},\"item\":{{\"type\":\"function_call\",\"id\":\"{n}\",\"call_id\":\"{n}\",\"name\":\"a\"}}}}\n\n"), ""),
+        row("items without a number", responses(), sse, "", |n| format!("data: {{\"type\":\"response.output_item.done\",\"item\":{{\"type\":\"message\",\"id\":\"{n}\",\"content\":[{{\"type\":\"output_text\",\"text\":\"{n}\"}}]}}}}\n\n"), ""),
+        row("pieces of one item", responses(), sse, "", |n| format!("data: {{\"type\":\"response.output_text.delta\",\"item_id\":\"a\",\"content_index\":{},\"delta\":\"a\",\"sequence_number\":{n}}}\n\n", n % 7), ""),
+        row("pieces of arguments without a name", responses(), sse, "", |n| format!("data: {{\"type\":\"response.function_call_arguments.delta\",\"output_index\":{},\"delta\":\"a\"}}\n\n", n % 2), ""),
+        row("numbers that come again", responses(), sse, "data: {\"sequence_number\":1}\n\n", |n| format!("data: {{\"type\":\"response.output_text.delta\",\"delta\":\"{n}\",\"sequence_number\":{}}}\n\n", n % 2), ""),
+        row("items in one body", responses(), json, "{\"output\":[", |n| format!("{{\"type\":\"{}\",\"id\":\"\",\"name\":\"a\"}},", ["function_call", "reasoning", "message"][n % 3]), "{}]}"),
         row("open blocks", anthropic(), sse, "", |n| format!("data: {{\"type\":\"content_block_start\",\"index\":{n},\"content_block\":{{\"type\":\"tool_use\",\"input\":{{}}}}}}\n\n"), ""),
         row("blocks that go on by turns", anthropic(), sse, "", |n| format!("data: {{\"type\":\"content_block_start\",\"index\":{n},\"content_block\":{{\"type\":\"tool_use\"}}}}\n\ndata: {{\"type\":\"content_block_delta\",\"index\":{},\"delta\":{{\"type\":\"input_json_delta\",\"partial_json\":\"a\"}}}}\n\n", n / 2), ""),
         row("blocks in one body", anthropic(), json, "{\"content\":[", |_| "{\"type\":\"tool_use\"},".into(), "{}]}"),
@@ -288,8 +296,9 @@ fn no_schema_takes_longer_to_fit_to_a_provider_than_its_length_asks_for() {
             format!("{{{}}}", vec![r#""type":"object""#; 20 * count].join(","))
         }),
     ];
-    let formats: [&dyn WireFormat; 3] = [
+    let formats: [&dyn WireFormat; 4] = [
         &OpenAiChat::default(),
+        &OpenAiResponses::default(),
         &Anthropic::default(),
         &Gemini::default(),
     ];

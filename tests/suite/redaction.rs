@@ -71,8 +71,9 @@ const BEHAVIOURS: [&str; 40] = [
     "whole",
 ];
 
-const FORMATS: [(&str, WireName); 3] = [
+const FORMATS: [(&str, WireName); 4] = [
     ("openai_chat", WireName::OpenAiChat),
+    ("openai_responses", WireName::OpenAiResponses),
     ("anthropic", WireName::Anthropic),
     ("gemini", WireName::Gemini),
 ];
@@ -183,6 +184,8 @@ fn secretive(model: &str) -> GenerateRequest {
         }),
         strict: false,
     };
+    // The Responses API has none.
+    let has_stops = !model.starts_with("openai_responses");
     GenerateRequest {
         model: model.to_owned(),
         messages: vec![
@@ -202,7 +205,7 @@ fn secretive(model: &str) -> GenerateRequest {
             tool: Some(tool::Tool::Function(function)),
         }],
         sampling: Some(SamplingParams {
-            stop_sequences: vec![canary("stop")],
+            stop_sequences: Vec::from_iter(has_stops.then(|| canary("stop"))),
             ..SamplingParams::default()
         }),
         ..GenerateRequest::default()

@@ -10,6 +10,8 @@ use jsonschema::Validator;
 use modelway::wire::openai_chat::{Dialect, OpenAiChat, OutputCap, SystemRole};
 use serde_json::{Value, json};
 
+use modelway::wire::openai_responses::{self, InstructionsRole, OpenAiResponses};
+
 use crate::support::{published, written};
 
 const SCHEMAS: &str = "/components/schemas";
@@ -19,7 +21,7 @@ fn requests_follow_the_published_schema() {
     let Some(specification) = published("openai/openai-chat-responses.subset.json") else {
         return;
     };
-    let validator = validator(&specification);
+    let validator = validator(&specification, "CreateChatCompletionRequest");
     assert_it_bites(&validator);
     let older = Dialect {
         output_cap: OutputCap::MaxTokens,
@@ -41,7 +43,33 @@ fn requests_follow_the_published_schema() {
     }
 }
 
-fn validator(path: &Path) -> Validator {
+#[test]
+fn requests_to_the_responses_api_follow_its_published_schema() {
+    let Some(specification) = published("openai/openai-chat-responses.subset.json") else {
+        return;
+    };
+    let validator = validator(&specification, "CreateResponse");
+    assert_it_bites_responses(&validator);
+    let apart = openai_responses::Dialect {
+        system_role: InstructionsRole::Instructions,
+        ..openai_responses::Dialect::default()
+    };
+
+    for dialect in [openai_responses::Dialect::default(), apart] {
+        let format = OpenAiResponses { dialect };
+        for stream in [true, false] {
+            let bodies = written(&format, "openai", stream);
+            for body in &bodies {
+                if let Some(error) = validator.iter_errors(body).next() {
+                    panic!("{error} at {} of {body:#}", error.instance_path());
+                }
+            }
+            assert!(bodies.len() > 100, "only {} requests", bodies.len());
+        }
+    }
+}
+
+fn validator(path: &Path, request: &str) -> Validator {
     let text = std::fs::read_to_string(path).unwrap();
     let mut specification: Value = serde_json::from_str(&text).unwrap();
     let mut parts = HashSet::new();
@@ -51,7 +79,7 @@ fn validator(path: &Path) -> Validator {
         close(schema, parts.contains(name));
     }
     let schema = json!({
-        "$ref": format!("#{SCHEMAS}/CreateChatCompletionRequest"),
+        "$ref": format!("#{SCHEMAS}/{request}"),
         "unevaluatedProperties": false,
         "components": specification["components"],
     });
@@ -89,6 +117,10 @@ fn close(schema: &mut Value, is_part: bool) {
             if !is_part && is_object && fields.contains_key("properties") {
                 fields.entry("additionalProperties").or_insert(json!(false));
             }
+            // A message fits several of the published kinds of messages.
+            if let Some(kinds) = fields.remove("oneOf") {
+                fields.insert("anyOf".to_owned(), kinds);
+            }
             for (name, field) in fields {
                 match field {
                     Value::Array(parts) if name == "allOf" => {
@@ -118,6 +150,37 @@ fn assert_it_bites(validator: &Validator) {
         (
             "tools",
             json!([{ "type": "function", "function": { "name": "f", "parameter": {} } }]),
+        ),
+    ] {
+        let mut bad = good.clone();
+        bad[field] = value;
+        assert!(!validator.is_valid(&bad), "{bad}");
+    }
+}
+
+fn assert_it_bites_responses(validator: &Validator) {
+    let good = json!({ "model": "m", "input": [{ "role": "user", "content": "hi" }] });
+    assert!(validator.is_valid(&good));
+    for (field, value) in [
+        ("max_tokens", json!(16)),
+        ("max_output_tokens", json!("16")),
+        ("stop", json!(["a"])),
+        ("include", json!(["reasoning"])),
+        (
+            "input",
+            json!([{ "type": "function_call", "call_id": "a", "name": "f", "argument": "" }]),
+        ),
+        (
+            "input",
+            json!([{ "type": "function_call_output", "call_id": "" }]),
+        ),
+        (
+            "tools",
+            json!([{ "type": "function", "name": "f", "strict": true }]),
+        ),
+        (
+            "text",
+            json!({ "format": { "type": "json_schema", "json_schema": {} } }),
         ),
     ] {
         let mut bad = good.clone();

@@ -5,7 +5,7 @@ mod log;
 
 use std::time::Duration;
 
-use modelway::simulator::WireName::{Anthropic, Gemini, OpenAiChat};
+use modelway::simulator::WireName::{Anthropic, Gemini, OpenAiChat, OpenAiResponses};
 use modelway::simulator::{
     Behaviour, Ending, Fault, Finish, Received, Refusal, Settings, Simulator, ToolCall, WireName,
     text,
@@ -13,7 +13,7 @@ use modelway::simulator::{
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-const WIRES: [WireName; 3] = [OpenAiChat, Anthropic, Gemini];
+const WIRES: [WireName; 4] = [OpenAiChat, Anthropic, Gemini, OpenAiResponses];
 
 async fn start() -> Simulator {
     Simulator::start(Settings::default()).await.unwrap()
@@ -43,6 +43,13 @@ fn body(wire: WireName, model: &str, stream: bool) -> Value {
             "stream": stream,
             "stream_options": {"include_usage": true},
         }),
+        OpenAiResponses => json!({
+            "model": model,
+            "instructions": system,
+            "input": [{"role": "user", "content": [{"type": "input_text", "text": user}]}],
+            "include": ["reasoning.encrypted_content"],
+            "stream": stream,
+        }),
         Anthropic => json!({
             "model": model,
             "max_tokens": 1000,
@@ -61,6 +68,7 @@ fn request(simulator: &Simulator, wire: WireName, model: &str, stream: bool) -> 
     let base = simulator.base_url(wire);
     let url = match (wire, stream) {
         (OpenAiChat, _) => format!("{base}/chat/completions"),
+        (OpenAiResponses, _) => format!("{base}/responses"),
         (Anthropic, _) => format!("{base}/messages"),
         (Gemini, false) => format!("{base}/models/{model}:generateContent"),
         (Gemini, true) => format!("{base}/models/{model}:streamGenerateContent?alt=sse"),
@@ -107,6 +115,8 @@ fn text_of_event(wire: WireName, event: &str) -> String {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let text = match wire {
         OpenAiChat => &event["choices"][0]["delta"]["content"],
+        OpenAiResponses if event["type"] == "response.output_text.delta" => &event["delta"],
+        OpenAiResponses => &Value::Null,
         Anthropic => &event["delta"]["text"],
         Gemini => &event["candidates"][0]["content"]["parts"][0]["text"],
     };
@@ -140,6 +150,7 @@ async fn every_format_answers_whole() {
     let openai = whole(&simulator, OpenAiChat, "sim").await;
     let anthropic = whole(&simulator, Anthropic, "sim").await;
     let gemini = whole(&simulator, Gemini, "sim").await;
+    let responses = whole(&simulator, OpenAiResponses, "sim").await;
 
     assert_eq!(openai["object"], "chat.completion");
     assert_eq!(openai["model"], "sim");
@@ -159,6 +170,11 @@ async fn every_format_answers_whole() {
     assert_eq!(candidate["content"]["parts"], json!([{"text": text(24)}]));
     assert_eq!(candidate["finishReason"], "STOP");
     assert_eq!(gemini["usageMetadata"]["totalTokenCount"], 32);
+    assert_eq!(responses["object"], "response");
+    assert_eq!(responses["status"], "completed");
+    assert_eq!(responses["output"][0]["content"][0]["text"], text(24));
+    assert_eq!(responses["usage"]["input_tokens"], 8);
+    assert_eq!(responses["usage"]["output_tokens"], 24);
 }
 
 #[tokio::test]
@@ -180,6 +196,11 @@ async fn every_format_streams_the_same_text() {
                 assert_eq!(end[0], r#"{"type":"message_stop"}"#);
                 assert!(end[1].contains(r#""stop_reason":"end_turn""#));
                 assert!(end[1].contains(r#""output_tokens":24"#));
+            }
+            OpenAiResponses => {
+                assert!(end[0].contains(r#""type":"response.completed""#));
+                assert!(end[0].contains(r#""output_tokens":24"#));
+                assert!(end[0].contains(r#""sequence_number":31}"#), "{}", end[0]);
             }
             Gemini => {
                 assert!(end[0].contains(r#""finishReason":"STOP""#));
@@ -204,6 +225,11 @@ async fn framing_and_headers_are_those_of_each_provider() {
             Some("request-id"),
         ),
         (Gemini, "text/event-stream", None),
+        (
+            OpenAiResponses,
+            "text/event-stream; charset=utf-8",
+            Some("x-request-id"),
+        ),
     ];
 
     for (wire, content_type, id_header) in table {
@@ -261,7 +287,15 @@ async fn a_forced_tool_is_called() {
         "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
     });
 
-    for (wire, more) in WIRES.into_iter().zip([openai, anthropic, gemini]) {
+    let responses = json!({
+        "tools": [{"type": "function", "name": "look", "parameters": schema, "strict": false}],
+        "tool_choice": {"type": "function", "name": "look"},
+    });
+
+    for (wire, more) in WIRES
+        .into_iter()
+        .zip([openai, anthropic, gemini, responses])
+    {
         let mut body = body(wire, "sim", false);
         body.as_object_mut()
             .unwrap()
@@ -279,6 +313,7 @@ async fn a_forced_tool_is_called() {
                 let call = &choice["message"]["tool_calls"][0];
                 (&call["function"]["name"], &choice["finish_reason"])
             }
+            OpenAiResponses => (&answer["output"][0]["name"], &answer["status"]),
             Anthropic => (&answer["content"][0]["name"], &answer["stop_reason"]),
             Gemini => {
                 let candidate = &answer["candidates"][0];
@@ -287,7 +322,9 @@ async fn a_forced_tool_is_called() {
             }
         };
         assert_eq!(name, "look");
-        assert!(["tool_calls", "tool_use", "STOP"].contains(&finish.as_str().unwrap()));
+        assert!(
+            ["tool_calls", "tool_use", "STOP", "completed"].contains(&finish.as_str().unwrap())
+        );
     }
 }
 
@@ -344,7 +381,11 @@ async fn reasoning_comes_first_and_is_signed() {
     let openai = whole(&simulator, OpenAiChat, model).await;
     let anthropic = stream(&simulator, Anthropic, model).await;
     let gemini = stream(&simulator, Gemini, model).await;
+    let responses = whole(&simulator, OpenAiResponses, model).await;
 
+    let reasoning = &responses["output"][0];
+    assert_eq!(reasoning["summary"][0]["text"], text(3));
+    assert!(reasoning["encrypted_content"].is_string());
     let message = &openai["choices"][0]["message"];
     assert_eq!(message["reasoning_content"], text(3));
     assert_eq!(openai["usage"]["completion_tokens"], 5);

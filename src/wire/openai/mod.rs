@@ -3,5 +3,6 @@
 pub(super) mod effort;
 pub(super) mod json_mode;
 pub(super) mod schemas;
+pub(super) mod tool_results;
 pub(super) mod url;
 pub(super) mod usage;

@@ -7,13 +7,11 @@ use serde::Serialize;
 use crate::chat::{ToolCall, ToolResult};
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
+use crate::wire::openai::tool_results;
 use crate::wire::tool_ids::ToolIds;
 use crate::wire::{Adaptations, tool_names};
 
 use super::parts::{Content, joined, texts};
-
-/// The result of a tool that failed without any text.
-const WORDLESS_FAILURE: &str = "The tool failed and did not say why.";
 
 #[derive(Serialize)]
 pub(super) struct WireToolCall<'a> {
@@ -95,13 +93,10 @@ pub(super) fn tool_result<'a>(
     let mut said = Vec::with_capacity(content.len());
     texts(content, &mut said, "tool results are text only")?;
     if *is_error && said.iter().all(|text| text.trim().is_empty()) {
-        said = vec![WORDLESS_FAILURE];
+        said = vec![tool_results::WORDLESS_FAILURE];
     }
     if *is_error {
-        adaptations.note(
-            "messages.parts.tool_result.is_error",
-            "left out: the API cannot mark a tool result as failed; its text has to say so",
-        );
+        tool_results::note_failure(adaptations);
     }
     Ok((ids.of_result(tool_call_id, tool_name).id, joined(said)))
 }

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 pub(in crate::wire) enum Form {
     /// Anything: ids are sent as they are.
     Any,
+    /// At most 64 bytes (OpenAI Responses).
+    Short,
     /// Letters, digits, `_` and `-` (Anthropic).
     LettersAndDigits,
     /// Nine letters or digits (Mistral).
@@ -19,6 +21,7 @@ impl Form {
     pub(super) fn of(self, id: Cow<'_, str>) -> Cow<'_, str> {
         match self {
             Self::Any => id,
+            Self::Short => short(id),
             Self::LettersAndDigits => letters_and_digits(id),
             Self::NineAlphanumerics => nine_alphanumerics(id),
         }
@@ -40,16 +43,26 @@ fn letters_and_digits(id: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(legal)
 }
 
+/// An id that is too long becomes its hash.
+fn short(id: Cow<'_, str>) -> Cow<'_, str> {
+    match id.len() {
+        1..=64 => id,
+        _ => Cow::Owned(format!("call_{:016x}", hash(&id))),
+    }
+}
+
+/// FNV-1a, 64 bits: stable across versions, unlike the hashers of `std`.
+fn hash(id: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    id.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
 /// An id of another form becomes nine digits of its hash.
 fn nine_alphanumerics(id: Cow<'_, str>) -> Cow<'_, str> {
     if id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return id;
     }
-    // FNV-1a, 64 bits: stable across versions, unlike the hashers of `std`.
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in id.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
+    let mut hash = hash(&id);
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut short = String::with_capacity(9);
     for _ in 0..9 {
@@ -62,6 +75,16 @@ fn nine_alphanumerics(id: Cow<'_, str>) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_too_long_becomes_a_short_one() {
+        let short = |id: &str| short(Cow::Borrowed(id)).into_owned();
+        let (long, longest) = ("i".repeat(65), "i".repeat(64));
+
+        assert_eq!(short(&longest), longest);
+        assert_eq!(short(&long).len(), "call_".len() + 16);
+        assert_ne!(short(&long), short(&long.replace('i', "j")));
+    }
 
     #[test]
     fn ids_of_other_forms_depend_on_themselves_alone() {
