@@ -54,6 +54,7 @@ mod proxies;
 mod proxy;
 mod redaction;
 mod reflection;
+mod responses_api;
 mod restart;
 mod retry;
 mod retry_budget;

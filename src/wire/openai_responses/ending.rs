@@ -66,9 +66,8 @@ pub(super) fn finish(
 /// The error of an answer. Relays write one with empty fields into a good answer.
 pub(super) fn error_of<'a>(response: &Response<'a>) -> Option<&'a RawValue> {
     let is_answer = response.output.is_some() && response.status.0 != "failed";
-    let says_something = |error: &&RawValue| {
-        let is_nothing = matches!(error.get(), "false" | "\"\"" | "0" | "[]");
-        !is_nothing && !(is_answer && is_hollow(error))
+    let is_nothing = |error: &&RawValue| {
+        matches!(error.get(), "false" | "\"\"" | "0" | "[]") || (is_answer && is_hollow(error))
     };
-    response.error.filter(says_something)
+    response.error.filter(|error| !is_nothing(error))
 }

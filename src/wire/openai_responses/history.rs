@@ -43,7 +43,7 @@ impl<'a> History<'a, '_> {
                 }
                 Role::System => {
                     let texts = texts(parts)?.into_iter();
-                    let pieces = texts.map(|text| Piece::InputText { text });
+                    let pieces = texts.map(|text| Piece::Text { text });
                     let content = simplest(pieces.collect());
                     items.push(self.instruction(content));
                 }
@@ -203,13 +203,13 @@ impl<'a> History<'a, '_> {
         const WHY: &str = "a tool result holds text, images and documents";
         let mut said = pieces(content, WHY)?;
         let is_wordless = |piece: &Piece<'_>| match piece {
-            Piece::InputText { text } => text.trim().is_empty(),
-            Piece::InputImage { .. } | Piece::InputFile { .. } => true,
+            Piece::Text { text } => text.trim().is_empty(),
+            Piece::Image { .. } | Piece::File { .. } => true,
         };
         if *is_error && said.iter().all(is_wordless) {
             said.insert(
                 0,
-                Piece::InputText {
+                Piece::Text {
                     text: tool_results::WORDLESS_FAILURE,
                 },
             );
@@ -232,7 +232,7 @@ impl<'a> History<'a, '_> {
 fn simplest(pieces: Vec<Piece<'_>>) -> Content<'_> {
     match pieces[..] {
         [] => Content::Text(""),
-        [Piece::InputText { text }] => Content::Text(text),
+        [Piece::Text { text }] => Content::Text(text),
         _ => Content::Pieces(pieces),
     }
 }
@@ -241,8 +241,8 @@ fn pieces<'a>(parts: &'a [Part], why: &'static str) -> Result<Vec<Piece<'a>>, Un
     let mut pieces = Vec::with_capacity(parts.len());
     for part in parts {
         pieces.push(match part {
-            Part::Text(text) => Piece::InputText { text },
-            Part::Image(media) => Piece::InputImage {
+            Part::Text(text) => Piece::Text { text },
+            Part::Image(media) => Piece::Image {
                 image_url: Url::of(media),
                 detail: match media.detail {
                     ImageDetail::Auto => "auto",
@@ -261,7 +261,7 @@ fn pieces<'a>(parts: &'a [Part], why: &'static str) -> Result<Vec<Piece<'a>>, Un
 
 fn document(media: &Media) -> Piece<'_> {
     match media.source {
-        MediaSource::Data(_) => Piece::InputFile {
+        MediaSource::Data(_) => Piece::File {
             filename: match media.filename.as_str() {
                 // A name is required beside the bytes.
                 "" => "document",
@@ -271,7 +271,7 @@ fn document(media: &Media) -> Piece<'_> {
             file_url: None,
         },
         // The API refuses a name beside a URL.
-        MediaSource::Uri(_) => Piece::InputFile {
+        MediaSource::Uri(_) => Piece::File {
             filename: "",
             file_data: None,
             file_url: Some(Url::of(media)),

@@ -1,0 +1,443 @@
+//! How are odd answers read? Recordings of usual ones are tested by the target `replay`.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chat::{FinishReason, Reasoning, ToolCall, Usage};
+use crate::error::UpstreamErrorKind;
+
+const COMPLETED: &str =
+    r#"{"type":"response.completed","response":{"status":"completed","output":[]}}"#;
+
+fn delta(kind: &str, index: u64, delta: &str) -> String {
+    let kind = format!("response.{kind}.delta");
+    json!({"type": kind, "output_index": index, "delta": delta}).to_string()
+}
+
+fn said(index: u64, text: &str) -> String {
+    delta("output_text", index, text)
+}
+
+fn item(stage: &str, index: u64, item: Value) -> String {
+    let kind = format!("response.output_item.{stage}");
+    json!({"type": kind, "output_index": index, "item": item}).to_string()
+}
+
+fn message_item(id: &str, text: &str) -> Value {
+    let content = json!([{"type": "output_text", "text": text}]);
+    json!({"type": "message", "id": id, "content": content})
+}
+
+fn completed(output: Value) -> String {
+    let response = json!({"status": "completed", "output": output});
+    json!({"type": "response.completed", "response": response}).to_string()
+}
+
+fn parts(data: &[impl AsRef<str>]) -> Vec<Part> {
+    let (events, end) = stream(data);
+    assert_eq!(end, Ok(()));
+    answer(events).parts
+}
+
+fn failure(data: &[impl AsRef<str>]) -> (Vec<Part>, UpstreamErrorKind) {
+    let (events, end) = stream(data);
+    (answer(events).parts, end.expect_err("no whole answer").kind)
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> Part {
+    Part::ToolCall(ToolCall {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+        ..ToolCall::default()
+    })
+}
+
+#[test]
+fn everything_that_is_said_several_times_is_passed_on_once() {
+    let whole = message_item("m", "Hello");
+    let part = json!({"type": "response.content_part.done", "output_index": 0, "content_index": 0, "part": {"type": "output_text", "text": "Hello"}});
+    let done = json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "Hello"});
+
+    let parts = parts(&[
+        item(
+            "added",
+            0,
+            json!({"type": "message", "id": "m", "content": []}),
+        ),
+        said(0, "Hel"),
+        said(0, "lo"),
+        done.to_string(),
+        part.to_string(),
+        item("done", 0, whole.clone()),
+        completed(json!([whole])),
+    ]);
+
+    assert_eq!(parts, [text("Hello")]);
+}
+
+#[test]
+fn what_the_pieces_lack_comes_from_what_follows_them() {
+    let whole = message_item("m", "Hello");
+    let done = json!({"type": "response.output_text.done", "output_index": 0, "text": "Hello"});
+    for data in [
+        vec![said(0, "Hel"), done.to_string(), COMPLETED.to_owned()],
+        vec![
+            said(0, "Hel"),
+            item("done", 0, whole.clone()),
+            COMPLETED.to_owned(),
+        ],
+        vec![said(0, "Hel"), completed(json!([whole.clone()]))],
+        vec![completed(json!([whole.clone()]))],
+        vec![item("done", 0, whole.clone()), COMPLETED.to_owned()],
+        // No event has a number, and every event another id.
+        vec![
+            json!({"type": "response.output_text.delta", "item_id": "a", "delta": "Hel"})
+                .to_string(),
+            json!({"type": "response.output_text.delta", "item_id": "b", "delta": "lo"})
+                .to_string(),
+            json!({"type": "response.output_item.done", "item": message_item("c", "Hello")})
+                .to_string(),
+            completed(json!([message_item("d", "Hello")])),
+        ],
+        // The pieces come before their item.
+        vec![
+            said(0, "Hello"),
+            item("added", 0, json!({"type": "message", "id": "m"})),
+            item("done", 0, whole.clone()),
+            completed(json!([whole])),
+        ],
+    ] {
+        assert_eq!(parts(&data), [text("Hello")], "{data:?}");
+    }
+}
+
+#[test]
+fn items_keep_their_texts_apart_whatever_they_are_counted_by() {
+    let by_id = |id: &str, delta: &str| {
+        json!({"type": "response.output_text.delta", "item_id": id, "delta": delta}).to_string()
+    };
+    let parts = parts(&[
+        item("added", 0, json!({"type": "message", "id": "a"})),
+        said(0, "One."),
+        item("done", 0, message_item("a", "One.")),
+        // A host that gives every item the same number.
+        item("added", 0, json!({"type": "message", "id": "b"})),
+        by_id("b", "Two."),
+        item("done", 0, message_item("b", "Two.")),
+        completed(json!([
+            message_item("a", "One."),
+            message_item("b", "Two.")
+        ])),
+    ]);
+
+    assert_eq!(parts, [text("One.Two.")]);
+}
+
+#[test]
+fn a_text_that_its_host_corrects_stays_as_it_was_passed_on() {
+    let corrected = completed(json!([message_item("m", "Good bye")]));
+
+    assert_eq!(parts(&[said(0, "Hello"), corrected]), [text("Hello")]);
+}
+
+#[test]
+fn lost_events_are_an_error_only_if_the_answer_lacks_what_they_said() {
+    let numbered = |number: u64, event: &str| {
+        let mut event: Value = serde_json::from_str(event).unwrap();
+        event["sequence_number"] = json!(number);
+        event.to_string()
+    };
+    let end = completed(json!([message_item("m", "one two three")]));
+    let (one, two, three) = (said(0, "one "), said(0, "two "), said(0, "three"));
+
+    let lost_in_the_middle = [numbered(0, &one), numbered(2, &three), numbered(3, &end)];
+    let lost_at_the_end = [numbered(0, &one), numbered(1, &two), numbered(3, &end)];
+    let repeated = [
+        numbered(0, &one),
+        numbered(1, &two),
+        numbered(0, &one),
+        numbered(1, &two),
+        numbered(2, &three),
+        numbered(3, &end),
+    ];
+
+    let (kept, kind) = failure(&lost_in_the_middle);
+    assert_eq!(kind, UpstreamErrorKind::Malformed);
+    assert_eq!(kept, [text("one three")]);
+    assert_eq!(parts(&lost_at_the_end), [text("one two three")]);
+    assert_eq!(parts(&repeated), [text("one two three")]);
+}
+
+#[test]
+fn reasoning_keeps_what_it_needs_to_be_sent_back() {
+    let summary = |index: u64, delta: &str| {
+        let kind = "response.reasoning_summary_text.delta";
+        json!({"type": kind, "output_index": 0, "summary_index": index, "delta": delta}).to_string()
+    };
+    let whole = json!({
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "One."}, {"type": "summary_text", "text": "Two."}],
+        "encrypted_content": "gAAA",
+    });
+    let token = r#"{"id":"rs_1","encrypted":"gAAA","summary":[4,4]}"#;
+    let expected = Part::Reasoning(Reasoning {
+        text: "One.Two.".to_owned(),
+        signature: token.into(),
+        provider: String::new(),
+    });
+
+    let streamed = parts(&[
+        summary(0, "One."),
+        summary(1, "Two."),
+        item("done", 0, whole.clone()),
+        said(1, "Hi"),
+        completed(json!([whole, message_item("m", "Hi")])),
+    ]);
+    let body = json!({"status": "completed", "output": [whole, message_item("m", "Hi")]});
+    let (events, end) = read(Framing::Json, &body.to_string());
+
+    assert_eq!(end, Ok(()));
+    assert_eq!(streamed, [expected.clone(), text("Hi")]);
+    assert_eq!(answer(events).parts, [expected, text("Hi")]);
+}
+
+#[test]
+fn reasoning_without_any_text_and_token_is_nothing() {
+    let empty = json!({"type": "reasoning", "id": "rs_1", "summary": []});
+
+    assert_eq!(
+        parts(&[item("done", 0, empty.clone()), completed(json!([empty]))]),
+        []
+    );
+}
+
+#[test]
+fn calls_are_announced_with_id_and_name_and_completed() {
+    let head =
+        json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": ""});
+    let nameless = json!({"type": "function_call", "id": "fc", "arguments": ""});
+    let whole = json!({"type": "function_call", "id": "fc", "call_id": "c", "name": "f", "arguments": "{\"a\":1}"});
+    let object =
+        json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": {"a": 1}});
+    let piece = |text: &str| delta("function_call_arguments", 0, text);
+    for data in [
+        vec![
+            item("added", 0, head.clone()),
+            piece("{\"a\""),
+            piece(":1}"),
+            item("done", 0, whole.clone()),
+            completed(json!([whole.clone()])),
+        ],
+        vec![
+            item("added", 0, head.clone()),
+            completed(json!([whole.clone()])),
+        ],
+        vec![
+            item("added", 0, nameless),
+            piece("{\"a\":1"),
+            item("done", 0, whole),
+            COMPLETED.to_owned(),
+        ],
+        vec![completed(json!([object]))],
+    ] {
+        assert_eq!(parts(&data), [call("c", "f", "{\"a\":1}")], "{data:?}");
+    }
+    let (cut, kind) = failure(&[item("added", 0, head), piece("{\"a")]);
+    assert_eq!(
+        (cut, kind),
+        (vec![call("c", "f", "{\"a")], UpstreamErrorKind::Truncated)
+    );
+}
+
+#[test]
+fn a_call_of_a_custom_tool_is_marked_as_one() {
+    let whole = json!({"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "3 + 4"});
+
+    let parts = parts(&[
+        item(
+            "added",
+            0,
+            json!({"type": "custom_tool_call", "call_id": "c", "name": "f"}),
+        ),
+        delta("custom_tool_call_input", 0, "3 +"),
+        item("done", 0, whole),
+        COMPLETED.to_owned(),
+    ]);
+
+    let Part::ToolCall(call) = &parts[0] else {
+        panic!("{parts:?}");
+    };
+    assert_eq!(
+        (&*call.arguments, &call.signature[..]),
+        ("3 + 4", &b"custom"[..])
+    );
+}
+
+#[test]
+fn items_and_events_of_unknown_kinds_are_skipped() {
+    let unknown =
+        json!({"type": "new_call", "id": "x", "content": [{"type": "output_text", "text": "no"}]});
+
+    let parts = parts(&[
+        item("added", 0, unknown.clone()),
+        r#"{"type":"response.new_call.delta","output_index":0,"delta":"no"}"#.to_owned(),
+        item("done", 0, unknown.clone()),
+        said(1, "yes"),
+        completed(json!([unknown, message_item("m", "yes")])),
+    ]);
+
+    assert_eq!(parts, [text("yes")]);
+}
+
+#[test]
+fn the_end_says_why_the_model_stopped() {
+    let end = |kind: &str, response: Value| {
+        json!({"type": format!("response.{kind}"), "response": response}).to_string()
+    };
+    let cut =
+        json!({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}});
+    for (end, reason, provider_reason) in [
+        (end("completed", json!({})), FinishReason::Stop, "completed"),
+        // A host that repeats what it said in the beginning.
+        (
+            end("completed", json!({"status": "in_progress"})),
+            FinishReason::Stop,
+            "completed",
+        ),
+        (
+            end("incomplete", cut),
+            FinishReason::MaxTokens,
+            "max_output_tokens",
+        ),
+        (
+            end("incomplete", json!({})),
+            FinishReason::Other,
+            "incomplete",
+        ),
+        (
+            end(
+                "incomplete",
+                json!({"incomplete_details": {"reason": "content_filter"}}),
+            ),
+            FinishReason::ContentFilter,
+            "content_filter",
+        ),
+    ] {
+        let (events, result) = stream(&[said(0, "a"), end]);
+        let answer = answer(events);
+
+        assert_eq!(result, Ok(()));
+        let finish = answer.finish.unwrap();
+        assert_eq!(
+            (finish.reason, finish.provider_reason.as_deref()),
+            (reason, Some(provider_reason))
+        );
+    }
+}
+
+#[test]
+fn an_error_is_the_same_in_whatever_event_it_comes() {
+    for error in [
+        r#"{"type":"error","code":"rate_limit_exceeded","message":"Rate limit reached","param":null,"sequence_number":1}"#,
+        r#"{"type":"error","error":{"type":"requests","code":"rate_limit_exceeded","message":"Rate limit reached"}}"#,
+        r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"rate_limit_exceeded","message":"Rate limit reached"}}}"#,
+        r#"{"type":"response.completed","response":{"status":"failed","output":[],"error":{"code":"rate_limit_exceeded","message":"Rate limit reached"}}}"#,
+        r#"{"error":{"code":"rate_limit_exceeded","message":"Rate limit reached"}}"#,
+        r#"{"code":"rate_limit_exceeded","message":"Rate limit reached"}"#,
+    ] {
+        let (events, end) = stream(&[&*said(0, "a"), error]);
+        let end = end.unwrap_err();
+
+        assert_eq!(end.kind, UpstreamErrorKind::RateLimited, "{error}");
+        assert_eq!(end.provider_code.as_deref(), Some("rate_limit_exceeded"));
+        assert_eq!(answer(events).parts, [text("a")]);
+    }
+}
+
+#[test]
+fn an_answer_that_its_provider_did_not_end_is_not_complete() {
+    let response = |status: &str| json!({"status": status, "output": [message_item("m", "a")]});
+    let whole = |status: &str| read(Framing::Json, &response(status).to_string()).1;
+
+    for ended in [vec![said(0, "a")], vec![said(0, "a"), "[DONE]".to_owned()]] {
+        assert_eq!(failure(&ended).1, UpstreamErrorKind::Truncated);
+    }
+    for status in ["queued", "in_progress", "failed"] {
+        assert_eq!(
+            whole(status).unwrap_err().kind,
+            UpstreamErrorKind::Malformed,
+            "{status}"
+        );
+    }
+    assert_eq!(
+        whole("cancelled").unwrap_err().kind,
+        UpstreamErrorKind::ServerError
+    );
+    let queued = r#"{"type":"response.queued","response":{"id":"r","status":"queued"}}"#;
+    assert_eq!(failure(&[queued]).1, UpstreamErrorKind::Truncated);
+    assert_eq!(whole("completed"), Ok(()));
+}
+
+#[test]
+fn names_and_counts_are_the_last_that_say_something() {
+    let created =
+        r#"{"type":"response.created","response":{"id":"r1","model":"gpt","usage":null}}"#;
+    let ended = r#"{"type":"response.completed","response":{"id":"r2","model":"gpt-2026","output":[],"usage":{"input_tokens":10,"output_tokens":5,"total_tokens":15,"input_tokens_details":{"cached_tokens":4},"output_tokens_details":{"reasoning_tokens":3}}}}"#;
+
+    let (events, end) = stream(&[created, &said(0, "a"), ended]);
+    let answer = answer(events);
+
+    assert_eq!(end, Ok(()));
+    assert_eq!(answer.response_id.as_deref(), Some("r2"));
+    assert_eq!(answer.response_model.as_deref(), Some("gpt-2026"));
+    let expected = Usage {
+        input_tokens: 10,
+        output_tokens: 5,
+        cache_read_input_tokens: 4,
+        reasoning_output_tokens: 3,
+        ..Usage::default()
+    };
+    assert_eq!(answer.usage, Some(expected));
+}
+
+#[test]
+fn a_whole_answer_in_one_event_and_a_bare_text_are_read() {
+    let response =
+        json!({"object": "response", "status": "completed", "output": [message_item("m", "a")]});
+    let bare = json!({"object": "response", "output_text": "a"});
+    let string = json!({"output": [{"type": "message", "content": "a"}]});
+
+    assert_eq!(parts(&[response.to_string()]), [text("a")]);
+    for body in [bare, string] {
+        let (events, end) = read(Framing::Json, &body.to_string());
+        assert_eq!(end, Ok(()));
+        assert_eq!(answer(events).parts, [text("a")]);
+    }
+}
+
+#[test]
+fn a_body_without_an_answer_is_no_answer() {
+    for (body, kind) in [
+        ("{}", UpstreamErrorKind::Malformed),
+        (r#"{"output":[]}"#, UpstreamErrorKind::Malformed),
+        (
+            r#"{"output":null,"error":null}"#,
+            UpstreamErrorKind::Malformed,
+        ),
+        ("[]", UpstreamErrorKind::Malformed),
+        (
+            r#"{"error":{"code":"invalid_api_key"}}"#,
+            UpstreamErrorKind::Authentication,
+        ),
+        (
+            r#"{"code":503,"message":"busy"}"#,
+            UpstreamErrorKind::Overloaded,
+        ),
+    ] {
+        let (events, end) = read(Framing::Json, body);
+        assert_eq!(end.unwrap_err().kind, kind, "{body}");
+        assert_eq!(events, []);
+    }
+}

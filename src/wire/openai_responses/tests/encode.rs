@@ -1,0 +1,363 @@
+//! How are requests written?
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chat::{
+    ImageDetail, Media, MediaSource, Reasoning, ReasoningEffort, ReasoningOptions, ResponseFormat,
+    Sampling, Tool, ToolCall, ToolChoice, ToolResult,
+};
+use crate::error::Unsupported;
+use crate::features::Feature;
+
+fn written_in(dialect: Dialect, request: &ChatRequest) -> (Value, Vec<&'static str>) {
+    let written = OpenAiResponses { dialect }.encode(request, &TO).unwrap();
+    assert_eq!(written.path, "/responses");
+    let body = serde_json::from_slice(&written.body).unwrap();
+    let adapted = written.adaptations.iter().map(|one| one.field).collect();
+    (body, adapted)
+}
+
+fn written(request: &ChatRequest) -> (Value, Vec<&'static str>) {
+    written_in(Dialect::default(), request)
+}
+
+/// The input that a conversation becomes.
+fn input(messages: Vec<Message>) -> (Value, Vec<&'static str>) {
+    let (mut body, adapted) = written(&request(messages));
+    (body["input"].take(), adapted)
+}
+
+fn reasoning(provider: &str, text: &str, signature: &'static str) -> Part {
+    Part::Reasoning(Reasoning {
+        text: text.to_owned(),
+        signature: signature.into(),
+        provider: provider.to_owned(),
+    })
+}
+
+fn call(id: &str, arguments: &str, signature: &'static str) -> Part {
+    Part::ToolCall(ToolCall {
+        id: id.to_owned(),
+        name: "f".to_owned(),
+        arguments: arguments.to_owned(),
+        signature: signature.into(),
+        provider: "openai".to_owned(),
+    })
+}
+
+fn result(id: &str, content: Vec<Part>) -> Part {
+    Part::ToolResult(ToolResult {
+        tool_call_id: id.to_owned(),
+        tool_name: "f".to_owned(),
+        content,
+        is_error: false,
+    })
+}
+
+fn media(source: MediaSource, filename: &str) -> Media {
+    Media {
+        source,
+        media_type: "application/pdf".to_owned(),
+        filename: filename.to_owned(),
+        detail: ImageDetail::High,
+    }
+}
+
+#[test]
+fn a_request_is_stateless_and_asks_for_reasoning_that_can_be_sent_back() {
+    let (body, adapted) = written(&hello());
+
+    let expected = json!({
+        "model": "gpt",
+        "input": [{"type": "message", "role": "user", "content": "hello"}],
+        "include": ["reasoning.encrypted_content"],
+        "store": false,
+    });
+    assert_eq!(body, expected);
+    assert!(adapted.is_empty());
+    let plain = Dialect {
+        reasoning: false,
+        ..Dialect::default()
+    };
+    assert_eq!(written_in(plain, &hello()).0["include"], Value::Null);
+}
+
+#[test]
+fn a_conversation_becomes_items_in_its_order() {
+    let token = r#"{"id":"rs_1","encrypted":"gAAA","summary":[2,1]}"#;
+    let data = MediaSource::Data(b"%PDF".as_slice().into());
+    let (items, adapted) = input(vec![
+        message(Role::System, vec![text("be brief"), text("be kind")]),
+        message(
+            Role::User,
+            vec![
+                text("look"),
+                Part::Image(media(
+                    MediaSource::Uri("https://a.example/i.png".into()),
+                    "",
+                )),
+                Part::Document(media(data, "")),
+                Part::Document(media(
+                    MediaSource::Uri("https://a.example/d.pdf".into()),
+                    "d.pdf",
+                )),
+            ],
+        ),
+        message(
+            Role::Assistant,
+            vec![
+                reasoning("openai", "abc", token),
+                text("well"),
+                Part::Refusal("no".into()),
+                call("c1", r#"{"a":1}"#, ""),
+                call("c2", "3 + 4", "custom"),
+            ],
+        ),
+        message(
+            Role::Tool,
+            vec![
+                result("c1", vec![text("5")]),
+                result(
+                    "c2",
+                    vec![
+                        text("7"),
+                        Part::Image(media(MediaSource::Uri("https://a.example/p".into()), "")),
+                    ],
+                ),
+            ],
+        ),
+    ]);
+
+    assert_eq!(
+        items,
+        json!([
+            {"type": "message", "role": "system", "content": [
+                {"type": "input_text", "text": "be brief"},
+                {"type": "input_text", "text": "be kind"},
+            ]},
+            {"type": "message", "role": "user", "content": [
+                {"type": "input_text", "text": "look"},
+                {"type": "input_image", "image_url": "https://a.example/i.png", "detail": "high"},
+                {"type": "input_file", "filename": "document", "file_data": "data:application/pdf;base64,JVBERg=="},
+                {"type": "input_file", "file_url": "https://a.example/d.pdf"},
+            ]},
+            {"type": "reasoning", "id": "rs_1", "encrypted_content": "gAAA", "summary": [
+                {"type": "summary_text", "text": "ab"},
+                {"type": "summary_text", "text": "c"},
+            ]},
+            {"type": "message", "role": "assistant", "content": "well"},
+            {"type": "message", "role": "assistant", "content": "no"},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{\"a\":1}"},
+            {"type": "custom_tool_call", "call_id": "c2", "name": "f", "input": "3 + 4"},
+            {"type": "function_call_output", "call_id": "c1", "output": "5"},
+            {"type": "custom_tool_call_output", "call_id": "c2", "output": [
+                {"type": "input_text", "text": "7"},
+                {"type": "input_image", "image_url": "https://a.example/p", "detail": "high"},
+            ]},
+        ])
+    );
+    assert!(adapted.is_empty(), "{adapted:?}");
+}
+
+#[test]
+fn instructions_stand_where_the_dialect_wants_them() {
+    let request = request(vec![
+        message(Role::System, vec![text("a"), text("b")]),
+        message(Role::System, vec![text("c")]),
+        message(Role::User, vec![text("hello")]),
+    ]);
+    let with = |system_role| {
+        let dialect = Dialect {
+            system_role,
+            ..Dialect::default()
+        };
+        written_in(dialect, &request).0
+    };
+
+    let apart = with(InstructionsRole::Instructions);
+    assert_eq!(apart["instructions"], "a\n\nb\n\nc");
+    assert_eq!(apart["input"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        with(InstructionsRole::Developer)["input"][0]["role"],
+        "developer"
+    );
+}
+
+#[test]
+fn only_reasoning_that_the_provider_takes_is_sent_back() {
+    let encrypted = r#"{"id":"rs_1","encrypted":"gAAA"}"#;
+    let plain = r#"{"id":"rs_1","content":[2]}"#;
+    let turn = |reasoning, rest: &[Part]| {
+        let parts = [&[reasoning], rest].concat();
+        request(vec![
+            message(Role::User, vec![text("hi")]),
+            message(Role::Assistant, parts),
+            message(Role::User, vec![text("go on")]),
+        ])
+    };
+    let with = |reasoning_history, request: &ChatRequest| {
+        let dialect = Dialect {
+            reasoning_history,
+            ..Dialect::default()
+        };
+        let (mut body, adapted) = written_in(dialect, request);
+        let item = body["input"][1].take();
+        let is_sent = item["type"] == "reasoning";
+        assert_eq!(adapted.is_empty(), is_sent, "{adapted:?}");
+        is_sent.then_some(item)
+    };
+    let said = [text("hm")];
+    let own = turn(reasoning("openai", "", encrypted), &said);
+    let unencrypted = turn(reasoning("openai", "so", plain), &said);
+
+    assert!(with(ReasoningReplay::Encrypted, &own).is_some());
+    assert_eq!(with(ReasoningReplay::None, &own), None);
+    assert_eq!(with(ReasoningReplay::Encrypted, &unencrypted), None);
+    assert_eq!(
+        with(ReasoningReplay::Plain, &unencrypted),
+        Some(json!({
+            "type": "reasoning", "id": "rs_1", "summary": [],
+            "content": [{"type": "reasoning_text", "text": "so"}],
+        }))
+    );
+    let foreign = turn(reasoning("anthropic", "", encrypted), &said);
+    assert_eq!(with(ReasoningReplay::Encrypted, &foreign), None);
+    // The API refuses reasoning that nothing follows.
+    let orphan = turn(reasoning("openai", "", encrypted), &[]);
+    assert_eq!(with(ReasoningReplay::Encrypted, &orphan), None);
+}
+
+#[test]
+fn tools_and_formats_say_whether_they_are_enforced() {
+    let tool = |parameters: Option<&str>, strict| Tool {
+        name: "f".to_owned(),
+        description: "does it".to_owned(),
+        parameters: parameters.map(str::to_owned),
+        strict,
+    };
+    let schema = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
+    let request = ChatRequest {
+        tools: vec![tool(Some(schema), true), tool(None, false)],
+        tool_choice: ToolChoice::Function("f".to_owned()),
+        parallel_tool_calls: Some(false),
+        response_format: ResponseFormat::JsonSchema {
+            name: "n".to_owned(),
+            schema: schema.to_owned(),
+            strict: false,
+        },
+        ..hello()
+    };
+
+    let (body, _) = written(&request);
+
+    let closed = json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false, "required": ["a"]});
+    let none =
+        json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
+    assert_eq!(
+        body["tools"],
+        json!([
+            {"type": "function", "name": "f", "description": "does it", "parameters": closed, "strict": true},
+            {"type": "function", "name": "f", "description": "does it", "parameters": none, "strict": false},
+        ])
+    );
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "function", "name": "f"})
+    );
+    assert_eq!(body["parallel_tool_calls"], false);
+    assert_eq!(
+        body["text"]["format"],
+        json!({"type": "json_schema", "name": "n", "strict": false,
+            "schema": {"type": "object", "properties": {"a": {"type": "string"}}}})
+    );
+}
+
+#[test]
+fn json_mode_is_asked_for_in_the_input() {
+    let request = ChatRequest {
+        response_format: ResponseFormat::JsonObject,
+        ..hello()
+    };
+
+    let (body, adapted) = written(&request);
+
+    assert_eq!(body["text"]["format"], json!({"type": "json_object"}));
+    assert_eq!(body["input"][0]["content"], "Answer with a JSON object.");
+    assert_eq!(adapted, ["response_format"]);
+}
+
+#[test]
+fn reasoning_is_asked_for_with_its_summary_if_it_is_wanted() {
+    let with = |effort, include| {
+        let request = ChatRequest {
+            reasoning: ReasoningOptions {
+                effort,
+                include,
+                ..ReasoningOptions::default()
+            },
+            ..hello()
+        };
+        let (mut body, _) = written(&request);
+        (body["reasoning"].take(), body["include"] != Value::Null)
+    };
+
+    let high = Some(ReasoningEffort::High);
+    assert_eq!(with(None, false), (Value::Null, true));
+    assert_eq!(with(high, false), (json!({"effort": "high"}), true));
+    assert_eq!(
+        with(high, true),
+        (json!({"effort": "high", "summary": "auto"}), true)
+    );
+    assert_eq!(with(None, true), (json!({"summary": "auto"}), true));
+    let none = Some(ReasoningEffort::None);
+    assert_eq!(with(none, true), (json!({"effort": "none"}), false));
+}
+
+#[test]
+fn a_limit_below_the_least_one_is_raised_with_a_warning() {
+    for (limit, expected, is_adapted) in [(1, 16, true), (16, 16, false), (100, 100, false)] {
+        let request = ChatRequest {
+            sampling: Sampling {
+                max_output_tokens: Some(limit),
+                ..Sampling::default()
+            },
+            ..hello()
+        };
+
+        let (body, adapted) = written(&request);
+
+        assert_eq!(body["max_output_tokens"], expected);
+        assert_eq!(!adapted.is_empty(), is_adapted);
+    }
+}
+
+#[test]
+fn what_the_api_does_not_have_is_a_missing_feature() {
+    type Change = fn(&mut ChatRequest);
+    let changes: [(Feature, Change); 6] = [
+        (Feature::TopK, |request| request.sampling.top_k = Some(1)),
+        (Feature::Seed, |request| request.sampling.seed = Some(1)),
+        (Feature::FrequencyPenalty, |request| {
+            request.sampling.frequency_penalty = Some(1.0)
+        }),
+        (Feature::PresencePenalty, |request| {
+            request.sampling.presence_penalty = Some(1.0)
+        }),
+        (Feature::StopSequences, |request| {
+            request.sampling.stop_sequences = vec!["x".into()]
+        }),
+        (Feature::ReasoningBudget, |request| {
+            request.reasoning.max_tokens = Some(1)
+        }),
+    ];
+    let format = OpenAiResponses::default();
+    for (feature, change) in changes {
+        let mut request = hello();
+        change(&mut request);
+
+        assert!(!format.features().contains(feature));
+        let error = format.encode(&request, &TO).unwrap_err();
+        assert_eq!(error, Unsupported::Feature(feature));
+    }
+}
