@@ -6,12 +6,13 @@ use super::scan::{self, Token};
 
 /// Parts that name things for themselves: nobody reads two of them as one. The wire formats take the names
 /// from what providers document; the simulator and the demonstration are programs of their own.
-const APART: [&str; 5] = [
+const APART: [&str; 6] = [
     "demo",
     "simulator",
     "wire/anthropic",
     "wire/gemini",
     "wire/openai_chat",
+    "wire/openai_responses",
 ];
 
 /// The name of every type that other files can name and that is declared more than once, with the files.
