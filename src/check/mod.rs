@@ -6,6 +6,7 @@
 //! Fields are named by their path in the contract.
 
 mod conversation;
+mod ids;
 mod links;
 mod options;
 
@@ -14,6 +15,7 @@ use std::fmt::Display;
 use crate::error::{Error, Violation};
 
 pub use self::conversation::{RESULT_PARTS, check_conversation, parts_of};
+pub use self::ids::check_id;
 pub use self::options::{
     MAX_STOP_SEQUENCES, ToolNames, check_response_format, check_sampling, check_tool_choice,
 };

@@ -1,5 +1,6 @@
 //! What do all calls share? Health, budgets, the current table of routes, and the connections to providers.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::broadcast;
@@ -111,10 +112,10 @@ impl Dispatcher {
         &self.workshop
     }
 
-    /// Closes one idle connection to a provider, so that another file can be opened. False if there is none, or if
-    /// closing takes too long.
-    pub async fn free_a_file(&self) -> bool {
-        self.transport.free_a_file().await
+    /// If this error is a shortage of files, closes one idle connection to a provider, so that another file can be
+    /// opened. False if that does not help.
+    pub async fn free_a_file(&self, error: &io::Error) -> bool {
+        self.transport.free_a_file(error).await
     }
 
     /// The present table of routes.

@@ -1,15 +1,13 @@
 //! Which worker serves a connection, and how do all of them end?
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use crate::admission::Admission;
@@ -21,6 +19,9 @@ use super::Settings;
 use super::census::Census;
 use super::connection::ConnectionServer;
 use super::warnings::Warnings;
+
+/// How long after a connection could not be accepted the next one is tried, if no file could be freed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How long connections may take to notice that they are cut off.
 const CUT_OFF: Duration = Duration::from_secs(1);
@@ -98,14 +99,15 @@ impl Workers {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        if is_short_of_files(&error) && dispatcher.free_a_file().await {
+                        let again = Instant::now() + ACCEPT_AGAIN;
+                        if dispatcher.free_a_file(&error).await {
                             continue;
                         }
                         // Most likely out of file descriptors: other connections must end first.
                         if not_accepted.is_due() {
                             warn!(%error, "a connection cannot be accepted");
                         }
-                        sleep(Duration::from_millis(100)).await;
+                        sleep_until(again).await;
                         continue;
                     }
                 },
@@ -164,10 +166,4 @@ impl Workers {
             );
         }
     }
-}
-
-/// Whether this process or the whole system is out of file descriptors.
-fn is_short_of_files(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(code, Some(Errno::MFILE | Errno::NFILE))
 }

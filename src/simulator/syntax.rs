@@ -1,4 +1,4 @@
-//! How is a behaviour written in a model's name or in the header `x-simulate`?
+//! How is a behaviour spelled in a model's name or in the header `x-simulate`?
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_that_is_told_can_be_written() {
+    fn every_key_of_the_list_can_be_written() {
         for key in KEYS {
             let unknown = format!("unknown behaviour `{key}`");
             let refused = key.parse::<Behaviour>().err().unwrap_or_default();

@@ -18,7 +18,7 @@ const MAX_CHAIN: usize = 600;
 pub(super) enum ConnectCause {
     /// The name has no address.
     Name,
-    /// Nobody listens at the address.
+    /// There is no listener at the address.
     Refused,
     /// There is no route to the address.
     NoWay,

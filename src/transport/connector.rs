@@ -318,7 +318,7 @@ mod tests {
     use super::super::tls;
     use super::*;
 
-    /// A SOCKS proxy that leads to nowhere but to one address, and what it was asked for.
+    /// A SOCKS proxy that connects only to one address, and the addresses that it was asked for.
     async fn proxy_to(good: SocketAddr) -> (SocketAddr, JoinSet<Vec<SocketAddr>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -25,6 +25,7 @@ mod upload;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use crate::error::UpstreamError;
 use crate::provider::OutboundRequest;
 
 use self::body::RawBody;
+use self::cause::ConnectCause;
 use self::failure::unreachable;
 pub use self::links::{ProviderLinks, SetupError};
 use self::pool::sender::RequestSender;
@@ -97,10 +99,12 @@ impl Transport {
         Self(Way::Carrier(carrier))
     }
 
-    /// Closes the connection of any core that has been unused for the longest time, and waits up to a second
-    /// until its file is free. False if there is none, or it takes longer.
-    pub async fn free_a_file(&self) -> bool {
+    /// If this error is a shortage of files, closes the connection of any core that has been unused for the longest
+    /// time, and waits up to a second until its file is free. False if there is no shortage and no such connection, or
+    /// it takes longer.
+    pub async fn free_a_file(&self, error: &io::Error) -> bool {
         match &self.0 {
+            Way::Network(_) if ConnectCause::of_io(error) != ConnectCause::Files => false,
             Way::Network(network) => {
                 let unused = &network.unused;
                 let deadline = Instant::now() + FREEING;

@@ -258,7 +258,7 @@ async fn a_compressed_answer_without_measure_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_coding_that_nobody_knows_is_told_so() {
+async fn an_unknown_coding_is_reported_as_such() {
     let pieces = vec![
         head("200 OK", "application/json", "pied-piper"),
         vec![b'x'; 100],

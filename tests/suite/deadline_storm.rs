@@ -29,7 +29,7 @@ const MOST_NOTICE: Duration = Duration::from_millis(150);
 /// Long enough that what is measured is not how calls wait for each other.
 const BETWEEN_ARRIVALS: Duration = Duration::from_millis(5);
 
-/// What models do that do not come to an end.
+/// Behaviours of models that do not end their answers.
 const ENDLESS: [&str; 7] = [
     "hang",
     "silence",
@@ -122,7 +122,7 @@ impl Timed {
         let took = began.elapsed();
         assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
         assert_eq!(details(&status).reason, "DEADLINE_EXCEEDED");
-        // So that its end can be told, a call ends a little before.
+        // A call ends a little before its deadline, so that its status still arrives.
         let notice = (self.deadline / 50).clamp(LEAST_NOTICE, MOST_NOTICE);
         let end = self.deadline.saturating_sub(notice);
         let late = took.checked_sub(end);

@@ -1,4 +1,4 @@
-//! Does a service that is told to stop lose no call and leave none without a word?
+//! Does a service that shuts down finish every call, or end it with a status?
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -193,7 +193,7 @@ async fn of_a_hundred_streams_each_ends_whole_or_with_a_status() {
 }
 
 #[tokio::test]
-async fn whoever_watches_or_explores_does_not_hold_up_the_end() {
+async fn watchers_and_reflection_do_not_delay_the_shutdown() {
     let mut gateway = start("predrain = '0s'\ndrain_timeout = '1h'", "tokens=2").await;
     let watched = WatchBreakersRequest::default();
     let watched = gateway.operations().watch_breakers(watched).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is a caller told when its call fails?
+//! What does a caller get when its call fails?
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -344,7 +344,7 @@ async fn a_client_does_not_repeat_what_was_tried_already() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_to_wait_for_longer_than_the_service_would() {
+async fn no_caller_is_asked_to_wait_longer_than_the_service_would() {
     let gateway = start("status=503+retry-after=3600s").await;
 
     let status = gateway.generate(ask("one", "Hello")).await.unwrap_err();

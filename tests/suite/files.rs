@@ -104,7 +104,7 @@ async fn idle_callers_leave_files_for_providers() {
 }
 
 #[tokio::test]
-async fn a_shortage_of_files_is_told_as_our_own_and_held_against_nobody() {
+async fn a_shortage_of_files_is_reported_as_our_own_and_no_provider_is_blamed() {
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let config = config("files-short.toml", &simulator);
     let process = Process::limited("ulimit -n 60", &config);
@@ -199,7 +199,7 @@ fn two_providers(name: &str, crowded: SocketAddr, http: &str, simulator: &Simula
     path
 }
 
-/// Fills the limit with connections to one provider that nobody uses any more: calls come by two
+/// Fills the limit with connections to one provider that no call uses any more: calls come by two
 /// connections, so by both runtimes.
 async fn fill(process: &Process) {
     let mut calls = JoinSet::new();

@@ -10,7 +10,7 @@ use modelway::chat::{Answer, ChatEvent, Part};
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, WireFormat};
 
-/// What a caller would be told of a body: its parts, the finish reason, the counts; then what is wrong.
+/// What a caller would get of a body: its parts, the finish reason, the counts; then what is wrong.
 fn told(format: Arc<dyn WireFormat>, wanted: Framing, body: &[u8]) -> String {
     let whole = read(Reader::sniffing(Arc::clone(&format), wanted, None), &[body]);
     let bytes: Vec<&[u8]> = body.chunks(1).collect();

@@ -1,4 +1,4 @@
-//! Is a refused credential told from a model that fails, seen by operators, and used again in time?
+//! Is a refused credential distinguished from a failing model, shown to operators, and used again in time?
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ targets = ["openai/gpt", "openai/mini"]
 targets = ["openai/gpt"]
 "#;
 
-/// What a provider says of a credential, and what callers are told of it.
+/// What a provider says about a credential, and what callers get.
 const REFUSALS: [(&str, ErrorReason); 3] = [
     ("status=401", ErrorReason::ProviderAuthFailed),
     ("status=402", ErrorReason::ProviderQuotaExhausted),

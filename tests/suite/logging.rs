@@ -35,7 +35,7 @@ fn config(name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// An address that nobody listens on.
+/// An address without a listener.
 fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
@@ -91,7 +91,7 @@ async fn generate(client: &mut GenerationServiceClient<Channel>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_stops_no_call_and_is_told_what_it_lost() {
+async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
     const LINES: u64 = 100_000;
     let address = free();
     let config = config("unread", CONFIG);
@@ -231,7 +231,7 @@ fn end(arguments: &[&str], stdout: impl Into<Stdio>) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_check_tells_its_verdict_by_its_code_to_whoever_does_not_read_it() {
+fn the_exit_code_of_a_check_is_right_even_if_its_output_is_not_read() {
     let good = config("good", CONFIG);
     let broken = config("broken", "[server]\nlisten = 1\n");
     let gone = || {
@@ -248,7 +248,7 @@ fn a_check_tells_its_verdict_by_its_code_to_whoever_does_not_read_it() {
     for arguments in [&["--help"][..], &["--version"], &["check", "--help"]] {
         assert_eq!(end(arguments, gone()), (Some(0), String::new()));
     }
-    // A disk without room is told.
+    // A full disk is reported.
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (code, told) = end(&["check", &good], full);
     assert_eq!(code, Some(1), "{told}");
@@ -256,7 +256,7 @@ fn a_check_tells_its_verdict_by_its_code_to_whoever_does_not_read_it() {
 }
 
 #[test]
-fn a_demonstration_that_nobody_reads_ends_without_a_panic() {
+fn a_demonstration_whose_output_is_not_read_ends_without_a_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
 

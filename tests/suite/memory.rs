@@ -79,7 +79,7 @@ timeout = "10m"
         }
     }
 
-    /// Waits until so many requests have come to the provider.
+    /// Waits until the provider has this many requests.
     async fn arrived(&self, count: usize) {
         let arrived = |log: &[Received]| log.len() >= count;
         promptly(self.simulator.wait_for(arrived)).await;

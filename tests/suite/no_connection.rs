@@ -1,4 +1,4 @@
-//! Why there is no connection to a provider: each cause is told apart, to the caller and in the log.
+//! Why is there no connection to a provider? Each cause is distinguished, for the caller and in the log.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
 use crate::support::{Process, ask, details};
 
-/// A provider that cannot be reached, and what is told of it.
+/// A provider that cannot be reached, and what is reported about it.
 struct Case {
     name: &'static str,
     base_url: String,
@@ -45,7 +45,7 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// A port that is taken, but nobody listens there.
+/// A port that is taken and has no listener.
 fn deserted() -> TcpSocket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Does a caller that asked for it get a whole answer after its stream broke off, and is it told what is void?
+//! Does a caller that asked for it get a whole answer after its stream broke off, and does it learn what is void?
 
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{ErrorReason, GenerateRequest, OnInterruption, StreamOptions};
@@ -216,7 +216,7 @@ async fn where_no_attempt_may_be_added_the_interruption_is_told_without_a_reset(
 }
 
 #[tokio::test]
-async fn where_nobody_else_answers_the_interruption_is_told_without_a_reset() {
+async fn where_no_other_target_answers_the_interruption_is_reported_without_a_reset() {
     let gateway = start().await;
     for model in ["second", "third"] {
         let broken: Behaviour = "status=500".parse().unwrap();

@@ -66,7 +66,7 @@ async fn a_rate_limit_is_kept_for_as_long_as_the_provider_asks_while_the_backup_
         skipped += 1;
     }
 
-    // The wait began a little before the answer that told of it.
+    // The wait began a little before the answer that reported it.
     assert!(
         refused.elapsed() > Duration::from_millis(360),
         "{refused:?}"
@@ -99,7 +99,7 @@ async fn a_rate_limit_that_never_ends_costs_few_attempts_and_no_call() {
 
 #[tokio::test]
 async fn an_endpoint_that_cannot_be_reached_is_closed_off_for_every_model() {
-    // Bound and not listening: connections are refused, and nobody else gets the port.
+    // Bound and not listening: connections are refused, and no other program gets the port.
     let nobody = TcpSocket::new_v4().unwrap();
     nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let refusing = nobody.local_addr().unwrap();

@@ -1,7 +1,7 @@
 //! What becomes of two hundred calls when their provider is killed, paused, slowed or cut off under
 //! them, and what of the calls after that?
 //!
-//! The primary's log and the backup's are the truth about attempts; what callers are told of must be
+//! The logs of the primary and the backup show which attempts were made; what callers learn must be
 //! the same, attempt by attempt.
 
 mod site;

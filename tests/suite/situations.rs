@@ -214,7 +214,7 @@ fn with_interruption(on_interruption: OnInterruption) -> GenerateRequest {
     }
 }
 
-/// What a caller had received when it was told, once, that it is void and why.
+/// What a caller had received when a reset said, once, that it is void and why.
 fn void(streamed: &Streamed) -> (String, ErrorReason) {
     let mut before = String::new();
     let mut reasons = Vec::new();

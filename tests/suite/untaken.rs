@@ -133,7 +133,7 @@ async fn a_caller_that_goes_leaves_the_place_of_its_answer() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_that_nobody_takes_is_given_up() {
+async fn a_whole_answer_that_its_caller_does_not_read_is_given_up() {
     for (window, bytes) in [(0, 100), (0, 200 << 10), (1, 200 << 10)] {
         let gateway = start("client_stall = '200ms'", bytes).await;
         let mut wire = connect(&gateway, window).await;
@@ -200,7 +200,7 @@ async fn an_answer_that_is_taken_slowly_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_ended_and_then_cut_off() {
+async fn a_stream_that_its_caller_does_not_read_is_ended_and_then_reset() {
     let gateway = start("client_stall = '200ms'", 200 << 10).await;
     let endless = "tokens=20000+stall=10000".parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", endless);
@@ -216,7 +216,7 @@ async fn a_stream_that_nobody_reads_is_ended_and_then_cut_off() {
 }
 
 #[tokio::test]
-async fn a_service_that_goes_down_waits_for_nobody_who_does_not_read() {
+async fn a_service_that_shuts_down_does_not_wait_for_callers_that_do_not_read() {
     for path in [GENERATE, STREAM] {
         let server = "client_stall = '200ms'\npredrain = '0s'\ndrain_timeout = '1h'";
         let mut gateway = start(server, 200 << 10).await;

@@ -114,7 +114,7 @@ async fn calls_that_waited_in_vain_are_told_when_the_target_is_tried_next() {
 
     let answers = calls(&gateway, "s", 30, Duration::from_secs(20)).await;
 
-    // One of them was the probe; the others were told of its failure.
+    // One of them was the probe; its failure ended the wait of the others.
     assert!(
         began.elapsed() < Duration::from_secs(3),
         "{:?}",

@@ -1,4 +1,4 @@
-//! What do those who watch breakers cost when they do not read what they are told?
+//! What do watchers of breakers cost that do not read their stream?
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

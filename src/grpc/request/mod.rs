@@ -8,7 +8,7 @@ mod schema;
 mod tools;
 
 use crate::chat::ChatRequest;
-use crate::check::Faults;
+use crate::check::{Faults, check_id};
 use crate::dispatch::routes::Selector;
 use crate::error::Error;
 use crate::serving::CallRequest;
@@ -69,14 +69,8 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
         reasoning: reasoning_options_of(reasoning.unwrap_or_default(), &mut faults),
     };
     let limits = limits_of(limits.unwrap_or_default(), &mut faults);
-    for (field, id) in [
-        ("conversation_id", &conversation_id),
-        ("idempotency_key", &idempotency_key),
-    ] {
-        if id.len() > 128 || !id.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-            faults.add(field, "use at most 128 printable ASCII characters");
-        }
-    }
+    check_id("conversation_id", &conversation_id, &mut faults);
+    check_id("idempotency_key", &idempotency_key, &mut faults);
     let interruption = interruption_of(stream_options.unwrap_or_default(), &mut faults);
     let priority = priority_of(priority, &mut faults);
     faults.or(CallRequest {

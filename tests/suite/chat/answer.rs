@@ -56,7 +56,7 @@ fn reasoning_of(response: &GenerateResponse) -> String {
 }
 
 #[tokio::test]
-async fn tokens_and_their_price_are_told() {
+async fn tokens_and_their_price_are_reported() {
     let gateway = start("reasoning=6+tokens=24").await;
     for format in FORMATS {
         for suffix in ["", "-whole"] {

@@ -1,4 +1,4 @@
-//! Every fault of a provider, in every format: rescued before the first content, told after it.
+//! Every fault of a provider, in every format: failed over before the first content, reported after it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ const EARLY_FAULTS: &[(&str, [&str; 3])] = &[
     ("malformed=0", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("html", ["PROVIDER_BAD_RESPONSE"; 3]),
     ("empty", ["PROVIDER_BAD_RESPONSE"; 3]),
-    // In one breath with the first content, which nobody has seen then.
+    // These arrive together with the first content, which no caller has seen then.
     ("malformed=5", ["PROVIDER_BAD_RESPONSE"; 3]),
 ];
 

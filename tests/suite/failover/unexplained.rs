@@ -39,7 +39,7 @@ async fn it_is_put_to_one_target_of_another_provider() {
 }
 
 #[tokio::test]
-async fn two_refusals_are_proof_enough_and_the_first_one_is_told() {
+async fn two_refusals_are_proof_enough_and_the_caller_gets_the_first() {
     let targets = [
         "openai/gpt+status=400",
         "anthropic/claude+status=400",
@@ -80,7 +80,7 @@ async fn a_target_that_fails_after_it_may_be_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_caller_whose_requests_are_wrong_spends_nobodys_retries() {
+async fn a_caller_whose_requests_are_wrong_does_not_spend_the_retries_of_others() {
     const BURST: usize = 20;
     const CALLS: usize = 30;
     let gateway = Gateway::start(
@@ -158,7 +158,7 @@ const SMALL_BUDGET: &str = r#"
 "#;
 
 #[tokio::test]
-async fn requests_that_one_firewall_dislikes_take_the_model_from_nobody() {
+async fn requests_that_one_firewall_dislikes_do_not_close_the_model_off_for_others() {
     let gateway = Gateway::start(SMALL_BUDGET).await;
     for _ in 0..10 {
         gateway.simulator.set("gpt", behave("status=418"));
@@ -197,7 +197,7 @@ async fn a_provider_that_rejects_every_request_is_left_alone_after_some() {
 }
 
 #[tokio::test]
-async fn a_rejection_that_no_target_makes_up_for_is_told_as_a_failure_of_the_provider() {
+async fn a_rejection_that_no_target_makes_up_for_is_reported_as_a_failure_of_the_provider() {
     let gateway = Gateway::start(&config(&["openai/gpt+status=418"])).await;
     for method in METHODS {
         let failure = gateway.call(method, ask("s", "Hello")).await.unwrap_err();
@@ -210,7 +210,7 @@ async fn a_rejection_that_no_target_makes_up_for_is_told_as_a_failure_of_the_pro
 }
 
 #[tokio::test]
-async fn prompts_that_are_flagged_take_the_model_from_nobody() {
+async fn prompts_that_are_flagged_do_not_close_the_model_off_for_others() {
     let gateway = Gateway::start(&config(&["openai/gpt", "anthropic/claude"])).await;
     gateway.simulator.set("gpt", behave("content-filter"));
     for _ in 0..5 {

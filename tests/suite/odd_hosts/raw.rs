@@ -204,7 +204,7 @@ async fn an_answer_that_is_complete_without_a_reason_has_one_however_it_is_asked
 }
 
 #[tokio::test]
-async fn what_a_host_tells_of_itself_bit_by_bit_is_told() {
+async fn what_a_host_says_about_itself_piece_by_piece_is_reported() {
     // The id and the model of the first chunk; the second has both.
     for (id, model) in [("an-id", ""), ("", "a-model")] {
         let chunk = |id: &str, model: &str, finish: &str| {

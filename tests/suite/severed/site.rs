@@ -136,7 +136,7 @@ impl Site {
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
-    /// The logs hold no attempt of which nobody was told, and nothing is held any more.
+    /// Every attempt in the logs was reported to a caller, and nothing is held any more.
     pub(super) async fn is_as_before(&self, told: &[Told]) {
         self.every_attempt_is_told(told);
         nothing_is_under_way(&self.gateway).await;
