@@ -21,7 +21,7 @@ use modelway::provider::link::Http;
 use modelway::server;
 use modelway::telemetry::{self, LogFormat};
 use modelway::transport;
-use modelway::wire::{anthropic, gemini, openai_chat};
+use modelway::wire::{anthropic, gemini, openai_chat, openai_responses};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -903,6 +903,12 @@ fn the_dialects_of_the_example_are_the_defaults() {
 
     assert_eq!(
         dialect("openai")
+            .try_into::<openai_responses::Dialect>()
+            .unwrap(),
+        openai_responses::Dialect::default()
+    );
+    assert_eq!(
+        dialect("openai-chat")
             .try_into::<openai_chat::Dialect>()
             .unwrap(),
         openai_chat::Dialect::default()
