@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use modelway::admission::{self, Admission, Priority};
@@ -15,9 +16,11 @@ use modelway::caller::Caller;
 use modelway::dispatch::retry_budget::{self, RetryBudget};
 use modelway::grpc::elements::ElementLimits;
 use modelway::grpc::request;
+use modelway::grpc::v1;
 use modelway::health::breaker::{Breaker, Circumstances, Settings, Signal};
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, anthropic, gemini, openai_chat};
+use prost::Message as _;
 use tokio::time::Instant;
 
 // The same as Modelway's own.
@@ -98,6 +101,18 @@ fn parse(criterion: &mut Criterion) {
     }
 }
 
+/// Protobuf on the wire to messages, which is done on the core that serves the connection.
+fn arrive(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("arrive");
+    for (kind, message) in requests::large() {
+        let bytes = Bytes::from(message.encode_to_vec());
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(kind, |bencher| {
+            bencher.iter_with_large_drop(|| v1::GenerateRequest::decode(bytes.clone()));
+        });
+    }
+}
+
 /// The policies that admit calls and attempts.
 fn admission(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("admission");
@@ -147,6 +162,6 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = decode, encode, parse, admission
+    targets = decode, encode, parse, arrive, admission
 }
 criterion_main!(benches);

@@ -72,11 +72,55 @@ fn history() -> v1::GenerateRequest {
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"city":{"type":"string"},"unit":{"type":"string","enum":["celsius","fahrenheit"]}},"required":["city"]}"#;
 
+/// Requests of up to 30 MiB, near the limits of what is accepted.
+pub(crate) fn large() -> [(&'static str, v1::GenerateRequest); 8] {
+    let said = |text: String| v1::GenerateRequest {
+        messages: vec![message(v1::Role::User, &text)],
+        ..v1::GenerateRequest::default()
+    };
+    let piece = part(Part::Text("x".repeat(600)));
+    let mut parts = said(String::new());
+    parts.messages[0].parts = vec![piece; 50_000];
+    [
+        ("image, 30 MiB", picture(30 << 20)),
+        ("ASCII, 1 MiB", said("a".repeat(1 << 20))),
+        ("ASCII, 8 MiB", said("a".repeat(8 << 20))),
+        ("ASCII, 30 MiB", said("a".repeat(30 << 20))),
+        ("two-byte characters, 8 MiB", said("é".repeat(4 << 20))),
+        ("two-byte characters, 30 MiB", said("é".repeat(15 << 20))),
+        ("50,000 parts", parts),
+        ("schema of 200,000 values", wide_schema(200_000)),
+    ]
+}
+
+fn wide_schema(values: usize) -> v1::GenerateRequest {
+    let value = |number| (format!("m{number}"), prost_types::Value::from(1.0));
+    let fields = (0..values).map(value).collect();
+    let schema = v1::json_schema::Schema::Object(prost_types::Struct { fields });
+    let function = v1::FunctionTool {
+        name: "wide".to_owned(),
+        parameters: Some(v1::JsonSchema {
+            schema: Some(schema),
+        }),
+        ..v1::FunctionTool::default()
+    };
+    v1::GenerateRequest {
+        tools: vec![v1::Tool {
+            tool: Some(v1::tool::Tool::Function(function)),
+        }],
+        ..text()
+    }
+}
+
 /// A picture of 1 MB.
 fn image() -> v1::GenerateRequest {
+    picture(1 << 20)
+}
+
+fn picture(bytes: usize) -> v1::GenerateRequest {
     let mut request = text();
     let picture = Part::Image(v1::Media {
-        source: Some(v1::media::Source::Data(Bytes::from(vec![0xA5; 1 << 20]))),
+        source: Some(v1::media::Source::Data(Bytes::from(vec![0xA5; bytes]))),
         media_type: "image/png".to_owned(),
         ..v1::Media::default()
     });
