@@ -161,3 +161,64 @@ pub fn skip(refusal: Refusal) -> Skip {
         until.map(|until| until.saturating_duration_since(Instant::now())),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::error::{UpstreamError, UpstreamErrorKind};
+    use crate::health::HealthByName;
+    use crate::health::specimens::patient;
+
+    use super::*;
+
+    /// A model of a provider of its own, after so many attempts of which the first ones failed.
+    fn seen(health: &HealthByName, name: &str, attempts: u32, failures: u32) -> Arc<Guard> {
+        let guard = health.guard(name, "model");
+        for nth in 0..attempts {
+            let mut permit = guard.admit(0.0).expect("admitted");
+            match nth < failures {
+                true => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
+                false => permit.committed(false, false),
+            };
+        }
+        guard
+    }
+
+    #[test]
+    fn a_model_is_healthier_if_it_fails_clearly_less_often_or_has_never_failed() {
+        let health = HealthByName::new(patient());
+        let failing = seen(&health, "failing", 20, 10).snapshot();
+        let table = [
+            // Attempts and failures of the other model.
+            (0, 0, true),
+            (1, 0, true),
+            (1, 1, false),
+            // Up to four failures are likely where one was seen, which is just not too many of 16.
+            (15, 1, false),
+            (16, 1, true),
+            (20, 2, false),
+            (20, 10, false),
+            (100, 10, true),
+        ];
+        for (attempts, failures, expected) in table {
+            let name = format!("{failures} of {attempts}");
+            let other = seen(&health, &name, attempts, failures);
+
+            assert_eq!(other.is_healthier_than(&failing), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_be_tried_is_not_healthier_though_it_has_never_failed() {
+        let health = HealthByName::new(patient());
+        let failing = seen(&health, "failing", 20, 10).snapshot();
+        for closed in [false, true] {
+            let other = seen(&health, &format!("forced {closed}"), 1, 0);
+            other.force(Some(Forced {
+                closed,
+                until: None,
+            }));
+
+            assert!(!other.is_healthier_than(&failing), "forced {closed}");
+        }
+    }
+}

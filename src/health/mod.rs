@@ -93,3 +93,23 @@ impl HealthByName {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tidying_forgets_the_names_of_what_nobody_holds_and_no_others() {
+        let health = HealthByName::new(Settings::default());
+        let _held = health.guard("held", "model");
+        drop(health.guard("held", "dropped"));
+        drop(health.guard("dropped", "model"));
+
+        health.tidy();
+
+        let known = health.known();
+        let guards: Vec<_> = known.guards.keys().cloned().collect();
+        assert_eq!(guards, [("held".to_owned(), "model".to_owned())]);
+        assert_eq!(known.providers.keys().collect::<Vec<_>>(), ["held"]);
+    }
+}

@@ -72,6 +72,19 @@ fn open(scopes: &mut Scopes, model: usize, circumstances: Circumstances) {
 }
 
 #[test]
+fn a_model_that_is_added_again_outlives_the_one_that_it_replaces() {
+    let (mut scopes, circumstances) = provider(0);
+    let older = scopes.add(&id(0), circumstances.now);
+    let newer = scopes.add(&id(0), circumstances.now);
+
+    scopes.remove(&id(0), older);
+    assert_eq!(scopes.models().count(), 1);
+
+    scopes.remove(&id(0), newer);
+    assert_eq!(scopes.models().count(), 0);
+}
+
+#[test]
 fn no_connection_closes_off_every_model_of_the_endpoint() {
     let (mut scopes, circumstances) = provider(2);
 
