@@ -17,6 +17,7 @@ pub mod features;
 pub mod grpc;
 pub mod health;
 pub mod idempotency;
+pub mod outbound;
 pub mod provider;
 pub mod serve;
 pub mod server;

@@ -3,6 +3,7 @@
 pub mod credential;
 pub mod link;
 pub mod path;
+pub mod token;
 
 use std::sync::Arc;
 
@@ -89,16 +90,12 @@ impl Provider {
             headers.insert(name, value.clone());
         }
         for (name, secret) in &self.secret_headers {
-            headers.insert(name, secret.header());
+            secret.write(name, &mut headers);
         }
         match &self.auth {
             Auth::None => {}
-            Auth::Bearer(key) => {
-                headers.insert(AUTHORIZATION, key.header());
-            }
-            Auth::Header(name, key) => {
-                headers.insert(name, key.header());
-            }
+            Auth::Bearer(key) => key.write(&AUTHORIZATION, &mut headers),
+            Auth::Header(name, key) => key.write(name, &mut headers),
         }
         if let Some(Trace { parent, state }) = trace {
             let state = state.and_then(|state| HeaderValue::from_str(state).ok());
@@ -127,6 +124,12 @@ impl Provider {
         };
         let others = self.secret_headers.iter().map(|(_, secret)| secret);
         key.into_iter().chain(others)
+    }
+
+    /// Its access token, if it is asked with one in place of a key.
+    pub fn token(&self) -> Option<&Arc<Credential>> {
+        let mut credentials = self.credentials();
+        credentials.find(|credential| credential.origin().is_some())
     }
 
     /// The provider's host and port, for traces.

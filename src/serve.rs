@@ -3,6 +3,7 @@
 mod files;
 mod key_files;
 mod runtimes;
+mod tokens;
 mod watchdog;
 
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use crate::config::file::File;
 use crate::config::{Config, KEYLESS, Mistakes, Surroundings, reading};
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::outbound;
 use crate::server::{self, Core};
 use crate::simulator::{self, Simulator};
 use crate::transport::{self, ProviderLinks, Transport};
@@ -25,6 +27,7 @@ use crate::transport::{self, ProviderLinks, Transport};
 use self::files::Wanted;
 pub use self::files::raise_limit;
 use self::key_files::KeyFiles;
+use self::tokens::Tokens;
 pub use self::watchdog::Watchdog;
 
 use self::runtimes::Runtimes;
@@ -66,6 +69,9 @@ pub enum StartError {
     /// The connections to providers cannot be set up.
     #[error(transparent)]
     Transport(#[from] transport::SetupError),
+    /// The client that fetches access tokens cannot be set up.
+    #[error(transparent)]
+    Outbound(#[from] outbound::SetupError),
     /// The gRPC services cannot be set up.
     #[error(transparent)]
     Server(#[from] server::SetupError),
@@ -285,6 +291,8 @@ impl Service {
             idempotency: config.idempotency,
         };
         let mut key_files = KeyFiles::new(&dispatcher);
+        let mut tokens = Tokens::start(&dispatcher)?;
+        tokens.first().await;
         let serving = server::serve(
             listener,
             &config.server,
@@ -298,6 +306,7 @@ impl Service {
             served = serving => served?,
             () = key_files.follow() => {}
         }
+        drop(tokens);
         drop(runtimes);
         drop(simulator);
         Ok(())

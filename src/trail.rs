@@ -231,6 +231,8 @@ pub enum ClosedOff {
     Probing,
     /// The provider does not accept the credential.
     Credential,
+    /// There is no access token for the provider: none could be fetched.
+    Token,
     /// The credential's quota is used up.
     Quota,
     /// The provider's rate limit.
@@ -253,7 +255,7 @@ impl Skip {
                 | ClosedOff::Endpoint
                 | ClosedOff::Probing
                 | ClosedOff::Operator => Reason::BreakerOpen,
-                ClosedOff::Credential => Reason::ProviderAuthFailed,
+                ClosedOff::Credential | ClosedOff::Token => Reason::ProviderAuthFailed,
                 ClosedOff::Quota => Reason::ProviderQuotaExhausted,
                 ClosedOff::Rate | ClosedOff::Busy => Reason::ProviderRateLimited,
             },
@@ -276,6 +278,7 @@ impl fmt::Display for Skip {
                     ClosedOff::Endpoint => "the breaker of its endpoint is open",
                     ClosedOff::Probing => "it has failed and is being probed",
                     ClosedOff::Credential => "the provider does not accept the credential",
+                    ClosedOff::Token => "no access token for the provider could be fetched",
                     ClosedOff::Quota => "the quota at the provider is used up",
                     ClosedOff::Rate => "the provider's rate limit is reached",
                     ClosedOff::Busy => "as many attempts are under way as the provider takes",

@@ -16,20 +16,37 @@ pub(super) enum Manner {
     Header(HeaderName),
 }
 
+/// Reads the base URL of a provider that is asked with access tokens. Who issues them is read elsewhere.
+pub(super) fn with_token(table: &mut Table<'_>) -> Option<(String, Auth)> {
+    for key in ["api_key", "auth"] {
+        if let Some(value) = table.get(key) {
+            value.place.wrong(
+                "`credential` says how requests are authenticated",
+                format!("remove `{key}` or `credential`"),
+            );
+        }
+    }
+    base(table).map(|base_url| (base_url, Auth::None))
+}
+
 /// Reads base URL and credential. `usual` is how keys are sent if the file does not say.
 pub(super) fn read(
     table: &mut Table<'_>,
     usual: Option<Manner>,
     surroundings: &Surroundings<'_>,
 ) -> Option<(String, Auth)> {
+    let base_url = base(table);
+    let auth = auth(table, usual, surroundings);
+    base_url.zip(auth)
+}
+
+fn base(table: &mut Table<'_>) -> Option<String> {
     let allow_insecure = table.or("allow_insecure", false, Value::boolean);
-    let base_url = table.required(
+    table.required(
         "base_url",
         "give the URL that comes before the paths of the API, such as \"https://api.openai.com/v1\"",
         |value| base_url(value, allow_insecure),
-    );
-    let auth = auth(table, usual, surroundings);
-    base_url.zip(auth)
+    )
 }
 
 fn base_url(value: &Value<'_>, allow_insecure: bool) -> Option<String> {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::provider::link::{Http, Identity, Link};
+use crate::provider::credential::Credential;
+use crate::provider::link::{Http, Identity, Link, ProxyUrl};
+use crate::provider::token::{TokenOrigin, TokenSource};
 use crate::transport::tls::{self, Unusable};
 
 use super::proxy::{self, Environment};
@@ -23,6 +25,8 @@ pub(super) struct LinkReader<'a> {
     common: Link,
     /// The links so far. Providers with equal settings share one.
     known: Vec<Arc<Link>>,
+    /// The access tokens so far.
+    tokens: Vec<Arc<Credential>>,
     environment: Environment,
     surroundings: &'a Surroundings<'a>,
 }
@@ -33,6 +37,7 @@ impl<'a> LinkReader<'a> {
         Self {
             common: Link::default(),
             known: Vec::new(),
+            tokens: Vec::new(),
             environment: Environment::read(surroundings),
             surroundings,
         }
@@ -62,6 +67,38 @@ impl<'a> LinkReader<'a> {
         let link = Arc::new(link);
         self.known.push(Arc::clone(&link));
         link
+    }
+}
+
+impl LinkReader<'_> {
+    /// The proxy on the way to the issuer of a provider's tokens. `url` is `None` if the environment's do not apply.
+    pub(super) fn proxy_of(&self, table: &mut Table<'_>, url: Option<&str>) -> Option<ProxyUrl> {
+        proxy::read(table, url, &self.environment, self.surroundings)
+    }
+
+    /// The token of this source for a provider that is reached by this link. Equal ones are one object.
+    pub(super) fn token(
+        &mut self,
+        source: TokenSource,
+        proxy: Option<ProxyUrl>,
+        of_provider: &Link,
+    ) -> Arc<Credential> {
+        let link = Link {
+            authorities: of_provider.authorities.clone(),
+            proxy,
+            ..Link::default()
+        };
+        let origin = TokenOrigin {
+            source,
+            link: Arc::new(link),
+        };
+        let mut known = self.tokens.iter();
+        if let Some(known) = known.find(|known| known.origin() == Some(&origin)) {
+            return Arc::clone(known);
+        }
+        let token = Arc::new(Credential::token(origin));
+        self.tokens.push(Arc::clone(&token));
+        token
     }
 }
 

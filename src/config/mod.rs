@@ -7,6 +7,7 @@ mod address;
 mod admission;
 mod body;
 pub mod check;
+mod credential;
 mod dialect;
 mod family;
 pub mod file;

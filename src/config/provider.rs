@@ -12,6 +12,7 @@ use crate::provider::{Auth, Provider};
 
 use super::address;
 use super::body;
+use super::credential;
 use super::dialect::WireFormats;
 use super::family::{FAMILIES, Family};
 use super::link::LinkReader;
@@ -61,13 +62,12 @@ pub(super) fn read<'a>(
     let dialect = table.get("dialect");
     let wire_format = family.and_then(|family| wire_formats.get(family, dialect.as_ref(), None));
     let is_simulated = table.or("simulated", false, Value::boolean);
-    let address = if is_simulated {
-        simulated(&mut table, family, surroundings)
-    } else {
-        address::read(&mut table, family.map(Family::usual_manner), surroundings)
+    let credential = table.get("credential").filter(|_| !is_simulated);
+    let address = match &credential {
+        _ if is_simulated => simulated(&mut table, family, surroundings),
+        Some(_) => address::with_token(&mut table),
+        None => address::read(&mut table, family.map(Family::usual_manner), surroundings),
     };
-    let (headers, secret_headers) =
-        headers(table.section("headers"), address.as_ref(), surroundings);
     let query = query(&table.section("query"));
     let paths = path::WrittenPaths::read(&mut table);
     if let Some(format) = &wire_format {
@@ -77,6 +77,19 @@ pub(super) fn read<'a>(
     let propagate_trace = table.or("propagate_trace", false, Value::boolean);
     let elsewhere = address.as_ref().filter(|_| !is_simulated);
     let link = links.of(&mut table, elsewhere.map(|(base_url, _)| base_url.as_str()));
+    let token = credential
+        .as_ref()
+        .map(|value| credential::read(value, links, surroundings));
+    let address = address.and_then(|(base_url, auth)| match token {
+        None => Some((base_url, auth)),
+        Some(written) => {
+            let (source, proxy) = written?;
+            let token = links.token(source, proxy, &link);
+            Some((base_url, Auth::Bearer(token)))
+        }
+    });
+    let (headers, secret_headers) =
+        headers(table.section("headers"), address.as_ref(), surroundings);
     table.finish();
 
     let is_spelled = wire_format.is_some();
@@ -152,7 +165,13 @@ fn simulated(
     family: Option<Family>,
     surroundings: &Surroundings<'_>,
 ) -> Option<(String, Auth)> {
-    for key in ["base_url", "api_key", "auth", "allow_insecure"] {
+    for key in [
+        "base_url",
+        "api_key",
+        "auth",
+        "credential",
+        "allow_insecure",
+    ] {
         if let Some(value) = table.get(key) {
             value.place.wrong(
                 "a simulated provider has no such key",

@@ -187,6 +187,7 @@ impl Dispatcher {
                 unsupported.map(Skip::Unsupported)
             };
             let skip = eligibility::ineligible(target, used, request.sampling.max_output_tokens)
+                .or_else(|| target.lacks_token())
                 .or_else(closed_off)
                 .or_else(unsupported);
             (Arc::clone(guarded), skip, snapshot)
@@ -203,7 +204,7 @@ impl Dispatcher {
     pub fn is_serving(&self, scenario: &str) -> bool {
         // A target that is busy, or that a probe is testing at this moment, has not failed again.
         let serving = |target: &Arc<GuardedTarget>| match target.health.refuses() {
-            None | Some(Refusal::Busy | Refusal::Probing) => true,
+            None | Some(Refusal::Busy | Refusal::Probing) => target.target.lacks_token().is_none(),
             Some(_) => false,
         };
         let routes = self.routes();

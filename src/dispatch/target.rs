@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::features::Features;
+pub use crate::provider::credential::TokenState;
+
 use crate::provider::Provider;
 use crate::provider::path::Paths;
+use crate::trail::{ClosedOff, Skip};
 use crate::wire::WireFormat;
 use crate::wire::merge::ExtraFields;
 
@@ -39,6 +44,20 @@ pub struct Target {
     pub upstream_mode: UpstreamMode,
     /// How long each step may take.
     pub timeouts: Timeouts,
+}
+
+impl Target {
+    /// The state of its provider's access token, if it is asked with one.
+    pub fn token_state(&self) -> Option<TokenState> {
+        self.provider.token().map(|token| token.state())
+    }
+
+    /// Why it cannot be asked now although it may be healthy: there is no live access token for its provider.
+    pub(super) fn lacks_token(&self) -> Option<Skip> {
+        let token = self.provider.token()?;
+        let is_live = token.is_live(Instant::now().into_std());
+        (!is_live).then_some(Skip::ClosedOff(ClosedOff::Token, None))
+    }
 }
 
 /// How a unary call reads the provider's answer. Streaming calls always stream.

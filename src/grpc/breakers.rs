@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::check::Faults;
 use crate::serving::control::{
     BreakerOverride, BreakerScope, BreakerUpdate, BreakerView, LockCause, LockSnapshot,
-    OperatorDecision, Snapshot,
+    OperatorDecision, Snapshot, TokenState,
 };
 
 use super::time_of_day::time_of_day;
@@ -59,8 +61,9 @@ pub(super) fn breaker(view: BreakerView) -> v1::Breaker {
     } = view;
     let breaker = of_snapshot(provider, snapshot);
     match scope {
-        BreakerScope::Endpoint { lock } => v1::Breaker {
+        BreakerScope::Endpoint { lock, token } => v1::Breaker {
             credential_lock: lock.map(credential_lock),
+            access_token: token.map(access_token),
             ..breaker
         },
         BreakerScope::Model {
@@ -117,6 +120,23 @@ fn credential_lock(lock: LockSnapshot) -> v1::CredentialLock {
         next_probe_time: Some(time_of_day(until)),
         refusals: i64::from(refusals),
         all_models: proven,
+    }
+}
+
+fn access_token(state: TokenState) -> v1::AccessToken {
+    let TokenState {
+        ends,
+        next_fetch,
+        trouble,
+    } = state;
+    let time = |instant| time_of_day(Instant::from_std(instant));
+    let failing = trouble.as_ref();
+    v1::AccessToken {
+        expire_time: ends.map(time),
+        next_fetch_time: next_fetch.map(time),
+        failures: failing.map_or(0, |trouble| trouble.times.into()),
+        failing_since: failing.map(|trouble| time(trouble.since)),
+        detail: trouble.map(|trouble| trouble.cause).unwrap_or_default(),
     }
 }
 

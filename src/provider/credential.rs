@@ -1,10 +1,14 @@
-//! A secret in a request header. It can be replaced at any time.
+//! A secret in a request header: a key, or an access token that lives for a while. It can be replaced at any time.
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use super::token::TokenOrigin;
 
 /// A secret as a complete header value, ready for every request.
 pub struct Credential {
@@ -12,8 +16,40 @@ pub struct Credential {
     prefix: &'static str,
     /// The file that it was read from, if any.
     file: Option<PathBuf>,
-    /// Marked as sensitive. Read for each request; written when the file has changed.
-    header: RwLock<HeaderValue>,
+    /// Where it comes from, if it is an access token.
+    origin: Option<TokenOrigin>,
+    /// Read for each request; written when there is another secret.
+    held: RwLock<Held>,
+    /// Whether the provider has refused the token in use.
+    is_refused: AtomicBool,
+}
+
+struct Held {
+    /// Marked as sensitive; `None` before the first token.
+    header: Option<HeaderValue>,
+    state: TokenState,
+}
+
+/// What is known of an access token besides its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenState {
+    /// When it ends; `None` before the first token, and for a key.
+    pub ends: Option<Instant>,
+    /// When the next one is fetched.
+    pub next_fetch: Option<Instant>,
+    /// Why no other one could be fetched since the last success.
+    pub trouble: Option<TokenTrouble>,
+}
+
+/// Why no token can be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenTrouble {
+    /// Since when.
+    pub since: Instant,
+    /// Failures in a row.
+    pub times: u32,
+    /// The last cause, in our words and without secrets.
+    pub cause: String,
 }
 
 /// The secret holds bytes that are not allowed in a header.
@@ -34,16 +70,87 @@ impl Credential {
         Ok(Self {
             prefix,
             file,
-            header: RwLock::new(spelled(prefix, secret)?),
+            origin: None,
+            held: RwLock::new(Held {
+                header: Some(spelled(prefix, secret)?),
+                state: TokenState::default(),
+            }),
+            is_refused: AtomicBool::new(false),
         })
     }
 
-    /// The header's value.
-    pub fn header(&self) -> HeaderValue {
-        self.header
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// An access token that follows `Bearer `, before it has been fetched.
+    pub fn token(origin: TokenOrigin) -> Self {
+        Self {
+            prefix: "Bearer ",
+            file: None,
+            origin: Some(origin),
+            held: RwLock::new(Held {
+                header: None,
+                state: TokenState::default(),
+            }),
+            is_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Where it comes from, if it is an access token.
+    pub fn origin(&self) -> Option<&TokenOrigin> {
+        self.origin.as_ref()
+    }
+
+    /// The header's value; `None` for a token that has not been fetched.
+    pub fn header(&self) -> Option<HeaderValue> {
+        self.held().header.clone()
+    }
+
+    /// Writes it into the head of a request.
+    pub(super) fn write(&self, name: &HeaderName, headers: &mut HeaderMap) {
+        if let Some(header) = self.header() {
+            headers.insert(name, header);
+        }
+    }
+
+    /// Whether a request can carry it. A key lives for ever.
+    pub fn is_live(&self, now: Instant) -> bool {
+        self.origin.is_none() || self.held().state.ends.is_some_and(|ends| now < ends)
+    }
+
+    /// What is known of the token besides its text.
+    pub fn state(&self) -> TokenState {
+        self.held().state.clone()
+    }
+
+    /// Notes when the next token is fetched, and why none could be, if so.
+    pub fn note(&self, next_fetch: Instant, trouble: Option<TokenTrouble>) {
+        let mut held = self.held_mut();
+        held.state.next_fetch = Some(next_fetch);
+        held.state.trouble = trouble;
+    }
+
+    /// Uses a token that lives until then, from the next request on. False if it is the one in use.
+    ///
+    /// # Errors
+    /// [`Unfit`]; the one in use stays.
+    pub fn renew(&self, token: &SecretString, ends: Instant) -> Result<bool, Unfit> {
+        let header = Some(spelled(self.prefix, token)?);
+        let mut held = self.held_mut();
+        let is_other = held.header != header;
+        held.header = header;
+        held.state.ends = Some(ends);
+        self.is_refused.store(false, Ordering::Relaxed);
+        Ok(is_other)
+    }
+
+    /// Notes that the provider has refused it.
+    pub fn refuse(&self) {
+        if self.origin.is_some() {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the provider has refused the token in use since the last time that this was asked.
+    pub fn take_refusal(&self) -> bool {
+        self.is_refused.swap(false, Ordering::Relaxed)
     }
 
     /// The file that the secret was read from, if any.
@@ -56,7 +163,7 @@ impl Credential {
     /// # Errors
     /// [`Unfit`].
     pub fn is(&self, secret: &SecretString) -> Result<bool, Unfit> {
-        Ok(spelled(self.prefix, secret)? == self.header())
+        Ok(Some(spelled(self.prefix, secret)?) == self.header())
     }
 
     /// Replaces the secret, from the next request on.
@@ -65,8 +172,16 @@ impl Credential {
     /// [`Unfit`]; the one in use stays.
     pub fn replace(&self, secret: &SecretString) -> Result<(), Unfit> {
         let header = spelled(self.prefix, secret)?;
-        *self.header.write().unwrap_or_else(PoisonError::into_inner) = header;
+        self.held_mut().header = Some(header);
         Ok(())
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,15 +196,23 @@ fn spelled(prefix: &str, secret: &SecretString) -> Result<HeaderValue, Unfit> {
 mod tests {
     use super::*;
 
+    fn text(credential: &Credential) -> HeaderValue {
+        credential.header().expect("a secret")
+    }
+
     #[test]
     fn a_replaced_secret_is_spelled_as_the_one_before_and_as_sensitive() {
         let credential = Credential::new("Bearer ", &"old".into(), None).expect("fit");
-        assert_eq!(credential.header(), "Bearer old");
+        assert_eq!(text(&credential), "Bearer old");
 
         credential.replace(&"new".into()).expect("fit");
 
-        assert_eq!(credential.header(), "Bearer new");
-        assert!(credential.header().is_sensitive());
+        assert_eq!(text(&credential), "Bearer new");
+        assert!(
+            credential
+                .header()
+                .is_some_and(|header| header.is_sensitive())
+        );
         assert_eq!(credential.is(&"new".into()), Ok(true));
         assert_eq!(credential.is(&"old".into()), Ok(false));
     }
@@ -101,6 +224,6 @@ mod tests {
 
         assert_eq!(credential.replace(&"two\nlines".into()), Err(Unfit));
 
-        assert_eq!(credential.header(), "old");
+        assert_eq!(text(&credential), "old");
     }
 }

@@ -49,7 +49,8 @@ pub use self::settings::Settings;
 pub use self::upload::{Stage, Upload};
 
 /// The `user-agent` that providers and proxies see.
-const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
+/// How requests name this program.
+pub const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
 
 /// How many new connections a request is given if each of them ends before anything is written.
 const MAX_TRIES: usize = 3;

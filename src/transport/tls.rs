@@ -69,6 +69,31 @@ pub fn check_identity(identity: &Identity) -> Result<(), Unusable> {
     certified_key(identity, &ring::default_provider()).map(drop)
 }
 
+/// An RSA key in DER.
+pub enum RsaKey {
+    /// As PKCS #8 wraps it.
+    Pkcs8(Vec<u8>),
+    /// As PKCS #1 writes it.
+    Pkcs1(Vec<u8>),
+}
+
+/// Reads a private key from PEM; `None` if there is none that can be one of RSA.
+pub fn rsa_key(pem: &str) -> Option<RsaKey> {
+    match PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok()? {
+        PrivateKeyDer::Pkcs8(key) => Some(RsaKey::Pkcs8(key.secret_pkcs8_der().to_vec())),
+        PrivateKeyDer::Pkcs1(key) => Some(RsaKey::Pkcs1(key.secret_pkcs1_der().to_vec())),
+        _ => None,
+    }
+}
+
+/// The TLS configuration of a link; one that trusts no authority where the machine has none.
+///
+/// # Errors
+/// TLS cannot be set up at all.
+pub fn client_or_none(link: &Link) -> Result<ClientConfig, rustls::Error> {
+    client(link).or_else(|_| none())
+}
+
 /// A TLS configuration that trusts no authority, for links that never use TLS.
 pub(super) fn none() -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

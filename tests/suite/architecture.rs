@@ -32,6 +32,8 @@ const MODULES: &[Module] = &[
     // Upstream.
     module("provider", &["wire"]),
     module("transport", &["error", "provider", "wire"]),
+    // Everything else that is asked over HTTP.
+    module("outbound", &["provider", "transport", "wire"]),
     // Policy.
     module("health", &["error", "sync", "trail"]),
     module(
@@ -110,6 +112,7 @@ const MODULES: &[Module] = &[
             "grpc",
             "health",
             "idempotency",
+            "outbound",
             "provider",
             "server",
             "simulator",
@@ -155,13 +158,29 @@ const HOMES: &[Home] = &[
         modules: &["telemetry"],
     },
     Home {
+        // Not on the way of a call.
+        of: &["reqwest"],
+        modules: &["outbound"],
+    },
+    Home {
+        of: &["ring"],
+        modules: &["outbound", "transport"],
+    },
+    Home {
         // Schemas in requests are JSON.
         of: &["serde", "serde_json"],
-        modules: &["config", "grpc", "simulator", "wire"],
+        modules: &["config", "grpc", "outbound", "simulator", "wire"],
     },
     Home {
         of: &["secrecy"],
-        modules: &["config", "grpc", "provider", "serve", "transport"],
+        modules: &[
+            "config",
+            "grpc",
+            "outbound",
+            "provider",
+            "serve",
+            "transport",
+        ],
     },
     Home {
         // A door asks `serving`, which leads calls and shows the state of the dispatcher.
@@ -184,6 +203,7 @@ const HOMES: &[Home] = &[
             "idempotency",
             "lib",
             "main",
+            "outbound",
             "serve",
             "server",
             "serving",
@@ -206,6 +226,7 @@ const HOMES: &[Home] = &[
             "idempotency",
             "lib",
             "main",
+            "outbound",
             "serve",
             "server",
             "serving",

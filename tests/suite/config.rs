@@ -107,7 +107,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     assert_eq!(provider.link.http, Http::Auto);
     assert!(!provider.propagate_trace);
     assert!(
-        matches!(&provider.auth, Auth::Bearer(key) if key.header() == "Bearer s3cret-of-the-variable")
+        matches!(&provider.auth, Auth::Bearer(key) if key.header().unwrap() == "Bearer s3cret-of-the-variable")
     );
 }
 
@@ -269,15 +269,15 @@ retry_first = { times = 3, longest_wait = "1s" }
     assert_eq!(azure.base_url, "https://example.openai.azure.com/openai/v1");
     assert!(matches!(
         &azure.auth,
-        Auth::Header(name, key) if name == "api-key" && key.header() == "s3cret-of-the-file"
+        Auth::Header(name, key) if name == "api-key" && key.header().unwrap() == "s3cret-of-the-file"
     ));
     assert_eq!(azure.headers["x-plain"], "yes");
     let [(name, secret)] = &azure.secret_headers[..] else {
         panic!("one secret header")
     };
     assert_eq!(name, "x-secret");
-    assert_eq!(secret.header(), "s3cret-of-the-variable");
-    assert!(secret.header().is_sensitive());
+    assert_eq!(secret.header().unwrap(), "s3cret-of-the-variable");
+    assert!(secret.header().unwrap().is_sensitive());
     assert_eq!(
         azure.query,
         [("api-version".to_owned(), "2025-01-01%20beta%26x".to_owned())]

@@ -71,6 +71,7 @@ mod stuck;
 mod support;
 mod telemetry;
 mod tls;
+mod tokens;
 mod untaken;
 mod uploads;
 mod waiting;

@@ -278,6 +278,11 @@ impl Attempt {
     /// Reports a failure to the breaker at once, even if the attempt is settled later.
     fn report_failure<T>(&mut self, result: Result<T, Ended>) -> Result<T, Ended> {
         if let Err(Ended::Failed(error)) = &result {
+            if error.kind == UpstreamErrorKind::Authentication
+                && let Some(token) = self.target().provider.token()
+            {
+                token.refuse();
+            }
             match self.timers.cut_short() {
                 Some(since) => {
                     self.cut_short_after = Some(since.elapsed());

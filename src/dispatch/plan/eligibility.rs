@@ -11,8 +11,8 @@ use crate::dispatch::target::Target;
 use super::Plan;
 
 impl Plan {
-    /// Why a target cannot answer: the prompt was too long for others, its provider has refused the request, or it
-    /// lacks a feature.
+    /// Why a target cannot answer: the prompt was too long for others, its provider has refused the request, it
+    /// lacks a feature, or there is no access token for its provider.
     pub(super) fn ineligible(&self, target: &Target) -> Option<Skip> {
         let targets = &self.route.targets;
         let too_small = self.cursor.too_small();
@@ -25,7 +25,9 @@ impl Plan {
         if !is_of_another_provider(target, refused) {
             return Some(Skip::RefusedByProvider);
         }
-        self.asked.lacked_by(target)
+        self.asked
+            .lacked_by(target)
+            .or_else(|| target.lacks_token())
     }
 
     /// Whether a target could answer if it were healthy.

@@ -3,7 +3,8 @@
 use tokio::time::Instant;
 
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::routes::GuardedTarget;
+use crate::dispatch::routes::{GuardedTarget, Routes};
+use crate::dispatch::target::TokenState;
 use crate::error::Error;
 use crate::health::breaker::Snapshot;
 use crate::health::lock::LockSnapshot;
@@ -32,6 +33,8 @@ pub enum BreakerScope {
     Endpoint {
         /// The lock of the provider's credential, unless it is open.
         lock: Option<LockSnapshot>,
+        /// The provider's access token, if it is asked with one.
+        token: Option<TokenState>,
     },
     /// One model.
     Model {
@@ -65,7 +68,7 @@ pub(super) fn list(dispatcher: &Dispatcher, provider: &str) -> Vec<BreakerView> 
         .providers()
         .filter(|guard| provider.is_empty() || guard.name() == provider)
     {
-        breakers.push(of_endpoint(guard));
+        breakers.push(of_endpoint(&routes, guard));
         let models = guard.models();
         let models = models.iter().filter_map(|id| routes.target(id));
         breakers.extend(models.map(|guarded| of_model(guarded)));
@@ -100,11 +103,16 @@ pub(super) fn names(dispatcher: &Dispatcher) -> String {
 }
 
 /// The breaker of a provider's endpoint.
-pub(super) fn of_endpoint(guard: &ProviderGuard) -> BreakerView {
+pub(super) fn of_endpoint(routes: &Routes, guard: &ProviderGuard) -> BreakerView {
+    let models = guard.models();
+    let guarded = models.first().and_then(|id| routes.target(id));
     BreakerView {
         provider: guard.name().to_owned(),
         snapshot: guard.snapshot(),
-        scope: BreakerScope::Endpoint { lock: guard.lock() },
+        scope: BreakerScope::Endpoint {
+            lock: guard.lock(),
+            token: guarded.and_then(|guarded| guarded.target.token_state()),
+        },
     }
 }
 

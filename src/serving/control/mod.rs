@@ -23,6 +23,7 @@ pub use self::catalog::Page;
 pub use self::plans::{PlannedCall, PlannedTarget};
 pub use self::set::{BreakerOverride, OperatorDecision};
 pub use self::watch::BreakerUpdate;
+pub use crate::dispatch::target::TokenState;
 pub use crate::health::breaker::Snapshot;
 pub use crate::health::lock::{LockCause, LockSnapshot};
 

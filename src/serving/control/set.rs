@@ -129,7 +129,7 @@ impl Control {
         let forced = decision.forced(until);
         let (changed, breaker) = match of_target {
             Some(guarded) => (guarded.health.force(forced), of_model(guarded)),
-            None => (of_provider.force(forced), of_endpoint(of_provider)),
+            None => (of_provider.force(forced), of_endpoint(&routes, of_provider)),
         };
         if changed {
             info!(

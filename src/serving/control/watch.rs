@@ -161,7 +161,9 @@ impl Watcher {
         let routes = self.dispatcher.routes();
         let mut breaker = match &target {
             Some(target) => routes.target(target).map(|guarded| of_model(guarded)),
-            None => routes.provider(&provider).map(|guard| of_endpoint(guard)),
+            None => routes
+                .provider(&provider)
+                .map(|guard| of_endpoint(&routes, guard)),
         };
         if let Some(breaker) = &mut breaker {
             // The other data is current: the breaker may have changed again since.

@@ -1,0 +1,268 @@
+//! Access tokens of providers: each has one owner, which fetches the next one ahead of the end of the one in use.
+//!
+//! While no other token can be fetched, the one in use stays until its end. Calls never wait for a token; without a
+//! live one, a target is skipped.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::reading;
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::outbound::{self, Client, FetchError, SetupError, Skew, renewal};
+use crate::provider::credential::{Credential, TokenTrouble};
+use crate::provider::token::TokenOrigin;
+
+/// The limit for all exchanges that one token takes.
+const FETCH_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long the start of the service waits for the first tokens.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+
+/// How often an owner looks whether its token was refused.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often the file of a credential is read.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// How soon a changed file is read again. It may not be completely written yet.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// How many times an unsettled file is read again.
+const MOST_LOOKS: usize = 20;
+
+/// The owners of all tokens. They end when this is dropped.
+pub(super) struct Tokens {
+    owners: JoinSet<()>,
+    /// Each owner drops its sender after the first try.
+    first_tries: mpsc::Receiver<()>,
+}
+
+/// The owner of one token.
+struct Owner {
+    credential: Arc<Credential>,
+    origin: TokenOrigin,
+    /// The providers that are asked with it.
+    providers: Vec<String>,
+    dispatcher: Arc<Dispatcher>,
+    client: Client,
+    skew: Skew,
+    trouble: Option<TokenTrouble>,
+    due: Instant,
+    last_early: Option<Instant>,
+    /// Stands for the content of the credential's file when it was last read.
+    content: Option<u64>,
+    hasher: RandomState,
+}
+
+impl Tokens {
+    /// Starts an owner for each token of the dispatcher's providers.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub(super) fn start(dispatcher: &Arc<Dispatcher>) -> Result<Self, SetupError> {
+        let routes = dispatcher.routes();
+        let targets = routes.catalog().targets.values();
+        let providers: BTreeMap<_, _> = targets
+            .map(|target| (target.provider.name.clone(), &target.provider))
+            .collect();
+        let mut found: Vec<Owner> = Vec::new();
+        for (name, provider) in providers {
+            let Some((credential, origin)) = provider
+                .token()
+                .and_then(|credential| Some((credential, credential.origin()?)))
+            else {
+                continue;
+            };
+            let known = found
+                .iter_mut()
+                .find(|owner| Arc::ptr_eq(&owner.credential, credential));
+            match known {
+                Some(owner) => owner.providers.push(name),
+                None => found.push(Owner {
+                    credential: Arc::clone(credential),
+                    origin: origin.clone(),
+                    providers: vec![name],
+                    dispatcher: Arc::clone(dispatcher),
+                    client: Client::new(&origin.link)?,
+                    skew: Skew::default(),
+                    trouble: None,
+                    due: Instant::now(),
+                    last_early: None,
+                    content: None,
+                    hasher: RandomState::new(),
+                }),
+            }
+        }
+        let (sender, first_tries) = mpsc::channel(1);
+        let mut owners = JoinSet::new();
+        for owner in found {
+            owners.spawn(owner.run(sender.clone()));
+        }
+        Ok(Self {
+            owners,
+            first_tries,
+        })
+    }
+
+    /// Waits until a first token has been fetched for each provider, or could not be; but not for long.
+    pub(super) async fn first(&mut self) {
+        if !self.owners.is_empty() {
+            let _ = timeout(FIRST_WAIT, self.first_tries.recv()).await;
+        }
+    }
+}
+
+impl Owner {
+    async fn run(mut self, first_try: mpsc::Sender<()>) {
+        let mut first_try = Some(first_try);
+        loop {
+            self.content = self.look().await;
+            self.fetch().await;
+            first_try.take();
+            self.wait().await;
+        }
+    }
+
+    /// Fetches a token and uses it. If that fails, the one in use stays.
+    async fn fetch(&mut self) {
+        let asked = Instant::now();
+        let source = &self.origin.source;
+        let fetching = outbound::fetch(&self.client, source, &mut self.skew);
+        let fetched = match timeout(FETCH_LIMIT, fetching).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(FetchError::Slow),
+        };
+        let used = fetched
+            .map_err(|error| error.to_string())
+            .and_then(|token| {
+                let ends = renewal::ends(asked.into_std(), token.lifetime);
+                let renewed = self.credential.renew(&token.text, ends);
+                let is_other = renewed.map_err(|unfit| unfit.to_string())?;
+                Ok((is_other, token.lifetime))
+            });
+        match used {
+            Ok((is_other, lifetime)) => {
+                let due = renewal::due(asked.into_std(), lifetime, fastrand::f64());
+                self.due = Instant::from_std(due);
+                self.succeeded(lifetime);
+                if is_other {
+                    self.tell_providers();
+                }
+            }
+            Err(cause) => self.failed(cause),
+        }
+        self.credential
+            .note(self.due.into_std(), self.trouble.clone());
+    }
+
+    fn succeeded(&mut self, lifetime: Duration) {
+        if self.trouble.take().is_some() {
+            info!(
+                providers = self.providers.join(", "),
+                seconds = lifetime.as_secs(),
+                "an access token could be fetched again"
+            );
+        }
+    }
+
+    /// Logs a cause once.
+    fn failed(&mut self, cause: String) {
+        let now = Instant::now();
+        let before = self.trouble.take();
+        if before.as_ref().is_none_or(|before| before.cause != cause) {
+            let ends = self.credential.state().ends;
+            let left = ends.map(|ends| ends.saturating_duration_since(now.into_std()));
+            warn!(
+                providers = self.providers.join(", "),
+                cause,
+                seconds_left = left.unwrap_or_default().as_secs(),
+                "no access token can be fetched: the one in use stays until its end"
+            );
+        }
+        let (since, times) = match &before {
+            Some(before) => (before.since, before.times.saturating_add(1)),
+            None => (now.into_std(), 1),
+        };
+        self.due = now + renewal::backoff(times, fastrand::f64());
+        self.trouble = Some(TokenTrouble {
+            since,
+            times,
+            cause,
+        });
+    }
+
+    /// What is known of the credential was learnt with the token before.
+    fn tell_providers(&self) {
+        let routes = self.dispatcher.routes();
+        for name in &self.providers {
+            if let Some(provider) = routes.provider(name) {
+                provider.renew_credential();
+            }
+        }
+    }
+
+    /// Waits until the next token is due, the one in use was refused, or the file of the credential has changed.
+    async fn wait(&mut self) {
+        let mut next_look = Instant::now() + PERIOD;
+        loop {
+            let now = Instant::now();
+            if now >= self.due {
+                return;
+            }
+            if self.credential.take_refusal()
+                && renewal::may_be_early(self.last_early.map(Instant::into_std), now.into_std())
+            {
+                self.last_early = Some(now);
+                info!(
+                    providers = self.providers.join(", "),
+                    "a provider has refused the access token: another one is fetched"
+                );
+                return;
+            }
+            if now >= next_look {
+                if self.has_other_file().await {
+                    info!(
+                        providers = self.providers.join(", "),
+                        "the file of the credential has changed: another access token is fetched"
+                    );
+                    return;
+                }
+                next_look = Instant::now() + PERIOD;
+            }
+            sleep(TICK.min(self.due.saturating_duration_since(now))).await;
+        }
+    }
+
+    /// Whether the credential's file has another content than before, which two looks have found.
+    async fn has_other_file(&mut self) -> bool {
+        let mut found = self.look().await;
+        if found.is_none() || found == self.content {
+            return false;
+        }
+        for _ in 0..MOST_LOOKS {
+            sleep(SETTLED).await;
+            let again = self.look().await;
+            if again == found {
+                break;
+            }
+            found = again;
+        }
+        found.is_some() && found != self.content
+    }
+
+    /// What stands for the content of the credential's file; `None` if there is none that can be read.
+    async fn look(&self) -> Option<u64> {
+        let path = self.origin.source.file()?.clone();
+        let reading = spawn_blocking(move || reading::again(Path::new(&path)));
+        let text = reading.await.ok()?.ok()?;
+        Some(self.hasher.hash_one(text))
+    }
+}
