@@ -63,7 +63,7 @@ pub(super) fn breaker(view: BreakerView) -> v1::Breaker {
     match scope {
         BreakerScope::Endpoint { lock, token } => v1::Breaker {
             credential_lock: lock.map(credential_lock),
-            access_token: token.map(access_token),
+            access_token: token.map(|state| access_token(*state)),
             ..breaker
         },
         BreakerScope::Model {

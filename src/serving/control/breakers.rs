@@ -34,7 +34,7 @@ pub enum BreakerScope {
         /// The lock of the provider's credential, unless it is open.
         lock: Option<LockSnapshot>,
         /// The provider's access token, if it is asked with one.
-        token: Option<TokenState>,
+        token: Option<Box<TokenState>>,
     },
     /// One model.
     Model {
@@ -111,7 +111,9 @@ pub(super) fn of_endpoint(routes: &Routes, guard: &ProviderGuard) -> BreakerView
         snapshot: guard.snapshot(),
         scope: BreakerScope::Endpoint {
             lock: guard.lock(),
-            token: guarded.and_then(|guarded| guarded.target.token_state()),
+            token: guarded
+                .and_then(|guarded| guarded.target.token_state())
+                .map(Box::new),
         },
     }
 }
