@@ -58,7 +58,7 @@ mod tests {
             (60, 42, 48, 54),
             (10, 7, 8, 9),
         ];
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         for (lifetime, earliest, latest, used) in table {
             let after = |draw| (due(now, seconds(lifetime), draw) - now).as_millis();
             assert_eq!(after(0.0), earliest * 1000, "{lifetime}");
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn refused_tokens_cause_an_early_fetch_once_a_minute_at_most() {
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         assert!(may_be_early(None, now));
         assert!(!may_be_early(Some(now), now + seconds(59)));
         assert!(may_be_early(Some(now), now + seconds(60)));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -588,7 +588,7 @@ fn a_token_is_live_from_its_arrival_to_its_end() {
     };
     let link = Default::default();
     let credential = Credential::token(TokenOrigin { source, link });
-    let now = Instant::now();
+    let now = tokio::time::Instant::now().into_std();
     let after = |seconds| now + Duration::from_secs(seconds);
     assert!(!credential.is_live(now));
     assert_eq!(credential.header(), None);
