@@ -2,8 +2,8 @@
 _:
     @just --list
 
-policies := "-f src/error/upstream.rs -f 'src/health/{acceptance,breaker/mod,breaker/recovery,guard,latency,lock,permit,provider,scopes/mod,scopes/operator,scopes/outcomes,throttle,window}.rs' -f 'src/dispatch/{attempt/timers,hedging,plan/again,plan/cursor,plan/eligibility,retry_budget,tokens}.rs' -f 'src/admission/{callers,limiter,room}.rs'"
-calls := "-f 'src/dispatch/{attempt/arriving,attempt/mod,call,plan/call_time,plan/exhausted,plan/last_resort,plan/mod,plan/opening,plan/rival,race,start}.rs'"
+policies := "-f src/error/upstream.rs -f 'src/health/{acceptance,breaker/forced,breaker/mod,breaker/opening,breaker/pass,breaker/recovery,guard,latency,lock,mod,permit,provider,rejections,scopes/mod,scopes/operator,scopes/outcomes,throttle,window}.rs' -f 'src/dispatch/{attempt/timers,hedging,plan/again,plan/cursor,plan/eligibility,retry_budget,tokens}.rs' -f 'src/admission/{callers,limiter,room}.rs'"
+calls := "-f 'src/dispatch/{attempt/arriving,attempt/mod,call,plan/call_time,plan/exhausted,plan/last_resort,plan/limits,plan/mod,plan/opening,plan/retries,plan/rival,race,start}.rs'"
 
 # Serve with simulated providers on 127.0.0.1:50051
 run:
