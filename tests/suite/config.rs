@@ -990,6 +990,13 @@ fn the_example_shows_every_key_and_every_feature() {
         [providers.a]\nwire_format = 'anthropic'\ndialect.zzzzzzzz = 1
         [providers.g]\nwire_format = 'gemini'\ndialect.zzzzzzzz = 1
         [providers.o]\nwire_format = 'openai_chat'\ndialect.zzzzzzzz = 1
+        [providers.t1]\ncredential = { kind = 'zzzzzzzz' }
+        [providers.t2]\ncredential = { kind = 'google_file', zzzzzzzz = 1 }
+        [providers.t3]\ncredential = { kind = 'google_metadata', zzzzzzzz = 1 }
+        [providers.t4]\ncredential = { kind = 'entra_secret', zzzzzzzz = 1 }
+        [providers.t5]\ncredential = { kind = 'entra_certificate', zzzzzzzz = 1 }
+        [providers.t6]\ncredential = { kind = 'entra_workload', zzzzzzzz = 1 }
+        [providers.t7]\ncredential = { kind = 'entra_managed', zzzzzzzz = 1 }
         [models.x]\nzzzzzzzz = 1\nprice.zzzzzzzz = 1\ntimeouts.zzzzzzzz = 1
         [scenarios.x]\nzzzzzzzz = 1\nhedge.zzzzzzzz = 1";
     let told = mistakes(text);

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use modelway::config::Surroundings;
 use modelway::config::file::File;
-use modelway::grpc::v1::{AccessToken, Breaker, ListBreakersRequest};
+use modelway::grpc::v1::{AccessToken, Breaker, GenerateRequest, ListBreakersRequest};
 use modelway::provider::credential::{Credential, Unfit};
 use modelway::provider::token::{TokenOrigin, TokenSource};
 use modelway::simulator::{Settings, Simulator};
@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use self::issuer::{Answered, Asked, Host, completion, json_of, token};
+use crate::support::foreign::authority::{Authority, Purpose};
+use crate::support::foreign::front::Front;
+use crate::support::foreign::proxies::{Manners, Proxy};
 use crate::support::{Gateway, ask, details, lines, subscribe};
 
 const KEY: &str = include_str!("tokens/key.pem");
@@ -45,6 +48,8 @@ async fn start(host: &Host, credential: &str) -> Gateway {
     let url = host.url();
     let config = format!(
         "
+        [catalog]
+        allow_model = true
         [providers.p]
         wire_format = 'openai_chat'
         base_url = '{url}/v1'
@@ -60,9 +65,7 @@ async fn start(host: &Host, credential: &str) -> Gateway {
         [scenarios.s]
         targets = ['p/m', 'other/m']
         [scenarios.only]
-        targets = ['p/m']
-        [scenarios.both]
-        targets = ['p/m', 'p/n']"
+        targets = ['p/m']"
     );
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     Gateway::before(simulator, &config).await
@@ -604,6 +607,67 @@ fn a_token_is_live_from_its_arrival_to_its_end() {
     assert!(!credential.take_refusal());
     assert_eq!(credential.renew(&"a\nb".into(), after(30)), Err(Unfit));
     assert_eq!(credential.header().unwrap(), "Bearer one");
+}
+
+#[tokio::test]
+async fn an_issuer_is_reached_by_tls_with_authorities_and_a_proxy_of_ones_own() {
+    let host = Host::start(playing(|_| token("by tls"))).await;
+    let authority = Authority::new();
+    let tls = authority.server(Purpose::Server, &["http/1.1"]);
+    let front = Front::before(host.address, tls).await;
+    let path = service_account(&folder("tls"), &host, "key");
+    let account = fs::read_to_string(&path).unwrap();
+    let secured = format!("https://{}", front.address);
+    fs::write(&path, account.replace(&host.url(), &secured)).unwrap();
+
+    // Nobody trusts its authority: no proof is sent.
+    let gateway = start(&host, &google_file(&path)).await;
+    let (_, seen) = endpoint(&gateway).await;
+    assert!(seen.detail.contains("certificate"), "{}", seen.detail);
+    assert!(host.asked("/token").is_empty());
+
+    let trusted = format!("{}\nca_file = {:?}", google_file(&path), authority.file());
+    let gateway = start(&host, &trusted).await;
+    gateway.generate(ask("only", "Hello")).await.unwrap();
+    assert_eq!(host.asked("/token").len(), 1);
+
+    let proxy = Proxy::http(front.address, Manners::default()).await;
+    let through = trusted.replace(" }", &format!(", proxy = 'http://{}' }}", proxy.address));
+    let gateway = start(&host, &through).await;
+    gateway.generate(ask("only", "Hello")).await.unwrap();
+    assert_eq!(host.asked("/token").len(), 2);
+    assert_eq!(proxy.asked().len(), 1, "{:?}", proxy.asked());
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_for_models_in_use_is_replaced_before_they_are_closed_off() {
+    let host = Host::start(playing(|_| token("first"))).await;
+    let path = service_account(&folder("models"), &host, "key");
+    let gateway = start(&host, &google_file(&path)).await;
+    for model in ["p/m", "p/n"] {
+        let request = GenerateRequest {
+            model: model.to_owned(),
+            scenario: String::new(),
+            ..ask("", "Hello")
+        };
+        gateway.generate(request).await.unwrap();
+    }
+
+    // Each model vouches for the token of the other, so no lock says that it was refused.
+    host.play(|asked| match asked.path.starts_with("/v1/chat") {
+        true if asked.header("authorization") == "Bearer second" => completion(),
+        true => Answered::new(
+            401,
+            r#"{"error":{"message":"Invalid token","code":"invalid_api_key"}}"#,
+        ),
+        false => token("second"),
+    });
+    gateway.generate(ask("only", "Hello")).await.unwrap_err();
+    until("another token is used", async || {
+        gateway.generate(ask("only", "Hello")).await.is_ok()
+    })
+    .await;
+    assert_eq!(host.asked("/token").len(), 2);
 }
 
 #[derive(Clone, Default)]
