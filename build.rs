@@ -36,6 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::LeanCodec")
         .bytes(".modelway.v1.Media.data")
+        .bytes(".modelway.v1.TokenLogprob.bytes")
+        .bytes(".modelway.v1.TopLogprob.bytes")
         .bytes(".modelway.v1.Reasoning.signature")
         .bytes(".modelway.v1.ToolCall.signature")
         .bytes(".modelway.v1.ReasoningDelta.signature")

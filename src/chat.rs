@@ -4,20 +4,36 @@
 //! [`ChatEvent`]s; nothing behind this module knows protobuf, and nothing before it knows a provider.
 
 mod answer;
+mod beside;
 mod call_ids;
 mod event;
+mod marks;
+mod metadata;
+mod options;
+mod source;
+mod tools;
+mod usage;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
 pub use self::answer::{Answer, finish_reason};
+pub use self::beside::Beside;
 pub use self::call_ids::{CallIds, given_name};
-pub use self::event::{ChatEvent, Finish, FinishReason, Substance, Usage, substance};
+pub use self::event::{ChatEvent, Finish, FinishReason, Substance, substance};
+pub use self::marks::{CacheRetention, Mark, Marks, PartAt};
+pub use self::metadata::Metadata;
+pub use self::options::{ProviderOptions, ServiceTier, Verbosity};
+pub use self::source::{Citation, TokenLogprob, TopLogprob};
+pub use self::tools::{FunctionTool, Tool, ToolChoice, WebSearch};
+pub use self::usage::{ProviderToolUsage, Usage};
 
 /// One request for an answer, already validated: roles are in a legal order, JSON texts parse,
 /// every tool result names a tool call that stands before it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatRequest {
-    /// The conversation so far, at least one message; system messages stand first.
+    /// The conversation so far, at least one message; system messages may stand anywhere.
     pub messages: Vec<Message>,
     /// Tools the model may call.
     pub tools: Vec<Tool>,
@@ -31,6 +47,22 @@ pub struct ChatRequest {
     pub sampling: Sampling,
     /// How much the model may think before it answers.
     pub reasoning: ReasoningOptions,
+    /// What is said of single parts and tools besides their content.
+    pub marks: Marks,
+    /// Which of the caller's users is asking, for the provider; empty if it is not told.
+    pub end_user_id: String,
+    /// Groups requests with a common beginning for the provider's prompt cache; empty for none.
+    pub prompt_cache_key: String,
+    /// How long the provider keeps the prompt at least; `None` leaves it to the provider.
+    pub prompt_cache_retention: Option<CacheRetention>,
+    /// What the provider gives for its price; `None` leaves it to the provider.
+    pub service_tier: Option<ServiceTier>,
+    /// How wordy the answer is; `None` leaves it to the provider.
+    pub verbosity: Option<Verbosity>,
+    /// Fields of the request in a provider's own words.
+    pub options: Vec<ProviderOptions>,
+    /// Whether the caller wants what the provider says beyond the rest of the answer.
+    pub wants_metadata: bool,
 }
 
 /// One turn of a conversation.
@@ -72,6 +104,23 @@ pub enum Part {
     Reasoning(Reasoning),
     /// A model's refusal to answer; only in assistant messages.
     Refusal(String),
+    /// Sound.
+    Audio(Media),
+    /// Moving pictures.
+    Video(Media),
+    /// A piece of an answer that only its provider understands; only in assistant messages.
+    Provider(ProviderPart),
+}
+
+/// A piece of an answer that only its provider understands, to be replayed unchanged to that provider.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProviderPart {
+    /// Config name of the provider that made it; empty in the events of an answer. Never sent to another one.
+    pub provider: String,
+    /// What the provider calls it, such as `web_search_tool_result`.
+    pub kind: String,
+    /// The piece as the provider sent it: a JSON object as text.
+    pub content: String,
 }
 
 /// Binary or referenced content.
@@ -94,6 +143,13 @@ pub enum MediaSource {
     Data(Bytes),
     /// Fetched by the provider, never by us.
     Uri(String),
+    /// Stored at a provider; no other one has it.
+    File {
+        /// Config name of the provider.
+        provider: String,
+        /// The provider's id of the file.
+        id: String,
+    },
 }
 
 /// How closely an image is looked at.
@@ -119,19 +175,6 @@ pub struct Reasoning {
     pub provider: String,
 }
 
-/// A function the model may call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tool {
-    /// Name that the model uses to call it.
-    pub name: String,
-    /// What it does; may be empty.
-    pub description: String,
-    /// JSON Schema of its arguments as JSON text, an object; `None` for a function without arguments.
-    pub parameters: Option<String>,
-    /// Whether the arguments must follow the schema exactly.
-    pub strict: bool,
-}
-
 /// A call of a tool by the model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ToolCall {
@@ -155,24 +198,10 @@ pub struct ToolResult {
     pub tool_call_id: String,
     /// Name of the tool, taken from that call (Gemini matches results by name).
     pub tool_name: String,
-    /// Text, image and document parts.
+    /// Text, image, document, audio and video parts.
     pub content: Vec<Part>,
     /// Whether the tool failed.
     pub is_error: bool,
-}
-
-/// Whether and which tool must be called.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ToolChoice {
-    /// The model decides.
-    #[default]
-    Auto,
-    /// No tool may be called.
-    None,
-    /// Some tool must be called.
-    Required,
-    /// This tool must be called.
-    Function(String),
 }
 
 /// The form that the answer's text must have.
@@ -191,6 +220,8 @@ pub enum ResponseFormat {
         schema: String,
         /// Whether the schema is enforced token by token where the provider can.
         strict: bool,
+        /// What the answer is for; may be empty.
+        description: String,
     },
 }
 
@@ -213,6 +244,8 @@ pub struct Sampling {
     pub seed: Option<i64>,
     /// Texts that end the answer when the model writes them.
     pub stop_sequences: Vec<String>,
+    /// Asks for the probability of each token, and of so many of the likeliest ones; 0 to 20.
+    pub top_logprobs: Option<u8>,
 }
 
 /// How much the model may think before it answers.
@@ -239,6 +272,8 @@ pub enum ReasoningEffort {
     Medium,
     /// Much.
     High,
+    /// Between much and as much as the model can.
+    XHigh,
     /// As much as the model can.
     Max,
 }
@@ -247,7 +282,7 @@ pub enum ReasoningEffort {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adaptation {
     /// Path of the field in the request.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What was done and why, in our words.
     pub what: &'static str,
 }

@@ -18,6 +18,16 @@ pub enum Feature {
     DocumentData,
     /// A document that the provider fetches.
     DocumentUri,
+    /// Sound carried in the request.
+    AudioData,
+    /// Sound that the provider fetches.
+    AudioUri,
+    /// Moving pictures carried in the request.
+    VideoData,
+    /// Moving pictures that the provider fetches.
+    VideoUri,
+    /// A file that is stored at the provider.
+    StoredFile,
     /// Tool definitions, tool calls and tool results.
     Tools,
     /// A tool that must be called: `required`, or one by name.
@@ -50,15 +60,26 @@ pub enum Feature {
     ReasoningBudget,
     /// Reasoning that is asked for: by an effort other than `none`, or by a limit of its tokens.
     Reasoning,
+    /// The provider's own search of the web.
+    WebSearch,
+    /// The provider's own runs of code.
+    CodeExecution,
+    /// `sampling.top_logprobs`.
+    Logprobs,
 }
 
 impl Feature {
     /// Every feature, in the order of declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 28] = [
         Self::ImageData,
         Self::ImageUri,
         Self::DocumentData,
         Self::DocumentUri,
+        Self::AudioData,
+        Self::AudioUri,
+        Self::VideoData,
+        Self::VideoUri,
+        Self::StoredFile,
         Self::Tools,
         Self::ForcedToolChoice,
         Self::SerialToolCalls,
@@ -75,6 +96,9 @@ impl Feature {
         Self::ReasoningEffort,
         Self::ReasoningBudget,
         Self::Reasoning,
+        Self::WebSearch,
+        Self::CodeExecution,
+        Self::Logprobs,
     ];
 
     /// Name in the configuration and in answers.
@@ -84,6 +108,11 @@ impl Feature {
             Self::ImageUri => "image_uri",
             Self::DocumentData => "document_data",
             Self::DocumentUri => "document_uri",
+            Self::AudioData => "audio_data",
+            Self::AudioUri => "audio_uri",
+            Self::VideoData => "video_data",
+            Self::VideoUri => "video_uri",
+            Self::StoredFile => "stored_file",
             Self::Tools => "tools",
             Self::ForcedToolChoice => "forced_tool_choice",
             Self::SerialToolCalls => "serial_tool_calls",
@@ -100,6 +129,9 @@ impl Feature {
             Self::ReasoningEffort => "reasoning_effort",
             Self::ReasoningBudget => "reasoning_budget",
             Self::Reasoning => "reasoning",
+            Self::WebSearch => "web_search",
+            Self::CodeExecution => "code_execution",
+            Self::Logprobs => "logprobs",
         }
     }
 

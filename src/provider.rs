@@ -12,6 +12,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::wire::WireRequest;
+use crate::wire::options::AllowedOptions;
 
 use self::credential::Credential;
 use self::link::Link;
@@ -34,6 +35,8 @@ pub struct Provider {
     pub propagate_trace: bool,
     /// How connections to it are made.
     pub link: Arc<Link>,
+    /// Which fields in its own words callers may set.
+    pub options: AllowedOptions,
 }
 
 /// How requests are authenticated.

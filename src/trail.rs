@@ -329,17 +329,34 @@ impl BreakerState {
 pub struct Cost {
     /// In nano-USD: what is known of it.
     pub nanos: i64,
-    /// Whether a price is missing, so that `nanos` is not the whole.
-    pub incomplete: bool,
+    /// Where the amount comes from.
+    pub source: CostSource,
+}
+
+/// Where an amount of money comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CostSource {
+    /// Tokens times the configured prices.
+    #[default]
+    Prices,
+    /// The provider told it, at least of a part.
+    Provider,
+    /// A price is missing, so that the amount is not the whole.
+    Unknown,
 }
 
 impl Cost {
     /// The sum of two amounts.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
+        use CostSource::{Prices, Provider, Unknown};
         Self {
             nanos: self.nanos.saturating_add(other.nanos),
-            incomplete: self.incomplete || other.incomplete,
+            source: match (self.source, other.source) {
+                (Unknown, _) | (_, Unknown) => Unknown,
+                (Provider, _) | (_, Provider) => Provider,
+                (Prices, Prices) => Prices,
+            },
         }
     }
 }

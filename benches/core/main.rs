@@ -18,6 +18,7 @@ use modelway::grpc::elements::ElementLimits;
 use modelway::grpc::request;
 use modelway::grpc::v1;
 use modelway::health::breaker::{Breaker, Circumstances, Settings, Signal};
+use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, anthropic, gemini, openai_chat};
 use prost::Message as _;
@@ -76,6 +77,7 @@ fn encode(criterion: &mut Criterion) {
         model: "model",
         max_output_tokens: Some(32_000),
         stream: true,
+        options: &NO_OPTIONS,
     };
     for (name, format) in formats() {
         for (kind, message) in requests::all() {

@@ -66,6 +66,7 @@ fn history() -> v1::GenerateRequest {
     };
     request.tools = vec![v1::Tool {
         tool: Some(v1::tool::Tool::Function(function)),
+        ..v1::Tool::default()
     }];
     request
 }
@@ -107,6 +108,7 @@ fn wide_schema(values: usize) -> v1::GenerateRequest {
     v1::GenerateRequest {
         tools: vec![v1::Tool {
             tool: Some(v1::tool::Tool::Function(function)),
+            ..v1::Tool::default()
         }],
         ..text()
     }
@@ -149,5 +151,8 @@ fn with_part(role: v1::Role, content: Part) -> v1::Message {
 }
 
 fn part(part: Part) -> v1::ContentPart {
-    v1::ContentPart { part: Some(part) }
+    v1::ContentPart {
+        part: Some(part),
+        ..v1::ContentPart::default()
+    }
 }

@@ -1,14 +1,21 @@
 //! A whole answer: the fold of its events.
 
-use super::{ChatEvent, Finish, FinishReason, Part, Reasoning, ToolCall, Usage};
+use super::{
+    Beside, ChatEvent, Citation, Finish, FinishReason, Part, Reasoning, TokenLogprob, ToolCall,
+    Usage,
+};
 
 /// A whole answer, or as much of one as has arrived: the fold of its events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Text, reasoning, refusals and tool calls in the order in which they began.
+    /// Text, reasoning, refusals, tool calls and parts that arrived whole, in the order in which they began.
     pub parts: Vec<Part>,
-    /// Why the model stopped, as the provider said; see [`Answer::finish_reason`].
-    pub finish: Option<Finish>,
+    /// Sources, each with the index of the text part that rests on it.
+    pub citations: Vec<(usize, Citation)>,
+    /// How likely tokens were, each with the index of its text part.
+    pub logprobs: Vec<(usize, TokenLogprob)>,
+    /// Why the model stopped, as the provider said (see [`Answer::finish_reason`]), and what else is told at the end.
+    pub beside: Beside,
     /// Token counts; `None` if the provider sent none.
     pub usage: Option<Usage>,
     /// The provider's id of the response.
@@ -19,11 +26,16 @@ pub struct Answer {
     pub complete: bool,
     /// Index in `parts` of each tool call, by its number.
     tool_calls: Vec<usize>,
+    /// Index in `parts` of the last text.
+    text: Option<usize>,
 }
 
 impl Answer {
     /// Adds one event.
     pub fn apply(&mut self, event: ChatEvent) {
+        let Some(event) = self.beside.keep(event) else {
+            return;
+        };
         match event {
             ChatEvent::Started {
                 response_id,
@@ -34,7 +46,10 @@ impl Answer {
             }
             ChatEvent::Text(delta) => match self.parts.last_mut() {
                 Some(Part::Text(text)) => text.push_str(&delta),
-                _ => self.parts.push(Part::Text(delta)),
+                _ => {
+                    self.text = Some(self.parts.len());
+                    self.parts.push(Part::Text(delta));
+                }
             },
             ChatEvent::Refusal(delta) => match self.parts.last_mut() {
                 Some(Part::Refusal(text)) => text.push_str(&delta),
@@ -80,9 +95,24 @@ impl Answer {
                     open.arguments.push_str(&fragment);
                 }
             }
-            ChatEvent::Finish(finish) => self.finish = Some(finish),
+            ChatEvent::Part(part) => self.parts.push(*part),
+            ChatEvent::Citation(citation) => {
+                self.citations
+                    .extend(self.text.map(|text| (text, *citation)));
+            }
+            ChatEvent::Logprobs(logprobs) => {
+                if let Some(text) = self.text {
+                    let of_text = logprobs.into_iter().map(|logprob| (text, logprob));
+                    self.logprobs.extend(of_text);
+                }
+            }
             ChatEvent::Usage(usage) => self.usage = Some(usage),
             ChatEvent::Done => self.complete = true,
+            // The cost stands in the record of the attempt; the rest is kept besides the answer.
+            ChatEvent::Cost(_)
+            | ChatEvent::Finish(_)
+            | ChatEvent::Metadata(_)
+            | ChatEvent::LeftOut(_) => {}
         }
     }
 
@@ -92,7 +122,7 @@ impl Answer {
     /// without a reason gets one. `None` only for an answer that is not complete.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         finish_reason(
-            self.finish.as_ref(),
+            self.beside.finish.as_ref(),
             !self.tool_calls.is_empty(),
             self.complete,
         )

@@ -1,6 +1,10 @@
 //! Which events make up an answer? Content, why the model stopped, and token counts.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+
+use super::{Citation, Metadata, Part, TokenLogprob, Usage};
 
 /// One item of an answer.
 ///
@@ -40,6 +44,19 @@ pub enum ChatEvent {
         /// A piece of the arguments' JSON text.
         fragment: String,
     },
+    /// A part that arrives whole: an image, sound, moving pictures, or what only its provider understands.
+    Part(Box<Part>),
+    /// A source of the last text. Never before any text.
+    Citation(Box<Citation>),
+    /// How likely more tokens of the last text were. Never empty, never before any text.
+    Logprobs(Vec<TokenLogprob>),
+    /// What the provider says the answer cost, in nano-USD; later ones replace earlier ones.
+    Cost(i64),
+    /// What the provider says that no other event holds; at most once, before [`ChatEvent::Done`], and only if it is
+    /// wanted.
+    Metadata(Box<Metadata>),
+    /// The path in the provider's answer of something that has no place in ours.
+    LeftOut(Cow<'static, str>),
     /// Why the model stopped, as far as known; later ones replace earlier ones.
     Finish(Finish),
     /// Tokens counted so far; later ones replace earlier ones.
@@ -59,8 +76,17 @@ impl ChatEvent {
             | Self::Refusal(_)
             | Self::ToolCall { .. }
             | Self::ToolArguments { .. }
+            | Self::Part(_)
             | Self::Done => true,
-            Self::Started { .. } | Self::Finish(_) | Self::Usage(_) => false,
+            // The last two are about a text that is content itself.
+            Self::Citation(_)
+            | Self::Logprobs(_)
+            | Self::Started { .. }
+            | Self::Finish(_)
+            | Self::Usage(_)
+            | Self::Cost(_)
+            | Self::Metadata(_)
+            | Self::LeftOut(_) => false,
         }
     }
 
@@ -69,7 +95,9 @@ impl ChatEvent {
     pub fn unless_replacing<'e>(self, before: impl Iterator<Item = &'e mut Self>) -> Option<Self> {
         for earlier in before.take_while(|event| !event.is_content()) {
             match (&self, &*earlier) {
-                (Self::Usage(_), Self::Usage(_)) | (Self::Finish(_), Self::Finish(_)) => {
+                (Self::Usage(_), Self::Usage(_))
+                | (Self::Finish(_), Self::Finish(_))
+                | (Self::Cost(_), Self::Cost(_)) => {
                     *earlier = self;
                     return None;
                 }
@@ -100,7 +128,14 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
     let mut visible_tokens = 0;
     for event in events {
         match event {
-            ChatEvent::Done | ChatEvent::Started { .. } => {}
+            ChatEvent::Done
+            | ChatEvent::Started { .. }
+            | ChatEvent::Citation(_)
+            | ChatEvent::Logprobs(_)
+            | ChatEvent::Cost(_)
+            | ChatEvent::Metadata(_) => {}
+            // It said something, though not in a form that we can pass on.
+            ChatEvent::LeftOut(_) => return Substance::Lost,
             ChatEvent::Usage(usage) => {
                 visible_tokens =
                     (usage.output_tokens).saturating_sub(usage.reasoning_output_tokens);
@@ -111,7 +146,8 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
             | ChatEvent::ReasoningSignature(_)
             | ChatEvent::Refusal(_)
             | ChatEvent::ToolCall { .. }
-            | ChatEvent::ToolArguments { .. } => return Substance::Something,
+            | ChatEvent::ToolArguments { .. }
+            | ChatEvent::Part(_) => return Substance::Something,
         }
     }
     let has_tokens = visible_tokens > TOKENS_OF_NOTHING;
@@ -154,39 +190,4 @@ pub enum FinishReason {
     ContentFilter,
     /// Something else; see [`Finish::provider_reason`].
     Other,
-}
-
-/// Token counts. Every sub-count is included in its total, as in the OpenTelemetry GenAI conventions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Tokens of the prompt, cached ones included.
-    pub input_tokens: u64,
-    /// Tokens of the answer, reasoning included.
-    pub output_tokens: u64,
-    /// Part of the input that a provider cache served.
-    pub cache_read_input_tokens: u64,
-    /// Part of the input that was written to a provider cache.
-    pub cache_write_input_tokens: u64,
-    /// Part of the output spent on reasoning.
-    pub reasoning_output_tokens: u64,
-}
-
-impl Usage {
-    /// The sum of two counts.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
-            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
-            cache_read_input_tokens: self
-                .cache_read_input_tokens
-                .saturating_add(other.cache_read_input_tokens),
-            cache_write_input_tokens: self
-                .cache_write_input_tokens
-                .saturating_add(other.cache_write_input_tokens),
-            reasoning_output_tokens: self
-                .reasoning_output_tokens
-                .saturating_add(other.reasoning_output_tokens),
-        }
-    }
 }

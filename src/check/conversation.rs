@@ -2,7 +2,7 @@
 
 use std::fmt::Arguments;
 
-use crate::chat::{Media, MediaSource, Message, Part, Reasoning, Role, ToolCall};
+use crate::chat::{Media, MediaSource, Message, Part, ProviderPart, Reasoning, Role, ToolCall};
 use crate::error::Violation;
 
 use super::Faults;
@@ -15,18 +15,9 @@ pub fn check_conversation(messages: &mut [Message], faults: &mut Faults) {
         faults.add("messages", "add at least one message");
         return;
     };
-    let last_role = last.role;
+    let is_complete = last.role == Role::Assistant && !is_to_be_continued(last);
     let told = Told::of(faults.told());
-    let mut conversing = false;
     for (index, message) in messages.iter().enumerate() {
-        let is_system = message.role == Role::System;
-        if is_system && conversing {
-            faults.add(
-                format_args!("messages[{index}].role"),
-                "system messages must stand before all others",
-            );
-        }
-        conversing |= !is_system;
         if !told.of_message(index) {
             check_message(message, index, &told, faults);
         }
@@ -35,16 +26,18 @@ pub fn check_conversation(messages: &mut [Message], faults: &mut Faults) {
     if told.of_message(messages.len() - 1) {
         return;
     }
-    match last_role {
-        Role::User | Role::Tool => {}
-        Role::System => {
-            faults.add("messages", "add a user message after the system messages");
-        }
-        Role::Assistant => faults.add(
+    if is_complete {
+        faults.add(
             format_args!("messages[{}].role", messages.len() - 1),
             "the last message must come from the user or a tool: models do not continue a given beginning",
-        ),
+        );
     }
+}
+
+/// Whether a provider can go on with this message of an assistant: it paused in the middle of using its own tools.
+fn is_to_be_continued(message: &Message) -> bool {
+    let mut parts = message.parts.iter();
+    parts.any(|part| matches!(part, Part::Provider(_)))
 }
 
 /// The fields of messages for which the door has already reported a fault. Nearly always there are none.
@@ -92,8 +85,12 @@ fn check_message(message: &Message, index: usize, told: &Told, faults: &mut Faul
 fn check_role_of(part: &Part, role: Role, field: Arguments<'_>, faults: &mut Faults) {
     let legal_roles: &[Role] = match part {
         Part::Text(_) => &[Role::System, Role::User, Role::Assistant],
-        Part::Image(_) | Part::Document(_) => &[Role::User],
-        Part::ToolCall(_) | Part::Reasoning(_) | Part::Refusal(_) => &[Role::Assistant],
+        Part::Document(_) => &[Role::User],
+        // Models answer with these as well, and answers are sent back.
+        Part::Image(_) | Part::Audio(_) | Part::Video(_) => &[Role::User, Role::Assistant],
+        Part::ToolCall(_) | Part::Reasoning(_) | Part::Refusal(_) | Part::Provider(_) => {
+            &[Role::Assistant]
+        }
         Part::ToolResult(_) => &[Role::Tool],
     };
     if !legal_roles.contains(&role) {
@@ -102,16 +99,17 @@ fn check_role_of(part: &Part, role: Role, field: Arguments<'_>, faults: &mut Fau
 }
 
 /// What a tool result may hold.
-pub const RESULT_PARTS: &str = "a tool result holds `text`, `image` and `document` parts";
+pub const RESULT_PARTS: &str =
+    "a tool result holds `text`, `image`, `document`, `audio` and `video` parts only";
 
 /// What a message of this role may hold.
 pub fn parts_of(role: Role) -> &'static str {
     match role {
         Role::System => "a system message holds `text` parts only",
-        Role::User => "a user message holds `text`, `image` and `document` parts only",
-        Role::Assistant => {
-            "an assistant message holds `text`, `reasoning`, `refusal` and `tool_call` parts only"
+        Role::User => {
+            "a user message holds `text`, `image`, `document`, `audio` and `video` parts only"
         }
+        Role::Assistant => "an assistant message holds no `document` and no `tool_result` parts",
         Role::Tool => "a tool message holds `tool_result` parts only",
     }
 }
@@ -130,6 +128,16 @@ fn check_part(part: &Part, field: Arguments<'_>, faults: &mut Faults) {
         Part::Refusal(text) => require_text(text, "refusal"),
         Part::Image(media) => check_media(media, format_args!("{field}.image"), faults),
         Part::Document(media) => check_media(media, format_args!("{field}.document"), faults),
+        Part::Audio(media) => check_media(media, format_args!("{field}.audio"), faults),
+        Part::Video(media) => check_media(media, format_args!("{field}.video"), faults),
+        Part::Provider(ProviderPart { provider, .. }) => {
+            if provider.is_empty() {
+                faults.add(
+                    format_args!("{field}.provider_part.provider"),
+                    "name the provider that produced the part, as the answer did",
+                );
+            }
+        }
         Part::ToolCall(call) => check_tool_call(call, format_args!("{field}.tool_call"), faults),
         Part::ToolResult(result) => {
             for (index, part) in result.content.iter().enumerate() {
@@ -153,7 +161,13 @@ fn check_result_part(part: &Part, field: Arguments<'_>, faults: &mut Faults) {
         Part::Text(_) => {} // a tool may return an empty text
         Part::Image(media) => check_media(media, format_args!("{field}.image"), faults),
         Part::Document(media) => check_media(media, format_args!("{field}.document"), faults),
-        Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+        Part::Audio(media) => check_media(media, format_args!("{field}.audio"), faults),
+        Part::Video(media) => check_media(media, format_args!("{field}.video"), faults),
+        Part::ToolCall(_)
+        | Part::ToolResult(_)
+        | Part::Reasoning(_)
+        | Part::Refusal(_)
+        | Part::Provider(_) => {
             faults.add(field, RESULT_PARTS);
         }
     }
@@ -203,6 +217,20 @@ fn check_media(media: &Media, field: Arguments<'_>, faults: &mut Faults) {
                 faults.add(
                     format_args!("{field}.media_type"),
                     "name the media type of the data, such as `image/png`",
+                );
+            }
+        }
+        MediaSource::File { provider, id } => {
+            if provider.is_empty() {
+                faults.add(
+                    format_args!("{field}.file.provider"),
+                    "name the provider that has the file",
+                );
+            }
+            if id.is_empty() {
+                faults.add(
+                    format_args!("{field}.file.id"),
+                    "give the provider's id of the file",
                 );
             }
         }

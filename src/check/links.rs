@@ -19,7 +19,10 @@ pub(super) fn link(messages: &mut [Message], faults: &mut Faults) {
         | Part::Document(_)
         | Part::ToolCall(_)
         | Part::Reasoning(_)
-        | Part::Refusal(_) => None,
+        | Part::Refusal(_)
+        | Part::Audio(_)
+        | Part::Video(_)
+        | Part::Provider(_) => None,
     });
     for (result, name) in results.zip(names) {
         result.tool_name = name;
@@ -75,7 +78,10 @@ impl<'a, 'f> Links<'a, 'f> {
                     | Part::Image(_)
                     | Part::Document(_)
                     | Part::Reasoning(_)
-                    | Part::Refusal(_) => {}
+                    | Part::Refusal(_)
+                    | Part::Audio(_)
+                    | Part::Video(_)
+                    | Part::Provider(_) => {}
                 }
             }
         }

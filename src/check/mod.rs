@@ -9,6 +9,7 @@ mod conversation;
 mod ids;
 mod links;
 mod options;
+mod tools;
 
 use std::fmt::Display;
 
@@ -16,9 +17,8 @@ use crate::error::{Error, Violation};
 
 pub use self::conversation::{RESULT_PARTS, check_conversation, parts_of};
 pub use self::ids::check_id;
-pub use self::options::{
-    MAX_STOP_SEQUENCES, ToolNames, check_response_format, check_sampling, check_tool_choice,
-};
+pub use self::options::{MAX_STOP_SEQUENCES, check_cache, check_response_format, check_sampling};
+pub use self::tools::{ToolNames, check_tool, check_tool_choice};
 
 /// What is wrong with a request.
 #[derive(Debug, Default)]
@@ -56,6 +56,9 @@ impl Faults {
         &self.violations
     }
 }
+
+/// What [`is_name`] demands.
+const NAME: &str = "use 1 to 64 letters, digits, `_` or `-`";
 
 /// Whether a text can be the name of a tool or of a schema.
 fn is_name(name: &str) -> bool {

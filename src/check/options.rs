@@ -1,46 +1,14 @@
-//! Are the tools, the response format and the sampling options of a request valid?
+//! Are the response format, the sampling and the caching of a request valid?
 
-use std::collections::HashSet;
-use std::fmt::Arguments;
+use crate::chat::{Marks, PartAt, ResponseFormat, Sampling};
 
-use crate::chat::{ResponseFormat, Sampling, Tool, ToolChoice};
-
-use super::{Faults, is_name};
+use super::{Faults, NAME, is_name};
 
 /// The most stop sequences: the contract says so.
 pub const MAX_STOP_SEQUENCES: usize = 16;
 
-const NAME: &str = "use 1 to 64 letters, digits, `_` or `-`";
-
-/// The names of a request's tools.
-#[derive(Debug, Default)]
-pub struct ToolNames(HashSet<String>);
-
-impl ToolNames {
-    /// Checks the name of the next tool; `field` is its path.
-    pub fn check(&mut self, name: &str, field: Arguments<'_>, faults: &mut Faults) {
-        if !is_name(name) {
-            faults.add(field, NAME);
-        } else if !self.0.insert(name.to_owned()) {
-            faults.add(field, "another tool has the same name");
-        }
-    }
-}
-
-/// Checks that the tool that must be called is among `tools`.
-pub fn check_tool_choice(choice: &ToolChoice, tools: &[Tool], faults: &mut Faults) {
-    match choice {
-        ToolChoice::Function(name) if !tools.iter().any(|tool| tool.name == *name) => faults.add(
-            "tool_choice.function_name",
-            "must be the name of one of `tools`",
-        ),
-        ToolChoice::Required if tools.is_empty() => faults.add(
-            "tool_choice.mode",
-            "TOOL_CHOICE_MODE_REQUIRED needs at least one of `tools`",
-        ),
-        ToolChoice::Auto | ToolChoice::None | ToolChoice::Required | ToolChoice::Function(_) => {}
-    }
-}
+/// The most likeliest tokens that can be asked for: the contract says so.
+const MAX_TOP_LOGPROBS: u8 = 20;
 
 /// Checks the form of the answer.
 pub fn check_response_format(format: &ResponseFormat, faults: &mut Faults) {
@@ -63,7 +31,14 @@ pub fn check_sampling(sampling: &Sampling, faults: &mut Faults) {
         presence_penalty,
         seed: _,
         stop_sequences,
+        top_logprobs,
     } = sampling;
+    if top_logprobs.is_some_and(|count| count > MAX_TOP_LOGPROBS) {
+        faults.add(
+            "sampling.top_logprobs",
+            format_args!("must lie between 0 and {MAX_TOP_LOGPROBS}"),
+        );
+    }
     for (value, least, most, field) in [
         (temperature, 0.0, 2.0, "temperature"),
         (top_p, 0.0, 1.0, "top_p"),
@@ -88,6 +63,21 @@ pub fn check_sampling(sampling: &Sampling, faults: &mut Faults) {
             faults.add(
                 format_args!("sampling.stop_sequences[{index}]"),
                 "must not be empty",
+            );
+        }
+    }
+}
+
+/// Checks the marks of what a provider is to keep in its cache.
+pub fn check_cache(marks: &Marks, faults: &mut Faults) {
+    for (at, mark) in marks.of_parts() {
+        if let (Some(content), Some(_)) = (at.content, mark.cache) {
+            let PartAt { message, part, .. } = at;
+            faults.add(
+                format_args!(
+                    "messages[{message}].parts[{part}].tool_result.content[{content}].cache_breakpoint"
+                ),
+                "mark the tool result, not its content",
             );
         }
     }

@@ -58,7 +58,6 @@ fn a_conversation_is_judged_without_any_door() {
         fields(faults),
         [
             "messages[0]",
-            "messages[1].role",
             "messages[2].parts[1]",
             "messages[3].parts[0].tool_result.tool_call_id",
         ]

@@ -159,6 +159,7 @@ fn requests(mut table: Table<'_>) -> ElementLimits {
         max_tool_calls: number("max_tool_calls", default.max_tool_calls),
         max_tools: number("max_tools", default.max_tools),
         max_schema_values: number("max_schema_values", default.max_schema_values),
+        max_provider_options: number("max_provider_options", default.max_provider_options),
         max_fields: number("max_fields", default.max_fields),
     };
     table.finish();

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::features::{Feature, Features};
 use crate::provider::credential::Credential;
 use crate::provider::{Auth, Provider};
+use crate::wire::options::AllowedOptions;
 
 use super::address;
 use super::body;
@@ -90,6 +91,7 @@ pub(super) fn read<'a>(
     });
     let (headers, secret_headers) =
         headers(table.section("headers"), address.as_ref(), surroundings);
+    let options = table.or("provider_options", AllowedOptions::default(), options);
     table.finish();
 
     let is_spelled = wire_format.is_some();
@@ -103,6 +105,7 @@ pub(super) fn read<'a>(
             query,
             propagate_trace,
             link,
+            options,
         })
     });
     Written {
@@ -114,6 +117,23 @@ pub(super) fn read<'a>(
         paths,
         body,
     }
+}
+
+/// Paths of fields in the provider's own words that callers may set.
+fn options(value: &Value<'_>) -> Option<AllowedOptions> {
+    let mut paths = Vec::new();
+    for item in value.list()? {
+        let path = item.string()?;
+        let is_path = |path: &str| path.split('.').all(|name| !name.is_empty());
+        if !is_path(path) {
+            item.place.wrong(
+                "not a path of a field",
+                "write names joined by dots, such as `generationConfig.responseModalities`, or `*` for all",
+            );
+        }
+        paths.push(path.to_owned());
+    }
+    Some(paths.into_iter().collect())
 }
 
 /// Names and values, percent-encoded.

@@ -15,6 +15,7 @@ use super::target::{Scenario, Target, Timeouts, UpstreamMode};
 use super::tokens::Budget;
 use crate::health::HealthByName;
 use crate::health::scopes;
+use crate::wire::options::AllowedOptions;
 
 /// A model that can do everything.
 pub(crate) fn target(model: &str) -> Target {
@@ -27,6 +28,7 @@ pub(crate) fn target(model: &str) -> Target {
         query: Vec::new(),
         propagate_trace: false,
         link: Arc::default(),
+        options: AllowedOptions::default(),
     };
     Target {
         id: model.to_owned(),

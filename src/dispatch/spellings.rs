@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::chat::{ChatRequest, Part};
+use crate::chat::{ChatRequest, MediaSource, Part, Tool};
 use crate::error::Unsupported;
 use crate::wire::merge::Collision;
+use crate::wire::options::with_options;
 use crate::wire::{Recipient, WireRequest};
 
 use super::target::Target;
@@ -15,8 +16,9 @@ use super::target::Target;
 /// What is known about one request and the targets it may be sent to. There are few formats and dialects, but there may
 /// be many targets.
 pub(super) struct Spellings {
-    /// Whether the request contains parts that only the provider that made them may get.
-    has_author: bool,
+    /// Whether what is sent depends on the provider's name: the request contains parts that only the provider that made
+    /// them may get, or fields in a provider's own words.
+    depends_on_provider: bool,
     known: Vec<Known>,
 }
 
@@ -30,9 +32,8 @@ struct Known {
 impl Spellings {
     /// Starts with nothing known about this request. Pass the same request to the other methods.
     pub(super) fn of(request: &ChatRequest) -> Self {
-        let mut parts = request.messages.iter().flat_map(|message| &message.parts);
         Self {
-            has_author: parts.any(|part| matches!(part, Part::Reasoning(_) | Part::ToolCall(_))),
+            depends_on_provider: depends_on_provider(request),
             known: Vec::new(),
         }
     }
@@ -47,13 +48,13 @@ impl Spellings {
         if let Some(known) = self.known_of(target, stream) {
             return known.unsupported.clone();
         }
+        let format = &target.wire_format;
         let unsupported = match &target.body {
-            None => {
-                let format = &target.wire_format;
+            None if request.options.is_empty() => {
                 format.check(request, &recipient(target, stream)).err()
             }
             // Only the whole body shows which fields are set twice.
-            Some(_) => spelled(request, target, stream).err(),
+            _ => spelled(request, target, stream).err(),
         };
         self.learn(target, stream, unsupported.clone());
         unsupported
@@ -98,7 +99,7 @@ impl Spellings {
                 .target
                 .wire_format
                 .spelling(&recipient(&known.target, known.stream));
-            (!self.has_author || one.name == other.name)
+            (!self.depends_on_provider || one.name == other.name)
                 && known.target.body == target.body
                 && spelling == target.wire_format.spelling(&recipient(target, stream))
         })
@@ -114,8 +115,9 @@ pub(super) fn spelled(
     target: &Target,
     stream: bool,
 ) -> Result<WireRequest, Unsupported> {
+    let to = recipient(target, stream);
     let format = &target.wire_format;
-    let mut wire = format.encode(request, &recipient(target, stream))?;
+    let mut wire = format.encode(request, &to)?;
     if let Some(paths) = &target.paths {
         wire.path = paths.path(&target.model, stream);
     }
@@ -124,7 +126,35 @@ pub(super) fn spelled(
         let collision = |Collision { path }| Unsupported::Configured { path };
         wire.body = merged.map_err(collision)?.into();
     }
-    Ok(wire)
+    match request.options.is_empty() {
+        true => Ok(wire),
+        false => with_options(wire, request, &to, format.name()),
+    }
+}
+
+/// Whether what is sent depends on the provider's name.
+fn depends_on_provider(request: &ChatRequest) -> bool {
+    let of_parts = request.marks.of_parts().map(|(_, mark)| mark);
+    let of_tools = request.marks.of_tools().map(|(_, mark)| mark);
+    let mut marks = of_parts.chain(of_tools);
+    let mut parts = request.messages.iter().flat_map(|message| &message.parts);
+    let mut tools = request.tools.iter();
+    !request.options.is_empty()
+        || marks.any(|mark| !mark.options.is_empty())
+        || tools.any(|tool| matches!(tool, Tool::Provider(_)))
+        || parts.any(is_of_provider)
+}
+
+/// Whether only one provider can be sent this part.
+fn is_of_provider(part: &Part) -> bool {
+    match part {
+        Part::Reasoning(_) | Part::ToolCall(_) | Part::Provider(_) => true,
+        Part::Image(media) | Part::Document(media) | Part::Audio(media) | Part::Video(media) => {
+            matches!(media.source, MediaSource::File { .. })
+        }
+        Part::ToolResult(result) => result.content.iter().any(is_of_provider),
+        Part::Text(_) | Part::Refusal(_) => false,
+    }
 }
 
 fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
@@ -133,6 +163,7 @@ fn recipient(target: &Target, stream: bool) -> Recipient<'_> {
         model: &target.model,
         max_output_tokens: target.max_output_tokens,
         stream,
+        options: &target.provider.options,
     }
 }
 

@@ -311,6 +311,14 @@ pub enum Unsupported {
         /// The limit, in our words.
         why: &'static str,
     },
+    /// Fields in a provider's own words that it cannot be sent.
+    #[error("it cannot be sent `{path}`: {why}")]
+    Options {
+        /// Path of the fields in the request.
+        path: String,
+        /// Why not, in our words.
+        why: Cow<'static, str>,
+    },
 }
 
 #[cfg(test)]

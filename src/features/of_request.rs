@@ -1,8 +1,8 @@
 //! Which features does a request use?
 
 use crate::chat::{
-    ChatRequest, Media, MediaSource, Part, ReasoningEffort, ReasoningOptions, ResponseFormat,
-    Sampling, ToolChoice,
+    ChatRequest, Media, MediaSource, Part, ReasoningEffort, ReasoningOptions, ResponseFormat, Role,
+    Sampling, Tool, ToolChoice,
 };
 
 use super::{Feature, Features};
@@ -17,6 +17,15 @@ pub fn features_of(request: &ChatRequest) -> Features {
         response_format,
         sampling,
         reasoning,
+        // Marks and the following are wishes; which targets can be sent options depends on their names.
+        marks: _,
+        end_user_id: _,
+        prompt_cache_key: _,
+        prompt_cache_retention: _,
+        service_tier: _,
+        verbosity: _,
+        options: _,
+        wants_metadata: _,
     } = request;
     let Sampling {
         max_output_tokens: _, // every target can cap its output
@@ -27,6 +36,7 @@ pub fn features_of(request: &ChatRequest) -> Features {
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs,
     } = sampling;
     let ReasoningOptions {
         effort,
@@ -40,11 +50,23 @@ pub fn features_of(request: &ChatRequest) -> Features {
             used = used.with(feature);
         }
     };
-    uses(Feature::Tools, !tools.is_empty());
-    uses(Feature::StrictTools, tools.iter().any(|tool| tool.strict));
+    let mut functions = tools.iter().filter_map(Tool::function).peekable();
+    uses(Feature::Tools, functions.peek().is_some());
+    uses(Feature::StrictTools, functions.any(|tool| tool.strict));
+    for tool in tools {
+        match tool {
+            Tool::Function(_) | Tool::Provider(_) => {}
+            Tool::WebSearch(_) => uses(Feature::WebSearch, true),
+            Tool::CodeExecution => uses(Feature::CodeExecution, true),
+        }
+    }
     uses(
         Feature::ForcedToolChoice,
-        matches!(tool_choice, ToolChoice::Required | ToolChoice::Function(_)),
+        match tool_choice {
+            ToolChoice::Auto | ToolChoice::None => false,
+            ToolChoice::Required | ToolChoice::Function(_) => true,
+            ToolChoice::Allowed { names: _, required } => *required,
+        },
     );
     uses(
         Feature::SerialToolCalls,
@@ -65,6 +87,7 @@ pub fn features_of(request: &ChatRequest) -> Features {
     uses(Feature::PresencePenalty, presence_penalty.is_some());
     uses(Feature::Seed, seed.is_some());
     uses(Feature::StopSequences, !stop_sequences.is_empty());
+    uses(Feature::Logprobs, top_logprobs.is_some());
     uses(Feature::ReasoningEffort, effort.is_some());
     uses(Feature::ReasoningBudget, max_tokens.is_some());
     uses(
@@ -77,19 +100,22 @@ pub fn features_of(request: &ChatRequest) -> Features {
 
     messages
         .iter()
-        .flat_map(|message| &message.parts)
-        .fold(used, of_part)
+        .flat_map(|message| message.parts.iter().map(|part| (message.role, part)))
+        // Of an assistant's message, a target that cannot be sent what is in it is asked without it.
+        .filter(|(role, part)| *role != Role::Assistant || matches!(part, Part::ToolCall(_)))
+        .fold(used, |used, (_, part)| of_part(used, part))
 }
 
 fn of_part(used: Features, part: &Part) -> Features {
+    use Feature::{
+        AudioData, AudioUri, DocumentData, DocumentUri, ImageData, ImageUri, VideoData, VideoUri,
+    };
     match part {
-        Part::Text(_) | Part::Reasoning(_) | Part::Refusal(_) => used,
-        Part::Image(media) => used.with(by_source(media, Feature::ImageData, Feature::ImageUri)),
-        Part::Document(media) => used.with(by_source(
-            media,
-            Feature::DocumentData,
-            Feature::DocumentUri,
-        )),
+        Part::Text(_) | Part::Reasoning(_) | Part::Refusal(_) | Part::Provider(_) => used,
+        Part::Image(media) => used.with(by_source(media, ImageData, ImageUri)),
+        Part::Document(media) => used.with(by_source(media, DocumentData, DocumentUri)),
+        Part::Audio(media) => used.with(by_source(media, AudioData, AudioUri)),
+        Part::Video(media) => used.with(by_source(media, VideoData, VideoUri)),
         Part::ToolCall(_) => used.with(Feature::Tools),
         Part::ToolResult(result) => result
             .content
@@ -102,6 +128,7 @@ fn by_source(media: &Media, data: Feature, uri: Feature) -> Feature {
     match media.source {
         MediaSource::Data(_) => data,
         MediaSource::Uri(_) => uri,
+        MediaSource::File { .. } => Feature::StoredFile,
     }
 }
 

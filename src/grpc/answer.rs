@@ -1,19 +1,23 @@
 //! How does the contract spell answers, attempts and amounts?
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use crate::chat::{Adaptation, Answer, CallIds, Finish, FinishReason, Part, Usage, given_name};
+use crate::chat::{
+    Adaptation, Answer, Beside, CallIds, Citation, FinishReason, Media, MediaSource, Metadata,
+    Part, ProviderToolUsage, ServiceTier, TokenLogprob, TopLogprob, Usage, given_name,
+};
 use crate::error::{Billing, Reason};
 use crate::serving::Summary;
-use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, Outcome};
+use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, CostSource, Outcome};
 
 use super::v1;
 
 /// The response of a unary call that was answered.
 pub fn response(told: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse {
     let finish_reason = answer.finish_reason();
-    let finish = answer.finish.take();
-    let summary = summary(told, finish_reason, finish);
+    let beside = std::mem::take(&mut answer.beside);
+    let summary = summary(told, finish_reason, beside);
     let output = message(answer, &summary.provider, &summary.call_id);
     v1::GenerateResponse {
         output: Some(output),
@@ -25,7 +29,7 @@ pub fn response(told: &Summary<'_>, mut answer: Answer) -> v1::GenerateResponse 
 pub fn summary(
     told: &Summary<'_>,
     finish_reason: Option<FinishReason>,
-    finish: Option<Finish>,
+    beside: Beside,
 ) -> v1::GenerateResponse {
     let Summary {
         trail,
@@ -33,10 +37,15 @@ pub fn summary(
         adaptations,
         is_empty,
     } = *told;
+    let Beside {
+        finish,
+        metadata,
+        left_out,
+    } = beside;
     let (provider_finish_reason, stop_sequence) = finish
         .map(|finish| (finish.provider_reason, finish.stop_sequence))
         .unwrap_or_default();
-    let (provider, model, response_model) = trail
+    let (provider, model, response_model, response_id) = trail
         .attempts
         .last()
         .map(|last| {
@@ -44,6 +53,7 @@ pub fn summary(
                 last.provider.clone(),
                 last.model.clone(),
                 last.response_model.clone(),
+                last.response_id.clone(),
             )
         })
         .unwrap_or_default();
@@ -53,7 +63,6 @@ pub fn summary(
         finish_reason: finish_reason
             .map_or(v1::FinishReason::Unspecified, finish_reason_of)
             .into(),
-        provider,
         model,
         response_model: response_model.unwrap_or_default(),
         usage: trail.usage().map(usage),
@@ -66,45 +75,170 @@ pub fn summary(
             .iter()
             .map(warning)
             .chain(is_empty.then(empty_answer))
+            .chain(left_out.into_iter().map(output_left_out))
             .collect(),
         replayed: false,
         stop_sequence: stop_sequence.unwrap_or_default(),
         provider_finish_reason: provider_finish_reason.unwrap_or_default(),
+        response_id: response_id.unwrap_or_default(),
+        provider_metadata: metadata.map(|metadata| provider_metadata(*metadata, provider.clone())),
+        provider,
     }
+}
+
+fn provider_metadata(metadata: Metadata, provider: String) -> v1::ProviderMetadata {
+    let Metadata {
+        wire_format,
+        fields,
+        headers,
+    } = metadata;
+    v1::ProviderMetadata {
+        provider,
+        wire_format: wire_format.to_owned(),
+        fields: json_object(fields),
+        headers: headers.into_iter().collect(),
+    }
+}
+
+/// A JSON object as text; unset if there is none.
+fn json_object(text: String) -> Option<v1::JsonObject> {
+    let value = v1::json_object::Value::Text;
+    (!text.is_empty()).then(|| v1::JsonObject {
+        value: Some(value(text)),
+    })
 }
 
 /// The assistant message, ready to be appended to the next request.
 fn message(answer: Answer, provider: &str, call_id: &str) -> v1::Message {
     let mut ids = CallIds::new(call_id.to_owned());
-    let parts = answer.parts.into_iter().filter_map(|part| {
-        let part = match part {
-            Part::Text(text) => v1::content_part::Part::Text(text),
-            Part::Refusal(text) => v1::content_part::Part::Refusal(text),
-            Part::Reasoning(reasoning) => v1::content_part::Part::Reasoning(v1::Reasoning {
-                text: reasoning.text,
-                signature: reasoning.signature,
-                provider: provider.to_owned(),
-            }),
-            Part::ToolCall(call) => v1::content_part::Part::ToolCall(v1::ToolCall {
-                id: ids.next(call.id),
-                name: given_name(call.name),
-                arguments_json: arguments(call.arguments),
-                provider: if call.signature.is_empty() {
-                    String::new()
-                } else {
-                    provider.to_owned()
-                },
-                signature: call.signature,
-            }),
-            // Models do not answer with these; see `Answer::apply`.
-            Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => return None,
-        };
-        Some(v1::ContentPart { part: Some(part) })
-    });
+    let parts = answer.parts.into_iter();
+    let mut parts: Vec<_> = parts
+        .map(|part| spelled(part, provider, &mut ids))
+        .collect();
+    for (index, citation) in answer.citations {
+        if let Some(part) = parts.get_mut(index) {
+            part.citations.push(self::citation(citation));
+        }
+    }
+    for (index, logprob) in answer.logprobs {
+        if let Some(part) = parts.get_mut(index) {
+            part.logprobs.push(token_logprob(logprob));
+        }
+    }
     v1::Message {
         role: v1::Role::Assistant.into(),
         text: String::new(),
-        parts: parts.collect(),
+        parts,
+    }
+}
+
+/// A part of an answer of this provider.
+pub fn spelled(part: Part, provider: &str, ids: &mut CallIds) -> v1::ContentPart {
+    use v1::content_part::Part as Wire;
+    let part = match part {
+        Part::Text(text) => Some(Wire::Text(text)),
+        Part::Refusal(text) => Some(Wire::Refusal(text)),
+        Part::Reasoning(reasoning) => Some(Wire::Reasoning(v1::Reasoning {
+            text: reasoning.text,
+            signature: reasoning.signature,
+            provider: provider.to_owned(),
+        })),
+        Part::ToolCall(call) => Some(Wire::ToolCall(v1::ToolCall {
+            id: ids.next(call.id),
+            name: given_name(call.name),
+            arguments_json: arguments(call.arguments),
+            provider: if call.signature.is_empty() {
+                String::new()
+            } else {
+                provider.to_owned()
+            },
+            signature: call.signature,
+        })),
+        Part::Image(media) => Some(Wire::Image(self::media(media))),
+        Part::Audio(media) => Some(Wire::Audio(self::media(media))),
+        Part::Video(media) => Some(Wire::Video(self::media(media))),
+        Part::Provider(part) => Some(Wire::ProviderPart(v1::ProviderPart {
+            provider: provider.to_owned(),
+            kind: part.kind,
+            content: json_object(part.content),
+        })),
+        // Models do not answer with these; see `Answer::apply`.
+        Part::Document(_) | Part::ToolResult(_) => None,
+    };
+    v1::ContentPart {
+        part,
+        ..v1::ContentPart::default()
+    }
+}
+
+fn media(media: Media) -> v1::Media {
+    let Media {
+        source,
+        media_type,
+        filename,
+        detail: _, // only in requests
+    } = media;
+    v1::Media {
+        source: Some(match source {
+            MediaSource::Data(data) => v1::media::Source::Data(data),
+            MediaSource::Uri(uri) => v1::media::Source::Uri(uri),
+            MediaSource::File { provider, id } => {
+                v1::media::Source::File(v1::ProviderFile { provider, id })
+            }
+        }),
+        media_type,
+        filename,
+        detail: v1::ImageDetail::Unspecified.into(),
+    }
+}
+
+/// A source of a text.
+pub fn citation(citation: Citation) -> v1::Citation {
+    let index = |index: usize| i32::try_from(index).unwrap_or(i32::MAX);
+    let Citation {
+        range,
+        uri,
+        title,
+        cited_text,
+        document_index,
+        provider_fields,
+    } = citation;
+    v1::Citation {
+        start_index: range.map(|(start, _)| index(start)),
+        end_index: range.map(|(_, end)| index(end)),
+        uri,
+        title,
+        cited_text,
+        document_index: document_index.and_then(|index| i32::try_from(index).ok()),
+        provider_fields: json_object(provider_fields),
+    }
+}
+
+/// How likely a token was.
+pub fn token_logprob(logprob: TokenLogprob) -> v1::TokenLogprob {
+    let TokenLogprob {
+        token,
+        logprob,
+        bytes,
+        top,
+    } = logprob;
+    let top = top.into_iter().map(|top| {
+        let TopLogprob {
+            token,
+            logprob,
+            bytes,
+        } = top;
+        v1::TopLogprob {
+            token,
+            logprob,
+            bytes,
+        }
+    });
+    v1::TokenLogprob {
+        token,
+        logprob,
+        bytes,
+        top: top.collect(),
     }
 }
 
@@ -182,11 +316,11 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
 }
 
 fn warning(adaptation: &Adaptation) -> v1::Warning {
-    let Adaptation { field, what } = *adaptation;
+    let Adaptation { field, what } = adaptation;
     v1::Warning {
         code: "ADAPTED".to_owned(),
-        field: field.to_owned(),
-        message: what.to_owned(),
+        field: field.clone().into_owned(),
+        message: (*what).to_owned(),
     }
 }
 
@@ -198,6 +332,14 @@ fn empty_answer() -> v1::Warning {
     }
 }
 
+fn output_left_out(path: Cow<'static, str>) -> v1::Warning {
+    v1::Warning {
+        code: "OUTPUT_LEFT_OUT".to_owned(),
+        field: path.into_owned(),
+        message: "the provider sent this, and the answer has no place for it".to_owned(),
+    }
+}
+
 /// Token counts.
 pub fn usage(usage: Usage) -> v1::TokenUsage {
     let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -206,24 +348,68 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
         output_tokens,
         cache_read_input_tokens,
         cache_write_input_tokens,
+        cache_write_long_input_tokens,
         reasoning_output_tokens,
+        audio_input_tokens,
+        image_input_tokens,
+        video_input_tokens,
+        audio_output_tokens,
+        image_output_tokens,
+        provider_tools,
+        service_tier,
     } = usage;
     v1::TokenUsage {
         input_tokens: count(input_tokens),
         output_tokens: count(output_tokens),
         cache_read_input_tokens: count(cache_read_input_tokens),
         cache_write_input_tokens: count(cache_write_input_tokens),
+        cache_write_long_input_tokens: count(cache_write_long_input_tokens),
         reasoning_output_tokens: count(reasoning_output_tokens),
+        audio_input_tokens: count(audio_input_tokens),
+        image_input_tokens: count(image_input_tokens),
+        video_input_tokens: count(video_input_tokens),
+        audio_output_tokens: count(audio_output_tokens),
+        image_output_tokens: count(image_output_tokens),
+        provider_tools: (provider_tools != ProviderToolUsage::default())
+            .then(|| provider_tool_usage(provider_tools)),
+        service_tier: service_tier
+            .map_or(v1::ServiceTier::Unspecified, tier)
+            .into(),
         source: v1::UsageSource::Provider.into(),
+    }
+}
+
+fn provider_tool_usage(usage: ProviderToolUsage) -> v1::ProviderToolUsage {
+    let ProviderToolUsage {
+        web_searches,
+        web_fetches,
+        code_executions,
+        file_searches,
+    } = usage;
+    v1::ProviderToolUsage {
+        web_searches: web_searches.into(),
+        web_fetches: web_fetches.into(),
+        code_executions: code_executions.into(),
+        file_searches: file_searches.into(),
+    }
+}
+
+/// What a provider gives for its price.
+pub fn tier(tier: ServiceTier) -> v1::ServiceTier {
+    match tier {
+        ServiceTier::Standard => v1::ServiceTier::Standard,
+        ServiceTier::Priority => v1::ServiceTier::Priority,
+        ServiceTier::Flex => v1::ServiceTier::Flex,
+        ServiceTier::Batch => v1::ServiceTier::Batch,
     }
 }
 
 /// An amount of money.
 pub fn cost(cost: Cost) -> v1::Cost {
-    let source = if cost.incomplete {
-        v1::CostSource::Unknown
-    } else {
-        v1::CostSource::PriceTable
+    let source = match cost.source {
+        CostSource::Prices => v1::CostSource::PriceTable,
+        CostSource::Provider => v1::CostSource::Provider,
+        CostSource::Unknown => v1::CostSource::Unknown,
     };
     v1::Cost {
         currency_code: "USD".to_owned(),

@@ -99,6 +99,8 @@ fn model(target: &Arc<Target>) -> v1::Model {
             .iter()
             .map(|feature| feature.name().to_owned())
             .collect(),
+        wire_format: target.wire_format.name().to_owned(),
+        ..v1::Model::default() // TODO
     }
 }
 
@@ -108,7 +110,7 @@ fn price(price: &Price) -> v1::ModelPrice {
         let nanos = i64::try_from(pico.saturating_mul(1000)).unwrap_or(i64::MAX);
         Some(answer::cost(trail::Cost {
             nanos,
-            incomplete: false,
+            source: trail::CostSource::Prices,
         }))
     };
     let Price {
@@ -122,6 +124,7 @@ fn price(price: &Price) -> v1::ModelPrice {
         output: per_million(output),
         cache_read_input: per_million(cache_read_input),
         cache_write_input: per_million(cache_write_input),
+        ..v1::ModelPrice::default() // TODO
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn hedge(scenario: &Scenario) -> Option<v1::HedgePolicy> {
     Some(v1::HedgePolicy {
         max_cost: Some(answer::cost(Cost {
             nanos: max_cost_nanos,
-            incomplete: false,
+            source: crate::trail::CostSource::Prices,
         })),
         min_delay: Some(answer::duration(min_delay)),
         ratio,

@@ -31,7 +31,10 @@ impl StreamSpelling for Events {
     fn event(&mut self, event: StreamEvent<'_>) -> Option<v1::StreamGenerateResponse> {
         let event = match event {
             StreamEvent::Started(trail) => started(trail),
-            StreamEvent::AttemptStarted(record) => attempt_started(record),
+            StreamEvent::AttemptStarted(record) => {
+                self.parts.provider.clone_from(&record.provider);
+                attempt_started(record)
+            }
             StreamEvent::AttemptEnded {
                 record,
                 will_continue,
@@ -45,9 +48,9 @@ impl StreamSpelling for Events {
             StreamEvent::Completed {
                 summary,
                 reason,
-                finish,
+                beside,
             } => {
-                let response = Some(answer::summary(&summary, reason, finish));
+                let response = Some(answer::summary(&summary, reason, beside));
                 Event::Completed(Box::new(v1::CallCompleted { response }))
             }
         };
@@ -94,6 +97,10 @@ struct Parts {
     count: i32,
     /// Index of the part of each tool call, by its number.
     tool_calls: Vec<i32>,
+    /// Index of the last text.
+    text: Option<i32>,
+    /// Name of the provider that answers.
+    provider: String,
 }
 
 /// The kind of the last part; further deltas of the same kind belong to it.
@@ -112,6 +119,8 @@ impl Parts {
             open: Open::Nothing,
             count: 0,
             tool_calls: Vec::new(),
+            text: None,
+            provider: String::new(),
         }
     }
 
@@ -170,7 +179,28 @@ impl Parts {
             ChatEvent::Usage(usage) => Event::Usage(v1::UsageUpdate {
                 usage: Some(answer::usage(usage)),
             }),
-            ChatEvent::Started { .. } | ChatEvent::Finish(_) | ChatEvent::Done => return None,
+            ChatEvent::Part(part) => {
+                let part_index = self.begin(Open::Nothing);
+                let part = answer::spelled(*part, &self.provider, &mut self.ids);
+                Event::PartAdded(v1::PartAdded {
+                    part_index,
+                    part: Some(part),
+                })
+            }
+            ChatEvent::Citation(citation) => Event::CitationAdded(v1::CitationAdded {
+                part_index: self.text?,
+                citation: Some(answer::citation(*citation)),
+            }),
+            ChatEvent::Logprobs(logprobs) => Event::LogprobsDelta(v1::LogprobsDelta {
+                part_index: self.text?,
+                logprobs: logprobs.into_iter().map(answer::token_logprob).collect(),
+            }),
+            ChatEvent::Started { .. }
+            | ChatEvent::Finish(_)
+            | ChatEvent::Cost(_)
+            | ChatEvent::Metadata(_)
+            | ChatEvent::LeftOut(_)
+            | ChatEvent::Done => return None,
         };
         Some(event)
     }
@@ -185,9 +215,13 @@ impl Parts {
     }
 
     fn begin(&mut self, kind: Open) -> i32 {
+        let index = self.count;
+        if kind == Open::Text {
+            self.text = Some(index);
+        }
         self.open = kind;
         self.count += 1;
-        self.count - 1
+        index
     }
 }
 
@@ -197,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chat::{Answer, Part};
+    use crate::chat::{Answer, Citation, Part, ProviderPart};
 
     fn events() -> impl Strategy<Value = Vec<ChatEvent>> {
         let event = prop_oneof![
@@ -212,11 +246,21 @@ mod tests {
             }),
             (0usize..4, "[a-z]{1,3}")
                 .prop_map(|(call, fragment)| ChatEvent::ToolArguments { call, fragment }),
+            "[a-z]{1,3}".prop_map(
+                |kind| ChatEvent::Part(Box::new(Part::Provider(ProviderPart {
+                    kind,
+                    ..ProviderPart::default()
+                })))
+            ),
+            "[a-z]{1,3}".prop_map(|title| ChatEvent::Citation(Box::new(Citation {
+                title,
+                ..Citation::default()
+            }))),
         ];
         prop::collection::vec(event, 0..40)
     }
 
-    /// The text of each part, by its index, as a client assembles it from the deltas.
+    /// The text of each part and what it rests on, by its index, as a client assembles it from the deltas.
     fn reassemble(events: &[ChatEvent]) -> Vec<String> {
         let mut parts = Parts::new("call".into());
         let mut texts: Vec<String> = Vec::new();
@@ -228,6 +272,16 @@ mod tests {
                 Some(Event::ToolCallDelta(delta)) => {
                     (delta.part_index, delta.arguments_json_fragment)
                 }
+                Some(Event::PartAdded(added)) => match added.part.and_then(|part| part.part) {
+                    Some(v1::content_part::Part::ProviderPart(part)) => {
+                        (added.part_index, part.kind)
+                    }
+                    _ => continue,
+                },
+                Some(Event::CitationAdded(added)) => match added.citation {
+                    Some(citation) => (added.part_index, citation.title.to_uppercase()),
+                    None => continue,
+                },
                 _ => continue,
             };
             let index = usize::try_from(index).unwrap();
@@ -243,13 +297,26 @@ mod tests {
             let mut answer = Answer::default();
             events.iter().cloned().for_each(|event| answer.apply(event));
 
-            let whole: Vec<String> = answer.parts.into_iter().map(|part| match part {
+            let sources = std::mem::take(&mut answer.citations);
+            let whole = answer.parts.into_iter().map(|part| match part {
                 Part::Text(text) | Part::Refusal(text) => text,
                 Part::Reasoning(reasoning) => reasoning.text,
                 Part::ToolCall(call) => call.arguments,
-                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => unreachable!(),
-            }).collect();
-            prop_assert_eq!(reassemble(&events), whole);
+                Part::Provider(part) => part.kind,
+                Part::Image(_)
+                | Part::Document(_)
+                | Part::Audio(_)
+                | Part::Video(_)
+                | Part::ToolResult(_) => unreachable!(),
+            });
+            let told = reassemble(&events);
+            for (told, whole) in told.iter().zip(whole.clone()) {
+                prop_assert_eq!(told.replace(char::is_uppercase, ""), whole);
+            }
+            prop_assert_eq!(told.len(), whole.count());
+            for (index, source) in sources {
+                prop_assert!(told[index].contains(&source.title.to_uppercase()));
+            }
         }
     }
 }

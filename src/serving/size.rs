@@ -2,7 +2,10 @@
 
 use std::mem::size_of;
 
-use crate::chat::{ChatRequest, MediaSource, Message, Part, ResponseFormat, Tool, ToolChoice};
+use crate::chat::{
+    ChatRequest, FunctionTool, Mark, MediaSource, Message, Part, ProviderOptions, ProviderPart,
+    ResponseFormat, Tool, ToolChoice, WebSearch,
+};
 
 /// Memory of a call besides its request: its task, its stream, its plan.
 const CALL_BYTES: usize = 4 * 1024;
@@ -18,34 +21,64 @@ pub(super) fn bytes_of(request: &ChatRequest, message: usize) -> usize {
         response_format,
         sampling,
         reasoning: _,
+        marks,
+        end_user_id,
+        prompt_cache_key,
+        prompt_cache_retention: _,
+        service_tier: _,
+        verbosity: _,
+        options,
+        wants_metadata: _,
     } = request;
     let mut size = Size::default();
     for Message { role: _, parts } in messages {
         size.elements += size_of::<Message>();
         size.add_parts(parts);
     }
-    for Tool {
-        name,
-        description,
-        parameters,
-        strict: _,
-    } in tools
-    {
+    for tool in tools {
         size.elements += size_of::<Tool>();
-        size.add_texts([name, description]);
-        size.add_texts(parameters);
+        match tool {
+            Tool::Function(FunctionTool {
+                name,
+                description,
+                parameters,
+                strict: _,
+            }) => {
+                size.add_texts([name, description]);
+                size.add_texts(parameters);
+            }
+            Tool::WebSearch(WebSearch {
+                max_uses: _,
+                allowed_domains,
+                blocked_domains,
+            }) => {
+                size.add_texts(allowed_domains);
+                size.add_texts(blocked_domains);
+            }
+            Tool::CodeExecution => {}
+            Tool::Provider(definitions) => size.add_options(definitions),
+        }
     }
+    let of_parts = marks.of_parts().map(|(_, mark)| mark);
+    for Mark { cache: _, options } in of_parts.chain(marks.of_tools().map(|(_, mark)| mark)) {
+        size.elements += size_of::<Mark>();
+        size.add_options(options);
+    }
+    size.add_texts([end_user_id, prompt_cache_key]);
+    size.add_options(options);
     match response_format {
         ResponseFormat::Text | ResponseFormat::JsonObject => {}
         ResponseFormat::JsonSchema {
             name,
             schema,
             strict: _,
-        } => size.add_texts([name, schema]),
+            description,
+        } => size.add_texts([name, schema, description]),
     }
     match tool_choice {
         ToolChoice::Auto | ToolChoice::None | ToolChoice::Required => {}
         ToolChoice::Function(name) => size.add_texts([name]),
+        ToolChoice::Allowed { names, required: _ } => size.add_texts(names),
     }
     size.add_texts(&sampling.stop_sequences);
     let Size {
@@ -85,18 +118,42 @@ impl Size {
         self.escapes += escapes_of(text);
     }
 
+    fn add_options(&mut self, options: &[ProviderOptions]) {
+        for ProviderOptions {
+            target,
+            fields,
+            optional: _,
+        } in options
+        {
+            self.elements += size_of::<ProviderOptions>();
+            self.add_texts([target, fields]);
+        }
+    }
+
     fn add_parts(&mut self, parts: &[Part]) {
         for part in parts {
             self.elements += size_of::<Part>();
             match part {
                 Part::Text(text) | Part::Refusal(text) => self.add_text(text),
-                Part::Image(media) | Part::Document(media) => {
+                Part::Image(media)
+                | Part::Document(media)
+                | Part::Audio(media)
+                | Part::Video(media) => {
                     self.add_text(&media.media_type);
                     self.add_text(&media.filename);
                     match &media.source {
                         MediaSource::Data(data) => self.data += data.len(),
                         MediaSource::Uri(uri) => self.add_text(uri),
+                        MediaSource::File { provider: _, id } => self.add_text(id),
                     }
+                }
+                Part::Provider(ProviderPart {
+                    provider: _,
+                    kind,
+                    content,
+                }) => {
+                    self.add_text(kind);
+                    self.add_text(content);
                 }
                 Part::ToolCall(call) => {
                     self.add_text(&call.id);

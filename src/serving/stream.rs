@@ -10,7 +10,7 @@ use futures_util::Stream;
 use futures_util::stream::unfold;
 
 use crate::admission::CallPermit;
-use crate::chat::{ChatEvent, Finish, FinishReason, finish_reason};
+use crate::chat::{Beside, ChatEvent, FinishReason, finish_reason};
 use crate::dispatch::{Call, CallEvent, Failure, Summary};
 use crate::error::{Error, Reason};
 use crate::trail::{AttemptRecord, Outcome, Trail};
@@ -45,7 +45,7 @@ pub enum StreamEvent<'a> {
         /// Whether the call goes on after it.
         will_continue: bool,
     },
-    /// The next piece of the answer. Never [`ChatEvent::Finish`]: that goes into `Completed`.
+    /// The next piece of the answer. Never one that [`Beside`] keeps: that goes into `Completed`.
     Answer(ChatEvent),
     /// All of the answer so far is void: an attempt broke off, and another begins anew.
     Reset {
@@ -60,8 +60,8 @@ pub enum StreamEvent<'a> {
         summary: Summary<'a>,
         /// Why the model stopped.
         reason: Option<FinishReason>,
-        /// The provider's own words for that.
-        finish: Option<Finish>,
+        /// What else is told at the end of the answer.
+        beside: Beside,
     },
 }
 
@@ -72,7 +72,7 @@ struct Telling<S: StreamSpelling> {
     /// Messages that stand before the first delta, or after the last one.
     queued: VecDeque<S::Message>,
     has_tool_calls: bool,
-    finish: Option<Finish>,
+    beside: Beside,
     ended: bool,
 }
 
@@ -95,7 +95,7 @@ impl<S: StreamSpelling> Telling<S> {
             spelling,
             queued,
             has_tool_calls: false,
-            finish: None,
+            beside: Beside::default(),
             ended: false,
         }
     }
@@ -131,10 +131,10 @@ impl<S: StreamSpelling> Telling<S> {
                 return None;
             }
             match self.call.next().await {
-                Ok(Some(CallEvent::Answer(ChatEvent::Finish(finish)))) => {
-                    self.finish = Some(finish);
-                }
                 Ok(Some(CallEvent::Answer(event))) => {
+                    let Some(event) = self.beside.keep(event) else {
+                        continue;
+                    };
                     self.has_tool_calls |= matches!(event, ChatEvent::ToolCall { .. });
                     if let Some(message) = self.spelling.event(StreamEvent::Answer(event)) {
                         return Some(Ok(message));
@@ -161,11 +161,11 @@ impl<S: StreamSpelling> Telling<S> {
             };
             self.queued.extend(self.spelling.event(ended));
         }
-        let reason = finish_reason(self.finish.as_ref(), self.has_tool_calls, true);
+        let reason = finish_reason(self.beside.finish.as_ref(), self.has_tool_calls, true);
         let completed = StreamEvent::Completed {
             summary,
             reason,
-            finish: self.finish.take(),
+            beside: std::mem::take(&mut self.beside),
         };
         self.queued.extend(self.spelling.event(completed));
     }
@@ -199,7 +199,7 @@ impl<S: StreamSpelling> Telling<S> {
             queued.extend(spelling.event(StreamEvent::AttemptStarted(record)));
         }
         self.has_tool_calls = false;
-        self.finish = None;
+        self.beside = Beside::default();
     }
 }
 

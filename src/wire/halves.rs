@@ -126,8 +126,19 @@ impl Joiner {
                 events.push(ChatEvent::Finish(finish));
                 return;
             }
-            ChatEvent::Usage(usage) => {
-                events.push(ChatEvent::Usage(usage));
+            event @ ChatEvent::Part(_) => {
+                self.close_others(None, events);
+                events.push(event);
+                return;
+            }
+            // No text that goes on in a later event.
+            event @ (ChatEvent::Usage(_)
+            | ChatEvent::Citation(_)
+            | ChatEvent::Logprobs(_)
+            | ChatEvent::Cost(_)
+            | ChatEvent::Metadata(_)
+            | ChatEvent::LeftOut(_)) => {
+                events.push(event);
                 return;
             }
         };

@@ -47,8 +47,26 @@ pub fn merge(body: Vec<u8>, fields: &[&RawValue]) -> Result<Vec<u8>, Collision> 
     let own = std::str::from_utf8(&body).map_err(|_| path.collision())?;
     let mut sides = vec![own];
     sides.extend(fields.iter().map(|object| object.get()));
+    merged(&sides, &mut path)
+}
+
+/// One object laid over another: what both say is said by the upper one. Otherwise as [`merge`].
+///
+/// # Errors
+/// [`Collision`]: one of the texts is no JSON object, or the objects lie too deep in each other.
+pub fn overlay(lower: &RawValue, upper: &RawValue) -> Result<Box<RawValue>, Collision> {
+    let mut path = Path {
+        last_holds: true,
+        ..Path::default()
+    };
+    let merged = merged(&[lower.get(), upper.get()], &mut path)?;
+    let text = String::from_utf8(merged).map_err(|_| path.collision())?;
+    RawValue::from_string(text).map_err(|_| path.collision())
+}
+
+fn merged<'a>(sides: &[&'a str], path: &mut Path<'a>) -> Result<Vec<u8>, Collision> {
     let mut merged = Vec::with_capacity(sides.iter().map(|side| side.len() + 1).sum());
-    objects(&sides, &mut path, &mut merged)?;
+    objects(sides, path, &mut merged)?;
     Ok(merged)
 }
 
@@ -81,12 +99,16 @@ impl Eq for ExtraFields {}
 
 /// The names on the way to the field that is looked at.
 #[derive(Default)]
-struct Path<'a>(Vec<Cow<'a, str>>);
+struct Path<'a> {
+    names: Vec<Cow<'a, str>>,
+    /// Whether the last of several values holds, where they cannot be joined.
+    last_holds: bool,
+}
 
 impl Path<'_> {
     fn collision(&self) -> Collision {
         let mut path = String::new();
-        for name in &self.0 {
+        for name in &self.names {
             let dot = (!path.is_empty()).then_some('.');
             for character in dot.into_iter().chain(name.escape_debug()) {
                 if path.len() + character.len_utf8() > LONGEST_PATH {
@@ -147,15 +169,18 @@ fn objects<'a>(
             continue;
         }
         let is_joined = member.name == JOINED;
-        path.0.push(member.name);
-        if member.values.iter().all(|value| value.starts_with('{')) && path.0.len() < MOST_DEPTH {
+        path.names.push(member.name);
+        if member.values.iter().all(|value| value.starts_with('{')) && path.names.len() < MOST_DEPTH
+        {
             objects(&member.values, path, merged)?;
         } else if is_joined && member.values.iter().all(|value| value.starts_with('[')) {
             lists(&member.values, merged);
+        } else if let (true, Some(last)) = (path.last_holds, member.values.last()) {
+            merged.extend_from_slice(last.as_bytes());
         } else {
             return Err(path.collision());
         }
-        path.0.pop();
+        path.names.pop();
     }
     merged.push(b'}');
     Ok(())

@@ -17,6 +17,7 @@ pub mod merge;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod options;
 mod readable;
 pub mod reader;
 mod reported;
@@ -26,6 +27,9 @@ pub mod sse;
 mod tally;
 mod tool_ids;
 mod tool_names;
+mod wishes;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -34,8 +38,13 @@ use crate::chat::{Adaptation, ChatEvent, ChatRequest};
 use crate::error::{Unsupported, UpstreamError};
 use crate::features::{Exclusion, Features};
 
+use self::options::AllowedOptions;
+
 /// One family of chat APIs. Pure functions of their arguments.
 pub trait WireFormat: Send + Sync {
+    /// Its name in the configuration and in provider options.
+    fn name(&self) -> &'static str;
+
     /// What this family can express at all; a model may be able to do less.
     fn features(&self) -> Features;
 
@@ -125,6 +134,8 @@ pub struct Recipient<'a> {
     pub max_output_tokens: Option<u32>,
     /// Whether the answer is wanted as a stream of events or whole.
     pub stream: bool,
+    /// Which fields in the provider's own words callers may set.
+    pub options: &'a AllowedOptions,
 }
 
 /// An HTTP POST without what belongs to the provider: host, credential, extra headers.
@@ -142,11 +153,14 @@ pub struct WireRequest {
 
 /// The adaptations made while a request was encoded, each listed once.
 #[derive(Debug, Default)]
-struct Adaptations(Vec<Adaptation>);
+pub struct Adaptations(Vec<Adaptation>);
 
 impl Adaptations {
-    fn note(&mut self, field: &'static str, what: &'static str) {
-        let adaptation = Adaptation { field, what };
+    fn note(&mut self, field: impl Into<Cow<'static, str>>, what: &'static str) {
+        let adaptation = Adaptation {
+            field: field.into(),
+            what,
+        };
         if !self.0.contains(&adaptation) {
             self.0.push(adaptation);
         }

@@ -67,6 +67,7 @@ impl Tally {
             cache_read_input_tokens: cache_read.unwrap_or(0),
             cache_write_input_tokens: cache_write.unwrap_or(0),
             reasoning_output_tokens: reasoning.unwrap_or(0),
+            ..Usage::default()
         }
     }
 }

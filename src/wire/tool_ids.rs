@@ -177,7 +177,10 @@ fn ids_of(messages: &[Message]) -> HashSet<&str> {
         | Part::Document(_)
         | Part::ToolResult(_)
         | Part::Reasoning(_)
-        | Part::Refusal(_) => None,
+        | Part::Refusal(_)
+        | Part::Audio(_)
+        | Part::Video(_)
+        | Part::Provider(_) => None,
     });
     ids.collect()
 }

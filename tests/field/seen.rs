@@ -70,9 +70,10 @@ impl Seen {
                 _ => {}
             }
         }
-        let parts = parts
-            .into_iter()
-            .map(|part| ContentPart { part: Some(part) });
+        let parts = parts.into_iter().map(|part| ContentPart {
+            part: Some(part),
+            ..ContentPart::default()
+        });
         seen.output = Message {
             role: Role::Assistant.into(),
             text: String::new(),
@@ -187,7 +188,15 @@ fn add(event: Event, parts: &mut Vec<Part>) {
                 call.arguments_json.push_str(&delta.arguments_json_fragment);
             }
         }
-        Event::Started(_)
+        Event::PartAdded(added) => {
+            let part = added.part.and_then(|part| part.part);
+            if let Some(part) = part {
+                open(parts, added.part_index, || part);
+            }
+        }
+        Event::CitationAdded(_)
+        | Event::LogprobsDelta(_)
+        | Event::Started(_)
         | Event::AttemptStarted(_)
         | Event::AttemptEnded(_)
         | Event::Usage(_)

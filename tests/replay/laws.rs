@@ -69,7 +69,9 @@ impl Content {
                 Part::Reasoning(Reasoning { text, .. }) => content.reasoning.push_str(text),
                 Part::Refusal(text) => content.refusal.push_str(text),
                 Part::ToolCall(call) => content.tool_calls.push(call.clone()),
-                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {
+                // The expected outcomes do not have them.
+                Part::Image(_) | Part::Audio(_) | Part::Video(_) | Part::Provider(_) => {}
+                Part::Document(_) | Part::ToolResult(_) => {
                     panic!("no answer holds such a part")
                 }
             }
@@ -92,6 +94,7 @@ pub(crate) fn shape(reading: &Reading) -> Option<String> {
         return Some("`Done` and an error".into());
     }
     let mut calls = 0;
+    let mut has_text = false;
     for event in &reading.events {
         let wrong = match event {
             ChatEvent::Text(text) | ChatEvent::Reasoning(text) | ChatEvent::Refusal(text) => {
@@ -103,11 +106,18 @@ pub(crate) fn shape(reading: &Reading) -> Option<String> {
                 false
             }
             ChatEvent::ToolArguments { call, fragment } => *call >= calls || fragment.is_empty(),
+            ChatEvent::Citation(_) => !has_text,
+            ChatEvent::Logprobs(logprobs) => !has_text || logprobs.is_empty(),
             ChatEvent::Started { .. }
+            | ChatEvent::Part(_)
+            | ChatEvent::Cost(_)
+            | ChatEvent::Metadata(_)
+            | ChatEvent::LeftOut(_)
             | ChatEvent::Finish(_)
             | ChatEvent::Usage(_)
             | ChatEvent::Done => false,
         };
+        has_text |= matches!(event, ChatEvent::Text(_));
         if wrong {
             return Some(format!("an event that must not be: {event:?}"));
         }

@@ -88,7 +88,7 @@ fn fields(answer: &Answer, content: &Content) -> Value {
         FinishReason::ContentFilter => "content_filter",
         FinishReason::Other => "other",
     });
-    let provider_finish_reason = match &answer.finish {
+    let provider_finish_reason = match &answer.beside.finish {
         Some(Finish {
             provider_reason, ..
         }) => provider_reason.as_deref(),
@@ -114,6 +114,7 @@ fn usage(usage: &Usage) -> Value {
         cache_read_input_tokens,
         cache_write_input_tokens,
         reasoning_output_tokens,
+        .. // the expected outcomes do not have the others
     } = usage;
     json!({
         "input_tokens": input_tokens,

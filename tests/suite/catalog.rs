@@ -112,8 +112,11 @@ async fn a_model_is_shown_with_all_that_is_known_of_it() {
                 output: usd(15_000_000_000),
                 cache_read_input: usd(300_000_000),
                 cache_write_input: usd(3_750_000_000),
+                ..ModelPrice::default()
             }),
             features,
+            wire_format: "anthropic".to_owned(),
+            ..Model::default()
         }
     );
     assert_eq!(bare.provider_model, "gpt");

@@ -139,6 +139,7 @@ max_parts = 2
 max_tool_calls = 3
 max_tools = 4
 max_schema_values = 5
+max_provider_options = 5
 max_fields = 6
 [transport]
 connect_timeout = "1s"
@@ -207,6 +208,7 @@ retry_first = { times = 3, longest_wait = "1s" }
                 max_tool_calls: 3,
                 max_tools: 4,
                 max_schema_values: 5,
+                max_provider_options: 5,
                 max_fields: 6,
             },
             max_unfinished_bytes: 64 << 20,

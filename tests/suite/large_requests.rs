@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _};
 use modelway::chat::{
-    ChatRequest, Message, Part, Reasoning, Role, Tool, ToolCall, ToolChoice, ToolResult,
+    ChatRequest, FunctionTool, Message, Part, Reasoning, Role, Tool, ToolCall, ToolChoice,
+    ToolResult,
 };
 use modelway::features::features_of;
 use modelway::grpc::elements::ElementLimits;
@@ -15,10 +16,11 @@ use modelway::grpc::v1::content_part::Part as Piece;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::json_schema::Schema;
 use modelway::grpc::v1::{
-    self, ContentPart, ExplainPlanRequest, FunctionTool, GenerateRequest, JsonSchema,
-    ListScenariosRequest, SamplingParams,
+    self, ContentPart, ExplainPlanRequest, GenerateRequest, JsonSchema, ListScenariosRequest,
+    SamplingParams,
 };
 use modelway::wire::openai_chat::{Dialect, OpenAiChat, ReasoningHistory, ToolCallIds};
+use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::{Recipient, WireFormat, anthropic, gemini, openai_chat};
 
 use prost::Message as _;
@@ -42,6 +44,7 @@ fn unlimited() -> ElementLimits {
         max_tool_calls: most,
         max_tools: most,
         max_schema_values: most,
+        max_provider_options: most,
         max_fields: most,
     }
 }
@@ -55,7 +58,10 @@ fn said(role: v1::Role, text: &str) -> v1::Message {
 }
 
 fn made_of(role: v1::Role, pieces: impl IntoIterator<Item = Piece>) -> v1::Message {
-    let part = |piece| ContentPart { part: Some(piece) };
+    let part = |piece| ContentPart {
+        part: Some(piece),
+        ..ContentPart::default()
+    };
     v1::Message {
         role: role.into(),
         text: String::new(),
@@ -76,20 +82,24 @@ fn result(id: usize) -> Piece {
     let text = Piece::Text("found".to_owned());
     Piece::ToolResult(v1::ToolResult {
         tool_call_id: format!("call-{id}"),
-        content: vec![ContentPart { part: Some(text) }],
+        content: vec![ContentPart {
+            part: Some(text),
+            ..ContentPart::default()
+        }],
         is_error: false,
     })
 }
 
 fn tool(name: &str, parameters: Option<Schema>) -> v1::Tool {
     v1::Tool {
-        tool: Some(v1::tool::Tool::Function(FunctionTool {
+        tool: Some(v1::tool::Tool::Function(v1::FunctionTool {
             name: name.to_owned(),
             parameters: parameters.map(|schema| JsonSchema {
                 schema: Some(schema),
             }),
-            ..FunctionTool::default()
+            ..v1::FunctionTool::default()
         })),
+        ..v1::Tool::default()
     }
 }
 
@@ -344,12 +354,12 @@ fn chat(messages: impl IntoIterator<Item = (Role, Vec<Part>)>) -> ChatRequest {
         messages: messages
             .map(|(role, parts)| Message { role, parts })
             .collect(),
-        tools: vec![Tool {
+        tools: vec![Tool::Function(FunctionTool {
             name: "look_up".to_owned(),
             description: String::new(),
             parameters: None,
             strict: false,
-        }],
+        })],
         tool_choice: ToolChoice::Auto,
         ..ChatRequest::default()
     }
@@ -362,6 +372,7 @@ fn requests_are_spelled_in_time_that_grows_with_their_size() {
         model: "model",
         max_output_tokens: Some(1000),
         stream: true,
+        options: &NO_OPTIONS,
     };
     let limits = unlimited();
     for (name, format) in formats() {

@@ -16,6 +16,7 @@ use modelway::error::Unsupported;
 use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::{self, Gemini};
 use modelway::wire::openai_chat::{self, OpenAiChat};
+use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::{Recipient, WireFormat};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -192,6 +193,7 @@ fn body(format: &dyn WireFormat, request: &ChatRequest) -> Value {
         model: "m",
         max_output_tokens: Some(8192),
         stream: true,
+        options: &NO_OPTIONS,
     };
     let written = format.encode(request, &to);
     let checked = format.check(request, &to);

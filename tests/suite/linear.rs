@@ -21,6 +21,7 @@ use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
 use modelway::wire::openai_chat::OpenAiChat;
 use modelway::wire::openai_responses::OpenAiResponses;
+use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, Recipient, WireFormat, failure};
 use tokio::time::Instant;
@@ -309,6 +310,7 @@ fn no_schema_takes_longer_to_fit_to_a_provider_than_its_length_asks_for() {
                 parts: vec![Part::Text("hi".to_owned())],
             }],
             response_format: ResponseFormat::JsonSchema {
+                description: String::new(),
                 name: "n".to_owned(),
                 schema: schema(count),
                 strict: true,
@@ -321,6 +323,7 @@ fn no_schema_takes_longer_to_fit_to_a_provider_than_its_length_asks_for() {
                 model: "m",
                 max_output_tokens: Some(1000),
                 stream: true,
+                options: &NO_OPTIONS,
             };
             assert_linear(shape, 300, of_length, |request| {
                 _ = black_box(format.check(request, &to));

@@ -203,6 +203,7 @@ fn secretive(model: &str) -> GenerateRequest {
         ],
         tools: vec![Tool {
             tool: Some(tool::Tool::Function(function)),
+            ..Tool::default()
         }],
         sampling: Some(SamplingParams {
             stop_sequences: Vec::from_iter(has_stops.then(|| canary("stop"))),

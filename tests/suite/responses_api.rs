@@ -55,6 +55,7 @@ fn asked(scenario: &str) -> GenerateRequest {
     GenerateRequest {
         tools: vec![Tool {
             tool: Some(tool::Tool::Function(function)),
+            ..Tool::default()
         }],
         reasoning: Some(ReasoningOptions {
             include_reasoning: true,

@@ -4,10 +4,12 @@ mod published;
 
 use bytes::Bytes;
 use modelway::chat::{
-    ChatRequest, ImageDetail, Media, MediaSource, Message, Part, Reasoning, ReasoningEffort,
-    ReasoningOptions, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice, ToolResult,
+    ChatRequest, FunctionTool, ImageDetail, Media, MediaSource, Message, Part, Reasoning,
+    ReasoningEffort, ReasoningOptions, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice,
+    ToolResult,
 };
 use modelway::wire::gemini::{Dialect, Gemini, Generation};
+use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::{Recipient, WireFormat};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
@@ -70,6 +72,7 @@ fn complaint(
         model: "m",
         max_output_tokens: None,
         stream: true,
+        options: &NO_OPTIONS,
     };
     let written = format.encode(request, &to).expect("a request");
 
@@ -86,11 +89,13 @@ fn requests(generation: Generation) -> Vec<(&'static str, ChatRequest)> {
         messages: vec![message(Role::User, vec![Part::Text("hi".into())])],
         ..ChatRequest::default()
     };
-    let tool = |strict| Tool {
-        name: "f".into(),
-        description: "does".into(),
-        parameters: Some(r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#.into()),
-        strict,
+    let tool = |strict| {
+        Tool::Function(FunctionTool {
+            name: "f".into(),
+            description: "does".into(),
+            parameters: Some(r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#.into()),
+            strict,
+        })
     };
     let mut requests = vec![
         ("a conversation", conversation()),
@@ -112,6 +117,7 @@ fn requests(generation: Generation) -> Vec<(&'static str, ChatRequest)> {
             "a JSON schema",
             ChatRequest {
                 response_format: ResponseFormat::JsonSchema {
+                    description: String::new(),
                     name: "answer".into(),
                     schema: r#"{"type":"object","additionalProperties":false}"#.into(),
                     strict: true,
@@ -260,5 +266,6 @@ fn sampling() -> Sampling {
         presence_penalty: Some(1.9),
         seed: Some(i64::from(i32::MIN)),
         stop_sequences: vec!["END".into(), "\n\n".into()],
+        top_logprobs: None,
     }
 }

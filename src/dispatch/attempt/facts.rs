@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::chat::ChatEvent;
 use crate::error::{Billing, UpstreamErrorKind};
-use crate::trail::{AttemptRecord, Cost, Outcome};
+use crate::trail::{AttemptRecord, Cost, CostSource, Outcome};
 use crate::wire::limits::MAX_NAME_BYTES;
 
 use crate::dispatch::price::Price;
@@ -45,13 +45,24 @@ pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
         }
         ChatEvent::Finish(finish) => record.finish = Some(finish.reason),
         ChatEvent::Usage(usage) => record.usage = Some(*usage),
+        ChatEvent::Cost(nanos) => {
+            record.cost = Some(Cost {
+                nanos: *nanos,
+                source: CostSource::Provider,
+            });
+        }
         ChatEvent::Done => return false,
         ChatEvent::Text(_)
         | ChatEvent::Reasoning(_)
         | ChatEvent::ReasoningSignature(_)
         | ChatEvent::Refusal(_)
         | ChatEvent::ToolCall { .. }
-        | ChatEvent::ToolArguments { .. } => {}
+        | ChatEvent::ToolArguments { .. }
+        | ChatEvent::Part(_)
+        | ChatEvent::Citation(_)
+        | ChatEvent::Logprobs(_)
+        | ChatEvent::Metadata(_)
+        | ChatEvent::LeftOut(_) => {}
     }
     true
 }
@@ -60,15 +71,19 @@ pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
 pub(super) fn conclude(record: &mut AttemptRecord, outcome: Outcome, price: Option<Price>) {
     record.billing = Some(billing(record, &outcome));
     record.outcome = outcome;
-    record.cost = record.usage.map(|usage| match price {
-        Some(price) => Cost {
-            nanos: price.cost_nanos(&usage),
-            incomplete: false,
-        },
-        None => Cost {
-            nanos: 0,
-            incomplete: true,
-        },
+    // What the provider tells of the cost is nearer to its bill than our prices.
+    record.cost = record.cost.or_else(|| {
+        let usage = record.usage?;
+        Some(match price {
+            Some(price) => Cost {
+                nanos: price.cost_nanos(&usage),
+                source: CostSource::Prices,
+            },
+            None => Cost {
+                nanos: 0,
+                source: CostSource::Unknown,
+            },
+        })
     });
 }
 

@@ -148,6 +148,10 @@ struct Counting {
 }
 
 impl WireFormat for Counting {
+    fn name(&self) -> &'static str {
+        self.format.name()
+    }
+
     fn features(&self) -> Features {
         self.format.features()
     }

@@ -11,35 +11,26 @@ use crate::error::excerpt;
 use super::CountedElement;
 
 /// The fields whose elements are counted.
-const COUNTED: [(&str, &str, CountedElement); 8] = [
-    (
-        "modelway.v1.GenerateRequest",
-        "messages",
-        CountedElement::Message,
-    ),
+#[rustfmt::skip] // a table
+const COUNTED: [(&str, &str, CountedElement); 18] = [
+    ("modelway.v1.GenerateRequest", "messages", CountedElement::Message),
     ("modelway.v1.GenerateRequest", "tools", CountedElement::Tool),
+    ("modelway.v1.GenerateRequest", "provider_options", CountedElement::ProviderOptions),
     ("modelway.v1.Message", "parts", CountedElement::Part),
     ("modelway.v1.ToolResult", "content", CountedElement::Part),
-    (
-        "modelway.v1.ContentPart",
-        "tool_call",
-        CountedElement::ToolCall,
-    ),
-    (
-        "modelway.v1.SamplingParams",
-        "stop_sequences",
-        CountedElement::StopSequence,
-    ),
-    (
-        "google.protobuf.Struct",
-        "fields",
-        CountedElement::SchemaValue,
-    ),
-    (
-        "google.protobuf.ListValue",
-        "values",
-        CountedElement::SchemaValue,
-    ),
+    ("modelway.v1.ContentPart", "tool_call", CountedElement::ToolCall),
+    ("modelway.v1.ContentPart", "provider_options", CountedElement::ProviderOptions),
+    ("modelway.v1.ContentPart", "citations", CountedElement::OfAnswer),
+    ("modelway.v1.ContentPart", "logprobs", CountedElement::OfAnswer),
+    ("modelway.v1.TokenLogprob", "top", CountedElement::OfAnswer),
+    ("modelway.v1.Tool", "provider_options", CountedElement::ProviderOptions),
+    ("modelway.v1.ProviderTool", "definitions", CountedElement::ProviderOptions),
+    ("modelway.v1.WebSearchTool", "allowed_domains", CountedElement::ToolName),
+    ("modelway.v1.WebSearchTool", "blocked_domains", CountedElement::ToolName),
+    ("modelway.v1.AllowedTools", "function_names", CountedElement::ToolName),
+    ("modelway.v1.SamplingParams", "stop_sequences", CountedElement::StopSequence),
+    ("google.protobuf.Struct", "fields", CountedElement::SchemaValue),
+    ("google.protobuf.ListValue", "values", CountedElement::SchemaValue),
 ];
 
 /// The methods that are served, and the messages they take.

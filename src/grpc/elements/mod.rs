@@ -25,8 +25,10 @@ pub struct ElementLimits {
     pub max_tool_calls: usize,
     /// Tools that the model may call.
     pub max_tools: usize,
-    /// Values in the schemas of all tools and of the answer.
+    /// Values in all schemas and other JSON objects; apart from them, sources and probabilities of earlier answers.
     pub max_schema_values: usize,
+    /// Entries of fields in providers' own words, those of tools and parts included.
+    pub max_provider_options: usize,
     /// Fields of any kind as they are written on the wire, unknown ones included.
     pub max_fields: usize,
 }
@@ -39,6 +41,7 @@ impl Default for ElementLimits {
             max_tool_calls: 20_000,
             max_tools: 2_000,
             max_schema_values: 200_000,
+            max_provider_options: 2_000,
             max_fields: 1_000_000,
         }
     }
@@ -52,6 +55,11 @@ pub(in crate::grpc) enum CountedElement {
     ToolCall,
     Tool,
     SchemaValue,
+    ProviderOptions,
+    /// A name in the choice of a tool, or a site that a search is limited to.
+    ToolName,
+    /// A source, or the probability of a token, of an earlier answer: it is ignored.
+    OfAnswer,
     StopSequence,
     Field,
 }
@@ -63,7 +71,9 @@ impl ElementLimits {
             CountedElement::Part => self.max_parts,
             CountedElement::ToolCall => self.max_tool_calls,
             CountedElement::Tool => self.max_tools,
-            CountedElement::SchemaValue => self.max_schema_values,
+            CountedElement::SchemaValue | CountedElement::OfAnswer => self.max_schema_values,
+            CountedElement::ProviderOptions => self.max_provider_options,
+            CountedElement::ToolName => self.max_tools,
             CountedElement::StopSequence => MAX_STOP_SEQUENCES,
             CountedElement::Field => self.max_fields,
         }
@@ -76,7 +86,18 @@ impl ElementLimits {
             CountedElement::Part => ("parts in all messages together", "max_parts"),
             CountedElement::ToolCall => ("tool calls in all messages together", "max_tool_calls"),
             CountedElement::Tool => ("tools", "max_tools"),
-            CountedElement::SchemaValue => ("values in all schemas together", "max_schema_values"),
+            CountedElement::SchemaValue => (
+                "values in all schemas and JSON objects together",
+                "max_schema_values",
+            ),
+            CountedElement::OfAnswer => (
+                "citations and token probabilities together",
+                "max_schema_values",
+            ),
+            CountedElement::ProviderOptions => {
+                ("provider options together", "max_provider_options")
+            }
+            CountedElement::ToolName => ("names of tools and sites together", "max_tools"),
             CountedElement::StopSequence => return format!("use at most {MAX_STOP_SEQUENCES}"),
             CountedElement::Field => ("fields in the whole message", "max_fields"),
         };
@@ -95,6 +116,9 @@ pub(super) struct ElementCount {
     pub(super) tool_calls: usize,
     pub(super) tools: usize,
     pub(super) schema_values: usize,
+    pub(super) provider_options: usize,
+    pub(super) tool_names: usize,
+    pub(super) of_answers: usize,
     pub(super) stop_sequences: usize,
     pub(super) fields: usize,
 }
@@ -107,6 +131,9 @@ impl ElementCount {
             CountedElement::ToolCall => &mut self.tool_calls,
             CountedElement::Tool => &mut self.tools,
             CountedElement::SchemaValue => &mut self.schema_values,
+            CountedElement::ProviderOptions => &mut self.provider_options,
+            CountedElement::ToolName => &mut self.tool_names,
+            CountedElement::OfAnswer => &mut self.of_answers,
             CountedElement::StopSequence => &mut self.stop_sequences,
             CountedElement::Field => &mut self.fields,
         }

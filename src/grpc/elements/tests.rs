@@ -125,6 +125,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
         max_tool_calls: 100,
         max_tools: 100,
         max_schema_values: 100,
+        max_provider_options: 100,
         max_fields: 1000,
     };
     let mut bytes = complete();
@@ -137,6 +138,7 @@ fn each_limit_is_told_with_its_field_and_its_setting() {
             }),
             ..v1::FunctionTool::default()
         })),
+        ..v1::Tool::default()
     };
     let bytes = bytes.encode_to_vec();
     assert!(count(GENERATE, &bytes, &none).is_ok());

@@ -2,93 +2,179 @@
 
 use std::fmt::Arguments;
 
-use crate::chat::{Message, Part, Reasoning, Role, ToolCall, ToolResult};
+use crate::chat::{Marks, Message, Part, PartAt, Reasoning, Role, ToolCall, ToolResult};
 use crate::check::{Faults, RESULT_PARTS, check_conversation, parts_of};
 use crate::grpc::v1;
 
 use super::media::media_of;
+use super::provider::{mark_of, provider_part_of};
+use super::schema::Schemas;
 
 /// Stands in place of a refused part, so that the others keep their positions.
 const NOTHING: Part = Part::Text(String::new());
 
+/// What the parts of a request are parsed with.
+struct Parsing<'p> {
+    /// What is said of them besides their content.
+    marks: &'p mut Marks,
+    schemas: &'p Schemas<'p>,
+    faults: &'p mut Faults,
+}
+
 /// The messages of a request, parsed and checked.
-pub(super) fn messages_of(messages: Vec<v1::Message>, faults: &mut Faults) -> Vec<Message> {
+pub(super) fn messages_of(
+    messages: Vec<v1::Message>,
+    marks: &mut Marks,
+    schemas: &Schemas<'_>,
+    faults: &mut Faults,
+) -> Vec<Message> {
+    let mut parsing = Parsing {
+        marks,
+        schemas,
+        faults,
+    };
     let mut parsed = Vec::with_capacity(messages.len());
     for (index, message) in messages.into_iter().enumerate() {
-        parsed.push(message_of(
-            message,
-            format_args!("messages[{index}]"),
-            faults,
-        ));
+        parsed.push(parsing.message(message, index));
     }
     check_conversation(&mut parsed, faults);
     parsed
 }
 
-fn message_of(message: v1::Message, field: Arguments<'_>, faults: &mut Faults) -> Message {
-    let v1::Message { role, text, parts } = message;
-    let role = role_of(role);
-    if role.is_none() {
-        faults.add(
-            format_args!("{field}.role"),
-            "use ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL",
-        );
-    }
-    if !text.is_empty() && !parts.is_empty() {
-        faults.add(field, "set either `text` or `parts`, not both");
-    }
-    let parts = match parts.is_empty() {
-        true if text.is_empty() => Vec::new(),
-        true => {
-            if role == Some(Role::Tool) {
-                faults.add(format_args!("{field}.text"), parts_of(Role::Tool));
-            }
-            vec![Part::Text(text)]
+impl Parsing<'_> {
+    fn message(&mut self, message: v1::Message, index: usize) -> Message {
+        let v1::Message { role, text, parts } = message;
+        let field = format_args!("messages[{index}]");
+        let role = role_of(role);
+        if role.is_none() {
+            self.faults.add(
+                format_args!("{field}.role"),
+                "use ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL",
+            );
         }
-        false => {
-            let mut parsed = Vec::with_capacity(parts.len());
-            for (index, part) in parts.into_iter().enumerate() {
-                let part = part_of(part, format_args!("{field}.parts[{index}]"), faults);
-                parsed.push(part.unwrap_or(NOTHING));
-            }
-            parsed
+        if !text.is_empty() && !parts.is_empty() {
+            let what = "set either `text` or `parts`, not both";
+            self.faults.add(field, what);
         }
-    };
-    Message {
-        role: role.unwrap_or(Role::User),
-        parts,
+        let parts = match parts.is_empty() {
+            true if text.is_empty() => Vec::new(),
+            true => {
+                if role == Some(Role::Tool) {
+                    let field = format_args!("{field}.text");
+                    self.faults.add(field, parts_of(Role::Tool));
+                }
+                vec![Part::Text(text)]
+            }
+            false => {
+                let mut parsed = Vec::with_capacity(parts.len());
+                for (part_index, part) in parts.into_iter().enumerate() {
+                    let at = PartAt {
+                        message: index,
+                        part: part_index,
+                        content: None,
+                    };
+                    let field = format_args!("{field}.parts[{part_index}]");
+                    parsed.push(self.part(part, at, field).unwrap_or(NOTHING));
+                }
+                parsed
+            }
+        };
+        Message {
+            role: role.unwrap_or(Role::User),
+            parts,
+        }
     }
-}
 
-fn part_of(part: v1::ContentPart, field: Arguments<'_>, faults: &mut Faults) -> Option<Part> {
-    use v1::content_part::Part as Wire;
-    let Some(part) = part.part else {
-        faults.add(field, "set one kind of part, such as `text`");
-        return None;
-    };
-    let part = match part {
-        Wire::Text(text) => Part::Text(text),
-        Wire::Image(media) => Part::Image(media_of(media, format_args!("{field}.image"), faults)?),
-        Wire::Document(media) => {
-            Part::Document(media_of(media, format_args!("{field}.document"), faults)?)
+    fn part(&mut self, part: v1::ContentPart, at: PartAt, field: Arguments<'_>) -> Option<Part> {
+        use v1::content_part::Part as Wire;
+        let v1::ContentPart {
+            cache_breakpoint,
+            provider_options,
+            // Only in answers.
+            citations: _,
+            logprobs: _,
+            part,
+        } = part;
+        let mark = mark_of(
+            cache_breakpoint,
+            provider_options,
+            field,
+            self.schemas,
+            self.faults,
+        );
+        self.marks.add_to_part(at, mark);
+        let Some(part) = part else {
+            let what = match at.content {
+                None => "set one kind of part, such as `text`",
+                Some(_) => RESULT_PARTS,
+            };
+            self.faults.add(field, what);
+            return None;
+        };
+        let is_content = matches!(
+            part,
+            Wire::Text(_) | Wire::Image(_) | Wire::Document(_) | Wire::Audio(_) | Wire::Video(_)
+        );
+        if at.content.is_some() && !is_content {
+            self.faults.add(field, RESULT_PARTS);
+            return None;
         }
-        Wire::ToolCall(call) => Part::ToolCall(tool_call_of(call)),
-        Wire::ToolResult(result) => {
-            let field = format_args!("{field}.tool_result");
-            Part::ToolResult(tool_result_of(result, field, faults))
+        let mut media =
+            |media, name: &str| media_of(media, format_args!("{field}.{name}"), self.faults);
+        let part = match part {
+            Wire::Text(text) => Part::Text(text),
+            Wire::Image(image) => Part::Image(media(image, "image")?),
+            Wire::Document(document) => Part::Document(media(document, "document")?),
+            Wire::Audio(audio) => Part::Audio(media(audio, "audio")?),
+            Wire::Video(video) => Part::Video(media(video, "video")?),
+            Wire::ToolCall(call) => Part::ToolCall(tool_call_of(call)),
+            Wire::ToolResult(result) => {
+                let field = format_args!("{field}.tool_result");
+                Part::ToolResult(self.tool_result(result, at, field))
+            }
+            Wire::Reasoning(v1::Reasoning {
+                text,
+                signature,
+                provider,
+            }) => Part::Reasoning(Reasoning {
+                text,
+                signature,
+                provider,
+            }),
+            Wire::Refusal(text) => Part::Refusal(text),
+            Wire::ProviderPart(part) => {
+                let field = format_args!("{field}.provider_part");
+                Part::Provider(provider_part_of(part, field, self.schemas, self.faults)?)
+            }
+        };
+        Some(part)
+    }
+
+    fn tool_result(
+        &mut self,
+        result: v1::ToolResult,
+        at: PartAt,
+        field: Arguments<'_>,
+    ) -> ToolResult {
+        let v1::ToolResult {
+            tool_call_id,
+            content,
+            is_error,
+        } = result;
+        let mut parsed = Vec::with_capacity(content.len());
+        for (index, part) in content.into_iter().enumerate() {
+            let content = Some(index);
+            let field = format_args!("{field}.content[{index}]");
+            let part = self.part(part, PartAt { content, ..at }, field);
+            parsed.push(part.unwrap_or(NOTHING));
         }
-        Wire::Reasoning(v1::Reasoning {
-            text,
-            signature,
-            provider,
-        }) => Part::Reasoning(Reasoning {
-            text,
-            signature,
-            provider,
-        }),
-        Wire::Refusal(text) => Part::Refusal(text),
-    };
-    Some(part)
+        ToolResult {
+            tool_call_id,
+            tool_name: String::new(), // the check fills it in
+            content: parsed,
+            is_error,
+        }
+    }
 }
 
 fn tool_call_of(call: v1::ToolCall) -> ToolCall {
@@ -105,47 +191,6 @@ fn tool_call_of(call: v1::ToolCall) -> ToolCall {
         arguments: arguments_json,
         signature,
         provider,
-    }
-}
-
-fn tool_result_of(result: v1::ToolResult, field: Arguments<'_>, faults: &mut Faults) -> ToolResult {
-    let v1::ToolResult {
-        tool_call_id,
-        content,
-        is_error,
-    } = result;
-    let mut parsed = Vec::with_capacity(content.len());
-    for (index, part) in content.into_iter().enumerate() {
-        let part = result_part_of(part, format_args!("{field}.content[{index}]"), faults);
-        parsed.push(part.unwrap_or(NOTHING));
-    }
-    ToolResult {
-        tool_call_id,
-        tool_name: String::new(), // the check fills it in
-        content: parsed,
-        is_error,
-    }
-}
-
-fn result_part_of(
-    part: v1::ContentPart,
-    field: Arguments<'_>,
-    faults: &mut Faults,
-) -> Option<Part> {
-    use v1::content_part::Part as Wire;
-    match part.part {
-        Some(Wire::Text(text)) => Some(Part::Text(text)),
-        Some(Wire::Image(media)) => {
-            media_of(media, format_args!("{field}.image"), faults).map(Part::Image)
-        }
-        Some(Wire::Document(media)) => {
-            media_of(media, format_args!("{field}.document"), faults).map(Part::Document)
-        }
-        Some(Wire::ToolCall(_) | Wire::ToolResult(_) | Wire::Reasoning(_) | Wire::Refusal(_))
-        | None => {
-            faults.add(field, RESULT_PARTS);
-            None
-        }
     }
 }
 

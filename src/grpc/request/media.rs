@@ -1,4 +1,4 @@
-//! How are images and documents parsed: their data or URI, and their media type?
+//! How are images, documents and other media parsed: where they are, and their media type?
 
 use std::fmt::Arguments;
 
@@ -20,8 +20,11 @@ pub(super) fn media_of(
     let source = match source {
         Some(v1::media::Source::Data(data)) => MediaSource::Data(data),
         Some(v1::media::Source::Uri(uri)) => MediaSource::Uri(uri),
+        Some(v1::media::Source::File(v1::ProviderFile { provider, id })) => {
+            MediaSource::File { provider, id }
+        }
         None => {
-            faults.add(field, "set `data` or `uri`");
+            faults.add(field, "set `data`, `uri` or `file`");
             return None;
         }
     };

@@ -1,5 +1,6 @@
 //! How is the answer to be made? Its form, its sampling, its reasoning and its limits.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::admission::Priority;
@@ -26,6 +27,7 @@ pub(super) fn response_format_of(
             name,
             schema,
             strict,
+            description,
         })) => {
             let name = if name.is_empty() {
                 "answer".to_owned()
@@ -46,6 +48,7 @@ pub(super) fn response_format_of(
                 name,
                 schema,
                 strict,
+                description,
             }
         }
         None => {
@@ -70,7 +73,14 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> 
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs,
     } = sampling;
+    let top_logprobs = top_logprobs.map(|count| {
+        u8::try_from(count).unwrap_or_else(|_| {
+            faults.add("sampling.top_logprobs", "must lie between 0 and 20");
+            0
+        })
+    });
     let sampling = Sampling {
         max_output_tokens: at_least_one(max_output_tokens, "sampling.max_output_tokens", faults),
         temperature,
@@ -80,12 +90,17 @@ pub(super) fn sampling_of(sampling: v1::SamplingParams, faults: &mut Faults) -> 
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs,
     };
     check_sampling(&sampling, faults);
     sampling
 }
 
-fn at_least_one(value: Option<i32>, field: &str, faults: &mut Faults) -> Option<u32> {
+pub(super) fn at_least_one(
+    value: Option<i32>,
+    field: impl Display,
+    faults: &mut Faults,
+) -> Option<u32> {
     let value = value?;
     let positive = u32::try_from(value).ok().filter(|value| *value > 0);
     if positive.is_none() {
@@ -111,6 +126,7 @@ pub(super) fn reasoning_options_of(
         Ok(Effort::Low) => Some(ReasoningEffort::Low),
         Ok(Effort::Medium) => Some(ReasoningEffort::Medium),
         Ok(Effort::High) => Some(ReasoningEffort::High),
+        Ok(Effort::Xhigh) => Some(ReasoningEffort::XHigh),
         Ok(Effort::Max) => Some(ReasoningEffort::Max),
         Err(_) => {
             faults.add(

@@ -1,4 +1,4 @@
-//! How are JSON Schemas read, as text or as an object?
+//! How are JSON objects read, as text or as an object: schemas, and fields in a provider's words?
 
 use std::cell::Cell;
 use std::fmt::Arguments;
@@ -38,17 +38,44 @@ pub(super) fn schema_of(
     schemas: &Schemas<'_>,
     faults: &mut Faults,
 ) -> Option<String> {
-    let text = match schema.schema {
-        Some(v1::json_schema::Schema::Text(text)) => text,
-        Some(v1::json_schema::Schema::Object(object)) => {
-            // Serialising fails only if its writer fails, and a string does not.
-            return serde_json::to_string(&Json(&object)).ok();
-        }
+    match schema.schema {
+        Some(v1::json_schema::Schema::Text(text)) => checked(text, field, schemas, faults),
+        Some(v1::json_schema::Schema::Object(object)) => written(&object),
         None => {
             faults.add(field, "set `text` or `object`");
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// A JSON object as JSON text.
+pub(super) fn object_of(
+    object: Option<v1::JsonObject>,
+    field: Arguments<'_>,
+    schemas: &Schemas<'_>,
+    faults: &mut Faults,
+) -> Option<String> {
+    match object.and_then(|object| object.value) {
+        Some(v1::json_object::Value::Text(text)) => checked(text, field, schemas, faults),
+        Some(v1::json_object::Value::Object(object)) => written(&object),
+        None => {
+            faults.add(field, "set `text` or `object`");
+            None
+        }
+    }
+}
+
+fn written(object: &Struct) -> Option<String> {
+    // Serialising fails only if its writer fails, and a string does not.
+    serde_json::to_string(&Json(object)).ok()
+}
+
+fn checked(
+    text: String,
+    field: Arguments<'_>,
+    schemas: &Schemas<'_>,
+    faults: &mut Faults,
+) -> Option<String> {
     let field = format_args!("{field}.text");
     match check_object(&text, &schemas.values_left) {
         Ok(()) => return Some(text),

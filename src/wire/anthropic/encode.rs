@@ -13,7 +13,7 @@ use super::{Dialect, Host, value};
 use crate::chat::{ChatRequest, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest, segment};
+use crate::wire::{Adaptations, Recipient, WireRequest, segment, wishes};
 
 /// The output limit if neither the request nor the configuration has one: the API requires a limit,
 /// and every model accepts this one.
@@ -100,6 +100,17 @@ pub(super) fn compose<'a>(
         response_format,
         sampling,
         reasoning,
+        // Spelled, or noted as left out.
+        marks: _,
+        end_user_id: _,
+        prompt_cache_key: _,
+        prompt_cache_retention: _,
+        service_tier: _,
+        verbosity: _,
+        // Added to what is written.
+        options: _,
+        // A matter of the answer.
+        wants_metadata: _,
     } = request;
     let Sampling {
         max_output_tokens,
@@ -110,17 +121,20 @@ pub(super) fn compose<'a>(
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs,
     } = sampling;
     let Recipient {
         provider,
         model,
         max_output_tokens: most_output_tokens,
         stream,
+        options: _,
     } = *to;
 
     refuse(Feature::FrequencyPenalty, frequency_penalty.is_some())?;
     refuse(Feature::PresencePenalty, presence_penalty.is_some())?;
     refuse(Feature::Seed, seed.is_some())?;
+    refuse(Feature::Logprobs, top_logprobs.is_some())?;
     if temperature.is_some_and(|temperature| temperature > 1.0) {
         return Err(value("sampling.temperature", "it goes from 0 to 1"));
     }
@@ -156,6 +170,7 @@ pub(super) fn compose<'a>(
         turns,
         mut adaptations,
     } = conversation;
+    wishes::note_left_out(request, &[], &mut adaptations);
     if output_limit.is_none() {
         adaptations.note(
             "sampling.max_output_tokens",
@@ -173,7 +188,7 @@ pub(super) fn compose<'a>(
         system,
         messages: turns,
         tools: tool_definitions(tools, &mut adaptations)?,
-        tool_choice: choice(tool_choice, *parallel_tool_calls, tools),
+        tool_choice: choice(tool_choice, *parallel_tool_calls, tools)?,
         thinking,
         output_config: output_config(effort, response_format, &mut adaptations)?,
         temperature: *temperature,

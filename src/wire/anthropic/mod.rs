@@ -74,12 +74,24 @@ pub enum Host {
 }
 
 impl WireFormat for Anthropic {
+    fn name(&self) -> &'static str {
+        "anthropic"
+    }
+
     fn features(&self) -> Features {
         let features = Features::ALL
             .without(Feature::JsonObject)
             .without(Feature::FrequencyPenalty)
             .without(Feature::PresencePenalty)
-            .without(Feature::Seed);
+            .without(Feature::Seed)
+            .without(Feature::AudioData)
+            .without(Feature::AudioUri)
+            .without(Feature::VideoData)
+            .without(Feature::VideoUri)
+            .without(Feature::StoredFile)
+            .without(Feature::WebSearch)
+            .without(Feature::CodeExecution)
+            .without(Feature::Logprobs);
         match self.dialect.thinking {
             ThinkingDialect::Adaptive => features.without(Feature::ReasoningBudget),
             ThinkingDialect::Budget => features,

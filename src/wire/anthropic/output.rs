@@ -37,6 +37,7 @@ pub(super) fn output_config<'a>(
             name: _, // schemas have no name here
             schema,
             strict: _, // they are always enforced
+            description: _,
         } => {
             const FIELD: &str = "response_format.json_schema.schema";
             let schema =

@@ -71,6 +71,9 @@ impl<'a> Parts<'a> {
             Part::ToolCall(call) => Ok(Some(self.tool_use(call))),
             Part::ToolResult(result) => self.tool_result(result).map(Some),
             Part::Reasoning(reasoning) => Ok(self.thinking(reasoning)),
+            Part::Audio(_) | Part::Video(_) | Part::Provider(_) => {
+                Err(value("messages.parts", "it has none"))
+            }
         }
     }
 
@@ -102,6 +105,7 @@ impl<'a> Parts<'a> {
                 }
             },
             MediaSource::Uri(url) => web_url(url, "messages.parts.image.uri")?,
+            MediaSource::File { .. } => return Err(value("messages.parts", "it has none")),
         };
         Ok(Block::Image { source })
     }
@@ -131,6 +135,7 @@ impl<'a> Parts<'a> {
             (MediaSource::Uri(url), "application/pdf" | "") => {
                 web_url(url, "messages.parts.document.uri")?
             }
+            (MediaSource::File { .. }, _) => return Err(value("messages.parts", "it has none")),
             (MediaSource::Data(_), _) => {
                 return Err(value(
                     "messages.parts.document.media_type",
@@ -184,7 +189,13 @@ impl<'a> Parts<'a> {
                 Part::Text(_) | Part::Image(_) | Part::Document(_) => {
                     blocks.extend(self.block(Role::Tool, part)?);
                 }
-                Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+                Part::ToolCall(_)
+                | Part::ToolResult(_)
+                | Part::Reasoning(_)
+                | Part::Refusal(_)
+                | Part::Audio(_)
+                | Part::Video(_)
+                | Part::Provider(_) => {
                     return Err(value(
                         "messages.parts.tool_result.content",
                         "tool results hold only text, images and documents",

@@ -88,7 +88,7 @@ fn effort_name(effort: ReasoningEffort) -> &'static str {
         // The API has nothing below `low`.
         ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
         ReasoningEffort::Medium => "medium",
-        ReasoningEffort::High => "high",
+        ReasoningEffort::High | ReasoningEffort::XHigh => "high",
         ReasoningEffort::Max => "max",
     }
 }
@@ -106,7 +106,7 @@ fn budget(
         ReasoningEffort::None | ReasoningEffort::Minimal => LEAST_BUDGET,
         ReasoningEffort::Low => percent(20),
         ReasoningEffort::Medium => percent(50),
-        ReasoningEffort::High => percent(80),
+        ReasoningEffort::High | ReasoningEffort::XHigh => percent(80),
         ReasoningEffort::Max => percent(95),
     });
     let budget = match (wanted, limit) {

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{schemas, value};
-use crate::chat::{Tool, ToolChoice};
+use crate::chat::{FunctionTool, Tool, ToolChoice};
 use crate::error::Unsupported;
+use crate::features::Feature;
 use crate::wire::{Adaptations, schema};
 
 #[derive(Serialize)]
@@ -45,12 +46,17 @@ pub(super) fn tool_definitions<'a>(
 ) -> Result<Vec<ToolDefinition<'a>>, Unsupported> {
     let mut definitions = Vec::with_capacity(tools.len());
     for tool in tools {
-        let Tool {
+        let FunctionTool {
             name,
             description,
             parameters,
             strict,
-        } = tool;
+        } = match tool {
+            Tool::Function(function) => function,
+            Tool::WebSearch(_) => return Err(Unsupported::Feature(Feature::WebSearch)),
+            Tool::CodeExecution => return Err(Unsupported::Feature(Feature::CodeExecution)),
+            Tool::Provider(_) => return Err(value("tools.provider_tool", "it has none")),
+        };
         const FIELD: &str = "tools.parameters";
         let rules = if *strict {
             &schemas::OF_STRICT_TOOLS
@@ -73,15 +79,16 @@ pub(super) fn choice<'a>(
     tool_choice: &'a ToolChoice,
     parallel_tool_calls: Option<bool>,
     tools: &[Tool],
-) -> Option<Choice<'a>> {
+) -> Result<Option<Choice<'a>>, Unsupported> {
     let disable_parallel_tool_use = parallel_tool_calls.map(|parallel| !parallel);
-    match tool_choice {
+    Ok(match tool_choice {
         // A choice without tools is refused; without tools none is called anyway.
         ToolChoice::Auto | ToolChoice::None if tools.is_empty() => None,
         ToolChoice::Auto if disable_parallel_tool_use.is_none() => None,
         ToolChoice::Auto => Some(Choice::Auto {
             disable_parallel_tool_use,
         }),
+        ToolChoice::Allowed { .. } => return Err(value("tool_choice.allowed", "it has none")),
         ToolChoice::None => Some(Choice::None),
         ToolChoice::Required => Some(Choice::Any {
             disable_parallel_tool_use,
@@ -90,5 +97,5 @@ pub(super) fn choice<'a>(
             name,
             disable_parallel_tool_use,
         }),
-    }
+    })
 }

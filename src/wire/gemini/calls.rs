@@ -96,7 +96,10 @@ pub(super) fn tool_result<'a>(
             ChatPart::ToolCall(_)
             | ChatPart::ToolResult(_)
             | ChatPart::Reasoning(_)
-            | ChatPart::Refusal(_) => {
+            | ChatPart::Refusal(_)
+            | ChatPart::Audio(_)
+            | ChatPart::Video(_)
+            | ChatPart::Provider(_) => {
                 return Err(refused(
                     "messages.parts.tool_result.content",
                     "a result holds text, images and documents only",

@@ -114,6 +114,9 @@ impl<'a> Conversation<'a> {
                     self.push(author, part);
                 }
             }
+            ChatPart::Audio(_) | ChatPart::Video(_) | ChatPart::Provider(_) => {
+                return Err(refused("messages.parts", "it has none"));
+            }
             ChatPart::ToolResult(_) => {
                 return Err(refused(
                     "messages.parts.tool_result",

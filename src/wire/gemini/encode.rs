@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::chat::{ChatRequest, ResponseFormat, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest, segment};
+use crate::wire::{Adaptations, Recipient, WireRequest, segment, wishes};
 
 use super::conversation::Conversation;
 use super::request::{GenerationConfig, Request};
@@ -50,6 +50,17 @@ pub(super) fn compose<'a>(
         response_format,
         sampling,
         reasoning,
+        // Spelled, or noted as left out.
+        marks: _,
+        end_user_id: _,
+        prompt_cache_key: _,
+        prompt_cache_retention: _,
+        service_tier: _,
+        verbosity: _,
+        // Added to what is written.
+        options: _,
+        // A matter of the answer.
+        wants_metadata: _,
     } = request;
     if *parallel_tool_calls == Some(false) {
         return Err(Unsupported::Feature(Feature::SerialToolCalls));
@@ -78,12 +89,13 @@ pub(super) fn compose<'a>(
         ));
     }
 
+    wishes::note_left_out(request, &[], &mut adaptations);
     let thinking = thinking(reasoning, asking, &mut adaptations)?;
     let body = Request {
         system_instruction,
         contents,
         tools: declare(tools, &mut adaptations)?,
-        tool_config: choose(tools, tool_choice),
+        tool_config: choose(tools, tool_choice)?,
         generation_config: configure(response_format, sampling, thinking, &mut adaptations)?,
     };
     Ok((body, adaptations))
@@ -112,6 +124,7 @@ fn configure<'a>(
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs: _,
     } = sampling;
     if stop_sequences.len() > MAX_STOP_SEQUENCES {
         return Err(refused(

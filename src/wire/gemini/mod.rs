@@ -176,8 +176,21 @@ impl Gemini {
 }
 
 impl WireFormat for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
     fn features(&self) -> Features {
-        Features::ALL.without(Feature::SerialToolCalls)
+        Features::ALL
+            .without(Feature::SerialToolCalls)
+            .without(Feature::AudioData)
+            .without(Feature::AudioUri)
+            .without(Feature::VideoData)
+            .without(Feature::VideoUri)
+            .without(Feature::StoredFile)
+            .without(Feature::WebSearch)
+            .without(Feature::CodeExecution)
+            .without(Feature::Logprobs)
     }
 
     fn encode(

@@ -14,7 +14,11 @@ pub(super) fn media<'a>(media: &'a Media, adaptations: &mut Adaptations) -> Part
             inline_data: blob(media, adaptations),
             ..Part::default()
         },
-        MediaSource::Uri(uri) => {
+        MediaSource::Uri(uri)
+        | MediaSource::File {
+            provider: _,
+            id: uri,
+        } => {
             media_adaptations(media, adaptations);
             Part {
                 file_data: Some(FileData {

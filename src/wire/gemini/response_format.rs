@@ -33,6 +33,7 @@ pub(super) fn response_format_of<'a>(
             name: _, // Gemini has no field for it
             schema,
             strict, // the schema is always enforced, as far as it is known
+            description: _,
         } => ResponseFields {
             mime_type: JSON,
             json_schema: Some(fitted(schema, *strict, FIELD, adaptations)?),

@@ -69,7 +69,7 @@ pub(super) fn budget(
         }
         Some(ReasoningEffort::Minimal | ReasoningEffort::Low) => Some(1024),
         Some(ReasoningEffort::Medium) => Some(8192),
-        Some(ReasoningEffort::High | ReasoningEffort::Max) => Some(24576),
+        Some(ReasoningEffort::High | ReasoningEffort::XHigh | ReasoningEffort::Max) => Some(24576),
     };
     if max_tokens.is_some_and(|most| most < budgets.least) {
         return Err(refused(
@@ -101,7 +101,7 @@ fn level(
         ReasoningEffort::Minimal => Level::Minimal,
         ReasoningEffort::Low => Level::Low,
         ReasoningEffort::Medium => Level::Medium,
-        ReasoningEffort::High | ReasoningEffort::Max => Level::High,
+        ReasoningEffort::High | ReasoningEffort::XHigh | ReasoningEffort::Max => Level::High,
     };
     let below = levels.iter().filter(|level| **level <= wanted).max();
     let Some(nearest) = below.or_else(|| levels.iter().min()) else {

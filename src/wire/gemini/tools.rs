@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::chat::{Tool, ToolChoice};
+use crate::chat::{FunctionTool, Tool, ToolChoice};
 use crate::error::Unsupported;
+use crate::features::Feature;
 use crate::wire::Adaptations;
 
-use super::schemas::fitted;
+use super::{refused, schemas::fitted};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,12 +51,17 @@ pub(super) fn declare<'a>(
     }
     let mut function_declarations = Vec::with_capacity(tools.len());
     for tool in tools {
-        let Tool {
+        let FunctionTool {
             name,
             description,
             parameters,
             strict, // a matter of the mode besides, see `choose`
-        } = tool;
+        } = match tool {
+            Tool::Function(function) => function,
+            Tool::WebSearch(_) => return Err(Unsupported::Feature(Feature::WebSearch)),
+            Tool::CodeExecution => return Err(Unsupported::Feature(Feature::CodeExecution)),
+            Tool::Provider(_) => return Err(refused("tools.provider_tool", "it has none")),
+        };
         let parameters_json_schema = match parameters {
             None => None,
             Some(schema) => Some(fitted(schema, *strict, "tools.parameters", adaptations)?),
@@ -73,21 +79,32 @@ pub(super) fn declare<'a>(
 
 /// The mode of function calling. `VALIDATED` and `ANY` hold the arguments of every tool to its
 /// schema, so one strict tool makes all of them strict.
-pub(super) fn choose<'a>(tools: &[Tool], choice: &'a ToolChoice) -> Option<ToolConfig<'a>> {
+pub(super) fn choose<'a>(
+    tools: &[Tool],
+    choice: &'a ToolChoice,
+) -> Result<Option<ToolConfig<'a>>, Unsupported> {
     if tools.is_empty() {
-        return None;
+        return Ok(None);
     }
     let (mode, allowed_function_names) = match choice {
-        ToolChoice::Auto if tools.iter().any(|tool| tool.strict) => ("VALIDATED", None),
-        ToolChoice::Auto => return None,
+        ToolChoice::Auto
+            if tools
+                .iter()
+                .filter_map(Tool::function)
+                .any(|tool| tool.strict) =>
+        {
+            ("VALIDATED", None)
+        }
+        ToolChoice::Auto => return Ok(None),
+        ToolChoice::Allowed { .. } => return Err(refused("tool_choice.allowed", "it has none")),
         ToolChoice::None => ("NONE", None),
         ToolChoice::Required => ("ANY", None),
         ToolChoice::Function(name) => ("ANY", Some([name.as_str()])),
     };
-    Some(ToolConfig {
+    Ok(Some(ToolConfig {
         function_calling_config: FunctionCallingConfig {
             mode,
             allowed_function_names,
         },
-    })
+    }))
 }

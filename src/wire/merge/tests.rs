@@ -202,3 +202,27 @@ proptest! {
         prop_assert_eq!(found.ok(), expected);
     }
 }
+
+#[test]
+fn of_what_two_objects_say_the_upper_one_holds() {
+    let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+    let table = [
+        (r#"{"a":1}"#, r#"{"b":2}"#, r#"{"a":1,"b":2}"#),
+        (
+            r#"{"a":1,"c":1.50}"#,
+            r#"{"a":[2]}"#,
+            r#"{"a":[2],"c":1.50}"#,
+        ),
+        (
+            r#"{"o":{"a":1,"b":{}}}"#,
+            r#"{"o":{"b":3}}"#,
+            r#"{"o":{"a":1,"b":3}}"#,
+        ),
+        (r#"{"tools":[1]}"#, r#"{"tools":[2]}"#, r#"{"tools":[1,2]}"#),
+    ];
+    for (lower, upper, expected) in table {
+        let over = overlay(&raw(lower), &raw(upper)).unwrap();
+
+        assert_eq!(over.get(), expected);
+    }
+}

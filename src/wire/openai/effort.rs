@@ -59,6 +59,7 @@ fn nearest_effort(efforts: &[Effort], effort: ReasoningEffort) -> Option<(Effort
         ReasoningEffort::Low => Effort::Low,
         ReasoningEffort::Medium => Effort::Medium,
         ReasoningEffort::High => Effort::High,
+        ReasoningEffort::XHigh => Effort::Xhigh,
         ReasoningEffort::Max => Effort::Max,
     };
     // A caller who asks for some reasoning must not get none.

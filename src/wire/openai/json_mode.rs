@@ -35,6 +35,9 @@ fn mention_json(messages: &[Message]) -> bool {
         | Part::ToolCall(_)
         | Part::ToolResult(_)
         | Part::Reasoning(_)
-        | Part::Refusal(_) => false,
+        | Part::Refusal(_)
+        | Part::Audio(_)
+        | Part::Video(_)
+        | Part::Provider(_) => false,
     })
 }

@@ -22,6 +22,8 @@ impl fmt::Display for Url<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.source {
             MediaSource::Uri(uri) => f.write_str(uri),
+            // A stored file has no URL; encoders name it by its id.
+            MediaSource::File { provider: _, id } => f.write_str(id),
             MediaSource::Data(bytes) => {
                 let base64 = Base64Display::new(bytes, &STANDARD);
                 let media_type = media_type::registered(&self.0.media_type);

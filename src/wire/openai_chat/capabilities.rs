@@ -49,6 +49,14 @@ impl Dialect {
             Feature::ReasoningEffort => !controls_effort,
             Feature::ReasoningBudget => !controls_budget,
             Feature::Reasoning => !controls_effort && !controls_budget,
+            Feature::AudioData
+            | Feature::AudioUri
+            | Feature::VideoData
+            | Feature::VideoUri
+            | Feature::StoredFile
+            | Feature::WebSearch
+            | Feature::CodeExecution
+            | Feature::Logprobs => true,
             Feature::ImageData
             | Feature::ImageUri
             | Feature::Tools
@@ -92,23 +100,55 @@ mod tests {
 
         assert_eq!(
             lacking(&Dialect::default()),
-            ["document_uri", "top_k", "reasoning_budget"]
+            [
+                "document_uri",
+                "audio_data",
+                "audio_uri",
+                "video_data",
+                "video_uri",
+                "stored_file",
+                "top_k",
+                "reasoning_budget",
+                "web_search",
+                "code_execution",
+                "logprobs"
+            ]
         );
         assert_eq!(
             lacking(&bare),
             [
                 "document_data",
                 "document_uri",
+                "audio_data",
+                "audio_uri",
+                "video_data",
+                "video_uri",
+                "stored_file",
                 "serial_tool_calls",
                 "strict_tools",
                 "json_schema",
                 "top_k",
                 "reasoning_effort",
                 "reasoning_budget",
-                "reasoning"
+                "reasoning",
+                "web_search",
+                "code_execution",
+                "logprobs"
             ]
         );
-        assert_eq!(lacking(&rich), [""; 0]);
+        assert_eq!(
+            lacking(&rich),
+            [
+                "audio_data",
+                "audio_uri",
+                "video_data",
+                "video_uri",
+                "stored_file",
+                "web_search",
+                "code_execution",
+                "logprobs"
+            ]
+        );
     }
 
     #[test]

@@ -5,12 +5,12 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use crate::chat::{ChatRequest, Sampling};
+use crate::chat::{ChatRequest, Sampling, ToolChoice};
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
 use crate::wire::openai::json_mode;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, wishes};
 
 use super::body::{Body, StreamOptions};
 use super::history::History;
@@ -56,6 +56,17 @@ pub(super) fn compose<'a>(
         response_format: format,
         sampling,
         reasoning: options,
+        // Spelled, or noted as left out.
+        marks: _,
+        end_user_id: _,
+        prompt_cache_key: _,
+        prompt_cache_retention: _,
+        service_tier: _,
+        verbosity: _,
+        // Added to what is written.
+        options: _,
+        // A matter of the answer.
+        wants_metadata: _,
     } = request;
     let Sampling {
         max_output_tokens,
@@ -66,6 +77,7 @@ pub(super) fn compose<'a>(
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs: _,
     } = sampling;
     if stop_sequences.len() > MAX_STOP_SEQUENCES {
         return Err(Unsupported::Value {
@@ -75,6 +87,13 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
+    wishes::note_left_out(request, &[], &mut adaptations);
+    if let ToolChoice::Allowed { .. } = tool_choice {
+        return Err(Unsupported::Value {
+            field: "tool_choice.allowed",
+            why: "it has none",
+        });
+    }
     let instructions = json_mode::instruction(format, messages, &mut adaptations);
     let beside = Beside {
         has_tools: !declared.is_empty(),

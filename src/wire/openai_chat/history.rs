@@ -128,7 +128,12 @@ impl<'a> History<'a, '_> {
                     message.tool_calls.push(call);
                 }
                 Part::Reasoning(reasoning) => self.replay_reasoning(reasoning, &mut message),
-                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {
+                Part::Image(_)
+                | Part::Document(_)
+                | Part::Audio(_)
+                | Part::Video(_)
+                | Part::Provider(_)
+                | Part::ToolResult(_) => {
                     return Err(misplaced(
                         "an assistant message holds text, reasoning and tool calls",
                     ));

@@ -44,6 +44,10 @@ pub struct OpenAiChat {
 }
 
 impl WireFormat for OpenAiChat {
+    fn name(&self) -> &'static str {
+        "openai_chat"
+    }
+
     fn features(&self) -> Features {
         self.dialect.features()
     }

@@ -133,7 +133,13 @@ pub(super) fn user_content<'a>(
                 },
             },
             Part::Document(media) => document(dialect, media)?,
-            Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+            Part::Audio(_)
+            | Part::Video(_)
+            | Part::Provider(_)
+            | Part::ToolCall(_)
+            | Part::ToolResult(_)
+            | Part::Reasoning(_)
+            | Part::Refusal(_) => {
                 return Err(misplaced("a user message holds text, images and documents"));
             }
         });

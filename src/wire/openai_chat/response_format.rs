@@ -37,6 +37,7 @@ pub(super) fn response_format_of<'a>(
             name,
             schema,
             strict,
+            description: _,
         } => (name, schema, *strict),
     };
     let (schema, strict) = schemas::of_answer(schema, strict, adaptations)?;

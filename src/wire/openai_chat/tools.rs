@@ -6,8 +6,9 @@ use std::ops::Not;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::chat::{Tool, ToolChoice};
+use crate::chat::{FunctionTool, Tool, ToolChoice};
 use crate::error::Unsupported;
+use crate::features::Feature;
 use crate::wire::Adaptations;
 use crate::wire::openai::schemas;
 
@@ -16,11 +17,11 @@ use super::{Dialect, RequiredWord};
 #[derive(Serialize)]
 pub(super) struct WireTool<'a> {
     r#type: &'static str,
-    function: FunctionTool<'a>,
+    function: WireFunction<'a>,
 }
 
 #[derive(Serialize)]
-pub(super) struct FunctionTool<'a> {
+pub(super) struct WireFunction<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
@@ -49,15 +50,25 @@ pub(super) fn tool_of<'a>(
     tool: &'a Tool,
     adaptations: &mut Adaptations,
 ) -> Result<WireTool<'a>, Unsupported> {
-    let Tool {
+    let FunctionTool {
         name,
         description,
         parameters,
         strict,
-    } = tool;
+    } = match tool {
+        Tool::Function(function) => function,
+        Tool::WebSearch(_) => return Err(Unsupported::Feature(Feature::WebSearch)),
+        Tool::CodeExecution => return Err(Unsupported::Feature(Feature::CodeExecution)),
+        Tool::Provider(_) => {
+            return Err(Unsupported::Value {
+                field: "tools.provider_tool",
+                why: "it has none",
+            });
+        }
+    };
     Ok(WireTool {
         r#type: "function",
-        function: FunctionTool {
+        function: WireFunction {
             name,
             description,
             parameters: schemas::of_arguments(parameters.as_deref(), *strict, adaptations)?,
@@ -72,6 +83,7 @@ pub(super) fn tool_choice_of<'a>(
 ) -> Option<WireToolChoice<'a>> {
     match choice {
         ToolChoice::Auto => None,
+        ToolChoice::Allowed { .. } => None,
         ToolChoice::None => Some(WireToolChoice::Word("none")),
         ToolChoice::Required => Some(WireToolChoice::Word(match dialect.required_tool_choice {
             RequiredWord::Required => "required",

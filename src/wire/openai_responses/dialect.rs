@@ -87,7 +87,15 @@ impl Dialect {
             | Feature::PresencePenalty
             | Feature::Seed
             | Feature::StopSequences
-            | Feature::ReasoningBudget => true,
+            | Feature::ReasoningBudget
+            | Feature::AudioData
+            | Feature::AudioUri
+            | Feature::VideoData
+            | Feature::VideoUri
+            | Feature::StoredFile
+            | Feature::WebSearch
+            | Feature::CodeExecution
+            | Feature::Logprobs => true,
             Feature::ImageData
             | Feature::ImageUri
             | Feature::DocumentData
@@ -115,13 +123,21 @@ mod tests {
 
     #[test]
     fn features_are_those_of_the_api_without_those_that_the_dialect_takes_away() {
-        const OF_THE_API: [&str; 6] = [
+        const OF_THE_API: [&str; 14] = [
             "top_k",
             "frequency_penalty",
             "presence_penalty",
             "seed",
             "stop_sequences",
             "reasoning_budget",
+            "audio_data",
+            "audio_uri",
+            "video_data",
+            "video_uri",
+            "stored_file",
+            "web_search",
+            "code_execution",
+            "logprobs",
         ];
         let with = |more: &[&'static str]| {
             let mut names = [&OF_THE_API[..], more].concat();

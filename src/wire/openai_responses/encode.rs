@@ -9,14 +9,15 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling, Tool, ToolChoice,
+    ChatRequest, FunctionTool, ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling, Tool,
+    ToolChoice,
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
 use crate::wire::openai::effort::nearest;
 use crate::wire::openai::{json_mode, schemas};
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, wishes};
 
 use super::body::{Body, Format, ReasoningFields, TextOptions, WireTool, WireToolChoice};
 use super::history::History;
@@ -63,6 +64,17 @@ pub(super) fn compose<'a>(
         response_format,
         sampling,
         reasoning,
+        // Spelled, or noted as left out.
+        marks: _,
+        end_user_id: _,
+        prompt_cache_key: _,
+        prompt_cache_retention: _,
+        service_tier: _,
+        verbosity: _,
+        // Added to what is written.
+        options: _,
+        // A matter of the answer.
+        wants_metadata: _,
     } = request;
     let Sampling {
         max_output_tokens,
@@ -73,6 +85,7 @@ pub(super) fn compose<'a>(
         presence_penalty,
         seed,
         stop_sequences,
+        top_logprobs: _,
     } = sampling;
     for (feature, is_used) in [
         (Feature::TopK, top_k.is_some()),
@@ -87,6 +100,10 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
+    wishes::note_left_out(request, &[], &mut adaptations);
+    if let ToolChoice::Allowed { .. } = tool_choice {
+        return Err(value("tool_choice.allowed", "it has none"));
+    }
     let instruction = json_mode::instruction(response_format, messages, &mut adaptations);
     let mut history = History {
         dialect,
@@ -164,7 +181,7 @@ fn reasoning_of(
 
 fn tool_choice_of(choice: &ToolChoice) -> Option<WireToolChoice<'_>> {
     match choice {
-        ToolChoice::Auto => None,
+        ToolChoice::Auto | ToolChoice::Allowed { .. } => None,
         ToolChoice::None => Some(WireToolChoice::Word("none")),
         ToolChoice::Required => Some(WireToolChoice::Word("required")),
         ToolChoice::Function(name) => Some(WireToolChoice::Function {
@@ -175,12 +192,17 @@ fn tool_choice_of(choice: &ToolChoice) -> Option<WireToolChoice<'_>> {
 }
 
 fn tool_of<'a>(tool: &'a Tool, adaptations: &mut Adaptations) -> Result<WireTool<'a>, Unsupported> {
-    let Tool {
+    let FunctionTool {
         name,
         description,
         parameters,
         strict,
-    } = tool;
+    } = match tool {
+        Tool::Function(function) => function,
+        Tool::WebSearch(_) => return Err(Unsupported::Feature(Feature::WebSearch)),
+        Tool::CodeExecution => return Err(Unsupported::Feature(Feature::CodeExecution)),
+        Tool::Provider(_) => return Err(value("tools.provider_tool", "it has none")),
+    };
     let parameters = match schemas::of_arguments(parameters.as_deref(), *strict, adaptations)? {
         Some(parameters) => parameters,
         None => Cow::Borrowed(
@@ -208,6 +230,7 @@ fn format_of<'a>(
             name,
             schema,
             strict,
+            description: _,
         } => {
             let (schema, strict) = schemas::of_answer(schema, *strict, adaptations)?;
             Some(Format::JsonSchema {

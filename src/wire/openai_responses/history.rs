@@ -97,7 +97,12 @@ impl<'a> History<'a, '_> {
                     content: Content::Text(text),
                 },
                 Part::ToolCall(call) => self.call(call),
-                Part::Image(_) | Part::Document(_) | Part::ToolResult(_) => {
+                Part::Image(_)
+                | Part::Document(_)
+                | Part::Audio(_)
+                | Part::Video(_)
+                | Part::Provider(_)
+                | Part::ToolResult(_) => {
                     return Err(misplaced(
                         "an assistant message holds text, reasoning and tool calls",
                     ));
@@ -251,7 +256,13 @@ fn pieces<'a>(parts: &'a [Part], why: &'static str) -> Result<Vec<Piece<'a>>, Un
                 },
             },
             Part::Document(media) => document(media),
-            Part::ToolCall(_) | Part::ToolResult(_) | Part::Reasoning(_) | Part::Refusal(_) => {
+            Part::Audio(_)
+            | Part::Video(_)
+            | Part::Provider(_)
+            | Part::ToolCall(_)
+            | Part::ToolResult(_)
+            | Part::Reasoning(_)
+            | Part::Refusal(_) => {
                 return Err(misplaced(why));
             }
         });
@@ -271,7 +282,7 @@ fn document(media: &Media) -> Piece<'_> {
             file_url: None,
         },
         // The API refuses a name beside a URL.
-        MediaSource::Uri(_) => Piece::File {
+        MediaSource::Uri(_) | MediaSource::File { .. } => Piece::File {
             filename: "",
             file_data: None,
             file_url: Some(Url::of(media)),

@@ -32,6 +32,10 @@ pub struct OpenAiResponses {
 }
 
 impl WireFormat for OpenAiResponses {
+    fn name(&self) -> &'static str {
+        "openai_responses"
+    }
+
     fn features(&self) -> Features {
         self.dialect.features()
     }

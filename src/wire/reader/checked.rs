@@ -1,4 +1,5 @@
-//! Applies to the answers of every family: joins split characters and limits the number of parts.
+//! Applies to the answers of every family: joins split characters, limits the number of parts, and keeps what is about
+//! a text behind it.
 
 use std::mem::{self, Discriminant};
 
@@ -15,6 +16,10 @@ pub(super) struct CheckedDecoder {
     decoder: Box<dyn Decoder>,
     joiner: Joiner,
     parts: usize,
+    /// Whether any text has come.
+    has_text: bool,
+    /// Sources and probabilities that came before any text.
+    early: Vec<ChatEvent>,
     /// Which kind of text the last event had.
     open: Option<Discriminant<ChatEvent>>,
 }
@@ -26,6 +31,8 @@ impl CheckedDecoder {
             decoder,
             joiner: Joiner::default(),
             parts: 0,
+            has_text: false,
+            early: Vec::new(),
             open: None,
         }
     }
@@ -56,6 +63,7 @@ impl CheckedDecoder {
         let before = events.len();
         let read = self.decoder.frame(frame, events);
         self.joiner.join(events, before);
+        self.put_behind_text(events, before);
         read?;
         for event in events.get(before..).unwrap_or_default() {
             self.count(event);
@@ -74,12 +82,17 @@ impl CheckedDecoder {
                 self.parts += usize::from(self.open != kind);
                 self.open = kind;
             }
-            ChatEvent::ReasoningSignature(_) | ChatEvent::ToolCall { .. } => {
+            ChatEvent::ReasoningSignature(_) | ChatEvent::ToolCall { .. } | ChatEvent::Part(_) => {
                 self.parts += 1;
                 self.open = None;
             }
             ChatEvent::ToolArguments { .. }
             | ChatEvent::Started { .. }
+            | ChatEvent::Citation(_)
+            | ChatEvent::Logprobs(_)
+            | ChatEvent::Cost(_)
+            | ChatEvent::Metadata(_)
+            | ChatEvent::LeftOut(_)
             | ChatEvent::Finish(_)
             | ChatEvent::Usage(_)
             | ChatEvent::Done => {}
@@ -91,11 +104,52 @@ impl CheckedDecoder {
         let before = events.len();
         let ended = self.decoder.end(events);
         self.joiner.join(events, before);
+        self.put_behind_text(events, before);
         ended
+    }
+
+    /// Holds back what is about a text until there is one. If the answer ends without any, it has no place in it.
+    fn put_behind_text(&mut self, events: &mut Vec<ChatEvent>, first: usize) {
+        let is_text = |event: &ChatEvent| matches!(event, ChatEvent::Text(_));
+        let new = events.get(first..).unwrap_or_default();
+        // Nearly always there is nothing to hold back.
+        if self.has_text || (self.early.is_empty() && !new.iter().any(is_about_text)) {
+            self.has_text = self.has_text || new.iter().any(is_text);
+            return;
+        }
+        for event in events.split_off(first.min(events.len())) {
+            if !self.has_text && is_about_text(&event) {
+                self.early.push(event);
+                continue;
+            }
+            let early = match &event {
+                ChatEvent::Text(_) => std::mem::take(&mut self.early),
+                ChatEvent::Done => {
+                    events.extend(self.early.drain(..).map(|early| left_out(&early)));
+                    Vec::new()
+                }
+                _ => Vec::new(),
+            };
+            self.has_text |= is_text(&event);
+            events.push(event);
+            events.extend(early);
+        }
     }
 }
 
 /// Whether the provider's own end has been read.
 pub(super) fn is_done(events: &[ChatEvent]) -> bool {
     events.last() == Some(&ChatEvent::Done)
+}
+
+/// Whether an event says something about a text that has come.
+fn is_about_text(event: &ChatEvent) -> bool {
+    matches!(event, ChatEvent::Citation(_) | ChatEvent::Logprobs(_))
+}
+
+fn left_out(event: &ChatEvent) -> ChatEvent {
+    ChatEvent::LeftOut(match event {
+        ChatEvent::Logprobs(_) => "logprobs".into(),
+        _ => "citations".into(),
+    })
 }

@@ -15,6 +15,10 @@ struct Toy;
 struct ToyDecoder(Framing);
 
 impl WireFormat for Toy {
+    fn name(&self) -> &'static str {
+        "toy"
+    }
+
     fn features(&self) -> Features {
         Features::NONE
     }

@@ -35,6 +35,7 @@ fn function(name: &str) -> Tool {
     };
     Tool {
         tool: Some(tool::Tool::Function(function)),
+        ..Tool::default()
     }
 }
 
@@ -210,6 +211,7 @@ async fn an_answer_in_json_follows_the_schema_that_was_sent() {
             name: "verdict".to_owned(),
             schema: schema(ANSWER),
             strict: true,
+            ..JsonSchemaFormat::default()
         };
         let request = GenerateRequest {
             response_format: Some(ResponseFormat {

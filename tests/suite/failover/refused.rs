@@ -92,6 +92,7 @@ fn needing() -> Vec<(&'static str, GenerateRequest)> {
     let tools = GenerateRequest {
         tools: vec![Tool {
             tool: Some(tool::Tool::Function(function)),
+            ..Tool::default()
         }],
         ..GenerateRequest::default()
     };
@@ -101,6 +102,7 @@ fn needing() -> Vec<(&'static str, GenerateRequest)> {
             schema: Some(json_schema::Schema::Text(r#"{"type":"object"}"#.to_owned())),
         }),
         strict: false,
+        ..JsonSchemaFormat::default()
     };
     let formatted = |format| GenerateRequest {
         response_format: Some(ResponseFormat {

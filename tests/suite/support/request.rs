@@ -32,5 +32,8 @@ pub(crate) fn parts(role: Role, parts: impl IntoIterator<Item = Part>) -> Messag
 
 /// A part as it stands in a message.
 pub(crate) fn part(part: Part) -> ContentPart {
-    ContentPart { part: Some(part) }
+    ContentPart {
+        part: Some(part),
+        ..ContentPart::default()
+    }
 }

@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use modelway::chat::{
-    ChatRequest, ImageDetail, Media, MediaSource, Message, Part, Reasoning, ReasoningEffort,
-    ReasoningOptions, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice, ToolResult,
+    ChatRequest, FunctionTool, ImageDetail, Media, MediaSource, Message, Part, Reasoning,
+    ReasoningEffort, ReasoningOptions, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice,
+    ToolResult,
 };
 use modelway::features::{Features, features_of};
+use modelway::wire::options::NO_OPTIONS;
 use modelway::wire::{Recipient, WireFormat};
 use serde_json::Value;
 
@@ -17,6 +19,7 @@ pub(crate) fn written(format: &dyn WireFormat, provider: &str, stream: bool) -> 
         model: "m",
         max_output_tokens: Some(8192),
         stream,
+        options: &NO_OPTIONS,
     };
     let mut bodies = Vec::new();
     for messages in conversations() {
@@ -98,6 +101,7 @@ fn settings() -> Vec<ChatRequest> {
         ..ChatRequest::default()
     }));
     let json_schema = ResponseFormat::JsonSchema {
+        description: String::new(),
         name: "answer".into(),
         schema: SCHEMA.into(),
         strict: true,
@@ -155,18 +159,18 @@ const SCHEMA: &str = r#"{"type":"object","properties":{"a":{"type":"string"}},"r
 
 fn tools(strict: bool) -> Vec<Tool> {
     vec![
-        Tool {
+        Tool::Function(FunctionTool {
             name: "weather".into(),
             description: "tells the weather".into(),
             parameters: Some(SCHEMA.into()),
             strict,
-        },
-        Tool {
+        }),
+        Tool::Function(FunctionTool {
             name: "now".into(),
             description: String::new(),
             parameters: None,
             strict: false,
-        },
+        }),
     ]
 }
 

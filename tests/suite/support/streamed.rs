@@ -130,7 +130,14 @@ impl Streamed {
                     let response = completed.response.unwrap();
                     return Ok(with_output(response, parts));
                 }
-                Event::Started(_)
+                Event::PartAdded(added) => {
+                    let part = added.part.and_then(|part| part.part);
+                    let part = part.expect("a part of a kind that we know");
+                    open(&mut parts, added.part_index, || part);
+                }
+                Event::CitationAdded(_)
+                | Event::LogprobsDelta(_)
+                | Event::Started(_)
                 | Event::AttemptStarted(_)
                 | Event::AttemptEnded(_)
                 | Event::Usage(_) => {}

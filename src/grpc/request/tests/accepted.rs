@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::chat::{
-    self, ImageDetail, MediaSource, Part, ReasoningEffort, ReasoningOptions, ResponseFormat, Role,
-    Sampling, Tool, ToolChoice,
+    self, FunctionTool, ImageDetail, MediaSource, Part, ReasoningEffort, ReasoningOptions,
+    ResponseFormat, Role, Sampling, Tool, ToolChoice,
 };
 use crate::dispatch::Limits;
 
@@ -67,6 +67,7 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
                     tool_call_id: "1".to_owned(),
                     content: vec![v1::ContentPart {
                         part: Some(Piece::Text("a cat".to_owned())),
+                        ..v1::ContentPart::default()
                     }],
                     is_error: true,
                 })],
@@ -80,6 +81,10 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
         tools: vec![
             v1::Tool {
                 tool: Some(v1::tool::Tool::Function(strict)),
+                cache_breakpoint: Some(v1::CacheBreakpoint {
+                    retention: v1::CacheRetention::Long.into(),
+                }),
+                provider_options: vec![options()],
             },
             function("ping", None),
         ],
@@ -88,6 +93,7 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
         response_format: Some(v1::ResponseFormat {
             format: Some(v1::response_format::Format::JsonSchema(
                 v1::JsonSchemaFormat {
+                    description: String::new(),
                     name: "animal".to_owned(),
                     schema: Some(schema("{}")),
                     strict: true,
@@ -103,6 +109,7 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
             presence_penalty: Some(2.0),
             seed: Some(-7),
             stop_sequences: vec!["END".to_owned()],
+            top_logprobs: Some(5),
         }),
         reasoning: Some(v1::ReasoningOptions {
             effort: v1::ReasoningEffort::Max.into(),
@@ -120,6 +127,13 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
         idempotency_key: "order 7".to_owned(),
         conversation_id: "talk 7".to_owned(),
         priority: v1::Priority::Batch.into(),
+        end_user_id: "user 7".to_owned(),
+        prompt_cache_key: "key 7".to_owned(),
+        prompt_cache_retention: v1::CacheRetention::Short.into(),
+        service_tier: v1::ServiceTier::Flex.into(),
+        verbosity: v1::Verbosity::High.into(),
+        provider_options: vec![options()],
+        include_provider_metadata: true,
     }
 }
 
@@ -146,23 +160,47 @@ fn a_complete_request_is_taken_over_field_by_field() {
         response_format,
         sampling,
         reasoning,
+        marks,
+        end_user_id,
+        prompt_cache_key,
+        prompt_cache_retention,
+        service_tier,
+        verbosity,
+        options,
+        wants_metadata,
     } = request;
+    let mark = marks.of_tool(0).unwrap();
+    assert_eq!(mark.cache, Some(chat::CacheRetention::Long));
+    assert_eq!(mark.options, options);
+    assert_eq!(
+        options,
+        [chat::ProviderOptions {
+            target: "anthropic".to_owned(),
+            fields: r#"{"b": 1.0, "a": 2}"#.to_owned(),
+            optional: true,
+        }]
+    );
+    assert_eq!((&*end_user_id, &*prompt_cache_key), ("user 7", "key 7"));
+    assert_eq!(prompt_cache_retention, Some(chat::CacheRetention::Short));
+    assert_eq!(service_tier, Some(chat::ServiceTier::Flex));
+    assert_eq!(verbosity, Some(chat::Verbosity::High));
+    assert!(wants_metadata);
     assert_eq!(messages, neutral_messages());
     assert_eq!(
         tools,
         [
-            Tool {
+            Tool::Function(FunctionTool {
                 name: "look_up".to_owned(),
                 description: "Looks something up".to_owned(),
                 parameters: Some(r#"{"type": "object", "b": 1, "a": 1.50}"#.to_owned()),
                 strict: true,
-            },
-            Tool {
+            }),
+            Tool::Function(FunctionTool {
                 name: "ping".to_owned(),
                 description: String::new(),
                 parameters: None,
                 strict: false,
-            },
+            }),
         ]
     );
     assert_eq!(tool_choice, ToolChoice::Function("ping".to_owned()));
@@ -170,6 +208,7 @@ fn a_complete_request_is_taken_over_field_by_field() {
     assert_eq!(
         response_format,
         ResponseFormat::JsonSchema {
+            description: String::new(),
             name: "animal".to_owned(),
             schema: "{}".to_owned(),
             strict: true,
@@ -186,6 +225,7 @@ fn a_complete_request_is_taken_over_field_by_field() {
             presence_penalty: Some(2.0),
             seed: Some(-7),
             stop_sequences: vec!["END".to_owned()],
+            top_logprobs: Some(5),
         }
     );
     assert_eq!(
@@ -204,6 +244,18 @@ fn a_complete_request_is_taken_over_field_by_field() {
             progress_idle: Some(std::time::Duration::from_secs(3)),
         }
     );
+}
+
+fn options() -> v1::ProviderOptions {
+    v1::ProviderOptions {
+        target: "anthropic".to_owned(),
+        fields: Some(v1::JsonObject {
+            value: Some(v1::json_object::Value::Text(
+                r#"{"b": 1.0, "a": 2}"#.to_owned(),
+            )),
+        }),
+        optional: true,
+    }
 }
 
 fn neutral_messages() -> Vec<chat::Message> {
@@ -318,7 +370,12 @@ fn a_schema_given_as_an_object_becomes_json_with_whole_numbers() {
 
     let parsed = parse(with_tools([function("f", Some(parameters))])).unwrap();
 
-    let text = parsed.request.tools[0].parameters.clone().unwrap();
+    let text = parsed.request.tools[0]
+        .function()
+        .unwrap()
+        .parameters
+        .clone()
+        .unwrap();
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&text).unwrap(),
         json!({
@@ -339,6 +396,7 @@ fn a_format_of_json_without_a_name_is_called_answer() {
     assert_eq!(
         parsed.request.response_format,
         ResponseFormat::JsonSchema {
+            description: String::new(),
             name: "answer".to_owned(),
             schema: "{}".to_owned(),
             strict: false,

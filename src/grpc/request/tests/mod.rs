@@ -20,7 +20,10 @@ fn say(role: v1::Role, text: &str) -> v1::Message {
 }
 
 fn message(role: v1::Role, pieces: impl IntoIterator<Item = Piece>) -> v1::Message {
-    let part = |piece| v1::ContentPart { part: Some(piece) };
+    let part = |piece| v1::ContentPart {
+        part: Some(piece),
+        ..v1::ContentPart::default()
+    };
     v1::Message {
         role: role.into(),
         text: String::new(),
@@ -42,7 +45,10 @@ fn call(id: &str) -> Piece {
 }
 
 fn result(id: &str, pieces: impl IntoIterator<Item = Piece>) -> Piece {
-    let part = |piece| v1::ContentPart { part: Some(piece) };
+    let part = |piece| v1::ContentPart {
+        part: Some(piece),
+        ..v1::ContentPart::default()
+    };
     Piece::ToolResult(v1::ToolResult {
         tool_call_id: id.to_owned(),
         content: pieces.into_iter().map(part).collect(),
@@ -83,6 +89,7 @@ fn function(name: &str, parameters: Option<v1::JsonSchema>) -> v1::Tool {
             parameters,
             ..v1::FunctionTool::default()
         })),
+        ..v1::Tool::default()
     }
 }
 
@@ -95,6 +102,7 @@ fn choose(choice: v1::tool_choice::Choice) -> Option<v1::ToolChoice> {
 fn answer_of(name: &str, schema: Option<v1::JsonSchema>) -> Option<v1::response_format::Format> {
     Some(v1::response_format::Format::JsonSchema(
         v1::JsonSchemaFormat {
+            description: String::new(),
             name: name.to_owned(),
             schema,
             strict: false,

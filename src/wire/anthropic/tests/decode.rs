@@ -362,7 +362,7 @@ fn stop_reasons_read_as_ours() {
         let answer = answer(read(Framing::Json, &body).0);
 
         assert_eq!(
-            answer.finish,
+            answer.beside.finish,
             Some(Finish {
                 reason,
                 provider_reason: Some(word.into()),

@@ -6,6 +6,7 @@ mod encode;
 use super::{Anthropic, Dialect, Host, ThinkingDialect};
 use crate::chat::{Answer, ChatEvent, ChatRequest, Message, Part, Role};
 use crate::error::UpstreamError;
+use crate::wire::options::NO_OPTIONS;
 use crate::wire::reader::Reader;
 use crate::wire::{Framing, Recipient, WireFormat};
 
@@ -30,6 +31,7 @@ const TO: Recipient<'_> = Recipient {
     model: "claude",
     max_output_tokens: Some(8192),
     stream: false,
+    options: &NO_OPTIONS,
 };
 
 fn message(role: Role, parts: Vec<Part>) -> Message {

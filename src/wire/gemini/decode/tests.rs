@@ -3,6 +3,7 @@
 use super::*;
 use crate::chat::{Answer, Finish, Usage};
 use crate::wire::Decoder as _;
+use crate::wire::options::NO_OPTIONS;
 
 /// Reads these events, then the end of the body.
 fn streamed(events: &[&str]) -> (Vec<ChatEvent>, Result<(), UpstreamError>) {
@@ -231,8 +232,8 @@ fn usage_adds_thoughts_and_tool_prompts() {
             input_tokens: 15,
             output_tokens: 7,
             cache_read_input_tokens: 2,
-            cache_write_input_tokens: 0,
             reasoning_output_tokens: 4,
+            ..Usage::default()
         })]
     );
 }
@@ -430,6 +431,7 @@ fn signatures_survive_the_way_to_the_caller_and_back() {
         model: "gemini-3-pro",
         max_output_tokens: None,
         stream: true,
+        options: &NO_OPTIONS,
     };
     let written = Gemini::default().encode(&request, &to).unwrap();
 

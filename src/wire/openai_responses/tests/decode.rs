@@ -329,7 +329,7 @@ fn the_end_says_why_the_model_stopped() {
         let answer = answer(events);
 
         assert_eq!(result, Ok(()));
-        let finish = answer.finish.unwrap();
+        let finish = answer.beside.finish.unwrap();
         assert_eq!(
             (finish.reason, finish.provider_reason.as_deref()),
             (reason, Some(provider_reason))

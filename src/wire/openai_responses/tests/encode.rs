@@ -1,5 +1,8 @@
 //! How are requests written?
 
+use std::borrow::Cow;
+
+use crate::chat::{Adaptation, FunctionTool};
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,7 +17,7 @@ fn written_in(dialect: Dialect, request: &ChatRequest) -> (Value, Vec<&'static s
     let written = OpenAiResponses { dialect }.encode(request, &TO).unwrap();
     assert_eq!(written.path, "/responses");
     let body = serde_json::from_slice(&written.body).unwrap();
-    let adapted = written.adaptations.iter().map(|one| one.field).collect();
+    let adapted = written.adaptations.iter().map(fixed).collect();
     (body, adapted)
 }
 
@@ -230,11 +233,13 @@ fn only_reasoning_that_the_provider_takes_is_sent_back() {
 
 #[test]
 fn tools_and_formats_say_whether_they_are_enforced() {
-    let tool = |parameters: Option<&str>, strict| Tool {
-        name: "f".to_owned(),
-        description: "does it".to_owned(),
-        parameters: parameters.map(str::to_owned),
-        strict,
+    let tool = |parameters: Option<&str>, strict| {
+        Tool::Function(FunctionTool {
+            name: "f".to_owned(),
+            description: "does it".to_owned(),
+            parameters: parameters.map(str::to_owned),
+            strict,
+        })
     };
     let schema = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
     let request = ChatRequest {
@@ -242,6 +247,7 @@ fn tools_and_formats_say_whether_they_are_enforced() {
         tool_choice: ToolChoice::Function("f".to_owned()),
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {
+            description: String::new(),
             name: "n".to_owned(),
             schema: schema.to_owned(),
             strict: false,
@@ -359,5 +365,13 @@ fn what_the_api_does_not_have_is_a_missing_feature() {
         assert!(!format.features().contains(feature));
         let error = format.encode(&request, &TO).unwrap_err();
         assert_eq!(error, Unsupported::Feature(feature));
+    }
+}
+
+/// The path of a field that does not depend on the request.
+fn fixed(adaptation: &Adaptation) -> &'static str {
+    match &adaptation.field {
+        Cow::Borrowed(field) => field,
+        Cow::Owned(field) => panic!("{field}"),
     }
 }

@@ -6,6 +6,7 @@ mod encode;
 use super::{Dialect, InstructionsRole, OpenAiResponses, ReasoningReplay};
 use crate::chat::{Answer, ChatEvent, ChatRequest, Message, Part, Role};
 use crate::error::UpstreamError;
+use crate::wire::options::NO_OPTIONS;
 use crate::wire::reader::Reader;
 use crate::wire::{Framing, Recipient, WireFormat};
 
@@ -14,6 +15,7 @@ const TO: Recipient<'_> = Recipient {
     model: "gpt",
     max_output_tokens: None,
     stream: false,
+    options: &NO_OPTIONS,
 };
 
 fn message(role: Role, parts: Vec<Part>) -> Message {

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::chat::{
-    ImageDetail, Media, MediaSource, Reasoning, ReasoningEffort, ReasoningOptions, ResponseFormat,
-    Tool, ToolCall, ToolChoice, ToolResult,
+    FunctionTool, ImageDetail, Media, MediaSource, Reasoning, ReasoningEffort, ReasoningOptions,
+    ResponseFormat, Tool, ToolCall, ToolChoice, ToolResult,
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
@@ -48,11 +48,11 @@ fn assert_refused(format: Anthropic, request: &ChatRequest, expected_field: &str
     }
 }
 
-fn adapted_fields(format: Anthropic, request: &ChatRequest) -> Vec<&'static str> {
+fn adapted_fields(format: Anthropic, request: &ChatRequest) -> Vec<String> {
     let adaptations = written(format, request).adaptations;
     adaptations
         .iter()
-        .map(|adaptation| adaptation.field)
+        .map(|adaptation| adaptation.field.to_string())
         .collect()
 }
 
@@ -100,12 +100,12 @@ fn uri(uri: &str) -> MediaSource {
 }
 
 fn tool(parameters: Option<&str>, strict: bool) -> Tool {
-    Tool {
+    Tool::Function(FunctionTool {
         name: "weather".into(),
         description: String::new(),
         parameters: parameters.map(str::to_owned),
         strict,
-    }
+    })
 }
 
 fn thinking(

@@ -1,19 +1,25 @@
 //! How are tools, the choice among them and the schema of the answer written?
 
 use super::*;
+use crate::chat::FunctionTool;
 
 #[test]
 fn tools_and_schemas_keep_their_text() {
     let mut request = hello();
     request.tools = vec![
         tool(None, false),
-        tool(
-            Some(r#"{ "type":"object","properties":{"z":{},"a":{}},"additionalProperties":false}"#),
-            true,
-        ),
+        Tool::Function(FunctionTool {
+            name: "weather".into(),
+            description: "tells the weather".into(),
+            parameters: Some(
+                r#"{ "type":"object","properties":{"z":{},"a":{}},"additionalProperties":false}"#
+                    .into(),
+            ),
+            strict: true,
+        }),
     ];
-    request.tools[1].description = "tells the weather".into();
     request.response_format = ResponseFormat::JsonSchema {
+        description: String::new(),
         name: "answer".into(),
         schema: r#"{ "type":"object","z":1.0,"a":2,"additionalProperties":false}"#.into(),
         strict: true,
@@ -35,7 +41,7 @@ fn tools_and_schemas_keep_their_text() {
     assert!(body.contains(tools), "{body}");
     assert!(body.contains(format), "{body}");
 
-    request.tools[0].parameters = Some("{".into());
+    request.tools[0] = tool(Some("{"), false);
     assert_refused(ADAPTIVE, &request, "tools.parameters");
 }
 
@@ -98,6 +104,7 @@ fn a_schema_is_narrowed_with_a_warning_and_refused_where_that_would_change_it() 
     let asking = |schema: &str, tool: &str| {
         let mut request = hello();
         request.response_format = ResponseFormat::JsonSchema {
+            description: String::new(),
             name: "answer".into(),
             schema: schema.into(),
             strict: false,

@@ -8,6 +8,8 @@ mod thinking;
 mod tool_calls;
 mod tools;
 
+use crate::chat::FunctionTool;
+use crate::wire::options::NO_OPTIONS;
 use bytes::Bytes;
 
 use super::super::calls::output;
@@ -24,6 +26,7 @@ fn encoded(request: &ChatRequest, generation: Generation) -> Result<WireRequest,
         model: "m",
         max_output_tokens: Some(100),
         stream: true,
+        options: &NO_OPTIONS,
     };
     encode(request, &to, asking(generation))
 }
@@ -133,15 +136,17 @@ fn pdf_uri() -> Media {
 }
 
 fn tool(strict: bool) -> Tool {
-    Tool {
+    Tool::Function(FunctionTool {
         name: "f".into(),
         description: "does".into(),
         parameters: Some(r#"{"type":"object"}"#.into()),
         strict,
-    }
+    })
 }
 
-fn fields(request: &WireRequest) -> Vec<&'static str> {
+fn fields(request: &WireRequest) -> Vec<String> {
     let adaptations = request.adaptations.iter();
-    adaptations.map(|adaptation| adaptation.field).collect()
+    adaptations
+        .map(|adaptation| adaptation.field.to_string())
+        .collect()
 }

@@ -36,8 +36,10 @@ fn sampling_and_response_format_are_written() {
         presence_penalty: Some(1.5),
         seed: Some(-7),
         stop_sequences: vec!["END".into()],
+        top_logprobs: None,
     };
     let schema = ResponseFormat::JsonSchema {
+        description: String::new(),
         name: "answer".into(),
         schema: r#"{"type":"object"}"#.into(),
         strict: true,
@@ -158,7 +160,7 @@ fn what_cannot_be_written_is_refused() {
             Err(Unsupported::Value { field, .. }) => field,
             Err(Unsupported::Feature(feature)) => feature.name(),
             Err(Unsupported::Together(_)) => "together",
-            Err(Unsupported::Configured { .. }) => "configured",
+            Err(Unsupported::Configured { .. } | Unsupported::Options { .. }) => "others",
             Ok(_) => "",
         };
         assert_eq!(refused, field);

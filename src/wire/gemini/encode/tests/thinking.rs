@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::gemini::thinking::budget;
+use crate::wire::options::NO_OPTIONS;
 
 #[test]
 fn thinking_is_a_budget_before_gemini_3_and_a_level_since() {
@@ -108,6 +109,7 @@ fn an_effort_is_the_nearest_level_that_the_model_has() {
             model: "m",
             max_output_tokens: None,
             stream: true,
+            options: &NO_OPTIONS,
         };
         let asking = Asking {
             levels,

@@ -1,6 +1,7 @@
 //! How are tool calls and their results written?
 
 use super::*;
+use crate::wire::options::NO_OPTIONS;
 
 #[test]
 fn a_tool_loop_keeps_ids_arguments_and_the_order_of_the_calls() {
@@ -53,6 +54,7 @@ fn a_dialect_without_ids_sends_none() {
         model: "m",
         max_output_tokens: None,
         stream: false,
+        options: &NO_OPTIONS,
     };
     let without_ids = Asking {
         call_ids: false,

@@ -1,6 +1,7 @@
 //! How are tools and the choice among them written?
 
 use super::*;
+use crate::chat::FunctionTool;
 
 #[test]
 fn tools_and_their_choice_are_written() {
@@ -31,11 +32,10 @@ fn tools_and_their_choice_are_written() {
         );
     }
     let without_arguments = ChatRequest {
-        tools: vec![Tool {
-            description: String::new(),
-            parameters: None,
-            ..tool(false)
-        }],
+        tools: vec![Tool::Function(FunctionTool {
+            name: "f".into(),
+            ..FunctionTool::default()
+        })],
         ..ChatRequest::default()
     };
     assert_eq!(

@@ -40,6 +40,12 @@ fn told(event: &ChatEvent) -> String {
             )
         }
         ChatEvent::Usage(usage) => format!("usage {}", counts(usage)),
+        ChatEvent::Part(part) => format!("part {part:?}"),
+        ChatEvent::Citation(citation) => format!("citation {citation:?}"),
+        ChatEvent::Logprobs(logprobs) => format!("logprobs {logprobs:?}"),
+        ChatEvent::Cost(nanos) => format!("cost {nanos}"),
+        ChatEvent::Metadata(metadata) => format!("metadata {metadata:?}"),
+        ChatEvent::LeftOut(path) => format!("left out {path}"),
         ChatEvent::Done => "done".into(),
     }
 }
@@ -51,6 +57,7 @@ fn counts(usage: &Usage) -> String {
         cache_read_input_tokens,
         cache_write_input_tokens,
         reasoning_output_tokens,
+        ..
     } = usage;
     format!(
         "{input_tokens} (read {cache_read_input_tokens}, written {cache_write_input_tokens}) \

@@ -1,6 +1,7 @@
 //! Which reasoning is given to the caller with a signature?
 
 use super::*;
+use crate::wire::options::NO_OPTIONS;
 
 #[test]
 fn signed_reasoning_is_handed_out_where_it_will_be_sent_back() {
@@ -85,6 +86,7 @@ fn what_is_handed_out_as_reasoning_is_what_goes_back() {
         model: "m",
         max_output_tokens: None,
         stream: false,
+        options: &NO_OPTIONS,
     };
 
     let spelled = format.encode(&request, &to).unwrap();

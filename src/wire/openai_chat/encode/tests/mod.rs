@@ -9,6 +9,11 @@ mod settings;
 mod tool_calls;
 mod tools;
 
+use std::borrow::Cow;
+
+use crate::chat::Adaptation;
+use crate::chat::FunctionTool;
+use crate::wire::options::NO_OPTIONS;
 use serde_json::{Value, json};
 
 use super::*;
@@ -26,6 +31,7 @@ const TO: Recipient<'_> = Recipient {
     model: "m-1",
     max_output_tokens: None,
     stream: false,
+    options: &NO_OPTIONS,
 };
 
 fn openai() -> Dialect {
@@ -100,12 +106,12 @@ fn hi() -> ChatRequest {
 
 fn with_tool(request: ChatRequest) -> ChatRequest {
     ChatRequest {
-        tools: vec![Tool {
+        tools: vec![Tool::Function(FunctionTool {
             name: "now".into(),
             description: String::new(),
             parameters: None,
             strict: false,
-        }],
+        })],
         ..request
     }
 }
@@ -117,7 +123,7 @@ fn spelled_to(
     request: &ChatRequest,
 ) -> (Value, Vec<&'static str>) {
     let spelled = encode(dialect, request, to).unwrap();
-    let fields = spelled.adaptations.iter().map(|done| done.field).collect();
+    let fields = spelled.adaptations.iter().map(fixed).collect();
     (serde_json::from_slice(&spelled.body).unwrap(), fields)
 }
 
@@ -135,4 +141,12 @@ fn messages(dialect: &Dialect, messages: impl Into<Vec<Message>>) -> (Value, Vec
 
 fn refused(dialect: &Dialect, request: &ChatRequest) -> Unsupported {
     encode(dialect, request, &TO).unwrap_err()
+}
+
+/// The path of a field that does not depend on the request.
+fn fixed(adaptation: &Adaptation) -> &'static str {
+    match &adaptation.field {
+        Cow::Borrowed(field) => field,
+        Cow::Owned(field) => panic!("{field}"),
+    }
 }

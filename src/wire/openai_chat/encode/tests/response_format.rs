@@ -1,15 +1,18 @@
 //! How is the format of the answer written?
 
 use super::*;
+use crate::chat::FunctionTool;
 
 #[test]
 fn the_form_of_the_answer_is_spelled() {
     let schema = ResponseFormat::JsonSchema {
+        description: String::new(),
         name: "n".into(),
         schema: r#"{"type":"object","additionalProperties":false}"#.into(),
         strict: true,
     };
     let broken = ResponseFormat::JsonSchema {
+        description: String::new(),
         name: "n".into(),
         schema: "{".into(),
         strict: false,
@@ -53,6 +56,7 @@ fn the_form_of_the_answer_is_spelled() {
 fn what_is_strict_is_narrowed_and_an_answer_that_cannot_be_held_to_its_schema_is_not_strict() {
     let asking = |schema: &str, strict| ChatRequest {
         response_format: ResponseFormat::JsonSchema {
+            description: String::new(),
             name: "n".into(),
             schema: schema.into(),
             strict,
@@ -89,12 +93,12 @@ fn what_is_strict_is_narrowed_and_an_answer_that_cannot_be_held_to_its_schema_is
         }
     }
     let strict_tool = ChatRequest {
-        tools: vec![Tool {
+        tools: vec![Tool::Function(FunctionTool {
             name: "t".into(),
             description: String::new(),
             parameters: Some(wanting_more.into()),
             strict: true,
-        }],
+        })],
         ..hi()
     };
     assert!(matches!(

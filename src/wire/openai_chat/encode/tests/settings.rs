@@ -43,6 +43,7 @@ fn sampling_is_spelled_field_by_field() {
             presence_penalty: Some(1.5),
             seed: Some(-7),
             stop_sequences: vec!["a".into(), "b".into(), "c".into(), "d".into()],
+            top_logprobs: None,
         },
         ..hi()
     };

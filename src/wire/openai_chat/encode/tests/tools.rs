@@ -1,25 +1,26 @@
 //! How are tools and the choice among them written?
 
 use super::*;
+use crate::chat::FunctionTool;
 
 #[test]
 fn tools_go_in_as_they_were_written() {
     let mut request = hi();
     request.tools = vec![
-        Tool {
+        Tool::Function(FunctionTool {
             name: "weather".into(),
             description: "Tells the weather".into(),
             parameters: Some(
                 r#"{ "type": "object", "x": 1.0, "additionalProperties": false }"#.into(),
             ),
             strict: true,
-        },
-        Tool {
+        }),
+        Tool::Function(FunctionTool {
             name: "now".into(),
             description: String::new(),
             parameters: None,
             strict: false,
-        },
+        }),
     ];
 
     let spelled = encode(&openai(), &request, &TO).unwrap();

@@ -1,0 +1,36 @@
+//! What does a request say to a provider beyond the conversation?
+
+/// Fields in a provider's own words, for the targets that understand them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderOptions {
+    /// Config name of a provider, or the name of a wire format.
+    pub target: String,
+    /// The fields: a JSON object as text.
+    pub fields: String,
+    /// Whether a target that they do not fit is asked without them.
+    pub optional: bool,
+}
+
+/// What a provider gives for its price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceTier {
+    /// As usual.
+    Standard,
+    /// Sooner and dearer.
+    Priority,
+    /// Later and cheaper.
+    Flex,
+    /// Within a day, cheaper; only in answers.
+    Batch,
+}
+
+/// How wordy an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Terse.
+    Low,
+    /// In between.
+    Medium,
+    /// At length.
+    High,
+}

@@ -1,0 +1,107 @@
+//! Which fields in a provider's own words does the operator allow?
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+use super::OptionsPlace;
+
+/// The most objects within each other that are looked into.
+const MOST_DEPTH: usize = 32;
+
+/// Paths of fields that callers may set at a provider, such as `safetySettings`, `generationConfig.responseModalities`,
+/// `tools.google_maps` or `parts.videoMetadata`. A path allows everything below it; `*` allows everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedOptions(Vec<String>);
+
+/// No field at all.
+pub static NO_OPTIONS: AllowedOptions = AllowedOptions(Vec::new());
+
+impl AllowedOptions {
+    /// Every field.
+    pub fn all() -> Self {
+        Self(vec!["*".to_owned()])
+    }
+
+    /// The paths, as they were written.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether all these fields are allowed at this place.
+    ///
+    /// # Errors
+    /// The path of the first field that is not, from the place on.
+    pub(super) fn check(&self, place: OptionsPlace, fields: &RawValue) -> Result<(), String> {
+        if self.0.iter().any(|path| path == "*") {
+            return Ok(());
+        }
+        match place {
+            OptionsPlace::Request => self.walk("", fields, 0),
+            OptionsPlace::Part => self.walk("parts.", fields, 0),
+            OptionsPlace::Tool => self.walk("tools.", fields, 0),
+            OptionsPlace::ProviderTool => {
+                let kind = kind_of_tool(fields);
+                match self.allows(&format!("tools.{kind}")) {
+                    true => Ok(()),
+                    false => Err(kind),
+                }
+            }
+        }
+        .map_err(|path| {
+            let begun = ["parts.", "tools."];
+            let rest = begun.iter().find_map(|begun| path.strip_prefix(begun));
+            rest.map_or_else(|| path.clone(), str::to_owned)
+        })
+    }
+
+    fn walk(&self, before: &str, fields: &RawValue, depth: usize) -> Result<(), String> {
+        let members: BTreeMap<String, &RawValue> =
+            serde_json::from_str(fields.get()).unwrap_or_default();
+        for (name, value) in members {
+            let path = format!("{before}{name}");
+            if self.allows(&path) {
+                continue;
+            }
+            let below = format!("{path}.");
+            let has_some = self.0.iter().any(|allowed| allowed.starts_with(&below));
+            if has_some && value.get().starts_with('{') && depth < MOST_DEPTH {
+                self.walk(&below, value, depth + 1)?;
+            } else {
+                return Err(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this field and everything below it is allowed.
+    fn allows(&self, path: &str) -> bool {
+        self.0.iter().any(|allowed| {
+            let allowed = allowed.strip_suffix(".*").unwrap_or(allowed);
+            path == allowed
+                || path
+                    .strip_prefix(allowed)
+                    .is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
+}
+
+impl FromIterator<String> for AllowedOptions {
+    fn from_iter<I: IntoIterator<Item = String>>(paths: I) -> Self {
+        Self(paths.into_iter().collect())
+    }
+}
+
+/// What a provider's tool is called: its `type`, or its first field where it has none, as in `{"google_maps":{}}`.
+fn kind_of_tool(definition: &RawValue) -> String {
+    #[derive(Deserialize)]
+    struct Typed {
+        r#type: String,
+    }
+    if let Ok(Typed { r#type }) = serde_json::from_str(definition.get()) {
+        return r#type;
+    }
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(definition.get()).unwrap_or_default();
+    members.into_keys().next().unwrap_or_default()
+}
