@@ -58,7 +58,7 @@ pub(super) fn impersonated(body: &[u8], lifetime: Duration) -> Result<Token, Fet
         .map_err(|_| FetchError::Unreadable("it is not the JSON of a token"))?;
     Ok(Token {
         text: text(answer.access_token)?.into(),
-        lifetime: lifetime.min(LONGEST),
+        lifetime,
     })
 }
 

@@ -10,9 +10,6 @@ const SPREAD: f64 = 0.10;
 /// How long before its end a token is no longer used, at most: a request needs time to arrive.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// The shortest time between two fetches, however short tokens live.
-const LEAST_WAIT: Duration = Duration::from_millis(500);
-
 /// The wait after the first failure. It doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
@@ -29,8 +26,7 @@ pub fn ends(asked: Instant, lifetime: Duration) -> Instant {
 
 /// When the token that was asked for at `asked` is replaced, if all goes well. `draw` is drawn from 0 to 1.
 pub fn due(asked: Instant, lifetime: Duration, draw: f64) -> Instant {
-    let wait = lifetime.mul_f64(SHARE + SPREAD * draw.clamp(0.0, 1.0));
-    asked + wait.max(LEAST_WAIT)
+    asked + lifetime.mul_f64(SHARE + SPREAD * draw.clamp(0.0, 1.0))
 }
 
 /// The wait after so many failures in a row. `draw` is drawn from 0 to 1.
@@ -71,7 +67,6 @@ mod tests {
         }
         let shortest = seconds(1);
         assert!(due(now, shortest, 1.0) < ends(now, shortest));
-        assert_eq!(due(now, Duration::ZERO, 0.0) - now, LEAST_WAIT);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use modelway::error::UpstreamError;
 use modelway::wire::anthropic::Anthropic;
 use modelway::wire::gemini::Gemini;
 use modelway::wire::openai_chat::OpenAiChat;
+use modelway::wire::openai_responses::OpenAiResponses;
 use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, WireFormat};
 use serde_json::{Value, json};
@@ -38,6 +39,7 @@ fn values() -> Vec<Value> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Family {
     OpenAiChat,
+    OpenAiResponses,
     Anthropic,
     Gemini,
 }
@@ -68,6 +70,7 @@ impl Family {
     fn format(self) -> Box<dyn WireFormat> {
         match self {
             Self::OpenAiChat => Box::new(OpenAiChat::default()),
+            Self::OpenAiResponses => Box::new(OpenAiResponses::default()),
             Self::Anthropic => Box::new(Anthropic::default()),
             Self::Gemini => Box::new(Gemini::default()),
         }
@@ -107,6 +110,48 @@ impl Family {
                     "error",
                 ];
                 if among(&read, 2) { Content } else { Nothing }
+            }
+            (Self::OpenAiResponses, ["response", rest @ ..]) if !rest.is_empty() => {
+                match Self::OpenAiResponses.matter(rest) {
+                    // Fields of events alone.
+                    Content
+                        if !["output", "status", "incomplete_details", "error"]
+                            .contains(&rest[0]) =>
+                    {
+                        Nothing
+                    }
+                    matter => matter,
+                }
+            }
+            (Self::OpenAiResponses, ["usage", "cost" | "cost_in_usd_ticks", ..]) => Content,
+            (Self::OpenAiResponses, ["usage" | "service_tier", ..]) => Usage,
+            (Self::OpenAiResponses, ["id" | "model", ..]) => Names,
+            (Self::OpenAiResponses, [key, ..]) => {
+                let read = [
+                    "type",
+                    "object",
+                    "output_index",
+                    "item_id",
+                    "content_index",
+                    "summary_index",
+                    "delta",
+                    "text",
+                    "refusal",
+                    "arguments",
+                    "input",
+                    "part",
+                    "item",
+                    "annotation",
+                    "logprobs",
+                    "response",
+                    "output",
+                    "output_text",
+                    "status",
+                    "incomplete_details",
+                    "code",
+                    "message",
+                ];
+                if read.contains(key) { Content } else { Nothing }
             }
             (Self::Anthropic, ["usage", ..] | ["message", "usage", ..]) => Usage,
             (Self::Anthropic, ["id" | "model", ..] | ["message", "id" | "model", ..]) => Names,
@@ -326,6 +371,17 @@ fn golden() -> Vec<Recording> {
         "[DONE]",
     ]);
     let openai_whole = r#"{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a","refusal":null,"annotations":[],"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":9,"completion_tokens":5}}"#;
+    let responses = events(&[
+        r#"{"type":"response.created","sequence_number":0,"response":{"id":"r","object":"response","created_at":1,"model":"m","status":"in_progress","error":null,"output":[],"usage":null,"tools":[]}}"#,
+        r#"{"type":"response.output_item.added","sequence_number":1,"output_index":0,"item":{"id":"s","type":"reasoning","summary":[]}}"#,
+        r#"{"type":"response.reasoning_summary_text.delta","sequence_number":2,"output_index":0,"item_id":"s","summary_index":0,"delta":"h","obfuscation":"x"}"#,
+        r#"{"type":"response.output_item.done","sequence_number":3,"output_index":0,"item":{"id":"s","type":"reasoning","summary":[{"type":"summary_text","text":"h"}],"encrypted_content":"e"}}"#,
+        r#"{"type":"response.output_text.delta","sequence_number":4,"output_index":1,"item_id":"a","content_index":0,"delta":"a","logprobs":[]}"#,
+        r#"{"type":"response.output_item.added","sequence_number":5,"output_index":2,"item":{"id":"f","type":"function_call","call_id":"c","name":"f","arguments":""}}"#,
+        r#"{"type":"response.function_call_arguments.delta","sequence_number":6,"output_index":2,"item_id":"f","delta":"{}"}"#,
+        r#"{"type":"response.completed","sequence_number":7,"response":{"id":"r","object":"response","model":"m","status":"completed","error":null,"incomplete_details":null,"output":[{"id":"s","type":"reasoning","summary":[]},{"id":"a","type":"message","content":[{"type":"output_text","text":"a","annotations":[]}]},{"id":"f","type":"function_call","call_id":"c","name":"f","arguments":"{}"}],"usage":{"input_tokens":9,"output_tokens":5,"total_tokens":14,"input_tokens_details":{"cached_tokens":3}},"store":false,"billing":{}}}"#,
+    ]);
+    let responses_whole = r#"{"id":"r","object":"response","created_at":1,"model":"m","status":"completed","error":null,"incomplete_details":null,"output":[{"id":"a","type":"message","phase":"final","content":[{"type":"output_text","text":"a","annotations":[]}]}],"parallel_tool_calls":true,"reasoning":{"effort":null},"store":false,"text":{"format":{"type":"text"}},"usage":{"input_tokens":9,"output_tokens":5},"metadata":{}}"#;
     let anthropic = events(&[
         r#"{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"c","content":[],"stop_reason":null,"usage":{"input_tokens":9,"cache_read_input_tokens":3,"output_tokens":1}}}"#,
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
@@ -347,6 +403,13 @@ fn golden() -> Vec<Recording> {
     vec![
         new("own", Family::OpenAiChat, Framing::Sse, &openai),
         new("own", Family::OpenAiChat, Framing::Json, openai_whole),
+        new("own", Family::OpenAiResponses, Framing::Sse, &responses),
+        new(
+            "own",
+            Family::OpenAiResponses,
+            Framing::Json,
+            responses_whole,
+        ),
         new("own", Family::Anthropic, Framing::Sse, &anthropic),
         new("own", Family::Anthropic, Framing::Json, anthropic_whole),
         new("own", Family::Gemini, Framing::Sse, &gemini),
@@ -375,6 +438,7 @@ fn recorded(folder: &Path) -> Vec<Recording> {
         let exchange = json(folder.join(name));
         let family = match exchange["api"].as_str()? {
             "openai.chat" => Family::OpenAiChat,
+            "openai.responses" => Family::OpenAiResponses,
             "anthropic.messages" => Family::Anthropic,
             "gemini.generateContent" | "gemini.streamGenerateContent" => Family::Gemini,
             _ => return None,

@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use crate::wire::openai::effort::Effort;
 use crate::wire::openai::url::Url;
 
+use super::tools::{WireTool, WireToolChoice};
+
 #[derive(Default, Serialize)]
 pub(super) struct Body<'a> {
     pub(super) model: &'a str,
@@ -33,6 +35,18 @@ pub(super) struct Body<'a> {
     pub(super) temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_logprobs: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_tool_calls: Option<u32>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) safety_identifier: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) prompt_cache_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prompt_cache_retention: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service_tier: Option<&'static str>,
     /// What else the answer shall hold.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) include: Vec<&'static str>,
@@ -71,8 +85,16 @@ impl Serialize for Instructions<'_> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(untagged)]
 pub(super) enum InputItem<'a> {
+    Known(KnownItem<'a>),
+    /// As the provider sent it.
+    AsSent(&'a RawValue),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum KnownItem<'a> {
     Message {
         role: &'static str,
         content: Content<'a>,
@@ -111,7 +133,26 @@ pub(super) enum InputItem<'a> {
 pub(super) enum Content<'a> {
     /// Not every host takes a list where there is only text.
     Text(&'a str),
-    Pieces(Vec<Piece<'a>>),
+    Pieces(Vec<MarkedPiece<'a>>),
+}
+
+/// A piece of content, and what else is said of it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum MarkedPiece<'a> {
+    Plain(Piece<'a>),
+    Cached {
+        #[serde(flatten)]
+        piece: Piece<'a>,
+        prompt_cache_breakpoint: Breakpoint,
+    },
+    /// With fields in the provider's own words.
+    Extended(Box<RawValue>),
+}
+
+#[derive(Serialize)]
+pub(super) struct Breakpoint {
+    pub(super) mode: &'static str,
 }
 
 #[derive(Serialize)]
@@ -121,7 +162,10 @@ pub(super) enum Piece<'a> {
     Text { text: &'a str },
     #[serde(rename = "input_image")]
     Image {
-        image_url: Url<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        image_url: Option<Url<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_id: Option<&'a str>,
         detail: &'static str,
     },
     #[serde(rename = "input_file")]
@@ -132,6 +176,8 @@ pub(super) enum Piece<'a> {
         file_data: Option<Url<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         file_url: Option<Url<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_id: Option<&'a str>,
     },
 }
 
@@ -143,27 +189,11 @@ pub(super) enum Thought<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct WireTool<'a> {
-    pub(super) r#type: &'static str,
-    pub(super) name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) description: &'a str,
-    pub(super) parameters: Cow<'a, RawValue>,
-    /// Written always: the API enforces schemas unless it is told not to.
-    pub(super) strict: bool,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum WireToolChoice<'a> {
-    Word(&'static str),
-    Function { r#type: &'static str, name: &'a str },
-}
-
-#[derive(Serialize)]
 pub(super) struct TextOptions<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) format: Option<Format<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verbosity: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +202,8 @@ pub(super) enum Format<'a> {
     JsonObject,
     JsonSchema {
         name: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        description: &'a str,
         schema: Cow<'a, RawValue>,
         strict: bool,
     },

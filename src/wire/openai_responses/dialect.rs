@@ -22,6 +22,10 @@ pub struct Dialect {
     pub reasoning_history: ReasoningReplay,
     /// Whether tools may be `strict`.
     pub strict_tools: bool,
+    /// Whether the host searches the web and runs code, by the names that OpenAI has for these tools.
+    pub provider_tools: bool,
+    /// Whether parts can end what is kept in the prompt cache (OpenAI since GPT-5.6).
+    pub cache_breakpoints: bool,
     /// Whether `parallel_tool_calls` is taken.
     pub parallel_tool_calls: bool,
     /// Features that cannot be combined.
@@ -45,6 +49,8 @@ impl Default for Dialect {
             summaries: true,
             reasoning_history: ReasoningReplay::Encrypted,
             strict_tools: true,
+            provider_tools: true,
+            cache_breakpoints: false,
             parallel_tool_calls: true,
             excludes: None,
         }
@@ -87,15 +93,12 @@ impl Dialect {
             | Feature::PresencePenalty
             | Feature::Seed
             | Feature::StopSequences
-            | Feature::ReasoningBudget
             | Feature::AudioData
             | Feature::AudioUri
             | Feature::VideoData
             | Feature::VideoUri
-            | Feature::StoredFile
-            | Feature::WebSearch
-            | Feature::CodeExecution
-            | Feature::Logprobs => true,
+            | Feature::ReasoningBudget => true,
+            Feature::WebSearch | Feature::CodeExecution => !self.provider_tools,
             Feature::ImageData
             | Feature::ImageUri
             | Feature::DocumentData
@@ -104,6 +107,8 @@ impl Dialect {
             | Feature::ForcedToolChoice
             | Feature::JsonObject
             | Feature::JsonSchema
+            | Feature::StoredFile
+            | Feature::Logprobs
             | Feature::Temperature
             | Feature::TopP => false,
         };
@@ -123,21 +128,17 @@ mod tests {
 
     #[test]
     fn features_are_those_of_the_api_without_those_that_the_dialect_takes_away() {
-        const OF_THE_API: [&str; 14] = [
+        const OF_THE_API: [&str; 10] = [
+            "audio_data",
+            "audio_uri",
+            "video_data",
+            "video_uri",
             "top_k",
             "frequency_penalty",
             "presence_penalty",
             "seed",
             "stop_sequences",
             "reasoning_budget",
-            "audio_data",
-            "audio_uri",
-            "video_data",
-            "video_uri",
-            "stored_file",
-            "web_search",
-            "code_execution",
-            "logprobs",
         ];
         let with = |more: &[&'static str]| {
             let mut names = [&OF_THE_API[..], more].concat();
@@ -149,6 +150,7 @@ mod tests {
             ("reasoning = false", &["reasoning_effort", "reasoning"]),
             ("efforts = []", &["reasoning_effort"]),
             ("strict_tools = false", &["strict_tools"]),
+            ("provider_tools = false", &["web_search", "code_execution"]),
             ("parallel_tool_calls = false", &["serial_tool_calls"]),
         ] {
             let mut lacking = lacking(text);

@@ -6,29 +6,30 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, FunctionTool, ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling, Tool,
-    ToolChoice,
+    CacheRetention, ChatRequest, ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling,
+    ServiceTier, Tool, Verbosity,
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
 use crate::wire::openai::effort::nearest;
 use crate::wire::openai::{json_mode, schemas};
+use crate::wire::options::{OptionsPlace, Words};
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest, wishes};
+use crate::wire::wishes::{self, Wish};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
-use super::body::{Body, Format, ReasoningFields, TextOptions, WireTool, WireToolChoice};
+use super::body::{Body, Format, ReasoningFields, TextOptions};
 use super::history::History;
-use super::{Dialect, ReasoningReplay, value};
+use super::tools::WireTool;
+use super::{Dialect, NAME, ReasoningReplay, tools, value};
 
 /// The least limit of output tokens that the API takes.
 const LEAST_MAX_OUTPUT_TOKENS: u32 = 16;
 
-/// The schema of a function without arguments: the API requires one.
-const NO_ARGUMENTS: &str =
-    r#"{"type":"object","properties":{},"required":[],"additionalProperties":false}"#;
+/// The longest identifier of an end user that the API takes, in characters.
+const LONGEST_USER: usize = 64;
 
 /// Spells `request` in `dialect`.
 pub(super) fn encode(
@@ -58,19 +59,18 @@ pub(super) fn compose<'a>(
 ) -> Result<(Body<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
-        tools,
+        tools: declared,
         tool_choice,
         parallel_tool_calls,
         response_format,
         sampling,
         reasoning,
-        // Spelled, or noted as left out.
-        marks: _,
-        end_user_id: _,
-        prompt_cache_key: _,
-        prompt_cache_retention: _,
-        service_tier: _,
-        verbosity: _,
+        marks,
+        end_user_id,
+        prompt_cache_key,
+        prompt_cache_retention,
+        service_tier,
+        verbosity,
         // Added to what is written.
         options: _,
         // A matter of the answer.
@@ -85,7 +85,7 @@ pub(super) fn compose<'a>(
         presence_penalty,
         seed,
         stop_sequences,
-        top_logprobs: _,
+        top_logprobs,
     } = sampling;
     for (feature, is_used) in [
         (Feature::TopK, top_k.is_some()),
@@ -100,14 +100,18 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
-    wishes::note_left_out(request, &[], &mut adaptations);
-    if let ToolChoice::Allowed { .. } = tool_choice {
-        return Err(value("tool_choice.allowed", "it has none"));
-    }
+    let spelled = match dialect.cache_breakpoints {
+        true => SPELLED,
+        false => &SPELLED[1..],
+    };
+    wishes::note_left_out(request, spelled, &mut adaptations);
+    let words = Words::of(to, NAME);
     let instruction = json_mode::instruction(response_format, messages, &mut adaptations);
     let mut history = History {
         dialect,
         provider: to.provider,
+        words,
+        marks,
         ids: ToolIds::new(messages, Form::Short, Distinct::InConversation),
         custom_calls: Vec::new(),
         adaptations: &mut adaptations,
@@ -117,13 +121,21 @@ pub(super) fn compose<'a>(
         model: to.model,
         instructions,
         input,
-        text: format_of(response_format, &mut adaptations)?.map(|format| TextOptions {
-            format: Some(format),
-        }),
+        text: text_of(response_format, *verbosity, &mut adaptations)?,
         reasoning: reasoning_of(dialect, reasoning, &mut adaptations)?,
         max_output_tokens: cap(*max_output_tokens, &mut adaptations),
         temperature: *temperature,
         top_p: *top_p,
+        top_logprobs: *top_logprobs,
+        max_tool_calls: tools::most_calls(declared, &mut adaptations),
+        safety_identifier: user_of(end_user_id, &mut adaptations),
+        prompt_cache_key,
+        prompt_cache_retention: match prompt_cache_retention {
+            Some(CacheRetention::Long) => Some("24h"),
+            // Every prompt is kept for some minutes.
+            Some(CacheRetention::Default | CacheRetention::Short) | None => None,
+        },
+        service_tier: tier_of(*service_tier, &mut adaptations),
         stream: to.stream,
         ..Body::default()
     };
@@ -131,12 +143,30 @@ pub(super) fn compose<'a>(
     if may_reason && dialect.reasoning_history != ReasoningReplay::None {
         body.include.push("reasoning.encrypted_content");
     }
-    if !tools.is_empty() {
-        body.tools = Vec::with_capacity(tools.len());
-        for tool in tools {
-            body.tools.push(tool_of(tool, &mut adaptations)?);
-        }
-        body.tool_choice = tool_choice_of(tool_choice);
+    if top_logprobs.is_some() {
+        body.include.push("message.output_text.logprobs");
+    }
+    if declared.contains(&Tool::CodeExecution) {
+        body.include.push("code_interpreter_call.outputs");
+    }
+    body.tools = Vec::with_capacity(declared.len());
+    for (index, tool) in declared.iter().enumerate() {
+        let Some(tool) = tools::tool_of(index, tool, &words, &mut adaptations)? else {
+            continue;
+        };
+        let options = marks.of_tool(index).map_or(&[][..], |mark| &mark.options);
+        let path = format_args!("tools[{index}].provider_options");
+        body.tools.push(
+            match words.chosen(options, OptionsPlace::Tool, path, &mut adaptations)? {
+                Some(fields) => {
+                    WireTool::AsSaid(Cow::Owned(Words::extended(&tool, &fields, path)?))
+                }
+                None => tool,
+            },
+        );
+    }
+    if !body.tools.is_empty() {
+        body.tool_choice = tools::tool_choice_of(tool_choice);
         body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
     }
     Ok((body, adaptations))
@@ -179,44 +209,52 @@ fn reasoning_of(
     Ok((effort.is_some() || summary.is_some()).then_some(fields))
 }
 
-fn tool_choice_of(choice: &ToolChoice) -> Option<WireToolChoice<'_>> {
-    match choice {
-        ToolChoice::Auto | ToolChoice::Allowed { .. } => None,
-        ToolChoice::None => Some(WireToolChoice::Word("none")),
-        ToolChoice::Required => Some(WireToolChoice::Word("required")),
-        ToolChoice::Function(name) => Some(WireToolChoice::Function {
-            r#type: "function",
-            name,
-        }),
+/// The wishes that the API has a place for. The first one is a matter of the dialect.
+const SPELLED: &[Wish] = &[
+    Wish::PartCache,
+    Wish::EndUser,
+    Wish::CacheKey,
+    Wish::CacheRetention,
+    Wish::ServiceTier,
+    Wish::Verbosity,
+];
+
+fn user_of<'a>(id: &'a str, adaptations: &mut Adaptations) -> &'a str {
+    if id.chars().count() <= LONGEST_USER {
+        return id;
     }
+    adaptations.note(
+        "end_user_id",
+        "left out: the provider takes at most 64 characters",
+    );
+    ""
 }
 
-fn tool_of<'a>(tool: &'a Tool, adaptations: &mut Adaptations) -> Result<WireTool<'a>, Unsupported> {
-    let FunctionTool {
-        name,
-        description,
-        parameters,
-        strict,
-    } = match tool {
-        Tool::Function(function) => function,
-        Tool::WebSearch(_) => return Err(Unsupported::Feature(Feature::WebSearch)),
-        Tool::CodeExecution => return Err(Unsupported::Feature(Feature::CodeExecution)),
-        Tool::Provider(_) => return Err(value("tools.provider_tool", "it has none")),
-    };
-    let parameters = match schemas::of_arguments(parameters.as_deref(), *strict, adaptations)? {
-        Some(parameters) => parameters,
-        None => Cow::Borrowed(
-            serde_json::from_str::<&RawValue>(NO_ARGUMENTS)
-                .map_err(|_| value("tools.parameters", "it cannot be written as JSON"))?,
-        ),
-    };
-    Ok(WireTool {
-        r#type: "function",
-        name,
-        description,
-        parameters,
-        strict: *strict,
+fn tier_of(tier: Option<ServiceTier>, adaptations: &mut Adaptations) -> Option<&'static str> {
+    Some(match tier? {
+        ServiceTier::Standard => "default",
+        ServiceTier::Priority => "priority",
+        ServiceTier::Flex => "flex",
+        ServiceTier::Batch => {
+            adaptations.note("service_tier", "left out: the provider has no place for it");
+            return None;
+        }
     })
+}
+
+fn text_of<'a>(
+    format: &'a ResponseFormat,
+    verbosity: Option<Verbosity>,
+    adaptations: &mut Adaptations,
+) -> Result<Option<TextOptions<'a>>, Unsupported> {
+    let format = format_of(format, adaptations)?;
+    let verbosity = verbosity.map(|verbosity| match verbosity {
+        Verbosity::Low => "low",
+        Verbosity::Medium => "medium",
+        Verbosity::High => "high",
+    });
+    let is_said = format.is_some() || verbosity.is_some();
+    Ok(is_said.then_some(TextOptions { format, verbosity }))
 }
 
 fn format_of<'a>(
@@ -230,11 +268,12 @@ fn format_of<'a>(
             name,
             schema,
             strict,
-            description: _,
+            description,
         } => {
             let (schema, strict) = schemas::of_answer(schema, *strict, adaptations)?;
             Some(Format::JsonSchema {
                 name,
+                description,
                 schema,
                 strict,
             })

@@ -1,24 +1,31 @@
 //! As which input items is a conversation written: messages, media, tool calls and the reasoning that is sent back?
 
+use serde_json::value::RawValue;
+
 use crate::chat::{
-    ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
+    Mark, Marks, Message, Part, ProviderPart, Reasoning, Role, ToolCall, ToolResult,
 };
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
 use crate::wire::openai::tool_results;
-use crate::wire::openai::url::Url;
+use crate::wire::options::{OptionsPlace, Words};
 use crate::wire::tool_ids::ToolIds;
 use crate::wire::{Adaptations, tool_names};
 
-use super::body::{Content, InputItem, Instructions, Piece, Thought};
+use super::body::{
+    Breakpoint, Content, InputItem, Instructions, KnownItem, MarkedPiece, Piece, Thought,
+};
 use super::opaque::{CUSTOM_CALL, Token};
-use super::{Dialect, InstructionsRole, ReasoningReplay, value};
+use super::parts::{misplaced, piece};
+use super::{Dialect, InstructionsRole, ReasoningReplay};
 
 /// Spells the messages of one request.
 pub(super) struct History<'a, 'n> {
     pub(super) dialect: &'n Dialect,
     /// Whom the request goes to: what another provider has signed is left out.
     pub(super) provider: &'a str,
+    pub(super) words: Words<'n>,
+    pub(super) marks: &'a Marks,
     pub(super) ids: ToolIds<'a>,
     /// The numbers of the calls that are sent back as calls of a tool that takes any text, in ascending order.
     pub(super) custom_calls: Vec<usize>,
@@ -36,31 +43,36 @@ impl<'a> History<'a, '_> {
         let mut items = Vec::with_capacity(messages.len() + 1);
         // The API looks for the word JSON in the input alone.
         items.extend(more.map(|text| self.instruction(Content::Text(text))));
-        for Message { role, parts } in messages {
+        for (place, Message { role, parts }) in messages.iter().enumerate() {
             match role {
-                Role::System if self.dialect.system_role == InstructionsRole::Instructions => {
+                // Later ones stand where they were said.
+                Role::System
+                    if self.dialect.system_role == InstructionsRole::Instructions
+                        && messages[..place]
+                            .iter()
+                            .all(|earlier| earlier.role == Role::System) =>
+                {
                     instructions.0.extend(texts(parts)?);
                 }
                 Role::System => {
-                    let texts = texts(parts)?.into_iter();
-                    let pieces = texts.map(|text| Piece::Text { text });
-                    let content = simplest(pieces.collect());
+                    texts(parts)?;
+                    let content = self.content(parts, |marks, part| marks.of_part(place, part))?;
                     items.push(self.instruction(content));
                 }
                 Role::User => {
-                    const WHY: &str = "a user message holds text, images and documents";
-                    items.push(InputItem::Message {
+                    let content = self.content(parts, |marks, part| marks.of_part(place, part))?;
+                    items.push(InputItem::Known(KnownItem::Message {
                         role: "user",
-                        content: simplest(pieces(parts, WHY)?),
-                    });
+                        content,
+                    }));
                 }
                 Role::Assistant => self.assistant(parts, &mut items)?,
                 Role::Tool => {
-                    for part in parts {
-                        let Part::ToolResult(result) = part else {
+                    for (part, result) in parts.iter().enumerate() {
+                        let Part::ToolResult(result) = result else {
                             return Err(misplaced("a tool message holds only tool results"));
                         };
-                        items.push(self.result(result)?);
+                        items.push(InputItem::Known(self.result(result, (place, part))?));
                     }
                 }
             }
@@ -73,7 +85,7 @@ impl<'a> History<'a, '_> {
             InstructionsRole::System => "system",
             InstructionsRole::Developer | InstructionsRole::Instructions => "developer",
         };
-        InputItem::Message { role, content }
+        InputItem::Known(KnownItem::Message { role, content })
     }
 
     fn assistant(
@@ -92,20 +104,24 @@ impl<'a> History<'a, '_> {
                 }
                 Part::Text(text) | Part::Refusal(text) if text.is_empty() => continue,
                 // A refusal is sent back as text: as an item it would need the id that it had.
-                Part::Text(text) | Part::Refusal(text) => InputItem::Message {
+                Part::Text(text) | Part::Refusal(text) => InputItem::Known(KnownItem::Message {
                     role: "assistant",
                     content: Content::Text(text),
+                }),
+                Part::ToolCall(call) => InputItem::Known(self.call(call)),
+                Part::Provider(part) => match self.as_sent(part) {
+                    Some(item) => item,
+                    None => continue,
                 },
-                Part::ToolCall(call) => self.call(call),
-                Part::Image(_)
-                | Part::Document(_)
-                | Part::Audio(_)
-                | Part::Video(_)
-                | Part::Provider(_)
-                | Part::ToolResult(_) => {
-                    return Err(misplaced(
-                        "an assistant message holds text, reasoning and tool calls",
-                    ));
+                Part::Image(_) | Part::Document(_) | Part::Audio(_) | Part::Video(_) => {
+                    self.adaptations.note(
+                        "messages.parts",
+                        "left out: the provider takes no media that a model made",
+                    );
+                    continue;
+                }
+                Part::ToolResult(_) => {
+                    return Err(misplaced("an assistant message holds no tool results"));
                 }
             };
             items.push(item);
@@ -155,17 +171,17 @@ impl<'a> History<'a, '_> {
             .content
             .into_iter()
             .filter(|_| token.encrypted.is_empty());
-        Some(InputItem::Reasoning {
+        Some(InputItem::Known(KnownItem::Reasoning {
             summary: summary.collect(),
             content: content
                 .map(|text| Thought::ReasoningText { text })
                 .collect(),
             id: token.id,
             encrypted_content: token.encrypted,
-        })
+        }))
     }
 
-    fn call(&mut self, call: &'a ToolCall) -> InputItem<'a> {
+    fn call(&mut self, call: &'a ToolCall) -> KnownItem<'a> {
         let ToolCall {
             id,
             name,
@@ -185,108 +201,119 @@ impl<'a> History<'a, '_> {
         let name = tool_names::fit(name, self.adaptations);
         if is_own && signature == CUSTOM_CALL {
             self.custom_calls.push(number);
-            return InputItem::CustomToolCall {
+            return KnownItem::CustomToolCall {
                 call_id,
                 name,
                 input: arguments,
             };
         }
-        InputItem::FunctionCall {
+        KnownItem::FunctionCall {
             call_id,
             name,
             arguments: Arguments::of(arguments, self.adaptations).into_text(),
         }
     }
 
-    fn result(&mut self, result: &'a ToolResult) -> Result<InputItem<'a>, Unsupported> {
+    fn content(
+        &mut self,
+        parts: &'a [Part],
+        mark: impl Fn(&'a Marks, usize) -> Option<&'a Mark>,
+    ) -> Result<Content<'a>, Unsupported> {
+        Ok(simplest(self.pieces(parts, mark)?))
+    }
+
+    /// The pieces of a message or of a tool result, with what is said of each besides.
+    fn pieces(
+        &mut self,
+        parts: &'a [Part],
+        mark: impl Fn(&'a Marks, usize) -> Option<&'a Mark>,
+    ) -> Result<Vec<MarkedPiece<'a>>, Unsupported> {
+        let mut pieces = Vec::with_capacity(parts.len());
+        for (index, part) in parts.iter().enumerate() {
+            let piece = piece(part, self.provider)?;
+            let Some(Mark { cache, options }) = mark(self.marks, index) else {
+                pieces.push(MarkedPiece::Plain(piece));
+                continue;
+            };
+            let piece = match cache {
+                Some(_) if self.dialect.cache_breakpoints => MarkedPiece::Cached {
+                    piece,
+                    prompt_cache_breakpoint: Breakpoint { mode: "explicit" },
+                },
+                Some(_) | None => MarkedPiece::Plain(piece),
+            };
+            let path = format_args!("messages.parts[{index}].provider_options");
+            let chosen = self
+                .words
+                .chosen(options, OptionsPlace::Part, path, self.adaptations)?;
+            pieces.push(match chosen {
+                Some(fields) => MarkedPiece::Extended(Words::extended(&piece, &fields, path)?),
+                None => piece,
+            });
+        }
+        Ok(pieces)
+    }
+
+    /// What only its provider understands, for that provider.
+    fn as_sent(&mut self, part: &'a ProviderPart) -> Option<InputItem<'a>> {
+        let ProviderPart {
+            provider,
+            kind: _,
+            content,
+        } = part;
+        let item = serde_json::from_str::<&RawValue>(content).ok();
+        let item = item.filter(|item| provider == self.provider && item.get().starts_with('{'));
+        if item.is_none() {
+            self.adaptations.note(
+                "messages.parts.provider_part",
+                "left out: another provider made it",
+            );
+        }
+        item.map(InputItem::AsSent)
+    }
+
+    fn result(
+        &mut self,
+        result: &'a ToolResult,
+        (message, part): (usize, usize),
+    ) -> Result<KnownItem<'a>, Unsupported> {
         let ToolResult {
             tool_call_id,
             tool_name,
             content,
             is_error,
         } = result;
-        const WHY: &str = "a tool result holds text, images and documents";
-        let mut said = pieces(content, WHY)?;
-        let is_wordless = |piece: &Piece<'_>| match piece {
-            Piece::Text { text } => text.trim().is_empty(),
-            Piece::Image { .. } | Piece::File { .. } => true,
-        };
-        if *is_error && said.iter().all(is_wordless) {
-            said.insert(
-                0,
-                Piece::Text {
+        let says = |part: &Part| matches!(part, Part::Text(text) if !text.trim().is_empty());
+        let output = match *is_error && !content.iter().any(says) {
+            true => {
+                let mut pieces = vec![MarkedPiece::Plain(Piece::Text {
                     text: tool_results::WORDLESS_FAILURE,
-                },
-            );
-        }
+                })];
+                pieces
+                    .extend(self.pieces(content, |marks, at| marks.of_content(message, part, at))?);
+                simplest(pieces)
+            }
+            false => self.content(content, |marks, at| marks.of_content(message, part, at))?,
+        };
         if *is_error {
             tool_results::note_failure(self.adaptations);
         }
-        let output = simplest(said);
         let linked = self.ids.of_result(tool_call_id, tool_name);
         let is_custom = |number| self.custom_calls.binary_search(&number).is_ok();
         let call_id = linked.id;
         Ok(match linked.number.is_some_and(is_custom) {
-            true => InputItem::CustomToolCallOutput { call_id, output },
-            false => InputItem::FunctionCallOutput { call_id, output },
+            true => KnownItem::CustomToolCallOutput { call_id, output },
+            false => KnownItem::FunctionCallOutput { call_id, output },
         })
     }
 }
 
 /// One text as it is, everything else as a list.
-fn simplest(pieces: Vec<Piece<'_>>) -> Content<'_> {
+fn simplest(pieces: Vec<MarkedPiece<'_>>) -> Content<'_> {
     match pieces[..] {
         [] => Content::Text(""),
-        [Piece::Text { text }] => Content::Text(text),
+        [MarkedPiece::Plain(Piece::Text { text })] => Content::Text(text),
         _ => Content::Pieces(pieces),
-    }
-}
-
-fn pieces<'a>(parts: &'a [Part], why: &'static str) -> Result<Vec<Piece<'a>>, Unsupported> {
-    let mut pieces = Vec::with_capacity(parts.len());
-    for part in parts {
-        pieces.push(match part {
-            Part::Text(text) => Piece::Text { text },
-            Part::Image(media) => Piece::Image {
-                image_url: Url::of(media),
-                detail: match media.detail {
-                    ImageDetail::Auto => "auto",
-                    ImageDetail::Low => "low",
-                    ImageDetail::High => "high",
-                },
-            },
-            Part::Document(media) => document(media),
-            Part::Audio(_)
-            | Part::Video(_)
-            | Part::Provider(_)
-            | Part::ToolCall(_)
-            | Part::ToolResult(_)
-            | Part::Reasoning(_)
-            | Part::Refusal(_) => {
-                return Err(misplaced(why));
-            }
-        });
-    }
-    Ok(pieces)
-}
-
-fn document(media: &Media) -> Piece<'_> {
-    match media.source {
-        MediaSource::Data(_) => Piece::File {
-            filename: match media.filename.as_str() {
-                // A name is required beside the bytes.
-                "" => "document",
-                name => name,
-            },
-            file_data: Some(Url::of(media)),
-            file_url: None,
-        },
-        // The API refuses a name beside a URL.
-        MediaSource::Uri(_) | MediaSource::File { .. } => Piece::File {
-            filename: "",
-            file_data: None,
-            file_url: Some(Url::of(media)),
-        },
     }
 }
 
@@ -300,8 +327,4 @@ fn texts(parts: &[Part]) -> Result<Vec<&str>, Unsupported> {
         texts.push(text.as_str());
     }
     Ok(texts)
-}
-
-fn misplaced(why: &'static str) -> Unsupported {
-    value("messages.parts", why)
 }

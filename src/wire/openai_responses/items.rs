@@ -9,19 +9,25 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
-use crate::chat::ChatEvent;
+use crate::chat::{
+    ChatEvent, ImageDetail, Media, MediaSource, Part, ProviderPart, ProviderToolUsage,
+};
 use crate::error::UpstreamError;
 use crate::wire::json::{MaybeAbsent, too_many_parts};
 use crate::wire::limits::MAX_PARTS;
 use crate::wire::reported::{check_call, check_held};
 
+use super::about_text;
 use super::opaque::{CUSTOM_CALL, Token};
 use super::passed::Passed;
-use super::reply::{self, Item};
+use super::reply::{self, Item, Sent};
 
-/// The kinds of items that are read. Items of other kinds have no place in an answer.
+/// The kinds of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Message,
@@ -29,16 +35,20 @@ pub(super) enum Kind {
     Function,
     /// The call of a tool that takes any text.
     Custom,
+    /// What only its provider understands: calls of its own tools and their results.
+    Provider,
 }
 
 impl Kind {
-    pub(super) fn named(name: &str) -> Option<Self> {
+    /// The kind of an item of this type; `None` for one without a type.
+    fn named(name: &str) -> Option<Self> {
         Some(match name {
+            "" => return None,
             "message" => Self::Message,
             "reasoning" => Self::Reasoning,
             "function_call" => Self::Function,
             "custom_tool_call" => Self::Custom,
-            _ => return None,
+            _ => Self::Provider,
         })
     }
 }
@@ -91,6 +101,9 @@ pub(super) struct Items {
     held: usize,
     /// Whether a whole text did not begin with the pieces that were passed on.
     disagrees: bool,
+    /// The characters of the text that was passed on last; 0 once something else followed it.
+    open_text: usize,
+    tools: ProviderToolUsage,
 }
 
 /// The items of one kind, in the order in which they began.
@@ -101,6 +114,16 @@ struct OfKind {
     settled: usize,
 }
 
+/// What of a text has been passed on.
+#[derive(Default)]
+struct Said {
+    passed: Passed,
+    /// The characters before it in its part of our answer.
+    base: usize,
+    citations: usize,
+    logprobs: usize,
+}
+
 struct Known {
     kind: Kind,
     has_id: bool,
@@ -108,7 +131,7 @@ struct Known {
     is_whole: bool,
     /// Whether it stood in the whole answer.
     is_settled: bool,
-    texts: BTreeMap<(Field, u64), Passed>,
+    texts: BTreeMap<(Field, u64), Said>,
     /// The number of the call, once it is announced.
     call: Option<usize>,
     arguments: Passed,
@@ -116,7 +139,8 @@ struct Known {
     waiting: String,
     /// Id and name of the call, while it is not announced.
     head: (String, String),
-    is_signed: bool,
+    /// Whether the token of its reasoning, or what only its provider understands, has been passed on.
+    is_told: bool,
 }
 
 impl Items {
@@ -125,7 +149,12 @@ impl Items {
         self.disagrees
     }
 
-    /// Whether any item of a known kind has begun.
+    /// How often the provider ran tools of its own.
+    pub(super) fn tools(&self) -> ProviderToolUsage {
+        self.tools
+    }
+
+    /// Whether any item has begun.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -165,9 +194,39 @@ impl Items {
             return Ok(());
         }
         let place = self.find_or_add(name, field.kind())?;
-        self.text(place, (field, part))?.add(&piece);
-        events.push(field.event(piece.into_owned()));
+        self.pass_text(place, (field, part), piece, events)
+    }
+
+    /// A source of a text.
+    pub(super) fn citation(
+        &mut self,
+        name: Name<'_>,
+        part: u64,
+        annotation: &RawValue,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let place = self.find_or_add(name, Kind::Message)?;
+        let said = self.text(place, (Field::Text, part))?;
+        said.citations += 1;
+        let citation = about_text::citation(annotation, said.base);
+        events.push(ChatEvent::Citation(Box::new(citation)));
         Ok(())
+    }
+
+    /// How likely more tokens of a text were.
+    pub(super) fn logprobs(
+        &mut self,
+        name: Name<'_>,
+        part: u64,
+        logprobs: Option<&RawValue>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let logprobs = about_text::after(0, logprobs)?;
+        if logprobs.is_empty() {
+            return Ok(());
+        }
+        let place = self.find_or_add(name, Kind::Message)?;
+        self.pass_logprobs(place, part, &logprobs, events)
     }
 
     /// The whole of a text.
@@ -216,23 +275,25 @@ impl Items {
     pub(super) fn done(
         &mut self,
         name: Name<'_>,
-        item: &Item<'_>,
+        sent: &Sent<'_>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
-        let Some(kind) = Kind::named(&item.kind.0) else {
+        let Some(kind) = Kind::named(&sent.item.kind.0) else {
             return Ok(());
         };
         let place = self.find_or_add(name, kind)?;
-        self.item(place, item, events)
+        self.item(place, sent, events)
     }
 
     /// The items of the whole answer.
     pub(super) fn settle(
         &mut self,
-        output: &[Item<'_>],
+        output: &[&RawValue],
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
-        for (index, item) in (0..).zip(output) {
+        for (index, raw) in (0..).zip(output) {
+            let sent = Sent::read(raw);
+            let item = &sent.item;
             let Some(kind) = Kind::named(&item.kind.0) else {
                 continue;
             };
@@ -241,7 +302,7 @@ impl Items {
                 None => self.add(Name::default(), kind)?,
             };
             self.items[place].is_settled = true;
-            self.item(place, item, events)?;
+            self.item(place, &sent, events)?;
         }
         Ok(())
     }
@@ -310,7 +371,7 @@ impl Items {
             arguments: Passed::default(),
             waiting: String::new(),
             head: Default::default(),
-            is_signed: false,
+            is_told: false,
         });
         if let Some(index) = name.index {
             self.by_index.insert(index, place);
@@ -333,9 +394,10 @@ impl Items {
     fn item(
         &mut self,
         place: usize,
-        item: &Item<'_>,
+        sent: &Sent<'_>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
+        let Sent { item, raw } = sent;
         self.items[place].is_whole = true;
         match self.items[place].kind {
             Kind::Message => {
@@ -343,6 +405,7 @@ impl Items {
                     match &*said.kind.0 {
                         "output_text" | "text" | "" => {
                             self.complete(place, (Field::Text, part), &said.text.0, events)?;
+                            self.complete_about(place, part, &said, events)?;
                         }
                         "refusal" => {
                             self.complete(place, (Field::Refusal, part), &said.refusal.0, events)?;
@@ -370,10 +433,14 @@ impl Items {
                 self.head(place, item, true, events)?;
                 self.complete_arguments(place, &item.input.0, events)
             }
+            Kind::Provider => {
+                self.give_part(place, item, raw, events);
+                Ok(())
+            }
         }
     }
 
-    fn text(&mut self, place: usize, part: (Field, u64)) -> Result<&mut Passed, UpstreamError> {
+    fn text(&mut self, place: usize, part: (Field, u64)) -> Result<&mut Said, UpstreamError> {
         let known = &mut self.items[place];
         if !known.texts.contains_key(&part) {
             self.parts += 1;
@@ -394,16 +461,109 @@ impl Items {
         if whole.is_empty() {
             return Ok(());
         }
-        let passed = self.text(place, part)?;
-        match passed.rest_of(whole) {
-            Some("") => {}
-            Some(rest) => {
-                passed.add(rest);
-                events.push(part.0.event(rest.to_owned()));
+        match self.text(place, part)?.passed.rest_of(whole) {
+            Some("") => Ok(()),
+            Some(rest) => self.pass_text(place, part, Cow::Borrowed(rest), events),
+            None => {
+                self.disagrees = true;
+                Ok(())
             }
-            None => self.disagrees = true,
+        }
+    }
+
+    fn pass_text(
+        &mut self,
+        place: usize,
+        part: (Field, u64),
+        piece: Cow<'_, str>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let before = self.open_text;
+        let said = self.text(place, part)?;
+        if said.passed.length() == 0 {
+            said.base = before;
+        }
+        said.passed.add(&piece);
+        self.open_text = match part.0 {
+            Field::Text => before + piece.chars().count(),
+            Field::Summary | Field::Reasoning | Field::Refusal => 0,
+        };
+        events.push(part.0.event(piece.into_owned()));
+        Ok(())
+    }
+
+    /// Completes what is said about a text by the whole of it.
+    fn complete_about(
+        &mut self,
+        place: usize,
+        part: u64,
+        whole: &reply::Part<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let said = self.text(place, (Field::Text, part))?;
+        let (base, citations, logprobs) = (said.base, said.citations, said.logprobs);
+        let new = about_text::after(citations, whole.annotations)?;
+        said.citations += new.len();
+        events.extend(new.into_iter().map(|annotation| {
+            ChatEvent::Citation(Box::new(about_text::citation(annotation, base)))
+        }));
+        let new = about_text::after(logprobs, whole.logprobs)?;
+        self.pass_logprobs(place, part, &new, events)
+    }
+
+    fn pass_logprobs(
+        &mut self,
+        place: usize,
+        part: u64,
+        written: &[&RawValue],
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        self.text(place, (Field::Text, part))?.logprobs += written.len();
+        let read = written
+            .iter()
+            .filter_map(|written| about_text::logprob(written));
+        let logprobs: Vec<_> = read.collect();
+        if !logprobs.is_empty() {
+            events.push(ChatEvent::Logprobs(logprobs));
         }
         Ok(())
+    }
+
+    /// Appends an item that only its provider understands, or the picture that it holds, once.
+    fn give_part(
+        &mut self,
+        place: usize,
+        item: &Item<'_>,
+        raw: &RawValue,
+        events: &mut Vec<ChatEvent>,
+    ) {
+        let known = &mut self.items[place];
+        if known.is_told {
+            return;
+        }
+        known.is_told = true;
+        self.open_text = 0;
+        match &*item.kind.0 {
+            "web_search_call" => self.tools.web_searches += 1,
+            "code_interpreter_call" => self.tools.code_executions += 1,
+            "file_search_call" => self.tools.file_searches += 1,
+            _ => {}
+        }
+        let picture = match &*item.kind.0 {
+            "image_generation_call" => picture_of(item),
+            _ => None,
+        };
+        let part = picture.map_or_else(
+            || {
+                Part::Provider(ProviderPart {
+                    provider: String::new(),
+                    kind: item.kind.0.to_string(),
+                    content: raw.get().to_owned(),
+                })
+            },
+            Part::Image,
+        );
+        events.push(ChatEvent::Part(Box::new(part)));
     }
 
     /// Appends the token with which a reasoning item is sent back, once.
@@ -411,13 +571,13 @@ impl Items {
         let known = &mut self.items[place];
         let has_nothing =
             item.encrypted_content.is_absent() && (known.texts.is_empty() || item.id.is_absent());
-        if known.is_signed || has_nothing {
+        if known.is_told || has_nothing {
             return;
         }
-        known.is_signed = true;
+        known.is_told = true;
         let lengths = |of: Field| {
             let texts = known.texts.iter().filter(|((field, _), _)| *field == of);
-            texts.map(|(_, passed)| passed.length()).collect()
+            texts.map(|(_, said)| said.passed.length()).collect()
         };
         let token = Token {
             id: Cow::Borrowed(&item.id.0),
@@ -426,6 +586,7 @@ impl Items {
             content: lengths(Field::Reasoning),
         };
         events.push(ChatEvent::ReasoningSignature(token.to_bytes()));
+        self.open_text = 0;
     }
 
     /// Reads id and name of a call, and announces it if both are known or `is_whole`.
@@ -463,13 +624,14 @@ impl Items {
         let waiting = mem::take(&mut known.waiting);
         self.held -= id.len() + name.len() + waiting.len();
         self.calls += 1;
+        self.open_text = 0;
         known.call = Some(number);
         events.push(ChatEvent::ToolCall {
             id,
             name,
             signature: match known.kind {
                 Kind::Custom => Bytes::from_static(CUSTOM_CALL.as_bytes()),
-                Kind::Function | Kind::Message | Kind::Reasoning => Bytes::new(),
+                Kind::Function | Kind::Message | Kind::Reasoning | Kind::Provider => Bytes::new(),
             },
         });
         if !waiting.is_empty() {
@@ -520,4 +682,19 @@ impl Items {
             }
         }
     }
+}
+
+/// The picture that a tool of the provider made.
+fn picture_of(item: &Item<'_>) -> Option<Media> {
+    let bytes = STANDARD.decode(&*item.result.0).ok()?;
+    let format = match &*item.output_format.0 {
+        "" => "png",
+        format => format,
+    };
+    (!bytes.is_empty()).then(|| Media {
+        source: MediaSource::Data(bytes.into()),
+        media_type: format!("image/{format}"),
+        filename: String::new(),
+        detail: ImageDetail::Auto,
+    })
 }

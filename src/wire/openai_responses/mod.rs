@@ -4,6 +4,8 @@
 //! stored at the provider, and the conversation is sent again with the reasoning that it has encrypted. A host that
 //! differs is a [`Dialect`].
 
+mod about_text;
+mod accounts;
 mod body;
 mod dialect;
 mod encode;
@@ -12,9 +14,11 @@ mod history;
 mod items;
 mod numbers;
 mod opaque;
+mod parts;
 mod passed;
 mod reply;
 mod stream;
+mod tools;
 mod whole;
 
 use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
@@ -31,9 +35,11 @@ pub struct OpenAiResponses {
     pub dialect: Dialect,
 }
 
+const NAME: &str = "openai_responses";
+
 impl WireFormat for OpenAiResponses {
     fn name(&self) -> &'static str {
-        "openai_responses"
+        NAME
     }
 
     fn features(&self) -> Features {

@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use crate::error::UpstreamError;
 use crate::wire::json::{Count, Few, MaybeAbsent, Text, compact, object};
-use crate::wire::openai::usage::TokenCounts;
 
 object! {
     /// The answer: the body of a whole one, and in events of a stream what is known of it.
@@ -15,11 +14,12 @@ object! {
         pub(super) id: Text<'a> = "id",
         pub(super) model: Text<'a> = "model",
         pub(super) status: Text<'a> = "status",
-        pub(super) output: Option<Few<Item<'a>>> = "output",
+        pub(super) output: Option<Few<&'a RawValue>> = "output",
         // Some relays write the text alone.
         pub(super) output_text: Text<'a> = "output_text",
         pub(super) incomplete_details: Option<IncompleteDetails<'a>> = "incomplete_details",
-        pub(super) usage: Option<TokenCounts> = "usage",
+        pub(super) usage: Option<&'a RawValue> = "usage",
+        pub(super) service_tier: Text<'a> = "service_tier",
         pub(super) error: Option<&'a RawValue> = "error",
     }
 }
@@ -42,12 +42,23 @@ object! {
         pub(super) content: Option<&'a RawValue> = "content",
         pub(super) summary: Option<&'a RawValue> = "summary",
         pub(super) encrypted_content: Text<'a> = "encrypted_content",
+        // Of a picture.
+        pub(super) result: Text<'a> = "result",
+        pub(super) output_format: Text<'a> = "output_format",
     }
 }
 
-impl MaybeAbsent for Item<'_> {
-    fn is_absent(&self) -> bool {
-        self.kind.is_absent()
+/// An item, and how it is written.
+pub(super) struct Sent<'a> {
+    pub(super) item: Item<'a>,
+    pub(super) raw: &'a RawValue,
+}
+
+impl<'a> Sent<'a> {
+    /// Reads an item. A value of another kind is one without a type.
+    pub(super) fn read(raw: &'a RawValue) -> Self {
+        let item = serde_json::from_str(raw.get()).unwrap_or_default();
+        Self { item, raw }
     }
 }
 
@@ -57,6 +68,8 @@ object! {
         pub(super) kind: Text<'a> = "type",
         pub(super) text: Text<'a> = "text",
         pub(super) refusal: Text<'a> = "refusal",
+        pub(super) annotations: Option<&'a RawValue> = "annotations",
+        pub(super) logprobs: Option<&'a RawValue> = "logprobs",
     }
 }
 
@@ -82,7 +95,9 @@ object! {
         pub(super) arguments: Option<&'a RawValue> = "arguments",
         pub(super) input: Text<'a> = "input",
         pub(super) part: Option<Part<'a>> = "part",
-        pub(super) item: Option<Item<'a>> = "item",
+        pub(super) item: Option<&'a RawValue> = "item",
+        pub(super) annotation: Option<&'a RawValue> = "annotation",
+        pub(super) logprobs: Option<&'a RawValue> = "logprobs",
         pub(super) response: Option<Response<'a>> = "response",
         pub(super) error: Option<&'a RawValue> = "error",
         // Of a whole answer that a relay sends as one event.

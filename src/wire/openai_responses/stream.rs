@@ -10,10 +10,11 @@ use crate::wire::json::{MaybeAbsent, is_hollow, parse_object};
 use crate::wire::reported::Reported;
 use crate::wire::{Decoder, Frame, failure};
 
+use super::accounts;
 use super::ending::{error_of, finish};
 use super::items::{Field, Items, Kind, Name};
 use super::numbers::Numbers;
-use super::reply::{Event, Part, Response, arguments};
+use super::reply::{Event, Part, Response, Sent, arguments};
 use super::whole::Whole;
 
 /// Reads a stream of events.
@@ -77,8 +78,13 @@ impl Events {
         match kind {
             "response.output_text.delta" => {
                 self.items
-                    .piece(name, (Field::Text, part), event.delta.0, events)
+                    .piece(name, (Field::Text, part), event.delta.0, events)?;
+                self.items.logprobs(name, part, event.logprobs, events)
             }
+            "response.output_text.annotation.added" => match event.annotation {
+                Some(annotation) => self.items.citation(name, part, annotation, events),
+                None => Ok(()),
+            },
             "response.output_text.done" => {
                 self.items
                     .whole(name, (Field::Text, part), &event.text.0, events)
@@ -135,23 +141,17 @@ impl Events {
                 self.items
                     .whole_arguments(name, Kind::Custom, &event.input.0, events)
             }
-            "response.output_item.added" => match &event.item {
+            "response.output_item.added" | "response.output_item.done" => match event.item {
                 Some(item) => {
+                    let sent = Sent::read(item);
                     let name = Name {
-                        id: &item.id.0,
+                        id: &sent.item.id.0,
                         ..name
                     };
-                    self.items.begin(name, item, events)
-                }
-                None => Ok(()),
-            },
-            "response.output_item.done" => match &event.item {
-                Some(item) => {
-                    let name = Name {
-                        id: &item.id.0,
-                        ..name
-                    };
-                    self.items.done(name, item, events)
+                    match kind {
+                        "response.output_item.added" => self.items.begin(name, &sent.item, events),
+                        _ => self.items.done(name, &sent, events),
+                    }
                 }
                 None => Ok(()),
             },
@@ -221,16 +221,16 @@ impl Events {
     ) -> Result<(), UpstreamError> {
         let mut response = response.unwrap_or_default();
         self.names(Some(&response), events);
-        if let Some(usage) = response.usage.as_ref().and_then(|usage| usage.tally()) {
-            self.reported.usage(usage, events);
-        }
         if status != "completed" && status != "incomplete" || error_of(&response).is_some() {
             response.status.0 = Cow::Borrowed(status);
+            let tools = self.items.tools();
+            accounts::usage(&response, tools, &mut self.reported, events);
             return finish(&response, status, events);
         }
         let output = response.output.take().unwrap_or_default().all()?;
         self.items.settle(&output, events)?;
         self.items.finish(events);
+        accounts::usage(&response, self.items.tools(), &mut self.reported, events);
         finish(&response, status, events)?;
         events.push(ChatEvent::Done);
         Ok(())

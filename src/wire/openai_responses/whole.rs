@@ -6,6 +6,7 @@ use crate::wire::json::{MaybeAbsent, parse_object};
 use crate::wire::reported::Reported;
 use crate::wire::{Decoder, Frame, failure};
 
+use super::accounts;
 use super::ending::{error_of, finish};
 use super::items::{Field, Items, Name};
 use super::reply::Response;
@@ -23,9 +24,6 @@ impl Decoder for Whole {
             .ok_or_else(|| UpstreamError::malformed("the body cannot be read"))?;
         let mut reported = Reported::default();
         reported.renamed(&response.id.0, &response.model.0, events);
-        if let Some(usage) = response.usage.as_ref().and_then(|usage| usage.tally()) {
-            reported.usage(usage, events);
-        }
         if let Some(error) = error_of(&response) {
             let is_answer = response.object.0 == "response";
             let report = if is_answer { error.get() } else { frame.data };
@@ -44,6 +42,7 @@ impl Decoder for Whole {
             return Err(failure::bare(frame.data)
                 .unwrap_or_else(|| UpstreamError::malformed("the body holds no answer")));
         }
+        accounts::usage(&response, items.tools(), &mut reported, events);
         finish(&response, "", events)?;
         if items.is_empty() && output.is_empty() && response.status.is_absent() {
             return Err(UpstreamError::malformed(

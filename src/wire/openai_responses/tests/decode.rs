@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{FinishReason, Reasoning, ToolCall, Usage};
+use crate::chat::{Citation, FinishReason, MediaSource, Reasoning, ServiceTier, ToolCall, Usage};
 use crate::error::UpstreamErrorKind;
 
 const COMPLETED: &str =
@@ -276,16 +276,11 @@ fn a_call_of_a_custom_tool_is_marked_as_one() {
 }
 
 #[test]
-fn items_and_events_of_unknown_kinds_are_skipped() {
-    let unknown =
-        json!({"type": "new_call", "id": "x", "content": [{"type": "output_text", "text": "no"}]});
-
+fn events_of_unknown_kinds_are_skipped() {
     let parts = parts(&[
-        item("added", 0, unknown.clone()),
         r#"{"type":"response.new_call.delta","output_index":0,"delta":"no"}"#.to_owned(),
-        item("done", 0, unknown.clone()),
         said(1, "yes"),
-        completed(json!([unknown, message_item("m", "yes")])),
+        completed(json!([{"id": "no type"}, message_item("m", "yes")])),
     ]);
 
     assert_eq!(parts, [text("yes")]);
@@ -439,5 +434,126 @@ fn a_body_without_an_answer_is_no_answer() {
         let (events, end) = read(Framing::Json, body);
         assert_eq!(end.unwrap_err().kind, kind, "{body}");
         assert_eq!(events, []);
+    }
+}
+
+#[test]
+fn sources_stand_behind_their_text_once() {
+    let annotation = json!({"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 1, "end_index": 3});
+    let file = json!({"type": "file_citation", "file_id": "f", "filename": "b.pdf", "index": 4});
+    let message = |index: &str, text: &str, annotations: Value| json!({"type": "message", "id": index, "content": [{"type": "output_text", "text": text, "annotations": annotations}]});
+    let added = json!({"type": "response.output_text.annotation.added", "output_index": 1, "content_index": 0, "annotation_index": 0, "annotation": annotation});
+    let whole = [
+        message("a", "äöü", json!([])),
+        message("b", "grün", json!([annotation, file])),
+    ];
+
+    let (streamed, end) = stream(&[
+        said(0, "äöü"),
+        item("done", 0, whole[0].clone()),
+        said(1, "grün"),
+        added.to_string(),
+        item("done", 1, whole[1].clone()),
+        completed(json!(whole)),
+    ]);
+    let body = json!({"status": "completed", "output": whole}).to_string();
+    let (at_once, _) = read(Framing::Json, &body);
+
+    assert_eq!(end, Ok(()));
+    let expected = [
+        Citation {
+            range: Some((4, 6)),
+            uri: "https://a.example".to_owned(),
+            title: "A".to_owned(),
+            ..Citation::default()
+        },
+        Citation {
+            title: "b.pdf".to_owned(),
+            provider_fields: file.to_string(),
+            ..Citation::default()
+        },
+    ];
+    for events in [streamed, at_once] {
+        let citations: Vec<_> = events
+            .into_iter()
+            .filter_map(|event| match event {
+                ChatEvent::Citation(citation) => Some(*citation),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(citations, expected);
+    }
+}
+
+#[test]
+fn probabilities_are_passed_on_once() {
+    let one = json!({"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -1.0}]});
+    let mut event: Value = serde_json::from_str(&said(0, "a")).unwrap();
+    event["logprobs"] = json!([one]);
+    let whole = json!({"type": "message", "content": [{"type": "output_text", "text": "a", "logprobs": [one]}]});
+
+    let (events, _) = stream(&[event.to_string(), completed(json!([whole]))]);
+
+    let told: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            ChatEvent::Logprobs(logprobs) => Some(logprobs),
+            _ => None,
+        })
+        .collect();
+    let [logprobs] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((&*logprobs[0].token, logprobs[0].logprob), ("a", -0.5));
+    assert_eq!(logprobs[0].top[0].token, "b");
+}
+
+#[test]
+fn what_only_the_provider_understands_comes_out_whole_and_once() {
+    let search = json!({"type": "web_search_call", "id": "ws", "status": "completed", "action": {"query": "x"}});
+    let picture = json!({"type": "image_generation_call", "id": "ig", "status": "completed", "result": "aGk=", "output_format": "webp"});
+
+    let parts = parts(&[
+        item("added", 0, json!({"type": "web_search_call", "id": "ws"})),
+        item("done", 0, search.clone()),
+        completed(json!([search, picture])),
+    ]);
+
+    let [Part::Provider(part), Part::Image(image)] = &parts[..] else {
+        panic!("{parts:?}");
+    };
+    assert_eq!(part.kind, "web_search_call");
+    assert_eq!(
+        serde_json::from_str::<Value>(&part.content).unwrap(),
+        search
+    );
+    assert_eq!(image.source, MediaSource::Data(b"hi".as_slice().into()));
+    assert_eq!(image.media_type, "image/webp");
+}
+
+#[test]
+fn the_accounts_tell_tools_tier_and_cost() {
+    let search = json!({"type": "web_search_call", "id": "ws"});
+    let body = |usage: Value| {
+        json!({"status": "completed", "output": [search], "service_tier": "flex", "usage": usage})
+            .to_string()
+    };
+    for (usage, cost) in [
+        (
+            json!({"input_tokens": 1, "output_tokens": 2, "cost": 0.0015}),
+            1_500_000,
+        ),
+        (
+            json!({"input_tokens": 1, "output_tokens": 2, "cost_in_usd_ticks": 15_000_000}),
+            1_500_000,
+        ),
+    ] {
+        let (events, end) = read(Framing::Json, &body(usage));
+
+        assert_eq!(end, Ok(()));
+        assert!(events.contains(&ChatEvent::Cost(cost)), "{events:?}");
+        let usage = answer(events).usage.unwrap();
+        assert_eq!(usage.provider_tools.web_searches, 1);
+        assert_eq!(usage.service_tier, Some(ServiceTier::Flex));
     }
 }

@@ -1,32 +1,35 @@
 //! How are requests written?
 
-use std::borrow::Cow;
-
-use crate::chat::{Adaptation, FunctionTool};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{
-    ImageDetail, Media, MediaSource, Reasoning, ReasoningEffort, ReasoningOptions, ResponseFormat,
-    Sampling, Tool, ToolCall, ToolChoice, ToolResult,
+    CacheRetention, FunctionTool, ImageDetail, Mark, Marks, Media, MediaSource, PartAt,
+    ProviderOptions, ProviderPart, Reasoning, ReasoningEffort, ReasoningOptions, ResponseFormat,
+    Sampling, ServiceTier, Tool, ToolCall, ToolChoice, ToolResult, Verbosity, WebSearch,
 };
 use crate::error::Unsupported;
 use crate::features::Feature;
+use crate::wire::options::AllowedOptions;
 
-fn written_in(dialect: Dialect, request: &ChatRequest) -> (Value, Vec<&'static str>) {
+fn written_in(dialect: Dialect, request: &ChatRequest) -> (Value, Vec<String>) {
     let written = OpenAiResponses { dialect }.encode(request, &TO).unwrap();
     assert_eq!(written.path, "/responses");
     let body = serde_json::from_slice(&written.body).unwrap();
-    let adapted = written.adaptations.iter().map(fixed).collect();
+    let adapted = written
+        .adaptations
+        .into_iter()
+        .map(|one| one.field.into_owned())
+        .collect();
     (body, adapted)
 }
 
-fn written(request: &ChatRequest) -> (Value, Vec<&'static str>) {
+fn written(request: &ChatRequest) -> (Value, Vec<String>) {
     written_in(Dialect::default(), request)
 }
 
 /// The input that a conversation becomes.
-fn input(messages: Vec<Message>) -> (Value, Vec<&'static str>) {
+fn input(messages: Vec<Message>) -> (Value, Vec<String>) {
     let (mut body, adapted) = written(&request(messages));
     (body["input"].take(), adapted)
 }
@@ -234,7 +237,7 @@ fn only_reasoning_that_the_provider_takes_is_sent_back() {
 #[test]
 fn tools_and_formats_say_whether_they_are_enforced() {
     let tool = |parameters: Option<&str>, strict| {
-        Tool::Function(FunctionTool {
+        Tool::from(FunctionTool {
             name: "f".to_owned(),
             description: "does it".to_owned(),
             parameters: parameters.map(str::to_owned),
@@ -247,10 +250,10 @@ fn tools_and_formats_say_whether_they_are_enforced() {
         tool_choice: ToolChoice::Function("f".to_owned()),
         parallel_tool_calls: Some(false),
         response_format: ResponseFormat::JsonSchema {
-            description: String::new(),
             name: "n".to_owned(),
             schema: schema.to_owned(),
             strict: false,
+            description: "why".to_owned(),
         },
         ..hello()
     };
@@ -274,7 +277,7 @@ fn tools_and_formats_say_whether_they_are_enforced() {
     assert_eq!(body["parallel_tool_calls"], false);
     assert_eq!(
         body["text"]["format"],
-        json!({"type": "json_schema", "name": "n", "strict": false,
+        json!({"type": "json_schema", "name": "n", "description": "why", "strict": false,
             "schema": {"type": "object", "properties": {"a": {"type": "string"}}}})
     );
 }
@@ -368,10 +371,260 @@ fn what_the_api_does_not_have_is_a_missing_feature() {
     }
 }
 
-/// The path of a field that does not depend on the request.
-fn fixed(adaptation: &Adaptation) -> &'static str {
-    match &adaptation.field {
-        Cow::Borrowed(field) => field,
-        Cow::Owned(field) => panic!("{field}"),
+#[test]
+fn what_is_said_besides_has_its_fields() {
+    let request = ChatRequest {
+        end_user_id: "u1".to_owned(),
+        prompt_cache_key: "k".to_owned(),
+        prompt_cache_retention: Some(CacheRetention::Long),
+        service_tier: Some(ServiceTier::Flex),
+        verbosity: Some(Verbosity::Low),
+        sampling: Sampling {
+            top_logprobs: Some(2),
+            ..Sampling::default()
+        },
+        ..hello()
+    };
+
+    let (body, adapted) = written(&request);
+
+    assert_eq!(body["safety_identifier"], "u1");
+    assert_eq!(body["prompt_cache_key"], "k");
+    assert_eq!(body["prompt_cache_retention"], "24h");
+    assert_eq!(body["service_tier"], "flex");
+    assert_eq!(body["text"], json!({"verbosity": "low"}));
+    assert_eq!(body["top_logprobs"], 2);
+    assert_eq!(
+        body["include"],
+        json!([
+            "reasoning.encrypted_content",
+            "message.output_text.logprobs"
+        ])
+    );
+    assert!(adapted.is_empty(), "{adapted:?}");
+    let long = ChatRequest {
+        end_user_id: "u".repeat(65),
+        ..hello()
+    };
+    assert_eq!(written(&long).1, ["end_user_id"]);
+}
+
+#[test]
+fn tools_of_the_provider_are_written_by_their_names_or_in_its_words() {
+    let of_provider = |target: &str, optional| {
+        Tool::Provider(vec![ProviderOptions {
+            target: target.to_owned(),
+            fields: r#"{"type":"file_search","vector_store_ids":["v"]}"#.to_owned(),
+            optional,
+        }])
+    };
+    let search = |blocked: &[&str]| {
+        Tool::WebSearch(WebSearch {
+            max_uses: Some(3),
+            allowed_domains: vec!["a.example".to_owned()],
+            blocked_domains: blocked.iter().map(|site| (*site).to_owned()).collect(),
+        })
+    };
+    let with = |tools| ChatRequest { tools, ..hello() };
+    let all = AllowedOptions::all();
+    let to = Recipient {
+        options: &all,
+        ..TO
+    };
+    let format = OpenAiResponses::default();
+    let request = with(vec![
+        search(&[]),
+        Tool::CodeExecution,
+        of_provider("openai_responses", false),
+        of_provider("anthropic", true),
+    ]);
+
+    let written = format.encode(&request, &to).unwrap();
+
+    let body: Value = serde_json::from_slice(&written.body).unwrap();
+    assert_eq!(
+        body["tools"],
+        json!([
+            {"type": "web_search", "filters": {"allowed_domains": ["a.example"]}},
+            {"type": "code_interpreter", "container": {"type": "auto"}},
+            {"type": "file_search", "vector_store_ids": ["v"]},
+        ])
+    );
+    assert_eq!(body["max_tool_calls"], 3);
+    assert_eq!(body["include"][1], "code_interpreter_call.outputs");
+    for refused in [
+        with(vec![of_provider("anthropic", false)]),
+        with(vec![search(&["b.example"])]),
+    ] {
+        assert!(format.encode(&refused, &to).is_err());
     }
+}
+
+#[test]
+fn a_choice_among_some_tools_names_them() {
+    let function = |name: &str| {
+        Tool::from(FunctionTool {
+            name: name.to_owned(),
+            ..FunctionTool::default()
+        })
+    };
+    let request = ChatRequest {
+        tools: vec![function("a"), function("b")],
+        tool_choice: ToolChoice::Allowed {
+            names: vec!["b".to_owned()],
+            required: true,
+        },
+        ..hello()
+    };
+
+    let (body, _) = written(&request);
+
+    assert_eq!(
+        body["tool_choice"],
+        json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "b"}]})
+    );
+}
+
+#[test]
+fn parts_and_tools_carry_what_is_said_of_them() {
+    let options = |fields: &str| ProviderOptions {
+        target: "openai".to_owned(),
+        fields: fields.to_owned(),
+        optional: false,
+    };
+    let mut marks = Marks::default();
+    let at = |part| PartAt {
+        message: 0,
+        part,
+        content: None,
+    };
+    let cached = Mark {
+        cache: Some(CacheRetention::Default),
+        options: Vec::new(),
+    };
+    marks.add_to_part(at(0), cached);
+    let mark = |fields| Mark {
+        cache: None,
+        options: vec![options(fields)],
+    };
+    marks.add_to_part(at(1), mark(r#"{"a":1}"#));
+    marks.add_to_tool(0, mark(r#"{"defer_loading":true}"#));
+    let request = ChatRequest {
+        tools: vec![Tool::CodeExecution],
+        marks,
+        ..request(vec![message(Role::User, vec![text("one"), text("two")])])
+    };
+    let all = AllowedOptions::all();
+    let to = Recipient {
+        options: &all,
+        ..TO
+    };
+    let written = |cache_breakpoints| {
+        let dialect = Dialect {
+            cache_breakpoints,
+            ..Dialect::default()
+        };
+        let written = OpenAiResponses { dialect }.encode(&request, &to).unwrap();
+        let body: Value = serde_json::from_slice(&written.body).unwrap();
+        (body, written.adaptations.len())
+    };
+
+    let (body, adapted) = written(true);
+    let (uncached, warned) = written(false);
+
+    assert_eq!(
+        body["input"][0]["content"],
+        json!([
+            {"type": "input_text", "text": "one", "prompt_cache_breakpoint": {"mode": "explicit"}},
+            {"type": "input_text", "text": "two", "a": 1},
+        ])
+    );
+    assert_eq!(body["tools"][0]["defer_loading"], true);
+    assert_eq!(
+        uncached["input"][0]["content"][0],
+        json!({"type": "input_text", "text": "one"})
+    );
+    assert_eq!((adapted, warned), (0, 1));
+}
+
+#[test]
+fn a_part_that_its_provider_understands_goes_back_to_it_alone() {
+    let part = |provider: &str| {
+        Part::Provider(ProviderPart {
+            provider: provider.to_owned(),
+            kind: "web_search_call".to_owned(),
+            content: r#"{"type":"web_search_call","id":"ws_1","status":"completed"}"#.to_owned(),
+        })
+    };
+    let token = r#"{"id":"rs_1","encrypted":"gAAA"}"#;
+    let (items, adapted) = input(vec![
+        message(Role::User, vec![text("hi")]),
+        message(
+            Role::Assistant,
+            vec![
+                reasoning("openai", "", token),
+                part("openai"),
+                part("other"),
+            ],
+        ),
+    ]);
+
+    assert_eq!(items[1]["type"], "reasoning");
+    assert_eq!(
+        items[2],
+        json!({"type": "web_search_call", "id": "ws_1", "status": "completed"})
+    );
+    assert_eq!(items.as_array().unwrap().len(), 3);
+    assert_eq!(adapted, ["messages.parts.provider_part"]);
+}
+
+#[test]
+fn stored_files_are_named_for_the_provider_that_has_them() {
+    let file = |provider: &str| {
+        let source = MediaSource::File {
+            provider: provider.to_owned(),
+            id: "file-1".to_owned(),
+        };
+        request(vec![message(
+            Role::User,
+            vec![
+                Part::Image(media(source.clone(), "")),
+                Part::Document(media(source, "a.pdf")),
+            ],
+        )])
+    };
+
+    let (body, _) = written(&file("openai"));
+
+    assert_eq!(
+        body["input"][0]["content"],
+        json!([
+            {"type": "input_image", "file_id": "file-1", "detail": "high"},
+            {"type": "input_file", "file_id": "file-1"},
+        ])
+    );
+    assert!(
+        OpenAiResponses::default()
+            .encode(&file("other"), &TO)
+            .is_err()
+    );
+}
+
+#[test]
+fn later_instructions_stand_where_they_were_said() {
+    let request = request(vec![
+        message(Role::System, vec![text("first")]),
+        message(Role::User, vec![text("hi")]),
+        message(Role::System, vec![text("later")]),
+    ]);
+    let dialect = Dialect {
+        system_role: InstructionsRole::Instructions,
+        ..Dialect::default()
+    };
+
+    let (body, _) = written_in(dialect, &request);
+
+    assert_eq!(body["instructions"], "first");
+    assert_eq!(body["input"][1]["role"], "developer");
+    assert_eq!(body["input"][1]["content"], "later");
 }

@@ -1,0 +1,71 @@
+//! What did an answer use and cost: tokens, tools of the provider, the tier?
+
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatEvent, ProviderToolUsage, ServiceTier, Usage};
+use crate::wire::json::{Count, Text, object};
+use crate::wire::openai::usage::TokenCounts;
+use crate::wire::reported::Reported;
+
+use super::reply::Response;
+
+object! {
+    /// What hosts say of money beside the counts.
+    struct Cost<'a> {
+        // OpenRouter, in USD.
+        cost: Text<'a> = "cost",
+        // xAI, in ten thousand millionths of a USD.
+        ticks: Count = "cost_in_usd_ticks",
+    }
+}
+
+/// Appends what the answer used and cost, as far as it says so.
+pub(super) fn usage(
+    response: &Response<'_>,
+    tools: ProviderToolUsage,
+    reported: &mut Reported,
+    events: &mut Vec<ChatEvent>,
+) {
+    let Some(written) = response.usage else {
+        return;
+    };
+    let counts: TokenCounts = serde_json::from_str(written.get()).unwrap_or_default();
+    if let Some(counts) = counts.tally() {
+        reported.usage(counts, events);
+    }
+    let last = events.iter_mut().rev().find_map(|event| match event {
+        ChatEvent::Usage(usage) => Some(usage),
+        _ => None,
+    });
+    if let Some(usage) = last {
+        *usage = Usage {
+            provider_tools: tools,
+            service_tier: tier(&response.service_tier.0),
+            ..*usage
+        };
+    }
+    events.extend(cost(written).map(ChatEvent::Cost));
+}
+
+fn tier(name: &str) -> Option<ServiceTier> {
+    Some(match name {
+        "default" => ServiceTier::Standard,
+        "priority" | "fast" => ServiceTier::Priority,
+        "flex" => ServiceTier::Flex,
+        "batch" => ServiceTier::Batch,
+        _ => return None,
+    })
+}
+
+/// In nano-USD.
+fn cost(usage: &RawValue) -> Option<i64> {
+    const MOST_USD: f64 = 1e6;
+    let Cost { cost, ticks } = serde_json::from_str(usage.get()).ok()?;
+    if let Some(ticks) = ticks.0 {
+        return i64::try_from(ticks / 10).ok();
+    }
+    let cost: f64 = cost.0.parse().ok()?;
+    (0.0..MOST_USD)
+        .contains(&cost)
+        .then(|| (cost * 1e9).round() as i64)
+}
