@@ -1,5 +1,7 @@
 //! `GenerationService`: hands calls to `serving`, and spells their answers and failures.
 
+mod server;
+
 use std::sync::Arc;
 
 use prost::Message as _;
@@ -21,8 +23,11 @@ use super::metadata::{self, CALL_ID, REQUEST_ID};
 use super::request;
 use super::spelled::SpelledResponse;
 use super::stream::Events;
-use super::v1::generation_service_server::GenerationService;
+use super::undecoded::Undecoded;
 use super::{answer, status, v1};
+
+pub(super) use self::server::GenerationServer;
+use self::server::{GENERATE, STREAM_GENERATE};
 
 /// The service.
 pub(super) struct Generation {
@@ -48,8 +53,8 @@ impl Generation {
     /// Begins the call of a request. The error is the status of its failure.
     async fn begin(
         &self,
-        method: &'static str,
-        request: Request<v1::GenerateRequest>,
+        path: &'static str,
+        request: Request<Undecoded>,
         whole: bool,
     ) -> Result<(BegunCall<'_>, RequestId), Status> {
         let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
@@ -59,7 +64,11 @@ impl Generation {
         let trace = metadata::trace_context(&metadata);
         let head = CallHead {
             caller,
-            span: CallSpan::start_within(method, trace, metadata::trace_state(&metadata)),
+            span: CallSpan::start_within(
+                path.trim_start_matches('/'),
+                trace,
+                metadata::trace_state(&metadata),
+            ),
             arrived: arrival.map_or_else(Instant::now, |arrival| arrival.at),
             held: arrival.map(|arrival| arrival.held.clone()),
         };
@@ -67,6 +76,7 @@ impl Generation {
         let (repeats, elements) = (Arc::clone(&self.repeats), Arc::clone(&self.elements));
         let read = move || {
             let timeout = timeout?;
+            let message: v1::GenerateRequest = message.decode()?;
             if !whole && !message.idempotency_key.is_empty() {
                 return Err(Error::invalid(
                     "idempotency_key",
@@ -135,14 +145,12 @@ fn response<T>(metadata: MetadataMap, message: T, delivering: Delivering) -> Res
     Response::from_parts(metadata, message, extensions)
 }
 
-#[tonic::async_trait]
-impl GenerationService for Generation {
+impl Generation {
     async fn generate(
         &self,
-        request: Request<v1::GenerateRequest>,
+        request: Request<Undecoded>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
-        let method = "modelway.v1.GenerationService/Generate";
-        let (mut call, id) = self.begin(method, request, true).await?;
+        let (mut call, id) = self.begin(GENERATE, request, true).await?;
         let Some(key) = call.key.take() else {
             return match call.whole(answer::response).await {
                 Ok((message, delivering)) => {
@@ -170,16 +178,13 @@ impl GenerationService for Generation {
         }
     }
 
-    type StreamGenerateStream = EventStream<Events>;
-
     /// The response head is held back until the call is committed. A failure before that is only a status, so clients
     /// and proxies see that the stream never began.
     async fn stream_generate(
         &self,
-        request: Request<v1::GenerateRequest>,
-    ) -> Result<Response<Self::StreamGenerateStream>, Status> {
-        let method = "modelway.v1.GenerationService/StreamGenerate";
-        let (call, id) = self.begin(method, request, false).await?;
+        request: Request<Undecoded>,
+    ) -> Result<Response<EventStream<Events>>, Status> {
+        let (call, id) = self.begin(STREAM_GENERATE, request, false).await?;
         let metadata = id.metadata(call.call_id());
         let spelling = Events::of(call.call_id());
         match call.stream(spelling).await {

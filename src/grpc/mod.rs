@@ -23,6 +23,7 @@ mod spelled;
 pub mod status;
 mod stream;
 mod time_of_day;
+mod undecoded;
 mod watched;
 
 /// The generated messages, clients and servers of `modelway.v1`.

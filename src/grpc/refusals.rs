@@ -75,9 +75,15 @@ fn unreadable(head: &HeaderMap) -> Option<Error> {
     let status = Status::from_header_map(head)?;
     let is_tonics = status.code() == Code::Internal && status.details().is_empty();
     is_tonics.then(|| {
-        let (field, why) = located(status.message());
-        Error::invalid(field, format!("it cannot be read: {why}"))
+        let message = status.message();
+        unreadable_message(message)
     })
+}
+
+/// The refusal of a message that prost cannot decode, for this reason.
+pub(super) fn unreadable_message(why: &str) -> Error {
+    let (field, why) = located(why);
+    Error::invalid(field, format!("it cannot be read: {why}"))
 }
 
 /// The path of the field that prost cannot decode, and the reason. prost names the innermost field first, as in

@@ -16,13 +16,12 @@ use super::arrival::{Intake, MessageRules};
 use super::catalog::CatalogQueries;
 use super::door::Door;
 use super::elements::{Contract, ElementLimits};
-use super::generation::Generation;
+use super::generation::{Generation, GenerationServer};
 use super::health::ReportedHealth;
 use super::operations::Operations;
 use super::spelled::SpelledResponse;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
-use super::v1::generation_service_server::GenerationServiceServer;
 use super::v1::operations_service_server::OperationsServiceServer;
 
 /// The services cannot be put together: the contract's descriptors do not decode.
@@ -116,9 +115,7 @@ impl Services {
     pub fn door(&self, serving: Arc<Serving>) -> Door {
         let repeats = Arc::clone(&self.repeats);
         let generation = Generation::new(serving, repeats, Arc::clone(&self.elements));
-        let generation = GenerationServiceServer::new(generation)
-            .max_decoding_message_size(self.max_message_bytes)
-            .max_encoding_message_size(usize::MAX);
+        let generation = GenerationServer::new(generation, self.max_message_bytes);
         Door {
             routes: self.routes.clone().add_service(generation).prepare(),
             intake: self.intake.clone(),
