@@ -90,6 +90,8 @@ pub(super) enum InputItem<'a> {
     Known(KnownItem<'a>),
     /// As the provider sent it.
     AsSent(&'a RawValue),
+    /// With fields in the provider's own words.
+    Extended(Box<RawValue>),
 }
 
 #[derive(Serialize)]

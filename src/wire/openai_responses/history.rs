@@ -43,16 +43,13 @@ impl<'a> History<'a, '_> {
         let mut items = Vec::with_capacity(messages.len() + 1);
         // The API looks for the word JSON in the input alone.
         items.extend(more.map(|text| self.instruction(Content::Text(text))));
+        let mut stand_apart = self.dialect.system_role == InstructionsRole::Instructions;
         for (place, Message { role, parts }) in messages.iter().enumerate() {
             match role {
-                // Later ones stand where they were said.
-                Role::System
-                    if self.dialect.system_role == InstructionsRole::Instructions
-                        && messages[..place]
-                            .iter()
-                            .all(|earlier| earlier.role == Role::System) =>
-                {
+                // Later ones stand where they were said, and the field has no place for anything else.
+                Role::System if stand_apart && !self.is_marked(place, parts) => {
                     instructions.0.extend(texts(parts)?);
+                    continue;
                 }
                 Role::System => {
                     texts(parts)?;
@@ -66,16 +63,18 @@ impl<'a> History<'a, '_> {
                         content,
                     }));
                 }
-                Role::Assistant => self.assistant(parts, &mut items)?,
+                Role::Assistant => self.assistant(place, parts, &mut items)?,
                 Role::Tool => {
                     for (part, result) in parts.iter().enumerate() {
                         let Part::ToolResult(result) = result else {
                             return Err(misplaced("a tool message holds only tool results"));
                         };
-                        items.push(InputItem::Known(self.result(result, (place, part))?));
+                        let item = InputItem::Known(self.result(result, (place, part))?);
+                        items.push(self.marked(item, (place, part))?);
                     }
                 }
             }
+            stand_apart = false;
         }
         Ok((instructions, items))
     }
@@ -88,18 +87,48 @@ impl<'a> History<'a, '_> {
         InputItem::Known(KnownItem::Message { role, content })
     }
 
+    fn is_marked(&self, message: usize, parts: &[Part]) -> bool {
+        (0..parts.len()).any(|part| self.marks.of_part(message, part).is_some())
+    }
+
+    /// An item with what is said of its part besides. No item of its own kind ends what the prompt cache keeps.
+    fn marked(
+        &mut self,
+        item: InputItem<'a>,
+        (message, part): (usize, usize),
+    ) -> Result<InputItem<'a>, Unsupported> {
+        let Some(Mark { cache, options }) = self.marks.of_part(message, part) else {
+            return Ok(item);
+        };
+        if cache.is_some() {
+            self.adaptations.note(
+                "messages.parts.cache_breakpoint",
+                "left out: the provider has no place for it",
+            );
+        }
+        let path = format_args!("messages[{message}].parts[{part}].provider_options");
+        let chosen = (self.words).chosen(options, OptionsPlace::Part, path, self.adaptations)?;
+        Ok(match chosen {
+            Some(fields) => InputItem::Extended(Words::extended(&item, &fields, path)?),
+            None => item,
+        })
+    }
+
     fn assistant(
         &mut self,
+        message: usize,
         parts: &'a [Part],
         items: &mut Vec<InputItem<'a>>,
     ) -> Result<(), Unsupported> {
         self.ids.begin_message();
         // How many items there are without the reasoning that nothing has followed yet.
         let mut followed = items.len();
-        for part in parts {
+        for (place, part) in parts.iter().enumerate() {
             let item = match part {
                 Part::Reasoning(reasoning) => {
-                    items.extend(self.reasoning(reasoning));
+                    if let Some(item) = self.reasoning(reasoning) {
+                        items.push(self.marked(item, (message, place))?);
+                    }
                     continue;
                 }
                 Part::Text(text) | Part::Refusal(text) if text.is_empty() => continue,
@@ -124,7 +153,7 @@ impl<'a> History<'a, '_> {
                     return Err(misplaced("an assistant message holds no tool results"));
                 }
             };
-            items.push(item);
+            items.push(self.marked(item, (message, place))?);
             followed = items.len();
         }
         if items.len() > followed {

@@ -628,3 +628,49 @@ fn later_instructions_stand_where_they_were_said() {
     assert_eq!(body["input"][1]["role"], "developer");
     assert_eq!(body["input"][1]["content"], "later");
 }
+
+#[test]
+fn what_is_said_of_a_turn_of_the_model_is_said_of_its_item() {
+    let mut marks = Marks::default();
+    let mark = Mark {
+        cache: Some(CacheRetention::Default),
+        options: vec![ProviderOptions {
+            target: "openai".to_owned(),
+            fields: r#"{"phase":"commentary"}"#.to_owned(),
+            optional: false,
+        }],
+    };
+    let at = |message| PartAt {
+        message,
+        part: 0,
+        content: None,
+    };
+    marks.add_to_part(at(0), mark.clone());
+    marks.add_to_part(at(1), mark);
+    let request = ChatRequest {
+        marks,
+        ..request(vec![
+            message(Role::System, vec![text("be brief")]),
+            message(Role::Assistant, vec![text("well")]),
+        ])
+    };
+    let all = AllowedOptions::all();
+    let to = Recipient {
+        options: &all,
+        ..TO
+    };
+    let dialect = Dialect {
+        system_role: InstructionsRole::Instructions,
+        cache_breakpoints: true,
+        ..Dialect::default()
+    };
+
+    let written = OpenAiResponses { dialect }.encode(&request, &to).unwrap();
+
+    let body: Value = serde_json::from_slice(&written.body).unwrap();
+    let instruction = &body["input"][0]["content"][0];
+    assert_eq!(instruction["prompt_cache_breakpoint"]["mode"], "explicit");
+    assert_eq!(instruction["phase"], "commentary");
+    assert_eq!(body["input"][1]["phase"], "commentary");
+    assert_eq!(written.adaptations.len(), 1);
+}
