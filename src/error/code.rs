@@ -1,0 +1,62 @@
+//! Which status codes are produced on purpose? Their numbers are a matter of the doors.
+
+/// The status codes of gRPC that are produced on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Answered.
+    Ok,
+    /// The caller went away.
+    Cancelled,
+    /// The request is wrong, whatever the state of the service.
+    InvalidArgument,
+    /// The deadline passed.
+    DeadlineExceeded,
+    /// What the request names does not exist.
+    NotFound,
+    /// The caller asks for more than it may have.
+    ResourceExhausted,
+    /// The request contradicts an earlier one.
+    Aborted,
+    /// The request cannot be served by the service as it is configured.
+    FailedPrecondition,
+    /// The service has no such method.
+    Unimplemented,
+    /// A defect of the service.
+    Internal,
+    /// The same call may succeed later.
+    Unavailable,
+}
+
+impl Code {
+    /// Its name in the gRPC specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Cancelled => "CANCELLED",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound => "NOT_FOUND",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Aborted => "ABORTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+
+    /// Whether OpenTelemetry's RPC conventions make it an error of the serving side.
+    pub fn is_service_fault(self) -> bool {
+        match self {
+            Self::DeadlineExceeded | Self::Internal | Self::Unavailable => true,
+            Self::Ok
+            | Self::Cancelled
+            | Self::InvalidArgument
+            | Self::NotFound
+            | Self::ResourceExhausted
+            | Self::Aborted
+            | Self::FailedPrecondition
+            | Self::Unimplemented => false,
+        }
+    }
+}
