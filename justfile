@@ -28,7 +28,11 @@ check:
 field file="../shared/wire/field-cases.json":
     MODELWAY_FIELD_CASES={{ file }} cargo test --locked --test field
 
-# Recorded traffic only; DIRECTORY holds the exchanges
+# How many recorded requests can be said in the contract; DIRECTORY holds the exchanges
+reach directory="../shared/wire/exchanges":
+    MODELWAY_EXCHANGES={{ directory }} cargo test --locked --test reach
+
+# Recorded answers only; DIRECTORY holds the exchanges
 replay directory="../shared/wire/exchanges":
     MODELWAY_EXCHANGES={{ directory }} cargo test --locked --test replay
 

@@ -1,0 +1,80 @@
+//! How many requests can be said, and what cannot?
+
+use std::collections::BTreeMap;
+
+use crate::recorded::Family;
+use crate::same::{self, Needed};
+
+/// More examples of one reason say nothing new.
+const EXAMPLES: usize = 3;
+
+#[derive(Default)]
+pub(crate) struct Report {
+    families: BTreeMap<Family, Count>,
+    pub(crate) needed: Needed,
+}
+
+#[derive(Default)]
+struct Count {
+    said: usize,
+    all: usize,
+    /// By the reason, the names of the recordings.
+    unsaid: BTreeMap<String, Vec<String>>,
+}
+
+impl Report {
+    /// Counts one request, and the reasons for which it cannot be said.
+    pub(crate) fn add(&mut self, family: Family, name: &str, reasons: Vec<String>) {
+        let count = self.families.entry(family).or_default();
+        count.all += 1;
+        count.said += usize::from(reasons.is_empty());
+        for reason in reasons {
+            count
+                .unsaid
+                .entry(reason)
+                .or_default()
+                .push(name.to_owned());
+        }
+    }
+
+    pub(crate) fn print(&self) {
+        for (family, count) in &self.families {
+            let mut reasons: Vec<_> = count.unsaid.iter().collect();
+            reasons.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+            for (reason, names) in reasons {
+                println!("{}: {} times: {reason}", family.name(), names.len());
+                for name in names.iter().take(EXAMPLES) {
+                    println!("    {name}");
+                }
+            }
+        }
+        for (family, Count { said, all, .. }) in &self.families {
+            println!(
+                "reach: {}: {said} of {all} requests can be said",
+                family.name()
+            );
+        }
+        let said: usize = self.families.values().map(|count| count.said).sum();
+        let all: usize = self.families.values().map(|count| count.all).sum();
+        println!("reach: {said} of {all} requests can be said");
+    }
+
+    /// The families of which less than this share can be said, in per mille.
+    pub(crate) fn below(&self, floor: impl Fn(Family) -> usize) -> Vec<Family> {
+        let families = self.families.iter();
+        let below =
+            families.filter(|(family, count)| count.said * 1000 < count.all * floor(**family));
+        below.map(|(family, _)| *family).collect()
+    }
+
+    /// The normalisations that no recording needs.
+    pub(crate) fn needless(&self) -> Vec<(&'static str, &'static str)> {
+        let all = Family::ALL.into_iter().flat_map(|family| {
+            same::of(family)
+                .iter()
+                .map(move |same| (family.name(), same.name))
+        });
+        all.filter(|same| self.needed.get(same).is_none_or(|times| *times == 0))
+            .collect()
+    }
+}
