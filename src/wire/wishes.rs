@@ -71,8 +71,17 @@ pub(super) fn note_left_out(
     spelled: &[Wish],
     adaptations: &mut Adaptations,
 ) {
+    note_unless(request, |wish| spelled.contains(&wish), adaptations);
+}
+
+/// Notes each wish of a request that has no place in what is sent.
+pub(super) fn note_unless(
+    request: &ChatRequest,
+    has_place: impl Fn(Wish) -> bool,
+    adaptations: &mut Adaptations,
+) {
     for wish in Wish::ALL {
-        if !spelled.contains(&wish) && wish.is_in(request) {
+        if !has_place(wish) && wish.is_in(request) {
             adaptations.note(wish.field(), "left out: the provider has no place for it");
         }
     }

@@ -33,6 +33,15 @@ impl fmt::Display for Url<'_> {
     }
 }
 
+/// Bytes in base64, which are written without a copy of them.
+pub(in crate::wire) struct Base64<'a>(pub(in crate::wire) &'a [u8]);
+
+impl Serialize for Base64<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0, &STANDARD))
+    }
+}
+
 impl Serialize for Url<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -10,17 +10,20 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::calls::WireToolCall;
+use super::marking::Marked;
 use super::parts::Content;
 use super::reasoning::ReasoningFields;
 use super::response_format::WireResponseFormat;
+use super::server_tools::SearchFields;
 use super::tools::{WireTool, WireToolChoice};
+use super::wishes::WishFields;
 
 #[derive(Default, Serialize)]
 pub(super) struct Body<'a> {
     pub(super) model: &'a str,
     pub(super) messages: Vec<WireMessage<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) tools: Vec<WireTool<'a>>,
+    pub(super) tools: Vec<Marked<WireTool<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_choice: Option<WireToolChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,8 +50,16 @@ pub(super) struct Body<'a> {
     pub(super) random_seed: Option<i64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(super) stop: &'a [String],
+    #[serde(skip_serializing_if = "Not::not")]
+    pub(super) logprobs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_logprobs: Option<u8>,
     #[serde(flatten)]
     pub(super) reasoning: ReasoningFields,
+    #[serde(flatten)]
+    pub(super) wishes: WishFields<'a>,
+    #[serde(flatten)]
+    pub(super) search: SearchFields<'a>,
     #[serde(skip_serializing_if = "Not::not")]
     pub(super) stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,20 +69,17 @@ pub(super) struct Body<'a> {
 #[derive(Serialize)]
 #[serde(tag = "role", rename_all = "snake_case")]
 pub(super) enum WireMessage<'a> {
-    System {
-        content: Content<'a>,
-    },
-    Developer {
-        content: Content<'a>,
-    },
-    User {
-        content: Content<'a>,
-    },
+    System { content: Content<'a> },
+    Developer { content: Content<'a> },
+    User { content: Content<'a> },
     Assistant(AssistantMessage<'a>),
-    Tool {
-        tool_call_id: Cow<'a, str>,
-        content: Content<'a>,
-    },
+    Tool(ToolMessage<'a>),
+}
+
+#[derive(Serialize)]
+pub(super) struct ToolMessage<'a> {
+    pub(super) tool_call_id: Cow<'a, str>,
+    pub(super) content: Content<'a>,
 }
 
 #[derive(Default, Serialize)]
@@ -85,7 +93,17 @@ pub(super) struct AssistantMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) reasoning_details: Vec<ReasoningDetail<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) tool_calls: Vec<WireToolCall<'a>>,
+    pub(super) tool_calls: Vec<Marked<WireToolCall<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) audio: Option<AudioId<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) annotations: Vec<&'a RawValue>,
+}
+
+/// Sound of an earlier answer, which the host keeps for an hour.
+#[derive(Serialize)]
+pub(super) struct AudioId<'a> {
+    pub(super) id: &'a str,
 }
 
 impl AssistantMessage<'_> {

@@ -4,14 +4,20 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::chat::{ToolCall, ToolResult};
+use crate::chat::{Part, PartAt, ToolCall, ToolResult};
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
 use crate::wire::openai::tool_results;
 use crate::wire::tool_ids::ToolIds;
 use crate::wire::{Adaptations, tool_names};
 
-use super::parts::{Content, joined, texts};
+use super::body::ToolMessage;
+use super::marking::{Marked, Marking, Said, note_unmarked};
+use super::parts::{BETWEEN_TEXTS, Content, Piece};
+use super::{Dialect, media};
+
+/// The text of a tool result that has none, because its pictures follow in a message of the user.
+const IN_THE_NEXT_MESSAGE: &str = "The result follows in the next message.";
 
 #[derive(Serialize)]
 pub(super) struct WireToolCall<'a> {
@@ -78,25 +84,70 @@ pub(super) fn tool_call<'a>(
     }
 }
 
-/// The id and the content of a tool message.
+/// The message of a tool result, and its pieces that the message cannot hold.
 pub(super) fn tool_result<'a>(
+    dialect: &Dialect,
+    provider: &str,
     result: &'a ToolResult,
+    (at, marking): (PartAt, Marking<'a>),
     ids: &mut ToolIds<'a>,
     adaptations: &mut Adaptations,
-) -> Result<(Cow<'a, str>, Content<'a>), Unsupported> {
+) -> Result<(ToolMessage<'a>, Vec<Marked<Piece<'a>>>), Unsupported> {
     let ToolResult {
         tool_call_id,
         tool_name,
-        content,
+        content: parts,
         is_error,
     } = result;
-    let mut said = Vec::with_capacity(content.len());
-    texts(content, &mut said, "tool results are text only")?;
-    if *is_error && said.iter().all(|text| text.trim().is_empty()) {
-        said = vec![tool_results::WORDLESS_FAILURE];
+    let of_result = marking.of_part(at.message, at.part);
+    marking.nowhere(of_result.map(Said::without_cache), adaptations)?;
+    let is_held = |part: &Part| {
+        matches!(
+            (part, dialect.tool_result_images),
+            (Part::Text(_), _) | (Part::Image(_), true)
+        )
+    };
+    // The mark of the result stands at the last piece that can bear it.
+    let mut mark = of_result.and_then(|said| said.cache);
+    let bearer = mark.and_then(|_| {
+        let bears = |part: &Part| match part {
+            Part::Text(text) => !text.trim().is_empty(),
+            part => is_held(part),
+        };
+        parts.iter().rposition(bears)
+    });
+    let mut content = Content::new(BETWEEN_TEXTS, parts.len());
+    let mut moved = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let mut said = marking.of_content(at, index);
+        if bearer == Some(index)
+            && let Some(cache) = mark.take()
+        {
+            said = Some(match said {
+                Some(said) => said.or_kept(cache),
+                None => Said::kept(at, index, cache),
+            });
+        }
+        let piece = marking.part(media::piece(dialect, provider, part)?, said, adaptations)?;
+        match is_held(part) {
+            true => content.add(piece),
+            false => moved.push(piece),
+        }
+    }
+    if mark.is_some() {
+        note_unmarked(adaptations);
     }
     if *is_error {
         tool_results::note_failure(adaptations);
     }
-    Ok((ids.of_result(tool_call_id, tool_name).id, joined(said)))
+    if content.is_blank() && !moved.is_empty() {
+        content = Content::of(IN_THE_NEXT_MESSAGE);
+    } else if content.is_blank() && *is_error {
+        content = Content::of(tool_results::WORDLESS_FAILURE);
+    }
+    let message = ToolMessage {
+        tool_call_id: ids.of_result(tool_call_id, tool_name).id,
+        content,
+    };
+    Ok((message, moved))
 }

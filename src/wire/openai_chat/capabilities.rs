@@ -2,7 +2,7 @@
 
 use crate::features::{Exclusion, Feature, Features};
 
-use super::{Dialect, Documents, ReasoningControl};
+use super::{AudioInput, CodeExecutionForm, Dialect, Documents, ReasoningControl, WebSearchForm};
 
 impl Dialect {
     pub(super) fn exclusions(&self) -> &[Exclusion] {
@@ -49,14 +49,14 @@ impl Dialect {
             Feature::ReasoningEffort => !controls_effort,
             Feature::ReasoningBudget => !controls_budget,
             Feature::Reasoning => !controls_effort && !controls_budget,
-            Feature::AudioData
-            | Feature::AudioUri
-            | Feature::VideoData
-            | Feature::VideoUri
-            | Feature::StoredFile
-            | Feature::WebSearch
-            | Feature::CodeExecution
-            | Feature::Logprobs => true,
+            Feature::AudioData => self.audio == AudioInput::None,
+            Feature::AudioUri => self.audio != AudioInput::AudioUrl,
+            Feature::VideoData | Feature::VideoUri => !self.video,
+            // Only documents are sent by the id of a file.
+            Feature::StoredFile => self.documents == Documents::None,
+            Feature::WebSearch => self.web_search == WebSearchForm::None,
+            Feature::CodeExecution => self.code_execution == CodeExecutionForm::None,
+            Feature::Logprobs => !self.logprobs,
             Feature::ImageData
             | Feature::ImageUri
             | Feature::Tools
@@ -86,6 +86,8 @@ mod tests {
         let bare = Dialect {
             reasoning: ReasoningControl::None,
             documents: Documents::None,
+            audio: AudioInput::None,
+            logprobs: false,
             json_schema: false,
             strict_tools: false,
             parallel_tool_calls: false,
@@ -94,6 +96,10 @@ mod tests {
         let rich = Dialect {
             reasoning: ReasoningControl::ReasoningObject,
             documents: Documents::DocumentUrl,
+            audio: AudioInput::AudioUrl,
+            video: true,
+            web_search: WebSearchForm::WebSearchOptions,
+            code_execution: CodeExecutionForm::CodeInterpreter,
             top_k: true,
             ..Dialect::default()
         };
@@ -102,16 +108,13 @@ mod tests {
             lacking(&Dialect::default()),
             [
                 "document_uri",
-                "audio_data",
                 "audio_uri",
                 "video_data",
                 "video_uri",
-                "stored_file",
                 "top_k",
                 "reasoning_budget",
                 "web_search",
-                "code_execution",
-                "logprobs"
+                "code_execution"
             ]
         );
         assert_eq!(
@@ -136,19 +139,7 @@ mod tests {
                 "logprobs"
             ]
         );
-        assert_eq!(
-            lacking(&rich),
-            [
-                "audio_data",
-                "audio_uri",
-                "video_data",
-                "video_uri",
-                "stored_file",
-                "web_search",
-                "code_execution",
-                "logprobs"
-            ]
-        );
+        assert_eq!(lacking(&rich), [""; 0]);
     }
 
     #[test]

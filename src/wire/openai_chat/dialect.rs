@@ -1,6 +1,12 @@
 //! How do hosts that speak OpenAI's format differ?
 
+mod offers;
+
 use serde::Deserialize;
+
+pub use self::offers::{
+    AudioInput, CacheMarks, CodeExecutionForm, EndUserField, TierWord, WebSearchForm,
+};
 
 use crate::features::Exclusion;
 use crate::wire::exclusions;
@@ -34,8 +40,36 @@ pub struct Dialect {
     pub required_tool_choice: RequiredWord,
     /// What ids of tool calls must look like.
     pub tool_call_ids: ToolCallIds,
-    /// How documents are sent.
+    /// Whether instructions may stand between other messages. Else they are moved to the beginning.
+    pub system_anywhere: bool,
+    /// How documents are sent, and files that are stored at the host.
     pub documents: Documents,
+    /// How sound is sent.
+    pub audio: AudioInput,
+    /// Whether moving pictures are taken, as `video_url` parts.
+    pub video: bool,
+    /// Whether the message of a tool result may hold pictures. Else they follow in a message of the user.
+    pub tool_result_images: bool,
+    /// How the end of a prompt that is worth keeping in a cache is marked.
+    pub cache_marks: CacheMarks,
+    /// Whether `prompt_cache_key` is taken.
+    pub prompt_cache_key: bool,
+    /// Whether `prompt_cache_retention` is taken.
+    pub prompt_cache_retention: bool,
+    /// Field that says which of the caller's users is asking.
+    pub end_user: EndUserField,
+    /// The words of `service_tier` that the host takes; an empty list means that there is no such field.
+    pub service_tiers: Vec<TierWord>,
+    /// Whether `verbosity` is taken.
+    pub verbosity: bool,
+    /// Whether `logprobs` and `top_logprobs` are taken.
+    pub logprobs: bool,
+    /// Whether `tool_choice` can name the tools that may be called. Else only these are sent.
+    pub allowed_tools: bool,
+    /// How the host is asked to search the web.
+    pub web_search: WebSearchForm,
+    /// How the host is asked to run code.
+    pub code_execution: CodeExecutionForm,
     /// Whether `top_k` is taken.
     pub top_k: bool,
     /// Whether `response_format` takes a JSON Schema.
@@ -73,7 +107,21 @@ impl Default for Dialect {
             seed: SeedField::Seed,
             required_tool_choice: RequiredWord::Required,
             tool_call_ids: ToolCallIds::Any,
+            system_anywhere: true,
             documents: Documents::File,
+            audio: AudioInput::InputAudio,
+            video: false,
+            tool_result_images: false,
+            cache_marks: CacheMarks::None,
+            prompt_cache_key: true,
+            prompt_cache_retention: true,
+            end_user: EndUserField::SafetyIdentifier,
+            service_tiers: vec![TierWord::Default, TierWord::Priority, TierWord::Flex],
+            verbosity: true,
+            logprobs: true,
+            allowed_tools: true,
+            web_search: WebSearchForm::None,
+            code_execution: CodeExecutionForm::None,
             top_k: false,
             json_schema: true,
             strict_tools: true,
@@ -170,9 +218,9 @@ pub enum ToolCallIds {
 pub enum Documents {
     /// Not at all.
     None,
-    /// As `file` parts that carry the bytes (OpenAI, OpenRouter).
+    /// As `file` parts that carry the bytes or the id of a stored file (OpenAI, OpenRouter).
     File,
-    /// As `document_url` parts (Mistral).
+    /// As `document_url` parts, or as `file` parts with the id of a stored file (Mistral).
     DocumentUrl,
 }
 

@@ -5,17 +5,21 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use crate::chat::{ChatRequest, Sampling, ToolChoice};
+use crate::chat::{ChatRequest, Sampling};
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
 use crate::wire::openai::json_mode;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest, wishes};
+use crate::wire::{Adaptations, Recipient, WireRequest};
 
 use super::body::{Body, StreamOptions};
 use super::history::History;
+use super::marking::Marking;
 use super::reasoning::Beside;
-use super::{Dialect, OutputCap, SeedField, ToolCallIds, reasoning, response_format, tools};
+use super::tools::WireTools;
+use super::{
+    Dialect, OutputCap, SeedField, ToolCallIds, reasoning, response_format, tools, wishes,
+};
 
 /// OpenAI refuses a fifth.
 const MAX_STOP_SEQUENCES: usize = 4;
@@ -50,14 +54,14 @@ pub(super) fn compose<'a>(
 ) -> Result<(Body<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
-        tools: declared,
-        tool_choice,
+        tools: _,
+        tool_choice: _,
         parallel_tool_calls,
         response_format: format,
         sampling,
         reasoning: options,
-        // Spelled, or noted as left out.
-        marks: _,
+        marks,
+        // Written by `wishes`.
         end_user_id: _,
         prompt_cache_key: _,
         prompt_cache_retention: _,
@@ -77,7 +81,7 @@ pub(super) fn compose<'a>(
         presence_penalty,
         seed,
         stop_sequences,
-        top_logprobs: _,
+        top_logprobs,
     } = sampling;
     if stop_sequences.len() > MAX_STOP_SEQUENCES {
         return Err(Unsupported::Value {
@@ -87,22 +91,22 @@ pub(super) fn compose<'a>(
     }
 
     let mut adaptations = Adaptations::default();
-    wishes::note_left_out(request, &[], &mut adaptations);
-    if let ToolChoice::Allowed { .. } = tool_choice {
-        return Err(Unsupported::Value {
-            field: "tool_choice.allowed",
-            why: "it has none",
-        });
-    }
+    let marking = Marking::new(dialect, marks, to);
+    let WireTools {
+        tools,
+        search,
+        choice,
+    } = tools::tools_of(dialect, request, marking, &mut adaptations)?;
     let instructions = json_mode::instruction(format, messages, &mut adaptations);
     let beside = Beside {
-        has_tools: !declared.is_empty(),
+        has_tools: !tools.is_empty(),
         excludes_reasoning: excludes_reasoning(dialect, request),
     };
     let format = response_format::response_format_of(format, &mut adaptations)?;
     let mut history = History {
         dialect,
         provider: to.provider,
+        marking,
         ids: ToolIds::new(messages, form_of_ids(dialect), Distinct::InMessage),
         adaptations: &mut adaptations,
     };
@@ -116,17 +120,20 @@ pub(super) fn compose<'a>(
         frequency_penalty: *frequency_penalty,
         presence_penalty: *presence_penalty,
         stop: stop_sequences,
+        logprobs: top_logprobs.is_some(),
+        top_logprobs: top_logprobs.filter(|top| *top > 0),
         reasoning: reasoning::controls(dialect, options, beside, &mut adaptations)?,
+        wishes: wishes::wishes_of(dialect, request, &mut adaptations),
+        search,
+        tool_choice: choice,
         ..Body::default()
     };
-    if !declared.is_empty() {
-        // Both other fields are refused without tools.
-        body.tools = Vec::with_capacity(declared.len());
-        for tool in declared {
-            body.tools.push(tools::tool_of(tool, &mut adaptations)?);
-        }
-        body.tool_choice = tools::tool_choice_of(dialect, tool_choice);
+    if !tools.is_empty() {
         body.parallel_tool_calls = parallel_tool_calls.filter(|_| dialect.parallel_tool_calls);
+        body.tools = tools;
+    }
+    if top_logprobs.is_some() && !dialect.logprobs {
+        return Err(Unsupported::Feature(Feature::Logprobs));
     }
     match dialect.output_cap {
         OutputCap::MaxCompletionTokens => body.max_completion_tokens = *max_output_tokens,

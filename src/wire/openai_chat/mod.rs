@@ -16,12 +16,16 @@ mod encode;
 mod extent;
 mod finish_reason;
 mod history;
+mod marking;
+mod media;
 mod message;
 mod parts;
 mod reasoning;
 mod response_format;
+mod server_tools;
 mod tool_calls;
 mod tools;
+mod wishes;
 
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
@@ -32,9 +36,19 @@ use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
 pub use super::openai::effort::Effort;
 
 pub use self::dialect::{
-    Dialect, Documents, OutputCap, ReasoningControl, ReasoningHistory, RequiredWord, SeedField,
-    SystemRole, ToolCallIds,
+    AudioInput, CacheMarks, CodeExecutionForm, Dialect, Documents, EndUserField, OutputCap,
+    ReasoningControl, ReasoningHistory, RequiredWord, SeedField, SystemRole, TierWord, ToolCallIds,
+    WebSearchForm,
 };
+
+/// Its name in the configuration and in provider options.
+const NAME: &str = "openai_chat";
+
+/// Kind of the provider parts that say what tools of the host did: entries of a message's field of this name.
+const EXECUTED_TOOLS: &str = "executed_tools";
+
+/// Kind of the provider parts that are entries of a message's `annotations` but no sources of its text.
+const ANNOTATIONS: &str = "annotations";
 
 /// The wire format of OpenAI and of every host that is compatible with it.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +59,7 @@ pub struct OpenAiChat {
 
 impl WireFormat for OpenAiChat {
     fn name(&self) -> &'static str {
-        "openai_chat"
+        NAME
     }
 
     fn features(&self) -> Features {

@@ -21,6 +21,8 @@ pub(super) enum WireResponseFormat<'a> {
 #[derive(Serialize)]
 pub(super) struct JsonSchema<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
     schema: Cow<'a, RawValue>,
     #[serde(skip_serializing_if = "Not::not")]
     strict: bool,
@@ -30,20 +32,21 @@ pub(super) fn response_format_of<'a>(
     format: &'a ResponseFormat,
     adaptations: &mut Adaptations,
 ) -> Result<Option<WireResponseFormat<'a>>, Unsupported> {
-    let (name, schema, strict) = match format {
+    let (name, description, schema, strict) = match format {
         ResponseFormat::Text => return Ok(None),
         ResponseFormat::JsonObject => return Ok(Some(WireResponseFormat::JsonObject)),
         ResponseFormat::JsonSchema {
             name,
             schema,
             strict,
-            description: _,
-        } => (name, schema, *strict),
+            description,
+        } => (name, description, schema, *strict),
     };
     let (schema, strict) = schemas::of_answer(schema, strict, adaptations)?;
     Ok(Some(WireResponseFormat::JsonSchema {
         json_schema: JsonSchema {
             name,
+            description,
             schema,
             strict,
         },

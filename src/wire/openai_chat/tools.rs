@@ -6,18 +6,36 @@ use std::ops::Not;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::chat::{FunctionTool, Tool, ToolChoice};
+use crate::chat::{ChatRequest, FunctionTool, Tool, ToolChoice};
 use crate::error::Unsupported;
-use crate::features::Feature;
 use crate::wire::Adaptations;
 use crate::wire::openai::schemas;
 
+use super::marking::{Marked, Marking};
+use super::server_tools::{self, SearchFields, SearchParameters};
 use super::{Dialect, RequiredWord};
 
+/// What a request says of tools.
+#[derive(Default)]
+pub(super) struct WireTools<'a> {
+    pub(super) tools: Vec<Marked<WireTool<'a>>>,
+    pub(super) search: SearchFields<'a>,
+    pub(super) choice: Option<WireToolChoice<'a>>,
+}
+
 #[derive(Serialize)]
-pub(super) struct WireTool<'a> {
-    r#type: &'static str,
-    function: WireFunction<'a>,
+#[serde(untagged)]
+pub(super) enum WireTool<'a> {
+    Function {
+        r#type: &'static str,
+        function: WireFunction<'a>,
+    },
+    /// A tool that the host runs.
+    Server {
+        r#type: &'static str,
+        #[serde(skip_serializing_if = "SearchParameters::is_empty")]
+        parameters: SearchParameters<'a>,
+    },
 }
 
 #[derive(Serialize)]
@@ -35,10 +53,33 @@ pub(super) struct WireFunction<'a> {
 #[serde(untagged)]
 pub(super) enum WireToolChoice<'a> {
     Word(&'static str),
-    Function {
+    Function(NamedFunction<'a>),
+    /// <https://platform.openai.com/docs/guides/function-calling#tool-choice>
+    Allowed {
         r#type: &'static str,
-        function: Named<'a>,
+        allowed_tools: AllowedTools<'a>,
     },
+}
+
+#[derive(Serialize)]
+pub(super) struct AllowedTools<'a> {
+    mode: &'static str,
+    tools: Vec<NamedFunction<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct NamedFunction<'a> {
+    r#type: &'static str,
+    function: Named<'a>,
+}
+
+impl<'a> NamedFunction<'a> {
+    fn new(name: &'a str) -> Self {
+        Self {
+            r#type: "function",
+            function: Named { name },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -46,8 +87,67 @@ pub(super) struct Named<'a> {
     name: &'a str,
 }
 
-pub(super) fn tool_of<'a>(
-    tool: &'a Tool,
+/// The tools of a request and the choice among them. Both fields are refused without tools.
+pub(super) fn tools_of<'a>(
+    dialect: &Dialect,
+    request: &'a ChatRequest,
+    marking: Marking<'a>,
+    adaptations: &mut Adaptations,
+) -> Result<WireTools<'a>, Unsupported> {
+    let mut wire = WireTools::default();
+    if request.tools.is_empty() {
+        return Ok(wire);
+    }
+    let only = match &request.tool_choice {
+        ToolChoice::Allowed { names, .. } if !dialect.allowed_tools => {
+            adaptations.note(
+                "tool_choice.allowed",
+                "only the allowed tools are sent: the provider cannot be told which of more may be called",
+            );
+            Some(names)
+        }
+        ToolChoice::Allowed { .. }
+        | ToolChoice::Auto
+        | ToolChoice::None
+        | ToolChoice::Required
+        | ToolChoice::Function(_) => None,
+    };
+    wire.tools.reserve_exact(request.tools.len());
+    for (index, tool) in request.tools.iter().enumerate() {
+        let is_allowed = only.is_none_or(|only| {
+            tool.function()
+                .is_some_and(|function| only.contains(&function.name))
+        });
+        if !is_allowed {
+            continue;
+        }
+        let tool = match tool {
+            Tool::Function(function) => {
+                let function = function_of(function, adaptations)?;
+                Some(marking.tool(function, index, adaptations)?)
+            }
+            Tool::WebSearch(search) => {
+                let fields = &mut wire.search;
+                server_tools::web_search(dialect, search, index, fields, marking, adaptations)?
+            }
+            Tool::CodeExecution => {
+                let tool = server_tools::code_execution(dialect, index, marking, adaptations)?;
+                Some(tool)
+            }
+            Tool::Provider(definitions) => {
+                marking.provider_tool(definitions, index, adaptations)?
+            }
+        };
+        wire.tools.extend(tool);
+    }
+    if !wire.tools.is_empty() {
+        wire.choice = tool_choice_of(dialect, &request.tool_choice);
+    }
+    Ok(wire)
+}
+
+fn function_of<'a>(
+    function: &'a FunctionTool,
     adaptations: &mut Adaptations,
 ) -> Result<WireTool<'a>, Unsupported> {
     let FunctionTool {
@@ -55,18 +155,8 @@ pub(super) fn tool_of<'a>(
         description,
         parameters,
         strict,
-    } = match tool {
-        Tool::Function(function) => function,
-        Tool::WebSearch(_) => return Err(Unsupported::Feature(Feature::WebSearch)),
-        Tool::CodeExecution => return Err(Unsupported::Feature(Feature::CodeExecution)),
-        Tool::Provider(_) => {
-            return Err(Unsupported::Value {
-                field: "tools.provider_tool",
-                why: "it has none",
-            });
-        }
-    };
-    Ok(WireTool {
+    } = function;
+    Ok(WireTool::Function {
         r#type: "function",
         function: WireFunction {
             name,
@@ -77,21 +167,31 @@ pub(super) fn tool_of<'a>(
     })
 }
 
-pub(super) fn tool_choice_of<'a>(
-    dialect: &Dialect,
-    choice: &'a ToolChoice,
-) -> Option<WireToolChoice<'a>> {
-    match choice {
-        ToolChoice::Auto => None,
-        ToolChoice::Allowed { .. } => None,
-        ToolChoice::None => Some(WireToolChoice::Word("none")),
-        ToolChoice::Required => Some(WireToolChoice::Word(match dialect.required_tool_choice {
+fn tool_choice_of<'a>(dialect: &Dialect, choice: &'a ToolChoice) -> Option<WireToolChoice<'a>> {
+    let required = || {
+        WireToolChoice::Word(match dialect.required_tool_choice {
             RequiredWord::Required => "required",
             RequiredWord::Any => "any",
-        })),
-        ToolChoice::Function(name) => Some(WireToolChoice::Function {
-            r#type: "function",
-            function: Named { name },
-        }),
+        })
+    };
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::Allowed { names, required } if dialect.allowed_tools => {
+            let tools = names.iter().map(|name| NamedFunction::new(name)).collect();
+            Some(WireToolChoice::Allowed {
+                r#type: "allowed_tools",
+                allowed_tools: AllowedTools {
+                    mode: if *required { "required" } else { "auto" },
+                    tools,
+                },
+            })
+        }
+        ToolChoice::Allowed { required: true, .. } => Some(required()),
+        ToolChoice::Allowed {
+            required: false, ..
+        } => None,
+        ToolChoice::None => Some(WireToolChoice::Word("none")),
+        ToolChoice::Required => Some(required()),
+        ToolChoice::Function(name) => Some(WireToolChoice::Function(NamedFunction::new(name))),
     }
 }

@@ -181,3 +181,51 @@ fn messages_around_one_of_which_nothing_is_left_become_one() {
     ];
     assert_eq!(messages(&openai(), apart).0.as_array().unwrap().len(), 2);
 }
+
+#[test]
+fn instructions_between_messages_stay_there_or_are_moved_to_the_beginning() {
+    let history = || {
+        [
+            message(Role::System, [text("be brief")]),
+            message(Role::User, [text("hi")]),
+            message(Role::System, [text("be"), text("kind")]),
+            message(Role::User, [text("well?")]),
+        ]
+    };
+    let strict = Dialect {
+        system_anywhere: false,
+        ..openai()
+    };
+
+    assert_eq!(
+        messages(&openai(), history()),
+        (
+            json!([
+                { "role": "system", "content": "be brief" },
+                { "role": "user", "content": "hi" },
+                { "role": "system", "content": "be\n\nkind" },
+                { "role": "user", "content": "well?" },
+            ]),
+            vec![]
+        )
+    );
+    assert_eq!(
+        messages(&strict, history()),
+        (
+            json!([
+                { "role": "system", "content": "be brief\n\nbe\n\nkind" },
+                { "role": "user", "content": "hi" },
+                { "role": "user", "content": "well?" },
+            ]),
+            vec!["messages"]
+        )
+    );
+}
+
+#[test]
+fn a_conversation_may_be_of_instructions_alone() {
+    assert_eq!(
+        messages(&openai(), [message(Role::System, [text("be brief")])]),
+        (json!([{ "role": "system", "content": "be brief" }]), vec![])
+    );
+}

@@ -1,5 +1,6 @@
 //! How is a request written for each dialect? Each file tests one kind of field.
 
+mod marks;
 mod media;
 mod messages;
 mod reasoning;
@@ -8,6 +9,7 @@ mod response_format;
 mod settings;
 mod tool_calls;
 mod tools;
+mod wishes;
 
 use std::borrow::Cow;
 
@@ -23,7 +25,8 @@ use crate::chat::{
 };
 use crate::features::Feature;
 use crate::wire::openai_chat::{
-    Documents, Effort, ReasoningControl, ReasoningHistory, RequiredWord, SystemRole, ToolCallIds,
+    AudioInput, CacheMarks, CodeExecutionForm, Documents, Effort, EndUserField, ReasoningControl,
+    ReasoningHistory, RequiredWord, SystemRole, TierWord, ToolCallIds, WebSearchForm,
 };
 
 const TO: Recipient<'_> = Recipient {

@@ -83,8 +83,8 @@ fn a_call_without_id_gets_one_and_its_result_the_same() {
 
 #[test]
 fn what_a_tool_message_cannot_say_is_refused_or_told() {
-    let image = Part::Image(uri("https://example.com/a.jpg"));
-    let with_image = conversation([message(Role::Tool, [result("a", "t", [image])])]);
+    let film = Part::Video(uri("https://example.com/a.mp4"));
+    let with_film = conversation([message(Role::Tool, [result("a", "t", [film])])]);
     let failed = Part::ToolResult(ToolResult {
         tool_call_id: "a".into(),
         tool_name: "t".into(),
@@ -93,11 +93,8 @@ fn what_a_tool_message_cannot_say_is_refused_or_told() {
     });
 
     assert_eq!(
-        refused(&openai(), &with_image),
-        Unsupported::Value {
-            field: "messages.parts",
-            why: "tool results are text only",
-        }
+        refused(&openai(), &with_film),
+        Unsupported::Feature(Feature::VideoUri)
     );
     assert_eq!(
         messages(&openai(), [message(Role::Tool, [failed])]),
