@@ -93,7 +93,8 @@ impl Marks {
         self.tools.iter().map(|(index, mark)| (*index, mark))
     }
 
-    fn at(&self, at: PartAt) -> Option<&Mark> {
+    /// The mark of the part that stands there.
+    pub fn at(&self, at: PartAt) -> Option<&Mark> {
         let found = self.parts.binary_search_by_key(&at, |(at, _)| *at);
         self.parts.get(found.ok()?).map(|(_, mark)| mark)
     }

@@ -4,12 +4,12 @@ mod published;
 
 use bytes::Bytes;
 use modelway::chat::{
-    ChatRequest, FunctionTool, ImageDetail, Media, MediaSource, Message, Part, Reasoning,
-    ReasoningEffort, ReasoningOptions, ResponseFormat, Role, Sampling, Tool, ToolCall, ToolChoice,
-    ToolResult,
+    ChatRequest, FunctionTool, ImageDetail, Mark, Media, MediaSource, Message, Part, PartAt,
+    ProviderOptions, ProviderPart, Reasoning, ReasoningEffort, ReasoningOptions, ResponseFormat,
+    Role, Sampling, Tool, ToolCall, ToolChoice, ToolResult, WebSearch,
 };
 use modelway::wire::gemini::{Dialect, Gemini, Generation};
-use modelway::wire::options::NO_OPTIONS;
+use modelway::wire::options::AllowedOptions;
 use modelway::wire::{Recipient, WireFormat};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
@@ -53,6 +53,7 @@ fn requests_fit_the_messages_of_vertex_ai() {
             generation: Some(generation),
             call_ids: false,
             levels: None,
+            host: None,
         });
         for (name, request) in requests(generation) {
             assert_eq!(complaint(&message, &format, &request), None, "{name}");
@@ -72,7 +73,7 @@ fn complaint(
         model: "m",
         max_output_tokens: None,
         stream: true,
-        options: &NO_OPTIONS,
+        options: &AllowedOptions::all(),
     };
     let written = format.encode(request, &to).expect("a request");
 
@@ -117,7 +118,7 @@ fn requests(generation: Generation) -> Vec<(&'static str, ChatRequest)> {
             "a JSON schema",
             ChatRequest {
                 response_format: ResponseFormat::JsonSchema {
-                    description: String::new(),
+                    description: "what is asked".into(),
                     name: "answer".into(),
                     schema: r#"{"type":"object","additionalProperties":false}"#.into(),
                     strict: true,
@@ -126,11 +127,17 @@ fn requests(generation: Generation) -> Vec<(&'static str, ChatRequest)> {
             },
         ),
     ];
+    let allowed = |required| ToolChoice::Allowed {
+        names: vec!["f".into()],
+        required,
+    };
     for choice in [
         ToolChoice::Auto,
         ToolChoice::None,
         ToolChoice::Required,
         ToolChoice::Function("f".into()),
+        allowed(false),
+        allowed(true),
     ] {
         requests.push((
             "tools",
@@ -141,12 +148,32 @@ fn requests(generation: Generation) -> Vec<(&'static str, ChatRequest)> {
             },
         ));
     }
+    let mut described = ChatRequest {
+        tools: vec![Tool::WebSearch(WebSearch::default()), Tool::CodeExecution],
+        ..plain.clone()
+    };
+    described.tools.push(Tool::Provider(vec![options(
+        r#"{"googleMaps":{"enableWidget":true}}"#,
+    )]));
+    let mark = |fields| Mark {
+        cache: None,
+        options: vec![options(fields)],
+    };
+    described.messages[0].parts.push(Part::Video(film()));
+    let at = PartAt {
+        part: 1,
+        ..PartAt::default()
+    };
+    let of_film = r#"{"videoMetadata":{"startOffset":"1s","fps":2.0}}"#;
+    described.marks.add_to_part(at, mark(of_film));
+    requests.push(("tools that the provider runs", described));
     for effort in [
         None,
         Some(ReasoningEffort::Minimal),
         Some(ReasoningEffort::Low),
         Some(ReasoningEffort::Medium),
         Some(ReasoningEffort::High),
+        Some(ReasoningEffort::XHigh),
         Some(ReasoningEffort::Max),
     ] {
         let both = generation == Generation::Second || effort.is_none();
@@ -163,6 +190,23 @@ fn requests(generation: Generation) -> Vec<(&'static str, ChatRequest)> {
         ));
     }
     requests
+}
+
+fn options(fields: &str) -> ProviderOptions {
+    ProviderOptions {
+        target: "gemini".into(),
+        fields: fields.into(),
+        optional: false,
+    }
+}
+
+fn film() -> Media {
+    Media {
+        source: MediaSource::Uri("https://www.youtube.com/watch?v=x".into()),
+        media_type: "video/mp4".into(),
+        filename: String::new(),
+        detail: ImageDetail::Auto,
+    }
 }
 
 fn conversation() -> ChatRequest {
@@ -188,6 +232,13 @@ fn conversation() -> ChatRequest {
             text: text.into(),
             signature: Bytes::from_static(b"c2ln"),
             provider: "gemini".into(),
+        })
+    };
+    let code = |content: &str| {
+        Part::Provider(ProviderPart {
+            provider: "gemini".into(),
+            kind: String::new(),
+            content: content.into(),
         })
     };
     let media = |source, media_type: &str| Media {
@@ -218,6 +269,11 @@ fn conversation() -> ChatRequest {
                     Part::Image(png()),
                     Part::Document(pdf()),
                     Part::Image(media(MediaSource::Uri("https://host/a".into()), "")),
+                    Part::Audio(media(
+                        MediaSource::Data(Bytes::from_static(&[0, 1])),
+                        "audio/wav",
+                    )),
+                    Part::Video(film()),
                 ],
             ),
             message(
@@ -227,6 +283,11 @@ fn conversation() -> ChatRequest {
                     reasoning(""),
                     Part::Text("so".into()),
                     Part::Refusal("no".into()),
+                    Part::Image(png()),
+                    code(
+                        r#"{"executableCode":{"language":"PYTHON","code":"1"},"thoughtSignature":"c2ln"}"#,
+                    ),
+                    code(r#"{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1"}}"#),
                     call("1", b"c2ln"),
                     call("2", b""),
                 ],
@@ -266,6 +327,6 @@ fn sampling() -> Sampling {
         presence_penalty: Some(1.9),
         seed: Some(i64::from(i32::MIN)),
         stop_sequences: vec!["END".into(), "\n\n".into()],
-        top_logprobs: None,
+        top_logprobs: Some(20),
     }
 }

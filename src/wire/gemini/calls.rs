@@ -4,19 +4,21 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::chat::{Part as ChatPart, ToolCall, ToolResult};
+use crate::chat::{Part as ChatPart, PartAt, ToolCall, ToolResult};
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::{Linked, ToolIds};
 use crate::wire::{Adaptations, tool_names};
 
-use super::parts::{self, blob, signature_text};
+use super::conversation::Worder;
+use super::parts::{self, blob, signature_text, stored_elsewhere};
+use super::piece::Piece;
 use super::request::{FunctionCall, FunctionResponse, Part, ToolOutput, ToolOutputPart};
 use super::{Asking, Generation, refused};
 
-/// A placeholder for the signature of another provider's call. Gemini 3 refuses a turn whose first call has no
-/// signature (https://ai.google.dev/gemini-api/docs/thought-signatures).
-const UNSIGNED_CALL: &str = "skip_thought_signature_validator";
+/// A placeholder for the signature of what another provider made. Gemini 3 refuses a turn whose first call has no
+/// signature, and an image of the model without one (https://ai.google.dev/gemini-api/docs/thought-signatures).
+pub(super) const UNSIGNED: &str = "skip_thought_signature_validator";
 
 /// A call for `receiver`, whom the request goes to. `must_be_signed` says whether the call is refused without a
 /// signature.
@@ -50,7 +52,7 @@ pub(super) fn tool_call<'a>(
             "messages.parts.tool_call.signature",
             "replaced by a placeholder: this provider has not signed the call",
         );
-        thought_signature = Some(UNSIGNED_CALL);
+        thought_signature = Some(UNSIGNED);
     }
     let id = ids.of_call(id, name);
     Ok(Part {
@@ -64,13 +66,14 @@ pub(super) fn tool_call<'a>(
     })
 }
 
-/// The result of `call`, and the images and documents that stand beside it.
+/// The result of `call`, which is part `at` of the request, and the media that stand beside it.
 pub(super) fn tool_result<'a>(
     call: Linked<'a>,
     result: &'a ToolResult,
+    at: PartAt,
     asking: Asking<'_>,
-    adaptations: &mut Adaptations,
-) -> Result<(Part<'a>, Vec<Part<'a>>), Unsupported> {
+    worder: &mut Worder<'a>,
+) -> Result<(Part<'a>, Vec<Piece<'a, Part<'a>>>), Unsupported> {
     let ToolResult {
         tool_call_id: _, // `call` has it
         tool_name,
@@ -80,34 +83,49 @@ pub(super) fn tool_result<'a>(
     let mut texts = Vec::new();
     let mut within = Vec::new();
     let mut beside = Vec::new();
-    for part in content {
+    for (index, part) in content.iter().enumerate() {
+        let at = PartAt {
+            content: Some(index),
+            ..at
+        };
         match part {
-            ChatPart::Text(text) => texts.push(text.as_str()),
-            ChatPart::Image(media) | ChatPart::Document(media) => {
+            ChatPart::Text(text) => {
+                texts.push(text.as_str());
+                worder.refuse_options(at)?;
+            }
+            ChatPart::Image(media)
+            | ChatPart::Document(media)
+            | ChatPart::Audio(media)
+            | ChatPart::Video(media) => {
+                let can_be_within = matches!(part, ChatPart::Image(_) | ChatPart::Document(_));
                 let nested = match asking.generation {
-                    Generation::Second => None,
-                    Generation::Third => blob(media, adaptations),
+                    Generation::Third if can_be_within => blob(media, &mut worder.adaptations),
+                    Generation::Second | Generation::Third => None,
                 };
                 match nested {
-                    Some(inline_data) => within.push(ToolOutputPart { inline_data }),
-                    None => beside.push(parts::media(media, adaptations)),
+                    Some(inline_data) => {
+                        within.push(worder.piece(ToolOutputPart { inline_data }, at)?);
+                    }
+                    None => {
+                        let part = parts::media(media, worder.provider, &mut worder.adaptations)
+                            .ok_or_else(stored_elsewhere)?;
+                        beside.push(worder.piece(part, at)?);
+                    }
                 }
             }
             ChatPart::ToolCall(_)
             | ChatPart::ToolResult(_)
             | ChatPart::Reasoning(_)
             | ChatPart::Refusal(_)
-            | ChatPart::Audio(_)
-            | ChatPart::Video(_)
             | ChatPart::Provider(_) => {
                 return Err(refused(
                     "messages.parts.tool_result.content",
-                    "a result holds text, images and documents only",
+                    "a result holds text and media only",
                 ));
             }
         }
     }
-    let name = tool_names::fit(tool_name, adaptations);
+    let name = tool_names::fit(tool_name, &mut worder.adaptations);
     let part = Part {
         function_response: Some(FunctionResponse {
             id: if asking.call_ids {

@@ -2,17 +2,19 @@
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use crate::chat::{ChatRequest, ResponseFormat, Sampling};
+use crate::chat::{ChatRequest, ResponseFormat, Sampling, ServiceTier};
 use crate::error::Unsupported;
 use crate::features::Feature;
-use crate::wire::{Adaptations, Recipient, WireRequest, segment, wishes};
+use crate::wire::options::Words;
+use crate::wire::wishes::{self, Wish};
+use crate::wire::{Adaptations, Recipient, WireRequest, segment};
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Written};
 use super::request::{GenerationConfig, Request};
 use super::response_format::{ResponseFields, response_format_of};
 use super::thinking::{ThinkingConfig, thinking};
-use super::tools::{choose, declare};
-use super::{Asking, Generation, as_int32, refused};
+use super::tools::Toolbox;
+use super::{Asking, FORMAT, Generation, as_int32, refused};
 
 const MAX_STOP_SEQUENCES: usize = 5;
 
@@ -28,6 +30,9 @@ pub(super) fn encode(
 
     let mut headers = HeaderMap::with_capacity(1);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(tier) = request.service_tier {
+        asking.host.tell_tier(tier, &mut headers);
+    }
     Ok(WireRequest {
         path: path(to.model, to.stream),
         headers,
@@ -44,8 +49,9 @@ pub(super) fn compose<'a>(
 ) -> Result<(Request<'a>, Adaptations), Unsupported> {
     let ChatRequest {
         messages,
-        tools,
-        tool_choice,
+        // Both are read by the toolbox.
+        tools: _,
+        tool_choice: _,
         parallel_tool_calls,
         response_format,
         sampling,
@@ -55,7 +61,7 @@ pub(super) fn compose<'a>(
         end_user_id: _,
         prompt_cache_key: _,
         prompt_cache_retention: _,
-        service_tier: _,
+        service_tier,
         verbosity: _,
         // Added to what is written.
         options: _,
@@ -65,38 +71,46 @@ pub(super) fn compose<'a>(
     if *parallel_tool_calls == Some(false) {
         return Err(Unsupported::Feature(Feature::SerialToolCalls));
     }
+
+    let words = Words::of(to, FORMAT);
+    let conversation = Conversation::new(request, to.provider, words, asking);
+    let Written {
+        system_instruction,
+        contents,
+        mut adaptations,
+    } = conversation.write(messages)?;
+    if contents.is_empty() {
+        return Err(refused(
+            "messages",
+            "nothing of them can be sent to this provider",
+        ));
+    }
+
+    let spelled: &[Wish] = match service_tier {
+        Some(ServiceTier::Batch) | None => &[],
+        Some(ServiceTier::Standard | ServiceTier::Priority | ServiceTier::Flex) => {
+            &[Wish::ServiceTier]
+        }
+    };
+    wishes::note_left_out(request, spelled, &mut adaptations);
+    let thinking = thinking(reasoning, asking, &mut adaptations)?;
+    let toolbox = Toolbox::of(request, asking, &words, &mut adaptations)?;
     if asking.generation == Generation::Second
         && *response_format != ResponseFormat::Text
-        && !tools.is_empty()
+        && !toolbox.tools.is_empty()
     {
         return Err(refused(
             "response_format",
             "models before Gemini 3 give JSON only without tools",
         ));
     }
-
-    let mut conversation = Conversation::new(to.provider, messages, asking);
-    let system_instruction = conversation.write(messages)?;
-    let Conversation {
-        contents,
-        mut adaptations,
-        ..
-    } = conversation;
-    if contents.is_empty() {
-        return Err(refused(
-            "messages",
-            "there must be a message besides the system's",
-        ));
-    }
-
-    wishes::note_left_out(request, &[], &mut adaptations);
-    let thinking = thinking(reasoning, asking, &mut adaptations)?;
     let body = Request {
         system_instruction,
         contents,
-        tools: declare(tools, &mut adaptations)?,
-        tool_config: choose(tools, tool_choice)?,
+        tools: toolbox.tools,
+        tool_config: toolbox.config,
         generation_config: configure(response_format, sampling, thinking, &mut adaptations)?,
+        service_tier: service_tier.and_then(|tier| asking.host.tier_in_body(tier)),
     };
     Ok((body, adaptations))
 }
@@ -124,7 +138,7 @@ fn configure<'a>(
         presence_penalty,
         seed,
         stop_sequences,
-        top_logprobs: _,
+        top_logprobs,
     } = sampling;
     if stop_sequences.len() > MAX_STOP_SEQUENCES {
         return Err(refused(
@@ -152,6 +166,8 @@ fn configure<'a>(
         stop_sequences,
         response_mime_type,
         response_json_schema,
+        response_logprobs: top_logprobs.is_some(),
+        logprobs: top_logprobs.filter(|top| *top > 0),
         thinking_config,
     })
 }

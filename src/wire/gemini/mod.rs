@@ -8,9 +8,11 @@ mod conversation;
 mod decode;
 mod encode;
 mod function_calls;
+mod host;
 mod json_path;
 mod partial_args;
 mod parts;
+mod piece;
 mod request;
 mod response;
 mod response_format;
@@ -24,7 +26,12 @@ use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Feature, Features};
 
+pub use self::host::Host;
+
 use super::{Framing, PathSays, Recipient, Spelling, WireFormat, WireRequest};
+
+/// Its name.
+const FORMAT: &str = "gemini";
 
 /// The Gemini wire format.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +51,8 @@ pub struct Dialect {
     /// The levels of thinking that models of the third generation have; `None` reads them from the
     /// model's name.
     pub levels: Option<Vec<Level>>,
+    /// Whose API it is. `None` takes a host without ids of calls for Vertex AI, any other for the Gemini API.
+    pub host: Option<Host>,
 }
 
 impl Default for Dialect {
@@ -52,6 +61,7 @@ impl Default for Dialect {
             generation: None,
             call_ids: true,
             levels: None,
+            host: None,
         }
     }
 }
@@ -98,6 +108,8 @@ pub struct Asking<'a> {
     pub levels: &'a [Level],
     /// Its budgets for thinking, if it is of the second.
     pub budgets: Budgets,
+    /// Whose API it is asked by.
+    pub host: Host,
 }
 
 /// Which budgets for thinking a model takes, in tokens:
@@ -145,6 +157,15 @@ impl Gemini {
             call_ids: self.dialect.call_ids,
             levels: self.levels_of(model),
             budgets: Budgets::of(model),
+            host: self.host(),
+        }
+    }
+
+    fn host(&self) -> Host {
+        match self.dialect.host {
+            Some(host) => host,
+            None if self.dialect.call_ids => Host::GeminiApi,
+            None => Host::VertexAi,
         }
     }
 
@@ -177,20 +198,11 @@ impl Gemini {
 
 impl WireFormat for Gemini {
     fn name(&self) -> &'static str {
-        "gemini"
+        FORMAT
     }
 
     fn features(&self) -> Features {
-        Features::ALL
-            .without(Feature::SerialToolCalls)
-            .without(Feature::AudioData)
-            .without(Feature::AudioUri)
-            .without(Feature::VideoData)
-            .without(Feature::VideoUri)
-            .without(Feature::StoredFile)
-            .without(Feature::WebSearch)
-            .without(Feature::CodeExecution)
-            .without(Feature::Logprobs)
+        Features::ALL.without(Feature::SerialToolCalls)
     }
 
     fn encode(
@@ -221,12 +233,12 @@ impl WireFormat for Gemini {
     }
 }
 
-/// The error that a value of this field cannot be expressed, for this reason.
 /// The provider's numbers are `int32`; a larger limit has no effect.
 fn as_int32(number: u32) -> u32 {
     number.min(i32::MAX as u32)
 }
 
+/// The error that a value of this field cannot be expressed, for this reason.
 fn refused(field: &'static str, why: &'static str) -> Unsupported {
     Unsupported::Value { field, why }
 }

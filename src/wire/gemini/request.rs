@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 
 use crate::wire::arguments::Arguments;
 
+use super::piece::Piece;
 use super::thinking::ThinkingConfig;
-use super::tools::{ToolConfig, Tools};
+use super::tools::{Tool, ToolConfig};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,23 +22,26 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) system_instruction: Option<SystemInstruction<'a>>,
     pub(super) contents: Vec<Content<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tools: Option<[Tools<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<Piece<'a, Tool<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tool_config: Option<ToolConfig<'a>>,
     #[serde(skip_serializing_if = "GenerationConfig::is_empty")]
     pub(super) generation_config: GenerationConfig<'a>,
+    /// Not in the published messages: <https://ai.google.dev/gemini-api/docs/priority-inference>.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service_tier: Option<&'static str>,
 }
 
 #[derive(Serialize)]
 pub(super) struct SystemInstruction<'a> {
-    pub(super) parts: Vec<Part<'a>>,
+    pub(super) parts: Vec<Piece<'a, Part<'a>>>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Content<'a> {
     pub(super) role: Author,
-    pub(super) parts: Vec<Part<'a>>,
+    pub(super) parts: Vec<Piece<'a, Part<'a>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -107,7 +111,7 @@ pub(super) struct FunctionResponse<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) response: ToolOutput<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) parts: Vec<ToolOutputPart<'a>>,
+    pub(super) parts: Vec<Piece<'a, ToolOutputPart<'a>>>,
 }
 
 /// A tool's result, as the object that the format requires.
@@ -149,6 +153,10 @@ pub(super) struct GenerationConfig<'a> {
     pub(super) response_mime_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response_json_schema: Option<Cow<'a, RawValue>>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(super) response_logprobs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) logprobs: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) thinking_config: Option<ThinkingConfig>,
 }
@@ -166,6 +174,8 @@ impl GenerationConfig<'_> {
             stop_sequences,
             response_mime_type,
             response_json_schema,
+            response_logprobs,
+            logprobs,
             thinking_config,
         } = self;
         max_output_tokens.is_none()
@@ -178,6 +188,8 @@ impl GenerationConfig<'_> {
             && stop_sequences.is_empty()
             && response_mime_type.is_none()
             && response_json_schema.is_none()
+            && !response_logprobs
+            && logprobs.is_none()
             && thinking_config.is_none()
     }
 }

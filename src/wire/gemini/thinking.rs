@@ -69,7 +69,8 @@ pub(super) fn budget(
         }
         Some(ReasoningEffort::Minimal | ReasoningEffort::Low) => Some(1024),
         Some(ReasoningEffort::Medium) => Some(8192),
-        Some(ReasoningEffort::High | ReasoningEffort::XHigh | ReasoningEffort::Max) => Some(24576),
+        Some(ReasoningEffort::High) => Some(24576),
+        Some(ReasoningEffort::XHigh | ReasoningEffort::Max) => Some(budgets.most),
     };
     if max_tokens.is_some_and(|most| most < budgets.least) {
         return Err(refused(
@@ -107,7 +108,7 @@ fn level(
     let Some(nearest) = below.or_else(|| levels.iter().min()) else {
         return Err(Unsupported::Feature(Feature::ReasoningEffort));
     };
-    if *nearest != wanted {
+    if *nearest != wanted || effort == ReasoningEffort::XHigh {
         adaptations.note(
             "reasoning.effort",
             "changed to the nearest level of thinking that the model has",

@@ -2,6 +2,7 @@
 
 mod media;
 mod messages;
+mod options;
 mod settings;
 mod signatures;
 mod thinking;
@@ -9,16 +10,16 @@ mod tool_calls;
 mod tools;
 
 use crate::chat::FunctionTool;
-use crate::wire::options::NO_OPTIONS;
+use crate::wire::options::{AllowedOptions, NO_OPTIONS};
 use bytes::Bytes;
 
 use super::super::calls::output;
 use super::*;
 use crate::chat::{
-    ImageDetail, Media, MediaSource, Message, Part, Reasoning, ReasoningEffort, ReasoningOptions,
-    Role, Tool, ToolCall, ToolChoice, ToolResult,
+    ImageDetail, Media, MediaSource, Message, Part, ProviderPart, Reasoning, ReasoningEffort,
+    ReasoningOptions, Role, Tool, ToolCall, ToolChoice, ToolResult,
 };
-use crate::wire::gemini::{Budgets, Level};
+use crate::wire::gemini::{Budgets, Host, Level};
 
 fn encoded(request: &ChatRequest, generation: Generation) -> Result<WireRequest, Unsupported> {
     let to = Recipient {
@@ -31,12 +32,34 @@ fn encoded(request: &ChatRequest, generation: Generation) -> Result<WireRequest,
     encode(request, &to, asking(generation))
 }
 
+/// The request for a host of this kind whose operator allows all options.
+fn encoded_for(request: &ChatRequest, asking: Asking<'_>) -> Result<WireRequest, Unsupported> {
+    let options = AllowedOptions::all();
+    let to = Recipient {
+        provider: "gemini",
+        model: "m",
+        max_output_tokens: None,
+        stream: false,
+        options: &options,
+    };
+    encode(request, &to, asking)
+}
+
+/// What the request cannot say: the field and the reason.
+fn unsupported(written: Result<WireRequest, Unsupported>) -> String {
+    match written {
+        Err(unsupported) => unsupported.to_string(),
+        Ok(written) => String::from_utf8(written.body.to_vec()).unwrap(),
+    }
+}
+
 fn asking(generation: Generation) -> Asking<'static> {
     Asking {
         generation,
         call_ids: true,
         levels: &Level::ALL,
         budgets: Budgets::WIDEST,
+        host: Host::GeminiApi,
     }
 }
 

@@ -139,7 +139,7 @@ fn what_cannot_be_written_is_refused() {
             "response_format",
         ),
         (
-            chat(vec![text(Role::System, "be")]),
+            chat(vec![text(Role::User, "")]),
             Generation::Third,
             "messages",
         ),
@@ -173,4 +173,55 @@ fn what_cannot_be_written_is_refused() {
         encoded(&serial, Generation::Third).unwrap_err(),
         Unsupported::Feature(Feature::SerialToolCalls)
     );
+}
+
+#[test]
+fn probabilities_of_tokens_are_asked_for() {
+    for (top, config) in [
+        (0, r#"{"responseLogprobs":true}"#),
+        (5, r#"{"responseLogprobs":true,"logprobs":5}"#),
+    ] {
+        let request = ChatRequest {
+            sampling: Sampling {
+                top_logprobs: Some(top),
+                ..Sampling::default()
+            },
+            ..ChatRequest::default()
+        };
+
+        let expected = format!(r#"{{,"generationConfig":{config}}}"#);
+        assert_eq!(options(request, Generation::Third), expected);
+    }
+}
+
+#[test]
+fn the_description_of_an_answer_stands_in_its_schema() {
+    let request = |schema: &str| ChatRequest {
+        response_format: ResponseFormat::JsonSchema {
+            description: "what \"it\" is".into(),
+            name: "answer".into(),
+            schema: schema.into(),
+            strict: false,
+        },
+        ..chat(vec![text(Role::User, "hi")])
+    };
+    for (schema, expected, told) in [
+        (
+            r#"{"type":"object"}"#,
+            r#"{"type":"object","description":"what \"it\" is"}"#,
+            &[][..],
+        ),
+        (
+            r#"{"type":"object","description":"its own"}"#,
+            r#"{"type":"object","description":"its own"}"#,
+            &["response_format.json_schema.description"],
+        ),
+    ] {
+        let written = encoded(&request(schema), Generation::Third).unwrap();
+
+        let body = String::from_utf8(written.body.to_vec()).unwrap();
+        let expected = format!(r#""responseJsonSchema":{expected}"#);
+        assert!(body.contains(&expected), "{body}");
+        assert_eq!(fields(&written), told);
+    }
 }
