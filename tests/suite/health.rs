@@ -12,12 +12,12 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::support::{Gateway, ask};
 
 /// Much longer than any change here takes.
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPTLY: Duration = Duration::from_secs(10);
 
 const CONFIG: &str = r#"
 [breaker]
 consecutive_failures = 1
-open_base = "1s"
+open_base = "3s"
 
 [models."openai/first"]
 [models."gemini/second"]
