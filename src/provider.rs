@@ -71,6 +71,14 @@ pub struct OutboundRequest {
     pub body: Bytes,
 }
 
+/// A list of features, of which the wire format names some and the configuration may name more.
+const BETAS: &str = "anthropic-beta";
+
+fn joined(one: &HeaderValue, other: &HeaderValue) -> HeaderValue {
+    let joined = [one.as_bytes(), other.as_bytes()].join(&b',');
+    HeaderValue::from_bytes(&joined).unwrap_or_else(|_| other.clone())
+}
+
 impl Provider {
     /// Adds the provider's URL, headers and credentials to a request.
     pub fn address(&self, request: WireRequest, trace: Option<Trace<'_>>) -> OutboundRequest {
@@ -90,7 +98,11 @@ impl Provider {
             url.push_str(value);
         }
         for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
+            let value = match headers.get(name) {
+                Some(earlier) if name == BETAS => joined(earlier, value),
+                _ => value.clone(),
+            };
+            headers.insert(name, value);
         }
         for (name, secret) in &self.secret_headers {
             secret.write(name, &mut headers);
@@ -147,5 +159,22 @@ impl Provider {
             Some((host, port)) => (host, port.parse().unwrap_or(default_port)),
             None => (authority, default_port),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn betas_of_the_configuration_stand_beside_those_of_the_request() {
+        let value = HeaderValue::from_static;
+
+        let betas = joined(
+            &value("files-api-2025-04-14"),
+            &value("context-1m-2025-08-07"),
+        );
+
+        assert_eq!(betas, "files-api-2025-04-14,context-1m-2025-08-07");
     }
 }

@@ -54,6 +54,7 @@ fn of_anthropic(Recorded { url, body, .. }: &Recorded) -> anthropic::Dialect {
         },
         // Which features a model cannot combine is no matter of words.
         excludes: Some(Vec::new()),
+        efforts: None,
     }
 }
 

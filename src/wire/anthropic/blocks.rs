@@ -5,8 +5,14 @@ use std::borrow::Cow;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
+use super::marked::{Breakpoint, Marked, Piece};
+use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
+
+/// A block with what is said of it.
+pub(super) type MarkedBlock<'a> = Marked<'a, Block<'a>>;
 
 #[derive(Serialize)]
 pub(super) struct Turn<'a> {
@@ -17,21 +23,49 @@ pub(super) struct Turn<'a> {
 /// The blocks of a turn: the results of tool calls stand together and before anything else.
 #[derive(Default)]
 pub(super) struct Content<'a> {
-    pub(super) results: Vec<Block<'a>>,
-    pub(super) others: Vec<Block<'a>>,
+    pub(super) results: Vec<MarkedBlock<'a>>,
+    pub(super) others: Vec<MarkedBlock<'a>>,
 }
 
 impl<'a> Content<'a> {
-    pub(super) fn push(&mut self, block: Block<'a>) {
-        match block {
+    pub(super) fn push(&mut self, block: MarkedBlock<'a>) {
+        match block.piece {
             Block::ToolResult { .. } => self.results.push(block),
             Block::Text { .. }
             | Block::Image { .. }
             | Block::Document { .. }
             | Block::ToolUse { .. }
             | Block::Thinking { .. }
-            | Block::RedactedThinking { .. } => self.others.push(block),
+            | Block::RedactedThinking { .. }
+            | Block::Provider(_) => self.others.push(block),
         }
+    }
+
+    /// The block that the turn begins with.
+    pub(super) fn first(&self) -> Option<&Block<'a>> {
+        let mut blocks = self.results.iter().chain(&self.others);
+        blocks.next().map(|block| &block.piece)
+    }
+
+    /// The breakpoints of the turn, in order.
+    pub(super) fn breakpoints(&mut self) -> impl Iterator<Item = Breakpoint<'_>> {
+        // The content of tool results has none: the door refuses them there.
+        let blocks = self.results.iter_mut().chain(&mut self.others);
+        blocks.filter_map(Marked::breakpoint)
+    }
+
+    /// Adds the options of every block, of those within tool results first.
+    ///
+    /// # Errors
+    /// A block has one of the fields already.
+    pub(super) fn finish_marks(&mut self) -> Result<(), Unsupported> {
+        for block in self.results.iter_mut().chain(&mut self.others) {
+            if let Block::ToolResult { content, .. } = &mut block.piece {
+                content.iter_mut().try_for_each(Marked::finish)?;
+            }
+            block.finish()?;
+        }
+        Ok(())
     }
 }
 
@@ -70,7 +104,7 @@ pub(super) enum Block<'a> {
     ToolResult {
         tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        content: Vec<Block<'a>>,
+        content: Vec<MarkedBlock<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
@@ -81,6 +115,29 @@ pub(super) enum Block<'a> {
     RedactedThinking {
         data: &'a str,
     },
+    /// What the provider itself wrote, such as a search and its results.
+    #[serde(untagged)]
+    Provider(&'a RawValue),
+}
+
+impl Piece for Block<'_> {
+    fn is_verbatim(&self) -> bool {
+        matches!(self, Self::Provider(_))
+    }
+
+    fn refuses_cache(&self) -> Option<&'static str> {
+        match self {
+            Self::Thinking { .. } | Self::RedactedThinking { .. } => {
+                Some("left out: the provider takes no breakpoint at reasoning")
+            }
+            Self::Text { .. }
+            | Self::Image { .. }
+            | Self::Document { .. }
+            | Self::ToolUse { .. }
+            | Self::ToolResult { .. }
+            | Self::Provider(_) => None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -97,6 +154,9 @@ pub(super) enum Source<'a> {
     },
     Url {
         url: &'a str,
+    },
+    File {
+        file_id: &'a str,
     },
 }
 

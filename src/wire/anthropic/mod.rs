@@ -3,9 +3,11 @@
 //! The reference is <https://platform.claude.com/docs/en/api/messages>. Other hosts speak it too; what
 //! they and the generations of models differ in is a [`Dialect`].
 
+mod betas;
 mod blocks;
 mod encode;
 mod event;
+mod marked;
 mod opaque;
 mod output;
 mod parts;
@@ -19,10 +21,14 @@ mod whole;
 
 use serde::Deserialize;
 
+use super::openai::effort::Effort;
 use super::{Decoder, Framing, PathSays, Recipient, Spelling, WireFormat, WireRequest, exclusions};
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, Features};
+
+/// The format's name in the configuration and in provider options.
+const NAME: &str = "anthropic";
 
 /// The Messages API in one dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +46,9 @@ pub struct Dialect {
     pub thinking: ThinkingDialect,
     /// Where the version of the API and the model's name stand.
     pub host: Host,
+    /// Efforts of reasoning that the model takes where thinking is adaptive, in any order; `None` for `low` to `max`.
+    /// Those of Claude 4.6 do not take `xhigh`.
+    pub efforts: Option<Vec<Effort>>,
     /// Features that cannot be combined; `None` for those of Claude 4.1 and later: a temperature beside
     /// `top_p`, a forced tool beside reasoning.
     #[serde(deserialize_with = "exclusions::read")]
@@ -51,12 +60,12 @@ pub struct Dialect {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkingDialect {
-    /// `thinking: adaptive` and `output_config.effort`: the effort goes by name, `minimal` as `low`,
-    /// and the reasoning tokens cannot be limited.
+    /// `thinking: adaptive` and `output_config.effort`: the effort goes by name, one that the model does not take as
+    /// the nearest one, and the reasoning tokens cannot be limited.
     #[default]
     Adaptive,
     /// `thinking: enabled` with `budget_tokens`: an effort becomes a share of the output limit
-    /// (`minimal` the least budget of 1024 tokens, `low` 20 %, `medium` 50 %, `high` 80 %, `max` 95 %),
+    /// (`minimal` the least budget of 1024 tokens, `low` 20 %, `medium` 50 %, `high` 80 %, `xhigh` 90 %, `max` 95 %),
     /// never less than 1024 tokens and never more than the request's own limit of reasoning tokens.
     Budget,
 }
@@ -73,9 +82,22 @@ pub enum Host {
     Vertex,
 }
 
+impl Dialect {
+    fn efforts(&self) -> &[Effort] {
+        const OF_CLAUDE: [Effort; 5] = [
+            Effort::Low,
+            Effort::Medium,
+            Effort::High,
+            Effort::Xhigh,
+            Effort::Max,
+        ];
+        self.efforts.as_deref().unwrap_or(&OF_CLAUDE)
+    }
+}
+
 impl WireFormat for Anthropic {
     fn name(&self) -> &'static str {
-        "anthropic"
+        NAME
     }
 
     fn features(&self) -> Features {
@@ -88,10 +110,14 @@ impl WireFormat for Anthropic {
             .without(Feature::AudioUri)
             .without(Feature::VideoData)
             .without(Feature::VideoUri)
-            .without(Feature::StoredFile)
-            .without(Feature::WebSearch)
-            .without(Feature::CodeExecution)
             .without(Feature::Logprobs);
+        let features = match self.dialect.host {
+            Host::Anthropic => features,
+            // https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai#features-not-supported
+            Host::Vertex => features
+                .without(Feature::StoredFile)
+                .without(Feature::CodeExecution),
+        };
         match self.dialect.thinking {
             ThinkingDialect::Adaptive => features.without(Feature::ReasoningBudget),
             ThinkingDialect::Budget => features,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{schemas, value};
+use super::{Effort, schemas, value};
 use crate::chat::ResponseFormat;
 use crate::error::Unsupported;
 use crate::features::Feature;
@@ -14,7 +14,7 @@ use crate::wire::{Adaptations, schema};
 #[derive(Serialize)]
 pub(super) struct OutputConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    effort: Option<&'static str>,
+    effort: Option<Effort>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<OutputFormat<'a>>,
 }
@@ -26,7 +26,7 @@ enum OutputFormat<'a> {
 }
 
 pub(super) fn output_config<'a>(
-    effort: Option<&'static str>,
+    effort: Option<Effort>,
     response_format: &'a ResponseFormat,
     adaptations: &mut Adaptations,
 ) -> Result<Option<OutputConfig<'a>>, Unsupported> {
@@ -37,8 +37,14 @@ pub(super) fn output_config<'a>(
             name: _, // schemas have no name here
             schema,
             strict: _, // they are always enforced
-            description: _,
+            description,
         } => {
+            if !description.is_empty() {
+                adaptations.note(
+                    "response_format.json_schema.description",
+                    "left out: the provider has no place for it",
+                );
+            }
             const FIELD: &str = "response_format.json_schema.schema";
             let schema =
                 schema::fit(schema, &schemas::OF_OUTPUTS).map_err(|why| value(FIELD, why))?;

@@ -2,14 +2,20 @@
 
 use std::borrow::Cow;
 
-use super::blocks::{Block, Source};
+use serde_json::value::RawValue;
+
+use super::betas::Betas;
+use super::blocks::{Block, MarkedBlock, Source};
+use super::marked::{Marked, Marking};
 use super::opaque::Opaque;
 use super::value;
 use crate::chat::{
-    ImageDetail, Media, MediaSource, Message, Part, Reasoning, Role, ToolCall, ToolResult,
+    ChatRequest, ImageDetail, Marks, Media, MediaSource, Part, PartAt, ProviderPart, Reasoning,
+    Role, ToolCall, ToolResult,
 };
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
+use crate::wire::options::OptionsPlace;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::{Adaptations, media_type, tool_names};
 
@@ -17,18 +23,28 @@ use crate::wire::{Adaptations, media_type, tool_names};
 pub(super) struct Parts<'a> {
     /// Whom the request goes to: what another provider has signed is left out.
     provider: &'a str,
+    /// What is said of parts; `None` if nothing is.
+    marks: Option<&'a Marks>,
+    marking: Marking<'a>,
     ids: ToolIds<'a>,
     pub(super) adaptations: Adaptations,
+    pub(super) betas: Betas,
     /// Images and documents of a tool that failed, which stand beside its result.
-    pub(super) shown_by_failures: Vec<Block<'a>>,
+    pub(super) shown_by_failures: Vec<MarkedBlock<'a>>,
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn new(messages: &'a [Message], provider: &'a str) -> Self {
+    pub(super) fn new(request: &'a ChatRequest, provider: &'a str, marking: Marking<'a>) -> Self {
+        let ChatRequest {
+            messages, marks, ..
+        } = request;
         Self {
             provider,
+            marks: marks.of_parts().next().map(|_| marks),
+            marking,
             ids: ToolIds::new(messages, Form::LettersAndDigits, Distinct::InConversation),
             adaptations: Adaptations::default(),
+            betas: Betas::default(),
             shown_by_failures: Vec::new(),
         }
     }
@@ -38,20 +54,52 @@ impl<'a> Parts<'a> {
         self.ids.begin_message();
     }
 
-    /// Spells one part; `None` for one that is left out.
+    /// Spells one part with its mark; `None` for one that is left out.
     pub(super) fn block(
         &mut self,
         role: Role,
         part: &'a Part,
+        at: PartAt,
+    ) -> Result<Option<MarkedBlock<'a>>, Unsupported> {
+        let block = self.content(role, part, at)?;
+        let Some(marks) = self.marks else {
+            return Ok(block.map(Marked::plain));
+        };
+        let PartAt {
+            message,
+            part,
+            content,
+        } = at;
+        let found = match content {
+            None => marks.of_part(message, part),
+            Some(content) => marks.of_content(message, part, content),
+        };
+        let Some(mark) = found else {
+            return Ok(block.map(Marked::plain));
+        };
+        let mut path = format!("messages[{message}].parts[{part}]");
+        if let Some(content) = content {
+            path.push_str(&format!(".tool_result.content[{content}]"));
+        }
+        let Some(block) = block else {
+            if mark.cache.is_some() {
+                let path = format!("{path}.cache_breakpoint");
+                self.adaptations.note(path, "left out with its part");
+            }
+            return Ok(None);
+        };
+        let (place, marking) = (OptionsPlace::Part, self.marking);
+        Marked::new(block, mark, path, place, marking, &mut self.adaptations).map(Some)
+    }
+
+    fn content(
+        &mut self,
+        role: Role,
+        part: &'a Part,
+        at: PartAt,
     ) -> Result<Option<Block<'a>>, Unsupported> {
         if role == Role::System && !matches!(part, Part::Text(_)) {
             return Err(value("messages.parts", "system messages hold only text"));
-        }
-        if role == Role::Assistant && matches!(part, Part::Image(_) | Part::Document(_)) {
-            return Err(value(
-                "messages.parts",
-                "assistant messages hold no images and no documents",
-            ));
         }
         match part {
             // An empty text block is refused, and says nothing. So is one of white space
@@ -66,15 +114,49 @@ impl<'a> Parts<'a> {
                 Ok(None)
             }
             Part::Text(text) | Part::Refusal(text) => Ok(Some(Block::Text { text })),
+            Part::Document(_) if role == Role::Assistant => Err(value(
+                "messages.parts",
+                "assistant messages hold no documents",
+            )),
+            Part::Image(_) | Part::Audio(_) | Part::Video(_) if role == Role::Assistant => {
+                self.adaptations.note(
+                    match part {
+                        Part::Image(_) => "messages.parts.image",
+                        Part::Audio(_) => "messages.parts.audio",
+                        _ => "messages.parts.video",
+                    },
+                    "left out: the provider takes only text and tool calls of an assistant",
+                );
+                Ok(None)
+            }
             Part::Image(media) => self.image(media).map(Some),
             Part::Document(media) => self.document(media).map(Some),
+            Part::Audio(_) => Err(value("messages.parts.audio", "the provider takes no sound")),
+            Part::Video(_) => Err(value("messages.parts.video", "the provider takes no films")),
             Part::ToolCall(call) => Ok(Some(self.tool_use(call))),
-            Part::ToolResult(result) => self.tool_result(result).map(Some),
+            Part::ToolResult(result) => self.tool_result(result, at).map(Some),
             Part::Reasoning(reasoning) => Ok(self.thinking(reasoning)),
-            Part::Audio(_) | Part::Video(_) | Part::Provider(_) => {
-                Err(value("messages.parts", "it has none"))
-            }
+            Part::Provider(part) => self.provider_block(part),
         }
+    }
+
+    fn provider_block(&mut self, part: &'a ProviderPart) -> Result<Option<Block<'a>>, Unsupported> {
+        let ProviderPart {
+            provider,
+            kind,
+            content,
+        } = part;
+        if provider != self.provider {
+            self.adaptations.note(
+                "messages.parts.provider_part",
+                "left out: another provider made it",
+            );
+            return Ok(None);
+        }
+        let content: &RawValue = serde_json::from_str(content)
+            .map_err(|_| value("messages.parts.provider_part.content", "it is no JSON"))?;
+        self.betas.add_block(kind);
+        Ok(Some(Block::Provider(content)))
     }
 
     fn image(&mut self, media: &'a Media) -> Result<Block<'a>, Unsupported> {
@@ -105,9 +187,24 @@ impl<'a> Parts<'a> {
                 }
             },
             MediaSource::Uri(url) => web_url(url, "messages.parts.image.uri")?,
-            MediaSource::File { .. } => return Err(value("messages.parts", "it has none")),
+            MediaSource::File { provider, id } => {
+                self.stored(provider, id, "messages.parts.image.file")?
+            }
         };
         Ok(Block::Image { source })
+    }
+
+    fn stored(
+        &mut self,
+        provider: &str,
+        id: &'a str,
+        field: &'static str,
+    ) -> Result<Source<'a>, Unsupported> {
+        if provider != self.provider {
+            return Err(value(field, "the file is stored at another provider"));
+        }
+        self.betas.add_files();
+        Ok(Source::File { file_id: id })
     }
 
     fn document(&mut self, media: &'a Media) -> Result<Block<'a>, Unsupported> {
@@ -135,7 +232,9 @@ impl<'a> Parts<'a> {
             (MediaSource::Uri(url), "application/pdf" | "") => {
                 web_url(url, "messages.parts.document.uri")?
             }
-            (MediaSource::File { .. }, _) => return Err(value("messages.parts", "it has none")),
+            (MediaSource::File { provider, id }, _) => {
+                self.stored(provider, id, "messages.parts.document.file")?
+            }
             (MediaSource::Data(_), _) => {
                 return Err(value(
                     "messages.parts.document.media_type",
@@ -176,7 +275,11 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn tool_result(&mut self, result: &'a ToolResult) -> Result<Block<'a>, Unsupported> {
+    fn tool_result(
+        &mut self,
+        result: &'a ToolResult,
+        at: PartAt,
+    ) -> Result<Block<'a>, Unsupported> {
         let ToolResult {
             tool_call_id,
             tool_name,
@@ -184,17 +287,20 @@ impl<'a> Parts<'a> {
             is_error,
         } = result;
         let mut blocks = Vec::with_capacity(content.len());
-        for part in content {
+        for (index, part) in content.iter().enumerate() {
             match part {
-                Part::Text(_) | Part::Image(_) | Part::Document(_) => {
-                    blocks.extend(self.block(Role::Tool, part)?);
+                Part::Text(_)
+                | Part::Image(_)
+                | Part::Document(_)
+                | Part::Audio(_)
+                | Part::Video(_) => {
+                    let content = Some(index);
+                    blocks.extend(self.block(Role::Tool, part, PartAt { content, ..at })?);
                 }
                 Part::ToolCall(_)
                 | Part::ToolResult(_)
                 | Part::Reasoning(_)
                 | Part::Refusal(_)
-                | Part::Audio(_)
-                | Part::Video(_)
                 | Part::Provider(_) => {
                     return Err(value(
                         "messages.parts.tool_result.content",
@@ -215,8 +321,8 @@ impl<'a> Parts<'a> {
 
     /// The content of a failed result is text and never empty:
     /// bytedance/trae-agent#230, vellum-ai/vellum-assistant#18387.
-    fn fit_failure(&mut self, blocks: &mut Vec<Block<'a>>) {
-        let is_text = |block: &Block<'_>| matches!(block, Block::Text { .. });
+    fn fit_failure(&mut self, blocks: &mut Vec<MarkedBlock<'a>>) {
+        let is_text = |block: &MarkedBlock<'_>| matches!(block.piece, Block::Text { .. });
         let (mut texts, others): (Vec<_>, Vec<_>) = blocks.drain(..).partition(is_text);
         if !others.is_empty() {
             self.adaptations.note(
@@ -230,9 +336,9 @@ impl<'a> Parts<'a> {
                 "messages.parts.tool_result.content",
                 "a few words were added: the provider requires the result of a failed tool to have text",
             );
-            texts.push(Block::Text {
+            texts.push(Marked::plain(Block::Text {
                 text: "The tool failed and did not say why.",
-            });
+            }));
         }
         *blocks = texts;
     }

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
-use super::{ThinkingDialect, value};
+use super::{Dialect, Effort, ThinkingDialect, value};
 use crate::chat::{ReasoningEffort, ReasoningOptions, Sampling};
 use crate::error::Unsupported;
 use crate::features::Feature;
+use crate::wire::Adaptations;
+use crate::wire::openai::effort::nearest;
 
 /// The least budget that the API takes, in tokens.
 const LEAST_BUDGET: u32 = 1024;
@@ -14,7 +16,7 @@ const LEAST_BUDGET: u32 = 1024;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Reasoning {
     pub(super) thinking: Option<Thinking>,
-    pub(super) effort: Option<&'static str>,
+    pub(super) effort: Option<Effort>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,9 +42,10 @@ pub(super) enum Display {
 
 /// Spells `options` for an answer of at most `max_tokens`.
 pub(super) fn reasoning(
-    dialect: ThinkingDialect,
+    dialect: &Dialect,
     options: &ReasoningOptions,
     max_tokens: u32,
+    adaptations: &mut Adaptations,
 ) -> Result<Reasoning, Unsupported> {
     let ReasoningOptions {
         effort,
@@ -63,14 +66,14 @@ pub(super) fn reasoning(
     } else {
         Display::Omitted
     };
-    match dialect {
+    match dialect.thinking {
         ThinkingDialect::Adaptive => {
             if limit.is_some() {
                 return Err(Unsupported::Feature(Feature::ReasoningBudget));
             }
             Ok(Reasoning {
                 thinking: Some(Thinking::Adaptive { display }),
-                effort: effort.map(effort_name),
+                effort: nearest(dialect.efforts(), effort, adaptations)?,
             })
         }
         ThinkingDialect::Budget => Ok(Reasoning {
@@ -80,16 +83,6 @@ pub(super) fn reasoning(
             }),
             effort: None,
         }),
-    }
-}
-
-fn effort_name(effort: ReasoningEffort) -> &'static str {
-    match effort {
-        // The API has nothing below `low`.
-        ReasoningEffort::None | ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
-        ReasoningEffort::Medium => "medium",
-        ReasoningEffort::High | ReasoningEffort::XHigh => "high",
-        ReasoningEffort::Max => "max",
     }
 }
 
@@ -106,7 +99,8 @@ fn budget(
         ReasoningEffort::None | ReasoningEffort::Minimal => LEAST_BUDGET,
         ReasoningEffort::Low => percent(20),
         ReasoningEffort::Medium => percent(50),
-        ReasoningEffort::High | ReasoningEffort::XHigh => percent(80),
+        ReasoningEffort::High => percent(80),
+        ReasoningEffort::XHigh => percent(90),
         ReasoningEffort::Max => percent(95),
     });
     let budget = match (wanted, limit) {

@@ -44,6 +44,7 @@ impl WireFormat for Toy {
                 thinking: ThinkingDialect::Adaptive,
                 host: Host::Anthropic,
                 excludes: None,
+                efforts: None,
             },
             max_output_tokens: None,
             stream: to.stream,

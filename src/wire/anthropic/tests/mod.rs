@@ -13,6 +13,7 @@ use crate::wire::{Framing, Recipient, WireFormat};
 const ADAPTIVE: Anthropic = Anthropic {
     dialect: Dialect {
         excludes: None,
+        efforts: None,
         host: Host::Anthropic,
         thinking: ThinkingDialect::Adaptive,
     },
@@ -21,6 +22,7 @@ const ADAPTIVE: Anthropic = Anthropic {
 const BUDGET: Anthropic = Anthropic {
     dialect: Dialect {
         excludes: None,
+        efforts: None,
         host: Host::Anthropic,
         thinking: ThinkingDialect::Budget,
     },

@@ -77,3 +77,28 @@ fn an_image_by_another_name_of_its_type_is_the_same_image() {
         assert_eq!(source["media_type"], "image/jpeg", "{written}");
     }
 }
+
+#[test]
+fn a_stored_file_is_named_to_its_own_provider_alone() {
+    let stored = |provider: &str| MediaSource::File {
+        provider: provider.into(),
+        id: "file_1".into(),
+    };
+    let asking = |provider: &str| {
+        let image = Part::Image(media(stored(provider), ""));
+        let document = Part::Document(media(stored(provider), "text/csv"));
+        request(vec![message(Role::User, vec![image, document])])
+    };
+
+    let written = written(ADAPTIVE, &asking("anthropic"));
+
+    assert_eq!(written.headers["anthropic-beta"], "files-api-2025-04-14");
+    assert_eq!(
+        json(&written.body)["messages"][0]["content"],
+        json(
+            br#"[{"type":"image","source":{"type":"file","file_id":"file_1"}},
+            {"type":"document","source":{"type":"file","file_id":"file_1"}}]"#
+        )
+    );
+    assert_refused(ADAPTIVE, &asking("other"), "messages.parts.image.file");
+}

@@ -37,10 +37,6 @@ fn content_without_a_spelling_is_refused() {
     let table = [
         (request(vec![]), "messages"),
         (
-            request(vec![message(Role::System, vec![text("be brief")])]),
-            "messages",
-        ),
-        (
             request(vec![message(Role::Assistant, vec![text("hi")])]),
             "messages",
         ),
@@ -49,8 +45,16 @@ fn content_without_a_spelling_is_refused() {
             "messages.parts",
         ),
         (
-            after_hello(Role::Assistant, Part::Image(media(uri("https://x"), ""))),
+            after_hello(Role::Assistant, Part::Document(media(uri("https://x"), ""))),
             "messages.parts",
+        ),
+        (
+            user(Part::Audio(media(data(b"x"), "audio/wav"))),
+            "messages.parts.audio",
+        ),
+        (
+            user(Part::Video(media(data(b"x"), "video/mp4"))),
+            "messages.parts.video",
         ),
         (
             user(Part::Image(media(data(b"x"), "image/tiff"))),
@@ -125,4 +129,65 @@ fn a_last_message_that_says_nothing_is_refused_since_the_answer_would_be_continu
     ]);
 
     assert_refused(Anthropic::default(), &request, "messages");
+}
+
+#[test]
+fn later_system_messages_are_moved_to_the_first_ones_and_alone_they_are_the_users() {
+    let mut later = hello();
+    later.messages.extend([
+        message(Role::Assistant, vec![text("hi")]),
+        message(Role::System, vec![text("be brief")]),
+        message(Role::User, vec![text("and now?")]),
+    ]);
+    assert_fields(
+        ADAPTIVE,
+        &later,
+        r#"{"system":[{"type":"text","text":"be brief"}],
+        "messages":[
+            {"role":"user","content":[{"type":"text","text":"hello"}]},
+            {"role":"assistant","content":[{"type":"text","text":"hi"}]},
+            {"role":"user","content":[{"type":"text","text":"and now?"}]}]}"#,
+    );
+    assert_eq!(adapted_fields(ADAPTIVE, &later), ["messages.role"]);
+
+    let alone = request(vec![
+        message(Role::System, vec![text("write")]),
+        message(Role::System, vec![text("a poem")]),
+    ]);
+    assert_fields(
+        ADAPTIVE,
+        &alone,
+        r#"{"system":null,
+        "messages":[{"role":"user","content":[{"type":"text","text":"write"},{"type":"text","text":"a poem"}]}]}"#,
+    );
+    assert_eq!(adapted_fields(ADAPTIVE, &alone), ["messages.role"]);
+}
+
+#[test]
+fn pictures_and_sounds_of_an_earlier_answer_are_left_out() {
+    let mut request = hello();
+    request.messages.extend([
+        message(
+            Role::Assistant,
+            vec![
+                Part::Image(media(data(b"x"), "image/png")),
+                Part::Audio(media(data(b"x"), "audio/wav")),
+                text("look"),
+            ],
+        ),
+        message(Role::User, vec![text("fine")]),
+    ]);
+
+    assert_fields(
+        ADAPTIVE,
+        &request,
+        r#"{"messages":[
+            {"role":"user","content":[{"type":"text","text":"hello"}]},
+            {"role":"assistant","content":[{"type":"text","text":"look"}]},
+            {"role":"user","content":[{"type":"text","text":"fine"}]}]}"#,
+    );
+    assert_eq!(
+        adapted_fields(ADAPTIVE, &request),
+        ["messages.parts.image", "messages.parts.audio"]
+    );
 }

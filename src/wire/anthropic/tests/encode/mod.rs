@@ -1,7 +1,9 @@
 //! What requests look like on the wire, and which are refused.
 
+mod marks;
 mod media;
 mod messages;
+mod provider_parts;
 mod reasoning;
 mod settings;
 mod tool_calls;

@@ -149,3 +149,30 @@ fn a_budget_is_refused_for_a_turn_that_began_without_thinking() {
     request.messages[1].parts.insert(0, signed);
     assert!(BUDGET.encode(&request, &TO).is_ok());
 }
+
+#[test]
+fn an_effort_that_the_model_does_not_take_is_the_next_lower_one() {
+    let mut older = ADAPTIVE;
+    older.dialect = toml::from_str(r#"efforts = ["low", "medium", "high", "max"]"#).unwrap();
+    let asking = |effort| thinking(Some(effort), None, 8192);
+    for (format, effort, expected, adapted) in [
+        (&ADAPTIVE, ReasoningEffort::XHigh, "xhigh", 0),
+        (&older, ReasoningEffort::XHigh, "high", 1),
+        (&older, ReasoningEffort::Max, "max", 0),
+        (&ADAPTIVE, ReasoningEffort::Minimal, "low", 1),
+    ] {
+        let request = asking(effort);
+        let body = json(&written(format.clone(), &request).body);
+
+        assert_eq!(body["output_config"]["effort"], expected);
+        assert_eq!(adapted_fields(format.clone(), &request).len(), adapted);
+    }
+    let body = json(
+        &written(
+            BUDGET,
+            &thinking(Some(ReasoningEffort::XHigh), None, 10_000),
+        )
+        .body,
+    );
+    assert_eq!(body["thinking"]["budget_tokens"], 9000);
+}

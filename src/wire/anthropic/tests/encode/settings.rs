@@ -172,3 +172,14 @@ fn on_vertex_the_path_names_the_model_and_the_body_the_version() {
         assert_eq!(body.get("stream").is_some(), stream);
     }
 }
+
+#[test]
+fn vertex_has_neither_stored_files_nor_runs_of_code() {
+    let mut vertex = ADAPTIVE;
+    vertex.dialect.host = Host::Vertex;
+    for feature in [Feature::StoredFile, Feature::CodeExecution] {
+        assert!(ADAPTIVE.features().contains(feature));
+        assert!(!vertex.features().contains(feature));
+    }
+    assert!(vertex.features().contains(Feature::WebSearch));
+}
