@@ -1,6 +1,7 @@
 //! What is told once, at the end of an answer?
 
 use std::borrow::Cow;
+use std::mem;
 
 use super::{ChatEvent, Finish, Metadata};
 
@@ -23,14 +24,21 @@ impl Beside {
     pub fn keep(&mut self, event: ChatEvent) -> Option<ChatEvent> {
         match event {
             ChatEvent::Finish(finish) => self.finish = Some(finish),
-            ChatEvent::Metadata(metadata) => self.metadata = Some(metadata),
-            ChatEvent::LeftOut(path) => {
-                if self.left_out.len() < MAX_LEFT_OUT && !self.left_out.contains(&path) {
-                    self.left_out.push(path);
+            ChatEvent::Metadata(mut metadata) => {
+                for path in mem::take(&mut metadata.not_kept) {
+                    self.leave_out(path.into());
                 }
+                self.metadata = Some(metadata);
             }
+            ChatEvent::LeftOut(path) => self.leave_out(path),
             event => return Some(event),
         }
         None
+    }
+
+    fn leave_out(&mut self, path: Cow<'static, str>) {
+        if self.left_out.len() < MAX_LEFT_OUT && !self.left_out.contains(&path) {
+            self.left_out.push(path);
+        }
     }
 }

@@ -9,4 +9,6 @@ pub struct Metadata {
     pub fields: String,
     /// Headers of the answer, names in small letters.
     pub headers: Vec<(String, String)>,
+    /// Paths of fields for which there was no room.
+    pub not_kept: Vec<String>,
 }

@@ -91,6 +91,7 @@ fn provider_metadata(metadata: Metadata, provider: String) -> v1::ProviderMetada
         wire_format,
         fields,
         headers,
+        not_kept: _, // stands in the warnings
     } = metadata;
     v1::ProviderMetadata {
         provider,

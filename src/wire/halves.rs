@@ -64,6 +64,14 @@ impl Joiner {
         self.has_marks = true;
     }
 
+    /// A text that does not go on in another frame: half characters in it are replaced.
+    pub(super) fn plain(&self, text: String) -> String {
+        match self.has_marks {
+            true => without_marks(text),
+            false => text,
+        }
+    }
+
     /// Joins what the events from `first` on say.
     pub(super) fn join(&mut self, events: &mut Vec<ChatEvent>, first: usize) {
         if !self.has_marks || first >= events.len() {

@@ -14,6 +14,7 @@ mod json;
 pub mod limits;
 mod media_type;
 pub mod merge;
+pub mod metadata;
 mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
@@ -38,6 +39,7 @@ use crate::chat::{Adaptation, ChatEvent, ChatRequest};
 use crate::error::{Unsupported, UpstreamError};
 use crate::features::{Exclusion, Features};
 
+use self::metadata::AnswerFields;
 use self::options::AllowedOptions;
 
 /// One family of chat APIs. Pure functions of their arguments.
@@ -78,6 +80,9 @@ pub trait WireFormat: Send + Sync {
     fn path_says(&self) -> PathSays {
         PathSays::default()
     }
+
+    /// Which fields of an answer its decoder reads, and which say nothing.
+    fn answer_fields(&self) -> &'static AnswerFields;
 
     /// Begins to read one response.
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder>;

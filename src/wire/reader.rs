@@ -14,6 +14,7 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use self::checked::{CheckedDecoder, is_done};
 use self::framing::{MARK, framing, is_blank, names_events, without_mark};
 use super::limits::MAX_BODY_BYTES;
+use super::metadata::Collector;
 use super::sse;
 use super::{Framing, WireFormat};
 
@@ -28,6 +29,8 @@ enum Body {
     /// Only blanks have arrived.
     Undecided {
         format: Arc<dyn WireFormat>,
+        /// Collects what the decoder does not read, if that is wanted.
+        collector: Option<Box<Collector>>,
         otherwise: Framing,
         /// How many bytes of a byte order mark have arrived.
         mark: usize,
@@ -50,7 +53,7 @@ impl Reader {
     /// Begins to read a 2xx response whose body is framed as `framing`.
     pub fn new(format: &dyn WireFormat, framing: Framing) -> Self {
         Self {
-            body: Body::new(format, framing),
+            body: Body::new(format, framing, None),
             over: None,
         }
     }
@@ -66,6 +69,7 @@ impl Reader {
         Self {
             body: Body::Undecided {
                 format,
+                collector: None,
                 otherwise: if names_events(content_type) {
                     Framing::Sse
                 } else {
@@ -77,6 +81,19 @@ impl Reader {
             },
             over: None,
         }
+    }
+
+    /// Tells what the answer says beyond its other events, in [`ChatEvent::Metadata`] before [`ChatEvent::Done`]. `headers`
+    /// are those of it that are told, as by [`telling`](super::metadata::telling). To be called before anything is read.
+    #[must_use]
+    pub fn with_metadata(mut self, headers: Vec<(String, String)>) -> Self {
+        if let Body::Undecided {
+            format, collector, ..
+        } = &mut self.body
+        {
+            *collector = Some(Box::new(Collector::new(format.as_ref(), headers)));
+        }
+        self
     }
 
     /// Whether [`ChatEvent::Done`] has been emitted: nothing more is read.
@@ -135,8 +152,8 @@ impl Reader {
 }
 
 impl Body {
-    fn new(format: &dyn WireFormat, framing: Framing) -> Self {
-        let decoder = CheckedDecoder::new(format.decoder(framing));
+    fn new(format: &dyn WireFormat, framing: Framing, collector: Option<Box<Collector>>) -> Self {
+        let decoder = CheckedDecoder::new(format.decoder(framing), collector);
         match framing {
             Framing::Sse => Self::Events {
                 parser: sse::Parser::default(),
@@ -157,6 +174,7 @@ impl Body {
                 indented,
                 head,
                 format: _,
+                collector: _,
             } => {
                 let mut rest = bytes;
                 if head.is_empty() {
@@ -195,6 +213,7 @@ impl Body {
     ) -> Result<(), UpstreamError> {
         let Self::Undecided {
             format,
+            collector,
             indented,
             head,
             ..
@@ -203,7 +222,7 @@ impl Body {
             return Ok(());
         };
         let (indented, head) = (*indented, mem::take(head));
-        *self = Self::new(format.as_ref(), framing);
+        *self = Self::new(format.as_ref(), framing, collector.take());
         if indented {
             self.push(b" ", events)?;
         }

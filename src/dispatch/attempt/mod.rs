@@ -19,7 +19,7 @@ use crate::telemetry::observe::ObservedAttempt;
 use crate::trail::{AttemptRecord, Outcome};
 use crate::transport::{Response, Transport};
 use crate::wire::reader::Reader;
-use crate::wire::{Framing, failure};
+use crate::wire::{Framing, failure, metadata};
 
 use super::permit::TargetPermit;
 use super::target::{Target, Timeouts};
@@ -202,7 +202,10 @@ impl Attempt {
             false => Framing::Json,
         };
         let format = Arc::clone(&self.target().wire_format);
-        let reader = Reader::sniffing(format, framing, content_type);
+        let mut reader = Reader::sniffing(format, framing, content_type);
+        if self.permit.asked().request.wants_metadata {
+            reader = reader.with_metadata(metadata::telling(&response.headers));
+        }
         // The headers are dropped: they would keep their read buffer in memory as long as the stream is open.
         Arriving::of(response.body, reader)
     }

@@ -9,6 +9,7 @@ use crate::features::Features;
 use crate::provider::Provider;
 use crate::wire::anthropic::{self, Anthropic};
 use crate::wire::gemini::{self, Gemini};
+use crate::wire::metadata::AnswerFields;
 use crate::wire::openai_chat::{self, OpenAiChat};
 use crate::wire::{Decoder, Framing, Spelling, WireFormat};
 
@@ -172,6 +173,10 @@ impl WireFormat for Counting {
 
     fn spelling<'a>(&'a self, to: &Recipient<'_>) -> Spelling<'a> {
         self.format.spelling(to)
+    }
+
+    fn answer_fields(&self) -> &'static AnswerFields {
+        self.format.answer_fields()
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

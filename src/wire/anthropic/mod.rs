@@ -7,6 +7,7 @@ mod betas;
 mod blocks;
 mod encode;
 mod event;
+mod fields;
 mod marked;
 mod opaque;
 mod output;
@@ -26,6 +27,7 @@ use super::{Decoder, Framing, PathSays, Recipient, Spelling, WireFormat, WireReq
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, Features};
+use crate::wire::metadata::AnswerFields;
 
 /// The format's name in the configuration and in provider options.
 const NAME: &str = "anthropic";
@@ -160,6 +162,10 @@ impl WireFormat for Anthropic {
             model: is_vertex,
             stream: is_vertex,
         }
+    }
+
+    fn answer_fields(&self) -> &'static AnswerFields {
+        &fields::FIELDS
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

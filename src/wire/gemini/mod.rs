@@ -7,6 +7,7 @@ mod calls;
 mod conversation;
 mod decode;
 mod encode;
+mod fields;
 mod function_calls;
 mod host;
 mod json_path;
@@ -28,6 +29,7 @@ use crate::features::{Feature, Features};
 
 pub use self::host::Host;
 
+use super::metadata::AnswerFields;
 use super::{Framing, PathSays, Recipient, Spelling, WireFormat, WireRequest};
 
 /// Its name.
@@ -226,6 +228,10 @@ impl WireFormat for Gemini {
             model: true,
             stream: true,
         }
+    }
+
+    fn answer_fields(&self) -> &'static AnswerFields {
+        &fields::FIELDS
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn super::Decoder> {

@@ -14,6 +14,7 @@ mod details;
 mod dialect;
 mod encode;
 mod extent;
+mod fields;
 mod finish_reason;
 mod history;
 mod marking;
@@ -31,6 +32,7 @@ use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Features};
 
+use super::metadata::AnswerFields;
 use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
 
 pub use super::openai::effort::Effort;
@@ -87,6 +89,10 @@ impl WireFormat for OpenAiChat {
             dialect: &self.dialect,
             stream: to.stream,
         }
+    }
+
+    fn answer_fields(&self) -> &'static AnswerFields {
+        &fields::FIELDS
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

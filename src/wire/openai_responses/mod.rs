@@ -10,6 +10,7 @@ mod body;
 mod dialect;
 mod encode;
 mod ending;
+mod fields;
 mod history;
 mod items;
 mod numbers;
@@ -25,6 +26,7 @@ use super::{Decoder, Framing, Recipient, Spelling, WireFormat, WireRequest};
 use crate::chat::ChatRequest;
 use crate::error::Unsupported;
 use crate::features::{Exclusion, Features};
+use crate::wire::metadata::AnswerFields;
 
 pub use self::dialect::{Dialect, InstructionsRole, ReasoningReplay};
 
@@ -67,6 +69,10 @@ impl WireFormat for OpenAiResponses {
             dialect: &self.dialect,
             stream: to.stream,
         }
+    }
+
+    fn answer_fields(&self) -> &'static AnswerFields {
+        &fields::FIELDS
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

@@ -8,6 +8,7 @@ use crate::error::UpstreamError;
 use crate::wire::halves::Joiner;
 use crate::wire::json::too_many_parts;
 use crate::wire::limits::MAX_PARTS;
+use crate::wire::metadata::Collector;
 use crate::wire::readable::readable;
 use crate::wire::{Decoder, Frame};
 
@@ -22,11 +23,13 @@ pub(super) struct CheckedDecoder {
     early: Vec<ChatEvent>,
     /// Which kind of text the last event had.
     open: Option<Discriminant<ChatEvent>>,
+    /// Collects what the decoder does not read, if that is wanted.
+    collector: Option<Box<Collector>>,
 }
 
 impl CheckedDecoder {
     /// Nothing has been read.
-    pub(super) fn new(decoder: Box<dyn Decoder>) -> Self {
+    pub(super) fn new(decoder: Box<dyn Decoder>, collector: Option<Box<Collector>>) -> Self {
         Self {
             decoder,
             joiner: Joiner::default(),
@@ -34,6 +37,7 @@ impl CheckedDecoder {
             has_text: false,
             early: Vec::new(),
             open: None,
+            collector,
         }
     }
 
@@ -60,10 +64,14 @@ impl CheckedDecoder {
             event: name,
             data: &readable.text,
         };
+        if let Some(collector) = &mut self.collector {
+            collector.frame(name, &readable.text);
+        }
         let before = events.len();
         let read = self.decoder.frame(frame, events);
         self.joiner.join(events, before);
         self.put_behind_text(events, before);
+        self.tell_metadata(events);
         read?;
         for event in events.get(before..).unwrap_or_default() {
             self.count(event);
@@ -105,7 +113,22 @@ impl CheckedDecoder {
         let ended = self.decoder.end(events);
         self.joiner.join(events, before);
         self.put_behind_text(events, before);
+        self.tell_metadata(events);
         ended
+    }
+
+    /// Tells what was collected before the end of the answer.
+    fn tell_metadata(&mut self, events: &mut Vec<ChatEvent>) {
+        if self.collector.is_none() || !is_done(events) {
+            return;
+        }
+        let collected = self.collector.take();
+        let metadata = collected.and_then(|all| all.finish(|text| self.joiner.plain(text)));
+        if let Some(metadata) = metadata {
+            events.pop();
+            events.push(ChatEvent::Metadata(Box::new(metadata)));
+            events.push(ChatEvent::Done);
+        }
     }
 
     /// Holds back what is about a text until there is one. If the answer ends without any, it has no place in it.

@@ -4,6 +4,7 @@ use crate::features::Features;
 use crate::wire::anthropic::{Anthropic, Dialect, Host, ThinkingDialect};
 use crate::wire::gemini::Gemini;
 use crate::wire::limits::MAX_EVENT_BYTES;
+use crate::wire::metadata::AnswerFields;
 use crate::wire::openai_chat::OpenAiChat;
 use crate::wire::{Decoder, Frame, Recipient, Spelling, WireRequest};
 
@@ -13,6 +14,15 @@ use super::*;
 struct Toy;
 
 struct ToyDecoder(Framing);
+
+const NO_FIELDS: AnswerFields = AnswerFields {
+    read: &[],
+    bookkeeping: &[],
+    first_only: &[],
+    numbered: &[],
+    renamed: &[],
+    moved: &[],
+};
 
 impl WireFormat for Toy {
     fn name(&self) -> &'static str {
@@ -49,6 +59,10 @@ impl WireFormat for Toy {
             max_output_tokens: None,
             stream: to.stream,
         }
+    }
+
+    fn answer_fields(&self) -> &'static AnswerFields {
+        &NO_FIELDS
     }
 
     fn decoder(&self, framing: Framing) -> Box<dyn Decoder> {

@@ -1,0 +1,174 @@
+use super::*;
+use crate::wire::anthropic::Anthropic;
+use crate::wire::gemini::Gemini;
+use crate::wire::openai_chat::OpenAiChat;
+use crate::wire::openai_responses::OpenAiResponses;
+
+fn collected(format: &dyn WireFormat, frames: &[&str]) -> Metadata {
+    let mut collector = Collector::new(format, Vec::new());
+    for frame in frames {
+        collector.frame("", frame);
+    }
+    collector.finish(|text| text).unwrap_or_default()
+}
+
+fn fields(format: &dyn WireFormat, frames: &[&str]) -> String {
+    collected(format, frames).fields
+}
+
+#[test]
+fn what_no_decoder_reads_is_told_at_its_place() {
+    let body = r#"{"id":"a","object":"chat.completion","system_fingerprint":"fp","choices":[{"index":0,"message":
+        {"role":"assistant","content":"hello","annotations":[{"url":"u\n"},{"a.b":1.50}]},"finish_reason":"stop",
+        "content_filter_results":{"hate":{"filtered":false}},"nothing":null}],"usage":{"prompt_tokens":1,"queue":[1,[2]]}}"#;
+
+    assert_eq!(
+        fields(&OpenAiChat::default(), &[body]),
+        r#"{"choices":[{"content_filter_results":{"hate":{"filtered":false}},"message":{"annotations":[{"url":"u\n"},{"a.b":1.50}]}}],"system_fingerprint":"fp","usage":{"queue":[1,[2]]}}"#
+    );
+}
+
+#[test]
+fn a_stream_tells_the_last_value_of_each_field_at_the_place_that_a_whole_answer_has_for_it() {
+    let chunks = [
+        r#"{"choices":[{"index":0,"delta":{"content":"a","extra":1}}],"provider":"one"}"#,
+        r#"{"choices":[{"index":0,"delta":{"content":"b","extra":2}}],"provider":"two"}"#,
+        r#"{"choices":[],"usage":{"cost_details":{"upstream":0.1}}}"#,
+        "[DONE]",
+    ];
+    assert_eq!(
+        fields(&OpenAiChat::default(), &chunks),
+        r#"{"choices":[{"message":{"extra":2}}],"provider":"two","usage":{"cost_details":{"upstream":0.1}}}"#
+    );
+
+    let events = [
+        r#"{"type":"message_start","message":{"id":"a","role":"assistant","container":{"id":"c"}}}"#,
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"text","text":"","note":"n"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"text":"a"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_details":{"why":"w"}},"usage":{"speed":"fast"}}"#,
+    ];
+    let told = fields(&Anthropic::default(), &events);
+    assert!(told.contains(r#""container":{"id":"c"}"#), "{told}");
+    assert!(told.contains(r#""content":[null,{"note":"n""#), "{told}");
+    assert!(told.contains(r#""stop_details":{"why":"w"}"#), "{told}");
+    assert!(told.contains(r#""usage":{"speed":"fast"}"#), "{told}");
+
+    let events = [
+        r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"message","phase":"final"}}"#,
+        r#"{"type":"response.completed","response":{"id":"a","billing":{"payer":"p"},"tools":[{"authorization":"secret"}]}}"#,
+    ];
+    assert_eq!(
+        fields(&OpenAiResponses::default(), &events),
+        r#"{"billing":{"payer":"p"},"output":[null,{"phase":"final"}]}"#
+    );
+}
+
+#[test]
+fn of_further_choices_everything_is_told() {
+    let body = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"index":1,"content":{"parts":[{"text":"b"}]}}]}"#;
+
+    assert_eq!(
+        fields(&Gemini::default(), &[body]),
+        r#"{"candidates":[null,{"content":{"parts":[{"text":"b"}]},"index":1}]}"#
+    );
+}
+
+#[test]
+fn a_name_with_dots_does_not_pass_for_a_path() {
+    let body = r#"{"choices.finish_reason":"x","usage.prompt_tokens":1}"#;
+
+    assert_eq!(fields(&OpenAiChat::default(), &[body]), body);
+}
+
+#[test]
+fn what_is_not_json_says_nothing() {
+    for frame in [
+        "",
+        "[DONE]",
+        "null",
+        "{",
+        r#"{"a":}"#,
+        "7",
+        "[",
+        "{\"a\":1} {",
+    ] {
+        let metadata = collected(&OpenAiChat::default(), &[frame]);
+        assert_eq!(metadata, Metadata::default(), "{frame}");
+    }
+}
+
+#[test]
+fn no_answer_takes_more_memory_than_it_may_and_what_is_left_out_is_named() {
+    let long = format!(r#"{{"long":"{}","short":1}}"#, "a".repeat(300_000));
+    let told = collected(&OpenAiChat::default(), &[&long]);
+    assert_eq!(told.fields, r#"{"short":1}"#);
+    assert_eq!(told.not_kept, ["long"]);
+
+    let many: Vec<_> = (0..10_000).map(|n| format!(r#""n{n}":{n}"#)).collect();
+    let told = collected(
+        &OpenAiChat::default(),
+        &[&format!("{{{}}}", many.join(","))],
+    );
+    assert!(told.fields.len() < 100_000);
+    assert_eq!(told.not_kept.len(), MOST_PATHS);
+
+    let far = r#"{"choices":[{"index":4000000000,"a":1}],"b":1}"#;
+    let told = collected(&OpenAiChat::default(), &[far]);
+    assert_eq!(told.fields, r#"{"b":1}"#);
+    assert_eq!(
+        told.not_kept,
+        ["choices.a", "choices.index"]
+            .map(str::to_owned)
+            .as_slice()
+            .iter()
+            .rev()
+            .cloned()
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_deep_value_is_kept_as_one_text() {
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+
+    let told = fields(&OpenAiChat::default(), &[&deep]);
+
+    assert_eq!(told, deep);
+}
+
+#[test]
+fn a_value_that_takes_another_kind_replaces_the_old_one() {
+    let frames = [
+        r#"{"a":{"b":1}}"#,
+        r#"{"a":[1,2]}"#,
+        r#"{"a":"c"}"#,
+        r#"{"a":null}"#,
+    ];
+
+    assert_eq!(
+        fields(&OpenAiChat::default(), &frames[..2]),
+        r#"{"a":[1,2]}"#
+    );
+    assert_eq!(fields(&OpenAiChat::default(), &frames), r#"{"a":"c"}"#);
+}
+
+#[test]
+fn the_tables_are_sorted_and_say_nothing_twice() {
+    let formats: [&dyn WireFormat; 4] = [
+        &OpenAiChat::default(),
+        &OpenAiResponses::default(),
+        &Anthropic::default(),
+        &Gemini::default(),
+    ];
+    for format in formats {
+        let fields = format.answer_fields();
+        assert!(fields.read.is_sorted_by(|a, b| a < b), "{}", format.name());
+        let bookkeeping = fields.bookkeeping;
+        let is_sorted = bookkeeping.is_sorted_by(|(a, _), (b, _)| a < b);
+        assert!(is_sorted, "{}", format.name());
+        let twice = bookkeeping
+            .iter()
+            .find(|(path, _)| fields.read.contains(path));
+        assert_eq!(twice, None, "{}", format.name());
+    }
+}
