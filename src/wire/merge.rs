@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 
 use super::json::Text;
 
-/// Lists under this name are joined: each side may define tools.
-const JOINED: &str = "tools";
+/// Lists under these names are joined: each side may define tools, and ask for more in the answer.
+const JOINED: [&str; 2] = ["tools", "include"];
 
 /// How many objects may lie within each other where both sides have them. Each is read once for itself and once for
 /// every object around it, so this also bounds the time.
@@ -33,7 +33,7 @@ pub struct Collision {
 }
 
 /// The body with the members of these objects, in their order, after its own. Objects that several sides have are
-/// merged, lists named `tools` are joined, and nothing else may be given twice. Takes time in proportion to the size
+/// merged, lists named `tools` or `include` are joined, and nothing else may be given twice. Takes time in proportion to the size
 /// of everything.
 ///
 /// # Errors
@@ -168,7 +168,7 @@ fn objects<'a>(
             merged.extend_from_slice(value.as_bytes());
             continue;
         }
-        let is_joined = member.name == JOINED;
+        let is_joined = JOINED.contains(&&*member.name);
         path.names.push(member.name);
         if member.values.iter().all(|value| value.starts_with('{')) && path.names.len() < MOST_DEPTH
         {

@@ -70,10 +70,10 @@ pub(crate) fn say(body: &Value, format: &dyn WireFormat) -> Said<v1::GenerateReq
     Ok(request)
 }
 
-/// The tier, as both APIs of OpenAI name it. What they call `auto` depends on the project.
+/// The tier, as both APIs of OpenAI and Groq name it. What they call `auto` depends on the project.
 pub(crate) fn service_tier(body: &mut Fields) -> Option<v1::ServiceTier> {
     body.take_as("service_tier", |tier| match tier.as_str()? {
-        "default" => Some(v1::ServiceTier::Standard),
+        "default" | "on_demand" => Some(v1::ServiceTier::Standard),
         "priority" => Some(v1::ServiceTier::Priority),
         "flex" => Some(v1::ServiceTier::Flex),
         _ => None,
@@ -105,7 +105,13 @@ fn of_message(said: Value, format: &dyn WireFormat, index: usize) -> Said<v1::Me
     let mut parts = contents(content)?;
     if role == v1::Role::Tool {
         let id = said.text("tool_call_id").unwrap_or_default();
-        parts = vec![plain(tool_result(id, parts, false))];
+        // A mark at the end of a result is one of the result.
+        let last = parts.last_mut();
+        let cache_breakpoint = last.and_then(|last| last.cache_breakpoint.take());
+        parts = vec![v1::ContentPart {
+            cache_breakpoint,
+            ..plain(tool_result(id, parts, false))
+        }];
     }
     // What is said of a message is said of its last part, which ends where the message ends.
     if let Some(last) = parts.last_mut() {

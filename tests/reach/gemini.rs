@@ -24,10 +24,12 @@ pub(crate) fn say(body: &Value, format: &dyn WireFormat) -> Said<v1::GenerateReq
     if let Some(mut system) = body.object("systemInstruction") {
         // Its role means nothing.
         system.take("role");
-        let parts = parts(&mut system)?;
-        let parts: Said<Vec<_>> = parts.into_iter().map(user_part).collect();
+        let parts = parts(&mut system)?.into_iter().filter(says_something);
+        let parts = parts.map(user_part).collect::<Said<Vec<_>>>()?;
         system.end("the system's instruction")?;
-        messages.push(message(v1::Role::System, parts?));
+        if !parts.is_empty() {
+            messages.push(message(v1::Role::System, parts));
+        }
     }
     let mut calls = Vec::new();
     for (index, content) in body
@@ -74,6 +76,11 @@ fn parts(content: &mut Fields) -> Said<Vec<Value>> {
     }
 }
 
+/// Whether a part is more than an empty text, which the contract does not take.
+fn says_something(part: &Value) -> bool {
+    *part != json!({"text": ""})
+}
+
 /// A call that has no result yet: its name, its id as the provider gave it, and as callers have it.
 struct Call {
     name: String,
@@ -113,7 +120,7 @@ fn of_model(
 fn of_user(parts: Vec<Value>, calls: &mut Vec<Call>, messages: &mut Vec<v1::Message>) -> Said<()> {
     let mut results = Vec::new();
     let mut others = Vec::new();
-    for part in parts {
+    for part in parts.into_iter().filter(says_something) {
         match part.get("functionResponse") {
             Some(_) => results.push(result(part, calls)?),
             None => others.push(user_part(part)?),

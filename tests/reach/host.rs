@@ -6,10 +6,10 @@ use modelway::wire::WireFormat;
 use modelway::wire::anthropic::{self, Anthropic, ThinkingDialect};
 use modelway::wire::gemini::{self, Gemini};
 use modelway::wire::openai_chat::{
-    self, Documents, Effort, OpenAiChat, OutputCap, ReasoningControl, ReasoningHistory,
-    RequiredWord, SeedField, SystemRole, ToolCallIds,
+    self, CacheMarks, Documents, Effort, EndUserField, OpenAiChat, OutputCap, ReasoningControl,
+    ReasoningHistory, RequiredWord, SeedField, SystemRole, TierWord, ToolCallIds,
 };
-use modelway::wire::openai_responses::{self, OpenAiResponses};
+use modelway::wire::openai_responses::{self, OpenAiResponses, ReasoningReplay};
 use serde_json::Value;
 
 use crate::recorded::{Family, Recorded};
@@ -36,9 +36,9 @@ pub(crate) fn wire_format(recorded: &Recorded) -> Box<dyn WireFormat> {
             dialect: of_chat(recorded),
         }),
         Family::OpenAiResponses => Box::new(OpenAiResponses {
-            dialect: of_responses(),
+            dialect: of_responses(&recorded.body),
         }),
-        Family::Gemini => Box::new(Gemini::new(of_gemini(&recorded.body))),
+        Family::Gemini => Box::new(Gemini::new(of_gemini(recorded))),
     }
 }
 
@@ -63,6 +63,13 @@ fn of_chat(Recorded { url, body, .. }: &Recorded) -> openai_chat::Dialect {
     let messages = body["messages"].as_array().map_or(&[][..], Vec::as_slice);
     let some_message = |is: &dyn Fn(&Value) -> bool| messages.iter().any(is);
     let is_mistral = url.contains("api.mistral.ai");
+    let text = body.to_string();
+    let has_within = |name: &str| text.contains(&format!("\"{name}\":"));
+    let is_image = |piece: &Value| piece["type"] == "image_url";
+    let shows_result = |message: &Value| {
+        let pieces = message["content"].as_array();
+        message["role"] == "tool" && pieces.is_some_and(|pieces| pieces.iter().any(is_image))
+    };
     openai_chat::Dialect {
         output_cap: match has("max_tokens") {
             true => OutputCap::MaxTokens,
@@ -109,23 +116,58 @@ fn of_chat(Recorded { url, body, .. }: &Recorded) -> openai_chat::Dialect {
             true => Documents::DocumentUrl,
             false => Documents::File,
         },
+        video: true,
+        tool_result_images: some_message(&shows_result),
+        cache_marks: if has_within("cache_control") {
+            CacheMarks::CacheControl
+        } else if has_within("prompt_cache_breakpoint") {
+            CacheMarks::PromptCacheBreakpoint
+        } else {
+            CacheMarks::None
+        },
+        end_user: match has("user") {
+            true => EndUserField::User,
+            false => EndUserField::SafetyIdentifier,
+        },
+        service_tiers: match body["service_tier"] == "on_demand" {
+            true => vec![TierWord::OnDemand],
+            false => vec![TierWord::Default, TierWord::Priority, TierWord::Flex],
+        },
         top_k: has("top_k"),
+        user_after_tool: messages
+            .windows(2)
+            .any(|pair| pair[0]["role"] == "tool" && pair[1]["role"] == "user")
+            .then_some(true),
         excludes: Some(Vec::new()),
         ..openai_chat::Dialect::default()
     }
 }
 
-fn of_responses() -> openai_responses::Dialect {
+fn of_responses(body: &Value) -> openai_responses::Dialect {
+    let items = body["input"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut reasoning = items.iter().filter(|item| item["type"] == "reasoning");
     openai_responses::Dialect {
         efforts: EFFORTS.to_vec(),
+        cache_breakpoints: body["input"]
+            .to_string()
+            .contains("\"prompt_cache_breakpoint\":"),
+        reasoning_history: match reasoning.all(|item| item["encrypted_content"].is_string()) {
+            true => ReasoningReplay::Encrypted,
+            false => ReasoningReplay::Plain,
+        },
         excludes: Some(Vec::new()),
         ..openai_responses::Dialect::default()
     }
 }
 
-fn of_gemini(body: &Value) -> gemini::Dialect {
+fn of_gemini(Recorded { url, body, .. }: &Recorded) -> gemini::Dialect {
+    let host = match url.contains("aiplatform.googleapis.com") {
+        true => gemini::Host::VertexAi,
+        false => gemini::Host::GeminiApi,
+    };
     gemini::Dialect {
         call_ids: body["contents"].to_string().contains("\"id\":"),
+        host: Some(host),
         ..gemini::Dialect::default()
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Recorded {
     pub(crate) body: Value,
     /// Whether the answer was asked for as a stream, in the body or in the path.
     pub(crate) streams: bool,
+    /// Whether the provider refused it as invalid.
+    pub(crate) is_refused: bool,
 }
 
 impl Recorded {
@@ -91,6 +93,7 @@ fn request(directory: &Path, name: &str, family: Family) -> Option<Recorded> {
     if let Value::String(text) = &body {
         body = serde_json::from_str(text).ok()?;
     }
+    let status = exchange["response"]["status"].as_u64();
     if !body.is_object() {
         return None;
     }
@@ -101,6 +104,7 @@ fn request(directory: &Path, name: &str, family: Family) -> Option<Recorded> {
         url: text(&exchange["request"]["url"]).to_owned(),
         body,
         streams,
+        is_refused: matches!(status, Some(400 | 422)),
     })
 }
 

@@ -8,6 +8,16 @@ use crate::same::{self, Needed};
 /// More examples of one reason say nothing new.
 const EXAMPLES: usize = 3;
 
+/// What became of a recorded request.
+pub(crate) enum Outcome {
+    /// What is sent means what was recorded.
+    Said,
+    /// It cannot be said, for these reasons.
+    Unsaid(Vec<String>),
+    /// The service refuses it, and so did its provider.
+    Refused,
+}
+
 #[derive(Default)]
 pub(crate) struct Report {
     families: BTreeMap<Family, Count>,
@@ -18,22 +28,31 @@ pub(crate) struct Report {
 struct Count {
     said: usize,
     all: usize,
+    /// Those that their provider refused as invalid, and that the service refuses. They are not counted otherwise.
+    refused: usize,
     /// By the reason, the names of the recordings.
     unsaid: BTreeMap<String, Vec<String>>,
 }
 
 impl Report {
-    /// Counts one request, and the reasons for which it cannot be said.
-    pub(crate) fn add(&mut self, family: Family, name: &str, reasons: Vec<String>) {
+    /// Counts one request.
+    pub(crate) fn add(&mut self, family: Family, name: &str, outcome: Outcome) {
         let count = self.families.entry(family).or_default();
+        let reasons = match outcome {
+            Outcome::Refused => {
+                count.refused += 1;
+                return;
+            }
+            Outcome::Said => {
+                count.said += 1;
+                Vec::new()
+            }
+            Outcome::Unsaid(reasons) => reasons,
+        };
         count.all += 1;
-        count.said += usize::from(reasons.is_empty());
         for reason in reasons {
-            count
-                .unsaid
-                .entry(reason)
-                .or_default()
-                .push(name.to_owned());
+            let names = count.unsaid.entry(reason).or_default();
+            names.push(name.to_owned());
         }
     }
 
@@ -48,11 +67,17 @@ impl Report {
                 }
             }
         }
-        for (family, Count { said, all, .. }) in &self.families {
-            println!(
-                "reach: {}: {said} of {all} requests can be said",
-                family.name()
-            );
+        for (family, count) in &self.families {
+            let (
+                name,
+                Count {
+                    said, all, refused, ..
+                },
+            ) = (family.name(), count);
+            if *refused > 0 {
+                println!("reach: {name}: {refused} that their provider refused are refused here");
+            }
+            println!("reach: {name}: {said} of {all} requests can be said");
         }
         let said: usize = self.families.values().map(|count| count.said).sum();
         let all: usize = self.families.values().map(|count| count.all).sum();

@@ -10,7 +10,7 @@ mod responses;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub(crate) use self::gemini::{camel_case, json_schema_of};
 
@@ -109,4 +109,46 @@ fn items<'v>(object: &'v mut Value, name: &str) -> impl Iterator<Item = &'v mut 
 /// An answer is whole unless a stream is asked for.
 fn whole_by_default(body: &mut Value) {
     without_default(body, "stream", false);
+}
+
+/// A schema that is enforced closes its objects, and names no member as required if there is none.
+fn closed(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("type").is_some_and(|kind| kind == "object") {
+                members
+                    .entry("additionalProperties")
+                    .or_insert(false.into());
+                members
+                    .entry("properties")
+                    .or_insert_with(|| Value::Object(Map::new()));
+            }
+            if members
+                .get("required")
+                .is_some_and(|names| names.as_array().is_some_and(Vec::is_empty))
+            {
+                members.shift_remove("required");
+            }
+            members.values_mut().for_each(closed);
+        }
+        Value::Array(items) => items.iter_mut().for_each(closed),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Gives ids their numbers in the order in which they first appear: they only tell which result belongs to which call.
+#[derive(Default)]
+struct Numbered(Vec<Value>);
+
+impl Numbered {
+    fn number(&mut self, object: &mut Value, name: &str) {
+        if let Some(id) = object.get_mut(name) {
+            let known = self.0.iter().position(|known| known == id);
+            let number = known.unwrap_or(self.0.len());
+            if known.is_none() {
+                self.0.push(id.clone());
+            }
+            *id = number.into();
+        }
+    }
 }

@@ -59,12 +59,17 @@ fn members_follow_those_of_the_body_and_objects_of_both_sides_are_merged() {
 }
 
 #[test]
-fn lists_of_tools_are_joined() {
-    let table: [(&str, &[&str], &str); 5] = [
+fn lists_of_tools_and_of_what_is_included_are_joined() {
+    let table: [(&str, &[&str], &str); 6] = [
         (
             r#"{"tools":[{"name":"a"}]}"#,
             &[r#"{"tools":[{"type":"web_search"}]}"#],
             r#"{"tools":[{"name":"a"},{"type":"web_search"}]}"#,
+        ),
+        (
+            r#"{"include":["reasoning"]}"#,
+            &[r#"{"include":["logprobs"]}"#],
+            r#"{"include":["reasoning","logprobs"]}"#,
         ),
         (r#"{"tools":[]}"#, &[r#"{"tools":[ ]}"#], r#"{"tools":[]}"#),
         (r#"{"tools":[]}"#, &[r#"{"tools":[1]}"#], r#"{"tools":[1]}"#),
@@ -159,7 +164,7 @@ fn by_trees(one: &Map<String, Value>, other: &Map<String, Value>) -> Option<Map<
         let joined = match (merged.get(name), value) {
             (None, value) => value.clone(),
             (Some(Value::Object(one)), Value::Object(other)) => by_trees(one, other)?.into(),
-            (Some(Value::Array(one)), Value::Array(other)) if name == "tools" => {
+            (Some(Value::Array(one)), Value::Array(other)) if JOINED.contains(&name.as_str()) => {
                 one.iter().chain(other).cloned().collect()
             }
             (Some(_), _) => return None,
@@ -185,7 +190,11 @@ fn object() -> impl Strategy<Value = Map<String, Value>> {
 }
 
 fn members(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
-    let name = prop_oneof!["[a-e\"]", Just("tools".to_owned())];
+    let name = prop_oneof![
+        "[a-e\"]",
+        Just("tools".to_owned()),
+        Just("include".to_owned())
+    ];
     proptest::collection::vec((name, value), 0..4).prop_map(|members| members.into_iter().collect())
 }
 

@@ -15,6 +15,8 @@ pub(super) const ALL: &[Sameness] = &[
     ),
     Sameness::new("a content without role is the user's", user_by_default),
     Sameness::new("a part is no thought by default", no_thought_by_default),
+    Sameness::new("an empty text says nothing", without_empty_texts),
+    Sameness::new("contents of one role in a row are one", contents_in_a_row),
     Sameness::new("a tool with several members is several tools", tools_apart),
     Sameness::new(
         "a schema of OpenAPI says what one of JSON Schema says",
@@ -110,17 +112,23 @@ fn without_model(body: &mut Value) {
     take(body, "model");
 }
 
+/// The contents and the system's instruction, which is one as well.
+fn contents(body: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let members = body.as_object_mut().into_iter().flatten();
+    members.flat_map(|(name, value)| match (&**name, value) {
+        ("contents", Value::Array(contents)) => contents.iter_mut().collect(),
+        ("systemInstruction", system) => vec![system],
+        _ => Vec::new(),
+    })
+}
+
 fn parts_are_lists(body: &mut Value) {
-    let mut is_list = |content: &mut Value| {
+    for content in contents(body) {
         if let Some(parts) = content.get_mut("parts")
             && parts.is_object()
         {
             *parts = json!([parts]);
         }
-    };
-    items(body, "contents").for_each(&mut is_list);
-    if let Some(system) = body.get_mut("systemInstruction") {
-        is_list(system);
     }
 }
 
@@ -137,17 +145,37 @@ fn user_by_default(body: &mut Value) {
 }
 
 fn no_thought_by_default(body: &mut Value) {
-    let system = body.get_mut("systemInstruction").map(Value::take);
-    for content in items(body, "contents") {
+    for content in contents(body) {
         for part in items(content, "parts") {
             without_default(part, "thought", false);
         }
     }
-    if let Some(mut system) = system {
-        for part in items(&mut system, "parts") {
-            without_default(part, "thought", false);
+}
+
+fn without_empty_texts(body: &mut Value) {
+    for content in contents(body) {
+        if let Some(parts) = content.get_mut("parts").and_then(Value::as_array_mut) {
+            parts.retain(|part| *part != json!({"text": ""}));
         }
-        body["systemInstruction"] = system;
+    }
+    without_default(body, "systemInstruction", json!({"parts": []}));
+}
+
+/// The API takes turns of the user and of the model, and clients write one turn in pieces.
+fn contents_in_a_row(body: &mut Value) {
+    let Some(contents) = body.get_mut("contents").and_then(Value::as_array_mut) else {
+        return;
+    };
+    for content in std::mem::take(contents) {
+        match contents.last_mut() {
+            Some(last) if last.get("role") == content.get("role") => {
+                let more = content["parts"].as_array().cloned().unwrap_or_default();
+                if let Some(parts) = last["parts"].as_array_mut() {
+                    parts.extend(more);
+                }
+            }
+            _ => contents.push(content),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Sameness, items, take, whole_by_default, without_default, without_nulls};
+use super::{Sameness, closed, items, take, whole_by_default, without_default, without_nulls};
 
 pub(super) const ALL: &[Sameness] = &[
     Sameness::new("a member that is null is absent", without_nulls),
@@ -38,6 +38,17 @@ pub(super) const ALL: &[Sameness] = &[
     ),
     Sameness::new("the model chooses by default", auto_by_default),
     Sameness::new("any text is the format by default", text_by_default),
+    Sameness::new(
+        "a schema that is enforced closes its objects",
+        closed_schemas,
+    ),
+    Sameness::new("an empty text says nothing", without_empty_messages),
+    Sameness::new("messages and calls need no id", without_ids),
+    Sameness::new(
+        "`user` is the older name of `safety_identifier`",
+        users_are_safe,
+    ),
+    Sameness::new("no further tokens are told by default", no_alternatives),
     Sameness::new("an item that is sent back is complete", complete_by_default),
 ];
 
@@ -119,12 +130,51 @@ fn auto_detail(body: &mut Value) {
     }
 }
 
+/// "Requests will be normalized into strict mode by default": <https://platform.openai.com/docs/guides/function-calling>
 fn strict_by_default(body: &mut Value) {
     for tool in items(body, "tools") {
         if tool["type"] == "function" {
             without_default(tool, "strict", true);
         }
     }
+}
+
+fn closed_schemas(body: &mut Value) {
+    for tool in items(body, "tools") {
+        if tool.get("strict").is_none()
+            && let Some(parameters) = tool.get_mut("parameters")
+        {
+            closed(parameters);
+        }
+    }
+}
+
+fn without_empty_messages(body: &mut Value) {
+    if let Some(input) = body.get_mut("input").and_then(Value::as_array_mut) {
+        let nothing = json!([{"type": "output_text", "text": ""}]);
+        input.retain(|item| item["content"] != nothing);
+    }
+}
+
+/// An id names what the provider has stored; nothing of a stateless conversation is.
+fn without_ids(body: &mut Value) {
+    for item in items(body, "input") {
+        if item["type"] == "message" || item["type"] == "function_call" {
+            take(item, "id");
+        }
+    }
+}
+
+/// "`user`: deprecated. This field is being replaced by `safety_identifier`":
+/// <https://platform.openai.com/docs/api-reference/responses/create>
+fn users_are_safe(body: &mut Value) {
+    if let Some(user) = take(body, "user") {
+        body["safety_identifier"] = user;
+    }
+}
+
+fn no_alternatives(body: &mut Value) {
+    without_default(body, "top_logprobs", 0);
 }
 
 fn without_empty_descriptions(body: &mut Value) {
