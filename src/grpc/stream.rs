@@ -231,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chat::{Answer, Citation, Part, ProviderPart};
+    use crate::chat::{Answer, Citation, Part, ProviderPart, TokenLogprob};
 
     fn events() -> impl Strategy<Value = Vec<ChatEvent>> {
         let event = prop_oneof![
@@ -256,11 +256,19 @@ mod tests {
                 title,
                 ..Citation::default()
             }))),
+            prop::collection::vec("[0-9]{1,3}", 1..3).prop_map(|tokens| {
+                let logprob = |token| TokenLogprob {
+                    token,
+                    ..TokenLogprob::default()
+                };
+                ChatEvent::Logprobs(tokens.into_iter().map(logprob).collect())
+            }),
         ];
         prop::collection::vec(event, 0..40)
     }
 
-    /// The text of each part and what it rests on, by its index, as a client assembles it from the deltas.
+    /// The text of each part, what it rests on (in capitals) and its tokens (digits), by its index, as a client assembles
+    /// them from the deltas.
     fn reassemble(events: &[ChatEvent]) -> Vec<String> {
         let mut parts = Parts::new("call".into());
         let mut texts: Vec<String> = Vec::new();
@@ -282,6 +290,10 @@ mod tests {
                     Some(citation) => (added.part_index, citation.title.to_uppercase()),
                     None => continue,
                 },
+                Some(Event::LogprobsDelta(delta)) => {
+                    let tokens = delta.logprobs.into_iter().map(|logprob| logprob.token);
+                    (delta.part_index, tokens.collect())
+                }
                 _ => continue,
             };
             let index = usize::try_from(index).unwrap();
@@ -297,7 +309,14 @@ mod tests {
             let mut answer = Answer::default();
             events.iter().cloned().for_each(|event| answer.apply(event));
 
-            let sources = std::mem::take(&mut answer.citations);
+            let mut sources = vec![String::new(); answer.parts.len()];
+            for (index, source) in std::mem::take(&mut answer.citations) {
+                sources[index].push_str(&source.title.to_uppercase());
+            }
+            let mut tokens = vec![String::new(); answer.parts.len()];
+            for (index, logprob) in std::mem::take(&mut answer.logprobs) {
+                tokens[index].push_str(&logprob.token);
+            }
             let whole = answer.parts.into_iter().map(|part| match part {
                 Part::Text(text) | Part::Refusal(text) => text,
                 Part::Reasoning(reasoning) => reasoning.text,
@@ -310,12 +329,12 @@ mod tests {
                 | Part::ToolResult(_) => unreachable!(),
             });
             let told = reassemble(&events);
-            for (told, whole) in told.iter().zip(whole.clone()) {
-                prop_assert_eq!(told.replace(char::is_uppercase, ""), whole);
-            }
-            prop_assert_eq!(told.len(), whole.count());
-            for (index, source) in sources {
-                prop_assert!(told[index].contains(&source.title.to_uppercase()));
+            prop_assert_eq!(told.len(), whole.len());
+            for (index, (told, whole)) in told.iter().zip(whole).enumerate() {
+                let of = |kind: fn(char) -> bool| told.replace(|letter| !kind(letter), "");
+                prop_assert_eq!(of(char::is_lowercase), whole);
+                prop_assert_eq!(of(char::is_uppercase), &*sources[index]);
+                prop_assert_eq!(of(char::is_numeric), &*tokens[index]);
             }
         }
     }

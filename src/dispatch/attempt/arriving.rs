@@ -1,12 +1,13 @@
 //! How do the bytes of an answer become events, and when may they be given out? No waiting here.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 
 use crate::chat::{ChatEvent, Substance, substance};
-use crate::error::UpstreamError;
+use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::transport::Body;
-use crate::wire::limits::MAX_BODY_BYTES;
+use crate::wire::limits::{MAX_BODY_BYTES, MAX_NAME_BYTES};
 use crate::wire::reader::Reader;
 
 use super::progress::Gain;
@@ -68,6 +69,23 @@ impl Arriving {
             Some(_) => Substance::Something,
             None => substance(&self.ready),
         }
+    }
+
+    /// Why an answer of which nothing could be read is a failure. Ask for it before any event is given out.
+    pub(super) fn lost(&self) -> UpstreamError {
+        let left_out = self.ready.iter().filter_map(|event| match event {
+            ChatEvent::LeftOut(path) => Some(&**path).filter(|path| is_path(path)),
+            _ => None,
+        });
+        let names: Vec<_> = left_out.take(MOST_NAMES).collect();
+        let kind = UpstreamErrorKind::Malformed;
+        UpstreamError::new(kind).because(match names.is_empty() {
+            true => "tokens were counted for an answer of which nothing could be read".into(),
+            false => Cow::Owned(format!(
+                "the answer holds nothing but what has no place in ours: {}",
+                names.join(", ")
+            )),
+        })
     }
 
     /// The answer is complete: its connection may be used again.
@@ -144,6 +162,15 @@ impl Arriving {
         }
         Ok(())
     }
+}
+
+/// The most fields that are named of an answer that is lost.
+const MOST_NAMES: usize = 8;
+
+/// Whether a text may be shown as the path of a field: a provider must not get a piece of a prompt into a status.
+fn is_path(text: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte);
+    text.len() <= MAX_NAME_BYTES && text.bytes().all(is_legal)
 }
 
 /// What the answer has gained by these events, which arrived together.

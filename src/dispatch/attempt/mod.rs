@@ -170,10 +170,7 @@ impl Attempt {
             return Err(error.into());
         }
         if substance == Substance::Lost {
-            return Err(UpstreamError::malformed(
-                "tokens were counted for an answer of which nothing could be read",
-            )
-            .into());
+            return Err(self.arriving.lost().into());
         }
         // Our wait for a connection, and a slow upload, say nothing about the target.
         let taken = now.saturating_duration_since(upload.written().unwrap_or(self.began));

@@ -3,7 +3,8 @@
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
-    GenerateResponse, Message, Reasoning, Role, StreamGenerateResponse, ToolCall,
+    Citation, GenerateResponse, Message, Reasoning, Role, StreamGenerateResponse, TokenLogprob,
+    ToolCall,
 };
 use tonic::{Status, Streaming};
 
@@ -79,6 +80,7 @@ impl Streamed {
             return Err(status);
         }
         let mut parts: Vec<Part> = Vec::new();
+        let mut beside: Vec<(i32, Beside)> = Vec::new();
         for event in self.events {
             match event {
                 Event::TextDelta(delta) => {
@@ -88,7 +90,10 @@ impl Streamed {
                     };
                     text.push_str(&delta.text);
                 }
-                Event::OutputReset(_) => parts.clear(),
+                Event::OutputReset(_) => {
+                    parts.clear();
+                    beside.clear();
+                }
                 Event::RefusalDelta(delta) => {
                     let part = open(
                         &mut parts,
@@ -128,16 +133,25 @@ impl Streamed {
                 }
                 Event::Completed(completed) => {
                     let response = completed.response.unwrap();
-                    return Ok(with_output(response, parts));
+                    return Ok(with_output(response, parts, beside));
                 }
                 Event::PartAdded(added) => {
                     let part = added.part.and_then(|part| part.part);
                     let part = part.expect("a part of a kind that we know");
-                    open(&mut parts, added.part_index, || part);
+                    let index = usize::try_from(added.part_index).unwrap();
+                    assert_eq!(index, parts.len(), "a part that arrives whole is a new one");
+                    parts.push(part);
                 }
-                Event::CitationAdded(_)
-                | Event::LogprobsDelta(_)
-                | Event::Started(_)
+                Event::CitationAdded(added) => {
+                    let citation = added.citation.expect("a citation");
+                    beside.push((added.part_index, Beside::Citation(citation)));
+                }
+                Event::LogprobsDelta(delta) => {
+                    assert!(!delta.logprobs.is_empty());
+                    let logprobs = delta.logprobs.into_iter().map(Beside::Logprob);
+                    beside.extend(logprobs.map(|logprob| (delta.part_index, logprob)));
+                }
+                Event::Started(_)
                 | Event::AttemptStarted(_)
                 | Event::AttemptEnded(_)
                 | Event::Usage(_) => {}
@@ -156,8 +170,18 @@ fn open(parts: &mut Vec<Part>, index: i32, new: impl FnOnce() -> Part) -> &mut P
     &mut parts[index]
 }
 
+/// What is told of a text besides itself.
+enum Beside {
+    Citation(Citation),
+    Logprob(TokenLogprob),
+}
+
 /// Deltas do not repeat who produced reasoning and signatures: it is the provider that answered.
-fn with_output(mut response: GenerateResponse, mut parts: Vec<Part>) -> GenerateResponse {
+fn with_output(
+    mut response: GenerateResponse,
+    mut parts: Vec<Part>,
+    beside: Vec<(i32, Beside)>,
+) -> GenerateResponse {
     assert_eq!(response.output, None);
     for part in &mut parts {
         match part {
@@ -168,9 +192,18 @@ fn with_output(mut response: GenerateResponse, mut parts: Vec<Part>) -> Generate
             _ => {}
         }
     }
+    let mut parts: Vec<_> = parts.into_iter().map(part).collect();
+    for (index, beside) in beside {
+        let part = &mut parts[usize::try_from(index).unwrap()];
+        assert!(matches!(part.part, Some(Part::Text(_))), "{part:?}");
+        match beside {
+            Beside::Citation(citation) => part.citations.push(citation),
+            Beside::Logprob(logprob) => part.logprobs.push(logprob),
+        }
+    }
     response.output = Some(Message {
         role: Role::Assistant.into(),
-        parts: parts.into_iter().map(part).collect(),
+        parts,
         ..Message::default()
     });
     response
