@@ -49,13 +49,13 @@ impl Reported {
     /// Emits the token counts so far: later counts replace earlier ones as [`Tally::or`] says. Unchanged counts,
     /// which some hosts send with every event, are not emitted again.
     pub(super) fn usage(&mut self, counts: Tally, events: &mut Vec<ChatEvent>) {
-        if counts.is_none() {
-            return;
-        }
         let counts = counts.or(self.counts.unwrap_or_default());
         if self.counts != Some(counts) {
             self.counts = Some(counts);
-            tell(ChatEvent::Usage(counts.usage()), events);
+            // A tier and runs of tools are told once tokens are.
+            if !counts.is_none() {
+                tell(ChatEvent::Usage(counts.usage()), events);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Adds up the token counts that a provider sends piece by piece; an absent count is not zero.
 
-use crate::chat::Usage;
+use crate::chat::{ProviderToolUsage, ServiceTier, Usage};
 
 /// Token counts; `None` where the provider has not sent one. Every sub-count is included in its total.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -13,14 +13,35 @@ pub(super) struct Tally {
     pub(super) cache_read: Option<u64>,
     /// Part of the input that was written to a cache.
     pub(super) cache_write: Option<u64>,
+    /// Part of what was written to a cache that is kept for an hour or more.
+    pub(super) cache_write_long: Option<u64>,
     /// Part of the output spent on reasoning.
     pub(super) reasoning: Option<u64>,
+    /// Part of the input that was sound.
+    pub(super) audio_input: Option<u64>,
+    /// Part of the input that was pictures.
+    pub(super) image_input: Option<u64>,
+    /// Part of the input that was moving pictures.
+    pub(super) video_input: Option<u64>,
+    /// Part of the output that was sound.
+    pub(super) audio_output: Option<u64>,
+    /// Part of the output that was pictures.
+    pub(super) image_output: Option<u64>,
+    /// How often the provider has run its own tools so far.
+    pub(super) tools: ProviderToolUsage,
+    /// The tier that the provider says it used.
+    pub(super) tier: Option<ServiceTier>,
 }
 
 impl Tally {
-    /// Whether nothing is counted.
+    /// Whether no tokens are counted.
     pub(super) fn is_none(self) -> bool {
-        self == Self::default()
+        let tokens = Self {
+            tools: ProviderToolUsage::default(),
+            tier: None,
+            ..self
+        };
+        tokens == Self::default()
     }
 
     /// These counts, and the earlier ones where these have none.
@@ -29,13 +50,23 @@ impl Tally {
     /// well, nothing was counted. Every other count replaces the earlier one, even by a smaller number.
     pub(super) fn or(self, earlier: Self) -> Self {
         let mut new = self;
+        let tools = later_tools(new.tools, earlier.tools);
+        let tier = new.tier.or(earlier.tier);
         if new.input == Some(0) && earlier.input.is_some() {
             if new.output.unwrap_or(0) == 0 {
-                return earlier;
+                return Self {
+                    tools,
+                    tier,
+                    ..earlier
+                };
             }
             new.input = None;
             new.cache_read = None;
             new.cache_write = None;
+            new.cache_write_long = None;
+            new.audio_input = None;
+            new.image_input = None;
+            new.video_input = None;
         }
         let input = new.input.or(earlier.input);
         let output = new.output.or(earlier.output);
@@ -48,7 +79,15 @@ impl Tally {
             output,
             cache_read: part(new.cache_read, earlier.cache_read, input),
             cache_write: part(new.cache_write, earlier.cache_write, input),
+            cache_write_long: part(new.cache_write_long, earlier.cache_write_long, input),
             reasoning: part(new.reasoning, earlier.reasoning, output),
+            audio_input: part(new.audio_input, earlier.audio_input, input),
+            image_input: part(new.image_input, earlier.image_input, input),
+            video_input: part(new.video_input, earlier.video_input, input),
+            audio_output: part(new.audio_output, earlier.audio_output, output),
+            image_output: part(new.image_output, earlier.image_output, output),
+            tools,
+            tier,
         }
     }
 
@@ -59,16 +98,41 @@ impl Tally {
             output,
             cache_read,
             cache_write,
+            cache_write_long,
             reasoning,
+            audio_input,
+            image_input,
+            video_input,
+            audio_output,
+            image_output,
+            tools,
+            tier,
         } = self;
         Usage {
             input_tokens: input.unwrap_or(0),
             output_tokens: output.unwrap_or(0),
             cache_read_input_tokens: cache_read.unwrap_or(0),
             cache_write_input_tokens: cache_write.unwrap_or(0),
+            cache_write_long_input_tokens: cache_write_long.unwrap_or(0),
             reasoning_output_tokens: reasoning.unwrap_or(0),
-            ..Usage::default()
+            audio_input_tokens: audio_input.unwrap_or(0),
+            image_input_tokens: image_input.unwrap_or(0),
+            video_input_tokens: video_input.unwrap_or(0),
+            audio_output_tokens: audio_output.unwrap_or(0),
+            image_output_tokens: image_output.unwrap_or(0),
+            provider_tools: tools,
+            service_tier: tier,
         }
+    }
+}
+
+/// Counts of runs only grow while an answer goes on.
+fn later_tools(new: ProviderToolUsage, earlier: ProviderToolUsage) -> ProviderToolUsage {
+    ProviderToolUsage {
+        web_searches: new.web_searches.max(earlier.web_searches),
+        web_fetches: new.web_fetches.max(earlier.web_fetches),
+        code_executions: new.code_executions.max(earlier.code_executions),
+        file_searches: new.file_searches.max(earlier.file_searches),
     }
 }
 

@@ -213,6 +213,7 @@ impl Tokens {
             cache_read: self.cache_read_input_tokens.0,
             cache_write: self.cache_creation_input_tokens.0,
             reasoning: details.thinking_tokens.0,
+            ..Tally::default()
         }
     }
 }

@@ -58,6 +58,7 @@ impl TokenCounts {
             cache_read,
             cache_write,
             reasoning,
+            ..Tally::default()
         };
         if counts.input.is_none() && counts.output.is_none() {
             return None;
