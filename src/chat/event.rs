@@ -126,6 +126,7 @@ const TOKENS_OF_NOTHING: u64 = 4;
 pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substance {
     let mut finish = None;
     let mut visible_tokens = 0;
+    let mut left_out = false;
     for event in events {
         match event {
             ChatEvent::Done
@@ -134,8 +135,7 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
             | ChatEvent::Logprobs(_)
             | ChatEvent::Cost(_)
             | ChatEvent::Metadata(_) => {}
-            // It said something, though not in a form that we can pass on.
-            ChatEvent::LeftOut(_) => return Substance::Lost,
+            ChatEvent::LeftOut(_) => left_out = true,
             ChatEvent::Usage(usage) => {
                 visible_tokens =
                     (usage.output_tokens).saturating_sub(usage.reasoning_output_tokens);
@@ -149,6 +149,10 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
             | ChatEvent::ToolArguments { .. }
             | ChatEvent::Part(_) => return Substance::Something,
         }
+    }
+    // It said something, though not in a form that we can pass on.
+    if left_out {
+        return Substance::Lost;
     }
     let has_tokens = visible_tokens > TOKENS_OF_NOTHING;
     match finish {

@@ -9,19 +9,32 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
-use crate::chat::{ChatEvent, FinishReason};
+use crate::chat::{ChatEvent, FinishReason, ProviderToolUsage};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::json::{Flag, is_hollow};
+use crate::wire::limits::MAX_NAME_BYTES;
 use crate::wire::reported::{self, Reported, given_up, is_no_reason};
+use crate::wire::tally::Tally;
 use crate::wire::{Frame, Framing, failure};
 
+use super::answer_parts::{OtherPart, says_nothing};
 use super::function_calls::FunctionCalls;
+use super::logprobs::of_tokens;
+use super::positions::Positions;
 use super::response::{Candidate, Part, PromptFeedback, Response};
+use super::sources::{Sources, Texts};
 
 pub(super) struct Decoder {
     framing: Framing,
     reported: Reported,
     calls: FunctionCalls,
+    positions: Positions,
+    /// Of the text parts of the last piece that were not its first part: the index, and how many bytes of text lay
+    /// before.
+    starts: Vec<(usize, usize)>,
+    sources: Sources,
+    /// Whether it is told that there are further candidates.
+    has_told_others: bool,
     finished: bool,
     /// Whether a piece of the answer came without a finish reason: this model does not send one with
     /// every piece.
@@ -36,6 +49,10 @@ impl Decoder {
             framing,
             reported: Reported::default(),
             calls: FunctionCalls::default(),
+            positions: Positions::default(),
+            starts: Vec::new(),
+            sources: Sources::default(),
+            has_told_others: false,
             finished: false,
             ends_once: false,
             ends_here: false,
@@ -46,8 +63,7 @@ impl Decoder {
         // Some gateways end every stream so. It completes the answer only after a finish reason.
         if self.framing == Framing::Sse && data.trim_ascii() == "[DONE]" {
             if self.finished {
-                self.calls.close(events);
-                events.push(ChatEvent::Done);
+                self.complete(events);
             }
             return Ok(());
         }
@@ -143,10 +159,19 @@ impl Decoder {
         {
             return Err(blocked);
         }
+        if candidates.has_others && !std::mem::replace(&mut self.has_told_others, true) {
+            events.push(ChatEvent::LeftOut("candidates[1]".into()));
+        }
         match candidates.first {
             Some(candidate) => self.candidate(candidate, events),
             None => Ok(()),
         }
+    }
+
+    fn complete(&mut self, events: &mut Vec<ChatEvent>) {
+        self.calls.close(events);
+        self.sources.rest(events);
+        events.push(ChatEvent::Done);
     }
 
     fn candidate(
@@ -157,10 +182,43 @@ impl Decoder {
         let Candidate {
             content,
             finish_reason,
+            grounding,
+            citations,
+            url_context,
+            logprobs,
             ..
         } = candidate;
-        for part in content.unwrap_or_default().parts.all()? {
-            self.part(part, events)?;
+        self.starts.clear();
+        let parts = content.unwrap_or_default().parts.all()?;
+        for (index, part) in parts.into_iter().enumerate() {
+            self.part(index, part, events)?;
+        }
+        if let Some(logprobs) = logprobs.map(of_tokens)
+            && !logprobs.is_empty()
+        {
+            events.push(ChatEvent::Logprobs(logprobs));
+        }
+        if let Some(metadata) = url_context {
+            self.sources.pages(metadata, events)?;
+        }
+        if let Some(metadata) = grounding {
+            let texts = Texts {
+                positions: &mut self.positions,
+                starts: &self.starts,
+            };
+            self.sources.grounding(metadata, texts, events)?;
+        }
+        if let Some(metadata) = citations {
+            self.sources
+                .citations(metadata, &mut self.positions, events)?;
+        }
+        let tools = self.sources.tools();
+        if tools != ProviderToolUsage::default() {
+            let used = Tally {
+                tools,
+                ..Tally::default()
+            };
+            self.reported.usage(used, events);
         }
         let reason = &*finish_reason.0;
         let has_reason = !is_no_reason(reason);
@@ -171,32 +229,69 @@ impl Decoder {
                 return Err(error);
             }
             self.finished = true;
+            self.sources.rest(events);
             reported::finish(finish_reason_of(reason), reason, None, events);
         }
         Ok(())
     }
 
-    fn part(&mut self, part: Part<'_>, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+    fn part(
+        &mut self,
+        index: usize,
+        part: Part<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         let Part {
             text,
             thought,
             thought_signature,
             function_call,
+            others,
         } = part;
+        let Flag(thought) = thought;
+        let has_text = text.as_ref().is_some_and(|text| !text.0.is_empty());
+        if function_call.is_none() && !has_text {
+            let is_other = text.is_none() || others.iter().any(|(_, value)| !says_nothing(value));
+            if is_other {
+                self.positions.interrupt();
+                let runs_code = |name: &str| matches!(name, "executableCode" | "executable_code");
+                if others.iter().any(|(name, _)| runs_code(name)) {
+                    self.sources.code_was_run();
+                }
+                let other = OtherPart {
+                    fields: others,
+                    thought,
+                    signature: thought_signature.0,
+                };
+                other.tell(events);
+                return Ok(());
+            }
+        }
+        // A field beside those that a part of this kind has.
+        for (name, value) in &others {
+            if !says_nothing(value) && name.len() <= MAX_NAME_BYTES {
+                let path = format!("candidates.content.parts.{name}");
+                events.push(ChatEvent::LeftOut(path.into()));
+            }
+        }
         let signature = Bytes::from(thought_signature.0.into_owned());
         if let Some(call) = function_call {
+            self.positions.interrupt();
             return self.calls.add(call, signature, events);
         }
-        // Parts of other kinds (media, executed code) have no place in an answer, and neither do their signatures.
-        let Some(text) = text else { return Ok(()) };
-        let text = text.0.into_owned();
-        if !text.is_empty() {
-            events.push(match thought {
-                Flag(true) => ChatEvent::Reasoning(text),
-                Flag(false) => ChatEvent::Text(text),
-            });
+        let text = text.map(|text| text.0.into_owned()).unwrap_or_default();
+        if !text.is_empty() && thought {
+            self.positions.interrupt();
+            events.push(ChatEvent::Reasoning(text));
+        } else if !text.is_empty() {
+            if index > 0 {
+                self.starts.push((index, self.positions.bytes()));
+            }
+            self.positions.text(&text);
+            events.push(ChatEvent::Text(text));
         }
         if !signature.is_empty() {
+            self.positions.interrupt();
             events.push(ChatEvent::ReasoningSignature(signature));
         }
         Ok(())
@@ -229,8 +324,7 @@ impl crate::wire::Decoder for Decoder {
             self.calls.break_off(events);
             return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
         }
-        self.calls.close(events);
-        events.push(ChatEvent::Done);
+        self.complete(events);
         Ok(())
     }
 }

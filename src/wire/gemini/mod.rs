@@ -3,6 +3,7 @@
 //! The base URL ends where `/models/…` begins: `…/v1beta` for the Gemini API,
 //! `…/publishers/google` for Vertex AI.
 
+mod answer_parts;
 mod calls;
 mod conversation;
 mod decode;
@@ -11,13 +12,17 @@ mod fields;
 mod function_calls;
 mod host;
 mod json_path;
+mod logprobs;
+mod modalities;
 mod partial_args;
 mod parts;
 mod piece;
+mod positions;
 mod request;
 mod response;
 mod response_format;
 mod schemas;
+mod sources;
 mod thinking;
 mod tools;
 

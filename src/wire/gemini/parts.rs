@@ -13,6 +13,11 @@ use super::request::{Blob, FileData, Part};
 /// are base64 and have no colon.
 const OF_MEDIA: &str = "media:";
 
+/// The signature of a part with media, as callers get it.
+pub(super) fn signature_of_media(signature: &str) -> String {
+    format!("{OF_MEDIA}{signature}")
+}
+
 /// Media for `receiver`, whom the request goes to; `None` for a file that another provider stores.
 pub(super) fn media<'a>(
     media: &'a Media,

@@ -2,6 +2,7 @@
 //!
 //! Relays that serialise objects of Google's SDK write the keys in snake case.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
@@ -9,17 +10,20 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Count, Few, Flag, MaybeAbsent, Text, nothing_from, object};
+use crate::wire::json::{
+    Count, Few, Flag, MaybeAbsent, Object, Text, nothing_from, object, read_object, take,
+};
 use crate::wire::limits::MAX_NAME_BYTES;
 use crate::wire::tally::Tally;
 
+use super::modalities::{Modalities, tier};
 use super::partial_args::PartialArg;
 
 object! {
     pub(super) struct Response<'a> {
         pub(super) candidates: Option<Candidates<'a>> = "candidates",
         pub(super) prompt_feedback: Option<PromptFeedback<'a>> = "promptFeedback" | "prompt_feedback",
-        pub(super) usage_metadata: Option<UsageMetadata> = "usageMetadata" | "usage_metadata",
+        pub(super) usage_metadata: Option<UsageMetadata<'a>> = "usageMetadata" | "usage_metadata",
         pub(super) model_version: Text<'a> = "modelVersion" | "model_version",
         pub(super) response_id: Text<'a> = "responseId" | "response_id",
         pub(super) error: Option<&'a RawValue> = "error",
@@ -30,6 +34,8 @@ object! {
 pub(super) struct Candidates<'a> {
     pub(super) first: Option<Candidate<'a>>,
     pub(super) is_empty: bool,
+    /// Whether there are others.
+    pub(super) has_others: bool,
 }
 
 object! {
@@ -38,6 +44,10 @@ object! {
         pub(super) content: Option<Content<'a>> = "content",
         /// The name of a value, or its number where the host is asked for `enum-encoding=int`.
         pub(super) finish_reason: Text<'a> = "finishReason" | "finish_reason",
+        pub(super) grounding: Option<&'a RawValue> = "groundingMetadata" | "grounding_metadata",
+        pub(super) citations: Option<&'a RawValue> = "citationMetadata" | "citation_metadata",
+        pub(super) url_context: Option<&'a RawValue> = "urlContextMetadata" | "url_context_metadata",
+        pub(super) logprobs: Option<&'a RawValue> = "logprobsResult" | "logprobs_result",
     }
 }
 
@@ -47,12 +57,40 @@ object! {
     }
 }
 
-object! {
-    pub(super) struct Part<'a> {
-        pub(super) text: Option<Text<'a>> = "text",
-        pub(super) thought: Flag = "thought",
-        pub(super) thought_signature: Text<'a> = "thoughtSignature" | "thought_signature",
-        pub(super) function_call: Option<FunctionCall<'a>> = "functionCall" | "function_call",
+/// The most fields of a part besides those that are read by name.
+const MOST_OTHERS: usize = 32;
+
+#[derive(Default)]
+pub(super) struct Part<'a> {
+    pub(super) text: Option<Text<'a>>,
+    pub(super) thought: Flag,
+    pub(super) thought_signature: Text<'a>,
+    pub(super) function_call: Option<FunctionCall<'a>>,
+    /// Every other field that is not null.
+    pub(super) others: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'de: 'a, 'a> Object<'de> for Part<'a> {
+    fn take<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
+        match key {
+            "text" => take(&mut self.text, object),
+            "thought" => take(&mut self.thought, object),
+            "thoughtSignature" | "thought_signature" => take(&mut self.thought_signature, object),
+            "functionCall" | "function_call" => take(&mut self.function_call, object),
+            other => {
+                let value: Option<&'de RawValue> = object.next_value()?;
+                if let Some(value) = value.filter(|_| self.others.len() < MOST_OTHERS) {
+                    self.others.push((Cow::Owned(other.to_owned()), value));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_object(deserializer)
     }
 }
 
@@ -74,13 +112,18 @@ object! {
 }
 
 object! {
-    pub(super) struct UsageMetadata {
+    pub(super) struct UsageMetadata<'a> {
         prompt: Count = "promptTokenCount" | "prompt_token_count",
         tool_use_prompt: Count = "toolUsePromptTokenCount" | "tool_use_prompt_token_count",
         candidates: Count = "candidatesTokenCount" | "candidates_token_count",
         thoughts: Count = "thoughtsTokenCount" | "thoughts_token_count",
         cached: Count = "cachedContentTokenCount" | "cached_content_token_count",
         total: Count = "totalTokenCount" | "total_token_count",
+        prompt_details: Modalities = "promptTokensDetails" | "prompt_tokens_details",
+        tool_use_details: Modalities = "toolUsePromptTokensDetails" | "tool_use_prompt_tokens_details",
+        candidates_details: Modalities = "candidatesTokensDetails" | "candidates_tokens_details",
+        traffic_type: Text<'a> = "trafficType" | "traffic_type",
+        service_tier: Text<'a> = "serviceTier" | "service_tier",
     }
 }
 
@@ -91,8 +134,12 @@ impl MaybeAbsent for Part<'_> {
             thought: _,
             thought_signature,
             function_call,
+            others,
         } = self;
-        text.is_none() && thought_signature.is_absent() && function_call.is_none()
+        text.is_none()
+            && thought_signature.is_absent()
+            && function_call.is_none()
+            && others.is_empty()
     }
 }
 
@@ -101,6 +148,7 @@ impl Default for Candidates<'_> {
         Self {
             first: None,
             is_empty: true,
+            has_others: false,
         }
     }
 }
@@ -126,6 +174,8 @@ impl<'de> Visitor<'de> for CandidatesVisitor {
             candidates.is_empty = false;
             if candidates.first.is_none() && candidate.index.0.unwrap_or(0) == 0 {
                 candidates.first = Some(candidate);
+            } else {
+                candidates.has_others = true;
             }
         }
         Ok(candidates)
@@ -136,6 +186,7 @@ impl<'de> Visitor<'de> for CandidatesVisitor {
         Ok(Candidates {
             first: Some(candidate),
             is_empty: false,
+            has_others: false,
         })
     }
 
@@ -159,9 +210,8 @@ impl PromptFeedback<'_> {
     }
 }
 
-impl UsageMetadata {
-    /// The counts in our terms; none if nothing was counted: Vertex AI sends usage that has only a traffic type
-    /// with every frame.
+impl UsageMetadata<'_> {
+    /// The counts in our terms. Vertex AI sends usage that has only a traffic type with every frame.
     pub(super) fn tally(self) -> Tally {
         let Self {
             prompt: Count(prompt),
@@ -170,6 +220,11 @@ impl UsageMetadata {
             thoughts: Count(thoughts),
             cached: Count(cached),
             total: Count(total),
+            prompt_details,
+            tool_use_details,
+            candidates_details,
+            traffic_type,
+            service_tier,
         } = self;
         let sum = |one: Option<u64>, other: Option<u64>| {
             let counts = [one, other].into_iter().flatten();
@@ -186,8 +241,14 @@ impl UsageMetadata {
             input,
             output: sum(output, gap),
             cache_read: cached,
-            cache_write: None,
             reasoning: thoughts,
+            audio_input: sum(prompt_details.audio, tool_use_details.audio),
+            image_input: sum(prompt_details.image, tool_use_details.image),
+            video_input: sum(prompt_details.video, tool_use_details.video),
+            audio_output: candidates_details.audio,
+            image_output: candidates_details.image,
+            tier: tier(&service_tier.or(traffic_type).0),
+            ..Tally::default()
         }
     }
 }

@@ -1,7 +1,11 @@
 //! Which events do answers in Gemini's format become?
 
 use super::*;
-use crate::chat::{Answer, Finish, Usage};
+use crate::chat::{
+    Answer, Citation, Finish, ImageDetail, Media, MediaSource, Part as ChatPart, ProviderPart,
+    ServiceTier, Substance, Usage, substance,
+};
+
 use crate::wire::Decoder as _;
 use crate::wire::options::NO_OPTIONS;
 
@@ -95,8 +99,8 @@ fn parts_become_events() {
             vec![text("a"), signature("s"), signature("t")],
         ),
         (
-            r#"{},{"inlineData":{}},{"executableCode":{},"thoughtSignature":"s"}"#,
-            vec![],
+            r#"{},{"text":"","inlineData":{}},{"thoughtSignature":"s"}"#,
+            vec![signature("s")],
         ),
         (
             r#"{"functionCall":{"id":"1","name":"f","args":{"a" : [1.50, " \" "]}},"thoughtSignature":"s"},{"functionCall":{"name":"g"}}"#,
@@ -214,7 +218,7 @@ fn only_the_first_candidate_counts() {
 
     let (events, end) = streamed(&[response]);
 
-    assert_eq!(events, [text("a")]);
+    assert_eq!(events, [left_out("candidates[1]"), text("a")]);
     assert_eq!(kind(&end), UpstreamErrorKind::Truncated);
 }
 
@@ -440,4 +444,362 @@ fn signatures_survive_the_way_to_the_caller_and_back() {
         String::from_utf8(written.body.to_vec()).unwrap(),
         format!(r#"{{"contents":[{{"role":"model","parts":[{parts_as_sent}]}}]}}"#)
     );
+}
+
+fn part_event(part: ChatPart) -> ChatEvent {
+    ChatEvent::Part(Box::new(part))
+}
+
+fn provider_part(kind: &str, content: &str) -> ChatEvent {
+    part_event(ChatPart::Provider(ProviderPart {
+        provider: String::new(),
+        kind: kind.into(),
+        content: content.into(),
+    }))
+}
+
+fn media(source: MediaSource, media_type: &str, filename: &str) -> Media {
+    Media {
+        source,
+        media_type: media_type.into(),
+        filename: filename.into(),
+        detail: ImageDetail::Auto,
+    }
+}
+
+fn left_out(path: &'static str) -> ChatEvent {
+    ChatEvent::LeftOut(path.into())
+}
+
+#[test]
+fn media_of_an_answer_are_parts_of_it() {
+    let data = |bytes: &'static [u8]| MediaSource::Data(Bytes::from_static(bytes));
+    for (json, events) in [
+        (
+            r#"{"inlineData":{"mimeType":"image/png","data":"//79"},"thoughtSignature":"s"}"#,
+            vec![
+                part_event(ChatPart::Image(media(
+                    data(&[255, 254, 253]),
+                    "image/png",
+                    "",
+                ))),
+                signature("media:s"),
+            ],
+        ),
+        (
+            r#"{"text":"a"},{"inline_data":{"mime_type":"audio/L16;rate=24000","data":"AQ"}}"#,
+            vec![
+                text("a"),
+                part_event(ChatPart::Audio(media(
+                    data(&[1]),
+                    "audio/L16;rate=24000",
+                    "",
+                ))),
+            ],
+        ),
+        (
+            r#"{"fileData":{"mimeType":"video/mp4","fileUri":"gs://b/v","displayName":"v"}}"#,
+            vec![part_event(ChatPart::Video(media(
+                MediaSource::Uri("gs://b/v".into()),
+                "video/mp4",
+                "v",
+            )))],
+        ),
+        // A draft, and a kind that answers have no part for.
+        (
+            r#"{"inlineData":{"mimeType":"image/png", "data":"//79"},"thought":true,"thoughtSignature":"s"}"#,
+            vec![provider_part(
+                "inlineData",
+                r#"{"inlineData":{"mimeType":"image/png","data":"//79"},"thought":true,"thoughtSignature":"s"}"#,
+            )],
+        ),
+        (
+            r#"{"inlineData":{"mimeType":"application/pdf","data":"//79"}}"#,
+            vec![provider_part(
+                "inlineData",
+                r#"{"inlineData":{"mimeType":"application/pdf","data":"//79"}}"#,
+            )],
+        ),
+        (
+            r#"{"inlineData":{"mimeType":"image/png","data":"?"}},{"fileData":{"fileUri":""}}"#,
+            vec![
+                left_out("candidates.content.parts.inlineData"),
+                left_out("candidates.content.parts.fileData"),
+            ],
+        ),
+    ] {
+        assert_eq!(of_parts(json), events, "{json}");
+    }
+}
+
+#[test]
+fn what_the_provider_ran_and_unknown_parts_are_kept_for_it() {
+    for (json, kind, content) in [
+        (
+            r#"{"executableCode":{"language":"PYTHON", "code":"1 + 1"},"thoughtSignature":"s"}"#,
+            "executableCode",
+            r#"{"executableCode":{"language":"PYTHON","code":"1 + 1"},"thoughtSignature":"s"}"#,
+        ),
+        (
+            r#"{"text":"","codeExecutionResult":{"outcome":"OUTCOME_OK"}}"#,
+            "codeExecutionResult",
+            r#"{"codeExecutionResult":{"outcome":"OUTCOME_OK"}}"#,
+        ),
+        (
+            r#"{"videoMetadata":null,"toolCall":{"id":"1"},"partMetadata":{"a":[1.50]}}"#,
+            "toolCall",
+            r#"{"toolCall":{"id":"1"},"partMetadata":{"a":[1.50]}}"#,
+        ),
+    ] {
+        assert_eq!(of_parts(json), [provider_part(kind, content)], "{json}");
+    }
+    assert_eq!(
+        of_parts(r#"{"text":"a","partMetadata":{"b":1},"videoMetadata":{}}"#),
+        [left_out("candidates.content.parts.partMetadata"), text("a")]
+    );
+}
+
+#[test]
+fn an_answer_of_which_nothing_can_be_carried_is_no_empty_success() {
+    for lost in [
+        r#"{"inlineData":{"mimeType":"image/png","data":"?"}}"#,
+        r#"{"inlineData":{}}"#,
+        r#"{"fileData":{"mimeType":"image/png"}}"#,
+    ] {
+        let (events, end) = streamed(&[&parts(lost), &finish("\"STOP\"")]);
+
+        assert_eq!(end, Ok(()));
+        assert_eq!(substance(&events), Substance::Lost, "{lost}");
+    }
+    let (events, _) = streamed(&[
+        &parts(r#"{"inlineData":{}},{"text":"a"}"#),
+        &finish("\"STOP\""),
+    ]);
+    assert_eq!(substance(&events), Substance::Something);
+}
+
+#[test]
+fn further_candidates_are_told_once() {
+    let both = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"index":1,"content":{"parts":[{"text":"b"}]}}]}"#;
+
+    let (events, end) = streamed(&[both, both, &finish("\"STOP\"")]);
+
+    assert_eq!(end, Ok(()));
+    let told = events
+        .iter()
+        .filter(|event| matches!(event, ChatEvent::LeftOut(_)));
+    assert_eq!(told.count(), 1);
+    assert!(!events.contains(&text("b")));
+}
+
+#[test]
+fn sources_that_come_before_their_places_are_told_with_them() {
+    let grounded = |chunks: &str, supports: &str| {
+        format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"ab"}}]}},"groundingMetadata":{{"groundingChunks":[{chunks}],"groundingSupports":[{supports}]}}}}]}}"#
+        )
+    };
+    let (u, v) = (r#"{"web":{"uri":"u"}}"#, r#"{"web":{"uri":"v"}}"#);
+    let early = grounded(u, "");
+    let late = grounded(
+        &format!("{u},{v}"),
+        r#"{"segment":{"startIndex":1,"endIndex":3},"groundingChunkIndices":[0]}"#,
+    );
+
+    let (events, end) = streamed(&[&early, &late, &late, &finish("\"STOP\"")]);
+
+    assert_eq!(end, Ok(()));
+    assert_eq!(
+        cited(&events),
+        [(Some((1, 3)), "u", "", "", ""), (None, "v", "", "", "")]
+    );
+}
+
+/// The place, the address, the title, the passage and the other fields of a citation.
+type Cited<'a> = (Option<(usize, usize)>, &'a str, &'a str, &'a str, &'a str);
+
+/// The citations of an answer.
+fn cited(events: &[ChatEvent]) -> Vec<Cited<'_>> {
+    let citations = events.iter().filter_map(|event| match event {
+        ChatEvent::Citation(citation) => Some(&**citation),
+        _ => None,
+    });
+    citations
+        .map(|citation| {
+            let Citation {
+                range,
+                uri,
+                title,
+                cited_text,
+                document_index: _,
+                provider_fields,
+            } = citation;
+            (*range, &**uri, &**title, &**cited_text, &**provider_fields)
+        })
+        .collect()
+}
+
+#[test]
+fn sources_are_told_with_the_characters_that_rest_on_them() {
+    let last = r#"{"candidates":[{"content":{"parts":[{"text":"ü b."}]},"finishReason":"STOP",
+        "groundingMetadata":{
+            "webSearchQueries":["q","r","q"],"retrievalQueries":["s"],
+            "groundingChunks":[
+                {"web":{"uri":"u","title":"t","domain":"d"}},
+                {"retrievedContext":{"title":"f","text":"passage","fileSearchStore":"s"}},
+                {"maps":{"uri":"m"}}],
+            "groundingSupports":[
+                {"segment":{"startIndex":3,"endIndex":5,"text":"ü"},"groundingChunkIndices":[0,1,9],"confidenceScores":[0.5]},
+                {"segment":{"endIndex":2},"groundingChunkIndices":[1]},
+                {"segment":{"startIndex":4,"endIndex":6},"groundingChunkIndices":[0]}]}}]}"#;
+
+    let (events, end) = streamed(&[&parts(r#"{"text":"a: "}"#), last]);
+
+    assert_eq!(end, Ok(()));
+    let of_web = r#"{"web":{"domain":"d"}}"#;
+    let of_file = r#"{"retrievedContext":{"fileSearchStore":"s"}}"#;
+    assert_eq!(
+        cited(&events),
+        [
+            (
+                Some((3, 4)),
+                "u",
+                "t",
+                "",
+                r#"{"web":{"domain":"d"},"confidenceScore":0.5}"#
+            ),
+            (Some((3, 4)), "", "f", "passage", of_file),
+            (Some((0, 2)), "", "f", "passage", of_file),
+            // Within a character.
+            (None, "u", "t", "", of_web),
+            (None, "m", "", "", ""),
+        ]
+    );
+}
+
+#[test]
+fn a_source_of_a_later_part_counts_from_there_and_repeated_ones_are_told_once() {
+    let body = r#"{"candidates":[{"finishReason":"STOP",
+        "content":{"parts":[{"text":"first"},{"executableCode":{"code":"1"}},{"text":"zweite ü"}]},
+        "citationMetadata":{"citations":[{},{"startIndex":5,"endIndex":11,"uri":"c","license":"MIT"},{"uri":"c","license":""}]},
+        "urlContextMetadata":{"urlMetadata":[
+            {"retrievedUrl":"u","urlRetrievalStatus":"URL_RETRIEVAL_STATUS_SUCCESS"},
+            {"retrievedUrl":"p","urlRetrievalStatus":"URL_RETRIEVAL_STATUS_SUCCESS"},
+            {"retrievedUrl":"x","urlRetrievalStatus":"URL_RETRIEVAL_STATUS_ERROR"}]},
+        "groundingMetadata":{
+            "groundingChunks":[{"web":{"uri":"u"}}],
+            "groundingSupports":[
+                {"segment":{"partIndex":2,"startIndex":7,"endIndex":9},"groundingChunkIndices":[0]},
+                {"segment":{"partIndex":2,"startIndex":7,"endIndex":9},"groundingChunkIndices":[0,0]},
+                {"segment":{"startIndex":0,"endIndex":5},"groundingChunkIndices":[0]}]}}],
+        "usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}}"#;
+
+    let (events, end) = whole(body);
+
+    assert_eq!(end, Ok(()));
+    assert_eq!(
+        cited(&events),
+        [
+            (Some((7, 8)), "u", "", "", ""),
+            // In an earlier text.
+            (None, "u", "", "", ""),
+            (Some((0, 6)), "c", "", "", r#"{"license":"MIT"}"#),
+            (None, "c", "", "", ""),
+            (None, "p", "", "", ""),
+        ]
+    );
+    let used = events.iter().rev().find_map(|event| match event {
+        ChatEvent::Usage(usage) => Some(usage.provider_tools),
+        _ => None,
+    });
+    let used = used.unwrap();
+    assert_eq!((used.web_fetches, used.code_executions), (2, 1));
+}
+
+#[test]
+fn tokens_are_counted_by_modality_and_the_tier_is_told_with_them() {
+    let tier = r#"{"usageMetadata":{"trafficType":"ON_DEMAND_FLEX"}}"#;
+    let counts = r#"{"usageMetadata":{"promptTokenCount":30,"toolUsePromptTokenCount":5,"candidatesTokenCount":9,
+        "promptTokensDetails":[{"modality":"TEXT","tokenCount":1},{"modality":"IMAGE","tokenCount":10},
+            {"modality":"AUDIO","tokenCount":12},{"modality":"VIDEO","tokenCount":7},{"modality":"NEW"}],
+        "toolUsePromptTokensDetails":[{"modality":"IMAGE","tokenCount":2}],
+        "candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":8},{"modality":"AUDIO","tokenCount":1}]}}"#;
+
+    let (events, _) = streamed(&[tier]);
+    assert_eq!(events, []);
+    let (events, _) = streamed(&[tier, counts]);
+
+    assert_eq!(
+        events,
+        [ChatEvent::Usage(Usage {
+            input_tokens: 35,
+            output_tokens: 9,
+            audio_input_tokens: 12,
+            image_input_tokens: 12,
+            video_input_tokens: 7,
+            audio_output_tokens: 1,
+            image_output_tokens: 8,
+            service_tier: Some(ServiceTier::Flex),
+            ..Usage::default()
+        })]
+    );
+}
+
+#[test]
+fn probabilities_of_tokens_are_told_behind_their_text() {
+    let piece = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"logprobsResult":{"chosenCandidates":[{"token":"a","logProbability":-1}]}}]}"#;
+
+    let (events, _) = streamed(&[piece, &finish("\"STOP\"")]);
+
+    assert_eq!(events[0], text("a"));
+    assert!(matches!(&events[1], ChatEvent::Logprobs(tokens) if tokens.len() == 1));
+}
+
+#[test]
+fn many_places_that_name_a_large_source_do_not_make_a_larger_answer() {
+    let uri = "u".repeat(1024 * 1024);
+    let supports = (0..2000)
+        .map(|at| format!(r#"{{"segment":{{"startIndex":{at},"endIndex":2001}},"groundingChunkIndices":[0,0]}}"#))
+        .collect::<Vec<_>>()
+        .join(",");
+    let text = "t".repeat(2001);
+    let body = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}},"finishReason":"STOP","groundingMetadata":{{"groundingChunks":[{{"web":{{"uri":"{uri}"}}}}],"groundingSupports":[{supports}]}}}}]}}"#
+    );
+
+    let (events, end) = whole(&body);
+
+    assert_eq!(end, Ok(()));
+    assert_eq!(cited(&events).len(), 7);
+    let told = |event: &&ChatEvent| **event == left_out("candidates.groundingMetadata");
+    assert_eq!(events.iter().filter(told).count(), 1);
+}
+
+#[test]
+fn what_is_wrong_in_metadata_costs_the_metadata_alone() {
+    for metadata in [
+        r#""groundingMetadata":[]"#,
+        r#""groundingMetadata":{"groundingChunks":[1,null,{"web":7}],"groundingSupports":[{"segment":1,"groundingChunkIndices":[0,1,2,-1,"x"]}]}"#,
+        r#""groundingMetadata":{"groundingSupports":[{"segment":{"partIndex":7,"startIndex":5,"endIndex":18446744073709551615},"groundingChunkIndices":{}}]}"#,
+        r#""citationMetadata":{"citations":[1,{"startIndex":9,"endIndex":1}]}"#,
+        r#""urlContextMetadata":{"urlMetadata":[1,{}]}"#,
+        r#""logprobsResult":{"chosenCandidates":7}"#,
+    ] {
+        let piece = format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"a"}}]}},"finishReason":"STOP",{metadata}}}]}}"#
+        );
+
+        let (events, end) = streamed(&[&piece]);
+
+        assert_eq!(end, Ok(()), "{metadata}");
+        assert_eq!(
+            events,
+            [
+                text("a"),
+                finished(FinishReason::Stop, "STOP"),
+                ChatEvent::Done
+            ],
+            "{metadata}"
+        );
+    }
 }
