@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-// Took a sixth to a third off the CPU time of a call when it was measured.
+// A call took a sixth to a third less CPU time than with the system's allocator when this was measured.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -124,21 +124,21 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     if let Some(warning) = server::exposure(service.address()) {
         warn!("{warning}");
     }
-    let (shutdown, hurry) = (CancellationToken::new(), CancellationToken::new());
-    let (longest, hurried) = (service.longest_end(), service.longest_hurried_end());
+    let (shutdown, end_now) = (CancellationToken::new(), CancellationToken::new());
+    let (longest, longest_immediate) = (service.longest_end(), service.longest_immediate_end());
     let signals = async {
         signals.next_stop().await;
         let watchdog = Watchdog::start(longest, overdue);
         shutdown.cancel();
         signals.next_stop().await;
         if let Ok(watchdog) = watchdog {
-            watchdog.shorten(hurried);
+            watchdog.shorten(longest_immediate);
         }
-        hurry.cancel();
+        end_now.cancel();
         pending().await
     };
     let served = tokio::select! {
-        served = service.run_until(shutdown.cancelled(), hurry.cancelled()) => served,
+        served = service.run_until(shutdown.cancelled(), end_now.cancelled()) => served,
         served = signals => served,
     };
     served.map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
-//! How does the service ask others over HTTP for anything but answers of models? Access tokens, so far.
+//! How does the service make HTTP requests that are not part of a call? It fetches access tokens.
 //!
-//! The client is reqwest, which only this module names. Nothing here is on the way of a call: [`fetch`] is asked ahead
-//! of a token's end by the one owner of the token, and [`renewal`] says when.
+//! The client is reqwest, which only this module names. No call waits for anything here: the one owner of a
+//! token calls [`fetch`] before the token ends, and [`renewal`] says when.
 
 mod answers;
 mod client;

@@ -243,14 +243,14 @@ impl Service {
         text
     }
 
-    /// The longest time from the signal to stop to the end of the service, if nothing is stuck.
+    /// The longest time from the first signal to the end of the service, if nothing is stuck.
     pub fn longest_end(&self) -> Duration {
         let server = &self.config.server;
         server.predrain + server.drain_timeout + LAST_STEPS
     }
 
-    /// The longest time from the signal to hurry to the end of the service, if nothing is stuck.
-    pub fn longest_hurried_end(&self) -> Duration {
+    /// The longest time from the second signal, which ends all waiting, to the end of the service, if nothing is stuck.
+    pub fn longest_immediate_end(&self) -> Duration {
         LAST_STEPS
     }
 
@@ -262,14 +262,14 @@ impl Service {
         self.run_until(shutdown, pending()).await
     }
 
-    /// Like [`Service::run`], but no longer waits for open calls once `hurry` has completed as well.
+    /// Like [`Service::run`], but no longer waits for open calls once `end_now` has completed as well.
     ///
     /// # Errors
     /// [`StartError::Server`], at once.
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
+        end_now: impl Future<Output = ()>,
     ) -> Result<(), StartError> {
         let Self {
             mut config,
@@ -300,7 +300,7 @@ impl Service {
             dispatcher,
             cores,
             shutdown,
-            hurry,
+            end_now,
         );
         tokio::select! {
             served = serving => served?,

@@ -1,7 +1,7 @@
-//! At which locks, atomics and channels do calls meet?
+//! Which locks, atomics and channels protect the state that calls share?
 //!
-//! At the usual ones. `interleavings/` compiles the files that name them here with those of a
-//! scheduler, which tries the orders in which threads can come.
+//! The usual ones. `interleavings/` compiles the files that import them from here with replacements of its own, which
+//! let a scheduler try the orders in which threads can run.
 
 pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError};

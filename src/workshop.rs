@@ -1,4 +1,4 @@
-//! Work on large requests: done where it holds up no other call of the core, so many at a time.
+//! Where is a large request parsed and encoded? On another thread, so that it delays no other call of its core.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use tokio::task::spawn_blocking;
 
 use crate::error::Error;
 
-/// Work on a message that is larger takes longer than to hand it over, and others would wait for it.
+/// Work on a larger message takes longer than handing it to another thread, and other calls would wait for it.
 const HEAVY_BYTES: usize = 256 * 1024;
 
-/// Where heavy work is done, shared by all cores. Whoever has it done waits for it; what nobody waits for
-/// any longer comes to its end, which is bounded by the size of a message.
+/// Runs heavy work on other threads, for all cores. If the call that waits for some work is cancelled, the work still
+/// runs to its end; the size of a message bounds how long that takes.
 #[derive(Clone)]
 pub(crate) struct Workshop(Arc<Semaphore>);
 
 impl Default for Workshop {
-    /// As much is done at once as there are processors: more would only take them from each other.
+    /// Runs as many pieces of work at once as there are processors. More would only compete for them.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Semaphore::new(processors)))
@@ -26,15 +26,15 @@ impl Default for Workshop {
 }
 
 impl Workshop {
-    /// Whether work on a message of so many bytes is done elsewhere.
+    /// Whether work on a message of this size is done on another thread.
     pub(crate) fn is_heavy(bytes: usize) -> bool {
         bytes > HEAVY_BYTES
     }
 
-    /// Does work on a message of so many bytes: at once if it is light, elsewhere if it is heavy.
+    /// Does work on a message of this size: at once if it is light, on another thread if it is heavy.
     ///
     /// # Errors
-    /// [`Error::Internal`] if the work panics, and what it ends with itself.
+    /// [`Error::Internal`] if the work panics; otherwise the error of the work itself.
     pub(crate) async fn work<T, F>(&self, bytes: usize, work: F) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -12,7 +12,7 @@ const HEAD: [&str; 13] = [
     "calls",
     "failed attempts",
     "answered, %",
-    "broke off, told",
+    "broke off, reported",
     "out of budget",
     "lost",
     "truncated",

@@ -141,7 +141,7 @@ fn admission(criterion: &mut Criterion) {
                 healthier_alternative: false,
                 retry_ratio: 0.2,
             };
-            let first_content = Signal::Committed { slow: false };
+            let first_content = Signal::FirstContent { slow: false };
             breaker.report(&mut ticket, first_content, circumstances);
             breaker.report(&mut ticket, Signal::Released, circumstances)
         });

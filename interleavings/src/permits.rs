@@ -113,7 +113,7 @@ fn probe(targets: usize, kind: UpstreamErrorKind) {
             }
             match thread_rng().gen_range(0..3) {
                 0 => permit.failed(&UpstreamError::new(kind), false),
-                1 => permit.committed(false, false),
+                1 => permit.first_content(false, false),
                 _ => {}
             }
         }
@@ -144,7 +144,7 @@ pub fn are_not_lost() {
         for _ in 0..2 {
             match thread_rng().gen_range(0..4) {
                 0 => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
-                1 => permit.committed(false, false),
+                1 => permit.first_content(false, false),
                 2 => permit.stalled(false),
                 _ => thread::yield_now(),
             }
@@ -163,7 +163,7 @@ pub fn of_last_resort_take_no_probes_place() {
     together(&models, 3, |models, _| {
         let mut permit = models[0].admit_last(0.0, 1.0).expect("never rejected");
         match thread_rng().r#gen() {
-            true => permit.committed(false, false),
+            true => permit.first_content(false, false),
             false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
         }
     });

@@ -1,8 +1,8 @@
-//! How many calls may one caller have open, and how many may it cancel before they are answered?
+//! How many calls may one caller have open, and how many may it cancel early, before they are answered?
 //!
 //! A call that is cancelled before its answer costs its caller nothing, but may cost us money at a provider. So a
 //! loop that opens and cancels calls must be bounded. A caller with many calls has reasons to cancel some of
-//! them: each answered call makes up for one that was cancelled, and each open call allows one more. Each scenario
+//! them: each answered call and each open call allows one more cancellation. Each scenario
 //! is counted separately.
 
 use std::collections::hash_map::Entry;

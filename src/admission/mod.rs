@@ -271,7 +271,7 @@ struct Entry {
     phase: Phase,
 }
 
-/// What it says about the caller if the call ends now.
+/// What it would say about the caller if the call ended now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing: no provider has been asked, or the deadline passed.

@@ -28,15 +28,15 @@ pub fn check(
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
     let name = path.display();
-    let (told, code) = match verdict(path, with_secrets) {
+    let (written, code) = match verdict(path, with_secrets) {
         Ok(config) => (summarize(&config, out), ExitCode::SUCCESS),
         Err(mistakes) => {
             let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
-            let told = err.write_all(lines.collect::<String>().as_bytes());
-            (told, ExitCode::from(BROKEN))
+            let written = err.write_all(lines.collect::<String>().as_bytes());
+            (written, ExitCode::from(BROKEN))
         }
     };
-    match told {
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io::Error::new(
             error.kind(),
             format!("the result of checking `{name}` cannot be written: {error}"),

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// The most mistakes that are listed. Of the others only the number is given.
-const MOST_TOLD: usize = 100;
+const MOST_LISTED: usize = 100;
 
 /// The most known names that a misspelt one is compared with.
 const MOST_COMPARED: usize = 1000;
@@ -76,7 +76,7 @@ pub(super) struct Notes {
     syntax_is_broken: bool,
     mistakes: RefCell<Vec<Mistake>>,
     /// How many further mistakes there are.
-    untold: Cell<usize>,
+    unlisted: Cell<usize>,
 }
 
 impl Notes {
@@ -87,7 +87,7 @@ impl Notes {
             lines: [0].into_iter().chain(ends.map(|(at, _)| at + 1)).collect(),
             syntax_is_broken: !syntax_errors.is_empty(),
             mistakes: RefCell::default(),
-            untold: Cell::default(),
+            unlisted: Cell::default(),
         };
         for error in syntax_errors {
             let at = error.span().map_or(0, |span| span.start);
@@ -109,11 +109,11 @@ impl Notes {
         }
         mistakes.sort_by_key(|mistake| mistake.line);
         mistakes.dedup();
-        if let Some(last) = mistakes.last().filter(|_| self.untold.get() > 0) {
+        if let Some(last) = mistakes.last().filter(|_| self.unlisted.get() > 0) {
             mistakes.push(Mistake {
                 line: last.line,
                 path: String::new(),
-                what: format!("there are {} more mistakes", self.untold.get()),
+                what: format!("there are {} more mistakes", self.unlisted.get()),
                 remedy: "correct these first".to_owned(),
             });
         }
@@ -121,12 +121,12 @@ impl Notes {
     }
 
     fn is_full(&self) -> bool {
-        self.mistakes.borrow().len() >= MOST_TOLD
+        self.mistakes.borrow().len() >= MOST_LISTED
     }
 
     fn add(&self, at: usize, path: String, what: String, remedy: String) {
         if self.is_full() {
-            self.untold.set(self.untold.get() + 1);
+            self.unlisted.set(self.unlisted.get() + 1);
             return;
         }
         let line = self.lines.partition_point(|begin| *begin <= at);
@@ -225,8 +225,8 @@ fn advise<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone) -
     let named = named.collect::<Vec<_>>().join(", ");
     match (named.as_str(), known.count()) {
         ("", _) => "there is none".to_owned(),
-        (_, 0) => format!("known are {named}"),
-        (_, more) => format!("known are {named} and {more} more"),
+        (_, 0) => format!("use one of {named}"),
+        (_, more) => format!("use one of {named} and {more} more"),
     }
 }
 

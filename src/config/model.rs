@@ -65,7 +65,7 @@ pub(super) fn read<'a>(
         let known = KEYS.map(|key| format!("`{key}`")).join(", ");
         table.place.wrong(
             format!("the simulator cannot behave like this: {why}"),
-            format!("known are {known}; see `modelway::simulator` in the documentation"),
+            format!("use some of {known}; see `modelway::simulator` in the documentation"),
         );
     }
     let context_window_tokens = table.optional("context_window_tokens", |value| {

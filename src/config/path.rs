@@ -47,13 +47,13 @@ impl WrittenPaths {
             (None, None) => return Ok(None),
             (None, Some(_)) => {
                 return Err((
-                    "`stream_path` stands without `path`",
+                    "`stream_path` is set without `path`",
                     "add `path`, where whole answers are asked for",
                 ));
             }
             (Some(_), None) if stream => {
                 return Err((
-                    "`path` stands without `stream_path`, and only the path says whether a stream is wanted",
+                    "`path` is set without `stream_path`, and only the path says whether a stream is wanted",
                     "add `stream_path`, such as \"/models/{model}:streamRawPredict\" or \
                      \"/models/{model}:streamGenerateContent?alt=sse\"",
                 ));
@@ -66,7 +66,7 @@ impl WrittenPaths {
         };
         if model && !(paths.whole.names_model() && paths.stream.names_model()) {
             return Err((
-                "a path without the model's name, which stands nowhere else in the request",
+                "the path lacks the model's name, and no other part of the request holds it",
                 "write `{model}` in `path` and `stream_path` where the name belongs",
             ));
         }

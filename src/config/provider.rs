@@ -56,7 +56,7 @@ pub(super) fn read<'a>(
     }
     let family = table.required(
         "wire_format",
-        "name the API that the provider speaks: openai_chat, anthropic or gemini",
+        "name the API that the provider speaks: openai_responses, openai_chat, anthropic or gemini",
         |value| value.choice(&FAMILIES),
     );
     let unsupported = table.or("unsupported", Features::NONE, features);

@@ -46,9 +46,10 @@ pub fn again(path: &Path) -> io::Result<String> {
 
 /// The reason of a failure, without the path.
 pub fn why(error: &Error) -> String {
-    match error.get_ref() {
-        Some(own) => own.to_string(),
-        None => error.kind().to_string(),
+    match (error.get_ref(), error.kind()) {
+        (Some(own), _) => own.to_string(),
+        (None, ErrorKind::NotFound) => "there is no such file".to_owned(),
+        (None, kind) => kind.to_string(),
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn read(
         }
         if retry.burst == 0 {
             value.place.wrong(
-                "the first choice is never asked again: `burst` in `retry` is 0, and that takes a token of it",
+                "the first choice is never tried again: `burst` in `retry` is 0, and each retry takes a token from it",
                 "raise `burst` in `retry`, or leave out `retry_first`",
             );
         }
@@ -81,18 +81,18 @@ pub(super) fn read(
         if targets.is_some() && !later.any(|target| target.price.is_some()) {
             value.place.wrong(
                 "no target after the first has a `price`",
-                "add one: what a rival costs has to be known before it is sent",
+                "add one: the cost of a rival must be known before it is sent",
             );
         }
         if max_attempts == 1 {
             value.place.wrong(
-                "no rival is ever sent: `max_attempts` is 1, and a rival is an attempt",
+                "no rival is ever sent: `max_attempts` is 1, and a rival counts as an attempt",
                 "raise `max_attempts`, or leave out `hedge`",
             );
         }
         if retry.burst == 0 {
             value.place.wrong(
-                "no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it",
+                "no rival is ever sent: `burst` in `retry` is 0, and each rival takes a token from it",
                 "raise `burst` in `retry`, or leave out `hedge`",
             );
         }

@@ -11,7 +11,7 @@ use crate::provider::credential::Credential;
 use super::reading;
 use super::table::Value;
 
-/// What a configuration refers to outside of its text.
+/// What a configuration refers to beyond its own text: variables, files, the simulator.
 pub struct Surroundings<'a> {
     /// Looks up an environment variable.
     pub variable: &'a dyn Fn(&str) -> Option<String>,

@@ -64,7 +64,7 @@ pub(super) const ACTS: [Act; 6] = [
     },
     Act {
         title: "Back",
-        plot: "The primary works again; nobody tells the gateway.",
+        plot: "The primary works again; the gateway has to find that out.",
         hint: "Once its time is over, the breaker lets single probes through. Three good ones close it.",
         length: Duration::from_secs(5),
         awaits: Awaited::Closed,

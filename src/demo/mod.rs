@@ -72,10 +72,10 @@ pub enum Error {
     /// The client does not reach the service.
     #[error("the service cannot be reached: {0}")]
     Connect(#[from] tonic::transport::Error),
-    /// The service does not tell the state of its breakers.
+    /// The service does not report the state of its breakers.
     #[error("the service does not list its breakers: {0}")]
     Look(#[from] Box<tonic::Status>),
-    /// Nobody reads what is shown.
+    /// Standard output is closed or full.
     #[error("standard output cannot be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -106,7 +106,7 @@ pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
         format!("{CALLS_PER_SECOND} gRPC calls a second to {address}, providers simulated");
     let mut show = Show::new(simulator, channel, pace, headline)?;
     let end = show.play().await?;
-    let exit_code = show.tell(end)?;
+    let exit_code = show.print_numbers(end)?;
 
     drop(stop);
     while serving.join_next().await.is_some() {}

@@ -14,7 +14,7 @@ pub(super) struct Output {
     headline: String,
     screen: Option<Screen>,
     /// Events that have been written.
-    told: usize,
+    printed: usize,
 }
 
 impl Output {
@@ -30,7 +30,7 @@ impl Output {
         Ok(Self {
             headline,
             screen,
-            told: 0,
+            printed: 0,
         })
     }
 
@@ -45,7 +45,7 @@ impl Output {
         length: Duration,
     ) -> io::Result<()> {
         let Some(screen) = &self.screen else {
-            return self.tell(record);
+            return self.print_events(record);
         };
         let moment = Moment {
             record,
@@ -66,15 +66,15 @@ impl Output {
             drop(screen);
             screen::put(&title(&self.headline))?;
         }
-        self.tell(record)?;
+        self.print_events(record)?;
         screen::put(&format!("\n{numbers}"))
     }
 
     /// Writes a line for each event that has none yet.
-    fn tell(&mut self, record: &Record) -> io::Result<()> {
-        for (at, event) in record.events.iter().skip(self.told) {
+    fn print_events(&mut self, record: &Record) -> io::Result<()> {
+        for (at, event) in record.events.iter().skip(self.printed) {
             screen::put(&format!("{}\n", report::line(*at, event)))?;
-            self.told += 1;
+            self.printed += 1;
         }
         Ok(())
     }

@@ -165,7 +165,7 @@ impl Show {
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub(super) fn tell(self, end: End) -> io::Result<ExitCode> {
+    pub(super) fn print_numbers(self, end: End) -> io::Result<ExitCode> {
         if end == End::Forced {
             return Ok(ExitCode::from(INTERRUPTED));
         }

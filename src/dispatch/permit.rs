@@ -88,7 +88,7 @@ impl TargetPermit {
     pub(super) fn committed(&mut self, slow: bool) {
         // An alternative matters only if the content is slow.
         let alternative = slow && self.has_healthier_alternative();
-        self.permit.committed(slow, alternative);
+        self.permit.first_content(slow, alternative);
     }
 
     /// Reports further content.

@@ -1,6 +1,6 @@
-//! Which status codes are produced on purpose? Their numbers are a matter of the doors.
+//! Which status codes does the service use? Each door knows their numbers in its protocol.
 
-/// The status codes of gRPC that are produced on purpose.
+/// The gRPC status codes that the service uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// Answered.

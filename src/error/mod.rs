@@ -1,4 +1,4 @@
-//! What is a caller told when a call is not answered? The error, its reason and its status code.
+//! What does a caller learn when a call is not answered? The error, its reason and its status code.
 //!
 //! Nothing here knows gRPC: `grpc::status` turns a [`Code`] into a status. How one target can fail, and what each
 //! failure means for the call, is in `upstream`.
@@ -219,13 +219,13 @@ impl fmt::Display for CallerLimit {
             Self::Watchers(most) => {
                 return write!(
                     f,
-                    "{most} streams watch breakers, which are all that may; use ListBreakers, or end one of them"
+                    "{most} streams watch breakers already, and no more may; use ListBreakers, or end one of them"
                 );
             }
             Self::OwnWatchers(most) => {
                 return write!(
                     f,
-                    "the caller watches breakers by {most} streams, which are all that one caller may have; end one of them, or use ListBreakers"
+                    "the caller has {most} streams that watch breakers already, and one caller may have no more; end one of them, or use ListBreakers"
                 );
             }
         })

@@ -193,7 +193,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the provider refuses the request itself, so that the caller is told this refusal.
+    /// Whether the provider refuses the request itself, so that the caller gets this refusal.
     pub fn is_refusal(&self) -> bool {
         self.reason == Reason::InvalidRequest
     }
@@ -276,10 +276,10 @@ impl fmt::Display for UpstreamErrorKind {
             Self::ContentBlocked => "the provider's content filter blocked the prompt",
             Self::Malformed => "the provider sent an answer that cannot be read",
             Self::Truncated => "the answer ended before it was complete",
-            Self::EmptyAnswer => "the answer is complete and says nothing",
+            Self::EmptyAnswer => "the answer is complete but empty",
             Self::Unreachable => "the provider cannot be reached",
             Self::Shortage => "this service is short of files or sockets",
-            Self::NotTaken => "the provider did not take the request up",
+            Self::NotTaken => "the provider did not begin to process the request",
             Self::Disconnected => "the connection to the provider was lost",
             Self::TimedOut => "the provider took too long",
         })

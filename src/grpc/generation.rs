@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
 use crate::serving::{
-    BegunCall, CallHead, CallReading, Delivering, EventStream, Failure, Repeats, Serving,
+    BegunCall, CallHead, CallReading, DeliveryHandle, EventStream, Failure, Repeats, Serving,
 };
 use crate::telemetry::spans::CallSpan;
 
@@ -139,7 +139,7 @@ impl RequestId {
 }
 
 /// A response; `delivering` goes with it, and notes whether its caller reads.
-fn response<T>(metadata: MetadataMap, message: T, delivering: Delivering) -> Response<T> {
+fn response<T>(metadata: MetadataMap, message: T, delivering: DeliveryHandle) -> Response<T> {
     let mut extensions = Extensions::new();
     extensions.insert(delivering);
     Response::from_parts(metadata, message, extensions)

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::task::AbortHandle;
 
-use crate::serving::Delivering;
+use crate::serving::DeliveryHandle;
 
 use super::spelled::SharedMessage;
 
@@ -49,13 +49,13 @@ pub struct WatchedBody<B> {
     shared: Option<SharedMessage>,
     /// Pieces that come before the body's next frame, in reverse order.
     rest: Vec<Bytes>,
-    delivering: Option<Delivering>,
+    delivering: Option<DeliveryHandle>,
 }
 
 impl<B> WatchedBody<B> {
     /// Watches the response of an open call; other responses pass unchanged.
     pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
-        let delivering = response.extensions_mut().remove::<Delivering>();
+        let delivering = response.extensions_mut().remove::<DeliveryHandle>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(delivering) = &delivering {
             // Without a handle the response cannot be cut off; it ends with its connection.

@@ -1,7 +1,7 @@
 //! Which share of our attempts does a target answer? Asked for last resorts, when every breaker is open.
 //!
-//! Client-side throttling as in Google's SRE book, chapter 21: what the target would reject anyway
-//! is rejected here, with the same probability.
+//! Client-side throttling as in Google's SRE book, chapter 21: the smaller the share of attempts that the target answers,
+//! the smaller the share that is sent.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use super::scopes::Refusal;
 /// A model is clearly healthier than another one if it fails at most this many times as often.
 pub const HEALTHIER: f64 = 0.5;
 
-/// The health of one model. It is forgotten when this is dropped.
+/// The health of one model, which is forgotten when the guard is dropped.
 pub struct Guard {
     pub(super) provider: Arc<ProviderGuard>,
     pub(super) model: ModelId,
@@ -177,7 +177,7 @@ mod tests {
             let mut permit = guard.admit(0.0).expect("admitted");
             match nth < failures {
                 true => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
-                false => permit.committed(false, false),
+                false => permit.first_content(false, false),
             };
         }
         guard

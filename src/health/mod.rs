@@ -1,4 +1,4 @@
-//! May a model be tried now? What is known of the health of its provider says so.
+//! May a model be tried now? The health of its provider decides.
 //!
 //! [`HealthByName`] finds a model's [`guard`] by name. A guard admits attempts and hands out a [`permit`], through
 //! which an attempt reports how it goes. All guards of a provider share its [`provider`] shell, which has the lock and the

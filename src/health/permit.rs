@@ -100,9 +100,9 @@ impl Permit {
     }
 
     /// Reports that the first content has arrived.
-    pub fn committed(&mut self, slow: bool, healthier_alternative: bool) {
+    pub fn first_content(&mut self, slow: bool, healthier_alternative: bool) {
         self.report(healthier_alternative, |scopes, passes, circumstances| {
-            scopes.committed(passes, slow, circumstances)
+            scopes.first_content(passes, slow, circumstances)
         });
     }
 

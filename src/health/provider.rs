@@ -23,7 +23,8 @@ pub struct ProviderGuard {
     changes: broadcast::Sender<BreakerChange>,
     /// The number of calls that wait until one of its models may be tried again.
     waiting: AtomicUsize,
-    /// Wakes the waiting calls when a probe was judged or has ended, and when anything has opened or closed.
+    /// Wakes the waiting calls when a probe was judged or has ended, and when a breaker, a lock or a throttle has opened or
+    /// closed.
     judged: Notify,
 }
 
@@ -127,10 +128,10 @@ impl ProviderGuard {
             }
             let (outcome, further) = act(&mut scopes, now);
             changes.extend(further);
-            self.tell(&changes);
+            self.notify_watchers(&changes);
             let notices = scopes.take_notices();
             for notice in &notices {
-                self.tell_of(notice, &mut scopes, now);
+                self.notify_watchers_of(notice, &mut scopes, now);
             }
             (outcome, changes, notices)
         };
@@ -158,7 +159,7 @@ impl ProviderGuard {
     }
 
     /// Sends changes to watchers. Called under the lock, so that watchers see changes in order.
-    fn tell(&self, changes: &[Change]) {
+    fn notify_watchers(&self, changes: &[Change]) {
         for change in changes {
             let change = BreakerChange {
                 provider: self.name.clone(),
@@ -171,7 +172,7 @@ impl ProviderGuard {
     }
 
     /// Sends a change of a lock or a throttle to watchers.
-    fn tell_of(&self, notice: &Notice, scopes: &mut Scopes, now: Instant) {
+    fn notify_watchers_of(&self, notice: &Notice, scopes: &mut Scopes, now: Instant) {
         let model = match notice.news {
             News::Locked(..) | News::Unlocked(_) => None,
             News::Throttled(_) | News::Unthrottled | News::Pardoned => notice.model.clone(),
@@ -182,7 +183,7 @@ impl ProviderGuard {
             to: state,
             cause: notice.news.cause(),
         };
-        self.tell(&[Change { model, transition }]);
+        self.notify_watchers(&[Change { model, transition }]);
     }
 
     fn log_notice(&self, Notice { model, news }: &Notice) {
@@ -237,9 +238,9 @@ impl Waiting {
         self.ahead
     }
 
-    /// Waits until a probe of the provider has been judged or has ended, or until anything has opened or closed. The
-    /// future also sees what happens before it is polled.
-    pub fn next_verdict(&self) -> Notified<'_> {
+    /// Waits until a probe of the provider has been judged or has ended, or until a breaker, a lock or a throttle has
+    /// opened or closed. The future also completes for changes that happen before it is first polled.
+    pub fn next_change(&self) -> Notified<'_> {
         self.provider.judged.notified()
     }
 }

@@ -1,10 +1,10 @@
-//! Does a target reject every request, or only some? A row of rejections, which any answer ends.
+//! Does a target reject every request, or only some? A streak of rejections, which any answer ends.
 
 /// A target that rejects this many requests in a row, and answers none meanwhile, rejects all of them.
 ///
 /// A caller may send requests that a firewall in front of one provider dislikes. Where others send requests, too, so
-/// long a row without an answer is unlikely even if half of all requests are disliked.
-const LONGEST_ROW: u32 = 20;
+/// long a streak without an answer is unlikely even if half of all requests are disliked.
+const LONGEST_STREAK: u32 = 20;
 
 /// Requests that a target has rejected in a row without saying whose fault that is.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ impl Rejections {
     /// Counts a rejection. Returns whether the target rejects every request.
     pub(super) fn rejected(&mut self) -> bool {
         self.0 = self.0.saturating_add(1);
-        self.0 >= LONGEST_ROW
+        self.0 >= LONGEST_STREAK
     }
 
     /// The target has answered a request.
@@ -28,17 +28,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_long_row_without_an_answer_shows_that_every_request_is_rejected() {
+    fn only_a_long_streak_without_an_answer_shows_that_every_request_is_rejected() {
         let mut rejections = Rejections::default();
-        for _ in 1..LONGEST_ROW {
+        for _ in 1..LONGEST_STREAK {
             assert!(!rejections.rejected());
         }
         rejections.answered();
 
-        let row: Vec<bool> = (0..=LONGEST_ROW).map(|_| rejections.rejected()).collect();
+        let streak: Vec<bool> = (0..=LONGEST_STREAK)
+            .map(|_| rejections.rejected())
+            .collect();
 
-        let first = row.iter().position(|all| *all);
-        assert_eq!(first, Some(LONGEST_ROW as usize - 1));
-        assert!(row[first.unwrap()..].iter().all(|all| *all));
+        let first = streak.iter().position(|all| *all);
+        assert_eq!(first, Some(LONGEST_STREAK as usize - 1));
+        assert!(streak[first.unwrap()..].iter().all(|all| *all));
     }
 }

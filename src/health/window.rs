@@ -25,7 +25,7 @@ pub(super) struct Counts {
     /// Those whose first content was slow.
     pub(super) slow: u32,
     /// Answers that began.
-    pub(super) commits: u32,
+    pub(super) begun: u32,
     /// Those that broke off.
     pub(super) breaks: u32,
 }
@@ -56,11 +56,11 @@ impl Window {
             sums.samples += bucket.samples;
             sums.failures += bucket.failures;
             sums.slow += bucket.slow;
-            sums.commits += bucket.commits;
+            sums.begun += bucket.begun;
             sums.breaks += bucket.breaks;
         }
         sums.failures = sums.failures.min(sums.samples);
-        sums.breaks = sums.breaks.min(sums.commits);
+        sums.breaks = sums.breaks.min(sums.begun);
         sums
     }
 
@@ -98,7 +98,7 @@ mod tests {
             counts.samples += 50;
             counts.failures += 40;
             counts.slow += 30;
-            counts.commits += 20;
+            counts.begun += 20;
             counts.breaks += 10;
         }
 
@@ -106,7 +106,7 @@ mod tests {
             samples: 150,
             failures: 120,
             slow: 90,
-            commits: 60,
+            begun: 60,
             breaks: 30,
         };
         assert_eq!(window.sums(start + 4 * SECOND), expected);
@@ -117,7 +117,7 @@ mod tests {
         let (mut window, start) = window();
         let counts = window.newest(start);
         counts.samples += 1;
-        counts.commits += 1;
+        counts.begun += 1;
         let counts = window.newest(start + 10 * SECOND);
         counts.failures += 1;
         counts.breaks += 1;

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::{FetchError, Token};
 
 /// The life of a token whose issuer does not say how long it is.
-const UNTOLD: Duration = Duration::from_secs(5 * 60);
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// The longest life that is believed.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest code of an error that is shown.
 const LONGEST_CODE: usize = 64;
@@ -69,14 +69,14 @@ fn text(token: Option<String>) -> Result<String, FetchError> {
 
 fn lifetime(expires_in: Option<&Value>) -> Result<Duration, FetchError> {
     let seconds = match expires_in {
-        None | Some(Value::Null) => return Ok(UNTOLD),
+        None | Some(Value::Null) => return Ok(ASSUMED_LIFETIME),
         Some(Value::Number(number)) => number.as_f64(),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => None,
     };
     match seconds {
         Some(seconds) if seconds >= 1.0 => {
-            let seconds = seconds.min(LONGEST.as_secs_f64());
+            let seconds = seconds.min(LONGEST_LIFETIME.as_secs_f64());
             Ok(Duration::from_secs_f64(seconds))
         }
         Some(_) => Err(FetchError::Unreadable("the token has ended already")),
@@ -139,9 +139,9 @@ mod tests {
             let found = token(body.as_bytes()).map(|token| token.lifetime.as_secs());
             assert_eq!(found, expected.map_err(FetchError::Unreadable), "{written}");
         }
-        let untold = token(br#"{"access_token":"t","token_type":"Bearer"}"#).expect("a token");
-        assert_eq!(untold.lifetime, UNTOLD);
-        assert_eq!(untold.text.expose_secret(), "t");
+        let assumed = token(br#"{"access_token":"t","token_type":"Bearer"}"#).expect("a token");
+        assert_eq!(assumed.lifetime, ASSUMED_LIFETIME);
+        assert_eq!(assumed.text.expose_secret(), "t");
     }
 
     #[test]

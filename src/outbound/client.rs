@@ -1,4 +1,4 @@
-//! The HTTP client of everything that is not the way of a call. It follows no redirects: an issuer's secrets go to the
+//! The HTTP client for requests that are not part of a call. It follows no redirects: an issuer's secrets go to the
 //! issuer alone.
 
 use std::time::{Duration, SystemTime};

@@ -141,7 +141,7 @@ fn read(text: &str) -> Result<Written, BadFile> {
     }
 }
 
-/// Whether nobody on the way can read what is sent there.
+/// Whether what is sent to this URL is encrypted or stays on this machine.
 pub fn is_protected(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else {
         return false;

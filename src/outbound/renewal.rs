@@ -16,7 +16,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait after a failure.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long after an early fetch a refused token causes none again.
+/// After an early fetch, a refused token causes no other one for this long.
 const BETWEEN_EARLY: Duration = Duration::from_secs(60);
 
 /// How long a token that was asked for at `asked` is used.

@@ -37,7 +37,7 @@ pub struct TokenState {
     pub ends: Option<Instant>,
     /// When the next one is fetched.
     pub next_fetch: Option<Instant>,
-    /// Why no other one could be fetched since the last success.
+    /// Why no newer token could be fetched; `None` after a success.
     pub trouble: Option<TokenTrouble>,
 }
 

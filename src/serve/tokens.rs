@@ -57,7 +57,7 @@ struct Owner {
     trouble: Option<TokenTrouble>,
     due: Instant,
     last_early: Option<Instant>,
-    /// Stands for the content of the credential's file when it was last read.
+    /// A hash of the content of the credential's file when it was last read.
     content: Option<u64>,
     hasher: RandomState,
 }
@@ -154,7 +154,7 @@ impl Owner {
                 self.due = Instant::from_std(due);
                 self.succeeded(lifetime);
                 if is_other {
-                    self.tell_providers();
+                    self.forget_old_token();
                 }
             }
             Err(cause) => self.failed(cause),
@@ -199,8 +199,8 @@ impl Owner {
         });
     }
 
-    /// What is known of the credential was learnt with the token before.
-    fn tell_providers(&self) {
+    /// Makes the health of the providers forget what it has learnt about the old token.
+    fn forget_old_token(&self) {
         let routes = self.dispatcher.routes();
         for name in &self.providers {
             if let Some(provider) = routes.provider(name) {
@@ -258,7 +258,7 @@ impl Owner {
         found.is_some() && found != self.content
     }
 
-    /// What stands for the content of the credential's file; `None` if there is none that can be read.
+    /// A hash of the content of the credential's file; `None` if there is no file or it cannot be read.
     async fn look(&self) -> Option<u64> {
         let path = self.origin.source.file()?.clone();
         let reading = spawn_blocking(move || reading::again(Path::new(&path)));

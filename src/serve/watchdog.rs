@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A thread that waits only for its time. It stays when this is dropped, because the last steps of the process,
-/// after everything that can be awaited, may be stuck, too.
+/// A thread that acts when a time limit is over. It goes on when this handle is dropped, because the last steps of the
+/// process, which cannot be awaited, may be stuck, too.
 pub struct Watchdog(mpsc::Sender<Duration>);
 
 impl Watchdog {
-    /// Does this, in a separate thread, when the process has not ended after this time.
+    /// Calls `overdue`, in a separate thread, unless the process has ended within `limit`.
     ///
     /// # Errors
     /// The thread cannot be started.

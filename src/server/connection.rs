@@ -60,8 +60,8 @@ pub(super) struct ConnectionServer {
 }
 
 impl ConnectionServer {
-    /// Serves a connection with this door until it ends. Then waits, so that the connection counts as open until the
-    /// calls that its caller cancelled are made up for.
+    /// Serves a connection with this door until it ends. The connection then still counts as open until the caller may
+    /// again cancel as many calls as at first.
     pub(super) async fn serve(&self, mut stream: TcpStream, door: &Door, resets: Arc<Resets>) {
         let accepted = Instant::now();
         // Small events must be sent at once (no Nagle delay).
@@ -171,14 +171,14 @@ impl ConnectionServer {
     }
 }
 
-/// What the server waits for on a connection.
+/// How far a connection has come: what it waits for next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its first request.
+    /// It has had no request; it waits for the first one.
     Unused,
-    /// Its age limit.
+    /// It has had a request; it waits for its age limit.
     Used,
-    /// Its end.
+    /// It was asked to end; it waits for its last calls.
     Ending,
 }
 

@@ -40,13 +40,13 @@ use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 
 /// Calls that are still open this long before the end of the drain time are ended with a status.
-const LAST_WORD: Duration = Duration::from_secs(5);
+const STATUS_TIME: Duration = Duration::from_secs(5);
 
-/// [`LAST_WORD`] is at most this share of the drain time.
-const LAST_WORD_SHARE: f64 = 0.25;
+/// [`STATUS_TIME`] is at most this share of the drain time.
+const STATUS_TIME_SHARE: f64 = 0.25;
 
 /// The least time for statuses to be sent, however short the drain time is.
-const SHORTEST_LAST_WORD: Duration = Duration::from_secs(1);
+const LEAST_STATUS_TIME: Duration = Duration::from_secs(1);
 
 /// The longest time that a call without a scenario can take.
 const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
@@ -68,9 +68,9 @@ pub struct Core {
     pub dispatcher: Arc<Dispatcher>,
 }
 
-/// Serves until `shutdown` completes, then goes down: it reports itself unhealthy for `predrain`, then takes no
-/// more calls, waits for open calls for `drain_timeout` at most, and ends the rest with a status shortly before
-/// that. When `hurry` completes, it stops waiting.
+/// Serves until `shutdown` completes, then shuts down: it reports itself unhealthy for `predrain`, then refuses new
+/// calls and waits for open calls for `drain_timeout` at most. It ends the calls that are left with a status shortly
+/// before that time is over. When `end_now` completes, it waits no longer.
 ///
 /// # Errors
 /// [`SetupError`], at once.
@@ -81,7 +81,7 @@ pub async fn serve(
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     shutdown: impl Future<Output = ()>,
-    hurry: impl Future<Output = ()>,
+    end_now: impl Future<Output = ()>,
 ) -> Result<(), SetupError> {
     let draining = CancellationToken::new();
     let admission = Arc::new(Admission::new(policies.admission));
@@ -132,7 +132,7 @@ pub async fn serve(
         health: services.health().await,
         dispatcher,
     };
-    server.run(shutdown, hurry).await;
+    server.run(shutdown, end_now).await;
     Ok(())
 }
 
@@ -144,13 +144,13 @@ struct Server {
 }
 
 impl Server {
-    async fn run(mut self, shutdown: impl Future<Output = ()>, hurry: impl Future<Output = ()>) {
+    async fn run(mut self, shutdown: impl Future<Output = ()>, end_now: impl Future<Output = ()>) {
         let Settings {
             predrain,
             drain_timeout,
             ..
         } = *self.workers.settings();
-        let mut hurry = pin!(hurry);
+        let mut end_now = pin!(end_now);
         tokio::select! {
             () = shutdown => {}
             () = self.workers.accept(&self.listener, &self.dispatcher) => {}
@@ -159,9 +159,9 @@ impl Server {
 
         self.health.withdraw().await;
         info!(?predrain, "going down");
-        let hurried = tokio::select! {
+        let ends_now = tokio::select! {
             biased;
-            () = hurry.as_mut() => true,
+            () = end_now.as_mut() => true,
             () = sleep(predrain) => false,
             () = self.workers.accept(&self.listener, &self.dispatcher) => false,
         };
@@ -171,17 +171,17 @@ impl Server {
         self.health.dismiss().await;
         let connections = self.workers.connections();
         info!(connections, limit = ?drain_timeout, "draining");
-        let last_word = drain_timeout.mul_f64(LAST_WORD_SHARE).min(LAST_WORD);
-        if !hurried {
+        let status_time = drain_timeout.mul_f64(STATUS_TIME_SHARE).min(STATUS_TIME);
+        if !ends_now {
             tokio::select! {
                 () = self.workers.all_ended() => {}
-                () = sleep(drain_timeout - last_word) => {}
-                () = hurry => {}
+                () = sleep(drain_timeout - status_time) => {}
+                () = end_now => {}
             }
         }
 
         self.workers.close();
-        if timeout(last_word.max(SHORTEST_LAST_WORD), self.workers.all_ended())
+        if timeout(status_time.max(LEAST_STATUS_TIME), self.workers.all_ended())
             .await
             .is_err()
         {

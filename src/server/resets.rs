@@ -37,30 +37,30 @@ impl Resets {
         }
     }
 
-    /// A call begins. Unless it is cancelled, it makes up for one cancelled call.
+    /// A call begins. Unless it is cancelled, it earns the right to cancel another one.
     fn begun(&self) {
-        // Nearly always there is nothing to make up for, and this costs one read.
+        // Nearly always the allowance is full, and this costs one read.
         if self.left.load(Ordering::Relaxed) <= self.limit {
             self.add(1);
         }
     }
 
-    /// The time until all cancelled calls are made up for.
+    /// The time until the allowance is full again.
     pub(super) fn recovers_in(&self) -> Duration {
         let missing = self.limit.saturating_sub(self.left.load(Ordering::Relaxed));
         WINDOW.mul_f64(f64::from(missing) / f64::from(self.limit))
     }
 
     /// A call is cancelled. False if that exceeds the limit.
-    fn taken_back(&self, now: Instant) -> bool {
+    fn cancelled(&self, now: Instant) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let each = WINDOW / self.limit;
         let passed = now.duration_since(*counted).min(WINDOW);
         let earned = passed.div_duration_f64(each) as u32;
         self.add(earned);
-        // The rest of the time counts towards the next call.
+        // What is left of the time counts towards the next earned cancellation.
         *counted = now - passed + each * earned;
-        // One for this call, and one that its beginning had added.
+        // One for this call, and one that was earned when it began.
         let less = |left: u32| Some(left.saturating_sub(2));
         let before = self
             .left
@@ -103,12 +103,12 @@ enum Seen {
     /// A call begins: its stream is the highest so far (section 5.1.1). Trailers do not begin one.
     Begun,
     /// A call is cancelled.
-    TakenBack,
+    Cancelled,
 }
 
 impl Frames {
     /// Reports every frame whose header these bytes complete.
-    fn read(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Seen)) {
+    fn read(&mut self, mut bytes: &[u8], mut report: impl FnMut(Seen)) {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
             self.payload_left -= skipped;
@@ -125,9 +125,9 @@ impl Frames {
                 match kind {
                     HEADERS if stream > self.last_stream => {
                         self.last_stream = stream;
-                        tell(Seen::Begun);
+                        report(Seen::Begun);
                     }
-                    RST_STREAM => tell(Seen::TakenBack),
+                    RST_STREAM => report(Seen::Cancelled),
                     _ => {}
                 }
             }
@@ -168,12 +168,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Metered<R> {
         this.frames
             .read(&buffer.filled()[before..], |seen| match seen {
                 Seen::Begun => this.resets.begun(),
-                Seen::TakenBack => too_many |= !this.resets.taken_back(Instant::now()),
+                Seen::Cancelled => too_many |= !this.resets.cancelled(Instant::now()),
             });
         if too_many {
             this.too_many.store(true, Ordering::Relaxed);
             buffer.set_filled(before);
-            let error = "more calls are taken back than `server.max_resets` allows";
+            let error = "the connection cancels more calls than `server.max_resets` allows";
             return Poll::Ready(Err(io::Error::other(error)));
         }
         Poll::Ready(Ok(()))
@@ -218,7 +218,7 @@ mod tests {
             let sent: Vec<_> = numbered.map(|(stream, (kind, length))| (kind, stream, length)).collect();
             let expected = sent.iter().filter_map(|(kind, ..)| match *kind {
                 HEADERS => Some(Seen::Begun),
-                RST_STREAM => Some(Seen::TakenBack),
+                RST_STREAM => Some(Seen::Cancelled),
                 _ => None,
             });
 
@@ -234,70 +234,70 @@ mod tests {
         assert_eq!(seen(&frames(&streams), 100), [Seen::Begun; 2]);
     }
 
-    /// Begins so many calls and takes them back; gives the number that is allowed.
-    fn take_back(resets: &Resets, count: u32, now: Instant) -> u32 {
+    /// Begins so many calls and cancels them; returns how many of the cancellations are allowed.
+    fn cancel(resets: &Resets, count: u32, now: Instant) -> u32 {
         let granted = (0..count).filter(|_| {
             resets.begun();
-            resets.taken_back(now)
+            resets.cancelled(now)
         });
         u32::try_from(granted.count()).unwrap()
     }
 
     #[test]
-    fn so_many_may_be_taken_back_in_every_window() {
+    fn so_many_may_be_cancelled_in_every_window() {
         let now = Instant::now();
         let resets = Resets::new(100, now);
 
-        assert_eq!(take_back(&resets, 150, now), 100);
-        assert_eq!(take_back(&resets, 150, now + WINDOW / 10), 10);
-        assert_eq!(take_back(&resets, 150, now + WINDOW * 5), 100);
+        assert_eq!(cancel(&resets, 150, now), 100);
+        assert_eq!(cancel(&resets, 150, now + WINDOW / 10), 10);
+        assert_eq!(cancel(&resets, 150, now + WINDOW * 5), 100);
     }
 
     #[test]
-    fn who_takes_back_fewer_is_never_cut_off_however_unevenly_they_come() {
+    fn who_cancels_fewer_is_never_cut_off_however_unevenly_they_come() {
         let mut now = Instant::now();
         let resets = Resets::new(100, now);
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..10_000 {
             // Eighty in each window, independently of each other.
             now += (WINDOW / 80).mul_f64(-(1.0 - random.f64()).ln());
-            assert_eq!(take_back(&resets, 1, now), 1);
+            assert_eq!(cancel(&resets, 1, now), 1);
         }
     }
 
     #[test]
-    fn what_was_taken_back_is_made_up_for_in_its_share_of_the_window() {
+    fn cancelled_calls_are_made_up_for_in_their_share_of_the_window() {
         let now = Instant::now();
         let resets = Resets::new(100, now);
         assert_eq!(resets.recovers_in(), Duration::ZERO);
 
-        take_back(&resets, 30, now);
+        cancel(&resets, 30, now);
 
         assert!(resets.recovers_in().abs_diff(WINDOW * 3 / 10) <= WINDOW / 100);
-        take_back(&resets, 100, now);
+        cancel(&resets, 100, now);
         assert_eq!(resets.recovers_in(), WINDOW);
     }
 
     #[test]
-    fn calls_that_are_not_taken_back_make_up_for_others() {
+    fn calls_that_are_not_cancelled_make_up_for_others() {
         let now = Instant::now();
         let resets = Resets::new(10, now);
-        take_back(&resets, 20, now);
+        cancel(&resets, 20, now);
 
         for _ in 0..3 {
             resets.begun();
         }
 
-        assert_eq!(take_back(&resets, 20, now), 3);
+        assert_eq!(cancel(&resets, 20, now), 3);
     }
 
     #[test]
-    fn half_of_all_calls_may_be_taken_back_for_ever() {
+    fn half_of_all_calls_may_be_cancelled_for_ever() {
         let now = Instant::now();
         let resets = Resets::new(10, now);
         for _ in 0..1000 {
             resets.begun();
-            assert_eq!(take_back(&resets, 1, now), 1);
+            assert_eq!(cancel(&resets, 1, now), 1);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::telemetry::observe::ObservedCall;
 use crate::telemetry::spans::CallSpan;
 use crate::trail::{CallEnd, Trail};
 
-use super::delivery::Delivering;
+use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
 use super::reading::{CallReading, CallRequest, Understood, understand};
 use super::stream::{EventStream, StreamSpelling};
@@ -203,7 +203,7 @@ impl<'s> BegunCall<'s> {
         }
     }
 
-    /// Runs the call until its answer is complete. Returns the answer as the door spells it, and a [`Delivering`]
+    /// Runs the call until its answer is complete. Returns the answer as the door spells it, and a [`DeliveryHandle`]
     /// that goes with it: the call ends, and its place is free, when the caller has taken the answer.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl<'s> BegunCall<'s> {
     pub async fn whole<R>(
         self,
         spell: impl FnOnce(&Summary<'_>, Answer) -> R,
-    ) -> Result<(R, Delivering), Failure> {
+    ) -> Result<(R, DeliveryHandle), Failure> {
         let AdmittedCall {
             mut call,
             mut permit,

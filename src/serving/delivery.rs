@@ -16,8 +16,8 @@ pub(super) trait Undelivered: Send + Sync {
     /// Ends the call, whether its caller reads or not. The first reason stands.
     fn end(&self, error: Error);
 
-    /// Whether the caller learns why the call was ended as soon as it reads again.
-    fn tells_its_end(&self) -> bool;
+    /// Whether the response can still carry the reason why the call was ended, for a caller that reads again.
+    fn can_report_end(&self) -> bool;
 
     /// The caller has taken everything.
     fn taken(&self);
@@ -62,11 +62,12 @@ impl Delivery<dyn Undelivered> {
     }
 }
 
-/// Goes with a response to the place where the door sees whether the caller reads.
+/// Through this the door reports whether the caller reads its answer. It travels with the response to the place where
+/// the door can see that.
 #[derive(Clone)]
-pub struct Delivering(pub(super) Arc<Delivery<dyn Undelivered>>);
+pub struct DeliveryHandle(pub(super) Arc<Delivery<dyn Undelivered>>);
 
-impl Delivering {
+impl DeliveryHandle {
     /// This task writes the response.
     pub fn is_written_by(&self, task: AbortHandle) {
         // A response is written by one task.

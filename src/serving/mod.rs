@@ -18,8 +18,8 @@ mod stream;
 mod untaken;
 
 pub use self::calls::{BegunCall, CallHead, Serving};
-pub use self::delivery::Delivering;
+pub use self::delivery::DeliveryHandle;
 pub use self::reading::{CallReading, CallRequest};
-pub use self::repeats::{Given, Question, Repeats, SharedOutcome, Spelled};
+pub use self::repeats::{KeyedAnswer, Repeats, SharedOutcome, SharedRequest, Spelled};
 pub use self::stream::{EventStream, StreamEvent, StreamSpelling};
 pub use crate::dispatch::{Failure, Summary};

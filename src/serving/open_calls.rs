@@ -15,7 +15,7 @@ use crate::chat::Answer;
 use crate::dispatch::{Call, Failure};
 use crate::error::Error;
 
-use super::delivery::{Delivering, Delivery, Undelivered, lock};
+use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
 use super::stream::{EventStream, OpenStream, StreamSpelling};
 use super::untaken::Untaken;
 
@@ -62,11 +62,11 @@ impl OpenCalls {
     }
 
     /// Opens a whole answer, until its caller has taken it.
-    pub(super) fn whole(&self, untaken: Untaken) -> Delivering {
+    pub(super) fn whole(&self, untaken: Untaken) -> DeliveryHandle {
         // No deadline: the answer is complete.
         let answer = Delivery::new(None, untaken);
         self.add(answer.clone());
-        Delivering(answer)
+        DeliveryHandle(answer)
     }
 
     fn add(&self, call: Arc<Delivery<dyn Undelivered>>) {
@@ -96,7 +96,7 @@ impl OpenCalls {
         self.closed.cancel();
         let calls: Vec<_> = lock(&self.calls).iter().filter_map(Weak::upgrade).collect();
         for call in calls {
-            if call.answer.tells_its_end() {
+            if call.answer.can_report_end() {
                 call.answer.end(Error::Draining);
             }
         }
@@ -135,7 +135,7 @@ impl OpenCalls {
                     false if unread > self.client_stall => Error::ClientStalled(self.client_stall),
                     false => return true,
                 };
-                let is_last = !call.answer.tells_its_end() || unread > 2 * self.client_stall;
+                let is_last = !call.answer.can_report_end() || unread > 2 * self.client_stall;
                 over.push((call, error, is_last));
                 !is_last
             });

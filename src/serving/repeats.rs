@@ -15,7 +15,7 @@ use crate::idempotency::{
 use crate::trail::CallEnd;
 
 use super::calls::{AdmittedCall, BegunCall};
-use super::delivery::Delivering;
+use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
 use super::untaken::Untaken;
 
@@ -23,7 +23,7 @@ use super::untaken::Untaken;
 pub type SharedOutcome<S> = Arc<Result<S, Failure>>;
 
 /// The calls of one door that have an idempotency key.
-pub type Repeats<S> = Idempotency<Question, SharedOutcome<S>>;
+pub type Repeats<S> = Idempotency<SharedRequest, SharedOutcome<S>>;
 
 /// An answer in a door's spelling, which is kept for repeats.
 pub trait Spelled: Send + Sync + 'static {
@@ -35,7 +35,7 @@ pub trait Spelled: Send + Sync + 'static {
 }
 
 /// The request that all repeats of a call share, and the memory reserved for it.
-pub struct Question {
+pub struct SharedRequest {
     request: Arc<ChatRequest>,
     #[expect(dead_code, reason = "held for its drop")]
     held: Option<Held>,
@@ -46,8 +46,8 @@ const ENTRY_BYTES: usize = 512;
 /// Memory of each attempt of a kept failure, roughly.
 const ATTEMPT_BYTES: usize = 512;
 
-/// What the caller of a call with a key gets.
-pub struct Given<'s, S> {
+/// The answer to a call with an idempotency key, for one of the callers that share it.
+pub struct KeyedAnswer<'s, S> {
     /// The result.
     pub outcome: SharedOutcome<S>,
     /// Whether another caller's call gave this result.
@@ -56,9 +56,9 @@ pub struct Given<'s, S> {
     open: &'s OpenCalls,
 }
 
-impl<S> Given<'_, S> {
-    /// Goes with the answer; the place is free when the caller has taken it.
-    pub fn deliver(self) -> Delivering {
+impl<S> KeyedAnswer<'_, S> {
+    /// The handle that goes with the answer. The place is free when the caller has taken the answer.
+    pub fn deliver(self) -> DeliveryHandle {
         self.open.whole(Untaken::shared(self.permit))
     }
 }
@@ -74,12 +74,12 @@ impl<'s> BegunCall<'s> {
         mut self,
         (key, body): (Key, Fingerprint),
         repeats: &Arc<Repeats<S>>,
-    ) -> Result<Given<'s, S>, Failure> {
-        let question = Question {
+    ) -> Result<KeyedAnswer<'s, S>, Failure> {
+        let request = SharedRequest {
             request: Arc::clone(&self.inquiry.request),
             held: self.held.take(),
         };
-        let found = match repeats.find(key, body, question) {
+        let found = match repeats.find(key, body, request) {
             Ok(found) => found,
             Err(Conflict) => return Err(self.refuse(Error::IdempotencyConflict)),
         };
@@ -97,7 +97,7 @@ impl<'s> BegunCall<'s> {
             KnownCall::Ended(outcome) => (replay(call, outcome), true),
         };
         permit.answered();
-        Ok(Given {
+        Ok(KeyedAnswer {
             outcome,
             replayed,
             permit,
@@ -108,7 +108,7 @@ impl<'s> BegunCall<'s> {
 
 /// The outcome of the call, and whether another caller made it.
 async fn make<S: Spelled>(
-    shared: &Arc<SharedCall<Question, SharedOutcome<S>>>,
+    shared: &Arc<SharedCall<SharedRequest, SharedOutcome<S>>>,
     mut call: Call,
     open: &Arc<OpenCalls>,
 ) -> Result<(SharedOutcome<S>, bool), Failure> {
@@ -160,8 +160,8 @@ fn ran_out_of_time<S>(outcome: &SharedOutcome<S>) -> bool {
     matches!(&**outcome, Err(failure) if failure.error == Error::DeadlineExceeded)
 }
 
-/// Whether the error tells the caller when to try again. Such a failure must not be replayed then.
-fn asks_to_come_again(error: &Error) -> bool {
+/// Whether the error says when the caller may try again. A repeat at that time must not get the old failure.
+fn asks_to_retry_later(error: &Error) -> bool {
     matches!(
         error,
         Error::Upstream(error) | Error::RetryBudgetExhausted(error) if error.retry_after.is_some()
@@ -174,7 +174,7 @@ fn bytes_to_keep<S: Spelled>(outcome: &Result<S, Failure>) -> Option<usize> {
     match outcome {
         Ok(spelled) => Some(ENTRY_BYTES + spelled.bytes()),
         Err(failure) if failure.error == Error::DeadlineExceeded => None,
-        Err(failure) if asks_to_come_again(&failure.error) => None,
+        Err(failure) if asks_to_retry_later(&failure.error) => None,
         Err(failure) => {
             failure.trail.sent().next()?;
             Some(ENTRY_BYTES + ATTEMPT_BYTES * failure.trail.attempts.len())

@@ -15,7 +15,7 @@ use crate::dispatch::{Call, CallEvent, Failure, Summary};
 use crate::error::{Error, Reason};
 use crate::trail::{AttemptRecord, Outcome, Trail};
 
-use super::delivery::{Delivering, Delivery, Undelivered, lock};
+use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
 
 /// How a door spells a stream.
 pub trait StreamSpelling: Send + 'static {
@@ -60,13 +60,13 @@ pub enum StreamEvent<'a> {
         summary: Summary<'a>,
         /// Why the model stopped.
         reason: Option<FinishReason>,
-        /// What else is told at the end of the answer.
+        /// What is reported only at the end of the answer.
         beside: Beside,
     },
 }
 
-/// The events of a committed call, as its door spells them.
-struct Telling<S: StreamSpelling> {
+/// Produces the messages of a committed call: its events, as its door spells them.
+struct StreamMessages<S: StreamSpelling> {
     call: Call,
     spelling: S,
     /// Messages that stand before the first delta, or after the last one.
@@ -78,14 +78,14 @@ struct Telling<S: StreamSpelling> {
 
 type Item<S> = Result<<S as StreamSpelling>::Message, <S as StreamSpelling>::Failure>;
 
-impl<S: StreamSpelling> Telling<S> {
-    /// The first messages tell what was tried before the call was committed.
+impl<S: StreamSpelling> StreamMessages<S> {
+    /// Queues the first messages: what was tried before the call was committed.
     fn new(call: Call, mut spelling: S) -> Self {
         let trail = call.trail();
         let mut queued = VecDeque::with_capacity(2 + 2 * trail.attempts.len());
         queued.extend(spelling.event(StreamEvent::Started(trail)));
         for record in &trail.attempts {
-            tell_attempt(&mut spelling, &mut queued, record);
+            queue_attempt(&mut spelling, &mut queued, record);
         }
         for record in call.running() {
             queued.extend(spelling.event(StreamEvent::AttemptStarted(record)));
@@ -189,7 +189,7 @@ impl<S: StreamSpelling> Telling<S> {
             queued.extend(spelling.event(ended));
         }
         for record in attempts {
-            tell_attempt(spelling, queued, record);
+            queue_attempt(spelling, queued, record);
         }
         let reason = broken
             .and_then(|record| record.outcome.reason())
@@ -204,7 +204,7 @@ impl<S: StreamSpelling> Telling<S> {
 }
 
 /// Queues the messages about an attempt that was followed by another.
-fn tell_attempt<S: StreamSpelling>(
+fn queue_attempt<S: StreamSpelling>(
     spelling: &mut S,
     queued: &mut VecDeque<S::Message>,
     record: &AttemptRecord,
@@ -239,12 +239,12 @@ impl<S: StreamSpelling> OpenStream<S> {
     pub(super) fn new(call: Call, permit: CallPermit, spelling: S) -> Self {
         let cause = Arc::new(OnceLock::new());
         let state = (
-            Box::new((Telling::new(call, spelling), permit)),
+            Box::new((StreamMessages::new(call, spelling), permit)),
             Arc::clone(&cause),
         );
-        let messages = unfold(state, |(mut telling, cause)| async move {
-            let item = telling.0.next_unless(&cause).await?;
-            Some((item, (telling, cause)))
+        let messages = unfold(state, |(mut source, cause)| async move {
+            let item = source.0.next_unless(&cause).await?;
+            Some((item, (source, cause)))
         });
         Self {
             cause,
@@ -282,7 +282,7 @@ impl<S: StreamSpelling> Undelivered for OpenStream<S> {
     }
 
     /// The last item is kept until the caller reads it.
-    fn tells_its_end(&self) -> bool {
+    fn can_report_end(&self) -> bool {
         true
     }
 
@@ -298,9 +298,9 @@ impl<S: StreamSpelling> EventStream<S> {
         Self(stream)
     }
 
-    /// Goes with the response to the place where the door sees whether the caller reads.
-    pub fn delivering(&self) -> Delivering {
-        Delivering(self.0.clone())
+    /// The handle through which the door reports whether the caller reads.
+    pub fn delivering(&self) -> DeliveryHandle {
+        DeliveryHandle(self.0.clone())
     }
 }
 

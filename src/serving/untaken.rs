@@ -37,7 +37,7 @@ impl Undelivered for Untaken {
     }
 
     /// The response head is already sent, so an unread whole answer can only be reset.
-    fn tells_its_end(&self) -> bool {
+    fn can_report_end(&self) -> bool {
         false
     }
 

@@ -1,4 +1,4 @@
-//! How can a simulated model be told to behave?
+//! How can a simulated model behave?
 
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ pub enum Refusal {
     BadRequest,
     /// 401: the key is unknown (Gemini: 400).
     Unauthorized,
-    /// 402: nothing is paid.
+    /// 402: the account has no credit.
     PaymentRequired,
     /// 403: the key may not do this.
     Forbidden,

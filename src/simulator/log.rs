@@ -32,7 +32,7 @@ pub struct Received {
     pub headers: HeaderMap,
     /// The body as it was sent.
     pub body: Bytes,
-    /// How the model was told to behave.
+    /// How the model behaved.
     pub behaviour: Arc<Behaviour>,
     /// Whether the request suffers the behaviour's fault, or is refused for a mistake of its own.
     pub faulty: bool,

@@ -1,5 +1,5 @@
 //! The built-in provider: a server on a real socket that speaks the wire formats of real providers
-//! and does what it is told, mistakes and faults included.
+//! and behaves as its script says, mistakes and faults included.
 //!
 //! It is used by the start without keys, the demonstration, tests and benchmarks. It uses nothing else of this
 //! crate, so that a mistake in the wire formats is not repeated here and thereby hidden.
@@ -232,7 +232,7 @@ impl Simulator {
     /// Serves again at the same address, with the same scripts and log.
     ///
     /// # Errors
-    /// Somebody else has taken the port.
+    /// Another process has taken the port.
     pub async fn resume(&self) -> io::Result<()> {
         if self.running().is_some() {
             return Ok(());

@@ -20,7 +20,7 @@ use super::step::Step;
 pub(super) struct Play {
     plan: Arc<Plan>,
     request: OpenRequest,
-    /// Tells the connection to reset instead of closing in order.
+    /// If set, the connection is reset instead of closed in good order.
     reset: Arc<AtomicBool>,
     position: usize,
     /// Bytes of the current step that have been written.

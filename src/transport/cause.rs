@@ -98,16 +98,16 @@ impl ConnectError {
         self.failure
     }
 
-    /// Whether closing another file would have helped.
-    pub(super) fn is_of_files(&self) -> bool {
+    /// Whether it failed because no more files can be opened, so that closing one would have helped.
+    pub(super) fn lacks_files(&self) -> bool {
         matches!(
             self.failure,
             ConnectFailure::Host(ConnectCause::Files) | ConnectFailure::Proxy(ConnectCause::Files)
         )
     }
 
-    /// Whether it failed before the proxy was asked to connect us to the host.
-    pub(super) fn is_of_proxy(&self) -> bool {
+    /// Whether it failed before the proxy was asked for a tunnel to the host.
+    pub(super) fn is_before_tunnel(&self) -> bool {
         match self.failure {
             ConnectFailure::Proxy(_) | ConnectFailure::ProxyCredentials => true,
             ConnectFailure::Host(_)
@@ -170,8 +170,8 @@ impl ConnectFailure {
     pub(super) fn words(self) -> Cow<'static, str> {
         match self {
             Self::Host(cause) => cause.words().into(),
-            Self::Proxy(cause) => format!("of its proxy, {}", cause.words()).into(),
-            Self::ProxyTimeout => "its proxy gives no connection within `connect_timeout`".into(),
+            Self::Proxy(cause) => format!("its proxy cannot be reached: {}", cause.words()).into(),
+            Self::ProxyTimeout => "its proxy does not connect within `connect_timeout`".into(),
             Self::ProxyCredentials => "its proxy does not accept our credentials".into(),
             Self::ProxyRefused(Some(status)) => {
                 format!("its proxy refuses the connection (HTTP {status})").into()

@@ -28,7 +28,7 @@ use super::cause::{ConnectCause, ConnectError, ConnectFailure, find, of_tls};
 use super::names::{NameError, Names};
 use super::outages::Outages;
 use super::proxy::{Proxy, with_port};
-use super::stream::{Lead, MaybeTls, Stream};
+use super::stream::{FirstHop, MaybeTls, Stream};
 
 /// A peer that has vanished is noticed after this idle time and as many keepalive probes.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
@@ -99,15 +99,15 @@ impl Connector {
         Instant::now() + self.limit
     }
 
-    /// Writes to the log if a host has become reachable or unreachable, or for another reason.
-    pub(super) fn tell(&self, url: &Uri, connected: &Result<Stream, ConnectError>) {
+    /// Logs if a host has become reachable or unreachable, or if it is unreachable for another reason than before.
+    pub(super) fn log_outcome(&self, url: &Uri, connected: &Result<Stream, ConnectError>) {
         match connected {
             Ok(_) => self.outages.connected(url),
             Err(error) => self.outages.failed(url, error),
         }
     }
 
-    /// Writes to the log that a host has ended a connection that seemed to be made.
+    /// Logs that a host has ended a connection right after it was made.
     pub(super) fn failed(&self, url: &Uri, error: &ConnectError) {
         self.outages.failed(url, error);
     }
@@ -120,7 +120,7 @@ impl Connector {
     ) -> Result<Stream, ConnectError> {
         let has_tls = url.scheme_str() == Some("https");
         let host = with_port(url, if has_tls { 443 } else { 80 });
-        let lead = match &self.proxy {
+        let hop = match &self.proxy {
             Some(proxy) => self.through(proxy, host.clone(), deadline).await?,
             None => {
                 let tcp = self.tcp(host.clone(), deadline).await;
@@ -130,9 +130,9 @@ impl Connector {
             }
         };
         if !has_tls {
-            return Ok(Stream::new(Either::Right(lead)));
+            return Ok(Stream::new(Either::Right(hop)));
         }
-        let tls = encrypted(&self.tls, &host, lead, deadline).await;
+        let tls = encrypted(&self.tls, &host, hop, deadline).await;
         tls.map(Stream::new)
             .map_err(|(cause, error)| ConnectError::new(ConnectFailure::Host(cause), error))
     }
@@ -144,9 +144,9 @@ impl Connector {
         proxy: &Proxy,
         host: Uri,
         deadline: Instant,
-    ) -> Result<Lead, ConnectError> {
+    ) -> Result<FirstHop, ConnectError> {
         if !proxy.wants_addresses() {
-            return self.led(proxy, host, deadline).await;
+            return self.connect_through(proxy, host, deadline).await;
         }
         let addresses = self.addresses(&host, deadline).await?;
         let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
@@ -155,28 +155,33 @@ impl Connector {
             let now = Instant::now();
             let share = now + deadline.saturating_duration_since(now) / left;
             left -= 1;
-            match self.led(proxy, at(address), share).await {
+            match self.connect_through(proxy, at(address), share).await {
                 // Another address of the host would meet the same failure.
-                Err(error) if error.is_of_proxy() => return Err(error),
+                Err(error) if error.is_before_tunnel() => return Err(error),
                 Err(error) => failed = error,
-                Ok(lead) => return Ok(lead),
+                Ok(hop) => return Ok(hop),
             }
         }
         Err(failed)
     }
 
-    /// Connects to a proxy and asks it for a connection to a host.
-    async fn led(&self, proxy: &Proxy, host: Uri, deadline: Instant) -> Result<Lead, ConnectError> {
+    /// Connects to a proxy and asks it for a tunnel to a host.
+    async fn connect_through(
+        &self,
+        proxy: &Proxy,
+        host: Uri,
+        deadline: Instant,
+    ) -> Result<FirstHop, ConnectError> {
         let unreachable = |(cause, error)| ConnectError::new(ConnectFailure::Proxy(cause), error);
         let tcp = self.tcp(proxy.address(), deadline).await;
         let tcp = tcp.map_err(unreachable)?;
-        let lead = match proxy.has_tls() {
+        let hop = match proxy.has_tls() {
             true => encrypted(&self.tls_to_proxy, &proxy.address(), tcp, deadline)
                 .await
                 .map_err(unreachable)?,
             false => Either::Right(tcp),
         };
-        timeout_at(deadline, proxy.lead_to(host, lead))
+        timeout_at(deadline, proxy.open_tunnel(host, hop))
             .await
             .unwrap_or_else(|_| Err(ConnectError::plain(ConnectFailure::ProxyTimeout)))
     }
@@ -216,7 +221,7 @@ impl Connector {
             Ok(Ok(stream)) => {
                 let stream = stream.into_inner();
                 #[cfg(target_os = "linux")]
-                // Without this limit, uploads only seem to be fast.
+                // Without this limit, a request counts as written while most of it is still in the socket buffer.
                 let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
                 Ok(stream)
             }

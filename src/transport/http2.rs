@@ -52,8 +52,8 @@ const OF_HTTP1: [&str; 6] = [
     "upgrade",
 ];
 
-/// Stands for the limit of a host that has not announced one. No host allows so many streams.
-const UNTOLD: usize = usize::MAX / 2;
+/// The limit on streams until the host announces one. No host announces so high a limit.
+const NOT_ANNOUNCED: usize = usize::MAX / 2;
 
 /// The longest wait for the orderly end of an unused connection.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
     let stream = Observed::new(TokioIo::new(stream), move |read| observer.observes(read));
     let handshake = Builder::new()
         .enable_push(false)
-        .initial_max_send_streams(UNTOLD)
+        .initial_max_send_streams(NOT_ANNOUNCED)
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
@@ -107,7 +107,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
         liveness.clone(),
     );
     let mut pinger = Pinger::default();
-    let mut told = UNTOLD;
+    let mut announced = NOT_ANNOUNCED;
     let mut alarm = pin!(sleep_until(Instant::now()));
     let mut connection = pin!(connection);
     let ended = poll_fn(|context| {
@@ -116,8 +116,8 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
                 return Poll::Ready(true);
             }
             let limit = connection.max_concurrent_send_streams();
-            if limit != told {
-                told = limit;
+            if limit != announced {
+                announced = limit;
                 entry.allows(limit);
             }
             if let Some(pings) = &mut pings
@@ -137,7 +137,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
                 }
                 PingStep::Ping => {
                     if let Some(pings) = &mut pings {
-                        // One that is still under way does as well.
+                        // Fails while an earlier ping is unanswered. That one serves the same purpose.
                         let _ = pings.send_ping(Ping::opaque());
                     }
                     continue;

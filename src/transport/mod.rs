@@ -49,7 +49,6 @@ pub use self::settings::Settings;
 pub use self::upload::{Stage, Upload};
 
 /// The `user-agent` that providers and proxies see.
-/// How requests name this program.
 pub const USER_AGENT_VALUE: &str = concat!("modelway/", env!("CARGO_PKG_VERSION"));
 
 /// How many new connections a request is given if each of them ends before anything is written.
@@ -147,7 +146,7 @@ impl Transport {
         };
         let host = pool.host(&url)?;
         let Ok(url) = Uri::try_from(url) else {
-            return Err(unreachable("its URL is not legal"));
+            return Err(unreachable("its URL is not valid"));
         };
         headers
             .entry(ACCEPT)

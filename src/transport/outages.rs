@@ -26,12 +26,12 @@ pub(super) struct Outages {
 struct Host {
     /// The names of the providers at this host.
     providers: String,
-    told: Mutex<Told>,
+    logged: Mutex<Logged>,
 }
 
 /// What was logged of a host.
 #[derive(Debug, Default)]
-struct Told {
+struct Logged {
     /// Why it cannot be reached.
     failure: Option<ConnectFailure>,
     /// When the last line was written.
@@ -55,7 +55,10 @@ impl Outages {
         let Some(host) = self.hosts.get(&origin) else {
             return;
         };
-        if host.told().is_worth_a_line(error.failure(), Instant::now()) {
+        if host
+            .logged()
+            .is_worth_a_line(error.failure(), Instant::now())
+        {
             warn!(
                 provider = host.providers,
                 host = origin,
@@ -72,7 +75,7 @@ impl Outages {
         let Some(host) = self.hosts.get(&origin) else {
             return;
         };
-        if host.told().is_over(Instant::now()) {
+        if host.logged().is_over(Instant::now()) {
             info!(
                 provider = host.providers,
                 host = origin,
@@ -83,12 +86,12 @@ impl Outages {
 }
 
 impl Host {
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn logged(&self) -> std::sync::MutexGuard<'_, Logged> {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
+impl Logged {
     fn is_worth_a_line(&mut self, failure: ConnectFailure, now: Instant) -> bool {
         let changed = self.failure != Some(failure);
         let pause = if changed { PAUSE } else { REMINDER };
@@ -129,9 +132,9 @@ mod tests {
     const NO_NAME: ConnectFailure = ConnectFailure::Host(ConnectCause::Name);
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_is_told_when_it_begins_when_it_changes_and_once_a_minute() {
+    async fn an_outage_is_logged_when_it_begins_when_it_changes_and_once_a_minute() {
         let begin = Instant::now();
-        let mut told = Told::default();
+        let mut logged = Logged::default();
         let table = [
             (0, REFUSED, true),
             (1, REFUSED, false),
@@ -144,25 +147,25 @@ mod tests {
         for (second, failure, expected) in table {
             let now = begin + Duration::from_secs(second);
 
-            assert_eq!(told.is_worth_a_line(failure, now), expected, "{second}");
+            assert_eq!(logged.is_worth_a_line(failure, now), expected, "{second}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn its_end_is_told_once_and_a_host_that_comes_and_goes_fills_no_log() {
+    async fn its_end_is_logged_once_and_a_host_that_comes_and_goes_fills_no_log() {
         let begin = Instant::now();
-        let mut told = Told::default();
-        assert!(!told.is_over(begin), "it was never away");
+        let mut logged = Logged::default();
+        assert!(!logged.is_over(begin), "it was never away");
 
-        assert!(told.is_worth_a_line(REFUSED, begin));
-        assert!(!told.is_over(begin + Duration::from_secs(4)));
-        assert!(told.is_over(begin + PAUSE));
-        assert!(!told.is_over(begin + PAUSE * 3));
-        assert!(told.is_worth_a_line(REFUSED, begin + PAUSE * 2));
+        assert!(logged.is_worth_a_line(REFUSED, begin));
+        assert!(!logged.is_over(begin + Duration::from_secs(4)));
+        assert!(logged.is_over(begin + PAUSE));
+        assert!(!logged.is_over(begin + PAUSE * 3));
+        assert!(logged.is_worth_a_line(REFUSED, begin + PAUSE * 2));
 
         let lines = (1000..5000).filter(|millis| {
             let now = begin + PAUSE * 2 + Duration::from_millis(*millis);
-            told.is_over(now) || told.is_worth_a_line(REFUSED, now)
+            logged.is_over(now) || logged.is_worth_a_line(REFUSED, now)
         });
         assert_eq!(lines.count(), 0);
     }

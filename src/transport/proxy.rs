@@ -91,25 +91,26 @@ impl Proxy {
         self.kind == Kind::Socks { looks_up: false }
     }
 
-    /// Asks it over this connection for a connection to a host. The URL of the host includes the port.
-    pub(super) async fn lead_to<S>(&self, host: Uri, lead: S) -> Result<S, ConnectError>
+    /// Asks it over this connection for a tunnel to a host. The URL of the host includes the port.
+    pub(super) async fn open_tunnel<S>(&self, host: Uri, connection: S) -> Result<S, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let answered = Arc::new(AtomicU16::new(0));
-        let overheard = Observed::new(lead, noting(Arc::clone(&answered)));
-        let mut lead = Some(TokioIo::new(overheard));
-        let lead = service_fn(move |_: Uri| {
+        let observed = Observed::new(connection, noting(Arc::clone(&answered)));
+        let mut connection = Some(TokioIo::new(observed));
+        let connection = service_fn(move |_: Uri| {
             future::ready(
-                lead.take()
+                connection
+                    .take()
                     .ok_or(io::Error::from(io::ErrorKind::NotConnected)),
             )
         });
-        let led = match self.kind {
+        let tunnel = match self.kind {
             Kind::Http => {
                 let mut headers = HeaderMap::new();
                 headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
-                let mut tunnel = Tunnel::new(self.address(), lead).with_headers(headers);
+                let mut tunnel = Tunnel::new(self.address(), connection).with_headers(headers);
                 if let Some(credentials) = self.intercept.basic_auth() {
                     tunnel = tunnel.with_auth(credentials.clone());
                 }
@@ -123,7 +124,7 @@ impl Proxy {
                 })?
             }
             Kind::Socks { .. } => {
-                let mut socks = SocksV5::new(self.address(), lead);
+                let mut socks = SocksV5::new(self.address(), connection);
                 if let Some((user, password)) = self.intercept.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
                 }
@@ -142,7 +143,7 @@ impl Proxy {
                 })?
             }
         };
-        Ok(led.into_inner().into_inner())
+        Ok(tunnel.into_inner().into_inner())
     }
 }
 

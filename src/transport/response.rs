@@ -78,8 +78,8 @@ impl Body {
         }
     }
 
-    /// Leaves the rest of a body of which nothing is missing any more: it is read on for a while, so that
-    /// the request ends as its provider meant it to and its connection can be used again.
+    /// Reads the rest of the body in the background for a while. To be called when the answer is complete, so that the
+    /// stream can end in good order and its connection can be used again.
     pub fn leave(self) {
         let mut answer = self.answer;
         if let RawBody::Carried(_) = answer {

@@ -14,13 +14,13 @@ use tokio_util::either::Either;
 /// connection would hold room for, several times over, whether there is TLS or not.
 pub(super) type MaybeTls<S> = Either<Box<TlsStream<S>>, S>;
 
-/// A connection to a provider or to its proxy. The connection to a proxy may use TLS itself.
-pub(super) type Lead = MaybeTls<TcpStream>;
+/// The first hop of a connection: to the provider itself, or to its proxy, perhaps over TLS.
+pub(super) type FirstHop = MaybeTls<TcpStream>;
 
 /// A connection that is ready for HTTP.
 #[derive(Debug)]
 pub(super) struct Stream {
-    io: TokioIo<MaybeTls<Lead>>,
+    io: TokioIo<MaybeTls<FirstHop>>,
     is_http2: bool,
     /// Whether something was written since the last byte was read.
     has_written: bool,
@@ -30,7 +30,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(io: MaybeTls<Lead>) -> Self {
+    pub(super) fn new(io: MaybeTls<FirstHop>) -> Self {
         let is_http2 = match &io {
             Either::Left(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
             Either::Right(_) => false,

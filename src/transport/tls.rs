@@ -86,7 +86,7 @@ pub fn rsa_key(pem: &str) -> Option<RsaKey> {
     }
 }
 
-/// The TLS configuration of a link; one that trusts no authority where the machine has none.
+/// The TLS configuration of a link. On a machine without certificate authorities it trusts none.
 ///
 /// # Errors
 /// TLS cannot be set up at all.
@@ -116,8 +116,8 @@ fn certified_key(identity: &Identity, provider: &CryptoProvider) -> Result<Certi
 /// The TLS configuration of a link. It offers no protocols yet.
 ///
 /// # Errors
-/// There is no authority to trust, or the link's certificates cannot be used, which the configuration
-/// has ruled out.
+/// There is no authority to trust. Or the link's certificates cannot be used; the configuration has already refused
+/// such certificates.
 pub(super) fn client(link: &Link) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let extra = link

@@ -88,7 +88,7 @@ impl Upload {
         self.0.written.store(self.nanos(now), Ordering::Relaxed);
     }
 
-    /// The provider has been silent for too long, so its connection gets no other requests.
+    /// Notes that the provider has been silent for too long. Its connection then gets no other requests.
     pub fn overdue(&self) {
         self.0.overdue.store(true, Ordering::Relaxed);
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 
-use crate::support::posted::{GRPC, framed, http2, post, told};
+use crate::support::posted::{GRPC, failure_in, framed, http2, post};
 use crate::support::{Gateway, ONE_MODEL, Process, ask, collect, text_of};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
@@ -68,7 +68,7 @@ async fn every_answer_tells_which_compressions_are_read() {
     for response in [&plain, &mixed, &refused, &unknown] {
         assert_eq!(response.headers()["grpc-accept-encoding"], "identity,gzip");
     }
-    let told = told(&refused);
+    let told = failure_in(&refused);
     assert_eq!(
         (told.code, &*told.reason),
         (Code::Unimplemented, "UNIMPLEMENTED")
@@ -106,7 +106,7 @@ async fn what_gzip_has_not_made_is_told_as_such() {
         for path in [GENERATE, STREAM] {
             let response = post(&gateway, path, &framed(1, message), &[GRPC, GZIP]).await;
 
-            let told = told(&response);
+            let told = failure_in(&response);
             assert_eq!(
                 (told.code, &*told.reason),
                 (Code::InvalidArgument, "INVALID_REQUEST"),
@@ -138,7 +138,7 @@ async fn limits_hold_for_what_a_message_becomes() {
 
         let response = post(&gateway, GENERATE, &body, &[GRPC, GZIP]).await;
 
-        let told = told(&response);
+        let told = failure_in(&response);
         assert_eq!(told.code, Code::InvalidArgument);
         assert_eq!(told.violations[0].0, field);
         assert!(told.violations[0].1.contains(said), "{told:?}");
@@ -147,7 +147,7 @@ async fn limits_hold_for_what_a_message_becomes() {
     let gateway = Gateway::start(&format!("{ONE_MODEL}\n{room}")).await;
     let large = ask("one", &" ".repeat(2 << 20)).encode_to_vec();
     let response = post(&gateway, GENERATE, &framed(1, &gzip(&large)), &[GRPC, GZIP]).await;
-    let told = told(&response);
+    let told = failure_in(&response);
     assert!(
         [Code::Unavailable, Code::ResourceExhausted].contains(&told.code),
         "{told:?}"

@@ -390,7 +390,7 @@ targets = []
 19: scenarios.general.retry.ratio: out of range; choose from 0 to 1
 19: scenarios.general.retry.burst: out of range; choose from 0 to 1000000
 21: scenarios.empty.targets: no target; list at least one model
-22: telemetry: unknown key; known are `server`, `requests`, `admission`, `idempotency`, `logging`, `breaker`, `credential_lock`, `throttle`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
+22: telemetry: unknown key; use one of `server`, `requests`, `admission`, `idempotency`, `logging`, `breaker`, `credential_lock`, `throttle`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
     );
 }
 
@@ -471,7 +471,7 @@ fn a_provider_is_checked_before_anything_is_sent_to_it() {
         ),
         (
             "base_url = 'https://example.com'\napi_key = 'file:/nowhere'",
-            "4: providers.x.api_key: the file `/nowhere` cannot be read: entity not found; store the key there, readable for this process",
+            "4: providers.x.api_key: the file `/nowhere` cannot be read: there is no such file; store the key there, readable for this process",
         ),
         (
             "base_url = 'https://example.com'\napi_key = 'file:/run/secrets/empty'",
@@ -483,7 +483,7 @@ fn a_provider_is_checked_before_anything_is_sent_to_it() {
         ),
         (
             "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = 's3cret'",
-            "5: providers.x.auth: not one of the known words; known are `bearer`, `none`",
+            "5: providers.x.auth: not one of the known words; use one of `bearer`, `none`",
         ),
         (
             "base_url = 'https://example.com'\napi_key = 'env:KEY'\nauth = 'none'",
@@ -662,26 +662,26 @@ fn settings_are_checked_for_their_range_and_sense() {
         (
             "[scenarios.a]\ntargets = ['p/m']\nhedge = { ratio = 2 }",
             "3: scenarios.a.hedge.ratio: out of range; choose from 0 to 1\n\
-             3: scenarios.a.hedge: no target after the first has a `price`; add one: what a rival costs has to be known before it is sent",
+             3: scenarios.a.hedge: no target after the first has a `price`; add one: the cost of a rival must be known before it is sent",
         ),
         (
             "[scenarios.a]\ntargets = ['p/m', 'p/priced']\nmax_attempts = 1\nhedge = {}\n[models.'p/priced']\nprice = { input = 1, output = 1 }",
-            "4: scenarios.a.hedge: no rival is ever sent: `max_attempts` is 1, and a rival is an attempt; raise `max_attempts`, or leave out `hedge`",
+            "4: scenarios.a.hedge: no rival is ever sent: `max_attempts` is 1, and a rival counts as an attempt; raise `max_attempts`, or leave out `hedge`",
         ),
         (
             "[scenarios.a]\ntargets = ['p/m', 'p/priced']\nretry.burst = 0\nhedge = {}\n[models.'p/priced']\nprice = { input = 1, output = 1 }",
-            "4: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it; raise `burst` in `retry`, or leave out `hedge`",
+            "4: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and each rival takes a token from it; raise `burst` in `retry`, or leave out `hedge`",
         ),
         (
             "[retry]\nburst = 0\n[scenarios.a]\ntargets = ['p/m', 'p/priced']\nhedge = { burst = 0 }\n[models.'p/priced']\nprice = { input = 1, output = 1 }",
             "5: scenarios.a.hedge.burst: out of range; choose from 1 to 1000000\n\
-             5: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and a rival takes a token of it; raise `burst` in `retry`, or leave out `hedge`",
+             5: scenarios.a.hedge: no rival is ever sent: `burst` in `retry` is 0, and each rival takes a token from it; raise `burst` in `retry`, or leave out `hedge`",
         ),
         (
             "[scenarios.a]\ntargets = ['p/m']\nretry_first = { times = 0, longest_wait = '0s', wait = 1 }",
             "3: scenarios.a.retry_first.times: out of range; choose from 1 to 9\n\
              3: scenarios.a.retry_first.longest_wait: not a time between 1ms and 24h; write it as a number with a unit, such as \"250ms\", \"10s\", \"2m\" or \"1h\"\n\
-             3: scenarios.a.retry_first.wait: unknown key; known are `times`, `longest_wait`",
+             3: scenarios.a.retry_first.wait: unknown key; use one of `times`, `longest_wait`",
         ),
         (
             "[scenarios.a]\ntargets = ['p/m', 'p/priced']\nretry_first = { times = 2 }\n[models.'p/priced']\n[scenarios.b]\ntargets = ['p/m']\nretry_first = { times = 2 }",
@@ -690,7 +690,7 @@ fn settings_are_checked_for_their_range_and_sense() {
         (
             "[scenarios.a]\ntargets = ['p/m']\nretry.burst = 0\nmax_timeout = '3s'\nretry_first.longest_wait = '3s'",
             "5: scenarios.a.retry_first.longest_wait: as long as a whole call may take (`max_timeout`); lower it, or raise `max_timeout`\n\
-             5: scenarios.a.retry_first: the first choice is never asked again: `burst` in `retry` is 0, and that takes a token of it; raise `burst` in `retry`, or leave out `retry_first`",
+             5: scenarios.a.retry_first: the first choice is never tried again: `burst` in `retry` is 0, and each retry takes a token from it; raise `burst` in `retry`, or leave out `retry_first`",
         ),
         (
             "[scenarios.a]",
@@ -1003,7 +1003,7 @@ fn the_example_shows_every_key_and_every_feature() {
         [scenarios.x]\nzzzzzzzz = 1\nhedge.zzzzzzzz = 1";
     let told = mistakes(text);
     let known = told.lines().filter_map(|line| {
-        let known = line.split_once("known are ");
+        let known = line.split_once("use one of ");
         known.or_else(|| line.split_once(", expected "))
     });
     let in_backticks = |text: &'_ str| {

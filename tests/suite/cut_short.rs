@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use modelway::simulator::{Behaviour, Settings, Simulator, text};
 
 use crate::support::aftermath::{nothing_is_under_way, tokens};
-use crate::support::crowd::{Crowd, Kind, Told, added};
+use crate::support::crowd::{CallResult, Crowd, Kind, added};
 use crate::support::proxy::{Cut, Faults, Proxy, Towards};
 use crate::support::{Gateway, details, number_from};
 
@@ -66,7 +66,7 @@ fn config(proxy: &Proxy) -> String {
 }
 
 /// Whether the caller had the primary's answer, after all that holds for any answer has been held.
-fn is_answered_at_once(told: &Told) -> bool {
+fn is_answered_at_once(told: &CallResult) -> bool {
     let whole = text(TOKENS);
     match &told.outcome {
         Ok(response) if response.model == "primary" => {
@@ -109,7 +109,7 @@ async fn an_answer_that_is_cut_anywhere_is_never_told_as_a_whole_one() {
             };
             proxy.set(Towards::Client, faults);
 
-            let told = Crowd::of(&gateway, &scenario, 4).told().await;
+            let told = Crowd::of(&gateway, &scenario, 4).results().await;
 
             places += 1;
             calls += told.len();

@@ -205,7 +205,7 @@ async fn a_file_without_a_key_leaves_the_key_in_use_and_is_told_once() {
     fs::write(&key, "\n").unwrap();
     log.until(&["WARN", "it is empty"]).await;
     fs::remove_file(&key).unwrap();
-    log.until(&["WARN", "cannot be read: entity not found"])
+    log.until(&["WARN", "cannot be read: there is no such file"])
         .await;
     fs::create_dir(&key).unwrap();
     log.until(&["WARN", "it is not a file"]).await;

@@ -5,7 +5,7 @@ use prost::Message as _;
 use tonic::Code;
 
 use crate::support::frames::EMPTY_MESSAGE;
-use crate::support::posted::{GRPC, framed, http2, post, told};
+use crate::support::posted::{GRPC, failure_in, framed, http2, post};
 use crate::support::{Gateway, ONE_MODEL, ask};
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
@@ -41,7 +41,7 @@ async fn a_message_that_cannot_be_read_is_told_with_its_reason_and_field() {
 
             let response = post(&gateway, path, &body, &[GRPC]).await;
 
-            let told = told(&response);
+            let told = failure_in(&response);
             assert_eq!(told.code, Code::InvalidArgument, "{what}: {path}");
             assert_eq!(told.reason, "INVALID_REQUEST", "{what}: {path}");
             let [(field, why)] = &told.violations[..] else {
@@ -74,7 +74,7 @@ async fn what_nobody_here_does_is_unimplemented_and_told_with_what_there_is() {
     ] {
         let response = post(&gateway, path, &EMPTY_MESSAGE, &[GRPC]).await;
 
-        let told = told(&response);
+        let told = failure_in(&response);
         assert_eq!(told.code, Code::Unimplemented, "{path}");
         assert_eq!(
             (&*told.reason, &*told.domain),
@@ -95,7 +95,7 @@ async fn other_than_one_message_is_refused_where_one_is_taken() {
         for path in [GENERATE, STREAM] {
             let response = post(&gateway, path, body, &[GRPC]).await;
 
-            let told = told(&response);
+            let told = failure_in(&response);
             assert_eq!(
                 (told.code, &*told.reason),
                 (Code::Unimplemented, "UNIMPLEMENTED")
@@ -189,7 +189,7 @@ async fn metadata_that_is_too_large_is_told_as_such() {
         for path in [GENERATE, STREAM] {
             let response = post(&gateway, path, &body, &[GRPC, ("x-large", &value)]).await;
 
-            let told = told(&response);
+            let told = failure_in(&response);
             assert_eq!(told.code, Code::InvalidArgument);
             let mut fields = told.violations.iter().map(|(field, _)| field.as_str());
             assert!(fields.any(|field| field == expected), "{told:?}");

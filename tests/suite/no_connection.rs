@@ -171,7 +171,7 @@ async fn each_cause_has_words_of_its_own_for_the_caller_and_one_line_in_the_log(
             "proxy-away",
             beyond,
             by("http", deserted),
-            "of its proxy, the host refuses the connection",
+            "its proxy cannot be reached: the host refuses the connection",
             "Connection refused",
         ),
         case(

@@ -221,20 +221,20 @@ fn paths_and_bodies_that_cannot_be_meant_are_refused_with_their_place() {
             "openai_chat",
             "stream_path = '/chat'",
             "",
-            "2: providers.p: `stream_path` stands without `path`; add `path`, where whole answers are asked for",
+            "2: providers.p: `stream_path` is set without `path`; add `path`, where whole answers are asked for",
         ),
         ("openai_chat", "path = '/chat'", "", ""),
         (
             "gemini",
             "path = '/models/{model}:generateContent'",
             "",
-            "2: providers.p: `path` stands without `stream_path`, and only the path says whether a stream is wanted; add `stream_path`, such as \"/models/{model}:streamRawPredict\" or \"/models/{model}:streamGenerateContent?alt=sse\"",
+            "2: providers.p: `path` is set without `stream_path`, and only the path says whether a stream is wanted; add `stream_path`, such as \"/models/{model}:streamRawPredict\" or \"/models/{model}:streamGenerateContent?alt=sse\"",
         ),
         (
             "gemini",
             "",
             "path = '/a'\nstream_path = '/{model}'",
-            "8: models.\"p/m\": a path without the model's name, which stands nowhere else in the request; write `{model}` in `path` and `stream_path` where the name belongs",
+            "8: models.\"p/m\": the path lacks the model's name, and no other part of the request holds it; write `{model}` in `path` and `stream_path` where the name belongs",
         ),
         (
             "openai_chat",

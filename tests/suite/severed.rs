@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::support::aftermath::breaker;
-use crate::support::crowd::{Crowd, Kind, Told};
+use crate::support::crowd::{CallResult, Crowd, Kind};
 use crate::support::proxy::{Cut, Faults, Towards};
 use crate::support::{details, lines};
 
@@ -45,7 +45,7 @@ fn each(least: usize) -> impl FnMut(&Vec<usize>) -> bool {
 
 /// What every caller may rely on: an answer that is told as complete is, and anything else ends in a
 /// failure with a reason. Gives the reason.
-fn reason(told: &Told) -> Option<String> {
+fn reason(told: &CallResult) -> Option<String> {
     match &told.outcome {
         Ok(response) => {
             let whole = match response.model.as_str() {
@@ -68,13 +68,13 @@ fn reason(told: &Told) -> Option<String> {
 }
 
 /// The reasons for which calls failed that were told nothing else than what is true.
-fn failures(told: &[Told]) -> Vec<(Kind, String)> {
-    let failure = |told: &Told| Some((told.kind, reason(told)?));
+fn failures(told: &[CallResult]) -> Vec<(Kind, String)> {
+    let failure = |told: &CallResult| Some((told.kind, reason(told)?));
     told.iter().filter_map(failure).collect()
 }
 
 /// An interruption is told with the words and the usage so far.
-fn assert_interrupted(told: &Told) {
+fn assert_interrupted(told: &CallResult) {
     assert_eq!(reason(told).unwrap(), "STREAM_INTERRUPTED");
     assert_eq!(told.resets, 0);
     assert!(!told.text.is_empty());
@@ -87,11 +87,11 @@ fn assert_interrupted(told: &Told) {
 async fn calls_survive_that_their_provider_is_killed() {
     let site = Site::start(PATIENT, stalling()).await;
     let crowd = site.crowd(CALLS);
-    crowd.has_heard(each(20)).await;
+    crowd.has_received(each(20)).await;
     site.primary.wait_for(|log| log.len() == CALLS).await;
 
     site.primary.pause().await;
-    let mut told = crowd.told().await;
+    let mut told = crowd.results().await;
 
     for told in &told {
         match told.kind {
@@ -113,7 +113,7 @@ async fn calls_survive_that_their_provider_is_killed() {
     }
     assert_eq!(site.every_attempt_is_told(&told), CALLS + 150);
 
-    let gone = site.crowd(CALLS).told().await;
+    let gone = site.crowd(CALLS).results().await;
     assert_eq!(failures(&gone), []);
     told.extend(gone);
 
@@ -121,7 +121,7 @@ async fn calls_survive_that_their_provider_is_killed() {
     site.primary.resume().await.unwrap();
     site.recovers(&mut told).await;
     let before = site.primary.requests().len();
-    let back = site.crowd(CALLS).told().await;
+    let back = site.crowd(CALLS).results().await;
     assert_eq!(failures(&back), []);
     assert_eq!(site.primary.requests().len() - before, CALLS);
     told.extend(back);
@@ -132,11 +132,11 @@ async fn calls_survive_that_their_provider_is_killed() {
 async fn where_the_budget_does_not_suffice_for_all_of_them_the_rest_are_told_so() {
     let site = Site::with_budget(PATIENT, stalling(), "{ ratio = 0.2, burst = 50 }").await;
     let crowd = site.crowd(CALLS);
-    crowd.has_heard(each(20)).await;
+    crowd.has_received(each(20)).await;
     site.primary.wait_for(|log| log.len() == CALLS).await;
 
     site.primary.pause().await;
-    let told = crowd.told().await;
+    let told = crowd.results().await;
 
     let answered = told.iter().filter(|told| reason(told).is_none()).count();
     for (kind, reason) in failures(&told) {
@@ -162,7 +162,7 @@ async fn calls_survive_that_their_provider_falls_silent() {
     let flowing: Behaviour = "tokens=1000+gap=50ms".parse().unwrap();
     site.primary.set("flowing", flowing);
     let mut crowd = Crowd::of(&site.gateway, "flow", FLOWING);
-    crowd.has_heard(each(1)).await;
+    crowd.has_received(each(1)).await;
 
     site.silence(true);
     let began = SystemTime::now();
@@ -176,9 +176,9 @@ async fn calls_survive_that_their_provider_falls_silent() {
         }
     };
     let open = timeout(PROMPTLY, open).await.expect("the breaker opens");
-    let mut told = crowd.told().await;
+    let mut told = crowd.results().await;
     // There is no wait any more for those who come later, but for probes.
-    let later = site.crowd(CALLS).told().await;
+    let later = site.crowd(CALLS).results().await;
 
     let open = open.duration_since(began).unwrap();
     println!("silence: the breaker opened after {open:?}, `stall_after` is 1 s");
@@ -217,7 +217,7 @@ async fn nothing_fails_that_is_merely_slow() {
         },
     );
 
-    let told = site.crowd(CALLS).told().await;
+    let told = site.crowd(CALLS).results().await;
 
     assert_eq!(failures(&told), []);
     assert_eq!(site.primary.requests().len(), CALLS);
@@ -250,20 +250,20 @@ async fn calls_survive_that_the_network_is_cut_wherever_they_are() {
     let mut crowd = site.crowd(EARLIER);
     site.primary.wait_for(|log| log.len() == EARLIER).await;
     let some = |streams: &Vec<usize>| streams.iter().any(|words| *words >= 20);
-    crowd.has_heard(some).await;
+    crowd.has_received(some).await;
 
     site.proxy.down(Cut::Reset).await;
     crowd.join(&site.gateway, "s", CALLS - EARLIER);
-    let mut told = crowd.told().await;
+    let mut told = crowd.results().await;
 
     let interrupted = told.iter().filter(|told| reason(told).is_some());
-    let interrupted: Vec<&Told> = interrupted.collect();
+    let interrupted: Vec<&CallResult> = interrupted.collect();
     assert!(!interrupted.is_empty());
     for told in interrupted {
         assert_eq!(told.kind, Kind::Failing);
         assert_interrupted(told);
     }
-    let cut_off = site.crowd(CALLS).told().await;
+    let cut_off = site.crowd(CALLS).results().await;
     assert_eq!(failures(&cut_off), []);
     told.extend(cut_off);
 

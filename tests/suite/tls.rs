@@ -153,7 +153,7 @@ fn certificates_and_keys_are_checked_before_anything_is_sent() {
         ("ca_file = '/two'", ""),
         (
             "ca_file = '/missing'",
-            "5: providers.p.ca_file: the file `/missing` cannot be read: entity not found; store certificates there in PEM, readable for this process",
+            "5: providers.p.ca_file: the file `/missing` cannot be read: there is no such file; store certificates there in PEM, readable for this process",
         ),
         (
             "ca_file = '/text'",

@@ -782,7 +782,7 @@ fn a_credential_that_cannot_work_is_refused_at_start_with_a_remedy() {
         (
             "{ kind = 'aws' }",
             "",
-            "known are `google_file`, `google_metadata`, `entra_secret`, `entra_certificate`, `entra_workload`, `entra_managed`",
+            "use one of `google_file`, `google_metadata`, `entra_secret`, `entra_certificate`, `entra_workload`, `entra_managed`",
         ),
         (
             "{ kind = 'google_file' }",
@@ -792,7 +792,7 @@ fn a_credential_that_cannot_work_is_refused_at_start_with_a_remedy() {
         (
             "{ kind = 'google_file', file = '/gone' }",
             "",
-            "the file `/gone` cannot be read: entity not found",
+            "the file `/gone` cannot be read: there is no such file",
         ),
         (
             "{ kind = 'google_file', file = '/text' }",

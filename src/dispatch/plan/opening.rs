@@ -107,7 +107,7 @@ impl Plan {
         let pause = pause_behind(waiting.ahead(), fastrand::f64());
         let mut has_paused = false;
         while Instant::now() < limit {
-            let verdict = waiting.next_verdict();
+            let verdict = waiting.next_change();
             let Some((due, _)) = self.first_due(limit) else {
                 return false;
             };

@@ -225,7 +225,7 @@ mod tests {
                 break;
             };
             match attempt < 40 {
-                true => permit.committed(false, false),
+                true => permit.first_content(false, false),
                 false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
             }
         }

@@ -7,8 +7,8 @@ use crate::trail::BreakerState;
 use super::{Breaker, Forced, Transition};
 
 impl Breaker {
-    /// Replaces the breaker's own decision by an operator's, or lifts that. Either way the counts are forgotten and the
-    /// breaker closes; lifting changes nothing if the breaker is closed and not forced.
+    /// Lets an operator's decision override the breaker, or lifts that override. Either way the breaker forgets its counts,
+    /// and once no decision overrides it, it is closed. Lifting changes nothing if the breaker is closed and not forced.
     pub fn force(&mut self, forced: Option<Forced>, now: Instant) -> Option<Transition> {
         let from = self.state(now);
         if forced.is_none() && from == BreakerState::Closed {

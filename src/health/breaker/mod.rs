@@ -143,7 +143,7 @@ impl Breaker {
             kind,
             admitted: now,
             counted: Counted::Nothing,
-            committed: None,
+            first_content: None,
             state: self.state(now),
             transition,
         }

@@ -44,7 +44,7 @@ impl Breaker {
         let now = circumstances.now;
         match signal {
             Signal::CutShort { since } if !self.is_in_doubt(since, now) => None,
-            Signal::Committed { .. } | Signal::Answered => {
+            Signal::FirstContent { .. } | Signal::Answered => {
                 let ended = std::mem::take(&mut self.consecutive_failures);
                 self.cut_short_since = None;
                 self.successes += 1;
@@ -54,16 +54,16 @@ impl Breaker {
                     let nth = self.successes;
                     pass.counted = Counted::Success { ended, nth };
                 }
-                if let Signal::Committed { slow } = signal {
-                    pass.committed = Some(now);
-                    seen.commits += 1;
+                if let Signal::FirstContent { slow } = signal {
+                    pass.first_content = Some(now);
+                    seen.begun += 1;
                     seen.slow += u32::from(slow);
                 }
                 self.trip_if_slow(circumstances)
             }
             Signal::Stalled | Signal::CutShort { .. } | Signal::Failed { .. } => {
                 let seen = self.window.newest(now);
-                let broke = pass.committed.is_some() && matches!(signal, Signal::Failed { .. });
+                let broke = pass.first_content.is_some() && matches!(signal, Signal::Failed { .. });
                 seen.breaks += u32::from(broke);
                 match pass.counted {
                     Counted::Nothing => {
@@ -72,7 +72,8 @@ impl Breaker {
                     }
                     Counted::Success { ended, nth } => {
                         seen.failures += 1;
-                        // The answer broke off, so it is no success: its beginning did not end the row of failures.
+                        // The answer broke off, so its beginning was no success after all and must not have ended the failures in a
+                        // row.
                         if nth == self.successes {
                             self.consecutive_failures += ended;
                         }
@@ -83,13 +84,13 @@ impl Breaker {
                 self.consecutive_failures += 1;
                 let cause = self.trip_cause(circumstances)?;
                 let seen = self.window.sums(now);
-                self.broke_off = pass.committed.is_some()
-                    || share(seen.breaks, seen.commits) >= self.settings.break_ratio;
+                self.broke_off = pass.first_content.is_some()
+                    || share(seen.breaks, seen.begun) >= self.settings.break_ratio;
                 let retry_after = match signal {
                     Signal::Failed { retry_after } => retry_after,
                     Signal::Stalled
                     | Signal::CutShort { .. }
-                    | Signal::Committed { .. }
+                    | Signal::FirstContent { .. }
                     | Signal::Progressed
                     | Signal::Answered
                     | Signal::Completed
@@ -133,7 +134,7 @@ impl Breaker {
         if busy && affordable && share(seen.failures, seen.samples) >= circumstances.retry_ratio {
             return Some("retry_ratio");
         }
-        if seen.commits >= min_commits && share(seen.breaks, seen.commits) >= break_ratio {
+        if seen.begun >= min_commits && share(seen.breaks, seen.begun) >= break_ratio {
             return Some("stream_breaks");
         }
         None

@@ -17,7 +17,7 @@ pub struct Pass {
     /// How the attempt has already been counted.
     pub(super) counted: Counted,
     /// When the first content came.
-    pub(super) committed: Option<Instant>,
+    pub(super) first_content: Option<Instant>,
     /// The breaker's state at admission.
     pub(super) state: BreakerState,
     /// What the admission changed.
@@ -68,7 +68,7 @@ impl Pass {
 
     /// Whether content has been coming for this long.
     pub(super) fn has_lasted(&self, long: Duration, now: Instant) -> bool {
-        let began = self.committed;
+        let began = self.first_content;
         began.is_some_and(|began| now.duration_since(began) >= long)
     }
 }

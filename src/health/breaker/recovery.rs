@@ -87,11 +87,11 @@ impl Breaker {
     ) -> Option<Transition> {
         let now = circumstances.now;
         let lasting = self.settings.lasting_answer;
-        if let Signal::Committed { .. } = signal {
-            pass.committed.get_or_insert(now);
+        if let Signal::FirstContent { .. } = signal {
+            pass.first_content.get_or_insert(now);
         }
         match signal {
-            Signal::Committed { .. }
+            Signal::FirstContent { .. }
             | Signal::Progressed
             | Signal::Answered
             | Signal::Completed
@@ -100,9 +100,9 @@ impl Breaker {
                 None
             }
             // Where answers broke off, neither the beginning of an answer nor a refusal proves recovery.
-            Signal::Committed { .. } | Signal::Answered if self.broke_off => None,
+            Signal::FirstContent { .. } | Signal::Answered if self.broke_off => None,
             Signal::Progressed if !(self.broke_off && pass.has_lasted(lasting, now)) => None,
-            Signal::Committed { .. }
+            Signal::FirstContent { .. }
             | Signal::Progressed
             | Signal::Answered
             | Signal::Completed => self.succeed(pass, now),
@@ -111,7 +111,7 @@ impl Breaker {
             Signal::CutShort { .. } => self.fail(pass, "probe_cut_short", None, circumstances),
             Signal::Failed { retry_after } => {
                 let failed = self.fail(pass, "probe_failed", retry_after, circumstances);
-                self.broke_off |= pass.committed.is_some();
+                self.broke_off |= pass.first_content.is_some();
                 failed
             }
             Signal::Throttled { retry_after } => {
@@ -185,7 +185,7 @@ impl Breaker {
         }
         pass.counted = Counted::Failure;
         self.probes.free(pass.kind.number());
-        let is_news = pass.committed.is_some() && !self.broke_off;
+        let is_news = pass.first_content.is_some() && !self.broke_off;
         if self.probes.succeeded > pass.kind.number() && !is_news {
             return None;
         }

@@ -31,7 +31,7 @@ pub enum Signal {
     /// The provider has been silent for a suspiciously long time; the attempt goes on.
     Stalled,
     /// The first content has arrived.
-    Committed {
+    FirstContent {
         /// Whether it took suspiciously long.
         slow: bool,
     },

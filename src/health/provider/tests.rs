@@ -50,9 +50,9 @@ fn each_report_of_an_attempt_is_counted() {
         (snapshot.samples, snapshot.failures, snapshot.slow)
     };
 
-    permit(&guard).committed(false, false);
+    permit(&guard).first_content(false, false);
     assert_eq!(seen(), (1, 0, 0));
-    permit(&guard).committed(true, false);
+    permit(&guard).first_content(true, false);
     assert_eq!(seen(), (2, 0, 1));
     permit(&guard).stalled(false);
     assert_eq!(seen(), (3, 1, 1));
@@ -127,7 +127,7 @@ async fn watchers_see_a_breaker_open_being_probed_and_close() {
         let mut probe = permit(&guard);
         assert!(probe.is_probe());
         assert_eq!(probe.breaker_state(), BreakerState::HalfOpen);
-        probe.committed(false, false);
+        probe.first_content(false, false);
     }
 
     assert!(!permit(&guard).is_probe());
@@ -162,7 +162,7 @@ fn a_last_resort_is_sent_as_often_as_it_is_answered_and_shows_recovery() {
     let mut last = guard.admit_last(0.0, 0.9).expect("with some luck");
     assert!(!last.is_probe());
     assert_eq!(last.breaker_state(), BreakerState::Open);
-    last.committed(false, false);
+    last.first_content(false, false);
 
     assert_eq!(guard.snapshot().state, BreakerState::HalfOpen);
     assert_eq!(
@@ -299,13 +299,13 @@ async fn after_an_answer_that_broke_off_a_probe_succeeds_once_it_has_lasted_or_i
     for is_complete in [false, true] {
         let (_health, guard) = only(hasty());
         let mut breaking = permit(&guard);
-        breaking.committed(false, false);
+        breaking.first_content(false, false);
         breaking.failed(&server_error(), false);
         drop(breaking);
         assert_eq!(guard.snapshot().state, BreakerState::Open);
         tokio::time::advance(Duration::from_secs(6)).await;
         let mut probe = permit(&guard);
-        probe.committed(false, false);
+        probe.first_content(false, false);
         probe.progressed();
         assert_eq!(guard.snapshot().state, BreakerState::HalfOpen);
 
@@ -375,7 +375,7 @@ fn watchers_see_locks_and_throttles() {
 async fn wakes(settings: Settings, happens: impl FnOnce(&Arc<Guard>)) -> bool {
     let (_health, guard) = only(settings);
     let waiting = guard.wait().expect("a place");
-    let verdict = waiting.next_verdict();
+    let verdict = waiting.next_change();
     happens(&guard);
     let a_while = Duration::from_secs(1);
     tokio::time::timeout(a_while, verdict).await.is_ok()
@@ -405,10 +405,10 @@ async fn waiting_calls_wake_when_a_probe_is_judged_and_when_it_ends_without_an_o
         tokio::time::advance(Duration::from_secs(6)).await;
         let mut probe = permit(&guard);
         let waiting = guard.wait().expect("a place");
-        let verdict = waiting.next_verdict();
+        let verdict = waiting.next_change();
 
         if is_judged {
-            probe.committed(false, false);
+            probe.first_content(false, false);
         } else {
             drop(probe);
         }

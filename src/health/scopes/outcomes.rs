@@ -20,9 +20,9 @@ impl Scopes {
     pub fn stalled(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
         let mut changes = Vec::new();
         if self.rolled_up {
-            changes.extend(self.tell_endpoint(passes, Signal::Stalled, circumstances));
+            changes.extend(self.report_to_endpoint(passes, Signal::Stalled, circumstances));
         }
-        changes.extend(self.tell_model(passes, Signal::Stalled, circumstances));
+        changes.extend(self.report_to_model(passes, Signal::Stalled, circumstances));
         changes
     }
 
@@ -34,7 +34,7 @@ impl Scopes {
         since: Instant,
         circumstances: Circumstances,
     ) -> Vec<Change> {
-        self.tell_model(passes, Signal::CutShort { since }, circumstances)
+        self.report_to_model(passes, Signal::CutShort { since }, circumstances)
     }
 
     /// Takes in that the head of an answer has arrived. It shows that the endpoint works, unless the endpoint is closed
@@ -42,12 +42,12 @@ impl Scopes {
     pub fn reached(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
         match self.rolled_up {
             true => Vec::new(),
-            false => self.tell_endpoint(passes, Signal::Answered, circumstances),
+            false => self.report_to_endpoint(passes, Signal::Answered, circumstances),
         }
     }
 
     /// Takes in that the first content has arrived.
-    pub fn committed(
+    pub fn first_content(
         &mut self,
         passes: &mut Passes,
         slow: bool,
@@ -58,19 +58,19 @@ impl Scopes {
         model.rejections.answered();
         model.acceptance.accepted(circumstances.now);
         self.accepted(passes, circumstances.now);
-        let mut changes = self.tell_endpoint(passes, Signal::Answered, circumstances);
-        changes.extend(self.tell_model(passes, Signal::Committed { slow }, circumstances));
+        let mut changes = self.report_to_endpoint(passes, Signal::Answered, circumstances);
+        changes.extend(self.report_to_model(passes, Signal::FirstContent { slow }, circumstances));
         changes
     }
 
     /// Takes in that further content has arrived. Only probes and last resorts report it.
     pub fn progressed(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
-        self.tell_model(passes, Signal::Progressed, circumstances)
+        self.report_to_model(passes, Signal::Progressed, circumstances)
     }
 
     /// Takes in that the answer is complete.
     pub fn completed(&mut self, passes: &mut Passes, circumstances: Circumstances) -> Vec<Change> {
-        self.tell_model(passes, Signal::Completed, circumstances)
+        self.report_to_model(passes, Signal::Completed, circumstances)
     }
 
     /// Takes in that the attempt failed.
@@ -99,7 +99,7 @@ impl Scopes {
             _ if error.status.is_some() => Signal::Answered,
             _ => Signal::Released,
         };
-        let mut changes = self.tell_endpoint(passes, of_endpoint, circumstances);
+        let mut changes = self.report_to_endpoint(passes, of_endpoint, circumstances);
         let of_model = match health {
             Health::Success => {
                 let model = self.model(&passes.model, now);
@@ -137,7 +137,7 @@ impl Scopes {
             | Health::EndpointFailure
             | Health::Nothing => Signal::Released,
         };
-        changes.extend(self.tell_model(passes, of_model, circumstances));
+        changes.extend(self.report_to_model(passes, of_model, circumstances));
         changes
     }
 
@@ -208,7 +208,7 @@ impl Scopes {
         self.notices.push(Notice { model, news });
     }
 
-    fn tell_endpoint(
+    fn report_to_endpoint(
         &mut self,
         passes: &mut Passes,
         signal: Signal,
@@ -228,7 +228,7 @@ impl Scopes {
             .collect()
     }
 
-    fn tell_model(
+    fn report_to_model(
         &mut self,
         passes: &mut Passes,
         signal: Signal,

@@ -59,7 +59,7 @@ fn answer(scopes: &mut Scopes, model: usize, circumstances: Circumstances) -> Ve
     let mut passes = scopes
         .admit(&id(model), circumstances.now)
         .expect("admitted");
-    let changes = scopes.committed(&mut passes, false, circumstances);
+    let changes = scopes.first_content(&mut passes, false, circumstances);
     scopes.release(passes, circumstances);
     changes
 }
@@ -330,7 +330,7 @@ fn a_model_whose_answers_broke_off_may_be_used_again_once_some_have_lasted_or_ar
             ..circumstances
         };
         let mut breaks_off = scopes.admit(&id(0), at.now).expect("admitted");
-        scopes.committed(&mut breaks_off, false, at);
+        scopes.first_content(&mut breaks_off, false, at);
         let error = UpstreamError::new(UpstreamErrorKind::Disconnected);
         scopes.failed(&mut breaks_off, &error, at);
         scopes.release(breaks_off, at);
@@ -339,7 +339,7 @@ fn a_model_whose_answers_broke_off_may_be_used_again_once_some_have_lasted_or_ar
         let mut changes = Vec::new();
         for _ in 0..3 {
             let mut probe = scopes.admit(&id(0), at.now).expect("admitted");
-            scopes.committed(&mut probe, false, at);
+            scopes.first_content(&mut probe, false, at);
             at.now += Duration::from_secs(lasts);
             changes.extend(match is_complete {
                 true => scopes.completed(&mut probe, at),
@@ -461,7 +461,7 @@ fn last_resorts_follow_what_the_target_accepts() {
 
     for _ in 0..24 {
         let mut passes = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
-        scopes.committed(&mut passes, false, circumstances);
+        scopes.first_content(&mut passes, false, circumstances);
         scopes.release(passes, circumstances);
     }
     assert_eq!(scopes.rejection(&id(0), now), 75.0 / 124.0);
@@ -483,7 +483,7 @@ fn last_resorts_that_are_answered_close_what_is_open() {
             let mut passes = scopes.admit_last(&id(0), 1.0, now).expect("with luck");
             assert_ne!(passes.state(), BreakerState::Closed);
             assert_eq!(scopes.concurrency(&id(0), circumstances.now).0, 1);
-            scopes.committed(&mut passes, false, circumstances);
+            scopes.first_content(&mut passes, false, circumstances);
             scopes.release(passes, circumstances);
         }
 

@@ -94,11 +94,11 @@ pub(super) fn check_provider(dispatcher: &Dispatcher, provider: &str) -> Result<
 pub(super) fn names(dispatcher: &Dispatcher) -> String {
     let routes = dispatcher.routes();
     let mut names = routes.providers().map(|guard| guard.name());
-    let told: Vec<_> = names.by_ref().take(MOST_NAMES).collect();
-    let told = told.join(", ");
+    let listed: Vec<_> = names.by_ref().take(MOST_NAMES).collect();
+    let listed = listed.join(", ");
     match names.count() {
-        0 => format!("there are {told}"),
-        more => format!("there are {told} and {more} more"),
+        0 => format!("use one of {listed}"),
+        more => format!("use one of {listed} and {more} more"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What may callers and operators see and set besides calls? The catalogue, plans, breakers, and what is serving.
+//! What may callers and operators see and set, apart from making calls? The catalogue, plans, breakers, health.
 //!
 //! A door reads a message into the arguments of a method of [`Control`], and spells what it returns.
 

@@ -1,4 +1,4 @@
-//! What would become of a call at this moment? Its plan, without sending anything.
+//! What would happen to a call now? Its plan, without sending anything.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::trail::{BreakerState, Skip};
 use super::super::reading::{CallReading, Understood, understand};
 use super::Control;
 
-/// What would become of a call.
+/// What would happen to a call.
 pub struct PlannedCall {
     /// The targets, in order.
     pub targets: Vec<PlannedTarget>,

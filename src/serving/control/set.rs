@@ -25,7 +25,7 @@ pub struct BreakerOverride {
     pub provider: String,
     /// The id of the model; empty for the provider's endpoint.
     pub model: String,
-    /// The decision; `None` if the door could not read it, which is a fault that it has noted.
+    /// The decision; `None` if the door could not read it. The door then passes on a fault that says so.
     pub decision: Option<OperatorDecision>,
     /// How long the decision holds; `None` if only the operator ends it.
     pub ttl: Option<Duration>,
@@ -35,7 +35,7 @@ pub struct BreakerOverride {
     pub peer: Option<SocketAddr>,
 }
 
-/// What becomes of a breaker.
+/// What an operator does to a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorDecision {
     /// It lets nothing through.

@@ -28,7 +28,7 @@ const GATHERED: Duration = Duration::from_millis(50);
 /// Up to this many collected changes are sent one by one. Beyond it, only the latest change of each breaker is kept.
 const MOST_WAITING: usize = 32;
 
-/// What those who watch breakers get.
+/// What a watcher of breakers receives.
 pub enum BreakerUpdate {
     /// All breakers: at the beginning, and when the watcher was too slow to get every change.
     Snapshot(Vec<BreakerView>),

@@ -113,9 +113,9 @@ impl Host {
             tokio::select! {
                 biased;
                 granted = &mut granted => {
-                    return granted.unwrap_or_else(|_| Err(unreachable("the service stops")));
+                    return granted.unwrap_or_else(|_| Err(unreachable("the service is stopping")));
                 }
-                // A connection that was doubted may have answered meanwhile, which wakes nobody.
+                // A connection that was doubted may have answered meanwhile. That wakes no waiting request.
                 () = again => self.serve(),
             }
         }
@@ -159,7 +159,7 @@ impl Host {
     /// Makes a connection and runs it until it ends.
     async fn live(self: &Arc<Self>, id: Id) -> Result<(), UpstreamError> {
         let connected = self.connected().await;
-        self.connector.tell(&self.uri, &connected);
+        self.connector.log_outcome(&self.uri, &connected);
         let stream = connected.map_err(|error| error.upstream())?;
         let version = match (stream.is_http2(), self.http, self.uri.scheme_str()) {
             (true, _, _) | (false, Http::Http2, Some("http")) => Version::Http2,
@@ -181,7 +181,7 @@ impl Host {
         let mut closes = self.unused.closes();
         loop {
             let connected = self.connector.connect(&self.uri, deadline).await;
-            let is_short = connected.as_ref().is_err_and(ConnectError::is_of_files);
+            let is_short = connected.as_ref().is_err_and(ConnectError::lacks_files);
             if !is_short || !self.unused.free_a_file(&mut closes, deadline).await {
                 return connected;
             }

@@ -97,7 +97,8 @@ impl Liveness {
         self.0.written.store(self.nanos(now), Ordering::Relaxed);
     }
 
-    /// Waits until the peer is given up: what has received nothing will receive nothing. Safe to cancel.
+    /// Waits until the peer is given up: a stream that has received nothing until then will receive nothing. Safe to
+    /// cancel.
     pub(in crate::transport) async fn lost(&self) {
         loop {
             let loss = self.0.loss.notified();

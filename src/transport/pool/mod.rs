@@ -147,7 +147,7 @@ fn authority(uri: &Uri) -> Option<HeaderValue> {
 }
 
 fn illegal() -> UpstreamError {
-    unreachable("its URL is not legal")
+    unreachable("its URL is not valid")
 }
 
 #[cfg(test)]

@@ -10,18 +10,18 @@ use tokio::time::{Instant, timeout_at};
 
 use super::book::Book;
 
-/// How long a shortage of files is waited out while every connection is used: an answer that has just ended leaves
-/// an unused connection within milliseconds.
+/// While every connection is in use, a request that finds no free file waits this long: an answer that has just ended
+/// leaves an unused connection within milliseconds.
 const BECOMING_UNUSED: Duration = Duration::from_millis(100);
 
-/// How often it is looked for an unused connection meanwhile.
+/// The interval between two searches for an unused connection meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The connections of all hosts on all cores. Cheap to clone.
 #[derive(Debug)]
 pub(in crate::transport) struct Reclaimer<L, W>(Arc<Shared<L, W>>);
 
-/// What is seen of the connections that are closed.
+/// Counts the connections that are closed.
 #[derive(Debug)]
 pub(in crate::transport) struct Closes(watch::Receiver<u64>);
 
@@ -48,7 +48,7 @@ impl<L, W> Reclaimer<L, W> {
         self.0.closed.send_modify(|closed| *closed += 1);
     }
 
-    /// Counts the connections that are closed from here on. To be taken before a file is tried to be opened.
+    /// Counts the connections that are closed from now on. Call this before trying to open a file.
     pub(in crate::transport) fn closes(&self) -> Closes {
         Closes(self.0.closed.subscribe())
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::support::aftermath::{
     breaker, every_place_is_free, nothing_is_under_way, tasks, tasks_fall_to, tokens,
 };
-use crate::support::crowd::{Crowd, Told, added, attempts, span_of};
+use crate::support::crowd::{CallResult, Crowd, added, attempts, span_of};
 use crate::support::proxy::{Faults, Proxy, Towards};
 use crate::support::{Gateway, ask};
 
@@ -118,10 +118,10 @@ impl Site {
 
     /// Makes one call after the other, each of which must be answered, until the primary is the
     /// ordinary first target again.
-    pub(super) async fn recovers(&self, told: &mut Vec<Told>) {
+    pub(super) async fn recovers(&self, told: &mut Vec<CallResult>) {
         let recovered = async {
             loop {
-                told.extend(self.crowd(1).told().await);
+                told.extend(self.crowd(1).results().await);
                 let response = told.last().unwrap().outcome.as_ref().unwrap();
                 let last = response.attempts.last().unwrap();
                 if last.kind() == AttemptKind::Primary {
@@ -137,7 +137,7 @@ impl Site {
     }
 
     /// Every attempt in the logs was reported to a caller, and nothing is held any more.
-    pub(super) async fn is_as_before(&self, told: &[Told]) {
+    pub(super) async fn is_as_before(&self, told: &[CallResult]) {
         self.every_attempt_is_told(told);
         nothing_is_under_way(&self.gateway).await;
         for scenario in ["s", "flow"] {
@@ -150,7 +150,7 @@ impl Site {
 
     /// Each request in the logs belongs to one attempt of which one caller was told. Those that never
     /// arrived could not: the network was cut or silent. Gives how many arrived.
-    pub(super) fn every_attempt_is_told(&self, told: &[Told]) -> usize {
+    pub(super) fn every_attempt_is_told(&self, told: &[CallResult]) -> usize {
         let mut told = attempts(told);
         let mut requests = self.primary.requests();
         requests.extend(self.gateway.simulator.requests_for("backup"));

@@ -111,7 +111,7 @@ impl Model {
             .then(|| Duration::from_secs(self.draw.u64(0..200)));
         let signal = match self.draw.u32(0..12) {
             0 => Signal::Stalled,
-            1..4 => Signal::Committed {
+            1..4 => Signal::FirstContent {
                 slow: self.draw.bool(),
             },
             4 => Signal::Answered,
@@ -202,7 +202,7 @@ impl Model {
             assert!(self.now <= limit, "it stays open");
             self.admit();
             let newest = self.held.len() - 1;
-            self.report(newest, Signal::Committed { slow: false });
+            self.report(newest, Signal::FirstContent { slow: false });
             self.report(newest, Signal::Completed);
             self.held[newest].probing = false;
             probes += 1;

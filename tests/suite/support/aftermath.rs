@@ -61,8 +61,8 @@ pub(crate) async fn tokens(gateway: &Gateway, scenario: &str) -> usize {
     usize::try_from(plan.into_inner().retry_tokens).unwrap()
 }
 
-/// Makes as many calls as the service lets in, to a scenario whose only model is called like it: they
-/// come to the provider together only if no earlier call still holds a place.
+/// Makes as many calls as the service lets in, to a scenario whose only model has the same name. They all reach the
+/// provider only if no earlier call still holds a place.
 pub(crate) async fn every_place_is_free(gateway: &Gateway, scenario: &str, places: usize) {
     gateway.simulator.set(scenario, Fault::Hang);
     let earlier = gateway.simulator.requests().len();

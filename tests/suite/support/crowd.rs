@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::streamed::collect_telling;
+use super::streamed::collect_with;
 use super::{Gateway, Streamed, ask, details, text_of};
 
 /// Much longer than any crowd takes.
@@ -35,7 +35,7 @@ const KINDS: [Kind; 4] = [Kind::Whole, Kind::Failing, Kind::Whole, Kind::Restart
 
 /// What a caller has received.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct CallResult {
     pub(crate) scenario: String,
     pub(crate) kind: Kind,
     /// All text since the last reset, of a complete answer or a part of one.
@@ -46,7 +46,7 @@ pub(crate) struct Told {
 
 /// Calls under way.
 pub(crate) struct Crowd {
-    calls: JoinSet<Told>,
+    calls: JoinSet<CallResult>,
     /// Words that each stream has received.
     words: watch::Sender<Vec<usize>>,
 }
@@ -79,7 +79,7 @@ impl Crowd {
             let stream = words.borrow().len();
             words.send_modify(|words| words.push(0));
             self.calls.spawn(async move {
-                let tell = |event: &Event| {
+                let on_event = |event: &Event| {
                     let more = words_in(event);
                     words.send_if_modified(|words| {
                         words[stream] += more;
@@ -87,7 +87,7 @@ impl Crowd {
                     });
                 };
                 let streamed = match client.stream_generate(request).await {
-                    Ok(response) => collect_telling(response.into_inner(), tell).await,
+                    Ok(response) => collect_with(response.into_inner(), on_event).await,
                     Err(status) => Streamed::failed(status),
                 };
                 of_stream(scenario, kind, streamed)
@@ -96,20 +96,20 @@ impl Crowd {
     }
 
     /// Waits until this condition on the words that each stream has received is met.
-    pub(crate) async fn has_heard(&self, enough: impl FnMut(&Vec<usize>) -> bool) {
+    pub(crate) async fn has_received(&self, enough: impl FnMut(&Vec<usize>) -> bool) {
         let mut words = self.words.subscribe();
-        let heard = timeout(PROMPTLY, words.wait_for(enough)).await;
-        heard.expect("the streams are told more").unwrap();
+        let received = timeout(PROMPTLY, words.wait_for(enough)).await;
+        received.expect("the streams receive more").unwrap();
     }
 
     /// Waits until every call has ended.
-    pub(crate) async fn told(self) -> Vec<Told> {
+    pub(crate) async fn results(self) -> Vec<CallResult> {
         let all = self.calls.join_all();
         timeout(PROMPTLY, all).await.expect("every call ends")
     }
 }
 
-impl Told {
+impl CallResult {
     /// The sent attempts that were reported to the caller.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let mut attempts = match &self.outcome {
@@ -122,16 +122,16 @@ impl Told {
 }
 
 /// Attempts beyond the first of their calls, in a scenario.
-pub(crate) fn added(told: &[Told], scenario: &str) -> usize {
-    let in_scenario = told.iter().filter(|told| told.scenario == scenario);
-    let more = |told: &Told| told.attempts().len().saturating_sub(1);
+pub(crate) fn added(results: &[CallResult], scenario: &str) -> usize {
+    let in_scenario = results.iter().filter(|result| result.scenario == scenario);
+    let more = |result: &CallResult| result.attempts().len().saturating_sub(1);
     in_scenario.map(more).sum()
 }
 
 /// Every attempt that was reported to any caller, by the id of its span.
-pub(crate) fn attempts(told: &[Told]) -> HashMap<String, Attempt> {
+pub(crate) fn attempts(results: &[CallResult]) -> HashMap<String, Attempt> {
     let mut attempts = HashMap::new();
-    for attempt in told.iter().flat_map(Told::attempts) {
+    for attempt in results.iter().flat_map(CallResult::attempts) {
         let span = attempt.span_id.clone();
         assert!(attempts.insert(span, attempt).is_none());
     }
@@ -165,8 +165,8 @@ fn words_in(event: &Event) -> usize {
     }
 }
 
-fn whole(scenario: String, outcome: Result<GenerateResponse, Status>) -> Told {
-    Told {
+fn whole(scenario: String, outcome: Result<GenerateResponse, Status>) -> CallResult {
+    CallResult {
         scenario,
         kind: Kind::Whole,
         text: outcome.as_ref().map(text_of).unwrap_or_default(),
@@ -175,14 +175,14 @@ fn whole(scenario: String, outcome: Result<GenerateResponse, Status>) -> Told {
     }
 }
 
-fn of_stream(scenario: String, kind: Kind, streamed: Streamed) -> Told {
+fn of_stream(scenario: String, kind: Kind, streamed: Streamed) -> CallResult {
     let is_reset = |event: &Event| matches!(event, Event::OutputReset(_));
     let since_reset = streamed.events.rsplit(is_reset).next().unwrap_or_default();
     let texts = since_reset.iter().map(|event| match event {
         Event::TextDelta(delta) => delta.text.as_str(),
         _ => "",
     });
-    Told {
+    CallResult {
         scenario,
         kind,
         text: texts.collect(),

@@ -1,7 +1,6 @@
 //! The real service on a real socket, in front of a simulator that tests script.
 //!
-//! Sockets are not timers: under a paused clock every wait for one lets all timers ring, so these
-//! tests run on the real clock, with limits as short as the behaviour needs, and wait for
+//! Under a paused clock, every wait for a socket would let all timers fire at once. So these tests run on the real clock, with limits as short as the behaviour needs, and wait for
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
 pub(crate) mod aftermath;

@@ -7,7 +7,7 @@ use super::{Details, Gateway, details};
 
 /// A client that speaks HTTP/2 without TLS.
 pub(crate) fn http2() -> Client {
-    // It wants one, though it encrypts nothing. Whichever another test has installed will do.
+    // reqwest needs a crypto provider, although nothing is encrypted. One that another test has installed will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().http2_prior_knowledge().no_proxy();
     client.build().unwrap()
@@ -34,7 +34,7 @@ pub(crate) async fn post(
 pub(crate) const GRPC: (&str, &str) = ("content-type", "application/grpc");
 
 /// The status of a failed call that has only a head.
-pub(crate) fn told(response: &Response) -> Details {
+pub(crate) fn failure_in(response: &Response) -> Details {
     assert_eq!(response.status(), 200, "{response:?}");
     details(&Status::from_header_map(response.headers()).expect("a failure"))
 }

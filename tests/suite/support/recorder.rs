@@ -69,7 +69,7 @@ impl Recorder {
         assert_eq!(told.len(), spans.len());
         for request in log {
             let attempt = told.remove(&span_of(request));
-            assert!(attempt.is_some(), "nothing tells of {request:?}");
+            assert!(attempt.is_some(), "no span belongs to {request:?}");
         }
         for attempt in told.values() {
             let outcome = attribute(attempt, "modelway.attempt.outcome").unwrap();

@@ -20,13 +20,13 @@ pub(crate) struct Streamed {
 /// Reads a stream to its end. Fails if it breaks a law of every stream: numbered without gaps,
 /// `started` first, `completed` last if and only if the status is OK.
 pub(crate) async fn collect(stream: Streaming<StreamGenerateResponse>) -> Streamed {
-    collect_telling(stream, |_| {}).await
+    collect_with(stream, |_| {}).await
 }
 
-/// The same, and passes on each event as soon as it arrives.
-pub(crate) async fn collect_telling(
+/// The same, and calls `on_event` for each event as soon as it arrives.
+pub(crate) async fn collect_with(
     mut stream: Streaming<StreamGenerateResponse>,
-    mut tell: impl FnMut(&Event),
+    mut on_event: impl FnMut(&Event),
 ) -> Streamed {
     let mut streamed = Streamed {
         events: Vec::new(),
@@ -37,7 +37,7 @@ pub(crate) async fn collect_telling(
             Ok(Some(message)) => {
                 assert_eq!(message.sequence, streamed.events.len() as i64 + 1);
                 let event = message.event.unwrap();
-                tell(&event);
+                on_event(&event);
                 streamed.events.push(event);
             }
             Ok(None) => break,

@@ -1,7 +1,6 @@
 //! A client that sends the `grpc-timeout` it is given, and has no timer of its own.
 //!
-//! tonic's channel reads that header too and may give up first; what the service answers would
-//! stay unknown.
+//! tonic's channel reads that header, too, and may give up first. The test would then not see what the service answers.
 
 use std::net::SocketAddr;
 
@@ -29,7 +28,7 @@ pub(crate) struct Timerless {
 impl Timerless {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        // Or a call waits on its way for the confirmation of the one before, up to 40 ms.
+        // Otherwise a call may be delayed by up to 40 ms, until the bytes of the call before are acknowledged.
         stream.set_nodelay(true).unwrap();
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = handshake.await.unwrap();

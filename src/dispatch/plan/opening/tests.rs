@@ -358,7 +358,7 @@ async fn a_call_goes_on_as_soon_as_a_probe_has_succeeded_or_an_operator_opens_th
         let opens = async {
             sleep_until(Instant::now() + millis(300)).await;
             match beside.pop() {
-                Some(mut probe) => probe.committed(false, false),
+                Some(mut probe) => probe.first_content(false, false),
                 None => assert!(health.force(None)),
             }
         };

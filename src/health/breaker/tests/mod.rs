@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 
 const FAILED: Signal = Signal::Failed { retry_after: None };
-const COMMITTED: Signal = Signal::Committed { slow: false };
+const FIRST_CONTENT: Signal = Signal::FirstContent { slow: false };
 
 /// Alone, and with the open times in the middle of their spread.
 fn alone(now: Instant) -> Circumstances {
@@ -82,7 +82,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let signal = prop_oneof![
         Just(Signal::Stalled),
-        Just(COMMITTED),
+        Just(FIRST_CONTENT),
         Just(Signal::Answered),
         Just(Signal::Progressed),
         Just(Signal::Completed),

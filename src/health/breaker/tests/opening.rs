@@ -30,7 +30,7 @@ fn a_success_between_failures_keeps_it_closed() {
         for _ in 0..4 {
             attempt(&mut breaker, FAILED, now);
         }
-        attempt(&mut breaker, COMMITTED, now);
+        attempt(&mut breaker, FIRST_CONTENT, now);
         // Stay below `min_samples`, where only failures in a row count.
         breaker.window = Window::new(seconds(20), now);
     }
@@ -43,15 +43,15 @@ fn half_of_twenty_attempts_failing_opens_it() {
     let (mut breaker, now) = closed();
 
     for _ in 0..10 {
-        attempt(&mut breaker, COMMITTED, now);
+        attempt(&mut breaker, FIRST_CONTENT, now);
     }
     for _ in 0..4 {
-        attempt(&mut breaker, COMMITTED, now);
+        attempt(&mut breaker, FIRST_CONTENT, now);
         for _ in 0..3 {
             assert_eq!(attempt(&mut breaker, FAILED, now), None);
         }
     }
-    attempt(&mut breaker, COMMITTED, now);
+    attempt(&mut breaker, FIRST_CONTENT, now);
     assert_eq!(attempt(&mut breaker, FAILED, now), None);
     assert_eq!(attempt(&mut breaker, FAILED, now), None);
 
@@ -71,7 +71,7 @@ fn failures_in_a_row_weigh_less_the_more_has_been_seen_and_more_where_a_better_t
     for (successes_before, healthier_alternative, enough) in table {
         let (mut breaker, now) = closed();
         for _ in 0..successes_before {
-            attempt(&mut breaker, COMMITTED, now);
+            attempt(&mut breaker, FIRST_CONTENT, now);
         }
         let circumstances = Circumstances {
             healthier_alternative,
@@ -127,7 +127,7 @@ fn a_failure_in_four(healthier_alternative: bool, retry_ratio: f64) -> Option<&'
     };
     for _ in 0..20 {
         for _ in 0..3 {
-            attempt_under(&mut breaker, COMMITTED, circumstances);
+            attempt_under(&mut breaker, FIRST_CONTENT, circumstances);
         }
         let transition = attempt_under(&mut breaker, FAILED, circumstances);
         if transition.is_some() {
@@ -160,7 +160,7 @@ fn a_few_failures_among_few_attempts_prove_nothing() {
     for _ in 0..4 {
         attempt_under(&mut breaker, FAILED, circumstances);
         attempt_under(&mut breaker, FAILED, circumstances);
-        attempt_under(&mut breaker, COMMITTED, circumstances);
+        attempt_under(&mut breaker, FIRST_CONTENT, circumstances);
     }
 
     assert_eq!(breaker.state(now), BreakerState::Closed);
@@ -168,7 +168,7 @@ fn a_few_failures_among_few_attempts_prove_nothing() {
 
 #[test]
 fn slow_first_contents_open_it_only_where_a_better_target_waits() {
-    const SLOW: Signal = Signal::Committed { slow: true };
+    const SLOW: Signal = Signal::FirstContent { slow: true };
     // How many of 20 answers are slow, and whether a better target waits.
     let table = [
         (20, true, Some("slow_first_content")),
@@ -183,7 +183,7 @@ fn slow_first_contents_open_it_only_where_a_better_target_waits() {
             ..alone(now)
         };
         for answer in 1..20 {
-            let signal = if answer < slow { SLOW } else { COMMITTED };
+            let signal = if answer < slow { SLOW } else { FIRST_CONTENT };
             let transition = attempt_under(&mut breaker, signal, circumstances);
             assert_eq!(transition, None, "too few have been seen");
         }
@@ -208,7 +208,7 @@ fn a_fifth_of_the_answers_breaking_off_opens_it() {
         let mut last = None;
         for answer in 0..answers {
             let mut pass = breaker.admit(now).unwrap();
-            breaker.report(&mut pass, COMMITTED, alone(now));
+            breaker.report(&mut pass, FIRST_CONTENT, alone(now));
             if answer + broken >= answers {
                 last = breaker.report(&mut pass, FAILED, alone(now));
             }
@@ -222,7 +222,7 @@ fn a_fifth_of_the_answers_breaking_off_opens_it() {
 fn what_failed_before_any_answer_is_no_break() {
     let (mut breaker, now) = closed();
     for _ in 0..10 {
-        attempt(&mut breaker, COMMITTED, now);
+        attempt(&mut breaker, FIRST_CONTENT, now);
     }
 
     for _ in 0..4 {
@@ -237,7 +237,7 @@ fn failures_older_than_the_window_are_forgotten() {
     let (mut breaker, now) = closed();
     for _ in 0..9 {
         attempt(&mut breaker, FAILED, now);
-        attempt(&mut breaker, COMMITTED, now);
+        attempt(&mut breaker, FIRST_CONTENT, now);
     }
 
     let later = now + seconds(21);
@@ -264,7 +264,7 @@ fn a_stream_that_breaks_after_its_first_content_is_a_failure_of_the_same_attempt
     let (mut breaker, now) = closed();
     let mut pass = breaker.admit(now).unwrap();
 
-    breaker.report(&mut pass, COMMITTED, alone(now));
+    breaker.report(&mut pass, FIRST_CONTENT, alone(now));
     breaker.report(&mut pass, FAILED, alone(now));
 
     let snapshot = breaker.snapshot(now);
@@ -278,7 +278,7 @@ fn answers_that_break_off_one_after_the_other_open_it() {
     for broken in 1..=5 {
         assert_eq!(breaker.state(now), BreakerState::Closed, "before {broken}");
         let mut pass = breaker.admit(now).unwrap();
-        breaker.report(&mut pass, COMMITTED, alone(now));
+        breaker.report(&mut pass, FIRST_CONTENT, alone(now));
         breaker.report(&mut pass, FAILED, alone(now));
     }
 
@@ -316,9 +316,9 @@ fn an_answer_that_breaks_off_restores_a_row_of_failures_unless_others_were_answe
             attempt(&mut breaker, FAILED, now);
         }
         let mut breaking = breaker.admit(now).unwrap();
-        breaker.report(&mut breaking, COMMITTED, with_alternative);
+        breaker.report(&mut breaking, FIRST_CONTENT, with_alternative);
         for _ in 0..others {
-            attempt(&mut breaker, COMMITTED, now);
+            attempt(&mut breaker, FIRST_CONTENT, now);
         }
 
         let transition = breaker.report(&mut breaking, FAILED, with_alternative);
@@ -341,7 +341,7 @@ fn callers_in_a_hurry_do_not_open_it_while_others_are_answered() {
             now += Duration::from_millis(300);
             assert_eq!(cut_short(&mut breaker, 300, now), None);
         }
-        attempt(&mut breaker, COMMITTED, now);
+        attempt(&mut breaker, FIRST_CONTENT, now);
     }
     assert_eq!(breaker.snapshot(now).failures, 0);
 }
@@ -349,7 +349,7 @@ fn callers_in_a_hurry_do_not_open_it_while_others_are_answered() {
 #[test]
 fn four_seconds_without_any_answer_count_however_hurried_callers_are() {
     let (mut breaker, start) = closed();
-    attempt(&mut breaker, COMMITTED, start);
+    attempt(&mut breaker, FIRST_CONTENT, start);
     let at = |millis| start + Duration::from_millis(millis);
 
     for millis in (300..4000).step_by(300) {

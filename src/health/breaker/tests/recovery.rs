@@ -24,9 +24,9 @@ fn three_successful_probes_close_it() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
 
-    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
-    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
-    let transition = attempt(&mut breaker, COMMITTED, due);
+    assert_eq!(attempt(&mut breaker, FIRST_CONTENT, due), None);
+    assert_eq!(attempt(&mut breaker, FIRST_CONTENT, due), None);
+    let transition = attempt(&mut breaker, FIRST_CONTENT, due);
 
     assert_eq!(
         transition.map(|transition| transition.to),
@@ -99,7 +99,7 @@ fn each_healthy_minute_halves_the_next_open_time() {
         attempt(&mut breaker, FAILED, now); // the second failed recovery in a row
         now += seconds(10);
         for _ in 0..3 {
-            attempt(&mut breaker, COMMITTED, now);
+            attempt(&mut breaker, FIRST_CONTENT, now);
         }
 
         now += seconds(healthy);
@@ -203,7 +203,7 @@ fn answers_that_take_longer_than_the_lease_close_it() {
     let causes: Vec<_> = probes
         .iter_mut()
         .zip([30, 40, 50])
-        .map(|(probe, after)| breaker.report(probe, COMMITTED, alone(due + seconds(after))))
+        .map(|(probe, after)| breaker.report(probe, FIRST_CONTENT, alone(due + seconds(after))))
         .map(cause_of)
         .collect();
 
@@ -214,21 +214,21 @@ fn answers_that_take_longer_than_the_lease_close_it() {
 fn once_a_probe_has_succeeded_as_many_are_sent_at_once_as_must_still_succeed() {
     let (mut breaker, mut late, mut newest, now) = late_probe();
 
-    assert_eq!(breaker.report(&mut late, COMMITTED, alone(now)), None);
+    assert_eq!(breaker.report(&mut late, FIRST_CONTENT, alone(now)), None);
     breaker.report(&mut late, Signal::Released, alone(now));
     let mut third = breaker.admit(now).expect("two must still succeed");
     assert!(breaker.admit(now).is_err(), "two are under way");
-    assert_eq!(breaker.report(&mut newest, COMMITTED, alone(now)), None);
+    assert_eq!(breaker.report(&mut newest, FIRST_CONTENT, alone(now)), None);
     assert!(breaker.admit(now).is_err(), "the last one is under way");
 
-    let closed = breaker.report(&mut third, COMMITTED, alone(now));
+    let closed = breaker.report(&mut third, FIRST_CONTENT, alone(now));
     assert_eq!(cause_of(closed), Some("probes_succeeded"));
 }
 
 #[test]
 fn a_failure_after_a_success_leaves_one_probe_at_a_time() {
     let (mut breaker, mut late, mut newest, now) = late_probe();
-    breaker.report(&mut late, COMMITTED, alone(now));
+    breaker.report(&mut late, FIRST_CONTENT, alone(now));
     breaker.report(&mut newest, FAILED, alone(now));
     let due = opens_at(&breaker, now);
 
@@ -240,7 +240,7 @@ fn a_failure_after_a_success_leaves_one_probe_at_a_time() {
 #[test]
 fn of_two_probes_at_once_the_older_lease_ends_first() {
     let (mut breaker, mut late, _newest, now) = late_probe();
-    breaker.report(&mut late, COMMITTED, alone(now + seconds(3)));
+    breaker.report(&mut late, FIRST_CONTENT, alone(now + seconds(3)));
     let _third = breaker
         .admit(now + seconds(3))
         .expect("two must still succeed");
@@ -262,11 +262,14 @@ fn a_last_resort_takes_no_place_of_a_probe_and_counts_like_one() {
     assert_eq!(last(&mut breaker, FAILED), None);
     assert_eq!(breaker.state(now), BreakerState::Open);
 
-    assert_eq!(last(&mut breaker, COMMITTED), Some("last_resort_succeeded"));
+    assert_eq!(
+        last(&mut breaker, FIRST_CONTENT),
+        Some("last_resort_succeeded")
+    );
     assert_eq!(breaker.state(now), BreakerState::HalfOpen);
     let _probes = [(); 2].map(|()| breaker.admit(now).expect("its time has come"));
-    assert_eq!(last(&mut breaker, COMMITTED), None);
-    assert_eq!(last(&mut breaker, COMMITTED), Some("probes_succeeded"));
+    assert_eq!(last(&mut breaker, FIRST_CONTENT), None);
+    assert_eq!(last(&mut breaker, FIRST_CONTENT), Some("probes_succeeded"));
 }
 
 #[test]
@@ -288,7 +291,7 @@ fn a_last_resort_that_fails_opens_a_half_open_breaker_unless_a_later_attempt_has
         let due = now + seconds(5);
         let mut probe = breaker.admit(due).expect("its time has come");
         if overtaken {
-            breaker.report(&mut probe, COMMITTED, alone(due));
+            breaker.report(&mut probe, FIRST_CONTENT, alone(due));
         }
 
         let transition = breaker.report(&mut last, FAILED, alone(due));
@@ -330,7 +333,7 @@ fn a_late_failure_opens_it_unless_a_probe_that_was_sent_later_has_succeeded() {
         ] {
             let (mut breaker, mut late, mut newest, now) = late_probe();
             if overtaken {
-                breaker.report(&mut newest, COMMITTED, alone(now));
+                breaker.report(&mut newest, FIRST_CONTENT, alone(now));
             }
 
             let transition = breaker.report(&mut late, signal, alone(now));
@@ -344,8 +347,8 @@ fn a_late_failure_opens_it_unless_a_probe_that_was_sent_later_has_succeeded() {
 #[test]
 fn an_answer_that_breaks_off_counts_whatever_has_succeeded_since() {
     let (mut breaker, mut late, mut newest, now) = late_probe();
-    breaker.report(&mut late, COMMITTED, alone(now));
-    breaker.report(&mut newest, COMMITTED, alone(now));
+    breaker.report(&mut late, FIRST_CONTENT, alone(now));
+    breaker.report(&mut newest, FIRST_CONTENT, alone(now));
 
     let transition = breaker.report(&mut late, FAILED, alone(now));
 
@@ -358,12 +361,12 @@ fn a_late_success_while_open_again_decides_nothing() {
     breaker.report(&mut newest, FAILED, alone(now));
     let until = opens_at(&breaker, now);
 
-    assert_eq!(breaker.report(&mut late, COMMITTED, alone(now)), None);
+    assert_eq!(breaker.report(&mut late, FIRST_CONTENT, alone(now)), None);
 
     assert_eq!(opens_at(&breaker, now), until);
-    assert_eq!(attempt(&mut breaker, COMMITTED, until), None);
-    assert_eq!(attempt(&mut breaker, COMMITTED, until), None);
-    let closed = attempt(&mut breaker, COMMITTED, until);
+    assert_eq!(attempt(&mut breaker, FIRST_CONTENT, until), None);
+    assert_eq!(attempt(&mut breaker, FIRST_CONTENT, until), None);
+    let closed = attempt(&mut breaker, FIRST_CONTENT, until);
     assert_eq!(cause_of(closed), Some("probes_succeeded"));
 }
 
@@ -379,14 +382,14 @@ fn a_late_success_after_it_has_closed_or_was_forced_decides_nothing() {
                 breaker.force(None, now);
             }
             false => {
-                breaker.report(&mut newest, COMMITTED, alone(now));
-                attempt(&mut breaker, COMMITTED, now);
-                attempt(&mut breaker, COMMITTED, now);
+                breaker.report(&mut newest, FIRST_CONTENT, alone(now));
+                attempt(&mut breaker, FIRST_CONTENT, now);
+                attempt(&mut breaker, FIRST_CONTENT, now);
             }
         }
         let before = breaker.snapshot(now);
 
-        for signal in [FAILED, COMMITTED, Signal::Stalled, Signal::Released] {
+        for signal in [FAILED, FIRST_CONTENT, Signal::Stalled, Signal::Released] {
             assert_eq!(breaker.report(&mut late, signal, alone(now)), None);
         }
 
@@ -398,16 +401,16 @@ fn a_late_success_after_it_has_closed_or_was_forced_decides_nothing() {
 #[test]
 fn a_late_success_of_the_last_outage_decides_nothing_in_this_one() {
     let (mut breaker, mut late, mut newest, now) = late_probe();
-    breaker.report(&mut newest, COMMITTED, alone(now));
-    attempt(&mut breaker, COMMITTED, now);
-    attempt(&mut breaker, COMMITTED, now);
+    breaker.report(&mut newest, FIRST_CONTENT, alone(now));
+    attempt(&mut breaker, FIRST_CONTENT, now);
+    attempt(&mut breaker, FIRST_CONTENT, now);
     for _ in 0..5 {
         attempt(&mut breaker, FAILED, now);
     }
     let due = opens_at(&breaker, now);
     let _probe = breaker.admit(due).unwrap();
 
-    for signal in [COMMITTED, FAILED, Signal::Stalled, Signal::Released] {
+    for signal in [FIRST_CONTENT, FAILED, Signal::Stalled, Signal::Released] {
         assert_eq!(breaker.report(&mut late, signal, alone(due)), None);
     }
 
@@ -425,7 +428,7 @@ fn a_stalled_probe_that_is_answered_after_all_has_succeeded() {
         let mut probe = breaker.admit(now).unwrap();
         changes.extend(breaker.report(&mut probe, Signal::Stalled, alone(now + seconds(4))));
         now += seconds(5);
-        changes.extend(breaker.report(&mut probe, COMMITTED, alone(now)));
+        changes.extend(breaker.report(&mut probe, FIRST_CONTENT, alone(now)));
     }
 
     let told: Vec<_> = changes
@@ -455,7 +458,7 @@ fn a_stalled_probe_keeps_no_other_waiting_where_a_later_attempt_has_succeeded() 
     let mut silent = breaker.admit(due).unwrap();
     for _ in 0..2 {
         let mut last_resort = breaker.admit_last(due).unwrap();
-        breaker.report(&mut last_resort, COMMITTED, alone(due));
+        breaker.report(&mut last_resort, FIRST_CONTENT, alone(due));
     }
     // One more must succeed, and within the lease of this probe another would have to wait for it.
     let stalled = due + seconds(4);
@@ -490,7 +493,7 @@ fn a_stalled_probe_that_has_failed_cannot_be_answered() {
         breaker.report(&mut probe, signal, alone(due));
     }
 
-    assert_eq!(breaker.report(&mut probe, COMMITTED, alone(due)), None);
+    assert_eq!(breaker.report(&mut probe, FIRST_CONTENT, alone(due)), None);
 
     assert_eq!(breaker.state(due), BreakerState::Open);
 }
@@ -502,7 +505,7 @@ fn a_success_while_open_counts_unless_a_probe_that_was_sent_later_has_failed() {
         breaker.report(&mut late, signal, alone(now));
         assert_eq!(breaker.state(now), BreakerState::Open);
 
-        let transition = breaker.report(&mut newest, COMMITTED, alone(now));
+        let transition = breaker.report(&mut newest, FIRST_CONTENT, alone(now));
 
         assert_eq!(cause_of(transition), Some("late_probe_succeeded"));
         assert_eq!(breaker.state(now), BreakerState::HalfOpen);
@@ -514,14 +517,14 @@ fn a_success_while_open_counts_unless_a_probe_that_was_sent_later_has_failed() {
 fn silence_ends_no_row_of_successes_but_a_failure_does() {
     for (signal, needed) in [(Signal::Stalled, 1), (FAILED, 3)] {
         let (mut breaker, mut late, mut newest, now) = late_probe();
-        breaker.report(&mut late, COMMITTED, alone(now));
+        breaker.report(&mut late, FIRST_CONTENT, alone(now));
         breaker.report(&mut newest, signal, alone(now));
         if signal == Signal::Stalled {
-            breaker.report(&mut newest, COMMITTED, alone(now));
+            breaker.report(&mut newest, FIRST_CONTENT, alone(now));
         }
         let now = breaker.refuses(now).and_then(Barred::until).unwrap_or(now);
 
-        let successes = (1..=3).find(|_| attempt(&mut breaker, COMMITTED, now).is_some());
+        let successes = (1..=3).find(|_| attempt(&mut breaker, FIRST_CONTENT, now).is_some());
 
         assert_eq!(successes, Some(needed), "{signal:?}");
         assert!(!breaker.is_open());
@@ -533,7 +536,7 @@ fn a_probe_that_is_under_way_keeps_its_place_while_an_older_one_is_answered() {
     let (mut breaker, mut late, _newest, now) = late_probe();
     breaker.report(&mut late, Signal::Stalled, alone(now));
 
-    let transition = breaker.report(&mut late, COMMITTED, alone(now));
+    let transition = breaker.report(&mut late, FIRST_CONTENT, alone(now));
 
     assert_eq!(cause_of(transition), Some("late_probe_succeeded"));
     let _third = breaker.admit(now).expect("two must still succeed");
@@ -560,7 +563,7 @@ fn the_end_of_a_succeeded_probe_does_not_free_the_slot_of_the_next_one() {
     let (mut breaker, now) = opened();
     let due = now + seconds(5);
     let mut first = breaker.admit(due).unwrap();
-    breaker.report(&mut first, COMMITTED, alone(due));
+    breaker.report(&mut first, FIRST_CONTENT, alone(due));
     let _others = [breaker.admit(due).unwrap(), breaker.admit(due).unwrap()];
 
     breaker.report(&mut first, Signal::Released, alone(due));
@@ -579,7 +582,7 @@ fn a_late_result_cannot_decide_a_probe() {
     let _probe = breaker.admit(due).unwrap();
 
     for signal in [
-        COMMITTED,
+        FIRST_CONTENT,
         FAILED,
         Signal::Throttled { retry_after: None },
         Signal::Released,
@@ -603,7 +606,7 @@ fn broken() -> (Breaker, Instant) {
 
 fn broken_answer(breaker: &mut Breaker, now: Instant) {
     if let Ok(mut pass) = breaker.admit(now) {
-        breaker.report(&mut pass, COMMITTED, alone(now));
+        breaker.report(&mut pass, FIRST_CONTENT, alone(now));
         breaker.report(&mut pass, FAILED, alone(now));
     }
 }
@@ -614,7 +617,7 @@ fn where_answers_broke_off_a_probe_succeeds_at_its_end_and_not_before() {
 
     for nth in 1..=3 {
         let mut probe = breaker.admit(due).unwrap();
-        let begun = breaker.report(&mut probe, COMMITTED, alone(due));
+        let begun = breaker.report(&mut probe, FIRST_CONTENT, alone(due));
         assert_eq!(begun, None);
         if nth != 2 {
             assert!(breaker.admit(due).is_err(), "one at a time");
@@ -635,7 +638,7 @@ fn where_answers_broke_off_one_that_breaks_off_again_keeps_it_open_for_longer() 
 
     let next = due + seconds(10);
     assert_eq!(breaker.snapshot(due).refuses_until, Some(next));
-    let _begun = attempt(&mut breaker, COMMITTED, next);
+    let _begun = attempt(&mut breaker, FIRST_CONTENT, next);
     assert!(breaker.admit(next).is_err(), "its beginning proves nothing");
 }
 
@@ -659,7 +662,7 @@ fn where_answers_broke_off_one_that_still_brings_content_after_a_while_succeeds(
     for nth in 1..=3 {
         let mut probe = breaker.admit(now).unwrap();
         breaker.report(&mut probe, Signal::Progressed, alone(now));
-        breaker.report(&mut probe, COMMITTED, alone(now));
+        breaker.report(&mut probe, FIRST_CONTENT, alone(now));
         let early = alone(now + seconds(24));
         assert_eq!(breaker.report(&mut probe, Signal::Progressed, early), None);
 
@@ -681,7 +684,7 @@ fn where_answers_broke_off_one_that_is_silent_in_the_middle_proves_nothing_howev
         .map(|nth| {
             let now = due + seconds(10 * nth);
             let mut probe = breaker.admit(now).unwrap();
-            breaker.report(&mut probe, COMMITTED, alone(now));
+            breaker.report(&mut probe, FIRST_CONTENT, alone(now));
             probe
         })
         .collect();
@@ -697,7 +700,7 @@ fn where_answers_broke_off_one_that_is_silent_in_the_middle_proves_nothing_howev
 fn where_answers_broke_off_one_that_breaks_off_after_it_has_lasted_opens_it_again() {
     let (mut breaker, due) = broken();
     let mut probe = breaker.admit(due).unwrap();
-    breaker.report(&mut probe, COMMITTED, alone(due));
+    breaker.report(&mut probe, FIRST_CONTENT, alone(due));
     let now = due + seconds(25);
     breaker.report(&mut probe, Signal::Progressed, alone(now));
 
@@ -710,10 +713,10 @@ fn where_answers_broke_off_one_that_breaks_off_after_it_has_lasted_opens_it_agai
 fn where_answers_broke_off_a_later_complete_one_outweighs_one_that_breaks_off() {
     let (mut breaker, due) = broken();
     let mut early = breaker.admit(due).unwrap();
-    breaker.report(&mut early, COMMITTED, alone(due));
+    breaker.report(&mut early, FIRST_CONTENT, alone(due));
     let now = due + seconds(10);
     let mut later = breaker.admit(now).unwrap();
-    for signal in [COMMITTED, Signal::Completed] {
+    for signal in [FIRST_CONTENT, Signal::Completed] {
         breaker.report(&mut later, signal, alone(now));
     }
 
@@ -734,8 +737,14 @@ fn where_answers_did_not_break_off_further_content_decides_nothing() {
         assert_eq!(transition, None);
     }
 
-    assert_eq!(attempt(&mut breaker, COMMITTED, due + seconds(100)), None);
-    assert_eq!(attempt(&mut breaker, COMMITTED, due + seconds(100)), None);
+    assert_eq!(
+        attempt(&mut breaker, FIRST_CONTENT, due + seconds(100)),
+        None
+    );
+    assert_eq!(
+        attempt(&mut breaker, FIRST_CONTENT, due + seconds(100)),
+        None
+    );
     assert!(breaker.is_open());
 }
 
@@ -748,7 +757,7 @@ fn a_probe_that_breaks_off_after_its_success_makes_the_next_ones_prove_their_end
 
     for _ in 0..5 {
         let mut probe = breaker.admit(due).unwrap();
-        breaker.report(&mut probe, COMMITTED, alone(due));
+        breaker.report(&mut probe, FIRST_CONTENT, alone(due));
         breaker.report(&mut probe, Signal::Released, alone(due));
     }
 
@@ -760,7 +769,7 @@ fn once_closed_again_it_asks_for_the_first_content_only() {
     let (mut breaker, due) = broken();
     for _ in 0..3 {
         let mut probe = breaker.admit(due).unwrap();
-        breaker.report(&mut probe, COMMITTED, alone(due));
+        breaker.report(&mut probe, FIRST_CONTENT, alone(due));
         breaker.report(&mut probe, Signal::Completed, alone(due));
     }
     for _ in 0..5 {
@@ -769,7 +778,7 @@ fn once_closed_again_it_asks_for_the_first_content_only() {
     let until = breaker.snapshot(due).refuses_until.unwrap();
 
     let transitions: Vec<_> = (0..3)
-        .map(|_| cause_of(attempt(&mut breaker, COMMITTED, until)))
+        .map(|_| cause_of(attempt(&mut breaker, FIRST_CONTENT, until)))
         .collect();
 
     assert_eq!(transitions, [None, None, Some("probes_succeeded")]);
@@ -806,9 +815,9 @@ fn where_most_answers_broke_off_it_is_their_end_that_counts_whatever_opened_it()
     }
     let due = now + seconds(5);
 
-    assert_eq!(attempt(&mut breaker, COMMITTED, due), None);
+    assert_eq!(attempt(&mut breaker, FIRST_CONTENT, due), None);
     let mut probe = breaker.admit(due + seconds(25)).unwrap();
-    breaker.report(&mut probe, COMMITTED, alone(due + seconds(25)));
+    breaker.report(&mut probe, FIRST_CONTENT, alone(due + seconds(25)));
 
     assert!(
         breaker.admit(due + seconds(25)).is_err(),
@@ -823,7 +832,7 @@ fn the_first_probe_reports_that_the_breaker_is_half_open() {
 
     let mut first = breaker.admit(due).unwrap();
     let told = first.take_transition().unwrap();
-    breaker.report(&mut first, COMMITTED, alone(due));
+    breaker.report(&mut first, FIRST_CONTENT, alone(due));
     let mut second = breaker.admit(due).unwrap();
 
     assert_eq!(

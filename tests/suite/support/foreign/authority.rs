@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// An authority of its own. Every one is another.
+/// A certificate authority. Each one has a key of its own.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// What a certificate is for.
@@ -22,7 +22,7 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub(crate) enum Purpose {
     /// A server on this machine: `localhost`, 127.0.0.1 and ::1.
     Server,
-    /// The same, but its time was over long ago.
+    /// The same, but expired.
     ExpiredServer,
     /// A server of another name.
     ServerElsewhere,
@@ -114,7 +114,7 @@ impl Authority {
         )
     }
 
-    /// The same, and it takes nobody without a client certificate of this authority.
+    /// The same, but the server accepts only clients with a certificate of this authority.
     pub(crate) fn server_for_clients(&self, protocols: &[&str]) -> Arc<ServerConfig> {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();

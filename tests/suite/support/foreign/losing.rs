@@ -1,4 +1,4 @@
-//! A line that loses packets: what follows a lost packet on its connection waits until that has come again.
+//! A network that loses packets: the packets after a lost one wait until it has been sent again.
 
 use std::collections::VecDeque;
 use std::io;
