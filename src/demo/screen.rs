@@ -65,7 +65,7 @@ impl Line {
         self
     }
 
-    /// The line with so many blanks before it.
+    /// The line with this many blanks before it.
     #[must_use]
     pub(super) fn indented(mut self, columns: usize) -> Self {
         self.0.insert(0, (Style::Plain, " ".repeat(columns)));

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// A model of a provider of its own, after so many attempts of which the first ones failed.
+    /// The only model of a provider, after this many attempts, of which the first ones failed.
     fn seen(health: &HealthByName, name: &str, attempts: u32, failures: u32) -> Arc<Guard> {
         let guard = health.guard(name, "model");
         for nth in 0..attempts {

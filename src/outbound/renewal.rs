@@ -29,7 +29,7 @@ pub fn due(asked: Instant, lifetime: Duration, draw: f64) -> Instant {
     asked + lifetime.mul_f64(SHARE + SPREAD * draw.clamp(0.0, 1.0))
 }
 
-/// The wait after so many failures in a row. `draw` is drawn from 0 to 1.
+/// The wait after this many failures in a row. `draw` is drawn from 0 to 1.
 pub fn backoff(failures: u32, draw: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(seen(&frames(&streams), 100), [Seen::Begun; 2]);
     }
 
-    /// Begins so many calls and cancels them; returns how many of the cancellations are allowed.
+    /// Begins this many calls and cancels them; returns how many of the cancellations are allowed.
     fn cancel(resets: &Resets, count: u32, now: Instant) -> u32 {
         let granted = (0..count).filter(|_| {
             resets.begun();

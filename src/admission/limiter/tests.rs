@@ -51,7 +51,7 @@ impl Bench {
             .arrive(priority, now, now + ms(60_000), || number)
     }
 
-    /// Lets so many calls in.
+    /// Lets this many calls in.
     fn fill(&mut self, priority: Priority, count: usize) {
         for _ in 0..count {
             assert_eq!(self.arrive(priority, 0), Reception::Admitted);
@@ -307,7 +307,7 @@ struct Tally {
     longest_wait: Duration,
 }
 
-/// Lets so many calls of each priority come in a second, for so many seconds of virtual time. A call
+/// Lets this many calls of each priority arrive in each second of virtual time. A call
 /// that is let in stays for a quarter to three quarters of a second.
 fn play(
     bench: &mut Bench,

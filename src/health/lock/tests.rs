@@ -4,7 +4,7 @@ use super::*;
 
 const BASE: Duration = Duration::from_secs(5);
 
-/// A lock on a credential of so many models, and a time.
+/// A lock on a credential that this many models use, and a time.
 fn lock(models: usize) -> (Lock, Instant) {
     let mut lock = Lock::new(Settings::default());
     (0..models).for_each(|model| lock.add(id(model)));

@@ -52,7 +52,7 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// So many calls of all kinds.
+    /// Begins this many calls, of all kinds in turn.
     pub(crate) fn of(gateway: &Gateway, scenario: &str, count: usize) -> Self {
         let mut crowd = Self {
             calls: JoinSet::new(),
@@ -62,7 +62,7 @@ impl Crowd {
         crowd
     }
 
-    /// Begins so many further calls.
+    /// Begins this many further calls.
     pub(crate) fn join(&mut self, gateway: &Gateway, scenario: &str, count: usize) {
         for kind in KINDS.into_iter().cycle().take(count) {
             let mut client = gateway.generation();

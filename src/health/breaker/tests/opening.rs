@@ -197,7 +197,7 @@ fn slow_first_contents_open_it_only_where_a_better_target_waits() {
 
 #[test]
 fn a_fifth_of_the_answers_breaking_off_opens_it() {
-    // Of so many answers, the last ones break off.
+    // The number of answers, of which the last ones break off.
     for (answers, broken, expected) in [
         (10, 2, Some("stream_breaks")),
         (9, 2, None),
@@ -327,7 +327,7 @@ fn an_answer_that_breaks_off_restores_a_row_of_failures_unless_others_were_answe
     }
 }
 
-/// An attempt that its caller gives no more time, when so many milliseconds have gone by without anything.
+/// An attempt that its caller cuts short after this many milliseconds of silence.
 fn cut_short(breaker: &mut Breaker, millis: u64, now: Instant) -> Option<Transition> {
     let since = now - Duration::from_millis(millis);
     attempt(breaker, Signal::CutShort { since }, now)

@@ -11,7 +11,7 @@ pub(crate) struct Manner {
     pub(crate) late_end: Duration,
     /// Bytes of comments in between.
     pub(crate) chatter: usize,
-    /// After so many bytes of a request it is refused as too large, before the rest has come.
+    /// A request is refused as too large after this many bytes, before the rest has arrived.
     pub(crate) refuses_after: Option<usize>,
     /// How many words come one at a time before the rest of the answer, and how far apart they are.
     pub(crate) words: u32,

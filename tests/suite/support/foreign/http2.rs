@@ -38,7 +38,7 @@ pub(crate) struct Seen {
     open: usize,
     /// Streams that the client has reset, by the reason.
     pub(crate) resets: usize,
-    /// Whether it has ended, or its client has heard that it takes no more requests.
+    /// Whether it has ended, or its client knows that it takes no more requests.
     pub(crate) has_left: bool,
 }
 
@@ -108,7 +108,7 @@ impl Http2 {
         self.state.held.send_replace(hold);
     }
 
-    /// Refuses so many of the next streams.
+    /// Refuses this many of the next streams.
     pub(crate) fn refuse(&self, streams: usize) {
         self.state.refuses.store(streams, Ordering::SeqCst);
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 /// As many bytes as TCP puts into a packet on an ordinary network.
 const PACKET_BYTES: usize = 1400;
 
-/// A sender takes a packet for lost once so many later ones have arrived (RFC 5681, section 3.2).
+/// A sender takes a packet for lost once this many later ones have arrived (RFC 5681, section 3.2).
 const FOLLOWERS: u32 = 3;
 
 /// How a line loses packets.

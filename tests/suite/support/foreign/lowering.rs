@@ -81,7 +81,7 @@ impl Lowering {
         }
     }
 
-    /// Each connection may have so many streams from here on, and those it has.
+    /// From now on each connection may have this many streams; open ones go on.
     pub(crate) fn allow(&self, streams: u32) {
         self.limit.send_replace(streams);
     }
