@@ -99,7 +99,7 @@ pub(super) async fn send(
     let path = url.path_and_query().cloned();
     let path = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     if body.is_empty() {
-        upload.ends(Instant::now());
+        upload.note_end(Instant::now());
     }
     let body = Outgoing::new(body, upload.clone());
     let mut request = Request::new(body);
@@ -122,7 +122,7 @@ pub(super) async fn send(
         }
     };
     if let Some(keep) = keep_alive(response.headers()) {
-        lease.keeps(keep.saturating_sub(MARGIN));
+        lease.set_keep_alive(keep.saturating_sub(MARGIN));
     }
     Ok(Sent::Answered(response.map(|body| Http1Body {
         body,

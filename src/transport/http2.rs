@@ -83,7 +83,7 @@ struct Writing {
 pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), UpstreamError> {
     let liveness = Liveness::new(Instant::now());
     let observer = liveness.clone();
-    let stream = Observed::new(TokioIo::new(stream), move |read| observer.observes(read));
+    let stream = Observed::new(TokioIo::new(stream), move |read| observer.note_read(read));
     let handshake = Builder::new()
         .enable_push(false)
         .initial_max_send_streams(NOT_ANNOUNCED)
@@ -118,7 +118,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
             let limit = connection.max_concurrent_send_streams();
             if limit != announced {
                 announced = limit;
-                entry.allows(limit);
+                entry.set_stream_limit(limit);
             }
             if let Some(pings) = &mut pings
                 && pinger.has_pinged()
@@ -127,7 +127,7 @@ pub(super) async fn run(stream: Stream, entry: PoolEntry) -> Result<(), Upstream
                 let _ = pings.poll_pong(context);
             }
             let now = Instant::now();
-            match pinger.need(&liveness, now) {
+            match pinger.next_step(&liveness, now) {
                 PingStep::Wait(due) => {
                     if let Some(due) = due
                         && due < alarm.deadline()
@@ -197,7 +197,7 @@ pub(super) async fn send(
         .map_err(|error| classify(&error))?;
     drop(requests);
     let mut rest = if body.is_empty() {
-        upload.ends(Instant::now());
+        upload.note_end(Instant::now());
         None
     } else {
         Some(Writing {
@@ -297,10 +297,10 @@ impl Writing {
                 return Poll::Ready(());
             }
             let now = Instant::now();
-            self.upload.moves(now);
-            self.liveness.writes(now);
+            self.upload.note_progress(now);
+            self.liveness.note_write(now);
             if is_last {
-                self.upload.ends(now);
+                self.upload.note_end(now);
             }
         }
         Poll::Ready(())

@@ -131,7 +131,7 @@ impl Transport {
         let pools = match &self.0 {
             Way::Network(network) => &network.pools,
             Way::Carrier(carrier) => {
-                upload.ends(Instant::now());
+                upload.note_end(Instant::now());
                 return carrier.send(request).await;
             }
         };
@@ -163,7 +163,7 @@ impl Transport {
             // A host that shuts down ends all its connections. Only new connections count as tries, so that the
             // request can leave the old ones behind.
             tries += usize::from(lease.is_newer_than(began));
-            upload.moves(Instant::now());
+            upload.note_progress(Instant::now());
             // The body moves into the connection, so that it is not kept while the answer is waited for.
             (headers, body) = match lease.link() {
                 Some(RequestSender::Http1(Some(sender))) => {

@@ -45,9 +45,9 @@ impl Body for Outgoing {
         let length = self.rest.len().min(PIECE_BYTES);
         let piece = self.rest.split_to(length);
         let now = Instant::now();
-        self.upload.moves(now);
+        self.upload.note_progress(now);
         if self.rest.is_empty() {
-            self.upload.ends(now);
+            self.upload.note_end(now);
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

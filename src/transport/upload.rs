@@ -79,17 +79,17 @@ impl Upload {
     }
 
     /// A piece of the request was written, or its connection was found.
-    pub(crate) fn moves(&self, now: Instant) {
+    pub(crate) fn note_progress(&self, now: Instant) {
         self.0.moved.store(self.nanos(now), Ordering::Relaxed);
     }
 
     /// All of the request was written.
-    pub(crate) fn ends(&self, now: Instant) {
+    pub(crate) fn note_end(&self, now: Instant) {
         self.0.written.store(self.nanos(now), Ordering::Relaxed);
     }
 
     /// Notes that the provider has been silent for too long. Its connection then gets no other requests.
-    pub fn overdue(&self) {
+    pub fn note_overdue(&self) {
         self.0.overdue.store(true, Ordering::Relaxed);
     }
 
@@ -116,13 +116,13 @@ mod tests {
         assert_eq!(upload.stage(), Stage::Waiting);
 
         for moved in [3, 4] {
-            upload.moves(second(moved));
+            upload.note_progress(second(moved));
             let moved = second(moved);
             assert_eq!(upload.stage(), Stage::Writing { moved });
             assert_eq!(upload.written(), None);
         }
 
-        upload.ends(second(5));
+        upload.note_end(second(5));
         assert_eq!(upload.stage(), Stage::Written { at: second(5) });
         assert_eq!(upload.written(), Some(second(5)));
     }
@@ -132,7 +132,7 @@ mod tests {
         let began = Instant::now();
         let upload = Upload::new(began);
 
-        upload.ends(began);
+        upload.note_end(began);
 
         assert_eq!(upload.stage(), Stage::Written { at: began });
     }

@@ -66,21 +66,21 @@ fn config(proxy: &Proxy) -> String {
 }
 
 /// Whether the caller had the primary's answer, after all that holds for any answer has been held.
-fn is_answered_at_once(told: &CallResult) -> bool {
+fn is_answered_at_once(result: &CallResult) -> bool {
     let whole = text(TOKENS);
-    match &told.outcome {
+    match &result.outcome {
         Ok(response) if response.model == "primary" => {
-            assert_eq!(told.text, whole);
+            assert_eq!(result.text, whole);
             true
         }
         Ok(_) => {
-            assert_eq!(told.text, text(24));
+            assert_eq!(result.text, text(24));
             false
         }
         Err(status) => {
-            assert_eq!(told.kind, Kind::Failing, "another target could answer");
+            assert_eq!(result.kind, Kind::Failing, "another target could answer");
             assert_eq!(details(status).reason, "STREAM_INTERRUPTED");
-            assert!(!told.text.is_empty() && whole.starts_with(told.text.trim_end()));
+            assert!(!result.text.is_empty() && whole.starts_with(result.text.trim_end()));
             false
         }
     }
@@ -109,13 +109,13 @@ async fn an_answer_that_is_cut_anywhere_is_never_told_as_a_whole_one() {
             };
             proxy.set(Towards::Client, faults);
 
-            let told = Crowd::of(&gateway, &scenario, 4).results().await;
+            let results = Crowd::of(&gateway, &scenario, 4).results().await;
 
             places += 1;
-            calls += told.len();
-            more += added(&told, &scenario);
-            let whole = told.iter().filter(|told| is_answered_at_once(told));
-            if whole.count() == told.len() {
+            calls += results.len();
+            more += added(&results, &scenario);
+            let whole = results.iter().filter(|result| is_answered_at_once(result));
+            if whole.count() == results.len() {
                 break;
             }
         }

@@ -38,48 +38,50 @@ fn healthy() -> Behaviour {
     }
 }
 
-/// Each stream has been told so many words.
+/// Each stream has received this many words.
 fn each(least: usize) -> impl FnMut(&Vec<usize>) -> bool {
     move |streams| streams.iter().all(|words| *words >= least)
 }
 
-/// What every caller may rely on: an answer that is told as complete is, and anything else ends in a
+/// What every caller may rely on: an answer that is reported as complete is complete, and anything else ends in a
 /// failure with a reason. Gives the reason.
-fn reason(told: &CallResult) -> Option<String> {
-    match &told.outcome {
+fn reason(result: &CallResult) -> Option<String> {
+    match &result.outcome {
         Ok(response) => {
             let whole = match response.model.as_str() {
                 "primary" => text(WHOLE),
                 _ => text(24),
             };
-            assert_eq!(told.text, whole, "{told:?}");
-            assert!(told.resets <= usize::from(told.kind == Kind::Restarting));
+            assert_eq!(result.text, whole, "{result:?}");
+            assert!(result.resets <= usize::from(result.kind == Kind::Restarting));
             assert!(response.usage.is_some());
             None
         }
         Err(status) => {
             let failure = details(status);
-            assert_eq!(failure.code, Code::Unavailable, "{told:?}");
-            assert_eq!(failure.pushback, Some(-1), "{told:?}");
+            assert_eq!(failure.code, Code::Unavailable, "{result:?}");
+            assert_eq!(failure.pushback, Some(-1), "{result:?}");
             assert!(!failure.failure.unwrap().attempts.is_empty());
             Some(failure.reason)
         }
     }
 }
 
-/// The reasons for which calls failed that were told nothing else than what is true.
-fn failures(told: &[CallResult]) -> Vec<(Kind, String)> {
-    let failure = |told: &CallResult| Some((told.kind, reason(told)?));
-    told.iter().filter_map(failure).collect()
+/// Why calls failed. Each caller must have received nothing but the truth.
+fn failures(results: &[CallResult]) -> Vec<(Kind, String)> {
+    let failure = |result: &CallResult| Some((result.kind, reason(result)?));
+    results.iter().filter_map(failure).collect()
 }
 
-/// An interruption is told with the words and the usage so far.
-fn assert_interrupted(told: &CallResult) {
-    assert_eq!(reason(told).unwrap(), "STREAM_INTERRUPTED");
-    assert_eq!(told.resets, 0);
-    assert!(!told.text.is_empty());
-    assert!(text(1000).starts_with(told.text.trim_end()));
-    let failure = details(told.outcome.as_ref().unwrap_err()).failure.unwrap();
+/// An interruption is reported with the words and the usage so far.
+fn assert_interrupted(result: &CallResult) {
+    assert_eq!(reason(result).unwrap(), "STREAM_INTERRUPTED");
+    assert_eq!(result.resets, 0);
+    assert!(!result.text.is_empty());
+    assert!(text(1000).starts_with(result.text.trim_end()));
+    let failure = details(result.outcome.as_ref().unwrap_err())
+        .failure
+        .unwrap();
     assert!(failure.usage.unwrap().input_tokens > 0);
 }
 
@@ -91,41 +93,41 @@ async fn calls_survive_that_their_provider_is_killed() {
     site.primary.wait_for(|log| log.len() == CALLS).await;
 
     site.primary.pause().await;
-    let mut told = crowd.results().await;
+    let mut results = crowd.results().await;
 
-    for told in &told {
-        match told.kind {
+    for result in &results {
+        match result.kind {
             Kind::Whole | Kind::Restarting => {
-                assert_eq!(reason(told), None);
-                let response = told.outcome.as_ref().unwrap();
+                assert_eq!(reason(result), None);
+                let response = result.outcome.as_ref().unwrap();
                 let trail = [
                     "1 PRIMARY severed/primary FAILED PROVIDER_UNREACHABLE",
                     "2 FAILOVER openai/backup SUCCEEDED",
                 ];
                 assert_eq!(lines(&response.attempts), trail);
-                assert_eq!(told.resets, usize::from(told.kind == Kind::Restarting));
+                assert_eq!(result.resets, usize::from(result.kind == Kind::Restarting));
             }
             Kind::Failing => {
-                assert_interrupted(told);
-                assert_eq!(told.text.trim_end(), text(20));
+                assert_interrupted(result);
+                assert_eq!(result.text.trim_end(), text(20));
             }
         }
     }
-    assert_eq!(site.every_attempt_is_told(&told), CALLS + 150);
+    assert_eq!(site.every_attempt_is_reported(&results), CALLS + 150);
 
     let gone = site.crowd(CALLS).results().await;
     assert_eq!(failures(&gone), []);
-    told.extend(gone);
+    results.extend(gone);
 
     site.primary.set("primary", healthy());
     site.primary.resume().await.unwrap();
-    site.recovers(&mut told).await;
+    site.recovers(&mut results).await;
     let before = site.primary.requests().len();
     let back = site.crowd(CALLS).results().await;
     assert_eq!(failures(&back), []);
     assert_eq!(site.primary.requests().len() - before, CALLS);
-    told.extend(back);
-    site.is_as_before(&told).await;
+    results.extend(back);
+    site.is_as_before(&results).await;
 }
 
 #[tokio::test]
@@ -136,17 +138,20 @@ async fn where_the_budget_does_not_suffice_for_all_of_them_the_rest_are_told_so(
     site.primary.wait_for(|log| log.len() == CALLS).await;
 
     site.primary.pause().await;
-    let told = crowd.results().await;
+    let results = crowd.results().await;
 
-    let answered = told.iter().filter(|told| reason(told).is_none()).count();
-    for (kind, reason) in failures(&told) {
+    let answered = results
+        .iter()
+        .filter(|result| reason(result).is_none())
+        .count();
+    for (kind, reason) in failures(&results) {
         let expected = match kind {
             Kind::Whole => "RETRY_BUDGET_EXHAUSTED",
             Kind::Failing | Kind::Restarting => "STREAM_INTERRUPTED",
         };
         assert_eq!(reason, expected);
     }
-    let added = site.every_attempt_is_told(&told) - CALLS;
+    let added = site.every_attempt_is_reported(&results) - CALLS;
     assert_eq!(added, answered, "each added attempt has rescued a call");
     assert!(
         added >= 50 && added <= 50 + answered / 5,
@@ -176,27 +181,27 @@ async fn calls_survive_that_their_provider_falls_silent() {
         }
     };
     let open = timeout(PROMPTLY, open).await.expect("the breaker opens");
-    let mut told = crowd.results().await;
+    let mut results = crowd.results().await;
     // There is no wait any more for those who come later, but for probes.
     let later = site.crowd(CALLS).results().await;
 
     let open = open.duration_since(began).unwrap();
     println!("silence: the breaker opened after {open:?}, `stall_after` is 1 s");
-    let (interrupted, rescued): (Vec<_>, Vec<_>) = told
+    let (interrupted, rescued): (Vec<_>, Vec<_>) = results
         .iter()
-        .partition(|told| told.kind == Kind::Failing && told.scenario == "flow");
-    for told in interrupted {
-        assert_interrupted(told);
+        .partition(|result| result.kind == Kind::Failing && result.scenario == "flow");
+    for result in interrupted {
+        assert_interrupted(result);
     }
-    for told in rescued {
-        assert_eq!(reason(told), None);
+    for result in rescued {
+        assert_eq!(reason(result), None);
     }
     assert_eq!(failures(&later), []);
-    told.extend(later);
+    results.extend(later);
 
     site.silence(false);
-    site.recovers(&mut told).await;
-    site.is_as_before(&told).await;
+    site.recovers(&mut results).await;
+    site.is_as_before(&results).await;
 }
 
 #[tokio::test]
@@ -217,14 +222,14 @@ async fn nothing_fails_that_is_merely_slow() {
         },
     );
 
-    let told = site.crowd(CALLS).results().await;
+    let results = site.crowd(CALLS).results().await;
 
-    assert_eq!(failures(&told), []);
+    assert_eq!(failures(&results), []);
     assert_eq!(site.primary.requests().len(), CALLS);
     assert_eq!(site.gateway.simulator.requests_for("backup").len(), 0);
     let breaker = breaker(&site.gateway, "severed/primary").await;
     assert_eq!(breaker.window_failures, 0);
-    site.is_as_before(&told).await;
+    site.is_as_before(&results).await;
 }
 
 #[tokio::test]
@@ -254,21 +259,21 @@ async fn calls_survive_that_the_network_is_cut_wherever_they_are() {
 
     site.proxy.down(Cut::Reset).await;
     crowd.join(&site.gateway, "s", CALLS - EARLIER);
-    let mut told = crowd.results().await;
+    let mut results = crowd.results().await;
 
-    let interrupted = told.iter().filter(|told| reason(told).is_some());
+    let interrupted = results.iter().filter(|result| reason(result).is_some());
     let interrupted: Vec<&CallResult> = interrupted.collect();
     assert!(!interrupted.is_empty());
-    for told in interrupted {
-        assert_eq!(told.kind, Kind::Failing);
-        assert_interrupted(told);
+    for result in interrupted {
+        assert_eq!(result.kind, Kind::Failing);
+        assert_interrupted(result);
     }
     let cut_off = site.crowd(CALLS).results().await;
     assert_eq!(failures(&cut_off), []);
-    told.extend(cut_off);
+    results.extend(cut_off);
 
     site.primary.set("primary", healthy());
     site.proxy.up().unwrap();
-    site.recovers(&mut told).await;
-    site.is_as_before(&told).await;
+    site.recovers(&mut results).await;
+    site.is_as_before(&results).await;
 }

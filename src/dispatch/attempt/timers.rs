@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn written(timers: Timers, now: Instant) -> Timers {
-        timers.upload().ends(now);
+        timers.upload().note_end(now);
         timers
     }
 
@@ -121,7 +121,7 @@ mod tests {
         let upload = timers.upload().clone();
         let written = async {
             sleep_until(start + seconds(30)).await;
-            upload.ends(Instant::now());
+            upload.note_end(Instant::now());
             pending::<()>().await
         };
 
@@ -146,7 +146,7 @@ mod tests {
             // A long wait for a connection, which is not the provider's fault.
             for second in [60, 79, 98] {
                 sleep_until(start + seconds(second)).await;
-                upload.moves(Instant::now());
+                upload.note_progress(Instant::now());
             }
             pending::<()>().await
         };

@@ -49,7 +49,9 @@ pub(super) async fn within_limits<T>(
         };
         match expiry {
             // Nothing moves on the connection: it may be dead.
-            Expiry::WriteIdle | Expiry::FirstEvent | Expiry::ByteIdle => timers.upload().overdue(),
+            Expiry::WriteIdle | Expiry::FirstEvent | Expiry::ByteIdle => {
+                timers.upload().note_overdue()
+            }
             Expiry::Stalled | Expiry::Deadline | Expiry::FirstContent | Expiry::ProgressIdle => {}
         }
         let error = UpstreamError::new(UpstreamErrorKind::TimedOut).because(message);

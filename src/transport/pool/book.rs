@@ -274,7 +274,7 @@ impl<L, W> Book<L, W> {
 
     /// The host has announced how many streams it allows on a connection. If a new connection allows none, the next
     /// one would not either: all waiting requests are returned, to fail.
-    pub(super) fn allows(&mut self, id: Id, streams: usize) -> Vec<W> {
+    pub(super) fn set_stream_limit(&mut self, id: Id, streams: usize) -> Vec<W> {
         let limit = streams.min(self.rules.streams);
         let mut was_settled = true;
         self.change(id, |connection| {
@@ -310,7 +310,7 @@ impl<L, W> Book<L, W> {
     pub(super) fn release(&mut self, id: Id, now: Instant) {
         self.change(id, |connection| {
             connection.streams = connection.streams.saturating_sub(1);
-            connection.liveness.ends();
+            connection.liveness.note_stream_end();
             connection.idle_since = now;
             connection.retired |= now >= connection.retires;
         });
@@ -407,7 +407,7 @@ impl<L, W> Book<L, W> {
     }
 
     /// The host has announced how long it keeps an unused connection.
-    pub(super) fn keeps(&mut self, id: Id, unused: Duration) {
+    pub(super) fn set_keep_alive(&mut self, id: Id, unused: Duration) {
         let most = self.rules.idle;
         self.change(id, |connection| connection.kept = unused.min(most));
     }
@@ -433,7 +433,7 @@ impl<L, W> Book<L, W> {
         self.change(found?, |connection| {
             connection.streams += 1;
             connection.used = number;
-            connection.liveness.asks(now);
+            connection.liveness.note_request(now);
         });
         found
     }

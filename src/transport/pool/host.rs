@@ -265,8 +265,8 @@ impl Lease {
     }
 
     /// The host has announced how long it keeps the connection while it is unused.
-    pub(in crate::transport) fn keeps(&self, unused: Duration) {
-        self.host.book().keeps(self.id, unused);
+    pub(in crate::transport) fn set_keep_alive(&self, unused: Duration) {
+        self.host.book().set_keep_alive(self.id, unused);
     }
 
     pub(in crate::transport) fn host(&self) -> &Arc<Host> {
@@ -321,8 +321,8 @@ impl PoolEntry {
     }
 
     /// The host has announced how many streams it allows on the connection.
-    pub(in crate::transport) fn allows(&self, streams: usize) {
-        let failed = self.host.book().allows(self.id, streams);
+    pub(in crate::transport) fn set_stream_limit(&self, streams: usize) {
+        let failed = self.host.book().set_stream_limit(self.id, streams);
         for who in failed {
             // Fails if the request was cancelled meanwhile.
             let _ = who.send(Err(unreachable("the host takes no requests")));

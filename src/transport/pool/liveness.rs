@@ -75,15 +75,15 @@ impl Liveness {
     }
 
     /// Bytes have arrived.
-    pub(super) fn reads(&self, now: Instant) {
+    pub(super) fn note_bytes(&self, now: Instant) {
         self.0.read.store(self.nanos(now), Ordering::Relaxed);
     }
 
     /// Notes a read of the connection: bytes of its peer, the end, or a failure.
-    pub(in crate::transport) fn observes(&self, read: Result<&[u8], &io::Error>) {
+    pub(in crate::transport) fn note_read(&self, read: Result<&[u8], &io::Error>) {
         match read {
             Ok([]) => {}
-            Ok(_) => self.reads(Instant::now()),
+            Ok(_) => self.note_bytes(Instant::now()),
             Err(error) => {
                 if let Some(cause) = refused_by_tls(error) {
                     let _ = self.0.refusal.set((cause, error.to_string())); // the first one counts
@@ -93,7 +93,7 @@ impl Liveness {
     }
 
     /// A piece of a request was written.
-    pub(in crate::transport) fn writes(&self, now: Instant) {
+    pub(in crate::transport) fn note_write(&self, now: Instant) {
         self.0.written.store(self.nanos(now), Ordering::Relaxed);
     }
 
@@ -121,7 +121,7 @@ impl Liveness {
     }
 
     /// A request is sent.
-    pub(super) fn asks(&self, now: Instant) {
+    pub(super) fn note_request(&self, now: Instant) {
         let Observations { read, asked, .. } = &*self.0;
         if asked.load(Ordering::Relaxed) <= read.load(Ordering::Relaxed) {
             asked.store(self.nanos(now).max(1), Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl Liveness {
     }
 
     /// A stream has ended.
-    pub(super) fn ends(&self) {
+    pub(super) fn note_stream_end(&self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -179,7 +179,11 @@ pub(in crate::transport) struct Pinger {
 
 impl Pinger {
     /// The next step. A ping that is returned counts as sent. Marks the peer as doubted if that is due.
-    pub(in crate::transport) fn need(&mut self, liveness: &Liveness, now: Instant) -> PingStep {
+    pub(in crate::transport) fn next_step(
+        &mut self,
+        liveness: &Liveness,
+        now: Instant,
+    ) -> PingStep {
         let (read, asked) = (
             liveness.at(&liveness.0.read),
             liveness.at(&liveness.0.asked),
@@ -236,13 +240,13 @@ mod tests {
         let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
         for request in 1..100 {
             let asked = start + seconds(f64::from(request));
-            liveness.asks(asked);
+            liveness.note_request(asked);
             let due = PingStep::Wait(Some(asked + ASK_AFTER));
-            assert_eq!(pinger.need(&liveness, asked), due);
-            liveness.reads(asked + seconds(0.9));
-            liveness.ends();
+            assert_eq!(pinger.next_step(&liveness, asked), due);
+            liveness.note_bytes(asked + seconds(0.9));
+            liveness.note_stream_end();
             assert_eq!(
-                pinger.need(&liveness, asked + seconds(0.95)),
+                pinger.next_step(&liveness, asked + seconds(0.95)),
                 PingStep::Wait(None)
             );
         }
@@ -254,31 +258,31 @@ mod tests {
         let start = Instant::now();
         let at = |second| start + seconds(second);
         let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
-        liveness.asks(at(5.0));
+        liveness.note_request(at(5.0));
 
         assert_eq!(
-            pinger.need(&liveness, at(5.9)),
+            pinger.next_step(&liveness, at(5.9)),
             PingStep::Wait(Some(at(6.0)))
         );
-        assert_eq!(pinger.need(&liveness, at(6.0)), PingStep::Ping);
+        assert_eq!(pinger.next_step(&liveness, at(6.0)), PingStep::Ping);
         assert_eq!(
-            pinger.need(&liveness, at(6.0)),
+            pinger.next_step(&liveness, at(6.0)),
             PingStep::Wait(Some(at(8.0)))
         );
         assert!(!liveness.is_doubted());
-        liveness.asks(at(7.0));
+        liveness.note_request(at(7.0));
         assert_eq!(
-            pinger.need(&liveness, at(8.0)),
+            pinger.next_step(&liveness, at(8.0)),
             PingStep::Wait(Some(at(10.0)))
         );
         assert!(liveness.is_doubted());
         assert!(!liveness.is_lost());
         assert_eq!(
-            pinger.need(&liveness, at(10.0)),
+            pinger.next_step(&liveness, at(10.0)),
             PingStep::Wait(Some(at(26.0)))
         );
         assert!(liveness.is_lost());
-        assert_eq!(pinger.need(&liveness, at(26.0)), PingStep::Close);
+        assert_eq!(pinger.next_step(&liveness, at(26.0)), PingStep::Close);
     }
 
     #[test]
@@ -286,21 +290,21 @@ mod tests {
         let start = Instant::now();
         let at = |second| start + seconds(second);
         let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
-        liveness.asks(at(0.5));
-        assert_eq!(pinger.need(&liveness, at(1.5)), PingStep::Ping);
+        liveness.note_request(at(0.5));
+        assert_eq!(pinger.next_step(&liveness, at(1.5)), PingStep::Ping);
         for second in 4..12 {
-            liveness.writes(at(f64::from(second)));
+            liveness.note_write(at(f64::from(second)));
             let due = at(f64::from(second + 4));
             assert_eq!(
-                pinger.need(&liveness, at(f64::from(second))),
+                pinger.next_step(&liveness, at(f64::from(second))),
                 PingStep::Wait(Some(due))
             );
         }
         assert!(!liveness.is_lost());
 
-        pinger.need(&liveness, at(15.0));
+        pinger.next_step(&liveness, at(15.0));
         assert!(liveness.is_lost());
-        liveness.reads(at(15.5));
+        liveness.note_bytes(at(15.5));
         assert!(!liveness.is_lost());
     }
 
@@ -309,16 +313,16 @@ mod tests {
         let start = Instant::now();
         let at = |second| start + seconds(second);
         let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
-        liveness.asks(at(0.5));
-        assert_eq!(pinger.need(&liveness, at(1.5)), PingStep::Ping);
-        pinger.need(&liveness, at(3.5));
+        liveness.note_request(at(0.5));
+        assert_eq!(pinger.next_step(&liveness, at(1.5)), PingStep::Ping);
+        pinger.next_step(&liveness, at(3.5));
         assert!(liveness.is_doubted());
 
-        liveness.reads(at(4.0));
+        liveness.note_bytes(at(4.0));
 
         assert!(!liveness.is_doubted());
         assert_eq!(
-            pinger.need(&liveness, at(4.0)),
+            pinger.next_step(&liveness, at(4.0)),
             PingStep::Wait(Some(at(14.0)))
         );
     }
@@ -331,11 +335,11 @@ mod tests {
         for tenth in 1..600_u32 {
             let now = start + seconds(f64::from(tenth) / 10.0);
             if tenth % 20 == 1 {
-                liveness.asks(now); // one request every two seconds, none of them answered
+                liveness.note_request(now); // one request every two seconds, none of them answered
             }
-            if pinger.need(&liveness, now) == PingStep::Ping {
+            if pinger.next_step(&liveness, now) == PingStep::Ping {
                 pings.push(tenth / 10);
-                liveness.reads(now + seconds(0.01));
+                liveness.note_bytes(now + seconds(0.01));
             }
         }
 
@@ -347,8 +351,8 @@ mod tests {
         let start = Instant::now();
         let (liveness, mut pinger) = (Liveness::new(start), Pinger::default());
 
-        let need = pinger.need(&liveness, start + seconds(1000.0));
+        let step = pinger.next_step(&liveness, start + seconds(1000.0));
 
-        assert_eq!(need, PingStep::Wait(None));
+        assert_eq!(step, PingStep::Wait(None));
     }
 }

@@ -118,11 +118,11 @@ impl Site {
 
     /// Makes one call after the other, each of which must be answered, until the primary is the
     /// ordinary first target again.
-    pub(super) async fn recovers(&self, told: &mut Vec<CallResult>) {
+    pub(super) async fn recovers(&self, results: &mut Vec<CallResult>) {
         let recovered = async {
             loop {
-                told.extend(self.crowd(1).results().await);
-                let response = told.last().unwrap().outcome.as_ref().unwrap();
+                results.extend(self.crowd(1).results().await);
+                let response = results.last().unwrap().outcome.as_ref().unwrap();
                 let last = response.attempts.last().unwrap();
                 if last.kind() == AttemptKind::Primary {
                     return;
@@ -137,30 +137,30 @@ impl Site {
     }
 
     /// Every attempt in the logs was reported to a caller, and nothing is held any more.
-    pub(super) async fn is_as_before(&self, told: &[CallResult]) {
-        self.every_attempt_is_told(told);
+    pub(super) async fn is_as_before(&self, results: &[CallResult]) {
+        self.every_attempt_is_reported(results);
         nothing_is_under_way(&self.gateway).await;
         for scenario in ["s", "flow"] {
-            let left = BURST - added(told, scenario);
+            let left = BURST - added(results, scenario);
             assert_eq!(tokens(&self.gateway, scenario).await, left);
         }
         every_place_is_free(&self.gateway, "spare", CALLS).await;
         tasks_fall_to(self.tasks).await;
     }
 
-    /// Each request in the logs belongs to one attempt of which one caller was told. Those that never
+    /// Each request in the logs belongs to one attempt that was reported to one caller. Those that never
     /// arrived could not: the network was cut or silent. Gives how many arrived.
-    pub(super) fn every_attempt_is_told(&self, told: &[CallResult]) -> usize {
-        let mut told = attempts(told);
+    pub(super) fn every_attempt_is_reported(&self, results: &[CallResult]) -> usize {
+        let mut reported = attempts(results);
         let mut requests = self.primary.requests();
         requests.extend(self.gateway.simulator.requests_for("backup"));
         for request in &requests {
-            let attempt = told.remove(&span_of(request));
+            let attempt = reported.remove(&span_of(request));
             let attempt =
-                attempt.expect("an attempt of which nobody was told, or a second request");
+                attempt.expect("an attempt that was reported to no caller, or a second request");
             assert_eq!(attempt.model, request.model);
         }
-        for (_, attempt) in told {
+        for (_, attempt) in reported {
             assert_eq!(attempt.provider, "severed", "{attempt:?}");
             assert_eq!(attempt.outcome(), AttemptOutcome::Failed, "{attempt:?}");
             let reasons = [

@@ -57,7 +57,7 @@ fn three_hundred_cold_calls_make_as_many_connections_as_they_need() {
         if id != first[0] {
             book.made(id, made(Version::Http2, now), now);
         }
-        book.allows(id, 100);
+        book.set_stream_limit(id, 100);
         assert!(!book.grants(now).is_empty());
     }
 
@@ -91,7 +91,7 @@ fn settled(limit: usize, now: Instant) -> (Numbers, Id) {
     let mut book = book(Some(Version::Http2));
     let begun = cold(&mut book, 1, now);
     book.made(begun[0], made(Version::Http2, now), now);
-    book.allows(begun[0], limit);
+    book.set_stream_limit(begun[0], limit);
     assert_eq!(book.grants(now), [(0, begun[0])]);
     (book, begun[0])
 }
@@ -125,7 +125,7 @@ fn a_limit_that_is_lowered_holds_for_the_next_stream() {
         assert_eq!(book.take(now), Some(id));
     }
 
-    book.allows(id, 5);
+    book.set_stream_limit(id, 5);
 
     for streams in (5..10).rev() {
         assert_eq!(book.take(now), None, "{streams} are in use");
@@ -144,7 +144,7 @@ fn a_host_that_takes_no_streams_on_a_new_connection_fails_those_who_wait() {
     book.made(begun[0], made(Version::Http2, now), now);
     assert_eq!(book.grants(now), [(0, begun[0])]);
 
-    assert_eq!(book.allows(begun[0], 0), [1, 2]);
+    assert_eq!(book.set_stream_limit(begun[0], 0), [1, 2]);
 
     assert_eq!(book.take(now), None);
 }
@@ -157,7 +157,7 @@ fn the_least_busy_connection_is_taken_and_of_equals_the_last_used() {
     book.retire(one); // so that another is made
     let two = book.begin(now)[0];
     book.made(two, made(Version::Http2, now), now);
-    book.allows(two, 100);
+    book.set_stream_limit(two, 100);
     assert_eq!(book.grants(now), [(1, two)]);
     let mut third = book.begin(now);
     assert!(third.is_empty());
@@ -165,7 +165,7 @@ fn the_least_busy_connection_is_taken_and_of_equals_the_last_used() {
     book.wait(2, now);
     third = book.begin(now);
     book.made(third[0], made(Version::Http2, now), now);
-    book.allows(third[0], 100);
+    book.set_stream_limit(third[0], 100);
     let three = third[0];
 
     assert_eq!(book.grants(now), [(2, three)]);
@@ -208,7 +208,7 @@ fn a_host_that_keeps_connections_for_less_is_believed() {
     let start = Instant::now();
     let seconds = |seconds| start + Duration::from_secs(seconds);
     let (mut book, id) = settled(100, start);
-    book.keeps(id, Duration::from_secs(4));
+    book.set_keep_alive(id, Duration::from_secs(4));
     book.release(id, start);
 
     assert_eq!(book.take(seconds(3)), Some(id));
@@ -224,14 +224,14 @@ fn a_doubted_connection_is_passed_over_until_its_peer_speaks() {
     let liveness = book.connections[&id].liveness.clone();
     let mut pinger = super::super::liveness::Pinger::default();
     for second in [2, 5] {
-        pinger.need(&liveness, seconds(second));
+        pinger.next_step(&liveness, seconds(second));
     }
 
     assert_eq!(book.take(seconds(5)), None);
     book.wait(1, seconds(5));
     assert_eq!(book.begin(seconds(5)).len(), 1);
 
-    liveness.reads(seconds(6));
+    liveness.note_bytes(seconds(6));
     assert_eq!(book.grants(seconds(6)), [(1, id)]);
 }
 
@@ -422,7 +422,7 @@ proptest! {
                     if let Some(id) = one_of(&connecting, of) { book.failed(id, now); }
                 }
                 Step::Allows(of, limit) => {
-                    if let Some(id) = one_of(&ids, of) { book.allows(id, limit); }
+                    if let Some(id) = one_of(&ids, of) { book.set_stream_limit(id, limit); }
                 }
                 Step::Release(of) => {
                     if let Some(id) = one_of(&leases, of) {
