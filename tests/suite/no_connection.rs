@@ -192,7 +192,7 @@ async fn each_cause_has_words_of_its_own_for_the_caller_and_one_line_in_the_log(
             "proxy-silent",
             beyond,
             by("http", proxies[2].address),
-            "its proxy gives no connection within `connect_timeout`",
+            "its proxy does not connect within `connect_timeout`",
             "",
         ),
         case(
