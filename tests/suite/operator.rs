@@ -578,7 +578,7 @@ async fn a_provider_that_is_not_there_is_refused_with_those_that_are() {
             panic!("{:?}", refused.violations)
         };
         assert_eq!(field, "provider");
-        assert!(what.contains("there are anthropic, openai"), "{what}");
+        assert!(what.contains("use one of anthropic, openai"), "{what}");
     }
 }
 
