@@ -16,6 +16,8 @@ pub(super) struct Reported {
     id: String,
     model: String,
     counts: Option<Tally>,
+    /// In nano-USD.
+    cost: Option<i64>,
 }
 
 impl Reported {
@@ -56,6 +58,14 @@ impl Reported {
             if !counts.is_none() {
                 tell(ChatEvent::Usage(counts.usage()), events);
             }
+        }
+    }
+
+    /// Emits what the answer cost so far, in nano-USD, if that has changed.
+    pub(super) fn cost(&mut self, nanos: i64, events: &mut Vec<ChatEvent>) {
+        if self.cost != Some(nanos) {
+            self.cost = Some(nanos);
+            tell(ChatEvent::Cost(nanos), events);
         }
     }
 }

@@ -3,8 +3,13 @@
 //! Hosts agree on the names of counts, but not on what a count includes. Most of them also send the total, which
 //! shows what a count leaves out.
 
-use crate::wire::json::{Count, object};
+use serde::de::{Deserialize, Deserializer};
+
+use crate::chat::{ProviderToolUsage, ServiceTier};
+use crate::wire::json::{Count, Flag, MaybeAbsent, Text, object};
 use crate::wire::tally::Tally;
+
+use super::cost::{ByokCost, Cost};
 
 object! {
     /// The `usage` of an answer.
@@ -21,6 +26,34 @@ object! {
         cache_read_input_tokens: Count = "cache_read_input_tokens",
         cache_creation_input_tokens: Count = "cache_creation_input_tokens",
         reasoning_tokens: Count = "reasoning_tokens",
+        cache_creation: Option<CacheCreation> = "cache_creation",
+        // Perplexity.
+        num_search_queries: Count = "num_search_queries",
+        // Relays of Anthropic; OpenRouter; xAI.
+        server_tools: Option<ServerTools> = "server_tool_use" | "server_tool_use_details" | "server_side_tool_usage_details",
+        // Mistral.
+        service_tier: Tier = "service_tier",
+        cost: Cost = "cost",
+        cost_in_usd_ticks: Count = "cost_in_usd_ticks",
+        is_byok: Flag = "is_byok",
+        cost_details: Option<ByokCost> = "cost_details",
+    }
+}
+
+object! {
+    struct CacheCreation {
+        for_an_hour: Count = "ephemeral_1h_input_tokens",
+        for_a_day: Count = "ephemeral_24h_input_tokens",
+    }
+}
+
+object! {
+    #[derive(Clone, Copy)]
+    struct ServerTools {
+        web_searches: Count = "web_search_requests" | "web_search_calls",
+        web_fetches: Count = "web_fetch_requests",
+        code_executions: Count = "code_execution_requests" | "code_interpreter_calls",
+        file_searches: Count = "file_search_calls",
     }
 }
 
@@ -30,6 +63,8 @@ object! {
         cached_tokens: Count = "cached_tokens",
         cache_write_tokens: Count = "cache_write_tokens",
         audio_tokens: Count = "audio_tokens",
+        image_tokens: Count = "image_tokens",
+        video_tokens: Count = "video_tokens",
     }
 }
 
@@ -37,6 +72,8 @@ object! {
     #[derive(Clone, Copy)]
     struct CompletionDetails {
         reasoning_tokens: Count = "reasoning_tokens",
+        audio_tokens: Count = "audio_tokens",
+        image_tokens: Count = "image_tokens",
     }
 }
 
@@ -57,18 +94,95 @@ impl TokenCounts {
             output: self.completion_tokens.0,
             cache_read,
             cache_write,
+            cache_write_long: self.cache_write_long(),
             reasoning,
-            ..Tally::default()
+            audio_input: prompt.audio_tokens.0,
+            image_input: prompt.image_tokens.0,
+            video_input: prompt.video_tokens.0,
+            audio_output: completion.audio_tokens.0,
+            image_output: completion.image_tokens.0,
+            tools: self.provider_tools(),
+            tier: self.service_tier.0,
         };
         if counts.input.is_none() && counts.output.is_none() {
             return None;
         }
-        Some(whole(counts, self.total_tokens.0, prompt.audio_tokens.0))
+        Some(whole(counts, self.total_tokens.0))
+    }
+
+    /// What the answer cost in nano-USD, as far as the host says so.
+    pub(in crate::wire) fn cost(&self) -> Option<i64> {
+        let upstream = match self.is_byok.0 {
+            // The caller's own account with the model's maker pays the most of it.
+            true => self.cost_details.as_ref().and_then(ByokCost::nanos),
+            false => None,
+        };
+        let cost = self
+            .cost
+            .nanos()
+            .map(|cost| cost.saturating_add(upstream.unwrap_or(0)));
+        // Hosts of xAI's models that do not know the price send 0.
+        let ticks = self.cost_in_usd_ticks.0.filter(|ticks| *ticks > 0);
+        cost.or(ticks.and_then(|ticks| i64::try_from(ticks / TICKS_PER_NANO).ok()))
+    }
+
+    fn cache_write_long(&self) -> Option<u64> {
+        let CacheCreation {
+            for_an_hour,
+            for_a_day,
+        } = self.cache_creation.as_ref()?;
+        let sum = for_an_hour
+            .0
+            .unwrap_or(0)
+            .saturating_add(for_a_day.0.unwrap_or(0));
+        (for_an_hour.0).or(for_a_day.0).map(|_| sum)
+    }
+
+    fn provider_tools(&self) -> ProviderToolUsage {
+        let tools = self.server_tools.unwrap_or_default();
+        let number = |count: Count| {
+            count
+                .0
+                .map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
+        };
+        let web_searches = Count(tools.web_searches.0.or(self.num_search_queries.0));
+        ProviderToolUsage {
+            web_searches: number(web_searches),
+            web_fetches: number(tools.web_fetches),
+            code_executions: number(tools.code_executions),
+            file_searches: number(tools.file_searches),
+        }
+    }
+}
+
+/// xAI counts money in ticks of a ten-thousandth of a micro-USD: <https://docs.x.ai/docs/key-information/billing>.
+const TICKS_PER_NANO: u64 = 10;
+
+/// The tier that served an answer; `None` for a word that says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(in crate::wire) struct Tier(pub(in crate::wire) Option<ServiceTier>);
+
+impl MaybeAbsent for Tier {
+    fn is_absent(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Text::deserialize(deserializer)?;
+        Ok(Self(match &*word.0 {
+            "default" | "standard" | "on_demand" => Some(ServiceTier::Standard),
+            "priority" | "fast" | "performance" => Some(ServiceTier::Priority),
+            "flex" => Some(ServiceTier::Flex),
+            "batch" => Some(ServiceTier::Batch),
+            _ => None,
+        }))
     }
 }
 
 /// Adds to each total the tokens that the host counts separately.
-fn whole(counts: Tally, total: Option<u64>, audio: Option<u64>) -> Tally {
+fn whole(counts: Tally, total: Option<u64>) -> Tally {
     let input = counts.input.unwrap_or(0);
     let output = counts.output.unwrap_or(0);
     let sum = input.saturating_add(output);
@@ -76,7 +190,7 @@ fn whole(counts: Tally, total: Option<u64>, audio: Option<u64>) -> Tally {
         counts.cache_read,
         counts.cache_write,
         counts.reasoning,
-        audio,
+        counts.audio_input,
     ]
     .map(|count| count.unwrap_or(0));
     let cache = cache_read.saturating_add(cache_write);
@@ -111,10 +225,16 @@ fn whole(counts: Tally, total: Option<u64>, audio: Option<u64>) -> Tally {
         // Grok on Azure leaves cached tokens out of the prompt and of the sum.
         input = input.saturating_add(cache_read);
     }
+    let part = |count: Option<u64>, total: u64| count.map(|count| count.min(total));
     Tally {
         input: counts.input.or(total).map(|_| input),
         output: counts.output.or(total).map(|_| output),
-        reasoning: counts.reasoning.map(|reasoning| reasoning.min(output)),
+        reasoning: part(counts.reasoning, output),
+        audio_input: part(counts.audio_input, input),
+        image_input: part(counts.image_input, input),
+        video_input: part(counts.video_input, input),
+        audio_output: part(counts.audio_output, output),
+        image_output: part(counts.image_output, output),
         ..counts
     }
 }
@@ -216,6 +336,62 @@ mod tests {
             "[]",
         ] {
             assert_eq!(read(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn parts_of_tokens_and_runs_of_tools_are_counted() {
+        let told = |json: &str| {
+            let tokens: TokenCounts = serde_json::from_str(json).unwrap();
+            tokens.tally().unwrap().usage()
+        };
+
+        let usage = told(
+            r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
+                "prompt_tokens_details":{"audio_tokens":10,"image_tokens":20,"video_tokens":30},
+                "completion_tokens_details":{"audio_tokens":40,"image_tokens":500},
+                "cache_creation_input_tokens":9,
+                "cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3,"ephemeral_24h_input_tokens":5},
+                "server_tool_use":{"web_search_requests":2,"web_fetch_requests":1},
+                "service_tier":"standard"}"#,
+        );
+
+        assert_eq!(usage.audio_input_tokens, 10);
+        assert_eq!(usage.image_input_tokens, 20);
+        assert_eq!(usage.video_input_tokens, 30);
+        assert_eq!(usage.audio_output_tokens, 40);
+        // No part is greater than its total.
+        assert_eq!(usage.image_output_tokens, 50);
+        assert_eq!(usage.cache_write_long_input_tokens, 8);
+        assert_eq!(usage.provider_tools.web_searches, 2);
+        assert_eq!(usage.provider_tools.web_fetches, 1);
+        assert_eq!(usage.service_tier, Some(ServiceTier::Standard));
+        let perplexity =
+            told(r#"{"prompt_tokens":1,"completion_tokens":1,"num_search_queries":3}"#);
+        assert_eq!(perplexity.provider_tools.web_searches, 3);
+    }
+
+    #[test]
+    fn a_cost_is_told_where_its_unit_is_known() {
+        for (json, nanos) in [
+            (r#"{"cost":0.0002444}"#, Some(244_400)),
+            (r#"{"cost":{"total_cost":0.0051}}"#, Some(5_100_000)),
+            (r#"{"cost_in_usd_ticks":1707000}"#, Some(170_700)),
+            (r#"{"cost_in_usd_ticks":0}"#, None),
+            (
+                r#"{"cost":0.000001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.00002}}"#,
+                Some(21_000),
+            ),
+            (
+                r#"{"cost":0.00002,"is_byok":false,"cost_details":{"upstream_inference_cost":0.00002}}"#,
+                Some(20_000),
+            ),
+            (r#"{"cost":-1}"#, None),
+            ("{}", None),
+        ] {
+            let tokens: TokenCounts = serde_json::from_str(json).unwrap();
+
+            assert_eq!(tokens.cost(), nanos, "{json}");
         }
     }
 }

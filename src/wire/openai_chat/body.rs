@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Not;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::calls::WireToolCall;
@@ -101,9 +101,10 @@ pub(super) struct AssistantMessage<'a> {
 }
 
 /// Sound of an earlier answer, which the host keeps for an hour.
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub(super) struct AudioId<'a> {
-    pub(super) id: &'a str,
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
 }
 
 impl AssistantMessage<'_> {

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::content::Content;
 use crate::wire::json::{Count, Few, MaybeAbsent, Text, compact, nothing_from, object};
-use crate::wire::openai::usage::TokenCounts;
+use crate::wire::openai::cost::Cost;
+use crate::wire::openai::usage::{Tier, TokenCounts};
 
 object! {
     pub(super) struct Chunk<'a> {
@@ -21,6 +22,12 @@ object! {
         pub(super) choices: Option<Choices<'a>> = "choices",
         pub(super) usage: Option<Box<TokenCounts>> = "usage",
         pub(super) x_groq: Option<XGroq> = "x_groq",
+        pub(super) service_tier: Tier = "service_tier",
+        /// Venice has it here.
+        pub(super) cost: Cost = "cost",
+        /// Perplexity's sources: with titles, and their addresses alone.
+        pub(super) search_results: Option<&'a RawValue> = "search_results",
+        pub(super) citations: Option<&'a RawValue> = "citations",
         pub(super) error: Option<&'a RawValue> = "error",
     }
 }
@@ -36,6 +43,8 @@ object! {
 #[derive(Default)]
 pub(super) struct Choices<'a> {
     pub(super) first: Option<Choice<'a>>,
+    /// Whether there are others.
+    pub(super) has_others: bool,
 }
 
 object! {
@@ -47,6 +56,7 @@ object! {
         pub(super) message: Option<Box<Message<'a>>> = "message",
         /// Where the older completions API has its text.
         pub(super) text: Text<'a> = "text",
+        pub(super) logprobs: Option<Box<Logprobs<'a>>> = "logprobs",
         pub(super) finish_reason: Text<'a> = "finish_reason" | "finishReason",
         pub(super) finish_details: Option<FinishDetails<'a>> = "finish_details",
         /// Moonshot reports here what others report at the top.
@@ -62,6 +72,14 @@ object! {
 }
 
 object! {
+    pub(super) struct Logprobs<'a> {
+        pub(super) content: Few<&'a RawValue> = "content",
+        pub(super) refusal: Few<&'a RawValue> = "refusal",
+        pub(super) reasoning_content: Few<&'a RawValue> = "reasoning_content",
+    }
+}
+
+object! {
     pub(super) struct Message<'a> {
         pub(super) content: Content<'a> = "content",
         pub(super) reasoning_content: Text<'a> = "reasoning_content",
@@ -71,6 +89,10 @@ object! {
         pub(super) refusal: Text<'a> = "refusal",
         pub(super) tool_calls: Few<CallFragment<'a>> = "tool_calls",
         pub(super) function_call: Option<Box<Function<'a>>> = "function_call",
+        pub(super) annotations: Option<&'a RawValue> = "annotations",
+        pub(super) images: Option<&'a RawValue> = "images",
+        pub(super) audio: Option<&'a RawValue> = "audio",
+        pub(super) executed_tools: Option<&'a RawValue> = "executed_tools",
     }
 }
 
@@ -170,19 +192,22 @@ impl<'de> Visitor<'de> for ChoicesVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut first = None;
+        let mut choices = Choices::default();
         while let Some(choice) = list.next_element::<Choice<'de>>()? {
-            if first.is_none() && choice.index.0.unwrap_or(0) == 0 {
-                first = Some(choice);
+            if choice.index.0.unwrap_or(0) != 0 {
+                choices.has_others = true;
+            } else if choices.first.is_none() {
+                choices.first = Some(choice);
             }
         }
-        Ok(Choices { first })
+        Ok(choices)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
         let choice = Choice::deserialize(MapAccessDeserializer::new(object))?;
         Ok(Choices {
             first: Some(choice),
+            has_others: false,
         })
     }
 

@@ -5,15 +5,18 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, ServiceTier};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::json::{is_hollow, parse_object};
+use crate::wire::openai::logprobs::logprob;
 use crate::wire::reported::{self, Reported, given_up};
+use crate::wire::tally::Tally;
 use crate::wire::{Decoder, Frame, Framing, failure};
 
-use super::chunk::{Choice, Chunk};
+use super::chunk::{Choice, Chunk, Logprobs};
 use super::finish_reason::finish_reason;
 use super::message::{Messages, append};
+use super::sources::Sources;
 use super::{Dialect, ReasoningHistory};
 
 /// Reads one response.
@@ -28,6 +31,8 @@ pub(super) struct ChatDecoder {
     /// Whether no part of the answer has arrived after the last finish reason.
     ends_here: bool,
     messages: Messages,
+    sources: Sources,
+    tier: Option<ServiceTier>,
 }
 
 impl ChatDecoder {
@@ -39,6 +44,8 @@ impl ChatDecoder {
                 dialect.reasoning_history == ReasoningHistory::ReasoningDetails,
             ),
             reported: Reported::default(),
+            sources: Sources::default(),
+            tier: None,
             has_finish: false,
             has_content: false,
             ends_once: false,
@@ -58,7 +65,7 @@ impl Decoder for ChatDecoder {
             Framing::Json => self.whole_body(frame, events),
         };
         if result.is_err() {
-            self.messages.finish(events);
+            self.messages.finish_calls(events);
         }
         result
     }
@@ -68,11 +75,12 @@ impl Decoder for ChatDecoder {
     }
 
     fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        self.messages.finish(events);
+        self.messages.finish_calls(events);
         if !self.has_finish {
             return Err(UpstreamError::new(UpstreamErrorKind::Truncated));
         }
         // Perplexity and some others send no `[DONE]`.
+        self.messages.finish(events);
         events.push(ChatEvent::Done);
         Ok(())
     }
@@ -139,6 +147,10 @@ impl ChatDecoder {
             choices,
             usage,
             x_groq,
+            service_tier,
+            cost,
+            search_results,
+            citations,
             error,
         } = chunk;
         // Azure's first chunk has neither id nor model, though it has both fields.
@@ -147,6 +159,9 @@ impl ChatDecoder {
         let mut choice_error = None;
         let mut choice_usage = None;
         let mut read = Ok(());
+        if choices.as_ref().is_some_and(|choices| choices.has_others) {
+            events.push(ChatEvent::LeftOut("choices".into()));
+        }
         if let Some(mut choice) = choices.and_then(|choices| choices.first) {
             choice_error = choice.error;
             choice_usage = choice.usage.take();
@@ -154,11 +169,23 @@ impl ChatDecoder {
             read = self.choice(choice, events);
             self.has_content |= events[before..].iter().any(ChatEvent::is_content);
         }
+        for list in [search_results, citations].into_iter().flatten() {
+            self.sources.listed(list, events)?;
+        }
+        self.tier = service_tier.0.or(self.tier);
         let usage = usage
             .or(x_groq.and_then(|groq| groq.usage))
             .or(choice_usage);
+        let told_cost = usage.as_ref().and_then(|usage| usage.cost());
         if let Some(usage) = usage.and_then(|usage| usage.tally()) {
+            let usage = Tally {
+                tier: self.tier.or(usage.tier),
+                ..usage
+            };
             self.reported.usage(usage, events);
+        }
+        if let Some(nanos) = told_cost.or(cost.nanos()) {
+            self.reported.cost(nanos, events);
         }
         if error.is_some_and(|error| is_error(error, is_answer)) {
             // What explains an error may stand beside it, too.
@@ -187,14 +214,24 @@ impl ChatDecoder {
             Framing::Sse => (choice.delta, choice.message.filter(|_| !self.has_content)),
             Framing::Json => (choice.message, choice.delta),
         };
+        let mut annotations = None;
         if let Some(message) = first {
+            annotations = message.annotations;
             self.messages.read(*message, events)?;
         }
         if let Some(message) = second.filter(|_| events.len() == before) {
+            annotations = annotations.or(message.annotations);
             self.messages.read(*message, events)?;
         }
         if is_bare {
             append(ChatEvent::Text, choice.text.0, events);
+        }
+        self.sources.count(&events[before..]);
+        if let Some(annotations) = annotations {
+            self.sources.annotations(annotations, events)?;
+        }
+        if let Some(logprobs) = choice.logprobs {
+            about_tokens(*logprobs, events)?;
         }
         let details = choice.finish_details.unwrap_or_default();
         let reason = choice.finish_reason.or(details.kind).0;
@@ -212,6 +249,29 @@ impl ChatDecoder {
         reported::finish(finish_reason(&reason), &reason, None, events);
         Ok(())
     }
+}
+
+/// Emits how likely the tokens of the text were; those of other texts have no place.
+fn about_tokens(logprobs: Logprobs<'_>, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+    let Logprobs {
+        content,
+        refusal,
+        reasoning_content,
+    } = logprobs;
+    let content = content.all()?.into_iter().filter_map(logprob);
+    let of_text: Vec<_> = content.collect();
+    if !of_text.is_empty() {
+        events.push(ChatEvent::Logprobs(of_text));
+    }
+    for (path, others) in [
+        ("choices.logprobs.refusal", refusal),
+        ("choices.logprobs.reasoning_content", reasoning_content),
+    ] {
+        if !others.all()?.is_empty() {
+            events.push(ChatEvent::LeftOut(path.into()));
+        }
+    }
+    Ok(())
 }
 
 fn parse(data: &str) -> Result<Chunk<'_>, UpstreamError> {

@@ -14,7 +14,8 @@ use super::details::details;
 use super::marking::{Marked, Marking, Said, note_unmarked};
 use super::parts::{BETWEEN_TEXTS, Content, Piece, misplaced, text_of};
 use super::{
-    ANNOTATIONS, CacheMarks, Dialect, EXECUTED_TOOLS, ReasoningHistory, SystemRole, calls, media,
+    ANNOTATIONS, AUDIO, CacheMarks, Dialect, EXECUTED_TOOLS, ReasoningHistory, SystemRole, calls,
+    media,
 };
 
 /// Between instructions that become one message.
@@ -198,6 +199,7 @@ impl<'a> History<'a, '_> {
         self.ids.begin_message();
         let mut content = Content::new(BETWEEN_TEXTS, parts.len());
         let mut message = AssistantMessage::default();
+        let mut has_sound = false;
         for (position, part) in parts.iter().enumerate() {
             let said = self.marking.of_part(index, position);
             match part {
@@ -233,10 +235,11 @@ impl<'a> History<'a, '_> {
                 Part::Audio(media) => match &media.source {
                     MediaSource::File { provider, id } if provider == self.provider => {
                         self.marking.nowhere(said, self.adaptations)?;
-                        message.audio = Some(AudioId { id });
+                        message.audio = Some(AudioId { id: id.into() });
                     }
                     MediaSource::File { .. } | MediaSource::Data(_) | MediaSource::Uri(_) => {
-                        self.leave_out("messages.parts.audio", said)?;
+                        self.marking.nowhere(said, self.adaptations)?;
+                        has_sound = true;
                     }
                 },
                 Part::Provider(part) => {
@@ -248,6 +251,10 @@ impl<'a> History<'a, '_> {
                     ));
                 }
             }
+        }
+        // The host has the sound that it keeps by an id.
+        if has_sound && message.audio.is_none() {
+            self.leave_out("messages.parts.audio", None)?;
         }
         let AssistantMessage {
             audio, annotations, ..
@@ -311,6 +318,7 @@ impl<'a> History<'a, '_> {
                 "left out: the provider does not take back what its tools did",
             ),
             (true, ANNOTATIONS, Ok(piece)) => message.annotations.push(piece),
+            (true, AUDIO, Ok(piece)) => message.audio = serde_json::from_str(piece.get()).ok(),
             (true, _, Ok(piece)) => content.add(Marked::Extended(piece.to_owned())),
             (true, _, Err(_)) => self.adaptations.note(FIELD, "left out: it is no JSON"),
         }

@@ -12,7 +12,9 @@ use crate::wire::json::{Few, compact, without};
 
 use super::chunk::{CallFragment, Message, ReasoningDetail};
 use super::content::{Content, Said};
+use super::sources;
 use super::tool_calls::{Fragment, Slot, ToolCalls};
+use super::whole_parts::{WholeParts, picture, pictures, provider_part};
 
 /// Reads the messages of one response.
 pub(super) struct Messages {
@@ -20,6 +22,7 @@ pub(super) struct Messages {
     /// Whether signed reasoning is given to the caller, to be sent back.
     signs_reasoning: bool,
     tool_calls: ToolCalls,
+    whole_parts: WholeParts,
 }
 
 impl Messages {
@@ -28,12 +31,19 @@ impl Messages {
             framing,
             signs_reasoning,
             tool_calls: ToolCalls::default(),
+            whole_parts: WholeParts::default(),
         }
     }
 
     /// Emits what is held back of the tool calls.
-    pub(super) fn finish(&mut self, events: &mut Vec<ChatEvent>) {
+    pub(super) fn finish_calls(&mut self, events: &mut Vec<ChatEvent>) {
         self.tool_calls.finish(events);
+    }
+
+    /// The message is complete: emits all that is held back.
+    pub(super) fn finish(&mut self, events: &mut Vec<ChatEvent>) {
+        self.whole_parts.finish(events);
+        self.finish_calls(events);
     }
 
     pub(super) fn read(
@@ -49,12 +59,25 @@ impl Messages {
             refusal,
             tool_calls,
             function_call,
+            annotations: _, // read behind the text
+            images,
+            audio,
+            executed_tools,
         } = message;
         // Hosts that send several of these fields repeat the same reasoning in each.
         let reasoning = reasoning_content.or(reasoning);
         self.reasoning(reasoning.0, reasoning_details, events)?;
-        content_events(content, events);
+        self.content(content, events);
         append(ChatEvent::Refusal, refusal.0, events);
+        if let Some(images) = images {
+            pictures(images, events)?;
+        }
+        if let Some(audio) = audio {
+            self.whole_parts.sound(audio)?;
+        }
+        if let Some(runs) = executed_tools {
+            self.whole_parts.runs(runs)?;
+        }
         self.tool_calls.next_message();
         for call in tool_calls.all()? {
             self.tool_call(call, events)?;
@@ -72,6 +95,22 @@ impl Messages {
             )?;
         }
         Ok(())
+    }
+
+    fn content(&mut self, content: Content<'_>, events: &mut Vec<ChatEvent>) {
+        for said in content.0 {
+            events.push(match said {
+                Said::Text(text) => ChatEvent::Text(text.into_owned()),
+                Said::Refusal(text) => ChatEvent::Refusal(text.into_owned()),
+                Said::Reasoning(text) => ChatEvent::Reasoning(text.into_owned()),
+                Said::Other(kind, written) => match &*kind {
+                    "reference" | "tool_reference" => sources::reference(written),
+                    "image_url" => picture(written),
+                    kind => provider_part(kind, compact(written.get())),
+                },
+                Said::Lost => ChatEvent::LeftOut("choices.message.content".into()),
+            });
+        }
     }
 
     fn reasoning(
@@ -152,14 +191,6 @@ impl Messages {
 /// Snowflake sends an empty `custom` beside the `function`.
 fn first_text<'a>(first: &'a str, second: &'a str) -> &'a str {
     if first.is_empty() { second } else { first }
-}
-
-fn content_events(content: Content<'_>, events: &mut Vec<ChatEvent>) {
-    events.extend(content.0.into_iter().map(|said| match said {
-        Said::Text(text) => ChatEvent::Text(text.into_owned()),
-        Said::Refusal(text) => ChatEvent::Refusal(text.into_owned()),
-        Said::Reasoning(text) => ChatEvent::Reasoning(text.into_owned()),
-    }));
 }
 
 /// Emits a text, unless it is empty.

@@ -24,8 +24,10 @@ mod parts;
 mod reasoning;
 mod response_format;
 mod server_tools;
+mod sources;
 mod tool_calls;
 mod tools;
+mod whole_parts;
 mod wishes;
 
 use crate::chat::ChatRequest;
@@ -48,6 +50,9 @@ const NAME: &str = "openai_chat";
 
 /// Kind of the provider parts that say what tools of the host did: entries of a message's field of this name.
 const EXECUTED_TOOLS: &str = "executed_tools";
+
+/// Kind of the provider parts that say under which id the host keeps the sound of an answer, and what is said there.
+const AUDIO: &str = "audio";
 
 /// Kind of the provider parts that are entries of a message's `annotations` but no sources of its text.
 const ANNOTATIONS: &str = "annotations";

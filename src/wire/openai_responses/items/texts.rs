@@ -8,6 +8,7 @@ use crate::chat::ChatEvent;
 use crate::error::UpstreamError;
 use crate::wire::json::too_many_parts;
 use crate::wire::limits::MAX_PARTS;
+use crate::wire::openai::logprobs;
 
 use super::super::about_text;
 use super::super::passed::Passed;
@@ -168,7 +169,7 @@ impl Items {
         self.text(place, (Field::Text, part))?.logprobs += written.len();
         let read = written
             .iter()
-            .filter_map(|written| about_text::logprob(written));
+            .filter_map(|written| logprobs::logprob(written));
         let logprobs: Vec<_> = read.collect();
         if !logprobs.is_empty() {
             events.push(ChatEvent::Logprobs(logprobs));

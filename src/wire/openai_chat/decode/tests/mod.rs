@@ -3,7 +3,9 @@
 mod content;
 mod ends;
 mod errors;
+mod parts;
 mod reasoning;
+mod sources;
 mod tool_calls;
 mod usage;
 

@@ -315,6 +315,8 @@ fn provider_parts_go_back_to_the_provider_that_made_them_alone() {
         text("so"),
         part("primary", "reference", r#"{"type":"reference","ids":[1]}"#),
         part("primary", "annotations", r#"{"type":"file"}"#),
+        Part::Audio(data("audio/wav", "", ImageDetail::Auto)),
+        part("primary", "audio", r#"{"id":"audio_1","transcript":"so"}"#),
     ];
     let (sent, adapted) = messages(&openai(), history(own));
     assert_eq!(
@@ -323,6 +325,7 @@ fn provider_parts_go_back_to_the_provider_that_made_them_alone() {
             "role": "assistant",
             "content": [{ "type": "text", "text": "so" }, { "type": "reference", "ids": [1] }],
             "annotations": [{ "type": "file" }],
+            "audio": { "id": "audio_1" },
         })
     );
     assert_eq!(adapted, [""; 0]);
