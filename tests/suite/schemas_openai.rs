@@ -6,11 +6,20 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use bytes::Bytes;
 use jsonschema::Validator;
-use modelway::wire::openai_chat::{Dialect, OpenAiChat, OutputCap, SystemRole};
-use serde_json::{Value, json};
-
+use modelway::chat::{
+    CacheRetention, ChatRequest, FunctionTool, ImageDetail, Mark, Marks, Media, MediaSource,
+    Message, Part, PartAt, ProviderPart, ReasoningEffort, ReasoningOptions, ResponseFormat, Role,
+    Sampling, ServiceTier, Tool, ToolCall, ToolChoice, ToolResult, Verbosity, WebSearch,
+};
+use modelway::wire::openai_chat::{
+    CacheMarks, Dialect, EndUserField, OpenAiChat, OutputCap, SystemRole, WebSearchForm,
+};
 use modelway::wire::openai_responses::{self, InstructionsRole, OpenAiResponses};
+use modelway::wire::options::NO_OPTIONS;
+use modelway::wire::{Recipient, WireFormat};
+use serde_json::{Value, json};
 
 use crate::support::{published, written};
 
@@ -40,6 +49,141 @@ fn requests_follow_the_published_schema() {
             }
             assert!(bodies.len() > 140, "only {} requests", bodies.len());
         }
+    }
+}
+
+#[test]
+fn what_only_some_requests_ask_for_follows_the_published_schema() {
+    let Some(specification) = published("openai/openai-chat-responses.subset.json") else {
+        return;
+    };
+    let validator = validator(&specification, "CreateChatCompletionRequest");
+    let newest = Dialect {
+        cache_marks: CacheMarks::PromptCacheBreakpoint,
+        ..Dialect::default()
+    };
+    let search = Dialect {
+        web_search: WebSearchForm::WebSearchOptions,
+        ..Dialect::default()
+    };
+    let older = Dialect {
+        end_user: EndUserField::User,
+        allowed_tools: false,
+        ..Dialect::default()
+    };
+
+    for dialect in [newest, search, older] {
+        let mut request = asking_for_much();
+        if dialect.web_search != WebSearchForm::None {
+            request.tools.push(Tool::WebSearch(WebSearch::default()));
+        }
+        let to = Recipient {
+            provider: "openai",
+            model: "m",
+            max_output_tokens: None,
+            stream: true,
+            options: &NO_OPTIONS,
+        };
+
+        let wire = OpenAiChat { dialect }.encode(&request, &to).unwrap();
+
+        let body: Value = serde_json::from_slice(&wire.body).unwrap();
+        if let Some(error) = validator.iter_errors(&body).next() {
+            panic!("{error} at {} of {body:#}", error.instance_path());
+        }
+    }
+}
+
+/// A request with a mark, every wish, and each kind of part that only some requests have.
+fn asking_for_much() -> ChatRequest {
+    let text = |text: &str| Part::Text(text.to_owned());
+    let media = |source, media_type: &str| Media {
+        source,
+        media_type: media_type.to_owned(),
+        filename: String::new(),
+        detail: ImageDetail::Auto,
+    };
+    let message = |role, parts| Message { role, parts };
+    let stored = MediaSource::File {
+        provider: "openai".into(),
+        id: "file-1".into(),
+    };
+    let sound = MediaSource::Data(Bytes::from_static(b"sound"));
+    let page = MediaSource::Uri("https://example.com/a.png".into());
+    let answered = Part::Provider(ProviderPart {
+        provider: "openai".into(),
+        kind: "audio".into(),
+        content: r#"{"id":"audio_1","transcript":"so"}"#.into(),
+    });
+    let call = Part::ToolCall(ToolCall {
+        id: "c".into(),
+        name: "look".into(),
+        arguments: "{}".into(),
+        ..ToolCall::default()
+    });
+    let result = Part::ToolResult(ToolResult {
+        tool_call_id: "c".into(),
+        tool_name: "look".into(),
+        content: vec![text("see"), Part::Image(media(page, ""))],
+        is_error: false,
+    });
+    let mut marks = Marks::default();
+    for (message, part) in [(0, 0), (1, 2), (4, 0)] {
+        let at = PartAt {
+            message,
+            part,
+            content: None,
+        };
+        let mark = Mark {
+            cache: Some(CacheRetention::Long),
+            ..Mark::default()
+        };
+        marks.add_to_part(at, mark);
+    }
+    ChatRequest {
+        messages: vec![
+            message(Role::System, vec![text("be brief")]),
+            message(
+                Role::User,
+                vec![
+                    text("hear and read"),
+                    Part::Audio(media(sound, "audio/wav")),
+                    Part::Document(media(stored, "")),
+                ],
+            ),
+            message(Role::System, vec![text("be kind")]),
+            message(Role::Assistant, vec![answered, call]),
+            message(Role::Tool, vec![result]),
+        ],
+        tools: vec![Tool::Function(FunctionTool {
+            name: "look".into(),
+            ..FunctionTool::default()
+        })],
+        tool_choice: ToolChoice::Allowed {
+            names: vec!["look".into()],
+            required: true,
+        },
+        response_format: ResponseFormat::JsonSchema {
+            name: "answer".into(),
+            schema: r#"{"type":"object"}"#.into(),
+            strict: false,
+            description: "what was asked".into(),
+        },
+        sampling: Sampling {
+            top_logprobs: Some(3),
+            ..Sampling::default()
+        },
+        reasoning: ReasoningOptions {
+            effort: Some(ReasoningEffort::XHigh),
+            ..ReasoningOptions::default()
+        },
+        marks,
+        end_user_id: "u-1".into(),
+        prompt_cache_key: "k".into(),
+        prompt_cache_retention: Some(CacheRetention::Long),
+        service_tier: Some(ServiceTier::Flex),
+        verbosity: Some(Verbosity::Low),
+        ..ChatRequest::default()
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::content::Content;
 use crate::wire::json::{Count, Few, MaybeAbsent, Text, compact, nothing_from, object};
 use crate::wire::openai::cost::Cost;
+use crate::wire::openai::logprobs::TokenLogprobs;
 use crate::wire::openai::usage::{Tier, TokenCounts};
 
 object! {
@@ -73,9 +74,9 @@ object! {
 
 object! {
     pub(super) struct Logprobs<'a> {
-        pub(super) content: Few<&'a RawValue> = "content",
-        pub(super) refusal: Few<&'a RawValue> = "refusal",
-        pub(super) reasoning_content: Few<&'a RawValue> = "reasoning_content",
+        pub(super) content: TokenLogprobs = "content",
+        pub(super) refusal: Option<&'a RawValue> = "refusal",
+        pub(super) reasoning_content: Option<&'a RawValue> = "reasoning_content",
     }
 }
 

@@ -7,8 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, ServiceTier};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{is_hollow, parse_object};
-use crate::wire::openai::logprobs::logprob;
+use crate::wire::json::{MaybeAbsent, is_hollow, parse_object};
 use crate::wire::reported::{self, Reported, given_up};
 use crate::wire::tally::Tally;
 use crate::wire::{Decoder, Frame, Framing, failure};
@@ -33,6 +32,8 @@ pub(super) struct ChatDecoder {
     messages: Messages,
     sources: Sources,
     tier: Option<ServiceTier>,
+    /// Whether there are other choices, which are not read.
+    has_others: bool,
 }
 
 impl ChatDecoder {
@@ -46,6 +47,7 @@ impl ChatDecoder {
             reported: Reported::default(),
             sources: Sources::default(),
             tier: None,
+            has_others: false,
             has_finish: false,
             has_content: false,
             ends_once: false,
@@ -159,7 +161,9 @@ impl ChatDecoder {
         let mut choice_error = None;
         let mut choice_usage = None;
         let mut read = Ok(());
-        if choices.as_ref().is_some_and(|choices| choices.has_others) {
+        let has_others = choices.as_ref().is_some_and(|choices| choices.has_others);
+        if has_others && !self.has_others {
+            self.has_others = true;
             events.push(ChatEvent::LeftOut("choices".into()));
         }
         if let Some(mut choice) = choices.and_then(|choices| choices.first) {
@@ -231,7 +235,7 @@ impl ChatDecoder {
             self.sources.annotations(annotations, events)?;
         }
         if let Some(logprobs) = choice.logprobs {
-            about_tokens(*logprobs, events)?;
+            about_tokens(*logprobs, events);
         }
         let details = choice.finish_details.unwrap_or_default();
         let reason = choice.finish_reason.or(details.kind).0;
@@ -252,26 +256,23 @@ impl ChatDecoder {
 }
 
 /// Emits how likely the tokens of the text were; those of other texts have no place.
-fn about_tokens(logprobs: Logprobs<'_>, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
+fn about_tokens(logprobs: Logprobs<'_>, events: &mut Vec<ChatEvent>) {
     let Logprobs {
         content,
         refusal,
         reasoning_content,
     } = logprobs;
-    let content = content.all()?.into_iter().filter_map(logprob);
-    let of_text: Vec<_> = content.collect();
-    if !of_text.is_empty() {
-        events.push(ChatEvent::Logprobs(of_text));
+    if !content.is_absent() {
+        events.push(ChatEvent::Logprobs(content.0));
     }
     for (path, others) in [
         ("choices.logprobs.refusal", refusal),
         ("choices.logprobs.reasoning_content", reasoning_content),
     ] {
-        if !others.all()?.is_empty() {
+        if others.is_some_and(|list| list.get().starts_with("[{")) {
             events.push(ChatEvent::LeftOut(path.into()));
         }
     }
-    Ok(())
 }
 
 fn parse(data: &str) -> Result<Chunk<'_>, UpstreamError> {

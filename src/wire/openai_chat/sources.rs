@@ -4,6 +4,7 @@
 //! lists its sources beside the answer, in a stream with every event.
 
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 use serde_json::value::RawValue;
 
@@ -17,8 +18,8 @@ use super::ANNOTATIONS;
 /// The sources of one answer, each told once.
 #[derive(Default)]
 pub(super) struct Sources {
-    /// Sources that have been told, as they were written or by their addresses.
-    told: HashSet<String>,
+    /// Hashes of the sources that have been told: of all that was written of one, or of its address.
+    told: HashSet<u64>,
     /// Characters of the answer's text so far, and of that before its last part.
     characters: usize,
     before_part: usize,
@@ -81,7 +82,7 @@ impl Sources {
                 ..Source::default()
             });
             let is_source = !source.url.0.is_empty() && read.kind.0 != "file";
-            if !self.is_new(written.get().to_owned()) {
+            if !self.is_new(written.get()) {
                 continue;
             }
             events.push(match is_source {
@@ -117,7 +118,7 @@ impl Sources {
                     without(written, &["url", "title", "snippet"]),
                 ),
             };
-            if source.url.0.is_empty() || !self.is_new(source.url.0.clone().into_owned()) {
+            if source.url.0.is_empty() || !self.is_new(&source.url.0) {
                 continue;
             }
             let rest = rest.filter(|rest| rest != "{}").unwrap_or_default();
@@ -144,8 +145,9 @@ impl Sources {
     }
 
     /// Whether a source has not been told before.
-    fn is_new(&mut self, source: String) -> bool {
-        self.told.len() < MAX_PARTS && self.told.insert(source)
+    fn is_new(&mut self, source: &str) -> bool {
+        let hash = self.told.hasher().hash_one(source);
+        self.told.len() < MAX_PARTS && self.told.insert(hash)
     }
 }
 

@@ -82,8 +82,10 @@ impl WholeParts {
     /// Too much would have to be held.
     pub(super) fn sound(&mut self, written: &RawValue) -> Result<(), UpstreamError> {
         let piece: SoundPiece<'_> = serde_json::from_str(written.get()).unwrap_or_default();
+        let is_empty =
+            piece.id.0.is_empty() && piece.data.0.is_empty() && piece.transcript.0.is_empty();
         // Some hosts send the field empty.
-        if piece.id.0.is_empty() && piece.data.0.is_empty() && piece.transcript.0.is_empty() {
+        if is_empty && self.sound.is_none() {
             return Ok(());
         }
         let sound = self.sound.get_or_insert_default();

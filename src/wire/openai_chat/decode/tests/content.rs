@@ -25,10 +25,7 @@ fn content_comes_in_many_forms() {
             r#"{"content":[{"type":"refusal","refusal":"no"}]}"#,
             &["refusal no"],
         ),
-        (
-            r#"{"content":[{"type":"reference","reference_ids":[1]}]}"#,
-            &[],
-        ),
+        (r#"{"content":[{"type":"text","reference_ids":[1]}]}"#, &[]),
         (r#"{"refusal":"no","content":null}"#, &["refusal no"]),
         (
             r#"{"reasoning_content":"hm","reasoning":"hm","content":""}"#,
@@ -61,7 +58,16 @@ fn only_the_first_choice_counts() {
         r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}"#,
     ]);
 
-    assert_eq!(told, ["text a", "text a", "finish Stop stop", "done"]);
+    assert_eq!(
+        told,
+        [
+            "left out choices",
+            "text a",
+            "text a",
+            "finish Stop stop",
+            "done"
+        ]
+    );
 }
 
 #[test]

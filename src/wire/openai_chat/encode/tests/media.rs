@@ -209,7 +209,6 @@ fn of_an_earlier_answer_only_sound_that_the_host_keeps_is_sent_back() {
         text("so"),
         Part::Image(data("image/png", "", ImageDetail::Auto)),
         Part::Audio(data("audio/wav", "", ImageDetail::Auto)),
-        Part::Audio(stored("primary")),
         Part::Video(data("video/mp4", "", ImageDetail::Auto)),
     ];
 
