@@ -212,15 +212,24 @@ fn of_an_earlier_answer_only_sound_that_the_host_keeps_is_sent_back() {
         Part::Video(data("video/mp4", "", ImageDetail::Auto)),
     ];
 
+    let kept = [Part::Audio(stored("primary"))];
+
     assert_eq!(
         messages(&openai(), [message(Role::Assistant, answer)]),
         (
-            json!([{ "role": "assistant", "content": "so", "audio": { "id": "file-1" } }]),
+            json!([{ "role": "assistant", "content": "so" }]),
             vec![
                 "messages.parts.image",
-                "messages.parts.audio",
-                "messages.parts.video"
+                "messages.parts.video",
+                "messages.parts.audio"
             ]
+        )
+    );
+    assert_eq!(
+        messages(&openai(), [message(Role::Assistant, kept)]),
+        (
+            json!([{ "role": "assistant", "content": null, "audio": { "id": "file-1" } }]),
+            vec![]
         )
     );
 }
