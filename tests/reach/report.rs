@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::recorded::Family;
-use crate::same::{self, Needed};
 
 /// More examples of one reason say nothing new.
 const EXAMPLES: usize = 3;
@@ -21,7 +20,6 @@ pub(crate) enum Outcome {
 #[derive(Default)]
 pub(crate) struct Report {
     families: BTreeMap<Family, Count>,
-    pub(crate) needed: Needed,
 }
 
 #[derive(Default)]
@@ -84,22 +82,11 @@ impl Report {
         println!("reach: {said} of {all} requests can be said");
     }
 
-    /// The families of which less than this share can be said, in per mille.
-    pub(crate) fn below(&self, floor: impl Fn(Family) -> usize) -> Vec<Family> {
+    /// The families of which less than this can be said, in per mille.
+    pub(crate) fn below(&self, goal: usize) -> impl Iterator<Item = Family> {
         let families = self.families.iter();
-        let below =
-            families.filter(|(family, count)| count.said * 1000 < count.all * floor(**family));
-        below.map(|(family, _)| *family).collect()
-    }
-
-    /// The normalisations that no recording needs.
-    pub(crate) fn needless(&self) -> Vec<(&'static str, &'static str)> {
-        let all = Family::ALL.into_iter().flat_map(|family| {
-            same::of(family)
-                .iter()
-                .map(move |same| (family.name(), same.name))
-        });
-        all.filter(|same| self.needed.get(same).is_none_or(|times| *times == 0))
-            .collect()
+        families
+            .filter(move |(_, count)| count.said * 1000 < count.all * goal)
+            .map(|(family, _)| *family)
     }
 }

@@ -57,6 +57,15 @@ pub(crate) fn normalise(
     }
 }
 
+/// The normalisations that no recording needs.
+pub(crate) fn needless(needed: &Needed) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = Family::ALL.into_iter().flat_map(|family| {
+        let of_family = of(family).iter();
+        of_family.map(move |same| (family.name(), same.name))
+    });
+    all.filter(|same| needed.get(same).is_none_or(|times| *times == 0))
+}
+
 /// Members whose values are the caller's own: nothing in them may be normalised.
 const OWN: [&str; 8] = [
     "parameters",
