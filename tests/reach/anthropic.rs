@@ -241,11 +241,10 @@ fn output(body: &mut Fields, request: &mut v1::GenerateRequest) {
         match thinking.text("type").as_deref() {
             Some("enabled") => reasoning.max_reasoning_tokens = thinking.count("budget_tokens"),
             Some("disabled") => reasoning.effort = v1::ReasoningEffort::None.into(),
-            // How much is thought is left to the model, unless an effort is named.
-            Some("adaptive") => match config.take_as("effort", |name| effort(name.as_str()?)) {
-                Some(effort) => reasoning.effort = effort.into(),
-                None => thinking.put("type", json!("adaptive")),
-            },
+            Some("adaptive") => {
+                let named = config.take_as("effort", |name| effort(name.as_str()?));
+                reasoning.effort = named.unwrap_or(v1::ReasoningEffort::High).into();
+            }
             kind => thinking.put("type", json!(kind)),
         }
         body.put_back("thinking", thinking);

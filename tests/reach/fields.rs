@@ -3,6 +3,8 @@
 use modelway::grpc::v1;
 use serde_json::{Map, Value};
 
+use crate::host::PROVIDER;
+
 /// Something that is said in the contract, or why it cannot be.
 pub(crate) type Said<T> = Result<T, String>;
 
@@ -103,14 +105,22 @@ impl Fields {
         Value::Object(self.0)
     }
 
-    /// What has no words in the contract, for targets of this wire format.
+    /// What has no words in the contract, for targets of this wire format. What names something that is stored is
+    /// for the provider that has stored it.
     pub(crate) fn into_options(self, wire_format: &str) -> Vec<v1::ProviderOptions> {
-        let entry = (!self.is_empty()).then(|| v1::ProviderOptions {
-            target: wire_format.to_owned(),
-            fields: Some(object(&self.into_value())),
-            optional: false,
-        });
-        Vec::from_iter(entry)
+        let is_stored = |(name, _): &(String, Value)| STORED.contains(&&**name);
+        let (stored, others): (Vec<_>, Vec<_>) = self.0.into_iter().partition(is_stored);
+        let entries = [(wire_format, others), (PROVIDER, stored)].into_iter();
+        entries
+            .filter(|(_, fields)| !fields.is_empty())
+            .map(|(target, fields)| options(target, fields.into_iter().collect()))
+            .collect()
+    }
+
+    /// The whole definition of a tool of the provider.
+    pub(crate) fn into_definition(self, wire_format: &str) -> v1::ProviderOptions {
+        let is_stored = STORED.iter().any(|name| self.0.contains_key(*name));
+        options(if is_stored { PROVIDER } else { wire_format }, self.0)
     }
 
     /// Fails if something remains, at a place where the contract takes no other words.
@@ -119,6 +129,25 @@ impl Fields {
             None => Ok(()),
             Some(name) => Err(format!("{what}: no place for `{name}`")),
         }
+    }
+}
+
+/// Fields that name something that a provider has stored.
+const STORED: [&str; 7] = [
+    "cachedContent",
+    "container",
+    "conversation",
+    "fileSearch",
+    "previous_response_id",
+    "prompt",
+    "vector_store_ids",
+];
+
+fn options(target: &str, fields: Map<String, Value>) -> v1::ProviderOptions {
+    v1::ProviderOptions {
+        target: target.to_owned(),
+        fields: Some(object(&Value::Object(fields))),
+        optional: false,
     }
 }
 

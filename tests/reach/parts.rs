@@ -117,7 +117,7 @@ pub(crate) fn typed(tool: v1::tool::Tool) -> v1::Tool {
 /// A tool that only the provider has words for.
 pub(crate) fn provider_tool(definition: Fields, wire_format: &str) -> v1::Tool {
     typed(v1::tool::Tool::ProviderTool(v1::ProviderTool {
-        definitions: definition.into_options(wire_format),
+        definitions: vec![definition.into_definition(wire_format)],
     }))
 }
 

@@ -13,6 +13,7 @@ pub(super) const ALL: &[Sameness] = &[
         "an empty description says nothing",
         without_empty_descriptions,
     ),
+    Sameness::new("the effort is high by default", high_by_default),
     Sameness::new("the model chooses by default", auto_by_default),
     Sameness::new("`output_format` was moved", moved_format),
     Sameness::new("reasoning is summarised by default", summarized_by_default),
@@ -69,4 +70,12 @@ fn summarized_by_default(body: &mut Value) {
     if let Some(thinking) = body.get_mut("thinking") {
         without_default(thinking, "display", "summarized");
     }
+}
+
+/// <https://platform.claude.com/docs/en/build-with-claude/effort>: "the same as omitting the parameter"
+fn high_by_default(body: &mut Value) {
+    if let Some(config) = body.get_mut("output_config") {
+        without_default(config, "effort", "high");
+    }
+    without_default(body, "output_config", json!({}));
 }

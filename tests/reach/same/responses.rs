@@ -36,6 +36,7 @@ pub(super) const ALL: &[Sameness] = &[
         "an empty description says nothing",
         without_empty_descriptions,
     ),
+    Sameness::new("the tier is chosen by the project by default", auto_tier),
     Sameness::new("the model chooses by default", auto_by_default),
     Sameness::new("any text is the format by default", text_by_default),
     Sameness::new(
@@ -201,4 +202,8 @@ fn complete_by_default(body: &mut Value) {
     for item in items(body, "input") {
         without_default(item, "status", "completed");
     }
+}
+
+fn auto_tier(body: &mut Value) {
+    without_default(body, "service_tier", "auto");
 }
