@@ -7,7 +7,7 @@
 
 use std::mem;
 
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, Citation, Part};
 
 /// The mark for half a surrogate pair is the half plus the first number, the mark for a byte is the byte plus the
 /// second. Both lie in a plane for private use that no text uses.
@@ -134,14 +134,30 @@ impl Joiner {
                 events.push(ChatEvent::Finish(finish));
                 return;
             }
-            event @ ChatEvent::Part(_) => {
+            ChatEvent::Part(mut part) => {
                 self.close_others(None, events);
-                events.push(event);
+                if let Part::Provider(part) = &mut *part {
+                    part.content = without_marks(mem::take(&mut part.content));
+                }
+                events.push(ChatEvent::Part(part));
+                return;
+            }
+            ChatEvent::Citation(mut citation) => {
+                let Citation {
+                    uri,
+                    title,
+                    cited_text,
+                    provider_fields,
+                    ..
+                } = &mut *citation;
+                for text in [uri, title, cited_text, provider_fields] {
+                    *text = without_marks(mem::take(text));
+                }
+                events.push(ChatEvent::Citation(citation));
                 return;
             }
             // No text that goes on in a later event.
             event @ (ChatEvent::Usage(_)
-            | ChatEvent::Citation(_)
             | ChatEvent::Logprobs(_)
             | ChatEvent::Cost(_)
             | ChatEvent::Metadata(_)

@@ -100,6 +100,8 @@ pub(super) enum Block<'a> {
         id: Cow<'a, str>,
         name: Cow<'a, str>,
         input: Arguments<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        caller: Option<&'a RawValue>,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::pieces::{Block, Tokens};
+use super::pieces::Tokens;
 use crate::wire::json::{Count, MaybeAbsent, Text, object};
 
 object! {
@@ -12,7 +12,7 @@ object! {
         pub(super) kind: Text<'a> = "type",
         pub(super) index: Count = "index",
         pub(super) delta: Option<Delta<'a>> = "delta",
-        pub(super) content_block: Option<Block<'a>> = "content_block",
+        pub(super) content_block: Option<&'a RawValue> = "content_block",
         pub(super) message: Option<Start<'a>> = "message",
         pub(super) usage: Option<Tokens> = "usage",
         pub(super) error: Option<&'a RawValue> = "error",
@@ -26,6 +26,7 @@ object! {
         pub(super) thinking: Text<'a> = "thinking",
         pub(super) signature: Text<'a> = "signature",
         pub(super) partial_json: Text<'a> = "partial_json",
+        pub(super) citation: Option<&'a RawValue> = "citation",
         // The delta of a `message_delta`.
         pub(super) stop_reason: Text<'a> = "stop_reason",
         pub(super) stop_sequence: Text<'a> = "stop_sequence",
@@ -51,6 +52,8 @@ impl Delta<'_> {
             "thinking_delta"
         } else if !self.partial_json.is_absent() {
             "input_json_delta"
+        } else if self.citation.is_some() {
+            "citations_delta"
         } else {
             ""
         }

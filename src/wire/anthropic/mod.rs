@@ -5,6 +5,7 @@
 
 mod betas;
 mod blocks;
+mod cited;
 mod encode;
 mod event;
 mod fields;
@@ -13,6 +14,7 @@ mod opaque;
 mod output;
 mod parts;
 mod pieces;
+mod provided;
 mod schemas;
 mod stream;
 mod thinking;

@@ -1,11 +1,12 @@
-//! How does one field of ours hold either of Anthropic's two opaque reasoning tokens?
+//! How do the signatures of reasoning and of tool calls hold what Anthropic wants back with them?
 
 use bytes::Bytes;
 
 const SIGNATURE: &str = "signature:";
 const REDACTED: &str = "redacted:";
+const CALLER: &str = "caller:";
 
-/// What the bytes of a `Reasoning::signature` say. A caller keeps them and sends them back, so their
+/// What the bytes of a signature say. A caller keeps them and sends them back, so their
 /// spelling must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opaque<'a> {
@@ -13,6 +14,8 @@ pub(super) enum Opaque<'a> {
     Signature(&'a str),
     /// The data of a `redacted_thinking` block.
     Redacted(&'a str),
+    /// What called a tool, if that was not the model itself but code that it ran: the JSON of `caller`.
+    Caller(&'a str),
 }
 
 impl<'a> Opaque<'a> {
@@ -21,6 +24,7 @@ impl<'a> Opaque<'a> {
         let (prefix, token) = match self {
             Self::Signature(token) => (SIGNATURE, token),
             Self::Redacted(token) => (REDACTED, token),
+            Self::Caller(json) => (CALLER, json),
         };
         [prefix, token].concat().into()
     }
@@ -31,6 +35,9 @@ impl<'a> Opaque<'a> {
         if let Some(token) = text.strip_prefix(SIGNATURE) {
             return Some(Self::Signature(token));
         }
+        if let Some(json) = text.strip_prefix(CALLER) {
+            return Some(Self::Caller(json));
+        }
         text.strip_prefix(REDACTED).map(Self::Redacted)
     }
 }
@@ -40,8 +47,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_tokens_come_back_as_what_they_were() {
-        for opaque in [Opaque::Signature("EqQB=="), Opaque::Redacted("signature:x")] {
+    fn each_comes_back_as_what_it_was() {
+        for opaque in [
+            Opaque::Signature("EqQB=="),
+            Opaque::Redacted("signature:x"),
+            Opaque::Caller(r#"{"type":"x"}"#),
+        ] {
             assert_eq!(Opaque::read(&opaque.to_bytes()), Some(opaque));
         }
     }

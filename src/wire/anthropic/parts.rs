@@ -260,9 +260,15 @@ impl<'a> Parts<'a> {
             name,
             arguments,
             signature,
-            provider: _, // this format has no signatures of tool calls, so a signature is another provider's
+            provider: author,
         } = call;
-        if !signature.is_empty() {
+        let caller = match Opaque::read(signature) {
+            Some(Opaque::Caller(json)) if author == self.provider => {
+                serde_json::from_str::<&RawValue>(json).ok()
+            }
+            _ => None,
+        };
+        if caller.is_none() && !signature.is_empty() {
             self.adaptations.note(
                 "messages.parts.tool_call.signature",
                 "left out: it means something only to the provider that made it",
@@ -272,6 +278,7 @@ impl<'a> Parts<'a> {
             id: self.call_id(id, name),
             name: tool_names::fit(name, &mut self.adaptations),
             input: Arguments::of(arguments, &mut self.adaptations),
+            caller,
         }
     }
 
@@ -362,7 +369,7 @@ impl<'a> Parts<'a> {
                 signature,
             }),
             Some(Opaque::Redacted(data)) => Some(Block::RedactedThinking { data }),
-            None => {
+            Some(Opaque::Caller(_)) | None => {
                 self.adaptations.note(
                     "messages.parts.reasoning",
                     "left out: it lacks the provider's signature",

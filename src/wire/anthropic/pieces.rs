@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::cited::citations;
 use super::opaque::Opaque;
-use crate::chat::{ChatEvent, FinishReason};
+use super::provided::Provided;
+use crate::chat::{ChatEvent, Citation, FinishReason, ProviderToolUsage, ServiceTier};
 use crate::error::UpstreamError;
-use crate::wire::json::{Count, MaybeAbsent, Text, object, object_text};
+use crate::wire::json::{Count, MaybeAbsent, Text, compact, object, object_text};
 use crate::wire::reported::{self, check_call, given_up};
 use crate::wire::tally::Tally;
 use crate::wire::{Frame, failure};
@@ -24,12 +27,14 @@ object! {
         id: Text<'a> = "id",
         name: Text<'a> = "name",
         input: Option<&'a RawValue> = "input",
+        citations: Option<&'a RawValue> = "citations",
+        caller: Option<&'a RawValue> = "caller",
     }
 }
 
-impl MaybeAbsent for Block<'_> {
-    fn is_absent(&self) -> bool {
-        self.kind.is_absent()
+object! {
+    struct Caller<'a> {
+        kind: Text<'a> = "type",
     }
 }
 
@@ -42,6 +47,46 @@ object! {
         cache_creation_input_tokens: Count = "cache_creation_input_tokens",
         cache_read_input_tokens: Count = "cache_read_input_tokens",
         output_tokens_details: Option<OutputDetails> = "output_tokens_details",
+        cache_creation: Option<CacheCreation> = "cache_creation",
+        server_tool_use: Option<ServerTools> = "server_tool_use",
+        service_tier: Tier = "service_tier",
+    }
+}
+
+object! {
+    #[derive(Clone, Copy)]
+    struct CacheCreation {
+        long: Count = "ephemeral_1h_input_tokens",
+    }
+}
+
+object! {
+    #[derive(Clone, Copy)]
+    struct ServerTools {
+        web_searches: Count = "web_search_requests",
+        web_fetches: Count = "web_fetch_requests",
+    }
+}
+
+/// The tier that was used, if we have a name for it.
+#[derive(Clone, Copy, Default)]
+struct Tier(Option<ServiceTier>);
+
+impl MaybeAbsent for Tier {
+    fn is_absent(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<'de> Deserialize<'de> for Tier {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Text::deserialize(deserializer)?;
+        Ok(Self(match &*name.0 {
+            "standard" => Some(ServiceTier::Standard),
+            "priority" => Some(ServiceTier::Priority),
+            "batch" => Some(ServiceTier::Batch),
+            _ => None,
+        }))
     }
 }
 
@@ -54,52 +99,90 @@ object! {
 
 /// What kind of block has begun.
 pub(super) enum Begun<'a> {
-    Prose,
+    Text {
+        citations: Vec<Citation>,
+    },
+    Reasoning,
     ToolCall {
         /// A JSON text.
         input: Cow<'a, str>,
     },
-    Ignored,
+    /// What only the provider understands.
+    Provider(Provided),
+    /// It has no type.
+    Nothing,
 }
 
-/// Appends the content of a block: all of it in a whole answer, usually nothing at its start in a stream.
+/// Appends the content of a block: all of it in a whole answer, usually nothing at its start in a stream. Runs of code
+/// are counted.
 ///
 /// # Errors
-/// `Malformed` for a tool call whose id or name is too long.
+/// `Malformed` for a tool call whose id or name is too long, and for a text with too many sources.
 pub(super) fn begin<'a>(
-    block: Block<'a>,
+    written: &'a RawValue,
+    code_runs: &mut u32,
     events: &mut Vec<ChatEvent>,
 ) -> Result<Begun<'a>, UpstreamError> {
-    Ok(match &*block.kind.0 {
+    let block: Block<'a> = serde_json::from_str(written.get()).unwrap_or_default();
+    let kind = match block.kind.is_absent() && !block.text.is_absent() {
+        true => "text",
+        false => &*block.kind.0,
+    };
+    Ok(match kind {
         "text" => {
+            let citations = citations(block.citations)?;
             text(block.text, events);
-            Begun::Prose
+            Begun::Text { citations }
         }
         "thinking" => {
             reasoning(block.thinking, events);
             signature(block.signature, events);
-            Begun::Prose
+            Begun::Reasoning
         }
         "redacted_thinking" => {
             if !block.data.is_absent() {
                 let opaque = Opaque::Redacted(&block.data.0).to_bytes();
                 events.push(ChatEvent::ReasoningSignature(opaque));
             }
-            Begun::Prose
+            Begun::Reasoning
         }
         "tool_use" => {
             check_call(&block.id.0, &block.name.0)?;
             events.push(ChatEvent::ToolCall {
                 id: block.id.0.into_owned(),
                 name: block.name.0.into_owned(),
-                signature: Bytes::new(),
+                signature: block.caller.map_or_else(Bytes::new, caller),
             });
             Begun::ToolCall {
                 input: block.input.map_or(Cow::Borrowed("{}"), object_text),
             }
         }
-        _ => Begun::Ignored,
+        "" => {
+            if written.get().len() > 2 {
+                events.push(ChatEvent::LeftOut("content".into()));
+            }
+            Begun::Nothing
+        }
+        kind => {
+            let runs_code = matches!(
+                &*block.name.0,
+                "code_execution" | "bash_code_execution" | "text_editor_code_execution"
+            );
+            if kind == "server_tool_use" && runs_code {
+                *code_runs = code_runs.saturating_add(1);
+            }
+            Begun::Provider(Provided::new(kind, written))
+        }
     })
+}
+
+/// What must be sent back with a call that the model did not make itself but by code that it ran.
+fn caller(written: &RawValue) -> Bytes {
+    let Caller { kind } = serde_json::from_str(written.get()).unwrap_or_default();
+    match &*kind.0 {
+        "" | "direct" => Bytes::new(),
+        _ => Opaque::Caller(&compact(written.get())).to_bytes(),
+    }
 }
 
 pub(super) fn text(text: Text<'_>, events: &mut Vec<ChatEvent>) {
@@ -173,6 +256,7 @@ impl Tokens {
             new.input_tokens = Count(None);
             new.cache_creation_input_tokens = Count(None);
             new.cache_read_input_tokens = Count(None);
+            new.cache_creation = None;
         }
         let or = |new: Count, earlier: Count| Count(new.0.or(earlier.0));
         Self {
@@ -187,6 +271,9 @@ impl Tokens {
                 earlier.cache_read_input_tokens,
             ),
             output_tokens_details: new.output_tokens_details.or(earlier.output_tokens_details),
+            cache_creation: new.cache_creation.or(earlier.cache_creation),
+            server_tool_use: new.server_tool_use.or(earlier.server_tool_use),
+            service_tier: Tier(new.service_tier.0.or(earlier.service_tier.0)),
         }
     }
 
@@ -204,15 +291,25 @@ impl Tokens {
         counts.into_iter().flatten().reduce(u64::saturating_add)
     }
 
-    /// The counts in our terms.
-    pub(super) fn tally(self) -> Tally {
+    /// The counts in our terms, with how often code was run, which the provider does not count.
+    pub(super) fn tally(self, code_executions: u32) -> Tally {
         let details = self.output_tokens_details.unwrap_or_default();
+        let tools = self.server_tool_use.unwrap_or_default();
+        let few = |count: Count| u32::try_from(count.0.unwrap_or(0)).unwrap_or(u32::MAX);
         Tally {
             input: self.prompt(),
             output: self.output_tokens.0,
             cache_read: self.cache_read_input_tokens.0,
             cache_write: self.cache_creation_input_tokens.0,
+            cache_write_long: self.cache_creation.and_then(|written| written.long.0),
             reasoning: details.thinking_tokens.0,
+            tools: ProviderToolUsage {
+                web_searches: few(tools.web_searches),
+                web_fetches: few(tools.web_fetches),
+                code_executions,
+                file_searches: 0,
+            },
+            tier: self.service_tier.0,
             ..Tally::default()
         }
     }

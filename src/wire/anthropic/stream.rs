@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
+use super::cited::{self, TextPlace};
 use super::event::{Delta, Event, Start};
-use super::pieces::{Begun, Block, Tokens, begin, finish, in_band, reasoning, signature, text};
+use super::pieces::{Begun, Tokens, begin, finish, in_band, reasoning, signature, text};
+use super::provided::{self, Provided};
 use super::whole::Whole;
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, Citation};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::failure;
 use crate::wire::json::{MaybeAbsent, is_hollow, parse_object, too_many_parts};
@@ -22,7 +26,7 @@ pub(super) struct Events {
     latest: u64,
     /// Tool calls so far.
     calls: usize,
-    /// Bytes of the inputs of open calls.
+    /// Bytes that open blocks hold back.
     held: usize,
     /// Blocks that have begun.
     begun: usize,
@@ -30,18 +34,28 @@ pub(super) struct Events {
     stopped: bool,
     reported: Reported,
     tokens: Tokens,
+    place: TextPlace,
+    /// How often the provider ran code.
+    code_runs: u32,
 }
 
 enum OpenBlock {
-    /// Text or reasoning.
-    Prose,
+    Text {
+        /// Where it began in the text of the answer.
+        start: usize,
+        /// Its sources, which stream before their text.
+        citations: Vec<Citation>,
+    },
+    Reasoning,
     ToolCall {
         call: usize,
         /// The input from the block's start, until a piece of input arrives separately.
         input: String,
     },
-    /// Server tools and whatever else has no place in an answer.
-    Ignored,
+    /// What only the provider understands.
+    Provider(Provided),
+    /// A block without a type.
+    Nothing,
 }
 
 impl Decoder for Events {
@@ -50,7 +64,9 @@ impl Decoder for Events {
         frame: Frame<'_>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
+        let first = events.len();
         let read = self.event(frame, events);
+        self.place.pass(events.get(first..).unwrap_or_default());
         if read.is_err() {
             self.break_off(events);
         }
@@ -105,7 +121,7 @@ impl Events {
         match kind {
             "content_block_delta" => {
                 if let Some(delta) = event.delta {
-                    self.block_delta(index.unwrap_or(self.latest), delta, events);
+                    self.block_delta(index.unwrap_or(self.latest), delta, frame.data, events)?;
                 }
             }
             "content_block_start" => {
@@ -167,70 +183,107 @@ impl Events {
     fn block_start(
         &mut self,
         index: u64,
-        block: Block<'_>,
+        block: &RawValue,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
+        let first = events.len();
         self.block_stop(index, events);
+        let mut place = self.place;
+        place.pass(events.get(first..).unwrap_or_default());
         self.begun += 1;
         if self.begun > MAX_PARTS {
             return Err(too_many_parts());
         }
-        let open = match begin(block, events)? {
-            Begun::Prose => OpenBlock::Prose,
+        let open = match begin(block, &mut self.code_runs, events)? {
+            Begun::Text { citations } => OpenBlock::Text {
+                start: place.now(),
+                citations,
+            },
+            Begun::Reasoning => OpenBlock::Reasoning,
             Begun::ToolCall { input } => {
                 self.calls += 1;
-                self.held += input.len();
                 OpenBlock::ToolCall {
                     call: self.calls - 1,
                     input: input.into_owned(),
                 }
             }
-            Begun::Ignored => OpenBlock::Ignored,
+            Begun::Provider(block) => OpenBlock::Provider(block),
+            Begun::Nothing => OpenBlock::Nothing,
         };
+        self.held += open.held();
         self.open.insert(index, open);
         check_held(self.held)
     }
 
-    fn block_delta(&mut self, index: u64, delta: Delta<'_>, events: &mut Vec<ChatEvent>) {
+    fn block_delta(
+        &mut self,
+        index: u64,
+        delta: Delta<'_>,
+        event: &str,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
         match (delta.kind(), self.open.get_mut(&index)) {
-            (_, Some(OpenBlock::Ignored)) => {}
+            (_, Some(OpenBlock::Provider(block))) => {
+                let before = block.held();
+                let is_kept = provided::delta(event).is_none_or(|delta| block.add(delta));
+                if !is_kept {
+                    events.push(ChatEvent::LeftOut("content.delta".into()));
+                }
+                self.held = self.held - before + block.held();
+                return check_held(self.held);
+            }
             ("text_delta", _) => text(delta.text, events),
             ("thinking_delta", _) => reasoning(delta.thinking, events),
             ("signature_delta", _) => signature(delta.signature, events),
-            ("input_json_delta", Some(OpenBlock::ToolCall { call, input }))
-                if !delta.partial_json.is_absent() =>
-            {
-                self.held -= input.len();
-                // Its buffer is freed as well: from here on the pieces are passed on as they arrive.
-                *input = String::new();
-                let call = *call;
-                let fragment = delta.partial_json.0.into_owned();
-                events.push(ChatEvent::ToolArguments { call, fragment });
+            ("input_json_delta", Some(OpenBlock::ToolCall { call, input })) => {
+                if !delta.partial_json.is_absent() {
+                    self.held -= input.len();
+                    // Its buffer is freed as well: from here on the pieces are passed on as they arrive.
+                    *input = String::new();
+                    let call = *call;
+                    let fragment = delta.partial_json.0.into_owned();
+                    events.push(ChatEvent::ToolArguments { call, fragment });
+                }
             }
-            _ => {}
+            ("citations_delta", Some(OpenBlock::Text { citations, .. })) => {
+                if let Some(written) = delta.citation {
+                    let citation = cited::citation(written);
+                    self.held += cited::held(&citation);
+                    citations.push(citation);
+                    if citations.len() > MAX_PARTS {
+                        return Err(too_many_parts());
+                    }
+                    return check_held(self.held);
+                }
+            }
+            ("", _) => {}
+            _ => events.push(ChatEvent::LeftOut("content.delta".into())),
         }
+        Ok(())
     }
 
     fn block_stop(&mut self, index: u64, events: &mut Vec<ChatEvent>) {
         if let Some(block) = self.open.remove(&index) {
             self.held -= block.held();
-            block.stop(events);
+            block.stop(self.place, events);
         }
     }
 
     fn stop_all(&mut self, events: &mut Vec<ChatEvent>) {
         self.held = 0;
         for block in std::mem::take(&mut self.open).into_values() {
-            block.stop(events);
+            block.stop(self.place, events);
         }
     }
 
     /// Emits what has arrived of an answer that ends here, except an input of `{}`: every call begins with it,
-    /// so it may not be the real input.
+    /// so it may not be the real input. A block of the provider is of use only if it is whole.
     fn break_off(&mut self, events: &mut Vec<ChatEvent>) {
-        self.open.retain(
-            |_, block| !matches!(block, OpenBlock::ToolCall { input, .. } if input == "{}"),
-        );
+        self.open.retain(|_, block| match block {
+            OpenBlock::ToolCall { input, .. } => input != "{}",
+            OpenBlock::Provider(_) => false,
+            OpenBlock::Text { .. } | OpenBlock::Reasoning | OpenBlock::Nothing => true,
+        });
         self.stop_all(events);
     }
 
@@ -240,20 +293,23 @@ impl Events {
             return;
         };
         self.tokens = tokens.or(self.tokens);
-        self.reported.usage(self.tokens.tally(), events);
+        self.reported
+            .usage(self.tokens.tally(self.code_runs), events);
     }
 }
 
 impl OpenBlock {
-    /// Bytes of an input that is kept.
+    /// Bytes that it holds back.
     fn held(&self) -> usize {
         match self {
             Self::ToolCall { input, .. } => input.len(),
-            Self::Prose | Self::Ignored => 0,
+            Self::Text { citations, .. } => citations.iter().map(cited::held).sum(),
+            Self::Provider(block) => block.held(),
+            Self::Reasoning | Self::Nothing => 0,
         }
     }
 
-    fn stop(self, events: &mut Vec<ChatEvent>) {
+    fn stop(self, place: TextPlace, events: &mut Vec<ChatEvent>) {
         match self {
             Self::ToolCall { call, input } if !input.is_empty() => {
                 events.push(ChatEvent::ToolArguments {
@@ -261,7 +317,9 @@ impl OpenBlock {
                     fragment: input,
                 });
             }
-            Self::ToolCall { .. } | Self::Prose | Self::Ignored => {}
+            Self::Text { start, citations } => place.cite(start, citations, events),
+            Self::Provider(block) => block.finish(events),
+            Self::ToolCall { .. } | Self::Reasoning | Self::Nothing => {}
         }
     }
 }

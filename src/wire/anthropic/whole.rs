@@ -2,7 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::pieces::{Begun, Block, Tokens, begin, finish, in_band};
+use super::cited::TextPlace;
+use super::pieces::{Begun, Tokens, begin, finish, in_band};
 use crate::chat::ChatEvent;
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::failure;
@@ -15,7 +16,7 @@ object! {
         kind: Text<'a> = "type",
         id: Text<'a> = "id",
         model: Text<'a> = "model",
-        content: Option<Few<Block<'a>>> = "content",
+        content: Option<Few<&'a RawValue>> = "content",
         stop_reason: Text<'a> = "stop_reason",
         stop_sequence: Text<'a> = "stop_sequence",
         usage: Option<Tokens> = "usage",
@@ -45,10 +46,16 @@ impl Decoder for Whole {
         let mut reported = Reported::default();
         reported.started(&message.id.0, &message.model.0, events);
         let blocks = message.content.unwrap_or_default().all()?;
-        let is_empty = blocks.is_empty();
-        let mut calls = 0;
+        let mut is_empty = true;
+        let (mut calls, mut code_runs) = (0, 0);
+        let mut place = TextPlace::default();
         for block in blocks {
-            match begin(block, events)? {
+            let (start, first) = (place.now(), events.len());
+            let begun = begin(block, &mut code_runs, events)?;
+            place.pass(events.get(first..).unwrap_or_default());
+            is_empty &= matches!(begun, Begun::Nothing);
+            match begun {
+                Begun::Text { citations } => place.cite(start, citations, events),
                 Begun::ToolCall { input } => {
                     events.push(ChatEvent::ToolArguments {
                         call: calls,
@@ -56,12 +63,16 @@ impl Decoder for Whole {
                     });
                     calls += 1;
                 }
-                Begun::Prose | Begun::Ignored => {}
+                Begun::Provider(block) => {
+                    block.finish(events);
+                    place = TextPlace::default();
+                }
+                Begun::Reasoning | Begun::Nothing => {}
             }
         }
         let has_reason = finish(message.stop_reason, message.stop_sequence, events)?;
         if let Some(tokens) = message.usage {
-            reported.usage(tokens.tally(), events);
+            reported.usage(tokens.tally(code_runs), events);
         }
         if is_empty && !has_reason {
             return Err(failure::bare(frame.data).unwrap_or_else(|| {

@@ -280,29 +280,17 @@ fn the_inputs_of_open_calls_have_room_for_32_mib() {
 }
 
 #[test]
-fn blocks_without_a_place_in_an_answer_give_nothing() {
+fn what_has_no_place_in_an_answer_is_told() {
     let data = [
-        block(
-            0,
-            r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#,
-        ),
-        delta(
-            0,
-            r#"{"type":"input_json_delta","partial_json":"{\"q\":1}"}"#,
-        ),
+        block(0, "{}"),
         block_stop(0),
-        block(
-            1,
-            r#"{"type":"web_search_tool_result","content":[{"text":"x"}]}"#,
-        ),
+        block(1, r#"{"sound":"x"}"#),
         block_stop(1),
-        block(2, r#"{"type":"hologram"}"#),
-        delta(2, r#"{"type":"text_delta","text":"x"}"#),
-        block_stop(2),
-        block(3, r#"{"type":"text","text":"a"}"#),
-        delta(3, r#"{"type":"citations_delta","citation":{}}"#),
-        delta(3, r#"{"type":"text_delta","text":"b"}"#),
-        delta(3, r#"{"type":"text_delta","text":""}"#),
+        block(2, r#"{"type":"text","text":"a"}"#),
+        delta(2, r#"{"type":"hum_delta","hum":"x"}"#),
+        delta(2, "{}"),
+        delta(2, r#"{"type":"text_delta","text":""}"#),
+        delta(2, r#"{"type":"text_delta","text":"b"}"#),
         STOP.into(),
     ];
 
@@ -312,7 +300,9 @@ fn blocks_without_a_place_in_an_answer_give_nothing() {
     assert_eq!(
         events,
         [
+            ChatEvent::LeftOut("content".into()),
             ChatEvent::Text("a".into()),
+            ChatEvent::LeftOut("content.delta".into()),
             ChatEvent::Text("b".into()),
             ChatEvent::Done
         ]

@@ -2,6 +2,8 @@
 
 mod decode;
 mod encode;
+mod provided;
+mod sources;
 
 use super::{Anthropic, Dialect, Host, ThinkingDialect};
 use crate::chat::{Answer, ChatEvent, ChatRequest, Message, Part, Role};
