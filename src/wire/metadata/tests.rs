@@ -19,12 +19,12 @@ fn fields(format: &dyn WireFormat, frames: &[&str]) -> String {
 #[test]
 fn what_no_decoder_reads_is_told_at_its_place() {
     let body = r#"{"id":"a","object":"chat.completion","system_fingerprint":"fp","choices":[{"index":0,"message":
-        {"role":"assistant","content":"hello","annotations":[{"url":"u\n"},{"a.b":1.50}]},"finish_reason":"stop",
+        {"role":"assistant","content":"hello","remarks":[{"url":"u\n"},{"a.b":1.50}]},"finish_reason":"stop",
         "content_filter_results":{"hate":{"filtered":false}},"nothing":null}],"usage":{"prompt_tokens":1,"queue":[1,[2]]}}"#;
 
     assert_eq!(
         fields(&OpenAiChat::default(), &[body]),
-        r#"{"choices":[{"content_filter_results":{"hate":{"filtered":false}},"message":{"annotations":[{"url":"u\n"},{"a.b":1.50}]}}],"system_fingerprint":"fp","usage":{"queue":[1,[2]]}}"#
+        r#"{"choices":[{"content_filter_results":{"hate":{"filtered":false}},"message":{"remarks":[{"url":"u\n"},{"a.b":1.50}]}}],"system_fingerprint":"fp","usage":{"queue":[1,[2]]}}"#
     );
 }
 
