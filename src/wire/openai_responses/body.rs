@@ -3,13 +3,14 @@
 //! Everything borrows from the request: JSON texts are written unchanged, and media are encoded while they are written.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::wire::openai::effort::Effort;
-use crate::wire::openai::url::Url;
+use crate::wire::openai::url::{Base64, Url};
 
 use super::tools::{WireTool, WireToolChoice};
 
@@ -90,8 +91,18 @@ pub(super) enum InputItem<'a> {
     Known(KnownItem<'a>),
     /// As the provider sent it.
     AsSent(&'a RawValue),
+    /// As the provider sent it, in two parts of ours.
+    Picture(Picture<'a>),
     /// With fields in the provider's own words.
     Extended(Box<RawValue>),
+}
+
+/// The item of a picture that the provider made.
+#[derive(Serialize)]
+pub(super) struct Picture<'a> {
+    #[serde(flatten)]
+    pub(super) item: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    pub(super) result: Base64<'a>,
 }
 
 #[derive(Serialize)]
@@ -100,6 +111,8 @@ pub(super) enum KnownItem<'a> {
     Message {
         role: &'static str,
         content: Content<'a>,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        phase: Cow<'a, str>,
     },
     Reasoning {
         #[serde(skip_serializing_if = "str::is_empty")]

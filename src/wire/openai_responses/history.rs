@@ -1,21 +1,26 @@
 //! As which input items is a conversation written: messages, media, tool calls and the reasoning that is sent back?
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    Mark, Marks, Message, Part, ProviderPart, Reasoning, Role, ToolCall, ToolResult,
+    Mark, Marks, Media, MediaSource, Message, Part, ProviderPart, Reasoning, Role, ToolCall,
+    ToolResult,
 };
 use crate::error::Unsupported;
 use crate::wire::arguments::Arguments;
 use crate::wire::openai::tool_results;
+use crate::wire::openai::url::Base64;
 use crate::wire::options::{OptionsPlace, Words};
 use crate::wire::tool_ids::ToolIds;
 use crate::wire::{Adaptations, tool_names};
 
 use super::body::{
-    Breakpoint, Content, InputItem, Instructions, KnownItem, MarkedPiece, Piece, Thought,
+    Breakpoint, Content, InputItem, Instructions, KnownItem, MarkedPiece, Picture, Piece, Thought,
 };
-use super::opaque::{CUSTOM_CALL, Token};
+use super::opaque::{CUSTOM_CALL, PICTURE, Phase, Token};
 use super::parts::{misplaced, piece};
 use super::{Dialect, InstructionsRole, ReasoningReplay};
 
@@ -58,10 +63,7 @@ impl<'a> History<'a, '_> {
                 }
                 Role::User => {
                     let content = self.content(parts, |marks, part| marks.of_part(place, part))?;
-                    items.push(InputItem::Known(KnownItem::Message {
-                        role: "user",
-                        content,
-                    }));
+                    items.push(said_by("user", content, Cow::default()));
                 }
                 Role::Assistant => self.assistant(place, parts, &mut items)?,
                 Role::Tool => {
@@ -84,7 +86,7 @@ impl<'a> History<'a, '_> {
             InstructionsRole::System => "system",
             InstructionsRole::Developer | InstructionsRole::Instructions => "developer",
         };
-        InputItem::Known(KnownItem::Message { role, content })
+        said_by(role, content, Cow::default())
     }
 
     fn is_marked(&self, message: usize, parts: &[Part]) -> bool {
@@ -123,6 +125,8 @@ impl<'a> History<'a, '_> {
         self.ids.begin_message();
         // How many items there are without the reasoning that nothing has followed yet.
         let mut followed = items.len();
+        // The end of the texts in a row that the last one belongs to, and the phase that follows them.
+        let (mut texts_end, mut phase) = (0, Cow::default());
         for (place, part) in parts.iter().enumerate() {
             let item = match part {
                 Part::Reasoning(reasoning) => {
@@ -133,15 +137,28 @@ impl<'a> History<'a, '_> {
                 }
                 Part::Text(text) | Part::Refusal(text) if text.is_empty() => continue,
                 // A refusal is sent back as text: as an item it would need the id that it had.
-                Part::Text(text) | Part::Refusal(text) => InputItem::Known(KnownItem::Message {
-                    role: "assistant",
-                    content: Content::Text(text),
-                }),
+                Part::Text(text) | Part::Refusal(text) => {
+                    if place >= texts_end {
+                        (texts_end, phase) = self.phase_behind(parts, place);
+                    }
+                    said_by("assistant", Content::Text(text), phase.clone())
+                }
                 Part::ToolCall(call) => InputItem::Known(self.call(call)),
-                Part::Provider(part) => match self.as_sent(part) {
-                    Some(item) => item,
-                    None => continue,
-                },
+                // Sent with the texts before it.
+                Part::Provider(part)
+                    if place > 0 && place == texts_end && self.phase_of(part).is_some() =>
+                {
+                    continue;
+                }
+                Part::Provider(part) => {
+                    let before = place.checked_sub(1).and_then(|before| parts.get(before));
+                    match self.as_sent(part, before) {
+                        Some(item) => item,
+                        None => continue,
+                    }
+                }
+                // Sent with the item that follows it.
+                Part::Image(_) if self.is_picture(parts.get(place + 1)) => continue,
                 Part::Image(_) | Part::Document(_) | Part::Audio(_) | Part::Video(_) => {
                     self.adaptations.note(
                         "messages.parts",
@@ -283,22 +300,75 @@ impl<'a> History<'a, '_> {
         Ok(pieces)
     }
 
-    /// What only its provider understands, for that provider.
-    fn as_sent(&mut self, part: &'a ProviderPart) -> Option<InputItem<'a>> {
+    /// Where the texts in a row end that begin here, and the phase that follows them; empty if none does.
+    fn phase_behind(&self, parts: &'a [Part], start: usize) -> (usize, Cow<'a, str>) {
+        let is_text = |part: &&Part| matches!(part, Part::Text(_) | Part::Refusal(_));
+        let texts = parts.iter().skip(start).take_while(is_text).count();
+        let end = start + texts;
+        let phase = match parts.get(end) {
+            Some(Part::Provider(part)) => self.phase_of(part),
+            _ => None,
+        };
+        (end, phase.unwrap_or_default())
+    }
+
+    fn phase_of(&self, part: &'a ProviderPart) -> Option<Cow<'a, str>> {
+        let is_own = part.provider == self.provider;
+        is_own.then(|| Phase::read(part))?.map(|read| read.phase)
+    }
+
+    /// Whether a part is the item of a picture, for this provider.
+    fn is_picture(&self, part: Option<&Part>) -> bool {
+        matches!(part, Some(Part::Provider(part)) if part.provider == self.provider && part.kind == PICTURE)
+    }
+
+    /// What only its provider understands, for that provider. The part before it may be the picture that it lacks.
+    fn as_sent(
+        &mut self,
+        part: &'a ProviderPart,
+        before: Option<&'a Part>,
+    ) -> Option<InputItem<'a>> {
+        const FIELD: &str = "messages.parts.provider_part";
         let ProviderPart {
             provider,
-            kind: _,
+            kind,
             content,
         } = part;
         let item = serde_json::from_str::<&RawValue>(content).ok();
         let item = item.filter(|item| provider == self.provider && item.get().starts_with('{'));
-        if item.is_none() {
-            self.adaptations.note(
-                "messages.parts.provider_part",
-                "left out: another provider made it",
-            );
+        let Some(item) = item else {
+            self.adaptations
+                .note(FIELD, "left out: another provider made it");
+            return None;
+        };
+        if self.phase_of(part).is_some() {
+            self.adaptations
+                .note(FIELD, "left out: no text stands before it");
+            return None;
         }
-        item.map(InputItem::AsSent)
+        if kind != PICTURE {
+            return Some(InputItem::AsSent(item));
+        }
+        let mut members: BTreeMap<Cow<'a, str>, &'a RawValue> =
+            serde_json::from_str(content).unwrap_or_default();
+        match before {
+            Some(Part::Image(Media {
+                source: MediaSource::Data(bytes),
+                ..
+            })) => {
+                members.remove("result");
+                Some(InputItem::Picture(Picture {
+                    item: members,
+                    result: Base64(bytes),
+                }))
+            }
+            _ if members.contains_key("result") => Some(InputItem::AsSent(item)),
+            _ => {
+                self.adaptations
+                    .note(FIELD, "left out: its picture is not before it");
+                None
+            }
+        }
     }
 
     fn result(
@@ -335,6 +405,14 @@ impl<'a> History<'a, '_> {
             false => KnownItem::FunctionCallOutput { call_id, output },
         })
     }
+}
+
+fn said_by<'a>(role: &'static str, content: Content<'a>, phase: Cow<'a, str>) -> InputItem<'a> {
+    InputItem::Known(KnownItem::Message {
+        role,
+        content,
+        phase,
+    })
 }
 
 /// One text as it is, everything else as a list.

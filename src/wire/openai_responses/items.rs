@@ -11,6 +11,7 @@ mod found;
 mod texts;
 
 use std::collections::{BTreeMap, HashMap};
+use std::mem;
 
 use serde_json::value::RawValue;
 
@@ -97,6 +98,8 @@ pub(super) struct Items {
     disagrees: bool,
     /// The characters of the text that was passed on last; 0 once something else followed it.
     open_text: usize,
+    /// The place of the message whose text or refusal was passed on last; `None` once something else followed it.
+    open_message: Option<usize>,
     tools: ProviderToolUsage,
 }
 
@@ -123,7 +126,8 @@ struct Known {
     waiting: String,
     /// Id and name of the call, while it is not announced.
     head: (String, String),
-    /// Whether the token of its reasoning, or what only its provider understands, has been passed on.
+    /// Whether what closes it has been passed on: the phase of a message, the token of reasoning, or what only its
+    /// provider understands.
     is_told: bool,
 }
 
@@ -210,7 +214,7 @@ impl Items {
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         let Sent { item, raw } = sent;
-        self.items[place].is_whole = true;
+        let is_first = !mem::replace(&mut self.items[place].is_whole, true);
         match self.items[place].kind {
             Kind::Message => {
                 for (part, said) in (0..).zip(reply::parts(item.content)?) {
@@ -222,9 +226,13 @@ impl Items {
                         "refusal" => {
                             self.complete(place, (Field::Refusal, part), &said.refusal.0, events)?;
                         }
+                        _ if is_first => {
+                            events.push(ChatEvent::LeftOut("output.content".into()));
+                        }
                         _ => {}
                     }
                 }
+                self.give_phase(place, item, events);
                 Ok(())
             }
             Kind::Reasoning => {

@@ -1,4 +1,4 @@
-//! How does one field of ours hold what a reasoning item needs to be sent back?
+//! How do fields of ours hold what reasoning, calls, messages and pictures need to be sent back?
 //!
 //! An item has an id, perhaps encrypted content, and texts of two kinds, which callers get as one. The token
 //! remembers how that text was divided. A caller keeps it, so its spelling must not change.
@@ -8,8 +8,51 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::chat::ProviderPart;
+
 /// The signature of the call of a tool that takes any text; it is sent back as such a call.
 pub(super) const CUSTOM_CALL: &str = "custom";
+
+/// The type of the item of a picture that the provider made. Its part follows the picture and lacks the `result`.
+pub(super) const PICTURE: &str = "image_generation_call";
+
+/// Whether a message comments on the work or answers (`commentary`, `final_answer`): the provider part that follows
+/// the texts of the message. A model that is not told its earlier phases may take its comments for answers:
+/// <https://platform.openai.com/docs/api-reference/responses/create>.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Phase<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) phase: Cow<'a, str>,
+}
+
+impl<'a> Phase<'a> {
+    /// The kind of the part.
+    pub(super) const KIND: &'static str = "message";
+
+    /// The phase of a message.
+    pub(super) fn of(phase: &'a str) -> Self {
+        Self {
+            r#type: Cow::Borrowed(Self::KIND),
+            phase: Cow::Borrowed(phase),
+        }
+    }
+
+    /// The content of the part.
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Phase::to_text`] wrote; `None` for any other part, such as a whole message.
+    pub(super) fn read(part: &'a ProviderPart) -> Option<Self> {
+        let is_message = part.kind == Self::KIND;
+        let content = is_message.then_some(part.content.as_str())?;
+        let read: Self = serde_json::from_str(content).ok()?;
+        (read.r#type == Self::KIND).then_some(read)
+    }
+}
 
 /// What the bytes of a `Reasoning::signature` say.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -42,6 +42,8 @@ object! {
         pub(super) content: Option<&'a RawValue> = "content",
         pub(super) summary: Option<&'a RawValue> = "summary",
         pub(super) encrypted_content: Text<'a> = "encrypted_content",
+        // Of a message: whether it comments on the work or answers.
+        pub(super) phase: Text<'a> = "phase",
         // Of a picture.
         pub(super) result: Text<'a> = "result",
         pub(super) output_format: Text<'a> = "output_format",

@@ -89,7 +89,6 @@ impl Items {
         let waiting = mem::take(&mut known.waiting);
         self.held -= id.len() + name.len() + waiting.len();
         self.calls += 1;
-        self.open_text = 0;
         known.call = Some(number);
         events.push(ChatEvent::ToolCall {
             id,
@@ -99,6 +98,7 @@ impl Items {
                 Kind::Function | Kind::Message | Kind::Reasoning | Kind::Provider => Bytes::new(),
             },
         });
+        self.close_text();
         if !waiting.is_empty() {
             events.push(ChatEvent::ToolArguments {
                 call: number,

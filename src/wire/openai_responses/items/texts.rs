@@ -136,6 +136,7 @@ impl Items {
             Field::Text => before + piece.chars().count(),
             Field::Summary | Field::Reasoning | Field::Refusal => 0,
         };
+        self.open_message = (part.0.kind() == Kind::Message).then_some(place);
         events.push(part.0.event(piece.into_owned()));
         Ok(())
     }

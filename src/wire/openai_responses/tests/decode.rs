@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{Citation, FinishReason, MediaSource, Reasoning, ServiceTier, ToolCall, Usage};
+use crate::chat::{
+    Citation, FinishReason, MediaSource, ProviderPart, Reasoning, ServiceTier, ToolCall, Usage,
+};
 use crate::error::UpstreamErrorKind;
 
 const COMPLETED: &str =
@@ -519,7 +521,12 @@ fn what_only_the_provider_understands_comes_out_whole_and_once() {
         completed(json!([search, picture])),
     ]);
 
-    let [Part::Provider(part), Part::Image(image)] = &parts[..] else {
+    let [
+        Part::Provider(part),
+        Part::Image(image),
+        Part::Provider(about),
+    ] = &parts[..]
+    else {
         panic!("{parts:?}");
     };
     assert_eq!(part.kind, "web_search_call");
@@ -529,6 +536,94 @@ fn what_only_the_provider_understands_comes_out_whole_and_once() {
     );
     assert_eq!(image.source, MediaSource::Data(b"hi".as_slice().into()));
     assert_eq!(image.media_type, "image/webp");
+    // What the picture is sent back with.
+    assert_eq!(about.kind, "image_generation_call");
+    assert_eq!(
+        serde_json::from_str::<Value>(&about.content).unwrap(),
+        json!({"type": "image_generation_call", "id": "ig", "status": "completed", "output_format": "webp"})
+    );
+}
+
+fn with_phase(id: &str, said: &str, phase: &str) -> Value {
+    let mut item = message_item(id, said);
+    item["phase"] = json!(phase);
+    item
+}
+
+fn phase(phase: &str) -> Part {
+    Part::Provider(ProviderPart {
+        provider: String::new(),
+        kind: "message".to_owned(),
+        content: json!({"type": "message", "phase": phase}).to_string(),
+    })
+}
+
+#[test]
+fn the_phase_of_a_message_follows_its_text_once_and_parts_it_from_the_next() {
+    let (comment, answer) = (
+        with_phase("a", "Looking.", "commentary"),
+        with_phase("b", "Found.", "final_answer"),
+    );
+    let expected = [
+        text("Looking."),
+        phase("commentary"),
+        text("Found."),
+        phase("final_answer"),
+    ];
+    for data in [
+        vec![
+            said(0, "Look"),
+            item("done", 0, comment.clone()),
+            item(
+                "added",
+                1,
+                json!({"type": "message", "id": "b", "phase": "final_answer"}),
+            ),
+            said(1, "Found."),
+            item("done", 1, answer.clone()),
+            completed(json!([comment.clone(), answer.clone()])),
+        ],
+        vec![completed(json!([comment, answer]))],
+    ] {
+        assert_eq!(parts(&data), expected, "{data:?}");
+    }
+}
+
+#[test]
+fn a_phase_that_comes_too_late_or_without_text_is_no_part_of_the_answer() {
+    let call_item =
+        json!({"type": "function_call", "id": "f", "call_id": "c", "name": "n", "arguments": "{}"});
+    let (events, end) = stream(&[
+        said(0, "Looking."),
+        item("done", 1, call_item.clone()),
+        completed(json!([
+            with_phase("a", "Looking.", "commentary"),
+            call_item
+        ])),
+    ]);
+
+    assert_eq!(end, Ok(()));
+    let late = ChatEvent::LeftOut("output.phase".into());
+    assert_eq!(events.iter().filter(|event| **event == late).count(), 1);
+    assert_eq!(
+        answer(events).parts,
+        [text("Looking."), call("c", "n", "{}")]
+    );
+    let silent = json!({"type": "message", "id": "a", "phase": "commentary", "content": []});
+    assert_eq!(parts(&[completed(json!([silent]))]), []);
+}
+
+#[test]
+fn a_piece_of_an_unknown_kind_is_left_out_with_its_path() {
+    let mut sound = message_item("m", "Hello");
+    let pieces = sound["content"].as_array_mut().unwrap();
+    pieces.insert(0, json!({"type": "output_audio", "data": "aGk="}));
+    let (events, end) = stream(&[item("done", 0, sound.clone()), completed(json!([sound]))]);
+
+    assert_eq!(end, Ok(()));
+    let left_out = ChatEvent::LeftOut("output.content".into());
+    assert_eq!(events.iter().filter(|event| **event == left_out).count(), 1);
+    assert_eq!(answer(events).parts, [text("Hello")]);
 }
 
 #[test]

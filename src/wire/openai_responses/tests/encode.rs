@@ -578,6 +578,88 @@ fn a_part_that_its_provider_understands_goes_back_to_it_alone() {
     assert_eq!(adapted, ["messages.parts.provider_part"]);
 }
 
+fn provider_part(kind: &str, content: Value) -> Part {
+    Part::Provider(ProviderPart {
+        provider: "openai".to_owned(),
+        kind: kind.to_owned(),
+        content: content.to_string(),
+    })
+}
+
+#[test]
+fn texts_are_sent_back_with_the_phase_behind_them() {
+    let phase = |phase: &str| provider_part("message", json!({"type": "message", "phase": phase}));
+    let whole = json!({"type": "message", "role": "assistant", "content": "As it was."});
+    let (items, adapted) = input(vec![
+        message(Role::User, vec![text("hi")]),
+        message(
+            Role::Assistant,
+            vec![
+                text("Looking."),
+                Part::Refusal("Not there.".to_owned()),
+                phase("commentary"),
+                call("c", "{}", ""),
+                text("Found."),
+                phase("final_answer"),
+                text("More."),
+                // Nothing is said right before it.
+                call("d", "{}", ""),
+                phase("commentary"),
+                provider_part("message", whole.clone()),
+            ],
+        ),
+    ]);
+
+    let said = |text: &str, phase: &str| json!({"type": "message", "role": "assistant", "content": text, "phase": phase});
+    let items = items.as_array().unwrap();
+    assert_eq!(items[1], said("Looking.", "commentary"));
+    assert_eq!(items[2], said("Not there.", "commentary"));
+    assert_eq!(items[4], said("Found.", "final_answer"));
+    assert_eq!(
+        items[5],
+        json!({"type": "message", "role": "assistant", "content": "More."})
+    );
+    assert_eq!(items[7], whole);
+    assert_eq!(items.len(), 8);
+    assert_eq!(adapted, ["messages.parts.provider_part"]);
+}
+
+#[test]
+fn a_picture_that_the_provider_made_is_sent_back_as_its_item() {
+    let picture = Part::Image(Media {
+        media_type: "image/png".to_owned(),
+        ..media(MediaSource::Data(b"hi".as_slice().into()), "")
+    });
+    let about = json!({"type": "image_generation_call", "id": "ig_1", "status": "completed"});
+    let token = r#"{"id":"rs_1","encrypted":"gAAA"}"#;
+    let (items, adapted) = input(vec![
+        message(Role::User, vec![text("draw")]),
+        message(
+            Role::Assistant,
+            vec![
+                reasoning("openai", "", token),
+                picture.clone(),
+                provider_part("image_generation_call", about.clone()),
+                // Its item is not known.
+                picture,
+                // Its picture is lost.
+                text("Done."),
+                provider_part("image_generation_call", about),
+            ],
+        ),
+    ]);
+
+    let items = items.as_array().unwrap();
+    assert_eq!(items[1]["type"], "reasoning");
+    assert_eq!(
+        items[2],
+        json!({"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "aGk="})
+    );
+    assert_eq!(items[3]["content"], "Done.");
+    assert_eq!(items.len(), 4);
+    assert_eq!(adapted, ["messages.parts", "messages.parts.provider_part"]);
+}
+
 #[test]
 fn stored_files_are_named_for_the_provider_that_has_them() {
     let file = |provider: &str| {
