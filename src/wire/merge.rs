@@ -4,7 +4,7 @@
 //! order of keys stay as they were written. Only objects that both sides have are looked into.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,8 +13,12 @@ use serde_json::value::RawValue;
 
 use super::json::Text;
 
-/// Lists under these names are joined: each side may define tools, and ask for more in the answer.
-const JOINED: [&str; 2] = ["tools", "include"];
+/// Lists under this name are joined: each side may define tools.
+const TOOLS: &str = "tools";
+
+/// Lists under this name are joined without repetitions: each side may name what else the answer is to include
+/// (Responses API).
+const INCLUDE: &str = "include";
 
 /// How many objects may lie within each other where both sides have them. Each is read once for itself and once for
 /// every object around it, so this also bounds the time.
@@ -168,13 +172,17 @@ fn objects<'a>(
             merged.extend_from_slice(value.as_bytes());
             continue;
         }
-        let is_joined = JOINED.contains(&&*member.name);
+        let are_lists = member.values.iter().all(|value| value.starts_with('['));
+        let is_joined = are_lists && member.name == TOOLS;
+        let is_united = are_lists && member.name == INCLUDE;
         path.names.push(member.name);
         if member.values.iter().all(|value| value.starts_with('{')) && path.names.len() < MOST_DEPTH
         {
             objects(&member.values, path, merged)?;
-        } else if is_joined && member.values.iter().all(|value| value.starts_with('[')) {
-            lists(&member.values, merged);
+        } else if is_joined {
+            joined(&member.values, merged);
+        } else if is_united {
+            united(&member.values, merged).map_err(|_| path.collision())?;
         } else if let (true, Some(last)) = (path.last_holds, member.values.last()) {
             merged.extend_from_slice(last.as_bytes());
         } else {
@@ -186,7 +194,8 @@ fn objects<'a>(
     Ok(())
 }
 
-fn lists(sides: &[&str], merged: &mut Vec<u8>) {
+/// Writes the items of all lists.
+fn joined(sides: &[&str], merged: &mut Vec<u8>) {
     let items = sides
         .iter()
         .filter_map(|list| list.strip_prefix('[')?.strip_suffix(']'))
@@ -200,6 +209,25 @@ fn lists(sides: &[&str], merged: &mut Vec<u8>) {
         merged.extend_from_slice(items.as_bytes());
     }
     merged.push(b']');
+}
+
+/// Writes each of the items of all lists once.
+fn united(sides: &[&str], merged: &mut Vec<u8>) -> serde_json::Result<()> {
+    let mut written = HashSet::new();
+    merged.push(b'[');
+    for side in sides {
+        for item in serde_json::from_str::<Vec<&RawValue>>(side)? {
+            if !written.insert(item.get()) {
+                continue;
+            }
+            if written.len() > 1 {
+                merged.push(b',');
+            }
+            merged.extend_from_slice(item.get().as_bytes());
+        }
+    }
+    merged.push(b']');
+    Ok(())
 }
 
 /// The names and values of an object, as they are written.

@@ -59,17 +59,12 @@ fn members_follow_those_of_the_body_and_objects_of_both_sides_are_merged() {
 }
 
 #[test]
-fn lists_of_tools_and_of_what_is_included_are_joined() {
-    let table: [(&str, &[&str], &str); 6] = [
+fn lists_of_tools_are_joined() {
+    let table: [(&str, &[&str], &str); 5] = [
         (
             r#"{"tools":[{"name":"a"}]}"#,
             &[r#"{"tools":[{"type":"web_search"}]}"#],
             r#"{"tools":[{"name":"a"},{"type":"web_search"}]}"#,
-        ),
-        (
-            r#"{"include":["reasoning"]}"#,
-            &[r#"{"include":["logprobs"]}"#],
-            r#"{"include":["reasoning","logprobs"]}"#,
         ),
         (r#"{"tools":[]}"#, &[r#"{"tools":[ ]}"#], r#"{"tools":[]}"#),
         (r#"{"tools":[]}"#, &[r#"{"tools":[1]}"#], r#"{"tools":[1]}"#),
@@ -82,6 +77,39 @@ fn lists_of_tools_and_of_what_is_included_are_joined() {
             r#"{"toolConfig":{"tools":[1]}}"#,
             &[r#"{"toolConfig":{"tools":[2]}}"#],
             r#"{"toolConfig":{"tools":[1,2]}}"#,
+        ),
+    ];
+    for (body, fields, expected) in table {
+        assert_eq!(
+            merged(body, fields).as_deref(),
+            Ok(expected),
+            "{body} {fields:?}"
+        );
+    }
+}
+
+#[test]
+fn lists_of_what_is_included_are_joined_without_repetitions() {
+    let table: [(&str, &[&str], &str); 4] = [
+        (
+            r#"{"include":["reasoning.encrypted_content"]}"#,
+            &[r#"{"include":["file_search_call.results"]}"#],
+            r#"{"include":["reasoning.encrypted_content","file_search_call.results"]}"#,
+        ),
+        (
+            r#"{"include":["a"]}"#,
+            &[r#"{"include":[ "b", "a" ]}"#, r#"{"include":["b","c"]}"#],
+            r#"{"include":["a","b","c"]}"#,
+        ),
+        (
+            r#"{"include":[]}"#,
+            &[r#"{"include":["a"]}"#],
+            r#"{"include":["a"]}"#,
+        ),
+        (
+            "{}",
+            &[r#"{"include":["a","a"]}"#],
+            r#"{"include":["a","a"]}"#,
         ),
     ];
     for (body, fields, expected) in table {
@@ -108,13 +136,14 @@ fn numbers_and_texts_stay_as_they_were_written() {
 
 #[test]
 fn what_would_be_overwritten_is_refused_with_its_path() {
-    let table: [(&str, &[&str], &str); 11] = [
+    let table: [(&str, &[&str], &str); 12] = [
         (r#"{"model":"m"}"#, &[r#"{"model":"m"}"#], "model"),
         (r#"{"a":{"b":1}}"#, &[r#"{"a":{"c":1,"b":{}}}"#], "a.b"),
         (r#"{"a":{}}"#, &[r#"{"a":null}"#], "a"),
         (r#"{"a":null}"#, &[r#"{"a":{}}"#], "a"),
         (r#"{"a":[]}"#, &[r#"{"a":[]}"#], "a"),
         (r#"{"tools":[]}"#, &[r#"{"tools":{}}"#], "tools"),
+        (r#"{"include":[]}"#, &[r#"{"include":"a"}"#], "include"),
         ("{}", &[r#"{"a":1}"#, r#"{"a":1}"#], "a"),
         ("{}", &[r#"{"a":1,"\u0061":1}"#], "a"),
         (r#"{"a":1}"#, &["7"], ""),
@@ -164,8 +193,15 @@ fn by_trees(one: &Map<String, Value>, other: &Map<String, Value>) -> Option<Map<
         let joined = match (merged.get(name), value) {
             (None, value) => value.clone(),
             (Some(Value::Object(one)), Value::Object(other)) => by_trees(one, other)?.into(),
-            (Some(Value::Array(one)), Value::Array(other)) if JOINED.contains(&name.as_str()) => {
+            (Some(Value::Array(one)), Value::Array(other)) if name == TOOLS => {
                 one.iter().chain(other).cloned().collect()
+            }
+            (Some(Value::Array(one)), Value::Array(other)) if name == INCLUDE => {
+                // As they are written: the members of two objects may stand in another order.
+                let mut written = HashSet::new();
+                let united = one.iter().chain(other);
+                let united = united.filter(|item| written.insert(item.to_string()));
+                united.cloned().collect()
             }
             (Some(_), _) => return None,
         };
