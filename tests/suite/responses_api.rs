@@ -1,6 +1,8 @@
 //! Is a call answered through OpenAI's Responses API: with tools, with reasoning that is sent back, and with failover to
 //! another format and back?
 
+mod sent_back;
+
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::{
     ContentPart, FinishReason, FunctionTool, GenerateRequest, GenerateResponse, ReasoningOptions,
