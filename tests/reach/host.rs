@@ -162,8 +162,8 @@ fn of_responses(body: &Value) -> openai_responses::Dialect {
 
 fn of_gemini(Recorded { url, body, .. }: &Recorded) -> gemini::Dialect {
     let host = match url.contains("aiplatform.googleapis.com") {
-        true => gemini::Host::VertexAi,
-        false => gemini::Host::GeminiApi,
+        true => gemini::Host::Vertex,
+        false => gemini::Host::Gemini,
     };
     gemini::Dialect {
         call_ids: body["contents"].to_string().contains("\"id\":"),

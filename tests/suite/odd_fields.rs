@@ -192,13 +192,19 @@ impl Family {
             (Self::Gemini, ["usageMetadata", ..]) => Usage,
             (Self::Gemini, ["modelVersion" | "responseId", ..]) => Names,
             (Self::Gemini, ["promptFeedback", ..]) => Content,
-            (Self::Gemini, ["candidates", _, "content", "parts", _, key, ..]) => {
-                let read = ["text", "thought", "thoughtSignature", "functionCall"];
-                if read.contains(key) { Content } else { Nothing }
-            }
+            // Parts of unknown kinds are kept for their provider.
+            (Self::Gemini, ["candidates", _, "content", "parts", _, ..]) => Content,
             (Self::Gemini, ["candidates", _, "content", key, ..]) if *key != "parts" => Nothing,
             (Self::Gemini, ["candidates", ..]) => {
-                let read = ["index", "content", "finishReason"];
+                let read = [
+                    "index",
+                    "content",
+                    "finishReason",
+                    "groundingMetadata",
+                    "citationMetadata",
+                    "urlContextMetadata",
+                    "logprobsResult",
+                ];
                 if among(&read, 2) { Content } else { Nothing }
             }
             _ => Nothing,

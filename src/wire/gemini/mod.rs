@@ -171,8 +171,8 @@ impl Gemini {
     fn host(&self) -> Host {
         match self.dialect.host {
             Some(host) => host,
-            None if self.dialect.call_ids => Host::GeminiApi,
-            None => Host::VertexAi,
+            None if self.dialect.call_ids => Host::Gemini,
+            None => Host::Vertex,
         }
     }
 

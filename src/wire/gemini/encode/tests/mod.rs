@@ -59,7 +59,7 @@ fn asking(generation: Generation) -> Asking<'static> {
         call_ids: true,
         levels: &Level::ALL,
         budgets: Budgets::WIDEST,
-        host: Host::GeminiApi,
+        host: Host::Gemini,
     }
 }
 

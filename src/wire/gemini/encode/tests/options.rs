@@ -159,7 +159,7 @@ fn tools_that_the_provider_runs_are_entries_of_their_own() {
     let config = r#""toolConfig":{"includeServerSideToolInvocations":true}"#;
     assert_eq!(written, format!("{tools},{config}}}"));
     let vertex = Asking {
-        host: Host::VertexAi,
+        host: Host::Vertex,
         ..asking(Generation::Third)
     };
     assert_eq!(of_tools(&request, vertex), format!("{tools}}}"));
@@ -175,7 +175,7 @@ fn a_search_says_what_the_host_can_hear() {
         ..WebSearch::default()
     });
     let vertex = Asking {
-        host: Host::VertexAi,
+        host: Host::Vertex,
         ..asking(Generation::Second)
     };
 
@@ -247,7 +247,7 @@ fn a_choice_among_functions_leaves_the_provider_no_tools_to_run() {
 #[test]
 fn a_tier_is_a_field_of_one_host_and_a_header_of_the_other() {
     let vertex = Asking {
-        host: Host::VertexAi,
+        host: Host::Vertex,
         ..asking(Generation::Third)
     };
     for (tier, field, header) in [
