@@ -54,12 +54,12 @@ fn a_stream_tells_the_last_value_of_each_field_at_the_place_that_a_whole_answer_
     assert!(told.contains(r#""usage":{"speed":"fast"}"#), "{told}");
 
     let events = [
-        r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"message","phase":"final"}}"#,
+        r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"message","note":"n"}}"#,
         r#"{"type":"response.completed","response":{"id":"a","billing":{"payer":"p"},"tools":[{"authorization":"secret"}]}}"#,
     ];
     assert_eq!(
         fields(&OpenAiResponses::default(), &events),
-        r#"{"billing":{"payer":"p"},"output":[null,{"phase":"final"}]}"#
+        r#"{"billing":{"payer":"p"},"output":[null,{"note":"n"}]}"#
     );
 }
 
