@@ -31,7 +31,7 @@ use serde_json::Value;
 use self::body::Body;
 
 /// In how many recordings each path of a wire format is tried.
-const SAMPLE: usize = 4;
+const SAMPLE: usize = 3;
 
 /// How many of the first and of the last repetitions of a leaf are tried.
 const REPETITIONS: usize = 3;

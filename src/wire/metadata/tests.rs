@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
 use super::*;
 use crate::wire::anthropic::Anthropic;
 use crate::wire::gemini::Gemini;
@@ -170,5 +173,85 @@ fn the_tables_are_sorted_and_say_nothing_twice() {
             .iter()
             .find(|(path, _)| fields.read.contains(path));
         assert_eq!(twice, None, "{}", format.name());
+    }
+}
+
+/// Nothing is known of an answer.
+const NOTHING_READ: AnswerFields = AnswerFields {
+    read: &[],
+    bookkeeping: &[],
+    first_only: &[],
+    numbered: &[],
+    renamed: &[],
+    moved: &[],
+};
+
+/// A value without what says nothing; `None` if nothing is left.
+fn pruned(value: &Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
+        Value::Array(items) => {
+            let mut items: Vec<_> = items.iter().map(pruned).collect();
+            while items.pop_if(|item| item.is_none()).is_some() {}
+            let items = items.into_iter().map(Option::unwrap_or_default);
+            let items: Vec<_> = items.collect();
+            (!items.is_empty()).then_some(Value::Array(items))
+        }
+        Value::Object(members) => {
+            let members = members.iter();
+            let members = members.filter_map(|(name, value)| Some((name.clone(), pruned(value)?)));
+            let members: serde_json::Map<_, _> = members.collect();
+            (!members.is_empty()).then_some(Value::Object(members))
+        }
+    }
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,8}|[\"\\\\{}\\[\\]:, \n]{0,6}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map("[a-c.\"\\\\ {]{0,4}", inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn all_of_an_answer_is_kept_of_which_nothing_is_known(
+        members in prop::collection::btree_map("[a-c.\"\\\\ {]{0,4}", json(), 0..6),
+        is_pretty: bool,
+    ) {
+        let body = Value::Object(members.into_iter().collect());
+        let text = match is_pretty {
+            true => serde_json::to_string_pretty(&body).unwrap(),
+            false => body.to_string(),
+        };
+        let mut tree = Tree::default();
+        walk::leaves(&NOTHING_READ, "", &text, &mut |place, _, leaf| {
+            assert!(tree.put(place, leaf));
+        });
+
+        let kept = tree.into_json();
+
+        let kept: Option<Value> = (!kept.is_empty()).then(|| serde_json::from_str(&kept).unwrap());
+        prop_assert_eq!(kept, pruned(&body));
+    }
+
+    #[test]
+    fn no_frames_break_the_collector(frames in prop::collection::vec("[a-c{}\\[\\]\":,.0-9nul\\\\ ]{0,40}", 0..6)) {
+        for format in [&OpenAiChat::default() as &dyn WireFormat, &OpenAiResponses::default(), &Anthropic::default()] {
+            let frames: Vec<_> = frames.iter().map(|frame| &**frame).collect();
+            let fields = fields(format, &frames);
+            prop_assert!(fields.is_empty() || serde_json::from_str::<Value>(&fields).is_ok());
+        }
     }
 }
