@@ -10,10 +10,10 @@ use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::{Linked, ToolIds};
 use crate::wire::{Adaptations, tool_names};
 
-use super::conversation::Worder;
 use super::parts::{self, blob, signature_text, stored_elsewhere};
 use super::piece::Piece;
 use super::request::{FunctionCall, FunctionResponse, Part, ToolOutput, ToolOutputPart};
+use super::worder::Worder;
 use super::{Asking, Generation, refused};
 
 /// A placeholder for the signature of what another provider made. Gemini 3 refuses a turn whose first call has no

@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::chat::{
-    ChatRequest, Marks, Media, Message, Part as ChatPart, PartAt, ProviderPart, Role, ToolResult,
+    ChatRequest, Media, Message, Part as ChatPart, PartAt, ProviderPart, Role, ToolResult,
 };
 use crate::error::Unsupported;
 use crate::wire::Adaptations;
-use crate::wire::options::{OptionsPlace, Words};
+use crate::wire::options::Words;
 use crate::wire::tool_ids::{Distinct, Form, Linked, ToolIds};
 
 use super::parts::{self, signature_behind, stored_elsewhere};
 use super::piece::Piece;
 use super::request::{Author, Content, Part, SystemInstruction};
+use super::worder::Worder;
 use super::{Asking, Generation, calls, refused};
 
 /// The turns as far as they are written.
@@ -33,59 +33,6 @@ pub(super) struct Written<'a> {
     pub(super) system_instruction: Option<SystemInstruction<'a>>,
     pub(super) contents: Vec<Content<'a>>,
     pub(super) adaptations: Adaptations,
-}
-
-/// Adds to parts what the request says of them in the provider's own words.
-pub(super) struct Worder<'a> {
-    /// Config name of the provider that the request goes to.
-    pub(super) provider: &'a str,
-    words: Words<'a>,
-    /// `None` if no part has any mark, which is nearly always so.
-    marks: Option<&'a Marks>,
-    pub(super) adaptations: Adaptations,
-}
-
-impl<'a> Worder<'a> {
-    /// A part with its options.
-    pub(super) fn piece<T: Serialize>(
-        &mut self,
-        part: T,
-        at: PartAt,
-    ) -> Result<Piece<'a, T>, Unsupported> {
-        let Some(mark) = self.marks.and_then(|marks| marks.at(at)) else {
-            return Ok(Piece::Own(part));
-        };
-        let PartAt {
-            message,
-            part: index,
-            content,
-        } = at;
-        let path = match content {
-            None => format!("messages[{message}].parts[{index}].provider_options"),
-            Some(content) => format!(
-                "messages[{message}].parts[{index}].tool_result.content[{content}].provider_options"
-            ),
-        };
-        Piece::with_options(
-            part,
-            &mark.options,
-            OptionsPlace::Part,
-            format_args!("{path}"),
-            &self.words,
-            &mut self.adaptations,
-        )
-    }
-
-    /// Refuses options of a text in a tool result: it is no part of its own.
-    pub(super) fn refuse_options(&mut self, at: PartAt) -> Result<(), Unsupported> {
-        match self.piece(Part::default(), at)? {
-            Piece::Own(_) => Ok(()),
-            Piece::Worded(_) => Err(refused(
-                "messages.parts.tool_result.content.provider_options",
-                "this provider takes no options of a text in a tool result",
-            )),
-        }
-    }
 }
 
 /// A call and its result, which stands at that part of the request.
@@ -108,12 +55,7 @@ impl<'a> Conversation<'a> {
             contents: Vec::new(),
             open_turn_calls: false,
             ids: ToolIds::new(&request.messages, Form::Any, Distinct::InConversation),
-            worder: Worder {
-                provider,
-                words,
-                marks: has_marks.then_some(&request.marks),
-                adaptations: Adaptations::default(),
-            },
+            worder: Worder::new(provider, words, has_marks.then_some(&request.marks)),
         }
     }
 

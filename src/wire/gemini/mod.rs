@@ -25,6 +25,7 @@ mod schemas;
 mod sources;
 mod thinking;
 mod tools;
+mod worder;
 
 use serde::Deserialize;
 
