@@ -7,7 +7,7 @@ use crate::wire::json::{MaybeAbsent, Text, object};
 
 /// A cost in USD: a number (OpenRouter, Vercel), or an object with the sum (Perplexity) or the currency (Venice).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::wire) struct Cost(Option<f64>);
+pub(in crate::wire) struct Usd(Option<f64>);
 
 object! {
     struct Sum<'a> {
@@ -18,11 +18,11 @@ object! {
 object! {
     /// What the maker of the model takes from the caller's own account there (OpenRouter's BYOK).
     pub(in crate::wire) struct ByokCost {
-        upstream: Cost = "upstream_inference_cost",
+        upstream: Usd = "upstream_inference_cost",
     }
 }
 
-impl Cost {
+impl Usd {
     /// In nano-USD; `None` for what no answer costs.
     pub(in crate::wire) fn nanos(self) -> Option<i64> {
         const MOST_USD: f64 = 1e6;
@@ -37,13 +37,13 @@ impl ByokCost {
     }
 }
 
-impl MaybeAbsent for Cost {
+impl MaybeAbsent for Usd {
     fn is_absent(&self) -> bool {
         self.0.is_none()
     }
 }
 
-impl<'de> Deserialize<'de> for Cost {
+impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
         let number = match json.starts_with('{') {
@@ -80,7 +80,7 @@ mod tests {
             ("null", None),
             ("[1]", None),
         ] {
-            let cost: Cost = serde_json::from_str(json).unwrap();
+            let cost: Usd = serde_json::from_str(json).unwrap();
 
             assert_eq!(cost.nanos(), nanos, "{json}");
         }

@@ -9,7 +9,7 @@ use crate::chat::{ProviderToolUsage, ServiceTier};
 use crate::wire::json::{Count, Flag, MaybeAbsent, Text, object};
 use crate::wire::tally::Tally;
 
-use super::cost::{ByokCost, Cost};
+use super::cost::{ByokCost, Usd};
 
 object! {
     /// The `usage` of an answer.
@@ -33,7 +33,7 @@ object! {
         server_tools: Option<ServerTools> = "server_tool_use" | "server_tool_use_details" | "server_side_tool_usage_details",
         // Mistral.
         service_tier: Tier = "service_tier",
-        cost: Cost = "cost",
+        cost: Usd = "cost",
         cost_in_usd_ticks: Count = "cost_in_usd_ticks",
         is_byok: Flag = "is_byok",
         cost_details: Option<ByokCost> = "cost_details",

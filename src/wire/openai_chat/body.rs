@@ -9,7 +9,7 @@ use std::ops::Not;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::calls::WireToolCall;
+use super::calls::{ToolMessage, WireToolCall};
 use super::marking::Marked;
 use super::parts::Content;
 use super::reasoning::ReasoningFields;
@@ -74,12 +74,6 @@ pub(super) enum WireMessage<'a> {
     User { content: Content<'a> },
     Assistant(AssistantMessage<'a>),
     Tool(ToolMessage<'a>),
-}
-
-#[derive(Serialize)]
-pub(super) struct ToolMessage<'a> {
-    pub(super) tool_call_id: Cow<'a, str>,
-    pub(super) content: Content<'a>,
 }
 
 #[derive(Default, Serialize)]

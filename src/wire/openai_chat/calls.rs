@@ -11,13 +11,19 @@ use crate::wire::openai::tool_results;
 use crate::wire::tool_ids::ToolIds;
 use crate::wire::{Adaptations, tool_names};
 
-use super::body::ToolMessage;
-use super::marking::{Marked, Marking, Said, note_unmarked};
-use super::parts::{BETWEEN_TEXTS, Content, Piece};
+use super::marking::{Marked, Marking, PartMark, note_unmarked};
+use super::media::Piece;
+use super::parts::{BETWEEN_TEXTS, Content};
 use super::{Dialect, media};
 
 /// The text of a tool result that has none, because its pictures follow in a message of the user.
 const IN_THE_NEXT_MESSAGE: &str = "The result follows in the next message.";
+
+#[derive(Serialize)]
+pub(super) struct ToolMessage<'a> {
+    tool_call_id: Cow<'a, str>,
+    content: Content<'a>,
+}
 
 #[derive(Serialize)]
 pub(super) struct WireToolCall<'a> {
@@ -100,7 +106,7 @@ pub(super) fn tool_result<'a>(
         is_error,
     } = result;
     let of_result = marking.of_part(at.message, at.part);
-    marking.nowhere(of_result.map(Said::without_cache), adaptations)?;
+    marking.nowhere(of_result.map(PartMark::without_cache), adaptations)?;
     let is_held = |part: &Part| {
         matches!(
             (part, dialect.tool_result_images),
@@ -125,7 +131,7 @@ pub(super) fn tool_result<'a>(
         {
             said = Some(match said {
                 Some(said) => said.or_kept(cache),
-                None => Said::kept(at, index, cache),
+                None => PartMark::kept(at, index, cache),
             });
         }
         let piece = marking.part(media::piece(dialect, provider, part)?, said, adaptations)?;

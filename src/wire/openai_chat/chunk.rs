@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::content::Content;
 use crate::wire::json::{Count, Few, MaybeAbsent, Text, compact, nothing_from, object};
-use crate::wire::openai::cost::Cost;
+use crate::wire::openai::cost::Usd;
 use crate::wire::openai::logprobs::TokenLogprobs;
 use crate::wire::openai::usage::{Tier, TokenCounts};
 
@@ -25,7 +25,7 @@ object! {
         pub(super) x_groq: Option<XGroq> = "x_groq",
         pub(super) service_tier: Tier = "service_tier",
         /// Venice has it here.
-        pub(super) cost: Cost = "cost",
+        pub(super) cost: Usd = "cost",
         /// Perplexity's sources: with titles, and their addresses alone.
         pub(super) search_results: Option<&'a RawValue> = "search_results",
         pub(super) citations: Option<&'a RawValue> = "citations",

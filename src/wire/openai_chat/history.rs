@@ -11,8 +11,9 @@ use crate::wire::tool_ids::ToolIds;
 
 use super::body::{AssistantMessage, AudioId, WireMessage};
 use super::details::details;
-use super::marking::{Marked, Marking, Said, note_unmarked};
-use super::parts::{BETWEEN_TEXTS, Content, Piece, misplaced, text_of};
+use super::marking::{Marked, Marking, PartMark, note_unmarked};
+use super::media::{Piece, misplaced};
+use super::parts::{BETWEEN_TEXTS, Content, text_of};
 use super::{
     ANNOTATIONS, AUDIO, CacheMarks, Dialect, EXECUTED_TOOLS, ReasoningHistory, SystemRole, calls,
     media,
@@ -217,7 +218,7 @@ impl<'a> History<'a, '_> {
                             if said.is_some_and(|said| said.cache.is_some()) {
                                 note_unmarked(self.adaptations);
                             }
-                            let said = said.map(Said::without_cache);
+                            let said = said.map(PartMark::without_cache);
                             self.marking.part(call, said, self.adaptations)?
                         }
                         CacheMarks::None | CacheMarks::CacheControl => {
@@ -284,7 +285,7 @@ impl<'a> History<'a, '_> {
     fn leave_out(
         &mut self,
         field: &'static str,
-        said: Option<Said<'a>>,
+        said: Option<PartMark<'a>>,
     ) -> Result<(), Unsupported> {
         self.marking.nowhere(said, self.adaptations)?;
         self.adaptations.note(
@@ -297,7 +298,7 @@ impl<'a> History<'a, '_> {
     fn replay_provider_part(
         &mut self,
         part: &'a ProviderPart,
-        said: Option<Said<'a>>,
+        said: Option<PartMark<'a>>,
         content: &mut Content<'a>,
         message: &mut AssistantMessage<'a>,
     ) -> Result<(), Unsupported> {

@@ -66,7 +66,7 @@ struct Breakpoint {
 
 /// Which part is written, and what is said of it.
 #[derive(Clone, Copy)]
-pub(super) struct Said<'a> {
+pub(super) struct PartMark<'a> {
     at: PartAt,
     pub(super) cache: Option<CacheRetention>,
     options: &'a [ProviderOptions],
@@ -83,34 +83,34 @@ impl<'a> Marking<'a> {
     }
 
     /// What is said of a part; `None` if that is nothing.
-    pub(super) fn of_part(&self, message: usize, part: usize) -> Option<Said<'a>> {
+    pub(super) fn of_part(&self, message: usize, part: usize) -> Option<PartMark<'a>> {
         let at = PartAt {
             message,
             part,
             content: None,
         };
-        Some(Said::new(at, self.of_parts?.of_part(message, part)?))
+        Some(PartMark::new(at, self.of_parts?.of_part(message, part)?))
     }
 
     /// What is said of a part of a tool result; `None` if that is nothing.
-    pub(super) fn of_content(&self, result: PartAt, content: usize) -> Option<Said<'a>> {
+    pub(super) fn of_content(&self, result: PartAt, content: usize) -> Option<PartMark<'a>> {
         let PartAt { message, part, .. } = result;
         let at = PartAt {
             content: Some(content),
             ..result
         };
         let mark = self.of_parts?.of_content(message, part, content)?;
-        Some(Said::new(at, mark))
+        Some(PartMark::new(at, mark))
     }
 
     /// The piece that a part is written as.
     pub(super) fn part<T: Serialize>(
         &self,
         piece: T,
-        said: Option<Said<'a>>,
+        said: Option<PartMark<'a>>,
         adaptations: &mut Adaptations,
     ) -> Result<Marked<T>, Unsupported> {
-        let Some(Said { at, cache, options }) = said else {
+        let Some(PartMark { at, cache, options }) = said else {
             return Ok(Marked::Plain(piece));
         };
         let PartAt {
@@ -182,10 +182,10 @@ impl<'a> Marking<'a> {
     /// Refuses what is said of a part that is not written as one piece, as far as it is for this host.
     pub(super) fn nowhere(
         &self,
-        said: Option<Said<'a>>,
+        said: Option<PartMark<'a>>,
         adaptations: &mut Adaptations,
     ) -> Result<(), Unsupported> {
-        let Some(Said { at, cache, options }) = said else {
+        let Some(PartMark { at, cache, options }) = said else {
             return Ok(());
         };
         let PartAt { message, part, .. } = at;
@@ -253,7 +253,7 @@ impl<'a> Marking<'a> {
     }
 }
 
-impl<'a> Said<'a> {
+impl<'a> PartMark<'a> {
     fn new(at: PartAt, mark: &'a Mark) -> Self {
         Self {
             at,

@@ -1,4 +1,4 @@
-//! How are pictures, documents, sounds and films written?
+//! How are the pieces of a message written: text, pictures, documents, sounds and films?
 
 use serde::Serialize;
 
@@ -8,8 +8,23 @@ use crate::features::Feature;
 use crate::wire::media_type;
 use crate::wire::openai::url::{Base64, Url};
 
-use super::parts::{Piece, misplaced};
 use super::{AudioInput, Dialect, Documents};
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Piece<'a> {
+    Text { r#type: &'static str, text: &'a str },
+    Media(MediaPiece<'a>),
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn text(text: &'a str) -> Self {
+        Self::Text {
+            r#type: "text",
+            text,
+        }
+    }
+}
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -222,4 +237,12 @@ fn audio_format(media_type: &str) -> String {
         name => name,
     }
     .to_owned()
+}
+
+/// The refusal of a part that its message cannot hold.
+pub(super) fn misplaced(why: &'static str) -> Unsupported {
+    Unsupported::Value {
+        field: "messages.parts",
+        why,
+    }
 }

@@ -8,7 +8,7 @@ use crate::chat::Part;
 use crate::error::Unsupported;
 
 use super::marking::Marked;
-use super::media::MediaPiece;
+use super::media::{Piece, misplaced};
 
 /// Between the texts of a message that become one string.
 pub(super) const BETWEEN_TEXTS: &str = "\n";
@@ -112,22 +112,6 @@ impl Serialize for Texts<'_> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(super) enum Piece<'a> {
-    Text { r#type: &'static str, text: &'a str },
-    Media(MediaPiece<'a>),
-}
-
-impl<'a> Piece<'a> {
-    pub(super) fn text(text: &'a str) -> Self {
-        Self::Text {
-            r#type: "text",
-            text,
-        }
-    }
-}
-
 /// The text of a part of a message that may hold nothing else.
 pub(super) fn text_of<'a>(part: &'a Part, why: &'static str) -> Result<&'a str, Unsupported> {
     match part {
@@ -141,13 +125,5 @@ pub(super) fn text_of<'a>(part: &'a Part, why: &'static str) -> Result<&'a str, 
         | Part::Reasoning(_)
         | Part::Refusal(_)
         | Part::Provider(_) => Err(misplaced(why)),
-    }
-}
-
-/// The refusal of a part that its message cannot hold.
-pub(super) fn misplaced(why: &'static str) -> Unsupported {
-    Unsupported::Value {
-        field: "messages.parts",
-        why,
     }
 }

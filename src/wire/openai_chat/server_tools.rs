@@ -10,7 +10,6 @@ use crate::features::Feature;
 use crate::wire::Adaptations;
 
 use super::marking::{Marked, Marking};
-use super::tools::WireTool;
 use super::{CodeExecutionForm, Dialect, WebSearchForm};
 
 /// Fields of a request that ask for a search of the web.
@@ -37,7 +36,7 @@ struct Plugin<'a> {
 
 /// <https://openrouter.ai/docs/guides/features/server-tools/web-search>
 #[derive(Default, Serialize)]
-pub(super) struct SearchParameters<'a> {
+struct SearchParameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_uses: Option<u32>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -47,7 +46,7 @@ pub(super) struct SearchParameters<'a> {
 }
 
 impl SearchParameters<'_> {
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         let Self {
             max_uses,
             allowed_domains,
@@ -65,6 +64,14 @@ struct Domains<'a> {
     exclude_domains: &'a [String],
 }
 
+/// A tool that the host runs.
+#[derive(Serialize)]
+pub(super) struct ServerTool<'a> {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "SearchParameters::is_empty")]
+    parameters: SearchParameters<'a>,
+}
+
 /// Asks for a search of the web: by fields of the request, or by the tool that is returned.
 pub(super) fn web_search<'a>(
     dialect: &Dialect,
@@ -73,7 +80,7 @@ pub(super) fn web_search<'a>(
     fields: &mut SearchFields<'a>,
     marking: Marking<'a>,
     adaptations: &mut Adaptations,
-) -> Result<Option<Marked<WireTool<'a>>>, Unsupported> {
+) -> Result<Option<ServerTool<'a>>, Unsupported> {
     let WebSearch {
         max_uses,
         allowed_domains,
@@ -130,7 +137,7 @@ pub(super) fn web_search<'a>(
                 Marked::Plain(_) | Marked::Kept(_) => Ok(None),
             };
         }
-        WebSearchForm::OpenrouterTool => WireTool::Server {
+        WebSearchForm::OpenrouterTool => ServerTool {
             r#type: "openrouter:web_search",
             parameters: SearchParameters {
                 max_uses: *max_uses,
@@ -138,29 +145,22 @@ pub(super) fn web_search<'a>(
                 excluded_domains: blocked_domains,
             },
         },
-        WebSearchForm::BrowserSearch => WireTool::server("browser_search"),
+        WebSearchForm::BrowserSearch => ServerTool::named("browser_search"),
     };
-    marking.tool(tool, index, adaptations).map(Some)
+    Ok(Some(tool))
 }
 
 /// The tool by which a host is asked to run code.
-pub(super) fn code_execution<'a>(
-    dialect: &Dialect,
-    index: usize,
-    marking: Marking<'a>,
-    adaptations: &mut Adaptations,
-) -> Result<Marked<WireTool<'a>>, Unsupported> {
+pub(super) fn code_execution(dialect: &Dialect) -> Result<ServerTool<'static>, Unsupported> {
     match dialect.code_execution {
         CodeExecutionForm::None => Err(Unsupported::Feature(Feature::CodeExecution)),
-        CodeExecutionForm::CodeInterpreter => {
-            marking.tool(WireTool::server("code_interpreter"), index, adaptations)
-        }
+        CodeExecutionForm::CodeInterpreter => Ok(ServerTool::named("code_interpreter")),
     }
 }
 
-impl WireTool<'_> {
-    fn server(r#type: &'static str) -> Self {
-        Self::Server {
+impl ServerTool<'_> {
+    fn named(r#type: &'static str) -> Self {
+        Self {
             r#type,
             parameters: SearchParameters::default(),
         }

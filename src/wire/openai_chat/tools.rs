@@ -12,7 +12,7 @@ use crate::wire::Adaptations;
 use crate::wire::openai::schemas;
 
 use super::marking::{Marked, Marking};
-use super::server_tools::{self, SearchFields, SearchParameters};
+use super::server_tools::{self, SearchFields, ServerTool};
 use super::{Dialect, RequiredWord};
 
 /// What a request says of tools.
@@ -30,12 +30,7 @@ pub(super) enum WireTool<'a> {
         r#type: &'static str,
         function: WireFunction<'a>,
     },
-    /// A tool that the host runs.
-    Server {
-        r#type: &'static str,
-        #[serde(skip_serializing_if = "SearchParameters::is_empty")]
-        parameters: SearchParameters<'a>,
-    },
+    Server(ServerTool<'a>),
 }
 
 #[derive(Serialize)]
@@ -128,11 +123,16 @@ pub(super) fn tools_of<'a>(
             }
             Tool::WebSearch(search) => {
                 let fields = &mut wire.search;
-                server_tools::web_search(dialect, search, index, fields, marking, adaptations)?
+                let tool =
+                    server_tools::web_search(dialect, search, index, fields, marking, adaptations)?;
+                match tool {
+                    Some(tool) => Some(marking.tool(WireTool::Server(tool), index, adaptations)?),
+                    None => None,
+                }
             }
             Tool::CodeExecution => {
-                let tool = server_tools::code_execution(dialect, index, marking, adaptations)?;
-                Some(tool)
+                let tool = WireTool::Server(server_tools::code_execution(dialect)?);
+                Some(marking.tool(tool, index, adaptations)?)
             }
             Tool::Provider(definitions) => {
                 marking.provider_tool(definitions, index, adaptations)?
