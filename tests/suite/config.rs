@@ -713,7 +713,7 @@ fn a_dialect_is_checked_key_by_key() {
     assert_eq!(
         mistakes(&text),
         "6: providers.x.dialect.thinking: unknown variant `deep`, expected `adaptive` or `budget`; see config.example.toml\n\
-         7: providers.x.dialect.thinkin: unknown field `thinkin`, expected one of `thinking`, `host`, `excludes`; see config.example.toml"
+         7: providers.x.dialect.thinkin: unknown field `thinkin`, expected one of `thinking`, `host`, `efforts`, `excludes`; see config.example.toml"
     );
 }
 
@@ -735,7 +735,7 @@ dialect = {{ thinking = 'budget' }}
     assert!(
         first.starts_with(
             "9: models.\"x/m\".dialect.thinking: unknown variant `deep`, expected `adaptive` or `budget`; see config.example.toml\n\
-             10: models.\"x/m\".dialect.thinkin: unknown field `thinkin`, expected one of `thinking`, `host`, `excludes`; see config.example.toml\n\
+             10: models.\"x/m\".dialect.thinkin: unknown field `thinkin`, expected one of `thinking`, `host`, `efforts`, `excludes`; see config.example.toml\n\
              13: models.\"x/n\".dialect: a string stands here; write a table\n\
              15: models.\"p/n\".dialect.thinking: unknown field `thinking`, expected one of "
         ),
