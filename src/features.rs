@@ -2,8 +2,10 @@
 //!
 //! A target that lacks one of them is ineligible before anything is sent; see `dispatch::plan`.
 
+mod modality;
 mod of_request;
 
+pub use self::modality::Modality;
 pub use self::of_request::features_of;
 
 /// Something that not every target can do.
@@ -173,6 +175,17 @@ pub struct Features(u32);
 impl Features {
     /// Nothing.
     pub const NONE: Self = Self(0);
+    /// Every kind of content besides text, wherever it is.
+    pub const MEDIA: Self = Self::NONE
+        .with(Feature::ImageData)
+        .with(Feature::ImageUri)
+        .with(Feature::DocumentData)
+        .with(Feature::DocumentUri)
+        .with(Feature::AudioData)
+        .with(Feature::AudioUri)
+        .with(Feature::VideoData)
+        .with(Feature::VideoUri)
+        .with(Feature::StoredFile);
     /// Everything.
     pub const ALL: Self = Self((1 << Feature::ALL.len()) - 1);
 
@@ -197,6 +210,12 @@ impl Features {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// The features in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// The features in this set but not in `other`.

@@ -93,6 +93,13 @@ impl Marks {
         self.tools.iter().map(|(index, mark)| (*index, mark))
     }
 
+    /// Whether any part or tool has fields in a provider's own words.
+    pub fn has_options(&self) -> bool {
+        let mut parts = self.parts.iter().map(|(_, mark)| mark);
+        let mut tools = self.tools.iter().map(|(_, mark)| mark);
+        parts.any(|mark| !mark.options.is_empty()) || tools.any(|mark| !mark.options.is_empty())
+    }
+
     /// The mark of the part that stands there.
     pub fn at(&self, at: PartAt) -> Option<&Mark> {
         let found = self.parts.binary_search_by_key(&at, |(at, _)| *at);

@@ -14,13 +14,23 @@ pub(super) enum Family {
 }
 
 pub(super) const FAMILIES: [(&str, Family); 4] = [
-    ("openai_chat", Family::OpenAiChat),
-    ("openai_responses", Family::OpenAiResponses),
-    ("anthropic", Family::Anthropic),
-    ("gemini", Family::Gemini),
+    (Family::OpenAiChat.name(), Family::OpenAiChat),
+    (Family::OpenAiResponses.name(), Family::OpenAiResponses),
+    (Family::Anthropic.name(), Family::Anthropic),
+    (Family::Gemini.name(), Family::Gemini),
 ];
 
 impl Family {
+    /// As the configuration names it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAiChat => "openai_chat",
+            Self::OpenAiResponses => "openai_responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
+
     /// How keys are usually sent to hosts of this format.
     pub(super) fn usual_manner(self) -> Manner {
         match self {

@@ -262,6 +262,10 @@ fn catalog(
     Catalog {
         targets: present(models),
         scenarios: present(scenarios),
+        wire_formats: providers
+            .iter()
+            .filter_map(|(name, written)| Some(((*name).to_owned(), written.family?.name())))
+            .collect(),
         allow_model,
     }
 }

@@ -3,17 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use crate::error::advise;
+
 /// The most mistakes that are listed. Of the others only the number is given.
 const MOST_LISTED: usize = 100;
-
-/// The most known names that a misspelt one is compared with.
-const MOST_COMPARED: usize = 1000;
-
-/// The most known names that are listed if none is similar to the one written.
-const MOST_NAMED: usize = 50;
-
-/// A longer text is not compared with known names.
-const LONGEST_NAME: usize = 256;
 
 /// A mistake in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,37 +203,4 @@ impl<'a> Place<'a> {
             self.wrong(what, remedy);
         }
     }
-}
-
-fn advise<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let compared = known.clone().into_iter().take(MOST_COMPARED);
-    if written.len() <= LONGEST_NAME
-        && let Some(name) = probably_meant(written, compared)
-    {
-        return format!("did you mean `{name}`?");
-    }
-    let mut known = known.into_iter();
-    let named: Vec<_> = known.by_ref().take(MOST_NAMED).collect();
-    let named = named.iter().map(|name| format!("`{name}`"));
-    let named = named.collect::<Vec<_>>().join(", ");
-    match (named.as_str(), known.count()) {
-        ("", _) => "there is none".to_owned(),
-        (_, 0) => format!("use one of {named}"),
-        (_, more) => format!("use one of {named} and {more} more"),
-    }
-}
-
-/// The known name that is most similar to `written`, if one is similar enough to be a misspelling.
-fn probably_meant<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let mut closest = None;
-    for name in known {
-        let distance = strsim::damerau_levenshtein(written, name);
-        let is_slip = distance <= 1 + name.len() / 4;
-        let is_shortened = written.len() >= 3 && name.starts_with(written);
-        let is_closest = closest.is_none_or(|(least, _)| distance < least);
-        if (is_slip || is_shortened) && is_closest {
-            closest = Some((distance, name));
-        }
-    }
-    closest.map(|(_, name)| name)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatch::price::Price;
+use crate::dispatch::price::{Price, Rates};
 use crate::dispatch::target::{Target, Timeouts, UpstreamMode};
-use crate::features::Features;
+use crate::features::{Feature, Features, Modality};
 use crate::simulator::{Behaviour, KEYS};
 
 use super::body;
@@ -82,6 +82,10 @@ pub(super) fn read<'a>(
         );
     }
     let unsupported = table.or("unsupported", Features::NONE, provider::features);
+    let read = table.get("input_modalities");
+    let output_modalities = table.or("output_modalities", Vec::new(), |value| {
+        Some(modalities(value))
+    });
     let price = table.optional("price", |value| Some(price(value.table()?)));
     let upstream_mode = table.or("upstream_mode", UpstreamMode::default(), |value| {
         value.choice(&[
@@ -118,9 +122,14 @@ pub(super) fn read<'a>(
     let provider = Arc::clone(written.provider.as_ref()?);
     let wire_format = wire_format?;
     let features = wire_format.features();
+    let unread = read.map_or(Features::NONE, |value| unread(&value, features));
     Some(Arc::new(Target {
         id: id.to_owned(),
-        features: features.minus(written.unsupported).minus(unsupported),
+        features: features
+            .minus(written.unsupported)
+            .minus(unsupported)
+            .minus(unread),
+        output_modalities,
         provider,
         wire_format,
         model: model.to_owned(),
@@ -132,6 +141,36 @@ pub(super) fn read<'a>(
         upstream_mode,
         timeouts,
     }))
+}
+
+/// Kinds of content. Text, which every model knows, may be listed and is left out.
+fn modalities(value: &Value<'_>) -> Vec<Modality> {
+    let mut choices = vec![("text", None)];
+    choices.extend(Modality::ALL.map(|modality| (modality.name(), Some(modality))));
+    let items = value.list().unwrap_or_default();
+    let known = items.iter().filter_map(|item| item.choice(&choices));
+    known.flatten().collect()
+}
+
+/// The features that a model lacks because it reads nothing but this, of those that its wire format has.
+fn unread(value: &Value<'_>, features: Features) -> Features {
+    let read = modalities(value);
+    for modality in &read {
+        if modality.features().and(features) == Features::NONE {
+            value.place.wrong(
+                format!("the wire format has no place for `{}`", modality.name()),
+                "remove it",
+            );
+        }
+    }
+    let unread = Modality::ALL
+        .into_iter()
+        .filter(|modality| !read.contains(modality));
+    let unread = unread.fold(Features::NONE, |all, modality| all.or(modality.features()));
+    match read.is_empty() {
+        true => unread.with(Feature::StoredFile),
+        false => unread,
+    }
 }
 
 fn known_provider<'a>(
@@ -150,6 +189,34 @@ fn known_provider<'a>(
 }
 
 fn price(mut table: Table<'_>) -> Option<Price> {
+    let mut priority = None;
+    let mut flex = None;
+    let mut batch = None;
+    let mut tiers = table.section("tiers");
+    for (name, rates_of) in [
+        ("priority", &mut priority),
+        ("flex", &mut flex),
+        ("batch", &mut batch),
+    ] {
+        *rates_of = tiers.optional(name, |value| {
+            let mut table = value.table()?;
+            let rates = rates(&mut table);
+            table.finish();
+            rates
+        });
+    }
+    tiers.finish();
+    let standard = rates(&mut table);
+    table.finish();
+    Some(Price {
+        standard: standard?,
+        priority,
+        flex,
+        batch,
+    })
+}
+
+fn rates(table: &mut Table<'_>) -> Option<Rates> {
     let input = table.required(
         "input",
         "give USD for a million input tokens",
@@ -162,14 +229,16 @@ fn price(mut table: Table<'_>) -> Option<Price> {
     );
     let cache_read_input = table.optional("cache_read_input", usd_per_million);
     let cache_write_input = table.optional("cache_write_input", usd_per_million);
-    table.finish();
+    let cache_write_long_input = table.optional("cache_write_long_input", usd_per_million);
 
     let input = input?;
-    Some(Price {
+    let cache_write_input = cache_write_input.unwrap_or(input);
+    Some(Rates {
         input,
         output: output?,
         cache_read_input: cache_read_input.unwrap_or(input),
-        cache_write_input: cache_write_input.unwrap_or(input),
+        cache_write_input,
+        cache_write_long_input: cache_write_long_input.unwrap_or(cache_write_input),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dispatch::target::{RetryFirst, Scenario, Target};
+use crate::dispatch::target::{OptionsPolicy, RetryFirst, Scenario, Target};
 use crate::dispatch::{hedging, retry_budget};
 
 use super::mistake::Place;
@@ -98,6 +98,12 @@ pub(super) fn read(
         }
         Some(settings)
     });
+    let provider_options = table.or("provider_options", OptionsPolicy::default(), |value| {
+        value.choice(&[
+            ("allow", OptionsPolicy::Allow),
+            ("refuse", OptionsPolicy::Refuse),
+        ])
+    });
     table.finish();
 
     Some(Arc::new(Scenario {
@@ -115,6 +121,7 @@ pub(super) fn read(
         retry,
         retry_first,
         hedge,
+        provider_options,
     }))
 }
 

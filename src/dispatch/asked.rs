@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::chat::{ChatRequest, Role};
+use crate::chat::{ChatRequest, Role, ServiceTier, Usage};
 use crate::error::{Error, Unsupported};
-use crate::features::{Features, features_of};
 use crate::trail::Skip;
 use crate::wire::WireRequest;
 use crate::workshop::Workshop;
 
+use super::needs::{Needs, may_be_charged_extra};
 use super::plan::eligibility;
 use super::spellings::{Spellings, spelled};
 use super::target::{Target, UpstreamMode};
@@ -16,8 +16,8 @@ use super::target::{Target, UpstreamMode};
 /// A request, shared by its call and the permits of its attempts.
 pub(crate) struct Asked {
     pub(crate) request: Arc<ChatRequest>,
-    /// The features that it uses.
-    pub(crate) used: Features,
+    /// What it needs.
+    pub(crate) needs: Needs,
     /// Whether the caller wants the complete answer rather than its events.
     pub(crate) whole: bool,
     /// About how much memory it takes, in bytes.
@@ -27,9 +27,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn new(request: Arc<ChatRequest>, whole: bool, bytes: usize) -> Self {
+    pub(crate) fn new(request: Arc<ChatRequest>, needs: Needs, whole: bool, bytes: usize) -> Self {
         Self {
-            used: features_of(&request),
+            needs,
             spellings: Mutex::new(Spellings::of(&request)),
             request,
             whole,
@@ -39,7 +39,7 @@ impl Asked {
 
     /// What a target lacks that the request needs. Cheap: the request itself is not looked at.
     pub(crate) fn lacked_by(&self, target: &Target) -> Option<Skip> {
-        eligibility::ineligible(target, self.used, self.request.sampling.max_output_tokens)
+        eligibility::ineligible(target, &self.needs)
     }
 
     /// Whether a target could answer: it lacks nothing, and its format can express the request.
@@ -84,6 +84,19 @@ impl Asked {
         let spelled = workshop.work(self.bytes, spelling).await?;
         spelled
             .map_err(|_| Error::Internal("a wire format cannot write a request that it accepted"))
+    }
+
+    /// Whether what this target's provider charges for an answer follows from the tokens of this usage alone.
+    pub(super) fn costs_tokens_only(&self, target: &Target, usage: &Usage) -> bool {
+        // Of a tier that was asked for, it is not known that it was used unless the provider tells.
+        let is_tier_known = usage.service_tier.is_some()
+            || matches!(
+                self.request.service_tier,
+                None | Some(ServiceTier::Standard)
+            );
+        let (provider, format) = (&target.provider.name, target.wire_format.name());
+        !self.needs.may_cost_extra
+            || (is_tier_known && !may_be_charged_extra(&self.request, provider, format))
     }
 
     /// Whether it answers a model's call of a tool.

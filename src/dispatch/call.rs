@@ -55,6 +55,7 @@ impl Call {
     ) -> Self {
         let Inquiry {
             request,
+            needs,
             bytes,
             whole,
             deadline,
@@ -74,7 +75,7 @@ impl Call {
             workshop,
             plan: Plan::new(
                 route,
-                Asked::new(request, whole, bytes),
+                Asked::new(request, needs, whole, bytes),
                 limits,
                 deadline,
                 trail,

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::chat::ChatRequest;
 use crate::error::Error;
-use crate::features::features_of;
 use crate::health::HealthByName;
 use crate::health::breaker::Snapshot;
 use crate::health::guard;
@@ -175,8 +174,9 @@ impl Dispatcher {
         selector: &Selector,
         request: &ChatRequest,
     ) -> Result<Explanation, Error> {
-        let route = self.route(selector)?;
-        let used = features_of(request);
+        let routes = self.routes();
+        let route = routes.route(selector)?;
+        let needs = routes.needs(request, &route)?;
         let mut spellings = Spellings::of(request);
         let mut step = |guarded: &Arc<GuardedTarget>| {
             let GuardedTarget { target, health } = &**guarded;
@@ -186,7 +186,7 @@ impl Dispatcher {
                 let unsupported = spellings.unsupported(request, target, true);
                 unsupported.map(Skip::Unsupported)
             };
-            let skip = eligibility::ineligible(target, used, request.sampling.max_output_tokens)
+            let skip = eligibility::ineligible(target, &needs)
                 .or_else(|| target.lacks_token())
                 .or_else(closed_off)
                 .or_else(unsupported);

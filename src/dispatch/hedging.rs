@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::chat::Usage;
-use crate::features::{Feature, Features};
+use crate::features::Features;
 
+use super::needs::Needs;
 use super::price::Price;
 use super::retry_budget::{self, RetryBudget};
 use crate::health::latency::Latencies;
@@ -82,25 +83,21 @@ impl Hedging {
         }
     }
 
-    /// Whether a request of this size is certain to cost no more than a rival may.
+    /// Whether a request of this size is certain to cost no more than a rival may. One that may cost more than its
+    /// tokens never is.
     pub(super) fn affords(
         &self,
-        price: Option<Price>,
-        used: Features,
+        price: Option<&Price>,
+        needs: &Needs,
         bytes: usize,
         max_output_tokens: Option<u32>,
     ) -> bool {
         let (Some(price), Some(output_tokens)) = (price, max_output_tokens) else {
             return false;
         };
-        let media = [
-            Feature::ImageData,
-            Feature::ImageUri,
-            Feature::DocumentData,
-            Feature::DocumentUri,
-        ];
-        if media.into_iter().any(|feature| used.contains(feature)) {
-            return false; // the size of media says nothing about their tokens
+        // The size of media says nothing about their tokens.
+        if needs.may_cost_extra || needs.used.and(Features::MEDIA) != Features::NONE {
+            return false;
         }
         let most = Usage {
             // Every token has at least one byte.
@@ -108,10 +105,7 @@ impl Hedging {
             output_tokens: u64::from(output_tokens),
             ..Usage::default()
         };
-        let dearest = Price {
-            input: price.input.max(price.cache_write_input),
-            ..price
-        };
+        let dearest = price.standard.dearest();
         dearest.cost_nanos(&most) <= self.settings.max_cost_nanos
     }
 
@@ -125,12 +119,21 @@ impl Hedging {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::price::Rates;
+    use crate::features::Feature;
 
-    const PRICE: Price = Price {
+    const RATES: Rates = Rates {
         input: 2_000_000,
         output: 10_000_000,
         cache_read_input: 200_000,
         cache_write_input: 2_500_000,
+        cache_write_long_input: 2_500_000,
+    };
+    const PRICE: Price = Price {
+        standard: RATES,
+        priority: None,
+        flex: None,
+        batch: None,
     };
 
     fn hedging() -> Hedging {
@@ -166,13 +169,24 @@ mod tests {
     fn a_rival_needs_a_price_and_a_limit_that_keep_it_below_the_most_it_may_cost() {
         let hedging = hedging();
         // 200 tokens in, written to a cache, for 0.0005 USD; 150 tokens out for 0.0015 USD.
-        assert!(hedging.affords(Some(PRICE), Features::NONE, 200, Some(150)));
-        assert!(!hedging.affords(Some(PRICE), Features::NONE, 200, Some(151)));
-        assert!(!hedging.affords(Some(PRICE), Features::NONE, 201, Some(150)));
+        assert!(hedging.affords(Some(&PRICE), &Needs::default(), 200, Some(150)));
+        assert!(!hedging.affords(Some(&PRICE), &Needs::default(), 200, Some(151)));
+        assert!(!hedging.affords(Some(&PRICE), &Needs::default(), 201, Some(150)));
 
-        assert!(!hedging.affords(None, Features::NONE, 200, Some(100)));
-        assert!(!hedging.affords(Some(PRICE), Features::NONE, 200, None));
-        let image = Features::NONE.with(Feature::ImageUri);
-        assert!(!hedging.affords(Some(PRICE), image, 200, Some(100)));
+        assert!(!hedging.affords(None, &Needs::default(), 200, Some(100)));
+        assert!(!hedging.affords(Some(&PRICE), &Needs::default(), 200, None));
+        for feature in Feature::ALL {
+            let needs = Needs {
+                used: Features::NONE.with(feature),
+                ..Needs::default()
+            };
+            let affords = hedging.affords(Some(&PRICE), &needs, 200, Some(100));
+            assert_eq!(affords, !Features::MEDIA.contains(feature), "{feature:?}");
+        }
+        let needs = Needs {
+            may_cost_extra: true,
+            ..Needs::default()
+        };
+        assert!(!hedging.affords(Some(&PRICE), &needs, 200, Some(100)));
     }
 }

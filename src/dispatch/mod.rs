@@ -12,6 +12,8 @@ pub mod call;
 pub mod dispatcher;
 pub mod hedging;
 mod learnt;
+mod legal;
+pub mod needs;
 mod permit;
 mod plan;
 pub mod price;
@@ -42,6 +44,8 @@ pub use self::call::Call;
 pub struct Inquiry {
     /// The request; calls that repeat each other share it.
     pub request: Arc<ChatRequest>,
+    /// What it needs, see [`Routes::needs`](routes::Routes::needs).
+    pub needs: needs::Needs,
     /// About how much memory the request takes, in bytes: a large one is written where that delays no other call.
     pub bytes: usize,
     /// Whether the caller wants the complete answer rather than its events.

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::chat::ChatRequest;
     use crate::dispatch::hedging::{self, Hedging};
-    use crate::dispatch::specimens::{asked, route};
+    use crate::dispatch::specimens::{asked, asked_for, route};
     use crate::error::UpstreamErrorKind;
     use crate::health::breaker::Forced;
     use crate::health::scopes::Settings;
@@ -235,7 +235,7 @@ mod tests {
         request.sampling.stop_sequences = vec!["END".to_owned(); 5];
 
         let ordinary = permit(&route, 0);
-        let special = permit_to_ask(&route, 0, &Arc::new(Asked::new(Arc::new(request), true, 0)));
+        let special = permit_to_ask(&route, 0, &Arc::new(asked_for(request)));
 
         assert!(ordinary.has_healthier_alternative());
         assert!(!special.has_healthier_alternative());

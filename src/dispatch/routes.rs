@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chat::ChatRequest;
 use crate::error::Error;
 use crate::health::HealthByName;
 use crate::health::guard::Guard;
@@ -13,8 +14,10 @@ use crate::health::provider::ProviderGuard;
 
 use super::hedging::Hedging;
 use super::learnt::Learnt;
+use super::legal;
+use super::needs::Needs;
 use super::retry_budget;
-use super::target::{Catalog, Scenario, Target};
+use super::target::{Catalog, OptionsPolicy, Scenario, Target};
 use super::tokens::Budget;
 
 /// A table of all targets and scenarios.
@@ -172,6 +175,17 @@ impl Routes {
         }
     }
 
+    /// What a request needs from the targets of this route.
+    ///
+    /// # Errors
+    /// The request says something to a provider that no target of this configuration could be sent, or that the
+    /// contract has a field for.
+    pub fn needs(&self, request: &ChatRequest, route: &Route) -> Result<Needs, Error> {
+        let needs = Needs::of(request);
+        legal::check(request, &needs, &route.scenario, &self.catalog.wire_formats)?;
+        Ok(needs)
+    }
+
     fn direct_route(&self, guarded: &Arc<GuardedTarget>) -> Route {
         let scenario = Scenario {
             name: String::new(),
@@ -186,6 +200,7 @@ impl Routes {
             retry: self.direct_retry,
             retry_first: None,
             hedge: None,
+            provider_options: OptionsPolicy::default(),
         };
         Route {
             scenario: Arc::new(scenario),

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use crate::chat::ChatRequest;
 use crate::features::Features;
 use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::Asked;
+use super::needs::Needs;
 use super::retry_budget;
 use super::routes::{GuardedTarget, Route};
-use super::target::{Scenario, Target, Timeouts, UpstreamMode};
+use super::target::{OptionsPolicy, Scenario, Target, Timeouts, UpstreamMode};
 use super::tokens::Budget;
 use crate::health::HealthByName;
 use crate::health::scopes;
@@ -38,6 +40,7 @@ pub(crate) fn target(model: &str) -> Target {
         paths: None,
         body: None,
         features: Features::ALL,
+        output_modalities: Vec::new(),
         context_window_tokens: None,
         max_output_tokens: None,
         price: None,
@@ -71,6 +74,7 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
         retry,
         retry_first: None,
         hedge: None,
+        provider_options: OptionsPolicy::default(),
     };
     Arc::new(Route {
         scenario: Arc::new(scenario),
@@ -82,5 +86,11 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
 
 /// A request that every target can answer.
 pub(crate) fn asked() -> Arc<Asked> {
-    Arc::new(Asked::new(Arc::default(), true, 0))
+    Arc::new(asked_for(ChatRequest::default()))
+}
+
+/// This request, by a caller who wants the whole answer.
+pub(crate) fn asked_for(request: ChatRequest) -> Asked {
+    let needs = Needs::of(&request);
+    Asked::new(Arc::new(request), needs, true, 0)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::features::Features;
+use crate::features::{Features, Modality};
 pub use crate::provider::credential::TokenState;
 
 use crate::provider::Provider;
@@ -34,6 +34,8 @@ pub struct Target {
     pub body: Option<ExtraFields>,
     /// What it can do: what its wire format can express, without what the configuration excludes.
     pub features: Features,
+    /// What it answers with besides text.
+    pub output_modalities: Vec<Modality>,
     /// Tokens that prompt and answer may have together, where known.
     pub context_window_tokens: Option<u64>,
     /// The most tokens an answer can have, where known.
@@ -144,6 +146,18 @@ pub struct Scenario {
     pub retry_first: Option<RetryFirst>,
     /// Whether a late first attempt gets a rival on another target.
     pub hedge: Option<hedging::Settings>,
+    /// Whether its calls may have fields in providers' own words.
+    pub provider_options: OptionsPolicy,
+}
+
+/// Whether the calls of a scenario may have fields in providers' own words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptionsPolicy {
+    /// Those that the provider's configuration allows.
+    #[default]
+    Allow,
+    /// None: a call with any is refused.
+    Refuse,
 }
 
 /// How a scenario asks its first choice again: for tasks where the model matters more than a second of time.
@@ -179,6 +193,8 @@ pub struct Catalog {
     pub targets: BTreeMap<String, Arc<Target>>,
     /// Scenarios by name.
     pub scenarios: BTreeMap<String, Arc<Scenario>>,
+    /// The wire format of each provider by its name, also of those without models.
+    pub wire_formats: BTreeMap<String, &'static str>,
     /// Whether a caller may name a model in place of a scenario.
     pub allow_model: bool,
 }

@@ -3,6 +3,7 @@
 //! Nothing here knows gRPC: `grpc::status` turns a [`Code`] into a status. How one target can fail, and what each
 //! failure means for the call, is in `upstream`.
 
+mod advice;
 mod code;
 mod reason;
 mod unsupported;
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+pub use self::advice::advise;
 pub use self::code::Code;
 pub use self::reason::Reason;
 pub use self::unsupported::Unsupported;

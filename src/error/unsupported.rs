@@ -35,4 +35,12 @@ pub enum Unsupported {
         /// Why not, in our words.
         why: Cow<'static, str>,
     },
+    /// Something that another provider alone has.
+    #[error("only `{provider}` {what}")]
+    Elsewhere {
+        /// Config name of that provider.
+        provider: String,
+        /// What it can do or has, as the rest of a sentence.
+        what: &'static str,
+    },
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use crate::dispatch::price::Price;
-use crate::dispatch::target::{Scenario, Target};
+use crate::chat::ServiceTier;
+use crate::dispatch::price::{Price, Rates};
+use crate::dispatch::target::{OptionsPolicy, Scenario, Target};
+use crate::features::Modality;
 use crate::serving::control::Control;
 use crate::trail;
 
@@ -100,7 +102,24 @@ fn model(target: &Arc<Target>) -> v1::Model {
             .map(|feature| feature.name().to_owned())
             .collect(),
         wire_format: target.wire_format.name().to_owned(),
-        ..v1::Model::default() // TODO
+        input_modalities: Modality::read_by(target.features)
+            .map(|read| modality(read).into())
+            .collect(),
+        output_modalities: target
+            .output_modalities
+            .iter()
+            .map(|written| modality(*written).into())
+            .collect(),
+        allowed_provider_options: target.provider.options.paths().map(str::to_owned).collect(),
+    }
+}
+
+fn modality(modality: Modality) -> v1::Modality {
+    match modality {
+        Modality::Image => v1::Modality::Image,
+        Modality::Document => v1::Modality::Document,
+        Modality::Audio => v1::Modality::Audio,
+        Modality::Video => v1::Modality::Video,
     }
 }
 
@@ -113,18 +132,30 @@ fn price(price: &Price) -> v1::ModelPrice {
             source: trail::CostSource::Prices,
         }))
     };
-    let Price {
-        input,
-        output,
-        cache_read_input,
-        cache_write_input,
-    } = *price;
+    let long = |rates: &Rates| match rates.cache_write_long_input == rates.cache_write_input {
+        true => None,
+        false => per_million(rates.cache_write_long_input),
+    };
+    let of_tier = |tier: ServiceTier| {
+        let rates = price.rates(tier)?;
+        Some(v1::TierPrice {
+            tier: answer::tier(tier).into(),
+            input: per_million(rates.input),
+            output: per_million(rates.output),
+            cache_read_input: per_million(rates.cache_read_input),
+            cache_write_input: per_million(rates.cache_write_input),
+            cache_write_long_input: long(rates),
+        })
+    };
+    let others = [ServiceTier::Priority, ServiceTier::Flex, ServiceTier::Batch];
+    let standard = &price.standard;
     v1::ModelPrice {
-        input: per_million(input),
-        output: per_million(output),
-        cache_read_input: per_million(cache_read_input),
-        cache_write_input: per_million(cache_write_input),
-        ..v1::ModelPrice::default() // TODO
+        input: per_million(standard.input),
+        output: per_million(standard.output),
+        cache_read_input: per_million(standard.cache_read_input),
+        cache_write_input: per_million(standard.cache_write_input),
+        cache_write_long_input: long(standard),
+        tiers: others.into_iter().filter_map(of_tier).collect(),
     }
 }
 
@@ -144,5 +175,6 @@ fn scenario(scenario: &Arc<Scenario>) -> v1::Scenario {
         retry: Some(policy::retry(scenario)),
         retry_first: policy::retry_first(scenario),
         hedge: policy::hedge(scenario),
+        refuses_provider_options: scenario.provider_options == OptionsPolicy::Refuse,
     }
 }

@@ -39,19 +39,18 @@ impl Operations {
         // The extensions hold the memory that the request has reserved.
         let (metadata, extensions, message) = request.into_parts();
         let held = extensions.get::<Arrival>().map(|arrival| &arrival.held);
-        let timeout = metadata::timeout(&metadata);
+        let timeout = metadata::timeout(&metadata)?;
         let message = message.request.unwrap_or_default();
         let elements = Arc::clone(&self.elements);
         let read = move || {
-            let timeout = timeout?;
-            let parsed = request::parse(message, &elements);
             Ok(CallReading {
-                request: parsed.map_err(|error| error.within("request"))?,
+                request: request::parse(message, &elements)?,
                 timeout,
                 key: None,
             })
         };
-        let planned = self.control.plan(caller, held, read).await?;
+        let planned = self.control.plan(caller, held, read).await;
+        let planned = planned.map_err(|error| error.within("request"))?;
         Ok(response_of(planned))
     }
 }

@@ -91,6 +91,7 @@ impl Serving {
         let Understood {
             route,
             reading,
+            needs,
             bytes,
         } = match understood {
             Ok(understood) => understood,
@@ -114,6 +115,7 @@ impl Serving {
             .describe(&call_id, route.scenario(), &conversation_id);
         let inquiry = Inquiry {
             request: Arc::new(request),
+            needs,
             bytes,
             whole,
             deadline: timeout.and_then(|timeout| arrived.checked_add(timeout)),

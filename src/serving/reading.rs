@@ -7,6 +7,7 @@ use crate::admission::Priority;
 use crate::admission::room::Held;
 use crate::chat::ChatRequest;
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::needs::Needs;
 use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{Interruption, Limits};
 use crate::error::Error;
@@ -48,6 +49,8 @@ pub(super) struct Understood {
     pub(super) route: Arc<Route>,
     /// What was read.
     pub(super) reading: CallReading,
+    /// What the request needs.
+    pub(super) needs: Needs,
     /// How much memory the request takes, in bytes.
     pub(super) bytes: usize,
 }
@@ -55,7 +58,8 @@ pub(super) struct Understood {
 /// Reads a message that has reserved the memory in `held`, and reserves what its request takes.
 ///
 /// # Errors
-/// `read` failed; there is no such scenario or model; or there is no room for the request.
+/// `read` failed; there is no such scenario or model; the request says something to a provider that does not fit the
+/// configuration; or there is no room for the request.
 pub(super) async fn understand(
     dispatcher: &Arc<Dispatcher>,
     held: Option<&Held>,
@@ -65,11 +69,14 @@ pub(super) async fn understand(
     let of_route = Arc::clone(dispatcher);
     let understanding = move || {
         let reading = read()?;
-        let route = of_route.route(&reading.request.selector)?;
+        let routes = of_route.routes();
+        let route = routes.route(&reading.request.selector)?;
+        let needs = routes.needs(&reading.request.request, &route)?;
         let bytes = bytes_of(&reading.request.request, bytes);
         Ok(Understood {
             route,
             reading,
+            needs,
             bytes,
         })
     };

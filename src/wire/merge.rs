@@ -231,7 +231,7 @@ fn united(sides: &[&str], merged: &mut Vec<u8>) -> serde_json::Result<()> {
 }
 
 /// The names and values of an object, as they are written.
-fn members_of(object: &str) -> serde_json::Result<Vec<(&str, &str)>> {
+pub(super) fn members_of(object: &str) -> serde_json::Result<Vec<(&str, &str)>> {
     let mut json = serde_json::Deserializer::from_str(object);
     let members = json.deserialize_map(Members)?;
     json.end()?;
@@ -257,7 +257,7 @@ impl<'de> Visitor<'de> for Members {
 }
 
 /// The text that a name in quotes stands for.
-fn unquoted(written: &str) -> Cow<'_, str> {
+pub(super) fn unquoted(written: &str) -> Cow<'_, str> {
     match serde_json::from_str::<Text<'_>>(written) {
         Ok(name) => name.0,
         // Half of a surrogate pair is allowed in JSON, but not in a text.

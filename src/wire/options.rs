@@ -13,8 +13,11 @@ use super::merge::{merge, overlay};
 use super::{Adaptations, Recipient, WireRequest};
 
 mod allowed;
+mod members;
+mod reserved;
 
 pub use self::allowed::{AllowedOptions, NO_OPTIONS};
+pub use self::reserved::{Because, Forbidden, WIRE_FORMATS, forbidden};
 
 /// Where options stand in a request; the operator allows paths that begin so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

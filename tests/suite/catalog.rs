@@ -3,8 +3,9 @@
 use modelway::grpc::v1::{
     Breaker, BreakerState, CallLimits, Cost, CostSource, ErrorReason, ExplainPlanRequest,
     GenerateRequest, GetModelRequest, GetScenarioRequest, HedgePolicy, ListBreakersRequest,
-    ListModelsRequest, ListScenariosRequest, Model, ModelPrice, PlannedTarget, RetryFirstPolicy,
-    RetryPolicy, SamplingParams, Scenario, ScenarioTarget,
+    ListModelsRequest, ListScenariosRequest, Modality, Model, ModelPrice, PlannedTarget,
+    RetryFirstPolicy, RetryPolicy, SamplingParams, Scenario, ScenarioTarget, ServiceTier,
+    TierPrice,
 };
 use modelway::simulator::Behaviour;
 use tonic::Code;
@@ -33,6 +34,7 @@ max_attempts = 2
 retry = { ratio = 0.1, burst = 7 }
 [scenarios.cheap]
 targets = ["openai/mini"]
+provider_options = "refuse"
 "#;
 
 async fn models(gateway: &Gateway, request: ListModelsRequest) -> (Vec<String>, String) {
@@ -77,6 +79,59 @@ async fn models_are_listed_in_pages_and_by_provider() {
     }
 }
 
+fn usd(amount_nanos: i64) -> Option<Cost> {
+    Some(Cost {
+        currency_code: "USD".to_owned(),
+        amount_nanos,
+        source: CostSource::PriceTable.into(),
+    })
+}
+
+#[tokio::test]
+async fn a_model_shows_what_it_reads_and_writes_what_callers_may_set_and_what_its_tiers_cost() {
+    let own = r#"
+[providers.own]
+simulated = true
+wire_format = "gemini"
+provider_options = ["safetySettings", "generationConfig.responseModalities"]
+[models."own/draws"]
+input_modalities = ["text", "image"]
+output_modalities = ["image", "audio"]
+price = { input = 1.0, output = 2.0, cache_write_long_input = 3.0, tiers = { flex = { input = 0.5, output = 1.0 } } }
+
+[scenarios.draws]
+targets = ["own/draws"]
+"#;
+    let gateway = Gateway::start(own).await;
+
+    let request = GetModelRequest {
+        id: "own/draws".to_owned(),
+    };
+    let shown = gateway.catalog().get_model(request).await.unwrap();
+
+    let draws = shown.into_inner().model.unwrap();
+    assert_eq!(draws.input_modalities, [i32::from(Modality::Image)]);
+    assert!(draws.features.contains(&"image_data".to_owned()));
+    assert!(!draws.features.contains(&"document_data".to_owned()));
+    let written = [Modality::Image, Modality::Audio].map(i32::from);
+    assert_eq!(draws.output_modalities, written);
+    assert_eq!(
+        draws.allowed_provider_options,
+        ["safetySettings", "generationConfig.responseModalities"]
+    );
+    let price = draws.price.unwrap();
+    assert_eq!(price.cache_write_long_input, usd(3_000_000_000));
+    let flex = TierPrice {
+        tier: ServiceTier::Flex.into(),
+        input: usd(500_000_000),
+        output: usd(1_000_000_000),
+        cache_read_input: usd(500_000_000),
+        cache_write_input: usd(500_000_000),
+        cache_write_long_input: None,
+    };
+    assert_eq!(price.tiers, [flex]);
+}
+
 #[tokio::test]
 async fn a_model_is_shown_with_all_that_is_known_of_it() {
     let gateway = Gateway::start(CONFIG).await;
@@ -90,13 +145,12 @@ async fn a_model_is_shown_with_all_that_is_known_of_it() {
     let bare = get("openai/gpt").await.unwrap();
     let missing = get("openai/nonsense").await.unwrap_err();
 
-    let usd = |amount_nanos| {
-        Some(Cost {
-            currency_code: "USD".to_owned(),
-            amount_nanos,
-            source: CostSource::PriceTable.into(),
-        })
-    };
+    let modalities = [Modality::Image, Modality::Document].map(i32::from);
+    assert!(
+        modalities
+            .iter()
+            .all(|modality| known.input_modalities.contains(modality))
+    );
     let Model { features, .. } = known.clone();
     assert!(features.contains(&"tools".to_owned()));
     assert_eq!(
@@ -116,6 +170,7 @@ async fn a_model_is_shown_with_all_that_is_known_of_it() {
             }),
             features,
             wire_format: "anthropic".to_owned(),
+            input_modalities: known.input_modalities.clone(),
             ..Model::default()
         }
     );
@@ -167,8 +222,10 @@ async fn scenarios_are_listed_and_shown() {
         }),
         retry_first: None,
         hedge: None,
+        refuses_provider_options: false,
     };
     assert_eq!(first.scenarios[0].id, "cheap");
+    assert!(first.scenarios[0].refuses_provider_options);
     assert_eq!(second.scenarios, std::slice::from_ref(&general));
     assert_eq!(second.next_page_token, "");
     assert_eq!(shown.into_inner().scenario, Some(general));

@@ -10,10 +10,10 @@ use std::time::Duration;
 use modelway::config::check::check;
 use modelway::config::file::File;
 use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
-use modelway::dispatch::price::Price;
-use modelway::dispatch::target::{Catalog, RetryFirst, Timeouts, UpstreamMode};
+use modelway::dispatch::price::{Price, Rates};
+use modelway::dispatch::target::{Catalog, OptionsPolicy, RetryFirst, Timeouts, UpstreamMode};
 use modelway::dispatch::{hedging, retry_budget};
-use modelway::features::{Feature, Features};
+use modelway::features::{Feature, Features, Modality};
 use modelway::grpc::elements::ElementLimits;
 use modelway::health::breaker;
 use modelway::provider::Auth;
@@ -174,7 +174,9 @@ model = "team/answers"
 context_window_tokens = 8000
 max_output_tokens = 1000
 unsupported = ["tools", "seed"]
-price = { input = 0.05, output = 10, cache_write_input = 0.0625 }
+price = { input = 0.05, output = 10, cache_write_input = 0.0625, cache_write_long_input = 0.1, tiers = { priority = { input = 0.1, output = 20 }, flex = { input = 0.02, output = 5 }, batch = { input = 0.01, output = 4, cache_read_input = 0 } } }
+input_modalities = ["text", "image"]
+output_modalities = ["audio"]
 upstream_mode = "whole"
 timeouts = { stall_after = "250ms" }
 [models."local/a/b"]
@@ -190,6 +192,7 @@ hedge = { min_delay = "1s", max_cost = 0.01, ratio = 0.1, burst = 3 }
 targets = ["answers"]
 max_timeout = "20s"
 max_attempts = 4
+provider_options = "refuse"
 retry = { burst = 7 }
 retry_first = { times = 3, longest_wait = "1s" }
 "#;
@@ -238,6 +241,7 @@ retry_first = { times = 3, longest_wait = "1s" }
     let Catalog {
         targets,
         scenarios,
+        wire_formats: _,
         allow_model,
     } = config.catalog;
     assert!(allow_model);
@@ -247,17 +251,38 @@ retry_first = { times = 3, longest_wait = "1s" }
     assert_eq!(answers.context_window_tokens, Some(8000));
     assert_eq!(answers.max_output_tokens, Some(1000));
     let taken_away = Features::NONE.with(Feature::Tools).with(Feature::Seed);
+    // It reads pictures only.
+    let unread = Modality::ALL
+        .into_iter()
+        .filter(|modality| *modality != Modality::Image);
+    let taken_away = unread.fold(taken_away, |all, modality| all.or(modality.features()));
     assert_eq!(
         answers.features,
         answers.wire_format.features().minus(taken_away)
     );
+    assert_eq!(answers.output_modalities, [Modality::Audio]);
+    let rates = |input, output, cache_read_input| {
+        Some(Rates {
+            input,
+            output,
+            cache_read_input,
+            cache_write_input: input,
+            cache_write_long_input: input,
+        })
+    };
     assert_eq!(
         answers.price,
         Some(Price {
-            input: 50_000,
-            output: 10_000_000,
-            cache_read_input: 50_000,
-            cache_write_input: 62_500,
+            standard: Rates {
+                input: 50_000,
+                output: 10_000_000,
+                cache_read_input: 50_000,
+                cache_write_input: 62_500,
+                cache_write_long_input: 100_000,
+            },
+            priority: rates(100_000, 20_000_000, 100_000),
+            flex: rates(20_000, 5_000_000, 20_000),
+            batch: rates(10_000, 4_000_000, 0),
         })
     );
     assert_eq!(answers.upstream_mode, UpstreamMode::Whole);
@@ -323,6 +348,8 @@ retry_first = { times = 3, longest_wait = "1s" }
     );
     assert_eq!(first.retry_first, None);
     let other = &scenarios["other"];
+    assert_eq!(first.provider_options, OptionsPolicy::Allow);
+    assert_eq!(other.provider_options, OptionsPolicy::Refuse);
     assert_eq!(
         other.retry_first,
         Some(RetryFirst {

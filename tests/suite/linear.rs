@@ -11,6 +11,7 @@ use modelway::chat::{Answer, ChatRequest, Message, Part, ResponseFormat, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
+use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::Selector;
 use modelway::dispatch::{Inquiry, Interruption, Limits};
 use modelway::provider::OutboundRequest;
@@ -134,6 +135,7 @@ fn answer_of(pieces: &Pieces) -> Answer {
                 messages: vec![question],
                 ..ChatRequest::default()
             }),
+            needs: Needs::default(),
             bytes: 0,
             whole: true,
             deadline: None,

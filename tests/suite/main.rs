@@ -50,6 +50,7 @@ mod odd_hosts;
 mod operator;
 mod own_requests;
 mod process;
+mod provider_options;
 mod proxies;
 mod proxy;
 mod redaction;

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::chat::ChatEvent;
+use crate::chat::{ChatEvent, Usage};
 use crate::error::{Billing, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, Cost, CostSource, Outcome};
 use crate::wire::limits::MAX_NAME_BYTES;
@@ -67,21 +67,29 @@ pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
     true
 }
 
-/// Completes the record of an attempt that ends like this, on a target of this price.
-pub(super) fn conclude(record: &mut AttemptRecord, outcome: Outcome, price: Option<Price>) {
+/// Completes the record of an attempt that ends like this, on a target of this price. `is_certain` tells whether the
+/// price of its tokens is certain to be the whole cost.
+pub(super) fn conclude(
+    record: &mut AttemptRecord,
+    outcome: Outcome,
+    price: Option<&Price>,
+    is_certain: impl FnOnce(&Usage) -> bool,
+) {
     record.billing = Some(billing(record, &outcome));
     record.outcome = outcome;
     // What the provider tells of the cost is nearer to its bill than our prices.
     record.cost = record.cost.or_else(|| {
         let usage = record.usage?;
-        Some(match price {
-            Some(price) => Cost {
-                nanos: price.cost_nanos(&usage),
-                source: CostSource::Prices,
-            },
-            None => Cost {
-                nanos: 0,
+        let unknown = Cost {
+            nanos: 0,
+            source: CostSource::Unknown,
+        };
+        let cost = price.map_or(unknown, |price| price.cost(&usage));
+        Some(match is_certain(&usage) {
+            true => cost,
+            false => Cost {
                 source: CostSource::Unknown,
+                ..cost
             },
         })
     });

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout};
 
-use crate::chat::{Adaptation, ChatEvent, Substance};
+use crate::chat::{Adaptation, ChatEvent, Substance, Usage};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedAttempt;
@@ -305,7 +305,9 @@ impl Attempt {
         while let Some(event) = self.arriving.pop() {
             facts::note(&mut self.record, &event);
         }
-        facts::conclude(&mut self.record, outcome, self.permit.target().price);
+        let (asked, target) = (self.permit.asked(), self.permit.target());
+        let is_certain = |usage: &Usage| asked.costs_tokens_only(target, usage);
+        facts::conclude(&mut self.record, outcome, target.price.as_ref(), is_certain);
         self.record.latency = self.failed_after.unwrap_or_else(|| self.began.elapsed());
         if self.is_stream() && self.record.first_content.is_none() {
             self.permit.observe_without_content(self.record.latency);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::Unsupported;
-use crate::features::Features;
 use crate::trail::Skip;
 
+use crate::dispatch::needs::Needs;
 use crate::dispatch::target::Target;
 
 use super::Plan;
@@ -36,13 +36,13 @@ impl Plan {
     }
 }
 
-/// Why a target cannot answer a request that uses these features and asks for so many output tokens;
-/// `None` if it can.
-pub(in crate::dispatch) fn ineligible(
-    target: &Target,
-    used: Features,
-    max_output_tokens: Option<u32>,
-) -> Option<Skip> {
+/// Why a target cannot answer a request that needs this; `None` if it can.
+pub(in crate::dispatch) fn ineligible(target: &Target, needs: &Needs) -> Option<Skip> {
+    let Needs {
+        used,
+        max_output_tokens,
+        ..
+    } = *needs;
     if let Some(missing) = used.minus(target.features).iter().next() {
         return Some(Skip::Unsupported(Unsupported::Feature(missing)));
     }
@@ -57,7 +57,9 @@ pub(in crate::dispatch) fn ineligible(
                 why: "the model cannot give so many",
             }))
         }
-        _ => None,
+        _ => needs
+            .kept_from(&target.provider.name)
+            .map(Skip::Unsupported),
     }
 }
 
@@ -97,8 +99,15 @@ mod tests {
 
     use super::*;
     use crate::dispatch::specimens::target;
-    use crate::features::{Exclusion, Feature};
+    use crate::features::{Exclusion, Feature, Features};
     use crate::wire::anthropic::Anthropic;
+
+    fn using(used: Features) -> Needs {
+        Needs {
+            used,
+            ..Needs::default()
+        }
+    }
 
     #[test]
     fn a_target_that_lacks_a_feature_cannot_answer_a_request_that_needs_it() {
@@ -109,10 +118,10 @@ mod tests {
         };
         let used = Features::NONE.with(Feature::Tools);
 
-        assert_eq!(ineligible(&able, used, None), None);
+        assert_eq!(ineligible(&able, &using(used)), None);
         let missing = Skip::Unsupported(Unsupported::Feature(Feature::Tools));
-        assert_eq!(ineligible(&unable, used, None), Some(missing));
-        assert_eq!(ineligible(&unable, Features::NONE, None), None);
+        assert_eq!(ineligible(&unable, &using(used)), Some(missing));
+        assert_eq!(ineligible(&unable, &using(Features::NONE)), None);
     }
 
     #[test]
@@ -125,16 +134,16 @@ mod tests {
         let both = temperature.with(Feature::TopP);
 
         let together = Unsupported::Together(Exclusion::TEMPERATURE_AND_TOP_P);
-        assert_eq!(ineligible(&claude, temperature, None), None);
+        assert_eq!(ineligible(&claude, &using(temperature)), None);
         assert_eq!(
-            ineligible(&claude, both, None),
+            ineligible(&claude, &using(both)),
             Some(Skip::Unsupported(together.clone()))
         );
         assert_eq!(
             together.to_string(),
             "it cannot combine `temperature` with `top_p`"
         );
-        assert_eq!(ineligible(&target("other"), both, None), None);
+        assert_eq!(ineligible(&target("other"), &using(both)), None);
     }
 
     #[test]
@@ -153,7 +162,11 @@ mod tests {
                 ..target("short")
             };
 
-            let skip = ineligible(&target, Features::NONE, wanted);
+            let needs = Needs {
+                max_output_tokens: wanted,
+                ..Needs::default()
+            };
+            let skip = ineligible(&target, &needs);
 
             assert_eq!(skip.is_none(), can, "{wanted:?} of {most:?}");
         }

@@ -92,9 +92,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::chat::ChatRequest;
     use crate::dispatch::Limits;
-    use crate::dispatch::asked::Asked;
-    use crate::dispatch::specimens::route;
+    use crate::dispatch::specimens::{asked_for, route};
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
     use crate::health::scopes;
@@ -111,7 +111,7 @@ mod tests {
         let scenario = Arc::get_mut(&mut of_route.scenario).expect("nobody else has it");
         scenario.retry_first = retry_first;
         let deadline = Some(Instant::now() + timeout);
-        let asked = Asked::new(Arc::default(), true, 0);
+        let asked = asked_for(ChatRequest::default());
         Plan::new(route, asked, Limits::default(), deadline, Trail::default())
     }
 
@@ -231,7 +231,7 @@ mod tests {
         }
         let mut plan = Plan::new(
             route,
-            Asked::new(Arc::default(), true, 0),
+            asked_for(ChatRequest::default()),
             Limits::default(),
             None,
             Trail::default(),

@@ -92,7 +92,7 @@ impl Plan {
             let bytes = wire
                 .as_ref()
                 .map_or(self.asked.bytes, |wire| wire.body.len());
-            if hedging.affords(target.price, self.asked.used, bytes, most) {
+            if hedging.affords(target.price.as_ref(), &self.asked.needs, bytes, most) {
                 return Some((position, wire));
             }
         }

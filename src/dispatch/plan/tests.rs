@@ -3,15 +3,15 @@
 use super::*;
 use crate::chat::ChatRequest;
 use crate::dispatch::attempt::progress::Hurried;
-use crate::dispatch::specimens::{route, target};
+use crate::dispatch::specimens::{asked_for, route, target};
 use crate::dispatch::target::Timeouts;
 use crate::health::scopes;
 
 fn plan(route: Arc<Route>, deadline: Option<Instant>) -> Plan {
-    let (request, limits) = (Arc::default(), Limits::default());
+    let (request, limits) = (ChatRequest::default(), Limits::default());
     Plan::new(
         route,
-        Asked::new(request, true, 0),
+        asked_for(request),
         limits,
         deadline,
         Trail::default(),
@@ -58,13 +58,7 @@ fn a_target_that_cannot_express_the_request_is_no_alternative() {
     let deadline = Some(Instant::now() + Duration::from_secs(10));
     let (limits, trail) = (Limits::default(), Trail::default());
 
-    let mut plan = Plan::new(
-        route,
-        Asked::new(Arc::new(request), true, 0),
-        limits,
-        deadline,
-        trail,
-    );
+    let mut plan = Plan::new(route, asked_for(request), limits, deadline, trail);
 
     let (limits, _) = limits_of_first(&mut plan, AttemptKind::Primary, true);
     assert!(!plan.has_alternative());

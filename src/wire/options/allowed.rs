@@ -1,10 +1,9 @@
 //! Which fields in a provider's own words does the operator allow?
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 
 use super::OptionsPlace;
+use super::members::members;
 
 /// The most objects within each other that are looked into.
 const MOST_DEPTH: usize = 32;
@@ -37,27 +36,26 @@ impl AllowedOptions {
             return Ok(());
         }
         match place {
-            OptionsPlace::Request => self.walk("", fields, 0),
-            OptionsPlace::Part => self.walk("parts.", fields, 0),
-            OptionsPlace::Tool => self.walk("tools.", fields, 0),
+            OptionsPlace::Request => self.walk("", fields.get(), 0),
+            OptionsPlace::Part => self.walk("parts.", fields.get(), 0),
+            OptionsPlace::Tool => self.walk("tools.", fields.get(), 0),
             OptionsPlace::ProviderTool => {
-                let kind = kind_of_tool(fields);
-                match self.allows(&format!("tools.{kind}")) {
-                    true => Ok(()),
-                    false => Err(kind),
-                }
+                let mut kinds = kinds_of_tool(fields.get()).into_iter();
+                let refused = kinds.find(|kind| !self.allows(&format!("tools.{kind}")));
+                refused.map_or(Ok(()), Err)
             }
         }
         .map_err(|path| {
             let begun = ["parts.", "tools."];
             let rest = begun.iter().find_map(|begun| path.strip_prefix(begun));
-            rest.map_or_else(|| path.clone(), str::to_owned)
+            rest.unwrap_or(&path).escape_debug().to_string()
         })
     }
 
-    fn walk(&self, before: &str, fields: &RawValue, depth: usize) -> Result<(), String> {
-        let members: BTreeMap<String, &RawValue> =
-            serde_json::from_str(fields.get()).unwrap_or_default();
+    fn walk(&self, before: &str, object: &str, depth: usize) -> Result<(), String> {
+        let Some(members) = members(object) else {
+            return Err(before.to_owned());
+        };
         for (name, value) in members {
             let path = format!("{before}{name}");
             if self.allows(&path) {
@@ -65,7 +63,7 @@ impl AllowedOptions {
             }
             let below = format!("{path}.");
             let has_some = self.0.iter().any(|allowed| allowed.starts_with(&below));
-            if has_some && value.get().starts_with('{') && depth < MOST_DEPTH {
+            if has_some && value.starts_with('{') && depth < MOST_DEPTH {
                 self.walk(&below, value, depth + 1)?;
             } else {
                 return Err(path);
@@ -92,16 +90,20 @@ impl FromIterator<String> for AllowedOptions {
     }
 }
 
-/// What a provider's tool is called: its `type`, or its first field where it has none, as in `{"google_maps":{}}`.
-fn kind_of_tool(definition: &RawValue) -> String {
-    #[derive(Deserialize)]
-    struct Typed {
-        r#type: String,
+/// What a provider's tool may be called: its `type`, or any of its fields where it has none, as in
+/// `{"google_maps":{}}`. An empty name stands for a definition that says neither.
+fn kinds_of_tool(definition: &str) -> Vec<String> {
+    let members = members(definition).unwrap_or_default();
+    let types = members.iter().filter(|(name, _)| name == "type");
+    let mut kinds: Vec<_> = types
+        .map(|(_, value)| serde_json::from_str(value).unwrap_or_default())
+        .collect();
+    if kinds.is_empty() {
+        let names = members.iter();
+        kinds = names.map(|(name, _)| name.to_string()).collect();
     }
-    if let Ok(Typed { r#type }) = serde_json::from_str(definition.get()) {
-        return r#type;
+    if kinds.is_empty() {
+        kinds.push(String::new());
     }
-    let members: BTreeMap<String, &RawValue> =
-        serde_json::from_str(definition.get()).unwrap_or_default();
-    members.into_keys().next().unwrap_or_default()
+    kinds
 }

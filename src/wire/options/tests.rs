@@ -82,6 +82,33 @@ fn only_what_the_operator_allows_is_sent() {
         (ProviderTool, r#"{"type":"x_1"}"#, &["tools.x"], Some("x_1")),
         (ProviderTool, r#"{"maps":{"b":1}}"#, &["tools.maps"], None),
         (ProviderTool, r#"{"maps":{}}"#, &["*"], None),
+        // What is said twice, or under a name that is no text, is not hidden.
+        (
+            Request,
+            r#"{"a":{"c":1},"a":{"b":1}}"#,
+            &["a.b"],
+            Some("a.c"),
+        ),
+        (Request, r#"{"\ud800":1}"#, &[], Some(r#"\"\\ud800\""#)),
+        (
+            Request,
+            r#"{"\ud800":1,"a":1}"#,
+            &[],
+            Some(r#"\"\\ud800\""#),
+        ),
+        (
+            ProviderTool,
+            r#"{"maps":{},"search":{}}"#,
+            &["tools.maps"],
+            Some("search"),
+        ),
+        (
+            ProviderTool,
+            r#"{"type":"x","type":"y"}"#,
+            &["tools.x"],
+            Some("y"),
+        ),
+        (ProviderTool, "{}", &["tools.x"], Some("")),
     ];
     for (place, fields, allowed, refused) in table {
         let (chosen, _) = choose(&[entry("claude", fields, false)], place, allowed);

@@ -18,6 +18,7 @@ use modelway::chat::{ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
+use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::{Route, Selector};
 use modelway::dispatch::{Call, Inquiry, Interruption, Limits};
 use modelway::telemetry::observe::ObservedCall;
@@ -68,6 +69,7 @@ impl Simulation {
         } = how;
         let inquiry = Inquiry {
             request: Arc::new(request(number)),
+            needs: Needs::default(),
             bytes: 0,
             whole,
             deadline: timeout.map(|timeout| Instant::now() + timeout),

@@ -14,6 +14,7 @@ use modelway::chat::{Answer, ChatRequest, Message, Part, Role};
 use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
+use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::Selector;
 use modelway::dispatch::{Call, CallEvent, Failure, Inquiry, Interruption, Limits};
 use modelway::error::{UpstreamError, UpstreamErrorKind};
@@ -116,6 +117,7 @@ impl Clockwork {
         let began = Instant::now();
         let inquiry = Inquiry {
             request: Arc::new(request()),
+            needs: Needs::default(),
             bytes: 0,
             whole: method == Method::Generate,
             deadline: None,

@@ -7,10 +7,9 @@ use tokio::time::advance;
 use super::*;
 use crate::chat::ChatRequest;
 use crate::dispatch::Limits;
-use crate::dispatch::asked::Asked;
 use crate::dispatch::retry_budget;
 use crate::dispatch::routes::Route;
-use crate::dispatch::specimens::route;
+use crate::dispatch::specimens::{asked_for, route};
 use crate::dispatch::target::{RetryFirst, Scenario};
 use crate::dispatch::tokens::Budget;
 use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -76,7 +75,7 @@ fn call(models: &[&str], left: Duration, tokens: u32, change: impl FnOnce(&mut S
         budget: Arc::new(budget),
         hedging: bare.hedging,
     };
-    let asked = Asked::new(Arc::default(), true, 0);
+    let asked = asked_for(ChatRequest::default());
     let deadline = Some(Instant::now() + left);
     let trail = Trail::default();
     Plan::new(Arc::new(route), asked, Limits::default(), deadline, trail)
@@ -199,7 +198,7 @@ async fn a_target_that_cannot_answer_is_not_waited_for() {
     let mut request = ChatRequest::default();
     // One more than the format takes.
     request.sampling.stop_sequences = vec!["END".to_owned(); 5];
-    plan.asked = Arc::new(Asked::new(Arc::new(request), true, 0));
+    plan.asked = Arc::new(asked_for(request));
 
     assert!(plan.first_due(Instant::now() + millis(2000)).is_none());
 }

@@ -160,7 +160,11 @@ fn what_cannot_be_written_is_refused() {
             Err(Unsupported::Value { field, .. }) => field,
             Err(Unsupported::Feature(feature)) => feature.name(),
             Err(Unsupported::Together(_)) => "together",
-            Err(Unsupported::Configured { .. } | Unsupported::Options { .. }) => "others",
+            Err(
+                Unsupported::Configured { .. }
+                | Unsupported::Options { .. }
+                | Unsupported::Elsewhere { .. },
+            ) => "others",
             Ok(_) => "",
         };
         assert_eq!(refused, field);

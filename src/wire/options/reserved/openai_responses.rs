@@ -1,0 +1,51 @@
+//! What options for OpenAI Responses may not set.
+
+use super::Because::{Background, OneAnswer, Ours, Stored, Typed};
+use super::{Reserved, row};
+use crate::wire::options::OptionsPlace::{Part, ProviderTool, Request, Tool};
+
+#[rustfmt::skip] // a table is read by its columns
+pub(super) const RESERVED: &[Reserved] = &[
+    row(Request, &["model"],                  Ours),
+    row(Request, &["input"],                  Ours),
+    row(Request, &["instructions"],           Ours),
+    row(Request, &["stream"],                 Ours),
+    row(Request, &["stream_options"],         Ours),
+    row(Request, &["store"],                  Ours),
+    row(Request, &["n"],                      OneAnswer),
+    row(Request, &["background"],             Background),
+    row(Request, &["previous_response_id"],   Stored),
+    row(Request, &["conversation"],           Stored),
+    row(Request, &["conversation", "id"],     Stored),
+    row(Request, &["prompt", "id"],           Stored),
+    row(Request, &["max_output_tokens"],      Typed("sampling.max_output_tokens")),
+    row(Request, &["temperature"],            Typed("sampling.temperature")),
+    row(Request, &["top_p"],                  Typed("sampling.top_p")),
+    row(Request, &["top_logprobs"],           Typed("sampling.top_logprobs")),
+    row(Request, &["tool_choice"],            Typed("tool_choice")),
+    row(Request, &["parallel_tool_calls"],    Typed("parallel_tool_calls")),
+    row(Request, &["text", "format"],         Typed("response_format")),
+    row(Request, &["text", "verbosity"],      Typed("verbosity")),
+    row(Request, &["reasoning", "effort"],    Typed("reasoning.effort")),
+    row(Request, &["user"],                   Typed("end_user_id")),
+    row(Request, &["safety_identifier"],      Typed("end_user_id")),
+    row(Request, &["prompt_cache_key"],       Typed("prompt_cache_key")),
+    row(Request, &["prompt_cache_retention"], Typed("prompt_cache_retention")),
+    row(Request, &["service_tier"],           Typed("service_tier")),
+    row(Part,    &["type"],                   Ours),
+    row(Part,    &["text"],                   Ours),
+    row(Part,    &["image_url"],              Ours),
+    row(Part,    &["detail"],                 Typed("image.detail")),
+    row(Part,    &["file_id"],                Typed("file")),
+    row(Tool,    &["type"],                   Ours),
+    row(Tool,    &["name"],                   Typed("function.name")),
+    row(Tool,    &["description"],            Typed("function.description")),
+    row(Tool,    &["parameters"],             Typed("function.parameters")),
+    row(Tool,    &["strict"],                 Typed("function.strict")),
+    row(Tool,    &["filters", "allowed_domains"], Typed("web_search.allowed_domains")),
+    row(Tool,    &["container"],              Stored),
+    row(Tool,    &["container", "file_ids"],  Stored),
+    row(ProviderTool, &["container"],         Stored),
+    row(ProviderTool, &["container", "file_ids"], Stored),
+    row(ProviderTool, &["vector_store_ids"],  Stored),
+];
