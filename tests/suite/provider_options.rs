@@ -2,15 +2,17 @@
 
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::{
-    Attempt, ContentPart, ExplainPlanRequest, GenerateRequest, JsonObject, Media, PlannedTarget,
-    ProviderFile, ProviderOptions, ProviderPart, ProviderTool, Role, Tool, json_object, media,
-    tool,
+    Attempt, AttemptKind, ContentPart, CostSource, ExplainPlanRequest, FILE_DESCRIPTOR_SET,
+    GenerateRequest, GenerateResponse, JsonObject, Media, PlannedTarget, ProviderFile,
+    ProviderOptions, ProviderPart, ProviderTool, Role, ServiceTier, Tool, json_object, media, tool,
 };
-use modelway::simulator::Behaviour;
+use modelway::simulator::{Behaviour, Settings, Simulator};
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::support::{Gateway, METHODS, ask, details, lines, part, parts};
+use crate::support::{Gateway, METHODS, ask, details, lines, message, part, parts};
 
 /// Three formats, two hosts of one of them, and one whose operator allows nothing.
 const CONFIG: &str = r#"
@@ -396,6 +398,10 @@ async fn an_answer_that_paused_is_continued_by_its_provider_alone() {
     let failed = gateway.generate(paused("vertex")).await.unwrap_err();
     let nobody = gateway.generate(paused("gone")).await.unwrap_err();
 
+    let mut goes_on = paused("gone");
+    goes_on.messages.push(message(Role::User, "Go on"));
+    let replaced = gateway.generate(goes_on).await.unwrap();
+
     let why = "only `vertex` can continue the answer with which the conversation ends";
     let other: Vec<_> = planned
         .iter()
@@ -412,6 +418,10 @@ async fn an_answer_that_paused_is_continued_by_its_provider_alone() {
             .all(|detail| detail == why)
     );
     assert_eq!(details(&nobody).reason, "CAPABILITY_UNSUPPORTED");
+    assert_eq!(replaced.model, "opus");
+    let vertex = sent(&gateway, "opus-at-vertex");
+    let last = vertex["messages"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["content"][0]["id"], "s_1");
     for model in ["five", "six"] {
         assert!(gateway.simulator.requests_for(model).is_empty());
     }
@@ -470,4 +480,153 @@ async fn options_belong_to_what_a_key_stands_for() {
     assert_eq!(details(&conflict).reason, "IDEMPOTENCY_CONFLICT");
     assert_eq!(lines(&first.attempts), ["1 PRIMARY claude/opus SUCCEEDED"]);
     assert_eq!(gateway.simulator.requests().len(), 1);
+}
+
+/// The page that explains all this, with an example.
+const PAGE: &str = include_str!("../../docs/provider-options.md");
+
+/// The first piece of the page in this language.
+fn piece(language: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+/// The request of the page, read as any client of gRPC reads JSON.
+fn example() -> GenerateRequest {
+    let contract = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let name = "modelway.v1.GenerateRequest";
+    let message = contract.get_message_by_name(name).unwrap();
+    let mut json = serde_json::Deserializer::from_str(piece("json"));
+    let request = DynamicMessage::deserialize(message, &mut json).unwrap();
+    GenerateRequest::decode(request.encode_to_vec().as_slice()).unwrap()
+}
+
+#[tokio::test]
+async fn the_example_of_the_page_is_sent_to_claude_and_fails_over_to_gpt() {
+    let simulated = piece("toml").lines().filter_map(|line| match line {
+        line if line.starts_with("api_key") => None,
+        line if line.starts_with("base_url") => Some("simulated = true"),
+        line => Some(line),
+    });
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let config: Vec<_> = simulated.collect();
+    let gateway = Gateway::before(simulator, &config.join("\n")).await;
+
+    let first = gateway.generate(example()).await.unwrap();
+    fail(&gateway, &["claude-sonnet-4-6"]);
+    let second = gateway.generate(example()).await.unwrap();
+
+    assert_eq!((&*first.provider, &*second.provider), ("claude", "gpt"));
+    let claude = sent(&gateway, "claude-sonnet-4-6");
+    assert_eq!(claude["system"][0]["cache_control"]["type"], "ephemeral");
+    assert_eq!(claude["tools"][0]["name"], "web_search");
+    assert!(claude["context_management"]["edits"].is_array());
+    let gpt = sent(&gateway, "gpt-5.5");
+    assert_eq!(gpt["prompt_cache_key"], "central-banks-3");
+    assert_eq!(gpt["tools"][0]["type"], "web_search");
+    assert_eq!(gpt["truncation"], "auto");
+    let left_out = |response: &GenerateResponse| {
+        let warnings = response.warnings.iter();
+        let fields = warnings.map(|warning| warning.field.clone());
+        fields.collect::<Vec<_>>()
+    };
+    assert!(left_out(&first).contains(&"prompt_cache_key".to_owned()));
+    let breakpoint = "messages.parts.cache_breakpoint".to_owned();
+    assert!(left_out(&second).contains(&breakpoint));
+}
+
+/// Two models with prices, at providers that are not the same.
+const PRICED: &str = r#"
+[providers.own]
+simulated = true
+wire_format = "openai_chat"
+provider_options = ["mine"]
+[models."own/first"]
+max_output_tokens = 1000
+price = { input = 1.0, output = 2.0 }
+[models."openai/second"]
+max_output_tokens = 1000
+price = { input = 1.0, output = 2.0 }
+[scenarios.own]
+targets = ["own/first"]
+[scenarios.other]
+targets = ["openai/second"]
+[scenarios.rivals]
+targets = ["own/first", "openai/second"]
+hedge = { max_cost = 1.0, min_delay = "1ms", burst = 100 }
+"#;
+
+#[tokio::test]
+async fn a_cost_is_known_unless_options_may_have_changed_it() {
+    let gateway = Gateway::start(PRICED).await;
+    let optional = vec![entry("own", r#"{"mine":1}"#, true)];
+    let tier = |service_tier: ServiceTier| service_tier.into();
+    // The scenario, options, the tier that is asked for, where the cost comes from.
+    let table = [
+        ("own", vec![], 0, CostSource::PriceTable),
+        ("own", optional.clone(), 0, CostSource::Unknown),
+        // They are left out, so that they cannot cost anything.
+        ("other", optional, 0, CostSource::PriceTable),
+        (
+            "own",
+            vec![],
+            tier(ServiceTier::Standard),
+            CostSource::PriceTable,
+        ),
+        (
+            "own",
+            vec![],
+            tier(ServiceTier::Priority),
+            CostSource::Unknown,
+        ),
+    ];
+    for (scenario, provider_options, service_tier, source) in table {
+        let request = GenerateRequest {
+            provider_options,
+            service_tier,
+            ..ask(scenario, "Hello")
+        };
+        for method in METHODS {
+            let response = gateway.call(method, request.clone()).await.unwrap();
+
+            let cost = response.cost.unwrap();
+            assert_eq!(cost.source(), source, "{scenario} {service_tier}");
+            // What is known stays in the amount.
+            assert!(cost.amount_nanos > 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_cost_may_be_unknown_gets_no_rival() {
+    let gateway = Gateway::start(PRICED).await;
+    let request = |provider_options| GenerateRequest {
+        provider_options,
+        ..ask("rivals", "Hello")
+    };
+    // What is usual has to be known before an attempt is late.
+    let brief = "tokens=1".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("first", brief);
+    for _ in 0..200 {
+        gateway.stream(request(Vec::new())).await;
+    }
+    let late = "delay=400ms".parse::<Behaviour>().unwrap();
+    gateway.simulator.set("first", late);
+
+    let plain = gateway.stream(request(Vec::new())).await;
+    let optional = vec![entry("own", r#"{"mine":1}"#, true)];
+    let with_options = gateway.stream(request(optional)).await;
+
+    let plain = plain.into_response().unwrap();
+    assert!(
+        plain
+            .attempts
+            .iter()
+            .any(|attempt| attempt.kind() == AttemptKind::Hedge)
+    );
+    let with_options = with_options.into_response().unwrap();
+    assert_eq!(
+        lines(&with_options.attempts),
+        ["1 PRIMARY own/first SUCCEEDED"]
+    );
 }

@@ -10,8 +10,9 @@ use futures_util::future::join_all;
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{
-    ExplainPlanRequest, FunctionTool, GenerateRequest, GetModelRequest, JsonSchema, Media,
-    Reasoning, Role, SamplingParams, Tool, ToolCall, ToolResult, json_schema, media, tool,
+    ExplainPlanRequest, FunctionTool, GenerateRequest, GetModelRequest, JsonObject, JsonSchema,
+    Media, ProviderOptions, Reasoning, Role, SamplingParams, Tool, ToolCall, ToolResult,
+    json_object, json_schema, media, tool,
 };
 use modelway::simulator::{Behaviour, Received, Settings, Simulator, WireName};
 use modelway::telemetry;
@@ -97,7 +98,8 @@ fn config(simulator: &Simulator, file: &str) -> String {
         let mut provider = |name: &str, behaviours: &[&str]| {
             write!(
                 config,
-                "[providers.{name}]\nwire_format = \"{format}\"\nbase_url = \"{url}\"\napi_key = \"file:{key}\"\n"
+                "[providers.{name}]\nwire_format = \"{format}\"\nbase_url = \"{url}\"\napi_key = \"file:{key}\"\n\
+                 provider_options = [\"marked\"]\n"
             )
             .unwrap();
             for behaviour in behaviours {
@@ -209,7 +211,24 @@ fn secretive(model: &str) -> GenerateRequest {
             stop_sequences: Vec::from_iter(has_stops.then(|| canary("stop"))),
             ..SamplingParams::default()
         }),
+        end_user_id: canary("user"),
+        prompt_cache_key: canary("key"),
+        provider_options: FORMATS
+            .map(|(format, _)| options(format, r#"{"marked":{"said":"canary-option"}}"#))
+            .to_vec(),
+        include_provider_metadata: true,
         ..GenerateRequest::default()
+    }
+}
+
+/// Fields in a provider's own words.
+fn options(target: &str, fields: &str) -> ProviderOptions {
+    ProviderOptions {
+        target: target.to_owned(),
+        fields: Some(JsonObject {
+            value: Some(json_object::Value::Text(fields.to_owned())),
+        }),
+        optional: false,
     }
 }
 
@@ -238,7 +257,19 @@ fn refused() -> Vec<GenerateRequest> {
         conversation_id: "canary\n".to_owned(),
         ..good()
     };
-    vec![no_result, no_schema, no_media, unprintable]
+    // Options that are written wrongly, set what they must not, or are not allowed.
+    let of_options = [
+        "canary",
+        r#"{"temperature":"canary","model":"canary"}"#,
+        r#"{"hidden":"canary"}"#,
+    ];
+    let of_options = of_options.map(|fields| GenerateRequest {
+        provider_options: vec![options("openai_chat", fields)],
+        ..good()
+    });
+    let mut refused = vec![no_result, no_schema, no_media, unprintable];
+    refused.extend(of_options);
+    refused
 }
 
 /// What was written to a log.
@@ -339,7 +370,8 @@ async fn no_content_and_no_key_gets_into_logs_spans_or_statuses() {
 fn shows_canaries(request: &Received) -> bool {
     let headers = format!("{:?}", request.headers);
     let body = String::from_utf8_lossy(&request.body);
-    headers.contains(KEY) && body.contains("canary-question") && body.contains("canary-system")
+    let said = ["canary-question", "canary-system", "canary-option"];
+    headers.contains(KEY) && said.iter().all(|said| body.contains(said))
 }
 
 async fn leave_in_the_middle(gateway: &Gateway) {
