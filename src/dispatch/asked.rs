@@ -116,3 +116,61 @@ impl Asked {
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::ProviderOptions;
+    use crate::dispatch::specimens::{asked_for, target};
+
+    #[test]
+    fn a_tier_that_was_asked_for_is_known_only_if_the_provider_tells_one() {
+        use ServiceTier::{Priority, Standard};
+        // The tier that was asked for, the tier that was told, whether tokens tell the cost.
+        let table = [
+            (None, None, true),
+            (Some(Standard), None, true),
+            (Some(Priority), None, false),
+            (Some(Priority), Some(Priority), true),
+            (Some(Priority), Some(Standard), true),
+        ];
+        for (service_tier, told, is_known) in table {
+            let asked = asked_for(ChatRequest {
+                service_tier,
+                ..ChatRequest::default()
+            });
+            let usage = Usage {
+                service_tier: told,
+                ..Usage::default()
+            };
+
+            let known = asked.costs_tokens_only(&target("one"), &usage);
+
+            assert_eq!(known, is_known, "{service_tier:?} {told:?}");
+        }
+    }
+
+    #[test]
+    fn options_leave_the_cost_open_only_for_targets_that_are_sent_them() {
+        let own = target("one");
+        for (of, is_known) in [
+            (own.provider.name.as_str(), false),
+            (own.wire_format.name(), false),
+            ("another", true),
+        ] {
+            let options = ProviderOptions {
+                target: of.to_owned(),
+                fields: "{}".to_owned(),
+                optional: true,
+            };
+            let asked = asked_for(ChatRequest {
+                options: vec![options],
+                ..ChatRequest::default()
+            });
+
+            let known = asked.costs_tokens_only(&own, &Usage::default());
+
+            assert_eq!(known, is_known, "{of}");
+        }
+    }
+}

@@ -573,11 +573,12 @@ async fn a_cost_is_known_unless_options_may_have_changed_it() {
             tier(ServiceTier::Standard),
             CostSource::PriceTable,
         ),
+        // The provider says that it used its standard tier after all.
         (
             "own",
             vec![],
             tier(ServiceTier::Priority),
-            CostSource::Unknown,
+            CostSource::PriceTable,
         ),
     ];
     for (scenario, provider_options, service_tier, source) in table {
