@@ -37,7 +37,7 @@ const SAMPLE: usize = 3;
 const REPETITIONS: usize = 3;
 
 /// How many paths may be lost. It only falls.
-const MOST_LOST: usize = 1;
+const MOST_LOST: usize = 0;
 
 /// What becomes of a leaf.
 #[derive(Clone, Copy, PartialEq)]

@@ -83,7 +83,8 @@ impl Family {
             |keys: &[&str], place: usize| path.get(place).is_none_or(|key| keys.contains(key));
         match (self, path) {
             (_, [] | ["error", ..]) => Content,
-            (Self::OpenAiChat, ["usage" | "x_groq", ..]) => Usage,
+            (Self::OpenAiChat, ["usage" | "x_groq" | "service_tier", ..]) => Usage,
+            (Self::OpenAiChat, ["citations" | "search_results", ..]) => Content,
             (Self::OpenAiChat, ["choices", _, "usage", ..]) => Usage,
             (Self::OpenAiChat, ["id" | "model", ..]) => Names,
             // An error whose fields stand at the top of a frame.
@@ -97,6 +98,10 @@ impl Family {
                     "refusal",
                     "tool_calls",
                     "function_call",
+                    "annotations",
+                    "audio",
+                    "images",
+                    "executed_tools",
                 ];
                 if among(&read, 3) { Content } else { Nothing }
             }
@@ -107,6 +112,7 @@ impl Family {
                     "message",
                     "finish_reason",
                     "finish_details",
+                    "logprobs",
                     "error",
                 ];
                 if among(&read, 2) { Content } else { Nothing }
@@ -163,6 +169,7 @@ impl Family {
                     "thinking",
                     "signature",
                     "partial_json",
+                    "citation",
                     "stop_reason",
                     "stop_sequence",
                 ];
@@ -178,6 +185,8 @@ impl Family {
                     "id",
                     "name",
                     "input",
+                    "citations",
+                    "caller",
                 ];
                 if read.contains(key) { Content } else { Nothing }
             }
@@ -294,7 +303,10 @@ impl Recording {
         if self.family == Family::Gemini && odd.is_array() {
             path.remove(0);
         }
-        let matter = self.family.matter(&path);
+        let matter = match self.family == Family::Anthropic && is_of_provider(odd, &path) {
+            true => Matter::Content,
+            false => self.family.matter(&path),
+        };
         let (answer, end) = read;
         if matter == Matter::Content {
             return;
@@ -493,4 +505,29 @@ fn a_field_of_another_kind_costs_that_field_alone_in_recorded_events() {
         held += recording.hold(number, stride);
     }
     assert!(held > 5000, "{held}");
+}
+
+/// Whether a place lies in something of Anthropic's that is kept for the provider as it is.
+fn is_of_provider(frame: &Value, path: &[&str]) -> bool {
+    const OF_OURS: [&str; 9] = [
+        "text",
+        "thinking",
+        "redacted_thinking",
+        "tool_use",
+        "text_delta",
+        "thinking_delta",
+        "signature_delta",
+        "input_json_delta",
+        "citations_delta",
+    ];
+    let whole = match path {
+        ["content", number, _, ..] => number
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| frame["content"].get(number)),
+        [part @ ("content_block" | "delta"), _, ..] => frame.get(part),
+        _ => None,
+    };
+    let kind = whole.and_then(|whole| whole["type"].as_str());
+    kind.is_some_and(|kind| !OF_OURS.contains(&kind))
 }

@@ -9,7 +9,10 @@ pub(super) const FIELDS: AnswerFields = AnswerFields {
         "choices.finish_reason",
         "choices.logprobs.content",
         "choices.message.annotations",
-        "choices.message.audio",
+        "choices.message.audio.data",
+        "choices.message.audio.format",
+        "choices.message.audio.id",
+        "choices.message.audio.transcript",
         "choices.message.content",
         "choices.message.executed_tools",
         "choices.message.function_call",
@@ -46,6 +49,10 @@ pub(super) const FIELDS: AnswerFields = AnswerFields {
         (
             "choices.index",
             "the number of the choice: only the first is read",
+        ),
+        (
+            "choices.message.annotations.type",
+            "the other members tell what the annotation is",
         ),
         (
             "choices.message.content.closed",

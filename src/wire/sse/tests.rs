@@ -244,7 +244,7 @@ fn by_the_letter(text: &str) -> Vec<Read> {
         if let Some(only) = data.strip_suffix('\n')
             && may_begin
             && !only.contains('\n')
-            && only.starts_with(['{', '['])
+            && only.trim_ascii().starts_with(['{', '['])
             && serde_json::from_str::<serde_json::Value>(only).is_ok()
         {
             events.push((name.clone(), only.as_bytes().to_vec()));
