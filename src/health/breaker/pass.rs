@@ -8,7 +8,7 @@ use crate::trail::BreakerState;
 
 use super::Transition;
 
-/// The right to try a target once. Give every pass back with [`Breaker::report`].
+/// The right to try a target once. Give every pass back with [`Breaker::report`](super::Breaker::report).
 #[derive(Debug)]
 pub struct Pass {
     pub(super) generation: u64,
