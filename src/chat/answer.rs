@@ -106,7 +106,7 @@ impl Answer {
                     self.logprobs.extend(of_text);
                 }
             }
-            ChatEvent::Usage(usage) => self.usage = Some(usage),
+            ChatEvent::Usage(usage) => self.usage = Some(*usage),
             ChatEvent::Done => self.complete = true,
             // The cost stands in the record of the attempt; the rest is kept besides the answer.
             ChatEvent::Cost(_)

@@ -60,7 +60,7 @@ pub enum ChatEvent {
     /// Why the model stopped, as far as known; later ones replace earlier ones.
     Finish(Finish),
     /// Tokens counted so far; later ones replace earlier ones.
-    Usage(Usage),
+    Usage(Box<Usage>),
     /// The provider itself said that the answer is complete.
     Done,
 }

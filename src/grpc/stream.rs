@@ -177,7 +177,7 @@ impl Parts {
                 })
             }
             ChatEvent::Usage(usage) => Event::Usage(v1::UsageUpdate {
-                usage: Some(answer::usage(usage)),
+                usage: Some(answer::usage(*usage)),
             }),
             ChatEvent::Part(part) => {
                 let part_index = self.begin(Open::Nothing);

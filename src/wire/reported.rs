@@ -56,7 +56,7 @@ impl Reported {
             self.counts = Some(counts);
             // A tier and runs of tools are told once tokens are.
             if !counts.is_none() {
-                tell(ChatEvent::Usage(counts.usage()), events);
+                tell(ChatEvent::Usage(Box::new(counts.usage())), events);
             }
         }
     }
@@ -197,9 +197,9 @@ mod tests {
         assert_eq!(
             events,
             [
-                ChatEvent::Usage(counts(3).usage()),
+                ChatEvent::Usage(Box::new(counts(3).usage())),
                 ChatEvent::Text("a".to_owned()),
-                ChatEvent::Usage(counts(4).usage()),
+                ChatEvent::Usage(Box::new(counts(4).usage())),
             ]
         );
     }

@@ -189,7 +189,6 @@ fn gain_of(events: &[ChatEvent]) -> Gain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Usage;
 
     #[test]
     fn only_usage_a_finish_or_content_is_progress() {
@@ -197,7 +196,7 @@ mod tests {
             response_id: None,
             response_model: None,
         };
-        let usage = || ChatEvent::Usage(Usage::default());
+        let usage = || ChatEvent::Usage(Box::default());
         let text = || ChatEvent::Text("a".to_owned());
         let table = [
             (vec![], Gain::Bytes),

@@ -44,7 +44,7 @@ pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
             }
         }
         ChatEvent::Finish(finish) => record.finish = Some(finish.reason),
-        ChatEvent::Usage(usage) => record.usage = Some(*usage),
+        ChatEvent::Usage(usage) => record.usage = Some(**usage),
         ChatEvent::Cost(nanos) => {
             record.cost = Some(Cost {
                 nanos: *nanos,

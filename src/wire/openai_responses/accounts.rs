@@ -38,10 +38,10 @@ pub(super) fn usage(
         _ => None,
     });
     if let Some(usage) = last {
-        *usage = Usage {
+        **usage = Usage {
             provider_tools: tools,
             service_tier: tier(&response.service_tier.0),
-            ..*usage
+            ..**usage
         };
     }
     events.extend(cost(written).map(ChatEvent::Cost));

@@ -49,12 +49,12 @@ fn a_stream_gives_its_events_in_order() {
     ]);
 
     let usage = |output_tokens| {
-        ChatEvent::Usage(Usage {
+        ChatEvent::Usage(Box::new(Usage {
             input_tokens: 15,
             output_tokens,
             cache_read_input_tokens: 5,
             ..Usage::default()
-        })
+        }))
     };
     assert_eq!(end, Ok(()));
     assert_eq!(

@@ -232,13 +232,13 @@ fn usage_adds_thoughts_and_tool_prompts() {
 
     assert_eq!(
         events,
-        [ChatEvent::Usage(Usage {
+        [ChatEvent::Usage(Box::new(Usage {
             input_tokens: 15,
             output_tokens: 7,
             cache_read_input_tokens: 2,
             reasoning_output_tokens: 4,
             ..Usage::default()
-        })]
+        }))]
     );
 }
 
@@ -731,7 +731,7 @@ fn tokens_are_counted_by_modality_and_the_tier_is_told_with_them() {
 
     assert_eq!(
         events,
-        [ChatEvent::Usage(Usage {
+        [ChatEvent::Usage(Box::new(Usage {
             input_tokens: 35,
             output_tokens: 9,
             audio_input_tokens: 12,
@@ -741,7 +741,7 @@ fn tokens_are_counted_by_modality_and_the_tier_is_told_with_them() {
             image_output_tokens: 8,
             service_tier: Some(ServiceTier::Flex),
             ..Usage::default()
-        })]
+        }))]
     );
 }
 
