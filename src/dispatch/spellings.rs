@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use crate::chat::{ChatRequest, MediaSource, Part, Tool};
+use crate::chat::{ChatRequest, MediaSource, Part};
 use crate::error::Unsupported;
 use crate::wire::merge::Collision;
 use crate::wire::options::with_options;
 use crate::wire::{Recipient, WireRequest};
 
+use super::needs::has_options;
 use super::target::Target;
 
 /// What is known about one request and the targets it may be sent to. There are few formats and dialects, but there may
@@ -134,15 +135,8 @@ pub(super) fn spelled(
 
 /// Whether what is sent depends on the provider's name.
 fn depends_on_provider(request: &ChatRequest) -> bool {
-    let of_parts = request.marks.of_parts().map(|(_, mark)| mark);
-    let of_tools = request.marks.of_tools().map(|(_, mark)| mark);
-    let mut marks = of_parts.chain(of_tools);
     let mut parts = request.messages.iter().flat_map(|message| &message.parts);
-    let mut tools = request.tools.iter();
-    !request.options.is_empty()
-        || marks.any(|mark| !mark.options.is_empty())
-        || tools.any(|tool| matches!(tool, Tool::Provider(_)))
-        || parts.any(is_of_provider)
+    has_options(request) || parts.any(is_of_provider)
 }
 
 /// Whether only one provider can be sent this part.
