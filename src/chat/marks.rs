@@ -1,5 +1,7 @@
 //! What is said of single parts and tools besides their content? Few have any mark, so marks stand beside them.
 
+use std::fmt;
+
 use super::ProviderOptions;
 
 /// The marks of a request's parts and tools.
@@ -20,6 +22,22 @@ pub struct PartAt {
     pub part: usize,
     /// Index in the content of that tool result; `None` for the part itself.
     pub content: Option<usize>,
+}
+
+/// The path of the part in the contract.
+impl fmt::Display for PartAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            message,
+            part,
+            content,
+        } = self;
+        write!(f, "messages[{message}].parts[{part}]")?;
+        match content {
+            None => Ok(()),
+            Some(content) => write!(f, ".tool_result.content[{content}]"),
+        }
+    }
 }
 
 /// What is said of one part or tool.

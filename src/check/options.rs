@@ -1,6 +1,6 @@
 //! Are the response format, the sampling and the caching of a request valid?
 
-use crate::chat::{Marks, PartAt, ResponseFormat, Sampling};
+use crate::chat::{Marks, ResponseFormat, Sampling};
 
 use super::{Faults, NAME, is_name};
 
@@ -71,12 +71,9 @@ pub fn check_sampling(sampling: &Sampling, faults: &mut Faults) {
 /// Checks the marks of what a provider is to keep in its cache.
 pub fn check_cache(marks: &Marks, faults: &mut Faults) {
     for (at, mark) in marks.of_parts() {
-        if let (Some(content), Some(_)) = (at.content, mark.cache) {
-            let PartAt { message, part, .. } = at;
+        if at.content.is_some() && mark.cache.is_some() {
             faults.add(
-                format_args!(
-                    "messages[{message}].parts[{part}].tool_result.content[{content}].cache_breakpoint"
-                ),
+                format_args!("{at}.cache_breakpoint"),
                 "mark the tool result, not its content",
             );
         }

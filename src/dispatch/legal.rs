@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chat::{ChatRequest, PartAt, ProviderOptions, Tool};
+use crate::chat::{ChatRequest, ProviderOptions, Tool};
 use crate::error::{Error, Violation, advise, excerpt};
 use crate::features::Feature;
 use crate::wire::options::{Because, Forbidden, OptionsPlace, WIRE_FORMATS, forbidden};
@@ -72,7 +72,7 @@ impl Check<'_> {
         });
         for (at, mark) in request.marks.of_parts() {
             self.options(&mark.options, OptionsPlace::Part, || {
-                format!("{}.provider_options", path_of(at))
+                format!("{at}.provider_options")
             });
         }
         for (index, mark) in request.marks.of_tools() {
@@ -188,21 +188,6 @@ fn remedy(because: Because, names_provider: bool) -> String {
         Because::Stored => {
             "it names something that one provider has stored; name that provider in `target` instead of a wire format"
                 .to_owned()
-        }
-    }
-}
-
-/// The path of a part in the contract.
-fn path_of(at: PartAt) -> String {
-    let PartAt {
-        message,
-        part,
-        content,
-    } = at;
-    match content {
-        None => format!("messages[{message}].parts[{part}]"),
-        Some(content) => {
-            format!("messages[{message}].parts[{part}].tool_result.content[{content}]")
         }
     }
 }

@@ -65,22 +65,10 @@ impl<'a> Parts<'a> {
         let Some(marks) = self.marks else {
             return Ok(block.map(Marked::plain));
         };
-        let PartAt {
-            message,
-            part,
-            content,
-        } = at;
-        let found = match content {
-            None => marks.of_part(message, part),
-            Some(content) => marks.of_content(message, part, content),
-        };
-        let Some(mark) = found else {
+        let Some(mark) = marks.at(at) else {
             return Ok(block.map(Marked::plain));
         };
-        let mut path = format!("messages[{message}].parts[{part}]");
-        if let Some(content) = content {
-            path.push_str(&format!(".tool_result.content[{content}]"));
-        }
+        let path = at.to_string();
         let Some(block) = block else {
             if mark.cache.is_some() {
                 let path = format!("{path}.cache_breakpoint");

@@ -41,22 +41,11 @@ impl<'a> Worder<'a> {
         let Some(mark) = self.marks.and_then(|marks| marks.at(at)) else {
             return Ok(Piece::Own(part));
         };
-        let PartAt {
-            message,
-            part: index,
-            content,
-        } = at;
-        let path = match content {
-            None => format!("messages[{message}].parts[{index}].provider_options"),
-            Some(content) => format!(
-                "messages[{message}].parts[{index}].tool_result.content[{content}].provider_options"
-            ),
-        };
         Piece::with_options(
             part,
             &mark.options,
             OptionsPlace::Part,
-            format_args!("{path}"),
+            format_args!("{at}.provider_options"),
             &self.words,
             &mut self.adaptations,
         )

@@ -113,25 +113,9 @@ impl<'a> Marking<'a> {
         let Some(PartMark { at, cache, options }) = said else {
             return Ok(Marked::Plain(piece));
         };
-        let PartAt {
-            message,
-            part,
-            content,
-        } = at;
-        let place = OptionsPlace::Part;
         let cache = self.cache_mark(cache);
-        match content {
-            None => {
-                let path = format_args!("messages[{message}].parts[{part}].provider_options");
-                self.marked(piece, cache, options, place, path, adaptations)
-            }
-            Some(content) => {
-                let path = format_args!(
-                    "messages[{message}].parts[{part}].tool_result.content[{content}].provider_options"
-                );
-                self.marked(piece, cache, options, place, path, adaptations)
-            }
-        }
+        let path = format_args!("{at}.provider_options");
+        self.marked(piece, cache, options, OptionsPlace::Part, path, adaptations)
     }
 
     /// The definition that a tool is written as.
