@@ -277,7 +277,7 @@ impl Decoder {
         let signature = Bytes::from(thought_signature.0.into_owned());
         if let Some(call) = function_call {
             self.positions.interrupt();
-            return self.calls.add(call, signature, events);
+            return self.calls.add(*call, signature, events);
         }
         let text = text.map(|text| text.0.into_owned()).unwrap_or_default();
         if !text.is_empty() && thought {

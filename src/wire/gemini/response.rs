@@ -65,7 +65,8 @@ pub(super) struct Part<'a> {
     pub(super) text: Option<Text<'a>>,
     pub(super) thought: Flag,
     pub(super) thought_signature: Text<'a>,
-    pub(super) function_call: Option<FunctionCall<'a>>,
+    /// Boxed, since most parts are text, and a frame may have thousands of them.
+    pub(super) function_call: Option<Box<FunctionCall<'a>>>,
     /// Every other field that is not null.
     pub(super) others: Vec<(Cow<'a, str>, &'a RawValue)>,
 }

@@ -72,6 +72,7 @@ impl<'de, T: Deserialize<'de> + MaybeAbsent> Visitor<'de> for FewVisitor<T> {
                 continue;
             }
             if few.elements.len() == MAX_PARTS {
+                few.elements = Vec::new();
                 few.too_many = true;
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 break;
