@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use modelway::config::check;
 use modelway::demo::{self, Pace};
-use modelway::serve::{Service, StartError, Watchdog, raise_limit};
+use modelway::serve::{Notifier, Service, StartError, Watchdog, raise_limit};
 use modelway::server;
 use modelway::telemetry::{self, Telemetry};
 use tokio::runtime;
@@ -121,6 +121,8 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     telemetry::log_panics();
     let mut signals = Signals::listen()?;
     print(io::stdout(), service.banner());
+    let notifier = Notifier::of_process();
+    notifier.ready(&format!("serves on {}", service.address()));
     if let Some(warning) = server::exposure(service.address()) {
         warn!("{warning}");
     }
@@ -128,6 +130,7 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     let (longest, longest_immediate) = (service.longest_end(), service.longest_immediate_end());
     let signals = async {
         signals.next_stop().await;
+        notifier.stopping();
         let watchdog = Watchdog::start(longest, overdue);
         shutdown.cancel();
         signals.next_stop().await;

@@ -2,6 +2,7 @@
 
 mod files;
 mod key_files;
+mod notify;
 mod runtimes;
 mod tokens;
 mod watchdog;
@@ -27,6 +28,7 @@ use crate::transport::{self, ProviderLinks, Transport};
 use self::files::Wanted;
 pub use self::files::raise_limit;
 use self::key_files::KeyFiles;
+pub use self::notify::Notifier;
 use self::tokens::Tokens;
 pub use self::watchdog::Watchdog;
 

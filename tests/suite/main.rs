@@ -64,6 +64,7 @@ mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod scopes;
+mod service_manager;
 mod severed;
 mod simulation;
 mod simulator;

@@ -1,0 +1,96 @@
+//! What does a service manager of `Type=notify` learn, over a socket of its own?
+
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::support::{Process, program};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(30);
+
+const CONFIG: &str = r#"
+[server]
+predrain = "0s"
+[providers.sim]
+simulated = true
+wire_format = "openai_chat"
+[models."sim/quick"]
+model = "quick"
+[scenarios.quick]
+targets = ["sim/quick"]
+"#;
+
+/// A file in cargo's folder for the tests' files.
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("manager-{name}"))
+}
+
+fn config(name: &str, text: &str) -> PathBuf {
+    let path = file(&format!("{name}.toml"));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// A service manager that has bound its socket here.
+fn manager(path: &PathBuf) -> UnixDatagram {
+    let _ = std::fs::remove_file(path);
+    let socket = UnixDatagram::bind(path).unwrap();
+    socket.set_read_timeout(Some(PROMPTLY)).unwrap();
+    socket
+}
+
+fn received(manager: &UnixDatagram) -> String {
+    let mut bytes = [0; 1024];
+    let count = manager.recv(&mut bytes).unwrap();
+    String::from_utf8(bytes[..count].to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn it_learns_when_the_service_is_ready_and_when_it_stops() {
+    let path = file("ready");
+    let manager = manager(&path);
+    let config = config("ready", CONFIG);
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let process = Process::serve(Some(&config), &variables);
+
+    let ready = received(&manager);
+    let expected = format!("READY=1\nSTATUS=serves on {}", process.address);
+    process.terminate();
+    let stopping = received(&manager);
+    let (status, log) = process.ended().await;
+
+    assert_eq!(ready, expected);
+    assert!(stopping.starts_with("STOPPING=1\n"), "{stopping}");
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn it_is_not_told_of_a_service_that_cannot_start() {
+    let path = file("refused");
+    let manager = manager(&path);
+    let config = config("refused", "[server]\nno_such_key = 1\n");
+    let mut command = program();
+    command.args(["serve", "--config", config.to_str().unwrap()]);
+
+    let output = command.env("NOTIFY_SOCKET", &path).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(2));
+    manager.set_nonblocking(true).unwrap();
+    assert!(manager.recv(&mut [0; 16]).is_err());
+}
+
+#[tokio::test]
+async fn a_manager_that_is_not_there_stops_nothing() {
+    for address in ["/no/such/socket", "neither a path nor a name"] {
+        let config = config("nobody", CONFIG);
+        let process = Process::serve(Some(&config), &[("NOTIFY_SOCKET", address)]);
+
+        process.terminate();
+        let (status, log) = process.ended().await;
+
+        assert_eq!(status.code(), Some(0), "{log}");
+        let warned = log.contains("NOTIFY_SOCKET cannot be used");
+        assert_eq!(warned, !address.starts_with('/'), "{log}");
+    }
+}
