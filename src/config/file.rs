@@ -70,6 +70,7 @@ impl<'a> File<'a> {
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
             logging: logging(root.section("logging")),
+            telemetry: super::telemetry::read(root.section("telemetry"), surroundings),
             scopes: scopes::Settings {
                 breaker: health::breaker(root.section("breaker")),
                 lock: health::lock(root.section("credential_lock")),

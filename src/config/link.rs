@@ -151,7 +151,7 @@ fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<Id
 }
 
 /// The content of the file that is named here, as `parse` returns it; empty if files are not read.
-fn certificates(
+pub(super) fn certificates(
     path: &Value<'_>,
     surroundings: &Surroundings<'_>,
     parse: impl FnOnce(&str) -> Result<Vec<Vec<u8>>, Unusable>,

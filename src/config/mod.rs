@@ -11,6 +11,7 @@ mod credential;
 mod dialect;
 mod family;
 pub mod file;
+mod headers;
 mod health;
 mod link;
 mod mistake;
@@ -24,6 +25,7 @@ pub mod reading;
 mod scenario;
 mod secret;
 mod table;
+mod telemetry;
 
 pub use mistake::{Mistake, Mistakes};
 pub use secret::Surroundings;
@@ -32,7 +34,8 @@ use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
 use crate::health::scopes;
 use crate::server;
-use crate::{idempotency, telemetry, transport};
+use crate::telemetry::export;
+use crate::{idempotency, transport};
 
 /// The built-in configuration: simulated providers only, no keys.
 pub const KEYLESS: &str = include_str!("keyless.toml");
@@ -46,7 +49,9 @@ pub struct Config {
     /// How much is remembered of calls with idempotency keys.
     pub idempotency: idempotency::Settings,
     /// The level and format of logs.
-    pub logging: telemetry::Settings,
+    pub logging: crate::telemetry::Settings,
+    /// What is exported to a collector, and where.
+    pub telemetry: export::Settings,
     /// When targets are closed off and opened again.
     pub scopes: scopes::Settings,
     /// How connections to providers are made.

@@ -1,13 +1,10 @@
 //! Reads `[providers.NAME]`: a provider's address, credential and wire format.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value as Json};
 
 use crate::features::{Feature, Features};
-use crate::provider::credential::Credential;
 use crate::provider::{Auth, Provider};
 use crate::wire::options::AllowedOptions;
 
@@ -16,10 +13,11 @@ use super::body;
 use super::credential;
 use super::dialect::WireFormats;
 use super::family::{FAMILIES, Family};
+use super::headers::{self, Headers};
 use super::link::LinkReader;
 use super::name::is_legal_name;
 use super::path;
-use super::secret::{Surroundings, is_reference};
+use super::secret::Surroundings;
 use super::table::{Table, Value};
 
 /// What the file says of a provider, for the models that name it.
@@ -89,8 +87,15 @@ pub(super) fn read<'a>(
             Some((base_url, Auth::Bearer(token)))
         }
     });
-    let (headers, secret_headers) =
-        headers(table.section("headers"), address.as_ref(), surroundings);
+    let Headers {
+        plain: headers,
+        secret: secret_headers,
+    } = headers::read(
+        &table.section("headers"),
+        &OURS,
+        key_goes_in(address.as_ref()),
+        surroundings,
+    );
     let options = table.or("provider_options", AllowedOptions::default(), options);
     table.finish();
 
@@ -221,62 +226,11 @@ const OURS: [&str; 8] = [
     "tracestate",
 ];
 
-fn headers(
-    table: Table<'_>,
-    address: Option<&(String, Auth)>,
-    surroundings: &Surroundings<'_>,
-) -> (HeaderMap, Vec<(HeaderName, Arc<Credential>)>) {
-    let key_goes_in = match address {
+/// The header that carries the key of a provider; empty if there is none.
+fn key_goes_in(address: Option<&(String, Auth)>) -> &str {
+    match address {
         Some((_, Auth::Bearer(_))) => "authorization",
         Some((_, Auth::Header(name, _))) => name.as_str(),
         Some((_, Auth::None)) | None => "",
-    };
-    let mut headers = HeaderMap::new();
-    let mut secrets = Vec::new();
-    let mut known = HashSet::new();
-    for (written, value) in table.named() {
-        let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
-            value
-                .place
-                .wrong("not a name for a header", "use letters, digits and `-`");
-            continue;
-        };
-        if OURS.contains(&name.as_str()) {
-            value
-                .place
-                .wrong("this header is set for each request", "remove it");
-            continue;
-        }
-        if name.as_str() == key_goes_in {
-            value.place.wrong(
-                "this header carries `api_key`",
-                "remove it or change `auth`",
-            );
-            continue;
-        }
-        if !known.insert(name.clone()) {
-            value
-                .place
-                .wrong("this header is set twice", "keep one of the spellings");
-            continue;
-        }
-        if value.string().is_some_and(is_reference) {
-            let secret = surroundings.credential("", &value);
-            secrets.extend(secret.map(|secret| (name, secret)));
-        } else if let Some(header) = header_value(&value) {
-            headers.insert(name, header);
-        }
     }
-    (headers, secrets)
-}
-
-fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
-    let written = value.string()?;
-    let header = HeaderValue::from_str(written).ok();
-    if header.is_none() {
-        value
-            .place
-            .wrong("not a value for a header", "use visible ASCII letters");
-    }
-    header
 }

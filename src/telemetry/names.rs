@@ -72,3 +72,15 @@ pub const ATTEMPT_OUTCOME: &str = "modelway.attempt.outcome";
 pub const BREAKER_STATE: &str = "modelway.breaker.state";
 /// The provider's id of the HTTP request.
 pub const PROVIDER_REQUEST_ID: &str = "modelway.provider.request_id";
+
+/// Which names of the GenAI conventions are used. The conventions are still changing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GenAiNames {
+    /// Those of the newest conventions.
+    #[default]
+    Current,
+    /// Those of version 1.41, which most backends know.
+    V1_41,
+    /// Both, beside each other.
+    Both,
+}

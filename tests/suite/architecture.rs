@@ -52,7 +52,18 @@ const MODULES: &[Module] = &[
             "workshop",
         ],
     ),
-    module("telemetry", &["caller", "chat", "error", "trail"]),
+    module(
+        "telemetry",
+        &[
+            "caller",
+            "chat",
+            "error",
+            "outbound",
+            "provider",
+            "trail",
+            "transport",
+        ],
+    ),
     module("admission", &["caller", "error", "sync"]),
     module("idempotency", &["caller"]),
     // Downstream.

@@ -390,7 +390,7 @@ targets = ["b/claud", "c/x", "c/x"]
 retry = { ratio = 2, burst = -1 }
 [scenarios.empty]
 targets = []
-[telemetry]
+[telemetrie]
 "#;
 
     assert_eq!(
@@ -417,7 +417,7 @@ targets = []
 19: scenarios.general.retry.ratio: out of range; choose from 0 to 1
 19: scenarios.general.retry.burst: out of range; choose from 0 to 1000000
 21: scenarios.empty.targets: no target; list at least one model
-22: telemetry: unknown key; use one of `server`, `requests`, `admission`, `idempotency`, `logging`, `breaker`, `credential_lock`, `throttle`, `transport`, `catalog`, `retry`, `providers`, `models`, `scenarios`"#
+22: telemetrie: unknown key; did you mean `telemetry`?"#
     );
 }
 
@@ -813,6 +813,13 @@ fn a_key_in_the_wrong_place_is_not_shown() {
         "[providers.x]\nsimulated = 's3cret'",
         "[server]\nlisten = 's3cret'",
         "[logging]\nfilter = 's3cret=='",
+        "[telemetry]\nendpoint = 's3cret'",
+        "[telemetry]\nendpoint = 'https://me:s3cret@collector:4317'",
+        "[telemetry]\nendpoint = 'https://collector/?key=s3cret'",
+        "[telemetry]\nheaders = 's3cret'",
+        "[telemetry]\nheaders.x-key = 's3cret\u{e9}'",
+        "[telemetry]\nprotocol = 's3cret'",
+        "[telemetry]\ngenai_names = 's3cret'",
     ];
 
     for place in places {
@@ -1013,7 +1020,7 @@ fn the_example_shows_every_key_and_every_feature() {
     // Each table tells its keys when it is asked for one that it does not know.
     let text = "
         zzzzzzzz = 1
-        [server]\nzzzzzzzz = 1\n[logging]\nzzzzzzzz = 1\n[transport]\nzzzzzzzz = 1\n[breaker]\nzzzzzzzz = 1
+        [server]\nzzzzzzzz = 1\n[logging]\nzzzzzzzz = 1\n[telemetry]\nzzzzzzzz = 1\n[transport]\nzzzzzzzz = 1\n[breaker]\nzzzzzzzz = 1
         [retry]\nzzzzzzzz = 1\n[catalog]\nzzzzzzzz = 1
         [providers.real]\nzzzzzzzz = 1\n[providers.played]\nsimulated = true\nzzzzzzzz = 1
         [providers.a]\nwire_format = 'anthropic'\ndialect.zzzzzzzz = 1

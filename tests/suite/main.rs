@@ -17,6 +17,7 @@ mod chat;
 mod compressed_answers;
 mod compression;
 mod config;
+mod config_telemetry;
 mod connections;
 mod cores;
 mod cut_short;
