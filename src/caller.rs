@@ -1,4 +1,5 @@
-//! Whose call is it? Until callers are authenticated, a caller is an address.
+//! Whose call is it, how did it come in, and how important is it? Until callers are authenticated, a caller is an
+//! address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -33,6 +34,91 @@ impl fmt::Display for Caller {
             Self::Peer(address @ IpAddr::V4(_)) => write!(f, "{address}"),
             Self::Peer(network @ IpAddr::V6(_)) => write!(f, "{network}/64"),
             Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Through which protocol a call came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// gRPC over HTTP/2.
+    #[default]
+    Grpc,
+    /// gRPC-Web, from browsers.
+    GrpcWeb,
+    /// JSON over HTTP.
+    Json,
+}
+
+impl Door {
+    /// Every door, in the order of declaration.
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::GrpcWeb, Self::Json];
+
+    /// Its name in logs, metrics and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc_web",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Which method a call is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// One message with the whole answer.
+    Generate,
+    /// A stream of messages.
+    StreamGenerate,
+}
+
+impl Method {
+    /// Every method, in the order of declaration.
+    pub const ALL: [Self; 2] = [Self::Generate, Self::StreamGenerate];
+
+    /// Its name in logs, metrics and traces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "Generate",
+            Self::StreamGenerate => "StreamGenerate",
+        }
+    }
+
+    /// Its name with that of its service.
+    pub fn full_name(self) -> &'static str {
+        match self {
+            Self::Generate => "modelway.v1.GenerationService/Generate",
+            Self::StreamGenerate => "modelway.v1.GenerationService/StreamGenerate",
+        }
+    }
+}
+
+/// How important a call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// A person waits for the answer, or money depends on it.
+    Critical,
+    /// The usual importance.
+    #[default]
+    Default,
+    /// The work can be done later.
+    Batch,
+    /// Test traffic: no one uses the answer.
+    Shadow,
+}
+
+impl Priority {
+    /// Every priority, the most important first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::Default, Self::Batch, Self::Shadow];
+
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Default => "default",
+            Self::Batch => "batch",
+            Self::Shadow => "shadow",
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::outbound;
 use crate::server::{self, Core};
 use crate::simulator::{self, Simulator};
+use crate::telemetry::observe::Observer;
 use crate::transport::{self, ProviderLinks, Transport};
 
 use self::files::Wanted;
@@ -291,6 +292,7 @@ impl Service {
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,
+            observer: Arc::new(Observer::new(config.admission.min_time_left)),
         };
         let mut key_files = KeyFiles::new(&dispatcher);
         let mut tokens = Tokens::start(&dispatcher)?;

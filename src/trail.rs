@@ -3,10 +3,10 @@
 //! The same record goes into the response, the status of a failure and the log.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::chat::{FinishReason, Usage};
-use crate::error::{Billing, Code, Reason, Unsupported, UpstreamError};
+use crate::error::{Billing, Blame, Code, Reason, Unsupported, UpstreamError};
 
 /// Everything that is recorded about a call, without its content.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,59 @@ impl Trail {
             .filter_map(|attempt| attempt.cost)
             .reduce(Cost::plus)
     }
+
+    /// What attempts cost that did not answer the call, `answered` being whether it was answered; `None` if none of
+    /// them reported tokens.
+    pub fn wasted(&self, answered: bool) -> Option<Cost> {
+        let answering = answered
+            .then(|| self.attempts.len().checked_sub(1))
+            .flatten();
+        self.attempts
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| Some(*position) != answering)
+            .filter_map(|(_, attempt)| attempt.cost)
+            .reduce(Cost::plus)
+    }
+
+    /// The kind of the attempt that answered, if an attempt before it had failed or was outrun, or if a target before
+    /// it was passed over because of its health. Without it the call, which was answered, would have failed or been
+    /// late. An attempt on the first target of the plan ([`AttemptKind::Primary`]) rescues nothing: nothing comes
+    /// before it.
+    pub fn rescued(&self) -> Option<AttemptKind> {
+        let (answering, others) = self.attempts.split_last()?;
+        if answering.number == 0 || answering.kind == AttemptKind::Primary {
+            return None;
+        }
+        let came_before = |attempt: &AttemptRecord| attempt.number < answering.number;
+        let was_at_risk = |attempt: &AttemptRecord| match &attempt.outcome {
+            Outcome::Failed(_) | Outcome::Cancelled(Cancelled::Rival) => came_before(attempt),
+            Outcome::Skipped(skip) => skip.is_for_health(),
+            Outcome::Running
+            | Outcome::Succeeded
+            | Outcome::Cancelled(Cancelled::Deadline | Cancelled::Call) => false,
+        };
+        others.iter().any(was_at_risk).then_some(answering.kind)
+    }
+
+    /// For how long at least one attempt was under way.
+    pub fn upstream(&self) -> Duration {
+        let mut spans: Vec<_> = self
+            .attempts
+            .iter()
+            .filter_map(|attempt| Some((attempt.began?, attempt.latency)))
+            .collect();
+        spans.sort_unstable();
+        let mut sum = Duration::ZERO;
+        let mut covered: Option<Instant> = None;
+        for (began, latency) in spans {
+            let ended = began + latency;
+            let from = covered.map_or(began, |covered| covered.max(began));
+            sum += ended.saturating_duration_since(from);
+            covered = Some(covered.map_or(ended, |covered| covered.max(ended)));
+        }
+        sum
+    }
 }
 
 /// How a call ended.
@@ -73,6 +126,24 @@ impl CallEnd {
             Self::Failed(reason) => Some(reason),
         }
     }
+
+    /// The reason in one word: `OK`, `CANCELLED` or that of the failure.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "OK",
+            Self::Cancelled => "CANCELLED",
+            Self::Failed(reason) => reason.name(),
+        }
+    }
+
+    /// Who must act on it. `had_time` says whether the caller gave at least `admission.min_time_left`.
+    pub fn blame(self, had_time: bool) -> Blame {
+        match self {
+            Self::Answered => Blame::None,
+            Self::Cancelled => Blame::Caller,
+            Self::Failed(reason) => reason.blame(had_time),
+        }
+    }
 }
 
 /// One attempt, or a target that was skipped.
@@ -92,8 +163,10 @@ pub struct AttemptRecord {
     pub breaker: BreakerState,
     /// How it ended.
     pub outcome: Outcome,
-    /// When it began.
+    /// When it began, by the calendar.
     pub started: SystemTime,
+    /// When it began, by the clock that measures durations; `None` if it was not sent.
+    pub began: Option<Instant>,
     /// From its beginning to its end; zero for a skipped target.
     pub latency: Duration,
     /// From its beginning to its first content.
@@ -134,6 +207,16 @@ pub enum AttemptKind {
 }
 
 impl AttemptKind {
+    /// Every kind, in the order of declaration.
+    pub const ALL: [Self; 6] = [
+        Self::Primary,
+        Self::Retry,
+        Self::Failover,
+        Self::Probe,
+        Self::LastResort,
+        Self::Hedge,
+    ];
+
     /// Its name in traces and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -244,6 +327,17 @@ pub enum ClosedOff {
 }
 
 impl Skip {
+    /// Whether the target was passed over because of its health: its breaker, a lock or a throttle.
+    pub fn is_for_health(&self) -> bool {
+        match self {
+            Self::ClosedOff(..) => true,
+            Self::Unsupported(_)
+            | Self::ContextTooSmall
+            | Self::RefusedByProvider
+            | Self::RetryBudgetExhausted => false,
+        }
+    }
+
     /// The reason that callers see.
     pub fn reason(&self) -> Reason {
         match self {
@@ -343,6 +437,17 @@ pub enum CostSource {
     Provider,
     /// A price is missing, so that the amount is not the whole.
     Unknown,
+}
+
+impl CostSource {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prices => "price_table",
+            Self::Provider => "provider",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl Cost {

@@ -11,8 +11,8 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 use tokio::time::Instant;
 
-use crate::admission::{Admission, Priority, Settings};
-use crate::caller::Caller;
+use crate::admission::{Admission, Settings};
+use crate::caller::{Caller, Priority};
 
 const PLACES: usize = 1;
 const LONG: Duration = Duration::from_secs(3600);

@@ -15,26 +15,11 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
+use crate::caller::Priority;
+
 use super::Settings;
 
-/// How important a call is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// A person waits for the answer, or money depends on it.
-    Critical,
-    /// The usual importance.
-    #[default]
-    Default,
-    /// The work can be done later.
-    Batch,
-    /// Test traffic: no one uses the answer.
-    Shadow,
-}
-
 impl Priority {
-    /// Every priority, the most important first.
-    pub const ALL: [Self; 4] = [Self::Critical, Self::Default, Self::Batch, Self::Shadow];
-
     /// Share of the places, in percent, that the calls of this priority do not lose to others.
     fn guaranteed_percent(self) -> usize {
         match self {

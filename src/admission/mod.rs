@@ -19,15 +19,13 @@ use std::{fmt, mem};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Priority};
 use crate::error::Error;
 use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use self::callers::{Callers, Visit};
 use self::limiter::{Limiter, Reception};
 use self::room::Held;
-
-pub use self::limiter::Priority;
 
 /// After this time, before jitter, the caller of a call that was refused should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -7,6 +7,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 
+use crate::caller::Method;
 use crate::grpc::v1::generation_service_client::GenerationServiceClient;
 use crate::grpc::v1::stream_generate_response::Event;
 use crate::grpc::v1::{self, AttemptOutcome};
@@ -17,15 +18,6 @@ use super::{PRIMARY, SCENARIO};
 
 /// The caller's deadline, far beyond what any call should take.
 const DEADLINE: Duration = Duration::from_secs(15);
-
-/// What a caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    /// The whole answer at its end.
-    Generate,
-    /// The answer's events.
-    StreamGenerate,
-}
 
 /// A call that is over.
 #[derive(Clone, Debug, PartialEq, Eq)]

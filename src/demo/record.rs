@@ -6,7 +6,8 @@ use crate::grpc::v1::{self, BreakerState};
 
 use super::PRIMARY;
 use super::acts::{Act, Awaited};
-use super::caller::{Ended, Fate, Method};
+use super::caller::{Ended, Fate};
+use crate::caller::Method;
 
 /// Everything that was seen. Times count from the beginning of the demonstration.
 #[derive(Debug, Default)]

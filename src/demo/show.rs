@@ -16,11 +16,12 @@ use crate::grpc::v1::operations_service_client::OperationsServiceClient;
 use crate::simulator::Simulator;
 
 use super::acts::{self, ACTS, Act, PATIENCE};
-use super::caller::{self, Ended, Method};
+use super::caller::{self, Ended};
 use super::output::Output;
 use super::record::Record;
 use super::report::Numbers;
 use super::{BACKUP_MODEL, CALLS_PER_SECOND, Error, PRIMARY_MODEL, Pace};
+use crate::caller::Method;
 
 /// How often breakers are looked at: shorter than the shortest state of theirs.
 const LOOK_EVERY: Duration = Duration::from_millis(25);

@@ -249,8 +249,8 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::PRIMARY;
-    use super::super::caller::Method;
     use super::*;
+    use crate::caller::Method;
 
     fn record() -> Record {
         let mut record = Record::default();

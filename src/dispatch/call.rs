@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
 use crate::error::{Error, UpstreamError};
-use crate::telemetry::observe::ObservedCall;
+use crate::telemetry::observe::{CallWait, ObservedCall};
 use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
 use crate::workshop::Workshop;
@@ -61,15 +61,9 @@ impl Call {
             deadline,
             limits,
             interruption,
-            observed,
-            call_id,
+            mut observed,
         } = inquiry;
-        let trail = Trail {
-            call_id,
-            trace_id: observed.span().trace_id(),
-            scenario: route.scenario.name.clone(),
-            attempts: Vec::new(),
-        };
+        let trail = observed.take_trail();
         Self {
             transport,
             workshop,
@@ -111,8 +105,11 @@ impl Call {
             if let Some(ended) = ended {
                 self.after(ended, &mut tokens).await?;
             }
-            let admitted = self.plan.find_target(&mut tokens).await?;
-            let call = self.observed.span();
+            let admitted = self
+                .plan
+                .find_target(&mut tokens, &mut self.observed)
+                .await?;
+            let call = &self.observed;
             let started = start(&mut self.plan, &mut tokens, call, &self.workshop, admitted);
             let started = started.await?;
             let track = Track {
@@ -160,7 +157,9 @@ impl Call {
             return Err(self.plan.error_of(error));
         }
         if let Some(wait) = self.plan.choose_again(tokens) {
+            self.observed.waits_for(CallWait::Pause);
             sleep(wait).await;
+            self.observed.goes_on();
         }
         Ok(())
     }
@@ -269,6 +268,11 @@ impl Call {
             adaptations: &self.adaptations,
             is_empty: self.is_empty,
         }
+    }
+
+    /// Observes the call.
+    pub fn observed(&mut self) -> &mut ObservedCall {
+        &mut self.observed
     }
 
     /// The call's deadline.

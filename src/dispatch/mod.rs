@@ -58,8 +58,6 @@ pub struct Inquiry {
     pub interruption: Interruption,
     /// Observes the call since its arrival.
     pub observed: ObservedCall,
-    /// The call's id.
-    pub call_id: String,
 }
 
 /// Limits that a caller sets for one call. They narrow what the scenario allows.

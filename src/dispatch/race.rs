@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::telemetry::spans::CallSpan;
+use crate::telemetry::observe::ObservedCall;
 use crate::trail::{AttemptRecord, Cancelled, Outcome};
 use crate::transport::Transport;
 use crate::workshop::Workshop;
@@ -36,7 +36,7 @@ pub(super) struct Track<'a> {
     pub(super) workshop: &'a Workshop,
     pub(super) plan: &'a mut Plan,
     pub(super) tokens: &'a mut TokenHold,
-    pub(super) call: &'a CallSpan,
+    pub(super) call: &'a ObservedCall,
 }
 
 impl UnderWay {

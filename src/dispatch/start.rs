@@ -6,8 +6,8 @@ use tokio::time::timeout_at;
 
 use crate::error::Error;
 use crate::provider::{OutboundRequest, Trace};
-use crate::telemetry::observe::ObservedAttempt;
-use crate::telemetry::spans::{AttemptDescription, CallSpan};
+use crate::telemetry::observe::{ObservedAttempt, ObservedCall};
+use crate::telemetry::spans::AttemptDescription;
 use crate::trail::AttemptRecord;
 use crate::wire::WireRequest;
 use crate::workshop::Workshop;
@@ -31,7 +31,7 @@ pub(super) struct Started {
 pub(super) async fn start(
     plan: &mut Plan,
     tokens: &mut TokenHold,
-    call: &CallSpan,
+    call: &ObservedCall,
     workshop: &Workshop,
     admitted: Admitted,
 ) -> Result<Started, Error> {
@@ -57,7 +57,7 @@ pub(super) async fn start(
     record.span_id = observed.context().span_id_hex();
     let trace = target.provider.propagate_trace.then(|| Trace {
         parent: observed.context().to_string(),
-        state: call.state().header(),
+        state: call.span().and_then(|span| span.state().header()),
     });
     let adaptations = std::mem::take(&mut wire.adaptations);
     let request = target.provider.address(wire, trace);

@@ -4,6 +4,7 @@
 //! failure means for the call, is in `upstream`.
 
 mod advice;
+mod blame;
 mod code;
 mod reason;
 mod unsupported;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use self::advice::advise;
+pub use self::blame::Blame;
 pub use self::code::Code;
 pub use self::reason::Reason;
 pub use self::unsupported::Unsupported;

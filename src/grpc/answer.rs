@@ -263,6 +263,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         breaker,
         outcome,
         started,
+        began: _, // `started` says it by the calendar
         latency,
         first_content,
         usage: tokens,

@@ -35,7 +35,7 @@ pub const MAX_HEAD_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
 
 /// The services of a core.
 #[derive(Clone)]
-pub struct Door {
+pub struct GrpcDoor {
     pub(super) routes: Routes,
     pub(super) intake: Intake,
 }
@@ -47,7 +47,7 @@ pub struct Origin {
     share: Arc<Share>,
 }
 
-impl Door {
+impl GrpcDoor {
     /// The origin of all requests of a connection.
     pub fn origin(&self, peer: Option<SocketAddr>) -> Origin {
         let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::admission::room::{Room, RoomLimits};
 
-    fn door() -> Door {
+    fn door() -> GrpcDoor {
         let room = Room::new(RoomLimits {
             requests: 1,
             requests_per_caller: 1,
@@ -121,13 +121,13 @@ mod tests {
             elements: Arc::default(),
         };
         let draining = CancellationToken::new();
-        Door {
+        GrpcDoor {
             routes: Routes::default(),
             intake: Intake::new(Duration::from_secs(1), rules, Arc::new(room), draining),
         }
     }
 
-    async fn status_of(door: &Door, path: &str, is_closed: bool) -> Status {
+    async fn status_of(door: &GrpcDoor, path: &str, is_closed: bool) -> Status {
         let request = Request::post(path)
             .header("content-type", "application/grpc")
             .body(Body::default());

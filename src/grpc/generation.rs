@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Door, Method};
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
 use crate::serving::{
     BegunCall, CallHead, CallReading, DeliveryHandle, EventStream, Failure, Repeats, Serving,
 };
+use crate::telemetry::observe::{CallOrigin, Observer};
 use crate::telemetry::spans::CallSpan;
 
 use super::arrival::Arrival;
@@ -27,13 +28,13 @@ use super::undecoded::Undecoded;
 use super::{answer, status, v1};
 
 pub(super) use self::server::GenerationServer;
-use self::server::{GENERATE, STREAM_GENERATE};
 
 /// The service.
 pub(super) struct Generation {
     serving: Arc<Serving>,
     repeats: Arc<Repeats<SpelledResponse>>,
     elements: Arc<ElementLimits>,
+    observer: Arc<Observer>,
 }
 
 impl Generation {
@@ -42,34 +43,46 @@ impl Generation {
         serving: Arc<Serving>,
         repeats: Arc<Repeats<SpelledResponse>>,
         elements: Arc<ElementLimits>,
+        observer: Arc<Observer>,
     ) -> Self {
         Self {
             serving,
             repeats,
             elements,
+            observer,
         }
     }
 
     /// Begins the call of a request. The error is the status of its failure.
     async fn begin(
         &self,
-        path: &'static str,
+        method: Method,
         request: Request<Undecoded>,
-        whole: bool,
     ) -> Result<(BegunCall<'_>, RequestId), Status> {
         let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
         let (metadata, extensions, message) = request.into_parts();
         let id = RequestId(metadata::request_id(&metadata));
         let arrival = extensions.get::<Arrival>();
         let trace = metadata::trace_context(&metadata);
-        let head = CallHead {
-            caller,
+        let arrived = arrival.map_or_else(Instant::now, |arrival| arrival.at);
+        let origin = CallOrigin {
             span: CallSpan::start_within(
-                path.trim_start_matches('/'),
+                method.full_name(),
                 trace,
                 metadata::trace_state(&metadata),
             ),
-            arrived: arrival.map_or_else(Instant::now, |arrival| arrival.at),
+            caller,
+            method,
+            door: Door::Grpc,
+            request_id: id.text().map(str::to_owned),
+            arrived,
+            timeout: metadata::given_timeout(&metadata),
+        };
+        let whole = method == Method::Generate;
+        let head = CallHead {
+            caller,
+            observed: self.observer.call(origin),
+            arrived,
             held: arrival.map(|arrival| arrival.held.clone()),
         };
         let timeout = metadata::timeout(&metadata);
@@ -115,6 +128,10 @@ fn key_of(
 struct RequestId(Option<MetadataValue<Ascii>>);
 
 impl RequestId {
+    fn text(&self) -> Option<&str> {
+        self.0.as_ref()?.to_str().ok()
+    }
+
     /// The metadata of an answer to the call with this id.
     fn metadata(&self, call_id: &str) -> MetadataMap {
         let mut metadata = MetadataMap::new();
@@ -150,7 +167,7 @@ impl Generation {
         &self,
         request: Request<Undecoded>,
     ) -> Result<Response<v1::GenerateResponse>, Status> {
-        let (mut call, id) = self.begin(GENERATE, request, true).await?;
+        let (mut call, id) = self.begin(Method::Generate, request).await?;
         let Some(key) = call.key.take() else {
             return match call.whole(answer::response).await {
                 Ok((message, delivering)) => {
@@ -184,7 +201,7 @@ impl Generation {
         &self,
         request: Request<Undecoded>,
     ) -> Result<Response<EventStream<Events>>, Status> {
-        let (call, id) = self.begin(STREAM_GENERATE, request, false).await?;
+        let (call, id) = self.begin(Method::StreamGenerate, request).await?;
         let metadata = id.metadata(call.call_id());
         let spelling = Events::of(call.call_id());
         match call.stream(spelling).await {

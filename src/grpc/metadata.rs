@@ -48,6 +48,11 @@ pub fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
     })
 }
 
+/// The timeout that the caller gave; `None` if it gave none, or one that cannot be read.
+pub fn given_timeout(metadata: &MetadataMap) -> Option<Duration> {
+    parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)
+}
+
 /// Reads the value of `grpc-timeout` (gRPC over HTTP/2, Requests).
 pub fn parse_timeout(value: &str) -> Option<Duration> {
     let unit_at = value.len().checked_sub(1)?;

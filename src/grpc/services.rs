@@ -11,10 +11,11 @@ use crate::admission::room::Room;
 use crate::idempotency::{self, Idempotency};
 use crate::serving::control::Control;
 use crate::serving::{Repeats, Serving};
+use crate::telemetry::observe::Observer;
 
 use super::arrival::{Intake, MessageRules};
 use super::catalog::CatalogQueries;
-use super::door::Door;
+use super::door::GrpcDoor;
 use super::elements::{Contract, ElementLimits};
 use super::generation::{Generation, GenerationServer};
 use super::health::ReportedHealth;
@@ -53,10 +54,12 @@ pub struct Services {
     repeats: Arc<Repeats<SpelledResponse>>,
     control: Arc<Control>,
     reporter: HealthReporter,
+    observer: Arc<Observer>,
 }
 
 impl Services {
-    /// Builds the services. `draining` ends streams that would otherwise delay the shutdown.
+    /// Builds the services, whose calls `observer` observes. `draining` ends streams that would otherwise delay the
+    /// shutdown.
     ///
     /// # Errors
     /// [`SetupError`].
@@ -65,6 +68,7 @@ impl Services {
         idempotency: idempotency::Settings,
         control: Arc<Control>,
         draining: CancellationToken,
+        observer: Arc<Observer>,
     ) -> Result<Self, SetupError> {
         let RequestRules {
             receive_timeout,
@@ -108,15 +112,21 @@ impl Services {
             repeats: Arc::new(Idempotency::new(idempotency)),
             control,
             reporter,
+            observer,
         })
     }
 
     /// The door of a core, whose calls `serving` serves.
-    pub fn door(&self, serving: Arc<Serving>) -> Door {
+    pub fn door(&self, serving: Arc<Serving>) -> GrpcDoor {
         let repeats = Arc::clone(&self.repeats);
-        let generation = Generation::new(serving, repeats, Arc::clone(&self.elements));
+        let generation = Generation::new(
+            serving,
+            repeats,
+            Arc::clone(&self.elements),
+            Arc::clone(&self.observer),
+        );
         let generation = GenerationServer::new(generation, self.max_message_bytes);
-        Door {
+        GrpcDoor {
             routes: self.routes.clone().add_service(generation).prepare(),
             intake: self.intake.clone(),
         }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::grpc::door::{Answering, Door, MAX_HEAD_BYTES, Origin};
+use crate::grpc::door::{Answering, GrpcDoor, MAX_HEAD_BYTES, Origin};
 
 use super::Settings;
 use super::resets::{Metered, Resets};
@@ -62,7 +62,7 @@ pub(super) struct ConnectionServer {
 impl ConnectionServer {
     /// Serves a connection with this door until it ends. The connection then still counts as open until the caller may
     /// again cancel as many calls as at first.
-    pub(super) async fn serve(&self, mut stream: TcpStream, door: &Door, resets: Arc<Resets>) {
+    pub(super) async fn serve(&self, mut stream: TcpStream, door: &GrpcDoor, resets: Arc<Resets>) {
         let accepted = Instant::now();
         // Small events must be sent at once (no Nagle delay).
         if let Err(error) = stream.set_nodelay(true) {
@@ -98,7 +98,7 @@ impl ConnectionServer {
     async fn converse(
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin,
-        door: &Door,
+        door: &GrpcDoor,
         origin: &Origin,
         accepted: Instant,
     ) {

@@ -30,6 +30,7 @@ use crate::grpc::services::{RequestRules, Services};
 use crate::idempotency;
 use crate::serving::Serving;
 use crate::serving::control::Control;
+use crate::telemetry::observe::Observer;
 
 pub use crate::grpc::services::SetupError;
 
@@ -58,6 +59,8 @@ pub struct Policies {
     pub admission: admission::Settings,
     /// What is remembered of calls with an idempotency key.
     pub idempotency: idempotency::Settings,
+    /// Observes all calls.
+    pub observer: Arc<Observer>,
 }
 
 /// A core, which serves connections.
@@ -101,7 +104,13 @@ pub async fn serve(
         Arc::clone(&admission),
         draining.clone(),
     ));
-    let services = Services::new(rules, policies.idempotency, control, draining.clone())?;
+    let services = Services::new(
+        rules,
+        policies.idempotency,
+        control,
+        draining.clone(),
+        policies.observer,
+    )?;
     let mut workers = Vec::new();
     for core in cores {
         let serving = Arc::new(Serving::new(

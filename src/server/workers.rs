@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::admission::Admission;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::door::Door;
+use crate::grpc::door::GrpcDoor;
 use crate::serving::Serving;
 
 use super::Settings;
@@ -29,7 +29,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 /// A runtime and what its connections need.
 pub(super) struct Worker {
     pub(super) runtime: Handle,
-    pub(super) door: Door,
+    pub(super) door: GrpcDoor,
     /// Serves the calls of its connections.
     pub(super) serving: Arc<Serving>,
 }

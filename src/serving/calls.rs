@@ -4,20 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::admission::room::Held;
-use crate::admission::{Admission, CallPermit, Priority};
-use crate::caller::Caller;
+use crate::admission::{Admission, CallPermit};
+use crate::caller::{Caller, Priority};
 use crate::chat::Answer;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::routes::Route;
+use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{Call, Failure, Inquiry, Summary};
 use crate::error::Error;
 use crate::idempotency::{Fingerprint, Key};
-use crate::telemetry::observe::ObservedCall;
-use crate::telemetry::spans::CallSpan;
-use crate::trail::{CallEnd, Trail};
+use crate::telemetry::observe::{AskedFor, CallWait, ObservedCall};
+use crate::trail::CallEnd;
 
 use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
@@ -36,8 +34,8 @@ pub struct Serving {
 pub struct CallHead {
     /// Who calls.
     pub caller: Caller,
-    /// The call's span, begun in the trace that the caller named, if it named one.
-    pub span: CallSpan,
+    /// Observes the call since its arrival.
+    pub observed: ObservedCall,
     /// When the call arrived; its timeout counts from here.
     pub arrived: Instant,
     /// The memory that its message has reserved.
@@ -81,12 +79,11 @@ impl Serving {
     ) -> Result<BegunCall<'_>, Failure> {
         let CallHead {
             caller,
-            span,
+            mut observed,
             arrived,
             held,
         } = head;
-        let observed = ObservedCall::begin(span, caller, arrived);
-        let call_id = Uuid::now_v7().simple().to_string();
+        observed.was_read(Instant::now());
         let understood = understand(&self.dispatcher, held.as_ref(), read).await;
         let Understood {
             route,
@@ -95,12 +92,12 @@ impl Serving {
             bytes,
         } = match understood {
             Ok(understood) => understood,
-            Err(error) => return Err(refused(observed, call_id, error)),
+            Err(error) => return Err(refused(observed, error)),
         };
         let CallReading {
             request:
                 CallRequest {
-                    selector: _,
+                    selector,
                     request,
                     limits,
                     interruption,
@@ -110,9 +107,15 @@ impl Serving {
             timeout,
             key,
         } = reading;
-        observed
-            .span()
-            .describe(&call_id, route.scenario(), &conversation_id);
+        let asked_for = match selector {
+            Selector::Scenario(_) => AskedFor::Scenario,
+            Selector::Model(id) => AskedFor::Model(id),
+        };
+        observed.asks_for(asked_for, route.scenario());
+        observed.has_priority(priority);
+        if let Some(span) = observed.span() {
+            span.describe(observed.call_id(), route.scenario(), &conversation_id);
+        }
         let inquiry = Inquiry {
             request: Arc::new(request),
             needs,
@@ -122,7 +125,6 @@ impl Serving {
             limits,
             interruption,
             observed,
-            call_id,
         };
         Ok(BegunCall {
             serving: self,
@@ -137,13 +139,13 @@ impl Serving {
 }
 
 /// The failure of a request that did not become a call.
-fn refused(mut observed: ObservedCall, call_id: String, error: Error) -> Failure {
-    let trail = Trail {
-        call_id,
-        trace_id: observed.span().trace_id(),
-        ..Trail::default()
-    };
-    observed.end(CallEnd::Failed(error.reason()), &trail);
+fn refused(mut observed: ObservedCall, error: Error) -> Failure {
+    match &error {
+        Error::ScenarioNotFound(_) => observed.asks_for(AskedFor::UnknownScenario, ""),
+        Error::ModelNotFound(_) => observed.asks_for(AskedFor::UnknownModel, ""),
+        _ => {}
+    }
+    let trail = observed.refuse(CallEnd::Failed(error.reason()));
     Failure { error, trail }
 }
 
@@ -171,7 +173,7 @@ pub(super) struct AdmittedCall<'s> {
 impl<'s> BegunCall<'s> {
     /// The id of the call.
     pub fn call_id(&self) -> &str {
-        &self.inquiry.call_id
+        self.inquiry.observed.call_id()
     }
 
     /// Ends the call before it is let in.
@@ -188,11 +190,13 @@ impl<'s> BegunCall<'s> {
             open,
         } = self.serving;
         let mut call = dispatcher.call(self.route, self.inquiry);
+        call.observed().waits_for(CallWait::Admission);
         let admitted = {
             let scenario = &call.trail().scenario;
             let wait = admission.admit(self.caller, scenario, self.priority, call.deadline());
             open.unless_closed(wait).await
         };
+        call.observed().goes_on();
         match admitted {
             Some(Ok(permit)) => Ok(AdmittedCall {
                 call,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::Priority;
 use crate::admission::room::Held;
+use crate::caller::Priority;
 use crate::chat::ChatRequest;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::needs::Needs;

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::idempotency::{
     Concluded, Conflict, Fingerprint, Idempotency, Key, KnownCall, Participation, SharedCall,
 };
+use crate::telemetry::observe::CallWait;
 use crate::trail::CallEnd;
 
 use super::calls::{AdmittedCall, BegunCall};
@@ -136,7 +137,10 @@ async fn make<S: Spelled>(
             Participation::Ended(own, outcome) => return Ok((replay(own, outcome), true)),
             Participation::Repeat(own, underway) => {
                 call = own;
-                match timeout_at(deadline, underway).await {
+                call.observed().waits_for(CallWait::Repeated);
+                let outcome = timeout_at(deadline, underway).await;
+                call.observed().goes_on();
+                match outcome {
                     // The call ran into the first caller's deadline; this caller's has not passed yet.
                     Ok(outcome) if ran_out_of_time(&outcome) => {}
                     Ok(outcome) => return Ok((replay(call, outcome), true)),
@@ -149,6 +153,7 @@ async fn make<S: Spelled>(
 
 /// Records that a repeat ended like the call that it repeats.
 fn replay<S>(mut call: Call, outcome: SharedOutcome<S>) -> SharedOutcome<S> {
+    call.observed().is_replayed();
     call.end(match &*outcome {
         Ok(_) => CallEnd::Answered,
         Err(failure) => CallEnd::Failed(failure.error.reason()),

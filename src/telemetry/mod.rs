@@ -1,6 +1,7 @@
 //! How are logs and traces set up and flushed? Logs go to standard error, traces to a collector if one is configured.
 
 pub mod export;
+pub mod facts;
 mod log_writer;
 pub mod names;
 pub mod observe;

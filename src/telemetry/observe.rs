@@ -1,163 +1,322 @@
-//! What is reported about calls and attempts? Their spans and their log lines.
+//! Where are calls and attempts observed, so that each is reported exactly once? Here.
 //!
-//! Every call is observed here, once, however it ended: answered, failed, refused before it was let in, or left
-//! by its caller. Whatever else is to be reported about calls belongs in `observe_call`.
+//! A call is observed from the arrival of its head, and reported once, however it ends: answered, failed, refused
+//! before it was let in, or left by its caller at any moment. Whatever is to be reported about calls belongs in
+//! [`Observer::report_call`].
 //!
-//! Every attempt begins and ends here, and every skipped target is reported here. Whatever else is to be reported about
-//! attempts belongs in `observe_attempt`. What must be written before an attempt is sent, and may fail, belongs in
+//! Every attempt begins and ends here. Whatever is to be reported about attempts belongs in
+//! [`Observer::report_attempt`]. What must be written before an attempt is sent, and may fail, belongs in
 //! [`ObservedAttempt::begin`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
+use uuid::Uuid;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::{Error, Reason};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
+use super::facts::Stopwatch;
 use super::spans::{AttemptDescription, AttemptSpan, CallSpan};
 use super::trace_context::TraceContext;
 
-/// The facts of a call that has ended, without its content.
-#[derive(Clone, Copy, Debug)]
-pub struct CallFacts<'a> {
-    /// Its ids, its scenario, and every attempt with its tokens and costs.
-    pub trail: &'a Trail,
-    /// Who called.
-    pub caller: Caller,
-    /// How it ended.
-    pub end: CallEnd,
-    /// From its arrival to its end.
-    pub took: Duration,
+pub use super::facts::{AskedFor, AttemptFacts, CallFacts, CallTimes, CallWait};
+
+/// Observes the calls of one service.
+#[derive(Debug, Default)]
+pub struct Observer {
+    /// `admission.min_time_left`, in nanoseconds: a caller that gives less than this has itself to blame.
+    min_time_left: AtomicU64,
 }
 
-impl CallFacts<'_> {
-    /// The attempt that answered the call.
-    pub fn answered_by(&self) -> Option<&AttemptRecord> {
-        match self.end {
-            CallEnd::Answered => self.trail.attempts.last(),
-            CallEnd::Cancelled | CallEnd::Failed(_) => None,
+impl Observer {
+    /// An observer of a service with this `admission.min_time_left`.
+    pub fn new(min_time_left: Duration) -> Self {
+        let observer = Self::default();
+        observer.set_min_time_left(min_time_left);
+        observer
+    }
+
+    /// Exchanges `admission.min_time_left`.
+    pub fn set_min_time_left(&self, least: Duration) {
+        let nanos = u64::try_from(least.as_nanos()).unwrap_or(u64::MAX);
+        self.min_time_left.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Begins to observe a call.
+    pub fn call(self: &Arc<Self>, origin: CallOrigin) -> ObservedCall {
+        let CallOrigin {
+            span,
+            caller,
+            method,
+            door,
+            request_id,
+            arrived,
+            timeout,
+        } = origin;
+        let trail = Trail {
+            call_id: Uuid::now_v7().simple().to_string(),
+            trace_id: span.trace_id(),
+            ..Trail::default()
+        };
+        ObservedCall(Some(Box::new(Observation {
+            observer: Arc::clone(self),
+            span,
+            caller,
+            method,
+            door,
+            request_id,
+            asked_for: AskedFor::Unread,
+            priority: Priority::Default,
+            messages: 0,
+            replayed: false,
+            stopwatch: Stopwatch::start(arrived.into_std(), timeout),
+            trail,
+        })))
+    }
+
+    /// Reports a call that has ended.
+    fn report_call(&self, span: &CallSpan, facts: &CallFacts<'_>) {
+        span.end(facts.code(), facts.trail);
+        debug!(
+            call_id = facts.trail.call_id,
+            caller = %facts.caller,
+            scenario = facts.trail.scenario,
+            code = facts.code().name(),
+            reason = facts.end.reason().map(Reason::name),
+            model = facts.answered_by().map(|attempt| &*attempt.target),
+            attempts = facts.attempts(),
+            seconds = facts.times.total.as_secs_f64(),
+            "call ended"
+        );
+        for record in &facts.trail.attempts {
+            if let Outcome::Skipped(_) = record.outcome {
+                let call_id = &facts.trail.call_id;
+                self.report_attempt(None, &AttemptFacts { call_id, record });
+            }
+        }
+    }
+
+    /// Reports an attempt that has ended, or a target that was passed over, which has no span. A passed over target
+    /// is reported when its call ends, since a call that waits for targets considers them again.
+    fn report_attempt(&self, span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
+        let AttemptFacts { call_id, record } = facts;
+        if let Some(span) = span {
+            span.end(record);
+        }
+        if let Outcome::Failed(error) = &record.outcome {
+            warn!(
+                call_id,
+                attempt = record.number,
+                model = record.target,
+                kind = record.kind.name(),
+                reason = error.kind.verdict().reason.name(),
+                %error,
+                code = error.safe_code(),
+                "attempt failed"
+            );
         }
     }
 }
 
-/// Reports a call that has ended.
-fn observe_call(span: &CallSpan, facts: &CallFacts<'_>) {
-    let CallFacts {
-        trail,
-        caller,
-        end,
-        took,
-    } = facts;
-    span.end(end.code(), trail);
-    debug!(
-        call_id = trail.call_id,
-        caller = %caller,
-        scenario = trail.scenario,
-        code = end.code().name(),
-        reason = end.reason().map(Reason::name),
-        model = facts.answered_by().map(|attempt| &*attempt.target),
-        attempts = trail.sent().count(),
-        seconds = took.as_secs_f64(),
-        "call ended"
-    );
+/// The present moment of the clock that tests can stop.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
-/// Observes a call that has not ended yet.
+/// What is known of a call when the head of its request has arrived.
 #[derive(Debug)]
-pub struct ObservedCall {
-    span: CallSpan,
-    caller: Caller,
-    arrived: Instant,
-    /// Set once the call's end has been observed.
-    has_ended: bool,
+pub struct CallOrigin {
+    /// Its span, begun in the trace that the caller named, if it named one.
+    pub span: CallSpan,
+    /// Who calls.
+    pub caller: Caller,
+    /// Which method.
+    pub method: Method,
+    /// Through which protocol.
+    pub door: Door,
+    /// The caller's own id of the request, if it sent one that is short and printable.
+    pub request_id: Option<String>,
+    /// When the head arrived; the call's timeout counts from here.
+    pub arrived: Instant,
+    /// The timeout that the caller gave.
+    pub timeout: Option<Duration>,
 }
 
-impl ObservedCall {
-    /// Begins with a call's arrival.
-    pub fn begin(span: CallSpan, caller: Caller, arrived: Instant) -> Self {
+impl CallOrigin {
+    /// A call without an id or a timeout of its caller, which arrives now, through the gRPC door.
+    pub fn new(span: CallSpan, caller: Caller, method: Method) -> Self {
         Self {
             span,
             caller,
-            arrived,
-            has_ended: false,
+            method,
+            door: Door::default(),
+            request_id: None,
+            arrived: Instant::now(),
+            timeout: None,
+        }
+    }
+}
+
+/// A call that has not ended yet. Dropping this ends it: its caller went away. The default observes nothing.
+#[derive(Debug, Default)]
+pub struct ObservedCall(
+    /// `None` once the end has been reported, or the observation was handed over.
+    Option<Box<Observation>>,
+);
+
+#[derive(Debug)]
+struct Observation {
+    observer: Arc<Observer>,
+    span: CallSpan,
+    caller: Caller,
+    method: Method,
+    door: Door,
+    request_id: Option<String>,
+    asked_for: AskedFor,
+    priority: Priority,
+    /// Messages of a stream that were handed over.
+    messages: u64,
+    replayed: bool,
+    stopwatch: Stopwatch,
+    /// The ids and the scenario, for a call that ends before the dispatcher records what it tries.
+    trail: Trail,
+}
+
+impl Observation {
+    fn end(&self, end: CallEnd, trail: &Trail) {
+        let times = self.stopwatch.read(self.method, trail, now());
+        let least = Duration::from_nanos(self.observer.min_time_left.load(Ordering::Relaxed));
+        let facts = CallFacts {
+            trail,
+            caller: self.caller,
+            request_id: self.request_id.as_deref(),
+            method: self.method,
+            door: self.door,
+            asked_for: &self.asked_for,
+            priority: self.priority,
+            end,
+            blame: end.blame(times.deadline.is_none_or(|given| given >= least)),
+            messages: match self.method {
+                Method::Generate => None,
+                Method::StreamGenerate => Some(self.messages),
+            },
+            replayed: self.replayed,
+            times,
+        };
+        self.observer.report_call(&self.span, &facts);
+    }
+}
+
+impl ObservedCall {
+    /// The call's id; empty once it has ended.
+    pub fn call_id(&self) -> &str {
+        self.0.as_ref().map_or("", |call| &call.trail.call_id)
+    }
+
+    /// The call's span; `None` once it has ended.
+    pub fn span(&self) -> Option<&CallSpan> {
+        self.0.as_ref().map(|call| &call.span)
+    }
+
+    /// Takes out the record of what the call tries: its ids and the name of its scenario, without any attempt. From
+    /// then on, whoever has it must [`end`](Self::end) the call with it.
+    pub fn take_trail(&mut self) -> Trail {
+        self.0
+            .as_mut()
+            .map_or_else(Trail::default, |call| std::mem::take(&mut call.trail))
+    }
+
+    /// The whole request has been read: the call's time counts from now.
+    pub fn was_read(&mut self, now: Instant) {
+        self.change(|call| call.stopwatch.began = now.into_std());
+    }
+
+    /// Notes what the call asks for. `scenario` is the name of a scenario of the configuration, or empty.
+    pub fn asks_for(&mut self, asked_for: AskedFor, scenario: &str) {
+        self.change(|call| {
+            call.asked_for = asked_for;
+            scenario.clone_into(&mut call.trail.scenario);
+        });
+    }
+
+    /// Notes how important the call is.
+    pub fn has_priority(&mut self, priority: Priority) {
+        self.change(|call| call.priority = priority);
+    }
+
+    /// From now on the call waits for this.
+    pub fn waits_for(&mut self, wait: CallWait) {
+        self.change(|call| call.stopwatch.waits(Some(wait), now()));
+    }
+
+    /// The call waits no longer.
+    pub fn goes_on(&mut self) {
+        self.change(|call| call.stopwatch.waits(None, now()));
+    }
+
+    /// Notes that the call is answered by the result of another one.
+    pub fn is_replayed(&mut self) {
+        self.change(|call| call.replayed = true);
+    }
+
+    /// Notes that the first content of a stream is handed over now, which arrived at `arrived`.
+    pub fn gives_first_content(&mut self, arrived: Option<std::time::Instant>) {
+        self.change(|call| {
+            let now = now();
+            call.stopwatch.first_content = Some(now);
+            let wait = arrived.map(|arrived| now.saturating_duration_since(arrived));
+            call.stopwatch.handing_over = wait.unwrap_or_default();
+        });
+    }
+
+    /// Notes how many messages of a stream have been handed over.
+    pub fn gave(&mut self, messages: u64) {
+        self.change(|call| call.messages = messages);
+    }
+
+    /// Ends the call; only the first end counts.
+    pub fn end(&mut self, end: CallEnd, trail: &Trail) {
+        if let Some(call) = self.0.take() {
+            call.end(end, trail);
         }
     }
 
-    /// The call's span.
-    pub fn span(&self) -> &CallSpan {
-        &self.span
+    /// Ends a call before anything was tried. Returns its ids.
+    pub fn refuse(&mut self, end: CallEnd) -> Trail {
+        let Some(call) = self.0.take() else {
+            return Trail::default();
+        };
+        call.end(end, &call.trail);
+        call.trail
     }
 
     /// Hands the observation over to the value that is returned; this one reports nothing any more.
     pub fn hand_over(&mut self) -> Self {
-        Self {
-            span: self.span.clone(),
-            caller: self.caller,
-            arrived: self.arrived,
-            has_ended: std::mem::replace(&mut self.has_ended, true),
-        }
+        Self(self.0.take())
     }
 
-    /// Observes how the call ended; only the first end counts.
-    pub fn end(&mut self, end: CallEnd, trail: &Trail) {
-        if !std::mem::replace(&mut self.has_ended, true) {
-            let facts = CallFacts {
-                trail,
-                caller: self.caller,
-                end,
-                took: self.arrived.elapsed(),
-            };
-            observe_call(&self.span, &facts);
+    fn change(&mut self, change: impl FnOnce(&mut Observation)) {
+        if let Some(call) = &mut self.0 {
+            change(call);
         }
     }
 }
 
-/// The facts of an attempt that has ended, without its content.
-#[derive(Clone, Copy, Debug)]
-pub struct AttemptFacts<'a> {
-    /// The id of its call.
-    pub call_id: &'a str,
-    /// What was tried, how it ended, and what it used up.
-    pub record: &'a AttemptRecord,
-}
-
-/// Reports an attempt that has ended, or a skipped target, which has no span.
-fn observe_attempt(span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
-    let AttemptFacts { call_id, record } = facts;
-    if let Some(span) = span {
-        span.end(record);
-    }
-    match &record.outcome {
-        Outcome::Failed(error) => warn!(
-            call_id,
-            attempt = record.number,
-            model = record.target,
-            kind = record.kind.name(),
-            reason = error.kind.verdict().reason.name(),
-            %error,
-            code = error.safe_code(),
-            "attempt failed"
-        ),
-        Outcome::Skipped(skip) => debug!(
-            call_id,
-            model = record.target,
-            reason = skip.reason().name(),
-            "target skipped"
-        ),
-        Outcome::Running | Outcome::Succeeded | Outcome::Cancelled(_) => {}
+impl Drop for ObservedCall {
+    fn drop(&mut self) {
+        self.refuse(CallEnd::Cancelled);
     }
 }
 
-/// Reports a skipped target.
-pub fn observe_skipped(call_id: &str, record: &AttemptRecord) {
-    observe_attempt(None, &AttemptFacts { call_id, record });
-}
-
-/// Observes an attempt that has not ended yet.
+/// An attempt that has not ended yet.
 #[derive(Debug)]
 pub struct ObservedAttempt {
+    observer: Arc<Observer>,
     span: AttemptSpan,
 }
 
@@ -165,14 +324,22 @@ impl ObservedAttempt {
     /// Begins before anything of the attempt is sent. It is sent only if this succeeds.
     ///
     /// # Errors
-    /// The attempt must not be sent. That does not happen today: a span always begins.
+    /// The attempt must not be sent: its call has ended.
     #[expect(
         clippy::unused_async,
         reason = "a ledger of attempts would write here, and wait until that is done"
     )]
-    pub async fn begin(call: &CallSpan, attempt: &AttemptDescription<'_>) -> Result<Self, Error> {
-        let span = call.attempt(attempt);
-        Ok(Self { span })
+    pub async fn begin(
+        call: &ObservedCall,
+        attempt: &AttemptDescription<'_>,
+    ) -> Result<Self, Error> {
+        let Some(call) = &call.0 else {
+            return Err(Error::Internal("a call that has ended went on"));
+        };
+        Ok(Self {
+            observer: Arc::clone(&call.observer),
+            span: call.span.attempt(attempt),
+        })
     }
 
     /// The trace context for a provider that takes part in the trace.
@@ -182,6 +349,7 @@ impl ObservedAttempt {
 
     /// Observes how the attempt ended.
     pub fn end(self, call_id: &str, record: &AttemptRecord) {
-        observe_attempt(Some(&self.span), &AttemptFacts { call_id, record });
+        let facts = AttemptFacts { call_id, record };
+        self.observer.report_attempt(Some(&self.span), &facts);
     }
 }

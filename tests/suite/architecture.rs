@@ -110,6 +110,7 @@ const MODULES: &[Module] = &[
             "grpc",
             "idempotency",
             "serving",
+            "telemetry",
         ],
     ),
     // What makes one of all of them. Nothing but `main`, `lib` and `demo` may use these.

@@ -15,7 +15,7 @@ use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::Selector;
 use modelway::dispatch::{Inquiry, Interruption, Limits};
 use modelway::provider::OutboundRequest;
-use modelway::telemetry::observe::ObservedCall;
+use modelway::telemetry::observe::{CallOrigin, Observer};
 use modelway::telemetry::spans::CallSpan;
 use modelway::transport::{Carrier, Response, Sending, Transport};
 use modelway::wire::anthropic::Anthropic;
@@ -141,12 +141,11 @@ fn answer_of(pieces: &Pieces) -> Answer {
             deadline: None,
             limits: Limits::default(),
             interruption: Interruption::Fail,
-            observed: ObservedCall::begin(
+            observed: Arc::<Observer>::default().call(CallOrigin::new(
                 CallSpan::start("linear", None),
                 Caller::Unknown,
-                Instant::now(),
-            ),
-            call_id: String::new(),
+                modelway::caller::Method::Generate,
+            )),
         };
         dispatcher.call(route, inquiry).whole().await.unwrap()
     })

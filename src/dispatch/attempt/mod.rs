@@ -83,13 +83,14 @@ impl Attempt {
         let Beginning {
             permit,
             observed,
-            record,
+            mut record,
             adaptations,
             limits,
             hurried,
             deadline,
         } = beginning;
         let began = Instant::now();
+        record.began = Some(began.into_std());
         Self {
             permit,
             observed,

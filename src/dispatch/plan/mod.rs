@@ -20,11 +20,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use tracing::debug;
 
-use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
+use crate::error::{Error, Failover, Reason, UpstreamError, UpstreamErrorKind};
 use crate::health::guard::{self, Outlook};
 use crate::health::scopes::Refusal;
-use crate::telemetry::observe::observe_skipped;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::WireRequest;
 
@@ -169,7 +169,12 @@ impl Plan {
             outcome: Outcome::Skipped(skip),
             ..record_of(target, kind, breaker)
         };
-        observe_skipped(&self.trail.call_id, &record);
+        debug!(
+            call_id = self.trail.call_id,
+            model = record.target,
+            reason = record.outcome.reason().map(Reason::name),
+            "target skipped"
+        );
         self.trail.attempts.push(record);
     }
 
@@ -226,6 +231,7 @@ pub(super) fn record_of(
         breaker,
         outcome: Outcome::Running,
         started: SystemTime::now(),
+        began: None,
         latency: Duration::ZERO,
         first_content: None,
         usage: None,

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::health::guard::Guard;
 use crate::health::provider::Waiting;
 use crate::health::scopes::Refusal;
+use crate::telemetry::observe::{CallWait, ObservedCall};
 
 use super::{Admitted, Plan};
 
@@ -52,10 +53,16 @@ impl Plan {
     pub(in crate::dispatch) async fn find_target(
         &mut self,
         tokens: &mut TokenHold,
+        call: &mut ObservedCall,
     ) -> Result<Admitted, Error> {
         match self.next_target(tokens) {
             // Boxed, since it is rare, and every call would hold the memory for it.
-            Err(error) => Box::pin(self.wait_for_target(tokens, error)).await,
+            Err(error) => {
+                call.waits_for(CallWait::Pause);
+                let found = Box::pin(self.wait_for_target(tokens, error)).await;
+                call.goes_on();
+                found
+            }
             admitted => admitted,
         }
     }

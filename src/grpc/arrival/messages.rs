@@ -12,7 +12,7 @@ use crate::admission::room::Held;
 use crate::error::Error;
 
 use super::super::codec::PREFIX_BYTES;
-use super::super::elements::{Contract, ElementLimits, Method, Walk};
+use super::super::elements::{Contract, ElementLimits, RpcMethod, Walk};
 use super::unpacking::{Unpacking, unreadable};
 
 /// Pieces of a message are joined up to this size.
@@ -30,7 +30,7 @@ pub(in crate::grpc) struct MessageRules {
 /// The messages of one request.
 pub(super) struct Messages {
     rules: MessageRules,
-    method: Method,
+    method: RpcMethod,
     /// Whether a message may be compressed.
     gzip: bool,
     held: Held,
@@ -56,7 +56,7 @@ struct Open {
 }
 
 impl Messages {
-    pub(super) fn new(rules: MessageRules, method: Method, gzip: bool, held: Held) -> Self {
+    pub(super) fn new(rules: MessageRules, method: RpcMethod, gzip: bool, held: Held) -> Self {
         Self {
             rules,
             method,

@@ -37,13 +37,13 @@ const COUNTED: [(&str, &str, CountedElement); 18] = [
 #[derive(Debug, Default)]
 pub(in crate::grpc) struct Contract {
     /// By the path of the HTTP request.
-    methods: HashMap<String, Method>,
+    methods: HashMap<String, RpcMethod>,
     pub(super) messages: Vec<MessageType>,
 }
 
 /// A method of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::grpc) struct Method {
+pub(in crate::grpc) struct RpcMethod {
     /// The index of the type of its request.
     pub(super) message: usize,
     /// Whether the caller streams: it may send any number of messages instead of one.
@@ -106,7 +106,7 @@ impl Contract {
                 let message = contract.place(method.input_type(), &types, &mut places);
                 let takes_many = method.client_streaming();
                 let path = format!("{path}/{}", method.name());
-                let method = Method {
+                let method = RpcMethod {
                     message,
                     takes_many,
                 };
@@ -119,7 +119,7 @@ impl Contract {
     /// A contract of one method that takes any number of messages of fields that it does not know.
     #[cfg(test)]
     pub(in crate::grpc) fn of_anything_at(path: &str) -> Self {
-        let method = Method {
+        let method = RpcMethod {
             message: 0,
             takes_many: true,
         };
@@ -130,7 +130,7 @@ impl Contract {
     }
 
     /// The method of a request with this path.
-    pub(in crate::grpc) fn method(&self, path: &str) -> Option<Method> {
+    pub(in crate::grpc) fn method(&self, path: &str) -> Option<RpcMethod> {
         self.methods.get(path).copied()
     }
 

@@ -11,7 +11,7 @@ mod tests;
 
 use crate::check::MAX_STOP_SEQUENCES;
 
-pub(super) use self::contract::{Contract, Method};
+pub(super) use self::contract::{Contract, RpcMethod};
 pub(super) use self::walk::Walk;
 
 /// How many elements a request may have. Each number holds for the whole request.

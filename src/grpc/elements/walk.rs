@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::error::Error;
 
 use super::contract::{Field, FieldKind};
-use super::{Contract, CountedElement, ElementCount, ElementLimits, Method};
+use super::{Contract, CountedElement, ElementCount, ElementLimits, RpcMethod};
 
 /// How deep messages may be nested; the decoder has the same limit.
 const MAX_DEPTH: usize = 100;
@@ -75,7 +75,7 @@ enum WalkError {
 
 impl Walk {
     /// Begins with the request of a method, whose length may be known.
-    pub(in crate::grpc) fn new(method: Method, length: Option<usize>) -> Self {
+    pub(in crate::grpc) fn new(method: RpcMethod, length: Option<usize>) -> Self {
         // Most requests are not deeper.
         let mut levels = Vec::with_capacity(6);
         let end = length.unwrap_or(usize::MAX);

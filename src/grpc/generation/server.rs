@@ -19,8 +19,8 @@ use super::Generation;
 use crate::grpc::stream::Events;
 
 /// The paths of the methods.
-pub(super) const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
-pub(super) const STREAM_GENERATE: &str = "/modelway.v1.GenerationService/StreamGenerate";
+const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
+const STREAM_GENERATE: &str = "/modelway.v1.GenerationService/StreamGenerate";
 
 /// Serves the methods over HTTP.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::admission::Priority;
+use crate::caller::Priority;
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
 use crate::check::{Faults, check_response_format, check_sampling};
 use crate::dispatch::{Interruption, Limits};

@@ -21,7 +21,7 @@ use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::{Route, Selector};
 use modelway::dispatch::{Call, Inquiry, Interruption, Limits};
-use modelway::telemetry::observe::ObservedCall;
+use modelway::telemetry::observe::{CallOrigin, Observer};
 use modelway::telemetry::spans::CallSpan;
 use modelway::transport::Transport;
 use tokio::time::Instant;
@@ -75,12 +75,11 @@ impl Simulation {
             deadline: timeout.map(|timeout| Instant::now() + timeout),
             limits: Limits::default(),
             interruption,
-            observed: ObservedCall::begin(
+            observed: Arc::<Observer>::default().call(CallOrigin::new(
                 CallSpan::start("simulated", None),
                 Caller::Unknown,
-                Instant::now(),
-            ),
-            call_id: String::new(),
+                modelway::caller::Method::Generate,
+            )),
         };
         self.dispatcher.call(Arc::clone(route), inquiry)
     }

@@ -20,7 +20,7 @@ use modelway::dispatch::{Call, CallEvent, Failure, Inquiry, Interruption, Limits
 use modelway::error::{UpstreamError, UpstreamErrorKind};
 use modelway::provider::OutboundRequest;
 use modelway::simulator::{Behaviour, Settings, Simulator, text};
-use modelway::telemetry::observe::ObservedCall;
+use modelway::telemetry::observe::{CallOrigin, Observer};
 use modelway::telemetry::spans::CallSpan;
 use modelway::trail::Trail;
 use modelway::transport::{Carrier, Response, Sending, Transport};
@@ -123,12 +123,11 @@ impl Clockwork {
             deadline: None,
             limits: Limits::default(),
             interruption: Interruption::Restart,
-            observed: ObservedCall::begin(
+            observed: Arc::<Observer>::default().call(CallOrigin::new(
                 CallSpan::start("simulated", None),
                 Caller::Unknown,
-                Instant::now(),
-            ),
-            call_id: String::new(),
+                modelway::caller::Method::Generate,
+            )),
         };
         let selector = Selector::Scenario("s".to_owned());
         let route = self.dispatcher.route(&selector).unwrap();

@@ -134,7 +134,9 @@ fn has_failed(plan: &mut Plan, kind: AttemptKind) {
 async fn find(plan: &mut Plan) -> (Option<AttemptKind>, Duration) {
     let mut tokens = TokenHold::of(&plan.route.budget);
     let began = Instant::now();
-    let found = plan.find_target(&mut tokens).await;
+    let found = plan
+        .find_target(&mut tokens, &mut ObservedCall::default())
+        .await;
     (found.ok().map(|admitted| admitted.kind), began.elapsed())
 }
 
@@ -328,7 +330,9 @@ async fn a_call_whose_time_is_up_waits_for_nothing() {
     let mut tokens = TokenHold::of(&plan.route.budget);
     let began = Instant::now();
 
-    let found = plan.find_target(&mut tokens).await;
+    let found = plan
+        .find_target(&mut tokens, &mut ObservedCall::default())
+        .await;
 
     assert_eq!(found.err(), Some(Error::DeadlineExceeded));
     assert_eq!(began.elapsed(), Duration::ZERO);

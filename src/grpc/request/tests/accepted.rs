@@ -150,7 +150,7 @@ fn a_complete_request_is_taken_over_field_by_field() {
 
     assert_eq!(selector, Selector::Scenario("general".to_owned()));
     assert_eq!(interruption, crate::dispatch::Interruption::Restart);
-    assert_eq!(priority, crate::admission::Priority::Batch);
+    assert_eq!(priority, crate::caller::Priority::Batch);
     assert_eq!(conversation_id, "talk 7");
     let chat::ChatRequest {
         messages,
@@ -337,7 +337,7 @@ fn what_is_left_out_is_left_to_the_provider() {
         }
     );
     assert_eq!(limits, Limits::default());
-    assert_eq!(priority, crate::admission::Priority::Default);
+    assert_eq!(priority, crate::caller::Priority::Default);
     assert_eq!(conversation_id, "");
 }
 
