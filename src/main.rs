@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::sync::mpsc;
@@ -10,10 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use modelway::config::check;
+use modelway::config::{Overrides, check};
 use modelway::demo::{self, Pace};
 use modelway::serve::{Notifier, Service, StartError, Watchdog, raise_limit};
-use modelway::server;
+use modelway::server::{self, ListenAddress};
 use modelway::telemetry::{self, Telemetry};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -70,7 +69,13 @@ struct Serve {
     config: Option<PathBuf>,
     /// Where to listen, in place of the configured address.
     #[arg(short, long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    listen: Option<ListenAddress>,
+    /// Where operators connect, in place of the configured address.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<ListenAddress>,
+    /// Where probes and scrapers connect, in place of the configured address.
+    #[arg(long, value_name = "ADDRESS")]
+    probes_listen: Option<ListenAddress>,
 }
 
 fn main() -> ExitCode {
@@ -107,9 +112,19 @@ fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<Ex
 }
 
 async fn serve(arguments: Serve) -> Result<ExitCode, String> {
-    let Serve { config, listen } = arguments;
+    let Serve {
+        config,
+        listen,
+        admin_listen,
+        probes_listen,
+    } = arguments;
+    let overrides = Overrides {
+        listen,
+        admin_listen,
+        probes_listen,
+    };
     raise_limit();
-    let service = match Service::start(config.as_deref(), listen).await {
+    let service = match Service::start(config.as_deref(), overrides).await {
         Ok(service) => service,
         Err(error @ (StartError::Config(_) | StartError::File { .. })) => {
             print(io::stderr(), error.to_string());
@@ -123,7 +138,7 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     print(io::stdout(), service.banner());
     let notifier = Notifier::of_process();
     notifier.ready(&format!("serves on {}", service.address()));
-    if let Some(warning) = server::exposure(service.address()) {
+    if let Some(warning) = server::exposure(service.listens_on()) {
         warn!("{warning}");
     }
     let (shutdown, end_now) = (CancellationToken::new(), CancellationToken::new());
@@ -144,8 +159,10 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
         served = service.run_until(shutdown.cancelled(), end_now.cancelled()) => served,
         served = signals => served,
     };
-    served.map_err(|error| error.to_string())?;
+    // Probes are answered, and the last counters can be scraped, until everything else has ended.
+    let sides = served.map_err(|error| error.to_string())?;
     telemetry.shutdown();
+    drop(sides);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,18 +10,16 @@ mod watchdog;
 use std::fmt::Write as _;
 use std::future::{Future, pending};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 use crate::config::file::File;
-use crate::config::{Config, KEYLESS, Mistakes, Surroundings, reading};
+use crate::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings, reading};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::outbound;
-use crate::server::{self, Core};
+use crate::server::{self, Core, ListenAddress, Listener, Listeners, SideListeners};
 use crate::simulator::{self, Simulator};
 use crate::telemetry::observe::Observer;
 use crate::transport::{self, ProviderLinks, Transport};
@@ -58,11 +56,16 @@ pub enum StartError {
     Simulator(io::Error),
     /// The service cannot listen.
     #[error(
-        "cannot listen on {address}: {error}; is another instance running? Choose another address with --listen"
+        "cannot listen on {address} (`{setting}`): {error}; is another instance running? Choose another address with \
+         {flag}"
     )]
     Listen {
+        /// The setting of the configuration.
+        setting: &'static str,
+        /// The option of the command line that replaces it.
+        flag: &'static str,
         /// Where.
-        address: SocketAddr,
+        address: ListenAddress,
         /// Why.
         error: io::Error,
     },
@@ -87,21 +90,20 @@ pub struct Service {
     cores: Vec<Core>,
     /// The runtimes of the cores; they end with the service.
     runtimes: Runtimes,
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Listeners,
     /// Plays the simulated providers; ends with the service.
     simulator: Option<Simulator>,
 }
 
 impl Service {
-    /// Sets up a service from a configuration file, or from the built-in configuration. `listen`
-    /// replaces the configured address.
+    /// Sets up a service from a configuration file, or from the built-in configuration. `overrides`
+    /// replace configured addresses; a mere address replaces the one for callers.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(
         path: Option<&Path>,
-        listen: Option<SocketAddr>,
+        overrides: impl Into<Overrides>,
     ) -> Result<Self, StartError> {
         let text = match path {
             Some(path) => reading::configuration(path).map_err(|error| StartError::File {
@@ -114,7 +116,7 @@ impl Service {
             || "built-in configuration".to_owned(),
             |path| path.display().to_string(),
         );
-        Self::from_text(&text, &name, listen).await
+        Self::from_text(&text, &name, overrides).await
     }
 
     /// Sets up a service from the text of a configuration, which messages call `name`.
@@ -124,7 +126,7 @@ impl Service {
     pub async fn from_text(
         text: &str,
         name: &str,
-        listen: Option<SocketAddr>,
+        overrides: impl Into<Overrides>,
     ) -> Result<Self, StartError> {
         let file = File::parse(text);
         let simulator = match file.needs_simulator() {
@@ -139,7 +141,7 @@ impl Service {
             false => None,
         };
         let config = resolve(&file, name, simulator.as_ref())?;
-        Self::with(config, listen, simulator).await
+        Self::with(config, overrides.into(), simulator).await
     }
 
     /// Sets up a service from the text of a configuration. This simulator plays its simulated providers; the caller
@@ -150,22 +152,20 @@ impl Service {
     pub async fn with_simulator(
         text: &str,
         name: &str,
-        listen: Option<SocketAddr>,
+        overrides: impl Into<Overrides>,
         simulator: &Simulator,
     ) -> Result<Self, StartError> {
         let config = resolve(&File::parse(text), name, Some(simulator))?;
-        Self::with(config, listen, None).await
+        Self::with(config, overrides.into(), None).await
     }
 
     async fn with(
         mut config: Config,
-        listen: Option<SocketAddr>,
+        overrides: Overrides,
         simulator: Option<Simulator>,
     ) -> Result<Self, StartError> {
-        let address = listen.unwrap_or(config.server.listen);
-        let failed = |error| StartError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        overrides.apply(&mut config);
+        let listeners = listen(&config).await?;
         let catalog = std::mem::take(&mut config.catalog);
         let links =
             ProviderLinks::set_up(catalog.targets.values().map(|target| &*target.provider))?;
@@ -193,15 +193,33 @@ impl Service {
             dispatcher,
             cores,
             runtimes,
-            listener,
-            address,
+            listeners,
             simulator,
         })
     }
 
-    /// Where it listens.
+    /// Where it listens for callers; a Unix socket has no such address, and the result is unspecified.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        match self.listeners.server.address() {
+            ListenAddress::Tcp(address) => *address,
+            ListenAddress::Unix(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        }
+    }
+
+    /// Where it listens for callers.
+    pub fn listens_on(&self) -> &ListenAddress {
+        self.listeners.server.address()
+    }
+
+    /// Where it listens for operators.
+    pub fn admin_address(&self) -> Option<&ListenAddress> {
+        let admin = self.listeners.admin.as_ref();
+        admin.map(|(listener, _)| listener.address())
+    }
+
+    /// Where it listens for probes and scrapes.
+    pub fn probes_address(&self) -> Option<&ListenAddress> {
+        self.listeners.probes.as_ref().map(Listener::address)
     }
 
     /// How it logs.
@@ -217,10 +235,18 @@ impl Service {
     /// The text that is printed at the start: what is served and how to try it.
     pub fn banner(&self) -> String {
         let mut text = format!(
-            "Modelway {} serves gRPC on {}\n\n",
+            "Modelway {} serves gRPC on {}\n",
             env!("CARGO_PKG_VERSION"),
-            self.address
+            self.listens_on()
         );
+        // Writing to a String cannot fail.
+        if let Some(address) = self.admin_address() {
+            let _ = writeln!(text, "operators: {address}");
+        }
+        if let Some(address) = self.probes_address() {
+            let _ = writeln!(text, "probes: {address}");
+        }
+        text.push('\n');
         let routes = self.dispatcher.routes();
         let scenarios = &routes.catalog().scenarios;
         let width = scenarios.keys().map(String::len).max().unwrap_or(0);
@@ -230,14 +256,16 @@ impl Service {
                 .iter()
                 .map(|target| target.id.as_str())
                 .collect();
-            // Writing to a String cannot fail.
             let _ = writeln!(text, "  {name:width$}  {}", targets.join(", then "));
         }
         if let Some(name) = scenarios.keys().next() {
             let body = format!(
                 r#"{{"scenario":"{name}","messages":[{{"role":"ROLE_USER","text":"Hello"}}]}}"#
             );
-            let address = self.address;
+            let address = match self.listens_on() {
+                ListenAddress::Unix(path) => format!("unix://{}", path.display()),
+                ListenAddress::Tcp(address) => address.to_string(),
+            };
             let _ = writeln!(
                 text,
                 "\nTry it:\n\n  grpcurl -plaintext -d '{body}' {address} modelway.v1.GenerationService/Generate"
@@ -257,11 +285,15 @@ impl Service {
         LAST_STEPS
     }
 
-    /// Serves until `shutdown` completes and open calls have ended.
+    /// Serves until `shutdown` completes and open calls have ended. The listeners for operators and probes answer
+    /// until what this returns is dropped.
     ///
     /// # Errors
     /// [`StartError::Server`], at once.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<SideListeners, StartError> {
         self.run_until(shutdown, pending()).await
     }
 
@@ -273,14 +305,13 @@ impl Service {
         self,
         shutdown: impl Future<Output = ()>,
         end_now: impl Future<Output = ()>,
-    ) -> Result<(), StartError> {
+    ) -> Result<SideListeners, StartError> {
         let Self {
             mut config,
             dispatcher,
             cores,
             runtimes,
-            listener,
-            address: _,
+            listeners,
             simulator,
         } = self;
         let wanted = Wanted {
@@ -298,7 +329,7 @@ impl Service {
         let mut tokens = Tokens::start(&dispatcher)?;
         tokens.first().await;
         let serving = server::serve(
-            listener,
+            listeners,
             &config.server,
             policies,
             dispatcher,
@@ -306,15 +337,44 @@ impl Service {
             shutdown,
             end_now,
         );
-        tokio::select! {
+        let sides = tokio::select! {
             served = serving => served?,
-            () = key_files.follow() => {}
-        }
+            () = key_files.follow() => SideListeners::default(),
+        };
         drop(tokens);
         drop(runtimes);
         drop(simulator);
-        Ok(())
+        Ok(sides)
     }
+}
+
+/// Listens on every address of the configuration.
+async fn listen(config: &Config) -> Result<Listeners, StartError> {
+    let server = bind(&config.server.listen, "server.listen", "--listen").await?;
+    let mut listeners = Listeners::only(server);
+    if let Some(address) = &config.admin.listen {
+        let listener = bind(address, "admin.listen", "--admin-listen").await?;
+        listeners.admin = Some((listener, config.admin.clone()));
+    }
+    if let Some(address) = &config.probes.listen {
+        let listener = bind(address, "probes.listen", "--probes-listen").await?;
+        listeners.probes = Some(listener);
+    }
+    Ok(listeners)
+}
+
+async fn bind(
+    address: &ListenAddress,
+    setting: &'static str,
+    flag: &'static str,
+) -> Result<Listener, StartError> {
+    let bound = Listener::bind(address).await;
+    bound.map_err(|error| StartError::Listen {
+        setting,
+        flag,
+        address: address.clone(),
+        error,
+    })
 }
 
 /// Resolves a file to a configuration, with the secrets of this process and the address of this simulator.

@@ -68,7 +68,13 @@ fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
     providers.sort_unstable();
     providers.dedup();
     writeln!(out, "listens on {}", config.server.listen)?;
-    if let Some(warning) = server::exposure(config.server.listen) {
+    if let Some(address) = &config.admin.listen {
+        writeln!(out, "operators: {address}")?;
+    }
+    if let Some(address) = &config.probes.listen {
+        writeln!(out, "probes: {address}")?;
+    }
+    if let Some(warning) = server::exposure(&config.server.listen) {
         writeln!(out, "warning: {warning}")?;
     }
     writeln!(out, "providers: {}", providers.join(", "))?;

@@ -1,7 +1,6 @@
 //! A configuration file as written, and what it resolves to.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -22,7 +21,7 @@ use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
-use super::{Config, admission, model, provider, scenario};
+use super::{Config, admission, listeners, model, provider, scenario};
 
 /// A configuration file that was parsed as TOML and not yet checked.
 ///
@@ -67,6 +66,8 @@ impl<'a> File<'a> {
         let mut retry = retry_budget::Settings::default();
         let config = Config {
             server: server(root.section("server"), root.section("requests")),
+            admin: listeners::admin(root.section("admin")),
+            probes: listeners::probes(root.section("probes")),
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
             logging: logging(root.section("logging")),
@@ -91,7 +92,7 @@ impl<'a> File<'a> {
 fn server(mut table: Table<'_>, elements: Table<'_>) -> server::Settings {
     let default = server::Settings::default();
     let settings = server::Settings {
-        listen: table.or("listen", default.listen, listen),
+        listen: table.or("listen", default.listen, listeners::listen),
         runtimes: table.or("runtimes", default.runtimes, |value| {
             value.whole(0..=server::MAX_RUNTIMES)
         }),
@@ -165,17 +166,6 @@ fn requests(mut table: Table<'_>) -> ElementLimits {
     };
     table.finish();
     limits
-}
-
-fn listen(value: &Value<'_>) -> Option<SocketAddr> {
-    let address = value.string()?.parse().ok();
-    if address.is_none() {
-        value.place.wrong(
-            "not an IP address and a port",
-            "write it like \"127.0.0.1:50051\" or \"[::1]:50051\"",
-        );
-    }
-    address
 }
 
 fn logging(mut table: Table<'_>) -> telemetry::Settings {

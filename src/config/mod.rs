@@ -14,9 +14,11 @@ pub mod file;
 mod headers;
 mod health;
 mod link;
+mod listeners;
 mod mistake;
 mod model;
 mod name;
+mod overrides;
 mod path;
 mod provider;
 mod proxy;
@@ -28,6 +30,7 @@ mod table;
 mod telemetry;
 
 pub use mistake::{Mistake, Mistakes};
+pub use overrides::Overrides;
 pub use secret::Surroundings;
 
 use crate::dispatch::retry_budget;
@@ -44,6 +47,10 @@ pub const KEYLESS: &str = include_str!("keyless.toml");
 pub struct Config {
     /// The address and the limits of the listener.
     pub server: server::Settings,
+    /// The listener for operators.
+    pub admin: server::AdminSettings,
+    /// The listener for probes and scrapes.
+    pub probes: server::ProbesSettings,
     /// The limits on calls.
     pub admission: crate::admission::Settings,
     /// How much is remembered of calls with idempotency keys.

@@ -1,4 +1,5 @@
-//! Which health do callers see? One for the process, one for each service, and one for each scenario (`scenario/NAME`).
+//! Which health do callers see? Whether the process should go on (`live`), whether it and its services take calls, and
+//! which scenarios have a target (`scenario/NAME`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use crate::serving::control::Control;
 
 /// How often the health of the scenarios is updated.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// Whether the process should go on, which is asked for by this name. It holds until the process ends.
+const LIVE: &str = "live";
 
 /// The process and its services, which are healthy until the shutdown.
 const SERVICES: [&str; 4] = [
@@ -37,6 +41,9 @@ struct ScenarioHealth {
 impl ReportedHealth {
     /// Reports the process, its services and the scenarios, so that the first health check finds every name.
     pub async fn announce(reporter: HealthReporter, control: Arc<Control>) -> Self {
+        reporter
+            .set_service_status(LIVE, ServingStatus::Serving)
+            .await;
         for service in SERVICES {
             reporter
                 .set_service_status(service, ServingStatus::Serving)
@@ -102,6 +109,32 @@ impl ReportedHealth {
     fn names(&self) -> impl Iterator<Item = &str> {
         let scenarios = self.scenarios.iter().map(|scenario| &scenario.service[..]);
         SERVICES.into_iter().chain(scenarios)
+    }
+}
+
+/// Reports whether the process should go on.
+pub struct LiveHealth {
+    reporter: HealthReporter,
+    serving: bool,
+}
+
+impl LiveHealth {
+    /// The process should go on.
+    pub(super) fn new(reporter: HealthReporter) -> Self {
+        Self {
+            reporter,
+            serving: true,
+        }
+    }
+
+    /// Reports it if it has changed.
+    pub async fn set(&mut self, serving: bool) {
+        if serving != self.serving {
+            self.reporter
+                .set_service_status(LIVE, status(serving))
+                .await;
+            self.serving = serving;
+        }
     }
 }
 

@@ -1,11 +1,14 @@
-//! Which services does the gRPC door serve, and what do they share?
+//! Which services does the gRPC door of a listener serve, and what do all of them share?
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_health::server::{HealthReporter, health_reporter};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::admission::room::Room;
 use crate::idempotency::{self, Idempotency};
@@ -18,12 +21,25 @@ use super::catalog::CatalogQueries;
 use super::door::GrpcDoor;
 use super::elements::{Contract, ElementLimits};
 use super::generation::{Generation, GenerationServer};
-use super::health::ReportedHealth;
+use super::health::{LiveHealth, ReportedHealth};
 use super::operations::Operations;
 use super::spelled::SpelledResponse;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
 use super::v1::operations_service_server::OperationsServiceServer;
+
+const GENERATION: &str = "modelway.v1.GenerationService";
+const CATALOG: &str = "modelway.v1.CatalogService";
+const OPERATIONS: &str = "modelway.v1.OperationsService";
+const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+
+/// The field of a file's descriptor that holds its services (`google/protobuf/descriptor.proto`).
+const SERVICES_OF_FILE: i32 = 6;
+
+/// How many of the descriptor sets are shown by reflection; each version of it adds its own.
+const REFLECTED: usize = 2;
 
 /// The services cannot be put together: the contract's descriptors do not decode.
 #[derive(Debug, thiserror::Error)]
@@ -40,108 +56,210 @@ pub struct RequestRules {
     pub elements: ElementLimits,
     /// The room that all requests share.
     pub room: Room,
-    /// Whether server reflection is served.
+}
+
+/// Which services a listener serves besides the health service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// GenerationService and CatalogService.
+    pub calls: bool,
+    /// OperationsService.
+    pub operations: bool,
+    /// Reflection of the served services.
     pub reflection: bool,
 }
 
-/// What the services of all cores share.
+/// What the services of all listeners and cores share.
 pub struct Services {
-    /// The services that all cores share.
-    routes: Routes,
-    intake: Intake,
-    elements: Arc<ElementLimits>,
+    receive_timeout: Duration,
     max_message_bytes: usize,
+    elements: Arc<ElementLimits>,
+    room: Arc<Room>,
     repeats: Arc<Repeats<SpelledResponse>>,
     control: Arc<Control>,
     reporter: HealthReporter,
+    draining: CancellationToken,
+    observer: Arc<Observer>,
+}
+
+/// The services of a listener.
+pub struct ListenerServices {
+    /// Those that all cores share.
+    routes: Routes,
+    intake: Intake,
+    generation: GenerationSetup,
+}
+
+/// What the generation service of each core is made of.
+struct GenerationSetup {
+    elements: Arc<ElementLimits>,
+    max_message_bytes: usize,
+    repeats: Arc<Repeats<SpelledResponse>>,
     observer: Arc<Observer>,
 }
 
 impl Services {
-    /// Builds the services, whose calls `observer` observes. `draining` ends streams that would otherwise delay the
-    /// shutdown.
-    ///
-    /// # Errors
-    /// [`SetupError`].
+    /// What services are made of, whose calls `observer` observes. `draining` ends streams that would otherwise delay
+    /// the shutdown.
     pub fn new(
         rules: RequestRules,
         idempotency: idempotency::Settings,
         control: Arc<Control>,
         draining: CancellationToken,
         observer: Arc<Observer>,
-    ) -> Result<Self, SetupError> {
+    ) -> Self {
         let RequestRules {
             receive_timeout,
             max_message_bytes,
             elements,
             room,
-            reflection,
         } = rules;
-        let (reporter, health) = health_reporter();
-        let elements = Arc::new(elements);
-        let catalog = CatalogQueries::new(Arc::clone(&control));
-        let operations = Operations::new(Arc::clone(&control), Arc::clone(&elements));
-        let mut routes = Routes::new(health)
-            .add_service(CatalogServiceServer::new(catalog))
-            .add_service(
-                OperationsServiceServer::new(operations)
-                    .max_decoding_message_size(max_message_bytes),
-            );
-        let mut contract = vec![
-            v1::FILE_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-        ];
-        if reflection {
-            contract.push(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET);
-            contract.push(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
-            routes = routes
-                .add_service(reflected().build_v1()?)
-                .add_service(reflected().build_v1alpha()?);
-        }
-        let contract = Contract::read(contract).map_err(tonic_reflection::server::Error::from)?;
-        let rules = MessageRules {
+        Self {
+            receive_timeout,
             max_message_bytes,
-            contract: Arc::new(contract),
-            elements: Arc::clone(&elements),
-        };
-        Ok(Self {
-            routes,
-            intake: Intake::new(receive_timeout, rules, Arc::new(room), draining),
-            elements,
-            max_message_bytes,
+            elements: Arc::new(elements),
+            room: Arc::new(room),
             repeats: Arc::new(Idempotency::new(idempotency)),
             control,
-            reporter,
+            reporter: HealthReporter::new(),
+            draining,
             observer,
-        })
+        }
     }
 
-    /// The door of a core, whose calls `serving` serves.
-    pub fn door(&self, serving: Arc<Serving>) -> GrpcDoor {
-        let repeats = Arc::clone(&self.repeats);
-        let generation = Generation::new(
-            serving,
-            repeats,
-            Arc::clone(&self.elements),
-            Arc::clone(&self.observer),
-        );
-        let generation = GenerationServer::new(generation, self.max_message_bytes);
-        GrpcDoor {
-            routes: self.routes.clone().add_service(generation).prepare(),
-            intake: self.intake.clone(),
+    /// The services of a listener. Any other service is unknown there.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn listener(&self, served: Served) -> Result<ListenerServices, SetupError> {
+        let health = HealthService::from_health_reporter(self.reporter.clone());
+        let mut routes = Routes::new(HealthServer::new(health));
+        let mut names = vec![HEALTH];
+        if served.calls {
+            names.extend([GENERATION, CATALOG]);
+            let catalog = CatalogQueries::new(Arc::clone(&self.control));
+            routes = routes.add_service(CatalogServiceServer::new(catalog));
         }
+        if served.operations {
+            names.push(OPERATIONS);
+            let control = Arc::clone(&self.control);
+            let operations = Operations::new(control, Arc::clone(&self.elements));
+            routes = routes.add_service(
+                OperationsServiceServer::new(operations)
+                    .max_decoding_message_size(self.max_message_bytes),
+            );
+        }
+        if served.reflection {
+            names.extend([REFLECTION, REFLECTION_ALPHA]);
+        }
+        let sets = sets_of(&names)?;
+        if served.reflection {
+            routes = routes
+                .add_service(reflected(&sets[..REFLECTED]).build_v1()?)
+                .add_service(reflected(&sets[..REFLECTED]).build_v1alpha()?);
+        }
+        let contract = Contract::read(sets.iter().map(Vec::as_slice));
+        let contract = contract.map_err(tonic_reflection::server::Error::from)?;
+        let rules = MessageRules {
+            max_message_bytes: self.max_message_bytes,
+            contract: Arc::new(contract),
+            elements: Arc::clone(&self.elements),
+        };
+        let (room, draining) = (Arc::clone(&self.room), self.draining.clone());
+        Ok(ListenerServices {
+            routes,
+            intake: Intake::new(self.receive_timeout, rules, room, draining),
+            generation: GenerationSetup {
+                elements: Arc::clone(&self.elements),
+                max_message_bytes: self.max_message_bytes,
+                repeats: Arc::clone(&self.repeats),
+                observer: Arc::clone(&self.observer),
+            },
+        })
     }
 
     /// Starts to report health to callers.
     pub async fn health(&self) -> ReportedHealth {
         ReportedHealth::announce(self.reporter.clone(), Arc::clone(&self.control)).await
     }
+
+    /// Reports whether the process should go on.
+    pub fn live(&self) -> LiveHealth {
+        LiveHealth::new(self.reporter.clone())
+    }
 }
 
-/// Reflection of the contract, of the health service and of the details of a status.
-fn reflected() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+impl ListenerServices {
+    /// The door of a core, whose calls `serving` serves.
+    pub fn door(&self, serving: Arc<Serving>) -> GrpcDoor {
+        let GenerationSetup {
+            elements,
+            max_message_bytes,
+            repeats,
+            observer,
+        } = &self.generation;
+        let generation = Generation::new(
+            serving,
+            Arc::clone(repeats),
+            Arc::clone(elements),
+            Arc::clone(observer),
+        );
+        let generation = GenerationServer::new(generation, *max_message_bytes);
+        GrpcDoor {
+            routes: self.routes.clone().add_service(generation).prepare(),
+            intake: self.intake.clone(),
+        }
+    }
+
+    /// A door without calls, for operators and probes.
+    pub fn side_door(&self) -> GrpcDoor {
+        GrpcDoor {
+            routes: self.routes.clone().prepare(),
+            intake: self.intake.clone(),
+        }
+    }
+}
+
+/// The contract's descriptor sets, in which only the services with these names are declared.
+fn sets_of(services: &[&str]) -> Result<Vec<Vec<u8>>, SetupError> {
+    let sets = [
+        v1::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let mut served = Vec::new();
+    for set in sets {
+        let mut set =
+            FileDescriptorSet::decode(set).map_err(tonic_reflection::server::Error::from)?;
+        for file in &mut set.file {
+            let package = file.package().to_owned();
+            let declared = file.service.len();
+            file.service.retain(|service| {
+                let name = format!("{package}.{}", service.name());
+                services.contains(&&*name)
+            });
+            if file.service.len() < declared
+                && let Some(source) = &mut file.source_code_info
+            {
+                // Comments are found by the position of what they explain, which may have changed.
+                let of_service = |path: &[i32]| path.first() == Some(&SERVICES_OF_FILE);
+                source
+                    .location
+                    .retain(|location| !of_service(&location.path));
+            }
+        }
+        served.push(set.encode_to_vec());
+    }
+    Ok(served)
+}
+
+/// Reflection of these descriptors and of the details of a status.
+fn reflected(sets: &[Vec<u8>]) -> tonic_reflection::server::Builder<'_> {
+    let mut builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
+    for set in sets {
+        builder = builder.register_encoded_file_descriptor_set(set);
+    }
+    builder
 }

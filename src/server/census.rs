@@ -1,7 +1,6 @@
 //! How many connections are open, whose are they, and which worker serves each?
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,8 +75,7 @@ impl Census {
 
     /// Counts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
     /// has the fewest, among those that are not stuck.
-    pub(super) fn count_in(&self, ip: IpAddr, now: Instant) -> Option<CountedConnection> {
-        let caller = Caller::of_peer(Some(ip));
+    pub(super) fn count_in(&self, caller: Caller, now: Instant) -> Option<CountedConnection> {
         let mut counts = self.counts();
         let of_caller = counts.by_caller.get(&caller);
         let of_caller = of_caller.map_or(0, |address| address.connections);
@@ -156,6 +154,8 @@ impl Drop for CountedConnection {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn count_in(census: &Census, ip: IpAddr) -> Option<CountedConnection> {
-        census.count_in(ip, Instant::now())
+        census.count_in(Caller::of_peer(Some(ip)), Instant::now())
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         let census = Census::new(10, 10, 1, 2);
         let here = ip("192.0.2.1");
         let start = Instant::now();
-        let counted = |now| census.count_in(here, now).unwrap();
+        let counted = |now| census.count_in(Caller::of_peer(Some(here)), now).unwrap();
         let stuck = counted(start);
         let mut served = Vec::new();
         let late = start + 2 * STUCK_AFTER;

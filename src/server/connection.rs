@@ -1,6 +1,7 @@
 //! How is one connection served, from its preface to its end?
 
 use std::io::{self, Cursor};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,6 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use crate::grpc::door::{Answering, GrpcDoor, MAX_HEAD_BYTES, Origin};
 
 use super::Settings;
+use super::listen::Halves;
 use super::resets::{Metered, Resets};
 use super::turns::InTurns;
 use super::warnings::Warnings;
@@ -41,7 +42,7 @@ const UNUSED_GRACE: Duration = Duration::from_secs(1);
 
 /// A connection has this much longer to end than the longest call takes: a call may begin while the connection is
 /// being closed, and its status takes time to be sent.
-const LAST_CALL_GRACE: Duration = Duration::from_secs(5);
+pub(super) const LAST_CALL_GRACE: Duration = Duration::from_secs(5);
 
 /// The age limits of connections differ by up to this share, so that they do not end together.
 const AGE_JITTER: f64 = 0.1;
@@ -62,24 +63,25 @@ pub(super) struct ConnectionServer {
 impl ConnectionServer {
     /// Serves a connection with this door until it ends. The connection then still counts as open until the caller may
     /// again cancel as many calls as at first.
-    pub(super) async fn serve(&self, mut stream: TcpStream, door: &GrpcDoor, resets: Arc<Resets>) {
+    pub(super) async fn serve(
+        &self,
+        halves: Halves,
+        peer: Option<SocketAddr>,
+        door: &GrpcDoor,
+        resets: Arc<Resets>,
+    ) {
         let accepted = Instant::now();
-        // Small events must be sent at once (no Nagle delay).
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "TCP_NODELAY cannot be set");
-        }
+        let Halves { mut read, write } = halves;
         let limit = self.settings.handshake_timeout;
-        let preface = timeout(limit, read_preface(&mut stream));
+        let preface = timeout(limit, read_preface(&mut read));
         match self.draining.run_until_cancelled(preface).await {
             Some(Ok(Ok(()))) => {}
             Some(Ok(Err(error))) => return debug!(%error, "no HTTP/2 connection"),
             Some(Err(_)) => return debug!(?limit, "no HTTP/2 connection in time"),
             None => return,
         }
-        let peer = stream.peer_addr().ok();
-        let (rest, write) = stream.into_split();
         let too_many_resets = Arc::new(AtomicBool::new(false));
-        let rest = Metered::new(rest, Arc::clone(&resets), Arc::clone(&too_many_resets));
+        let rest = Metered::new(read, Arc::clone(&resets), Arc::clone(&too_many_resets));
         let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
         self.converse(io, door, &door.origin(peer), accepted).await;
         if too_many_resets.load(Ordering::Relaxed) && self.cut_off.is_due() {
@@ -183,7 +185,7 @@ enum Stage {
 }
 
 /// Reads the preface, and nothing behind it.
-async fn read_preface(stream: &mut TcpStream) -> io::Result<()> {
+async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut preface = [0; PREFACE.len()];
     stream.read_exact(&mut preface).await?;
     if preface == PREFACE {

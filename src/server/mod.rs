@@ -4,21 +4,25 @@
 
 mod census;
 mod connection;
+mod listen;
+mod liveness;
+mod probe;
 mod resets;
 mod settings;
+mod side;
 mod turns;
 mod warnings;
 mod workers;
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,17 +30,21 @@ use crate::admission::room::{Room, RoomLimits};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::health::ReportedHealth;
-use crate::grpc::services::{RequestRules, Services};
+use crate::grpc::services::{self, RequestRules, Served, Services};
 use crate::idempotency;
 use crate::serving::Serving;
 use crate::serving::control::Control;
 use crate::telemetry::observe::Observer;
 
-pub use crate::grpc::services::SetupError;
+pub use self::listen::{ListenAddress, Listener, NotAnAddress};
+pub use self::probe::MetricsText;
+pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, Settings, exposure};
+pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
 
-pub use self::settings::{MAX_RUNTIMES, Settings, exposure};
-
-use self::connection::ConnectionServer;
+use self::connection::{ConnectionServer, LAST_CALL_GRACE};
+use self::liveness::Pulse;
+use self::probe::ProcessHealth;
+use self::side::SideServer;
 use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 
@@ -71,21 +79,57 @@ pub struct Core {
     pub dispatcher: Arc<Dispatcher>,
 }
 
+/// The listeners cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The services cannot be put together.
+    #[error(transparent)]
+    Services(#[from] services::SetupError),
+    /// The thread of a listener cannot be started.
+    #[error("no thread can be started for the listener of operators or probes: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The sockets that the service listens on.
+pub struct Listeners {
+    /// For callers.
+    pub server: Listener,
+    /// For operators, and whether server reflection is served there.
+    pub admin: Option<(Listener, AdminSettings)>,
+    /// For probes and scrapes.
+    pub probes: Option<Listener>,
+    /// What `/metrics` answers on the last two.
+    pub metrics: MetricsText,
+}
+
+impl Listeners {
+    /// A listener for callers alone.
+    pub fn only(server: Listener) -> Self {
+        Self {
+            server,
+            admin: None,
+            probes: None,
+            metrics: Arc::new(String::new),
+        }
+    }
+}
+
 /// Serves until `shutdown` completes, then shuts down: it reports itself unhealthy for `predrain`, then refuses new
 /// calls and waits for open calls for `drain_timeout` at most. It ends the calls that are left with a status shortly
-/// before that time is over. When `end_now` completes, it waits no longer.
+/// before that time is over. When `end_now` completes, it waits no longer. The listeners for operators and probes
+/// answer until what this returns is dropped.
 ///
 /// # Errors
 /// [`SetupError`], at once.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     settings: &Settings,
     policies: Policies,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     shutdown: impl Future<Output = ()>,
     end_now: impl Future<Output = ()>,
-) -> Result<(), SetupError> {
+) -> Result<SideListeners, SetupError> {
     let draining = CancellationToken::new();
     let admission = Arc::new(Admission::new(policies.admission));
     let rules = RequestRules {
@@ -97,7 +141,6 @@ pub async fn serve(
             requests_per_caller: policies.admission.max_request_bytes_per_caller,
             unfinished: settings.max_unfinished_bytes,
         }),
-        reflection: settings.reflection,
     };
     let control = Arc::new(Control::new(
         Arc::clone(&dispatcher),
@@ -110,7 +153,12 @@ pub async fn serve(
         control,
         draining.clone(),
         policies.observer,
-    )?;
+    );
+    let public = services.listener(Served {
+        calls: true,
+        operations: true,
+        reflection: settings.reflection,
+    })?;
     let mut workers = Vec::new();
     for core in cores {
         let serving = Arc::new(Serving::new(
@@ -120,7 +168,7 @@ pub async fn serve(
         ));
         workers.push(Worker {
             runtime: core.runtime,
-            door: services.door(Arc::clone(&serving)),
+            door: public.door(Arc::clone(&serving)),
             serving,
         });
     }
@@ -128,27 +176,58 @@ pub async fn serve(
     // A caller may cancel as many calls as it may have open.
     let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
     settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
+    let longest_call = longest_call(&dispatcher);
+    let pulse = Arc::new(Pulse::new(Instant::now()));
+    let process = Arc::new(ProcessHealth::new(Arc::clone(&pulse), listeners.metrics));
+    let mut sides = SideListeners::default();
+    let side = |name, served| -> Result<SideServer, SetupError> {
+        Ok(SideServer {
+            name,
+            door: services.listener(served)?.side_door(),
+            health: Arc::clone(&process),
+            settings: settings.clone(),
+            grace: longest_call + LAST_CALL_GRACE,
+        })
+    };
+    if let Some(listener) = listeners.probes {
+        let served = Served {
+            calls: false,
+            operations: false,
+            reflection: false,
+        };
+        sides.serve(listener, side("probes", served)?, services.live())?;
+    }
+    if let Some((listener, admin)) = listeners.admin {
+        let served = Served {
+            calls: false,
+            operations: true,
+            reflection: admin.reflection,
+        };
+        sides.serve(listener, side("admin", served)?, services.live())?;
+    }
     let host = ConnectionServer {
-        longest_call: longest_call(&dispatcher),
+        longest_call,
         refusing: AtomicBool::new(false),
         cut_off: Warnings::default(),
         draining,
         settings,
     };
     let server = Server {
-        listener,
-        workers: Workers::start(host, workers, &admission),
+        listener: listeners.server,
+        workers: Workers::start(host, workers, &admission, &pulse),
         health: services.health().await,
+        process,
         dispatcher,
     };
     server.run(shutdown, end_now).await;
-    Ok(())
+    Ok(sides)
 }
 
 struct Server {
-    listener: TcpListener,
+    listener: Listener,
     workers: Workers,
     health: ReportedHealth,
+    process: Arc<ProcessHealth>,
     dispatcher: Arc<Dispatcher>,
 }
 
@@ -160,12 +239,14 @@ impl Server {
             ..
         } = *self.workers.settings();
         let mut end_now = pin!(end_now);
+        self.process.set_ready(true);
         tokio::select! {
             () = shutdown => {}
             () = self.workers.accept(&self.listener, &self.dispatcher) => {}
             () = self.health.follow() => {}
         }
 
+        self.process.set_ready(false);
         self.health.withdraw().await;
         info!(?predrain, "going down");
         let ends_now = tokio::select! {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use crate::grpc::elements::ElementLimits;
 
+use super::listen::ListenAddress;
+
 /// What the listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where callers connect.
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
     /// Runtimes of one thread each, at most [`MAX_RUNTIMES`]; each keeps the connections that it is given. 0: the
     /// runtime in which the service is started serves all.
     pub runtimes: usize,
@@ -60,7 +62,7 @@ pub const MAX_RUNTIMES: usize = 256;
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)).into(),
             runtimes: thread::available_parallelism()
                 .map_or(1, NonZero::get)
                 .min(MAX_RUNTIMES),
@@ -85,37 +87,38 @@ impl Default for Settings {
     }
 }
 
+/// The listener for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where operators connect; `None`: nowhere.
+    pub listen: Option<ListenAddress>,
+    /// Whether server reflection is served there.
+    pub reflection: bool,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self {
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 50052)).into()),
+            reflection: true,
+        }
+    }
+}
+
+/// The listener for probes and scrapes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbesSettings {
+    /// Where they connect; `None`: nowhere.
+    pub listen: Option<ListenAddress>,
+}
+
 /// A warning about a listen address that other machines can reach: nobody is authenticated, so each of them may act
 /// as a caller and as an operator.
-pub fn exposure(address: SocketAddr) -> Option<String> {
-    let is_loopback = address.ip().to_canonical().is_loopback();
-    (!is_loopback).then(|| {
+pub fn exposure(address: &ListenAddress) -> Option<String> {
+    (!address.is_local()).then(|| {
         format!(
             "anyone who can reach {address} can use every scenario and set breakers: callers are not authenticated, and \
              nothing is encrypted; listen on a loopback address, or let a proxy or the network keep strangers out"
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_others_can_reach_is_told() {
-        let table = [
-            ("127.0.0.1:50051", false),
-            ("127.9.9.9:1", false),
-            ("[::1]:50051", false),
-            ("[::ffff:127.0.0.1]:50051", false),
-            ("0.0.0.0:50051", true),
-            ("[::]:50051", true),
-            ("10.0.0.1:50051", true),
-        ];
-        for (address, is_exposed) in table {
-            let warning = exposure(address.parse().expect("an address"));
-
-            assert_eq!(warning.is_some(), is_exposed, "{address}");
-        }
-    }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use crate::admission::Admission;
+use crate::caller::Caller;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::door::GrpcDoor;
 use crate::serving::Serving;
@@ -18,6 +18,8 @@ use crate::serving::Serving;
 use super::Settings;
 use super::census::Census;
 use super::connection::ConnectionServer;
+use super::listen::Listener;
+use super::liveness::Pulse;
 use super::warnings::Warnings;
 
 /// How long after a connection could not be accepted the next one is tried, if no file could be freed.
@@ -50,6 +52,7 @@ impl Workers {
         host: ConnectionServer,
         workers: Vec<Worker>,
         admission: &Arc<Admission>,
+        pulse: &Arc<Pulse>,
     ) -> Self {
         let mut watchers = JoinSet::new();
         for Worker {
@@ -60,6 +63,8 @@ impl Workers {
             watchers.spawn_on(async move { serving.sweep().await }, runtime);
             // A task on the same runtime as the calls waits for a processor as long as they do.
             watchers.spawn_on(async move { admission.watch().await }, runtime);
+            let pulse = Arc::clone(pulse);
+            watchers.spawn_on(async move { pulse.beat().await }, runtime);
         }
         let Settings {
             max_connections,
@@ -92,10 +97,10 @@ impl Workers {
 
     /// Accepts connections as long as it is awaited. Safe to cancel. If the process can open no more files, one idle
     /// connection to a provider is closed.
-    pub(super) async fn accept(&mut self, listener: &TcpListener, dispatcher: &Dispatcher) {
+    pub(super) async fn accept(&mut self, listener: &Listener, dispatcher: &Dispatcher) {
         let (turned_away, not_accepted) = (Warnings::default(), Warnings::default());
         loop {
-            let (stream, peer) = tokio::select! {
+            let (socket, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
@@ -114,10 +119,16 @@ impl Workers {
                 // Ended connections are removed from the set.
                 Some(_) = self.connections.join_next() => continue,
             };
-            let Some(counted) = self.census.count_in(peer.ip(), Instant::now()) else {
+            let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
+            let Some(counted) = self.census.count_in(caller, Instant::now()) else {
                 if turned_away.is_due() {
                     let connections = self.connections();
-                    warn!(%peer, connections, "too many connections: closing this one; others may follow unlogged");
+                    let peer = peer.map(tracing::field::display);
+                    warn!(
+                        peer,
+                        connections,
+                        "too many connections: closing this one; others may follow unlogged"
+                    );
                 }
                 continue;
             };
@@ -127,8 +138,8 @@ impl Workers {
             let served = async move {
                 counted.is_served(Instant::now());
                 // The socket moves from the runtime that accepts to the one that serves.
-                match stream.into_std().and_then(TcpStream::from_std) {
-                    Ok(stream) => host.serve(stream, &door, resets).await,
+                match socket.moved_here() {
+                    Ok(socket) => host.serve(socket.into_halves(), peer, &door, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
                 }
                 drop(counted);

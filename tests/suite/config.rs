@@ -79,6 +79,8 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     let config = resolve(REST).unwrap();
 
     assert_eq!(config.server, server::Settings::default());
+    assert_eq!(config.admin, server::AdminSettings::default());
+    assert_eq!(config.probes, server::ProbesSettings::default());
     assert_eq!(config.scopes.breaker, breaker::Settings::default());
     assert_eq!(config.transport, transport::Settings::default());
     assert_eq!(config.logging, telemetry::Settings::default());
@@ -395,7 +397,7 @@ targets = []
 
     assert_eq!(
         mistakes(text),
-        r#"2: server.listen: not an IP address and a port; write it like "127.0.0.1:50051" or "[::1]:50051"
+        r#"2: server.listen: not an IP address and a port; write it like "127.0.0.1:50051" or "[::1]:50051", or like "unix:/run/modelway.sock"
 3: server.max_message_byte: unknown key; did you mean `max_message_bytes`?
 5: breaker.failure_ratio: out of range; choose from 0.01 to 1
 6: providers.OpenAI: not a name for a provider; use small letters, digits, `.`, `_` and `-`

@@ -40,6 +40,7 @@ mod large_requests;
 mod last_resort;
 mod laws_of_hosts;
 mod linear;
+mod listeners;
 mod locks;
 mod logging;
 mod loss;

@@ -11,9 +11,8 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::provider::OutboundRequest;
-use modelway::server::{self, Core, Policies};
+use modelway::server::{self, Core, ListenAddress, Listener, Listeners, Policies};
 use modelway::transport::{Carrier, Sending, Transport};
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -91,8 +90,11 @@ async fn others_answer_and_the_end_does_not_wait_for_it() {
     let transport = Transport::carried_by(Arc::new(trap));
     let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
     let cores = vec![core(&dispatcher), core(&dispatcher)];
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = Listener::bind(&anywhere.into()).await.unwrap();
+    let ListenAddress::Tcp(address) = *listener.address() else {
+        unreachable!()
+    };
     let (stop, stopped) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
     let settings = config.server;
@@ -100,7 +102,7 @@ async fn others_answer_and_the_end_does_not_wait_for_it() {
         let shutdown = async { stopped.await.unwrap() };
         let policies = Policies::default();
         server::serve(
-            listener,
+            Listeners::only(listener),
             &settings,
             policies,
             dispatcher,

@@ -38,6 +38,7 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{Attempt, GenerateRequest, GenerateResponse};
 use modelway::serve::Service;
+use modelway::server::ListenAddress;
 use modelway::simulator::{Settings, Simulator};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -80,6 +81,10 @@ pub(crate) struct Gateway {
     pub(crate) simulator: Simulator,
     /// Where the service listens.
     pub(crate) address: SocketAddr,
+    /// Where it listens for operators.
+    pub(crate) admin: Option<ListenAddress>,
+    /// Where it listens for probes.
+    pub(crate) probes: Option<ListenAddress>,
     channel: Channel,
     /// Dropped or sent, it tells the service to stop.
     stop: Option<oneshot::Sender<()>>,
@@ -122,6 +127,8 @@ impl Gateway {
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         let address = service.address();
+        let admin = service.admin_address().cloned();
+        let probes = service.probes_address().cloned();
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async {
@@ -134,6 +141,8 @@ impl Gateway {
         Self {
             simulator,
             address,
+            admin,
+            probes,
             channel,
             stop: Some(stop),
             service: tasks,

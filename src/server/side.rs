@@ -1,0 +1,275 @@
+//! How are the listeners for operators and probes served? Each by a thread of its own, so that it answers however busy
+//! calls keep the cores, until the process ends.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::join;
+use tokio::runtime::Builder;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::caller::Caller;
+use crate::grpc::door::{Answering, GrpcDoor, MAX_HEAD_BYTES, Origin};
+use crate::grpc::health::LiveHealth;
+
+use super::census::Census;
+use super::listen::{Halves, Listener, Socket};
+use super::probe::{self, ProcessHealth};
+use super::settings::Settings;
+use super::warnings::Warnings;
+
+/// Connections that one of these listeners may have open. Operators, kubelets and scrapers are few.
+pub const MAX_SIDE_CONNECTIONS: usize = 64;
+
+/// Streams that one of their connections may have open.
+const MAX_STREAMS: u32 = 64;
+
+/// How long after a connection could not be accepted the next one is tried.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long connections may take to end with the process.
+const LAST_GRACE: Duration = Duration::from_millis(200);
+
+/// How long the process waits for the thread of a listener at its end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is judged whether the process is alive.
+const LOOK: Duration = Duration::from_secs(1);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a listener of this kind serves.
+pub(super) struct SideServer {
+    /// The name of its thread, and of the listener in logs.
+    pub(super) name: &'static str,
+    pub(super) door: GrpcDoor,
+    pub(super) health: Arc<ProcessHealth>,
+    pub(super) settings: Settings,
+    /// How long a connection may go on once it is so old that it was asked to end.
+    pub(super) grace: Duration,
+}
+
+/// The listeners for operators and probes, which answer until this is dropped.
+#[derive(Default)]
+pub struct SideListeners {
+    stop: CancellationToken,
+    ended: Vec<mpsc::Receiver<()>>,
+}
+
+impl SideListeners {
+    /// Serves a listener from now on. `live` is told whether the process is alive.
+    pub(super) fn serve(
+        &mut self,
+        listener: Listener,
+        server: SideServer,
+        live: LiveHealth,
+    ) -> io::Result<()> {
+        let (ends, ended) = mpsc::channel();
+        let stop = self.stop.clone();
+        let name = server.name;
+        let run = move || {
+            let built = Builder::new_current_thread().enable_all().build();
+            match built {
+                Ok(runtime) => {
+                    runtime.block_on(serve(listener, server, live, stop));
+                    runtime.shutdown_background();
+                }
+                Err(error) => warn!(%error, "a listener cannot be served"),
+            }
+            // The process may no longer wait for it.
+            let _ = ends.send(());
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        self.ended.push(ended);
+        Ok(())
+    }
+}
+
+impl Drop for SideListeners {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for ended in self.ended.drain(..) {
+            let _ = ended.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+async fn serve(listener: Listener, server: SideServer, live: LiveHealth, stop: CancellationToken) {
+    let listener = match listener.moved_here() {
+        Ok(listener) => listener,
+        Err(error) => return warn!(%error, listener = server.name, "a listener cannot be served"),
+    };
+    let server = Arc::new(server);
+    let settings = &server.settings;
+    let most = MAX_SIDE_CONNECTIONS;
+    let census = Census::new(most, most, settings.max_resets, 1);
+    let mut connections = JoinSet::new();
+    tokio::select! {
+        () = accept(&listener, &server, &census, &mut connections, &stop) => {}
+        () = watch(&server.health, live) => {}
+        () = stop.cancelled() => {}
+    }
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(LAST_GRACE, all_ended).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+/// Judges again and again whether the process is alive.
+async fn watch(health: &ProcessHealth, mut live: LiveHealth) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        live.set(health.is_alive(Instant::now())).await;
+    }
+}
+
+async fn accept(
+    listener: &Listener,
+    server: &Arc<SideServer>,
+    census: &Census,
+    connections: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) {
+    let (not_accepted, turned_away) = (Warnings::default(), Warnings::default());
+    loop {
+        let (socket, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if not_accepted.is_due() {
+                        warn!(%error, listener = server.name, "a connection cannot be accepted");
+                    }
+                    sleep(ACCEPT_AGAIN).await;
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
+        let Some(counted) = census.count_in(caller, Instant::now()) else {
+            if turned_away.is_due() {
+                let limit = MAX_SIDE_CONNECTIONS;
+                let listener = server.name;
+                warn!(
+                    listener,
+                    limit, "too many connections: closing this one; others may follow unlogged"
+                );
+            }
+            continue;
+        };
+        let (server, stop) = (Arc::clone(server), stop.clone());
+        connections.spawn(async move {
+            counted.is_served(Instant::now());
+            server.converse(socket, peer, &stop).await;
+            drop(counted);
+        });
+    }
+}
+
+impl SideServer {
+    /// Serves a connection until it ends.
+    async fn converse(
+        self: Arc<Self>,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        stop: &CancellationToken,
+    ) {
+        let accepted = Instant::now();
+        let Halves { read, write } = socket.into_halves();
+        let origin = self.door.origin(peer);
+        let used = AtomicBool::new(false);
+        let service = service_fn(|request: Request<Incoming>| {
+            used.store(true, Ordering::Relaxed);
+            let (server, origin) = (Arc::clone(&self), origin.clone());
+            async move { server.answer(request, &origin).await }
+        });
+        let builder = self.builder();
+        let io = TokioIo::new(join(read, write));
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let first = accepted + self.settings.first_request_timeout;
+        let mut next_stage = pin!(sleep_until(first));
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        debug!(%error, listener = self.name, "connection ended");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !is_ending => {
+                    connection.as_mut().graceful_shutdown();
+                    is_ending = true;
+                    next_stage.as_mut().reset(Instant::now() + LAST_GRACE);
+                }
+                () = next_stage.as_mut() => {
+                    let is_unused = !used.load(Ordering::Relaxed);
+                    let age = accepted + self.settings.connection_age;
+                    if is_ending || is_unused {
+                        return debug!(listener = self.name, "connection cut off");
+                    }
+                    if Instant::now() < age {
+                        next_stage.as_mut().reset(age);
+                        continue;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    is_ending = true;
+                    next_stage.as_mut().reset(Instant::now() + self.grace);
+                }
+            }
+        }
+    }
+
+    fn builder(&self) -> auto::Builder<Answering> {
+        let settings = &self.settings;
+        let mut builder = auto::Builder::new(Answering);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(settings.first_request_timeout)
+            .max_buf_size(MAX_HEAD_BYTES as usize);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(settings.keepalive_interval)
+            .keep_alive_timeout(settings.keepalive_timeout)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_BYTES);
+        builder
+    }
+
+    /// Answers what probes and scrapers ask by HTTP, and hands the rest to the door.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        origin: &Origin,
+    ) -> Result<
+        Response<impl http_body::Body<Data = Bytes, Error: Into<BoxError>> + use<>>,
+        Infallible,
+    > {
+        if let Some(plain) = probe::answer(&self.health, &request) {
+            return Ok(plain.map(|body| Either::Right(Full::new(body))));
+        }
+        let answered = self.door.answer(request, origin, false).await?;
+        Ok(answered.map(Either::Left))
+    }
+}

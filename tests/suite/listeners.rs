@@ -1,0 +1,133 @@
+//! What does each listener serve: the one for callers, the one for operators, the one for probes?
+
+use std::net::SocketAddr;
+
+use modelway::grpc::v1::ListBreakersRequest;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
+use modelway::server::ListenAddress;
+use modelway::simulator::{Behaviour, Fault};
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus::{self, NotServing, Serving};
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::{Gateway, ONE_MODEL, ask};
+
+const ANY_PORT: &str = "[probes]\nlisten = '127.0.0.1:0'\n";
+
+async fn start(config: &str) -> Gateway {
+    Gateway::start(&format!("{config}{ANY_PORT}{ONE_MODEL}")).await
+}
+
+fn tcp(address: &Option<ListenAddress>) -> SocketAddr {
+    match address {
+        Some(ListenAddress::Tcp(address)) => *address,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn connect(address: SocketAddr) -> Channel {
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    channel.connect().await.unwrap()
+}
+
+/// Status and body of the answer to a GET by HTTP/1.1.
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://{address}{path}"))
+        .await
+        .unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn health(address: SocketAddr, service: &str) -> Result<ServingStatus, Code> {
+    let request = HealthCheckRequest {
+        service: service.to_owned(),
+    };
+    let mut client = HealthClient::new(connect(address).await);
+    match client.check(request).await {
+        Ok(response) => Ok(response.into_inner().status()),
+        Err(status) => Err(status.code()),
+    }
+}
+
+#[tokio::test]
+async fn probes_are_answered_by_http_and_by_grpc_and_nothing_else_is() {
+    let gateway = start("").await;
+    for address in [tcp(&gateway.probes), tcp(&gateway.admin)] {
+        assert_eq!(get(address, "/livez").await, (200, "ok\n".to_owned()));
+        assert_eq!(get(address, "/readyz").await.0, 200);
+        assert_eq!(get(address, "/metrics").await.0, 200);
+        assert_eq!(get(address, "/").await.0, 404);
+        for service in ["", "live", "scenario/one", "modelway.v1.GenerationService"] {
+            assert_eq!(health(address, service).await, Ok(Serving), "{service}");
+        }
+        let mut calls = GenerationServiceClient::new(connect(address).await);
+        let refused = calls.generate(ask("one", "Hello")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented);
+    }
+
+    let operations = |address| async move {
+        let mut client = OperationsServiceClient::new(connect(address).await);
+        let listed = client.list_breakers(ListBreakersRequest::default()).await;
+        listed.map(|_| ()).map_err(|status| status.code())
+    };
+    assert_eq!(operations(tcp(&gateway.admin)).await, Ok(()));
+    let on_probes = operations(tcp(&gateway.probes)).await;
+    assert_eq!(on_probes, Err(Code::Unimplemented));
+}
+
+#[tokio::test]
+async fn probes_ask_no_provider_and_an_outage_of_all_leaves_the_process_ready() {
+    const PROBES: usize = 300;
+    let breaker = "[breaker]\nconsecutive_failures = 1\nopen_base = '1h'\nopen_max = '1h'\n";
+    let gateway = start(breaker).await;
+    let probes = tcp(&gateway.probes);
+    let refusing: Behaviour = "status=503".parse().unwrap();
+    gateway.simulator.set("first", refusing);
+    gateway.generate(ask("one", "Hello")).await.unwrap_err();
+    let asked = gateway.simulator.requests().len();
+    while health(probes, "scenario/one").await != Ok(NotServing) {}
+
+    let mut channel = HealthClient::new(connect(probes).await);
+    for _ in 0..PROBES {
+        for service in ["", "live", "scenario/one"] {
+            let request = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            let status = channel.check(request).await.unwrap().into_inner().status();
+            assert_eq!(status == Serving, service != "scenario/one", "{service}");
+        }
+    }
+    let client = reqwest::Client::new();
+    for path in ["livez", "readyz", "metrics"] {
+        for _ in 0..PROBES {
+            let answer = client.get(format!("http://{probes}/{path}")).send();
+            assert_eq!(answer.await.unwrap().status().as_u16(), 200, "{path}");
+        }
+    }
+
+    assert_eq!(gateway.simulator.requests().len(), asked);
+}
+
+#[tokio::test]
+async fn probes_are_answered_through_the_drain_and_say_that_the_process_lives() {
+    let server = "[server]\npredrain = '0s'\ndrain_timeout = '1h'\n";
+    let mut gateway = start(server).await;
+    let probes = tcp(&gateway.probes);
+    gateway.simulator.set("first", Fault::Hang);
+    let mut calls = JoinSet::new();
+    let mut client = gateway.generation();
+    calls.spawn(async move { client.generate(ask("one", "Hello")).await });
+    gateway.simulator.wait_for(|log| log.len() == 1).await;
+
+    gateway.stop();
+    while get(probes, "/readyz").await.0 == 200 {}
+
+    assert_eq!(get(probes, "/livez").await.0, 200);
+    assert_eq!(health(probes, "live").await, Ok(Serving));
+    assert_eq!(health(probes, "").await, Ok(NotServing));
+    assert_eq!(get(probes, "/metrics").await.0, 200);
+}
