@@ -16,23 +16,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
-    // For reflection: the compiler's own encoding, without source text.
-    let mut lean = protox::Compiler::new(["proto"])?;
-    lean.include_imports(true)
-        .include_source_info(false)
-        .open_files(SERVICES)?;
-    fs::write(
-        out.join("descriptor.bin"),
-        lean.encode_file_descriptor_set(),
-    )?;
-
-    // For the code: with source text, which becomes its documentation.
-    let mut full = protox::Compiler::new(["proto"])?;
-    full.include_imports(true)
+    // With source text: its comments become the documentation of the code, and reflection shows them to callers.
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler
+        .include_imports(true)
         .include_source_info(true)
         .open_files(SERVICES)?;
-    let descriptors =
-        prost_types::FileDescriptorSet::decode(full.encode_file_descriptor_set().as_slice())?;
+    let encoded = compiler.encode_file_descriptor_set();
+    fs::write(out.join("descriptor.bin"), &encoded)?;
+    let descriptors = prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::LeanCodec")
         .bytes(".modelway.v1.Media.data")

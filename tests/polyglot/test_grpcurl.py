@@ -72,8 +72,17 @@ class Grpcurl(unittest.TestCase):
         self.assertEqual(
             output,
             "modelway.v1.GenerationService is a service:\n"
+            "// Generates text and tool calls with whichever provider is fit to answer.\n"
+            "//\n"
+            "// The deadline of a call is the gRPC deadline. It covers everything: every\n"
+            "// attempt, every wait, and the stream to its last event.\n"
             "service GenerationService {\n"
+            "  // Runs a call to its end and returns the whole answer.\n"
             "  rpc Generate ( .modelway.v1.GenerateRequest ) returns ( .modelway.v1.GenerateResponse );\n"
+            "  // Runs a call and streams its events. The request is the same message, so\n"
+            "  // that one body serves both methods. A call that fails ends with a non-OK\n"
+            "  // status, never with an event; a stream that ends with OK ends with\n"
+            "  // `completed`.\n"
             "  rpc StreamGenerate ( .modelway.v1.GenerateRequest ) returns ( stream .modelway.v1.StreamGenerateResponse );\n"
             "}\n",
         )
@@ -90,6 +99,18 @@ class Grpcurl(unittest.TestCase):
             self.assertEqual((code, errors), (0, ""))
             self.assertTrue(output.startswith(f"{name} is a message:\n"), output)
             self.assertIn(field, output.splitlines())
+
+    def test_every_field_is_described_by_its_comment(self):
+        source = (gateway.HERE.parent.parent / "proto/modelway/v1/generation_service.proto").read_text()
+        for name in ["GenerateRequest", "GenerateResponse", "SamplingParams", "StreamGenerateResponse"]:
+            [written] = re.findall(rf"^message {name} {{\n.*?^}}", source, re.MULTILINE | re.DOTALL)
+
+            _, output, _ = self.grpcurl("describe", f"modelway.v1.{name}")
+
+            comments = [line.strip() for line in written.splitlines() if line.strip().startswith("//")]
+            described = [line.strip() for line in output.splitlines()]
+            self.assertGreater(len(comments), 5)
+            self.assertEqual([line for line in comments if line not in described], [])
 
     def test_a_unary_call_is_answered(self):
         body = {
