@@ -44,17 +44,12 @@ impl Trail {
             .reduce(Cost::plus)
     }
 
-    /// What attempts cost that did not answer the call, `answered` being whether it was answered; `None` if none of
-    /// them reported tokens.
-    pub fn wasted(&self, answered: bool) -> Option<Cost> {
-        let answering = answered
-            .then(|| self.attempts.len().checked_sub(1))
-            .flatten();
+    /// What attempts cost that gave no whole answer; `None` if none of them reported tokens.
+    pub fn wasted(&self) -> Option<Cost> {
         self.attempts
             .iter()
-            .enumerate()
-            .filter(|(position, _)| Some(*position) != answering)
-            .filter_map(|(_, attempt)| attempt.cost)
+            .filter(|attempt| attempt.outcome != Outcome::Succeeded)
+            .filter_map(|attempt| attempt.cost)
             .reduce(Cost::plus)
     }
 

@@ -28,6 +28,11 @@ impl Answered {
         }
     }
 
+    /// Observes the call.
+    pub fn observed(&mut self) -> &mut ObservedCall {
+        &mut self.observed
+    }
+
     /// Ends the call.
     pub fn end(mut self, end: CallEnd) {
         self.observed.end(end, &self.trail);

@@ -164,7 +164,8 @@ impl Call {
         Ok(())
     }
 
-    /// The next event of the committed answer; `None` after the last one of a complete answer.
+    /// The next event of the committed answer; `None` after the last one of a complete answer. The call ends when it is
+    /// [finished](Self::finish) or dropped, cancelled by its caller unless the answer [was taken](Self::note_taken).
     ///
     /// # Errors
     /// The answer broke off, or the deadline passed.
@@ -176,7 +177,6 @@ impl Call {
             Ok(Some(event)) => return Ok(Some(CallEvent::Answer(event))),
             Ok(None) => {
                 self.complete();
-                self.end(self.end);
                 return Ok(None);
             }
             Err(Ended::Deadline) => {

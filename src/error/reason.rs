@@ -93,6 +93,11 @@ impl Reason {
         Self::ContentBlocked,
     ];
 
+    /// The reason of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// Its name on the wire, in traces and in logs.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{Request, Response};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::StdError;
 use tonic::service::Routes;
@@ -17,7 +18,9 @@ use tower::ServiceExt as _;
 use crate::admission::room::Share;
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::telemetry::observe::Observer;
 
+use super::announced::Announced;
 use super::arrival::{self, Intake};
 use super::refusals::{self, MAX_METADATA_BYTES};
 use super::watched::WatchedBody;
@@ -38,12 +41,15 @@ pub const MAX_HEAD_BYTES: u32 = 4 * MAX_METADATA_BYTES as u32;
 pub struct GrpcDoor {
     pub(super) routes: Routes,
     pub(super) intake: Intake,
+    /// Observes the calls; `None` at a door that serves none.
+    pub(super) observer: Option<Arc<Observer>>,
 }
 
 /// Where a request comes from.
 #[derive(Clone)]
 pub struct Origin {
     peer: Option<SocketAddr>,
+    caller: Caller,
     share: Arc<Share>,
 }
 
@@ -53,6 +59,7 @@ impl GrpcDoor {
         let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
         Origin {
             peer,
+            caller,
             share: self.intake.share(caller),
         }
     }
@@ -67,31 +74,49 @@ impl GrpcDoor {
     where
         B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + Unpin + 'static,
     {
+        let now = Instant::now();
+        let not_grpc = refusals::of_protocol(&request);
+        let call = match (&not_grpc, &self.observer) {
+            (None, Some(observer)) => Announced::of(&request, origin.caller, observer, now),
+            (Some(_), _) | (None, None) => None,
+        };
+        let answered = |response, call: Option<Announced>| match call {
+            Some(call) => WatchedBody::response(call.answered(response)),
+            None => WatchedBody::response(response),
+        };
         let refused =
-            |refusal: Response<Body>| Either::Left(ready(Ok(WatchedBody::response(refusal))));
+            |refusal: Response<Body>, call| Either::Left(ready(Ok(answered(refusal, call))));
         if is_closed && request.uri().path() != HEALTH_CHECK {
-            return refused(status::of_error(&Error::Draining).into_http());
+            return refused(status::of_error(&Error::Draining).into_http(), call);
         }
-        if let Some(refusal) = refusals::of_head(&request) {
-            return refused(refusal);
+        if let Some(refusal) = not_grpc.or_else(|| refusals::of_metadata(&request)) {
+            return refused(refusal, call);
         }
         request.extensions_mut().insert(TcpConnectInfo {
             local_addr: None,
             remote_addr: origin.peer,
         });
-        let request = match self.intake.admit(request, &origin.share) {
+        let mut request = match self.intake.admit(request, &origin.share, now) {
             Ok(request) => request,
-            Err(error) => return refused(arrival::told(status::of_error(&error).into_http())),
+            Err(error) => {
+                let refusal = status::of_error(&error).into_http();
+                return refused(arrival::told(refusal), call);
+            }
         };
+        if let Some(call) = &call {
+            request.extensions_mut().insert(call.clone());
+        }
         let refused_question = request.body().refused();
         let response = self.routes.clone().oneshot(request);
-        Either::Right(async {
+        Either::Right(async move {
             let response = response.await.map(refusals::explained);
             let response = match refused_question {
                 Some(refused) => response.map(|response| conversation::ending(response, refused)),
                 None => response,
             };
-            response.map(arrival::told).map(WatchedBody::response)
+            response
+                .map(arrival::told)
+                .map(|response| answered(response, call))
         })
     }
 }
@@ -124,6 +149,7 @@ mod tests {
         GrpcDoor {
             routes: Routes::default(),
             intake: Intake::new(Duration::from_secs(1), rules, Arc::new(room), draining),
+            observer: None,
         }
     }
 

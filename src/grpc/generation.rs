@@ -9,15 +9,14 @@ use tokio::time::Instant;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Extensions, Request, Response, Status};
 
-use crate::caller::{Caller, Door, Method};
+use crate::caller::{Caller, Method};
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
 use crate::serving::{
     BegunCall, CallHead, CallReading, DeliveryHandle, EventStream, Failure, Repeats, Serving,
 };
-use crate::telemetry::observe::{CallOrigin, Observer};
-use crate::telemetry::spans::CallSpan;
 
+use super::announced::Announced;
 use super::arrival::Arrival;
 use super::elements::ElementLimits;
 use super::metadata::{self, CALL_ID, REQUEST_ID};
@@ -27,14 +26,13 @@ use super::stream::Events;
 use super::undecoded::Undecoded;
 use super::{answer, status, v1};
 
-pub(super) use self::server::GenerationServer;
+pub(super) use self::server::{GENERATE, GenerationServer, STREAM_GENERATE};
 
 /// The service.
 pub(super) struct Generation {
     serving: Arc<Serving>,
     repeats: Arc<Repeats<SpelledResponse>>,
     elements: Arc<ElementLimits>,
-    observer: Arc<Observer>,
 }
 
 impl Generation {
@@ -43,13 +41,11 @@ impl Generation {
         serving: Arc<Serving>,
         repeats: Arc<Repeats<SpelledResponse>>,
         elements: Arc<ElementLimits>,
-        observer: Arc<Observer>,
     ) -> Self {
         Self {
             serving,
             repeats,
             elements,
-            observer,
         }
     }
 
@@ -63,26 +59,12 @@ impl Generation {
         let (metadata, extensions, message) = request.into_parts();
         let id = RequestId(metadata::request_id(&metadata));
         let arrival = extensions.get::<Arrival>();
-        let trace = metadata::trace_context(&metadata);
-        let arrived = arrival.map_or_else(Instant::now, |arrival| arrival.at);
-        let origin = CallOrigin {
-            span: CallSpan::start_within(
-                method.full_name(),
-                trace,
-                metadata::trace_state(&metadata),
-            ),
-            caller,
-            method,
-            door: Door::Grpc,
-            request_id: id.text().map(str::to_owned),
-            arrived,
-            timeout: metadata::given_timeout(&metadata),
-        };
+        let call = extensions.get::<Announced>().and_then(Announced::take);
         let whole = method == Method::Generate;
         let head = CallHead {
             caller,
-            observed: self.observer.call(origin),
-            arrived,
+            observed: call.unwrap_or_default(),
+            arrived: arrival.map_or_else(Instant::now, |arrival| arrival.at),
             held: arrival.map(|arrival| arrival.held.clone()),
         };
         let timeout = metadata::timeout(&metadata);
@@ -128,10 +110,6 @@ fn key_of(
 struct RequestId(Option<MetadataValue<Ascii>>);
 
 impl RequestId {
-    fn text(&self) -> Option<&str> {
-        self.0.as_ref()?.to_str().ok()
-    }
-
     /// The metadata of an answer to the call with this id.
     fn metadata(&self, call_id: &str) -> MetadataMap {
         let mut metadata = MetadataMap::new();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
 use crate::error::Error;
@@ -49,8 +50,8 @@ pub fn timeout(metadata: &MetadataMap) -> Result<Option<Duration>, Error> {
 }
 
 /// The timeout that the caller gave; `None` if it gave none, or one that cannot be read.
-pub fn given_timeout(metadata: &MetadataMap) -> Option<Duration> {
-    parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)
+pub fn given_timeout(headers: &HeaderMap) -> Option<Duration> {
+    parse_timeout(headers.get("grpc-timeout")?.to_str().ok()?)
 }
 
 /// Reads the value of `grpc-timeout` (gRPC over HTTP/2, Requests).
@@ -73,21 +74,26 @@ pub fn parse_timeout(value: &str) -> Option<Duration> {
 }
 
 /// The caller's span; `None` without a valid header.
-pub fn trace_context(metadata: &MetadataMap) -> Option<TraceContext> {
-    TraceContext::parse(metadata.get("traceparent")?.to_str().ok()?)
+pub fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    TraceContext::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
 /// The trace state of the caller.
-pub fn trace_state(metadata: &MetadataMap) -> TraceState {
-    let values = metadata.get_all("tracestate").iter();
+pub fn trace_state(headers: &HeaderMap) -> TraceState {
+    let values = headers.get_all("tracestate").iter();
     TraceState::parse(values.filter_map(|value| value.to_str().ok()))
 }
 
 /// The caller's own id of the request, if it is short and printable.
 pub fn request_id(metadata: &MetadataMap) -> Option<MetadataValue<Ascii>> {
     let id = metadata.get(REQUEST_ID)?;
-    let text = id.to_str().ok()?;
-    (!text.is_empty() && text.len() <= 128).then(|| id.clone())
+    is_request_id(id.as_bytes()).then(|| id.clone())
+}
+
+/// Whether a caller's own id of its request is short and printable.
+pub fn is_request_id(id: &[u8]) -> bool {
+    let is_printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    !id.is_empty() && id.len() <= 128 && id.iter().all(is_printable)
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ pub(super) const MAX_METADATA_BYTES: usize = 16 * 1024;
 /// What each entry counts beyond its name and value (RFC 9113, section 6.5.2).
 const ENTRY_BYTES: usize = 32;
 
-/// Refuses a request because of its head, if there is a reason.
-pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
+/// Refuses a request that is not gRPC.
+pub(super) fn of_protocol<B>(request: &Request<B>) -> Option<Response<Body>> {
     if request.method() != Method::POST {
         let mut refusal = Response::new(Body::empty());
         *refusal.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -33,6 +33,11 @@ pub(super) fn of_head<B>(request: &Request<B>) -> Option<Response<Body>> {
         *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Some(refusal);
     }
+    None
+}
+
+/// Refuses a request whose metadata is too large.
+pub(super) fn of_metadata<B>(request: &Request<B>) -> Option<Response<Body>> {
     let bytes = metadata_bytes(request.headers());
     (bytes > MAX_METADATA_BYTES).then(|| {
         let what = format!(

@@ -198,16 +198,12 @@ impl ListenerServices {
             repeats,
             observer,
         } = &self.generation;
-        let generation = Generation::new(
-            serving,
-            Arc::clone(repeats),
-            Arc::clone(elements),
-            Arc::clone(observer),
-        );
+        let generation = Generation::new(serving, Arc::clone(repeats), Arc::clone(elements));
         let generation = GenerationServer::new(generation, *max_message_bytes);
         GrpcDoor {
             routes: self.routes.clone().add_service(generation).prepare(),
             intake: self.intake.clone(),
+            observer: Some(Arc::clone(observer)),
         }
     }
 
@@ -216,6 +212,7 @@ impl ListenerServices {
         GrpcDoor {
             routes: self.routes.clone().prepare(),
             intake: self.intake.clone(),
+            observer: None,
         }
     }
 }

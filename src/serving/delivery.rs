@@ -19,6 +19,9 @@ pub(super) trait Undelivered: Send + Sync {
     /// Whether the response can still carry the reason why the call was ended, for a caller that reads again.
     fn can_report_end(&self) -> bool;
 
+    /// The caller was given a piece of a whole answer.
+    fn gave_piece(&self);
+
     /// The caller has taken everything.
     fn taken(&self);
 }
@@ -27,6 +30,8 @@ pub(super) trait Undelivered: Send + Sync {
 pub(super) struct Delivery<A: ?Sized> {
     /// The call's deadline, if that still matters.
     pub(super) deadline: Option<Instant>,
+    /// Whether the answer is whole rather than a stream.
+    is_whole: bool,
     unread: AtomicU32,
     /// The task that writes the response.
     task: OnceLock<AbortHandle>,
@@ -34,9 +39,20 @@ pub(super) struct Delivery<A: ?Sized> {
 }
 
 impl<A> Delivery<A> {
-    pub(super) fn new(deadline: Option<Instant>, answer: A) -> Arc<Self> {
+    /// The stream of a call that has this deadline.
+    pub(super) fn stream(deadline: Instant, answer: A) -> Arc<Self> {
+        Self::new(Some(deadline), false, answer)
+    }
+
+    /// A whole answer: there is no deadline for what is complete.
+    pub(super) fn whole(answer: A) -> Arc<Self> {
+        Self::new(None, true, answer)
+    }
+
+    fn new(deadline: Option<Instant>, is_whole: bool, answer: A) -> Arc<Self> {
         Arc::new(Self {
             deadline,
+            is_whole,
             unread: AtomicU32::new(READING),
             task: OnceLock::new(),
             answer,
@@ -78,6 +94,9 @@ impl DeliveryHandle {
     pub fn note(&self, given: bool) {
         let unread = if given { 0 } else { READING };
         self.0.unread.store(unread, Ordering::Relaxed);
+        if given && self.0.is_whole {
+            self.0.answer.gave_piece();
+        }
     }
 
     /// The caller has taken everything.

@@ -52,8 +52,7 @@ impl OpenCalls {
         permit: CallPermit,
         spelling: S,
     ) -> EventStream<S> {
-        let deadline = Some(call.deadline());
-        let stream = Delivery::new(deadline, OpenStream::new(call, permit, spelling));
+        let stream = Delivery::stream(call.deadline(), OpenStream::new(call, permit, spelling));
         self.add(stream.clone());
         if self.closed.is_cancelled() {
             stream.answer.end(Error::Draining);
@@ -63,8 +62,7 @@ impl OpenCalls {
 
     /// Opens a whole answer, until its caller has taken it.
     pub(super) fn whole(&self, untaken: Untaken) -> DeliveryHandle {
-        // No deadline: the answer is complete.
-        let answer = Delivery::new(None, untaken);
+        let answer = Delivery::whole(untaken);
         self.add(answer.clone());
         DeliveryHandle(answer)
     }

@@ -7,7 +7,7 @@ use tokio::time::timeout_at;
 use crate::admission::CallPermit;
 use crate::admission::room::Held;
 use crate::chat::{Answer, ChatRequest};
-use crate::dispatch::{Call, Failure, Summary};
+use crate::dispatch::{Answered, Call, Failure, Summary};
 use crate::error::Error;
 use crate::idempotency::{
     Concluded, Conflict, Fingerprint, Idempotency, Key, KnownCall, Participation, SharedCall,
@@ -53,6 +53,8 @@ pub struct KeyedAnswer<'s, S> {
     pub outcome: SharedOutcome<S>,
     /// Whether another caller's call gave this result.
     pub replayed: bool,
+    /// The call of a caller that gets another call's answer; it ends when that answer is taken.
+    own: Option<Answered>,
     permit: CallPermit,
     open: &'s OpenCalls,
 }
@@ -60,7 +62,7 @@ pub struct KeyedAnswer<'s, S> {
 impl<S> KeyedAnswer<'_, S> {
     /// The handle that goes with the answer. The place is free when the caller has taken the answer.
     pub fn deliver(self) -> DeliveryHandle {
-        self.open.whole(Untaken::shared(self.permit))
+        self.open.whole(Untaken::keyed(self.own, self.permit))
     }
 }
 
@@ -93,26 +95,38 @@ impl<'s> BegunCall<'s> {
             open,
             ..
         } = self.enter().await?;
-        let (outcome, replayed) = match found {
+        let KeyedResult {
+            outcome,
+            replayed,
+            own,
+        } = match found {
             KnownCall::Open(shared) => make(&shared, call, open).await?,
-            KnownCall::Ended(outcome) => (replay(call, outcome), true),
+            KnownCall::Ended(outcome) => replay(call, outcome),
         };
         permit.answered();
         Ok(KeyedAnswer {
             outcome,
             replayed,
+            own,
             permit,
             open,
         })
     }
 }
 
-/// The outcome of the call, and whether another caller made it.
+/// What a caller gets for its key.
+struct KeyedResult<S> {
+    outcome: SharedOutcome<S>,
+    replayed: bool,
+    own: Option<Answered>,
+}
+
+/// Makes the call, or waits for the same call made by another caller.
 async fn make<S: Spelled>(
     shared: &Arc<SharedCall<SharedRequest, SharedOutcome<S>>>,
     mut call: Call,
     open: &Arc<OpenCalls>,
-) -> Result<(SharedOutcome<S>, bool), Failure> {
+) -> Result<KeyedResult<S>, Failure> {
     let deadline = call.deadline();
     loop {
         let start = |mut call: Call| {
@@ -133,8 +147,14 @@ async fn make<S: Spelled>(
             }
         };
         match shared.take_part(call, start) {
-            Participation::First(underway) => return Ok((underway.await, false)),
-            Participation::Ended(own, outcome) => return Ok((replay(own, outcome), true)),
+            Participation::First(underway) => {
+                return Ok(KeyedResult {
+                    outcome: underway.await,
+                    replayed: false,
+                    own: None,
+                });
+            }
+            Participation::Ended(own, outcome) => return Ok(replay(own, outcome)),
             Participation::Repeat(own, underway) => {
                 call = own;
                 call.observed().waits_for(CallWait::Repeated);
@@ -143,7 +163,7 @@ async fn make<S: Spelled>(
                 match outcome {
                     // The call ran into the first caller's deadline; this caller's has not passed yet.
                     Ok(outcome) if ran_out_of_time(&outcome) => {}
-                    Ok(outcome) => return Ok((replay(call, outcome), true)),
+                    Ok(outcome) => return Ok(replay(call, outcome)),
                     Err(_) => return Err(call.fail(Error::DeadlineExceeded)),
                 }
             }
@@ -151,14 +171,21 @@ async fn make<S: Spelled>(
     }
 }
 
-/// Records that a repeat ended like the call that it repeats.
-fn replay<S>(mut call: Call, outcome: SharedOutcome<S>) -> SharedOutcome<S> {
+/// Gives a repeat the outcome of the call that it repeats.
+fn replay<S>(mut call: Call, outcome: SharedOutcome<S>) -> KeyedResult<S> {
     call.observed().is_replayed();
-    call.end(match &*outcome {
-        Ok(_) => CallEnd::Answered,
-        Err(failure) => CallEnd::Failed(failure.error.reason()),
-    });
-    outcome
+    let own = match &*outcome {
+        Ok(_) => Some(call.answered()),
+        Err(failure) => {
+            call.end(CallEnd::Failed(failure.error.reason()));
+            None
+        }
+    };
+    KeyedResult {
+        outcome,
+        replayed: true,
+        own,
+    }
 }
 
 fn ran_out_of_time<S>(outcome: &SharedOutcome<S>) -> bool {

@@ -13,6 +13,7 @@ use crate::admission::CallPermit;
 use crate::chat::{Beside, ChatEvent, FinishReason, finish_reason};
 use crate::dispatch::{Call, CallEvent, Failure, Summary};
 use crate::error::{Error, Reason};
+use crate::telemetry::observe::CallWait;
 use crate::trail::{AttemptRecord, Outcome, Trail};
 
 use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
@@ -73,6 +74,8 @@ struct StreamMessages<S: StreamSpelling> {
     queued: VecDeque<S::Message>,
     has_tool_calls: bool,
     beside: Beside,
+    /// Whether a piece of the answer has been handed over.
+    gave_content: bool,
     ended: bool,
 }
 
@@ -96,6 +99,7 @@ impl<S: StreamSpelling> StreamMessages<S> {
             queued,
             has_tool_calls: false,
             beside: Beside::default(),
+            gave_content: false,
             ended: false,
         }
     }
@@ -104,7 +108,8 @@ impl<S: StreamSpelling> StreamMessages<S> {
     /// A cause that is set after the call's own end changes nothing.
     async fn next_unless(&mut self, cause: &OnceLock<Error>) -> Option<Item<S>> {
         if self.ended {
-            return self.next().await;
+            self.call.observed().goes_on();
+            return self.last();
         }
         let ended_from_outside = poll_fn(|_| match cause.get() {
             Some(error) => Poll::Ready(error.clone()),
@@ -121,14 +126,28 @@ impl<S: StreamSpelling> StreamMessages<S> {
         Some(Err(self.spelling.failure(failure)))
     }
 
-    /// The next message; `None` after the last.
+    /// The next message of an answer that is complete; `None` after the last one, with which the call ends. From one
+    /// to the next, the call waits for its caller.
+    fn last(&mut self) -> Option<Item<S>> {
+        let Some(message) = self.queued.pop_front() else {
+            self.call.finish();
+            return None;
+        };
+        if self.queued.is_empty() {
+            self.call.note_taken();
+        }
+        let call = self.call.observed();
+        call.gives_message();
+        call.waits_for(CallWait::Reader);
+        Some(Ok(message))
+    }
+
+    /// The next message; `None` if there is none, since the answer is empty.
     async fn next(&mut self) -> Option<Item<S>> {
         loop {
             if let Some(message) = self.queued.pop_front() {
+                self.call.observed().gives_message();
                 return Some(Ok(message));
-            }
-            if self.ended {
-                return None;
             }
             match self.call.next().await {
                 Ok(Some(CallEvent::Answer(event))) => {
@@ -137,17 +156,33 @@ impl<S: StreamSpelling> StreamMessages<S> {
                     };
                     self.has_tool_calls |= matches!(event, ChatEvent::ToolCall { .. });
                     if let Some(message) = self.spelling.event(StreamEvent::Answer(event)) {
+                        self.gives_content();
                         return Some(Ok(message));
                     }
                 }
                 Ok(Some(CallEvent::Restarted { since })) => self.restart(since),
-                Ok(None) => self.complete(),
+                Ok(None) => {
+                    self.complete();
+                    return self.last();
+                }
                 Err(failure) => {
                     self.ended = true;
                     return Some(Err(self.spelling.failure(failure)));
                 }
             }
         }
+    }
+
+    /// Notes that a message with a piece of the answer is handed over.
+    fn gives_content(&mut self) {
+        if !std::mem::replace(&mut self.gave_content, true) {
+            let arrived = self.call.running().next().and_then(|attempt| {
+                let after = attempt.first_content?;
+                Some(attempt.began? + after)
+            });
+            self.call.observed().gives_first_content(arrived);
+        }
+        self.call.observed().gives_message();
     }
 
     /// The answer is complete.
@@ -286,7 +321,10 @@ impl<S: StreamSpelling> Undelivered for OpenStream<S> {
         true
     }
 
-    /// Nothing to do: the call ended with its last message.
+    /// Nothing to do: this is a stream.
+    fn gave_piece(&self) {}
+
+    /// Nothing to do: the call ends with its last message.
     fn taken(&self) {}
 }
 

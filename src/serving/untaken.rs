@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use crate::admission::CallPermit;
 use crate::dispatch::Answered;
 use crate::error::Error;
+use crate::telemetry::observe::CallWait;
 use crate::trail::CallEnd;
 
 use super::delivery::{Undelivered, lock};
@@ -18,9 +19,10 @@ impl Untaken {
         Self(Mutex::new(Some((Some(call), permit))))
     }
 
-    /// The answer of a call whose end is recorded already, since others share it. Only the permit is given back.
-    pub(super) fn shared(permit: CallPermit) -> Self {
-        Self(Mutex::new(Some((None, permit))))
+    /// The answer to an idempotency key. Without a call, only the permit is given back: the end of a call whose answer
+    /// others share was recorded when the answer was complete.
+    pub(super) fn keyed(call: Option<Answered>, permit: CallPermit) -> Self {
+        Self(Mutex::new(Some((call, permit))))
     }
 
     fn ended(&self, end: CallEnd) {
@@ -39,6 +41,12 @@ impl Undelivered for Untaken {
     /// The response head is already sent, so an unread whole answer can only be reset.
     fn can_report_end(&self) -> bool {
         false
+    }
+
+    fn gave_piece(&self) {
+        if let Some((Some(call), _)) = &mut *lock(&self.0) {
+            call.observed().waits_for(CallWait::Reader);
+        }
     }
 
     fn taken(&self) {

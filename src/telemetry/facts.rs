@@ -125,9 +125,9 @@ impl<'a> CallFacts<'a> {
         self.trail.cost()
     }
 
-    /// What attempts cost that did not answer; `None` if none of them reported tokens.
+    /// What attempts cost that gave no whole answer; `None` if none of them reported tokens.
     pub fn wasted(&self) -> Option<Cost> {
-        self.trail.wasted(self.answered_by().is_some())
+        self.trail.wasted()
     }
 }
 

@@ -274,9 +274,9 @@ impl ObservedCall {
         });
     }
 
-    /// Notes how many messages of a stream have been handed over.
-    pub fn gave(&mut self, messages: u64) {
-        self.change(|call| call.messages = messages);
+    /// Notes that a message of a stream is handed over.
+    pub fn gives_message(&mut self) {
+        self.change(|call| call.messages += 1);
     }
 
     /// Ends the call; only the first end counts.

@@ -44,7 +44,16 @@ impl Call {
         if let Some(hedging) = &route.hedging {
             hedging.budget.deposit();
         }
+    }
+
+    /// The caller has been given the whole answer: nothing that it does cancels the call any more.
+    pub fn note_taken(&mut self) {
         self.end = CallEnd::Answered;
+    }
+
+    /// Ends a call whose answer is complete.
+    pub fn finish(&mut self) {
+        self.end(self.end);
     }
 
     /// Frees everything except what is needed to record whether the caller takes its complete answer.

@@ -75,7 +75,7 @@ impl Intake {
         self.room.share(caller)
     }
 
-    /// Lets in a request of the caller that owns `share`: notes its arrival, and limits the size of its message and the
+    /// Lets in a request of the caller that owns `share`, whose head arrives `now`: notes its arrival, and limits the size of its message and the
     /// time for it.
     ///
     /// # Errors
@@ -84,6 +84,7 @@ impl Intake {
         &self,
         mut request: Request<B>,
         share: &Arc<Share>,
+        now: Instant,
     ) -> Result<Request<Incoming<B>>, Error> {
         let path = request.uri().path();
         let contract = &self.rules.contract;
@@ -103,11 +104,7 @@ impl Intake {
                 )));
             }
         };
-        let now = Instant::now();
-        let deadline = request
-            .headers()
-            .get("grpc-timeout")
-            .and_then(|value| metadata::parse_timeout(value.to_str().ok()?))
+        let deadline = metadata::given_timeout(request.headers())
             .and_then(|timeout| now.checked_add(metadata::time_within(timeout)));
         let is_conversation = request.uri().path().starts_with(CONVERSATIONS);
         let held = Held::new(&self.room, share);

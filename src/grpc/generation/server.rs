@@ -19,8 +19,8 @@ use super::Generation;
 use crate::grpc::stream::Events;
 
 /// The paths of the methods.
-const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
-const STREAM_GENERATE: &str = "/modelway.v1.GenerationService/StreamGenerate";
+pub(in crate::grpc) const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
+pub(in crate::grpc) const STREAM_GENERATE: &str = "/modelway.v1.GenerationService/StreamGenerate";
 
 /// Serves the methods over HTTP.
 #[derive(Clone)]

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use http_body::Frame;
 use tonic::{Code, Status};
 
+use tokio::time::Instant;
+
 use super::super::super::elements::Contract;
 use super::*;
 use crate::admission::room::RoomLimits;
@@ -52,7 +54,11 @@ async fn seen(intake: &Intake, pieces: Vec<Bytes>) -> (Vec<Bytes>, Option<Code>)
         .into_iter()
         .map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
     let mut body = intake
-        .admit(Request::new(StreamBody::new(iter(frames))), &share(intake))
+        .admit(
+            Request::new(StreamBody::new(iter(frames))),
+            &share(intake),
+            Instant::now(),
+        )
         .unwrap()
         .into_body();
     let mut seen = Vec::new();
