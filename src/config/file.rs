@@ -21,7 +21,7 @@ use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
-use super::{Config, admission, listeners, model, provider, scenario};
+use super::{Config, admission, doors, listeners, model, provider, scenario};
 
 /// A configuration file that was parsed as TOML and not yet checked.
 ///
@@ -65,7 +65,11 @@ impl<'a> File<'a> {
         let mut links = LinkReader::new(surroundings);
         let mut retry = retry_budget::Settings::default();
         let config = Config {
-            server: server(root.section("server"), root.section("requests")),
+            server: server::Settings {
+                cors: doors::cors(root.section("cors")),
+                json: doors::json(root.section("json")),
+                ..server(root.section("server"), root.section("requests"))
+            },
             admin: listeners::admin(root.section("admin")),
             probes: listeners::probes(root.section("probes")),
             admission: admission::admission(root.section("admission")),
@@ -92,6 +96,8 @@ impl<'a> File<'a> {
 fn server(mut table: Table<'_>, elements: Table<'_>) -> server::Settings {
     let default = server::Settings::default();
     let settings = server::Settings {
+        cors: default.cors,
+        json: default.json,
         listen: table.or("listen", default.listen, listeners::listen),
         runtimes: table.or("runtimes", default.runtimes, |value| {
             value.whole(0..=server::MAX_RUNTIMES)

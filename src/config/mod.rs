@@ -9,6 +9,7 @@ mod body;
 pub mod check;
 mod credential;
 mod dialect;
+mod doors;
 mod family;
 pub mod file;
 mod headers;

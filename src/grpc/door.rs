@@ -1,6 +1,5 @@
 //! How does an HTTP request reach a gRPC service? One request in, one response out.
 
-use std::convert::Infallible;
 use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,11 +21,15 @@ use crate::telemetry::observe::Observer;
 
 use super::announced::Announced;
 use super::arrival::{self, Intake};
-use super::refusals::{self, MAX_METADATA_BYTES};
+use super::refusals;
 use super::watched::WatchedBody;
 use super::{conversation, status};
 
+pub use super::refusals::MAX_METADATA_BYTES;
 pub use super::watched::Answering;
+
+/// The body of a response.
+pub type GrpcBody = WatchedBody<Body>;
 
 /// The health check, which is answered until the process ends.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -53,6 +56,17 @@ pub struct Origin {
     share: Arc<Share>,
 }
 
+impl Origin {
+    /// Who calls from there.
+    pub(super) fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    pub(super) fn share(&self) -> &Arc<Share> {
+        &self.share
+    }
+}
+
 impl GrpcDoor {
     /// The origin of all requests of a connection.
     pub fn origin(&self, peer: Option<SocketAddr>) -> Origin {
@@ -70,7 +84,7 @@ impl GrpcDoor {
         mut request: Request<B>,
         origin: &Origin,
         is_closed: bool,
-    ) -> impl Future<Output = Result<Response<WatchedBody<Body>>, Infallible>> + use<B>
+    ) -> impl Future<Output = Response<GrpcBody>> + Send + use<B>
     where
         B: http_body::Body<Data = Bytes, Error: Into<StdError>> + Send + Unpin + 'static,
     {
@@ -84,8 +98,7 @@ impl GrpcDoor {
             Some(call) => WatchedBody::response(call.answered(response)),
             None => WatchedBody::response(response),
         };
-        let refused =
-            |refusal: Response<Body>, call| Either::Left(ready(Ok(answered(refusal, call))));
+        let refused = |refusal: Response<Body>, call| Either::Left(ready(answered(refusal, call)));
         if is_closed && request.uri().path() != HEALTH_CHECK {
             return refused(status::of_error(&Error::Draining).into_http(), call);
         }
@@ -109,14 +122,13 @@ impl GrpcDoor {
         let refused_question = request.body().refused();
         let response = self.routes.clone().oneshot(request);
         Either::Right(async move {
-            let response = response.await.map(refusals::explained);
+            let Ok(response) = response.await;
+            let response = refusals::explained(response);
             let response = match refused_question {
-                Some(refused) => response.map(|response| conversation::ending(response, refused)),
+                Some(refused) => conversation::ending(response, refused),
                 None => response,
             };
-            response
-                .map(arrival::told)
-                .map(|response| answered(response, call))
+            answered(arrival::told(response), call)
         })
     }
 }
@@ -158,7 +170,7 @@ mod tests {
             .header("content-type", "application/grpc")
             .body(Body::default());
         let response = door.answer(request.unwrap(), &door.origin(None), is_closed);
-        let response = response.await.unwrap();
+        let response = response.await;
         Status::from_header_map(response.headers()).unwrap()
     }
 

@@ -3,6 +3,7 @@
 mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message as _;
 use tokio::time::Instant;
@@ -71,25 +72,38 @@ impl Generation {
         let (repeats, elements) = (Arc::clone(&self.repeats), Arc::clone(&self.elements));
         let read = move || {
             let timeout = timeout?;
-            let message: v1::GenerateRequest = message.decode()?;
-            if !whole && !message.idempotency_key.is_empty() {
-                return Err(Error::invalid(
-                    "idempotency_key",
-                    "a stream cannot be repeated; call Generate, or leave the key out",
-                ));
-            }
-            let (key, message) = key_of(&repeats, message);
-            Ok(CallReading {
-                request: request::parse(message, &elements)?,
-                timeout,
-                key,
-            })
+            read(message.decode()?, whole, timeout, &repeats, &elements)
         };
         match self.serving.begin(head, whole, read).await {
             Ok(call) => Ok((call, id)),
             Err(failure) => Err(id.failure(&failure)),
         }
     }
+}
+
+/// What a message says.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with each fault.
+pub(super) fn read(
+    message: v1::GenerateRequest,
+    whole: bool,
+    timeout: Option<Duration>,
+    repeats: &Repeats<SpelledResponse>,
+    elements: &ElementLimits,
+) -> Result<CallReading, Error> {
+    if !whole && !message.idempotency_key.is_empty() {
+        return Err(Error::invalid(
+            "idempotency_key",
+            "a stream cannot be repeated; call Generate, or leave the key out",
+        ));
+    }
+    let (key, message) = key_of(repeats, message);
+    Ok(CallReading {
+        request: request::parse(message, elements)?,
+        timeout,
+        key,
+    })
 }
 
 /// The idempotency key of a message, if it has one, with the fingerprint of the rest of the message.

@@ -20,12 +20,13 @@ mod policy;
 mod refusals;
 pub mod request;
 pub mod services;
-mod spelled;
+pub mod spelled;
 pub mod status;
 mod stream;
 mod time_of_day;
+pub mod translated;
 mod undecoded;
-mod watched;
+pub mod watched;
 
 /// The generated messages, clients and servers of `modelway.v1`.
 #[allow(

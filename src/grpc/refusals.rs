@@ -12,7 +12,7 @@ use super::status;
 const MEDIA_TYPE: &str = "application/grpc";
 
 /// The most bytes of a call's metadata.
-pub(super) const MAX_METADATA_BYTES: usize = 16 * 1024;
+pub const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 /// What each entry counts beyond its name and value (RFC 9113, section 6.5.2).
 const ENTRY_BYTES: usize = 32;

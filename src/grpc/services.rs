@@ -24,6 +24,7 @@ use super::generation::{Generation, GenerationServer};
 use super::health::{LiveHealth, ReportedHealth};
 use super::operations::Operations;
 use super::spelled::SpelledResponse;
+use super::translated::Translation;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
 use super::v1::operations_service_server::OperationsServiceServer;
@@ -45,6 +46,13 @@ const REFLECTED: usize = 2;
 #[derive(Debug, thiserror::Error)]
 #[error("the contract cannot be read: {0}")]
 pub struct SetupError(#[from] tonic_reflection::server::Error);
+
+impl SetupError {
+    /// The contract's descriptors do not decode.
+    pub fn of(error: prost::DecodeError) -> Self {
+        Self(error.into())
+    }
+}
 
 /// The limits that a request must keep before it becomes a call.
 pub struct RequestRules {
@@ -204,6 +212,15 @@ impl ListenerServices {
             routes: self.routes.clone().add_service(generation).prepare(),
             intake: self.intake.clone(),
             observer: Some(Arc::clone(observer)),
+        }
+    }
+
+    /// What doors need that speak the contract in another spelling.
+    pub fn translation(&self) -> Translation {
+        Translation {
+            intake: self.intake.clone(),
+            repeats: Arc::clone(&self.generation.repeats),
+            observer: Arc::clone(&self.generation.observer),
         }
     }
 

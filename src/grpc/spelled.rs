@@ -15,7 +15,7 @@ const COPIED_BYTES: usize = 4 * 1024;
 
 /// The answer of a call with an idempotency key.
 #[derive(Clone, Debug)]
-pub(super) struct SpelledResponse {
+pub struct SpelledResponse {
     call_id: String,
     response: Bytes,
 }
@@ -39,18 +39,18 @@ impl SpelledResponse {
     }
 
     /// The id of the call.
-    pub(super) fn call_id(&self) -> &str {
+    pub fn call_id(&self) -> &str {
         &self.call_id
+    }
+
+    /// The encoding of the message for a caller; `replayed` if another caller made the call.
+    pub fn encoded(&self, replayed: bool) -> Vec<u8> {
+        [&self.response[..], &replayed_mark(replayed)].concat()
     }
 
     /// The message for a caller; `replayed` if another caller made the call.
     pub(super) fn message(&self, replayed: bool) -> SharedMessage {
-        // In protobuf, bytes appended to a message are read as more fields of it.
-        let mark = GenerateResponse {
-            replayed,
-            ..GenerateResponse::default()
-        }
-        .encode_to_vec();
+        let mark = replayed_mark(replayed);
         let length = self.response.len() + mark.len();
         let mut head = BytesMut::with_capacity(PREFIX_BYTES);
         head.put_u8(0);
@@ -63,6 +63,16 @@ impl SpelledResponse {
         }
         SharedMessage([head.freeze(), self.response.clone(), mark.into()])
     }
+}
+
+/// Marks an answer as given to another caller before. In protobuf, bytes appended to a message are read as more fields
+/// of it.
+fn replayed_mark(replayed: bool) -> Vec<u8> {
+    let mark = GenerateResponse {
+        replayed,
+        ..GenerateResponse::default()
+    };
+    mark.encode_to_vec()
 }
 
 /// A message with its prefix, in pieces. It travels in a response's extensions. When the response is written, these

@@ -171,7 +171,7 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
 const MAX_PROVIDERS_WAIT: Duration = Duration::from_secs(120);
 
 /// How long to wait until the same call may succeed, if that is known.
-fn retry_after(error: &Error) -> Option<Duration> {
+pub(super) fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::NoProviderAvailable { retry_after } => *retry_after,
         Error::Overloaded { retry_after }
@@ -197,7 +197,7 @@ fn retry_after(error: &Error) -> Option<Duration> {
 }
 
 /// Milliseconds that a retrying client must wait, -1 for not at all, `None` for no advice.
-fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
+pub(super) fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
     let without_an_end = matches!(error, Error::NoProviderAvailable { retry_after: None });
     if sent_any || without_an_end {
         return Some(-1);

@@ -19,6 +19,11 @@ use super::refusals::unreadable_message;
 pub(super) struct Undecoded(Bytes);
 
 impl Undecoded {
+    /// A message with this encoding.
+    pub(super) fn of(encoded: Vec<u8>) -> Self {
+        Self(encoded.into())
+    }
+
     /// Decodes the message. Images and other bytes in it stay slices of it.
     ///
     /// # Errors

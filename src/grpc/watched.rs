@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::serving::DeliveryHandle;
 
@@ -42,6 +42,24 @@ where
     }
 }
 
+/// The current task, if it writes a response.
+pub fn writer() -> Option<AbortHandle> {
+    THIS.try_with(|this| this.get().cloned()).ok().flatten()
+}
+
+/// Serves a connection that has one response at a time in a task of its own, which can be cut off like the response.
+pub async fn cut_off_with<F>(connection: F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let this = Arc::new(OnceLock::new());
+    let mut tasks = JoinSet::new();
+    let task = tasks.spawn(THIS.scope(Arc::clone(&this), connection));
+    // Nothing else sets it.
+    let _ = this.set(task);
+    tasks.join_next().await;
+}
+
 /// A response body that notes whether its caller reads. Its next frame is polled only after the last one was taken.
 pub struct WatchedBody<B> {
     body: B,
@@ -50,16 +68,18 @@ pub struct WatchedBody<B> {
     /// Pieces that come before the body's next frame, in reverse order.
     rest: Vec<Bytes>,
     delivering: Option<DeliveryHandle>,
+    /// Whether its last piece was given.
+    is_given: bool,
 }
 
 impl<B> WatchedBody<B> {
     /// Watches the response of an open call; other responses pass unchanged.
-    pub(super) fn response(mut response: http::Response<B>) -> http::Response<Self> {
+    pub fn response(mut response: http::Response<B>) -> http::Response<Self> {
         let delivering = response.extensions_mut().remove::<DeliveryHandle>();
         let shared = response.extensions_mut().remove::<SharedMessage>();
         if let Some(delivering) = &delivering {
             // Without a handle the response cannot be cut off; it ends with its connection.
-            if let Ok(Some(task)) = THIS.try_with(|this| this.get().cloned()) {
+            if let Some(task) = writer() {
                 delivering.is_written_by(task);
             }
         }
@@ -68,6 +88,7 @@ impl<B> WatchedBody<B> {
             shared,
             rest: Vec::new(),
             delivering,
+            is_given: false,
         })
     }
 }
@@ -85,12 +106,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
             shared,
             rest,
             delivering,
+            is_given,
         } = self.get_mut();
         let Some(delivering) = delivering else {
             return Pin::new(body).poll_frame(context);
         };
         let mut frame = match rest.pop() {
-            None => Pin::new(body).poll_frame(context),
+            None => Pin::new(&mut *body).poll_frame(context),
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
         };
         delivering.note(frame.is_ready());
@@ -108,8 +130,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
                 // Trailers come last, and flow control does not apply to them.
                 None => delivering.taken(),
             },
-            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}
+            Poll::Ready(None) => delivering.taken(),
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
         }
+        *is_given = rest.is_empty() && body.is_end_stream();
         frame
     }
 
@@ -119,5 +143,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl<B> Drop for WatchedBody<B> {
+    /// A body of known length is not asked again after its last piece.
+    fn drop(&mut self) {
+        if self.is_given
+            && let Some(delivering) = &self.delivering
+        {
+            delivering.taken();
+        }
     }
 }

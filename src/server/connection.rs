@@ -1,14 +1,15 @@
 //! How is one connection served, from its preface to its end?
 
+use std::convert::Infallible;
 use std::io::{self, Cursor};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
@@ -16,9 +17,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::grpc::door::{Answering, GrpcDoor, MAX_HEAD_BYTES, Origin};
+use crate::grpc::door::{Answering, MAX_HEAD_BYTES, Origin};
+use crate::grpc::watched::cut_off_with;
 
 use super::Settings;
+use super::doors::Doors;
+use super::exchange::{Exchange, ServedBody, Timed};
 use super::listen::Halves;
 use super::resets::{Metered, Resets};
 use super::turns::InTurns;
@@ -36,6 +40,13 @@ const MAX_FRAME_BYTES: u32 = 16 * 1024;
 /// ms, 64 KiB would let 4 MiB take 13 seconds.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The most lines of a head that are read at all. One with fewer that has too many is refused with the reason; one with
+/// more gets only its status.
+const MOST_LINES: usize = 256;
+
+/// A caller in HTTP/1.1 that reads nothing has this much longer than its calls have.
+const STALLED_GRACE: Duration = Duration::from_secs(1);
 
 /// How long a connection that was never used may take to end.
 const UNUSED_GRACE: Duration = Duration::from_secs(1);
@@ -64,26 +75,39 @@ impl ConnectionServer {
     /// Serves a connection with this door until it ends. The connection then still counts as open until the caller may
     /// again cancel as many calls as at first.
     pub(super) async fn serve(
-        &self,
+        self: &Arc<Self>,
         halves: Halves,
         peer: Option<SocketAddr>,
-        door: &GrpcDoor,
+        doors: &Doors,
         resets: Arc<Resets>,
     ) {
         let accepted = Instant::now();
         let Halves { mut read, write } = halves;
         let limit = self.settings.handshake_timeout;
-        let preface = timeout(limit, read_preface(&mut read));
-        match self.draining.run_until_cancelled(preface).await {
-            Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => return debug!(%error, "no HTTP/2 connection"),
-            Some(Err(_)) => return debug!(?limit, "no HTTP/2 connection in time"),
+        let beginning = timeout(limit, Beginning::read(&mut read));
+        let beginning = match self.draining.run_until_cancelled(beginning).await {
+            Some(Ok(Ok(beginning))) => beginning,
+            Some(Ok(Err(error))) => return debug!(%error, "a connection without a request"),
+            Some(Err(_)) => return debug!(?limit, "no request in time"),
             None => return,
-        }
+        };
+        let origin = doors.origin(peer);
         let too_many_resets = Arc::new(AtomicBool::new(false));
-        let rest = Metered::new(read, Arc::clone(&resets), Arc::clone(&too_many_resets));
-        let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
-        self.converse(io, door, &door.origin(peer), accepted).await;
+        match beginning {
+            Beginning::Http2 => {
+                let rest = Metered::new(read, Arc::clone(&resets), Arc::clone(&too_many_resets));
+                let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
+                self.converse_in_http2(io, doors, &origin, accepted).await;
+            }
+            Beginning::Http1(begun) => {
+                let io = join(InTurns::new(Cursor::new(begun).chain(read)), write);
+                let (host, doors) = (Arc::clone(self), doors.clone());
+                cut_off_with(async move {
+                    host.converse_in_http1(io, doors, origin, accepted).await;
+                })
+                .await;
+            }
+        }
         if too_many_resets.load(Ordering::Relaxed) && self.cut_off.is_due() {
             let max_resets = self.settings.max_resets;
             warn!(
@@ -97,19 +121,73 @@ impl ConnectionServer {
         self.draining.run_until_cancelled(recovered).await;
     }
 
-    async fn converse(
+    async fn converse_in_http2(
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin,
-        door: &GrpcDoor,
+        doors: &Doors,
         origin: &Origin,
         accepted: Instant,
     ) {
-        let used = Arc::new(AtomicBool::new(false));
+        let used = AtomicBool::new(false);
         let service = service_fn(|request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
-            door.answer(request, origin, self.refusing.load(Ordering::Relaxed))
+            let answering = doors.answer(request, origin, self.is_refusing());
+            async { Ok::<_, Infallible>(answering.await) }
         });
-        let mut connection = pin!(self.builder().serve_connection(TokioIo::new(io), service));
+        let connection = self.http2().serve_connection(TokioIo::new(io), service);
+        let close =
+            |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
+        self.lead(connection, close, &used, accepted).await;
+    }
+
+    /// One request at a time: another one that comes meanwhile waits in the buffer.
+    async fn converse_in_http1(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin,
+        doors: Doors,
+        origin: Origin,
+        accepted: Instant,
+    ) {
+        let settings = &self.settings;
+        let exchange = Exchange::default();
+        // The sweep over open calls ends those that are not read; this is for what it does not see.
+        let taken_within = 2 * settings.client_stall + STALLED_GRACE;
+        let io = Timed::new(
+            io,
+            exchange.clone(),
+            settings.handshake_timeout,
+            taken_within,
+        );
+        let used = AtomicBool::new(false);
+        let service = service_fn(|request: http::Request<Incoming>| {
+            used.store(true, Ordering::Relaxed);
+            let underway = exchange.begin();
+            let answering = doors.answer(request, &origin, self.is_refusing());
+            async {
+                let response = answering.await;
+                Ok::<_, Infallible>(response.map(|body| ServedBody { body, underway }))
+            }
+        });
+        let connection = self.http1().serve_connection(TokioIo::new(io), service);
+        let close = |connection: Pin<&mut http1::Connection<_, _>>| connection.graceful_shutdown();
+        self.lead(connection, close, &used, accepted).await;
+    }
+
+    fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Runs a connection until it ends; `close` lets it take no more requests.
+    async fn lead<C>(
+        &self,
+        connection: C,
+        close: impl Fn(Pin<&mut C>),
+        used: &AtomicBool,
+        accepted: Instant,
+    ) where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut connection = pin!(connection);
         let mut stage = Stage::Unused;
         let mut next_stage = pin!(sleep_until(accepted + self.settings.first_request_timeout));
         let mut draining = pin!(self.draining.cancelled());
@@ -122,7 +200,7 @@ impl ConnectionServer {
                     return;
                 }
                 () = draining.as_mut(), if stage != Stage::Ending => {
-                    connection.as_mut().graceful_shutdown();
+                    close(connection.as_mut());
                     stage = Stage::Ending;
                     // The server itself bounds how long it waits for all connections.
                     let longest = self.longest_call + LAST_CALL_GRACE;
@@ -139,7 +217,7 @@ impl ConnectionServer {
                         Stage::Used => self.longest_call + LAST_CALL_GRACE,
                         Stage::Ending => return debug!("connection cut off"),
                     };
-                    connection.as_mut().graceful_shutdown();
+                    close(connection.as_mut());
                     stage = Stage::Ending;
                     next_stage.as_mut().reset(Instant::now() + grace);
                 }
@@ -147,7 +225,21 @@ impl ConnectionServer {
         }
     }
 
-    fn builder(&self) -> http2::Builder<Answering> {
+    fn http1(&self) -> http1::Builder {
+        let settings = &self.settings;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            // A caller that closes its half has gone away, as far as can be told while its answer is on its way.
+            .half_close(false)
+            // From the end of a response to the end of the next head.
+            .header_read_timeout(settings.keepalive_interval + settings.keepalive_timeout)
+            .max_headers(MOST_LINES)
+            .max_buf_size(MAX_SEND_BUFFER_BYTES);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<Answering> {
         let settings = &self.settings;
         let mut builder = http2::Builder::new(Answering);
         builder
@@ -184,14 +276,29 @@ enum Stage {
     Ending,
 }
 
-/// Reads the preface, and nothing behind it.
-async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let mut preface = [0; PREFACE.len()];
-    stream.read_exact(&mut preface).await?;
-    if preface == PREFACE {
-        Ok(())
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "not HTTP/2"))
+/// How a connection begins.
+enum Beginning {
+    /// With the preface of HTTP/2, and nothing behind it has been read.
+    Http2,
+    /// With these bytes, which are HTTP/1.1 or nothing that is known.
+    Http1(Vec<u8>),
+}
+
+impl Beginning {
+    /// Reads until it is clear which protocol the caller speaks.
+    async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Self> {
+        let mut read = [0; PREFACE.len()];
+        let mut count = 0;
+        while count < PREFACE.len() {
+            match stream.read(&mut read[count..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                more => count += more,
+            }
+            if !PREFACE.starts_with(&read[..count]) {
+                return Ok(Self::Http1(read[..count].to_vec()));
+            }
+        }
+        Ok(Self::Http2)
     }
 }
 

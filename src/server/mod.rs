@@ -4,6 +4,9 @@
 
 mod census;
 mod connection;
+pub mod cors;
+mod doors;
+mod exchange;
 mod listen;
 mod liveness;
 mod probe;
@@ -31,7 +34,10 @@ use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::health::ReportedHealth;
 use crate::grpc::services::{self, RequestRules, Served, Services};
+use crate::grpc_web::Patience;
 use crate::idempotency;
+use crate::json;
+use crate::json::door::JsonDoor;
 use crate::serving::Serving;
 use crate::serving::control::Control;
 use crate::telemetry::observe::Observer;
@@ -42,6 +48,7 @@ pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, Settings, 
 pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
 
 use self::connection::{ConnectionServer, LAST_CALL_GRACE};
+use self::doors::Doors;
 use self::liveness::Pulse;
 use self::probe::ProcessHealth;
 use self::side::SideServer;
@@ -159,6 +166,12 @@ pub async fn serve(
         operations: true,
         reflection: settings.reflection,
     })?;
+    let refusals = json::door::refusals().map_err(services::SetupError::of)?;
+    let cors = Arc::new(settings.cors.clone());
+    let json::Settings {
+        open_after,
+        keepalive,
+    } = settings.json;
     let mut workers = Vec::new();
     for core in cores {
         let serving = Arc::new(Serving::new(
@@ -168,7 +181,21 @@ pub async fn serve(
         ));
         workers.push(Worker {
             runtime: core.runtime,
-            door: public.door(Arc::clone(&serving)),
+            doors: Doors {
+                grpc: public.door(Arc::clone(&serving)),
+                json: JsonDoor::new(
+                    Arc::clone(&serving),
+                    public.translation(),
+                    refusals.clone(),
+                    settings.json.clone(),
+                ),
+                translation: public.translation(),
+                patience: Patience {
+                    open_after,
+                    keepalive,
+                },
+                cors: Arc::clone(&cors),
+            },
             serving,
         });
     }

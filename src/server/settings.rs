@@ -6,6 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::grpc::elements::ElementLimits;
+use crate::json;
+
+use super::cors;
 
 use super::listen::ListenAddress;
 
@@ -47,6 +50,10 @@ pub struct Settings {
     pub connection_age: Duration,
     /// How long a caller may leave its answer unread.
     pub client_stall: Duration,
+    /// Which web pages may call.
+    pub cors: cors::Settings,
+    /// How streams to browsers and in JSON are kept alive.
+    pub json: json::Settings,
     /// Whether server reflection is served.
     pub reflection: bool,
     /// How long the service goes on as before after it was told to stop, except that it reports itself unhealthy:
@@ -80,6 +87,8 @@ impl Default for Settings {
             keepalive_timeout: Duration::from_secs(10),
             connection_age: Duration::from_secs(600),
             client_stall: Duration::from_secs(30),
+            cors: cors::Settings::default(),
+            json: json::Settings::default(),
             reflection: true,
             predrain: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(60),

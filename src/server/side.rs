@@ -269,7 +269,7 @@ impl SideServer {
         if let Some(plain) = probe::answer(&self.health, &request) {
             return Ok(plain.map(|body| Either::Right(Full::new(body))));
         }
-        let answered = self.door.answer(request, origin, false).await?;
+        let answered = self.door.answer(request, origin, false).await;
         Ok(answered.map(Either::Left))
     }
 }

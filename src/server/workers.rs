@@ -12,12 +12,12 @@ use tracing::warn;
 use crate::admission::Admission;
 use crate::caller::Caller;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::grpc::door::GrpcDoor;
 use crate::serving::Serving;
 
 use super::Settings;
 use super::census::Census;
 use super::connection::ConnectionServer;
+use super::doors::Doors;
 use super::listen::Listener;
 use super::liveness::Pulse;
 use super::warnings::Warnings;
@@ -31,7 +31,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 /// A runtime and what its connections need.
 pub(super) struct Worker {
     pub(super) runtime: Handle,
-    pub(super) door: GrpcDoor,
+    pub(super) doors: Doors,
     /// Serves the calls of its connections.
     pub(super) serving: Arc<Serving>,
 }
@@ -133,13 +133,13 @@ impl Workers {
                 continue;
             };
             let worker = &self.workers[counted.worker];
-            let (host, door) = (Arc::clone(&self.host), worker.door.clone());
+            let (host, doors) = (Arc::clone(&self.host), worker.doors.clone());
             let resets = Arc::clone(&counted.resets);
             let served = async move {
                 counted.is_served(Instant::now());
                 // The socket moves from the runtime that accepts to the one that serves.
                 match socket.moved_here() {
-                    Ok(socket) => host.serve(socket.into_halves(), peer, &door, resets).await,
+                    Ok(socket) => host.serve(socket.into_halves(), peer, &doors, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
                 }
                 drop(counted);

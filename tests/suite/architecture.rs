@@ -99,6 +99,9 @@ const MODULES: &[Module] = &[
             "trail",
         ],
     ),
+    // Two more doors: they stand on the first, whose contract they speak in other spellings.
+    module("grpc_web", &["error", "grpc"]),
+    module("json", &["admission", "caller", "error", "grpc", "serving"]),
     // The doors stand in it.
     module(
         "server",
@@ -108,7 +111,9 @@ const MODULES: &[Module] = &[
             "dispatch",
             "error",
             "grpc",
+            "grpc_web",
             "idempotency",
+            "json",
             "serving",
             "telemetry",
         ],
@@ -124,6 +129,7 @@ const MODULES: &[Module] = &[
             "grpc",
             "health",
             "idempotency",
+            "json",
             "outbound",
             "provider",
             "server",
@@ -154,8 +160,6 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &[
-            "prost",
-            "prost_types",
             "tonic",
             "tonic_health",
             "tonic_prost",
@@ -164,6 +168,11 @@ const HOMES: &[Home] = &[
         ],
         // The demonstration is a caller, and callers speak gRPC.
         modules: &["demo", "grpc"],
+    },
+    Home {
+        // JSON is written from a message's encoding by its descriptors; no door but gRPC knows the generated code.
+        of: &["prost", "prost_types"],
+        modules: &["demo", "grpc", "json"],
     },
     Home {
         of: &["opentelemetry", "opentelemetry_otlp", "opentelemetry_sdk"],
@@ -181,7 +190,7 @@ const HOMES: &[Home] = &[
     Home {
         // Schemas in requests are JSON.
         of: &["serde", "serde_json"],
-        modules: &["config", "grpc", "outbound", "simulator", "wire"],
+        modules: &["config", "grpc", "json", "outbound", "simulator", "wire"],
     },
     Home {
         of: &["secrecy"],
@@ -211,8 +220,10 @@ const HOMES: &[Home] = &[
             "demo",
             "dispatch",
             "grpc",
+            "grpc_web",
             "health",
             "idempotency",
+            "json",
             "lib",
             "main",
             "outbound",
@@ -234,8 +245,10 @@ const HOMES: &[Home] = &[
             "demo",
             "dispatch",
             "grpc",
+            "grpc_web",
             "health",
             "idempotency",
+            "json",
             "lib",
             "main",
             "outbound",

@@ -16,9 +16,10 @@ use modelway::dispatch::{hedging, retry_budget};
 use modelway::features::{Feature, Features, Modality};
 use modelway::grpc::elements::ElementLimits;
 use modelway::health::breaker;
+use modelway::json;
 use modelway::provider::Auth;
 use modelway::provider::link::Http;
-use modelway::server;
+use modelway::server::{self, cors};
 use modelway::telemetry::{self, LogFormat};
 use modelway::transport;
 use modelway::wire::{anthropic, gemini, openai_chat, openai_responses};
@@ -135,6 +136,11 @@ client_stall = "7s"
 reflection = false
 predrain = "0s"
 drain_timeout = "1.5s"
+[cors]
+origins = ["https://app.example.com", "http://localhost:3000"]
+[json]
+open_after = "8s"
+keepalive = "9s"
 [requests]
 max_messages = 1
 max_parts = 2
@@ -228,6 +234,16 @@ retry_first = { times = 3, longest_wait = "1s" }
             keepalive_timeout: Duration::from_secs(5),
             connection_age: Duration::from_secs(6),
             client_stall: Duration::from_secs(7),
+            cors: cors::Settings {
+                origins: vec![
+                    "https://app.example.com".to_owned(),
+                    "http://localhost:3000".to_owned(),
+                ],
+            },
+            json: json::Settings {
+                open_after: Duration::from_secs(8),
+                keepalive: Duration::from_secs(9),
+            },
             reflection: false,
             predrain: Duration::ZERO,
             drain_timeout: Duration::from_millis(1500),

@@ -42,12 +42,13 @@ fn call(stream: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_speak_http_2_is_closed() {
+async fn a_connection_that_does_not_say_its_protocol_is_closed() {
     let gateway = start("handshake_timeout = '100ms'").await;
     for said in [
         &b""[..],
         b"PRI * HTTP/2.0\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"neither of them\r\n\r\n",
     ] {
         let mut wire = Wire::connect(gateway.address).await;
         wire.send(said).await;

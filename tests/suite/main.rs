@@ -25,6 +25,7 @@ mod deadline_storm;
 mod deadlines;
 mod demo;
 mod dialects;
+mod doors;
 mod drain;
 mod ends_of_calls;
 mod errors;

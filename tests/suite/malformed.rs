@@ -142,7 +142,6 @@ async fn what_is_not_grpc_is_told_so_in_http() {
     for other in [
         None,
         Some("application/json"),
-        Some("application/grpc-web"),
         Some("application/grpcurl"),
         Some("text/application/grpc"),
         Some("application/grpc+json"),

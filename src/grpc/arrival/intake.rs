@@ -47,8 +47,8 @@ pub(in crate::grpc) fn told<B>(mut response: Response<B>) -> Response<B> {
 #[derive(Clone)]
 pub(in crate::grpc) struct Intake {
     /// The longest time from the head of a request to its end.
-    timeout: Duration,
-    rules: MessageRules,
+    pub(in crate::grpc) timeout: Duration,
+    pub(in crate::grpc) rules: MessageRules,
     room: Arc<Room>,
     draining: CancellationToken,
 }
@@ -73,6 +73,11 @@ impl Intake {
     /// The room that the requests of a caller share.
     pub(in crate::grpc) fn share(&self, caller: Caller) -> Arc<Share> {
         self.room.share(caller)
+    }
+
+    /// A request of the caller that owns `share`. It takes up nothing yet.
+    pub(in crate::grpc) fn held(&self, share: &Arc<Share>) -> Held {
+        Held::new(&self.room, share)
     }
 
     /// Lets in a request of the caller that owns `share`, whose head arrives `now`: notes its arrival, and limits the size of its message and the

@@ -27,6 +27,23 @@ pub(in crate::grpc) struct MessageRules {
     pub(in crate::grpc) elements: Arc<ElementLimits>,
 }
 
+impl MessageRules {
+    /// Checks a whole message to the method with this full name.
+    ///
+    /// # Errors
+    /// It breaks a limit on elements, or it is malformed.
+    pub(in crate::grpc) fn check(&self, method: &str, message: &[u8]) -> Result<(), Error> {
+        let path = format!("/{method}");
+        let Some(method) = self.contract.method(&path) else {
+            return Err(Error::Unimplemented(self.contract.absent(&path)));
+        };
+        let mut walk = Walk::new(method, Some(message.len()));
+        walk.read(&self.contract, &self.elements, message)?;
+        walk.finish(&self.contract, &self.elements)?;
+        Ok(())
+    }
+}
+
 /// The messages of one request.
 pub(super) struct Messages {
     rules: MessageRules,

@@ -80,7 +80,7 @@ impl ElementLimits {
     }
 
     /// The error message for a request that has too many of these.
-    pub(super) fn excess(&self, element: CountedElement) -> String {
+    pub(in crate::grpc) fn excess(&self, element: CountedElement) -> String {
         let (what, setting) = match element {
             CountedElement::Message => ("messages", "max_messages"),
             CountedElement::Part => ("parts in all messages together", "max_parts"),

@@ -1,0 +1,768 @@
+//! How does a JSON text become the encoding of a message? In one pass, and every fault is named with its path.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::error::{Error, excerpt};
+
+use super::base::{self, FIXED32, FIXED64, SIZED, VARINT, put_key, put_varint};
+use super::times;
+use super::types::{JsonField, JsonKind, JsonTypes, OwnForm, Repeat};
+
+/// The most values of an enum that an error lists.
+const MOST_LISTED: usize = 40;
+
+/// Reads a message of this type. `excess` is the refusal of a text with more than `max_fields` fields and elements.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] with the path of the first fault.
+pub(crate) fn read(
+    types: &JsonTypes,
+    place: usize,
+    json: &[u8],
+    max_fields: usize,
+    excess: &str,
+) -> Result<Vec<u8>, Error> {
+    let mut reading = Reading {
+        types,
+        out: Vec::with_capacity(json.len().min(64 * 1024)),
+        path: Vec::new(),
+        left: max_fields,
+        excess,
+        fault: None,
+    };
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let root = ValueReader {
+        reading: &mut reading,
+        slot: Slot::Root(place),
+    };
+    let read = root.deserialize(&mut reader).and_then(|_| reader.end());
+    match read {
+        Ok(()) => Ok(reading.out),
+        Err(error) => Err(reading.refusal(&error)),
+    }
+}
+
+/// What has been read so far.
+struct Reading<'t> {
+    types: &'t JsonTypes,
+    out: Vec<u8>,
+    path: Vec<Step<'t>>,
+    /// Fields and elements that may still come.
+    left: usize,
+    excess: &'t str,
+    /// The first fault that is not one of syntax.
+    fault: Option<String>,
+}
+
+/// A step on the way to a value.
+enum Step<'t> {
+    Field(&'t str),
+    Key(String),
+    Index(usize),
+}
+
+impl<'t> Reading<'t> {
+    fn count<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                self.path.clear();
+                Err(self.fail(self.excess.to_owned()))
+            }
+        }
+    }
+
+    fn fail<E: serde::de::Error>(&mut self, what: String) -> E {
+        self.fault.get_or_insert(what);
+        E::custom("")
+    }
+
+    /// The parser quotes what it did not expect, which may be a prompt, so only its complaints about syntax are told.
+    fn refusal(self, error: &serde_json::Error) -> Error {
+        let mut path = String::new();
+        for step in &self.path {
+            let dot = if path.is_empty() { "" } else { "." };
+            match step {
+                Step::Field(name) => path += &format!("{dot}{name}"),
+                Step::Key(key) => path += &format!("{dot}{}", excerpt(key)),
+                Step::Index(index) => path += &format!("[{index}]"),
+            }
+        }
+        if path.is_empty() {
+            path.push_str("message");
+        }
+        let what = match self.fault {
+            Some(what) => what,
+            None if error.is_data() => "it is not as protobuf's JSON demands".to_owned(),
+            None if error.to_string().starts_with("recursion limit") => {
+                "objects and lists are nested too deeply".to_owned()
+            }
+            None => format!("the text is not JSON: {error}"),
+        };
+        Error::invalid(path, what)
+    }
+
+    fn expected(&self, kind: JsonKind) -> Cow<'static, str> {
+        Cow::Borrowed(match kind {
+            JsonKind::Bool => "`true` or `false`",
+            JsonKind::Int32 | JsonKind::Sint32 | JsonKind::Sfixed32 => "a whole number of 32 bits",
+            JsonKind::Uint32 | JsonKind::Fixed32 => "a whole number of 32 bits, 0 or more",
+            JsonKind::Int64 | JsonKind::Sint64 | JsonKind::Sfixed64 => {
+                "a whole number of 64 bits, as a number or a string"
+            }
+            JsonKind::Uint64 | JsonKind::Fixed64 => {
+                "a whole number of 64 bits, 0 or more, as a number or a string"
+            }
+            JsonKind::Float | JsonKind::Double => {
+                "a number, or one of the strings `NaN`, `Infinity` and `-Infinity`"
+            }
+            JsonKind::Text => "a string",
+            JsonKind::Bytes => "a string of base64",
+            JsonKind::Enum(place) => {
+                let values = self.types.choices(place).map(|choices| &choices.values[..]);
+                let names: Vec<_> = values
+                    .unwrap_or_default()
+                    .iter()
+                    .take(MOST_LISTED)
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                return Cow::Owned(format!("one of {}, or its number", names.join(", ")));
+            }
+            JsonKind::Message(place) => match self.own_form(place) {
+                None | Some(OwnForm::Object) => "an object",
+                Some(OwnForm::List) => "a list",
+                Some(OwnForm::Duration) => "a duration in seconds, such as `1.5s`",
+                Some(OwnForm::Timestamp | OwnForm::Any) => {
+                    "nothing: this field is not read from JSON"
+                }
+                Some(OwnForm::Value) => "any JSON",
+            },
+        })
+    }
+
+    fn own_form(&self, place: usize) -> Option<OwnForm> {
+        self.types.message(place)?.own_form
+    }
+
+    fn unexpected<E: serde::de::Error>(&mut self, kind: JsonKind, sent: &str) -> E {
+        let expected = self.expected(kind);
+        self.fail(format!("expected {expected}; {sent} was sent"))
+    }
+
+    /// Writes a number, a text or a truth value as a field of this kind.
+    fn scalar<E: serde::de::Error>(&mut self, field: &JsonField, sent: Token<'_>) -> Result<(), E> {
+        let number = field.number;
+        let written = match field.kind {
+            JsonKind::Message(place) => return self.own(number, field.kind, place, sent),
+            JsonKind::Bool => match sent {
+                Token::Bool(value) => {
+                    self.varint(number, value.into());
+                    Some(())
+                }
+                _ => None,
+            },
+            JsonKind::Int32 | JsonKind::Int64 => {
+                let value = sent.whole().filter(|value| fits(field.kind, *value));
+                // Negative numbers of 32 bits are extended to 64.
+                value.map(|value| self.varint(number, value as i64 as u64))
+            }
+            JsonKind::Uint32 | JsonKind::Uint64 => {
+                let value = sent.whole().filter(|value| fits(field.kind, *value));
+                value.map(|value| self.varint(number, value as u64))
+            }
+            JsonKind::Sint32 | JsonKind::Sint64 => {
+                let value = sent.whole().filter(|value| fits(field.kind, *value));
+                value.map(|value| {
+                    let value = value as i64;
+                    self.varint(number, (value << 1 ^ value >> 63) as u64);
+                })
+            }
+            JsonKind::Fixed32 | JsonKind::Sfixed32 => {
+                let value = sent.whole().filter(|value| fits(field.kind, *value));
+                value.map(|value| self.fixed(number, FIXED32, &(value as u32).to_le_bytes()))
+            }
+            JsonKind::Fixed64 | JsonKind::Sfixed64 => {
+                let value = sent.whole().filter(|value| fits(field.kind, *value));
+                value.map(|value| self.fixed(number, FIXED64, &(value as u64).to_le_bytes()))
+            }
+            JsonKind::Float => {
+                let is_in_range = |value: &f64| !value.is_finite() || (*value as f32).is_finite();
+                let value = sent.real().filter(is_in_range);
+                value.map(|value| self.fixed(number, FIXED32, &(value as f32).to_le_bytes()))
+            }
+            JsonKind::Double => {
+                let value = sent.real();
+                value.map(|value| self.fixed(number, FIXED64, &value.to_le_bytes()))
+            }
+            JsonKind::Text => match sent {
+                Token::Text(text) => {
+                    put_key(&mut self.out, number, SIZED);
+                    put_varint(&mut self.out, text.len() as u64);
+                    self.out.extend_from_slice(text.as_bytes());
+                    Some(())
+                }
+                _ => None,
+            },
+            JsonKind::Bytes => match sent {
+                Token::Text(text) => {
+                    let began = base::open(&mut self.out, number);
+                    let is_legal = base::put_base64(&mut self.out, text);
+                    base::close(&mut self.out, began);
+                    is_legal.then_some(())
+                }
+                _ => None,
+            },
+            JsonKind::Enum(place) => {
+                let choices = self.types.choices(place);
+                let value = match sent {
+                    Token::Text(name) => choices.and_then(|choices| choices.number(name)),
+                    _ => sent.whole().and_then(|value| i32::try_from(value).ok()),
+                };
+                value.map(|value| self.varint(number, i64::from(value) as u64))
+            }
+        };
+        match written {
+            Some(()) => Ok(()),
+            None => Err(self.unexpected(field.kind, sent.described())),
+        }
+    }
+
+    /// Writes a scalar as a message that has a form of its own.
+    fn own<E: serde::de::Error>(
+        &mut self,
+        number: u32,
+        kind: JsonKind,
+        place: usize,
+        sent: Token<'_>,
+    ) -> Result<(), E> {
+        match (self.own_form(place), sent) {
+            (Some(OwnForm::Duration), Token::Text(text)) => {
+                let Some((seconds, nanos)) = times::duration_of(text) else {
+                    return Err(self.unexpected(kind, "another text"));
+                };
+                let began = base::open(&mut self.out, number);
+                self.varint(1, seconds as u64);
+                self.varint(2, i64::from(nanos) as u64);
+                base::close(&mut self.out, began);
+                Ok(())
+            }
+            (Some(OwnForm::Value), sent) => {
+                self.own_value(number, sent);
+                Ok(())
+            }
+            _ => Err(self.unexpected(kind, sent.described())),
+        }
+    }
+
+    fn varint(&mut self, number: u32, value: u64) {
+        put_key(&mut self.out, number, VARINT);
+        put_varint(&mut self.out, value);
+    }
+
+    fn fixed(&mut self, number: u32, wire: u32, bytes: &[u8]) {
+        put_key(&mut self.out, number, wire);
+        self.out.extend_from_slice(bytes);
+    }
+}
+
+// The fields of `google.protobuf.Value` and of what it holds.
+const VALUE_NULL: u32 = 1;
+const VALUE_NUMBER: u32 = 2;
+const VALUE_TEXT: u32 = 3;
+const VALUE_BOOL: u32 = 4;
+const VALUE_OBJECT: u32 = 5;
+const VALUE_LIST: u32 = 6;
+/// The field of `Struct` and of `ListValue`.
+const ITEMS: u32 = 1;
+const ENTRY_KEY: u32 = 1;
+const ENTRY_VALUE: u32 = 2;
+
+/// Whether a number is in the range of its kind.
+fn fits(kind: JsonKind, value: i128) -> bool {
+    match kind {
+        JsonKind::Int32 | JsonKind::Sint32 | JsonKind::Sfixed32 => i32::try_from(value).is_ok(),
+        JsonKind::Uint32 | JsonKind::Fixed32 => u32::try_from(value).is_ok(),
+        JsonKind::Int64 | JsonKind::Sint64 | JsonKind::Sfixed64 => i64::try_from(value).is_ok(),
+        JsonKind::Uint64 | JsonKind::Fixed64 => u64::try_from(value).is_ok(),
+        _ => false,
+    }
+}
+
+/// A value that is neither an object nor a list.
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Real(f64),
+    Text(&'a str),
+}
+
+impl Token<'_> {
+    fn described(self) -> &'static str {
+        match self {
+            Token::Bool(_) => "a truth value",
+            Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => "another number",
+            Token::Text(_) => "another text",
+        }
+    }
+
+    /// A whole number, also if it is written with a fraction of zero, or as a text.
+    fn whole(self) -> Option<i128> {
+        /// From here on, a fraction may have been lost.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        match self {
+            Token::Unsigned(value) => Some(value.into()),
+            Token::Signed(value) => Some(value.into()),
+            Token::Real(value) => {
+                (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i128)
+            }
+            Token::Text(text) => match text.parse::<i128>() {
+                Ok(_) if text.starts_with('+') => None,
+                Ok(value) => Some(value),
+                Err(_) => Token::Real(decimal(text)?).whole(),
+            },
+            Token::Bool(_) => None,
+        }
+    }
+
+    fn real(self) -> Option<f64> {
+        match self {
+            Token::Unsigned(value) => Some(value as f64),
+            Token::Signed(value) => Some(value as f64),
+            Token::Real(value) => Some(value),
+            Token::Text("NaN") => Some(f64::NAN),
+            Token::Text("Infinity") => Some(f64::INFINITY),
+            Token::Text("-Infinity") => Some(f64::NEG_INFINITY),
+            Token::Text(text) => decimal(text),
+            Token::Bool(_) => None,
+        }
+    }
+}
+
+/// A finite number in the decimal notation of JSON.
+fn decimal(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_number = digits.starts_with(|first: char| first.is_ascii_digit());
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
+    is_number.then_some(value).flatten()
+}
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+enum Slot<'t> {
+    /// The whole text, a message of this type.
+    Root(usize),
+    /// A field, which may be a list or a map.
+    Field(&'t JsonField),
+    /// An element of a list, or the value of a map's entry.
+    Item(&'t JsonField),
+    /// A value in the field of this number whose type is `google.protobuf.Value`.
+    Any(u32),
+}
+
+/// Reads one value. Its result is whether it was set: `null` sets nothing.
+struct ValueReader<'r, 't> {
+    reading: &'r mut Reading<'t>,
+    slot: Slot<'t>,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueReader<'_, '_> {
+    type Value = bool;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'t> ValueReader<'_, 't> {
+    fn token<E: serde::de::Error>(self, sent: Token<'_>) -> Result<bool, E> {
+        let Self { reading, slot } = self;
+        match slot {
+            Slot::Field(field) if field.repeat == Repeat::List => {
+                return Err(reading.fail(format!("expected a list; {} was sent", sent.described())));
+            }
+            Slot::Field(field) if field.repeat == Repeat::Map => {
+                return Err(
+                    reading.fail(format!("expected an object; {} was sent", sent.described()))
+                );
+            }
+            Slot::Field(field) | Slot::Item(field) => reading.scalar(field, sent)?,
+            Slot::Any(number) => reading.own_value(number, sent),
+            Slot::Root(_) => {
+                return Err(
+                    reading.fail(format!("expected an object; {} was sent", sent.described()))
+                );
+            }
+        }
+        Ok(true)
+    }
+
+    /// The type of the value, if that is a message.
+    fn message(&self) -> Option<usize> {
+        match self.slot {
+            Slot::Root(place) => Some(place),
+            Slot::Field(JsonField {
+                kind: JsonKind::Message(place),
+                repeat: Repeat::Once,
+                ..
+            })
+            | Slot::Item(JsonField {
+                kind: JsonKind::Message(place),
+                ..
+            }) => Some(*place),
+            Slot::Field(_) | Slot::Item(_) | Slot::Any(_) => None,
+        }
+    }
+
+    fn own_form(&self) -> Option<OwnForm> {
+        match self.slot {
+            Slot::Any(_) => Some(OwnForm::Value),
+            _ => self.reading.own_form(self.message()?),
+        }
+    }
+
+    fn number(&self) -> u32 {
+        match self.slot {
+            Slot::Field(field) | Slot::Item(field) => field.number,
+            Slot::Any(number) => number,
+            Slot::Root(_) => 0,
+        }
+    }
+
+    /// The refusal of a list or of an object.
+    fn refused<E: serde::de::Error>(self, sent: &str) -> E {
+        match self.slot {
+            Slot::Field(field) if field.repeat == Repeat::List => self
+                .reading
+                .fail(format!("expected a list; {sent} was sent")),
+            Slot::Field(field) if field.repeat == Repeat::Map => self
+                .reading
+                .fail(format!("expected an object; {sent} was sent")),
+            Slot::Field(field) | Slot::Item(field) => self.reading.unexpected(field.kind, sent),
+            Slot::Root(_) | Slot::Any(_) => self
+                .reading
+                .fail(format!("expected an object; {sent} was sent")),
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn own_value(&mut self, number: u32, sent: Token<'_>) {
+        let began = base::open(&mut self.out, number);
+        match sent {
+            Token::Bool(value) => self.varint(VALUE_BOOL, value.into()),
+            Token::Text(text) => {
+                put_key(&mut self.out, VALUE_TEXT, SIZED);
+                put_varint(&mut self.out, text.len() as u64);
+                self.out.extend_from_slice(text.as_bytes());
+            }
+            Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => {
+                let value = sent.real().unwrap_or_default();
+                self.fixed(VALUE_NUMBER, FIXED64, &value.to_le_bytes());
+            }
+        }
+        base::close(&mut self.out, began);
+    }
+}
+
+impl<'de> Visitor<'de> for ValueReader<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<bool, E> {
+        self.token(Token::Bool(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<bool, E> {
+        self.token(Token::Unsigned(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<bool, E> {
+        self.token(Token::Signed(value))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<bool, E> {
+        self.token(Token::Real(value))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<bool, E> {
+        self.token(Token::Text(value))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<bool, E> {
+        if self.own_form() == Some(OwnForm::Value) {
+            let number = self.number();
+            let began = base::open(&mut self.reading.out, number);
+            self.reading.varint(VALUE_NULL, 0);
+            base::close(&mut self.reading.out, began);
+            return Ok(true);
+        }
+        match self.slot {
+            Slot::Field(JsonField {
+                kind: JsonKind::Enum(place),
+                number,
+                ..
+            }) if self
+                .reading
+                .types
+                .choices(*place)
+                .is_some_and(|of| of.is_null) =>
+            {
+                self.reading.varint(*number, 0);
+                Ok(true)
+            }
+            // The field keeps its default.
+            Slot::Field(_) => Ok(false),
+            Slot::Item(_) => Err(self
+                .reading
+                .fail("an element cannot be `null`; leave it out".to_owned())),
+            Slot::Root(_) | Slot::Any(_) => Err(self.refused("`null`")),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        let (item, closes) = match self.slot {
+            Slot::Field(field) if field.repeat == Repeat::List => (Slot::Item(field), vec![]),
+            _ => {
+                let number = self.number();
+                let form = self.own_form();
+                let out = &mut self.reading.out;
+                match form {
+                    Some(OwnForm::List) => (Slot::Any(ITEMS), vec![base::open(out, number)]),
+                    Some(OwnForm::Value) => {
+                        let value = base::open(out, number);
+                        (Slot::Any(ITEMS), vec![base::open(out, VALUE_LIST), value])
+                    }
+                    _ => return Err(self.refused("a list")),
+                }
+            }
+        };
+        let reading = self.reading;
+        for index in 0.. {
+            reading.path.push(Step::Index(index));
+            let read = items.next_element_seed(ItemReader(ValueReader {
+                reading,
+                slot: item,
+            }))?;
+            reading.path.pop();
+            if read.is_none() {
+                break;
+            }
+        }
+        for began in closes {
+            base::close(&mut reading.out, began);
+        }
+        Ok(true)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<bool, A::Error> {
+        let number = self.number();
+        if let Slot::Field(field) = self.slot
+            && field.repeat == Repeat::Map
+        {
+            self.reading.map(field, entries)?;
+            return Ok(true);
+        }
+        match (self.own_form(), self.message()) {
+            (Some(OwnForm::Object), _) => {
+                let began = base::open(&mut self.reading.out, number);
+                self.reading.object(entries)?;
+                base::close(&mut self.reading.out, began);
+            }
+            (Some(OwnForm::Value), _) => {
+                let value = base::open(&mut self.reading.out, number);
+                let object = base::open(&mut self.reading.out, VALUE_OBJECT);
+                self.reading.object(entries)?;
+                base::close(&mut self.reading.out, object);
+                base::close(&mut self.reading.out, value);
+            }
+            (None, Some(place)) => match self.slot {
+                Slot::Root(_) => self.reading.fields(place, entries)?,
+                _ => {
+                    let began = base::open(&mut self.reading.out, number);
+                    self.reading.fields(place, entries)?;
+                    base::close(&mut self.reading.out, began);
+                }
+            },
+            _ => return Err(self.refused("an object")),
+        }
+        Ok(true)
+    }
+}
+
+impl<'t> Reading<'t> {
+    /// Reads the fields of a message.
+    fn fields<'de, A: MapAccess<'de>>(
+        &mut self,
+        place: usize,
+        mut entries: A,
+    ) -> Result<(), A::Error> {
+        let mut seen: u128 = 0;
+        let mut chosen: Vec<(i32, &'t str)> = Vec::new();
+        while let Some((index, field)) = entries.next_key_seed(KeyReader {
+            reading: self,
+            place,
+        })? {
+            self.path.push(Step::Field(&field.name));
+            self.count()?;
+            let bit = 1u128.checked_shl(index as u32).unwrap_or(0);
+            if seen & bit != 0 {
+                return Err(self.fail("it stands twice in its object".to_owned()));
+            }
+            seen |= bit;
+            let is_set = entries.next_value_seed(ValueReader {
+                reading: self,
+                slot: Slot::Field(field),
+            })?;
+            if let Some(choice) = field.choice.filter(|_| is_set) {
+                if let Some((_, other)) = chosen.iter().find(|(of, _)| *of == choice) {
+                    return Err(self.fail(format!(
+                        "`{other}` is set already, and only one of them can be"
+                    )));
+                }
+                chosen.push((choice, &field.name));
+            }
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a `google.protobuf.Struct`.
+    fn object<'de, A: MapAccess<'de>>(&mut self, mut entries: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            self.enter(&key, &mut seen)?;
+            let began = base::open(&mut self.out, ITEMS);
+            put_key(&mut self.out, ENTRY_KEY, SIZED);
+            put_varint(&mut self.out, key.len() as u64);
+            self.out.extend_from_slice(key.as_bytes());
+            seen.insert(key);
+            entries.next_value_seed(ValueReader {
+                reading: self,
+                slot: Slot::Any(ENTRY_VALUE),
+            })?;
+            base::close(&mut self.out, began);
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a map.
+    fn map<'de, A: MapAccess<'de>>(
+        &mut self,
+        field: &'t JsonField,
+        mut entries: A,
+    ) -> Result<(), A::Error> {
+        let entry = match field.kind {
+            JsonKind::Message(place) => self.types.message(place),
+            _ => None,
+        };
+        let members = entry.and_then(|entry| {
+            Some((
+                entry.field_numbered(ENTRY_KEY)?,
+                entry.field_numbered(ENTRY_VALUE)?,
+            ))
+        });
+        let Some((key_field, value_field)) = members else {
+            return Err(A::Error::custom("a map without key and value"));
+        };
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            self.enter(&key, &mut seen)?;
+            let began = base::open(&mut self.out, field.number);
+            let token = match (key_field.kind, key.as_str()) {
+                (JsonKind::Bool, "true") => Token::Bool(true),
+                (JsonKind::Bool, "false") => Token::Bool(false),
+                (_, text) => Token::Text(text),
+            };
+            self.scalar(key_field, token)?;
+            seen.insert(key);
+            entries.next_value_seed(ValueReader {
+                reading: self,
+                slot: Slot::Item(value_field),
+            })?;
+            base::close(&mut self.out, began);
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// Steps to the value of a key that must be new.
+    fn enter<E: serde::de::Error>(
+        &mut self,
+        key: &str,
+        seen: &mut HashSet<String>,
+    ) -> Result<(), E> {
+        // Only an error needs the whole key.
+        self.path.push(Step::Key(excerpt(key).into_owned()));
+        self.count()?;
+        match seen.contains(key) {
+            true => Err(self.fail("it stands twice in its object".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Reads an element, which counts.
+struct ItemReader<'r, 't>(ValueReader<'r, 't>);
+
+impl<'de> DeserializeSeed<'de> for ItemReader<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.reading.count()?;
+        self.0.deserialize(deserializer).map(|_| ())
+    }
+}
+
+/// Finds the field that a key names.
+struct KeyReader<'r, 't> {
+    reading: &'r mut Reading<'t>,
+    place: usize,
+}
+
+impl<'de, 't> DeserializeSeed<'de> for KeyReader<'_, 't> {
+    type Value = (usize, &'t JsonField);
+
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'t> Visitor<'_> for KeyReader<'_, 't> {
+    type Value = (usize, &'t JsonField);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        let Self { reading, place } = self;
+        let message = reading.types.message(place);
+        if let Some(found) = message.and_then(|message| message.field_named(key)) {
+            return Ok(found);
+        }
+        let fields = message.map_or(&[][..], |message| &message.fields);
+        let names: Vec<_> = fields.iter().map(|field| field.key.as_str()).collect();
+        reading.path.push(Step::Key(key.to_owned()));
+        let what = match names.is_empty() {
+            true => "there is no such field; the object has none".to_owned(),
+            false => format!("there is no such field; there are {}", names.join(", ")),
+        };
+        Err(reading.fail(what))
+    }
+}
