@@ -1,0 +1,12 @@
+{{- define "modelway.selector" -}}
+app.kubernetes.io/name: modelway
+{{- if ne .Release.Name "modelway" }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "modelway.labels" -}}
+{{ include "modelway.selector" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
