@@ -7,15 +7,16 @@
 //! if they are not empty, up to [`MAX_PARTS`](super::limits::MAX_PARTS). JSON that is passed on is copied as
 //! text.
 
+mod boxed;
 mod few;
 mod raw;
 mod scalar;
 
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
+pub(super) use self::boxed::{Boxed, Rare};
 pub(super) use self::few::{Few, too_many_parts};
 pub(super) use self::raw::{compact, is_hollow, object_text, values_in, without};
 pub(super) use self::scalar::{Count, Flag, Text};
@@ -34,6 +35,9 @@ impl<T> MaybeAbsent for Option<T> {
 
 /// An object that [`object!`] defines. A value of another kind reads as one without fields.
 pub(super) trait Object<'de>: Default {
+    /// The keys that are read by name.
+    const KEYS: &'static [&'static str];
+
     /// Reads the value of one key.
     fn take<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error>;
 }
@@ -45,13 +49,22 @@ pub(super) trait Object<'de>: Default {
 pub(super) fn read_object<'de, T: Object<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    deserializer.deserialize_any(ObjectVisitor(PhantomData))
+    let mut read = T::default();
+    InPlace(&mut read).deserialize(deserializer)?;
+    Ok(read)
 }
 
 /// Reads a text that has to be an object; `None` if it is not.
-pub(super) fn parse_object<'a, T: Deserialize<'a>>(json: &'a str) -> Option<T> {
-    let is_object = json.trim_ascii_start().starts_with('{');
-    serde_json::from_str(json).ok().filter(|_| is_object)
+#[inline]
+pub(super) fn parse_object<'a, T: Object<'a>>(json: &'a str) -> Option<T> {
+    if !json.trim_ascii_start().starts_with('{') {
+        return None;
+    }
+    let mut read = T::default();
+    let mut json = serde_json::Deserializer::from_str(json);
+    InPlace(&mut read).deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    Some(read)
 }
 
 /// Reads the value of a key into its field. Where a key stands twice, the later value counts, unless it
@@ -70,28 +83,38 @@ pub(super) fn take<'de, T: Deserialize<'de> + MaybeAbsent, A: MapAccess<'de>>(
     Ok(())
 }
 
-struct ObjectVisitor<T>(PhantomData<T>);
+/// Reads a value of any kind as an object, into the place where it is to stay: an object of many fields takes as long to
+/// move as to read.
+pub(super) struct InPlace<'p, T>(pub(super) &'p mut T);
 
-impl<'de, T: Object<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = T;
+impl<'de, T: Object<'de>> DeserializeSeed<'de> for InPlace<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Object<'de>> Visitor<'de> for InPlace<'_, T> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<T, A::Error> {
-        let mut read = T::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         while let Some(Text(key)) = object.next_key()? {
-            read.take(&key, &mut object)?;
+            self.0.take(&key, &mut object)?;
         }
-        Ok(read)
+        Ok(())
     }
 
     nothing_from!(bool u64 i64 f64 str unit seq);
 }
 
 /// Defines a struct whose fields are read from the values of their keys; see [`Object`]. Several keys are
-/// several spellings of one field. Other keys are skipped.
+/// several spellings of one field. Other keys are skipped, or go to the last field if it is written `rare:`, see
+/// [`Rare`].
 macro_rules! object {
     (
         $(#[$attribute:meta])*
@@ -100,15 +123,19 @@ macro_rules! object {
                 $(#[$field_attribute:meta])*
                 $field_visibility:vis $field:ident: $type:ty = $($key:literal)|+,
             )*
+            $(; $(#[$rare_attribute:meta])* $rare_visibility:vis $rare:ident: $rare_type:ty,)?
         }
     ) => {
         $(#[$attribute])*
         #[derive(Default)]
         $visibility struct $name $(<$life>)? {
             $($(#[$field_attribute])* $field_visibility $field: $type,)*
+            $($(#[$rare_attribute])* $rare_visibility $rare: $crate::wire::json::Rare<$rare_type>,)?
         }
 
         impl<'de $(: $life, $life)?> $crate::wire::json::Object<'de> for $name $(<$life>)? {
+            const KEYS: &'static [&'static str] = &[$($($key),+),*];
+
             fn take<A: serde::de::MapAccess<'de>>(
                 &mut self,
                 key: &str,
@@ -116,6 +143,7 @@ macro_rules! object {
             ) -> Result<(), A::Error> {
                 match key {
                     $($($key)|+ => $crate::wire::json::take(&mut self.$field, object),)*
+                    $(_ if self.$rare.has(key) => self.$rare.take(key, object),)?
                     _ => object.next_value::<serde::de::IgnoredAny>().map(drop),
                 }
             }

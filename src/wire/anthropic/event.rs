@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::pieces::Tokens;
-use crate::wire::json::{Count, MaybeAbsent, Text, object};
+use crate::wire::json::{Boxed, Count, MaybeAbsent, Text, object};
 
 object! {
     /// Any event of a stream. One struct for all kinds: an internally tagged enum would buffer every event
@@ -11,10 +11,10 @@ object! {
     pub(super) struct Event<'a> {
         pub(super) kind: Text<'a> = "type",
         pub(super) index: Count = "index",
-        pub(super) delta: Option<Delta<'a>> = "delta",
+        pub(super) delta: Boxed<Delta<'a>> = "delta",
         pub(super) content_block: Option<&'a RawValue> = "content_block",
-        pub(super) message: Option<Start<'a>> = "message",
-        pub(super) usage: Option<Tokens> = "usage",
+        pub(super) message: Boxed<Start<'a>> = "message",
+        pub(super) usage: Boxed<Tokens> = "usage",
         pub(super) error: Option<&'a RawValue> = "error",
     }
 }
@@ -37,7 +37,7 @@ object! {
     pub(super) struct Start<'a> {
         pub(super) id: Text<'a> = "id",
         pub(super) model: Text<'a> = "model",
-        pub(super) usage: Option<Tokens> = "usage",
+        pub(super) usage: Boxed<Tokens> = "usage",
     }
 }
 

@@ -12,7 +12,7 @@ use super::whole::Whole;
 use crate::chat::{ChatEvent, Citation};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::failure;
-use crate::wire::json::{MaybeAbsent, is_hollow, parse_object, too_many_parts};
+use crate::wire::json::{Boxed, MaybeAbsent, is_hollow, parse_object, too_many_parts};
 use crate::wire::limits::MAX_PARTS;
 use crate::wire::reported::{Reported, check_held};
 use crate::wire::{Decoder, Frame};
@@ -116,12 +116,12 @@ impl Events {
             &*event.kind.0
         };
         if kind != "message_delta" {
-            self.count(event.usage, events);
+            self.count(event.usage.0.as_deref(), events);
         }
         match kind {
             "content_block_delta" => {
-                if let Some(delta) = event.delta {
-                    self.block_delta(index.unwrap_or(self.latest), delta, frame.data, events)?;
+                if let Boxed(Some(delta)) = event.delta {
+                    self.block_delta(index.unwrap_or(self.latest), *delta, frame.data, events)?;
                 }
             }
             "content_block_start" => {
@@ -132,11 +132,11 @@ impl Events {
                 }
             }
             "content_block_stop" => self.block_stop(index.unwrap_or(self.latest), events),
-            "message_start" => self.message_start(event.message, events)?,
+            "message_start" => self.message_start(event.message.0.as_deref(), events)?,
             "message_delta" => {
-                let delta = event.delta.unwrap_or_default();
+                let delta = event.delta.0.map(|delta| *delta).unwrap_or_default();
                 let finished = finish(delta.stop_reason, delta.stop_sequence, events);
-                self.count(event.usage, events);
+                self.count(event.usage.0.as_deref(), events);
                 self.stopped |= finished?;
             }
             "message_stop" => {
@@ -163,7 +163,7 @@ impl Events {
 
     fn message_start(
         &mut self,
-        message: Option<Start<'_>>,
+        message: Option<&Start<'_>>,
         events: &mut Vec<ChatEvent>,
     ) -> Result<(), UpstreamError> {
         if self.begun > 0 {
@@ -176,7 +176,7 @@ impl Events {
         };
         // A second start before any block is harmless; the names of the first stay.
         self.reported.started(&id.0, &model.0, events);
-        self.count(usage, events);
+        self.count(usage.0.as_deref(), events);
         Ok(())
     }
 
@@ -288,7 +288,7 @@ impl Events {
     }
 
     /// Usage is cumulative and arrives in pieces: an absent field changes nothing.
-    fn count(&mut self, tokens: Option<Tokens>, events: &mut Vec<ChatEvent>) {
+    fn count(&mut self, tokens: Option<&Tokens>, events: &mut Vec<ChatEvent>) {
         let Some(tokens) = tokens else {
             return;
         };

@@ -11,7 +11,7 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
 use crate::chat::{ChatEvent, FinishReason, ProviderToolUsage};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{Flag, is_hollow};
+use crate::wire::json::{Boxed, Flag, Rare, is_hollow};
 use crate::wire::limits::MAX_NAME_BYTES;
 use crate::wire::reported::{self, Reported, given_up, is_no_reason};
 use crate::wire::tally::Tally;
@@ -21,7 +21,7 @@ use super::answer_parts::{OtherPart, says_nothing};
 use super::function_calls::FunctionCalls;
 use super::logprobs::of_tokens;
 use super::positions::Positions;
-use super::response::{Candidate, Part, PromptFeedback, Response};
+use super::response::{Candidate, Part, RareInCandidate, Response};
 use super::sources::{Sources, Texts};
 
 pub(super) struct Decoder {
@@ -139,7 +139,7 @@ impl Decoder {
         let Response {
             candidates,
             prompt_feedback,
-            usage_metadata,
+            usage_metadata: Boxed(usage_metadata),
             model_version,
             response_id,
             error,
@@ -155,7 +155,7 @@ impl Decoder {
             self.reported.usage(usage.tally(), events);
         }
         if candidates.is_empty
-            && let Some(blocked) = prompt_feedback.and_then(PromptFeedback::blocked)
+            && let Some(blocked) = prompt_feedback.0.and_then(|feedback| feedback.blocked())
         {
             return Err(blocked);
         }
@@ -182,10 +182,7 @@ impl Decoder {
         let Candidate {
             content,
             finish_reason,
-            grounding,
-            citations,
-            url_context,
-            logprobs,
+            rare: Rare(rare),
             ..
         } = candidate;
         self.starts.clear();
@@ -193,24 +190,8 @@ impl Decoder {
         for (index, part) in parts.into_iter().enumerate() {
             self.part(index, part, events)?;
         }
-        if let Some(logprobs) = logprobs.map(of_tokens)
-            && !logprobs.is_empty()
-        {
-            events.push(ChatEvent::Logprobs(logprobs));
-        }
-        if let Some(metadata) = url_context {
-            self.sources.pages(metadata, events)?;
-        }
-        if let Some(metadata) = grounding {
-            let texts = Texts {
-                positions: &mut self.positions,
-                starts: &self.starts,
-            };
-            self.sources.grounding(metadata, texts, events)?;
-        }
-        if let Some(metadata) = citations {
-            self.sources
-                .citations(metadata, &mut self.positions, events)?;
+        if let Some(rare) = rare {
+            self.rare(*rare, events)?;
         }
         let tools = self.sources.tools();
         if tools != ProviderToolUsage::default() {
@@ -231,6 +212,40 @@ impl Decoder {
             self.finished = true;
             self.sources.rest(events);
             reported::finish(finish_reason_of(reason), reason, None, events);
+        }
+        Ok(())
+    }
+
+    /// Reads what few candidates have beside their parts.
+    fn rare(
+        &mut self,
+        fields: RareInCandidate<'_>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<(), UpstreamError> {
+        let RareInCandidate {
+            grounding,
+            citations,
+            url_context,
+            logprobs,
+        } = fields;
+        if let Some(logprobs) = logprobs.map(of_tokens)
+            && !logprobs.is_empty()
+        {
+            events.push(ChatEvent::Logprobs(logprobs));
+        }
+        if let Some(metadata) = url_context {
+            self.sources.pages(metadata, events)?;
+        }
+        if let Some(metadata) = grounding {
+            let texts = Texts {
+                positions: &mut self.positions,
+                starts: &self.starts,
+            };
+            self.sources.grounding(metadata, texts, events)?;
+        }
+        if let Some(metadata) = citations {
+            self.sources
+                .citations(metadata, &mut self.positions, events)?;
         }
         Ok(())
     }

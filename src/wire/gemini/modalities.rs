@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::chat::ServiceTier;
 use crate::wire::json::{Count, MaybeAbsent, Text, nothing_from, object};
@@ -30,8 +31,21 @@ impl MaybeAbsent for Modalities {
 
 impl<'de> Deserialize<'de> for Modalities {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ModalitiesVisitor)
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        if counts_only_text(json) {
+            return Ok(Self::default());
+        }
+        serde_json::Deserializer::from_str(json)
+            .deserialize_any(ModalitiesVisitor)
+            .map_err(D::Error::custom)
     }
+}
+
+/// Whether each object of a list is plainly a count of text. Every frame repeats the list, and it rarely has others.
+fn counts_only_text(json: &str) -> bool {
+    let plain = [r#""modality":"TEXT""#, r#""modality": "TEXT""#];
+    let mut counts = json.split('{').skip(1).map(str::trim_ascii_start);
+    counts.all(|count| plain.iter().any(|text| count.starts_with(text)))
 }
 
 struct ModalitiesVisitor;

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::json::{
-    Count, Few, Flag, MaybeAbsent, Object, Text, nothing_from, object, read_object, take,
+    Boxed, Count, Few, Flag, InPlace, MaybeAbsent, Object, Text, nothing_from, object, read_object,
+    take,
 };
 use crate::wire::limits::MAX_NAME_BYTES;
 use crate::wire::tally::Tally;
@@ -22,8 +23,8 @@ use super::partial_args::PartialArg;
 object! {
     pub(super) struct Response<'a> {
         pub(super) candidates: Option<Candidates<'a>> = "candidates",
-        pub(super) prompt_feedback: Option<PromptFeedback<'a>> = "promptFeedback" | "prompt_feedback",
-        pub(super) usage_metadata: Option<UsageMetadata<'a>> = "usageMetadata" | "usage_metadata",
+        pub(super) prompt_feedback: Boxed<PromptFeedback<'a>> = "promptFeedback" | "prompt_feedback",
+        pub(super) usage_metadata: Boxed<UsageMetadata<'a>> = "usageMetadata" | "usage_metadata",
         pub(super) model_version: Text<'a> = "modelVersion" | "model_version",
         pub(super) response_id: Text<'a> = "responseId" | "response_id",
         pub(super) error: Option<&'a RawValue> = "error",
@@ -44,6 +45,13 @@ object! {
         pub(super) content: Option<Content<'a>> = "content",
         /// The name of a value, or its number where the host is asked for `enum-encoding=int`.
         pub(super) finish_reason: Text<'a> = "finishReason" | "finish_reason",
+;
+        pub(super) rare: RareInCandidate<'a>,
+    }
+}
+
+object! {
+    pub(super) struct RareInCandidate<'a> {
         pub(super) grounding: Option<&'a RawValue> = "groundingMetadata" | "grounding_metadata",
         pub(super) citations: Option<&'a RawValue> = "citationMetadata" | "citation_metadata",
         pub(super) url_context: Option<&'a RawValue> = "urlContextMetadata" | "url_context_metadata",
@@ -72,6 +80,15 @@ pub(super) struct Part<'a> {
 }
 
 impl<'de: 'a, 'a> Object<'de> for Part<'a> {
+    const KEYS: &'static [&'static str] = &[
+        "text",
+        "thought",
+        "thoughtSignature",
+        "thought_signature",
+        "functionCall",
+        "function_call",
+    ];
+
     fn take<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
         match key {
             "text" => take(&mut self.text, object),
@@ -171,7 +188,11 @@ impl<'de> Visitor<'de> for CandidatesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut candidates = Candidates::default();
-        while let Some(candidate) = list.next_element::<Candidate<'de>>()? {
+        loop {
+            let mut candidate = Candidate::default();
+            if list.next_element_seed(InPlace(&mut candidate))?.is_none() {
+                return Ok(candidates);
+            }
             candidates.is_empty = false;
             if candidates.first.is_none() && candidate.index.0.unwrap_or(0) == 0 {
                 candidates.first = Some(candidate);
@@ -179,7 +200,6 @@ impl<'de> Visitor<'de> for CandidatesVisitor {
                 candidates.has_others = true;
             }
         }
-        Ok(candidates)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {

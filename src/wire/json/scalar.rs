@@ -90,7 +90,8 @@ impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // A number as it is written: one of hundreds of digits is no error.
         let json = <&RawValue>::deserialize(deserializer)?.get();
-        Ok(Self(count(json.trim_matches('"').trim())))
+        let plain = json.parse().ok();
+        Ok(Self(plain.or_else(|| count(json.trim_matches('"').trim()))))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which JSON fields does an answer in OpenAI Chat Completions have, as one chunk of a stream or a whole body?
 //!
-//! Everything borrows from the frame. Fields that most chunks lack are boxed, because a chunk is moved several
-//! times while it is read.
+//! Everything borrows from the frame. Fields that most chunks lack are boxed, because a chunk is moved while it is read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::value::RawValue;
 
 use super::content::Content;
-use crate::wire::json::{Count, Few, MaybeAbsent, Text, compact, nothing_from, object};
+use crate::wire::json::{
+    Boxed, Count, Few, InPlace, MaybeAbsent, Text, compact, nothing_from, object,
+};
 use crate::wire::openai::cost::Usd;
 use crate::wire::openai::logprobs::TokenLogprobs;
 use crate::wire::openai::usage::{Tier, TokenCounts};
@@ -21,22 +22,29 @@ object! {
         pub(super) id: Text<'a> = "id",
         pub(super) model: Text<'a> = "model",
         pub(super) choices: Option<Choices<'a>> = "choices",
-        pub(super) usage: Option<Box<TokenCounts>> = "usage",
-        pub(super) x_groq: Option<XGroq> = "x_groq",
+        pub(super) usage: Boxed<TokenCounts> = "usage",
         pub(super) service_tier: Tier = "service_tier",
+        pub(super) error: Option<&'a RawValue> = "error",
+        ;
+        pub(super) rare: RareInChunk<'a>,
+    }
+}
+
+object! {
+    pub(super) struct RareInChunk<'a> {
+        pub(super) x_groq: Option<XGroq> = "x_groq",
         /// Venice has it here.
         pub(super) cost: Usd = "cost",
         /// Perplexity's sources: with titles, and their addresses alone.
         pub(super) search_results: Option<&'a RawValue> = "search_results",
         pub(super) citations: Option<&'a RawValue> = "citations",
-        pub(super) error: Option<&'a RawValue> = "error",
     }
 }
 
 object! {
     /// Groq's own fields. Some answers have their usage only here.
     pub(super) struct XGroq {
-        pub(super) usage: Option<Box<TokenCounts>> = "usage",
+        pub(super) usage: Boxed<TokenCounts> = "usage",
     }
 }
 
@@ -52,16 +60,23 @@ object! {
     pub(super) struct Choice<'a> {
         index: Count = "index",
         /// In a stream.
-        pub(super) delta: Option<Box<Message<'a>>> = "delta",
+        pub(super) delta: Boxed<Message<'a>> = "delta",
         /// In a whole body. Perplexity repeats the whole text here in its streams.
-        pub(super) message: Option<Box<Message<'a>>> = "message",
+        pub(super) message: Boxed<Message<'a>> = "message",
+        pub(super) logprobs: Boxed<Logprobs<'a>> = "logprobs",
+        pub(super) finish_reason: Text<'a> = "finish_reason" | "finishReason",
+        ;
+        pub(super) rare: RareInChoice<'a>,
+    }
+}
+
+object! {
+    pub(super) struct RareInChoice<'a> {
         /// Where the older completions API has its text.
         pub(super) text: Text<'a> = "text",
-        pub(super) logprobs: Option<Box<Logprobs<'a>>> = "logprobs",
-        pub(super) finish_reason: Text<'a> = "finish_reason" | "finishReason",
         pub(super) finish_details: Option<FinishDetails<'a>> = "finish_details",
         /// Moonshot reports here what others report at the top.
-        pub(super) usage: Option<Box<TokenCounts>> = "usage",
+        pub(super) usage: Boxed<TokenCounts> = "usage",
         pub(super) error: Option<&'a RawValue> = "error",
     }
 }
@@ -87,9 +102,16 @@ object! {
         pub(super) reasoning: Text<'a> = "reasoning",
         // Most hosts repeat `reasoning` here, so it is read only where it is needed.
         pub(super) reasoning_details: Option<&'a RawValue> = "reasoning_details",
-        pub(super) refusal: Text<'a> = "refusal",
         pub(super) tool_calls: Few<CallFragment<'a>> = "tool_calls",
-        pub(super) function_call: Option<Box<Function<'a>>> = "function_call",
+        ;
+        pub(super) rare: RareInMessage<'a>,
+    }
+}
+
+object! {
+    pub(super) struct RareInMessage<'a> {
+        pub(super) refusal: Text<'a> = "refusal",
+        pub(super) function_call: Boxed<Function<'a>> = "function_call",
         pub(super) annotations: Option<&'a RawValue> = "annotations",
         pub(super) images: Option<&'a RawValue> = "images",
         pub(super) audio: Option<&'a RawValue> = "audio",
@@ -140,6 +162,13 @@ object! {
 object! {
     pub(super) struct GoogleContent<'a> {
         pub(super) thought_signature: Text<'a> = "thought_signature",
+    }
+}
+
+impl<'a> Message<'a> {
+    /// The sources of the text.
+    pub(super) fn annotations(&self) -> Option<&'a RawValue> {
+        self.rare.0.as_ref().and_then(|rare| rare.annotations)
     }
 }
 
@@ -194,14 +223,17 @@ impl<'de> Visitor<'de> for ChoicesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut choices = Choices::default();
-        while let Some(choice) = list.next_element::<Choice<'de>>()? {
+        loop {
+            let mut choice = Choice::default();
+            if list.next_element_seed(InPlace(&mut choice))?.is_none() {
+                return Ok(choices);
+            }
             if choice.index.0.unwrap_or(0) != 0 {
                 choices.has_others = true;
             } else if choices.first.is_none() {
                 choices.first = Some(choice);
             }
         }
-        Ok(choices)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {

@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, ServiceTier};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::wire::json::{MaybeAbsent, is_hollow, parse_object};
+use crate::wire::json::{Boxed, MaybeAbsent, Rare, is_hollow, parse_object};
 use crate::wire::reported::{self, Reported, given_up};
 use crate::wire::tally::Tally;
 use crate::wire::{Decoder, Frame, Framing, failure};
 
-use super::chunk::{Choice, Chunk, Logprobs};
+use super::chunk::{Choice, Chunk, Logprobs, RareInChunk};
 use super::finish_reason::finish_reason;
 use super::message::{Messages, append};
 use super::sources::Sources;
@@ -109,7 +109,7 @@ impl ChatDecoder {
             data => {
                 let chunk = parse(data)?;
                 let is_known = match &chunk.choices {
-                    Some(choices) => choices.first.is_some() || chunk.usage.is_some(),
+                    Some(choices) => choices.first.is_some() || chunk.usage.0.is_some(),
                     None => false,
                 };
                 self.chunk(chunk, data, events)?;
@@ -147,13 +147,10 @@ impl ChatDecoder {
             id,
             model,
             choices,
-            usage,
-            x_groq,
+            usage: Boxed(usage),
             service_tier,
-            cost,
-            search_results,
-            citations,
             error,
+            rare: Rare(rare),
         } = chunk;
         // Azure's first chunk has neither id nor model, though it has both fields.
         self.reported.started(&id.0, &model.0, events);
@@ -167,19 +164,31 @@ impl ChatDecoder {
             events.push(ChatEvent::LeftOut("choices".into()));
         }
         if let Some(mut choice) = choices.and_then(|choices| choices.first) {
-            choice_error = choice.error;
-            choice_usage = choice.usage.take();
+            if let Rare(Some(rare)) = &mut choice.rare {
+                choice_error = rare.error;
+                choice_usage = rare.usage.0.take();
+            }
             let before = events.len();
             read = self.choice(choice, events);
             self.has_content |= events[before..].iter().any(ChatEvent::is_content);
         }
-        for list in [search_results, citations].into_iter().flatten() {
-            self.sources.listed(list, events)?;
+        let mut elsewhere = None;
+        let mut told_beside = None;
+        if let Some(rare) = rare {
+            let RareInChunk {
+                x_groq,
+                cost,
+                search_results,
+                citations,
+            } = *rare;
+            for list in [search_results, citations].into_iter().flatten() {
+                self.sources.listed(list, events)?;
+            }
+            elsewhere = x_groq.and_then(|groq| groq.usage.0);
+            told_beside = cost.nanos();
         }
         self.tier = service_tier.0.or(self.tier);
-        let usage = usage
-            .or(x_groq.and_then(|groq| groq.usage))
-            .or(choice_usage);
+        let usage = usage.or(elsewhere).or(choice_usage);
         let told_cost = usage.as_ref().and_then(|usage| usage.cost());
         if let Some(usage) = usage.and_then(|usage| usage.tally()) {
             let usage = Tally {
@@ -188,7 +197,7 @@ impl ChatDecoder {
             };
             self.reported.usage(usage, events);
         }
-        if let Some(nanos) = told_cost.or(cost.nanos()) {
+        if let Some(nanos) = told_cost.or(told_beside) {
             self.reported.cost(nanos, events);
         }
         if error.is_some_and(|error| is_error(error, is_answer)) {
@@ -212,33 +221,41 @@ impl ChatDecoder {
     ) -> Result<(), UpstreamError> {
         let before = events.len();
         // A host that serves the older completions API by the same code has neither.
-        let is_bare = choice.delta.is_none() && choice.message.is_none();
+        let Choice {
+            delta: Boxed(delta),
+            message: Boxed(message),
+            logprobs: Boxed(logprobs),
+            finish_reason: reason,
+            rare: Rare(mut rare),
+            ..
+        } = choice;
+        let is_bare = delta.is_none() && message.is_none();
         let (first, second) = match self.framing {
             // Relays put the whole answer of a host that does not stream into one event.
-            Framing::Sse => (choice.delta, choice.message.filter(|_| !self.has_content)),
-            Framing::Json => (choice.message, choice.delta),
+            Framing::Sse => (delta, message.filter(|_| !self.has_content)),
+            Framing::Json => (message, delta),
         };
         let mut annotations = None;
         if let Some(message) = first {
-            annotations = message.annotations;
+            annotations = message.annotations();
             self.messages.read(*message, events)?;
         }
         if let Some(message) = second.filter(|_| events.len() == before) {
-            annotations = annotations.or(message.annotations);
+            annotations = annotations.or(message.annotations());
             self.messages.read(*message, events)?;
         }
-        if is_bare {
-            append(ChatEvent::Text, choice.text.0, events);
+        if is_bare && let Some(rare) = &mut rare {
+            append(ChatEvent::Text, std::mem::take(&mut rare.text.0), events);
         }
         self.sources.count(&events[before..]);
         if let Some(annotations) = annotations {
             self.sources.annotations(annotations, events)?;
         }
-        if let Some(logprobs) = choice.logprobs {
+        if let Some(logprobs) = logprobs {
             about_tokens(*logprobs, events);
         }
-        let details = choice.finish_details.unwrap_or_default();
-        let reason = choice.finish_reason.or(details.kind).0;
+        let details = rare.and_then(|rare| rare.finish_details);
+        let reason = reason.or(details.unwrap_or_default().kind).0;
         if reported::is_no_reason(&reason) {
             self.ends_once |= !self.has_finish;
             self.ends_here &= events.len() == before;

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use crate::chat::ChatEvent;
 use crate::error::UpstreamError;
 use crate::wire::Framing;
-use crate::wire::json::{Few, compact, without};
+use crate::wire::json::{Boxed, Few, Rare, compact, without};
 
-use super::chunk::{CallFragment, Message, ReasoningDetail};
+use super::chunk::{CallFragment, Function, Message, RareInMessage, ReasoningDetail};
 use super::content::{Content, Said};
 use super::sources;
 use super::tool_calls::{Fragment, Slot, ToolCalls};
@@ -56,27 +56,16 @@ impl Messages {
             reasoning_content,
             reasoning,
             reasoning_details,
-            refusal,
             tool_calls,
-            function_call,
-            annotations: _, // read behind the text
-            images,
-            audio,
-            executed_tools,
+            rare: Rare(rare),
         } = message;
         // Hosts that send several of these fields repeat the same reasoning in each.
         let reasoning = reasoning_content.or(reasoning);
         self.reasoning(reasoning.0, reasoning_details, events)?;
         self.content(content, events);
-        append(ChatEvent::Refusal, refusal.0, events);
-        if let Some(images) = images {
-            pictures(images, events)?;
-        }
-        if let Some(audio) = audio {
-            self.whole_parts.sound(audio)?;
-        }
-        if let Some(runs) = executed_tools {
-            self.whole_parts.runs(runs)?;
+        let mut function_call = None;
+        if let Some(rare) = rare {
+            function_call = self.rare(*rare, events)?;
         }
         self.tool_calls.next_message();
         for call in tool_calls.all()? {
@@ -95,6 +84,33 @@ impl Messages {
             )?;
         }
         Ok(())
+    }
+
+    /// Reads the fields that few messages have. Returns the call that stands in one of them.
+    fn rare<'a>(
+        &mut self,
+        fields: RareInMessage<'a>,
+        events: &mut Vec<ChatEvent>,
+    ) -> Result<Option<Box<Function<'a>>>, UpstreamError> {
+        let RareInMessage {
+            refusal,
+            function_call: Boxed(function_call),
+            annotations: _, // read behind the text
+            images,
+            audio,
+            executed_tools,
+        } = fields;
+        append(ChatEvent::Refusal, refusal.0, events);
+        if let Some(images) = images {
+            pictures(images, events)?;
+        }
+        if let Some(audio) = audio {
+            self.whole_parts.sound(audio)?;
+        }
+        if let Some(runs) = executed_tools {
+            self.whole_parts.runs(runs)?;
+        }
+        Ok(function_call)
     }
 
     fn content(&mut self, content: Content<'_>, events: &mut Vec<ChatEvent>) {
