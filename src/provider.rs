@@ -6,6 +6,7 @@ pub mod path;
 pub mod token;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -139,6 +140,36 @@ impl Provider {
         };
         let others = self.secret_headers.iter().map(|(_, secret)| secret);
         key.into_iter().chain(others)
+    }
+
+    /// The header and the secret of each: the key, and all other secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = (&HeaderName, &Arc<Credential>)> {
+        let key = match &self.auth {
+            Auth::None => None,
+            Auth::Bearer(key) => Some((&AUTHORIZATION, key)),
+            Auth::Header(name, key) => Some((name, key)),
+        };
+        let others = self.secret_headers.iter();
+        key.into_iter()
+            .chain(others.map(|(name, secret)| (name, secret)))
+    }
+
+    /// Takes the place of the provider of the same name in the configuration before: its calls use the secrets of this one
+    /// from the next attempt on. True if a secret is another one. A provider at another URL gives no secret away.
+    pub fn take_over(&self, before: &Self, now: SystemTime) -> bool {
+        if self.name != before.name || self.base_url != before.base_url {
+            return true;
+        }
+        let mut is_other = self.secrets().count() != before.secrets().count();
+        for (header, secret) in self.secrets() {
+            let mut known = before.secrets().filter(|(known, _)| *known == header);
+            match known.next() {
+                Some((_, known)) if Arc::ptr_eq(known, secret) => {}
+                Some((_, known)) => is_other |= secret.take_over(known, now),
+                None => is_other = true,
+            }
+        }
+        is_other
     }
 
     /// Its access token, if it is asked with one in place of a key.

@@ -3,32 +3,41 @@
 mod files;
 mod key_files;
 mod notify;
+mod reload;
+mod restart_only;
 mod runtimes;
+mod sources;
 mod tokens;
+mod watch;
 mod watchdog;
 
 use std::fmt::Write as _;
 use std::future::{Future, pending};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
 use crate::config::file::File;
+use crate::config::judge::{Judged, UnusableConfiguration, judge};
 use crate::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings, reading};
-use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::outbound;
 use crate::server::{self, Core, ListenAddress, Listener, Listeners, SideListeners};
+use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
 use crate::telemetry::observe::Observer;
-use crate::transport::{self, ProviderLinks, Transport};
+use crate::transport::{self, Transport};
 
 use self::files::Wanted;
 pub use self::files::raise_limit;
-use self::key_files::KeyFiles;
 pub use self::notify::Notifier;
-use self::tokens::Tokens;
+use self::reload::{Provenance, Reloader, hash};
+use self::sources::SourceFiles;
 pub use self::watchdog::Watchdog;
 
 use self::runtimes::Runtimes;
@@ -85,7 +94,11 @@ pub enum StartError {
 
 /// A service that is set up and listens. It serves while [`Service::run`] is awaited.
 pub struct Service {
-    config: Config,
+    origin: Provenance,
+    judged: Judged,
+    facts: Arc<ConfigurationFacts>,
+    /// Notified when the configuration is to be read again.
+    reloads: Arc<Notify>,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     /// The runtimes of the cores; they end with the service.
@@ -105,18 +118,17 @@ impl Service {
         path: Option<&Path>,
         overrides: impl Into<Overrides>,
     ) -> Result<Self, StartError> {
-        let text = match path {
-            Some(path) => reading::configuration(path).map_err(|error| StartError::File {
-                path: path.display().to_string(),
-                error,
-            })?,
-            None => KEYLESS.to_owned(),
+        let Some(path) = path else {
+            return Self::from_text(KEYLESS, "built-in configuration", overrides).await;
         };
-        let name = path.map_or_else(
-            || "built-in configuration".to_owned(),
-            |path| path.display().to_string(),
-        );
-        Self::from_text(&text, &name, overrides).await
+        let name = path.display().to_string();
+        let text = reading::configuration(path).map_err(|error| StartError::File {
+            path: name.clone(),
+            error,
+        })?;
+        let simulator = simulator_for(&text).await?;
+        let file = Some(path.to_owned());
+        Self::with(text, &name, file, overrides.into(), Plays::Own(simulator)).await
     }
 
     /// Sets up a service from the text of a configuration, which messages call `name`.
@@ -128,20 +140,9 @@ impl Service {
         name: &str,
         overrides: impl Into<Overrides>,
     ) -> Result<Self, StartError> {
-        let file = File::parse(text);
-        let simulator = match file.needs_simulator() {
-            true => Some(
-                Simulator::start(simulator::Settings {
-                    log_capacity: 0,
-                    ..simulator::Settings::default()
-                })
-                .await
-                .map_err(StartError::Simulator)?,
-            ),
-            false => None,
-        };
-        let config = resolve(&file, name, simulator.as_ref())?;
-        Self::with(config, overrides.into(), simulator).await
+        let simulator = simulator_for(text).await?;
+        let plays = Plays::Own(simulator);
+        Self::with(text.to_owned(), name, None, overrides.into(), plays).await
     }
 
     /// Sets up a service from the text of a configuration. This simulator plays its simulated providers; the caller
@@ -155,46 +156,86 @@ impl Service {
         overrides: impl Into<Overrides>,
         simulator: &Simulator,
     ) -> Result<Self, StartError> {
-        let config = resolve(&File::parse(text), name, Some(simulator))?;
-        Self::with(config, overrides.into(), None).await
+        let plays = Plays::Other(simulator);
+        Self::with(text.to_owned(), name, None, overrides.into(), plays).await
+    }
+
+    /// Sets up a service from a file that it follows. This simulator plays its simulated providers, as in
+    /// [`Service::with_simulator`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn following(
+        path: &Path,
+        overrides: impl Into<Overrides>,
+        simulator: &Simulator,
+    ) -> Result<Self, StartError> {
+        let name = path.display().to_string();
+        let text = reading::configuration(path).map_err(|error| StartError::File {
+            path: name.clone(),
+            error,
+        })?;
+        let file = Some(path.to_owned());
+        let plays = Plays::Other(simulator);
+        Self::with(text, &name, file, overrides.into(), plays).await
     }
 
     async fn with(
-        mut config: Config,
+        text: String,
+        name: &str,
+        file: Option<PathBuf>,
         overrides: Overrides,
-        simulator: Option<Simulator>,
+        plays: Plays<'_>,
     ) -> Result<Self, StartError> {
-        overrides.apply(&mut config);
-        let listeners = listen(&config).await?;
-        let catalog = std::mem::take(&mut config.catalog);
-        let links =
-            ProviderLinks::set_up(catalog.targets.values().map(|target| &*target.provider))?;
-        let transport = Transport::new(config.transport, &links);
-        let dispatcher = Arc::new(Dispatcher::with_direct_budget(
-            catalog,
-            config.scopes,
-            config.retry,
-            transport,
-        ));
-        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
-        let mut cores = Vec::new();
-        for runtime in runtimes.handles() {
-            let dispatcher = match cores.is_empty() {
-                true => Arc::clone(&dispatcher),
-                false => Arc::new(dispatcher.over(Transport::new(config.transport, &links))),
+        let sources = SourceFiles::of(text);
+        let simulator = plays.url();
+        let judged = {
+            let read = |path: &Path| sources.read(path);
+            let surroundings = Surroundings {
+                read_file: &read,
+                ..Surroundings::of_process(simulator.as_deref())
             };
-            cores.push(Core {
-                runtime: runtime.clone(),
-                dispatcher,
-            });
-        }
+            judge(sources.text(), &surroundings, None)
+        };
+        let mut judged = judged.map_err(|unusable| StartError::of(name, unusable))?;
+        overrides.apply(&mut judged.config);
+        let named = sources.named();
+        let origin = Provenance {
+            file,
+            overrides,
+            simulator,
+            text: sources.into_text(),
+            named,
+        };
+        let config = &judged.config;
+        let listeners = listen(config).await?;
+        let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
+        let transport = |_| Transport::new(config.transport, &judged.links);
+        let dispatcher = Arc::new(Dispatcher::directed(Directions {
+            catalog: config.catalog.clone(),
+            scopes: config.scopes,
+            direct_retry: config.retry,
+            transports: runtimes.handles().iter().map(transport).collect(),
+        }));
+        let core = |(core, runtime): (usize, &Handle)| Core {
+            runtime: runtime.clone(),
+            dispatcher: Arc::new(dispatcher.for_core(core)),
+        };
+        let cores = runtimes.handles().iter().enumerate().map(core).collect();
+        let path = origin
+            .file
+            .as_deref()
+            .map(|path| path.display().to_string());
         Ok(Self {
-            config,
+            facts: Arc::new(ConfigurationFacts::new(hash(&origin.text), path)),
+            reloads: Arc::default(),
+            origin,
+            judged,
             dispatcher,
             cores,
             runtimes,
             listeners,
-            simulator,
+            simulator: plays.into_own(),
         })
     }
 
@@ -224,7 +265,17 @@ impl Service {
 
     /// How it logs.
     pub fn logging(&self) -> &crate::telemetry::Settings {
-        &self.config.logging
+        &self.judged.config.logging
+    }
+
+    /// Notify this to have the configuration read again at once, as SIGHUP does.
+    pub fn reloads(&self) -> Arc<Notify> {
+        Arc::clone(&self.reloads)
+    }
+
+    /// What is known of the configuration. It stays up to date while the service runs.
+    pub fn configuration(&self) -> Arc<ConfigurationFacts> {
+        Arc::clone(&self.facts)
     }
 
     /// The built-in simulator, if any provider is simulated by it.
@@ -276,7 +327,7 @@ impl Service {
 
     /// The longest time from the first signal to the end of the service, if nothing is stuck.
     pub fn longest_end(&self) -> Duration {
-        let server = &self.config.server;
+        let server = &self.judged.config.server;
         server.predrain + server.drain_timeout + LAST_STEPS
     }
 
@@ -307,13 +358,19 @@ impl Service {
         end_now: impl Future<Output = ()>,
     ) -> Result<SideListeners, StartError> {
         let Self {
-            mut config,
+            origin,
+            judged,
+            facts,
+            reloads,
             dispatcher,
             cores,
             runtimes,
             listeners,
             simulator,
         } = self;
+        let mut reloader = Reloader::new(origin, &judged, &dispatcher, Arc::clone(&facts), reloads);
+        reloader.first_tokens(&judged).await;
+        let mut config = judged.config;
         let wanted = Wanted {
             connections: config.server.max_connections,
             calls: config.admission.max_inflight,
@@ -324,10 +381,10 @@ impl Service {
             admission: config.admission,
             idempotency: config.idempotency,
             observer: Arc::new(Observer::new(config.admission.min_time_left)),
+            configuration: facts,
         };
-        let mut key_files = KeyFiles::new(&dispatcher);
-        let mut tokens = Tokens::start(&dispatcher)?;
-        tokens.first().await;
+        // The dispatcher has it; the table of routes must be the only one that keeps a catalogue.
+        drop(config.catalog);
         let serving = server::serve(
             listeners,
             &config.server,
@@ -339,9 +396,9 @@ impl Service {
         );
         let sides = tokio::select! {
             served = serving => served?,
-            () = key_files.follow() => SideListeners::default(),
+            () = reloader.follow() => SideListeners::default(),
         };
-        drop(tokens);
+        drop(reloader);
         drop(runtimes);
         drop(simulator);
         Ok(sides)
@@ -377,15 +434,52 @@ async fn bind(
     })
 }
 
-/// Resolves a file to a configuration, with the secrets of this process and the address of this simulator.
-fn resolve(
-    file: &File<'_>,
-    name: &str,
-    simulator: Option<&Simulator>,
-) -> Result<Config, StartError> {
-    let simulated = simulator.map(|simulator| format!("http://{}", simulator.address()));
-    file.resolve(&Surroundings::of_process(simulated.as_deref()))
-        .map_err(|mistakes| StartError::Config(lines(name, &mistakes)))
+/// Who plays the simulated providers.
+enum Plays<'a> {
+    /// A simulator of the service's own, if there are any.
+    Own(Option<Simulator>),
+    /// One that the caller scripts.
+    Other(&'a Simulator),
+}
+
+impl Plays<'_> {
+    fn url(&self) -> Option<String> {
+        let simulator = match self {
+            Self::Own(simulator) => simulator.as_ref()?,
+            Self::Other(simulator) => simulator,
+        };
+        Some(format!("http://{}", simulator.address()))
+    }
+
+    fn into_own(self) -> Option<Simulator> {
+        match self {
+            Self::Own(simulator) => simulator,
+            Self::Other(_) => None,
+        }
+    }
+}
+
+/// A simulator, if the text of this configuration needs one.
+async fn simulator_for(text: &str) -> Result<Option<Simulator>, StartError> {
+    if !File::parse(text).needs_simulator() {
+        return Ok(None);
+    }
+    let settings = simulator::Settings {
+        log_capacity: 0,
+        ..simulator::Settings::default()
+    };
+    let started = Simulator::start(settings).await;
+    started.map(Some).map_err(StartError::Simulator)
+}
+
+impl StartError {
+    fn of(name: &str, unusable: UnusableConfiguration) -> Self {
+        match unusable {
+            UnusableConfiguration::Mistakes(mistakes) => Self::Config(lines(name, &mistakes)),
+            UnusableConfiguration::Transport(error) => Self::Transport(error),
+            UnusableConfiguration::Outbound(error) => Self::Outbound(error),
+        }
+    }
 }
 
 /// Each mistake on a line of its own.

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use crate::server;
 
-use super::file::File;
+use super::judge::{UnusableConfiguration, judge};
 use super::{Config, Surroundings, reading};
 
 /// Exit code for a file that cannot be used.
 const BROKEN: u8 = 2;
 
 /// Stands for the simulator's address, which is known only where it runs.
-const SIMULATOR: &str = "http://127.0.0.1:9";
+pub(crate) const SIMULATOR: &str = "http://127.0.0.1:9";
 
 /// Checks the file at `path`, its secrets too if `with_secrets`. Writes a summary to `out` and ends
 /// with 0, or writes one line for each mistake to `err` and ends with 2. A reader that closes the pipe early does not
@@ -53,9 +53,15 @@ fn verdict(path: &Path, with_secrets: bool) -> Result<Config, Vec<String>> {
         true => Surroundings::of_process(Some(SIMULATOR)),
         false => Surroundings::without_secrets(Some(SIMULATOR)),
     };
-    File::parse(&text)
-        .resolve(&surroundings)
-        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    match judge(&text, &surroundings, None) {
+        Ok(judged) => Ok(judged.config),
+        Err(UnusableConfiguration::Mistakes(mistakes)) => {
+            Err(mistakes.iter().map(ToString::to_string).collect())
+        }
+        Err(error @ (UnusableConfiguration::Transport(_) | UnusableConfiguration::Outbound(_))) => {
+            Err(vec![format!(" {error}")])
+        }
+    }
 }
 
 fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {

@@ -21,7 +21,7 @@ use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
-use super::{Config, admission, doors, listeners, model, provider, scenario};
+use super::{Config, admission, doors, listeners, model, provider, reload, scenario};
 
 /// A configuration file that was parsed as TOML and not yet checked.
 ///
@@ -76,6 +76,7 @@ impl<'a> File<'a> {
             idempotency: admission::idempotency(root.section("idempotency")),
             logging: logging(root.section("logging")),
             telemetry: super::telemetry::read(root.section("telemetry"), surroundings),
+            reload: reload::read(root.section("reload")),
             scopes: scopes::Settings {
                 breaker: health::breaker(root.section("breaker")),
                 lock: health::lock(root.section("credential_lock")),

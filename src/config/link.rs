@@ -23,9 +23,9 @@ const VERSIONS: [(&str, Http); 3] = [
 /// Reads how connections to providers are made, and keeps what holds for all of them.
 pub(super) struct LinkReader<'a> {
     common: Link,
-    /// The links so far. Providers with equal settings share one.
+    /// The links so far, and those in use. Providers with equal settings share one.
     known: Vec<Arc<Link>>,
-    /// The access tokens so far.
+    /// The access tokens so far, and those in use.
     tokens: Vec<Arc<Credential>>,
     environment: Environment,
     surroundings: &'a Surroundings<'a>,
@@ -36,8 +36,8 @@ impl<'a> LinkReader<'a> {
     pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Self {
         Self {
             common: Link::default(),
-            known: Vec::new(),
-            tokens: Vec::new(),
+            known: surroundings.in_use.links.to_vec(),
+            tokens: surroundings.in_use.tokens.to_vec(),
             environment: Environment::read(surroundings),
             surroundings,
         }

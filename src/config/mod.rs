@@ -9,11 +9,13 @@ mod body;
 pub mod check;
 mod credential;
 mod dialect;
+pub mod difference;
 mod doors;
 mod family;
 pub mod file;
 mod headers;
 mod health;
+pub mod judge;
 mod link;
 mod listeners;
 mod mistake;
@@ -25,6 +27,7 @@ mod provider;
 mod proxy;
 mod quantity;
 pub mod reading;
+mod reload;
 mod scenario;
 mod secret;
 mod table;
@@ -32,7 +35,8 @@ mod telemetry;
 
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
-pub use secret::Surroundings;
+pub use reload::Reload;
+pub use secret::{InUse, Surroundings};
 
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
@@ -62,6 +66,8 @@ pub struct Config {
     pub telemetry: export::Settings,
     /// When targets are closed off and opened again.
     pub scopes: scopes::Settings,
+    /// How changes of the file are noticed.
+    pub reload: Reload,
     /// How connections to providers are made.
     pub transport: transport::Settings,
     /// The models and scenarios.

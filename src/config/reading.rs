@@ -25,6 +25,17 @@ pub fn configuration(path: &Path) -> io::Result<String> {
     text(path, MAX_CONFIGURATION_BYTES)
 }
 
+/// Reads the text of a configuration that was read before. A pipe cannot be read again.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn configuration_again(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a file"));
+    }
+    configuration(path)
+}
+
 /// Reads the text of a file or pipe that the configuration names.
 ///
 /// # Errors
@@ -42,6 +53,17 @@ pub fn again(path: &Path) -> io::Result<String> {
         return Err(Error::new(ErrorKind::InvalidInput, "it is not a file"));
     }
     named(path)
+}
+
+/// Reads the bytes of a file that was read before, be it a configuration or a file that one names.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn bytes_again(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a file"));
+    }
+    bytes(path, MAX_CONFIGURATION_BYTES)
 }
 
 /// The reason of a failure, without the path.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::provider::credential::Credential;
+use crate::provider::link::Link;
 
 use super::reading;
 use super::table::Value;
@@ -19,6 +20,17 @@ pub struct Surroundings<'a> {
     pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
     /// Where the built-in simulator listens, such as `http://127.0.0.1:41234`, if it runs.
     pub simulator: Option<&'a str>,
+    /// What is in use already, and goes on where the configuration says the same of it.
+    pub in_use: InUse<'a>,
+}
+
+/// What a running service has set up. Without one, nothing.
+#[derive(Clone, Copy, Default)]
+pub struct InUse<'a> {
+    /// How connections are made. A link that stays the same keeps its connections.
+    pub links: &'a [Arc<Link>],
+    /// Access tokens. One whose source stays the same need not be fetched again.
+    pub tokens: &'a [Arc<Credential>],
 }
 
 impl<'a> Surroundings<'a> {
@@ -28,6 +40,7 @@ impl<'a> Surroundings<'a> {
             variable: &|name| std::env::var(name).ok(),
             read_file: &reading::named,
             simulator,
+            in_use: InUse::default(),
         }
     }
 
@@ -37,6 +50,7 @@ impl<'a> Surroundings<'a> {
             variable: &|_| Some(UNCHECKED.to_owned()),
             read_file: &|_| Ok(UNCHECKED.to_owned()),
             simulator,
+            in_use: InUse::default(),
         }
     }
 

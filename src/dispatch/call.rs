@@ -48,7 +48,7 @@ pub struct Call {
 
 impl Call {
     pub(super) fn new(
-        transport: Transport,
+        core: usize,
         workshop: Workshop,
         route: Arc<Route>,
         inquiry: Inquiry,
@@ -65,7 +65,7 @@ impl Call {
         } = inquiry;
         let trail = observed.take_trail();
         Self {
-            transport,
+            transport: route.generation.transport(core),
             workshop,
             plan: Plan::new(
                 route,

@@ -1,8 +1,9 @@
 //! What do all calls share? Health, budgets, the current table of routes, and the connections to providers.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::trail::Skip;
 use crate::transport::Transport;
 use crate::workshop::Workshop;
 
+use super::generation::{Alive, TableGeneration};
 use super::learnt::Learnt;
 use super::plan::eligibility;
 use super::routes::{GuardedTarget, Route, Routes, Selector};
@@ -27,7 +29,8 @@ use super::{Call, Inquiry, retry_budget};
 /// Turns calls into attempts. Clones share health, budgets and the table of routes.
 #[derive(Clone)]
 pub struct Dispatcher {
-    transport: Transport,
+    /// Whose connections to providers its calls use.
+    core: usize,
     workshop: Workshop,
     shared: Arc<Shared>,
 }
@@ -36,8 +39,21 @@ struct Shared {
     /// Health and budgets are found by name, and outlive a table of routes.
     health: HealthByName,
     learnt: Learnt,
-    direct_retry: retry_budget::Settings,
-    routes: RwLock<Arc<Routes>>,
+    alive: Alive,
+    /// Read once by each call.
+    routes: ArcSwap<Routes>,
+}
+
+/// What a configuration says about calls.
+pub struct Directions {
+    /// What can be asked.
+    pub catalog: Catalog,
+    /// When targets are closed off and opened again.
+    pub scopes: scopes::Settings,
+    /// The size of the retry budget of all calls that name a model.
+    pub direct_retry: retry_budget::Settings,
+    /// The connections to providers, by core.
+    pub transports: Vec<Transport>,
 }
 
 /// What would become of a request at this moment.
@@ -52,56 +68,44 @@ pub struct Explanation {
 
 impl Dispatcher {
     /// A dispatcher with full budgets, which knows nothing about its providers' health yet.
-    pub fn new(catalog: Catalog, settings: scopes::Settings, transport: Transport) -> Self {
-        let direct_retry = retry_budget::Settings::default();
-        Self::knowing(
-            HealthByName::new(settings),
+    pub fn new(catalog: Catalog, scopes: scopes::Settings, transport: Transport) -> Self {
+        Self::directed(Directions {
             catalog,
-            direct_retry,
-            transport,
-        )
+            scopes,
+            direct_retry: retry_budget::Settings::default(),
+            transports: vec![transport],
+        })
     }
 
-    fn knowing(
-        health: HealthByName,
-        catalog: Catalog,
-        direct_retry: retry_budget::Settings,
-        transport: Transport,
-    ) -> Self {
-        let learnt = Learnt::default();
-        let routes = Routes::new(catalog, direct_retry, &health, &learnt);
-        let shared = Arc::new(Shared {
-            health,
-            learnt,
+    /// Like [`Dispatcher::new`], with a retry budget of its own for calls that name a model, and for any number of cores.
+    /// This is the dispatcher of the first core.
+    pub fn directed(directions: Directions) -> Self {
+        let Directions {
+            catalog,
+            scopes,
             direct_retry,
-            routes: RwLock::new(Arc::new(routes)),
-        });
+            transports,
+        } = directions;
+        let (health, learnt) = (HealthByName::new(scopes), Learnt::default());
+        let alive = Alive::default();
+        let generation = TableGeneration::begin(transports, &alive);
+        let routes = Routes::new(catalog, direct_retry, &health, &learnt, generation);
         Self {
-            transport,
+            core: 0,
             workshop: Workshop::default(),
-            shared,
+            shared: Arc::new(Shared {
+                health,
+                learnt,
+                alive,
+                routes: ArcSwap::from_pointee(routes),
+            }),
         }
     }
 
-    /// Like [`Dispatcher::new`], with a retry budget of this size for all calls that name a model.
-    pub fn with_direct_budget(
-        catalog: Catalog,
-        settings: scopes::Settings,
-        direct_retry: retry_budget::Settings,
-        transport: Transport,
-    ) -> Self {
-        Self::knowing(
-            HealthByName::new(settings),
-            catalog,
-            direct_retry,
-            transport,
-        )
-    }
-
-    /// A clone with connections of its own. It shares health, budgets and the table of routes.
-    pub fn over(&self, transport: Transport) -> Self {
+    /// A clone for another core, with the connections of that core. It shares health, budgets and the table of routes.
+    pub fn for_core(&self, core: usize) -> Self {
         Self {
-            transport,
+            core,
             ..self.clone()
         }
     }
@@ -114,33 +118,68 @@ impl Dispatcher {
     /// If this error is a shortage of files, closes one idle connection to a provider, so that another file can be
     /// opened. False if that does not help.
     pub async fn free_a_file(&self, error: &io::Error) -> bool {
-        self.transport.free_a_file(error).await
+        let transport = self.routes().generation().transport(self.core);
+        transport.free_a_file(error).await
     }
 
     /// The present table of routes.
     pub fn routes(&self) -> Arc<Routes> {
-        let routes = self.shared.routes.read();
-        Arc::clone(&routes.unwrap_or_else(PoisonError::into_inner))
+        self.shared.routes.load_full()
     }
 
-    /// Replaces the current table by one for another catalogue. Calls under way keep the table that they began with.
-    /// The health and budgets of models and scenarios that stay are kept; the others are forgotten once no call needs
-    /// them.
+    /// The connections to providers that new calls use, by core.
+    pub fn transports(&self) -> Vec<Transport> {
+        self.routes().generation().transports().to_vec()
+    }
+
+    /// How many configurations are in force or have calls that began under them: 1 at rest.
+    pub fn generations(&self) -> usize {
+        self.shared.alive.count()
+    }
+
+    /// Replaces the current table by one for another catalogue, and nothing else.
     pub fn exchange(&self, catalog: Catalog) {
+        let routes = self.routes();
+        self.redirect(Directions {
+            catalog,
+            scopes: self.shared.health.settings(),
+            direct_retry: routes.direct_retry(),
+            transports: routes.generation().transports().to_vec(),
+        });
+    }
+
+    /// Follows another configuration. Calls under way keep the table that they began with, and its connections. The health
+    /// and budgets of models and scenarios that stay are kept; the others are forgotten once no call needs them. Connections
+    /// that no provider needs any more are closed when they are unused. To be called by one task at a time.
+    pub fn redirect(&self, directions: Directions) {
         let Shared {
             health,
             learnt,
-            direct_retry,
+            alive,
             routes,
         } = &*self.shared;
-        let new = Arc::new(Routes::new(catalog, *direct_retry, health, learnt));
-        let old = {
-            let mut present = routes.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *present, Arc::clone(&new))
-        };
-        drop(old);
+        let Directions {
+            catalog,
+            scopes,
+            direct_retry,
+            transports,
+        } = directions;
+        health.change(scopes);
+        let generation = TableGeneration::begin(transports, alive);
+        let new = Arc::new(Routes::new(
+            catalog,
+            direct_retry,
+            health,
+            learnt,
+            generation,
+        ));
+        drop(routes.swap(Arc::clone(&new)));
         learnt.keep(|name| name.is_empty() || new.scenario(name).is_some());
         health.tidy();
+        let targets = || new.catalog().targets.values();
+        for transport in new.generation().transports() {
+            transport.keep(targets().map(|target| &*target.provider.base_url));
+        }
     }
 
     /// Every change of a breaker from now on.
@@ -157,12 +196,7 @@ impl Dispatcher {
 
     /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].
     pub fn call(&self, route: Arc<Route>, inquiry: Inquiry) -> Call {
-        Call::new(
-            self.transport.clone(),
-            self.workshop.clone(),
-            route,
-            inquiry,
-        )
+        Call::new(self.core, self.workshop.clone(), route, inquiry)
     }
 
     /// Tells what would become of a request at this moment. Sends nothing and changes nothing.

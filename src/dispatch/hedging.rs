@@ -3,7 +3,7 @@
 //! A rival has to be paid for even if it loses. So it needs a token of a bucket for rivals as well as one of the retry
 //! budget, and its price must be known to stay below a limit.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::chat::Usage;
@@ -45,19 +45,44 @@ impl Default for Settings {
 pub(crate) struct Hedging {
     settings: Settings,
     /// How many more rivals there may be.
-    pub(super) budget: RetryBudget,
+    pub(super) budget: Arc<RetryBudget>,
     /// By the target's position in the scenario.
-    latencies: Vec<Mutex<Latencies>>,
+    latencies: Vec<SharedLatencies>,
 }
+
+/// How long one target takes. Known as long as the target stays in the scenario, at whatever position.
+pub(crate) type SharedLatencies = Arc<Mutex<Latencies>>;
 
 impl Hedging {
     /// For a scenario with this number of targets.
     pub(crate) fn new(settings: Settings, targets: usize) -> Self {
+        let unknown = || Arc::new(Mutex::new(Latencies::new()));
         Self {
             settings,
-            budget: RetryBudget::new(settings.budget),
-            latencies: (0..targets).map(|_| Mutex::new(Latencies::new())).collect(),
+            budget: Arc::new(RetryBudget::new(settings.budget)),
+            latencies: (0..targets).map(|_| unknown()).collect(),
         }
+    }
+
+    /// For another set of targets or other settings. The level of the budget stays, cut to the new burst, and so does
+    /// what `known` tells about the target at each position.
+    pub(super) fn followed_by(
+        &self,
+        settings: Settings,
+        known: impl IntoIterator<Item = Option<SharedLatencies>>,
+    ) -> Self {
+        self.budget.change(settings.budget);
+        let latencies = known.into_iter().map(Option::unwrap_or_default);
+        Self {
+            settings,
+            budget: Arc::clone(&self.budget),
+            latencies: latencies.collect(),
+        }
+    }
+
+    /// What is known about the target at this position.
+    pub(super) fn known(&self, position: usize) -> Option<SharedLatencies> {
+        self.latencies.get(position).cloned()
     }
 
     /// The time without content after which an attempt on this target is late; `None` while too little is known of

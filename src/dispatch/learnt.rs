@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::hedging::{self, Hedging};
 use super::retry_budget;
-use super::target::Scenario;
+use super::target::{Scenario, Target};
 use super::tokens::Budget;
 
 /// The retry budgets of all scenarios, and how long their targets take.
@@ -21,50 +21,72 @@ struct OfScenario {
 /// How long the targets of a scenario take, with the targets and settings for which that was learnt.
 struct Known {
     settings: hedging::Settings,
-    targets: Vec<String>,
+    targets: Vec<TargetIdentity>,
     hedging: Arc<Hedging>,
 }
 
+/// What makes a target the same one after its configuration has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TargetIdentity {
+    provider: String,
+    base_url: String,
+    model: String,
+}
+
+impl TargetIdentity {
+    fn of(target: &Target) -> Self {
+        Self {
+            provider: target.provider.name.clone(),
+            base_url: target.provider.base_url.clone(),
+            model: target.model.clone(),
+        }
+    }
+}
+
 impl Learnt {
-    /// The budget of the scenario of this name; a full one if it is new or its settings have changed.
+    /// The budget of the scenario of this name; a full one if the scenario is new. If its settings have changed, the level
+    /// is cut to the new burst.
     pub(super) fn budget(&self, scenario: &str, settings: retry_budget::Settings) -> Arc<Budget> {
         let mut known = self.known();
         let known = known.entry(scenario.to_owned()).or_default();
-        match &known.budget {
-            Some((of, budget)) if *of == settings => Arc::clone(budget),
-            Some(_) | None => {
-                let budget = Arc::new(Budget::new(settings));
-                known.budget = Some((settings, Arc::clone(&budget)));
-                budget
-            }
+        let (of, budget) = known
+            .budget
+            .get_or_insert_with(|| (settings, Arc::new(Budget::new(settings))));
+        if *of != settings {
+            *of = settings;
+            budget.change(settings);
         }
+        Arc::clone(budget)
     }
 
-    /// The rivals of the scenario's calls; `None` if it allows none. What was learnt is kept as long as the settings
-    /// and the targets stay the same.
+    /// The rivals of the scenario's calls; `None` if it allows none. What was learnt about a target is kept as long as the
+    /// target stays in the scenario.
     pub(super) fn hedging(&self, scenario: &Scenario) -> Option<Arc<Hedging>> {
         let settings = scenario.hedge?;
-        let targets: Vec<_> = scenario
-            .targets
-            .iter()
-            .map(|target| target.id.clone())
-            .collect();
+        let targets = scenario.targets.iter();
+        let targets: Vec<_> = targets.map(|target| TargetIdentity::of(target)).collect();
         let mut known = self.known();
         let known = known.entry(scenario.name.clone()).or_default();
-        match &known.hedging {
+        let hedging = match &known.hedging {
             Some(of) if of.settings == settings && of.targets == targets => {
-                Some(Arc::clone(&of.hedging))
+                return Some(Arc::clone(&of.hedging));
             }
-            Some(_) | None => {
-                let hedging = Arc::new(Hedging::new(settings, targets.len()));
-                known.hedging = Some(Known {
-                    settings,
-                    targets,
-                    hedging: Arc::clone(&hedging),
-                });
-                Some(hedging)
+            Some(of) => {
+                let position = |target| of.targets.iter().position(|known| known == target);
+                let known = targets
+                    .iter()
+                    .map(|target| of.hedging.known(position(target)?));
+                of.hedging.followed_by(settings, known)
             }
-        }
+            None => Hedging::new(settings, targets.len()),
+        };
+        let hedging = Arc::new(hedging);
+        known.hedging = Some(Known {
+            settings,
+            targets,
+            hedging: Arc::clone(&hedging),
+        });
+        Some(hedging)
     }
 
     /// Forgets the scenarios for which `is_kept` is false.

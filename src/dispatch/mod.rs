@@ -10,6 +10,7 @@ pub(crate) mod asked;
 mod attempt;
 pub mod call;
 pub mod dispatcher;
+mod generation;
 pub mod hedging;
 mod learnt;
 mod legal;

@@ -273,6 +273,7 @@ mod tests {
             targets: bare.targets.clone(),
             budget: Arc::clone(&bare.budget),
             hedging: Some(Arc::new(hedging)),
+            generation: Arc::clone(&bare.generation),
         });
         let delays = || {
             let hedging = route.hedging.as_ref().expect("set above");

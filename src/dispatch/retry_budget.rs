@@ -36,6 +36,13 @@ impl Default for Settings {
 pub struct RetryBudget {
     /// A [`Bucket`] in one word, so that both its parts change together.
     bucket: AtomicU64,
+    /// The [`Terms`] in one word. They change when the configuration does.
+    terms: AtomicU64,
+}
+
+/// What a budget's settings mean for its bucket, in milli-tokens.
+#[derive(Clone, Copy)]
+struct Terms {
     deposit: u32,
     capacity: u32,
 }
@@ -52,26 +59,38 @@ struct Bucket {
 impl RetryBudget {
     /// A full bucket.
     pub fn new(settings: Settings) -> Self {
-        let capacity = settings.burst.min(MAX_BURST) * TOKEN;
+        let terms = Terms::of(settings);
         let full = Bucket {
-            milli_tokens: capacity,
+            milli_tokens: terms.capacity,
             reserved: 0,
         };
         Self {
             bucket: AtomicU64::new(full.to_word()),
-            // Rounded down: the bound must hold for the ratio as configured.
-            deposit: (settings.ratio.clamp(0.0, 1.0) * f64::from(TOKEN)) as u32,
-            capacity,
+            terms: AtomicU64::new(terms.to_word()),
         }
+    }
+
+    /// Goes on with other settings. The level is cut to the new burst; a larger burst fills up only by success.
+    pub fn change(&self, settings: Settings) {
+        let terms = Terms::of(settings);
+        self.terms.store(terms.to_word(), Ordering::Relaxed);
+        self.update(|bucket| {
+            let places = terms.capacity.saturating_sub(TOKEN * bucket.reserved);
+            (bucket.milli_tokens > places).then_some(Bucket {
+                milli_tokens: places,
+                ..bucket
+            })
+        });
     }
 
     /// Records a successful call.
     pub fn deposit(&self) {
-        self.change(|bucket| {
-            let places = self.capacity.saturating_sub(TOKEN * bucket.reserved);
+        let Terms { deposit, capacity } = self.terms();
+        self.update(|bucket| {
+            let places = capacity.saturating_sub(TOKEN * bucket.reserved);
             // A full bucket is not written to, so that calls without faults do not contend for it.
             (bucket.milli_tokens < places).then(|| Bucket {
-                milli_tokens: places.min(bucket.milli_tokens + self.deposit),
+                milli_tokens: places.min(bucket.milli_tokens + deposit),
                 ..bucket
             })
         });
@@ -81,7 +100,7 @@ impl RetryBudget {
     /// waits.
     #[must_use]
     pub fn withdraw(&self) -> bool {
-        self.change(|bucket| {
+        self.update(|bucket| {
             Some(Bucket {
                 milli_tokens: bucket.milli_tokens.checked_sub(TOKEN)?,
                 reserved: bucket.reserved + 1,
@@ -91,7 +110,7 @@ impl RetryBudget {
 
     /// Spends a reserved token: its attempt is sent.
     pub fn spend(&self) {
-        self.change(|bucket| {
+        self.update(|bucket| {
             Some(Bucket {
                 reserved: bucket.reserved.checked_sub(1)?,
                 ..bucket
@@ -101,17 +120,33 @@ impl RetryBudget {
 
     /// Gives back the reserved token of an attempt that was not sent.
     pub fn refund(&self) {
-        self.change(|bucket| {
+        let Terms { capacity, .. } = self.terms();
+        self.update(|bucket| {
+            let reserved = bucket.reserved.checked_sub(1)?;
+            // A burst that was lowered meanwhile may have no place for it.
+            let places = capacity.saturating_sub(TOKEN * reserved);
             Some(Bucket {
-                milli_tokens: bucket.milli_tokens + TOKEN,
-                reserved: bucket.reserved.checked_sub(1)?,
+                milli_tokens: bucket
+                    .milli_tokens
+                    .max(places.min(bucket.milli_tokens + TOKEN)),
+                reserved,
             })
         });
     }
 
     /// Whether there is a token, or successful calls can earn one.
     pub fn has_prospects(&self) -> bool {
-        self.available() > 0 || self.deposit > 0 && self.capacity >= TOKEN
+        let Terms { deposit, capacity } = self.terms();
+        self.available() > 0 || deposit > 0 && capacity >= TOKEN
+    }
+
+    /// The most tokens that the bucket can hold.
+    pub fn burst(&self) -> u32 {
+        self.terms().capacity / TOKEN
+    }
+
+    fn terms(&self) -> Terms {
+        Terms::of_word(self.terms.load(Ordering::Relaxed))
     }
 
     /// Whole tokens left.
@@ -120,11 +155,32 @@ impl RetryBudget {
     }
 
     /// Replaces the bucket by what `act` makes of it; false if `act` returns `None`.
-    fn change(&self, act: impl Fn(Bucket) -> Option<Bucket>) -> bool {
+    fn update(&self, act: impl Fn(Bucket) -> Option<Bucket>) -> bool {
         let act = |word| act(Bucket::of_word(word)).map(Bucket::to_word);
         self.bucket
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, act)
             .is_ok()
+    }
+}
+
+impl Terms {
+    fn of(settings: Settings) -> Self {
+        Self {
+            // Rounded down: the bound must hold for the ratio as configured.
+            deposit: (settings.ratio.clamp(0.0, 1.0) * f64::from(TOKEN)) as u32,
+            capacity: settings.burst.min(MAX_BURST) * TOKEN,
+        }
+    }
+
+    fn of_word(word: u64) -> Self {
+        Self {
+            deposit: (word >> 32) as u32,
+            capacity: word as u32,
+        }
+    }
+
+    fn to_word(self) -> u64 {
+        u64::from(self.deposit) << 32 | u64::from(self.capacity)
     }
 }
 
@@ -152,6 +208,45 @@ mod tests {
             budget.spend();
         }
         taken
+    }
+
+    #[test]
+    fn a_level_outlives_a_change_of_settings_and_is_cut_to_a_smaller_burst() {
+        let budget = RetryBudget::new(Settings {
+            ratio: 0.0,
+            burst: 10,
+        });
+        (0..4).for_each(|_| assert!(spend(&budget)));
+
+        for (burst, level) in [(10, 6), (20, 6), (5, 5), (10, 5), (0, 0), (10, 0)] {
+            budget.change(Settings { ratio: 0.0, burst });
+
+            assert_eq!(budget.available(), level, "{burst}");
+        }
+
+        budget.change(Settings {
+            ratio: 1.0,
+            burst: 10,
+        });
+        budget.deposit();
+        assert_eq!(budget.available(), 1);
+    }
+
+    #[test]
+    fn a_token_that_comes_back_after_the_burst_was_lowered_does_not_exceed_it() {
+        let budget = RetryBudget::new(Settings {
+            ratio: 0.0,
+            burst: 10,
+        });
+        (0..6).for_each(|_| assert!(budget.withdraw()));
+
+        budget.change(Settings {
+            ratio: 0.0,
+            burst: 2,
+        });
+        (0..6).for_each(|_| budget.refund());
+
+        assert_eq!(budget.available(), 2);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::chat::ChatRequest;
 use crate::error::Error;
-use crate::health::HealthByName;
 use crate::health::guard::Guard;
 use crate::health::provider::ProviderGuard;
+use crate::health::{GuardName, HealthByName};
 
+use super::generation::TableGeneration;
 use super::hedging::Hedging;
 use super::learnt::Learnt;
 use super::legal;
@@ -29,6 +30,7 @@ pub struct Routes {
     targets: BTreeMap<String, Arc<GuardedTarget>>,
     routes: BTreeMap<String, Arc<Route>>,
     direct_retry: retry_budget::Settings,
+    generation: Arc<TableGeneration>,
     /// Shared by all calls that name a model.
     direct_budget: Arc<Budget>,
 }
@@ -48,6 +50,8 @@ pub struct Route {
     pub(super) budget: Arc<Budget>,
     /// Whether late attempts get rivals, and how many.
     pub(super) hedging: Option<Arc<Hedging>>,
+    /// The configuration that its calls belong to.
+    pub(super) generation: Arc<TableGeneration>,
 }
 
 impl Route {
@@ -78,11 +82,17 @@ impl Routes {
         direct_retry: retry_budget::Settings,
         health: &HealthByName,
         learnt: &Learnt,
+        generation: Arc<TableGeneration>,
     ) -> Self {
         let guarded = |target: &Arc<Target>| {
             Arc::new(GuardedTarget {
                 target: Arc::clone(target),
-                health: health.guard(&target.provider.name, &target.id),
+                health: health.guard_of(&GuardName {
+                    provider: target.provider.name.clone(),
+                    base_url: target.provider.base_url.clone(),
+                    id: target.id.clone(),
+                    model: target.model.clone(),
+                }),
             })
         };
         let targets: BTreeMap<_, _> = catalog
@@ -104,6 +114,7 @@ impl Routes {
                     .collect(),
                 budget: learnt.budget(&scenario.name, scenario.retry),
                 hedging: learnt.hedging(scenario),
+                generation: Arc::clone(&generation),
             })
         };
         let routes = catalog
@@ -117,7 +128,18 @@ impl Routes {
             direct_retry,
             targets,
             catalog,
+            generation,
         }
+    }
+
+    /// The configuration that the calls of this table belong to.
+    pub(super) fn generation(&self) -> &Arc<TableGeneration> {
+        &self.generation
+    }
+
+    /// The size of the retry budget of calls that name a model.
+    pub(super) fn direct_retry(&self) -> retry_budget::Settings {
+        self.direct_retry
     }
 
     /// Everything that can be asked.
@@ -207,6 +229,7 @@ impl Routes {
             targets: vec![Arc::clone(guarded)],
             budget: Arc::clone(&self.direct_budget),
             hedging: None,
+            generation: Arc::clone(&self.generation),
         }
     }
 }

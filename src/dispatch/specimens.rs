@@ -10,6 +10,7 @@ use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::Asked;
+use super::generation::{Alive, TableGeneration};
 use super::needs::Needs;
 use super::retry_budget;
 use super::routes::{GuardedTarget, Route};
@@ -81,6 +82,7 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
         targets: guarded,
         budget: Arc::new(Budget::new(retry)),
         hedging: None,
+        generation: TableGeneration::begin(Vec::new(), &Alive::default()),
     })
 }
 

@@ -40,15 +40,20 @@ pub(crate) struct Budget {
 impl Budget {
     /// A full budget.
     pub(super) fn new(settings: Settings) -> Self {
-        let part = |of: u32| {
-            let burst = (settings.burst / of).max(1).min(settings.burst);
-            RetryBudget::new(Settings { burst, ..settings })
-        };
         Self {
             whole: RetryBudget::new(settings),
-            share_of_the_hurried: part(SHARE_OF_THE_HURRIED),
-            after_refusals: part(PART_FOR_REFUSALS),
+            share_of_the_hurried: RetryBudget::new(part(settings, SHARE_OF_THE_HURRIED)),
+            after_refusals: RetryBudget::new(part(settings, PART_FOR_REFUSALS)),
         }
+    }
+
+    /// Goes on with other settings; the levels are cut to the new burst.
+    pub(super) fn change(&self, settings: Settings) {
+        self.whole.change(settings);
+        let hurried = part(settings, SHARE_OF_THE_HURRIED);
+        self.share_of_the_hurried.change(hurried);
+        self.after_refusals
+            .change(part(settings, PART_FOR_REFUSALS));
     }
 
     /// Records a successful call.
@@ -84,6 +89,12 @@ impl Budget {
             }
         }
     }
+}
+
+/// The settings of a bucket with one part in `of` of the burst.
+fn part(settings: Settings, of: u32) -> Settings {
+    let burst = (settings.burst / of).max(1).min(settings.burst);
+    Settings { burst, ..settings }
 }
 
 /// Tokens that one call holds. Those that it has not spent go back when this is dropped.

@@ -9,6 +9,7 @@ mod arrival;
 mod breakers;
 pub mod catalog;
 mod codec;
+mod configuration;
 mod conversation;
 pub mod door;
 pub mod elements;

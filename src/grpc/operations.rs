@@ -17,7 +17,7 @@ use super::arrival::Arrival;
 use super::elements::ElementLimits;
 use super::time_of_day::time_of_day;
 use super::v1::operations_service_server::OperationsService;
-use super::{answer, breakers, metadata, policy, request, status, v1};
+use super::{answer, breakers, configuration, metadata, policy, request, status, v1};
 
 /// The service.
 pub(super) struct Operations {
@@ -103,6 +103,14 @@ impl OperationsService for Operations {
         Ok(Response::new(v1::SetBreakerResponse {
             breaker: Some(breakers::breaker(set)),
         }))
+    }
+
+    async fn get_configuration(
+        &self,
+        _: Request<v1::GetConfigurationRequest>,
+    ) -> Result<Response<v1::GetConfigurationResponse>, Status> {
+        let seen = self.control.configuration();
+        Ok(Response::new(configuration::response(seen)))
     }
 
     async fn explain_plan(

@@ -24,6 +24,12 @@ pub(crate) struct Latencies {
     samples: u32,
 }
 
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latencies {
     pub(crate) fn new() -> Self {
         Self {

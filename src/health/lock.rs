@@ -83,6 +83,11 @@ impl LockPass {
 }
 
 impl Lock {
+    /// Goes on with other settings, from the next refusal on.
+    pub fn change(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// An open lock on a credential that no model uses.
     pub fn new(settings: Settings) -> Self {
         Self {

@@ -34,45 +34,94 @@ const WATCHED_CHANGES: usize = 256;
 
 /// The health of all providers and their models, by name. A model's health is kept as long as its guard is in use.
 pub struct HealthByName {
-    settings: Settings,
+    settings: Mutex<Settings>,
     changes: broadcast::Sender<BreakerChange>,
     known: Mutex<Known>,
 }
 
 #[derive(Default)]
 struct Known {
-    providers: BTreeMap<String, Weak<ProviderGuard>>,
-    /// By provider and model.
-    guards: BTreeMap<(String, String), Weak<Guard>>,
+    /// By name and base URL.
+    providers: BTreeMap<(String, String), Weak<ProviderGuard>>,
+    guards: BTreeMap<GuardName, Weak<Guard>>,
+}
+
+/// What makes a model the same one after its configuration has changed. If any of it differs, nothing is known about
+/// the model: another base URL may be another host, and another name at the provider is another model.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GuardName {
+    /// The provider.
+    pub provider: String,
+    /// Where the provider is.
+    pub base_url: String,
+    /// The id of the model in the catalogue.
+    pub id: String,
+    /// The name of the model at the provider.
+    pub model: String,
 }
 
 impl HealthByName {
     /// Nothing is known yet.
     pub fn new(settings: Settings) -> Self {
         Self {
-            settings,
+            settings: Mutex::new(settings),
             changes: broadcast::channel(WATCHED_CHANGES).0,
             known: Mutex::new(Known::default()),
         }
     }
 
-    /// The guard of a provider's model. If none is in use, the health of the model starts as unknown.
+    /// The settings of all scopes.
+    pub fn settings(&self) -> Settings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with other settings. All that is known stays known.
+    pub fn change(&self, settings: Settings) {
+        let before = {
+            let mut present = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *present, settings)
+        };
+        if before == settings {
+            return;
+        }
+        let providers: Vec<_> = {
+            let known = self.known();
+            let providers = known.providers.values();
+            providers.filter_map(Weak::upgrade).collect()
+        };
+        for provider in providers {
+            provider.change(settings);
+        }
+    }
+
+    /// The guard of a provider's model, of which nothing but these names is known.
     pub fn guard(&self, provider: &str, model: &str) -> Arc<Guard> {
+        self.guard_of(&GuardName {
+            provider: provider.to_owned(),
+            base_url: String::new(),
+            id: model.to_owned(),
+            model: model.to_owned(),
+        })
+    }
+
+    /// The guard of a model. If none is in use, the health of the model starts as unknown.
+    pub fn guard_of(&self, name: &GuardName) -> Arc<Guard> {
+        let settings = self.settings();
         let mut known = self.known();
-        let key = (provider.to_owned(), model.to_owned());
-        if let Some(guard) = known.guards.get(&key).and_then(Weak::upgrade) {
+        if let Some(guard) = known.guards.get(name).and_then(Weak::upgrade) {
             return guard;
         }
-        let of_provider = known.providers.get(provider).and_then(Weak::upgrade);
+        let key = (name.provider.clone(), name.base_url.clone());
+        let of_provider = known.providers.get(&key).and_then(Weak::upgrade);
         let of_provider = of_provider.unwrap_or_else(|| {
-            let name = provider.to_owned();
-            let new = ProviderGuard::new(name.clone(), self.settings, self.changes.clone());
+            let changes = self.changes.clone();
+            let new = ProviderGuard::new(name.provider.clone(), settings, changes);
             let new = Arc::new(new);
-            known.providers.insert(name, Arc::downgrade(&new));
+            known.providers.insert(key, Arc::downgrade(&new));
             new
         });
-        let guard = Arc::new(Guard::new(of_provider, model));
-        known.guards.insert(key, Arc::downgrade(&guard));
+        let guard = Arc::new(Guard::new(of_provider, &name.id));
+        known.guards.insert(name.clone(), Arc::downgrade(&guard));
         guard
     }
 
@@ -108,8 +157,10 @@ mod tests {
         health.tidy();
 
         let known = health.known();
-        let guards: Vec<_> = known.guards.keys().cloned().collect();
-        assert_eq!(guards, [("held".to_owned(), "model".to_owned())]);
-        assert_eq!(known.providers.keys().collect::<Vec<_>>(), ["held"]);
+        let guards = known.guards.keys();
+        let guards: Vec<_> = guards.map(|name| (&*name.provider, &*name.id)).collect();
+        assert_eq!(guards, [("held", "model")]);
+        let providers: Vec<_> = known.providers.keys().map(|(name, _)| name).collect();
+        assert_eq!(providers, ["held"]);
     }
 }

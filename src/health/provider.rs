@@ -89,6 +89,13 @@ impl ProviderGuard {
         self.read(None, |scopes, _| scopes.lock())
     }
 
+    /// Goes on with other settings.
+    pub(super) fn change(&self, settings: Settings) {
+        self.read(None, |scopes, _| scopes.change(settings));
+        // Calls that wait may have been let go by the new settings.
+        self.wake_waiting();
+    }
+
     /// Forgets what is known of the credential: another key has replaced it.
     pub fn renew_credential(&self) {
         self.read(None, |scopes, _| scopes.renew_credential());

@@ -74,6 +74,24 @@ impl Throttle {
         }
     }
 
+    /// Goes on with other settings. A limit that was learnt stays, within the new bounds.
+    pub fn change(&mut self, settings: Settings) {
+        let is_learnt = self.limit < f64::from(self.settings.initial_concurrency);
+        if !is_learnt {
+            self.limit = self.limit.max(f64::from(settings.initial_concurrency));
+            let lowered = settings.initial_concurrency < self.settings.initial_concurrency;
+            if lowered {
+                self.limit = f64::from(settings.initial_concurrency);
+            }
+        }
+        let most = f64::from(settings.max_concurrency);
+        self.limit = self
+            .limit
+            .max(f64::from(settings.min_concurrency))
+            .min(most);
+        self.settings = settings;
+    }
+
     /// Why an attempt would be refused at this time.
     pub fn refuses(&self, now: Instant) -> Option<Throttled> {
         match self.waits_until(now) {

@@ -32,13 +32,17 @@ pub(super) struct Counts {
 
 impl Window {
     pub(super) fn new(length: Duration, now: Instant) -> Self {
-        let bucket_length = (length / BUCKETS as u32).max(Duration::from_millis(1));
         Self {
             buckets: Default::default(),
-            bucket_length,
+            bucket_length: bucket_length(length),
             newest: 0,
             newest_began: now,
         }
+    }
+
+    /// Goes on with another length. What was counted stays, and is forgotten at the new pace.
+    pub(super) fn change(&mut self, length: Duration) {
+        self.bucket_length = bucket_length(length);
     }
 
     /// The bucket for the current time.
@@ -77,6 +81,10 @@ impl Window {
             steps += 1;
         }
     }
+}
+
+fn bucket_length(window: Duration) -> Duration {
+    (window / BUCKETS as u32).max(Duration::from_millis(1))
 }
 
 #[cfg(test)]

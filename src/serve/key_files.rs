@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::broadcast;
@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct KeyFiles {
     dispatcher: Arc<Dispatcher>,
     files: Vec<KeyFile>,
+    /// The providers with replaced secrets, until their health has forgotten the old ones.
+    replaced: BTreeSet<String>,
 }
 
 /// A file with a key or another secret of a provider.
@@ -88,10 +90,17 @@ impl KeyFiles {
         Self {
             dispatcher: Arc::clone(dispatcher),
             files,
+            replaced: BTreeSet::new(),
         }
     }
 
-    /// Reads the files periodically, and at once when a provider refuses a key. Runs until it is dropped.
+    /// The files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| &*file.path)
+    }
+
+    /// Reads the files periodically, and at once when a provider refuses a key. Runs until it is dropped; it can go on
+    /// later.
     pub(super) async fn follow(&mut self) {
         if self.files.is_empty() {
             return pending().await;
@@ -102,15 +111,14 @@ impl KeyFiles {
                 () = sleep(PERIOD) => {}
                 () = refused(&mut changes) => {}
             }
-            let mut replaced = BTreeSet::new();
             for _ in 0..MOST_LOOKS {
-                if !self.look(&mut replaced).await {
+                if !self.look().await {
                     break;
                 }
                 sleep(SETTLED).await;
             }
             // Only after all secrets of a provider are replaced, so that no attempt is judged with a mixture.
-            for provider in replaced {
+            while let Some(provider) = self.replaced.pop_first() {
                 if let Some(provider) = self.dispatcher.routes().provider(&provider) {
                     provider.renew_credential();
                 }
@@ -118,9 +126,9 @@ impl KeyFiles {
         }
     }
 
-    /// Reads each file and adds the providers whose secrets were replaced. True if a file has changed and must be read
+    /// Reads each file and notes the providers whose secrets were replaced. True if a file has changed and must be read
     /// again before its key is used.
-    async fn look(&mut self, replaced: &mut BTreeSet<String>) -> bool {
+    async fn look(&mut self) -> bool {
         let mut is_unsettled = false;
         for file in &mut self.files {
             match file.look().await {
@@ -132,7 +140,7 @@ impl KeyFiles {
                         provider = file.provider,
                         "another key is in its file: it is used from the next attempt on"
                     );
-                    replaced.insert(file.provider.clone());
+                    self.replaced.insert(file.provider.clone());
                 }
                 Err(trouble) => file.is_in_trouble(trouble),
             }
@@ -159,7 +167,7 @@ impl KeyFile {
             return Ok(Look::Same);
         }
         if before.is_some_and(|before| is_same(&before, &key)) {
-            self.credential.replace(&key)?;
+            self.credential.replace(&key, SystemTime::now())?;
             return Ok(Look::Replaced);
         }
         self.found = Some(key);

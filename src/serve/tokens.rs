@@ -3,20 +3,21 @@
 //! While no other token can be fetched, the one in use stays until its end. Calls never wait for a token; without a
 //! live one, a target is skipped.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use crate::config::judge::WantedToken;
 use crate::config::reading;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::outbound::{self, Client, FetchError, SetupError, Skew, renewal};
+use crate::outbound::{self, Client, FetchError, Skew, renewal};
 use crate::provider::credential::{Credential, TokenTrouble};
 use crate::provider::token::TokenOrigin;
 
@@ -40,17 +41,29 @@ const MOST_LOOKS: usize = 20;
 
 /// The owners of all tokens. They end when this is dropped.
 pub(super) struct Tokens {
+    dispatcher: Arc<Dispatcher>,
+    owned: Vec<Owned>,
     owners: JoinSet<()>,
     /// Each owner drops its sender after the first try.
     first_tries: mpsc::Receiver<()>,
 }
 
+/// A token that has an owner.
+struct Owned {
+    credential: Arc<Credential>,
+    providers: ProviderNames,
+    owner: AbortHandle,
+}
+
+/// The providers that are asked with a token.
+#[derive(Clone)]
+struct ProviderNames(Arc<Mutex<Vec<String>>>);
+
 /// The owner of one token.
 struct Owner {
     credential: Arc<Credential>,
     origin: TokenOrigin,
-    /// The providers that are asked with it.
-    providers: Vec<String>,
+    providers: ProviderNames,
     dispatcher: Arc<Dispatcher>,
     client: Client,
     skew: Skew,
@@ -62,61 +75,95 @@ struct Owner {
     hasher: RandomState,
 }
 
-impl Tokens {
-    /// Starts an owner for each token of the dispatcher's providers.
-    ///
-    /// # Errors
-    /// [`SetupError`].
-    pub(super) fn start(dispatcher: &Arc<Dispatcher>) -> Result<Self, SetupError> {
-        let routes = dispatcher.routes();
-        let targets = routes.catalog().targets.values();
-        let providers: BTreeMap<_, _> = targets
-            .map(|target| (target.provider.name.clone(), &target.provider))
-            .collect();
-        let mut found: Vec<Owner> = Vec::new();
-        for (name, provider) in providers {
-            let Some((credential, origin)) = provider
-                .token()
-                .and_then(|credential| Some((credential, credential.origin()?)))
-            else {
-                continue;
-            };
-            let known = found
-                .iter_mut()
-                .find(|owner| Arc::ptr_eq(&owner.credential, credential));
-            match known {
-                Some(owner) => owner.providers.push(name),
-                None => found.push(Owner {
-                    credential: Arc::clone(credential),
-                    origin: origin.clone(),
-                    providers: vec![name],
-                    dispatcher: Arc::clone(dispatcher),
-                    client: Client::new(&origin.link)?,
-                    skew: Skew::default(),
-                    trouble: None,
-                    due: Instant::now(),
-                    last_early: None,
-                    content: None,
-                    hasher: RandomState::new(),
-                }),
-            }
-        }
-        let (sender, first_tries) = mpsc::channel(1);
-        let mut owners = JoinSet::new();
-        for owner in found {
-            owners.spawn(owner.run(sender.clone()));
-        }
-        Ok(Self {
-            owners,
-            first_tries,
-        })
+impl ProviderNames {
+    fn set(&self, names: &[String]) {
+        *self.lock() = names.to_vec();
     }
 
-    /// Waits until a first token has been fetched for each provider, or could not be; but not for long.
-    pub(super) async fn first(&mut self) {
-        if !self.owners.is_empty() {
-            let _ = timeout(FIRST_WAIT, self.first_tries.recv()).await;
+    fn get(&self) -> Vec<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for ProviderNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lock().join(", "))
+    }
+}
+
+impl Tokens {
+    /// Owns no token yet.
+    pub(super) fn new(dispatcher: &Arc<Dispatcher>) -> Self {
+        Self {
+            dispatcher: Arc::clone(dispatcher),
+            owned: Vec::new(),
+            owners: JoinSet::new(),
+            first_tries: mpsc::channel(1).1,
         }
+    }
+
+    /// Starts an owner for each of these tokens that has none.
+    pub(super) fn start(&mut self, wanted: &[WantedToken]) {
+        let (sender, first_tries) = mpsc::channel(1);
+        for WantedToken {
+            credential,
+            client,
+            providers: names,
+        } in wanted
+        {
+            let mut owned = self.owned.iter();
+            if let Some(owned) = owned.find(|owned| Arc::ptr_eq(&owned.credential, credential)) {
+                owned.providers.set(names);
+                continue;
+            }
+            let Some(origin) = credential.origin() else {
+                continue;
+            };
+            let providers = ProviderNames(Arc::new(Mutex::new(names.clone())));
+            let owner = Owner {
+                credential: Arc::clone(credential),
+                origin: origin.clone(),
+                providers: providers.clone(),
+                dispatcher: Arc::clone(&self.dispatcher),
+                client: client.clone(),
+                skew: Skew::default(),
+                trouble: None,
+                due: Instant::now(),
+                last_early: None,
+                content: None,
+                hasher: RandomState::new(),
+            };
+            self.owned.push(Owned {
+                credential: Arc::clone(credential),
+                providers,
+                owner: self.owners.spawn(owner.run(sender.clone())),
+            });
+        }
+        self.first_tries = first_tries;
+    }
+
+    /// Waits until a first token has been fetched for each provider that was started last, or could not be; but not for
+    /// long.
+    pub(super) async fn first(&mut self) {
+        let _ = timeout(FIRST_WAIT, self.first_tries.recv()).await;
+    }
+
+    /// Ends the owners of all tokens but these.
+    pub(super) fn keep(&mut self, wanted: &[WantedToken]) {
+        self.owned.retain(|owned| {
+            let mut wanted = wanted.iter();
+            let stays = wanted.any(|wanted| Arc::ptr_eq(&wanted.credential, &owned.credential));
+            if !stays {
+                owned.owner.abort();
+            }
+            stays
+        });
+        // Takes what has ended out of the set.
+        while self.owners.try_join_next().is_some() {}
     }
 }
 
@@ -166,7 +213,7 @@ impl Owner {
     fn succeeded(&mut self, lifetime: Duration) {
         if self.trouble.take().is_some() {
             info!(
-                providers = self.providers.join(", "),
+                providers = %self.providers,
                 seconds = lifetime.as_secs(),
                 "an access token could be fetched again"
             );
@@ -181,7 +228,7 @@ impl Owner {
             let ends = self.credential.state().ends;
             let left = ends.map(|ends| ends.saturating_duration_since(now.into_std()));
             warn!(
-                providers = self.providers.join(", "),
+                providers = %self.providers,
                 cause,
                 seconds_left = left.unwrap_or_default().as_secs(),
                 "no access token can be fetched: the one in use stays until its end"
@@ -202,8 +249,8 @@ impl Owner {
     /// Makes the health of the providers forget what it has learnt about the old token.
     fn forget_old_token(&self) {
         let routes = self.dispatcher.routes();
-        for name in &self.providers {
-            if let Some(provider) = routes.provider(name) {
+        for name in self.providers.get() {
+            if let Some(provider) = routes.provider(&name) {
                 provider.renew_credential();
             }
         }
@@ -222,7 +269,7 @@ impl Owner {
             {
                 self.last_early = Some(now);
                 info!(
-                    providers = self.providers.join(", "),
+                    providers = %self.providers,
                     "a provider has refused the access token: another one is fetched"
                 );
                 return;
@@ -230,7 +277,7 @@ impl Owner {
             if now >= next_look {
                 if self.has_other_file().await {
                     info!(
-                        providers = self.providers.join(", "),
+                        providers = %self.providers,
                         "the file of the credential has changed: another access token is fetched"
                     );
                     return;

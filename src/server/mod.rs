@@ -40,6 +40,7 @@ use crate::json;
 use crate::json::door::JsonDoor;
 use crate::serving::Serving;
 use crate::serving::control::Control;
+use crate::serving::control::configuration::ConfigurationFacts;
 use crate::telemetry::observe::Observer;
 
 pub use self::listen::{ListenAddress, Listener, NotAnAddress};
@@ -76,6 +77,8 @@ pub struct Policies {
     pub idempotency: idempotency::Settings,
     /// Observes all calls.
     pub observer: Arc<Observer>,
+    /// What operators are told about the configuration.
+    pub configuration: Arc<ConfigurationFacts>,
 }
 
 /// A core, which serves connections.
@@ -153,6 +156,7 @@ pub async fn serve(
         Arc::clone(&dispatcher),
         Arc::clone(&admission),
         draining.clone(),
+        policies.configuration,
     ));
     let services = Services::new(
         rules,

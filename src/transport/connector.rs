@@ -94,6 +94,11 @@ impl Connector {
         }
     }
 
+    /// Whether these are the outages that it logs.
+    pub(super) fn logs_to(&self, outages: &Arc<Outages>) -> bool {
+        Arc::ptr_eq(&self.outages, outages)
+    }
+
     /// The deadline of a connection that is begun now.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.limit

@@ -1,6 +1,6 @@
 //! The links to providers, set up once and shared by all cores.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -10,7 +10,7 @@ use crate::provider::link::Link;
 
 use super::connector::Connector;
 use super::names::Names;
-use super::outages::Outages;
+use super::outages::{Outages, WatchedHosts};
 use super::pool::{Pool, Unused};
 use super::proxy::{NoProxy, Proxy};
 use super::settings::Settings;
@@ -19,7 +19,8 @@ use super::tls;
 /// What is needed to connect over each link. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ProviderLinks {
-    set_up: Arc<[SetUp]>,
+    /// Each link, with the hosts that are reached over it.
+    set_up: Arc<[(Arc<SetUp>, WatchedHosts)]>,
     names: Names,
     /// The unused connections of all cores, because the limit on open files holds for all of them together.
     pub(super) unused: Unused,
@@ -28,9 +29,19 @@ pub struct ProviderLinks {
 #[derive(Debug)]
 struct SetUp {
     link: Arc<Link>,
+    /// Whether a provider is reached by TLS over it; otherwise `tls` trusts no authority.
+    has_tls: bool,
     tls: ClientConfig,
     proxy: Option<Proxy>,
     outages: Arc<Outages>,
+}
+
+/// A link and what the providers that use it need.
+struct Needed<'a> {
+    link: &'a Arc<Link>,
+    /// One of the providers that are reached by TLS.
+    by: Option<&'a str>,
+    watched: WatchedHosts,
 }
 
 /// A link cannot be set up.
@@ -63,66 +74,122 @@ impl ProviderLinks {
     ) -> Result<Self, SetupError> {
         // For other users of TLS in this process. It fails if there is a default already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut links: Vec<(&Arc<Link>, Option<&str>, Outages)> = Vec::new();
-        let mut seen = HashSet::new();
-        for provider in providers {
-            if !seen.insert(provider.name.as_str()) {
-                continue;
-            }
-            let known = links
-                .iter()
-                .position(|(link, ..)| key(link) == key(&provider.link));
-            let at = known.unwrap_or(links.len());
-            if known.is_none() {
-                links.push((&provider.link, None, Outages::default()));
-            }
-            let (_, needed_by, outages) = &mut links[at];
-            if provider.base_url.starts_with("https:") || has_tls_to_proxy(&provider.link) {
-                needed_by.get_or_insert(&provider.name);
-            }
-            outages.watch(&provider.name, &provider.base_url);
-        }
+        let nothing = Self {
+            set_up: Arc::default(),
+            names: Names::of_system(),
+            unused: Unused::default(),
+        };
+        nothing.followed_by(providers)
+    }
+
+    /// The links of the providers of another configuration. Those that stay remain set up as they are.
+    ///
+    /// # Errors
+    /// [`SetupError`] if there is no authority to trust.
+    pub fn followed_by<'a>(
+        &self,
+        providers: impl IntoIterator<Item = &'a Provider>,
+    ) -> Result<Self, SetupError> {
         let mut set_up = Vec::new();
-        for (link, needed_by, outages) in links {
-            let proxy = link.proxy.as_ref().map(Proxy::of).transpose()?;
-            let tls = match needed_by {
-                Some(_) => tls::client(link),
-                None => tls::none(),
+        for needed in needed(providers) {
+            let known = self.set_up.iter().map(|(set_up, _)| set_up);
+            let known = known.filter(|known| Arc::ptr_eq(&known.link, needed.link));
+            let same = match known
+                .into_iter()
+                .find(|known| known.has_tls >= needed.by.is_some())
+            {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(SetUp::new(&needed)?),
             };
-            let tls = tls.map_err(|error| SetupError::Tls {
-                provider: needed_by.unwrap_or_default().to_owned(),
-                error,
-            })?;
-            set_up.push(SetUp {
-                link: Arc::clone(link),
-                tls,
-                proxy,
-                outages: Arc::new(outages),
-            });
+            set_up.push((same, needed.watched));
         }
         Ok(Self {
             set_up: set_up.into(),
-            names: Names::of_system(),
-            unused: Unused::default(),
+            names: self.names.clone(),
+            unused: self.unused.clone(),
         })
     }
 
-    /// A pool of connections for each link, by the link's key.
-    pub(super) fn pools(&self, settings: Settings) -> impl Iterator<Item = (usize, Pool)> {
-        self.set_up.iter().map(move |set_up| {
-            let SetUp {
-                link,
-                tls,
-                proxy,
-                outages,
-            } = set_up;
-            let (http, limit) = (link.http, settings.connect_timeout);
-            let (proxy, names, outages) = (proxy.clone(), self.names.clone(), Arc::clone(outages));
-            let connector = Connector::new(tls.clone(), proxy, names, outages, http, limit);
-            let unused = self.unused.clone();
-            (key(link), Pool::new(settings, connector, http, unused))
+    /// A pool of connections for each link, by the link's key. A link that has a pool keeps it, with its connections.
+    pub(super) fn pools(
+        &self,
+        settings: Settings,
+        before: &HashMap<usize, Arc<Pool>>,
+    ) -> HashMap<usize, Arc<Pool>> {
+        let pool = |(set_up, watched): &(Arc<SetUp>, WatchedHosts)| {
+            set_up.outages.watch(watched.clone());
+            let key = key(&set_up.link);
+            let known = before.get(&key);
+            let pool = match known.filter(|pool| pool.is_for(settings, &set_up.outages)) {
+                Some(pool) => Arc::clone(pool),
+                None => Arc::new(self.pool(set_up, settings)),
+            };
+            (key, pool)
+        };
+        self.set_up.iter().map(pool).collect()
+    }
+
+    fn pool(&self, set_up: &SetUp, settings: Settings) -> Pool {
+        let (http, limit) = (set_up.link.http, settings.connect_timeout);
+        let connector = Connector::new(
+            set_up.tls.clone(),
+            set_up.proxy.clone(),
+            self.names.clone(),
+            Arc::clone(&set_up.outages),
+            http,
+            limit,
+        );
+        Pool::new(settings, connector, http, self.unused.clone())
+    }
+}
+
+impl SetUp {
+    fn new(needed: &Needed<'_>) -> Result<Self, SetupError> {
+        let Needed { link, by, .. } = needed;
+        let proxy = link.proxy.as_ref().map(Proxy::of).transpose()?;
+        let tls = match by {
+            Some(_) => tls::client(link),
+            None => tls::none(),
+        };
+        let tls = tls.map_err(|error| SetupError::Tls {
+            provider: by.unwrap_or_default().to_owned(),
+            error,
+        })?;
+        Ok(Self {
+            link: Arc::clone(link),
+            has_tls: by.is_some(),
+            tls,
+            proxy,
+            outages: Arc::default(),
         })
     }
+}
+
+/// Each link of these providers once.
+fn needed<'a>(providers: impl IntoIterator<Item = &'a Provider>) -> Vec<Needed<'a>> {
+    let mut links: Vec<Needed<'_>> = Vec::new();
+    let mut seen = HashSet::new();
+    for provider in providers {
+        if !seen.insert(provider.name.as_str()) {
+            continue;
+        }
+        let link = &provider.link;
+        let known = links.iter().position(|known| Arc::ptr_eq(known.link, link));
+        let at = known.unwrap_or(links.len());
+        if known.is_none() {
+            links.push(Needed {
+                link,
+                by: None,
+                watched: WatchedHosts::default(),
+            });
+        }
+        let needed = &mut links[at];
+        if provider.base_url.starts_with("https:") || has_tls_to_proxy(link) {
+            needed.by.get_or_insert(&provider.name);
+        }
+        needed.watched.add(&provider.name, &provider.base_url);
+    }
+    links
 }
 
 fn has_tls_to_proxy(link: &Link) -> bool {

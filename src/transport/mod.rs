@@ -23,7 +23,7 @@ pub mod surrounding;
 pub mod tls;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::io;
 use std::pin::Pin;
@@ -67,11 +67,11 @@ enum Way {
     Carrier(Arc<dyn Carrier>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Network {
     /// A pool for each link, by the link's key. With TLS unless a URL says `http`, as it may for targets that
     /// the configuration allows without.
-    pools: HashMap<usize, Pool>,
+    pools: HashMap<usize, Arc<Pool>>,
     /// The unused connections of the whole process.
     unused: Unused,
 }
@@ -85,13 +85,45 @@ pub trait Carrier: Debug + Send + Sync {
 /// The future of a request, which completes with the head of its answer.
 pub type Sending = Pin<Box<dyn Future<Output = Result<Response, UpstreamError>> + Send>>;
 
+/// A transport without any links, which reaches no provider.
+impl Default for Transport {
+    fn default() -> Self {
+        Self(Way::Network(Arc::default()))
+    }
+}
+
 impl Transport {
     /// A transport with connections of its own. None is made before a request needs it.
     pub fn new(settings: Settings, links: &ProviderLinks) -> Self {
+        Self::of(links.pools(settings, &HashMap::new()), links)
+    }
+
+    /// A transport for the links of another configuration. It shares the connections of this one wherever link and
+    /// settings are the same.
+    #[must_use]
+    pub fn followed_by(&self, settings: Settings, links: &ProviderLinks) -> Self {
+        match &self.0 {
+            Way::Network(network) => Self::of(links.pools(settings, &network.pools), links),
+            Way::Carrier(_) => self.clone(),
+        }
+    }
+
+    fn of(pools: HashMap<usize, Arc<Pool>>, links: &ProviderLinks) -> Self {
         Self(Way::Network(Arc::new(Network {
-            pools: links.pools(settings).collect(),
+            pools,
             unused: links.unused.clone(),
         })))
+    }
+
+    /// Closes unused connections to hosts that are not those of these base URLs.
+    pub fn keep<'a>(&self, base_urls: impl IntoIterator<Item = &'a str>) {
+        let Way::Network(network) = &self.0 else {
+            return;
+        };
+        let needed: HashSet<&str> = base_urls.into_iter().filter_map(pool::origin).collect();
+        for pool in network.pools.values() {
+            pool.keep(|origin| needed.contains(origin));
+        }
     }
 
     /// A transport whose requests go to a carrier instead of the network.

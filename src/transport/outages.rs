@@ -1,7 +1,7 @@
 //! Logs that a host cannot be reached: when that begins, changes its cause or ends, not for each request.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::Uri;
@@ -19,14 +19,31 @@ const REMINDER: Duration = Duration::from_secs(60);
 /// The hosts of a link, by scheme, name and port.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    hosts: HashMap<String, Host>,
+    /// Read when a connection is made, and replaced when the configuration changes.
+    hosts: RwLock<HashMap<String, Arc<Host>>>,
 }
+
+/// The providers of a link and the hosts of their URLs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WatchedHosts(HashMap<String, String>);
 
 #[derive(Debug, Default)]
 struct Host {
     /// The names of the providers at this host.
     providers: String,
     logged: Mutex<Logged>,
+}
+
+impl WatchedHosts {
+    /// Adds a provider and the host of its URL.
+    pub(super) fn add(&mut self, provider: &str, base_url: &str) {
+        let Ok(url) = base_url.parse() else { return };
+        let providers = self.0.entry(origin(&url)).or_default();
+        if !providers.is_empty() {
+            providers.push_str(", ");
+        }
+        providers.push_str(provider);
+    }
 }
 
 /// What was logged of a host.
@@ -39,20 +56,32 @@ struct Logged {
 }
 
 impl Outages {
-    /// Adds a provider and the host of its URL.
-    pub(super) fn watch(&mut self, provider: &str, base_url: &str) {
-        let Ok(url) = base_url.parse() else { return };
-        let host = self.hosts.entry(origin(&url)).or_default();
-        if !host.providers.is_empty() {
-            host.providers.push_str(", ");
+    /// Watches these hosts and no others. What was logged of a host stays known while its providers stay the same.
+    pub(super) fn watch(&self, watched: WatchedHosts) {
+        let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::take(&mut *hosts);
+        for (origin, providers) in watched.0 {
+            let known = before.get(&origin);
+            let host = match known.filter(|host| host.providers == providers) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Host {
+                    providers,
+                    logged: Mutex::default(),
+                }),
+            };
+            hosts.insert(origin, host);
         }
-        host.providers.push_str(provider);
+    }
+
+    fn host(&self, origin: &str) -> Option<Arc<Host>> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        hosts.get(origin).cloned()
     }
 
     /// A connection to the host of this URL has failed.
     pub(super) fn failed(&self, url: &Uri, error: &ConnectError) {
         let origin = origin(url);
-        let Some(host) = self.hosts.get(&origin) else {
+        let Some(host) = self.host(&origin) else {
             return;
         };
         if host
@@ -72,7 +101,7 @@ impl Outages {
     /// A connection to the host of this URL was made.
     pub(super) fn connected(&self, url: &Uri) {
         let origin = origin(url);
-        let Some(host) = self.hosts.get(&origin) else {
+        let Some(host) = self.host(&origin) else {
             return;
         };
         if host.logged().is_over(Instant::now()) {

@@ -185,7 +185,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &["outbound", "transport"],
+        modules: &["outbound", "serve", "transport"],
     },
     Home {
         // Schemas in requests are JSON.

@@ -56,6 +56,7 @@ fn resolve(text: &str) -> Result<Config, Mistakes> {
             _ => Err(io::ErrorKind::NotFound.into()),
         },
         simulator: Some("http://127.0.0.1:41234"),
+        in_use: modelway::config::InUse::default(),
     };
     File::parse(text).resolve(&surroundings)
 }

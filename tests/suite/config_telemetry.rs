@@ -39,6 +39,7 @@ fn resolve(section: &str, variables: &[(&str, &str)]) -> Result<Config, Mistakes
             _ => Err(io::ErrorKind::NotFound.into()),
         },
         simulator: None,
+        in_use: modelway::config::InUse::default(),
     };
     File::parse(&format!("{section}\n{REST}")).resolve(&surroundings)
 }

@@ -299,6 +299,6 @@ async fn a_terminal_that_is_gone_is_no_reason_to_stop_and_quitting_ends_well() {
         .unwrap()
         .read_to_string(&mut log)
         .unwrap();
-    assert!(log.contains("SIGHUP is ignored"), "{log}");
+    assert!(log.contains("configuration unchanged"), "{log}");
     assert!(log.contains("draining"), "{log}");
 }

@@ -58,6 +58,7 @@ mod proxies;
 mod proxy;
 mod redaction;
 mod reflection;
+mod reload;
 mod responses_api;
 mod restart;
 mod retry;

@@ -242,6 +242,7 @@ fn a_proxy_is_checked_before_anything_is_sent_to_it() {
             },
             read_file: &|_| Ok("http://me:s3cret@proxy:3128\n".to_owned()),
             simulator: None,
+            in_use: modelway::config::InUse::default(),
         };
         let text = at("https://provider.example/v1", provider);
         let resolved = File::parse(&text).resolve(&surroundings);

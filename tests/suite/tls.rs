@@ -116,6 +116,7 @@ fn mistakes(provider: &str, files: &[(&str, String)]) -> Vec<String> {
             text.ok_or_else(|| io::ErrorKind::NotFound.into())
         },
         simulator: None,
+        in_use: modelway::config::InUse::default(),
     };
     let text = format!(
         "[providers.p]\nwire_format = 'openai_chat'\nbase_url = 'https://example.com'\nauth = 'none'\n{provider}

@@ -750,6 +750,7 @@ fn mistakes(credential: &str, more: &str) -> String {
             _ => Err(std::io::ErrorKind::NotFound.into()),
         },
         simulator: None,
+        in_use: modelway::config::InUse::default(),
     };
     let text = format!(
         "[providers.p]\nwire_format = 'openai_chat'\nbase_url = 'https://example.com'\ncredential = {credential}\n\

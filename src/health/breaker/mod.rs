@@ -78,6 +78,12 @@ impl Breaker {
         }
     }
 
+    /// Goes on with other settings. The state and the counts stay; an open breaker keeps the time that it was given.
+    pub fn change(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.window.change(settings.window);
+    }
+
     /// Why an attempt would be refused at this time; `None` if it would be admitted.
     pub fn refuses(&self, now: Instant) -> Option<Barred> {
         match (self.forced(now), self.state) {

@@ -91,6 +91,17 @@ impl Scopes {
         }
     }
 
+    /// Goes on with other settings. What was counted and learnt stays.
+    pub fn change(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.endpoint.change(settings.breaker);
+        self.lock.change(settings.lock);
+        for model in self.models.values_mut() {
+            model.breaker.change(settings.breaker);
+            model.throttle.change(settings.throttle);
+        }
+    }
+
     /// Adds a model whose health is unknown. It replaces one of the same id.
     pub fn add(&mut self, id: &ModelId, now: Instant) -> Incarnation {
         self.incarnations += 1;

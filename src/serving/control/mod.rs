@@ -4,6 +4,7 @@
 
 mod breakers;
 mod catalog;
+pub mod configuration;
 mod plans;
 mod set;
 mod watch;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::dispatch::dispatcher::Dispatcher;
 
+use self::configuration::ConfigurationFacts;
 use self::watchers::Watchers;
 
 pub use self::breakers::{BreakerScope, BreakerView};
@@ -34,6 +36,7 @@ pub struct Control {
     /// Cancelled when the service goes down.
     draining: CancellationToken,
     watchers: Arc<Watchers>,
+    configuration: Arc<ConfigurationFacts>,
 }
 
 impl Control {
@@ -43,12 +46,14 @@ impl Control {
         dispatcher: Arc<Dispatcher>,
         admission: Arc<Admission>,
         draining: CancellationToken,
+        configuration: Arc<ConfigurationFacts>,
     ) -> Self {
         Self {
             dispatcher,
             admission,
             draining,
             watchers: Arc::default(),
+            configuration,
         }
     }
 

@@ -126,6 +126,12 @@ impl Host {
         self.book().close();
     }
 
+    /// Closes the connections that no request uses.
+    pub(super) fn close_unused(&self) {
+        let mut book = self.book();
+        while book.close_unused() {}
+    }
+
     fn book(&self) -> MutexGuard<'_, Book<RequestSender, Waiter>> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,6 +19,7 @@ use crate::provider::link::Http;
 
 use super::connector::Connector;
 use super::failure::unreachable;
+use super::outages::Outages;
 use super::settings::Settings;
 use super::stream::Stream;
 use super::{http1, http2};
@@ -61,6 +62,24 @@ impl Pool {
             _stops: stop.clone().drop_guard(),
             stop,
         }
+    }
+
+    /// Whether it has these settings and connects for the link whose outages these are.
+    pub(super) fn is_for(&self, settings: Settings, outages: &Arc<Outages>) -> bool {
+        self.settings == settings && self.connector.logs_to(outages)
+    }
+
+    /// Forgets the hosts for whose URLs `is_needed` is false. Their unused connections close at once; the others close
+    /// when they have been unused for a while.
+    pub(super) fn keep(&self, is_needed: impl Fn(&str) -> bool) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.retain(|origin, host| {
+            let stays = is_needed(origin);
+            if !stays {
+                host.close_unused();
+            }
+            stays
+        });
     }
 
     /// The host of a URL, which is added to the pool on its first use.
@@ -126,7 +145,7 @@ fn run(
 }
 
 /// The scheme and authority of a URL.
-fn origin(url: &str) -> Option<&str> {
+pub(super) fn origin(url: &str) -> Option<&str> {
     let start = url.find("://")? + 3;
     let end = url[start..].find(['/', '?', '#']);
     Some(end.map_or(url, |end| &url[..start + end]))

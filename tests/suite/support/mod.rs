@@ -30,7 +30,8 @@ pub(crate) use self::streamed::{Streamed, collect};
 pub(crate) use self::timerless::Timerless;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::LazyLock;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use modelway::grpc::v1::catalog_service_client::CatalogServiceClient;
@@ -39,8 +40,9 @@ use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{Attempt, GenerateRequest, GenerateResponse};
 use modelway::serve::Service;
 use modelway::server::ListenAddress;
+use modelway::serving::control::configuration::ConfigurationFacts;
 use modelway::simulator::{Settings, Simulator};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
@@ -89,6 +91,8 @@ pub(crate) struct Gateway {
     /// Dropped or sent, it tells the service to stop.
     stop: Option<oneshot::Sender<()>>,
     service: JoinSet<()>,
+    reloads: Arc<Notify>,
+    configuration: Arc<ConfigurationFacts>,
 }
 
 impl Gateway {
@@ -126,9 +130,23 @@ impl Gateway {
         let service = Service::with_simulator(&text, "test", Some(anywhere), &simulator)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
+        Self::run(simulator, service)
+    }
+
+    /// Starts a service that follows this file; its simulated providers are this simulator.
+    pub(crate) async fn following(simulator: Simulator, file: &Path) -> Self {
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let service = Service::following(file, Some(anywhere), &simulator)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self::run(simulator, service)
+    }
+
+    fn run(simulator: Simulator, service: Service) -> Self {
         let address = service.address();
         let admin = service.admin_address().cloned();
         let probes = service.probes_address().cloned();
+        let (reloads, configuration) = (service.reloads(), service.configuration());
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async {
@@ -146,6 +164,26 @@ impl Gateway {
             channel,
             stop: Some(stop),
             service: tasks,
+            reloads,
+            configuration,
+        }
+    }
+
+    /// What the service tells about its configuration.
+    pub(crate) fn configuration(&self) -> &ConfigurationFacts {
+        &self.configuration
+    }
+
+    /// Lets the service read its file again, and waits until it has: true if the file is used now.
+    pub(crate) async fn reload(&self) -> bool {
+        let before = self.configuration.counts();
+        self.reloads.notify_one();
+        loop {
+            let after = self.configuration.counts();
+            if after != before {
+                return after.rejected == before.rejected;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

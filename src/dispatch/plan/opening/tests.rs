@@ -74,6 +74,7 @@ fn call(models: &[&str], left: Duration, tokens: u32, change: impl FnOnce(&mut S
         targets: bare.targets,
         budget: Arc::new(budget),
         hedging: bare.hedging,
+        generation: bare.generation,
     };
     let asked = asked_for(ChatRequest::default());
     let deadline = Some(Instant::now() + left);

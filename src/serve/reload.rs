@@ -1,0 +1,521 @@
+//! How does a running service follow its configuration file? As a whole or not at all.
+//!
+//! The file and all that it names are read into memory, judged as at the start, and compared with what only a restart can
+//! change. Until then nothing in use has changed, and any failure leaves everything as it is. From there on nothing can
+//! fail: [`Reloader::apply`] has no error to return. Calls under way end under the configuration that they began with.
+//! There is no way back but the old text in the file, so what runs is always what one file said.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::difference::differences;
+use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
+use crate::config::{Mistake, Overrides, Surroundings, check, reading};
+use crate::dispatch::dispatcher::{Directions, Dispatcher};
+use crate::provider::Provider;
+use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
+
+use super::key_files::KeyFiles;
+use super::restart_only::RestartOnly;
+use super::sources::{NamedFiles, SourceFiles};
+use super::tokens::Tokens;
+use super::watch::{Watch, sha256};
+
+/// While more generations than this have calls, each reload waits [`PAUSE`] first.
+const MANY_GENERATIONS: usize = 50;
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The most mistakes that a line of the log lists.
+const MOST_LOGGED: usize = 10;
+
+/// Where the configuration of a service comes from, and what it was when the service started.
+pub(super) struct Provenance {
+    /// The file; `None` if the configuration is built in or came as a text.
+    pub(super) file: Option<PathBuf>,
+    /// What the command line and the environment say in place of the file.
+    pub(super) overrides: Overrides,
+    /// The URL of the simulator that plays the simulated providers, if one runs.
+    pub(super) simulator: Option<String>,
+    /// The text.
+    pub(super) text: String,
+    /// The files that it names.
+    pub(super) named: NamedFiles,
+}
+
+/// What makes a running service follow its configuration.
+pub(super) struct Reloader {
+    file: Option<PathBuf>,
+    overrides: Overrides,
+    simulator: Option<String>,
+    running: RunningConfiguration,
+    dispatcher: Arc<Dispatcher>,
+    watch: Watch,
+    key_files: KeyFiles,
+    tokens: Tokens,
+    facts: Arc<ConfigurationFacts>,
+    /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
+    asked: Arc<Notify>,
+}
+
+/// The configuration that runs.
+struct RunningConfiguration {
+    text: String,
+    named: NamedFiles,
+    before: Before,
+    restart_only: RestartOnly,
+}
+
+/// Why a reload begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// An operator asks for it, or the configuration file has changed.
+    File,
+    /// Only files that the configuration names have changed. The text that runs is judged again, whatever the
+    /// configuration file says by now.
+    Named,
+}
+
+/// A configuration that was read and judged.
+struct Candidate {
+    /// The hash of the text; empty if the file cannot be read.
+    hash: String,
+    text: String,
+    named: NamedFiles,
+    judged: Result<Box<Judged>, UnusedFile>,
+}
+
+/// Why a configuration is not used.
+#[derive(Debug, Default)]
+struct UnusedFile {
+    mistakes: Vec<ConfigurationMistake>,
+    restart_needed: Vec<String>,
+}
+
+/// The SHA-256 of a configuration's bytes, as `sha256sum` shows it.
+pub(super) fn hash(text: &str) -> String {
+    let hash = sha256(text.as_bytes());
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Reloader {
+    /// Follows the file of a service that runs on this dispatcher, as judged at its start.
+    pub(super) fn new(
+        origin: Provenance,
+        judged: &Judged,
+        dispatcher: &Arc<Dispatcher>,
+        facts: Arc<ConfigurationFacts>,
+        asked: Arc<Notify>,
+    ) -> Self {
+        let Provenance {
+            file,
+            overrides,
+            simulator,
+            text,
+            named,
+        } = origin;
+        let now = SystemTime::now();
+        for target in judged.config.catalog.targets.values() {
+            begin_use(&target.provider, now);
+        }
+        let key_files = KeyFiles::new(dispatcher);
+        let running = RunningConfiguration {
+            text,
+            named,
+            before: judged.before(),
+            restart_only: RestartOnly::of(&judged.config, judged.needs_simulator),
+        };
+        let check_every = judged.config.reload.check_every;
+        Self {
+            watch: watch(file.as_deref(), &running, &key_files, check_every),
+            file,
+            overrides,
+            simulator,
+            running,
+            tokens: Tokens::new(dispatcher),
+            key_files,
+            dispatcher: Arc::clone(dispatcher),
+            facts,
+            asked,
+        }
+    }
+
+    /// Fetches the first access tokens, or gives up waiting for them.
+    pub(super) async fn first_tokens(&mut self, judged: &Judged) {
+        self.tokens.start(&judged.tokens);
+        self.tokens.first().await;
+    }
+
+    /// Follows the file until this is dropped.
+    pub(super) async fn follow(&mut self) {
+        loop {
+            let Self {
+                watch,
+                key_files,
+                facts,
+                asked,
+                file,
+                ..
+            } = self;
+            let cause = tokio::select! {
+                () = key_files.follow() => continue,
+                () = asked.notified() => Occasion::File,
+                cause = noticed(watch, file.as_deref(), facts) => cause,
+            };
+            self.reload(cause).await;
+        }
+    }
+
+    async fn reload(&mut self, cause: Occasion) {
+        let Some(file) = self.file.clone() else {
+            info!(
+                "there is no configuration file to read again: the service was started without `--config`"
+            );
+            return;
+        };
+        let generations = self.dispatcher.generations();
+        if generations > MANY_GENERATIONS {
+            warn!(
+                generations,
+                "many configurations have open calls: the next one waits"
+            );
+            sleep(PAUSE).await;
+        }
+        let Some(attempt) = self.attempt(file, cause).await else {
+            return;
+        };
+        let Candidate {
+            hash,
+            text,
+            named,
+            judged,
+        } = attempt;
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(rejection) => return self.reject(&hash, text, named, rejection),
+        };
+        if text == self.running.text && is_same(&named, &self.running.named) {
+            info!(hash, "configuration unchanged");
+            self.facts.unchanged(&hash);
+            return;
+        }
+        // All of these can be used, so a provider that is new need not wait for its first token.
+        self.tokens.start(&judged.tokens);
+        self.tokens.first().await;
+        let changes = match text == self.running.text {
+            true => vec!["~ files that the configuration names".to_owned()],
+            false => differences(&self.running.text, &text),
+        };
+        self.apply(*judged, text, named);
+        self.facts.applied(&hash);
+        let changes = changes.join("; ");
+        info!(hash, changes, "configuration applied");
+    }
+
+    /// Reads and judges the configuration without changing anything. `None` if that could not be finished.
+    async fn attempt(&self, file: PathBuf, cause: Occasion) -> Option<Candidate> {
+        let before = self.running.before.clone();
+        let restart_only = self.running.restart_only.clone();
+        let (simulator, overrides) = (self.simulator.clone(), self.overrides.clone());
+        let running = (cause == Occasion::Named).then(|| self.running.text.clone());
+        let attempting = spawn_blocking(move || {
+            let text = match running {
+                Some(text) => text,
+                None => match reading::configuration_again(&file) {
+                    Ok(text) => text,
+                    Err(error) => return Candidate::unreadable(&reading::why(&error)),
+                },
+            };
+            Candidate::of(
+                text,
+                &overrides,
+                simulator.as_deref(),
+                &before,
+                &restart_only,
+            )
+        });
+        match attempting.await {
+            Ok(attempt) => Some(attempt),
+            Err(error) => {
+                warn!(%error, "the configuration could not be judged: it stays as it is");
+                None
+            }
+        }
+    }
+
+    fn reject(&mut self, hash: &str, text: String, named: NamedFiles, rejection: UnusedFile) {
+        let UnusedFile {
+            mistakes,
+            restart_needed,
+        } = rejection;
+        let told = told(self.file.as_deref(), &mistakes);
+        warn!(
+            hash,
+            mistakes = told,
+            restart_needed = restart_needed.join(", "),
+            "configuration refused: nothing was changed"
+        );
+        let named = named
+            .into_iter()
+            .filter(|(path, _)| !is_key(&self.key_files, path));
+        let mut useless: Vec<_> = named
+            .map(|(path, text)| (path, bytes(text.as_ref())))
+            .collect();
+        useless.extend(self.file.clone().map(|file| {
+            let is_read = !hash.is_empty();
+            (file, is_read.then(|| text.into_bytes()))
+        }));
+        self.watch.add_useless(useless);
+        self.facts.rejected(hash, mistakes, restart_needed);
+    }
+
+    /// Puts a configuration in the place of the one that runs. Nothing here can fail.
+    fn apply(&mut self, judged: Judged, text: String, named: NamedFiles) {
+        let before = judged.before();
+        let restart_only = RestartOnly::of(&judged.config, judged.needs_simulator);
+        let Judged {
+            config,
+            links,
+            tokens,
+            needs_simulator: _,
+        } = judged;
+        let check_every = config.reload.check_every;
+        let renewed =
+            self.take_over_secrets(config.catalog.targets.values().map(|it| &*it.provider));
+        let transports = self.dispatcher.transports();
+        let transports = transports.iter();
+        self.dispatcher.redirect(Directions {
+            catalog: config.catalog,
+            scopes: config.scopes,
+            direct_retry: config.retry,
+            transports: transports
+                .map(|transport| transport.followed_by(config.transport, &links))
+                .collect(),
+        });
+        let routes = self.dispatcher.routes();
+        for name in renewed {
+            if let Some(provider) = routes.provider(&name) {
+                provider.renew_credential();
+            }
+        }
+        self.tokens.keep(&tokens);
+        self.key_files = KeyFiles::new(&self.dispatcher);
+        self.running = RunningConfiguration {
+            text,
+            named,
+            before,
+            restart_only,
+        };
+        self.watch = watch(
+            self.file.as_deref(),
+            &self.running,
+            &self.key_files,
+            check_every,
+        );
+    }
+
+    /// Lets calls under way use the secrets of these providers. The names of those with another secret than before.
+    fn take_over_secrets<'a>(&self, providers: impl Iterator<Item = &'a Provider>) -> Vec<String> {
+        let routes = self.dispatcher.routes();
+        let targets = routes.catalog().targets.values();
+        let before: BTreeMap<_, _> = targets
+            .map(|target| (target.provider.name.as_str(), &target.provider))
+            .collect();
+        let after: BTreeMap<_, _> = providers
+            .map(|provider| (provider.name.as_str(), provider))
+            .collect();
+        let now = SystemTime::now();
+        let mut renewed = Vec::new();
+        for (name, provider) in after {
+            let before = before.get(name);
+            if before.is_some_and(|before| provider.take_over(before, now)) {
+                renewed.push(name.to_owned());
+            }
+            begin_use(provider, now);
+        }
+        renewed
+    }
+}
+
+/// The secrets of a provider are in use from now on.
+fn begin_use(provider: &Provider, now: SystemTime) {
+    for secret in provider.credentials() {
+        secret.begin_use(now);
+    }
+}
+
+/// Waits until the file or one that it names has got a new content.
+async fn noticed(watch: &mut Watch, file: Option<&Path>, facts: &ConfigurationFacts) -> Occasion {
+    loop {
+        let changed = watch.next_look().await;
+        facts.looked_at();
+        if changed.iter().any(|path| Some(&**path) == file) {
+            return Occasion::File;
+        }
+        if !changed.is_empty() {
+            return Occasion::Named;
+        }
+    }
+}
+
+/// A watch on the file of a configuration, and on those that it names. Files of keys are followed on their own.
+fn watch(
+    file: Option<&Path>,
+    running: &RunningConfiguration,
+    key_files: &KeyFiles,
+    check_every: Duration,
+) -> Watch {
+    // A pipe cannot be read again.
+    let Some(file) = file.filter(|file| file.is_file()) else {
+        return Watch::new(Duration::ZERO, []);
+    };
+    let named = running.named.iter();
+    let named = named.filter(|(path, _)| !is_key(key_files, path));
+    let mut files: BTreeMap<_, _> = named
+        .map(|(path, text)| (path.clone(), bytes(text.as_ref())))
+        .collect();
+    files.insert(file.to_owned(), Some(running.text.clone().into_bytes()));
+    Watch::new(check_every, files)
+}
+
+fn is_key(key_files: &KeyFiles, path: &Path) -> bool {
+    key_files.paths().any(|key| key == path)
+}
+
+fn bytes(text: Option<&SecretString>) -> Option<Vec<u8>> {
+    text.map(|text| text.expose_secret().as_bytes().to_vec())
+}
+
+fn is_same(one: &NamedFiles, other: &NamedFiles) -> bool {
+    let texts = |files: &NamedFiles| {
+        let files = files.iter();
+        let files = files.map(|(path, text)| (path.clone(), bytes(text.as_ref())));
+        files.collect::<Vec<_>>()
+    };
+    texts(one) == texts(other)
+}
+
+impl Candidate {
+    fn unreadable(why: &str) -> Self {
+        Self {
+            hash: String::new(),
+            text: String::new(),
+            named: NamedFiles::new(),
+            judged: Err(UnusedFile::of(
+                format!("the configuration file cannot be read: {why}"),
+                "write it again; what runs goes on meanwhile",
+            )),
+        }
+    }
+
+    fn of(
+        text: String,
+        overrides: &Overrides,
+        simulator: Option<&str>,
+        before: &Before,
+        restart_only: &RestartOnly,
+    ) -> Self {
+        let sources = SourceFiles::of(text);
+        let judged = {
+            let read = |path: &Path| sources.read(path);
+            let surroundings = Surroundings {
+                read_file: &read,
+                // A simulator that does not run is no mistake of the file; it needs a restart.
+                ..Surroundings::of_process(simulator.or(Some(check::SIMULATOR)))
+            };
+            judge(sources.text(), &surroundings, Some(before))
+        };
+        let judged = judged.map_err(UnusedFile::from).and_then(|mut judged| {
+            overrides.apply(&mut judged.config);
+            let after = RestartOnly::of(&judged.config, judged.needs_simulator);
+            let changed = restart_only.changed(&after);
+            match changed.is_empty() {
+                true => Ok(Box::new(judged)),
+                false => Err(UnusedFile {
+                    restart_needed: changed.into_iter().map(str::to_owned).collect(),
+                    ..UnusedFile::default()
+                }),
+            }
+        });
+        let named = sources.named();
+        let text = sources.into_text();
+        Self {
+            hash: hash(&text),
+            text,
+            named,
+            judged,
+        }
+    }
+}
+
+impl UnusedFile {
+    fn of(what: String, remedy: &str) -> Self {
+        Self {
+            mistakes: vec![ConfigurationMistake {
+                line: 0,
+                path: String::new(),
+                what,
+                remedy: remedy.to_owned(),
+            }],
+            restart_needed: Vec::new(),
+        }
+    }
+}
+
+impl From<UnusableConfiguration> for UnusedFile {
+    fn from(unusable: UnusableConfiguration) -> Self {
+        let mistakes = match unusable {
+            UnusableConfiguration::Mistakes(mistakes) => mistakes,
+            UnusableConfiguration::Transport(error) => {
+                return Self::of(
+                    error.to_string(),
+                    "see the line at the start of the service",
+                );
+            }
+            UnusableConfiguration::Outbound(error) => {
+                return Self::of(
+                    error.to_string(),
+                    "see the line at the start of the service",
+                );
+            }
+        };
+        let mistake = |mistake: &Mistake| ConfigurationMistake {
+            line: mistake.line,
+            path: mistake.path.clone(),
+            what: mistake.what.clone(),
+            remedy: mistake.remedy.clone(),
+        };
+        Self {
+            mistakes: mistakes.iter().map(mistake).collect(),
+            restart_needed: Vec::new(),
+        }
+    }
+}
+
+/// The first mistakes, for the log.
+fn told(file: Option<&Path>, mistakes: &[ConfigurationMistake]) -> String {
+    let file = file.map(|file| file.display().to_string());
+    let file = file.unwrap_or_default();
+    let line = |mistake: &ConfigurationMistake| {
+        let ConfigurationMistake {
+            line,
+            path,
+            what,
+            remedy,
+        } = mistake;
+        format!("{file}:{line}: {path}: {what}; {remedy}")
+    };
+    let mut told: Vec<_> = mistakes.iter().take(MOST_LOGGED).map(line).collect();
+    if mistakes.len() > MOST_LOGGED {
+        told.push(format!("and {} more", mistakes.len() - MOST_LOGGED));
+    }
+    told.join(" | ")
+}

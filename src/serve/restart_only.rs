@@ -1,0 +1,141 @@
+//! Which settings can a running service not change? What its sockets, threads and exporters were made with.
+
+use crate::config::Config;
+use crate::provider::link::Link;
+use crate::telemetry::export::{self, Destination};
+use crate::{admission, idempotency, server, telemetry};
+
+/// The settings that only a restart changes.
+#[derive(Clone)]
+pub(super) struct RestartOnly {
+    server: server::Settings,
+    admin: server::AdminSettings,
+    probes: server::ProbesSettings,
+    admission: admission::Settings,
+    idempotency: idempotency::Settings,
+    logging: telemetry::Settings,
+    telemetry: export::Settings,
+    has_simulator: bool,
+}
+
+impl RestartOnly {
+    /// What a configuration says about them. `has_simulator` is whether the built-in simulator plays a provider of it.
+    pub(super) fn of(config: &Config, has_simulator: bool) -> Self {
+        Self {
+            server: config.server.clone(),
+            admin: config.admin.clone(),
+            probes: config.probes.clone(),
+            admission: config.admission,
+            idempotency: config.idempotency,
+            logging: config.logging.clone(),
+            telemetry: config.telemetry.clone(),
+            has_simulator,
+        }
+    }
+
+    /// The keys of the settings that are others in `after`.
+    pub(super) fn changed(&self, after: &Self) -> Vec<&'static str> {
+        let Self {
+            server,
+            admin,
+            probes,
+            admission,
+            idempotency,
+            logging,
+            telemetry,
+            has_simulator,
+        } = self;
+        let rest_of_server = server::Settings {
+            listen: after.server.listen.clone(),
+            runtimes: after.server.runtimes,
+            reflection: after.server.reflection,
+            ..server.clone()
+        };
+        let all = [
+            ("server.listen", server.listen != after.server.listen),
+            ("server.runtimes", server.runtimes != after.server.runtimes),
+            (
+                "server.reflection",
+                server.reflection != after.server.reflection,
+            ),
+            ("server", rest_of_server != after.server),
+            ("admin.listen", admin.listen != after.admin.listen),
+            (
+                "admin.reflection",
+                admin.reflection != after.admin.reflection,
+            ),
+            ("probes.listen", probes.listen != after.probes.listen),
+            ("admission", *admission != after.admission),
+            ("idempotency", *idempotency != after.idempotency),
+            ("logging", *logging != after.logging),
+            (
+                "providers.*.simulated",
+                *has_simulator != after.has_simulator,
+            ),
+        ];
+        let changed = all.into_iter().filter(|(_, is_other)| *is_other);
+        let mut changed: Vec<_> = changed.map(|(key, _)| key).collect();
+        changed.extend(of_telemetry(telemetry, &after.telemetry));
+        changed
+    }
+}
+
+/// The keys of `[telemetry]` that differ.
+fn of_telemetry(before: &export::Settings, after: &export::Settings) -> Vec<&'static str> {
+    let export::Settings {
+        traces,
+        metrics,
+        sample,
+        interval,
+        genai_names,
+        callers,
+        // From the environment, which is read once.
+        resource: _,
+    } = before;
+    let all = [
+        (
+            "telemetry.traces",
+            !is_same(traces.as_ref(), after.traces.as_ref()),
+        ),
+        (
+            "telemetry.metrics",
+            !is_same(metrics.as_ref(), after.metrics.as_ref()),
+        ),
+        ("telemetry.sample", *sample != after.sample),
+        ("telemetry.interval", *interval != after.interval),
+        ("telemetry.genai_names", *genai_names != after.genai_names),
+        ("telemetry.callers", *callers != after.callers),
+    ];
+    let changed = all.into_iter().filter(|(_, is_other)| *is_other);
+    changed.map(|(key, _)| key).collect()
+}
+
+/// Whether two destinations are the same: the address, and how it is spoken to.
+fn is_same(one: Option<&Destination>, other: Option<&Destination>) -> bool {
+    let (one, other) = match (one, other) {
+        (Some(one), Some(other)) => (one, other),
+        (None, None) => return true,
+        (Some(_), None) | (None, Some(_)) => return false,
+    };
+    let Destination {
+        url,
+        protocol,
+        compression,
+        headers,
+        secret_headers,
+        link,
+    } = one;
+    let secrets = |of: &Destination| {
+        let secrets = of.secret_headers.iter();
+        let secrets = secrets.map(|(name, secret)| (name.clone(), secret.header()));
+        secrets.collect::<Vec<_>>()
+    };
+    let links: [&Link; 2] = [link, &other.link];
+    *url == other.url
+        && *protocol == other.protocol
+        && *compression == other.compression
+        && *headers == other.headers
+        && secret_headers.len() == other.secret_headers.len()
+        && secrets(one) == secrets(other)
+        && links[0] == links[1]
+}
