@@ -23,6 +23,7 @@ check:
     cargo clippy --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
     buf lint
+    buf breaking --against proto/baseline.binpb
 
 # What users reported of real hosts; FILE holds the cases
 field file="../shared/wire/field-cases.json":
@@ -57,9 +58,13 @@ fuzz seconds="300" *targets:
 interleavings schedules="100000":
     interleavings/run.sh {{ schedules }}
 
-# Call the server with grpcurl and Python
+# Call the server with real clients in four languages, grpcurl and curl
 polyglot:
     tests/polyglot/run.sh
+
+# Packages, descriptor set and service config for callers, into target/clients
+clients:
+    clients/build.sh
 
 # Decoding, policies, and the server beside one that only forwards
 bench:

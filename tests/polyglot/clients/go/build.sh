@@ -14,6 +14,7 @@ mkdir -p "$here/gen" "$work/bin"
 cp -r "$work/gen/go" "$here/gen/go"
 cp -r ../../../../examples "$here/examples"
 cp -r . "$here/client"
+cp -r ../../guides/go "$here/guide"
 export GOROOT="$debian/lib/go-1.19" GOPATH="$work/go:$debian/share/gocode" GOCACHE="$work/go-cache"
 export GO111MODULE=off GOFLAGS= CGO_ENABLED=0
 unset GOOS GOARCH
@@ -21,3 +22,4 @@ go="$GOROOT/bin/go"
 "$go" vet github.com/modelway/modelway/examples/go
 "$go" build -o "$work/bin/go-client" github.com/modelway/modelway/client
 "$go" build -o "$work/bin/go-example" github.com/modelway/modelway/examples/go
+"$go" build -o "$work/bin/go-guide" github.com/modelway/modelway/guide

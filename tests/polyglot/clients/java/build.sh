@@ -19,6 +19,6 @@ protoc -I "$google" --java_out="$sources" google/rpc/error_details.proto google/
 protoc -I .. --java_out="$sources" --plugin=protoc-gen-grpc-java="$(command -v grpc_java_plugin)" \
   --grpc-java_out="$sources" health.proto
 find "$work/gen/java" "$sources" -name '*.java' > "$work/java-sources.txt"
-# The two clients, which have no package, and everything that they use.
+# The programs, which have no package, and everything that they use.
 javac -nowarn -proc:none -d "$work/java" -cp "$debian/share/java/*" "@$work/java-sources.txt" \
-  Cases.java ../../../../examples/java/Client.java
+  Cases.java ../../guides/java/Guide.java ../../../../examples/java/Client.java

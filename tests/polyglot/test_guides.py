@@ -1,0 +1,196 @@
+"""The client guides and docs/provider-options.md: every block of code and every command in them is run, or says that it is not."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unittest
+
+import gateway
+from test_clients import CLASS_PATH, WORK, java, unless
+
+REPOSITORY = gateway.HERE.parent.parent
+DOCS = REPOSITORY / "docs"
+PROGRAMS = gateway.HERE / "guides"
+GOLDEN = (PROGRAMS / "golden.txt").read_text()
+GUIDES = {
+    "python": ["guide.py"],
+    "typescript": ["guide.ts", "guide-connect.ts", "guide-loader.ts"],
+    "go": ["go/main.go"],
+    "java": ["java/Guide.java"],
+}
+
+
+def blocks(path):
+    """The fenced blocks of a page: what stands behind the fence, and the text."""
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def stands_in(block, program):
+    """Whether the lines of a block follow each other in a program, whatever their indentation as a whole."""
+    wanted = block.strip("\n")
+    lines = program.splitlines()
+    count = len(wanted.splitlines())
+    return any(
+        textwrap.dedent("\n".join(lines[start : start + count])).strip("\n") == wanted
+        for start in range(len(lines) - count + 1)
+    )
+
+
+class Guides(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        # Each has a server of its own: a program finds breakers closed, and its idempotency key unused.
+        server = gateway.running("--config", str(PROGRAMS / "modelway.toml"))
+        self.address = server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+
+    def run_in(self, folder, *command):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=folder)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    # The programs that the guides take their code from
+
+    def test_the_code_for_python_works(self):
+        output = self.run_in(WORK, sys.executable, str(PROGRAMS / "guide.py"), self.address)
+        self.assertEqual(output, GOLDEN)
+
+    def test_the_code_for_python_has_the_right_types(self):
+        files = [str(PROGRAMS / "guide.py"), str(REPOSITORY / "examples/python/client.py")]
+        self.run_in(WORK, sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(WORK / "mypy"), *files)
+
+    @unless("NO_NODE", "NO_TYPESCRIPT")
+    def test_the_code_for_typescript_works(self):
+        folder = WORK / "typescript"
+        self.assertEqual(self.run_in(folder, "node", "dist/guide.js", self.address), GOLDEN)
+        # NOT_FOUND is 5.
+        output = self.run_in(folder, "node", "dist/guide-connect.js", self.address)
+        self.assertEqual(output, "5 SCENARIO_NOT_FOUND\n")
+        output = self.run_in(folder, "node", "dist/guide-loader.js", self.address, str(REPOSITORY / "proto"))
+        self.assertRegex(output, r"^FINISH_REASON_STOP \d+ text\n$")
+
+    @unless("NO_DEBIAN", "NO_STUBS", "NO_GO")
+    def test_the_code_for_go_works(self):
+        output = self.run_in(REPOSITORY / "proto", str(WORK / "bin/go-guide"), self.address)
+        self.assertEqual(output, GOLDEN)
+
+    @unless("NO_DEBIAN", "NO_STUBS", "NO_JAVA")
+    def test_the_code_for_java_works(self):
+        self.assertEqual(self.run_in(WORK, java(), "-cp", CLASS_PATH, "Guide", self.address), GOLDEN)
+
+    # The guides
+
+    def test_every_block_of_code_stands_in_a_program_that_is_run_or_says_that_it_is_not(self):
+        self.assertEqual({path.stem for path in (DOCS / "clients").iterdir()}, set(GUIDES))
+        for guide, programs in GUIDES.items():
+            path = DOCS / "clients" / f"{guide}.md"
+            programs = [(PROGRAMS / program).read_text() for program in programs]
+            for fence, block in blocks(path):
+                with self.subTest(guide, block=block):
+                    if fence.endswith(" not-run"):
+                        # The reader sees it, too.
+                        after = path.read_text().partition(f"{block}```\n\n")[2]
+                        self.assertRegex(after, r"^\(Not run by a test[.:]")
+                    elif fence != "sh":
+                        self.assertTrue(any(stands_in(block, program) for program in programs))
+
+    def commands_of(self, guide):
+        """Runs the commands of a guide in a copy of what they need; gives its folder."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
+        self.addCleanup(shutil.rmtree, folder)
+        for name in ["clients", "proto"]:
+            ignored = shutil.ignore_patterns("node_modules", "dist", "gen", "v1", "build", "*.tgz")
+            shutil.copytree(REPOSITORY / name, folder / name, ignore=ignored if name == "clients" else None)
+        for name in ["buf.yaml", "buf.gen.yaml"]:
+            shutil.copy(REPOSITORY / name, folder)
+        commands = [block for fence, block in blocks(DOCS / "clients" / f"{guide}.md") if fence == "sh"]
+        self.assertNotEqual(commands, [])
+        for command in commands:
+            self.run_in(folder, "bash", "-euo", "pipefail", "-c", command)
+        return folder
+
+    def test_the_commands_for_python_install_the_package(self):
+        self.commands_of("python")
+        self.run_in(WORK, sys.executable, "-c", "import modelway.v1.generation_service_pb2_grpc")
+
+    @unless("NO_NODE")
+    def test_the_commands_for_typescript_pack_the_package(self):
+        folder = self.commands_of("typescript")
+        self.assertTrue((folder / "clients/typescript/modelway-client-0.1.0.tgz").exists())
+
+    @unless("NO_DEBIAN")
+    def test_the_commands_for_go_write_the_stubs_that_the_tests_use(self):
+        self.same_stubs(self.commands_of("go"), "go")
+
+    @unless("NO_DEBIAN")
+    def test_the_commands_for_java_write_the_stubs_that_the_tests_use(self):
+        self.same_stubs(self.commands_of("java"), "java")
+
+    def same_stubs(self, folder, language):
+        def files(of):
+            return {path.relative_to(of): path.read_text() for path in (of).rglob("*") if path.is_file()}
+
+        written = files(folder / "gen" / language)
+        self.assertEqual(written, files(WORK / "gen" / language))
+        self.assertGreater(len(written), 5)
+
+
+class ProviderOptions(unittest.TestCase):
+    """The commands of docs/provider-options.md, with providers that are simulated and have the same names."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.blocks = blocks(DOCS / "provider-options.md")
+        folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.folder = folder
+        [configuration] = [block for fence, block in cls.blocks if fence == "toml"]
+        configuration = re.sub(r"^base_url = .*$", "simulated = true", configuration, flags=re.MULTILINE)
+        configuration = re.sub(r"^api_key = .*\n", "", configuration, flags=re.MULTILINE)
+        (folder / "modelway.toml").write_text(configuration)
+        [request] = [block for fence, block in cls.blocks if fence == "json"]
+        (folder / "request.json").write_text(request)
+        cls.address = gateway.start(cls, "--config", str(folder / "modelway.toml"))
+
+    def is_the_answer(self, answer):
+        self.assertEqual(answer["provider"], "claude")
+        self.assertEqual([warning["field"] for warning in answer["warnings"]], ["prompt_cache_key"])
+
+    def test_the_grpcurl_command_is_answered(self):
+        [command] = [block for fence, block in self.blocks if fence == "sh"]
+        command = command.replace("localhost:50051", self.address)
+
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, timeout=60, cwd=self.folder
+        )
+
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.is_the_answer(json.loads(done.stdout))
+
+    def test_the_python_code_is_answered(self):
+        [code] = [block for fence, block in self.blocks if fence == "python"]
+        before = (
+            "import grpc\n"
+            "from modelway.v1 import generation_service_pb2\n"
+            "from modelway.v1.generation_service_pb2_grpc import GenerationServiceStub\n"
+            f"stub = GenerationServiceStub(grpc.insecure_channel('{self.address}'))\n"
+        )
+        after = "print(json_format.MessageToJson(response))\n"
+
+        done = subprocess.run(
+            [sys.executable, "-c", before + code + after], capture_output=True, text=True, timeout=60, cwd=self.folder
+        )
+
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.is_the_answer(json.loads(done.stdout))
+
+
+if __name__ == "__main__":
+    unittest.main()
