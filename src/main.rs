@@ -163,7 +163,7 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     };
     // Probes are answered, and the last counters can be scraped, until everything else has ended.
     let sides = served.map_err(|error| error.to_string())?;
-    telemetry.shutdown();
+    drop(telemetry);
     drop(sides);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,5 @@
-//! How does the service make HTTP requests that are not part of a call? It fetches access tokens.
+//! How does the service make HTTP requests that are not part of a call? It fetches access tokens, and it sends spans and
+//! metrics to a collector.
 //!
 //! The client is reqwest, which only this module names. No call waits for anything here: the one owner of a
 //! token calls [`fetch`] before the token ends, and [`renewal`] says when.
@@ -9,6 +10,7 @@ mod entra;
 mod files;
 mod google;
 mod jwt;
+mod post;
 pub mod renewal;
 
 use std::time::{Duration, SystemTime};
@@ -20,6 +22,7 @@ use crate::provider::token::TokenSource;
 pub use self::client::{Client, SetupError};
 pub use self::entra::check_certificate;
 pub use self::google::{BadFile, check_file, is_protected};
+pub use self::post::{PostError, PostVersion, Posted, Poster};
 
 /// An access token.
 #[derive(Debug)]

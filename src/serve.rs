@@ -1,5 +1,6 @@
 //! `modelway` and `modelway serve`: sets up a service from its configuration, runs it and ends it.
 
+mod exporting;
 mod files;
 mod key_files;
 mod notify;
@@ -30,9 +31,11 @@ use crate::outbound;
 use crate::server::{self, Core, ListenAddress, Listener, Listeners, SideListeners};
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
+use crate::telemetry::export::{ExportCounts, SpanQueue, StartExportError};
 use crate::telemetry::observe::Observer;
 use crate::transport::{self, Transport};
 
+use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
 pub use self::notify::Notifier;
@@ -87,6 +90,9 @@ pub enum StartError {
     /// The client that fetches access tokens cannot be set up.
     #[error(transparent)]
     Outbound(#[from] outbound::SetupError),
+    /// Nothing can be exported to the collector.
+    #[error(transparent)]
+    Exports(#[from] StartExportError),
     /// The gRPC services cannot be set up.
     #[error(transparent)]
     Server(#[from] server::SetupError),
@@ -101,6 +107,7 @@ pub struct Service {
     reloads: Arc<Notify>,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
+    exporting: Exporting,
     /// The runtimes of the cores; they end with the service.
     runtimes: Runtimes,
     listeners: Listeners,
@@ -227,6 +234,7 @@ impl Service {
             .as_deref()
             .map(|path| path.display().to_string());
         Ok(Self {
+            exporting: Exporting::new(config.telemetry.clone()),
             facts: Arc::new(ConfigurationFacts::new(hash(&origin.text), path)),
             reloads: Arc::default(),
             origin,
@@ -261,6 +269,16 @@ impl Service {
     /// Where it listens for probes and scrapes.
     pub fn probes_address(&self) -> Option<&ListenAddress> {
         self.listeners.probes.as_ref().map(Listener::address)
+    }
+
+    /// What became of its spans and of its exports.
+    pub fn export_counts(&self) -> &Arc<ExportCounts> {
+        self.exporting.counts()
+    }
+
+    /// Records the spans of all calls into this queue, in place of exporting them.
+    pub fn record_into(&mut self, spans: Arc<SpanQueue>) {
+        self.exporting.record_into(spans);
     }
 
     /// How it logs.
@@ -364,6 +382,7 @@ impl Service {
             reloads,
             dispatcher,
             cores,
+            exporting,
             runtimes,
             listeners,
             simulator,
@@ -380,11 +399,15 @@ impl Service {
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,
-            observer: Arc::new(Observer::new(config.admission.min_time_left)),
+            observer: Arc::new(Observer::new(
+                config.admission.min_time_left,
+                exporting.tracer().clone(),
+            )),
             configuration: facts,
         };
         // The dispatcher has it; the table of routes must be the only one that keeps a catalogue.
         drop(config.catalog);
+        let exports = exporting.start(None)?;
         let serving = server::serve(
             listeners,
             &config.server,
@@ -400,6 +423,10 @@ impl Service {
         };
         drop(reloader);
         drop(runtimes);
+        // No call is left: their spans wait to be exported.
+        if let Some(exports) = exports {
+            exports.finish().await;
+        }
         drop(simulator);
         Ok(sides)
     }

@@ -90,7 +90,7 @@ pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
         .map_err(StartError::Simulator)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let service = Service::with_simulator(CONFIG, "demo.toml", Some(listen), &simulator).await?;
-    let telemetry = Telemetry::install(service.logging())?;
+    let _telemetry = Telemetry::install(service.logging())?;
     let address = service.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();
@@ -110,6 +110,5 @@ pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
 
     drop(stop);
     while serving.join_next().await.is_some() {}
-    telemetry.shutdown();
     Ok(exit_code)
 }

@@ -14,7 +14,6 @@ use tonic_types::StatusExt as _;
 use crate::caller::{Caller, Door, Method};
 use crate::error::Reason;
 use crate::telemetry::observe::{CallOrigin, ObservedCall, Observer};
-use crate::telemetry::spans::CallSpan;
 use crate::trail::{CallEnd, Trail};
 
 use super::generation::{GENERATE, STREAM_GENERATE};
@@ -48,8 +47,7 @@ impl Announced {
             .cloned();
         let text = |id: &HeaderValue| id.to_str().ok().map(str::to_owned);
         let observed = observer.call(CallOrigin {
-            span: CallSpan::start_within(
-                method.full_name(),
+            span: observer.tracer().call(
                 metadata::trace_context(headers),
                 metadata::trace_state(headers),
             ),

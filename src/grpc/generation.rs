@@ -173,7 +173,7 @@ impl Generation {
             Ok(given) => given,
             Err(failure) => return Err(id.failure(&failure)),
         };
-        match &*given.outcome {
+        match &given.outcome.result {
             Ok(spelled) => {
                 let metadata = id.metadata(spelled.call_id());
                 let shared = spelled.message(given.replayed);

@@ -19,7 +19,6 @@ use crate::serving::{
 };
 
 use crate::telemetry::observe::{CallOrigin, Observer};
-use crate::telemetry::spans::CallSpan;
 
 use super::arrival::Intake;
 use super::door::Origin;
@@ -91,8 +90,7 @@ impl Translation {
         held: Held,
     ) -> CallHead {
         let origin_of_call = CallOrigin {
-            span: CallSpan::start_within(
-                method.full_name(),
+            span: self.observer.tracer().call(
                 metadata::trace_context(headers),
                 metadata::trace_state(headers),
             ),

@@ -214,7 +214,7 @@ impl Inner {
         };
         let given = call.once(key, self.translation.repeats()).await?;
         let outcome = Arc::clone(&given.outcome);
-        match &*outcome {
+        match &outcome.result {
             Ok(spelled) => {
                 let encoded = spelled.encoded(given.replayed);
                 Ok(self.answered(spelled.call_id(), &encoded, given.deliver()))

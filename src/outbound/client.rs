@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -25,7 +26,7 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// The client cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("the client that fetches access tokens cannot be set up: {0}")]
+#[error("the HTTP client for access tokens and for exports cannot be set up: {0}")]
 pub struct SetupError(String);
 
 /// An HTTP client that reaches hosts in one way.
@@ -54,22 +55,11 @@ impl Client {
     /// # Errors
     /// [`SetupError`].
     pub fn new(link: &Link) -> Result<Self, SetupError> {
-        let failed = |error: &dyn std::error::Error| SetupError(last_cause(error));
-        let tls = tls::client_or_none(link).map_err(|error| failed(&error))?;
-        let mut builder = reqwest::Client::builder()
+        let builder = builder(link, b"http/1.1")?
             .user_agent(USER_AGENT_VALUE)
             .redirect(Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
             .timeout(LIMIT)
-            .pool_max_idle_per_host(0)
-            .no_proxy()
-            .tls_backend_preconfigured(tls);
-        if let Some(proxy) = &link.proxy {
-            let proxy = reqwest::Proxy::all(proxy.0.expose_secret());
-            // Its error shows the URL, which may hold a credential.
-            let proxy = proxy.map_err(|_| SetupError("the proxy cannot be used".to_owned()))?;
-            builder = builder.proxy(proxy);
-        }
+            .pool_max_idle_per_host(0);
         builder.build().map(Self).map_err(|error| failed(&error))
     }
 
@@ -120,6 +110,28 @@ impl Client {
     }
 }
 
+/// The beginning of a client: how it reaches hosts, and which protocol it offers to those with TLS.
+pub(super) fn builder(link: &Link, protocol: &[u8]) -> Result<ClientBuilder, SetupError> {
+    let mut tls = tls::client_or_none(link).map_err(|error| failed(&error))?;
+    tls.alpn_protocols = vec![protocol.to_vec()];
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .no_proxy()
+        .tls_backend_preconfigured(tls);
+    let Some(proxy) = &link.proxy else {
+        return Ok(builder);
+    };
+    let proxy = reqwest::Proxy::all(proxy.0.expose_secret());
+    // Its error shows the URL, which may hold a credential.
+    let proxy = proxy.map_err(|_| SetupError("the proxy cannot be used".to_owned()))?;
+    Ok(builder.proxy(proxy))
+}
+
+/// Why a client cannot be set up.
+pub(super) fn failed(error: &dyn std::error::Error) -> SetupError {
+    SetupError(last_cause(error))
+}
+
 /// A header with a secret.
 ///
 /// # Errors
@@ -156,7 +168,7 @@ fn cause(error: reqwest::Error) -> FetchError {
 }
 
 /// The innermost cause: the outer ones only say that a request has failed.
-fn last_cause(error: &dyn std::error::Error) -> String {
+pub(super) fn last_cause(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(inner) = last.source() {
         last = inner;

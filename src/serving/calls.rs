@@ -113,9 +113,7 @@ impl Serving {
         };
         observed.asks_for(asked_for, route.scenario());
         observed.has_priority(priority);
-        if let Some(span) = observed.span() {
-            span.describe(observed.call_id(), route.scenario(), &conversation_id);
-        }
+        observed.is_part_of(&conversation_id);
         let inquiry = Inquiry {
             request: Arc::new(request),
             needs,

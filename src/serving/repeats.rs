@@ -13,6 +13,7 @@ use crate::idempotency::{
     Concluded, Conflict, Fingerprint, Idempotency, Key, KnownCall, Participation, SharedCall,
 };
 use crate::telemetry::observe::CallWait;
+use crate::telemetry::trace_context::TraceContext;
 use crate::trail::CallEnd;
 
 use super::calls::{AdmittedCall, BegunCall};
@@ -20,8 +21,15 @@ use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
 use super::untaken::Untaken;
 
-/// The result of a call, shared by all callers that asked for it: the answer as their door spells it, or the failure.
-pub type SharedOutcome<S> = Arc<Result<S, Failure>>;
+/// The result of a call, shared by all callers that asked for it.
+pub type SharedOutcome<S> = Arc<CallOutcome<S>>;
+
+/// The result of a call, and its span, to which the spans of its repeats are linked.
+pub struct CallOutcome<S> {
+    /// The answer as the door spells it, or the failure.
+    pub result: Result<S, Failure>,
+    span: TraceContext,
+}
 
 /// The calls of one door that have an idempotency key.
 pub type Repeats<S> = Idempotency<SharedRequest, SharedOutcome<S>>;
@@ -132,16 +140,17 @@ async fn make<S: Spelled>(
         let start = |mut call: Call| {
             let open = Arc::clone(open);
             async move {
-                let outcome = open.answer(&mut call).await.map(|answer| {
+                let span = call.observed().context();
+                let result = open.answer(&mut call).await.map(|answer| {
                     let call = call.answered();
                     let spelled = S::of(&call.summary(), answer);
                     // A shared outcome outlives its first caller, so the call ends here.
                     call.end(CallEnd::Answered);
                     spelled
                 });
-                let keep = bytes_to_keep(&outcome);
+                let keep = bytes_to_keep(&result);
                 Concluded {
-                    outcome: Arc::new(outcome),
+                    outcome: Arc::new(CallOutcome { result, span }),
                     keep,
                 }
             }
@@ -173,8 +182,8 @@ async fn make<S: Spelled>(
 
 /// Gives a repeat the outcome of the call that it repeats.
 fn replay<S>(mut call: Call, outcome: SharedOutcome<S>) -> KeyedResult<S> {
-    call.observed().is_replayed();
-    let own = match &*outcome {
+    call.observed().is_replayed(outcome.span);
+    let own = match &outcome.result {
         Ok(_) => Some(call.answered()),
         Err(failure) => {
             call.end(CallEnd::Failed(failure.error.reason()));
@@ -189,7 +198,7 @@ fn replay<S>(mut call: Call, outcome: SharedOutcome<S>) -> KeyedResult<S> {
 }
 
 fn ran_out_of_time<S>(outcome: &SharedOutcome<S>) -> bool {
-    matches!(&**outcome, Err(failure) if failure.error == Error::DeadlineExceeded)
+    matches!(&outcome.result, Err(failure) if failure.error == Error::DeadlineExceeded)
 }
 
 /// Whether the error says when the caller may try again. A repeat at that time must not get the old failure.

@@ -21,7 +21,7 @@ use crate::error::{Error, Reason};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
 use super::facts::Stopwatch;
-use super::spans::{AttemptDescription, AttemptSpan, CallSpan};
+use super::spans::{AttemptDescription, AttemptSpan, CallSpan, Tracer};
 use super::trace_context::TraceContext;
 
 pub use super::facts::{AskedFor, AttemptFacts, CallFacts, CallTimes, CallWait};
@@ -31,14 +31,23 @@ pub use super::facts::{AskedFor, AttemptFacts, CallFacts, CallTimes, CallWait};
 pub struct Observer {
     /// `admission.min_time_left`, in nanoseconds: a caller that gives less than this has itself to blame.
     min_time_left: AtomicU64,
+    tracer: Tracer,
 }
 
 impl Observer {
-    /// An observer of a service with this `admission.min_time_left`.
-    pub fn new(min_time_left: Duration) -> Self {
-        let observer = Self::default();
+    /// An observer of a service with this `admission.min_time_left`, whose calls are recorded by `tracer`.
+    pub fn new(min_time_left: Duration, tracer: Tracer) -> Self {
+        let observer = Self {
+            tracer,
+            ..Self::default()
+        };
         observer.set_min_time_left(min_time_left);
         observer
+    }
+
+    /// Begins the spans of calls.
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// Exchanges `admission.min_time_left`.
@@ -81,7 +90,7 @@ impl Observer {
 
     /// Reports a call that has ended.
     fn report_call(&self, span: &CallSpan, facts: &CallFacts<'_>) {
-        span.end(facts.code(), facts.trail);
+        span.end(facts);
         debug!(
             call_id = facts.trail.call_id,
             caller = %facts.caller,
@@ -223,6 +232,12 @@ impl ObservedCall {
         self.0.as_ref().map(|call| &call.span)
     }
 
+    /// The ids of the call's span. Once it has ended they are those of no span.
+    pub fn context(&self) -> TraceContext {
+        let context = self.span().map(CallSpan::context);
+        context.unwrap_or_else(|| TraceContext::child_of(None))
+    }
+
     /// Takes out the record of what the call tries: its ids and the name of its scenario, without any attempt. From
     /// then on, whoever has it must [`end`](Self::end) the call with it.
     pub fn take_trail(&mut self) -> Trail {
@@ -259,9 +274,17 @@ impl ObservedCall {
         self.change(|call| call.stopwatch.waits(None, now()));
     }
 
-    /// Notes that the call is answered by the result of another one.
-    pub fn is_replayed(&mut self) {
-        self.change(|call| call.replayed = true);
+    /// Notes that the call is answered by the result of another one, with this span.
+    pub fn is_replayed(&mut self, original: TraceContext) {
+        self.change(|call| {
+            call.replayed = true;
+            call.span.repeats(original);
+        });
+    }
+
+    /// Notes the conversation that the call is part of; empty if it is not known.
+    pub fn is_part_of(&mut self, conversation_id: &str) {
+        self.change(|call| call.span.describe(&call.trail.call_id, conversation_id));
     }
 
     /// Notes that the first content of a stream is handed over now, which arrived at `arrived`.

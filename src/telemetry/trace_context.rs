@@ -43,6 +43,15 @@ impl TraceContext {
         }
     }
 
+    /// Whether its trace belongs to this share of all traces, from 0 to 1. Whoever asks about the same trace gets the
+    /// same answer, also SDKs of OpenTelemetry with a ratio by trace id.
+    pub fn is_among(&self, share: f64) -> bool {
+        /// What is compared: 63 bits.
+        const ALL: f64 = (1_u64 << 63) as f64;
+        let number = (self.trace_id as u64) >> 1;
+        share >= 1.0 || (number as f64) < share.max(0.0) * ALL
+    }
+
     /// The trace's id in hex.
     pub fn trace_id_hex(&self) -> String {
         format!("{:032x}", self.trace_id)

@@ -170,13 +170,10 @@ const HOMES: &[Home] = &[
         modules: &["demo", "grpc"],
     },
     Home {
-        // JSON is written from a message's encoding by its descriptors; no door but gRPC knows the generated code.
+        // JSON is written from a message's encoding by its descriptors, and spans for a collector as they go over the
+        // wire; no door but gRPC knows the generated code.
         of: &["prost", "prost_types"],
-        modules: &["demo", "grpc", "json"],
-    },
-    Home {
-        of: &["opentelemetry", "opentelemetry_otlp", "opentelemetry_sdk"],
-        modules: &["telemetry"],
+        modules: &["demo", "grpc", "json", "telemetry"],
     },
     Home {
         // Not on the way of a call.

@@ -142,7 +142,7 @@ fn answer_of(pieces: &Pieces) -> Answer {
             limits: Limits::default(),
             interruption: Interruption::Fail,
             observed: Arc::<Observer>::default().call(CallOrigin::new(
-                CallSpan::start("linear", None),
+                CallSpan::default(),
                 Caller::Unknown,
                 modelway::caller::Method::Generate,
             )),

@@ -15,13 +15,12 @@ use modelway::grpc::v1::{
     json_object, json_schema, media, tool,
 };
 use modelway::simulator::{Behaviour, Received, Settings, Simulator, WireName};
-use modelway::telemetry;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tonic::Status;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
+use crate::support::recorder::Recorder;
 use crate::support::{Gateway, METHODS, Method, Process, ask, message, part, parts, subscribe};
 
 /// Stands in everything that must not be seen elsewhere.
@@ -309,10 +308,7 @@ fn assert_clean_status(what: &str, status: &Status) {
 #[tokio::test]
 async fn no_content_and_no_key_gets_into_logs_spans_or_statuses() {
     let (text_log, json_log) = (Log::default(), Log::default());
-    let spans = InMemorySpanExporter::default();
-    let tracer = SdkTracerProvider::builder()
-        .with_simple_exporter(spans.clone())
-        .build();
+    let recorder = Recorder::start();
     let ours = || EnvFilter::new("modelway=trace");
     let (text, json) = (text_log.clone(), json_log.clone());
     let subscriber = registry()
@@ -326,8 +322,7 @@ async fn no_content_and_no_key_gets_into_logs_spans_or_statuses() {
                 .json()
                 .with_writer(move || json.clone())
                 .with_filter(ours()),
-        )
-        .with(telemetry::traces(&tracer));
+        );
     let _subscriber = subscribe(subscriber);
     let simulator = simulator().await;
     let config = config(&simulator, "key-of-the-service");
@@ -359,7 +354,7 @@ async fn no_content_and_no_key_gets_into_logs_spans_or_statuses() {
     assert!(failures.len() > FORMATS.len() * BEHAVIOURS.len());
     assert_clean("text log", &text);
     assert_clean("JSON log", &json);
-    let spans = spans.get_finished_spans().unwrap();
+    let spans = recorder.spans();
     assert!(spans.len() > received.len());
     assert_clean("spans", &format!("{spans:?}"));
     for status in &failures {

@@ -34,6 +34,7 @@ const CONFIG: &str = r#"
 [models."openai/first"]
 [models."anthropic/second"]
 max_output_tokens = 1000
+price = { input = 2.0, output = 10.0 }
 [models."gemini/limited"]
 unsupported = ["temperature"]
 
@@ -73,10 +74,14 @@ async fn generate(
 
 /// Attributes that can be told beforehand, in order of name.
 fn attributes(span: &SpanData) -> Vec<String> {
-    const DRAWN: [&str; 5] = [
+    const DRAWN: [&str; 9] = [
         "gen_ai.response.id",
         "gen_ai.response.time_to_first_chunk",
         "modelway.call.id",
+        "modelway.call.time.first_content",
+        "modelway.call.time.overhead",
+        "modelway.call.time.queue",
+        "modelway.call.time.upstream",
         "modelway.provider.request_id",
         "server.port",
     ];
@@ -130,7 +135,21 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
         [
             "gen_ai.conversation.id=talk 7",
             "modelway.call.attempt.count=2",
+            "modelway.call.blame=none",
+            "modelway.call.cached_tokens=0",
+            "modelway.call.caller=127.0.0.1",
+            "modelway.call.door=grpc",
+            "modelway.call.input_tokens=1",
+            "modelway.call.output_tokens=3",
+            "modelway.call.priority=default",
+            "modelway.call.reason=OK",
+            "modelway.call.reasoning_tokens=0",
+            "modelway.call.rescued_by=failover",
             "modelway.call.scenario=both",
+            "modelway.call.target=anthropic/second",
+            "modelway.cost.source=price_table",
+            "modelway.cost.usd=0.000032",
+            "modelway.cost.wasted_usd=0",
             "rpc.method=modelway.v1.GenerationService/Generate",
             "rpc.response.status_code=OK",
             "rpc.system.name=grpc",
@@ -151,6 +170,7 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
         attributes(failed),
         [
             "error.type=503",
+            "gen_ai.conversation.id=talk 7",
             "gen_ai.operation.name=chat",
             "gen_ai.provider.name=openai",
             "gen_ai.request.max_tokens=50",
@@ -160,6 +180,8 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
             "modelway.attempt.kind=primary",
             "modelway.attempt.number=1",
             "modelway.attempt.outcome=failed",
+            "modelway.attempt.reason=PROVIDER_OVERLOADED",
+            "modelway.attempt.target=openai/first",
             "modelway.breaker.state=closed",
             "server.address=127.0.0.1",
         ]
@@ -169,6 +191,7 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
     assert_eq!(
         attributes(succeeded),
         [
+            "gen_ai.conversation.id=talk 7",
             "gen_ai.operation.name=chat",
             "gen_ai.provider.name=anthropic",
             "gen_ai.request.max_tokens=50",
@@ -185,7 +208,10 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
             "modelway.attempt.kind=failover",
             "modelway.attempt.number=2",
             "modelway.attempt.outcome=succeeded",
+            "modelway.attempt.target=anthropic/second",
             "modelway.breaker.state=closed",
+            "modelway.cost.source=price_table",
+            "modelway.cost.usd=0.000032",
             "server.address=127.0.0.1",
         ]
     );

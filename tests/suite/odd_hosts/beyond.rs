@@ -4,13 +4,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use modelway::grpc::v1::{GenerateRequest, GenerateResponse, ProviderMetadata, json_object};
-use modelway::telemetry;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{fmt, registry};
 
 use super::raw::Host;
+use crate::support::recorder::Recorder;
 use crate::support::{Gateway, METHODS, ask, details, lines, subscribe, text_of};
 
 const HEADERS: &str = "x-request-id: the-request\nX-RateLimit-Remaining-Tokens: 99\nset-cookie: session=secret\nopenai-organization: who-pays\n";
@@ -263,14 +262,9 @@ impl io::Write for Log {
 #[tokio::test]
 async fn what_a_provider_says_beyond_the_answer_is_in_no_log_and_no_span() {
     let log = Log::default();
-    let exporter = InMemorySpanExporter::default();
-    let tracer = SdkTracerProvider::builder()
-        .with_simple_exporter(exporter.clone())
-        .build();
+    let recorder = Recorder::start();
     let writer = log.clone();
-    let subscriber = registry()
-        .with(telemetry::traces(&tracer))
-        .with(fmt::layer().with_writer(move || writer.clone()));
+    let subscriber = registry().with(fmt::layer().with_writer(move || writer.clone()));
     let _subscriber = subscribe(subscriber);
     let body = json!({"note": "canary", "choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]});
     let head = head("application/json").replace("99", "canary");
@@ -284,7 +278,7 @@ async fn what_a_provider_says_beyond_the_answer_is_in_no_log_and_no_span() {
 
     let seen = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(seen.contains("odd"), "nothing is logged");
-    let spans = format!("{:?}", exporter.get_finished_spans().unwrap());
+    let spans = format!("{:?}", recorder.spans());
     assert!(spans.contains("odd"), "no span has ended");
     assert!(!seen.contains("canary"), "{seen}");
     assert!(!spans.contains("canary"), "{spans}");

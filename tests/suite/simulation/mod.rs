@@ -76,7 +76,7 @@ impl Simulation {
             limits: Limits::default(),
             interruption,
             observed: Arc::<Observer>::default().call(CallOrigin::new(
-                CallSpan::start("simulated", None),
+                CallSpan::default(),
                 Caller::Unknown,
                 modelway::caller::Method::Generate,
             )),

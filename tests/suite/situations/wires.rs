@@ -124,7 +124,7 @@ impl Clockwork {
             limits: Limits::default(),
             interruption: Interruption::Restart,
             observed: Arc::<Observer>::default().call(CallOrigin::new(
-                CallSpan::start("simulated", None),
+                CallSpan::default(),
                 Caller::Unknown,
                 modelway::caller::Method::Generate,
             )),

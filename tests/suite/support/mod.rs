@@ -142,7 +142,10 @@ impl Gateway {
         Self::run(simulator, service)
     }
 
-    fn run(simulator: Simulator, service: Service) -> Self {
+    fn run(simulator: Simulator, mut service: Service) -> Self {
+        if let Some(spans) = recorder::recorded() {
+            service.record_into(spans);
+        }
         let address = service.address();
         let admin = service.admin_address().cloned();
         let probes = service.probes_address().cloned();
@@ -262,7 +265,7 @@ impl Gateway {
 /// to what its own thread traces is served by that thread.
 fn runtimes() -> String {
     let listens = get_default(|subscriber| !subscriber.is::<NoSubscriber>());
-    if listens {
+    if listens || recorder::recorded().is_some() {
         return "0".to_owned();
     }
     std::env::var("MODELWAY_RUNTIMES").unwrap_or_else(|_| "2".to_owned())

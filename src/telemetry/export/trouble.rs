@@ -1,0 +1,80 @@
+//! When does the log say that exports fail? At once, and then every five minutes, however many fail.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::otlp::ExportError;
+use super::settings::OtlpSignal;
+
+/// How long after a warning the next one may follow.
+const QUIET: Duration = Duration::from_secs(5 * 60);
+
+/// What the log has said about exports of one kind.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    signal: OtlpSignal,
+    /// When the last warning was written.
+    warned: Option<Instant>,
+    /// Failures since then, without those that the warning tells.
+    untold: u64,
+    /// Whether a warning was written, and not yet that the trouble is over.
+    is_told: bool,
+    /// How many exports have failed in a row.
+    in_a_row: u32,
+}
+
+impl Trouble {
+    /// Nothing has failed yet.
+    pub(super) fn none(signal: OtlpSignal) -> Self {
+        Self {
+            signal,
+            warned: None,
+            untold: 0,
+            is_told: false,
+            in_a_row: 0,
+        }
+    }
+
+    /// How many exports have failed in a row.
+    pub(super) fn in_a_row(&self) -> u32 {
+        self.in_a_row
+    }
+
+    /// An export has failed.
+    pub(super) fn failed(&mut self, error: &ExportError, now: Instant) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.trouble(&error.to_string(), now);
+    }
+
+    /// The collector has taken an export, but not all of it.
+    pub(super) fn rejected(&mut self, rejected: u64, now: Instant) {
+        self.in_a_row = 0;
+        self.trouble(&format!("it refuses {rejected} of an export"), now);
+    }
+
+    fn trouble(&mut self, why: &str, now: Instant) {
+        if self.warned.is_some_and(|at| now < at + QUIET) {
+            self.untold += 1;
+            return;
+        }
+        let repeated = std::mem::take(&mut self.untold);
+        self.warned = Some(now);
+        self.is_told = true;
+        let signal = self.signal.name();
+        warn!(
+            signal,
+            why, repeated, "the collector does not take exports: what finds no room is lost"
+        );
+    }
+
+    /// The collector has taken an export. After a warning the log says so, once.
+    pub(super) fn succeeded(&mut self) {
+        self.in_a_row = 0;
+        if std::mem::take(&mut self.is_told) {
+            let signal = self.signal.name();
+            info!(signal, "the collector takes exports again");
+        }
+    }
+}
