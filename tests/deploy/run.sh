@@ -37,8 +37,14 @@ cargo build --locked --bin modelway
 MODELWAY="$(cargo metadata --no-deps --format-version 1 | "$work/venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/modelway"
 export MODELWAY
 
+say "generating Python stubs"
+export PATH="$work/venv/bin:$PATH"
+rm -rf "$work/stubs"
+mkdir -p "$work/stubs"
+python -m grpc_tools.protoc -I proto --python_out="$work/stubs" --grpc_python_out="$work/stubs" proto/modelway/v1/*.proto
+
 say "testing"
-export PATH="$work/venv/bin:$PATH" PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$here:$work/stubs" PYTHONDONTWRITEBYTECODE=1
 if [ $# -gt 0 ]; then
   python -m unittest --verbose "$@"
 else
