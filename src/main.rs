@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
         probes_listen,
     };
     raise_limit();
-    let service = match Service::start(config.as_deref(), overrides).await {
+    let mut service = match Service::start(config.as_deref(), overrides).await {
         Ok(service) => service,
         Err(error @ (StartError::Config(_) | StartError::File { .. })) => {
             print(io::stderr(), error.to_string());
@@ -137,7 +137,8 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     telemetry::log_panics();
     let mut signals = Signals::listen()?;
     print(io::stdout(), service.banner());
-    let notifier = Notifier::of_process();
+    let notifier = Arc::new(Notifier::of_process());
+    service.notify(Arc::clone(&notifier));
     notifier.ready(&format!("serves on {}", service.address()));
     if let Some(warning) = server::exposure(service.listens_on()) {
         warn!("{warning}");

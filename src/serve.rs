@@ -105,6 +105,7 @@ pub struct Service {
     facts: Arc<ConfigurationFacts>,
     /// Notified when the configuration is to be read again.
     reloads: Arc<Notify>,
+    notifier: Arc<Notifier>,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     exporting: Exporting,
@@ -237,6 +238,7 @@ impl Service {
             exporting: Exporting::new(config.telemetry.clone()),
             facts: Arc::new(ConfigurationFacts::new(hash(&origin.text), path)),
             reloads: Arc::default(),
+            notifier: Arc::default(),
             origin,
             judged,
             dispatcher,
@@ -284,6 +286,11 @@ impl Service {
     /// How it logs.
     pub fn logging(&self) -> &crate::telemetry::Settings {
         &self.judged.config.logging
+    }
+
+    /// Has this service manager notified of reloads.
+    pub fn notify(&mut self, notifier: Arc<Notifier>) {
+        self.notifier = notifier;
     }
 
     /// Notify this to have the configuration read again at once, as SIGHUP does.
@@ -380,6 +387,7 @@ impl Service {
             judged,
             facts,
             reloads,
+            notifier,
             dispatcher,
             cores,
             exporting,
@@ -387,7 +395,14 @@ impl Service {
             listeners,
             simulator,
         } = self;
-        let mut reloader = Reloader::new(origin, &judged, &dispatcher, Arc::clone(&facts), reloads);
+        let mut reloader = Reloader::new(
+            origin,
+            &judged,
+            &dispatcher,
+            Arc::clone(&facts),
+            reloads,
+            notifier,
+        );
         reloader.first_tokens(&judged).await;
         let mut config = judged.config;
         let wanted = Wanted {

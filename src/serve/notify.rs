@@ -47,18 +47,21 @@ impl Notifier {
         })
     }
 
-    /// The service takes calls; `status` is what `systemctl status` shows. Said at the start, and after each reload.
+    /// The service takes calls; `status` is what `systemctl status` shows.
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// The configuration is being read again. [`Notifier::ready`] ends this, whether the new one is applied or refused.
+    /// The configuration is being read again, until [`Notifier::reloaded`].
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.send(&format!(
-            "RELOADING=1\nMONOTONIC_USEC={microseconds}\nSTATUS=reading the configuration"
-        ));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    /// The reload has ended, whether the configuration was applied or refused.
+    pub fn reloaded(&self) {
+        self.send("READY=1");
     }
 
     /// The process has been asked to stop; open calls may go on for a time.
@@ -131,6 +134,7 @@ mod tests {
 
         notifier.ready("serves on\n127.0.0.1:50051");
         notifier.reloading();
+        notifier.reloaded();
         notifier.stopping();
 
         assert_eq!(
@@ -142,6 +146,7 @@ mod tests {
             reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="),
             "{reloading}"
         );
+        assert_eq!(received(&manager), "READY=1");
         assert!(received(&manager).starts_with("STOPPING=1\n"));
     }
 

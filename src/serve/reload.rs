@@ -24,6 +24,7 @@ use crate::provider::Provider;
 use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
 
 use super::key_files::KeyFiles;
+use super::notify::Notifier;
 use super::restart_only::RestartOnly;
 use super::sources::{NamedFiles, SourceFiles};
 use super::tokens::Tokens;
@@ -64,6 +65,7 @@ pub(super) struct Reloader {
     facts: Arc<ConfigurationFacts>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     asked: Arc<Notify>,
+    notifier: Arc<Notifier>,
 }
 
 /// The configuration that runs.
@@ -114,6 +116,7 @@ impl Reloader {
         dispatcher: &Arc<Dispatcher>,
         facts: Arc<ConfigurationFacts>,
         asked: Arc<Notify>,
+        notifier: Arc<Notifier>,
     ) -> Self {
         let Provenance {
             file,
@@ -145,6 +148,7 @@ impl Reloader {
             dispatcher: Arc::clone(dispatcher),
             facts,
             asked,
+            notifier,
         }
     }
 
@@ -170,7 +174,9 @@ impl Reloader {
                 () = asked.notified() => Occasion::File,
                 cause = noticed(watch, file.as_deref(), facts) => cause,
             };
+            self.notifier.reloading();
             self.reload(cause).await;
+            self.notifier.reloaded();
         }
     }
 

@@ -123,6 +123,11 @@ class Commands(unittest.TestCase):
                 self.assertEqual(done.returncode == 0, taken, done.stderr)
                 self.assertEqual((folder / "modelway.toml").read_text() == written, taken)
 
+    def test_a_plan_is_explained(self):
+        [output] = self.outputs("test_a_plan_is_explained")
+
+        self.assertIn("sim-openai", output)
+
     def test_metadata_of_the_provider_is_asked_for(self):
         [text] = documents.documented("test_metadata_of_the_provider_is_asked_for")
         # The page says `chat`, as its configuration does.

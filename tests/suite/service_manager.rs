@@ -65,6 +65,32 @@ async fn it_learns_when_the_service_is_ready_and_when_it_stops() {
     assert_eq!(status.code(), Some(0), "{log}");
 }
 
+#[tokio::test]
+async fn it_learns_of_a_reload_and_of_its_end_also_if_the_file_is_refused() {
+    let path = file("reload");
+    let manager = manager(&path);
+    let config = config("reload", CONFIG);
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let process = Process::serve(Some(&config), &variables);
+    let ready = received(&manager);
+
+    let mut heard = Vec::new();
+    for text in [CONFIG.replace("quick", "swift"), "nonsense".to_owned()] {
+        std::fs::write(&config, text).unwrap();
+        process.hang_up();
+        heard.extend([received(&manager), received(&manager)]);
+    }
+
+    assert!(ready.starts_with("READY=1\n"), "{ready}");
+    for pair in heard.chunks(2) {
+        assert!(
+            pair[0].starts_with("RELOADING=1\nMONOTONIC_USEC="),
+            "{pair:?}"
+        );
+        assert_eq!(pair[1], "READY=1");
+    }
+}
+
 #[test]
 fn it_is_not_told_of_a_service_that_cannot_start() {
     let path = file("refused");
