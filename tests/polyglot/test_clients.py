@@ -7,8 +7,6 @@ import shutil
 import subprocess
 import sys
 import unittest
-import urllib.error
-import urllib.request
 
 import gateway
 
@@ -50,42 +48,31 @@ class Clients(unittest.TestCase):
     def test_python_over_grpcio(self):
         self.sees_the_same(sys.executable, str(CLIENTS / "python.py"), "{address}")
 
-    @unless("NO_NODE", "NO_TYPESCRIPT")
+    @unless("NO_NODE")
     def test_typescript_over_grpc_js(self):
         self.sees_the_same("node", "typescript/dist/grpc-js.js", "{address}")
 
-    @unless("NO_NODE", "NO_TYPESCRIPT")
+    @unless("NO_NODE")
     def test_typescript_over_connect_with_grpc(self):
         self.sees_the_same("node", "typescript/dist/connect.js", "{address}", "grpc")
 
-    @unless("NO_DEBIAN", "NO_STUBS", "NO_GO")
+    @unless("NO_DEBIAN", "NO_NODE")
     def test_go_over_grpc_go(self):
         self.sees_the_same(str(WORK / "bin/go-client"), "{address}")
 
-    @unless("NO_DEBIAN", "NO_STUBS", "NO_JAVA")
+    @unless("NO_DEBIAN", "NO_NODE")
     def test_java_over_grpc_java(self):
         self.sees_the_same(java(), "-cp", CLASS_PATH, "Cases", "{address}")
 
-    @unless("NO_NODE", "NO_TYPESCRIPT")
+    @unless("NO_NODE")
     def test_typescript_over_connect_with_grpc_web(self):
-        self.serves_http1()
         for version in ["1.1", "2"]:
             with self.subTest(version):
                 self.sees_the_same("node", "typescript/dist/connect.js", "{address}", "grpc-web", version)
 
     @unittest.skipUnless(shutil.which("curl"), "there is no curl")
     def test_curl_with_json(self):
-        self.serves_http1()
         self.sees_the_same(sys.executable, str(CLIENTS / "curl.py"), "{address}", without=["health"])
-
-    def serves_http1(self):
-        with gateway.running("--config", str(gateway.HERE / "modelway.toml")) as address:
-            try:
-                urllib.request.urlopen(f"http://{address}/v1/generate", timeout=10)
-            except urllib.error.HTTPError:
-                pass
-            except OSError as error:
-                self.skipTest(f"this server answers neither gRPC-Web nor JSON: {error}")
 
     def test_grpcurl(self):
         self.sees_the_same(sys.executable, str(CLIENTS / "grpcurl.py"), "{address}")

@@ -41,15 +41,15 @@ class Examples(unittest.TestCase):
     def test_python(self):
         self.works(sys.executable, str(EXAMPLES / "python" / "client.py"))
 
-    @unless("NO_NODE", "NO_TYPESCRIPT")
+    @unless("NO_NODE")
     def test_typescript(self):
         self.works("node", "typescript/dist/example.js")
 
-    @unless("NO_DEBIAN", "NO_STUBS", "NO_GO")
+    @unless("NO_DEBIAN", "NO_NODE")
     def test_go(self):
         self.works(str(WORK / "bin/go-example"))
 
-    @unless("NO_DEBIAN", "NO_STUBS", "NO_JAVA")
+    @unless("NO_DEBIAN", "NO_NODE")
     def test_java(self):
         self.works(java(), "-cp", CLASS_PATH, "Client")
 

@@ -66,7 +66,7 @@ class Guides(unittest.TestCase):
         files = [str(PROGRAMS / "guide.py"), str(REPOSITORY / "examples/python/client.py")]
         self.run_in(WORK, sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(WORK / "mypy"), *files)
 
-    @unless("NO_NODE", "NO_TYPESCRIPT")
+    @unless("NO_NODE")
     def test_the_code_for_typescript_works(self):
         folder = WORK / "typescript"
         self.assertEqual(self.run_in(folder, "node", "dist/guide.js", self.address), GOLDEN)
@@ -76,12 +76,12 @@ class Guides(unittest.TestCase):
         output = self.run_in(folder, "node", "dist/guide-loader.js", self.address, str(REPOSITORY / "proto"))
         self.assertRegex(output, r"^FINISH_REASON_STOP \d+ text\n$")
 
-    @unless("NO_DEBIAN", "NO_STUBS", "NO_GO")
+    @unless("NO_DEBIAN", "NO_NODE")
     def test_the_code_for_go_works(self):
         output = self.run_in(REPOSITORY / "proto", str(WORK / "bin/go-guide"), self.address)
         self.assertEqual(output, GOLDEN)
 
-    @unless("NO_DEBIAN", "NO_STUBS", "NO_JAVA")
+    @unless("NO_DEBIAN", "NO_NODE")
     def test_the_code_for_java_works(self):
         self.assertEqual(self.run_in(WORK, java(), "-cp", CLASS_PATH, "Guide", self.address), GOLDEN)
 

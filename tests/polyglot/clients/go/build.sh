@@ -5,8 +5,6 @@ cd "$(dirname "$0")"
 
 work="$1"
 debian="$work/debian/root/usr"
-[ -d "$debian" ] || { echo "Debian's packages of Go could not be fetched" >&2; exit 1; }
-[ -d "$work/gen/go" ] || { echo "the stubs could not be generated" >&2; exit 1; }
 
 here="$work/go/src/github.com/modelway/modelway"
 rm -rf "$here"
@@ -15,6 +13,7 @@ cp -r "$work/gen/go" "$here/gen/go"
 cp -r ../../../../examples "$here/examples"
 cp -r . "$here/client"
 cp -r ../../guides/go "$here/guide"
+cp -r ../../strangers/go "$here/stranger"
 export GOROOT="$debian/lib/go-1.19" GOPATH="$work/go:$debian/share/gocode" GOCACHE="$work/go-cache"
 export GO111MODULE=off GOFLAGS= CGO_ENABLED=0
 unset GOOS GOARCH
@@ -23,3 +22,4 @@ go="$GOROOT/bin/go"
 "$go" build -o "$work/bin/go-client" github.com/modelway/modelway/client
 "$go" build -o "$work/bin/go-example" github.com/modelway/modelway/examples/go
 "$go" build -o "$work/bin/go-guide" github.com/modelway/modelway/guide
+"$go" build -o "$work/bin/go-stranger" github.com/modelway/modelway/stranger

@@ -6,8 +6,6 @@ cd "$(dirname "$0")"
 
 work="$1"
 debian="$work/debian/root/usr"
-[ -d "$debian" ] || { echo "Debian's packages of Java's libraries could not be fetched" >&2; exit 1; }
-[ -d "$work/gen/java" ] || { echo "the stubs could not be generated" >&2; exit 1; }
 export PATH="$PATH:$debian/lib/jvm/java-17-openjdk-amd64/bin"
 
 # Debian's library of google.rpc is older than ErrorInfo.
@@ -21,4 +19,4 @@ protoc -I .. --java_out="$sources" --plugin=protoc-gen-grpc-java="$(command -v g
 find "$work/gen/java" "$sources" -name '*.java' > "$work/java-sources.txt"
 # The programs, which have no package, and everything that they use.
 javac -nowarn -proc:none -d "$work/java" -cp "$debian/share/java/*" "@$work/java-sources.txt" \
-  Cases.java ../../guides/java/Guide.java ../../../../examples/java/Client.java
+  Cases.java ../../guides/java/Guide.java ../../strangers/java/Stranger.java ../../../../examples/java/Client.java
