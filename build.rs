@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::Command;
 use std::{env, fs};
 
 use prost::Message as _;
@@ -13,6 +14,8 @@ const SERVICES: [&str; 3] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rustc-env=MODELWAY_RUSTC={}", compiler());
+    println!("cargo:rerun-if-env-changed=MODELWAY_COMMIT");
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
@@ -38,4 +41,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .boxed(".modelway.v1.StreamGenerateResponse.event.attempt_ended")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// The version of the compiler, such as `1.88.0`.
+fn compiler() -> String {
+    let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let told = Command::new(compiler).arg("--version").output();
+    let told = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned());
+    let told = told.unwrap_or_default();
+    let version = told.split_whitespace().nth(1);
+    version.unwrap_or("unknown").to_owned()
 }

@@ -19,6 +19,7 @@ pub mod grpc_web;
 pub mod health;
 pub mod idempotency;
 pub mod json;
+pub mod meter;
 pub mod outbound;
 pub mod provider;
 pub mod serve;

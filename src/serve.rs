@@ -3,6 +3,7 @@
 mod exporting;
 mod files;
 mod key_files;
+mod measured;
 mod notify;
 mod reload;
 mod restart_only;
@@ -32,6 +33,7 @@ use crate::server::{self, Core, ListenAddress, Listener, Listeners, SideListener
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
 use crate::telemetry::export::{ExportCounts, SpanQueue, StartExportError};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
 use crate::transport::{self, Transport};
 
@@ -39,7 +41,7 @@ use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
 pub use self::notify::Notifier;
-use self::reload::{Provenance, Reloader, hash};
+use self::reload::{Provenance, Reloader, ShownIn, hash};
 use self::sources::SourceFiles;
 pub use self::watchdog::Watchdog;
 
@@ -106,6 +108,7 @@ pub struct Service {
     /// Notified when the configuration is to be read again.
     reloads: Arc<Notify>,
     notifier: Arc<Notifier>,
+    metrics: Arc<Metrics>,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     exporting: Exporting,
@@ -216,7 +219,7 @@ impl Service {
             named,
         };
         let config = &judged.config;
-        let listeners = listen(config).await?;
+        let mut listeners = listen(config).await?;
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
         let dispatcher = Arc::new(Dispatcher::directed(Directions {
@@ -234,9 +237,20 @@ impl Service {
             .file
             .as_deref()
             .map(|path| path.display().to_string());
+        let exporting = Exporting::new(config.telemetry.clone());
+        let facts = Arc::new(ConfigurationFacts::new(hash(&origin.text), path));
+        let metrics = Arc::new(Metrics::new(config.telemetry.callers.clone()));
+        metrics.configure(&measured::names_in(&config.catalog));
+        let connections = judged.links.counts().clone();
+        measured::show(&metrics, Arc::clone(&dispatcher), connections);
+        measured::show_exports(&metrics, Arc::clone(exporting.counts()));
+        measured::show_configuration(&metrics, Arc::clone(&dispatcher), Arc::clone(&facts));
+        let shown = Arc::clone(&metrics);
+        listeners.metrics = Arc::new(move || shown.text());
         Ok(Self {
-            exporting: Exporting::new(config.telemetry.clone()),
-            facts: Arc::new(ConfigurationFacts::new(hash(&origin.text), path)),
+            exporting,
+            facts,
+            metrics,
             reloads: Arc::default(),
             notifier: Arc::default(),
             origin,
@@ -281,6 +295,11 @@ impl Service {
     /// Records the spans of all calls into this queue, in place of exporting them.
     pub fn record_into(&mut self, spans: Arc<SpanQueue>) {
         self.exporting.record_into(spans);
+    }
+
+    /// What it counts and shows of itself.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// How it logs.
@@ -388,6 +407,7 @@ impl Service {
             facts,
             reloads,
             notifier,
+            metrics,
             dispatcher,
             cores,
             exporting,
@@ -395,14 +415,12 @@ impl Service {
             listeners,
             simulator,
         } = self;
-        let mut reloader = Reloader::new(
-            origin,
-            &judged,
-            &dispatcher,
-            Arc::clone(&facts),
-            reloads,
+        let shown_in = ShownIn {
+            facts: Arc::clone(&facts),
+            metrics: Arc::clone(&metrics),
             notifier,
-        );
+        };
+        let mut reloader = Reloader::new(origin, &judged, &dispatcher, shown_in, reloads);
         reloader.first_tokens(&judged).await;
         let mut config = judged.config;
         let wanted = Wanted {
@@ -417,6 +435,7 @@ impl Service {
             observer: Arc::new(Observer::new(
                 config.admission.min_time_left,
                 exporting.tracer().clone(),
+                Arc::clone(&metrics),
             )),
             configuration: facts,
         };

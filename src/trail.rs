@@ -401,6 +401,15 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
+    /// Every state, in the order of declaration.
+    pub const ALL: [Self; 5] = [
+        Self::Closed,
+        Self::Open,
+        Self::HalfOpen,
+        Self::ForcedOpen,
+        Self::ForcedClosed,
+    ];
+
     /// Its name in logs and traces.
     pub fn name(self) -> &'static str {
         match self {

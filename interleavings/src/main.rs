@@ -16,6 +16,8 @@ mod caller;
 mod dispatch;
 #[path = "../../src/error/mod.rs"]
 mod error;
+#[path = "../../src/meter/mod.rs"]
+mod meter;
 // Its tests, which nobody compiles here, would be looked for in the wrong place.
 #[rustfmt::skip]
 #[path = "../../src/health/mod.rs"]

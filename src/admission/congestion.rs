@@ -25,6 +25,8 @@ pub(super) struct Congestion {
     delays: Duration,
     /// The number of its delays so far.
     count: u32,
+    /// The mean delay of the period before.
+    mean: Duration,
 }
 
 impl Congestion {
@@ -35,12 +37,18 @@ impl Congestion {
             since: None,
             delays: Duration::ZERO,
             count: 0,
+            mean: Duration::ZERO,
         }
     }
 
     /// Whether the runtime is congested.
     pub(super) fn lasts(&self) -> bool {
         self.congested
+    }
+
+    /// The mean delay of the last complete period.
+    pub(super) fn mean(&self) -> Duration {
+        self.mean
     }
 
     /// Adds a delay. Returns `true` if a congestion begins with it, `false` if one ends, `None` otherwise.
@@ -55,6 +63,7 @@ impl Congestion {
         *self = Self {
             congested,
             since: Some(now),
+            mean: self.delays / self.count,
             ..Self::new(self.limit)
         };
         changed.then_some(congested)

@@ -149,6 +149,16 @@ impl<W> Limiter<W> {
         self.classes.iter().map(|class| class.running).sum()
     }
 
+    /// The most calls that can have a place.
+    pub(super) fn limit(&self) -> usize {
+        self.settings.max_inflight
+    }
+
+    /// Calls of a priority in the queue.
+    pub(super) fn waiting_of(&self, priority: Priority) -> usize {
+        self.classes[priority as usize].waiting.len()
+    }
+
     /// Calls in the queue.
     pub(super) fn waiting(&self) -> usize {
         self.classes.iter().map(|class| class.waiting.len()).sum()

@@ -7,6 +7,7 @@
 
 mod callers;
 mod congestion;
+pub mod counts;
 mod limiter;
 mod memory;
 pub mod room;
@@ -20,10 +21,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::caller::{Caller, Priority};
-use crate::error::Error;
-use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
+use crate::error::{CallerLimit, Error};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, oneshot};
 
 use self::callers::{Callers, Visit};
+use self::counts::{AdmissionCounts, WhyRefused};
 use self::limiter::{Limiter, Reception};
 use self::room::Held;
 
@@ -90,6 +92,10 @@ pub struct Admission {
     /// Wakes the runtimes that sleep until a call comes.
     called: Notify,
     max_cpu_wait: Duration,
+    min_time_left: Duration,
+    counts: Arc<AdmissionCounts>,
+    /// Of each runtime that samples it: the mean scheduling delay of the last period, in nanoseconds.
+    cpu_waits: Mutex<Vec<Arc<AtomicU64>>>,
 }
 
 struct State {
@@ -116,6 +122,9 @@ impl Admission {
             }),
             called: Notify::new(),
             max_cpu_wait: settings.max_cpu_wait,
+            min_time_left: settings.min_time_left,
+            counts: Arc::default(),
+            cpu_waits: Mutex::default(),
         }
     }
 
@@ -134,12 +143,16 @@ impl Admission {
     ) -> Result<CallPermit, Error> {
         let now = Instant::now();
         let mut place = None;
-        let (visit, arrival, asleep) = {
+        let (visit, arrival, asleep, is_shed) = {
             let mut state = self.lock();
-            let visit = state.callers.enter(caller, scenario, now)?;
+            let entered = state.callers.enter(caller, scenario, now);
+            let visit = entered.inspect_err(|error| {
+                self.counts.refused(priority, of_caller(error));
+            })?;
             state.arrivals = state.arrivals.wrapping_add(1);
             let asleep = mem::take(&mut state.asleep);
-            let arrival = match state.congested > 0 && congestion::sheds(priority) {
+            let is_shed = state.congested > 0 && congestion::sheds(priority);
+            let arrival = match is_shed {
                 true => Reception::Refused,
                 false => state.limiter.arrive(priority, now, deadline, || {
                     let (sender, receiver) = oneshot::channel();
@@ -147,7 +160,7 @@ impl Admission {
                     sender
                 }),
             };
-            (visit, arrival, asleep)
+            (visit, arrival, asleep, is_shed)
         };
         if asleep {
             self.called.notify_waiters();
@@ -159,7 +172,10 @@ impl Admission {
             phase: Phase::Neutral,
         };
         let place = match (arrival, place) {
-            (Reception::Admitted, _) => self.place(priority),
+            (Reception::Admitted, _) => {
+                self.counts.waited(priority, Duration::ZERO);
+                self.place(priority)
+            }
             (Reception::Queued { ticket, until }, Some(place)) => {
                 let _waiting = Waiting {
                     admission: self,
@@ -167,12 +183,38 @@ impl Admission {
                     ticket,
                 };
                 match timeout_at(until.min(deadline), place).await {
-                    Ok(Ok(place)) => place,
-                    Err(_) if deadline <= until => return Err(Error::DeadlineExceeded),
-                    Ok(Err(_)) | Err(_) => return Err(overloaded()),
+                    Ok(Ok(place)) => {
+                        self.counts.waited(priority, now.elapsed());
+                        place
+                    }
+                    Err(_) if deadline <= until => {
+                        self.counts.waited(priority, now.elapsed());
+                        self.counts.refused(priority, WhyRefused::NoTime);
+                        return Err(Error::DeadlineExceeded);
+                    }
+                    Ok(Err(_)) | Err(_) => {
+                        self.counts.waited(priority, now.elapsed());
+                        // A place in the queue can be lost before the longest wait only to a call that is served sooner.
+                        let why = match Instant::now() < until {
+                            true => WhyRefused::QueueFull,
+                            false => WhyRefused::Waited,
+                        };
+                        self.counts.refused(priority, why);
+                        return Err(overloaded());
+                    }
                 }
             }
-            (Reception::Queued { .. } | Reception::Refused, _) => return Err(overloaded()),
+            (Reception::Queued { .. } | Reception::Refused, _) => {
+                let why = if is_shed {
+                    WhyRefused::Cpu
+                } else if deadline.saturating_duration_since(now) < self.min_time_left {
+                    WhyRefused::NoTime
+                } else {
+                    WhyRefused::QueueFull
+                };
+                self.counts.refused(priority, why);
+                return Err(overloaded());
+            }
         };
         entry.phase = Phase::Unanswered;
         Ok(CallPermit {
@@ -182,9 +224,32 @@ impl Admission {
         })
     }
 
+    /// The largest mean scheduling delay of a runtime in its last period; zero while there are no calls.
+    pub fn cpu_wait(&self) -> Duration {
+        let waits = self.cpu_waits.lock();
+        let waits = waits.unwrap_or_else(PoisonError::into_inner);
+        let waits = waits.iter().map(|wait| wait.load(Ordering::Relaxed));
+        Duration::from_nanos(waits.max().unwrap_or(0))
+    }
+
+    /// What became of the calls that came.
+    pub fn counts(&self) -> &Arc<AdmissionCounts> {
+        &self.counts
+    }
+
     /// The number of calls that are in.
     pub fn inflight(&self) -> usize {
         self.lock().limiter.running()
+    }
+
+    /// The number of calls of a priority that wait for a place.
+    pub fn waiting_of(&self, priority: Priority) -> usize {
+        self.lock().limiter.waiting_of(priority)
+    }
+
+    /// The most calls that can be in at once.
+    pub fn limit(&self) -> usize {
+        self.lock().limiter.limit()
     }
 
     /// The number of calls that wait for a place.
@@ -207,6 +272,17 @@ impl Admission {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission").finish_non_exhaustive()
+    }
+}
+
+/// Why a call was refused because of its caller.
+fn of_caller(error: &Error) -> WhyRefused {
+    match error {
+        Error::CallerRateLimited {
+            limit: CallerLimit::EarlyCancellations,
+            ..
+        } => WhyRefused::Cancels,
+        _ => WhyRefused::Caller,
     }
 }
 

@@ -9,9 +9,11 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Priority};
 use crate::error::{CallerLimit, Error};
 use crate::sync::{AtomicUsize, Mutex, Ordering, PoisonError};
+
+use super::counts::{AdmissionCounts, WhyRefused};
 
 /// When a refused caller should try again: some of the calls that take up the room will have ended by then.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -43,6 +45,7 @@ pub struct Room {
     limits: RoomLimits,
     taken: Taken,
     shares: Mutex<Shares>,
+    counts: Arc<AdmissionCounts>,
 }
 
 struct Shares {
@@ -63,8 +66,14 @@ struct Taken {
 impl Room {
     /// An empty room.
     pub fn new(limits: RoomLimits) -> Self {
+        Self::counted(limits, Arc::default())
+    }
+
+    /// An empty room. Requests for which there is no room are counted here. How important they are is not known yet.
+    pub fn counted(limits: RoomLimits, counts: Arc<AdmissionCounts>) -> Self {
         Self {
             limits,
+            counts,
             taken: Taken::default(),
             shares: Mutex::new(Shares {
                 by_caller: HashMap::new(),
@@ -134,6 +143,10 @@ impl Held {
     /// # Errors
     /// There is no room for them; nothing is taken then. See [`Held::resize`].
     pub fn grow(&self, bytes: usize) -> Result<(), Error> {
+        self.take_more(bytes).inspect_err(|error| self.count(error))
+    }
+
+    fn take_more(&self, bytes: usize) -> Result<(), Error> {
         let Inner { room, share, .. } = &*self.0;
         let RoomLimits {
             requests,
@@ -175,6 +188,11 @@ impl Held {
     /// # Errors
     /// There is no room for them; nothing is taken then. See [`Held::resize`].
     pub fn grow_unfinished(&self, bytes: usize) -> Result<(), Error> {
+        self.take_more_unfinished(bytes)
+            .inspect_err(|error| self.count(error))
+    }
+
+    fn take_more_unfinished(&self, bytes: usize) -> Result<(), Error> {
         let Inner { room, share, .. } = &*self.0;
         let limit = room.limits.unfinished;
         if !take(&room.taken.unfinished, bytes, limit) {
@@ -184,7 +202,7 @@ impl Held {
             });
         }
         let of_caller = match take(&share.0.unfinished, bytes, usual_share(limit)) {
-            true => self.grow(bytes).inspect_err(|_| {
+            true => self.take_more(bytes).inspect_err(|_| {
                 give_back(&share.0.unfinished, bytes);
             }),
             false => Err(Error::CallerRateLimited {
@@ -201,6 +219,14 @@ impl Held {
                 give_back(&room.taken.unfinished, bytes);
                 Err(error)
             }
+        }
+    }
+
+    /// Counts a request for which there is no room. One that could never find any is not counted.
+    fn count(&self, error: &Error) {
+        if !matches!(error, Error::InvalidRequest(_)) {
+            let counts = &self.0.room.counts;
+            counts.refused(Priority::Default, WhyRefused::Memory);
         }
     }
 

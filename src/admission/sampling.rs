@@ -1,10 +1,13 @@
 //! How does the service notice that the processors do not keep up? By a ticker on each runtime, while there are calls.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
+
+use crate::sync::{AtomicU64, Ordering, PoisonError};
 
 use super::Admission;
 use super::congestion::Congestion;
@@ -19,14 +22,21 @@ impl Admission {
     /// Samples the scheduling delay until the service ends, and sleeps while there are no calls. Each runtime
     /// that serves calls runs it as one of its tasks.
     pub async fn watch(&self) {
+        let wait = Arc::new(AtomicU64::new(0));
+        self.cpu_waits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&wait));
         loop {
-            let seen = self.watch_while_called().await;
+            let seen = self.watch_while_called(&wait).await;
+            wait.store(0, Ordering::Relaxed);
             self.next_call(seen).await;
         }
     }
 
-    /// Samples until there have been no calls for a while; returns how many had come by then.
-    async fn watch_while_called(&self) -> u64 {
+    /// Samples until there have been no calls for a while; returns how many had come by then. `wait` shows the mean delay
+    /// of the last period, in nanoseconds.
+    async fn watch_while_called(&self, wait: &AtomicU64) -> u64 {
         let mut congestion = Congestion::new(self.max_cpu_wait);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,7 +44,10 @@ impl Admission {
         loop {
             let due = ticks.tick().await;
             let now = Instant::now();
-            match congestion.observe(now - due, now) {
+            let changed = congestion.observe(now - due, now);
+            let mean = u64::try_from(congestion.mean().as_nanos()).unwrap_or(u64::MAX);
+            wait.store(mean, Ordering::Relaxed);
+            match changed {
                 Some(true) => {
                     self.lock().congested += 1;
                     warn!("the processor does not keep up: batch and shadow calls are refused");

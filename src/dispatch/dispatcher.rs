@@ -14,6 +14,7 @@ use crate::health::breaker::Snapshot;
 use crate::health::guard;
 use crate::health::provider::BreakerChange;
 use crate::health::scopes::{self, Refusal};
+use crate::health::transitions::TransitionCounts;
 use crate::trail::Skip;
 use crate::transport::Transport;
 use crate::workshop::Workshop;
@@ -185,6 +186,11 @@ impl Dispatcher {
     /// Every change of a breaker from now on.
     pub fn watch_breakers(&self) -> broadcast::Receiver<BreakerChange> {
         self.shared.health.watch()
+    }
+
+    /// How often each breaker has changed its state, since the start of the service.
+    pub fn transitions(&self) -> &TransitionCounts {
+        self.shared.health.transitions()
     }
 
     /// Ends operators' decisions that have expired, and returns when the next one expires.

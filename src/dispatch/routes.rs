@@ -66,6 +66,43 @@ impl Route {
     }
 }
 
+/// What a budget still allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetLevel<'a> {
+    /// The scenario; empty for the calls that name a model.
+    pub scenario: &'a str,
+    /// `retry` or `hedge`.
+    pub kind: &'static str,
+    /// Attempts that it would still add.
+    pub tokens: u32,
+    /// Attempts that it would add if it were full.
+    pub burst: u32,
+    /// Rivals that it has refused. Refused retries are in the records of their calls.
+    pub refused: Option<u64>,
+}
+
+impl<'a> BudgetLevel<'a> {
+    fn of_retries(scenario: &'a str, budget: &Budget) -> Self {
+        Self {
+            scenario,
+            kind: "retry",
+            tokens: budget.available(),
+            burst: budget.burst(),
+            refused: None,
+        }
+    }
+
+    fn of_rivals(scenario: &'a str, budget: &Budget, hedging: Option<&Hedging>) -> Self {
+        Self {
+            scenario,
+            kind: "hedge",
+            tokens: hedging.map_or(0, |hedging| hedging.budget.available()),
+            burst: hedging.map_or(0, |hedging| hedging.budget.burst()),
+            refused: Some(budget.rivals_refused.count()),
+        }
+    }
+}
+
 /// What a caller names: a scenario, or a model to bypass scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
@@ -160,6 +197,22 @@ impl Routes {
     /// Every target with its health, in order of id.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<GuardedTarget>> {
         self.targets.values()
+    }
+
+    /// What the budgets of every scenario, and of the calls that name a model, still allow.
+    pub fn budgets(&self) -> impl Iterator<Item = BudgetLevel<'_>> {
+        let scenarios = self.routes.iter();
+        let direct = BudgetLevel::of_retries("", &self.direct_budget);
+        let of_scenarios = scenarios.flat_map(|(name, route)| {
+            let Route {
+                budget, hedging, ..
+            } = &**route;
+            [
+                BudgetLevel::of_retries(name, budget),
+                BudgetLevel::of_rivals(name, budget, hedging.as_deref()),
+            ]
+        });
+        of_scenarios.chain([direct])
     }
 
     /// One target with its health.

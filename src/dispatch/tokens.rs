@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::meter::Counter;
+
 use super::retry_budget::{RetryBudget, Settings};
 
 /// Callers in a hurry may use one token in this many of the burst.
@@ -35,6 +37,8 @@ pub(crate) struct Budget {
     whole: RetryBudget,
     share_of_the_hurried: RetryBudget,
     after_refusals: RetryBudget,
+    /// Rivals that were not sent for want of a token.
+    pub(super) rivals_refused: Counter,
 }
 
 impl Budget {
@@ -44,6 +48,7 @@ impl Budget {
             whole: RetryBudget::new(settings),
             share_of_the_hurried: RetryBudget::new(part(settings, SHARE_OF_THE_HURRIED)),
             after_refusals: RetryBudget::new(part(settings, PART_FOR_REFUSALS)),
+            rivals_refused: Counter::default(),
         }
     }
 
@@ -66,6 +71,11 @@ impl Budget {
     /// Whether there is a token, or successful calls can earn one.
     pub(super) fn has_prospects(&self) -> bool {
         self.whole.has_prospects()
+    }
+
+    /// Whole tokens of the full budget.
+    pub(super) fn burst(&self) -> u32 {
+        self.whole.burst()
     }
 
     /// Whole tokens left, without those of the bucket for refused requests.

@@ -186,6 +186,12 @@ impl Services {
         })
     }
 
+    /// Tells how many outcomes are kept for idempotency keys, and how many bytes they take up.
+    pub fn kept(&self) -> impl Fn() -> (usize, usize) + Send + Sync + use<> {
+        let repeats = Arc::clone(&self.repeats);
+        move || repeats.kept()
+    }
+
     /// Starts to report health to callers.
     pub async fn health(&self) -> ReportedHealth {
         ReportedHealth::announce(self.reporter.clone(), Arc::clone(&self.control)).await

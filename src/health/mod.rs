@@ -18,6 +18,7 @@ pub mod scopes;
 #[cfg(test)]
 pub(crate) mod specimens;
 pub mod throttle;
+pub mod transitions;
 mod window;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::sync::{Mutex, MutexGuard, PoisonError, broadcast};
 use self::guard::Guard;
 use self::provider::{BreakerChange, ProviderGuard};
 use self::scopes::Settings;
+use self::transitions::TransitionCounts;
 
 /// The most changes that a slow watcher may be behind. Beyond that it starts again with a snapshot.
 const WATCHED_CHANGES: usize = 256;
@@ -36,6 +38,7 @@ const WATCHED_CHANGES: usize = 256;
 pub struct HealthByName {
     settings: Mutex<Settings>,
     changes: broadcast::Sender<BreakerChange>,
+    transitions: TransitionCounts,
     known: Mutex<Known>,
 }
 
@@ -66,6 +69,7 @@ impl HealthByName {
         Self {
             settings: Mutex::new(settings),
             changes: broadcast::channel(WATCHED_CHANGES).0,
+            transitions: TransitionCounts::default(),
             known: Mutex::new(Known::default()),
         }
     }
@@ -114,8 +118,9 @@ impl HealthByName {
         let key = (name.provider.clone(), name.base_url.clone());
         let of_provider = known.providers.get(&key).and_then(Weak::upgrade);
         let of_provider = of_provider.unwrap_or_else(|| {
-            let changes = self.changes.clone();
-            let new = ProviderGuard::new(name.provider.clone(), settings, changes);
+            let (changes, transitions) = (self.changes.clone(), self.transitions.clone());
+            let provider = name.provider.clone();
+            let new = ProviderGuard::new(provider, settings, changes, transitions);
             let new = Arc::new(new);
             known.providers.insert(key, Arc::downgrade(&new));
             new
@@ -136,6 +141,11 @@ impl HealthByName {
     /// Every change of a breaker, a lock or a throttle from now on.
     pub fn watch(&self) -> broadcast::Receiver<BreakerChange> {
         self.changes.subscribe()
+    }
+
+    /// How often each breaker has changed its state, since the start of the service.
+    pub fn transitions(&self) -> &TransitionCounts {
+        &self.transitions
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -12,6 +12,7 @@ use super::breaker::{Forced, Snapshot, Transition};
 use super::ids::ModelId;
 use super::lock::LockSnapshot;
 use super::scopes::{Change, News, Notice, Scopes, Settings};
+use super::transitions::TransitionCounts;
 
 /// The most calls that wait for a model of one provider at a time.
 const MAX_WAITING: usize = 64;
@@ -21,6 +22,7 @@ pub struct ProviderGuard {
     name: String,
     scopes: Mutex<Scopes>,
     changes: broadcast::Sender<BreakerChange>,
+    transitions: TransitionCounts,
     /// The number of calls that wait until one of its models may be tried again.
     waiting: AtomicUsize,
     /// Wakes the waiting calls when a probe was judged or has ended, and when a breaker, a lock or a throttle has opened or
@@ -45,11 +47,13 @@ impl ProviderGuard {
         name: String,
         settings: Settings,
         changes: broadcast::Sender<BreakerChange>,
+        transitions: TransitionCounts,
     ) -> Self {
         Self {
             name,
             scopes: Mutex::new(Scopes::new(settings, Instant::now())),
             changes,
+            transitions,
             waiting: AtomicUsize::new(0),
             judged: Notify::new(),
         }
@@ -135,6 +139,10 @@ impl ProviderGuard {
             }
             let (outcome, further) = act(&mut scopes, now);
             changes.extend(further);
+            for Change { model, transition } in &changes {
+                let model = model.as_deref().unwrap_or_default();
+                self.transitions.count(&self.name, model, *transition);
+            }
             self.notify_watchers(&changes);
             let notices = scopes.take_notices();
             for notice in &notices {

@@ -105,6 +105,11 @@ impl<R, T: Clone> Idempotency<R, T> {
         }
     }
 
+    /// How many outcomes are kept, and how many bytes they take up.
+    pub fn kept(&self) -> (usize, usize) {
+        lock(&self.records).kept(Instant::now())
+    }
+
     /// The fingerprint of a request body.
     pub fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         Fingerprint(self.hashers.each_ref().map(|hasher| hasher.hash_one(body)))

@@ -52,6 +52,12 @@ impl<R, T> Records<R, T> {
         }
     }
 
+    /// How many outcomes are kept, and how many bytes they take up.
+    pub(super) fn kept(&mut self, now: Instant) -> (usize, usize) {
+        self.expire(now);
+        (self.holdings.count(), self.holdings.bytes())
+    }
+
     pub(super) fn find(&mut self, key: &Key, body: Fingerprint, now: Instant) -> Known<'_, R, T> {
         self.expire(now);
         match self.entries.get(key) {

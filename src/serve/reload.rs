@@ -22,8 +22,10 @@ use crate::config::{Mistake, Overrides, Surroundings, check, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::provider::Provider;
 use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
+use crate::telemetry::metrics::Metrics;
 
 use super::key_files::KeyFiles;
+use super::measured::names_in;
 use super::notify::Notifier;
 use super::restart_only::RestartOnly;
 use super::sources::{NamedFiles, SourceFiles};
@@ -63,9 +65,19 @@ pub(super) struct Reloader {
     key_files: KeyFiles,
     tokens: Tokens,
     facts: Arc<ConfigurationFacts>,
+    metrics: Arc<Metrics>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     asked: Arc<Notify>,
     notifier: Arc<Notifier>,
+}
+
+/// Where it is shown what runs.
+pub(super) struct ShownIn {
+    pub(super) facts: Arc<ConfigurationFacts>,
+    /// Told which names the configuration has.
+    pub(super) metrics: Arc<Metrics>,
+    /// Tells the service manager that a reload is under way.
+    pub(super) notifier: Arc<Notifier>,
 }
 
 /// The configuration that runs.
@@ -114,10 +126,14 @@ impl Reloader {
         origin: Provenance,
         judged: &Judged,
         dispatcher: &Arc<Dispatcher>,
-        facts: Arc<ConfigurationFacts>,
+        shown_in: ShownIn,
         asked: Arc<Notify>,
-        notifier: Arc<Notifier>,
     ) -> Self {
+        let ShownIn {
+            facts,
+            metrics,
+            notifier,
+        } = shown_in;
         let Provenance {
             file,
             overrides,
@@ -147,6 +163,7 @@ impl Reloader {
             key_files,
             dispatcher: Arc::clone(dispatcher),
             facts,
+            metrics,
             asked,
             notifier,
         }
@@ -296,6 +313,7 @@ impl Reloader {
         let check_every = config.reload.check_every;
         let renewed =
             self.take_over_secrets(config.catalog.targets.values().map(|it| &*it.provider));
+        self.metrics.configure(&names_in(&config.catalog));
         let transports = self.dispatcher.transports();
         let transports = transports.iter();
         self.dispatcher.redirect(Directions {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 
+use super::refused::{RefusedConnections, WhyCutOff};
 use super::resets::Resets;
 
 /// A worker that does not begin to serve a new connection within this time is stuck. It gets no further
@@ -22,6 +23,7 @@ pub(super) struct Census {
     most_per_ip: usize,
     max_resets: u32,
     counts: Arc<Mutex<Counts>>,
+    refused: Arc<RefusedConnections>,
 }
 
 struct Counts {
@@ -70,7 +72,13 @@ impl Census {
                 by_worker: vec![Load::default(); workers],
                 by_caller: HashMap::new(),
             })),
+            refused: Arc::default(),
         }
+    }
+
+    /// Counts the connections that it refuses here.
+    pub(super) fn refusing_into(self, refused: Arc<RefusedConnections>) -> Self {
+        Self { refused, ..self }
     }
 
     /// Counts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
@@ -79,7 +87,12 @@ impl Census {
         let mut counts = self.counts();
         let of_caller = counts.by_caller.get(&caller);
         let of_caller = of_caller.map_or(0, |address| address.connections);
-        if counts.all() >= self.most || of_caller >= self.most_per_ip {
+        if counts.all() >= self.most {
+            self.refused.count(WhyCutOff::Total);
+            return None;
+        }
+        if of_caller >= self.most_per_ip {
+            self.refused.count(WhyCutOff::PerIp);
             return None;
         }
         let by_worker = counts.by_worker.iter_mut().enumerate();

@@ -24,6 +24,7 @@ use super::Settings;
 use super::doors::Doors;
 use super::exchange::{Exchange, ServedBody, Timed};
 use super::listen::Halves;
+use super::refused::{RefusedConnections, WhyCutOff};
 use super::resets::{Metered, Resets};
 use super::turns::InTurns;
 use super::warnings::Warnings;
@@ -67,6 +68,8 @@ pub(super) struct ConnectionServer {
     pub(super) refusing: AtomicBool,
     /// Limits the warnings about connections that cancel too many calls.
     pub(super) cut_off: Warnings,
+    /// Counts the connections that do not get far.
+    pub(super) refused: Arc<RefusedConnections>,
     /// Cancelled when connections must take no more calls and end after those that they have.
     pub(super) draining: CancellationToken,
 }
@@ -87,8 +90,14 @@ impl ConnectionServer {
         let beginning = timeout(limit, Beginning::read(&mut read));
         let beginning = match self.draining.run_until_cancelled(beginning).await {
             Some(Ok(Ok(beginning))) => beginning,
-            Some(Ok(Err(error))) => return debug!(%error, "a connection without a request"),
-            Some(Err(_)) => return debug!(?limit, "no request in time"),
+            Some(Ok(Err(error))) => {
+                self.refused.count(WhyCutOff::Handshake);
+                return debug!(%error, "a connection without a request");
+            }
+            Some(Err(_)) => {
+                self.refused.count(WhyCutOff::Handshake);
+                return debug!(?limit, "no request in time");
+            }
             None => return,
         };
         let origin = doors.origin(peer);
@@ -108,7 +117,11 @@ impl ConnectionServer {
                 .await;
             }
         }
-        if too_many_resets.load(Ordering::Relaxed) && self.cut_off.is_due() {
+        let is_cut_off = too_many_resets.load(Ordering::Relaxed);
+        if is_cut_off {
+            self.refused.count(WhyCutOff::Resets);
+        }
+        if is_cut_off && self.cut_off.is_due() {
             let max_resets = self.settings.max_resets;
             warn!(
                 peer = peer.map(tracing::field::display),
@@ -213,7 +226,10 @@ impl ConnectionServer {
                             next_stage.as_mut().reset(accepted + self.age());
                             continue;
                         }
-                        Stage::Unused => UNUSED_GRACE,
+                        Stage::Unused => {
+                            self.refused.count(WhyCutOff::FirstRequest);
+                            UNUSED_GRACE
+                        }
                         Stage::Used => self.longest_call + LAST_CALL_GRACE,
                         Stage::Ending => return debug!("connection cut off"),
                     };
@@ -312,6 +328,7 @@ mod tests {
             longest_call: Duration::from_secs(1),
             refusing: AtomicBool::new(false),
             cut_off: Warnings::default(),
+            refused: Arc::default(),
             draining: CancellationToken::new(),
         }
     }

@@ -7,9 +7,11 @@ mod connection;
 pub mod cors;
 mod doors;
 mod exchange;
+mod gauges;
 mod listen;
 mod liveness;
 mod probe;
+mod refused;
 mod resets;
 mod settings;
 mod side;
@@ -48,10 +50,13 @@ pub use self::probe::MetricsText;
 pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, Settings, exposure};
 pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
 
+use self::census::Census;
 use self::connection::{ConnectionServer, LAST_CALL_GRACE};
 use self::doors::Doors;
+use self::gauges::Gauges;
 use self::liveness::Pulse;
 use self::probe::ProcessHealth;
+use self::refused::RefusedConnections;
 use self::side::SideServer;
 use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
@@ -146,11 +151,14 @@ pub async fn serve(
         receive_timeout: settings.receive_timeout,
         max_message_bytes: settings.max_message_bytes,
         elements: settings.requests.clone(),
-        room: Room::new(RoomLimits {
-            requests: policies.admission.max_request_bytes,
-            requests_per_caller: policies.admission.max_request_bytes_per_caller,
-            unfinished: settings.max_unfinished_bytes,
-        }),
+        room: Room::counted(
+            RoomLimits {
+                requests: policies.admission.max_request_bytes,
+                requests_per_caller: policies.admission.max_request_bytes_per_caller,
+                unfinished: settings.max_unfinished_bytes,
+            },
+            Arc::clone(admission.counts()),
+        ),
     };
     let control = Arc::new(Control::new(
         Arc::clone(&dispatcher),
@@ -158,6 +166,7 @@ pub async fn serve(
         draining.clone(),
         policies.configuration,
     ));
+    let metrics = Arc::clone(policies.observer.metrics());
     let services = Services::new(
         rules,
         policies.idempotency,
@@ -211,9 +220,14 @@ pub async fn serve(
     let pulse = Arc::new(Pulse::new(Instant::now()));
     let process = Arc::new(ProcessHealth::new(Arc::clone(&pulse), listeners.metrics));
     let mut sides = SideListeners::default();
-    let side = |name, served| -> Result<SideServer, SetupError> {
+    let mut censuses = Vec::new();
+    let mut side = |name, served| -> Result<SideServer, SetupError> {
+        let most = MAX_SIDE_CONNECTIONS;
+        let census = Census::new(most, most, settings.max_resets, 1);
+        censuses.push((name, census.clone()));
         Ok(SideServer {
             name,
+            census,
             door: services.listener(served)?.side_door(),
             health: Arc::clone(&process),
             settings: settings.clone(),
@@ -236,16 +250,29 @@ pub async fn serve(
         };
         sides.serve(listener, side("admin", served)?, services.live())?;
     }
+    let refused = Arc::new(RefusedConnections::default());
     let host = ConnectionServer {
         longest_call,
         refusing: AtomicBool::new(false),
         cut_off: Warnings::default(),
+        refused: Arc::clone(&refused),
         draining,
         settings,
     };
+    let workers = Workers::start(host, workers, &admission, &pulse);
+    censuses.push(("server", workers.census().clone()));
+    let going_down = CancellationToken::new();
+    let gauges = Gauges {
+        admission,
+        censuses,
+        refused,
+        going_down: going_down.clone(),
+    };
+    gauges.show_in(&metrics, services.kept());
     let server = Server {
         listener: listeners.server,
-        workers: Workers::start(host, workers, &admission, &pulse),
+        going_down,
+        workers,
         health: services.health().await,
         process,
         dispatcher,
@@ -256,6 +283,8 @@ pub async fn serve(
 
 struct Server {
     listener: Listener,
+    /// Cancelled at the signal to end.
+    going_down: CancellationToken,
     workers: Workers,
     health: ReportedHealth,
     process: Arc<ProcessHealth>,
@@ -277,6 +306,7 @@ impl Server {
             () = self.health.follow() => {}
         }
 
+        self.going_down.cancel();
         self.process.set_ready(false);
         self.health.withdraw().await;
         info!(?predrain, "going down");

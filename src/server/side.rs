@@ -61,6 +61,8 @@ pub(super) struct SideServer {
     pub(super) door: GrpcDoor,
     pub(super) health: Arc<ProcessHealth>,
     pub(super) settings: Settings,
+    /// Counts its connections.
+    pub(super) census: Census,
     /// How long a connection may go on once it is so old that it was asked to end.
     pub(super) grace: Duration,
 }
@@ -116,9 +118,7 @@ async fn serve(listener: Listener, server: SideServer, live: LiveHealth, stop: C
         Err(error) => return warn!(%error, listener = server.name, "a listener cannot be served"),
     };
     let server = Arc::new(server);
-    let settings = &server.settings;
-    let most = MAX_SIDE_CONNECTIONS;
-    let census = Census::new(most, most, settings.max_resets, 1);
+    let census = server.census.clone();
     let mut connections = JoinSet::new();
     tokio::select! {
         () = accept(&listener, &server, &census, &mut connections, &stop) => {}

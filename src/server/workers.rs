@@ -72,6 +72,7 @@ impl Workers {
             max_resets,
             ..
         } = host.settings;
+        let refused = Arc::clone(&host.refused);
         Self {
             host: Arc::new(host),
             census: Census::new(
@@ -79,7 +80,8 @@ impl Workers {
                 max_connections_per_ip,
                 max_resets,
                 workers.len(),
-            ),
+            )
+            .refusing_into(refused),
             workers,
             connections: JoinSet::new(),
             watchers,
@@ -88,6 +90,11 @@ impl Workers {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.host.settings
+    }
+
+    /// Counts its connections.
+    pub(super) fn census(&self) -> &Census {
+        &self.census
     }
 
     /// How many connections are open.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::caller::{Caller, Door, Method, Priority};
 use crate::chat::Usage;
 use crate::error::{Blame, Code};
+use crate::meter::{self, BucketTally};
 use crate::trail::{AttemptKind, AttemptRecord, CallEnd, Cost, Trail};
 
 /// What a call asked for.
@@ -138,6 +139,41 @@ pub struct AttemptFacts<'a> {
     pub call_id: &'a str,
     /// What was tried, how it ended, and what it used up.
     pub record: &'a AttemptRecord,
+    /// The times between its events, if its answer was read as a stream.
+    pub gaps: Option<&'a Gaps>,
+}
+
+/// The times between the events of a stream that carry content or usage.
+#[derive(Clone, Debug)]
+pub struct Gaps {
+    tally: BucketTally<15>,
+    /// When the last of these events arrived.
+    last: Option<Instant>,
+}
+
+impl Default for Gaps {
+    fn default() -> Self {
+        Self {
+            tally: BucketTally::new(&meter::GAPS),
+            last: None,
+        }
+    }
+}
+
+impl Gaps {
+    /// This many events arrived together.
+    pub fn arrived(&mut self, events: usize, now: Instant) {
+        for _ in 0..events {
+            if let Some(last) = self.last.replace(now) {
+                self.tally.record_time(now.saturating_duration_since(last));
+            }
+        }
+    }
+
+    /// The times, counted.
+    pub(super) fn tally(&self) -> &BucketTally<15> {
+        &self.tally
+    }
 }
 
 /// What a call can wait for while no attempt is under way.

@@ -3,6 +3,7 @@
 pub mod export;
 pub mod facts;
 mod log_writer;
+pub mod metrics;
 pub mod names;
 pub mod observe;
 mod protobuf;

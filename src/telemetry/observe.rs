@@ -20,7 +20,8 @@ use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::{Error, Reason};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
-use super::facts::Stopwatch;
+use super::facts::{Gaps, Stopwatch};
+use super::metrics::Metrics;
 use super::spans::{AttemptDescription, AttemptSpan, CallSpan, Tracer};
 use super::trace_context::TraceContext;
 
@@ -32,13 +33,16 @@ pub struct Observer {
     /// `admission.min_time_left`, in nanoseconds: a caller that gives less than this has itself to blame.
     min_time_left: AtomicU64,
     tracer: Tracer,
+    metrics: Arc<Metrics>,
 }
 
 impl Observer {
-    /// An observer of a service with this `admission.min_time_left`, whose calls are recorded by `tracer`.
-    pub fn new(min_time_left: Duration, tracer: Tracer) -> Self {
+    /// An observer of a service with this `admission.min_time_left`, whose calls are recorded by `tracer` and counted
+    /// in `metrics`.
+    pub fn new(min_time_left: Duration, tracer: Tracer, metrics: Arc<Metrics>) -> Self {
         let observer = Self {
             tracer,
+            metrics,
             ..Self::default()
         };
         observer.set_min_time_left(min_time_left);
@@ -48,6 +52,11 @@ impl Observer {
     /// Begins the spans of calls.
     pub fn tracer(&self) -> &Tracer {
         &self.tracer
+    }
+
+    /// Where its calls are counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Exchanges `admission.min_time_left`.
@@ -91,6 +100,7 @@ impl Observer {
     /// Reports a call that has ended.
     fn report_call(&self, span: &CallSpan, facts: &CallFacts<'_>) {
         span.end(facts);
+        self.metrics.record_call(facts);
         debug!(
             call_id = facts.trail.call_id,
             caller = %facts.caller,
@@ -105,7 +115,13 @@ impl Observer {
         for record in &facts.trail.attempts {
             if let Outcome::Skipped(_) = record.outcome {
                 let call_id = &facts.trail.call_id;
-                self.report_attempt(None, &AttemptFacts { call_id, record });
+                let gaps = None;
+                let facts = AttemptFacts {
+                    call_id,
+                    record,
+                    gaps,
+                };
+                self.report_attempt(None, &facts);
             }
         }
     }
@@ -113,7 +129,12 @@ impl Observer {
     /// Reports an attempt that has ended, or a target that was passed over, which has no span. A passed over target
     /// is reported when its call ends, since a call that waits for targets considers them again.
     fn report_attempt(&self, span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
-        let AttemptFacts { call_id, record } = facts;
+        let AttemptFacts {
+            call_id,
+            record,
+            gaps: _,
+        } = facts;
+        self.metrics.record_attempt(facts);
         if let Some(span) = span {
             span.end(record);
         }
@@ -341,6 +362,8 @@ impl Drop for ObservedCall {
 pub struct ObservedAttempt {
     observer: Arc<Observer>,
     span: AttemptSpan,
+    /// Set if the answer is read as a stream.
+    gaps: Option<Gaps>,
 }
 
 impl ObservedAttempt {
@@ -362,6 +385,7 @@ impl ObservedAttempt {
         Ok(Self {
             observer: Arc::clone(&call.observer),
             span: call.span.attempt(attempt),
+            gaps: attempt.stream.then(Gaps::default),
         })
     }
 
@@ -370,9 +394,20 @@ impl ObservedAttempt {
         self.span.context()
     }
 
+    /// This many events with content or usage arrived together.
+    pub fn arrived(&mut self, events: usize, now: Instant) {
+        if let Some(gaps) = &mut self.gaps {
+            gaps.arrived(events, now.into_std());
+        }
+    }
+
     /// Observes how the attempt ended.
     pub fn end(self, call_id: &str, record: &AttemptRecord) {
-        let facts = AttemptFacts { call_id, record };
+        let facts = AttemptFacts {
+            call_id,
+            record,
+            gaps: self.gaps.as_ref(),
+        };
         self.observer.report_attempt(Some(&self.span), &facts);
     }
 }

@@ -25,6 +25,7 @@ use tower::Service;
 use crate::provider::link::Http;
 
 use super::cause::{ConnectCause, ConnectError, ConnectFailure, find, of_tls};
+use super::connects::OpenConnection;
 use super::names::{NameError, Names};
 use super::outages::Outages;
 use super::proxy::{Proxy, with_port};
@@ -104,12 +105,20 @@ impl Connector {
         Instant::now() + self.limit
     }
 
-    /// Logs if a host has become reachable or unreachable, or if it is unreachable for another reason than before.
-    pub(super) fn log_outcome(&self, url: &Uri, connected: &Result<Stream, ConnectError>) {
+    /// Counts a try to connect. Logs if its host has become reachable or unreachable, or if it is unreachable for
+    /// another reason than before.
+    pub(super) fn note_outcome(&self, url: &Uri, connected: &Result<Stream, ConnectError>) {
+        let failure = connected.as_ref().err().map(ConnectError::failure);
+        self.outages.count(url, failure);
         match connected {
             Ok(_) => self.outages.connected(url),
             Err(error) => self.outages.failed(url, error),
         }
+    }
+
+    /// Counts an open connection to the host of this URL, until what is returned is dropped.
+    pub(super) fn opened(&self, url: &Uri, is_http2: bool) -> Option<OpenConnection> {
+        self.outages.opened(url, is_http2)
     }
 
     /// Logs that a host has ended a connection right after it was made.

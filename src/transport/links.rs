@@ -9,6 +9,7 @@ use crate::provider::Provider;
 use crate::provider::link::Link;
 
 use super::connector::Connector;
+use super::connects::ConnectionCounts;
 use super::names::Names;
 use super::outages::{Outages, WatchedHosts};
 use super::pool::{Pool, Unused};
@@ -24,6 +25,7 @@ pub struct ProviderLinks {
     names: Names,
     /// The unused connections of all cores, because the limit on open files holds for all of them together.
     pub(super) unused: Unused,
+    counts: ConnectionCounts,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ impl ProviderLinks {
             set_up: Arc::default(),
             names: Names::of_system(),
             unused: Unused::default(),
+            counts: ConnectionCounts::default(),
         };
         nothing.followed_by(providers)
     }
@@ -107,7 +110,13 @@ impl ProviderLinks {
             set_up: set_up.into(),
             names: self.names.clone(),
             unused: self.unused.clone(),
+            counts: self.counts.clone(),
         })
+    }
+
+    /// The connections to every provider, counted since the start of the service.
+    pub fn counts(&self) -> &ConnectionCounts {
+        &self.counts
     }
 
     /// A pool of connections for each link, by the link's key. A link that has a pool keeps it, with its connections.
@@ -117,7 +126,7 @@ impl ProviderLinks {
         before: &HashMap<usize, Arc<Pool>>,
     ) -> HashMap<usize, Arc<Pool>> {
         let pool = |(set_up, watched): &(Arc<SetUp>, WatchedHosts)| {
-            set_up.outages.watch(watched.clone());
+            set_up.outages.watch(watched.clone(), &self.counts);
             let key = key(&set_up.link);
             let known = before.get(&key);
             let pool = match known.filter(|pool| pool.is_for(settings, &set_up.outages)) {

@@ -3,6 +3,7 @@
 mod body;
 mod cause;
 mod connector;
+mod connects;
 mod drain;
 mod expand;
 mod failure;
@@ -39,6 +40,7 @@ use crate::provider::OutboundRequest;
 
 use self::body::RawBody;
 use self::cause::ConnectCause;
+pub use self::connects::{ConnectionCounts, PROTOCOLS};
 use self::failure::unreachable;
 pub use self::links::{ProviderLinks, SetupError};
 use self::pool::sender::RequestSender;

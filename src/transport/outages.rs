@@ -1,4 +1,5 @@
-//! Logs that a host cannot be reached: when that begins, changes its cause or ends, not for each request.
+//! Logs that a host cannot be reached: when that begins, changes its cause or ends, not for each request. Each try is
+//! counted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -9,6 +10,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::cause::{ConnectError, ConnectFailure};
+use super::connects::{ConnectionCounts, OpenConnection, ProviderConnections};
+
+/// Between the names of the providers at a host.
+const SEPARATOR: &str = ", ";
 
 /// The least time between two log lines about a host.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -27,11 +32,13 @@ pub(super) struct Outages {
 #[derive(Clone, Debug, Default)]
 pub(super) struct WatchedHosts(HashMap<String, String>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Host {
     /// The names of the providers at this host.
     providers: String,
     logged: Mutex<Logged>,
+    /// Counts the connections of the first of them.
+    counts: Arc<ProviderConnections>,
 }
 
 impl WatchedHosts {
@@ -40,7 +47,7 @@ impl WatchedHosts {
         let Ok(url) = base_url.parse() else { return };
         let providers = self.0.entry(origin(&url)).or_default();
         if !providers.is_empty() {
-            providers.push_str(", ");
+            providers.push_str(SEPARATOR);
         }
         providers.push_str(provider);
     }
@@ -57,7 +64,8 @@ struct Logged {
 
 impl Outages {
     /// Watches these hosts and no others. What was logged of a host stays known while its providers stay the same.
-    pub(super) fn watch(&self, watched: WatchedHosts) {
+    /// Connections are counted in `counts`.
+    pub(super) fn watch(&self, watched: WatchedHosts, counts: &ConnectionCounts) {
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *hosts);
         for (origin, providers) in watched.0 {
@@ -65,6 +73,7 @@ impl Outages {
             let host = match known.filter(|host| host.providers == providers) {
                 Some(known) => Arc::clone(known),
                 None => Arc::new(Host {
+                    counts: counts.of(first_of(&providers)),
                     providers,
                     logged: Mutex::default(),
                 }),
@@ -76,6 +85,19 @@ impl Outages {
     fn host(&self, origin: &str) -> Option<Arc<Host>> {
         let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
         hosts.get(origin).cloned()
+    }
+
+    /// Counts a try to connect to the host of this URL that succeeded, or failed like this.
+    pub(super) fn count(&self, url: &Uri, failure: Option<ConnectFailure>) {
+        if let Some(host) = self.host(&origin(url)) {
+            host.counts.tried(failure);
+        }
+    }
+
+    /// Counts an open connection to the host of this URL, until what is returned is dropped.
+    pub(super) fn opened(&self, url: &Uri, is_http2: bool) -> Option<OpenConnection> {
+        let host = self.host(&origin(url))?;
+        Some(host.counts.opened(is_http2))
     }
 
     /// A connection to the host of this URL has failed.
@@ -144,6 +166,11 @@ impl Logged {
         }
         due
     }
+}
+
+/// The first of the names of some providers.
+fn first_of(providers: &str) -> &str {
+    providers.split(SEPARATOR).next().unwrap_or_default()
 }
 
 fn origin(url: &Uri) -> String {

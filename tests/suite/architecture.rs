@@ -24,6 +24,8 @@ const MODULES: &[Module] = &[
     module("error", &["chat", "features"]),
     module("trail", &["chat", "error", "features"]),
     module("check", &["chat", "error"]),
+    // What is counted.
+    module("meter", &[]),
     // Names for locks and atomics.
     module("sync", &[]),
     module("workshop", &["error"]),
@@ -31,11 +33,11 @@ const MODULES: &[Module] = &[
     module("wire", &["chat", "error", "features"]),
     // Upstream.
     module("provider", &["wire"]),
-    module("transport", &["error", "provider", "wire"]),
+    module("transport", &["error", "meter", "provider", "wire"]),
     // Everything else that is asked over HTTP.
     module("outbound", &["provider", "transport", "wire"]),
     // Policy.
-    module("health", &["error", "sync", "trail"]),
+    module("health", &["error", "meter", "sync", "trail"]),
     module(
         "dispatch",
         &[
@@ -43,6 +45,7 @@ const MODULES: &[Module] = &[
             "error",
             "features",
             "health",
+            "meter",
             "provider",
             "sync",
             "telemetry",
@@ -58,13 +61,14 @@ const MODULES: &[Module] = &[
             "caller",
             "chat",
             "error",
+            "meter",
             "outbound",
             "provider",
             "trail",
             "transport",
         ],
     ),
-    module("admission", &["caller", "error", "sync"]),
+    module("admission", &["caller", "error", "meter", "sync"]),
     module("idempotency", &["caller"]),
     // Downstream.
     module(
@@ -114,6 +118,7 @@ const MODULES: &[Module] = &[
             "grpc_web",
             "idempotency",
             "json",
+            "meter",
             "serving",
             "telemetry",
         ],

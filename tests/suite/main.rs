@@ -47,6 +47,7 @@ mod logging;
 mod loss;
 mod malformed;
 mod memory;
+mod metrics;
 mod no_connection;
 mod odd_fields;
 mod odd_hosts;

@@ -30,6 +30,8 @@ pub(super) struct Arriving {
     /// Events that were read and not given out yet. Nothing is given out before the first content.
     ready: VecDeque<ChatEvent>,
     has_content: bool,
+    /// The events with content or usage among those that were read last.
+    steps: usize,
     /// The failure that follows the ready events.
     failed: Option<UpstreamError>,
 }
@@ -105,9 +107,15 @@ impl Arriving {
         let read = reader.push(bytes, &mut events);
         let (is_complete, is_done) = (reader.is_complete(), reader.is_done());
         let gain = gain_of(&events);
+        self.steps = events.iter().filter(|event| is_step(event)).count();
         let counted = self.count(bytes.len(), gain, kept);
         self.take_in(events, read.and(if is_done { Ok(()) } else { counted }));
         (gain, is_complete)
+    }
+
+    /// How many events with content or usage the last bytes contained.
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     /// The body has ended.
@@ -183,6 +191,15 @@ fn gain_of(events: &[ChatEvent]) -> Gain {
         Gain::Progress
     } else {
         Gain::Bytes
+    }
+}
+
+/// Whether an event has content or usage.
+fn is_step(event: &ChatEvent) -> bool {
+    match event {
+        ChatEvent::Done => false,
+        ChatEvent::Usage(_) => true,
+        other => other.is_content(),
     }
 }
 

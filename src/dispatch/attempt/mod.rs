@@ -242,8 +242,10 @@ impl Attempt {
         };
         match chunk {
             Ok(Some(bytes)) => {
+                let now = Instant::now();
                 let (gain, is_complete) = self.arriving.read(&bytes, self.permit.asked().whole);
-                self.timers.gained(gain, is_complete, Instant::now());
+                self.timers.gained(gain, is_complete, now);
+                self.observed.arrived(self.arriving.steps(), now);
                 if gain == Gain::Content {
                     self.permit.progressed();
                 }

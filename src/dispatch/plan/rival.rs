@@ -47,11 +47,15 @@ impl Plan {
         let (position, wire) = self.rivals_target(hedging)?;
         let guarded = self.route.targets.get(position)?;
         if !hedging.budget.withdraw() {
+            self.route.budget.rivals_refused.increment();
             return None;
         }
         let permit = match tokens.hold(1) {
             true => guarded.health.admit(self.route.scenario.retry.ratio).ok(),
-            false => None,
+            false => {
+                self.route.budget.rivals_refused.increment();
+                None
+            }
         };
         let Some(permit) = permit else {
             hedging.budget.refund();

@@ -165,7 +165,7 @@ impl Host {
     /// Makes a connection and runs it until it ends.
     async fn live(self: &Arc<Self>, id: Id) -> Result<(), UpstreamError> {
         let connected = self.connected().await;
-        self.connector.log_outcome(&self.uri, &connected);
+        self.connector.note_outcome(&self.uri, &connected);
         let stream = connected.map_err(|error| error.upstream())?;
         let version = match (stream.is_http2(), self.http, self.uri.scheme_str()) {
             (true, _, _) | (false, Http::Http2, Some("http")) => Version::Http2,
@@ -174,6 +174,7 @@ impl Host {
             }
             (false, Http::Auto | Http::Http1, _) => Version::Http1,
         };
+        let _open = self.connector.opened(&self.uri, version == Version::Http2);
         let entry = PoolEntry {
             host: Arc::clone(self),
             id,

@@ -14,6 +14,7 @@ mod process;
 pub(crate) mod proxy;
 pub(crate) mod recorder;
 mod request;
+pub(crate) mod scraped;
 mod snapshot;
 mod specs;
 mod spread;
@@ -42,6 +43,7 @@ use modelway::serve::Service;
 use modelway::server::ListenAddress;
 use modelway::serving::control::configuration::ConfigurationFacts;
 use modelway::simulator::{Settings, Simulator};
+use modelway::telemetry::metrics::Metrics;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -87,6 +89,8 @@ pub(crate) struct Gateway {
     pub(crate) admin: Option<ListenAddress>,
     /// Where it listens for probes.
     pub(crate) probes: Option<ListenAddress>,
+    /// What the service counts and shows of itself.
+    pub(crate) metrics: Arc<Metrics>,
     channel: Channel,
     /// Dropped or sent, it tells the service to stop.
     stop: Option<oneshot::Sender<()>>,
@@ -150,6 +154,7 @@ impl Gateway {
         let admin = service.admin_address().cloned();
         let probes = service.probes_address().cloned();
         let (reloads, configuration) = (service.reloads(), service.configuration());
+        let metrics = Arc::clone(service.metrics());
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async {
@@ -164,6 +169,7 @@ impl Gateway {
             address,
             admin,
             probes,
+            metrics,
             channel,
             stop: Some(stop),
             service: tasks,

@@ -1,0 +1,174 @@
+//! What do the metrics show of providers, models and scenarios? Their names are told to the metrics, and their states and
+//! levels are read at each scrape.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::routes::{GuardedTarget, Routes};
+use crate::dispatch::target::Catalog;
+use crate::health::lock::LockCause;
+use crate::health::provider::ProviderGuard;
+use crate::serving::control::configuration::{ConfigurationFacts, ReloadCounts};
+use crate::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
+use crate::telemetry::metrics::readings::Readings;
+use crate::telemetry::metrics::{Configured, ConfiguredModel, DIRECT, Metrics, model_label, names};
+use crate::trail::BreakerState;
+use crate::transport::{ConnectionCounts, PROTOCOLS};
+
+/// The digits of a configuration's hash that are shown.
+const HASH_DIGITS: usize = 16;
+
+/// The names in a catalogue.
+pub(super) fn names_in(catalog: &Catalog) -> Configured {
+    let models = catalog.targets.values().map(|target| ConfiguredModel {
+        id: target.id.clone(),
+        provider: target.provider.name.clone(),
+        model: target.model.clone(),
+    });
+    let models: Vec<_> = models.collect();
+    let providers: BTreeSet<_> = models.iter().map(|names| names.provider.clone()).collect();
+    Configured {
+        scenarios: catalog.scenarios.keys().cloned().collect(),
+        models,
+        providers: providers.into_iter().collect(),
+    }
+}
+
+/// Shows what the dispatcher knows, and the counts of connections to providers.
+pub(super) fn show(metrics: &Metrics, dispatcher: Arc<Dispatcher>, connections: ConnectionCounts) {
+    metrics.ask(move |readings| {
+        let routes = dispatcher.routes();
+        for guard in routes.providers() {
+            of_provider(readings, &dispatcher, guard);
+            let counts = connections.of(guard.name());
+            let label = || guard.name().to_owned().into();
+            readings.counts(&names::CONNECTS, [label()], &counts.tries);
+            for (protocol, open) in PROTOCOLS.into_iter().zip(counts.open()) {
+                let labels = [label(), protocol.into()];
+                readings.gauge(&names::UPSTREAM_CONNECTIONS, labels, open as f64);
+            }
+        }
+        for guarded in routes.targets() {
+            of_model(readings, &dispatcher, guarded);
+        }
+        of_scenarios(readings, &dispatcher, &routes);
+    });
+}
+
+/// Shows which configuration runs, and how its reloads ended.
+pub(super) fn show_configuration(
+    metrics: &Metrics,
+    dispatcher: Arc<Dispatcher>,
+    facts: Arc<ConfigurationFacts>,
+) {
+    metrics.ask(move |readings| {
+        let state = facts.state();
+        let hash: String = state.running_hash.chars().take(HASH_DIGITS).collect();
+        readings.flag(&names::CONFIG_INFO, [hash.into()], true);
+        let since = state.running_since.duration_since(UNIX_EPOCH);
+        let since = since.unwrap_or_default().as_secs_f64();
+        readings.gauge(&names::CONFIG_APPLIED, [], since);
+        readings.flag(&names::CONFIG_REJECTED, [], facts.is_rejected());
+        let generations = dispatcher.generations() as f64;
+        readings.gauge(&names::CONFIG_GENERATIONS, [], generations);
+        let ReloadCounts {
+            applied,
+            unchanged,
+            rejected,
+        } = facts.counts();
+        let results = [
+            ("applied", applied),
+            ("unchanged", unchanged),
+            ("rejected", rejected),
+        ];
+        for (result, count) in results {
+            readings.count(&names::CONFIG_RELOADS, [result.into()], count);
+        }
+    });
+}
+
+/// Shows what became of spans and exports.
+pub(super) fn show_exports(metrics: &Metrics, counts: Arc<ExportCounts>) {
+    metrics.ask(move |readings| {
+        for fate in SpanFate::ALL {
+            readings.count(&names::SPANS, [fate.name().into()], counts.spans(fate));
+        }
+        for signal in OtlpSignal::ALL {
+            let shown = match signal {
+                OtlpSignal::Traces => "traces",
+                OtlpSignal::Metrics => "metrics",
+            };
+            let failures = counts.failures(signal);
+            readings.count(&names::EXPORT_FAILURES, [shown.into()], failures);
+        }
+    });
+}
+
+fn of_provider(readings: &mut Readings, dispatcher: &Dispatcher, guard: &ProviderGuard) {
+    let name = guard.name();
+    breaker(readings, dispatcher, name, "", guard.snapshot().state);
+    let locked = guard.lock().map(|lock| lock.cause);
+    for (cause, shown) in [
+        (LockCause::Refused, "refused"),
+        (LockCause::QuotaExhausted, "quota"),
+    ] {
+        let labels = [name.to_owned().into(), shown.into()];
+        readings.flag(&names::LOCKED, labels, locked == Some(cause));
+    }
+}
+
+fn of_model(readings: &mut Readings, dispatcher: &Dispatcher, guarded: &GuardedTarget) {
+    let GuardedTarget { target, health } = guarded;
+    let provider = &target.provider.name;
+    let state = health.snapshot().state;
+    breaker(readings, dispatcher, provider, &target.id, state);
+    let model = model_label(&target.id, provider);
+    let labels = || [provider.clone().into(), model.to_owned().into()];
+    let (under_way, limit) = health.concurrency();
+    readings.gauge(&names::THROTTLE_LIMIT, labels(), f64::from(limit));
+    readings.gauge(&names::THROTTLE_INFLIGHT, labels(), f64::from(under_way));
+}
+
+/// The breaker of a model, or of the provider's endpoint for an empty id.
+fn breaker(
+    readings: &mut Readings,
+    dispatcher: &Dispatcher,
+    provider: &str,
+    id: &str,
+    state: BreakerState,
+) {
+    let model = model_label(id, provider);
+    for other in BreakerState::ALL {
+        let labels = [
+            provider.to_owned().into(),
+            model.to_owned().into(),
+            other.name().into(),
+        ];
+        readings.flag(&names::BREAKER_STATE, labels, other == state);
+    }
+    let labels = [provider.to_owned().into(), model.to_owned().into()];
+    let transitions = dispatcher.transitions().of(provider, id);
+    readings.counts(&names::TRANSITIONS, labels, &transitions);
+}
+
+fn of_scenarios(readings: &mut Readings, dispatcher: &Dispatcher, routes: &Routes) {
+    for name in routes.catalog().scenarios.keys() {
+        let serving = dispatcher.is_serving(name);
+        readings.flag(&names::SERVING, [name.clone().into()], serving);
+    }
+    for level in routes.budgets() {
+        let scenario = match level.scenario {
+            "" => DIRECT,
+            name => name,
+        };
+        let labels = || [scenario.to_owned().into(), level.kind.into()];
+        let (tokens, burst) = (f64::from(level.tokens), f64::from(level.burst));
+        readings.gauge(&names::BUDGET_TOKENS, labels(), tokens);
+        readings.gauge(&names::BUDGET_BURST, labels(), burst);
+        if let Some(refused) = level.refused {
+            readings.count(&names::BUDGET_REFUSED, labels(), refused);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What has the service counted, and what does it show of itself? One value for each service, collected for Prometheus
+//! and for OTLP.
+//!
+//! The numbers of calls and attempts are counted here, in `record`, when their end is observed. What other rooms know by
+//! themselves (states, levels, and what they count) is asked for at each scrape, through the functions that are given to
+//! [`Metrics::ask`].
+
+mod labels;
+pub mod names;
+mod process;
+pub mod readings;
+mod record;
+mod series;
+pub mod text;
+
+use std::fmt;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::time::Instant;
+
+use crate::meter::{self, Counter, Grid, Histogram};
+
+use self::readings::Readings;
+use self::series::{NEITHER, Tables};
+
+pub use self::series::{Configured, ConfiguredModel, DIRECT, model_label};
+
+/// Adds what it knows to the readings of a scrape.
+type ReadingSource = Box<dyn Fn(&mut Readings) + Send + Sync>;
+
+/// The metrics of a service.
+pub struct Metrics {
+    tables: RwLock<Tables>,
+    doors: Grid<Counter>,
+    overhead: Grid<Histogram>,
+    sources: RwLock<Vec<ReadingSource>>,
+}
+
+impl Metrics {
+    /// Metrics that have counted nothing. Calls of these `callers` are counted apart from those of all others; if there
+    /// are none, calls are not counted by caller.
+    pub fn new(callers: Vec<String>) -> Self {
+        Self {
+            tables: RwLock::new(Tables::new(callers)),
+            doors: Grid::counters(&labels::DOORS),
+            overhead: Grid::histograms(&labels::METHODS, &meter::SHORT),
+            sources: RwLock::default(),
+        }
+    }
+
+    /// Exchanges the names of scenarios, models and providers. What stays goes on counting; what is new begins at 0; what
+    /// is gone is shown for another five minutes.
+    pub fn configure(&self, configured: &Configured) {
+        self.change().configure(configured, Instant::now());
+    }
+
+    /// Asks this function for more at each scrape.
+    pub fn ask(&self, source: impl Fn(&mut Readings) + Send + Sync + 'static) {
+        let mut sources = self.sources.write().unwrap_or_else(PoisonError::into_inner);
+        sources.push(Box::new(source));
+    }
+
+    /// The present values of all metrics as text for Prometheus, of type [`text::CONTENT_TYPE`].
+    pub fn text(&self) -> String {
+        text::of(&self.readings())
+    }
+
+    /// The present values of all metrics.
+    pub fn readings(&self) -> Readings {
+        let now = Instant::now();
+        if self.tables().have_old(now) {
+            self.change().drop_old(now);
+        }
+        let mut readings = Readings::new();
+        let read = &mut readings;
+        read.counts(&names::DOOR_CALLS, [], &self.doors);
+        read.histograms(&names::OVERHEAD, [], &self.overhead, |_, _| true);
+        self.tables().read(read);
+        let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+        for source in &*sources {
+            source(read);
+        }
+        drop(sources);
+        let tables = self.tables();
+        read.keep(|label, value| match label {
+            "scenario" => tables.scenarios.get(value).is_some(),
+            "provider" => tables.providers.get(value).is_some(),
+            _ => true,
+        });
+        drop(tables);
+        process::read(read);
+        let build = [
+            env!("CARGO_PKG_VERSION"),
+            option_env!("MODELWAY_COMMIT").unwrap_or("unknown"),
+            env!("MODELWAY_RUSTC"),
+        ];
+        read.flag(&names::BUILD_INFO, build.map(Into::into), true);
+        // This one is a series, too.
+        let series = read.series() + 1;
+        read.gauge(&names::SERIES, [], series as f64);
+        readings
+    }
+
+    fn tables(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    /// Adds all series.
+    fn read(&self, readings: &mut Readings) {
+        for (name, of) in self.scenarios.iter() {
+            let label = || [name.clone().into()];
+            for (position, calls) in of.calls.iter().enumerate() {
+                let before = readings.samples(&names::CALLS);
+                readings.counts(&names::CALLS, label(), calls);
+                if let Some(caller) = self.caller_at(position) {
+                    readings.label(&names::CALLS, before, "caller", caller);
+                }
+            }
+            readings.histograms(&names::CALL_DURATION, label(), &of.durations, |_, _| true);
+            readings.histogram(&names::FIRST_CONTENT, label(), &of.first_content);
+            readings.histogram(&names::CALL_ATTEMPTS, label(), &of.attempts);
+            readings.counts(&names::RESCUED, label(), &of.rescued);
+            readings.count(&names::REPLAYED, label(), of.replayed.count());
+            if name != NEITHER {
+                let labels = [name.clone().into(), "retry".into()];
+                readings.count(&names::BUDGET_REFUSED, labels, of.retries_refused.count());
+            }
+        }
+        for (_, of) in self.models.iter() {
+            let label = || [of.provider.clone().into(), of.model.clone().into()];
+            readings.counts(&names::ATTEMPTS, label(), &of.attempts);
+            readings.counts(&names::FAILURES, label(), &of.failures);
+            readings.counts(&names::SKIPS, label(), &of.skips);
+            readings.histogram(&names::GAP, label(), &of.gaps);
+            readings.counts(&names::COST, label(), &of.cost);
+            readings.count(&names::COST_UNKNOWN, label(), of.cost_unknown.count());
+        }
+        for ((provider, model), of) in self.genai() {
+            let label = || ["chat".into(), provider.clone().into(), model.clone().into()];
+            // Which errors there can be does not depend on the configuration: each shows from its first one on.
+            readings.histograms(
+                &names::GENAI_DURATION,
+                label(),
+                &of.duration,
+                |values, totals| values == [""] || totals.count() > 0,
+            );
+            readings.histogram(&names::GENAI_FIRST_CHUNK, label(), &of.first_chunk);
+            let tokens = [
+                (&names::GENAI_INPUT, &of.input),
+                (&names::GENAI_OUTPUT, &of.output),
+                (&names::GENAI_CACHE_READ, &of.cache_read),
+                (&names::GENAI_CACHE_WRITE, &of.cache_write),
+                (&names::GENAI_REASONING, &of.reasoning),
+            ];
+            for (definition, counter) in tokens {
+                readings.count(definition, label(), counter.count());
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What does the end of a call, or of an attempt, add to the metrics?
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::chat::Usage;
+use crate::error::Billing;
+use crate::telemetry::facts::{AskedFor, AttemptFacts, CallFacts};
+use crate::trail::{AttemptRecord, CallEnd, Cost, CostSource, Outcome, Skip};
+
+use super::series::{ConfiguredModel, DIRECT, NEITHER, OfModel, OfScenario};
+use super::{Metrics, labels};
+
+impl Metrics {
+    /// Counts a call that has ended.
+    pub fn record_call(&self, facts: &CallFacts<'_>) {
+        let CallFacts {
+            trail,
+            caller,
+            request_id: _,
+            method,
+            door,
+            asked_for,
+            priority: _,
+            end,
+            blame,
+            messages: _,
+            replayed,
+            times,
+        } = facts;
+        let (method, answered) = (*method as usize, *end == CallEnd::Answered);
+        let scenario = match asked_for {
+            AskedFor::Scenario => &trail.scenario,
+            AskedFor::Model(_) => DIRECT,
+            AskedFor::Unread | AskedFor::UnknownScenario | AskedFor::UnknownModel => NEITHER,
+        };
+        let position = self.tables().caller(|| caller.to_string());
+        let of = self.of_scenario(scenario);
+        if let Some(durations) = of.durations.at([method, usize::from(answered)]) {
+            durations.record_time(times.total);
+        }
+        if let Some(time) = times.first_content {
+            of.first_content.record_time(time);
+        }
+        let attempts = facts.attempts();
+        of.attempts.record(attempts as u64);
+        if let Some(kind) = facts.rescued()
+            && let Some(position) = labels::rescue(kind)
+        {
+            of.rescued.increment([position]);
+        }
+        let refused = trail.attempts.iter().filter(|attempt| {
+            matches!(
+                attempt.outcome,
+                Outcome::Skipped(Skip::RetryBudgetExhausted)
+            )
+        });
+        of.retries_refused.add(refused.count() as u64);
+        if *replayed {
+            of.replayed.increment();
+        }
+        self.doors.increment([*door as usize, method]);
+        if attempts > 0
+            && let Some(overhead) = self.overhead.at([method])
+        {
+            overhead.record_time(times.overhead);
+        }
+        let answering = facts.answered_by().map(|attempt| attempt.number);
+        for attempt in trail.sent() {
+            let is_wasted = Some(attempt.number) != answering;
+            self.record_cost(attempt, is_wasted);
+        }
+        // The last, so that whoever sees the call here sees the rest of it, too.
+        if let Some(calls) = of.calls.get(position) {
+            calls.increment([method, labels::end(*end, *blame)]);
+        }
+    }
+
+    /// Counts what an attempt has cost. Only the end of its call shows whether it answered the call.
+    fn record_cost(&self, record: &AttemptRecord, is_wasted: bool) {
+        let of = self.of_model(record);
+        match record.cost {
+            Some(Cost { nanos, source }) => {
+                if let Some(cost) = of.cost.at([usize::from(is_wasted)]) {
+                    cost.add(u64::try_from(nanos).unwrap_or(0));
+                }
+                if source == CostSource::Unknown {
+                    of.cost_unknown.increment();
+                }
+            }
+            None if record
+                .billing
+                .is_some_and(|billing| billing != Billing::Zero) =>
+            {
+                of.cost_unknown.increment();
+            }
+            None => {}
+        }
+    }
+
+    /// Counts an attempt that has ended, or a target that was passed over.
+    pub fn record_attempt(&self, facts: &AttemptFacts<'_>) {
+        let AttemptFacts {
+            call_id: _,
+            record,
+            gaps,
+        } = facts;
+        let of = self.of_model(record);
+        if let Some(outcome) = labels::outcome(&record.outcome) {
+            of.attempts.increment([record.kind as usize, outcome]);
+        }
+        match &record.outcome {
+            Outcome::Failed(error) => of.failures.increment([labels::failure(error.kind)]),
+            Outcome::Skipped(skip) => of.skips.increment([labels::skip(skip)]),
+            Outcome::Running | Outcome::Succeeded | Outcome::Cancelled(_) => {}
+        }
+        if record.number == 0 {
+            return;
+        }
+        if let Some(gaps) = gaps {
+            of.gaps.add(gaps.tally());
+        }
+        let genai = &of.genai;
+        if let Some(duration) = genai.duration.at([labels::error_type(&record.outcome)]) {
+            duration.record_time(record.latency);
+        }
+        if let Some(time) = record.first_content.filter(|_| gaps.is_some()) {
+            genai.first_chunk.record_time(time);
+        }
+        if let Some(usage) = record.usage {
+            let Usage {
+                input_tokens,
+                output_tokens,
+                cache_read_input_tokens,
+                cache_write_input_tokens,
+                reasoning_output_tokens,
+                ..
+            } = usage;
+            genai.input.add(input_tokens);
+            genai.output.add(output_tokens);
+            genai.cache_read.add(cache_read_input_tokens);
+            genai.cache_write.add(cache_write_input_tokens);
+            genai.reasoning.add(reasoning_output_tokens);
+        }
+    }
+
+    fn of_scenario(&self, name: &str) -> Arc<OfScenario> {
+        if let Some(of) = self.tables().scenarios.get(name) {
+            return Arc::clone(of);
+        }
+        self.change().bring_back_scenario(name, Instant::now())
+    }
+
+    fn of_model(&self, record: &AttemptRecord) -> Arc<OfModel> {
+        if let Some(of) = self.tables().models.get(&record.target) {
+            return Arc::clone(of);
+        }
+        let names = ConfiguredModel {
+            id: record.target.clone(),
+            provider: record.provider.clone(),
+            model: record.model.clone(),
+        };
+        self.change().bring_back_model(&names, Instant::now())
+    }
+}
