@@ -2,7 +2,8 @@
 //! address.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// Who makes a call. Limits and idempotency keys belong to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,95 @@ impl fmt::Display for Caller {
             Self::Peer(address @ IpAddr::V4(_)) => write!(f, "{address}"),
             Self::Peer(network @ IpAddr::V6(_)) => write!(f, "{network}/64"),
             Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Who stands at the other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its network address, unless it connects through a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// The process that connects through a Unix socket.
+    pub process: Option<PeerProcess>,
+    /// What the client's certificate says, if it has shown one that is believed.
+    pub certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// A process of this machine, as the system knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerProcess {
+    /// Its user.
+    pub uid: u32,
+    /// Its number; a process of another container may have none.
+    pub pid: Option<i32>,
+}
+
+/// The names in a client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// URIs among the alternative names, such as `spiffe://prod/ns/search/sa/api`.
+    pub uris: Vec<String>,
+    /// DNS names among the alternative names.
+    pub dns_names: Vec<String>,
+    /// Whether there are alternative names of other kinds.
+    pub has_others: bool,
+    /// The common name of the subject.
+    pub common_name: Option<String>,
+}
+
+impl ClientCertificate {
+    /// The name of the client: its first URI, else its first DNS name, else its common name if it has no alternative
+    /// name of any kind (RFC 6125, section 6.4.4).
+    pub fn name(&self) -> Option<&str> {
+        let alternative = self.uris.first().or(self.dns_names.first());
+        match alternative {
+            Some(name) => Some(name),
+            None if self.has_others => None,
+            None => self.common_name.as_deref(),
+        }
+    }
+}
+
+impl Peer {
+    /// The peer that connects from this address.
+    pub fn at(address: Option<SocketAddr>) -> Self {
+        Self {
+            address,
+            ..Self::default()
+        }
+    }
+
+    /// The caller that it is.
+    pub fn caller(&self) -> Caller {
+        Caller::of_peer(self.address.map(|address| address.ip()))
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.process) {
+            (Some(address), _) => write!(f, "{address}")?,
+            (None, Some(PeerProcess { uid, pid: None })) => write!(f, "unix:uid={uid}")?,
+            (
+                None,
+                Some(PeerProcess {
+                    uid,
+                    pid: Some(pid),
+                }),
+            ) => {
+                write!(f, "unix:uid={uid},pid={pid}")?;
+            }
+            (None, None) => f.write_str("unknown")?,
+        }
+        match self
+            .certificate
+            .as_deref()
+            .and_then(ClientCertificate::name)
+        {
+            // A certificate may hold any text.
+            Some(name) => write!(f, " ({})", name.escape_debug()),
+            None => Ok(()),
         }
     }
 }
@@ -136,5 +226,42 @@ mod tests {
         assert_ne!(caller("10.0.0.1"), caller("10.0.0.2"));
         assert_ne!(caller("2001:db8::1"), caller("2001:db8:0:1::1"));
         assert_eq!(Caller::of_peer(None), Caller::Unknown);
+    }
+
+    #[test]
+    fn a_client_has_the_first_of_its_alternative_names_and_a_common_name_only_without_any() {
+        let mut certificate = ClientCertificate {
+            common_name: Some("search".to_owned()),
+            ..ClientCertificate::default()
+        };
+        assert_eq!(certificate.name(), Some("search"));
+
+        certificate.has_others = true;
+        assert_eq!(certificate.name(), None);
+
+        certificate.dns_names = vec!["search.test".to_owned()];
+        assert_eq!(certificate.name(), Some("search.test"));
+
+        certificate.uris = vec!["spiffe://test/search".to_owned()];
+        assert_eq!(certificate.name(), Some("spiffe://test/search"));
+    }
+
+    #[test]
+    fn a_peer_is_shown_by_its_address_or_process_and_its_name() {
+        let address = "192.0.2.1:7".parse().unwrap();
+        let mut peer = Peer::at(Some(address));
+        assert_eq!(peer.to_string(), "192.0.2.1:7");
+
+        peer.certificate = Some(Arc::new(ClientCertificate {
+            common_name: Some("a\nb".to_owned()),
+            ..ClientCertificate::default()
+        }));
+        assert_eq!(peer.to_string(), "192.0.2.1:7 (a\\nb)");
+
+        let uid = 7;
+        peer = Peer::default();
+        peer.process = Some(PeerProcess { uid, pid: Some(9) });
+        assert_eq!(peer.to_string(), "unix:uid=7,pid=9");
+        assert_eq!(peer.caller(), Caller::Unknown);
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: serve, check, demo.
 
+use std::ffi::OsString;
 use std::future::pending;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use modelway::config::{Overrides, check};
 use modelway::demo::{self, Pace};
 use modelway::serve::{Notifier, Service, StartError, Watchdog, raise_limit};
-use modelway::server::{self, ListenAddress};
+use modelway::server::{ListenAddress, NotAnAddress};
 use modelway::telemetry::{self, Telemetry};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -71,12 +72,32 @@ struct Serve {
     /// Where to listen, in place of the configured address.
     #[arg(short, long, value_name = "ADDRESS")]
     listen: Option<ListenAddress>,
-    /// Where operators connect, in place of the configured address.
-    #[arg(long, value_name = "ADDRESS")]
-    admin_listen: Option<ListenAddress>,
-    /// Where probes and scrapers connect, in place of the configured address.
-    #[arg(long, value_name = "ADDRESS")]
-    probes_listen: Option<ListenAddress>,
+    /// Where operators connect, in place of the configured address; `none`: nowhere.
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_or_none)]
+    admin_listen: Option<OptionalAddress>,
+    /// Where probes and scrapers connect, in place of the configured address; `none`: nowhere.
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_or_none)]
+    probes_listen: Option<OptionalAddress>,
+    /// Who encrypts what other machines send, where the service itself does not.
+    #[arg(long, value_name = "WHO")]
+    plaintext: Option<Plaintext>,
+}
+
+/// Where a listener listens, if it does.
+#[derive(Clone)]
+struct OptionalAddress(Option<ListenAddress>);
+
+fn listen_or_none(text: &str) -> Result<OptionalAddress, NotAnAddress> {
+    match text {
+        "none" => Ok(OptionalAddress(None)),
+        _ => text.parse().map(Some).map(OptionalAddress),
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Plaintext {
+    /// A proxy or a mesh in front of the service.
+    BehindProxy,
 }
 
 fn main() -> ExitCode {
@@ -90,10 +111,14 @@ fn main() -> ExitCode {
             let pace = if fast { Pace::Fast } else { Pace::Normal };
             demo::run(pace).await.map_err(|error| error.to_string())
         }),
-        Command::Check { file, no_secrets } => {
-            check::check(&file, !no_secrets, &mut io::stdout(), &mut io::stderr())
-                .map_err(|error| error.to_string())
-        }
+        Command::Check { file, no_secrets } => check::check(
+            &file,
+            !no_secrets,
+            &environment(),
+            &mut io::stdout(),
+            &mut io::stderr(),
+        )
+        .map_err(|error| error.to_string()),
     };
     result.unwrap_or_else(|message| {
         print(io::stderr(), message);
@@ -118,12 +143,18 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
         listen,
         admin_listen,
         probes_listen,
+        plaintext,
     } = arguments;
-    let overrides = Overrides {
+    let flags = Overrides {
         listen,
-        admin_listen,
-        probes_listen,
+        admin_listen: admin_listen.map(|address| address.0),
+        probes_listen: probes_listen.map(|address| address.0),
+        behind_proxy: plaintext.is_some(),
+        config,
+        ..Overrides::default()
     };
+    let overrides = flags.or(environment());
+    let config = overrides.config.clone();
     raise_limit();
     let mut service = match Service::start(config.as_deref(), overrides).await {
         Ok(service) => service,
@@ -140,7 +171,7 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     let notifier = Arc::new(Notifier::of_process());
     service.notify(Arc::clone(&notifier));
     notifier.ready(&format!("serves on {}", service.address()));
-    if let Some(warning) = server::exposure(service.listens_on()) {
+    for warning in service.warnings() {
         warn!("{warning}");
     }
     let (shutdown, end_now) = (CancellationToken::new(), CancellationToken::new());
@@ -167,6 +198,16 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     drop(telemetry);
     drop(sides);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the environment says in place of the file.
+fn environment() -> Overrides {
+    // No variable of ours may hold anything but text; others are not read.
+    let text = |(name, value): (OsString, OsString)| {
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    };
+    Overrides::from_variables(std::env::vars_os().filter_map(text))
 }
 
 /// Exits: the shutdown takes longer than it may, so something is stuck.

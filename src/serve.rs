@@ -19,17 +19,20 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::config::file::File;
 use crate::config::judge::{Judged, UnusableConfiguration, judge};
-use crate::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings, reading};
+use crate::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::outbound;
-use crate::server::{self, Core, ListenAddress, Listener, Listeners, SideListeners};
+use crate::server::{
+    self, Core, ListenAddress, Listener, ListenerTls, Listeners, SideListeners, TlsMaterial,
+    TlsSettings,
+};
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
 use crate::telemetry::export::{ExportCounts, SpanQueue, StartExportError};
@@ -41,7 +44,7 @@ use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
 pub use self::notify::Notifier;
-use self::reload::{Provenance, Reloader, ShownIn, hash};
+use self::reload::{Provenance, Reloader, ServedTls, ShownIn, hash};
 use self::sources::SourceFiles;
 pub use self::watchdog::Watchdog;
 
@@ -115,6 +118,7 @@ pub struct Service {
     /// The runtimes of the cores; they end with the service.
     runtimes: Runtimes,
     listeners: Listeners,
+    warnings: Vec<String>,
     /// Plays the simulated providers; ends with the service.
     simulator: Option<Simulator>,
 }
@@ -206,10 +210,9 @@ impl Service {
                 read_file: &read,
                 ..Surroundings::of_process(simulator.as_deref())
             };
-            judge(sources.text(), &surroundings, None)
+            judge(sources.text(), &surroundings, &overrides, None)
         };
-        let mut judged = judged.map_err(|unusable| StartError::of(name, unusable))?;
-        overrides.apply(&mut judged.config);
+        let judged = judged.map_err(|unusable| StartError::of(name, unusable))?;
         let named = sources.named();
         let origin = Provenance {
             file,
@@ -219,6 +222,7 @@ impl Service {
             named,
         };
         let config = &judged.config;
+        let warnings = warnings(config, SystemTime::now());
         let mut listeners = listen(config).await?;
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
@@ -259,6 +263,7 @@ impl Service {
             cores,
             runtimes,
             listeners,
+            warnings,
             simulator: plays.into_own(),
         })
     }
@@ -300,6 +305,21 @@ impl Service {
     /// What it counts and shows of itself.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The TLS of the listener for callers, whose certificates can be exchanged.
+    pub fn server_tls(&self) -> Option<&Arc<ListenerTls>> {
+        self.listeners.server_tls.as_ref()
+    }
+
+    /// The TLS of the listener for operators.
+    pub fn admin_tls(&self) -> Option<&Arc<ListenerTls>> {
+        self.listeners.admin_tls.as_ref()
+    }
+
+    /// What an operator should know of its configuration, a line for each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How it logs.
@@ -413,14 +433,20 @@ impl Service {
             exporting,
             runtimes,
             listeners,
+            warnings: _,
             simulator,
         } = self;
+        let served_tls = ServedTls {
+            server: listeners.server_tls.clone(),
+            admin: listeners.admin_tls.clone(),
+        };
         let shown_in = ShownIn {
             facts: Arc::clone(&facts),
             metrics: Arc::clone(&metrics),
             notifier,
         };
-        let mut reloader = Reloader::new(origin, &judged, &dispatcher, shown_in, reloads);
+        let mut reloader =
+            Reloader::new(origin, &judged, &dispatcher, served_tls, shown_in, reloads);
         reloader.first_tokens(&judged).await;
         let mut config = judged.config;
         let wanted = Wanted {
@@ -470,6 +496,12 @@ impl Service {
 async fn listen(config: &Config) -> Result<Listeners, StartError> {
     let server = bind(&config.server.listen, "server.listen", "--listen").await?;
     let mut listeners = Listeners::only(server);
+    let tls = |name, settings: &Option<TlsSettings>, material: &Option<Arc<TlsMaterial>>| {
+        let (settings, material) = settings.clone().zip(material.clone())?;
+        Some(Arc::new(ListenerTls::new(name, settings, material)))
+    };
+    listeners.server_tls = tls("server", &config.server.tls, &config.tls.server);
+    listeners.admin_tls = tls("admin", &config.admin.tls, &config.tls.admin);
     if let Some(address) = &config.admin.listen {
         let listener = bind(address, "admin.listen", "--admin-listen").await?;
         listeners.admin = Some((listener, config.admin.clone()));

@@ -3,11 +3,10 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
-
-use crate::server;
+use std::time::SystemTime;
 
 use super::judge::{UnusableConfiguration, judge};
-use super::{Config, Surroundings, reading};
+use super::{Config, Overrides, Surroundings, reading, warnings};
 
 /// Exit code for a file that cannot be used.
 const BROKEN: u8 = 2;
@@ -15,7 +14,7 @@ const BROKEN: u8 = 2;
 /// Stands for the simulator's address, which is known only where it runs.
 pub(crate) const SIMULATOR: &str = "http://127.0.0.1:9";
 
-/// Checks the file at `path`, its secrets too if `with_secrets`. Writes a summary to `out` and ends
+/// Checks the file at `path`, its secrets too if `with_secrets`, as it is served with `overrides`. Writes a summary to `out` and ends
 /// with 0, or writes one line for each mistake to `err` and ends with 2. A reader that closes the pipe early does not
 /// change the exit code.
 ///
@@ -24,11 +23,12 @@ pub(crate) const SIMULATOR: &str = "http://127.0.0.1:9";
 pub fn check(
     path: &Path,
     with_secrets: bool,
+    overrides: &Overrides,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
     let name = path.display();
-    let (written, code) = match verdict(path, with_secrets) {
+    let (written, code) = match verdict(path, with_secrets, overrides) {
         Ok(config) => (summarize(&config, out), ExitCode::SUCCESS),
         Err(mistakes) => {
             let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
@@ -46,14 +46,14 @@ pub fn check(
 }
 
 /// The configuration, or all mistakes of the file.
-fn verdict(path: &Path, with_secrets: bool) -> Result<Config, Vec<String>> {
+fn verdict(path: &Path, with_secrets: bool, overrides: &Overrides) -> Result<Config, Vec<String>> {
     let text = reading::configuration(path)
         .map_err(|error| vec![format!(" cannot be read: {}", reading::why(&error))])?;
     let surroundings = match with_secrets {
         true => Surroundings::of_process(Some(SIMULATOR)),
         false => Surroundings::without_secrets(Some(SIMULATOR)),
     };
-    match judge(&text, &surroundings, None) {
+    match judge(&text, &surroundings, overrides, None) {
         Ok(judged) => Ok(judged.config),
         Err(UnusableConfiguration::Mistakes(mistakes)) => {
             Err(mistakes.iter().map(ToString::to_string).collect())
@@ -80,7 +80,7 @@ fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
     if let Some(address) = &config.probes.listen {
         writeln!(out, "probes: {address}")?;
     }
-    if let Some(warning) = server::exposure(&config.server.listen) {
+    for warning in warnings(config, SystemTime::now()) {
         writeln!(out, "warning: {warning}")?;
     }
     writeln!(out, "providers: {}", providers.join(", "))?;

@@ -8,7 +8,6 @@ use toml::de::DeTable;
 
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
-use crate::grpc::elements::ElementLimits;
 use crate::health::scopes;
 use crate::server;
 use crate::telemetry::{self, LogFormat};
@@ -21,7 +20,9 @@ use super::mistake::{Mistakes, Notes, Place};
 use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
-use super::{Config, admission, doors, listeners, model, provider, reload, scenario};
+use super::{
+    Config, Overrides, TlsMaterials, admission, doors, listeners, model, provider, reload, scenario,
+};
 
 /// A configuration file that was parsed as TOML and not yet checked.
 ///
@@ -60,18 +61,48 @@ impl<'a> File<'a> {
     /// # Errors
     /// All mistakes in the file, not only the first.
     pub fn resolve(&self, surroundings: &Surroundings<'_>) -> Result<Config, Mistakes> {
+        self.resolve_with(surroundings, &Overrides::default())
+    }
+
+    /// The same, where the command line and the environment have the last word.
+    ///
+    /// # Errors
+    /// All mistakes in the file and in the environment, not only the first.
+    pub fn resolve_with(
+        &self,
+        surroundings: &Surroundings<'_>,
+        overrides: &Overrides,
+    ) -> Result<Config, Mistakes> {
         let notes = Notes::new(self.text, &self.syntax_errors);
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
         let mut links = LinkReader::new(surroundings);
         let mut retry = retry_budget::Settings::default();
-        let config = Config {
-            server: server::Settings {
-                cors: doors::cors(root.section("cors")),
-                json: doors::json(root.section("json")),
-                ..server(root.section("server"), root.section("requests"))
-            },
-            admin: listeners::admin(root.section("admin")),
-            probes: listeners::probes(root.section("probes")),
+        overrides.judge(self.text, &root.place);
+        let mut tls = TlsMaterials::default();
+        let server = server::Settings {
+            cors: doors::cors(root.section("cors")),
+            json: doors::json(root.section("json")),
+            ..listeners::server(
+                root.section("server"),
+                root.section("requests"),
+                overrides,
+                surroundings,
+                &mut tls.server,
+            )
+        };
+        let any_port = server.listen.is_any_port();
+        let admin = listeners::admin(
+            root.section("admin"),
+            any_port,
+            overrides,
+            surroundings,
+            &mut tls.admin,
+        );
+        let mut config = Config {
+            server,
+            admin,
+            probes: listeners::probes(root.section("probes"), overrides),
+            tls,
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
             logging: logging(root.section("logging")),
@@ -86,93 +117,15 @@ impl<'a> File<'a> {
             catalog: catalog(&mut root, &mut links, &mut retry, surroundings),
             retry,
         };
+        if let Some(filter) = &overrides.log {
+            config.logging.filter.clone_from(filter);
+        }
         root.finish();
         match notes.into_mistakes() {
             None => Ok(config),
             Some(mistakes) => Err(mistakes),
         }
     }
-}
-
-fn server(mut table: Table<'_>, elements: Table<'_>) -> server::Settings {
-    let default = server::Settings::default();
-    let settings = server::Settings {
-        cors: default.cors,
-        json: default.json,
-        listen: table.or("listen", default.listen, listeners::listen),
-        runtimes: table.or("runtimes", default.runtimes, |value| {
-            value.whole(0..=server::MAX_RUNTIMES)
-        }),
-        max_message_bytes: table.or("max_message_bytes", default.max_message_bytes, |value| {
-            value.bytes(64 << 10..=1 << 30)
-        }),
-        requests: requests(elements),
-        max_unfinished_bytes: table.or(
-            "max_unfinished_bytes",
-            default.max_unfinished_bytes,
-            |value| value.bytes(1 << 20..=1 << 40),
-        ),
-        max_connections: table.or("max_connections", default.max_connections, |value| {
-            value.whole(1..=1_000_000)
-        }),
-        max_connections_per_ip: table.or(
-            "max_connections_per_ip",
-            default.max_connections_per_ip,
-            |value| value.whole(1..=1_000_000),
-        ),
-        max_concurrent_streams: table.or(
-            "max_concurrent_streams",
-            default.max_concurrent_streams,
-            |value| value.whole(1..=1_000_000),
-        ),
-        max_resets: table.or("max_resets", default.max_resets, |value| {
-            value.whole(16..=1_000_000)
-        }),
-        handshake_timeout: table.or(
-            "handshake_timeout",
-            default.handshake_timeout,
-            Value::duration,
-        ),
-        first_request_timeout: table.or(
-            "first_request_timeout",
-            default.first_request_timeout,
-            Value::duration,
-        ),
-        receive_timeout: table.or("receive_timeout", default.receive_timeout, Value::duration),
-        keepalive_interval: table.or(
-            "keepalive_interval",
-            default.keepalive_interval,
-            Value::duration,
-        ),
-        keepalive_timeout: table.or(
-            "keepalive_timeout",
-            default.keepalive_timeout,
-            Value::duration,
-        ),
-        connection_age: table.or("connection_age", default.connection_age, Value::duration),
-        client_stall: table.or("client_stall", default.client_stall, Value::duration),
-        reflection: table.or("reflection", default.reflection, Value::boolean),
-        predrain: table.or("predrain", default.predrain, Value::duration_or_none),
-        drain_timeout: table.or("drain_timeout", default.drain_timeout, Value::duration),
-    };
-    table.finish();
-    settings
-}
-
-fn requests(mut table: Table<'_>) -> ElementLimits {
-    let default = ElementLimits::default();
-    let mut number = |key, default| table.or(key, default, |value| value.whole(1..=100_000_000));
-    let limits = ElementLimits {
-        max_messages: number("max_messages", default.max_messages),
-        max_parts: number("max_parts", default.max_parts),
-        max_tool_calls: number("max_tool_calls", default.max_tool_calls),
-        max_tools: number("max_tools", default.max_tools),
-        max_schema_values: number("max_schema_values", default.max_schema_values),
-        max_provider_options: number("max_provider_options", default.max_provider_options),
-        max_fields: number("max_fields", default.max_fields),
-    };
-    table.finish();
-    limits
 }
 
 fn logging(mut table: Table<'_>) -> telemetry::Settings {

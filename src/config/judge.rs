@@ -9,7 +9,7 @@ use crate::provider::link::Link;
 use crate::transport::{self, ProviderLinks};
 
 use super::file::File;
-use super::{Config, InUse, Mistakes, Surroundings};
+use super::{Config, InUse, Mistakes, Overrides, Surroundings};
 
 /// A configuration that can be used, and what had to be set up to know that.
 pub struct Judged {
@@ -75,7 +75,7 @@ impl Judged {
     }
 }
 
-/// Judges the text of a configuration. Nothing is connected, and nothing in use changes. What `before` has set up is used
+/// Judges the text of a configuration, in which `overrides` have the last word. Nothing is connected, and nothing in use changes. What `before` has set up is used
 /// again where the text says the same of it.
 ///
 /// # Errors
@@ -83,6 +83,7 @@ impl Judged {
 pub fn judge(
     text: &str,
     surroundings: &Surroundings<'_>,
+    overrides: &Overrides,
     before: Option<&Before>,
 ) -> Result<Judged, UnusableConfiguration> {
     let file = File::parse(text);
@@ -90,10 +91,11 @@ pub fn judge(
         links: &before.in_use,
         tokens: &before.tokens,
     });
-    let config = file.resolve(&Surroundings {
+    let surroundings = Surroundings {
         in_use,
         ..*surroundings
-    })?;
+    };
+    let config = file.resolve_with(&surroundings, overrides)?;
     let links = match before {
         Some(before) => before.links.followed_by(providers(&config))?,
         None => ProviderLinks::set_up(providers(&config))?,

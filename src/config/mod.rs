@@ -32,11 +32,15 @@ mod scenario;
 mod secret;
 mod table;
 mod telemetry;
+mod warnings;
 
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
 pub use reload::Reload;
 pub use secret::{InUse, Surroundings};
+pub use warnings::warnings;
+
+use std::sync::Arc;
 
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
@@ -48,6 +52,15 @@ use crate::{idempotency, transport};
 /// The built-in configuration: simulated providers only, no keys.
 pub const KEYLESS: &str = include_str!("keyless.toml");
 
+/// What the files of TLS hold, where a listener has TLS and files are read.
+#[derive(Default)]
+pub struct TlsMaterials {
+    /// Of the listener for callers.
+    pub server: Option<Arc<server::TlsMaterial>>,
+    /// Of the listener for operators.
+    pub admin: Option<Arc<server::TlsMaterial>>,
+}
+
 /// Everything that the service needs to know, checked and linked.
 pub struct Config {
     /// The address and the limits of the listener.
@@ -56,6 +69,8 @@ pub struct Config {
     pub admin: server::AdminSettings,
     /// The listener for probes and scrapes.
     pub probes: server::ProbesSettings,
+    /// What the files of their TLS hold.
+    pub tls: TlsMaterials,
     /// The limits on calls.
     pub admission: crate::admission::Settings,
     /// How much is remembered of calls with idempotency keys.

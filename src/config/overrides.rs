@@ -1,20 +1,64 @@
 //! What do the command line and the environment say in place of the file?
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use crate::server::{AdminSettings, ListenAddress};
+use crate::error::advise;
+use crate::server::ListenAddress;
+use crate::telemetry;
 
-use super::Config;
+use super::mistake::Place;
 
-/// Addresses in place of those of the file.
+/// The word for a listener that is not wanted.
+pub(super) const NONE: &str = "none";
+
+/// Who encrypts where the service does not.
+pub(super) const BEHIND_PROXY: &str = "behind-proxy";
+
+/// What all our variables begin with.
+const PREFIX: &str = "MODELWAY_";
+
+/// A variable that our examples of clients read.
+const OF_CLIENTS: &str = "MODELWAY_ADDRESS";
+
+/// The variables that are known.
+const KNOWN: [&str; 6] = [
+    "MODELWAY_LISTEN",
+    "MODELWAY_ADMIN_LISTEN",
+    "MODELWAY_PROBES_LISTEN",
+    "MODELWAY_PLAINTEXT",
+    "MODELWAY_LOG",
+    "MODELWAY_CONFIG",
+];
+
+/// A variable that is unknown or cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongVariable {
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub what: &'static str,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Settings in place of those of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Where callers connect.
     pub listen: Option<ListenAddress>,
-    /// Where operators connect.
-    pub admin_listen: Option<ListenAddress>,
-    /// Where probes connect.
-    pub probes_listen: Option<ListenAddress>,
+    /// Where operators connect; `Some(None)`: nowhere.
+    pub admin_listen: Option<Option<ListenAddress>>,
+    /// Where probes connect; `Some(None)`: nowhere.
+    pub probes_listen: Option<Option<ListenAddress>>,
+    /// Whether a proxy or a mesh encrypts where the service does not.
+    pub behind_proxy: bool,
+    /// The filter of logs.
+    pub log: Option<String>,
+    /// The file itself, if nothing else names one.
+    pub config: Option<PathBuf>,
+    /// What is wrong with the environment.
+    pub wrong: Vec<WrongVariable>,
 }
 
 impl From<Option<SocketAddr>> for Overrides {
@@ -27,28 +71,185 @@ impl From<Option<SocketAddr>> for Overrides {
 }
 
 impl Overrides {
-    /// Puts these addresses in place of the configured ones. Where callers get any free port and nothing says where
-    /// operators connect, they get any free port as well, so that many instances fit on one machine.
-    pub fn apply(&self, config: &mut Config) {
-        let Self {
-            listen,
-            admin_listen,
-            probes_listen,
-        } = self.clone();
-        if let Some(listen) = listen {
-            config.server.listen = listen;
+    /// What these environment variables say. Mistakes are told with those of the file.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut read = Self::default();
+        for (name, value) in variables {
+            let is_ours = name.starts_with(PREFIX) && name != OF_CLIENTS;
+            if !is_ours || is_of_service(&name, &value) {
+                continue;
+            }
+            read.variable(name, value.trim());
         }
-        if probes_listen.is_some() {
-            config.probes.listen = probes_listen;
+        read
+    }
+
+    fn variable(&mut self, name: String, value: &str) {
+        // An orchestrator sets a variable to nothing rather than not at all.
+        if value.is_empty() && KNOWN.contains(&&*name) {
+            return;
         }
-        let usual = AdminSettings::default().listen;
-        if admin_listen.is_some() {
-            config.admin.listen = admin_listen;
-        } else if config.server.listen.is_any_port()
-            && config.admin.listen == usual
-            && let Some(ListenAddress::Tcp(address)) = &mut config.admin.listen
-        {
-            address.set_port(0);
+        let address = "write an IP address and a port such as 127.0.0.1:50051, or unix:/PATH";
+        let understood = match &*name {
+            "MODELWAY_LISTEN" => {
+                self.listen = value.parse().ok();
+                self.listen.is_some().then_some(()).ok_or(address)
+            }
+            "MODELWAY_ADMIN_LISTEN" => {
+                self.admin_listen = parse_listen_or_none(value);
+                self.admin_listen.is_some().then_some(()).ok_or(address)
+            }
+            "MODELWAY_PROBES_LISTEN" => {
+                self.probes_listen = parse_listen_or_none(value);
+                self.probes_listen.is_some().then_some(()).ok_or(address)
+            }
+            "MODELWAY_PLAINTEXT" => {
+                self.behind_proxy = value == BEHIND_PROXY;
+                self.behind_proxy.then_some(()).ok_or("write behind-proxy")
+            }
+            "MODELWAY_LOG" => {
+                self.log = Some(value.to_owned());
+                let filter = telemetry::parse_filter(value).is_ok();
+                filter
+                    .then_some(())
+                    .ok_or("write a level such as info, or info,modelway=debug")
+            }
+            "MODELWAY_CONFIG" => {
+                self.config = Some(PathBuf::from(value));
+                Ok(())
+            }
+            _ => {
+                let what = "an unknown variable";
+                let remedy = advise(&name, KNOWN);
+                self.wrong.push(WrongVariable { name, what, remedy });
+                return;
+            }
+        };
+        if let Err(remedy) = understood {
+            let what = "it cannot be understood";
+            let remedy = remedy.to_owned();
+            self.wrong.push(WrongVariable { name, what, remedy });
         }
+    }
+
+    /// These settings where there are any, and otherwise those of `others`: a flag wins over the environment.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            listen: self.listen.or(others.listen),
+            admin_listen: self.admin_listen.or(others.admin_listen),
+            probes_listen: self.probes_listen.or(others.probes_listen),
+            behind_proxy: self.behind_proxy || others.behind_proxy,
+            log: self.log.or(others.log),
+            config: self.config.or(others.config),
+            wrong: [self.wrong, others.wrong].concat(),
+        }
+    }
+
+    /// Notes the mistakes of the environment. A variable from which the file takes a secret may have any name.
+    pub(super) fn judge(&self, file: &str, root: &Place<'_>) {
+        for WrongVariable { name, what, remedy } in &self.wrong {
+            if !file.contains(&format!("env:{name}")) {
+                root.key("environment", 0).key(name, 0).wrong(*what, remedy);
+            }
+        }
+    }
+}
+
+/// Where a listener listens, if it does.
+fn parse_listen_or_none(text: &str) -> Option<Option<ListenAddress>> {
+    match text {
+        NONE => Some(None),
+        _ => text.parse().ok().map(Some),
+    }
+}
+
+/// Whether Kubernetes or Docker sets this variable for a service that is called `modelway`, such as
+/// `MODELWAY_SERVICE_HOST` and `MODELWAY_PORT_50051_TCP_ADDR`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+fn is_of_service(name: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
+    let is_link = name.ends_with("_PORT") && value.contains("://");
+    let of_port = name.split("_PORT_").skip(1).any(|rest| {
+        let mut parts = rest.split('_');
+        let port = parts.next().is_some_and(|port| port.parse::<u16>().is_ok());
+        port && parts
+            .next()
+            .is_some_and(|protocol| PROTOCOLS.contains(&protocol))
+    });
+    is_link || of_port || name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Overrides {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Overrides::from_variables(variables.iter().map(owned))
+    }
+
+    #[test]
+    fn the_environment_is_read_and_flags_win() {
+        let environment = read(&[
+            ("MODELWAY_LISTEN", "0.0.0.0:50051"),
+            ("MODELWAY_ADMIN_LISTEN", "none"),
+            ("MODELWAY_PROBES_LISTEN", "unix:/run/probes"),
+            ("MODELWAY_PLAINTEXT", "behind-proxy"),
+            ("MODELWAY_LOG", "debug"),
+            ("MODELWAY_CONFIG", "/etc/modelway.toml"),
+            ("HOME", "/"),
+        ]);
+        assert!(environment.wrong.is_empty(), "{:?}", environment.wrong);
+        assert_eq!(environment.admin_listen, Some(None));
+        assert_eq!(environment.log.as_deref(), Some("debug"));
+        let flag = "127.0.0.1:1".parse().ok();
+        let flags = Overrides {
+            listen: flag.clone(),
+            ..Overrides::default()
+        };
+
+        let both = flags.or(environment);
+
+        assert_eq!(both.listen, flag);
+        assert!(both.behind_proxy);
+        assert_eq!(both.config, Some(PathBuf::from("/etc/modelway.toml")));
+    }
+
+    #[test]
+    fn a_variable_that_is_unknown_or_cannot_be_understood_is_a_mistake() {
+        let wrong = read(&[
+            ("MODELWAY_LISTN", "127.0.0.1:1"),
+            ("MODELWAY_LISTEN", "localhost:1"),
+            ("MODELWAY_PLAINTEXT", "yes"),
+            ("MODELWAY_LOG", "a=b=c"),
+        ])
+        .wrong;
+
+        let names: Vec<_> = wrong.iter().map(|wrong| wrong.name.as_str()).collect();
+        let all = [
+            "MODELWAY_LISTN",
+            "MODELWAY_LISTEN",
+            "MODELWAY_PLAINTEXT",
+            "MODELWAY_LOG",
+        ];
+        assert_eq!(names, all);
+        assert_eq!(wrong[0].remedy, "did you mean `MODELWAY_LISTEN`?");
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_of_this_name_is_no_mistake() {
+        let set = [
+            ("MODELWAY_SERVICE_HOST", "10.0.0.1"),
+            ("MODELWAY_SERVICE_PORT", "50051"),
+            ("MODELWAY_SERVICE_PORT_GRPC", "50051"),
+            ("MODELWAY_PORT", "tcp://10.0.0.1:50051"),
+            ("MODELWAY_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+            ("MODELWAY_PORT_50051_TCP_PROTO", "tcp"),
+            ("MODELWAY_PORT_50051_TCP_PORT", "50051"),
+            ("MODELWAY_PORT_50051_TCP_ADDR", "10.0.0.1"),
+            ("MODELWAY_METRICS_SERVICE_HOST", "10.0.0.2"),
+        ];
+
+        assert!(read(&set).wrong.is_empty(), "{:?}", read(&set).wrong);
     }
 }

@@ -1,10 +1,10 @@
 //! How does the contract spell breakers, and what operators decide about them?
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::caller::Peer;
 use crate::check::Faults;
 use crate::serving::control::{
     BreakerOverride, BreakerScope, BreakerUpdate, BreakerView, LockCause, LockSnapshot,
@@ -15,10 +15,10 @@ use super::time_of_day::time_of_day;
 use super::v1::watch_breakers_response::Update;
 use super::{answer, v1};
 
-/// Reads what an operator at this address decides. Notes what cannot be read as a fault.
+/// Reads what this operator decides. Notes what cannot be read as a fault.
 pub(super) fn override_of(
     request: v1::SetBreakerRequest,
-    peer: Option<SocketAddr>,
+    peer: Peer,
     faults: &mut Faults,
 ) -> BreakerOverride {
     let v1::SetBreakerRequest {

@@ -1,7 +1,6 @@
 //! How does an HTTP request reach a gRPC service? One request in, one response out.
 
 use std::future::ready;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 
 use crate::admission::room::Share;
-use crate::caller::Caller;
+use crate::caller::{Caller, Peer};
 use crate::error::Error;
 use crate::telemetry::observe::Observer;
 
@@ -51,7 +50,7 @@ pub struct GrpcDoor {
 /// Where a request comes from.
 #[derive(Clone)]
 pub struct Origin {
-    peer: Option<SocketAddr>,
+    peer: Peer,
     caller: Caller,
     share: Arc<Share>,
 }
@@ -69,8 +68,8 @@ impl Origin {
 
 impl GrpcDoor {
     /// The origin of all requests of a connection.
-    pub fn origin(&self, peer: Option<SocketAddr>) -> Origin {
-        let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
+    pub fn origin(&self, peer: Peer) -> Origin {
+        let caller = peer.caller();
         Origin {
             peer,
             caller,
@@ -107,8 +106,9 @@ impl GrpcDoor {
         }
         request.extensions_mut().insert(TcpConnectInfo {
             local_addr: None,
-            remote_addr: origin.peer,
+            remote_addr: origin.peer.address,
         });
+        request.extensions_mut().insert(origin.peer.clone());
         let mut request = match self.intake.admit(request, &origin.share, now) {
             Ok(request) => request,
             Err(error) => {
@@ -169,7 +169,7 @@ mod tests {
         let request = Request::post(path)
             .header("content-type", "application/grpc")
             .body(Body::default());
-        let response = door.answer(request.unwrap(), &door.origin(None), is_closed);
+        let response = door.answer(request.unwrap(), &door.origin(Peer::default()), is_closed);
         let response = response.await;
         Status::from_header_map(response.headers()).unwrap()
     }

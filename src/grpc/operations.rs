@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Peer};
 use crate::check::Faults;
 use crate::error::Error;
 use crate::serving::CallReading;
@@ -95,7 +95,8 @@ impl OperationsService for Operations {
         &self,
         request: Request<v1::SetBreakerRequest>,
     ) -> Result<Response<v1::SetBreakerResponse>, Status> {
-        let peer = request.remote_addr();
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.unwrap_or_default();
         let mut faults = Faults::default();
         let decided = breakers::override_of(request.into_inner(), peer, &mut faults);
         let set = self.control.set_breaker(decided, faults);

@@ -18,9 +18,10 @@ use tracing::{info, warn};
 
 use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
-use crate::config::{Mistake, Overrides, Surroundings, check, reading};
+use crate::config::{Mistake, Overrides, Surroundings, TlsMaterials, check, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::provider::Provider;
+use crate::server::ListenerTls;
 use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
 use crate::telemetry::metrics::Metrics;
 
@@ -54,6 +55,23 @@ pub(super) struct Provenance {
     pub(super) named: NamedFiles,
 }
 
+/// The TLS of the listeners that have it. Their certificates are exchanged.
+pub(super) struct ServedTls {
+    pub(super) server: Option<Arc<ListenerTls>>,
+    pub(super) admin: Option<Arc<ListenerTls>>,
+}
+
+impl ServedTls {
+    fn exchange(&self, new: TlsMaterials) {
+        let TlsMaterials { server, admin } = new;
+        for (tls, material) in [(&self.server, server), (&self.admin, admin)] {
+            if let Some((tls, material)) = tls.as_ref().zip(material) {
+                tls.exchange(material);
+            }
+        }
+    }
+}
+
 /// What makes a running service follow its configuration.
 pub(super) struct Reloader {
     file: Option<PathBuf>,
@@ -61,6 +79,7 @@ pub(super) struct Reloader {
     simulator: Option<String>,
     running: RunningConfiguration,
     dispatcher: Arc<Dispatcher>,
+    served_tls: ServedTls,
     watch: Watch,
     key_files: KeyFiles,
     tokens: Tokens,
@@ -126,6 +145,7 @@ impl Reloader {
         origin: Provenance,
         judged: &Judged,
         dispatcher: &Arc<Dispatcher>,
+        served_tls: ServedTls,
         shown_in: ShownIn,
         asked: Arc<Notify>,
     ) -> Self {
@@ -162,6 +182,7 @@ impl Reloader {
             tokens: Tokens::new(dispatcher),
             key_files,
             dispatcher: Arc::clone(dispatcher),
+            served_tls,
             facts,
             metrics,
             asked,
@@ -311,6 +332,7 @@ impl Reloader {
             needs_simulator: _,
         } = judged;
         let check_every = config.reload.check_every;
+        self.served_tls.exchange(config.tls);
         let renewed =
             self.take_over_secrets(config.catalog.targets.values().map(|it| &*it.provider));
         self.metrics.configure(&names_in(&config.catalog));
@@ -455,10 +477,9 @@ impl Candidate {
                 // A simulator that does not run is no mistake of the file; it needs a restart.
                 ..Surroundings::of_process(simulator.or(Some(check::SIMULATOR)))
             };
-            judge(sources.text(), &surroundings, Some(before))
+            judge(sources.text(), &surroundings, overrides, Some(before))
         };
-        let judged = judged.map_err(UnusedFile::from).and_then(|mut judged| {
-            overrides.apply(&mut judged.config);
+        let judged = judged.map_err(UnusedFile::from).and_then(|judged| {
             let after = RestartOnly::of(&judged.config, judged.needs_simulator);
             let changed = restart_only.changed(&after);
             match changed.is_empty() {

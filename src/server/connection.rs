@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::io::{self, Cursor};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +12,22 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::caller::Peer;
 use crate::grpc::door::{Answering, MAX_HEAD_BYTES, Origin};
 use crate::grpc::watched::cut_off_with;
 
 use super::Settings;
 use super::doors::Doors;
 use super::exchange::{Exchange, ServedBody, Timed};
-use super::listen::Halves;
+use super::handshake::{Opened, Trust, Unopened, open};
+use super::listen::{Halves, Socket};
 use super::refused::{RefusedConnections, WhyCutOff};
 use super::resets::{Metered, Resets};
+use super::tls::ListenerTls;
 use super::turns::InTurns;
 use super::warnings::Warnings;
 
@@ -48,6 +50,8 @@ const MOST_LINES: usize = 256;
 
 /// A caller in HTTP/1.1 that reads nothing has this much longer than its calls have.
 const STALLED_GRACE: Duration = Duration::from_secs(1);
+/// How long the calls of a client may go on whose authority is no longer believed.
+pub(super) const DISTRUST_GRACE: Duration = Duration::from_secs(3);
 
 /// How long a connection that was never used may take to end.
 const UNUSED_GRACE: Duration = Duration::from_secs(1);
@@ -70,6 +74,8 @@ pub(super) struct ConnectionServer {
     pub(super) cut_off: Warnings,
     /// Counts the connections that do not get far.
     pub(super) refused: Arc<RefusedConnections>,
+    /// `None`: connections are in plaintext.
+    pub(super) tls: Option<Arc<ListenerTls>>,
     /// Cancelled when connections must take no more calls and end after those that they have.
     pub(super) draining: CancellationToken,
 }
@@ -79,15 +85,32 @@ impl ConnectionServer {
     /// again cancel as many calls as at first.
     pub(super) async fn serve(
         self: &Arc<Self>,
-        halves: Halves,
-        peer: Option<SocketAddr>,
+        socket: Socket,
+        peer: Peer,
         doors: &Doors,
         resets: Arc<Resets>,
     ) {
         let accepted = Instant::now();
-        let Halves { mut read, write } = halves;
         let limit = self.settings.handshake_timeout;
-        let beginning = timeout(limit, Beginning::read(&mut read));
+        let opening = open(socket, peer.clone(), self.tls.as_deref(), limit);
+        let Opened {
+            halves: Halves { mut read, write },
+            peer,
+            trust,
+        } = match self.draining.run_until_cancelled(opening).await {
+            Some(Ok(opened)) => opened,
+            Some(Err(Unopened::Failed(error, unread))) => {
+                self.refused.count(WhyCutOff::Tls);
+                debug!(%error, %peer, "no TLS connection");
+                return unread.close().await;
+            }
+            Some(Err(Unopened::Late)) => {
+                self.refused.count(WhyCutOff::Handshake);
+                return debug!(?limit, "no TLS connection in time");
+            }
+            None => return,
+        };
+        let beginning = timeout_at(accepted + limit, Beginning::read(&mut read));
         let beginning = match self.draining.run_until_cancelled(beginning).await {
             Some(Ok(Ok(beginning))) => beginning,
             Some(Ok(Err(error))) => {
@@ -100,19 +123,21 @@ impl ConnectionServer {
             }
             None => return,
         };
-        let origin = doors.origin(peer);
+        let origin = doors.origin(peer.clone());
         let too_many_resets = Arc::new(AtomicBool::new(false));
         match beginning {
             Beginning::Http2 => {
                 let rest = Metered::new(read, Arc::clone(&resets), Arc::clone(&too_many_resets));
                 let io = join(InTurns::new(Cursor::new(PREFACE).chain(rest)), write);
-                self.converse_in_http2(io, doors, &origin, accepted).await;
+                self.converse_in_http2(io, doors, &origin, trust, accepted)
+                    .await;
             }
             Beginning::Http1(begun) => {
                 let io = join(InTurns::new(Cursor::new(begun).chain(read)), write);
                 let (host, doors) = (Arc::clone(self), doors.clone());
                 cut_off_with(async move {
-                    host.converse_in_http1(io, doors, origin, accepted).await;
+                    host.converse_in_http1(io, doors, origin, trust, accepted)
+                        .await;
                 })
                 .await;
             }
@@ -124,7 +149,7 @@ impl ConnectionServer {
         if is_cut_off && self.cut_off.is_due() {
             let max_resets = self.settings.max_resets;
             warn!(
-                peer = peer.map(tracing::field::display),
+                %peer,
                 max_resets,
                 "the caller cancelled too many calls: closing its connection; others may follow unlogged"
             );
@@ -139,6 +164,7 @@ impl ConnectionServer {
         io: impl AsyncRead + AsyncWrite + Unpin,
         doors: &Doors,
         origin: &Origin,
+        trust: Trust,
         accepted: Instant,
     ) {
         let used = AtomicBool::new(false);
@@ -150,7 +176,7 @@ impl ConnectionServer {
         let connection = self.http2().serve_connection(TokioIo::new(io), service);
         let close =
             |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
-        self.lead(connection, close, &used, accepted).await;
+        self.lead(connection, close, &used, trust, accepted).await;
     }
 
     /// One request at a time: another one that comes meanwhile waits in the buffer.
@@ -159,6 +185,7 @@ impl ConnectionServer {
         io: impl AsyncRead + AsyncWrite + Unpin,
         doors: Doors,
         origin: Origin,
+        trust: Trust,
         accepted: Instant,
     ) {
         let settings = &self.settings;
@@ -183,7 +210,7 @@ impl ConnectionServer {
         });
         let connection = self.http1().serve_connection(TokioIo::new(io), service);
         let close = |connection: Pin<&mut http1::Connection<_, _>>| connection.graceful_shutdown();
-        self.lead(connection, close, &used, accepted).await;
+        self.lead(connection, close, &used, trust, accepted).await;
     }
 
     fn is_refusing(&self) -> bool {
@@ -196,6 +223,7 @@ impl ConnectionServer {
         connection: C,
         close: impl Fn(Pin<&mut C>),
         used: &AtomicBool,
+        trust: Trust,
         accepted: Instant,
     ) where
         C: Future<Output = hyper::Result<()>>,
@@ -204,6 +232,7 @@ impl ConnectionServer {
         let mut stage = Stage::Unused;
         let mut next_stage = pin!(sleep_until(accepted + self.settings.first_request_timeout));
         let mut draining = pin!(self.draining.cancelled());
+        let (mut distrusted, mut is_trusted) = (pin!(trust.lost()), true);
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -218,6 +247,12 @@ impl ConnectionServer {
                     // The server itself bounds how long it waits for all connections.
                     let longest = self.longest_call + LAST_CALL_GRACE;
                     next_stage.as_mut().reset(Instant::now() + longest);
+                }
+                () = distrusted.as_mut(), if is_trusted => {
+                    is_trusted = false;
+                    close(connection.as_mut());
+                    stage = Stage::Ending;
+                    next_stage.as_mut().reset(Instant::now() + DISTRUST_GRACE);
                 }
                 () = next_stage.as_mut() => {
                     let grace = match stage {
@@ -329,6 +364,7 @@ mod tests {
             refusing: AtomicBool::new(false),
             cut_off: Warnings::default(),
             refused: Arc::default(),
+            tls: None,
             draining: CancellationToken::new(),
         }
     }

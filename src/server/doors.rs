@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, Either};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::caller;
+use crate::caller::{self, Peer};
 use crate::error::Error;
 use crate::grpc::door::{GrpcBody, GrpcDoor, MAX_METADATA_BYTES, Origin};
 use crate::grpc::translated::Translation;
@@ -54,7 +54,7 @@ enum Way {
 
 impl Doors {
     /// The origin of all requests of a connection.
-    pub(super) fn origin(&self, peer: Option<std::net::SocketAddr>) -> Origin {
+    pub(super) fn origin(&self, peer: Peer) -> Origin {
         self.grpc.origin(peer)
     }
 

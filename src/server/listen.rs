@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixSocket, UnixStream};
 use tracing::debug;
 
+use crate::caller::{Peer, PeerProcess};
+
 /// What stands before the path of a Unix socket.
 const UNIX: &str = "unix:";
 
@@ -106,6 +108,11 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
+/// What carries a TLS connection.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
 /// The two directions of a connection, whatever carries it.
 pub(super) struct Halves {
     pub(super) read: Box<dyn AsyncRead + Send + Unpin>,
@@ -158,16 +165,24 @@ impl Listener {
         })
     }
 
-    /// The next connection, and the network address of its caller. Safe to cancel.
-    pub(super) async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+    /// The next connection, and who stands at its other end. Safe to cancel.
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match &self.socket {
             ListenSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Some(peer)))
+                Ok((Socket::Tcp(stream), Peer::at(Some(peer))))
             }
             ListenSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Socket::Unix(stream), None))
+                let process = stream.peer_cred().ok().map(|process| PeerProcess {
+                    uid: process.uid(),
+                    pid: process.pid(),
+                });
+                let peer = Peer {
+                    process,
+                    ..Peer::default()
+                };
+                Ok((Socket::Unix(stream), peer))
             }
         }
     }
@@ -188,14 +203,29 @@ impl Socket {
         }
     }
 
-    /// Its two directions. Small events are sent at once.
+    /// Sends small events at once, without Nagle's delay.
+    fn hurry(&self) {
+        if let Self::Tcp(stream) = self
+            && let Err(error) = stream.set_nodelay(true)
+        {
+            debug!(%error, "TCP_NODELAY cannot be set");
+        }
+    }
+
+    /// Both directions in one, for TLS.
+    pub(super) fn into_io(self) -> Box<dyn Io> {
+        self.hurry();
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Unix(stream) => Box::new(stream),
+        }
+    }
+
+    /// Its two directions.
     pub(super) fn into_halves(self) -> Halves {
+        self.hurry();
         match self {
             Self::Tcp(stream) => {
-                // No Nagle delay.
-                if let Err(error) = stream.set_nodelay(true) {
-                    debug!(%error, "TCP_NODELAY cannot be set");
-                }
                 let (read, write) = stream.into_split();
                 Halves {
                     read: Box::new(read),

@@ -8,6 +8,7 @@ pub mod cors;
 mod doors;
 mod exchange;
 mod gauges;
+mod handshake;
 mod listen;
 mod liveness;
 mod probe;
@@ -15,6 +16,7 @@ mod refused;
 mod resets;
 mod settings;
 mod side;
+mod tls;
 mod turns;
 mod warnings;
 mod workers;
@@ -47,8 +49,12 @@ use crate::telemetry::observe::Observer;
 
 pub use self::listen::{ListenAddress, Listener, NotAnAddress};
 pub use self::probe::MetricsText;
-pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, Settings, exposure};
+pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, PublicAdmin, Settings};
 pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
+pub use self::tls::{
+    BadTls, CertificateFacts, ClientAuth, ListenerTls, Renewal, TlsFile, TlsMaterial, TlsSettings,
+    TlsTexts,
+};
 
 use self::census::Census;
 use self::connection::{ConnectionServer, LAST_CALL_GRACE};
@@ -71,7 +77,7 @@ const STATUS_TIME_SHARE: f64 = 0.25;
 const LEAST_STATUS_TIME: Duration = Duration::from_secs(1);
 
 /// The longest time that a call without a scenario can take.
-const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
+pub const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);
 
 /// The limits on open calls, and on answers kept for repeats.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +121,10 @@ pub struct Listeners {
     pub probes: Option<Listener>,
     /// What `/metrics` answers on the last two.
     pub metrics: MetricsText,
+    /// The TLS of the listener for callers; `None`: plaintext.
+    pub server_tls: Option<Arc<ListenerTls>>,
+    /// The TLS of the listener for operators; `None`: plaintext.
+    pub admin_tls: Option<Arc<ListenerTls>>,
 }
 
 impl Listeners {
@@ -125,6 +135,8 @@ impl Listeners {
             admin: None,
             probes: None,
             metrics: Arc::new(String::new),
+            server_tls: None,
+            admin_tls: None,
         }
     }
 }
@@ -176,7 +188,7 @@ pub async fn serve(
     );
     let public = services.listener(Served {
         calls: true,
-        operations: true,
+        operations: settings.admin.holds(listeners.server.address()),
         reflection: settings.reflection,
     })?;
     let refusals = json::door::refusals().map_err(services::SetupError::of)?;
@@ -220,8 +232,9 @@ pub async fn serve(
     let pulse = Arc::new(Pulse::new(Instant::now()));
     let process = Arc::new(ProcessHealth::new(Arc::clone(&pulse), listeners.metrics));
     let mut sides = SideListeners::default();
+    let refused = Arc::new(RefusedConnections::default());
     let mut censuses = Vec::new();
-    let mut side = |name, served| -> Result<SideServer, SetupError> {
+    let mut side = |name, served, tls: Option<_>| -> Result<SideServer, SetupError> {
         let most = MAX_SIDE_CONNECTIONS;
         let census = Census::new(most, most, settings.max_resets, 1);
         censuses.push((name, census.clone()));
@@ -231,6 +244,9 @@ pub async fn serve(
             door: services.listener(served)?.side_door(),
             health: Arc::clone(&process),
             settings: settings.clone(),
+            tls,
+            refused: Arc::clone(&refused),
+            draining: draining.clone(),
             grace: longest_call + LAST_CALL_GRACE,
         })
     };
@@ -240,7 +256,7 @@ pub async fn serve(
             operations: false,
             reflection: false,
         };
-        sides.serve(listener, side("probes", served)?, services.live())?;
+        sides.serve(listener, side("probes", served, None)?, services.live())?;
     }
     if let Some((listener, admin)) = listeners.admin {
         let served = Served {
@@ -248,14 +264,18 @@ pub async fn serve(
             operations: true,
             reflection: admin.reflection,
         };
-        sides.serve(listener, side("admin", served)?, services.live())?;
+        sides.serve(
+            listener,
+            side("admin", served, listeners.admin_tls)?,
+            services.live(),
+        )?;
     }
-    let refused = Arc::new(RefusedConnections::default());
     let host = ConnectionServer {
         longest_call,
         refusing: AtomicBool::new(false),
         cut_off: Warnings::default(),
         refused: Arc::clone(&refused),
+        tls: listeners.server_tls,
         draining,
         settings,
     };

@@ -11,6 +11,7 @@ use crate::json;
 use super::cors;
 
 use super::listen::ListenAddress;
+use super::tls::TlsSettings;
 
 /// What the listener allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,12 @@ pub struct Settings {
     pub json: json::Settings,
     /// Whether server reflection is served.
     pub reflection: bool,
+    /// Whether operators are served there, too.
+    pub admin: PublicAdmin,
+    /// Whether callers on other machines may connect in plaintext, since a proxy or a mesh encrypts.
+    pub behind_proxy: bool,
+    /// The files of its TLS; `None`: plaintext.
+    pub tls: Option<TlsSettings>,
     /// How long the service goes on as before after it was told to stop, except that it reports itself unhealthy:
     /// as long as load balancers take to notice. May be zero.
     pub predrain: Duration,
@@ -90,8 +97,34 @@ impl Default for Settings {
             cors: cors::Settings::default(),
             json: json::Settings::default(),
             reflection: true,
+            admin: PublicAdmin::default(),
+            behind_proxy: false,
+            tls: None,
             predrain: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Whether OperationsService is served by the listener for callers, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PublicAdmin {
+    /// As long as only this machine can reach it.
+    #[default]
+    Loopback,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl PublicAdmin {
+    /// Whether that holds for a listener at this address.
+    pub fn holds(self, address: &ListenAddress) -> bool {
+        match self {
+            Self::Loopback => address.is_local(),
+            Self::Always => true,
+            Self::Never => false,
         }
     }
 }
@@ -103,6 +136,8 @@ pub struct AdminSettings {
     pub listen: Option<ListenAddress>,
     /// Whether server reflection is served there.
     pub reflection: bool,
+    /// The files of its TLS; `None`: plaintext.
+    pub tls: Option<TlsSettings>,
 }
 
 impl Default for AdminSettings {
@@ -110,7 +145,15 @@ impl Default for AdminSettings {
         Self {
             listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 50052)).into()),
             reflection: true,
+            tls: None,
         }
+    }
+}
+
+impl AdminSettings {
+    /// Whether nobody connects without a certificate of an authority that is believed.
+    pub fn asks_for_proof(&self) -> bool {
+        self.tls.as_ref().is_some_and(TlsSettings::asks_for_proof)
     }
 }
 
@@ -119,15 +162,4 @@ impl Default for AdminSettings {
 pub struct ProbesSettings {
     /// Where they connect; `None`: nowhere.
     pub listen: Option<ListenAddress>,
-}
-
-/// A warning about a listen address that other machines can reach: nobody is authenticated, so each of them may act
-/// as a caller and as an operator.
-pub fn exposure(address: &ListenAddress) -> Option<String> {
-    (!address.is_local()).then(|| {
-        format!(
-            "anyone who can reach {address} can use every scenario and set breakers: callers are not authenticated, and \
-             nothing is encrypted; listen on a loopback address, or let a proxy or the network keep strangers out"
-        )
-    })
 }

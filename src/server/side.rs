@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -24,14 +23,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::caller::Caller;
+use crate::caller::Peer;
 use crate::grpc::door::{Answering, GrpcDoor, MAX_HEAD_BYTES, Origin};
 use crate::grpc::health::LiveHealth;
 
 use super::census::Census;
+use super::connection::DISTRUST_GRACE;
+use super::handshake::{Opened, Unopened, open};
 use super::listen::{Halves, Listener, Socket};
 use super::probe::{self, ProcessHealth};
+use super::refused::{RefusedConnections, WhyCutOff};
 use super::settings::Settings;
+use super::tls::ListenerTls;
 use super::warnings::Warnings;
 
 /// Connections that one of these listeners may have open. Operators, kubelets and scrapers are few.
@@ -56,13 +59,17 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a listener of this kind serves.
 pub(super) struct SideServer {
-    /// The name of its thread, and of the listener in logs.
     pub(super) name: &'static str,
     pub(super) door: GrpcDoor,
     pub(super) health: Arc<ProcessHealth>,
     pub(super) settings: Settings,
     /// Counts its connections.
     pub(super) census: Census,
+    /// `None`: connections are in plaintext.
+    pub(super) tls: Option<Arc<ListenerTls>>,
+    pub(super) refused: Arc<RefusedConnections>,
+    /// Cancelled when the service drains.
+    pub(super) draining: CancellationToken,
     /// How long a connection may go on once it is so old that it was asked to end.
     pub(super) grace: Duration,
 }
@@ -115,7 +122,9 @@ impl Drop for SideListeners {
 async fn serve(listener: Listener, server: SideServer, live: LiveHealth, stop: CancellationToken) {
     let listener = match listener.moved_here() {
         Ok(listener) => listener,
-        Err(error) => return warn!(%error, listener = server.name, "a listener cannot be served"),
+        Err(error) => {
+            return warn!(%error, listener = server.name, "a listener cannot be served");
+        }
     };
     let server = Arc::new(server);
     let census = server.census.clone();
@@ -164,8 +173,8 @@ async fn accept(
             },
             Some(_) = connections.join_next() => continue,
         };
-        let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
-        let Some(counted) = census.count_in(caller, Instant::now()) else {
+        let Some(counted) = census.count_in(peer.caller(), Instant::now()) else {
+            server.refused.count(WhyCutOff::Total);
             if turned_away.is_due() {
                 let limit = MAX_SIDE_CONNECTIONS;
                 let listener = server.name;
@@ -179,7 +188,7 @@ async fn accept(
         let (server, stop) = (Arc::clone(server), stop.clone());
         connections.spawn(async move {
             counted.is_served(Instant::now());
-            server.converse(socket, peer, &stop).await;
+            Arc::clone(&server).converse(socket, peer, &stop).await;
             drop(counted);
         });
     }
@@ -187,14 +196,26 @@ async fn accept(
 
 impl SideServer {
     /// Serves a connection until it ends.
-    async fn converse(
-        self: Arc<Self>,
-        socket: Socket,
-        peer: Option<SocketAddr>,
-        stop: &CancellationToken,
-    ) {
+    async fn converse(self: Arc<Self>, socket: Socket, peer: Peer, stop: &CancellationToken) {
         let accepted = Instant::now();
-        let Halves { read, write } = socket.into_halves();
+        let name = self.name;
+        let limit = self.settings.handshake_timeout;
+        let Opened {
+            halves: Halves { read, write },
+            peer,
+            trust,
+        } = match open(socket, peer, self.tls.as_deref(), limit).await {
+            Ok(opened) => opened,
+            Err(Unopened::Failed(error, unread)) => {
+                self.refused.count(WhyCutOff::Tls);
+                debug!(%error, listener = name, "no TLS connection");
+                return unread.close().await;
+            }
+            Err(Unopened::Late) => {
+                self.refused.count(WhyCutOff::Handshake);
+                return debug!(?limit, listener = name, "no TLS connection in time");
+            }
+        };
         let origin = self.door.origin(peer);
         let used = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
@@ -207,16 +228,36 @@ impl SideServer {
         let mut connection = pin!(builder.serve_connection(io, service));
         let first = accepted + self.settings.first_request_timeout;
         let mut next_stage = pin!(sleep_until(first));
-        let mut is_ending = false;
+        let (mut is_ending, mut is_stopping) = (false, false);
+        let (mut distrusted, mut is_trusted) = (pin!(trust.lost()), true);
+        // Those who come while the service drains are answered all the same: probes above all.
+        let mut was_draining = self.draining.is_cancelled();
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        debug!(%error, listener = self.name, "connection ended");
+                        debug!(%error, listener = name, "connection ended");
                     }
                     return;
                 }
-                () = stop.cancelled(), if !is_ending => {
+                () = distrusted.as_mut(), if is_trusted => {
+                    is_trusted = false;
+                    connection.as_mut().graceful_shutdown();
+                    is_ending = true;
+                    next_stage.as_mut().reset(Instant::now() + DISTRUST_GRACE);
+                }
+                () = self.draining.cancelled(), if !was_draining && !is_ending => {
+                    was_draining = true;
+                    if !used.load(Ordering::Relaxed) {
+                        // Its first request may be on its way.
+                        continue;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    is_ending = true;
+                    next_stage.as_mut().reset(Instant::now() + self.grace);
+                }
+                () = stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
                     connection.as_mut().graceful_shutdown();
                     is_ending = true;
                     next_stage.as_mut().reset(Instant::now() + LAST_GRACE);
@@ -225,7 +266,10 @@ impl SideServer {
                     let is_unused = !used.load(Ordering::Relaxed);
                     let age = accepted + self.settings.connection_age;
                     if is_ending || is_unused {
-                        return debug!(listener = self.name, "connection cut off");
+                        if !is_ending {
+                            self.refused.count(WhyCutOff::FirstRequest);
+                        }
+                        return debug!(listener = name, "connection cut off");
                     }
                     if Instant::now() < age {
                         next_stage.as_mut().reset(age);

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use crate::admission::Admission;
-use crate::caller::Caller;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::serving::Serving;
 
@@ -126,13 +125,11 @@ impl Workers {
                 // Ended connections are removed from the set.
                 Some(_) = self.connections.join_next() => continue,
             };
-            let caller = Caller::of_peer(peer.map(|peer| peer.ip()));
-            let Some(counted) = self.census.count_in(caller, Instant::now()) else {
+            let Some(counted) = self.census.count_in(peer.caller(), Instant::now()) else {
                 if turned_away.is_due() {
                     let connections = self.connections();
-                    let peer = peer.map(tracing::field::display);
                     warn!(
-                        peer,
+                        %peer,
                         connections,
                         "too many connections: closing this one; others may follow unlogged"
                     );
@@ -146,7 +143,7 @@ impl Workers {
                 counted.is_served(Instant::now());
                 // The socket moves from the runtime that accepts to the one that serves.
                 match socket.moved_here() {
-                    Ok(socket) => host.serve(socket.into_halves(), peer, &doors, resets).await,
+                    Ok(socket) => host.serve(socket, peer, &doors, resets).await,
                     Err(error) => warn!(%error, "a connection cannot be served"),
                 }
                 drop(counted);

@@ -18,7 +18,8 @@ def running(*arguments):
     """Runs `modelway` with these arguments and gives its address."""
     command = [os.environ["MODELWAY"], *arguments, "--listen", "127.0.0.1:0"]
     # Failed attempts are what is tested here; only what should never happen is shown.
-    quiet = {**os.environ, "RUST_LOG": "error"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELWAY_")}
+    quiet = {**kept, "RUST_LOG": "error"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=quiet) as process:
         try:
             # The first line of the banner ends with the address that was found free.

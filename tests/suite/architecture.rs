@@ -160,7 +160,16 @@ struct Home {
 
 const HOMES: &[Home] = &[
     Home {
-        of: &["rustls", "rustls_platform_verifier", "tokio_rustls"],
+        // Towards providers and towards callers.
+        of: &["rustls", "tokio_rustls"],
+        modules: &["server", "transport"],
+    },
+    Home {
+        of: &["x509_cert"],
+        modules: &["server"],
+    },
+    Home {
+        of: &["rustls_platform_verifier"],
         modules: &["transport"],
     },
     Home {
@@ -187,7 +196,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &["outbound", "serve", "transport"],
+        modules: &["outbound", "serve", "server", "transport"],
     },
     Home {
         // Schemas in requests are JSON.

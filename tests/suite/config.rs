@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use modelway::config::check::check;
 use modelway::config::file::File;
-use modelway::config::{Config, KEYLESS, Mistakes, Surroundings};
+use modelway::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings};
 use modelway::dispatch::price::{Price, Rates};
 use modelway::dispatch::target::{Catalog, OptionsPolicy, RetryFirst, Timeouts, UpstreamMode};
 use modelway::dispatch::{hedging, retry_budget};
@@ -119,6 +119,8 @@ fn a_short_file_gets_the_defaults_of_every_module() {
 fn everything_can_be_set() {
     let text = r#"
 [server]
+admin = false
+plaintext = "behind-proxy"
 listen = "[::1]:9000"
 runtimes = 4
 max_message_bytes = 1_048_576
@@ -246,6 +248,9 @@ retry_first = { times = 3, longest_wait = "1s" }
                 keepalive: Duration::from_secs(9),
             },
             reflection: false,
+            admin: server::PublicAdmin::Never,
+            behind_proxy: true,
+            tls: None,
             predrain: Duration::ZERO,
             drain_timeout: Duration::from_millis(1500),
         }
@@ -1124,7 +1129,7 @@ fn the_check_command_says_what_a_file_serves() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let (mut out, mut err) = (Vec::new(), Vec::new());
 
-    let code = check(&path, false, &mut out, &mut err).unwrap();
+    let code = check(&path, false, &Overrides::default(), &mut out, &mut err).unwrap();
 
     assert_eq!(code, ExitCode::SUCCESS);
     assert_eq!(String::from_utf8(err).unwrap(), "");
@@ -1150,7 +1155,7 @@ fn the_check_command_names_file_and_line_of_every_mistake() {
     .unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
 
-    let code = check(&path, false, &mut out, &mut err).unwrap();
+    let code = check(&path, false, &Overrides::default(), &mut out, &mut err).unwrap();
 
     assert_eq!(code, ExitCode::from(2));
     assert!(out.is_empty());
@@ -1168,7 +1173,14 @@ fn the_check_command_names_file_and_line_of_every_mistake() {
 fn the_check_command_tells_a_file_that_is_not_there() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
 
-    let code = check(Path::new("/nowhere.toml"), true, &mut out, &mut err).unwrap();
+    let code = check(
+        Path::new("/nowhere.toml"),
+        true,
+        &Overrides::default(),
+        &mut out,
+        &mut err,
+    )
+    .unwrap();
 
     assert_eq!(code, ExitCode::from(2));
     assert!(

@@ -69,6 +69,7 @@ mod schemas_anthropic;
 mod schemas_gemini;
 mod schemas_openai;
 mod scopes;
+mod server_tls;
 mod service_manager;
 mod severed;
 mod simulation;

@@ -340,7 +340,8 @@ fn a_behaviour_that_the_simulator_does_not_know_is_refused_with_those_that_it_do
 
 #[test]
 fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
-    let open = SLOW.replace("[server]", "[server]\nlisten = \"0.0.0.0:0\"");
+    let open = "[server]\nlisten = \"0.0.0.0:0\"\nplaintext = \"behind-proxy\"";
+    let open = SLOW.replace("[server]", open);
     let path = file("open.toml", &open);
     let output = run(&["check", path.to_str().unwrap()]);
     let told = String::from_utf8(output.stdout).unwrap();

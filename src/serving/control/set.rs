@@ -1,11 +1,11 @@
 //! How does an operator override a breaker?
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::caller::Peer;
 use crate::check::Faults;
 use crate::error::Error;
 use crate::health::breaker::Forced;
@@ -31,8 +31,8 @@ pub struct BreakerOverride {
     pub ttl: Option<Duration>,
     /// Why, for the log.
     pub comment: String,
-    /// The operator's address, for the log.
-    pub peer: Option<SocketAddr>,
+    /// The operator, for the log.
+    pub peer: Peer,
 }
 
 /// What an operator does to a breaker.
@@ -137,7 +137,7 @@ impl Control {
                 model,
                 decision = decision.name(),
                 ttl = ttl.map(tracing::field::debug),
-                peer = peer.map(tracing::field::display),
+                %peer,
                 comment,
                 "an operator sets a breaker"
             );

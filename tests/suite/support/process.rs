@@ -18,11 +18,12 @@ pub(crate) struct Process {
     log: Option<JoinHandle<String>>,
 }
 
-/// The program, without any of the surroundings' settings of telemetry.
+/// The program, without any of the surroundings' settings.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelway"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("OTEL_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("OTEL_") || text.starts_with("MODELWAY_") {
             command.env_remove(name);
         }
     }

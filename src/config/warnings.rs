@@ -1,0 +1,122 @@
+//! What should an operator know of a configuration that is valid? One line for each warning, told by `check` and at the
+//! start.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::server::{LONGEST_DIRECT_CALL, ListenAddress, PublicAdmin};
+
+use super::Config;
+
+/// How often readiness is asked for by the manifests that we ship, and how often a change must be seen at least.
+const READINESS_PERIOD: Duration = Duration::from_secs(2);
+const LEAST_LOOKS: u32 = 2;
+
+/// How long load balancers take to send new calls elsewhere once a probe has failed.
+const SPREADING: Duration = Duration::from_secs(5);
+
+/// Others than owner and group may read the file.
+const READABLE_BY_OTHERS: u32 = 0o004;
+
+/// The warnings about a configuration at this time.
+pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
+    let mut warnings = Vec::new();
+    of_callers(config, &mut warnings);
+    if let Some(address) = beyond_this_machine(config.probes.listen.as_ref()) {
+        warnings.push(format!(
+            "whoever reaches {address} (`probes.listen`) can read /metrics in plaintext: names of scenarios, providers \
+             and models, volumes and money; let the network keep strangers out"
+        ));
+    }
+    for (table, material) in [
+        ("server.tls", &config.tls.server),
+        ("admin.tls", &config.tls.admin),
+    ] {
+        let told = material.iter().flat_map(|material| material.warnings(now));
+        warnings.extend(told.map(|warning| format!("{warning} (`{table}`)")));
+    }
+    of_times(config, &mut warnings);
+    of_files(config, &mut warnings);
+    warnings
+}
+
+fn of_callers(config: &Config, warnings: &mut Vec<String>) {
+    let server = &config.server;
+    let Some(address) = beyond_this_machine(Some(&server.listen)) else {
+        return;
+    };
+    let asks_for_proof = server.tls.as_ref().is_some_and(|tls| tls.asks_for_proof());
+    if server.tls.is_none() {
+        warnings.push(format!(
+            "plaintext on {address} (`server.plaintext`): prompts and answers can be read on the way, unless a proxy \
+             or a mesh encrypts them"
+        ));
+    }
+    if !asks_for_proof {
+        warnings.push(format!(
+            "anyone who can reach {address} can use every scenario: callers are not authenticated; ask for client \
+             certificates with `server.tls.client_ca`, or let a proxy or the network keep strangers out"
+        ));
+    }
+    if server.admin == PublicAdmin::Always && !asks_for_proof {
+        warnings.push(format!(
+            "anyone who can reach {address} can set breakers (`server.admin`): operators are not asked for a \
+             certificate"
+        ));
+    }
+    if server.reflection {
+        warnings.push(format!(
+            "server reflection on {address} shows the whole contract (`server.reflection`)"
+        ));
+    }
+}
+
+/// The numbers that must fit, so that a stop cuts no call short.
+fn of_times(config: &Config, warnings: &mut Vec<String>) {
+    let server = &config.server;
+    let scenarios = config.catalog.scenarios.values();
+    let of_scenarios = scenarios.map(|scenario| scenario.max_timeout);
+    let direct = config.catalog.allow_model.then_some(LONGEST_DIRECT_CALL);
+    let longest = of_scenarios.chain(direct).max().unwrap_or_default();
+    let drain = server.drain_timeout;
+    if drain < longest {
+        warnings.push(format!(
+            "`server.drain_timeout` is {drain:?}, and a call may take {longest:?}: a stop cuts calls short that are \
+             older; let the orchestrator wait for `predrain` + `drain_timeout` + 10s before it kills"
+        ));
+    }
+    let least = READINESS_PERIOD * LEAST_LOOKS + SPREADING;
+    if !server.listen.is_local() && server.predrain < least {
+        let predrain = server.predrain;
+        warnings.push(format!(
+            "`server.predrain` is {predrain:?}: load balancers that ask every {READINESS_PERIOD:?} need {least:?} to \
+             notice, and send calls that are refused until then"
+        ));
+    }
+}
+
+fn of_files(config: &Config, warnings: &mut Vec<String>) {
+    let tls = [&config.server.tls, &config.admin.tls]
+        .into_iter()
+        .flatten();
+    let targets = config.catalog.targets.values();
+    let credentials = targets.flat_map(|target| target.provider.credentials());
+    let credentials = credentials.filter_map(|credential| credential.file());
+    let mut files: Vec<&Path> = tls.map(|tls| &*tls.key).chain(credentials).collect();
+    files.sort_unstable();
+    files.dedup();
+    for file in files {
+        let mode = std::fs::metadata(file).map(|file| file.permissions().mode());
+        if mode.is_ok_and(|mode| mode & READABLE_BY_OTHERS != 0) {
+            warnings.push(format!(
+                "the secret in `{}` can be read by every user of this machine: take the right to read from others",
+                file.display()
+            ));
+        }
+    }
+}
+
+fn beyond_this_machine(address: Option<&ListenAddress>) -> Option<&ListenAddress> {
+    address.filter(|address| !address.is_local())
+}

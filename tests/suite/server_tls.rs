@@ -1,0 +1,256 @@
+//! The listeners behind TLS: as whom they show themselves, whom they believe, and what an exchange of files changes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::server::{ListenerTls, Renewal};
+use modelway::simulator::Fault;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tonic::Code;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::foreign::authority::{Authority, Issued, Purpose};
+use crate::support::{Gateway, ONE_MODEL, ask};
+
+/// Longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(10);
+
+/// The files of a listener's TLS.
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: PathBuf,
+}
+
+impl Files {
+    /// Those of a server of this authority that believes clients of these.
+    fn new(authority: &Authority, clients: &[&Authority]) -> Self {
+        let (cert, key) = authority.issue(Purpose::Server).files();
+        let files = Self {
+            cert,
+            key,
+            client_ca: authority.file(),
+        };
+        files.believe(clients);
+        files
+    }
+
+    fn believe(&self, clients: &[&Authority]) {
+        let all: String = clients.iter().map(|authority| authority.pem()).collect();
+        std::fs::write(&self.client_ca, all).unwrap();
+    }
+
+    fn table(&self, more: &str) -> String {
+        let Self { cert, key, .. } = self;
+        format!("[server.tls]\ncert = {cert:?}\nkey = {key:?}\n{more}\n")
+    }
+
+    fn mutual(&self, client_auth: &str) -> String {
+        let ca = &self.client_ca;
+        self.table(&format!(
+            "client_ca = {ca:?}\nclient_auth = {client_auth:?}"
+        ))
+    }
+}
+
+async fn start(tls: &str) -> Gateway {
+    Gateway::start(&format!("[server]\npredrain = '0s'\n{tls}{ONE_MODEL}")).await
+}
+
+/// Connects with TLS, as this client if it is one.
+async fn connect(
+    gateway: &Gateway,
+    authority: &Authority,
+    client: Option<&Issued>,
+) -> Result<Channel, tonic::transport::Error> {
+    let mut tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(authority.pem()))
+        .domain_name("localhost");
+    if let Some(client) = client {
+        tls = tls.identity(Identity::from_pem(client.pem(), client.key()));
+    }
+    let endpoint = Channel::from_shared(format!("https://{}", gateway.address)).unwrap();
+    endpoint.tls_config(tls)?.connect().await
+}
+
+async fn generate(channel: Channel) -> Result<(), Code> {
+    let mut client = GenerationServiceClient::new(channel);
+    let answered = client.generate(ask("one", "Hello")).await;
+    answered.map(|_| ()).map_err(|status| status.code())
+}
+
+/// Whether a client gets an answer. With TLS 1.3 it hears only after its own handshake that it is not believed.
+async fn is_served(gateway: &Gateway, authority: &Authority, client: Option<&Issued>) -> bool {
+    match connect(gateway, authority, client).await {
+        Ok(channel) => generate(channel).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// How many connections the metrics say were refused for this reason.
+fn refused(gateway: &Gateway, why: &str) -> usize {
+    let name = format!("modelway_connections_refused_total{{why={why:?}}} ");
+    let text = gateway.metrics.text();
+    let mut counts = text.lines().filter_map(|line| line.strip_prefix(&name));
+    counts.next().unwrap().parse().unwrap()
+}
+
+fn tls(gateway: &Gateway) -> &ListenerTls {
+    gateway.server_tls.as_deref().unwrap()
+}
+
+#[tokio::test]
+async fn callers_speak_tls_and_one_that_speaks_plaintext_gets_an_alert_and_is_counted() {
+    let authority = Authority::new();
+    let gateway = start(&Files::new(&authority, &[]).table("")).await;
+
+    assert!(is_served(&gateway, &authority, None).await);
+
+    let mut plaintext = TcpStream::connect(gateway.address).await.unwrap();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    plaintext.write_all(preface).await.unwrap();
+    let mut answer = Vec::new();
+    let read = timeout(PROMPTLY, plaintext.read_to_end(&mut answer)).await;
+    read.expect("the connection ends").unwrap();
+    // The type of the record is that of an alert (RFC 8446, section 5.1), and its level is fatal.
+    assert_eq!((answer[0], answer[5]), (21, 2), "{answer:?}");
+    assert_eq!(refused(&gateway, "tls"), 1);
+    let channel = Channel::from_shared(format!("http://{}", gateway.address));
+    let refused = generate(channel.unwrap().connect_lazy()).await;
+    assert!(refused.is_err());
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_come_to_its_end_is_given_up_and_keeps_nobody_waiting() {
+    const SLOW: usize = 50;
+    let authority = Authority::new();
+    let server = "[server]\npredrain = '0s'\nhandshake_timeout = '300ms'\n";
+    let table = Files::new(&authority, &[]).table("");
+    let gateway = Gateway::start(&format!("{server}{table}{ONE_MODEL}")).await;
+    let mut slow = JoinSet::new();
+    for number in 0..SLOW {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        slow.spawn(async move {
+            // The beginning of a record that says it has 512 bytes; some say nothing at all.
+            let beginning = [22, 3, 1, 2, 0, 1];
+            stream.write_all(&beginning[..number % 7]).await.unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+        });
+    }
+
+    assert!(is_served(&gateway, &authority, None).await);
+
+    timeout(PROMPTLY, slow.join_all())
+        .await
+        .expect("all are given up");
+    let late = refused(&gateway, "handshake");
+    assert_eq!(late, SLOW);
+}
+
+#[tokio::test]
+async fn only_clients_of_an_authority_that_is_believed_are_served() {
+    let (authority, ours, others) = (Authority::new(), Authority::new(), Authority::new());
+    let (client, stranger) = (ours.issue(Purpose::Client), others.issue(Purpose::Client));
+    let files = Files::new(&authority, &[&ours]);
+    for (client_auth, without) in [("required", false), ("optional", true)] {
+        let gateway = start(&files.mutual(client_auth)).await;
+
+        assert!(is_served(&gateway, &authority, Some(&client)).await);
+        assert!(!is_served(&gateway, &authority, Some(&stranger)).await);
+        assert_eq!(is_served(&gateway, &authority, None).await, without);
+    }
+}
+
+#[tokio::test]
+async fn an_authority_is_replaced_without_a_refused_client_and_one_that_is_removed_loses_its_clients()
+ {
+    let (authority, old, new) = (Authority::new(), Authority::new(), Authority::new());
+    let (old_client, new_client) = (old.issue(Purpose::Client), new.issue(Purpose::Client));
+    let files = Files::new(&authority, &[&old]);
+    let gateway = start(&files.mutual("required")).await;
+    let read = |path: &std::path::Path| std::fs::read_to_string(path);
+    let early = connect(&gateway, &authority, Some(&old_client))
+        .await
+        .unwrap();
+    assert_eq!(generate(early.clone()).await, Ok(()));
+    assert!(!is_served(&gateway, &authority, Some(&new_client)).await);
+
+    files.believe(&[&old, &new]);
+    assert_eq!(tls(&gateway).renew(read), Renewal::Exchanged);
+    assert!(is_served(&gateway, &authority, Some(&old_client)).await);
+    assert!(is_served(&gateway, &authority, Some(&new_client)).await);
+    let kept = connect(&gateway, &authority, Some(&new_client))
+        .await
+        .unwrap();
+    assert_eq!(
+        generate(early.clone()).await,
+        Ok(()),
+        "it is open from before"
+    );
+    gateway.simulator.set("first", Fault::Hang);
+    let mut calls = JoinSet::new();
+    calls.spawn(generate(early));
+    let asked = gateway.simulator.requests().len();
+    gateway
+        .simulator
+        .wait_for(|log| log.len() > asked.saturating_sub(1))
+        .await;
+
+    files.believe(&[&new]);
+    let removed = Instant::now();
+    assert_eq!(tls(&gateway).renew(read), Renewal::Exchanged);
+
+    let ended = timeout(PROMPTLY, calls.join_next()).await.expect("it ends");
+    assert!(ended.unwrap().unwrap().is_err());
+    assert!(
+        removed.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        removed.elapsed()
+    );
+    assert!(!is_served(&gateway, &authority, Some(&old_client)).await);
+    let mut health = HealthClient::new(kept);
+    health.check(HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn half_of_a_new_pair_changes_nothing_and_the_whole_is_shown_to_the_next() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let files = Files::new(&old, &[]);
+    let gateway = start(&files.table("")).await;
+    let read = |path: &std::path::Path| std::fs::read_to_string(path);
+    let fresh = new.issue(Purpose::Server);
+    assert_eq!(tls(&gateway).renew(read), Renewal::Unchanged);
+
+    std::fs::write(&files.cert, fresh.pem()).unwrap();
+    assert!(matches!(tls(&gateway).renew(read), Renewal::Kept(_)));
+    assert!(is_served(&gateway, &old, None).await);
+
+    std::fs::write(&files.key, fresh.key()).unwrap();
+    assert_eq!(tls(&gateway).renew(read), Renewal::Exchanged);
+    assert!(is_served(&gateway, &new, None).await);
+    assert!(!is_served(&gateway, &old, None).await);
+}
+
+#[tokio::test]
+async fn a_prober_that_speaks_plaintext_is_answered_beside_a_server_with_client_certificates() {
+    let (authority, ours) = (Authority::new(), Authority::new());
+    let tls = Files::new(&authority, &[&ours]).mutual("required");
+    let gateway = start(&format!("{tls}[probes]\nlisten = '127.0.0.1:0'\n")).await;
+    let probes = gateway.probes.as_ref().unwrap();
+
+    let answer = reqwest::get(format!("http://{probes}/readyz"))
+        .await
+        .unwrap();
+    let channel = Channel::from_shared(format!("http://{probes}")).unwrap();
+    let mut health = HealthClient::new(channel.connect().await.unwrap());
+
+    assert_eq!(answer.status().as_u16(), 200);
+    health.check(HealthCheckRequest::default()).await.unwrap();
+}
