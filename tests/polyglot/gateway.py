@@ -14,8 +14,8 @@ PATIENCE_SECONDS = 30
 
 
 @contextlib.contextmanager
-def running(*arguments):
-    """Runs `modelway` with these arguments and gives its address."""
+def running(*arguments, credentials=None):
+    """Runs `modelway` with these arguments and gives its address; credentials are needed if it serves TLS."""
     command = [os.environ["MODELWAY"], *arguments, "--listen", "127.0.0.1:0"]
     # Failed attempts are what is tested here; only what should never happen is shown.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MODELWAY_")}
@@ -24,7 +24,7 @@ def running(*arguments):
         try:
             # The first line of the banner ends with the address that was found free.
             address = process.stdout.readline().strip().rpartition(" ")[2]
-            with grpc.insecure_channel(address) as channel:
+            with connect(address, credentials) as channel:
                 wait_until_serving(channel, "")
             yield address
             assert process.poll() is None, "the server died while it was tested"
@@ -33,9 +33,14 @@ def running(*arguments):
             process.wait(PATIENCE_SECONDS)
 
 
-def start(test_class, *arguments):
+def connect(address, credentials):
+    """A channel, with TLS if there are credentials for it."""
+    return grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+
+
+def start(test_class, *arguments, credentials=None):
     """Runs `modelway` until the tests of the class are done; gives its address."""
-    server = running(*arguments)
+    server = running(*arguments, credentials=credentials)
     address = server.__enter__()
     test_class.addClassCleanup(server.__exit__, None, None, None)
     return address

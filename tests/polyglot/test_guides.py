@@ -12,6 +12,8 @@ import textwrap
 import unittest
 
 import gateway
+import grpc
+import trustme
 from test_clients import CLASS_PATH, WORK, java, unless
 
 REPOSITORY = gateway.HERE.parent.parent
@@ -19,9 +21,9 @@ DOCS = REPOSITORY / "docs"
 PROGRAMS = gateway.HERE / "guides"
 GOLDEN = (PROGRAMS / "golden.txt").read_text()
 GUIDES = {
-    "python": ["guide.py"],
-    "typescript": ["guide.ts", "guide-connect.ts", "guide-loader.ts"],
-    "go": ["go/main.go"],
+    "python": ["guide.py", "tls.py"],
+    "typescript": ["guide.ts", "guide-connect.ts", "guide-loader.ts", "guide-tls.ts"],
+    "go": ["go/main.go", "go-tls/main.go"],
     "java": ["java/Guide.java"],
 }
 
@@ -63,7 +65,7 @@ class Guides(unittest.TestCase):
         self.assertEqual(output, GOLDEN)
 
     def test_the_code_for_python_has_the_right_types(self):
-        files = [str(PROGRAMS / "guide.py"), str(REPOSITORY / "examples/python/client.py")]
+        files = [str(PROGRAMS / "guide.py"), str(PROGRAMS / "tls.py"), str(REPOSITORY / "examples/python/client.py")]
         self.run_in(WORK, sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(WORK / "mypy"), *files)
 
     @unless("NO_NODE")
@@ -140,6 +142,50 @@ class Guides(unittest.TestCase):
         written = files(folder / "gen" / language)
         self.assertEqual(written, files(WORK / "gen" / language))
         self.assertGreater(len(written), 5)
+
+
+class Tls(unittest.TestCase):
+    """The code for TLS, against a server that wants a certificate of its callers."""
+
+    @classmethod
+    def setUpClass(cls):
+        if "[server.tls]" not in (REPOSITORY / "config.example.toml").read_text():
+            raise unittest.SkipTest("this server has no TLS")
+        folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
+        cls.addClassCleanup(shutil.rmtree, folder)
+        cls.folder = str(folder)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(folder / "ca.pem")
+        for name, of in [("server", "127.0.0.1"), ("client", "caller.example.com")]:
+            issued = authority.issue_cert(of)
+            issued.private_key_pem.write_to_path(folder / f"{name}.key")
+            for part in issued.cert_chain_pems:
+                part.write_to_path(folder / f"{name}.pem", append=True)
+        tls = {"cert": folder / "server.pem", "key": folder / "server.key", "client_ca": folder / "ca.pem"}
+        table = "".join(f'{key} = "{path}"\n' for key, path in tls.items())
+        configuration = (PROGRAMS / "modelway.toml").read_text()
+        (folder / "modelway.toml").write_text(f"{configuration}\n[server.tls]\n{table}")
+        root, key, chain = [(folder / name).read_bytes() for name in ["ca.pem", "client.key", "client.pem"]]
+        credentials = grpc.ssl_channel_credentials(root, key, chain)
+        cls.address = gateway.start(cls, "--config", str(folder / "modelway.toml"), credentials=credentials)
+
+    def finishes(self, *command, times=1):
+        done = subprocess.run(
+            [*command, self.address, self.folder], capture_output=True, text=True, timeout=60, cwd=WORK
+        )
+        # FINISH_REASON_STOP
+        self.assertEqual(done.stdout, "finished: 1\n" * times, done.stderr)
+
+    def test_python(self):
+        self.finishes(sys.executable, str(PROGRAMS / "tls.py"))
+
+    @unless("NO_NODE")
+    def test_typescript_with_grpc_js_and_with_connect(self):
+        self.finishes("node", "typescript/dist/guide-tls.js", times=2)
+
+    @unless("NO_DEBIAN", "NO_NODE")
+    def test_go(self):
+        self.finishes(str(WORK / "bin/go-tls"))
 
 
 class ProviderOptions(unittest.TestCase):

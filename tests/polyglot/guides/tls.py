@@ -1,0 +1,21 @@
+"""The code for TLS of docs/clients/python.md, put together and run."""
+
+import pathlib
+import sys
+
+import grpc
+import modelway
+from modelway.v1.content_pb2 import ROLE_USER, Message
+from modelway.v1.generation_service_pb2 import GenerateRequest
+from modelway.v1.generation_service_pb2_grpc import GenerationServiceStub
+
+address, folder = sys.argv[1:]
+ca, certificate, key = [pathlib.Path(folder, name).read_bytes() for name in ["ca.pem", "client.pem", "client.key"]]
+
+# tls
+credentials = grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
+channel = grpc.secure_channel(address, credentials, options=modelway.CHANNEL_OPTIONS)
+
+request = GenerateRequest(scenario="general", messages=[Message(role=ROLE_USER, text="Hello")])
+print("finished:", GenerationServiceStub(channel).Generate(request, timeout=60).finish_reason)
+channel.close()
