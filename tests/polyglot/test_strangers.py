@@ -28,7 +28,8 @@ class Strangers(unittest.TestCase):
     maxDiff = None
 
     def sees(self, *command, without=()):
-        settings = ["serve", "--config", str(gateway.HERE / "modelway.toml"), "--listen"]
+        settings = ["serve", "--config", str(gateway.HERE / "modelway.toml")]
+        settings += ["--admin-listen", "127.0.0.1:0", "--listen"]
         server, address = self.start(*settings, "127.0.0.1:0")
         with subprocess.Popen(
             [*command, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=WORK
