@@ -31,7 +31,6 @@ use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::outbound;
 use crate::server::{
     self, Core, ListenAddress, Listener, ListenerTls, Listeners, SideListeners, TlsMaterial,
-    TlsSettings,
 };
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
@@ -307,16 +306,6 @@ impl Service {
         &self.metrics
     }
 
-    /// The TLS of the listener for callers, whose certificates can be exchanged.
-    pub fn server_tls(&self) -> Option<&Arc<ListenerTls>> {
-        self.listeners.server_tls.as_ref()
-    }
-
-    /// The TLS of the listener for operators.
-    pub fn admin_tls(&self) -> Option<&Arc<ListenerTls>> {
-        self.listeners.admin_tls.as_ref()
-    }
-
     /// What an operator should know of its configuration, a line for each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -496,12 +485,12 @@ impl Service {
 async fn listen(config: &Config) -> Result<Listeners, StartError> {
     let server = bind(&config.server.listen, "server.listen", "--listen").await?;
     let mut listeners = Listeners::only(server);
-    let tls = |name, settings: &Option<TlsSettings>, material: &Option<Arc<TlsMaterial>>| {
-        let (settings, material) = settings.clone().zip(material.clone())?;
-        Some(Arc::new(ListenerTls::new(name, settings, material)))
+    let tls = |name, material: &Option<Arc<TlsMaterial>>| {
+        let material = material.clone()?;
+        Some(Arc::new(ListenerTls::new(name, material)))
     };
-    listeners.server_tls = tls("server", &config.server.tls, &config.tls.server);
-    listeners.admin_tls = tls("admin", &config.admin.tls, &config.tls.admin);
+    listeners.server_tls = tls("server", &config.tls.server);
+    listeners.admin_tls = tls("admin", &config.tls.admin);
     if let Some(address) = &config.admin.listen {
         let listener = bind(address, "admin.listen", "--admin-listen").await?;
         listeners.admin = Some((listener, config.admin.clone()));

@@ -52,8 +52,7 @@ pub use self::probe::MetricsText;
 pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, PublicAdmin, Settings};
 pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
 pub use self::tls::{
-    BadTls, CertificateFacts, ClientAuth, ListenerTls, Renewal, TlsFile, TlsMaterial, TlsSettings,
-    TlsTexts,
+    BadTls, CertificateFacts, ClientAuth, ListenerTls, TlsFile, TlsMaterial, TlsSettings, TlsTexts,
 };
 
 use self::census::Census;

@@ -1,7 +1,6 @@
 //! With which certificate does a listener prove itself, and whose clients does it believe? Exchanged while it serves.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -253,38 +252,20 @@ fn digest_of(texts: TlsTexts<'_>) -> Vec<u8> {
     digest(&SHA256, all.as_bytes()).as_ref().to_vec()
 }
 
-/// What became of an attempt to renew a listener's TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// The files hold what is already used.
-    Unchanged,
-    /// Handshakes from now on use what the files hold.
-    Exchanged,
-    /// The files cannot be used together, so what was used before stays.
-    Kept(BadTls),
-}
-
 /// The TLS of a listener, whose certificates can be exchanged while it serves.
 pub struct ListenerTls {
     /// The table of the configuration, such as `server.tls`.
     name: &'static str,
-    settings: TlsSettings,
     current: watch::Sender<Arc<TlsMaterial>>,
 }
 
 impl ListenerTls {
     /// The TLS of the listener whose table has this name.
-    pub fn new(name: &'static str, settings: TlsSettings, material: Arc<TlsMaterial>) -> Self {
+    pub fn new(name: &'static str, material: Arc<TlsMaterial>) -> Self {
         Self {
             name,
-            settings,
             current: watch::Sender::new(material),
         }
-    }
-
-    /// The files that it is made of.
-    pub fn settings(&self) -> &TlsSettings {
-        &self.settings
     }
 
     /// What handshakes use now.
@@ -305,50 +286,6 @@ impl ListenerTls {
         let fingerprint = leaf.map(|certificate| certificate.fingerprint.as_str());
         info!(listener = self.name, fingerprint, "certificates exchanged");
         self.current.send_replace(new);
-    }
-
-    /// Reads the files again with `read`, and exchanges what they hold if they fit together. Otherwise what was used
-    /// stays, and a warning `certificate_pair` is logged: half of a pair may just have been written, so the caller
-    /// looks again later.
-    pub fn renew(&self, read: impl Fn(&Path) -> io::Result<String>) -> Renewal {
-        let read = |file, path: &Path| {
-            read(path).map_err(|error| {
-                bad(
-                    file,
-                    &format!("`{}` cannot be read: {error}", path.display()),
-                )
-            })
-        };
-        let checked = || -> Result<Option<TlsMaterial>, BadTls> {
-            let settings = &self.settings;
-            let cert = read(TlsFile::Cert, &settings.cert)?;
-            let key = read(TlsFile::Key, &settings.key)?;
-            let client_ca = settings.client_ca.as_deref();
-            let client_ca = client_ca
-                .map(|path| read(TlsFile::ClientCa, path))
-                .transpose()?;
-            let texts = TlsTexts {
-                cert: &cert,
-                key: &key,
-                client_ca: client_ca.as_deref(),
-            };
-            if digest_of(texts) == self.current.borrow().digest {
-                return Ok(None);
-            }
-            TlsMaterial::check(texts, settings.client_auth).map(Some)
-        };
-        match checked() {
-            Ok(None) => Renewal::Unchanged,
-            Ok(Some(new)) => {
-                self.exchange(Arc::new(new));
-                Renewal::Exchanged
-            }
-            Err(bad) => {
-                let (listener, why) = (self.name, &bad.why);
-                warn!(listener, %why, "certificate_pair: the files do not fit together, so the old pair stays");
-                Renewal::Kept(bad)
-            }
-        }
     }
 
     /// Follows exchanges from now on.
@@ -384,8 +321,6 @@ impl Following {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
@@ -451,36 +386,5 @@ mod tests {
         );
         let early = told(january(2019, 31));
         assert_eq!(early, "the certificate is not valid yet, but in 335 days");
-    }
-
-    #[test]
-    fn half_a_pair_keeps_the_old_one_until_the_other_half_is_there() {
-        let (old, new) = (pair(2050), pair(2050));
-        let settings = TlsSettings {
-            cert: "/cert".into(),
-            key: "/key".into(),
-            client_ca: None,
-            client_auth: ClientAuth::Required,
-        };
-        let material = Arc::new(check(&old.cert, &old.key, None).unwrap());
-        let before = material.certificates().to_vec();
-        let tls = ListenerTls::new("server.tls", settings, material);
-        let files = RefCell::new((old.cert.clone(), old.key.clone()));
-        let read = |path: &Path| {
-            let (cert, key) = files.borrow().clone();
-            Ok(if path.ends_with("cert") { cert } else { key })
-        };
-        assert_eq!(tls.renew(read), Renewal::Unchanged);
-
-        files.borrow_mut().0 = new.cert;
-        let Renewal::Kept(why) = tls.renew(read) else {
-            panic!("half a pair");
-        };
-        assert_eq!(why.file, TlsFile::Key);
-        assert_eq!(tls.current().certificates(), before);
-
-        files.borrow_mut().1 = new.key;
-        assert_eq!(tls.renew(read), Renewal::Exchanged);
-        assert_ne!(tls.current().certificates(), before);
     }
 }

@@ -7,14 +7,19 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::server::ListenAddress;
 use modelway::simulator::{Behaviour, Fault};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus::{self, NotServing, Serving};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
-use crate::support::{Gateway, ONE_MODEL, ask};
+use crate::support::{Gateway, ONE_MODEL, ask, program};
 
 const ANY_PORT: &str = "[probes]\nlisten = '127.0.0.1:0'\n";
 
@@ -130,4 +135,79 @@ async fn probes_are_answered_through_the_drain_and_say_that_the_process_lives() 
     assert_eq!(health(probes, "live").await, Ok(Serving));
     assert_eq!(health(probes, "").await, Ok(NotServing));
     assert_eq!(get(probes, "/metrics").await.0, 200);
+}
+
+#[tokio::test]
+async fn callers_are_not_served_as_operators_where_that_is_not_wanted() {
+    let gateway = start("[server]\npredrain = '0s'\nadmin = false\n").await;
+
+    let mut callers = gateway.operations();
+    let listed = callers.list_breakers(ListBreakersRequest::default()).await;
+
+    assert_eq!(listed.unwrap_err().code(), Code::Unimplemented);
+    let mut admin = OperationsServiceClient::new(connect(tcp(&gateway.admin)).await);
+    let request = ListBreakersRequest::default();
+    admin.list_breakers(request).await.unwrap();
+    let names = |channel| async move {
+        let question = MessageRequest::ListServices(String::new());
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(question),
+        };
+        let mut client = ServerReflectionClient::new(channel);
+        let asked = client.server_reflection_info(tokio_stream::once(request));
+        let answer = asked.await.unwrap().into_inner().message().await.unwrap();
+        format!("{answer:?}")
+    };
+    let of_callers = names(gateway.channel()).await;
+    assert!(of_callers.contains("GenerationService"), "{of_callers}");
+    assert!(!of_callers.contains("OperationsService"), "{of_callers}");
+    let of_operators = names(connect(tcp(&gateway.admin)).await).await;
+    assert!(
+        !of_operators.contains("GenerationService"),
+        "{of_operators}"
+    );
+    assert!(of_operators.contains("OperationsService"), "{of_operators}");
+}
+
+#[tokio::test]
+async fn a_listener_may_be_a_unix_socket() {
+    let path = std::env::temp_dir().join(format!("mw-{}-probes", std::process::id()));
+    let listen = format!("[probes]\nlisten = 'unix:{}'\n", path.display());
+    let gateway = Gateway::start(&format!("{listen}{ONE_MODEL}")).await;
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+
+    let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(gateway);
+}
+
+#[test]
+fn an_exposed_listener_or_an_unknown_variable_is_refused_with_its_remedy() {
+    let serve = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut program = program();
+        program.arg("serve").args(arguments);
+        let output = program.envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+
+    let plaintext = serve(&["--listen", "0.0.0.0:0"], &[]);
+    assert!(plaintext.contains("server.listen"), "{plaintext}");
+    assert!(
+        plaintext.contains("--plaintext behind-proxy"),
+        "{plaintext}"
+    );
+    let operators = serve(&["--admin-listen", "0.0.0.0:0"], &[]);
+    assert!(operators.contains("admin.listen"), "{operators}");
+    assert!(operators.contains("client_ca"), "{operators}");
+    let unknown = serve(&[], &[("MODELWAY_LISTN", "127.0.0.1:0")]);
+    assert!(
+        unknown.contains("did you mean `MODELWAY_LISTEN`?"),
+        "{unknown}"
+    );
 }

@@ -1,11 +1,12 @@
 //! The listeners behind TLS: as whom they show themselves, whom they believe, and what an exchange of files changes.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
-use modelway::server::{ListenerTls, Renewal};
-use modelway::simulator::Fault;
+use modelway::simulator::{Fault, Settings, Simulator};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -59,8 +60,21 @@ impl Files {
     }
 }
 
+/// Starts a service that follows a file with these tables.
 async fn start(tls: &str) -> Gateway {
-    Gateway::start(&format!("[server]\npredrain = '0s'\n{tls}{ONE_MODEL}")).await
+    start_with("", tls).await
+}
+
+async fn start_with(server: &str, tls: &str) -> Gateway {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("server-tls-{}-{number}.toml", std::process::id());
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let provider = "[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n";
+    let server = format!("[server]\npredrain = '0s'\nruntimes = 2\n{server}");
+    std::fs::write(&file, format!("{server}\n{tls}{ONE_MODEL}{provider}")).unwrap();
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    Gateway::following(simulator, &file).await
 }
 
 /// Connects with TLS, as this client if it is one.
@@ -101,10 +115,6 @@ fn refused(gateway: &Gateway, why: &str) -> usize {
     counts.next().unwrap().parse().unwrap()
 }
 
-fn tls(gateway: &Gateway) -> &ListenerTls {
-    gateway.server_tls.as_deref().unwrap()
-}
-
 #[tokio::test]
 async fn callers_speak_tls_and_one_that_speaks_plaintext_gets_an_alert_and_is_counted() {
     let authority = Authority::new();
@@ -130,9 +140,8 @@ async fn callers_speak_tls_and_one_that_speaks_plaintext_gets_an_alert_and_is_co
 async fn a_handshake_that_does_not_come_to_its_end_is_given_up_and_keeps_nobody_waiting() {
     const SLOW: usize = 50;
     let authority = Authority::new();
-    let server = "[server]\npredrain = '0s'\nhandshake_timeout = '300ms'\n";
     let table = Files::new(&authority, &[]).table("");
-    let gateway = Gateway::start(&format!("{server}{table}{ONE_MODEL}")).await;
+    let gateway = start_with("handshake_timeout = '300ms'", &table).await;
     let mut slow = JoinSet::new();
     for number in 0..SLOW {
         let mut stream = TcpStream::connect(gateway.address).await.unwrap();
@@ -175,7 +184,6 @@ async fn an_authority_is_replaced_without_a_refused_client_and_one_that_is_remov
     let (old_client, new_client) = (old.issue(Purpose::Client), new.issue(Purpose::Client));
     let files = Files::new(&authority, &[&old]);
     let gateway = start(&files.mutual("required")).await;
-    let read = |path: &std::path::Path| std::fs::read_to_string(path);
     let early = connect(&gateway, &authority, Some(&old_client))
         .await
         .unwrap();
@@ -183,7 +191,7 @@ async fn an_authority_is_replaced_without_a_refused_client_and_one_that_is_remov
     assert!(!is_served(&gateway, &authority, Some(&new_client)).await);
 
     files.believe(&[&old, &new]);
-    assert_eq!(tls(&gateway).renew(read), Renewal::Exchanged);
+    assert!(gateway.reload().await);
     assert!(is_served(&gateway, &authority, Some(&old_client)).await);
     assert!(is_served(&gateway, &authority, Some(&new_client)).await);
     let kept = connect(&gateway, &authority, Some(&new_client))
@@ -205,7 +213,7 @@ async fn an_authority_is_replaced_without_a_refused_client_and_one_that_is_remov
 
     files.believe(&[&new]);
     let removed = Instant::now();
-    assert_eq!(tls(&gateway).renew(read), Renewal::Exchanged);
+    assert!(gateway.reload().await);
 
     let ended = timeout(PROMPTLY, calls.join_next()).await.expect("it ends");
     assert!(ended.unwrap().unwrap().is_err());
@@ -224,16 +232,14 @@ async fn half_of_a_new_pair_changes_nothing_and_the_whole_is_shown_to_the_next()
     let (old, new) = (Authority::new(), Authority::new());
     let files = Files::new(&old, &[]);
     let gateway = start(&files.table("")).await;
-    let read = |path: &std::path::Path| std::fs::read_to_string(path);
     let fresh = new.issue(Purpose::Server);
-    assert_eq!(tls(&gateway).renew(read), Renewal::Unchanged);
 
     std::fs::write(&files.cert, fresh.pem()).unwrap();
-    assert!(matches!(tls(&gateway).renew(read), Renewal::Kept(_)));
+    assert!(!gateway.reload().await);
     assert!(is_served(&gateway, &old, None).await);
 
     std::fs::write(&files.key, fresh.key()).unwrap();
-    assert_eq!(tls(&gateway).renew(read), Renewal::Exchanged);
+    assert!(gateway.reload().await);
     assert!(is_served(&gateway, &new, None).await);
     assert!(!is_served(&gateway, &old, None).await);
 }
@@ -253,4 +259,72 @@ async fn a_prober_that_speaks_plaintext_is_answered_beside_a_server_with_client_
 
     assert_eq!(answer.status().as_u16(), 200);
     health.check(HealthCheckRequest::default()).await.unwrap();
+}
+
+/// Runs a program of the system; `None` if it is not there.
+async fn run(program: &'static str, arguments: Vec<String>) -> Option<String> {
+    let run = move || Command::new(program).args(arguments).output();
+    let Ok(output) = tokio::task::spawn_blocking(run).await.unwrap() else {
+        println!("skipped: `{program}` is not installed");
+        return None;
+    };
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn clients_of_another_make_agree_on_version_and_protocol() {
+    let (authority, ours) = (Authority::new(), Authority::new());
+    let gateway = start(&Files::new(&authority, &[&ours]).mutual("required")).await;
+    let (cert, key) = ours.issue(Purpose::Client).files();
+    let path = |path: PathBuf| path.display().to_string();
+    let (ca, cert, key) = (path(authority.file()), path(cert), path(key));
+    let address = gateway.address.to_string();
+    for (version, said) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let arguments = [
+            "s_client",
+            "-connect",
+            &address,
+            version,
+            "-alpn",
+            "h2,http/1.1",
+            "-CAfile",
+            &ca,
+            "-cert",
+            &cert,
+            "-key",
+            &key,
+            "-verify_return_error",
+        ];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let Some(told) = run("openssl", arguments).await else {
+            return;
+        };
+        assert!(told.contains("ALPN protocol: h2"), "{told}");
+        assert!(
+            told.contains(said) && told.contains("Verify return code: 0"),
+            "{told}"
+        );
+    }
+    for (path, status) in [("metrics", "404"), ("v1/generate", "405")] {
+        let url = format!("https://localhost:{}/{path}", gateway.address.port());
+        let arguments = [
+            "-s",
+            "-o",
+            "-",
+            "-w",
+            "\n%{http_code}",
+            "--cacert",
+            &ca,
+            "--cert",
+            &cert,
+            "--key",
+            &key,
+            &url,
+        ];
+        let arguments = arguments.map(str::to_owned).to_vec();
+        let Some(told) = run("curl", arguments).await else {
+            return;
+        };
+        assert!(told.ends_with(status), "{path}: {told}");
+    }
 }

@@ -40,7 +40,7 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{Attempt, GenerateRequest, GenerateResponse};
 use modelway::serve::Service;
-use modelway::server::{ListenAddress, ListenerTls};
+use modelway::server::ListenAddress;
 use modelway::serving::control::configuration::ConfigurationFacts;
 use modelway::simulator::{Settings, Simulator};
 use modelway::telemetry::metrics::Metrics;
@@ -91,8 +91,6 @@ pub(crate) struct Gateway {
     pub(crate) probes: Option<ListenAddress>,
     /// What the service counts and shows of itself.
     pub(crate) metrics: Arc<Metrics>,
-    /// The TLS of the listener for callers.
-    pub(crate) server_tls: Option<Arc<ListenerTls>>,
     channel: Channel,
     /// Dropped or sent, it tells the service to stop.
     stop: Option<oneshot::Sender<()>>,
@@ -157,7 +155,6 @@ impl Gateway {
         let probes = service.probes_address().cloned();
         let (reloads, configuration) = (service.reloads(), service.configuration());
         let metrics = Arc::clone(service.metrics());
-        let server_tls = service.server_tls().cloned();
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async {
@@ -173,7 +170,6 @@ impl Gateway {
             admin,
             probes,
             metrics,
-            server_tls,
             channel,
             stop: Some(stop),
             service: tasks,
