@@ -1,4 +1,7 @@
 //! Which door does a request go through, and do the doors for browsers and JSON treat calls like the gRPC door?
 
-pub(crate) mod http;
+mod cors;
+mod http;
+mod http1;
 mod json;
+mod web;

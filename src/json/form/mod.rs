@@ -9,6 +9,9 @@ mod times;
 mod types;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use self::read::read;
 pub(crate) use self::types::JsonTypes;
 pub(crate) use self::write::{Malformed, event, write};

@@ -61,7 +61,6 @@ impl Http1 {
     }
 
     /// Closes the half that sends.
-    #[expect(dead_code)]
     pub(crate) async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
@@ -144,8 +143,12 @@ impl Http1 {
         body
     }
 
+    /// Forgets what was read.
+    pub(crate) fn drop_read(&mut self) {
+        self.read.clear();
+    }
+
     /// Whether the other side has closed the connection, and sent nothing more.
-    #[expect(dead_code)]
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.read.is_empty() && !self.more().await
     }

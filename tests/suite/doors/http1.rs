@@ -1,0 +1,239 @@
+//! Connections in HTTP/1.1: their limits, and how they end.
+
+use std::time::Duration;
+
+use modelway::simulator::{Behaviour, Ending, Received};
+use tokio::time::{Instant, timeout};
+
+use super::http::{Http1, post_json};
+use crate::support::{Gateway, ONE_MODEL};
+
+const ASK: &str = r#"{"scenario":"one","messages":[{"role":"ROLE_USER","text":"Hello"}]}"#;
+
+async fn start(server: &str) -> Gateway {
+    Gateway::start(&format!("[server]\npredrain = '0s'\n{server}\n{ONE_MODEL}")).await
+}
+
+fn set(gateway: &Gateway, behaviour: &str) {
+    gateway
+        .simulator
+        .set("first", behaviour.parse::<Behaviour>().unwrap());
+}
+
+async fn cancelled(gateway: &Gateway) {
+    let closed = |log: &[Received]| {
+        log.iter()
+            .all(|request| request.ending == Some(Ending::ClientClosed))
+    };
+    timeout(Duration::from_secs(5), gateway.simulator.wait_for(closed))
+        .await
+        .expect("the call is cancelled at its provider");
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let gateway = start("").await;
+    let mut http = Http1::connect(gateway.address).await;
+    for _ in 0..3 {
+        let (head, _) = http.ask(&post_json("/v1/generate", "", ASK)).await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.get("connection"), "");
+    }
+    // Two at once: the second one waits.
+    let request = post_json("/v1/generate", "", ASK);
+    http.send(&[&request[..], &request].concat()).await;
+    for _ in 0..2 {
+        let head = http.head().await;
+        assert_eq!(head.status, 200);
+        http.body(&head).await;
+    }
+}
+
+#[tokio::test]
+async fn only_one_request_of_a_connection_is_under_way() {
+    let gateway = start("").await;
+    set(&gateway, "first=300ms");
+    let mut http = Http1::connect(gateway.address).await;
+    let request = post_json("/v1/generate", "", ASK);
+    http.send(&[&request[..], &request].concat()).await;
+
+    http.head().await;
+
+    assert_eq!(gateway.simulator.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn closing_cancels_the_call_and_so_does_closing_the_half_that_sends() {
+    for path in ["/v1/generate", "/v1/stream"] {
+        for is_half in [false, true] {
+            let gateway = start("").await;
+            set(&gateway, "first=1000s");
+            let mut http = Http1::connect(gateway.address).await;
+            http.send(&post_json(path, "", ASK)).await;
+            gateway.simulator.wait_for(|log| log.len() == 1).await;
+
+            match is_half {
+                true => http.finish().await,
+                false => drop(http),
+            }
+            cancelled(&gateway).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_comes_too_slowly_ends_the_connection() {
+    let gateway = start("handshake_timeout = '200ms'").await;
+    for begun in ["P", "POST /v1/generate HTTP/1.1\r\nhost: l"] {
+        let mut http = Http1::connect(gateway.address).await;
+        http.send(begun.as_bytes()).await;
+        let started = Instant::now();
+        // What is sent meanwhile does not help.
+        while !http.is_closed().await {}
+
+        assert!(started.elapsed() < Duration::from_secs(3));
+    }
+    // The same for a later request.
+    let mut http = Http1::connect(gateway.address).await;
+    http.ask(&post_json("/v1/generate", "", ASK)).await;
+    http.send(b"POST /v1/gene").await;
+    let started = Instant::now();
+    while !http.is_closed().await {}
+    assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_refused() {
+    let gateway = start("receive_timeout = '200ms'").await;
+    let mut http = Http1::connect(gateway.address).await;
+    http.send(b"POST /v1/generate HTTP/1.1\r\nhost: l\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{").await;
+
+    let head = http.head().await;
+
+    assert_eq!(head.status, 400);
+    let body = String::from_utf8(http.body(&head).await).unwrap();
+    assert!(body.contains("took longer than 200ms"), "{body}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends() {
+    let gateway = start("keepalive_interval = '100ms'\nkeepalive_timeout = '100ms'").await;
+    let mut http = Http1::connect(gateway.address).await;
+    http.ask(&post_json("/v1/generate", "", ASK)).await;
+    let started = Instant::now();
+
+    while !http.is_closed().await {}
+
+    let idle = started.elapsed();
+    assert!(
+        idle >= Duration::from_millis(100) && idle < Duration::from_secs(3),
+        "{idle:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_old_connection_ends_after_its_request_and_says_so() {
+    let gateway = start("first_request_timeout = '100ms'\nconnection_age = '200ms'").await;
+    set(&gateway, "first=600ms");
+    let mut http = Http1::connect(gateway.address).await;
+
+    let (head, _) = http.ask(&post_json("/v1/generate", "", ASK)).await;
+
+    assert_eq!(head.status, 200);
+    assert_eq!(head.get("connection"), "close");
+    assert!(http.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_call_goes_on_while_the_service_goes_down_and_its_connection_ends() {
+    for path in ["/v1/generate", "/v1/stream"] {
+        let mut gateway = start("").await;
+        set(&gateway, "first=300ms+tokens=5");
+        let mut http = Http1::connect(gateway.address).await;
+        http.send(&post_json(path, "", ASK)).await;
+        gateway.simulator.wait_for(|log| log.len() == 1).await;
+
+        gateway.stop();
+
+        let head = http.head().await;
+        assert_eq!(head.status, 200);
+        assert_eq!(head.get("connection"), "close", "{path}");
+        let body = String::from_utf8(http.body(&head).await).unwrap();
+        assert!(body.contains("FINISH_REASON_STOP"), "{body}");
+        gateway.stopped().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_outlasts_the_drain_ends_with_the_reason() {
+    let mut gateway = start("drain_timeout = '400ms'").await;
+    set(&gateway, "tokens=100000+gap=20ms");
+    let mut http = Http1::connect(gateway.address).await;
+    http.send(&post_json("/v1/stream", "", ASK)).await;
+    let head = http.head().await;
+    http.chunk().await;
+
+    gateway.stop();
+
+    let body = http.body(&head).await;
+    let (events, _) = super::http::events(&body);
+    let last = events.last().unwrap();
+    assert_eq!(last.name, "error");
+    let told = last.data.to_string();
+    assert!(told.contains(r#""reason":"DRAINING""#), "{told}");
+    gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_loses_its_call() {
+    for behaviour in ["tokens=100000", "tokens=100000+whole"] {
+        for path in ["/v1/generate", "/v1/stream"] {
+            let gateway = start("client_stall = '300ms'").await;
+            set(&gateway, behaviour);
+            let mut requests = Vec::new();
+            // More than the buffers of the connection hold.
+            for _ in 0..6 {
+                let mut http = Http1::connect(gateway.address).await;
+                let request = post_json(path, "", ASK);
+                http.send(&[&request[..], &request, &request].concat())
+                    .await;
+                requests.push(http);
+            }
+            let ended = |log: &[Received]| {
+                log.len() >= 6 && log.iter().all(|request| request.ending.is_some())
+            };
+            timeout(Duration::from_secs(20), gateway.simulator.wait_for(ended))
+                .await
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn garbage_ends_the_connection() {
+    let gateway = start("").await;
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET\r\n\r\n",
+        b"POST /v1/generate HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/generate HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+    ] {
+        let mut http = Http1::connect(gateway.address).await;
+        http.send(garbage).await;
+        if garbage[0] == 0x16 {
+            http.finish().await;
+        }
+        let head = timeout(Duration::from_secs(5), async {
+            while !http.is_closed().await {
+                http.drop_read();
+            }
+        });
+        head.await.unwrap_or_else(|_| panic!("{garbage:?}"));
+    }
+    let (head, _) = Http1::connect(gateway.address)
+        .await
+        .ask(&post_json("/v1/generate", "", ASK))
+        .await;
+    assert_eq!(head.status, 200);
+}
