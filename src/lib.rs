@@ -1,6 +1,6 @@
 //! Modelway: a typed gRPC gateway between business services and large models.
 //!
-//! The way of a call: [`server`] accepts its connection; [`grpc`] parses it into [`chat`]'s neutral terms;
+//! The way of a call: [`server`] accepts its connection; [`grpc`], [`grpc_web`] or [`json`] parses it into [`chat`]'s neutral terms;
 //! [`check`] judges the request; [`idempotency`] knows whether it is a repeat; [`admission`] lets it in;
 //! [`serving`] leads it from there to its end; [`dispatch`] plans and retries; [`wire`] spells the request and reads
 //! the answer; [`transport`] carries both.

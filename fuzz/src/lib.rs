@@ -6,6 +6,7 @@
 pub mod config;
 mod cuts;
 pub mod failure;
+pub mod json;
 #[path = "../../tests/replay/laws.rs"]
 #[expect(dead_code, reason = "only the replay asks how early an answer is complete")]
 mod laws;

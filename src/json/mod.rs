@@ -6,7 +6,7 @@
 mod body;
 pub mod door;
 mod events;
-mod form;
+pub mod form;
 pub mod refusal;
 
 use std::time::Duration;

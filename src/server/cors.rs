@@ -34,6 +34,13 @@ pub(super) enum AskingPage {
 }
 
 impl Settings {
+    /// A warning if every page may call.
+    pub fn exposure(&self) -> Option<&'static str> {
+        self.origins.iter().any(|origin| origin == "*").then_some(
+            "every web page may call (`cors.origins`): a key that a page holds is known to all who open it; name the origins",
+        )
+    }
+
     /// The page that sends a request.
     pub(super) fn page(&self, headers: &HeaderMap) -> AskingPage {
         let Some(origin) = headers.get(header::ORIGIN) else {

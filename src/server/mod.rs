@@ -192,6 +192,9 @@ pub async fn serve(
     })?;
     let refusals = json::door::refusals().map_err(services::SetupError::of)?;
     let cors = Arc::new(settings.cors.clone());
+    if let Some(exposure) = cors.exposure() {
+        warn!("{exposure}");
+    }
     let json::Settings {
         open_after,
         keepalive,

@@ -12,6 +12,6 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::read::read;
-pub(crate) use self::types::JsonTypes;
-pub(crate) use self::write::{Malformed, event, write};
+pub use self::read::read;
+pub use self::types::JsonTypes;
+pub use self::write::{Malformed, event, write};

@@ -19,7 +19,7 @@ const MOST_LISTED: usize = 40;
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with the path of the first fault.
-pub(crate) fn read(
+pub fn read(
     types: &JsonTypes,
     place: usize,
     json: &[u8],

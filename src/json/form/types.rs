@@ -8,7 +8,7 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Fi
 
 /// All types of the contract.
 #[derive(Debug, Default)]
-pub(crate) struct JsonTypes {
+pub struct JsonTypes {
     messages: Vec<JsonMessage>,
     enums: Vec<JsonEnum>,
     /// Indices of messages by their full names, such as `modelway.v1.Message`.
@@ -150,7 +150,7 @@ impl JsonTypes {
     ///
     /// # Errors
     /// A set does not decode.
-    pub(crate) fn read<'s>(sets: impl IntoIterator<Item = &'s [u8]>) -> Result<Self, DecodeError> {
+    pub fn read<'s>(sets: impl IntoIterator<Item = &'s [u8]>) -> Result<Self, DecodeError> {
         let mut types = Self::default();
         let mut enums = HashMap::new();
         let mut found = Vec::new();
@@ -168,7 +168,7 @@ impl JsonTypes {
     }
 
     /// The index of the message with this full name.
-    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+    pub fn place(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 

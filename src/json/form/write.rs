@@ -9,13 +9,13 @@ use super::types::{JsonField, JsonKind, JsonMessage, JsonTypes, OwnForm, Repeat}
 
 /// The bytes are not the encoding of a message of this type: a defect.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 /// Appends a message of this type. Fields that are not in its encoding, since they have their default, are left out.
 ///
 /// # Errors
 /// [`Malformed`].
-pub(crate) fn write(
+pub fn write(
     types: &JsonTypes,
     place: usize,
     encoded: &[u8],
@@ -26,17 +26,15 @@ pub(crate) fn write(
 
 /// What a stream's message is: the name in JSON of its last top-level field, and its first number.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct JsonEvent<'t> {
-    pub(crate) name: &'t str,
-    pub(crate) sequence: u64,
+pub struct JsonEvent<'t> {
+    /// Its name.
+    pub name: &'t str,
+    /// Its number in the stream.
+    pub sequence: u64,
 }
 
 /// The event in a message whose first field is a sequence number, and whose choice names the event.
-pub(crate) fn event<'t>(
-    types: &'t JsonTypes,
-    place: usize,
-    encoded: &[u8],
-) -> Option<JsonEvent<'t>> {
+pub fn event<'t>(types: &'t JsonTypes, place: usize, encoded: &[u8]) -> Option<JsonEvent<'t>> {
     let of = types.message(place)?;
     let mut found = JsonEvent::default();
     let mut rest = encoded;
