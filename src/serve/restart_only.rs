@@ -49,8 +49,6 @@ impl RestartOnly {
             listen: after.server.listen.clone(),
             runtimes: after.server.runtimes,
             reflection: after.server.reflection,
-            cors: after.server.cors.clone(),
-            json: after.server.json.clone(),
             ..server.clone()
         };
         let all = [
@@ -60,8 +58,6 @@ impl RestartOnly {
                 "server.reflection",
                 server.reflection != after.server.reflection,
             ),
-            ("cors", server.cors != after.server.cors),
-            ("json", server.json != after.server.json),
             ("server", rest_of_server != after.server),
             ("admin.listen", admin.listen != after.admin.listen),
             (

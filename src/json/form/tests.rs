@@ -113,13 +113,10 @@ impl Maker {
                 if chosen.contains(&choice) {
                     continue;
                 }
-                if self.is_sample {
-                    chosen.push(choice);
-                } else if self.random.bool() {
-                    chosen.push(choice);
-                } else {
+                if !self.is_sample && self.random.bool() {
                     continue;
                 }
+                chosen.push(choice);
             }
             let is_message = matches!(field.kind(), Kind::Message(_));
             if (is_message && depth == 0) || (!self.is_sample && self.random.u8(0..3) == 0) {
