@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from tools import REPOSITORY
 
 SHELLS = ("sh", "bash", "shell", "console")
-FENCE = re.compile(r"^[ \t]*```(\S*)\n(.*?)^[ \t]*```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^[ \t]*```(\S*)[^\n]*\n(.*?)^[ \t]*```$", re.MULTILINE | re.DOTALL)
+# A test runs every command of these pages, in the order in which they stand there.
+GUIDES, GUIDES_TEST = REPOSITORY / "docs" / "clients", "tests/polyglot/test_guides.py::commands_of"
 MARK = re.compile(r"<!-- (run|not run): (.+?) -->\s*\Z")
 
 
@@ -37,6 +39,8 @@ def blocks(path):
     text = path.read_text()
     for match in FENCE.finditer(text):
         mark = MARK.search(text[: match.start()])
+        if path.parent == GUIDES and match[1] in SHELLS:
+            mark = (None, "run", GUIDES_TEST)
         yield Block(
             page=str(path.relative_to(REPOSITORY)),
             line=text.count("\n", 0, match.start()) + 1,

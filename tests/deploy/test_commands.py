@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import documents
@@ -101,9 +102,13 @@ class Commands(unittest.TestCase):
         if not self.found("jq"):
             self.skipTest("there is no jq")
 
-        done = self.run_in_shell(re.sub(r"[0-9a-f]{32}", call_id, text))
+        # The line is written by a thread of its own, perhaps after the answer has arrived.
+        end = time.monotonic() + 10
+        while not (line := self.run_in_shell(re.sub(r"[0-9a-f]{32}", call_id, text)).stdout):
+            self.assertLess(time.monotonic(), end, self.log.read_text())
+            time.sleep(0.1)
 
-        line = json.loads(done.stdout)
+        line = json.loads(line)
         self.assertEqual((line["call_id"], line["code"], line["blame"]), (call_id, "OK", "none"))
 
     def found(self, program):

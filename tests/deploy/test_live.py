@@ -34,7 +34,7 @@ CALLERS = 3
 INTERVAL = "30s"
 
 SCENARIOS = ["chat", "failover", "shaky", "unavailable", "limited", "cut", "unpriced", "text-only", "locked", "silent"]
-IMAGE = {"media": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+IMAGE = {"image": {"mediaType": "image/png", "data": "iVBORw0KGgo="}}
 
 
 def free_port():
