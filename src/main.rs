@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::future::pending;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
 use std::sync::{Arc, mpsc};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use modelway::config::{Overrides, check};
 use modelway::demo::{self, Pace};
-use modelway::serve::{Notifier, Service, StartError, Watchdog, raise_limit};
+use modelway::serve::{Notifier, Readiness, Service, StartError, Watchdog, raise_limit, readiness};
 use modelway::server::{ListenAddress, NotAnAddress};
 use modelway::telemetry::{self, Telemetry};
 use tokio::runtime;
@@ -27,6 +28,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code for a configuration or a command line that cannot be used.
 const BROKEN: u8 = 2;
+
+/// Exit code for a service that does not answer.
+const SILENT: u8 = 3;
 
 /// Exit code for a shutdown that was not orderly, since something was stuck.
 const OVERDUE: i32 = 3;
@@ -55,6 +59,13 @@ enum Command {
         /// Do not read the secrets that the file refers to.
         #[arg(long)]
         no_secrets: bool,
+    },
+    /// Asks a running service whether it takes calls, for probes of containers: exit code 0 if it does, 1 if it does not,
+    /// 3 if nothing answers within a second.
+    Health {
+        /// Its listener for probes, or the one for operators if that is plaintext.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50053")]
+        address: SocketAddr,
     },
     /// Shows failover and circuit breaking with simulated providers, in under a minute.
     Demo {
@@ -111,6 +122,7 @@ fn main() -> ExitCode {
             let pace = if fast { Pace::Fast } else { Pace::Normal };
             demo::run(pace).await.map_err(|error| error.to_string())
         }),
+        Command::Health { address } => Ok(health(address)),
         Command::Check { file, no_secrets } => check::check(
             &file,
             !no_secrets,
@@ -124,6 +136,20 @@ fn main() -> ExitCode {
         print(io::stderr(), message);
         ExitCode::FAILURE
     })
+}
+
+fn health(address: SocketAddr) -> ExitCode {
+    match readiness(address) {
+        Ok(Readiness::Ready) => ExitCode::SUCCESS,
+        Ok(Readiness::NotReady) => {
+            print(io::stderr(), format!("{address} takes no calls now"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            print(io::stderr(), format!("{address} does not answer: {error}"));
+            ExitCode::from(SILENT)
+        }
+    }
 }
 
 fn in_runtime(work: impl Future<Output = Result<ExitCode, String>>) -> Result<ExitCode, String> {

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import tomllib
@@ -124,6 +125,25 @@ class Image(unittest.TestCase):
         path = json.loads(command["text"])[-1]
         self.assertIn(path, [target for _, target in copied(final)])
 
+    def test_its_probe_tells_a_ready_service_from_one_that_is_not_there(self):
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
+        before = modelway("health", "--address", address)
+        server = subprocess.Popen(
+            [os.environ["MODELWAY"], "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--probes-listen", address],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            server.stdout.readline()
+            during = modelway("health", "--address", address)
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+
+        self.assertEqual((before.returncode, during.returncode), (3, 0), before.stderr + during.stderr)
+        self.assertIn(f"{address} does not answer: ", before.stderr)
+
     def test_without_rights_the_program_writes_no_file(self):
         if not shutil.which("strace") or not shutil.which("setpriv") or os.geteuid() != 0:
             self.skipTest("it takes root, strace and setpriv to watch the program as another user")
@@ -136,7 +156,7 @@ class Image(unittest.TestCase):
             child = subprocess.Popen(
                 ["strace", "--follow-forks", "--trace=open,openat,openat2,creat,mkdir,mkdirat,rename,unlink", "--output", str(trace),
                  "setpriv", "--reuid", "65532", "--regid", "65532", "--clear-groups", "--no-new-privs",
-                 program, "serve", "--listen", "127.0.0.1:0"],
+                 program, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd="/",
             )  # fmt: skip
             try:
