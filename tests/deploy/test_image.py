@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import tomllib
 import unittest
 
@@ -136,7 +137,10 @@ class Image(unittest.TestCase):
         )  # fmt: skip
         try:
             server.stdout.readline()
-            during = modelway("health", "--address", address)
+            end = time.monotonic() + 30
+            # The listeners are bound before the first call is taken.
+            while (during := modelway("health", "--address", address)).returncode and time.monotonic() < end:
+                time.sleep(0.1)
         finally:
             server.terminate()
             server.communicate(timeout=60)
