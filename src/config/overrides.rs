@@ -18,8 +18,8 @@ pub(super) const BEHIND_PROXY: &str = "behind-proxy";
 /// What all our variables begin with.
 const PREFIX: &str = "MODELWAY_";
 
-/// A variable that our examples of clients read.
-const OF_CLIENTS: &str = "MODELWAY_ADDRESS";
+/// Variables that the service does not read: our examples of clients do, and `cargo run` sets those of `build.rs`.
+const OF_OTHERS: [&str; 3] = ["MODELWAY_ADDRESS", "MODELWAY_COMMIT", "MODELWAY_RUSTC"];
 
 /// The variables that are known.
 const KNOWN: [&str; 6] = [
@@ -75,7 +75,7 @@ impl Overrides {
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut read = Self::default();
         for (name, value) in variables {
-            let is_ours = name.starts_with(PREFIX) && name != OF_CLIENTS;
+            let is_ours = name.starts_with(PREFIX) && !OF_OTHERS.contains(&&*name);
             if !is_ours || is_of_service(&name, &value) {
                 continue;
             }
@@ -197,6 +197,7 @@ mod tests {
             ("MODELWAY_PLAINTEXT", "behind-proxy"),
             ("MODELWAY_LOG", "debug"),
             ("MODELWAY_CONFIG", "/etc/modelway.toml"),
+            ("MODELWAY_RUSTC", "rustc 1.88.0"),
             ("HOME", "/"),
         ]);
         assert!(environment.wrong.is_empty(), "{:?}", environment.wrong);
