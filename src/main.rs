@@ -190,7 +190,9 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
         }
         Err(error) => return Err(error.to_string()),
     };
-    let telemetry = Telemetry::install(service.logging()).map_err(|error| error.to_string())?;
+    let counters = Arc::clone(service.call_log().counters());
+    let telemetry =
+        Telemetry::install(service.logging(), counters).map_err(|error| error.to_string())?;
     telemetry::log_panics();
     let mut signals = Signals::listen()?;
     print(io::stdout(), service.banner());

@@ -40,6 +40,22 @@ pub struct Provider {
     pub options: AllowedOptions,
 }
 
+impl Provider {
+    /// The values of all headers that hold a secret, and each secret alone where a scheme comes before it.
+    pub fn secret_texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for header in self.secrets().filter_map(|(_, secret)| secret.header()) {
+            let Ok(value) = header.to_str() else {
+                continue;
+            };
+            let alone = value.split_once(' ').map(|(_, secret)| secret.to_owned());
+            texts.extend(alone);
+            texts.push(value.to_owned());
+        }
+        texts
+    }
+}
+
 /// How requests are authenticated.
 pub enum Auth {
     /// Without a credential.

@@ -36,6 +36,7 @@ use crate::server::{
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
 use crate::telemetry::export::{ExportCounts, SpanQueue, StartExportError};
+use crate::telemetry::logging::call_log::CallLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
 use crate::transport::{self, Transport};
@@ -113,6 +114,8 @@ pub struct Service {
     reloads: Arc<Notify>,
     notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
+    /// Writes the lines of its calls.
+    call_log: Arc<CallLog>,
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     exporting: Exporting,
@@ -233,6 +236,14 @@ impl Service {
             direct_retry: config.retry,
             transports: runtimes.handles().iter().map(transport).collect(),
         }));
+        let call_log = Arc::new(CallLog::default());
+        let providers = Arc::clone(&dispatcher);
+        call_log.knows_secrets(Box::new(move || {
+            let routes = providers.routes();
+            let targets = routes.catalog().targets.values();
+            let secrets = targets.flat_map(|target| target.provider.secret_texts());
+            secrets.collect()
+        }));
         let core = |(core, runtime): (usize, &Handle)| Core {
             runtime: runtime.clone(),
             dispatcher: Arc::new(dispatcher.for_core(core)),
@@ -260,6 +271,7 @@ impl Service {
             notifier: Arc::default(),
             origin,
             judged,
+            call_log,
             dispatcher,
             cores,
             runtimes,
@@ -306,6 +318,11 @@ impl Service {
     /// What it counts and shows of itself.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What writes the lines of its calls.
+    pub fn call_log(&self) -> &Arc<CallLog> {
+        &self.call_log
     }
 
     /// What an operator should know of its configuration, a line for each.
@@ -419,6 +436,7 @@ impl Service {
             reloads,
             notifier,
             metrics,
+            call_log,
             dispatcher,
             cores,
             exporting,
@@ -431,9 +449,16 @@ impl Service {
             server: listeners.server_tls.clone(),
             admin: listeners.admin_tls.clone(),
         };
+        let observer = Arc::new(Observer::new(
+            exporting.tracer().clone(),
+            metrics,
+            Arc::clone(&call_log),
+        ));
+        reload::observe_by(&observer, &judged.config, &origin.text);
         let shown_in = ShownIn {
             facts: Arc::clone(&facts),
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(observer.metrics()),
+            observer: Arc::clone(&observer),
             notifier,
         };
         let mut reloader =
@@ -449,11 +474,7 @@ impl Service {
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,
-            observer: Arc::new(Observer::new(
-                config.admission.min_time_left,
-                exporting.tracer().clone(),
-                Arc::clone(&metrics),
-            )),
+            observer,
             configuration: facts,
         };
         // The dispatcher has it; the table of routes must be the only one that keeps a catalogue.
@@ -471,7 +492,9 @@ impl Service {
         let sides = tokio::select! {
             served = serving => served?,
             () = reloader.follow() => SideListeners::default(),
+            () = call_log.watch() => SideListeners::default(),
         };
+        call_log.sum_up();
         drop(reloader);
         drop(runtimes);
         // No call is left: their spans wait to be exported.

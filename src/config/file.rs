@@ -10,7 +10,7 @@ use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
 use crate::health::scopes;
 use crate::server;
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, LoggedCalls};
 use crate::transport;
 
 use super::dialect::WireFormats;
@@ -136,14 +136,25 @@ fn logging(mut table: Table<'_>) -> telemetry::Settings {
         }),
         filter: table.or("filter", default.filter, |value| {
             let filter = value.string()?;
-            if telemetry::parse_filter(filter).is_err() {
+            if telemetry::logging::filter::parse(filter).is_err() {
                 value.place.wrong(
                     "not a filter for logs",
-                    "write a level such as \"info\", or \"info,modelway=debug\"",
+                    "write a level such as \"info\", or \"debug,h2=debug\"",
                 );
             }
             Some(filter.to_owned())
         }),
+        calls: table.or("calls", default.calls, |value| {
+            value.choice(&[
+                ("all", LoggedCalls::All),
+                ("failed", LoggedCalls::Failed),
+                ("none", LoggedCalls::None),
+            ])
+        }),
+        sample_ok: table.or("sample_ok", default.sample_ok, |value| {
+            value.number(0.0..=1.0)
+        }),
+        provider_errors: table.or("provider_errors", default.provider_errors, Value::boolean),
     };
     table.finish();
     settings

@@ -19,6 +19,7 @@ mod view;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -90,7 +91,8 @@ pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
         .map_err(StartError::Simulator)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let service = Service::with_simulator(CONFIG, "demo.toml", Some(listen), &simulator).await?;
-    let _telemetry = Telemetry::install(service.logging())?;
+    let counters = Arc::clone(service.call_log().counters());
+    let _telemetry = Telemetry::install(service.logging(), counters)?;
     let address = service.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::timeout_at;
+use tracing::debug;
 
 use crate::error::Error;
 use crate::provider::{OutboundRequest, Trace};
@@ -55,6 +56,14 @@ pub(super) async fn start(
     };
     let observed = ObservedAttempt::begin(call, &description).await?;
     record.span_id = observed.context().span_id_hex();
+    debug!(
+        call_id = plan.trail.call_id,
+        attempt = record.number,
+        model = record.target,
+        kind = record.kind.name(),
+        breaker = record.breaker.name(),
+        "attempt begins"
+    );
     let trace = target.provider.propagate_trace.then(|| Trace {
         parent: observed.context().to_string(),
         state: call.span().and_then(|span| span.state().header()),

@@ -18,12 +18,13 @@ use tracing::{info, warn};
 
 use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
-use crate::config::{Mistake, Overrides, Surroundings, TlsMaterials, check, reading};
+use crate::config::{Config, Mistake, Overrides, Surroundings, TlsMaterials, check, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::provider::Provider;
 use crate::server::ListenerTls;
 use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::observe::Observer;
 
 use super::key_files::KeyFiles;
 use super::measured::names_in;
@@ -85,6 +86,7 @@ pub(super) struct Reloader {
     tokens: Tokens,
     facts: Arc<ConfigurationFacts>,
     metrics: Arc<Metrics>,
+    observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     asked: Arc<Notify>,
     notifier: Arc<Notifier>,
@@ -95,6 +97,8 @@ pub(super) struct ShownIn {
     pub(super) facts: Arc<ConfigurationFacts>,
     /// Told which names the configuration has.
     pub(super) metrics: Arc<Metrics>,
+    /// Observes the calls, as the configuration says.
+    pub(super) observer: Arc<Observer>,
     /// Tells the service manager that a reload is under way.
     pub(super) notifier: Arc<Notifier>,
 }
@@ -139,6 +143,14 @@ pub(super) fn hash(text: &str) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Lets calls be observed as a configuration with this text says.
+pub(super) fn observe_by(observer: &Observer, config: &Config, text: &str) {
+    observer.set_min_time_left(config.admission.min_time_left);
+    observer.log().apply(&config.logging);
+    let [first, second, third, fourth, ..] = sha256(text.as_bytes());
+    observer.log().runs([first, second, third, fourth]);
+}
+
 impl Reloader {
     /// Follows the file of a service that runs on this dispatcher, as judged at its start.
     pub(super) fn new(
@@ -152,6 +164,7 @@ impl Reloader {
         let ShownIn {
             facts,
             metrics,
+            observer,
             notifier,
         } = shown_in;
         let Provenance {
@@ -185,6 +198,7 @@ impl Reloader {
             served_tls,
             facts,
             metrics,
+            observer,
             asked,
             notifier,
         }
@@ -331,6 +345,7 @@ impl Reloader {
             tokens,
             needs_simulator: _,
         } = judged;
+        observe_by(&self.observer, &config, &text);
         let check_every = config.reload.check_every;
         self.served_tls.exchange(config.tls);
         let renewed =

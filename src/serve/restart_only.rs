@@ -67,7 +67,8 @@ impl RestartOnly {
             ("probes.listen", probes.listen != after.probes.listen),
             ("admission", *admission != after.admission),
             ("idempotency", *idempotency != after.idempotency),
-            ("logging", *logging != after.logging),
+            ("logging.format", logging.format != after.logging.format),
+            ("logging.filter", logging.filter != after.logging.filter),
             (
                 "providers.*.simulated",
                 *has_simulator != after.has_simulator,

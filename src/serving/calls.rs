@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::admission::room::Held;
 use crate::admission::{Admission, CallPermit};
@@ -22,6 +23,9 @@ use super::open_calls::OpenCalls;
 use super::reading::{CallReading, CallRequest, Understood, understand};
 use super::stream::{EventStream, StreamSpelling};
 use super::untaken::Untaken;
+
+/// The most characters of an unknown name that the log shows.
+const MAX_UNKNOWN_CHARS: usize = 64;
 
 /// Serves the calls of one core.
 pub struct Serving {
@@ -138,10 +142,18 @@ impl Serving {
 
 /// The failure of a request that did not become a call.
 fn refused(mut observed: ObservedCall, error: Error) -> Failure {
-    match &error {
-        Error::ScenarioNotFound(_) => observed.asks_for(AskedFor::UnknownScenario, ""),
-        Error::ModelNotFound(_) => observed.asks_for(AskedFor::UnknownModel, ""),
-        _ => {}
+    let unknown = match &error {
+        Error::ScenarioNotFound(name) => Some((AskedFor::UnknownScenario, name)),
+        Error::ModelNotFound(name) => Some((AskedFor::UnknownModel, name)),
+        _ => None,
+    };
+    if let Some((asked_for, name)) = unknown {
+        let name: String = name.chars().take(MAX_UNKNOWN_CHARS).collect();
+        debug!(
+            call_id = observed.call_id(),
+            name, "no such scenario or model"
+        );
+        observed.asks_for(asked_for, "");
     }
     let trail = observed.refuse(CallEnd::Failed(error.reason()));
     Failure { error, trail }
@@ -195,6 +207,11 @@ impl<'s> BegunCall<'s> {
             open.unless_closed(wait).await
         };
         call.observed().goes_on();
+        let is_admitted = matches!(admitted, Some(Ok(_)));
+        debug!(
+            call_id = call.trail().call_id,
+            is_admitted, "left the queue"
+        );
         match admitted {
             Some(Ok(permit)) => Ok(AdmittedCall {
                 call,

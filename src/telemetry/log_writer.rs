@@ -4,6 +4,7 @@
 //! do not fit into the buffer are dropped; their number is logged as soon as there is room.
 
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use tracing::error;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::logging::call_log::LogCounters;
 use super::urls::without_credentials;
 
 /// The size of the buffer, in bytes. As many bytes again may be in the write that is under way.
-const ROOM: usize = 1 << 20;
+const ROOM: usize = 8 << 20;
 
 /// The pause after a non-blocking write that found no room.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -27,6 +29,7 @@ struct Shared {
     state: Mutex<State>,
     /// Notified when there is something to write, and when everything was written.
     changed: Condvar,
+    counters: Arc<LogCounters>,
 }
 
 #[derive(Default)]
@@ -43,10 +46,14 @@ impl LogWriter {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(
+        output: impl Write + Send + 'static,
+        counters: Arc<LogCounters>,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
+            counters,
         });
         let writing = Arc::clone(&shared);
         thread::Builder::new()
@@ -76,10 +83,16 @@ impl Shared {
         let mut state = self.lock();
         if state.waiting.len() + line.len() > ROOM {
             state.lost += 1;
+            self.counters.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        let is_first = state.waiting.is_empty();
         state.waiting.extend_from_slice(line);
-        self.changed.notify_all();
+        drop(state);
+        // Otherwise the thread has been woken already, or is writing and looks again by itself.
+        if is_first {
+            self.changed.notify_all();
+        }
     }
 
     fn write_out(&self, mut output: impl Write) {
@@ -108,8 +121,12 @@ impl Shared {
             }
             let unwritten = write_all(&mut output, &batch).err().map(lines);
             fails = unwritten.is_some();
+            let unwritten = unwritten.unwrap_or(0);
+            let LogCounters { written, lost, .. } = &*self.counters;
+            written.fetch_add(lines(&batch) - unwritten, Ordering::Relaxed);
+            lost.fetch_add(unwritten, Ordering::Relaxed);
             let mut state = self.lock();
-            state.lost += unwritten.unwrap_or(0);
+            state.lost += unwritten;
             state.is_writing = false;
             self.changed.notify_all();
         }
@@ -194,7 +211,7 @@ mod tests {
     #[test]
     fn lines_are_written_in_their_order_and_waited_for_at_the_end() {
         let (output, written) = mpsc::sync_channel(100);
-        let writer = LogWriter::start(Slow(output)).expect("a thread");
+        let writer = LogWriter::start(Slow(output), Arc::default()).expect("a thread");
 
         for number in 0..50 {
             log(&writer, &format!("{number}\n"));
@@ -209,7 +226,7 @@ mod tests {
     #[test]
     fn whoever_logs_waits_for_nobody_and_what_finds_no_room_is_counted() {
         let (output, written) = mpsc::sync_channel(0);
-        let writer = LogWriter::start(Slow(output)).expect("a thread");
+        let writer = LogWriter::start(Slow(output), Arc::default()).expect("a thread");
         let line = format!("{}\n", "x".repeat(1023));
 
         log(&writer, &line);
@@ -236,7 +253,7 @@ mod tests {
     fn a_closed_output_stops_nothing() {
         let (output, written) = mpsc::sync_channel(0);
         drop(written);
-        let writer = LogWriter::start(Slow(output)).expect("a thread");
+        let writer = LogWriter::start(Slow(output), Arc::default()).expect("a thread");
 
         for lost in 1..=3 {
             log(&writer, "line\n");
@@ -262,7 +279,7 @@ mod tests {
             }
         }
         let (output, written) = mpsc::channel();
-        let writer = LogWriter::start(Busy(0, output)).expect("a thread");
+        let writer = LogWriter::start(Busy(0, output), Arc::default()).expect("a thread");
 
         log(&writer, "two\n");
         writer.flush(LONG);

@@ -17,10 +17,11 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::caller::{Caller, Door, Method, Priority};
-use crate::error::{Error, Reason};
+use crate::error::Error;
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
 use super::facts::{Gaps, Stopwatch};
+use super::logging::call_log::CallLog;
 use super::metrics::Metrics;
 use super::spans::{AttemptDescription, AttemptSpan, CallSpan, Tracer};
 use super::trace_context::TraceContext;
@@ -34,19 +35,18 @@ pub struct Observer {
     min_time_left: AtomicU64,
     tracer: Tracer,
     metrics: Arc<Metrics>,
+    log: Arc<CallLog>,
 }
 
 impl Observer {
-    /// An observer of a service with this `admission.min_time_left`, whose calls are recorded by `tracer` and counted
-    /// in `metrics`.
-    pub fn new(min_time_left: Duration, tracer: Tracer, metrics: Arc<Metrics>) -> Self {
-        let observer = Self {
+    /// An observer whose calls are recorded by `tracer`, counted in `metrics`, and get their lines from `log`.
+    pub fn new(tracer: Tracer, metrics: Arc<Metrics>, log: Arc<CallLog>) -> Self {
+        Self {
+            min_time_left: AtomicU64::new(0),
             tracer,
             metrics,
-            ..Self::default()
-        };
-        observer.set_min_time_left(min_time_left);
-        observer
+            log,
+        }
     }
 
     /// Begins the spans of calls.
@@ -63,6 +63,11 @@ impl Observer {
     pub fn set_min_time_left(&self, least: Duration) {
         let nanos = u64::try_from(least.as_nanos()).unwrap_or(u64::MAX);
         self.min_time_left.store(nanos, Ordering::Relaxed);
+    }
+
+    /// Writes the lines of its calls.
+    pub fn log(&self) -> &CallLog {
+        &self.log
     }
 
     /// Begins to observe a call.
@@ -101,17 +106,7 @@ impl Observer {
     fn report_call(&self, span: &CallSpan, facts: &CallFacts<'_>) {
         span.end(facts);
         self.metrics.record_call(facts);
-        debug!(
-            call_id = facts.trail.call_id,
-            caller = %facts.caller,
-            scenario = facts.trail.scenario,
-            code = facts.code().name(),
-            reason = facts.end.reason().map(Reason::name),
-            model = facts.answered_by().map(|attempt| &*attempt.target),
-            attempts = facts.attempts(),
-            seconds = facts.times.total.as_secs_f64(),
-            "call ended"
-        );
+        self.log.write(facts);
         for record in &facts.trail.attempts {
             if let Outcome::Skipped(_) = record.outcome {
                 let call_id = &facts.trail.call_id;
@@ -121,14 +116,19 @@ impl Observer {
                     record,
                     gaps,
                 };
-                self.report_attempt(None, &facts);
+                self.report_attempt(None, &facts, None);
             }
         }
     }
 
     /// Reports an attempt that has ended, or a target that was passed over, which has no span. A passed over target
     /// is reported when its call ends, since a call that waits for targets considers them again.
-    fn report_attempt(&self, span: Option<&AttemptSpan>, facts: &AttemptFacts<'_>) {
+    fn report_attempt(
+        &self,
+        span: Option<&AttemptSpan>,
+        facts: &AttemptFacts<'_>,
+        provider_text: Option<&str>,
+    ) {
         let AttemptFacts {
             call_id,
             record,
@@ -138,8 +138,9 @@ impl Observer {
         if let Some(span) = span {
             span.end(record);
         }
-        if let Outcome::Failed(error) = &record.outcome {
-            warn!(
+        let outcome = record.outcome.name();
+        match (&record.outcome, provider_text) {
+            (Outcome::Failed(error), None) => debug!(
                 call_id,
                 attempt = record.number,
                 model = record.target,
@@ -147,8 +148,34 @@ impl Observer {
                 reason = error.kind.verdict().reason.name(),
                 %error,
                 code = error.safe_code(),
+                provider_request_id = record.provider_request_id,
+                ms = record.latency.as_secs_f64() * 1e3,
                 "attempt failed"
-            );
+            ),
+            (Outcome::Failed(error), Some(provider_text)) => warn!(
+                call_id,
+                attempt = record.number,
+                model = record.target,
+                kind = record.kind.name(),
+                reason = error.kind.verdict().reason.name(),
+                %error,
+                code = error.safe_code(),
+                provider_request_id = record.provider_request_id,
+                ms = record.latency.as_secs_f64() * 1e3,
+                provider_text,
+                "attempt failed"
+            ),
+            // What is passed over was told when that was decided.
+            (Outcome::Skipped(_), _) => {}
+            (Outcome::Running | Outcome::Succeeded | Outcome::Cancelled(_), _) => debug!(
+                call_id,
+                attempt = record.number,
+                model = record.target,
+                kind = record.kind.name(),
+                outcome,
+                ms = record.latency.as_secs_f64() * 1e3,
+                "attempt ended"
+            ),
         }
     }
 }
@@ -364,6 +391,8 @@ pub struct ObservedAttempt {
     span: AttemptSpan,
     /// Set if the answer is read as a stream.
     gaps: Option<Gaps>,
+    /// What the log may quote of the provider's error.
+    provider_text: Option<String>,
 }
 
 impl ObservedAttempt {
@@ -386,7 +415,13 @@ impl ObservedAttempt {
             observer: Arc::clone(&call.observer),
             span: call.span.attempt(attempt),
             gaps: attempt.stream.then(Gaps::default),
+            provider_text: None,
         })
+    }
+
+    /// The provider refused the request with this body. The log may quote it; nothing else ever does.
+    pub fn refused(&mut self, body: &[u8]) {
+        self.provider_text = self.observer.log.quoted(body);
     }
 
     /// The trace context for a provider that takes part in the trace.
@@ -408,6 +443,8 @@ impl ObservedAttempt {
             record,
             gaps: self.gaps.as_ref(),
         };
-        self.observer.report_attempt(Some(&self.span), &facts);
+        let provider_text = self.provider_text.as_deref();
+        self.observer
+            .report_attempt(Some(&self.span), &facts, provider_text);
     }
 }

@@ -201,7 +201,15 @@ const HOMES: &[Home] = &[
     Home {
         // Schemas in requests are JSON.
         of: &["serde", "serde_json"],
-        modules: &["config", "grpc", "json", "outbound", "simulator", "wire"],
+        modules: &[
+            "config",
+            "grpc",
+            "json",
+            "outbound",
+            "simulator",
+            "telemetry",
+            "wire",
+        ],
     },
     Home {
         of: &["secrecy"],

@@ -20,7 +20,7 @@ use modelway::json;
 use modelway::provider::Auth;
 use modelway::provider::link::Http;
 use modelway::server::{self, cors};
-use modelway::telemetry::{self, LogFormat};
+use modelway::telemetry::{self, LogFormat, LoggedCalls};
 use modelway::transport;
 use modelway::wire::{anthropic, gemini, openai_chat, openai_responses};
 use proptest::prelude::*;
@@ -160,6 +160,9 @@ max_streams = 4
 [logging]
 format = "json"
 filter = "warn,modelway=trace"
+calls = "failed"
+sample_ok = 0.25
+provider_errors = true
 [retry]
 ratio = 1
 burst = 1
@@ -260,6 +263,9 @@ retry_first = { times = 3, longest_wait = "1s" }
         telemetry::Settings {
             format: LogFormat::Json,
             filter: "warn,modelway=trace".to_owned(),
+            calls: LoggedCalls::Failed,
+            sample_ok: 0.25,
+            provider_errors: true,
         }
     );
     let Catalog {

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
-use crate::support::{ask, program};
+use crate::support::{EVERYTHING, ask, program};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -99,7 +99,7 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
     let child = command
         .args(["serve", "--listen", &address.to_string(), "--config"])
         .arg(config)
-        .env("RUST_LOG", "trace")
+        .env("RUST_LOG", EVERYTHING)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -151,7 +151,7 @@ async fn a_full_pipe_holds_up_neither_the_end_nor_the_word_why_it_does_not_start
     let child = command
         .args(["serve", "--listen", &address.to_string(), "--config"])
         .arg(config("full", CONFIG))
-        .env("RUST_LOG", "trace")
+        .env("RUST_LOG", EVERYTHING)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

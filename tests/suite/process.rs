@@ -9,7 +9,7 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::text;
 use tokio::time::Instant;
 
-use crate::support::{Process, ask, collect, program};
+use crate::support::{EVERYTHING, Process, ask, collect, program};
 
 const SLOW: &str = r#"
 [server]
@@ -303,7 +303,7 @@ fn the_password_of_a_collector_is_not_printed() {
         let mut command = program();
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", url);
-        command.env("RUST_LOG", "trace");
+        command.env("RUST_LOG", EVERYTHING);
         let mut child = command
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

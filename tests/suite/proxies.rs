@@ -11,7 +11,7 @@ use modelway::simulator::{Settings, Simulator, text};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Gateway, METHODS, Process, ask, text_of};
+use crate::support::{EVERYTHING, Gateway, METHODS, Process, ask, text_of};
 
 const CREDENTIALS: Manners = Manners {
     credentials: Some(("me@home", "s3cret/of:the-proxy")),
@@ -215,7 +215,7 @@ async fn no_credential_of_a_proxy_is_shown_when_it_is_refused() {
     for (scheme, proxy) in proxies {
         let url = with_credentials(scheme, proxy.address);
         let beyond = at("http://api.provider.invalid/openai/v1", "");
-        let variables = [("ALL_PROXY", url.as_str()), ("RUST_LOG", "trace")];
+        let variables = [("ALL_PROXY", url.as_str()), ("RUST_LOG", EVERYTHING)];
 
         let (answer, log) = asked_in(&beyond, &variables).await;
 

@@ -21,7 +21,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::support::recorder::Recorder;
-use crate::support::{Gateway, METHODS, Method, Process, ask, message, part, parts, subscribe};
+use crate::support::{
+    EVERYTHING, Gateway, METHODS, Method, Process, ask, message, part, parts, subscribe,
+};
 
 /// Stands in everything that must not be seen elsewhere.
 const CANARY: &str = "canary";
@@ -407,7 +409,7 @@ async fn the_programs_log_is_clean_in_both_formats_at_every_level() {
         let path =
             PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("redaction-{format}.toml"));
         std::fs::write(&path, config).unwrap();
-        let process = Process::serve(Some(&path), &[("RUST_LOG", "trace")]);
+        let process = Process::serve(Some(&path), &[("RUST_LOG", EVERYTHING)]);
         let mut client = GenerationServiceClient::new(process.connect().await);
 
         for (provider, _) in FORMATS {

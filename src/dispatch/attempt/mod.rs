@@ -275,6 +275,7 @@ impl Attempt {
         };
         // If the body does not end, the status alone says enough.
         let _ = timeout(MAX_ERROR_WAIT, reading).await;
+        self.observed.refused(&read);
         failure::classify(status, &headers, &read, SystemTime::now())
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod crowd;
 mod details;
 pub(crate) mod foreign;
 pub(crate) mod frames;
+pub(crate) mod log;
 pub(crate) mod posted;
 mod process;
 pub(crate) mod proxy;
@@ -22,7 +23,7 @@ mod streamed;
 mod timerless;
 
 pub(crate) use self::details::{Details, details};
-pub(crate) use self::process::{Process, program};
+pub(crate) use self::process::{EVERYTHING, Process, program};
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::snapshot::assert_snapshot;
 pub(crate) use self::specs::published;
@@ -43,6 +44,7 @@ use modelway::serve::Service;
 use modelway::server::ListenAddress;
 use modelway::serving::control::configuration::ConfigurationFacts;
 use modelway::simulator::{Settings, Simulator};
+use modelway::telemetry::logging::call_log::CallLog;
 use modelway::telemetry::metrics::Metrics;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
@@ -92,6 +94,7 @@ pub(crate) struct Gateway {
     /// What the service counts and shows of itself.
     pub(crate) metrics: Arc<Metrics>,
     channel: Channel,
+    call_log: Arc<CallLog>,
     /// Dropped or sent, it tells the service to stop.
     stop: Option<oneshot::Sender<()>>,
     service: JoinSet<()>,
@@ -155,6 +158,7 @@ impl Gateway {
         let probes = service.probes_address().cloned();
         let (reloads, configuration) = (service.reloads(), service.configuration());
         let metrics = Arc::clone(service.metrics());
+        let call_log = Arc::clone(service.call_log());
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         tasks.spawn(async {
@@ -171,6 +175,7 @@ impl Gateway {
             probes,
             metrics,
             channel,
+            call_log,
             stop: Some(stop),
             service: tasks,
             reloads,
@@ -194,6 +199,11 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Has the calls summed up that got no line of their own.
+    pub(crate) fn sum_up(&self) {
+        self.call_log.sum_up();
     }
 
     /// Tells the service to stop: it takes no more connections, and open calls go on.

@@ -18,6 +18,11 @@ pub(crate) struct Process {
     log: Option<JoinHandle<String>>,
 }
 
+/// A filter that lets through every line of the program and of its libraries.
+pub(crate) const EVERYTHING: &str = "trace,h2=trace,hyper=trace,hyper_util=trace,mio=trace,opentelemetry=trace,\
+     opentelemetry_sdk=trace,opentelemetry_otlp=trace,reqwest=trace,rustls=trace,tokio=trace,tokio_util=trace,tonic=trace,\
+     tower=trace,want=trace";
+
 /// The program, without any of the surroundings' settings.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelway"));

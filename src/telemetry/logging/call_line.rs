@@ -1,0 +1,312 @@
+//! How is a call that has ended spelled as a line? Pure: a function of its facts.
+//!
+//! The fields and their meaning are in `docs/logs.md`.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use crate::caller::Caller;
+use crate::chat::FinishReason;
+use crate::error::{Blame, Code};
+use crate::telemetry::facts::{AskedFor, CallFacts};
+use crate::trail::{AttemptRecord, CallEnd, CostSource, Outcome};
+
+use super::escapes::{MAX_LINE_BYTES, escape_into};
+
+/// The `tracing` target of the lines of calls.
+pub const TARGET: &str = "modelway::call";
+
+/// The field of such an event that spells the rest of the line by itself.
+pub(super) const FIELD: &str = "call";
+
+/// The most attempts and skipped targets in `tried`.
+const MOST_TRIED: usize = 10;
+
+/// The most bytes of what this spells: the time, the level and the target come before it.
+const MAX_BYTES: usize = MAX_LINE_BYTES - 256;
+
+/// The line of a call. As `{:?}` it is for people, as `{:#?}` it is the members of a JSON object, each after a comma.
+pub struct CallLine<'a> {
+    /// The call.
+    pub facts: &'a CallFacts<'a>,
+    /// The beginning of the hash of the configuration that runs, if that is known.
+    pub config: Option<u32>,
+}
+
+/// How grave the end of a call is for whoever runs the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gravity {
+    /// Nothing to do.
+    Info,
+    /// A provider failed, a deadline was too short, or the service was full.
+    Warn,
+    /// A defect.
+    Error,
+}
+
+/// How grave the end of a call is.
+pub fn gravity(facts: &CallFacts<'_>) -> Gravity {
+    match (facts.code(), facts.blame) {
+        (Code::Internal, _) => Gravity::Error,
+        (_, Blame::None | Blame::Caller) => Gravity::Info,
+        (_, Blame::Provider | Blame::Deadline | Blame::Gateway) => Gravity::Warn,
+    }
+}
+
+impl fmt::Debug for CallLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&match f.alternate() {
+            true => self.json(),
+            false => self.text(),
+        })
+    }
+}
+
+impl CallLine<'_> {
+    fn json(&self) -> String {
+        let facts = self.facts;
+        let CallFacts {
+            trail,
+            caller,
+            request_id,
+            method,
+            door,
+            asked_for,
+            priority,
+            end,
+            blame,
+            messages,
+            replayed,
+            times,
+        } = facts;
+        let mut line = Members(String::with_capacity(1024));
+        line.text("call_id", &trail.call_id);
+        line.text("trace_id", &trail.trace_id);
+        line.optional("request_id", *request_id);
+        if *caller != Caller::Unknown {
+            line.text("caller", &caller.to_string());
+        }
+        line.text("method", method.name());
+        line.text("door", door.name());
+        match asked_for {
+            AskedFor::Unread => {}
+            AskedFor::Scenario => line.text("scenario", &trail.scenario),
+            AskedFor::UnknownScenario => line.text("scenario", UNKNOWN),
+            AskedFor::Model(id) => line.text("model_asked", id),
+            AskedFor::UnknownModel => line.text("model_asked", UNKNOWN),
+        }
+        line.text("priority", priority.name());
+        line.text("code", facts.code().name());
+        line.text("reason", end.name());
+        line.text("blame", blame.name());
+        let decisive = facts.decisive_attempt();
+        if let Some(attempt) = decisive {
+            line.text("provider", &attempt.provider);
+            line.text("model", &attempt.model);
+            line.optional("response_model", attempt.response_model.as_deref());
+            line.optional("finish_reason", attempt.finish.map(finish_name));
+        }
+        line.bare("attempts", facts.attempts());
+        line.bare("skipped", facts.skipped());
+        line.bare("rescued", facts.rescued().is_some());
+        let mut rest = Members(String::with_capacity(512));
+        if let Some(usage) = facts.usage() {
+            rest.bare("input_tokens", usage.input_tokens);
+            rest.bare("output_tokens", usage.output_tokens);
+            rest.bare("cached_tokens", usage.cache_read_input_tokens);
+            rest.bare("reasoning_tokens", usage.reasoning_output_tokens);
+        }
+        if decisive.is_some() {
+            let unknown = CostSource::Unknown;
+            let (nanos, source) = facts
+                .cost()
+                .map_or((0, unknown), |cost| (cost.nanos, cost.source));
+            rest.text("cost_usd", &usd(nanos));
+            let wasted = facts.wasted().map_or(0, |cost| cost.nanos);
+            rest.text("wasted_usd", &usd(wasted));
+            rest.text("cost_source", source.name());
+        }
+        rest.time("first_content_ms", times.first_content);
+        rest.time("total_ms", Some(times.total));
+        rest.time("queue_ms", Some(times.queue));
+        rest.time("upstream_ms", Some(times.upstream));
+        rest.time("overhead_ms", Some(times.overhead));
+        rest.time(
+            "stalled_ms",
+            Some(times.stalled).filter(|time| !time.is_zero()),
+        );
+        rest.time(
+            "paused_ms",
+            Some(times.paused).filter(|time| !time.is_zero()),
+        );
+        rest.time("deadline_ms", times.deadline);
+        if let Some(messages) = messages {
+            rest.bare("messages", messages);
+        }
+        if *replayed {
+            rest.bare("replayed", true);
+        }
+        if let Some(config) = self.config {
+            rest.text("config", &format!("{config:08x}"));
+        }
+        let is_plain = *end == CallEnd::Answered && trail.attempts.len() == 1;
+        if !trail.attempts.is_empty() && !is_plain {
+            let left = MAX_BYTES.saturating_sub(line.0.len() + rest.0.len());
+            line.0.push_str(&tried(&trail.attempts, left));
+        }
+        line.0 + &rest.0
+    }
+
+    fn text(&self) -> String {
+        let facts = self.facts;
+        let mut line = facts.end.name().to_owned();
+        let mut word = |word: &str| {
+            line.push(' ');
+            escape_into(&mut line, word);
+        };
+        match facts.asked_for {
+            AskedFor::Unread => {}
+            AskedFor::Scenario => word(&facts.trail.scenario),
+            AskedFor::Model(id) => word(id),
+            AskedFor::UnknownScenario | AskedFor::UnknownModel => word(UNKNOWN),
+        }
+        let decisive = facts.decisive_attempt();
+        if let Some(AttemptRecord {
+            provider, model, ..
+        }) = decisive
+        {
+            word(&format!("{provider}/{model}"));
+        }
+        word(&format!("attempts={}", facts.attempts()));
+        word(&format!("rescued={}", facts.rescued().is_some()));
+        if let Some(usage) = facts.usage() {
+            let (input, output) = (usage.input_tokens, usage.output_tokens);
+            word(&format!("tokens={input}/{output}"));
+        }
+        if let Some(cost) = facts.cost() {
+            word(&format!("cost={}", usd(cost.nanos)));
+        }
+        if let Some(time) = facts.times.first_content {
+            word(&format!("first={}ms", millis(time)));
+        }
+        word(&format!("total={}ms", millis(facts.times.total)));
+        word(&format!("own={}ms", millis(facts.times.overhead)));
+        if facts.blame != Blame::None {
+            word(&format!("blame={}", facts.blame.name()));
+        }
+        if facts.caller != Caller::Unknown {
+            word(&format!("caller={}", facts.caller));
+        }
+        if let Some(id) = facts.request_id {
+            line.push_str(" request_id=\"");
+            escape_into(&mut line, id);
+            line.push('"');
+        }
+        let _ = write!(
+            line,
+            " call_id={} trace_id={}",
+            facts.trail.call_id, facts.trail.trace_id
+        );
+        line
+    }
+}
+
+/// Stands for a name that the configuration does not have: what the caller wrote is not repeated.
+const UNKNOWN: &str = "unknown";
+
+/// The member `tried` with as many records as fit, and `cut` if some do not.
+fn tried(records: &[AttemptRecord], left: usize) -> String {
+    const CUT: &str = ",\"cut\":true";
+    let mut list = String::from(",\"tried\":[");
+    let mut is_cut = records.len() > MOST_TRIED;
+    for (position, record) in records.iter().take(MOST_TRIED).enumerate() {
+        let record = one_tried(record);
+        if list.len() + record.len() + "],".len() + CUT.len() > left {
+            is_cut = true;
+            break;
+        }
+        if position > 0 {
+            list.push(',');
+        }
+        list.push_str(&record);
+    }
+    list.push(']');
+    if is_cut {
+        list.push_str(CUT);
+    }
+    list
+}
+
+fn one_tried(record: &AttemptRecord) -> String {
+    let mut members = Members(String::new());
+    members.text("target", &record.target);
+    members.text("kind", record.kind.name());
+    members.text("outcome", record.outcome.name());
+    members.optional(
+        "reason",
+        record.outcome.reason().map(|reason| reason.name()),
+    );
+    let was_sent = !matches!(record.outcome, Outcome::Skipped(_));
+    members.time("ms", was_sent.then_some(record.latency));
+    members.optional("provider_request_id", record.provider_request_id.as_deref());
+    // The first member has no comma before it.
+    format!("{{{}}}", &members.0[1..])
+}
+
+/// The members of a JSON object, each after a comma.
+struct Members(String);
+
+impl Members {
+    fn text(&mut self, name: &str, value: &str) {
+        let _ = write!(self.0, ",\"{name}\":\"");
+        escape_into(&mut self.0, value);
+        self.0.push('"');
+    }
+
+    fn optional(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    fn bare(&mut self, name: &str, value: impl fmt::Display) {
+        let _ = write!(self.0, ",\"{name}\":{value}");
+    }
+
+    fn time(&mut self, name: &str, value: Option<Duration>) {
+        if let Some(value) = value {
+            self.bare(name, millis(value));
+        }
+    }
+}
+
+/// A duration in milliseconds with three digits behind the point.
+fn millis(time: Duration) -> String {
+    let micros = time.as_micros();
+    format!("{}.{:03}", micros / 1000, micros % 1000)
+}
+
+/// An amount in USD with nine digits behind the point.
+fn usd(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    format!(
+        "{sign}{}.{:09}",
+        nanos / 1_000_000_000,
+        nanos % 1_000_000_000
+    )
+}
+
+/// Why the model stopped, as GenAI's conventions call it.
+fn finish_name(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::MaxTokens => "length",
+        FinishReason::ToolCalls => "tool_call",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Other => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests;
