@@ -139,7 +139,7 @@ fn logging(mut table: Table<'_>) -> telemetry::Settings {
             if telemetry::logging::filter::parse(filter).is_err() {
                 value.place.wrong(
                     "not a filter for logs",
-                    "write a level such as \"info\", or \"debug,h2=debug\"",
+                    "write a level such as \"info\", or \"info,modelway=debug\"",
                 );
             }
             Some(filter.to_owned())

@@ -197,7 +197,7 @@ async fn a_request_that_cannot_be_read_leaves_a_line_and_is_told_its_ids() {
         (unreadable.clone(), "identity", "INVALID_REQUEST"),
         (unreadable.clone(), "br", "UNIMPLEMENTED"),
         (vec![0, 0, 0], "identity", "INVALID_REQUEST"),
-        (Vec::new(), "identity", "INVALID_REQUEST"),
+        (Vec::new(), "identity", "UNIMPLEMENTED"),
     ] {
         let before = log.calls(0).await.len();
         let response = client

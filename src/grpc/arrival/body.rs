@@ -161,7 +161,10 @@ where
             };
             let frame = match frame {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                // The stream was reset, or its connection ended: there is no caller any more.
+                Some(Err(_)) => {
+                    return self.fail(Status::cancelled("the request broke off before its end"));
+                }
                 None => {
                     return match self.messages.finish() {
                         Ok(()) => Poll::Ready(None),
