@@ -103,7 +103,8 @@ fn end_of<B>(response: &Response<B>) -> CallEnd {
         .and_then(|info| Reason::of_name(&info.reason));
     match (named, status.code()) {
         (Some(reason), _) => CallEnd::Failed(reason),
-        (None, Code::Cancelled) => CallEnd::Cancelled,
+        // A request that broke off: its caller is gone.
+        (None, Code::Cancelled | Code::DataLoss) => CallEnd::Cancelled,
         (None, Code::DeadlineExceeded) => CallEnd::Failed(Reason::DeadlineExceeded),
         (None, Code::Unimplemented) => CallEnd::Failed(Reason::Unimplemented),
         (None, _) => CallEnd::Failed(Reason::Internal),

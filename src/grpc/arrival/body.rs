@@ -21,6 +21,9 @@ use super::super::conversation::Refused;
 use super::super::status;
 use super::messages::Messages;
 
+/// What a caller would hear that is gone.
+const BROKEN_OFF: &str = "the request broke off before its end";
+
 /// The body of a request, which comes in whole messages and fails when it takes too long.
 pub(in crate::grpc) struct Incoming<B> {
     body: B,
@@ -163,7 +166,8 @@ where
                 Some(Ok(frame)) => frame,
                 // The stream was reset, or its connection ended: there is no caller any more.
                 Some(Err(_)) => {
-                    return self.fail(Status::cancelled("the request broke off before its end"));
+                    // tonic takes CANCELLED here for the end of the request, so this is another code, which nobody reads.
+                    return self.fail(Status::data_loss(BROKEN_OFF));
                 }
                 None => {
                     return match self.messages.finish() {
