@@ -260,6 +260,7 @@ impl Service {
         let connections = judged.links.counts().clone();
         measured::show(&metrics, Arc::clone(&dispatcher), connections);
         measured::show_exports(&metrics, Arc::clone(exporting.counts()));
+        measured::show_log(&metrics, Arc::clone(call_log.counters()));
         measured::show_configuration(&metrics, Arc::clone(&dispatcher), Arc::clone(&facts));
         let shown = Arc::clone(&metrics);
         listeners.metrics = Arc::new(move || shown.text());

@@ -109,7 +109,7 @@ impl Overrides {
             }
             "MODELWAY_LOG" => {
                 self.log = Some(value.to_owned());
-                let filter = telemetry::parse_filter(value).is_ok();
+                let filter = telemetry::logging::filter::parse(value).is_ok();
                 filter
                     .then_some(())
                     .ok_or("write a level such as info, or info,modelway=debug")

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use crate::dispatch::dispatcher::Dispatcher;
@@ -12,6 +13,7 @@ use crate::health::lock::LockCause;
 use crate::health::provider::ProviderGuard;
 use crate::serving::control::configuration::{ConfigurationFacts, ReloadCounts};
 use crate::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
+use crate::telemetry::logging::call_log::LogCounters;
 use crate::telemetry::metrics::readings::Readings;
 use crate::telemetry::metrics::{Configured, ConfiguredModel, DIRECT, Metrics, model_label, names};
 use crate::trail::BreakerState;
@@ -102,6 +104,27 @@ pub(super) fn show_exports(metrics: &Metrics, counts: Arc<ExportCounts>) {
             };
             let failures = counts.failures(signal);
             readings.count(&names::EXPORT_FAILURES, [shown.into()], failures);
+        }
+    });
+}
+
+/// Shows what became of lines of the log.
+pub(super) fn show_log(metrics: &Metrics, counters: Arc<LogCounters>) {
+    metrics.ask(move |readings| {
+        let LogCounters {
+            written,
+            lost,
+            sampled_out,
+            summed_up,
+        } = &*counters;
+        for (fate, lines) in [
+            ("written", written),
+            ("lost", lost),
+            ("sampled_out", sampled_out),
+            ("summed_up", summed_up),
+        ] {
+            let lines = lines.load(Ordering::Relaxed);
+            readings.count(&names::LOG_LINES, [fate.into()], lines);
         }
     });
 }

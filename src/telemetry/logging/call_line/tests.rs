@@ -139,6 +139,9 @@ fn a_rescued_call_says_what_was_tried_and_where_its_time_went() {
          first=1843.120ms total=5120.004ms own=0.438ms caller=10.0.0.1 call_id=01a2 trace_id=5f4f"
     );
     read(&json(&facts));
+    let page = include_str!("../../../../docs/logs.md");
+    assert!(page.contains(expected), "the example of the page");
+    assert!(page.contains(&text(&facts)), "the example of the page");
 }
 
 #[test]
