@@ -29,6 +29,7 @@ mod doors;
 mod drain;
 mod ends_of_calls;
 mod errors;
+mod export;
 mod failover;
 mod files;
 mod hardening;

@@ -1,13 +1,16 @@
 //! Do the spans of a call tell what happened, within the caller's trace and nobody else's?
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{GenerateRequest, GenerateResponse, SamplingParams};
 use modelway::simulator::{Behaviour, Received};
+use modelway::telemetry::names;
 use opentelemetry::Value;
-use opentelemetry::trace::Status as SpanStatus;
+use opentelemetry::trace::{SpanKind, Status as SpanStatus};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -23,7 +26,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 use crate::support::recorder::{Recorder, attribute};
-use crate::support::{Gateway, METHODS, Process, ask, details};
+use crate::support::{Gateway, METHODS, Method, Process, ask, collect, details};
 
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
@@ -42,6 +45,12 @@ unsupported = ["temperature"]
 simulated = true
 wire_format = "openai_chat"
 [models."foreign/model"]
+
+[scenarios.hedged]
+targets = ["anthropic/second", "openai/rival"]
+hedge = { min_delay = "10ms", burst = 10, ratio = 1.0, max_cost = 1.0 }
+[models."openai/rival"]
+price = { input = 2.0, output = 10.0 }
 
 [scenarios.both]
 targets = ["openai/first", "anthropic/second"]
@@ -383,6 +392,307 @@ async fn targets_that_are_passed_over_stand_on_the_calls_span() {
         r#"["gemini/limited: CAPABILITY_UNSUPPORTED"]"#
     );
     assert_eq!(attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repeat_is_linked_to_the_call_whose_answer_it_gets() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::start(CONFIG).await;
+    let keyed = || GenerateRequest {
+        idempotency_key: "order-7".to_owned(),
+        ..ask("both", "Hello")
+    };
+
+    let first = gateway.generate(keyed()).await.unwrap();
+    // One while the call is under way would be linked in the same way.
+    let again = gateway.generate(keyed()).await.unwrap();
+
+    assert!(again.replayed, "{again:?}");
+    let calls = server_spans(&recorder, 2).await;
+    let of = |trace: &str| calls.iter().find(|span| ids(span).0 == trace);
+    // The answer that is given again has the ids of its own call.
+    let original = of(&first.trace_id).unwrap();
+    let repeat = calls
+        .iter()
+        .find(|span| ids(span) != ids(original))
+        .unwrap();
+    assert!(original.links.is_empty());
+    assert_eq!(attribute(original, "modelway.call.replayed"), None);
+    let [link] = &repeat.links.links[..] else {
+        panic!("one link: {repeat:?}");
+    };
+    assert_eq!(
+        link.span_context.trace_id(),
+        original.span_context.trace_id()
+    );
+    assert_eq!(link.span_context.span_id(), original.span_context.span_id());
+    assert_eq!(link.attributes[0].value, Value::from("original"));
+    let replayed = attribute(repeat, "modelway.call.replayed");
+    assert_eq!(replayed, Some(&Value::from(true)));
+    let attempts = attribute(repeat, "modelway.call.attempt.count");
+    assert_eq!(attempts, Some(&Value::from(0_i64)));
+}
+
+/// The spans of calls, once there are so many.
+async fn server_spans(recorder: &Recorder, count: usize) -> Vec<SpanData> {
+    let ended = async {
+        loop {
+            let mut spans = recorder.spans();
+            spans.retain(|span| span.span_kind == SpanKind::Server);
+            if spans.len() >= count {
+                return spans;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), ended).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_rival_is_linked_to_the_attempt_that_is_late() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::start(CONFIG).await;
+    // What is usual must be known before an attempt can be late.
+    for _ in 0..200 {
+        gateway.generate(ask("hedged", "Hello")).await.unwrap();
+    }
+    server_spans(&recorder, 200).await;
+    gateway.simulator.set("second", behave("hang"));
+    let request = GenerateRequest {
+        sampling: Some(SamplingParams {
+            max_output_tokens: Some(10),
+            ..SamplingParams::default()
+        }),
+        ..ask("hedged", "Hello")
+    };
+
+    let response = gateway
+        .generate(traced(request, SAMPLED).into_inner())
+        .await;
+
+    let response = response.unwrap();
+    let told: Vec<_> = response
+        .attempts
+        .iter()
+        .map(|attempt| &attempt.span_id)
+        .collect();
+    assert_eq!(told.len(), 2, "{response:?}");
+    server_spans(&recorder, 201).await;
+    let mut spans = recorder.spans();
+    spans.retain(|span| span.span_kind == SpanKind::Client && ids(span).0 == response.trace_id);
+    spans.sort_by_key(|span| span.links.len());
+    let [late, rival] = &spans[..] else {
+        panic!("two attempts: {spans:?}");
+    };
+    assert!(told.contains(&&ids(late).1) && told.contains(&&ids(rival).1));
+    let kind = attribute(rival, "modelway.attempt.kind");
+    assert_eq!(kind, Some(&Value::from("hedge")));
+    assert_eq!(rival.links.len(), 1);
+    assert_eq!(
+        rival.links[0].span_context.span_id(),
+        late.span_context.span_id()
+    );
+    assert_eq!(rival.links[0].attributes[0].value, Value::from("rival"));
+    let outcome = attribute(late, "modelway.attempt.outcome");
+    assert_eq!(outcome, Some(&Value::from("cancelled")));
+    assert_eq!(late.status, SpanStatus::Unset);
+}
+
+#[tokio::test]
+async fn the_state_of_a_trace_is_kept_on_all_spans() {
+    let recorder = Recorder::start();
+    let gateway = Gateway::start(CONFIG).await;
+
+    let request = traced(ask("both", "Hello"), SAMPLED);
+    generate(&gateway, request).await.unwrap();
+    let (call, attempts) = recorder.call().await;
+
+    assert_eq!(attempts.len(), 1);
+    for span in attempts.iter().chain([&call]) {
+        assert_eq!(span.span_context.trace_state().header(), "caller=1");
+    }
+    assert!(call.parent_span_is_remote);
+    assert!(!attempts[0].parent_span_is_remote);
+}
+
+#[tokio::test]
+async fn the_former_names_of_the_genai_conventions_are_used_where_they_are_asked_for() {
+    for (names, current, former) in [
+        ("current", true, false),
+        ("v1_41", false, true),
+        ("both", true, true),
+    ] {
+        let recorder = Recorder::start();
+        let config = format!("{CONFIG}\n[telemetry]\ngenai_names = '{names}'");
+        let gateway = Gateway::start(&config).await;
+        let request = GenerateRequest {
+            sampling: Some(SamplingParams {
+                top_k: Some(7),
+                ..SamplingParams::default()
+            }),
+            ..ask("hedged", "Hello")
+        };
+
+        gateway.generate(request).await.unwrap();
+        let (_, attempts) = recorder.call().await;
+
+        let has = |name| attribute(&attempts[0], name).is_some();
+        assert_eq!(has("gen_ai.usage.cache_write.input_tokens"), current);
+        assert_eq!(has("gen_ai.usage.cache_creation.input_tokens"), former);
+        let top_k = match names {
+            "v1_41" => Value::from(7.0),
+            _ => Value::from(7_i64),
+        };
+        assert_eq!(
+            attribute(&attempts[0], "gen_ai.request.top_k"),
+            Some(&top_k)
+        );
+    }
+}
+
+/// The names in the tables of the documentation.
+fn documented() -> BTreeSet<&'static str> {
+    let rows = include_str!("../../docs/traces.md").lines();
+    let names = rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    // A key of the configuration has no point.
+    names.filter(|name| name.contains('.')).collect()
+}
+
+#[test]
+fn the_documentation_lists_every_attribute_and_no_other() {
+    let lists = [
+        names::ONLY_OF_CALLS,
+        names::ONLY_OF_ATTEMPTS,
+        names::OF_BOTH,
+        names::OF_LINKS,
+    ];
+    let known: BTreeSet<&str> = lists.concat().into_iter().collect();
+
+    assert_eq!(documented(), known);
+}
+
+/// How many calls end at random.
+const RANDOM_CALLS: u64 = 2000;
+
+/// How many of them are under way at the same time.
+const AT_ONCE: u64 = 20;
+
+#[tokio::test]
+async fn however_calls_end_each_has_one_span_and_each_attempt_in_an_answer_has_one() {
+    const BEHAVIOURS: [&str; 8] = [
+        "tokens=2",
+        "tokens=5",
+        "status=503",
+        "status=400",
+        "status=429",
+        "cut=1",
+        "hang",
+        "tokens=50+gap=1ms",
+    ];
+    const SCENARIOS: [&str; 4] = ["both", "skipping", "foreign", "nonsense"];
+    let recorder = Recorder::start();
+    let gateway = Gateway::start(CONFIG).await;
+    let mut random = fastrand::Rng::with_seed(7);
+    let (mut answered, mut cancelled) = (HashMap::new(), 0);
+    for batch in 0..RANDOM_CALLS / AT_ONCE {
+        for model in ["first", "second", "limited", "model"] {
+            let behaviour = random.choice(BEHAVIOURS).unwrap();
+            gateway.simulator.set(model, behave(behaviour));
+        }
+        let calls = (0..AT_ONCE).map(|number| {
+            let mut request = ask(random.choice(SCENARIOS).unwrap(), "Hello");
+            if random.u8(..) < 20 {
+                request.messages.clear();
+            }
+            let mut request = Request::new(request);
+            let trace = format!("{:032x}", 1 + batch * AT_ONCE + number);
+            let traceparent = format!("00-{trace}-{CALLER}-01").parse().unwrap();
+            request.metadata_mut().insert("traceparent", traceparent);
+            let mut time = |hurries: bool, longest| {
+                Duration::from_millis(if hurries { random.u64(0..30) } else { longest })
+            };
+            let hurries = number % 4;
+            request.set_timeout(time(hurries == 0, 400) + Duration::from_millis(1));
+            let patience = time(hurries == 1, 5000);
+            let method = *random.choice(&METHODS).unwrap();
+            let outcome = timeout(patience, call(&gateway, method, request));
+            async { (trace, outcome.await) }
+        });
+        for (trace, outcome) in join_all(calls.collect::<Vec<_>>()).await {
+            match outcome {
+                Ok(Some(attempts)) => {
+                    answered.insert(trace, attempts);
+                }
+                // Its caller went away, or its deadline passed before the service said anything.
+                Ok(None) | Err(_) => cancelled += 1,
+            }
+        }
+    }
+    // Whatever still ends has ended when the service has.
+    let mut gateway = gateway;
+    gateway.stop();
+    gateway.stopped().await;
+
+    let spans = recorder.spans();
+    let (mut calls, mut attempts) = (HashMap::new(), HashMap::new());
+    for span in &spans {
+        let (trace, id) = ids(span);
+        match span.span_kind {
+            SpanKind::Server => assert_eq!(calls.insert(trace, id), None, "{span:?}"),
+            _ => assert_eq!(attempts.insert(id, (trace, span)), None, "{span:?}"),
+        }
+    }
+    for (trace, told) in &answered {
+        let call = calls
+            .get(trace)
+            .unwrap_or_else(|| panic!("no span of {trace}"));
+        for attempt in told {
+            let (in_trace, span) = &attempts[attempt];
+            assert_eq!(in_trace, trace);
+            assert_eq!(span.parent_span_id.to_string(), *call);
+        }
+    }
+    // Every attempt belongs to a call that has a span.
+    for (trace, span) in attempts.values() {
+        assert_eq!(span.parent_span_id.to_string(), calls[trace]);
+    }
+    println!(
+        "{} calls answered or refused, {cancelled} left, {} spans of calls, {} of attempts",
+        answered.len(),
+        calls.len(),
+        attempts.len()
+    );
+    assert!(
+        answered.len() as u64 > RANDOM_CALLS / 3,
+        "{}",
+        answered.len()
+    );
+    assert!(calls.len() as u64 <= RANDOM_CALLS);
+    assert!(calls.len() >= answered.len());
+}
+
+/// Makes a call to its end. The span ids of the attempts that were sent, if the service said how the call ended.
+async fn call(
+    gateway: &Gateway,
+    method: Method,
+    request: Request<GenerateRequest>,
+) -> Option<Vec<String>> {
+    let sent = |attempts: Vec<modelway::grpc::v1::Attempt>| {
+        let ids = attempts.into_iter().map(|attempt| attempt.span_id);
+        ids.filter(|id| !id.is_empty()).collect()
+    };
+    let outcome = match method {
+        Method::Generate => generate(gateway, request).await,
+        Method::StreamGenerate => match gateway.generation().stream_generate(request).await {
+            Ok(response) => collect(response.into_inner()).await.into_response(),
+            Err(status) => Err(status),
+        },
+    };
+    match outcome {
+        Ok(response) => Some(sent(response.attempts)),
+        Err(status) if status.details().is_empty() => None,
+        Err(status) => Some(sent(details(&status).failure?.attempts)),
+    }
 }
 
 /// Where spans arrive in the real world.

@@ -4,6 +4,7 @@
 //! conditions ([`Simulator::wait_for`], the next event of a stream), never for time to pass.
 
 pub(crate) mod aftermath;
+pub(crate) mod collector;
 pub(crate) mod cost;
 pub(crate) mod crowd;
 mod details;

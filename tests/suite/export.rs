@@ -1,0 +1,492 @@
+//! Do spans reach a collector, and does nobody suffer when they do not?
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::grpc::v1::{Attempt, AttemptOutcome, GenerateRequest};
+use modelway::serve::Service;
+use modelway::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tonic::transport::Channel;
+
+use crate::support::collector::{Collector, Manner};
+use crate::support::foreign::authority::{Authority, Purpose};
+use crate::support::foreign::front::Front;
+use crate::support::{Process, ask, details};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(20);
+
+/// Each call of `quick` has two attempts, of which the first fails.
+const CONFIG: &str = r#"
+[server]
+predrain = "0s"
+[breaker]
+min_samples = 1000000
+consecutive_failures = 1000000
+consecutive_failures_busy = 1000000
+[retry]
+ratio = 1.0
+burst = 100000
+[providers.sim]
+simulated = true
+wire_format = "openai_chat"
+[models."sim/bad"]
+model = "bad+status=503"
+[models."sim/good"]
+model = "good+tokens=2"
+[scenarios.quick]
+targets = ["sim/bad", "sim/good"]
+"#;
+
+/// Spans of one call: its own and those of two attempts.
+const SPANS_OF_CALL: usize = 3;
+
+/// A service of its own, which exports as `telemetry` says.
+struct Exporting {
+    client: GenerationServiceClient<Channel>,
+    counts: Arc<ExportCounts>,
+    stop: oneshot::Sender<()>,
+    service: JoinSet<()>,
+}
+
+impl Exporting {
+    async fn start(telemetry: &str) -> Self {
+        let config = format!("{CONFIG}\n[telemetry]\n{telemetry}");
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let service = Service::from_text(&config, "test", Some(anywhere)).await;
+        let service = service.unwrap_or_else(|error| panic!("{error}"));
+        let counts = Arc::clone(service.export_counts());
+        let address = format!("http://{}", service.address());
+        let (stop, stopped) = oneshot::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            service.run(stopped).await.unwrap();
+        });
+        let channel = Channel::from_shared(address).unwrap().connect_lazy();
+        Self {
+            client: GenerationServiceClient::new(channel),
+            counts,
+            stop,
+            service: tasks,
+        }
+    }
+
+    async fn calls(&self, count: usize) {
+        for _ in 0..count {
+            let mut client = self.client.clone();
+            client.generate(ask("quick", "Hello")).await.unwrap();
+        }
+    }
+
+    /// Ends it, and returns what became of its spans.
+    async fn end(mut self) -> [u64; 4] {
+        drop(self.stop);
+        self.service.join_next().await.unwrap().unwrap();
+        SpanFate::ALL.map(|fate| self.counts.spans(fate))
+    }
+}
+
+/// Both protocols, as the configuration names them.
+const PROTOCOLS: [&str; 2] = ["grpc", "http"];
+
+fn kinds(spans: &[Span]) -> HashMap<i32, usize> {
+    let mut kinds = HashMap::new();
+    for span in spans {
+        *kinds.entry(span.kind).or_default() += 1;
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn spans_reach_a_collector_over_either_protocol_with_its_headers_compressed_or_not() {
+    for protocol in PROTOCOLS {
+        for compression in ["none", "gzip"] {
+            let collector = Collector::start(Manner::Takes).await;
+            let telemetry = format!(
+                "endpoint = 'http://{}'\nprotocol = '{protocol}'\ncompression = '{compression}'\nheaders = {{ X-Tenant = 'search' }}",
+                collector.address
+            );
+            let service = Exporting::start(&telemetry).await;
+
+            service.calls(2).await;
+            let spans = collector.has(2 * SPANS_OF_CALL).await;
+            let fates = service.end().await;
+
+            let expected =
+                HashMap::from([(SpanKind::Server as i32, 2), (SpanKind::Client as i32, 4)]);
+            assert_eq!(kinds(&spans), expected);
+            assert_eq!(fates, [6, 0, 0, 0]);
+            for export in collector.exports() {
+                assert_eq!(export.headers["x-tenant"], "search");
+                let path = match protocol {
+                    "grpc" => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                    _ => "/v1/traces",
+                };
+                assert_eq!(export.path, path);
+                let resource = &export.request.resource_spans[0];
+                let attributes = format!("{:?}", resource.resource);
+                for name in ["service.name", "service.version", "service.instance.id"] {
+                    assert!(attributes.contains(name), "{attributes}");
+                }
+                let scope = resource.scope_spans[0].scope.as_ref().unwrap();
+                assert_eq!(scope.name, "modelway");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_trusted_by_the_authority_that_is_named_and_by_no_other() {
+    let (authority, another) = (Authority::new(), Authority::new());
+    for (protocol, alpn) in [("grpc", "h2"), ("http", "http/1.1")] {
+        let collector = Collector::start(Manner::Takes).await;
+        let tls = authority.server(Purpose::Server, &[alpn]);
+        let front = Front::before(collector.address, tls).await;
+        for (trusted, exported) in [(&authority, true), (&another, false)] {
+            let telemetry = format!(
+                "endpoint = 'https://{}'\nprotocol = '{protocol}'\nca = {:?}",
+                front.address,
+                trusted.file()
+            );
+            let service = Exporting::start(&telemetry).await;
+
+            service.calls(1).await;
+            let fates = service.end().await;
+
+            match exported {
+                true => assert_eq!(fates, [3, 0, 0, 0], "{protocol}"),
+                false => assert_eq!(fates, [0, 0, 0, 3], "{protocol}"),
+            }
+        }
+        assert_eq!(collector.spans().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_takes_a_part_or_nothing_is_counted_span_by_span() {
+    for protocol in PROTOCOLS {
+        for (manner, expected) in [
+            (Manner::Rejects(2), [1, 0, 2, 0]),
+            (Manner::Refuses, [0, 0, 3, 0]),
+            (Manner::Later, [0, 0, 0, 3]),
+        ] {
+            let collector = Collector::start(manner).await;
+            let telemetry = format!(
+                "endpoint = 'http://{}'\nprotocol = '{protocol}'",
+                collector.address
+            );
+            let service = Exporting::start(&telemetry).await;
+            let counts = Arc::clone(&service.counts);
+
+            service.calls(1).await;
+            let fates = service.end().await;
+
+            assert_eq!(fates, expected, "{protocol} {manner:?}");
+            assert!(counts.failures(OtlpSignal::Traces) > 0);
+            assert_eq!(counts.failures(OtlpSignal::Metrics), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_collector_asked_to_get_later_is_sent_again_and_taken() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(Manner::Later).await;
+        let telemetry = format!(
+            "endpoint = 'http://{}'\nprotocol = '{protocol}'",
+            collector.address
+        );
+        let service = Exporting::start(&telemetry).await;
+
+        service.calls(1).await;
+        let failed = async {
+            while service.counts.failures(OtlpSignal::Traces) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PROMPTLY, failed).await.unwrap();
+        collector.behave(Manner::Takes);
+        collector.has(SPANS_OF_CALL).await;
+
+        assert_eq!(service.end().await, [3, 0, 0, 0]);
+    }
+}
+
+/// A process with this configuration. Its name tells the file.
+fn process(name: &str, telemetry: &str) -> Process {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("export-{name}.toml"));
+    std::fs::write(&path, format!("{CONFIG}\n[telemetry]\n{telemetry}")).unwrap();
+    Process::serve(Some(&path), &[("OTLP_KEY", "s3cret-header")])
+}
+
+/// How many callers call at once.
+const CALLERS: usize = 16;
+
+/// A call whose spans are as large as they get.
+fn large() -> GenerateRequest {
+    GenerateRequest {
+        conversation_id: "c".repeat(128),
+        ..ask("quick", "Hello")
+    }
+}
+
+/// Makes so many calls, of which none may fail.
+async fn load(process: &Process, calls: usize) {
+    let channel = process.connect().await;
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let mut client = GenerationServiceClient::new(channel.clone());
+        callers.spawn(async move {
+            for _ in 0..calls / CALLERS {
+                client.generate(large()).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done.unwrap();
+    }
+}
+
+/// A number that the line about lost spans says.
+fn told(log: &str, name: &str) -> usize {
+    let line = log.lines().find(|line| line.contains("spans were lost"));
+    let line = line.unwrap_or_else(|| panic!("no line about lost spans: {log}"));
+    let number = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(&format!("{name}=")));
+    number.unwrap().parse().unwrap()
+}
+
+/// Calls of each process: more spans than the queue has room for.
+const FLOOD: usize = 4000;
+
+/// What a collector that does not take spans may cost, in KiB.
+const MOST_MEMORY: u64 = 16 << 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_memory_and_one_line()
+{
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let quiet = process("off", "");
+    load(&quiet, FLOOD).await;
+    let without = quiet.peak_kib();
+    assert!(threads(&quiet).iter().all(|name| name != "exports"));
+
+    let silent = Collector::start(Manner::Silent).await;
+    let slow = Collector::start(Manner::Slow(Duration::from_millis(700))).await;
+    let refusing = Collector::start(Manner::Refuses).await;
+    for (name, address, protocol) in [
+        ("dead", nobody, "grpc"),
+        ("silent", silent.address, "grpc"),
+        ("slow", slow.address, "http"),
+        ("refusing", refusing.address, "http"),
+    ] {
+        let telemetry = format!(
+            "endpoint = 'http://{address}'\nprotocol = '{protocol}'\nmetrics = false\nheaders = {{ key = 'env:OTLP_KEY' }}"
+        );
+        let process = process(name, &telemetry);
+
+        load(&process, FLOOD).await;
+
+        let memory = process.peak_kib().saturating_sub(without);
+        let began = Instant::now();
+        process.terminate();
+        let (status, log) = timeout(PROMPTLY, process.ended()).await.unwrap();
+        println!(
+            "{name}: {memory} KiB more, ended after {:?}\n{log}",
+            began.elapsed()
+        );
+        assert_eq!(status.code(), Some(0), "{name}: {log}");
+        assert!(memory <= MOST_MEMORY, "{name}: {memory} KiB");
+        let warnings = log.matches("the collector does not take exports").count();
+        assert_eq!(warnings, usize::from(name != "slow"), "{name}: {log}");
+        assert!(!log.contains("s3cret"), "{log}");
+        let fates = ["exported", "queue_full", "refused", "failed"];
+        let [exported, queue_full, refused, failed] = fates.map(|fate| told(&log, fate));
+        let all = exported + queue_full + refused + failed;
+        assert_eq!(
+            all,
+            FLOOD / CALLERS * CALLERS * SPANS_OF_CALL,
+            "{name}: {log}"
+        );
+        match name {
+            "slow" => assert_eq!(exported, slow.spans().len()),
+            "refusing" => assert!(refused > 0 && exported == 0, "{log}"),
+            _ => assert!(queue_full > 0 && failed > 0 && exported == 0, "{log}"),
+        }
+    }
+}
+
+/// The names of a process's threads.
+fn threads(process: &Process) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+    names
+        .map(|name| name.unwrap_or_default().trim().to_owned())
+        .collect()
+}
+
+/// Counts an answer's attempts that were sent.
+fn sent(attempts: &[Attempt]) -> usize {
+    let skipped = AttemptOutcome::Skipped as i32;
+    attempts
+        .iter()
+        .filter(|attempt| attempt.outcome != skipped)
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_end_of_the_program_under_load_every_span_is_received_or_counted_as_lost() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(Manner::Takes).await;
+        let telemetry = format!(
+            "endpoint = 'http://{}'\nprotocol = '{protocol}'\nmetrics = false",
+            collector.address
+        );
+        let process = process(&format!("term-{protocol}"), &telemetry);
+        let channel = process.connect().await;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (ready, mut loaded) = tokio::sync::mpsc::unbounded_channel();
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            let mut client = GenerationServiceClient::new(channel.clone());
+            let (is_over, ready) = (Arc::clone(&is_over), ready.clone());
+            callers.spawn(async move {
+                let (mut ids, mut attempts) = (HashSet::new(), 0);
+                while !is_over.load(Ordering::Relaxed) {
+                    match client.generate(large()).await {
+                        Ok(response) => {
+                            let response = response.into_inner();
+                            attempts += sent(&response.attempts);
+                            assert!(ids.insert(response.call_id));
+                            let _ = ready.send(());
+                        }
+                        Err(status) => {
+                            // Where there is no connection any more, there is no call.
+                            let Some(failure) = details_of(&status) else {
+                                return (ids, attempts);
+                            };
+                            attempts += sent(&failure.attempts);
+                            assert!(ids.insert(failure.call_id));
+                        }
+                    }
+                }
+                (ids, attempts)
+            });
+        }
+        for _ in 0..500 {
+            loaded.recv().await.unwrap();
+        }
+        process.terminate();
+        let (status, log) = timeout(PROMPTLY, process.ended()).await.unwrap();
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(status.code(), Some(0), "{log}");
+
+        let (mut calls, mut attempts) = (0, 0);
+        while let Some(caller) = callers.join_next().await {
+            let (ids, more) = caller.unwrap();
+            calls += ids.len();
+            attempts += more;
+        }
+        let spans = collector.spans();
+        println!(
+            "{protocol}: {calls} calls, {attempts} attempts, {} spans",
+            spans.len()
+        );
+        assert!(!log.contains("spans were lost"), "{log}");
+        let kinds = kinds(&spans);
+        assert_eq!(kinds[&(SpanKind::Server as i32)], calls);
+        assert_eq!(kinds[&(SpanKind::Client as i32)], attempts);
+    }
+}
+
+fn details_of(status: &tonic::Status) -> Option<modelway::grpc::v1::CallFailure> {
+    if status.details().is_empty() {
+        return None;
+    }
+    details(status).failure
+}
+
+#[tokio::test]
+async fn the_share_that_is_sampled_is_that_of_the_trace_ids() {
+    let collector = Collector::start(Manner::Takes).await;
+    let telemetry = format!("endpoint = 'http://{}'\nsample = 0.25", collector.address);
+    let service = Exporting::start(&telemetry).await;
+    let (mut expected, mut traceparent) = (HashSet::new(), String::new());
+    for number in 0..200_u64 {
+        // A caller's decision is kept, and without one the trace's own id decides.
+        let mut request = tonic::Request::new(ask("quick", "Hello"));
+        let flag = (number % 3).min(1);
+        if number % 3 < 2 {
+            traceparent.clear();
+            write!(
+                traceparent,
+                "00-{:032x}-{:016x}-0{flag}",
+                number + 1,
+                number + 1
+            )
+            .unwrap();
+            let metadata = request.metadata_mut();
+            metadata.insert("traceparent", traceparent.parse().unwrap());
+        }
+        let mut client = service.client.clone();
+        let response = client.generate(request).await.unwrap().into_inner();
+        let by_id = || {
+            let trace = u128::from_str_radix(&response.trace_id, 16).unwrap();
+            ((trace as u64) >> 1) < 1 << 61
+        };
+        if (number % 3 == 1) || (number % 3 == 2 && by_id()) {
+            expected.insert(response.trace_id.clone());
+        }
+    }
+    service.end().await;
+
+    let spans = collector.spans();
+    let recorded: HashSet<String> = spans
+        .iter()
+        .map(|span| {
+            span.trace_id
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        })
+        .collect();
+    assert_eq!(recorded, expected);
+    assert!((70..120).contains(&recorded.len()), "{}", recorded.len());
+    assert_eq!(spans.len(), recorded.len() * SPANS_OF_CALL);
+}
+
+#[tokio::test]
+async fn a_collector_that_comes_back_gets_what_still_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let service = Exporting::start(&format!("endpoint = 'http://{address}'")).await;
+
+    service.calls(1).await;
+    let failed = async {
+        while service.counts.failures(OtlpSignal::Traces) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PROMPTLY, failed).await.unwrap();
+    let collector = Collector::start_at(address, Manner::Takes).await;
+    collector.has(SPANS_OF_CALL).await;
+
+    assert_eq!(service.end().await, [3, 0, 0, 0]);
+}
