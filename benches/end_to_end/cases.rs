@@ -138,7 +138,9 @@ pub(crate) fn request(to: Role, scenario: &str, model: &str, kind: Kind) -> v1::
     let (scenario, model) = match to {
         Role::Floor if kind == Kind::Whole => (super::floor::WHOLE, model),
         Role::Floor => ("", model),
-        Role::Gateway | Role::Simulator | Role::Front => (scenario, ""),
+        Role::Gateway | Role::Observed | Role::Simulator | Role::Front | Role::Sink => {
+            (scenario, "")
+        }
     };
     v1::GenerateRequest {
         scenario: scenario.to_owned(),

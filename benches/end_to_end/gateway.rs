@@ -1,4 +1,4 @@
-//! Modelway as it is served: every policy on, logging as by default, no export of traces.
+//! Modelway as it is served: every policy on, logging as by default; telemetry goes to a sink, or nowhere.
 
 use std::fmt::Write as _;
 use std::future::pending;
@@ -27,6 +27,14 @@ pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> 
 /// One provider; each scenario has the model of its case and one to fail over to.
 fn config(layout: Layout, upstream: &str) -> String {
     let runtimes = layout.runtimes();
+    let (upstream, telemetry) = match upstream.split_once('|') {
+        Some((upstream, sink)) => {
+            let sink =
+                format!("endpoint = \"http://{sink}\"\nprotocol = \"http\"\ninterval = \"1s\"");
+            (upstream, sink)
+        }
+        None => (upstream, "traces = false\nmetrics = false".to_owned()),
+    };
     // Behind TLS the file of its certificate and the version of HTTP are told, too.
     let mut parts = upstream.split(' ');
     let address = parts.next().unwrap_or_default();
@@ -41,6 +49,8 @@ fn config(layout: Layout, upstream: &str) -> String {
         r#"
         [server]
         runtimes = {runtimes}
+        [telemetry]
+        {telemetry}
         [providers.sim]
         wire_format = "openai_chat"
         base_url = "{scheme}://{address}/openai/v1"

@@ -15,6 +15,7 @@ mod memory;
 mod process;
 mod report;
 mod roles;
+mod telemetry;
 mod ways;
 
 use clap::Parser;
@@ -99,6 +100,11 @@ async fn run(
         }
     }
     drop(servers);
+    if is_wanted(telemetry::NAME) {
+        for rows in telemetry::measure(&simulator, connections, effort).await? {
+            rows.print(effort);
+        }
+    }
     if is_wanted(memory::NAME) {
         memory::measure(&simulator, effort).await?.print(effort);
     }

@@ -23,7 +23,9 @@ impl Process {
             Role::Simulator => "simulator",
             Role::Floor => "floor",
             Role::Gateway => "gateway",
+            Role::Observed => "observed",
             Role::Front => "front",
+            Role::Sink => "sink",
         };
         let layout = match layout {
             Layout::Shared => "shared",

@@ -8,7 +8,7 @@ use std::thread;
 use clap::ValueEnum;
 use modelway::simulator::{self, Simulator};
 
-use super::{Failed, floor, front, gateway};
+use super::{Failed, floor, front, gateway, telemetry};
 
 /// What a process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -19,8 +19,12 @@ pub(crate) enum Role {
     Floor,
     /// Modelway.
     Gateway,
+    /// Modelway with all its telemetry, which goes to the sink.
+    Observed,
     /// What speaks TLS for the provider.
     Front,
+    /// What takes telemetry.
+    Sink,
 }
 
 /// How a server uses the machine's cores.
@@ -67,7 +71,8 @@ impl Role {
                 std::future::pending().await
             }
             Self::Floor => floor::serve(layout, upstream).await,
-            Self::Gateway => gateway::serve(layout, upstream).await,
+            Self::Gateway | Self::Observed => gateway::serve(layout, upstream).await,
+            Self::Sink => telemetry::sink().await,
             Self::Front => front::serve(upstream).await,
         }
     }

@@ -83,7 +83,7 @@ impl<'a> Variables<'a> {
 
     /// The variable of the exporter that holds for this signal alone, or else for both.
     fn of_exporter(&self, signal: OtlpSignal, key: &str) -> Option<Variable> {
-        let own = format!("OTEL_EXPORTER_OTLP_{}_{key}", signal.name());
+        let own = format!("OTEL_EXPORTER_OTLP_{}_{key}", capitals(signal));
         self.get(own)
             .or_else(|| self.get(format!("OTEL_EXPORTER_OTLP_{key}")))
     }
@@ -105,7 +105,7 @@ impl<'a> Variables<'a> {
     pub(super) fn endpoint(&self, signal: OtlpSignal, table: &Table<'_>) -> Option<Endpoint> {
         let variable = self.of_exporter(signal, "ENDPOINT")?;
         match endpoint(&variable.text) {
-            Ok(endpoint) if variable.name.contains(signal.name()) => Some(endpoint.complete()),
+            Ok(endpoint) if variable.name.contains(&capitals(signal)) => Some(endpoint.complete()),
             Ok(endpoint) => Some(endpoint),
             Err((what, remedy)) => {
                 variable.wrong(table, what, remedy);
@@ -180,7 +180,7 @@ impl<'a> Variables<'a> {
 
     /// Whether `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER` asks for OTLP.
     pub(super) fn exporter(&self, signal: OtlpSignal, table: &Table<'_>) -> Option<bool> {
-        let variable = self.get(format!("OTEL_{}_EXPORTER", signal.name()))?;
+        let variable = self.get(format!("OTEL_{}_EXPORTER", capitals(signal)))?;
         let mut named = variable.text.split(',').map(str::trim);
         if named.any(|name| name == "otlp") {
             return Some(true);
@@ -255,4 +255,9 @@ pub(super) fn milliseconds(text: &str) -> Result<Duration, Misspelling> {
     number
         .map(Duration::from_millis)
         .ok_or(("not a time", "write milliseconds, from 1 to 86400000"))
+}
+
+/// The name of a signal in variables.
+fn capitals(signal: OtlpSignal) -> String {
+    signal.name().to_ascii_uppercase()
 }

@@ -113,11 +113,11 @@ impl OtlpSignal {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Traces, Self::Metrics];
 
-    /// Its name in variables.
+    /// Its name in logs and metrics, and in capitals in variables.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Traces => "TRACES",
-            Self::Metrics => "METRICS",
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
         }
     }
 
