@@ -75,6 +75,13 @@ class Commands(unittest.TestCase):
         answer = json.loads(output)
         self.assertTrue(answer["output"]["parts"][0]["text"].startswith("alpha bravo"))
 
+    def test_a_first_call_by_curl_is_answered(self):
+        if not self.found("curl"):
+            self.skipTest("there is no curl")
+        [output] = self.outputs("test_a_first_call_by_curl_is_answered")
+
+        self.assertTrue(json.loads(output)["output"]["parts"][0]["text"].startswith("alpha bravo"))
+
     def test_a_forced_failover_shows_both_attempts(self):
         [output] = self.outputs("test_a_forced_failover_shows_both_attempts")
 
