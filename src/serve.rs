@@ -452,7 +452,7 @@ impl Service {
         };
         let observer = Arc::new(Observer::new(
             exporting.tracer().clone(),
-            metrics,
+            Arc::clone(&metrics),
             Arc::clone(&call_log),
         ));
         reload::observe_by(&observer, &judged.config, &origin.text);
@@ -480,7 +480,7 @@ impl Service {
         };
         // The dispatcher has it; the table of routes must be the only one that keeps a catalogue.
         drop(config.catalog);
-        let exports = exporting.start(None)?;
+        let exports = exporting.start(&metrics)?;
         let serving = server::serve(
             listeners,
             &config.server,

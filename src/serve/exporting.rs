@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::telemetry::export::{
-    ExportCounts, Exports, MetricsMessage, Settings, SpanQueue, StartExportError,
+    ExportCounts, Exports, MetricsMessage, Settings, SpanQueue, StartExportError, resource,
 };
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Tracer;
 
 /// The exports of a service that does not run yet.
@@ -17,7 +18,9 @@ pub(super) struct Exporting {
 
 impl Exporting {
     /// Exports what the settings say.
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(mut settings: Settings) -> Self {
+        // Once, so that spans and metrics name the same instance.
+        settings.resource = resource(&settings.resource);
         let counts = Arc::<ExportCounts>::default();
         let spans = Arc::new(SpanQueue::new(Arc::clone(&counts)));
         let tracer = match settings.traces {
@@ -47,14 +50,16 @@ impl Exporting {
         &self.tracer
     }
 
-    /// Starts to export spans, and what `metrics` says.
+    /// Starts to export spans and metrics.
     ///
     /// # Errors
     /// [`StartExportError`].
     pub(super) fn start(
         &self,
-        metrics: Option<MetricsMessage>,
+        metrics: &Arc<Metrics>,
     ) -> Result<Option<Exports>, StartExportError> {
-        Exports::start(&self.settings, &self.spans, &self.counts, metrics)
+        let (metrics, resource) = (Arc::clone(metrics), self.settings.resource.clone());
+        let message: MetricsMessage = Box::new(move || metrics.otlp(&resource));
+        Exports::start(&self.settings, &self.spans, &self.counts, Some(message))
     }
 }

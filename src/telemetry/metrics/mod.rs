@@ -7,6 +7,7 @@
 
 mod labels;
 pub mod names;
+mod otlp;
 mod process;
 pub mod readings;
 mod record;
@@ -15,6 +16,7 @@ pub mod text;
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
@@ -34,6 +36,8 @@ pub struct Metrics {
     doors: Grid<Counter>,
     overhead: Grid<Histogram>,
     sources: RwLock<Vec<ReadingSource>>,
+    /// Since when everything is counted.
+    since: SystemTime,
 }
 
 impl Metrics {
@@ -45,6 +49,7 @@ impl Metrics {
             doors: Grid::counters(&labels::DOORS),
             overhead: Grid::histograms(&labels::METHODS, &meter::SHORT),
             sources: RwLock::default(),
+            since: SystemTime::now(),
         }
     }
 
@@ -63,6 +68,12 @@ impl Metrics {
     /// The present values of all metrics as text for Prometheus, of type [`text::CONTENT_TYPE`].
     pub fn text(&self) -> String {
         text::of(&self.readings())
+    }
+
+    /// The present values of all metrics as a message for a collector, about a process with these attributes.
+    pub fn otlp(&self, resource: &[(String, String)]) -> Vec<u8> {
+        let readings = self.readings();
+        otlp::message(&readings, resource, self.since, SystemTime::now())
     }
 
     /// The present values of all metrics.

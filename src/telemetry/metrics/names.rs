@@ -113,16 +113,6 @@ pub static DOOR_CALLS: Definition = Definition {
     labels: &["door", "method"],
 };
 
-/// `modelway.rpcs`.
-pub static RPCS: Definition = Definition {
-    otel: "modelway.rpcs",
-    prometheus: "modelway_rpcs_total",
-    kind: MetricKind::Counter,
-    unit: "{call}",
-    help: "Requests to the other services, such as OperationsService; polls of health are not counted.",
-    labels: &["method", "code"],
-};
-
 /// `modelway.attempts`.
 pub static ATTEMPTS: Definition = Definition {
     otel: "modelway.attempts",
@@ -582,16 +572,6 @@ pub static CONFIG_GENERATIONS: Definition = Definition {
     labels: &[],
 };
 
-/// `modelway.certificate.not_after`.
-pub static CERTIFICATE_END: Definition = Definition {
-    otel: "modelway.certificate.not_after",
-    prometheus: "modelway_certificate_not_after_timestamp_seconds",
-    kind: MetricKind::Gauge,
-    unit: "s",
-    help: "When the first certificate of a file ends, in seconds since 1970.",
-    labels: &["use", "name"],
-};
-
 /// `modelway.metrics.series`.
 pub static SERIES: Definition = Definition {
     otel: "modelway.metrics.series",
@@ -672,7 +652,6 @@ pub static ALL: &[&Definition] = &[
     &RESCUED,
     &REPLAYED,
     &DOOR_CALLS,
-    &RPCS,
     &ATTEMPTS,
     &FAILURES,
     &SKIPS,
@@ -716,7 +695,6 @@ pub static ALL: &[&Definition] = &[
     &CONFIG_REJECTED,
     &CONFIG_APPLIED,
     &CONFIG_GENERATIONS,
-    &CERTIFICATE_END,
     &SERIES,
     &BUILD_INFO,
     &PROCESS_START,

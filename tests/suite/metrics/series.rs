@@ -1,7 +1,7 @@
 //! Which series are there? Those that the configuration implies, from the start, and no others ever.
 
 use modelway::grpc::v1::ListScenariosRequest;
-use modelway::telemetry::metrics::names;
+use modelway::telemetry::metrics::names::{self, Definition, MetricKind};
 use tokio::task::JoinSet;
 
 use crate::support::{Gateway, METHODS, ask};
@@ -24,15 +24,86 @@ async fn every_metric_has_a_series_from_the_start() {
         let histogram = format!("{name}_bucket");
         !metrics.contains(name) && !metrics.contains(&&*histogram)
     });
-    let missing: Vec<_> = missing.collect();
-    assert_eq!(missing, LATER);
+    assert_eq!(missing.collect::<Vec<_>>(), [] as [&str; 0]);
 }
 
-/// What is shown only once there is something to show.
-const LATER: [&str; 2] = [
-    "modelway_rpcs_total",
-    "modelway_certificate_not_after_timestamp_seconds",
-];
+/// The documentation of every metric.
+const DOCUMENTATION: &str = include_str!("../../../docs/metrics.md");
+
+#[tokio::test]
+async fn the_number_of_series_is_what_the_documentation_computes() {
+    let one = "[models.\"openai/first\"]\n[scenarios.s]\ntargets = [\"openai/first\"]\n";
+    let more = "[models.\"openai/second\"]\n[models.\"gemini/third\"]\n\
+        [scenarios.t]\ntargets = [\"openai/second\"]\n";
+    let formula = "533 + 186 × scenarios + 141 × models + 33 × providers";
+    assert!(DOCUMENTATION.contains(formula));
+    let series = |scenarios: usize, models: usize, providers: usize| {
+        533 + 186 * scenarios + 141 * models + 33 * providers
+    };
+    for (config, expected) in [
+        (one.to_owned(), series(1, 1, 1)),
+        (format!("{one}{more}"), series(2, 3, 2)),
+    ] {
+        let gateway = Gateway::start(&config).await;
+        let all = ListScenariosRequest::default();
+        gateway.catalog().list_scenarios(all).await.unwrap();
+
+        assert_eq!(gateway.scraped().series(), expected, "{config}");
+    }
+    let example: toml::Table = include_str!("../../../config.example.toml")
+        .parse()
+        .unwrap();
+    let names = |table: &str| {
+        let names = example[table].as_table().unwrap().keys();
+        names.cloned().collect::<Vec<_>>()
+    };
+    let mut providers: Vec<_> = names("models")
+        .iter()
+        .filter_map(|id| id.split('/').next().map(str::to_owned))
+        .collect();
+    providers.sort_unstable();
+    providers.dedup();
+    let (scenarios, models) = (names("scenarios").len(), names("models").len());
+    let of_example = series(scenarios, models, providers.len());
+    let told = format!("{of_example} for `config.example.toml`");
+    assert!(DOCUMENTATION.contains(&told), "{told}");
+}
+
+#[test]
+fn the_documentation_lists_every_metric_as_it_is() {
+    let rows: Vec<_> = DOCUMENTATION
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains(" · "))
+        .collect();
+
+    assert_eq!(rows.len(), names::ALL.len());
+    for definition in names::ALL {
+        let Definition {
+            otel,
+            prometheus,
+            kind,
+            unit,
+            help,
+            labels,
+        } = definition;
+        let begins = format!("| `{prometheus}` · `{otel}` |");
+        let row = rows.iter().find(|row| row.starts_with(&begins));
+        let row = row.unwrap_or_else(|| panic!("{prometheus} is not documented"));
+        let columns: Vec<_> = row.split('|').map(str::trim).collect();
+        let kind = match kind {
+            MetricKind::Counter | MetricKind::Nanos => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
+        };
+        assert!(columns[2].starts_with(kind), "{row}");
+        assert_eq!(columns[3], *unit, "{row}");
+        let labels = labels
+            .iter()
+            .map(|label| format!("`{}`", label.replace('.', "_")));
+        assert_eq!(columns[4], labels.collect::<Vec<_>>().join(", "), "{row}");
+        assert_eq!(columns[5], *help, "{row}");
+    }
+}
 
 #[tokio::test]
 async fn names_that_callers_invent_add_no_series() {
