@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
@@ -105,7 +107,7 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
         .spawn()
         .unwrap();
     let mut running = Running(child);
-    let mut stderr = running.0.stderr.take().unwrap();
+    let stderr = running.0.stderr.take().unwrap();
     let mut client = connect(address).await;
 
     // More than a hundred lines each.
@@ -114,12 +116,26 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
     }
 
     // Somebody begins to read after all.
+    let is_told = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_told);
     let reading = spawn_blocking(move || {
         let mut log = String::new();
-        stderr.read_to_string(&mut log).unwrap();
+        let mut lines = BufReader::new(stderr);
+        while lines.read_line(&mut log).unwrap() > 0 {
+            let last = log.lines().next_back().unwrap();
+            if last.contains("log lines were lost") {
+                told.store(true, Ordering::Relaxed);
+            }
+        }
         log
     });
-    generate(&mut client).await;
+    // Once the loss is told, there is room again.
+    let roomy = async {
+        while !is_told.load(Ordering::Relaxed) {
+            generate(&mut client).await;
+        }
+    };
+    timeout(PROMPTLY, roomy).await.expect("the loss is told");
     drop(client);
     running.signal("-TERM");
     assert_eq!(running.ended().await.code(), Some(0));
