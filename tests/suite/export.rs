@@ -63,7 +63,7 @@ struct Exporting {
 
 impl Exporting {
     async fn start(telemetry: &str) -> Self {
-        let config = format!("{CONFIG}\n[telemetry]\n{telemetry}");
+        let config = format!("{CONFIG}\n[telemetry]\nmetrics = false\n{telemetry}");
         let anywhere = "127.0.0.1:0".parse().unwrap();
         let service = Service::from_text(&config, "test", Some(anywhere)).await;
         let service = service.unwrap_or_else(|error| panic!("{error}"));
@@ -315,7 +315,13 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
         assert_eq!(status.code(), Some(0), "{name}: {log}");
         assert!(memory <= MOST_MEMORY, "{name}: {memory} KiB");
         let warnings = log.matches("the collector does not take exports").count();
-        assert_eq!(warnings, usize::from(name != "slow"), "{name}: {log}");
+        // A silent one is given up after ten seconds, which a quick machine does not need for all calls.
+        let expected = match name {
+            "slow" => 0..=0,
+            "silent" => 0..=1,
+            _ => 1..=1,
+        };
+        assert!(expected.contains(&warnings), "{name}: {warnings} {log}");
         assert!(!log.contains("s3cret"), "{log}");
         let fates = ["exported", "queue_full", "refused", "failed"];
         let [exported, queue_full, refused, failed] = fates.map(|fate| told(&log, fate));

@@ -164,10 +164,13 @@ where
             };
             let frame = match frame {
                 Some(Ok(frame)) => frame,
-                // The stream was reset, or its connection ended: there is no caller any more.
-                Some(Err(_)) => {
-                    // tonic takes CANCELLED here for the end of the request, so this is another code, which nobody reads.
-                    return self.fail(Status::data_loss(BROKEN_OFF));
+                Some(Err(error)) => {
+                    let error = error.into();
+                    let refused = error.downcast_ref::<Status>().cloned();
+                    // Unless a door refuses what it reads, the stream was reset or its connection ended, and there is no
+                    // caller any more. tonic takes CANCELLED here for the end of the request, so this is another code,
+                    // which nobody reads.
+                    return self.fail(refused.unwrap_or_else(|| Status::data_loss(BROKEN_OFF)));
                 }
                 None => {
                     return match self.messages.finish() {

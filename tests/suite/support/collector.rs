@@ -150,6 +150,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         Manner::Rejects(spans) => rejected = spans,
         Manner::Takes => {}
     }
+    // Metrics are exported to the same address.
+    if head.uri.path().to_ascii_lowercase().contains("metrics") {
+        return Ok(success(is_grpc, &[]));
+    }
     let message = message(is_grpc, &head.headers, &body.to_bytes());
     shared.exports.lock().unwrap().push(Export {
         path: head.uri.path().to_owned(),
