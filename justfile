@@ -86,6 +86,10 @@ mutants-of-calls *options:
 load soak="1":
     cargo bench --locked --bench load -- --soak {{ soak }}
 
+# A reload every second for a minute, under load
+reload:
+    cargo test --locked --test suite a_reload_every_second -- --ignored
+
 # Advisories, licences and sources of dependencies
 deny:
     cargo deny check

@@ -208,7 +208,7 @@ async fn serve(arguments: Serve) -> Result<ExitCode, String> {
     let signals = async {
         signals.next_stop(&reloads).await;
         notifier.stopping();
-        let watchdog = Watchdog::start(longest, overdue);
+        let watchdog = Watchdog::start(longest.get(), overdue);
         shutdown.cancel();
         signals.next_stop(&reloads).await;
         if let Ok(watchdog) = watchdog {

@@ -31,7 +31,7 @@ use crate::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings, reading,
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::outbound;
 use crate::server::{
-    self, Core, ListenAddress, Listener, ListenerTls, Listeners, SideListeners, TlsMaterial,
+    self, Core, ListenAddress, Listener, ListenerTls, Listeners, Server, SideListeners, TlsMaterial,
 };
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::simulator::{self, Simulator};
@@ -46,15 +46,12 @@ use self::files::Wanted;
 pub use self::files::raise_limit;
 pub use self::notify::Notifier;
 pub use self::readiness::{Readiness, readiness};
-use self::reload::{Provenance, Reloader, ServedTls, ShownIn, hash};
+use self::reload::{Parts, Provenance, Reloader, ServedTls, hash};
 use self::sources::SourceFiles;
-pub use self::watchdog::Watchdog;
+use self::watchdog::LAST_STEPS;
+pub use self::watchdog::{LongestEnd, Watchdog};
 
 use self::runtimes::Runtimes;
-
-/// More than everything after the drain can take: the last statuses, closing connections, stopping threads, exporting
-/// spans.
-const LAST_STEPS: Duration = Duration::from_secs(20);
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +122,7 @@ pub struct Service {
     warnings: Vec<String>,
     /// Plays the simulated providers; ends with the service.
     simulator: Option<Simulator>,
+    longest_end: LongestEnd,
 }
 
 impl Service {
@@ -264,10 +262,13 @@ impl Service {
         measured::show_configuration(&metrics, Arc::clone(&dispatcher), Arc::clone(&facts));
         let shown = Arc::clone(&metrics);
         listeners.metrics = Arc::new(move || shown.text());
+        let longest_end = LongestEnd::default();
+        longest_end.set(&config.server);
         Ok(Self {
             exporting,
             facts,
             metrics,
+            longest_end,
             reloads: Arc::default(),
             notifier: Arc::default(),
             origin,
@@ -399,9 +400,8 @@ impl Service {
     }
 
     /// The longest time from the first signal to the end of the service, if nothing is stuck.
-    pub fn longest_end(&self) -> Duration {
-        let server = &self.judged.config.server;
-        server.predrain + server.drain_timeout + LAST_STEPS
+    pub fn longest_end(&self) -> LongestEnd {
+        self.longest_end.clone()
     }
 
     /// The longest time from the second signal, which ends all waiting, to the end of the service, if nothing is stuck.
@@ -445,6 +445,7 @@ impl Service {
             listeners,
             warnings: _,
             simulator,
+            longest_end,
         } = self;
         let served_tls = ServedTls {
             server: listeners.server_tls.clone(),
@@ -456,43 +457,41 @@ impl Service {
             Arc::clone(&call_log),
         ));
         reload::observe_by(&observer, &judged.config, &origin.text);
-        let shown_in = ShownIn {
-            facts: Arc::clone(&facts),
-            metrics: Arc::clone(observer.metrics()),
-            observer: Arc::clone(&observer),
-            notifier,
-        };
-        let mut reloader =
-            Reloader::new(origin, &judged, &dispatcher, served_tls, shown_in, reloads);
-        reloader.first_tokens(&judged).await;
-        let mut config = judged.config;
+        let config = &judged.config;
         let wanted = Wanted {
             connections: config.server.max_connections,
             calls: config.admission.max_inflight,
             runtimes: cores.len(),
         };
-        config.server.max_connections = wanted.connections();
+        let mut settings = config.server.clone();
+        settings.max_connections = wanted.connections();
         let policies = server::Policies {
             admission: config.admission,
             idempotency: config.idempotency,
-            observer,
-            configuration: facts,
+            observer: Arc::clone(&observer),
+            configuration: Arc::clone(&facts),
         };
-        // The dispatcher has it; the table of routes must be the only one that keeps a catalogue.
-        drop(config.catalog);
+        let parts = Parts {
+            dispatcher: Arc::clone(&dispatcher),
+            runtimes: cores.len(),
+            longest_end,
+            served_tls,
+            facts,
+            metrics: Arc::clone(&metrics),
+            observer,
+            asked: reloads,
+            notifier,
+        };
+        let mut reloader = Reloader::new(origin, &judged, parts);
+        reloader.first_tokens(&judged).await;
+        // The table of routes must be the only one that keeps a catalogue.
+        drop(judged);
         let exports = exporting.start(&metrics)?;
-        let serving = server::serve(
-            listeners,
-            &config.server,
-            policies,
-            dispatcher,
-            cores,
-            shutdown,
-            end_now,
-        );
+        let server = Server::set_up(listeners, &settings, policies, dispatcher, cores).await?;
+        let live = server.live();
         let sides = tokio::select! {
-            served = serving => served?,
-            () = reloader.follow() => SideListeners::default(),
+            sides = server.run(shutdown, end_now) => sides,
+            () = reloader.follow(&live) => SideListeners::default(),
             () = call_log.watch() => SideListeners::default(),
         };
         call_log.sum_up();

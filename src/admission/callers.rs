@@ -61,6 +61,11 @@ impl Callers {
         }
     }
 
+    /// Goes on with other limits.
+    pub(super) fn change(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Counts a call in, unless its caller has reached a limit.
     pub(super) fn enter(
         &mut self,

@@ -41,6 +41,11 @@ impl Congestion {
         }
     }
 
+    /// Goes on with another limit of the mean delay.
+    pub(super) fn change(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// Whether the runtime is congested.
     pub(super) fn lasts(&self) -> bool {
         self.congested

@@ -20,6 +20,11 @@ use crate::caller::Priority;
 use super::Settings;
 
 impl Priority {
+    /// How many of these places its calls do not lose to others.
+    fn guaranteed_of(self, places: usize) -> usize {
+        places * self.guaranteed_percent() / 100
+    }
+
     /// Share of the places, in percent, that the calls of this priority do not lose to others.
     fn guaranteed_percent(self) -> usize {
         match self {
@@ -72,7 +77,7 @@ struct Waiter<W> {
 impl<W> Limiter<W> {
     pub(super) fn new(settings: Settings) -> Self {
         let class = |priority: Priority| Class {
-            guaranteed: settings.max_inflight * priority.guaranteed_percent() / 100,
+            guaranteed: priority.guaranteed_of(settings.max_inflight),
             running: 0,
             waiting: BTreeMap::new(),
             waiting_since: None,
@@ -82,6 +87,20 @@ impl<W> Limiter<W> {
             classes: Priority::ALL.map(class),
             next_ticket: 0,
         }
+    }
+
+    /// Goes on with other limits. Returns the waiting calls that have a place now. A wait that has begun keeps its end.
+    pub(super) fn change(&mut self, settings: Settings, now: Instant) -> Vec<(Priority, W)> {
+        self.settings = settings;
+        for priority in Priority::ALL {
+            self.class(priority).guaranteed = priority.guaranteed_of(settings.max_inflight);
+        }
+        self.turn_away_late(now);
+        let mut admitted = Vec::new();
+        while let Some(next) = self.admit_next(now) {
+            admitted.push(next);
+        }
+        admitted
     }
 
     /// Finds a place for a call, or lets it wait for one.
@@ -128,6 +147,14 @@ impl<W> Limiter<W> {
         let class = self.class(priority);
         class.running = class.running.saturating_sub(1);
         self.turn_away_late(now);
+        self.admit_next(now)
+    }
+
+    /// Gives a free place to the waiting call that is next, if there are both.
+    fn admit_next(&mut self, now: Instant) -> Option<(Priority, W)> {
+        if self.running() >= self.settings.max_inflight {
+            return None;
+        }
         let next = self.waiting_priorities().min_by_key(|&it| self.rank(it))?;
         let overloaded = self.is_overloaded(next, now);
         let waiting = &mut self.class(next).waiting;

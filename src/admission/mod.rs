@@ -91,8 +91,10 @@ pub struct Admission {
     state: Mutex<State>,
     /// Wakes the runtimes that sleep until a call comes.
     called: Notify,
-    max_cpu_wait: Duration,
-    min_time_left: Duration,
+    /// In nanoseconds.
+    max_cpu_wait: AtomicU64,
+    /// In nanoseconds.
+    min_time_left: AtomicU64,
     counts: Arc<AdmissionCounts>,
     /// Of each runtime that samples it: the mean scheduling delay of the last period, in nanoseconds.
     cpu_waits: Mutex<Vec<Arc<AtomicU64>>>,
@@ -121,11 +123,35 @@ impl Admission {
                 asleep: false,
             }),
             called: Notify::new(),
-            max_cpu_wait: settings.max_cpu_wait,
-            min_time_left: settings.min_time_left,
+            max_cpu_wait: AtomicU64::new(nanos(settings.max_cpu_wait)),
+            min_time_left: AtomicU64::new(nanos(settings.min_time_left)),
             counts: Arc::default(),
             cpu_waits: Mutex::default(),
         }
+    }
+
+    /// Goes on with other limits. Calls that are in stay in; calls that wait are let in if there are more places now.
+    pub fn change(self: &Arc<Self>, settings: Settings) {
+        let wait = nanos(settings.max_cpu_wait);
+        self.max_cpu_wait.store(wait, Ordering::Relaxed);
+        let least = nanos(settings.min_time_left);
+        self.min_time_left.store(least, Ordering::Relaxed);
+        let admitted = {
+            let mut state = self.lock();
+            state.callers.change(settings);
+            state.limiter.change(settings, Instant::now())
+        };
+        for (priority, waiter) in admitted {
+            let _ = waiter.send(self.place(priority));
+        }
+    }
+
+    fn min_time_left(&self) -> Duration {
+        Duration::from_nanos(self.min_time_left.load(Ordering::Relaxed))
+    }
+
+    fn max_cpu_wait(&self) -> Duration {
+        Duration::from_nanos(self.max_cpu_wait.load(Ordering::Relaxed))
     }
 
     /// Lets a call of a scenario in, at once or after a wait. A call that names a model has the empty scenario.
@@ -207,7 +233,7 @@ impl Admission {
             (Reception::Queued { .. } | Reception::Refused, _) => {
                 let why = if is_shed {
                     WhyRefused::Cpu
-                } else if deadline.saturating_duration_since(now) < self.min_time_left {
+                } else if deadline.saturating_duration_since(now) < self.min_time_left() {
                     WhyRefused::NoTime
                 } else {
                     WhyRefused::QueueFull
@@ -284,6 +310,10 @@ fn of_caller(error: &Error) -> WhyRefused {
         } => WhyRefused::Cancels,
         _ => WhyRefused::Caller,
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The jitter keeps callers that were refused together from coming back together.

@@ -42,10 +42,17 @@ pub struct RoomLimits {
 
 /// The bytes that requests take up.
 pub struct Room {
-    limits: RoomLimits,
+    limits: SharedLimits,
     taken: Taken,
     shares: Mutex<Shares>,
     counts: Arc<AdmissionCounts>,
+}
+
+/// The [`RoomLimits`] of all cores. They change when the configuration does.
+struct SharedLimits {
+    requests: AtomicUsize,
+    requests_per_caller: AtomicUsize,
+    unfinished: AtomicUsize,
 }
 
 struct Shares {
@@ -72,13 +79,38 @@ impl Room {
     /// An empty room. Requests for which there is no room are counted here. How important they are is not known yet.
     pub fn counted(limits: RoomLimits, counts: Arc<AdmissionCounts>) -> Self {
         Self {
-            limits,
+            limits: SharedLimits {
+                requests: AtomicUsize::new(limits.requests),
+                requests_per_caller: AtomicUsize::new(limits.requests_per_caller),
+                unfinished: AtomicUsize::new(limits.unfinished),
+            },
             counts,
             taken: Taken::default(),
             shares: Mutex::new(Shares {
                 by_caller: HashMap::new(),
                 sweep_at: SWEEP_AT,
             }),
+        }
+    }
+
+    /// Goes on with other limits. What is taken stays taken.
+    pub fn change(&self, limits: RoomLimits) {
+        let RoomLimits {
+            requests,
+            requests_per_caller,
+            unfinished,
+        } = limits;
+        self.limits.requests.store(requests, Ordering::Relaxed);
+        let of_caller = &self.limits.requests_per_caller;
+        of_caller.store(requests_per_caller, Ordering::Relaxed);
+        self.limits.unfinished.store(unfinished, Ordering::Relaxed);
+    }
+
+    fn limits(&self) -> RoomLimits {
+        RoomLimits {
+            requests: self.limits.requests.load(Ordering::Relaxed),
+            requests_per_caller: self.limits.requests_per_caller.load(Ordering::Relaxed),
+            unfinished: self.limits.unfinished.load(Ordering::Relaxed),
         }
     }
 
@@ -152,7 +184,7 @@ impl Held {
             requests,
             requests_per_caller,
             unfinished: _,
-        } = room.limits;
+        } = room.limits();
         let before = self.0.bytes.load(Ordering::Relaxed);
         let most = requests_per_caller.min(requests);
         if before.saturating_add(bytes) > most {
@@ -194,7 +226,7 @@ impl Held {
 
     fn take_more_unfinished(&self, bytes: usize) -> Result<(), Error> {
         let Inner { room, share, .. } = &*self.0;
-        let limit = room.limits.unfinished;
+        let limit = room.limits().unfinished;
         if !take(&room.taken.unfinished, bytes, limit) {
             return Err(Error::NoRoom {
                 setting: "server.max_unfinished_bytes",

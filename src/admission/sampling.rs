@@ -37,13 +37,14 @@ impl Admission {
     /// Samples until there have been no calls for a while; returns how many had come by then. `wait` shows the mean delay
     /// of the last period, in nanoseconds.
     async fn watch_while_called(&self, wait: &AtomicU64) -> u64 {
-        let mut congestion = Congestion::new(self.max_cpu_wait);
+        let mut congestion = Congestion::new(self.max_cpu_wait());
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut seen_at) = (None, Instant::now());
         loop {
             let due = ticks.tick().await;
             let now = Instant::now();
+            congestion.change(self.max_cpu_wait());
             let changed = congestion.observe(now - due, now);
             let mean = u64::try_from(congestion.mean().as_nanos()).unwrap_or(u64::MAX);
             wait.store(mean, Ordering::Relaxed);

@@ -49,25 +49,50 @@ impl ReportedHealth {
                 .set_service_status(service, ServingStatus::Serving)
                 .await;
         }
-        let mut scenarios = Vec::new();
-        for name in control.scenario_names() {
+        let mut looks = interval(PERIOD);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reported = Self {
+            reporter,
+            control,
+            scenarios: Vec::new(),
+            looks,
+        };
+        reported.follow_scenarios().await;
+        reported
+    }
+
+    /// Reports the scenarios that have come with another configuration, and forgets those that have gone. Safe to cancel.
+    async fn follow_scenarios(&mut self) {
+        let names = self.control.scenario_names();
+        let known = self.scenarios.iter().map(|scenario| &scenario.name);
+        if known.eq(&names) {
+            return;
+        }
+        while let Some(gone) = self
+            .scenarios
+            .iter()
+            .position(|it| !names.contains(&it.name))
+        {
+            let service = self.scenarios[gone].service.clone();
+            self.reporter.clear_service_status(&service).await;
+            self.scenarios.remove(gone);
+        }
+        for name in names {
+            if self.scenarios.iter().any(|scenario| scenario.name == name) {
+                continue;
+            }
             let service = format!("scenario/{name}");
-            let serving = control.is_serving(&name);
+            let serving = self.control.is_serving(&name);
+            let reporter = &self.reporter;
             reporter.set_service_status(&service, status(serving)).await;
-            scenarios.push(ScenarioHealth {
+            self.scenarios.push(ScenarioHealth {
                 name,
                 service,
                 serving,
             });
         }
-        let mut looks = interval(PERIOD);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            reporter,
-            control,
-            scenarios,
-            looks,
-        }
+        self.scenarios
+            .sort_by(|one, other| one.name.cmp(&other.name));
     }
 
     /// Reports changes for as long as it is awaited: a scenario is serving while one of its targets could be
@@ -75,6 +100,7 @@ impl ReportedHealth {
     pub async fn follow(&mut self) {
         loop {
             self.looks.tick().await;
+            self.follow_scenarios().await;
             for scenario in &mut self.scenarios {
                 let serving = self.control.is_serving(&scenario.name);
                 if serving != scenario.serving {

@@ -10,7 +10,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::admission::room::Room;
+use crate::admission::room::{Room, RoomLimits};
 use crate::idempotency::{self, Idempotency};
 use crate::serving::control::Control;
 use crate::serving::{Repeats, Serving};
@@ -133,6 +133,39 @@ impl Services {
             draining,
             observer,
         }
+    }
+
+    /// The same services with other rules for requests. They share everything else with these, the room and the repeats
+    /// too.
+    pub fn with_rules(
+        &self,
+        receive_timeout: Duration,
+        max_message_bytes: usize,
+        elements: ElementLimits,
+    ) -> Self {
+        Self {
+            receive_timeout,
+            max_message_bytes,
+            elements: Arc::new(elements),
+            room: Arc::clone(&self.room),
+            repeats: Arc::clone(&self.repeats),
+            control: Arc::clone(&self.control),
+            reporter: self.reporter.clone(),
+            draining: self.draining.clone(),
+            observer: Arc::clone(&self.observer),
+        }
+    }
+
+    /// Goes on with other limits on memory, on repeats, and on the time below which a caller has itself to blame.
+    pub fn change(
+        &self,
+        room: RoomLimits,
+        idempotency: idempotency::Settings,
+        min_time_left: Duration,
+    ) {
+        self.room.change(room);
+        self.repeats.change(idempotency);
+        self.observer.set_min_time_left(min_time_left);
     }
 
     /// The services of a listener. Any other service is unknown there.

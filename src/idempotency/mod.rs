@@ -110,6 +110,11 @@ impl<R, T: Clone> Idempotency<R, T> {
         lock(&self.records).kept(Instant::now())
     }
 
+    /// Goes on with other limits. Outcomes that are too many now are dropped, the oldest first.
+    pub fn change(&self, settings: Settings) {
+        lock(&self.records).change(settings);
+    }
+
     /// The fingerprint of a request body.
     pub fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         Fingerprint(self.hashers.each_ref().map(|hasher| hasher.hash_one(body)))

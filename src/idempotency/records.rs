@@ -110,6 +110,17 @@ impl<R, T> Records<R, T> {
         let end = self.next_number();
         self.holdings.add(key.caller, end, bytes);
         self.ended.insert(end, (now, Arc::clone(key)));
+        self.make_room();
+    }
+
+    /// Goes on with other limits.
+    pub(super) fn change(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.make_room();
+    }
+
+    /// Drops outcomes until the limits are kept.
+    fn make_room(&mut self) {
         while self.holdings.bytes() > self.settings.max_bytes {
             self.drop_ended(self.holdings.oldest_of_most_bytes());
         }

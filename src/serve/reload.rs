@@ -21,11 +21,12 @@ use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
 use crate::config::{Config, Mistake, Overrides, Surroundings, TlsMaterials, check, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::provider::Provider;
-use crate::server::ListenerTls;
+use crate::server::{self, ListenerTls, Live, Prepared};
 use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
 
+use super::files::Wanted;
 use super::key_files::KeyFiles;
 use super::measured::names_in;
 use super::notify::Notifier;
@@ -33,11 +34,15 @@ use super::restart_only::RestartOnly;
 use super::sources::{NamedFiles, SourceFiles};
 use super::tokens::Tokens;
 use super::watch::{Watch, sha256};
+use super::watchdog::LongestEnd;
 
 /// While more generations than this have calls, each reload waits [`PAUSE`] first.
 const MANY_GENERATIONS: usize = 50;
 
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What to do about a failure that no line of the file causes.
+const START_AGAIN: &str = "start the service anew; what runs goes on meanwhile";
 
 /// The most mistakes that a line of the log lists.
 const MOST_LOGGED: usize = 10;
@@ -84,6 +89,8 @@ pub(super) struct Reloader {
     watch: Watch,
     key_files: KeyFiles,
     tokens: Tokens,
+    runtimes: usize,
+    longest_end: LongestEnd,
     facts: Arc<ConfigurationFacts>,
     metrics: Arc<Metrics>,
     observer: Arc<Observer>,
@@ -92,14 +99,21 @@ pub(super) struct Reloader {
     notifier: Arc<Notifier>,
 }
 
-/// Where it is shown what runs.
-pub(super) struct ShownIn {
+/// What of the service follows its configuration, or is told about it.
+pub(super) struct Parts {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    /// How many runtimes serve calls.
+    pub(super) runtimes: usize,
+    pub(super) longest_end: LongestEnd,
+    pub(super) served_tls: ServedTls,
     pub(super) facts: Arc<ConfigurationFacts>,
     /// Told which names the configuration has.
     pub(super) metrics: Arc<Metrics>,
     /// Observes the calls, as the configuration says.
     pub(super) observer: Arc<Observer>,
-    /// Tells the service manager that a reload is under way.
+    /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
+    pub(super) asked: Arc<Notify>,
+    /// Told when a reload begins and ends.
     pub(super) notifier: Arc<Notifier>,
 }
 
@@ -152,21 +166,19 @@ pub(super) fn observe_by(observer: &Observer, config: &Config, text: &str) {
 }
 
 impl Reloader {
-    /// Follows the file of a service that runs on this dispatcher, as judged at its start.
-    pub(super) fn new(
-        origin: Provenance,
-        judged: &Judged,
-        dispatcher: &Arc<Dispatcher>,
-        served_tls: ServedTls,
-        shown_in: ShownIn,
-        asked: Arc<Notify>,
-    ) -> Self {
-        let ShownIn {
+    /// Follows the file of a service that has started with a configuration that was judged so.
+    pub(super) fn new(origin: Provenance, judged: &Judged, parts: Parts) -> Self {
+        let Parts {
+            dispatcher,
+            runtimes,
+            longest_end,
+            served_tls,
             facts,
             metrics,
             observer,
+            asked,
             notifier,
-        } = shown_in;
+        } = parts;
         let Provenance {
             file,
             overrides,
@@ -178,7 +190,7 @@ impl Reloader {
         for target in judged.config.catalog.targets.values() {
             begin_use(&target.provider, now);
         }
-        let key_files = KeyFiles::new(dispatcher);
+        let key_files = KeyFiles::new(&dispatcher);
         let running = RunningConfiguration {
             text,
             named,
@@ -192,10 +204,12 @@ impl Reloader {
             overrides,
             simulator,
             running,
-            tokens: Tokens::new(dispatcher),
+            tokens: Tokens::new(&dispatcher),
             key_files,
-            dispatcher: Arc::clone(dispatcher),
+            dispatcher,
             served_tls,
+            runtimes,
+            longest_end,
             facts,
             metrics,
             observer,
@@ -211,7 +225,7 @@ impl Reloader {
     }
 
     /// Follows the file until this is dropped.
-    pub(super) async fn follow(&mut self) {
+    pub(super) async fn follow(&mut self, live: &Live) {
         loop {
             let Self {
                 watch,
@@ -227,12 +241,12 @@ impl Reloader {
                 cause = noticed(watch, file.as_deref(), facts) => cause,
             };
             self.notifier.reloading();
-            self.reload(cause).await;
+            self.reload(cause, live).await;
             self.notifier.reloaded();
         }
     }
 
-    async fn reload(&mut self, cause: Occasion) {
+    async fn reload(&mut self, cause: Occasion, live: &Live) {
         let Some(file) = self.file.clone() else {
             info!(
                 "there is no configuration file to read again: the service was started without `--config`"
@@ -265,6 +279,13 @@ impl Reloader {
             self.facts.unchanged(&hash);
             return;
         }
+        let prepared = match self.prepare(&judged.config, live) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let unused = UnusedFile::of(error.to_string(), START_AGAIN);
+                return self.reject(&hash, text, named, unused);
+            }
+        };
         // All of these can be used, so a provider that is new need not wait for its first token.
         self.tokens.start(&judged.tokens);
         self.tokens.first().await;
@@ -272,10 +293,22 @@ impl Reloader {
             true => vec!["~ files that the configuration names".to_owned()],
             false => differences(&self.running.text, &text),
         };
-        self.apply(*judged, text, named);
+        self.apply(*judged, prepared, text, named, live);
         self.facts.applied(&hash);
         let changes = changes.join("; ");
         info!(hash, changes, "configuration applied");
+    }
+
+    /// Sets up the doors and limits of the service, without changing anything.
+    fn prepare(&self, config: &Config, live: &Live) -> Result<Prepared, server::SetupError> {
+        let wanted = Wanted {
+            connections: config.server.max_connections,
+            calls: config.admission.max_inflight,
+            runtimes: self.runtimes,
+        };
+        let mut settings = config.server.clone();
+        settings.max_connections = wanted.connections();
+        live.prepare(&settings, config.admission, config.idempotency)
     }
 
     /// Reads and judges the configuration without changing anything. `None` if that could not be finished.
@@ -336,7 +369,14 @@ impl Reloader {
     }
 
     /// Puts a configuration in the place of the one that runs. Nothing here can fail.
-    fn apply(&mut self, judged: Judged, text: String, named: NamedFiles) {
+    fn apply(
+        &mut self,
+        judged: Judged,
+        prepared: Prepared,
+        text: String,
+        named: NamedFiles,
+        live: &Live,
+    ) {
         let before = judged.before();
         let restart_only = RestartOnly::of(&judged.config, judged.needs_simulator);
         let Judged {
@@ -361,6 +401,8 @@ impl Reloader {
                 .map(|transport| transport.followed_by(config.transport, &links))
                 .collect(),
         });
+        live.exchange(prepared);
+        self.longest_end.set(&config.server);
         let routes = self.dispatcher.routes();
         for name in renewed {
             if let Some(provider) = routes.provider(&name) {
@@ -535,16 +577,10 @@ impl From<UnusableConfiguration> for UnusedFile {
         let mistakes = match unusable {
             UnusableConfiguration::Mistakes(mistakes) => mistakes,
             UnusableConfiguration::Transport(error) => {
-                return Self::of(
-                    error.to_string(),
-                    "see the line at the start of the service",
-                );
+                return Self::of(error.to_string(), START_AGAIN);
             }
             UnusableConfiguration::Outbound(error) => {
-                return Self::of(
-                    error.to_string(),
-                    "see the line at the start of the service",
-                );
+                return Self::of(error.to_string(), START_AGAIN);
             }
         };
         let mistake = |mistake: &Mistake| ConfigurationMistake {

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::provider::link::Link;
 use crate::telemetry::export::{self, Destination};
-use crate::{admission, idempotency, server, telemetry};
+use crate::{server, telemetry};
 
 /// The settings that only a restart changes.
 #[derive(Clone)]
@@ -11,8 +11,6 @@ pub(super) struct RestartOnly {
     server: server::Settings,
     admin: server::AdminSettings,
     probes: server::ProbesSettings,
-    admission: admission::Settings,
-    idempotency: idempotency::Settings,
     logging: telemetry::Settings,
     telemetry: export::Settings,
     has_simulator: bool,
@@ -25,8 +23,6 @@ impl RestartOnly {
             server: config.server.clone(),
             admin: config.admin.clone(),
             probes: config.probes.clone(),
-            admission: config.admission,
-            idempotency: config.idempotency,
             logging: config.logging.clone(),
             telemetry: config.telemetry.clone(),
             has_simulator,
@@ -39,18 +35,10 @@ impl RestartOnly {
             server,
             admin,
             probes,
-            admission,
-            idempotency,
             logging,
             telemetry,
             has_simulator,
         } = self;
-        let rest_of_server = server::Settings {
-            listen: after.server.listen.clone(),
-            runtimes: after.server.runtimes,
-            reflection: after.server.reflection,
-            ..server.clone()
-        };
         let all = [
             ("server.listen", server.listen != after.server.listen),
             ("server.runtimes", server.runtimes != after.server.runtimes),
@@ -58,15 +46,12 @@ impl RestartOnly {
                 "server.reflection",
                 server.reflection != after.server.reflection,
             ),
-            ("server", rest_of_server != after.server),
             ("admin.listen", admin.listen != after.admin.listen),
             (
                 "admin.reflection",
                 admin.reflection != after.admin.reflection,
             ),
             ("probes.listen", probes.listen != after.probes.listen),
-            ("admission", *admission != after.admission),
-            ("idempotency", *idempotency != after.idempotency),
             ("logging.format", logging.format != after.logging.format),
             ("logging.filter", logging.filter != after.logging.filter),
             (

@@ -1,11 +1,36 @@
 //! Ends the process if its end takes longer than it may, whatever is stuck.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::server;
+
+/// More than everything after the drain can take: the last statuses, closing connections, stopping threads, exporting
+/// spans.
+pub(super) const LAST_STEPS: Duration = Duration::from_secs(20);
+
+/// The longest time from the first signal to the end of the service, if nothing is stuck. It follows the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct LongestEnd(Arc<AtomicU64>);
+
+impl LongestEnd {
+    /// The time under the configuration that runs.
+    pub fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// From now on a server with these settings ends.
+    pub(super) fn set(&self, server: &server::Settings) {
+        let longest = server.predrain + server.drain_timeout + LAST_STEPS;
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        self.0.store(millis, Ordering::Relaxed);
+    }
+}
 
 /// A thread that acts when a time limit is over. It goes on when this handle is dropped, because the last steps of the
 /// process, which cannot be awaited, may be stuck, too.

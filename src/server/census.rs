@@ -19,14 +19,20 @@ const STUCK_AFTER: Duration = Duration::from_millis(100);
 /// Counts connections by worker and by caller.
 #[derive(Clone)]
 pub(super) struct Census {
-    most: usize,
-    most_per_ip: usize,
-    max_resets: u32,
     counts: Arc<Mutex<Counts>>,
     refused: Arc<RefusedConnections>,
 }
 
+/// The limits for new connections.
+#[derive(Clone, Copy)]
+struct Limits {
+    most: usize,
+    most_per_ip: usize,
+    max_resets: u32,
+}
+
 struct Counts {
+    limits: Limits,
     by_worker: Vec<Load>,
     by_caller: HashMap<Caller, Address>,
 }
@@ -65,10 +71,12 @@ impl Census {
     /// may cancel `max_resets` calls.
     pub(super) fn new(most: usize, most_per_ip: usize, max_resets: u32, workers: usize) -> Self {
         Self {
-            most,
-            most_per_ip,
-            max_resets,
             counts: Arc::new(Mutex::new(Counts {
+                limits: Limits {
+                    most,
+                    most_per_ip,
+                    max_resets,
+                },
                 by_worker: vec![Load::default(); workers],
                 by_caller: HashMap::new(),
             })),
@@ -81,17 +89,32 @@ impl Census {
         Self { refused, ..self }
     }
 
+    /// Goes on with other limits. Connections that are open stay open, and what a caller may cancel changes once it has
+    /// none.
+    pub(super) fn change(&self, most: usize, most_per_ip: usize, max_resets: u32) {
+        self.counts().limits = Limits {
+            most,
+            most_per_ip,
+            max_resets,
+        };
+    }
+
     /// Counts a new connection; `None` if there are too many, in all or from this caller. It goes to the worker that
     /// has the fewest, among those that are not stuck.
     pub(super) fn count_in(&self, caller: Caller, now: Instant) -> Option<CountedConnection> {
         let mut counts = self.counts();
         let of_caller = counts.by_caller.get(&caller);
         let of_caller = of_caller.map_or(0, |address| address.connections);
-        if counts.all() >= self.most {
+        let Limits {
+            most,
+            most_per_ip,
+            max_resets,
+        } = counts.limits;
+        if counts.all() >= most {
             self.refused.count(WhyCutOff::Total);
             return None;
         }
-        if of_caller >= self.most_per_ip {
+        if of_caller >= most_per_ip {
             self.refused.count(WhyCutOff::PerIp);
             return None;
         }
@@ -105,7 +128,7 @@ impl Census {
         }
         let address = counts.by_caller.entry(caller).or_insert_with(|| Address {
             connections: 0,
-            resets: Arc::new(Resets::new(self.max_resets, now)),
+            resets: Arc::new(Resets::new(max_resets, now)),
         });
         address.connections += 1;
         Some(CountedConnection {

@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::io::{self, Cursor};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -66,8 +67,14 @@ const AGE_JITTER: f64 = 0.1;
 /// What all connections share.
 pub(super) struct ConnectionServer {
     pub(super) settings: Settings,
-    /// The longest that a call can take.
-    pub(super) longest_call: Duration,
+    /// What stays the same when the settings change.
+    pub(super) shared: Arc<SharedByConnections>,
+}
+
+/// What all connections share, whenever they were accepted.
+pub(super) struct SharedByConnections {
+    /// The longest that a call can take, in milliseconds.
+    pub(super) longest_call: AtomicU64,
     /// Whether new calls are refused.
     pub(super) refusing: AtomicBool,
     /// Limits the warnings about connections that cancel too many calls.
@@ -80,6 +87,37 @@ pub(super) struct ConnectionServer {
     pub(super) draining: CancellationToken,
 }
 
+impl SharedByConnections {
+    /// No call takes longer than `longest_call`.
+    pub(super) fn new(
+        longest_call: Duration,
+        draining: CancellationToken,
+        refused: Arc<RefusedConnections>,
+        tls: Option<Arc<ListenerTls>>,
+    ) -> Self {
+        let shared = Self {
+            longest_call: AtomicU64::default(),
+            refusing: AtomicBool::new(false),
+            cut_off: Warnings::default(),
+            refused,
+            tls,
+            draining,
+        };
+        shared.set_longest_call(longest_call);
+        shared
+    }
+
+    /// From now on no call takes longer than this.
+    pub(super) fn set_longest_call(&self, longest: Duration) {
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        self.longest_call.store(millis, Ordering::Relaxed);
+    }
+
+    fn longest_call(&self) -> Duration {
+        Duration::from_millis(self.longest_call.load(Ordering::Relaxed))
+    }
+}
+
 impl ConnectionServer {
     /// Serves a connection with this door until it ends. The connection then still counts as open until the caller may
     /// again cancel as many calls as at first.
@@ -87,43 +125,43 @@ impl ConnectionServer {
         self: &Arc<Self>,
         socket: Socket,
         peer: Peer,
-        doors: &Doors,
+        doors: &Arc<ArcSwap<Doors>>,
         resets: Arc<Resets>,
     ) {
         let accepted = Instant::now();
         let limit = self.settings.handshake_timeout;
-        let opening = open(socket, peer.clone(), self.tls.as_deref(), limit);
+        let opening = open(socket, peer.clone(), self.shared.tls.as_deref(), limit);
         let Opened {
             halves: Halves { mut read, write },
             peer,
             trust,
-        } = match self.draining.run_until_cancelled(opening).await {
+        } = match self.shared.draining.run_until_cancelled(opening).await {
             Some(Ok(opened)) => opened,
             Some(Err(Unopened::Failed(error, unread))) => {
-                self.refused.count(WhyCutOff::Tls);
+                self.shared.refused.count(WhyCutOff::Tls);
                 debug!(%error, %peer, "no TLS connection");
                 return unread.close().await;
             }
             Some(Err(Unopened::Late)) => {
-                self.refused.count(WhyCutOff::Handshake);
+                self.shared.refused.count(WhyCutOff::Handshake);
                 return debug!(?limit, "no TLS connection in time");
             }
             None => return,
         };
         let beginning = timeout_at(accepted + limit, Beginning::read(&mut read));
-        let beginning = match self.draining.run_until_cancelled(beginning).await {
+        let beginning = match self.shared.draining.run_until_cancelled(beginning).await {
             Some(Ok(Ok(beginning))) => beginning,
             Some(Ok(Err(error))) => {
-                self.refused.count(WhyCutOff::Handshake);
+                self.shared.refused.count(WhyCutOff::Handshake);
                 return debug!(%error, "a connection without a request");
             }
             Some(Err(_)) => {
-                self.refused.count(WhyCutOff::Handshake);
+                self.shared.refused.count(WhyCutOff::Handshake);
                 return debug!(?limit, "no request in time");
             }
             None => return,
         };
-        let origin = doors.origin(peer.clone());
+        let origin = doors.load().origin(peer.clone());
         let too_many_resets = Arc::new(AtomicBool::new(false));
         match beginning {
             Beginning::Http2 => {
@@ -134,7 +172,7 @@ impl ConnectionServer {
             }
             Beginning::Http1(begun) => {
                 let io = join(InTurns::new(Cursor::new(begun).chain(read)), write);
-                let (host, doors) = (Arc::clone(self), doors.clone());
+                let (host, doors) = (Arc::clone(self), Arc::clone(doors));
                 cut_off_with(async move {
                     host.converse_in_http1(io, doors, origin, trust, accepted)
                         .await;
@@ -144,9 +182,9 @@ impl ConnectionServer {
         }
         let is_cut_off = too_many_resets.load(Ordering::Relaxed);
         if is_cut_off {
-            self.refused.count(WhyCutOff::Resets);
+            self.shared.refused.count(WhyCutOff::Resets);
         }
-        if is_cut_off && self.cut_off.is_due() {
+        if is_cut_off && self.shared.cut_off.is_due() {
             let max_resets = self.settings.max_resets;
             warn!(
                 %peer,
@@ -156,13 +194,13 @@ impl ConnectionServer {
         }
         // A caller that reconnects must not start with a clean count.
         let recovered = sleep(resets.recovers_in());
-        self.draining.run_until_cancelled(recovered).await;
+        self.shared.draining.run_until_cancelled(recovered).await;
     }
 
     async fn converse_in_http2(
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin,
-        doors: &Doors,
+        doors: &ArcSwap<Doors>,
         origin: &Origin,
         trust: Trust,
         accepted: Instant,
@@ -170,7 +208,7 @@ impl ConnectionServer {
         let used = AtomicBool::new(false);
         let service = service_fn(|request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
-            let answering = doors.answer(request, origin, self.is_refusing());
+            let answering = doors.load().answer(request, origin, self.is_refusing());
             async { Ok::<_, Infallible>(answering.await) }
         });
         let connection = self.http2().serve_connection(TokioIo::new(io), service);
@@ -183,7 +221,7 @@ impl ConnectionServer {
     async fn converse_in_http1(
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin,
-        doors: Doors,
+        doors: Arc<ArcSwap<Doors>>,
         origin: Origin,
         trust: Trust,
         accepted: Instant,
@@ -202,7 +240,7 @@ impl ConnectionServer {
         let service = service_fn(|request: http::Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
             let underway = exchange.begin();
-            let answering = doors.answer(request, &origin, self.is_refusing());
+            let answering = doors.load().answer(request, &origin, self.is_refusing());
             async {
                 let response = answering.await;
                 Ok::<_, Infallible>(response.map(|body| ServedBody { body, underway }))
@@ -214,7 +252,7 @@ impl ConnectionServer {
     }
 
     fn is_refusing(&self) -> bool {
-        self.refusing.load(Ordering::Relaxed)
+        self.shared.refusing.load(Ordering::Relaxed)
     }
 
     /// Runs a connection until it ends; `close` lets it take no more requests.
@@ -231,7 +269,7 @@ impl ConnectionServer {
         let mut connection = pin!(connection);
         let mut stage = Stage::Unused;
         let mut next_stage = pin!(sleep_until(accepted + self.settings.first_request_timeout));
-        let mut draining = pin!(self.draining.cancelled());
+        let mut draining = pin!(self.shared.draining.cancelled());
         let (mut distrusted, mut is_trusted) = (pin!(trust.lost()), true);
         loop {
             tokio::select! {
@@ -245,7 +283,7 @@ impl ConnectionServer {
                     close(connection.as_mut());
                     stage = Stage::Ending;
                     // The server itself bounds how long it waits for all connections.
-                    let longest = self.longest_call + LAST_CALL_GRACE;
+                    let longest = self.shared.longest_call() + LAST_CALL_GRACE;
                     next_stage.as_mut().reset(Instant::now() + longest);
                 }
                 () = distrusted.as_mut(), if is_trusted => {
@@ -262,10 +300,10 @@ impl ConnectionServer {
                             continue;
                         }
                         Stage::Unused => {
-                            self.refused.count(WhyCutOff::FirstRequest);
+                            self.shared.refused.count(WhyCutOff::FirstRequest);
                             UNUSED_GRACE
                         }
-                        Stage::Used => self.longest_call + LAST_CALL_GRACE,
+                        Stage::Used => self.shared.longest_call() + LAST_CALL_GRACE,
                         Stage::Ending => return debug!("connection cut off"),
                     };
                     close(connection.as_mut());
@@ -360,12 +398,12 @@ mod tests {
     fn host() -> ConnectionServer {
         ConnectionServer {
             settings: Settings::default(),
-            longest_call: Duration::from_secs(1),
-            refusing: AtomicBool::new(false),
-            cut_off: Warnings::default(),
-            refused: Arc::default(),
-            tls: None,
-            draining: CancellationToken::new(),
+            shared: Arc::new(SharedByConnections::new(
+                Duration::from_secs(1),
+                CancellationToken::new(),
+                Arc::default(),
+                None,
+            )),
         }
     }
 

@@ -25,9 +25,9 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -37,11 +37,12 @@ use crate::admission::room::{Room, RoomLimits};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::grpc::health::ReportedHealth;
-use crate::grpc::services::{self, RequestRules, Served, Services};
+use crate::grpc::services::{self, ListenerServices, RequestRules, Served, Services};
 use crate::grpc_web::Patience;
 use crate::idempotency;
 use crate::json;
 use crate::json::door::JsonDoor;
+use crate::json::refusal::Refusals;
 use crate::serving::Serving;
 use crate::serving::control::Control;
 use crate::serving::control::configuration::ConfigurationFacts;
@@ -56,14 +57,13 @@ pub use self::tls::{
 };
 
 use self::census::Census;
-use self::connection::{ConnectionServer, LAST_CALL_GRACE};
+use self::connection::{ConnectionServer, LAST_CALL_GRACE, SharedByConnections};
 use self::doors::Doors;
 use self::gauges::Gauges;
 use self::liveness::Pulse;
 use self::probe::ProcessHealth;
 use self::refused::RefusedConnections;
 use self::side::SideServer;
-use self::warnings::Warnings;
 use self::workers::{Worker, Workers};
 
 /// Calls that are still open this long before the end of the drain time are ended with a status.
@@ -156,154 +156,151 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     end_now: impl Future<Output = ()>,
 ) -> Result<SideListeners, SetupError> {
-    let draining = CancellationToken::new();
-    let admission = Arc::new(Admission::new(policies.admission));
-    let rules = RequestRules {
-        receive_timeout: settings.receive_timeout,
-        max_message_bytes: settings.max_message_bytes,
-        elements: settings.requests.clone(),
-        room: Room::counted(
-            RoomLimits {
-                requests: policies.admission.max_request_bytes,
-                requests_per_caller: policies.admission.max_request_bytes_per_caller,
-                unfinished: settings.max_unfinished_bytes,
-            },
-            Arc::clone(admission.counts()),
-        ),
-    };
-    let control = Arc::new(Control::new(
-        Arc::clone(&dispatcher),
-        Arc::clone(&admission),
-        draining.clone(),
-        policies.configuration,
-    ));
-    let metrics = Arc::clone(policies.observer.metrics());
-    let services = Services::new(
-        rules,
-        policies.idempotency,
-        control,
-        draining.clone(),
-        policies.observer,
-    );
-    let public = services.listener(Served {
-        calls: true,
-        operations: settings.admin.holds(listeners.server.address()),
-        reflection: settings.reflection,
-    })?;
-    let refusals = json::door::refusals().map_err(services::SetupError::of)?;
-    let cors = Arc::new(settings.cors.clone());
-    if let Some(exposure) = cors.exposure() {
-        warn!("{exposure}");
+    let server = Server::set_up(listeners, settings, policies, dispatcher, cores).await?;
+    Ok(server.run(shutdown, end_now).await)
+}
+
+/// The settings as connections use them.
+fn settings_of_connections(settings: &Settings, admission: &admission::Settings) -> Settings {
+    let mut settings = settings.clone();
+    // A caller may cancel as many calls as it may have open.
+    let max_open = u32::try_from(admission.max_inflight_per_caller);
+    settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
+    settings
+}
+
+fn room_limits(settings: &Settings, admission: &admission::Settings) -> RoomLimits {
+    RoomLimits {
+        requests: admission.max_request_bytes,
+        requests_per_caller: admission.max_request_bytes_per_caller,
+        unfinished: settings.max_unfinished_bytes,
     }
+}
+
+/// The services that callers reach, under these settings.
+fn public(
+    services: &Services,
+    settings: &Settings,
+    address: &ListenAddress,
+) -> Result<ListenerServices, SetupError> {
+    let served = Served {
+        calls: true,
+        operations: settings.admin.holds(address),
+        reflection: settings.reflection,
+    };
+    Ok(services.listener(served)?)
+}
+
+/// The doors of a core whose calls `serving` serves.
+fn doors(
+    public: &ListenerServices,
+    refusals: &Refusals,
+    settings: &Settings,
+    serving: &Arc<Serving>,
+) -> Doors {
     let json::Settings {
         open_after,
         keepalive,
     } = settings.json;
-    let mut workers = Vec::new();
-    for core in cores {
-        let serving = Arc::new(Serving::new(
-            core.dispatcher,
-            Arc::clone(&admission),
-            settings.client_stall,
-        ));
-        workers.push(Worker {
-            runtime: core.runtime,
-            doors: Doors {
-                grpc: public.door(Arc::clone(&serving)),
-                json: JsonDoor::new(
-                    Arc::clone(&serving),
-                    public.translation(),
-                    refusals.clone(),
-                    settings.json.clone(),
-                ),
-                translation: public.translation(),
-                patience: Patience {
-                    open_after,
-                    keepalive,
-                },
-                cors: Arc::clone(&cors),
-            },
-            serving,
-        });
+    Doors {
+        grpc: public.door(Arc::clone(serving)),
+        json: JsonDoor::new(
+            Arc::clone(serving),
+            public.translation(),
+            refusals.clone(),
+            settings.json.clone(),
+        ),
+        translation: public.translation(),
+        patience: Patience {
+            open_after,
+            keepalive,
+        },
+        cors: Arc::new(settings.cors.clone()),
     }
-    let mut settings = settings.clone();
-    // A caller may cancel as many calls as it may have open.
-    let max_open = u32::try_from(policies.admission.max_inflight_per_caller);
-    settings.max_resets = settings.max_resets.max(max_open.unwrap_or(u32::MAX));
-    let longest_call = longest_call(&dispatcher);
-    let pulse = Arc::new(Pulse::new(Instant::now()));
-    let process = Arc::new(ProcessHealth::new(Arc::clone(&pulse), listeners.metrics));
-    let mut sides = SideListeners::default();
-    let refused = Arc::new(RefusedConnections::default());
-    let mut censuses = Vec::new();
-    let mut side = |name, served, tls: Option<_>| -> Result<SideServer, SetupError> {
-        let most = MAX_SIDE_CONNECTIONS;
-        let census = Census::new(most, most, settings.max_resets, 1);
-        censuses.push((name, census.clone()));
-        Ok(SideServer {
-            name,
-            census,
-            door: services.listener(served)?.side_door(),
-            health: Arc::clone(&process),
-            settings: settings.clone(),
-            tls,
-            refused: Arc::clone(&refused),
-            draining: draining.clone(),
-            grace: longest_call + LAST_CALL_GRACE,
-        })
-    };
-    if let Some(listener) = listeners.probes {
-        let served = Served {
-            calls: false,
-            operations: false,
-            reflection: false,
-        };
-        sides.serve(listener, side("probes", served, None)?, services.live())?;
-    }
-    if let Some((listener, admin)) = listeners.admin {
-        let served = Served {
-            calls: false,
-            operations: true,
-            reflection: admin.reflection,
-        };
-        sides.serve(
-            listener,
-            side("admin", served, listeners.admin_tls)?,
-            services.live(),
-        )?;
-    }
-    let host = ConnectionServer {
-        longest_call,
-        refusing: AtomicBool::new(false),
-        cut_off: Warnings::default(),
-        refused: Arc::clone(&refused),
-        tls: listeners.server_tls,
-        draining,
-        settings,
-    };
-    let workers = Workers::start(host, workers, &admission, &pulse);
-    censuses.push(("server", workers.census().clone()));
-    let going_down = CancellationToken::new();
-    let gauges = Gauges {
-        admission,
-        censuses,
-        refused,
-        going_down: going_down.clone(),
-    };
-    gauges.show_in(&metrics, services.kept());
-    let server = Server {
-        listener: listeners.server,
-        going_down,
-        workers,
-        health: services.health().await,
-        process,
-        dispatcher,
-    };
-    server.run(shutdown, end_now).await;
-    Ok(sides)
 }
 
-struct Server {
+/// What of a running server follows the configuration. The listeners of operators and probes keep the limits that they
+/// began with.
+pub struct Live {
+    services: Services,
+    /// Where callers connect.
+    address: ListenAddress,
+    refusals: Refusals,
+    admission: Arc<Admission>,
+    /// Each core's doors, and what serves its calls.
+    cores: Vec<(Arc<ArcSwap<Doors>>, Arc<Serving>)>,
+    host: Arc<ArcSwap<ConnectionServer>>,
+    census: Census,
+    dispatcher: Arc<Dispatcher>,
+}
+
+/// Settings for a running server that nothing can keep from being used any more.
+pub struct Prepared {
+    settings: Settings,
+    admission: admission::Settings,
+    idempotency: idempotency::Settings,
+    /// By core.
+    doors: Vec<Doors>,
+}
+
+impl Live {
+    /// Sets up what other settings need. Nothing changes yet.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn prepare(
+        &self,
+        settings: &Settings,
+        admission: admission::Settings,
+        idempotency: idempotency::Settings,
+    ) -> Result<Prepared, SetupError> {
+        let services = self.services.with_rules(
+            settings.receive_timeout,
+            settings.max_message_bytes,
+            settings.requests.clone(),
+        );
+        let public = public(&services, settings, &self.address)?;
+        let cores = self.cores.iter();
+        let doors = cores.map(|(_, serving)| doors(&public, &self.refusals, settings, serving));
+        Ok(Prepared {
+            doors: doors.collect(),
+            settings: settings_of_connections(settings, &admission),
+            admission,
+            idempotency,
+        })
+    }
+
+    /// Goes on with these settings: limits on requests and calls from the next one on, those on connections from the next
+    /// connection on. Called after the dispatcher has the scenarios of the same configuration.
+    pub fn exchange(&self, prepared: Prepared) {
+        let Prepared {
+            settings,
+            admission,
+            idempotency,
+            doors,
+        } = prepared;
+        let room = room_limits(&settings, &admission);
+        self.services
+            .change(room, idempotency, admission.min_time_left);
+        self.admission.change(admission);
+        for ((current, serving), doors) in self.cores.iter().zip(doors) {
+            serving.change(settings.client_stall);
+            current.store(Arc::new(doors));
+        }
+        self.census.change(
+            settings.max_connections,
+            settings.max_connections_per_ip,
+            settings.max_resets,
+        );
+        let shared = Arc::clone(&self.host.load().shared);
+        shared.set_longest_call(longest_call(&self.dispatcher));
+        self.host
+            .store(Arc::new(ConnectionServer { settings, shared }));
+    }
+}
+
+/// A server that is set up. It serves while [`Server::run`] is awaited.
+pub struct Server {
     listener: Listener,
     /// Cancelled at the signal to end.
     going_down: CancellationToken,
@@ -311,15 +308,162 @@ struct Server {
     health: ReportedHealth,
     process: Arc<ProcessHealth>,
     dispatcher: Arc<Dispatcher>,
+    sides: SideListeners,
+    live: Arc<Live>,
 }
 
 impl Server {
-    async fn run(mut self, shutdown: impl Future<Output = ()>, end_now: impl Future<Output = ()>) {
-        let Settings {
-            predrain,
-            drain_timeout,
-            ..
-        } = *self.workers.settings();
+    /// Sets up a server. The listeners of operators and probes answer from now on.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub async fn set_up(
+        listeners: Listeners,
+        settings: &Settings,
+        policies: Policies,
+        dispatcher: Arc<Dispatcher>,
+        cores: Vec<Core>,
+    ) -> Result<Self, SetupError> {
+        let draining = CancellationToken::new();
+        let admission = Arc::new(Admission::new(policies.admission));
+        let rules = RequestRules {
+            receive_timeout: settings.receive_timeout,
+            max_message_bytes: settings.max_message_bytes,
+            elements: settings.requests.clone(),
+            room: Room::counted(
+                room_limits(settings, &policies.admission),
+                Arc::clone(admission.counts()),
+            ),
+        };
+        let control = Arc::new(Control::new(
+            Arc::clone(&dispatcher),
+            Arc::clone(&admission),
+            draining.clone(),
+            policies.configuration,
+        ));
+        let metrics = Arc::clone(policies.observer.metrics());
+        let services = Services::new(
+            rules,
+            policies.idempotency,
+            control,
+            draining.clone(),
+            policies.observer,
+        );
+        let address = listeners.server.address().clone();
+        let public = public(&services, settings, &address)?;
+        let refusals = json::door::refusals().map_err(services::SetupError::of)?;
+        if let Some(exposure) = settings.cors.exposure() {
+            warn!("{exposure}");
+        }
+        let mut workers = Vec::new();
+        for core in cores {
+            let serving = Arc::new(Serving::new(
+                core.dispatcher,
+                Arc::clone(&admission),
+                settings.client_stall,
+            ));
+            let doors = doors(&public, &refusals, settings, &serving);
+            workers.push(Worker {
+                runtime: core.runtime,
+                doors: Arc::new(ArcSwap::from_pointee(doors)),
+                serving,
+            });
+        }
+        let live_cores = workers.iter();
+        let live_cores = live_cores
+            .map(|worker| (Arc::clone(&worker.doors), Arc::clone(&worker.serving)))
+            .collect();
+        let settings = settings_of_connections(settings, &policies.admission);
+        let longest_call = longest_call(&dispatcher);
+        let pulse = Arc::new(Pulse::new(Instant::now()));
+        let process = Arc::new(ProcessHealth::new(Arc::clone(&pulse), listeners.metrics));
+        let mut sides = SideListeners::default();
+        let refused = Arc::new(RefusedConnections::default());
+        let mut censuses = Vec::new();
+        let mut side = |name, served, tls: Option<_>| -> Result<SideServer, SetupError> {
+            let most = MAX_SIDE_CONNECTIONS;
+            let census = Census::new(most, most, settings.max_resets, 1);
+            censuses.push((name, census.clone()));
+            Ok(SideServer {
+                name,
+                census,
+                door: services.listener(served)?.side_door(),
+                health: Arc::clone(&process),
+                settings: settings.clone(),
+                tls,
+                refused: Arc::clone(&refused),
+                draining: draining.clone(),
+                grace: longest_call + LAST_CALL_GRACE,
+            })
+        };
+        if let Some(listener) = listeners.probes {
+            let served = Served {
+                calls: false,
+                operations: false,
+                reflection: false,
+            };
+            sides.serve(listener, side("probes", served, None)?, services.live())?;
+        }
+        if let Some((listener, admin)) = listeners.admin {
+            let served = Served {
+                calls: false,
+                operations: true,
+                reflection: admin.reflection,
+            };
+            sides.serve(
+                listener,
+                side("admin", served, listeners.admin_tls)?,
+                services.live(),
+            )?;
+        }
+        let tls = listeners.server_tls;
+        let shared = SharedByConnections::new(longest_call, draining, Arc::clone(&refused), tls);
+        let host = ConnectionServer {
+            settings,
+            shared: Arc::new(shared),
+        };
+        let workers = Workers::start(host, workers, &admission, &pulse);
+        censuses.push(("server", workers.census().clone()));
+        let going_down = CancellationToken::new();
+        let gauges = Gauges {
+            admission: Arc::clone(&admission),
+            censuses,
+            refused,
+            going_down: going_down.clone(),
+        };
+        gauges.show_in(&metrics, services.kept());
+        Ok(Self {
+            listener: listeners.server,
+            going_down,
+            health: services.health().await,
+            live: Arc::new(Live {
+                services,
+                address,
+                refusals,
+                admission,
+                cores: live_cores,
+                host: Arc::clone(workers.host()),
+                census: workers.census().clone(),
+                dispatcher: Arc::clone(&dispatcher),
+            }),
+            workers,
+            process,
+            dispatcher,
+            sides,
+        })
+    }
+
+    /// What of it follows the configuration.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// Serves until `shutdown` completes, as [`serve`] does.
+    pub async fn run(
+        mut self,
+        shutdown: impl Future<Output = ()>,
+        end_now: impl Future<Output = ()>,
+    ) -> SideListeners {
         let mut end_now = pin!(end_now);
         self.process.set_ready(true);
         tokio::select! {
@@ -327,6 +471,11 @@ impl Server {
             () = self.workers.accept(&self.listener, &self.dispatcher) => {}
             () = self.health.follow() => {}
         }
+        let Settings {
+            predrain,
+            drain_timeout,
+            ..
+        } = self.workers.settings();
 
         self.going_down.cancel();
         self.process.set_ready(false);
@@ -365,6 +514,7 @@ impl Server {
             );
         }
         self.workers.cut_off().await;
+        self.sides
     }
 }
 

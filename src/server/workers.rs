@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -15,7 +16,7 @@ use crate::serving::Serving;
 
 use super::Settings;
 use super::census::Census;
-use super::connection::ConnectionServer;
+use super::connection::{ConnectionServer, SharedByConnections};
 use super::doors::Doors;
 use super::listen::Listener;
 use super::liveness::Pulse;
@@ -30,14 +31,17 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 /// A runtime and what its connections need.
 pub(super) struct Worker {
     pub(super) runtime: Handle,
-    pub(super) doors: Doors,
+    /// Read for each request, and replaced when the configuration changes.
+    pub(super) doors: Arc<ArcSwap<Doors>>,
     /// Serves the calls of its connections.
     pub(super) serving: Arc<Serving>,
 }
 
 /// All workers with their connections, which end when this is dropped.
 pub(super) struct Workers {
-    host: Arc<ConnectionServer>,
+    /// Read for each new connection, and replaced when the settings change.
+    host: Arc<ArcSwap<ConnectionServer>>,
+    shared: Arc<SharedByConnections>,
     workers: Vec<Worker>,
     census: Census,
     connections: JoinSet<()>,
@@ -71,9 +75,10 @@ impl Workers {
             max_resets,
             ..
         } = host.settings;
-        let refused = Arc::clone(&host.refused);
+        let refused = Arc::clone(&host.shared.refused);
         Self {
-            host: Arc::new(host),
+            shared: Arc::clone(&host.shared),
+            host: Arc::new(ArcSwap::from_pointee(host)),
             census: Census::new(
                 max_connections,
                 max_connections_per_ip,
@@ -87,11 +92,17 @@ impl Workers {
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.host.settings
+    /// The settings for new connections, and for the shutdown.
+    pub(super) fn settings(&self) -> Settings {
+        self.host.load().settings.clone()
     }
 
-    /// Counts its connections.
+    /// What serves new connections.
+    pub(super) fn host(&self) -> &Arc<ArcSwap<ConnectionServer>> {
+        &self.host
+    }
+
+    /// The count of open connections, with its limits.
     pub(super) fn census(&self) -> &Census {
         &self.census
     }
@@ -137,7 +148,7 @@ impl Workers {
                 continue;
             };
             let worker = &self.workers[counted.worker];
-            let (host, doors) = (Arc::clone(&self.host), worker.doors.clone());
+            let (host, doors) = (self.host.load_full(), Arc::clone(&worker.doors));
             let resets = Arc::clone(&counted.resets);
             let served = async move {
                 counted.is_served(Instant::now());
@@ -154,8 +165,8 @@ impl Workers {
 
     /// Takes no more calls: each connection ends after its open calls.
     pub(super) fn refuse(&self) {
-        self.host.refusing.store(true, Ordering::Relaxed);
-        self.host.draining.cancel();
+        self.shared.refusing.store(true, Ordering::Relaxed);
+        self.shared.draining.cancel();
     }
 
     /// Ends every open call, and each that begins later.

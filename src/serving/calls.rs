@@ -61,6 +61,11 @@ impl Serving {
         }
     }
 
+    /// From now on a caller may leave its answer unread for `client_stall`.
+    pub fn change(&self, client_stall: Duration) {
+        self.open.change(client_stall);
+    }
+
     /// Ends calls whose callers do not read their answers. Runs as long as it is awaited, in one task for each core.
     pub async fn sweep(&self) {
         self.open.sweep().await;

@@ -3,6 +3,7 @@
 //! A stream is polled only while its caller reads, so a timer inside of it would never fire. One sweep looks at
 //! all open calls instead, and ends those that are stalled from outside.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ const LONGEST_BETWEEN_SWEEPS: Duration = Duration::from_millis(500);
 
 /// All open calls of a core.
 pub(super) struct OpenCalls {
-    client_stall: Duration,
+    /// In nanoseconds.
+    client_stall: AtomicU64,
     /// The next sweep removes the ones that have ended.
     calls: Mutex<Vec<Weak<Delivery<dyn Undelivered>>>>,
     /// Wakes the sweep, which sleeps while no call is open.
@@ -37,12 +39,24 @@ pub(super) struct OpenCalls {
 impl OpenCalls {
     /// No call is open yet. A caller may leave its answer unread for `client_stall`.
     pub(super) fn new(client_stall: Duration) -> Self {
-        Self {
-            client_stall,
+        let open = Self {
+            client_stall: AtomicU64::default(),
             calls: Mutex::new(Vec::new()),
             added: Notify::new(),
             closed: CancellationToken::new(),
-        }
+        };
+        open.change(client_stall);
+        open
+    }
+
+    /// From now on a caller may leave its answer unread for `client_stall`.
+    pub(super) fn change(&self, client_stall: Duration) {
+        let nanos = u64::try_from(client_stall.as_nanos()).unwrap_or(u64::MAX);
+        self.client_stall.store(nanos, Ordering::Relaxed);
+    }
+
+    fn client_stall(&self) -> Duration {
+        Duration::from_nanos(self.client_stall.load(Ordering::Relaxed))
     }
 
     /// Opens the stream of a committed call, which keeps the permit until it ends.
@@ -103,20 +117,37 @@ impl OpenCalls {
     /// Ends calls whose answer is not read, at their deadline or after `client_stall`. A stalled stream gets a
     /// status; if that stays unread for another `client_stall`, the stream is reset. Runs as long as it is awaited.
     pub(super) async fn sweep(&self) {
-        let period = (self.client_stall / SWEEPS).min(LONGEST_BETWEEN_SWEEPS);
-        let mut sweeps = interval(period);
-        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let sweeps_each = |period: Duration| {
+            let mut sweeps = interval(period);
+            sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            sweeps
+        };
+        let mut period = self.period();
+        let mut sweeps = sweeps_each(period);
         loop {
             sweeps.tick().await;
-            if self.sweep_once(period) == 0 {
+            let left = self.sweep_once(period);
+            if period != self.period() {
+                period = self.period();
+                sweeps = sweeps_each(period);
+                sweeps.reset();
+            }
+            if left == 0 {
                 self.added.notified().await;
                 sweeps.reset();
             }
         }
     }
 
+    /// The time between two sweeps.
+    fn period(&self) -> Duration {
+        let period = (self.client_stall() / SWEEPS).min(LONGEST_BETWEEN_SWEEPS);
+        period.max(Duration::from_millis(1))
+    }
+
     /// Looks at all calls; returns how many are left.
     fn sweep_once(&self, period: Duration) -> usize {
+        let client_stall = self.client_stall();
         let now = Instant::now();
         let mut over = Vec::new();
         let left = {
@@ -130,10 +161,10 @@ impl OpenCalls {
                 let late = !unread.is_zero() && call.deadline.is_some_and(|at| at <= now);
                 let error = match late {
                     true => Error::DeadlineExceeded,
-                    false if unread > self.client_stall => Error::ClientStalled(self.client_stall),
+                    false if unread > client_stall => Error::ClientStalled(client_stall),
                     false => return true,
                 };
-                let is_last = !call.answer.can_report_end() || unread > 2 * self.client_stall;
+                let is_last = !call.answer.can_report_end() || unread > 2 * client_stall;
                 over.push((call, error, is_last));
                 !is_last
             });

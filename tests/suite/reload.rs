@@ -2,20 +2,28 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use modelway::config::check::check;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{
-    Breaker, BreakerState, GetConfigurationRequest, GetConfigurationResponse, ListBreakersRequest,
-    ListModelsRequest, ListScenariosRequest,
+    Breaker, BreakerState, ExplainPlanRequest, GetConfigurationRequest, GetConfigurationResponse,
+    ListBreakersRequest, ListModelsRequest, ListScenariosRequest,
 };
+use modelway::serve::{Service, StartError};
 use modelway::simulator::{Behaviour, Fault, Refusal, Settings, Simulator, WireName, text};
 use ring::digest::{SHA256, digest};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::{Gateway, Process, ask, collect, details};
+use crate::support::{Gateway, Process, ask, collect, details, number_from};
 
 /// Much longer than it takes until a change is noticed.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -400,4 +408,384 @@ async fn the_program_reads_its_file_again_on_sighup_and_says_what_changed() {
     assert!(log.contains("+ scenario t"), "{log}");
     assert!(log.contains("configuration refused"), "{log}");
     assert!(log.contains("scenario: unknown key"), "{log}");
+}
+
+/// Runs the program with 40 streams at a time and ten that last from before the first reload until after the last, and
+/// lets it read another configuration `times` times, one after each
+/// `pause`. Each configuration differs from the one before in a scenario, the order of targets, a budget and limits.
+async fn under_load(name: &str, times: usize, pause: Duration) {
+    const STREAMS: usize = 40;
+    const LASTING: usize = 10;
+    let file = folder(name).join("modelway.toml");
+    let version = |number: usize| {
+        let targets = match number % 2 {
+            0 => r#"["sim/slow+tokens=30+gap=10ms", "sim/other+tokens=30"]"#,
+            _ => r#"["sim/slow+tokens=30+gap=10ms"]"#,
+        };
+        let burst = 50 + number % 3;
+        let most = 500 + number;
+        format!(
+            r#"
+            [server]
+            predrain = "0s"
+            runtimes = 2
+            [admission]
+            max_inflight = {most}
+            [reload]
+            check_every = "0s"
+            [providers.sim]
+            simulated = true
+            wire_format = "openai_chat"
+            [models."sim/slow+tokens=30+gap=10ms"]
+            [models."sim/long+tokens=100000+gap=50ms"]
+            [models."sim/other+tokens=30"]
+            [models."sim/broken"]
+            model = "broken+status=500"
+            [models."sim/version-{number}"]
+            [scenarios.s]
+            targets = {targets}
+            [scenarios.s.retry]
+            burst = {burst}
+            [scenarios.long]
+            targets = ["sim/long+tokens=100000+gap=50ms"]
+            timeout = "20m"
+            max_timeout = "30m"
+            [scenarios.spent]
+            targets = ["sim/broken", "sim/other+tokens=30"]
+            retry.ratio = 0.0
+            retry.burst = 20
+            [scenarios.version-{number}]
+            targets = ["sim/version-{number}"]
+            "#
+        )
+    };
+    let write = |number: usize| {
+        let (text, beside) = (version(number), file.with_extension("new"));
+        fs::write(&beside, &text).unwrap();
+        fs::rename(&beside, &file).unwrap();
+        sha256(&text)
+    };
+    write(0);
+    let process = Process::serve(Some(&file), &[]);
+    let channel = process.connect().await;
+    let mut operations = OperationsServiceClient::new(channel.clone());
+    let mut client = GenerationServiceClient::new(channel.clone());
+    for _ in 0..5 {
+        client.generate(ask("spent", "Hello")).await.unwrap();
+    }
+    let tokens = async |operations: &mut OperationsServiceClient<Channel>| {
+        let request = ExplainPlanRequest {
+            request: Some(ask("spent", "Hello")),
+        };
+        let plan = operations.explain_plan(request).await.unwrap().into_inner();
+        plan.retry_tokens
+    };
+    let broken = async |operations: &mut OperationsServiceClient<Channel>| {
+        let listed = operations
+            .list_breakers(ListBreakersRequest::default())
+            .await;
+        let breakers = listed.unwrap().into_inner().breakers;
+        let broken = breakers
+            .into_iter()
+            .find(|it| it.model == "sim/broken")
+            .unwrap();
+        (broken.state_since, broken.opened_total)
+    };
+    let (tokens_before, broken_before) =
+        (tokens(&mut operations).await, broken(&mut operations).await);
+    assert!(tokens_before < 20, "{tokens_before}");
+
+    let stop = CancellationToken::new();
+    let mut callers = JoinSet::new();
+    for _ in 0..STREAMS {
+        let (mut client, stop) = (client.clone(), stop.clone());
+        callers.spawn(async move {
+            let mut calls = 0;
+            while !stop.is_cancelled() {
+                let stream = client.stream_generate(ask("s", "Hello")).await;
+                let streamed = collect(stream.unwrap().into_inner()).await;
+                assert!(streamed.failure.is_none(), "{:?}", streamed.failure);
+                assert_eq!(streamed.text(), text(30));
+                calls += 1;
+            }
+            calls
+        });
+    }
+    let mut lasting = JoinSet::new();
+    for _ in 0..LASTING {
+        let (mut client, stop) = (client.clone(), stop.clone());
+        let stream = client.stream_generate(ask("long", "Hello")).await;
+        let mut stream = stream.unwrap().into_inner();
+        lasting.spawn(async move {
+            while !stop.is_cancelled() {
+                stream
+                    .message()
+                    .await
+                    .expect("it is not cut")
+                    .expect("it goes on");
+            }
+        });
+    }
+    let mut resident = 0;
+    for number in 1..=times {
+        let hash = write(number);
+        process.hang_up();
+        let runs = async {
+            while configuration(operations.clone()).await.running_hash != hash {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PROMPTLY, runs).await.expect("the file is used");
+        client
+            .generate(ask(&format!("version-{number}"), "Hello"))
+            .await
+            .unwrap();
+        if number == times / 4 {
+            resident = process.resident_kib();
+        }
+        tokio::time::sleep(pause).await;
+    }
+    let grown = process.resident_kib().saturating_sub(resident);
+    stop.cancel();
+    let calls: usize = callers.join_all().await.into_iter().sum();
+    lasting.join_all().await;
+
+    assert!(calls >= STREAMS, "{calls}");
+    assert_eq!(tokens(&mut operations).await, tokens_before);
+    assert_eq!(broken(&mut operations).await, broken_before);
+    assert!(
+        grown <= resident / 10 + 8 * 1024,
+        "{grown} KiB more than {resident} KiB"
+    );
+    let rested = async { while configuration(operations.clone()).await.generations != 1 {} };
+    timeout(PROMPTLY, rested).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_reloads_cut_no_stream_change_no_answer_and_leave_nothing_behind() {
+    let times = number_from("MODELWAY_RELOADS", 40);
+    under_load("often", usize::try_from(times).unwrap(), Duration::ZERO).await;
+}
+
+/// `just reload`
+#[tokio::test]
+#[ignore = "takes a minute"]
+async fn a_reload_every_second_for_a_minute_is_noticed_by_no_call() {
+    under_load("minute", 60, Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn limits_change_for_connections_that_are_open() {
+    let (gateway, file, text) = start("limits").await;
+    let long = "x".repeat(100 << 10);
+    gateway.generate(ask("s", &long)).await.unwrap();
+
+    let short = text.replace("[server]", "[server]\nmax_message_bytes = \"64KiB\"");
+    fs::write(&file, short).unwrap();
+    assert!(gateway.reload().await);
+    let refused = gateway.generate(ask("s", &long)).await.unwrap_err();
+    assert!(refused.message().contains("at most 65536"), "{refused}");
+
+    let few = text.clone() + "[requests]\nmax_messages = 1\n";
+    fs::write(&file, few).unwrap();
+    assert!(gateway.reload().await);
+    gateway.generate(ask("s", &long)).await.unwrap();
+    let mut two = ask("s", "Hello");
+    two.messages.push(two.messages[0].clone());
+    let refused = gateway.generate(two).await.unwrap_err();
+    assert!(refused.message().contains("max_messages"), "{refused}");
+
+    // Places for calls.
+    let slow = Behaviour {
+        tokens: 40,
+        gap: Duration::from_millis(20),
+        ..Behaviour::default()
+    };
+    let one = text + "[admission]\nmax_inflight = 1\nqueue = 0\n";
+    fs::write(&file, one).unwrap();
+    assert!(gateway.reload().await);
+    gateway.simulator.set("one", slow);
+    let mut generation = gateway.generation();
+    let open = generation.stream_generate(ask("s", "Hello")).await.unwrap();
+    let refused = gateway.generate(ask("s", "Hello")).await.unwrap_err();
+    assert_eq!(details(&refused).reason, "OVERLOADED");
+    drop(open);
+}
+
+#[tokio::test]
+async fn the_health_of_scenarios_follows_the_configuration() {
+    let (gateway, file, text) = start("health").await;
+    let mut health = HealthClient::new(gateway.channel());
+    let mut until = async |name: &str, known: bool| {
+        let checked = async {
+            loop {
+                let request = HealthCheckRequest {
+                    service: format!("scenario/{name}"),
+                };
+                if health.check(request).await.is_ok() == known {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PROMPTLY, checked).await.unwrap();
+    };
+    until("s", true).await;
+
+    fs::write(&file, text.clone() + &scenario("t", &["p/one"])).unwrap();
+    assert!(gateway.reload().await);
+    until("t", true).await;
+    until("s", true).await;
+
+    fs::write(&file, &text).unwrap();
+    assert!(gateway.reload().await);
+    until("t", false).await;
+    until("s", true).await;
+}
+
+/// Spoils a text in one place. What comes out may or may not be a configuration.
+fn mutated(text: &str, random: &mut fastrand::Rng) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let at = random.usize(..lines.len());
+    let other = random.usize(..lines.len());
+    match random.u8(..6) {
+        0 => drop(lines.remove(at)),
+        1 => lines.insert(at, lines[other].clone()),
+        2 => lines.swap(at, other),
+        3 => {
+            let line = &mut lines[at];
+            let place = random.usize(..=line.len());
+            if line.is_char_boundary(place) {
+                line.truncate(place);
+            }
+        }
+        4 => {
+            let value = [
+                "0",
+                "-1",
+                "\"\"",
+                "true",
+                "[]",
+                "\"10s\"",
+                "99999999999",
+                "{ a = 1 }",
+            ];
+            if let Some((key, _)) = lines[at].clone().split_once('=') {
+                lines[at] = format!("{key}= {}", value[random.usize(..value.len())]);
+            }
+        }
+        _ => {
+            if let Some(letter) = lines[at].pop() {
+                lines[at].insert(0, letter);
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn the_check_the_start_and_a_reload_judge_alike() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let folder = folder("judged");
+    let (file, other, key) = (
+        folder.join("a.toml"),
+        folder.join("b.toml"),
+        folder.join("key"),
+    );
+    fs::write(&key, "key").unwrap();
+    let text = [
+        "[server]\npredrain = \"0s\"\nruntimes = 0\n".to_owned(),
+        "[admission]\nqueue = 5\nmax_wait = \"1s\"\n[retry]\nburst = 5\n".to_owned(),
+        "[breaker]\nwindow = \"10s\"\n[transport]\nidle_timeout = \"10s\"\n".to_owned(),
+        provider(
+            &simulator,
+            "p",
+            &format!("api_key = \"file:{}\"", key.display()),
+        ),
+        model("p/one") + "max_output_tokens = 100\n",
+        model("p/two"),
+        scenario("s", &["p/one", "p/two"]) + "max_attempts = 3\n",
+    ]
+    .concat();
+    fs::write(&file, &text).unwrap();
+    let gateway = Gateway::following(simulator, &file).await;
+    let mut random = fastrand::Rng::with_seed(number_from("MODELWAY_SEED", 7));
+    let mut usable = 0;
+    let files = number_from("MODELWAY_MUTATIONS", 300);
+
+    for _ in 0..files {
+        let text = mutated(&text, &mut random);
+        fs::write(&file, &text).unwrap();
+        fs::write(&other, &text).unwrap();
+
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = check(&other, true, &mut out, &mut err).unwrap();
+        let checked = code == ExitCode::SUCCESS;
+        let anywhere = "127.0.0.1:0".parse().ok();
+        let started = Service::following(&other, anywhere, &gateway.simulator).await;
+        let is_mistake = |error: &StartError| matches!(error, StartError::Config(_));
+        let started = !started.err().is_some_and(|error| is_mistake(&error));
+        let applied = gateway.reload().await;
+        let told = configuration(gateway.operations()).await;
+        let reloaded = applied || told.mistakes.is_empty();
+
+        let told = String::from_utf8(err).unwrap();
+        assert_eq!((started, reloaded), (checked, checked), "{told}\n{text}");
+        usable += u64::from(checked);
+    }
+
+    assert!(usable > files / 20 && usable < files, "{usable} of {files}");
+}
+
+#[tokio::test]
+async fn a_fault_at_any_step_leaves_what_runs_as_it_is() {
+    let (gateway, file, text) = start("faults").await;
+    let folder = file.parent().unwrap();
+    fs::write(folder.join("empty"), "").unwrap();
+    fs::write(folder.join("no-ca"), "no certificate").unwrap();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let with = |more: &str| text.replacen("auth = \"none\"", more, 1);
+    let table = [
+        (
+            with(&format!("api_key = \"file:{}\"", path("absent"))),
+            "there is no such file",
+        ),
+        (
+            with(&format!("api_key = \"file:{}\"", path("empty"))),
+            "is empty",
+        ),
+        (
+            with(&format!("auth = \"none\"\nca_file = \"{}\"", path("no-ca"))),
+            "certificate",
+        ),
+        (with("auth = \"none\"\nproxy = \"ftp://proxy\""), "proxy"),
+        (text.clone() + "[nothing]\n", "unknown key"),
+        ("\u{0}".to_owned(), "correct the TOML"),
+    ];
+    let mut generation = gateway.generation();
+    gateway.simulator.set(
+        "one",
+        Behaviour {
+            tokens: 100,
+            gap: Duration::from_millis(10),
+            ..Behaviour::default()
+        },
+    );
+    let open = generation.stream_generate(ask("s", "Hello")).await.unwrap();
+
+    for (broken, expected) in table {
+        fs::write(&file, &broken).unwrap();
+        assert!(!gateway.reload().await, "{broken}");
+
+        let told = configuration(gateway.operations()).await;
+        assert_eq!(
+            (&*told.running_hash, &*told.file_hash),
+            (&*sha256(&text), &*sha256(&broken))
+        );
+        let mistakes = format!("{:?}", told.mistakes);
+        assert!(mistakes.contains(expected), "{expected}: {mistakes}");
+        assert_eq!(told.generations, 1);
+    }
+    let streamed = collect(open.into_inner()).await;
+    assert_eq!(streamed.text(), modelway::simulator::text(100));
 }
