@@ -14,6 +14,8 @@ pub(super) struct RestartOnly {
     logging: telemetry::Settings,
     telemetry: export::Settings,
     has_simulator: bool,
+    has_server_tls: bool,
+    has_admin_tls: bool,
 }
 
 impl RestartOnly {
@@ -26,6 +28,8 @@ impl RestartOnly {
             logging: config.logging.clone(),
             telemetry: config.telemetry.clone(),
             has_simulator,
+            has_server_tls: config.tls.server.is_some(),
+            has_admin_tls: config.tls.admin.is_some(),
         }
     }
 
@@ -38,6 +42,8 @@ impl RestartOnly {
             logging,
             telemetry,
             has_simulator,
+            has_server_tls,
+            has_admin_tls,
         } = self;
         let all = [
             ("server.listen", server.listen != after.server.listen),
@@ -46,6 +52,8 @@ impl RestartOnly {
                 "server.reflection",
                 server.reflection != after.server.reflection,
             ),
+            ("server.tls", *has_server_tls != after.has_server_tls),
+            ("admin.tls", *has_admin_tls != after.has_admin_tls),
             ("admin.listen", admin.listen != after.admin.listen),
             (
                 "admin.reflection",

@@ -1,6 +1,7 @@
 //! Does a running service follow its configuration file, as a whole or not at all, without a call noticing?
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -719,9 +720,9 @@ async fn the_check_the_start_and_a_reload_judge_alike() {
         fs::write(&other, &text).unwrap();
 
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = check(&other, true, &mut out, &mut err).unwrap();
+        let anywhere: Option<SocketAddr> = "127.0.0.1:0".parse().ok();
+        let code = check(&other, true, &anywhere.into(), &mut out, &mut err).unwrap();
         let checked = code == ExitCode::SUCCESS;
-        let anywhere = "127.0.0.1:0".parse().ok();
         let started = Service::following(&other, anywhere, &gateway.simulator).await;
         let is_mistake = |error: &StartError| matches!(error, StartError::Config(_));
         let started = !started.err().is_some_and(|error| is_mistake(&error));
