@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use modelway::config::Surroundings;
+use modelway::config::{InUse, Surroundings};
 use modelway::config::file::File;
 
 /// What every secret is that can be fetched.
@@ -27,6 +27,7 @@ pub fn hold(input: &[u8]) {
             _ => Ok(SECRET.to_owned()),
         },
         simulator,
+        in_use: InUse::default(),
     };
     let Err(mistakes) = file.resolve(&surroundings) else {
         return;

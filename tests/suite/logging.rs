@@ -99,7 +99,8 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
     let config = config("unread", CONFIG);
     let mut command = program();
     let child = command
-        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .args(["serve", "--admin-listen", "none"])
+        .args(["--listen", &address.to_string(), "--config"])
         .arg(config)
         .env("RUST_LOG", EVERYTHING)
         .stdout(Stdio::null())
@@ -165,7 +166,8 @@ async fn a_full_pipe_holds_up_neither_the_end_nor_the_word_why_it_does_not_start
     let address = free();
     let mut command = program();
     let child = command
-        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .args(["serve", "--admin-listen", "none"])
+        .args(["--listen", &address.to_string(), "--config"])
         .arg(config("full", CONFIG))
         .env("RUST_LOG", EVERYTHING)
         .stdout(Stdio::null())
@@ -218,7 +220,8 @@ async fn a_reader_that_is_gone_stops_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let child = program()
-        .args(["serve", "--listen", &address.to_string(), "--config"])
+        .args(["serve", "--admin-listen", "none"])
+        .args(["--listen", &address.to_string(), "--config"])
         .arg(config("gone", CONFIG))
         .stdout(writer.try_clone().unwrap())
         .stderr(writer)
