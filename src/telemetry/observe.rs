@@ -2,10 +2,10 @@
 //!
 //! A call is observed from the arrival of its head, and reported once, however it ends: answered, failed, refused
 //! before it was let in, or left by its caller at any moment. Whatever is to be reported about calls belongs in
-//! [`Observer::report_call`].
+//! `Observer::report_call`.
 //!
 //! Every attempt begins and ends here. Whatever is to be reported about attempts belongs in
-//! [`Observer::report_attempt`]. What must be written before an attempt is sent, and may fail, belongs in
+//! `Observer::report_attempt`. What must be written before an attempt is sent, and may fail, belongs in
 //! [`ObservedAttempt::begin`].
 
 use std::sync::Arc;
