@@ -1,33 +1,16 @@
-//! How are numbers, lengths and bytes written: in a message's encoding, and as base64?
+//! How are lengths that are known late, and bytes as base64, written?
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
-/// How a value is written in a message's encoding: <https://protobuf.dev/programming-guides/encoding/#structure>.
-pub(super) const VARINT: u32 = 0;
-pub(super) const FIXED64: u32 = 1;
-pub(super) const SIZED: u32 = 2;
-pub(super) const FIXED32: u32 = 5;
+use prost::encoding::{WireType, encode_key};
 
 /// The bytes of a length that is written before its value is known. Seven bits each are more than any message has.
 const LENGTH_BYTES: usize = 5;
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-pub(super) fn put_key(out: &mut Vec<u8>, number: u32, wire: u32) {
-    put_varint(out, u64::from(number) << 3 | u64::from(wire));
-}
-
 /// Begins a value whose length is not known yet. Returns where it begins, for [`close`].
 pub(super) fn open(out: &mut Vec<u8>, number: u32) -> usize {
-    put_key(out, number, SIZED);
+    encode_key(number, WireType::LengthDelimited, out);
     out.extend([0; LENGTH_BYTES]);
     out.len()
 }

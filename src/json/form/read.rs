@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
+use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, excerpt};
 
-use super::base::{self, FIXED32, FIXED64, SIZED, VARINT, put_key, put_varint};
+use super::base;
 use super::times;
 use super::types::{JsonField, JsonKind, JsonTypes, OwnForm, Repeat};
 
@@ -186,25 +187,43 @@ impl<'t> Reading<'t> {
             }
             JsonKind::Fixed32 | JsonKind::Sfixed32 => {
                 let value = sent.whole().filter(|value| fits(field.kind, *value));
-                value.map(|value| self.fixed(number, FIXED32, &(value as u32).to_le_bytes()))
+                value.map(|value| {
+                    self.fixed(
+                        number,
+                        WireType::ThirtyTwoBit,
+                        &(value as u32).to_le_bytes(),
+                    )
+                })
             }
             JsonKind::Fixed64 | JsonKind::Sfixed64 => {
                 let value = sent.whole().filter(|value| fits(field.kind, *value));
-                value.map(|value| self.fixed(number, FIXED64, &(value as u64).to_le_bytes()))
+                value.map(|value| {
+                    self.fixed(
+                        number,
+                        WireType::SixtyFourBit,
+                        &(value as u64).to_le_bytes(),
+                    )
+                })
             }
             JsonKind::Float => {
                 let is_in_range = |value: &f64| !value.is_finite() || (*value as f32).is_finite();
                 let value = sent.real().filter(is_in_range);
-                value.map(|value| self.fixed(number, FIXED32, &(value as f32).to_le_bytes()))
+                value.map(|value| {
+                    self.fixed(
+                        number,
+                        WireType::ThirtyTwoBit,
+                        &(value as f32).to_le_bytes(),
+                    )
+                })
             }
             JsonKind::Double => {
                 let value = sent.real();
-                value.map(|value| self.fixed(number, FIXED64, &value.to_le_bytes()))
+                value.map(|value| self.fixed(number, WireType::SixtyFourBit, &value.to_le_bytes()))
             }
             JsonKind::Text => match sent {
                 Token::Text(text) => {
-                    put_key(&mut self.out, number, SIZED);
-                    put_varint(&mut self.out, text.len() as u64);
+                    encode_key(number, WireType::LengthDelimited, &mut self.out);
+                    encode_varint(text.len() as u64, &mut self.out);
                     self.out.extend_from_slice(text.as_bytes());
                     Some(())
                 }
@@ -262,12 +281,12 @@ impl<'t> Reading<'t> {
     }
 
     fn varint(&mut self, number: u32, value: u64) {
-        put_key(&mut self.out, number, VARINT);
-        put_varint(&mut self.out, value);
+        encode_key(number, WireType::Varint, &mut self.out);
+        encode_varint(value, &mut self.out);
     }
 
-    fn fixed(&mut self, number: u32, wire: u32, bytes: &[u8]) {
-        put_key(&mut self.out, number, wire);
+    fn fixed(&mut self, number: u32, wire: WireType, bytes: &[u8]) {
+        encode_key(number, wire, &mut self.out);
         self.out.extend_from_slice(bytes);
     }
 }
@@ -460,13 +479,13 @@ impl Reading<'_> {
         match sent {
             Token::Bool(value) => self.varint(VALUE_BOOL, value.into()),
             Token::Text(text) => {
-                put_key(&mut self.out, VALUE_TEXT, SIZED);
-                put_varint(&mut self.out, text.len() as u64);
+                encode_key(VALUE_TEXT, WireType::LengthDelimited, &mut self.out);
+                encode_varint(text.len() as u64, &mut self.out);
                 self.out.extend_from_slice(text.as_bytes());
             }
             Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => {
                 let value = sent.real().unwrap_or_default();
-                self.fixed(VALUE_NUMBER, FIXED64, &value.to_le_bytes());
+                self.fixed(VALUE_NUMBER, WireType::SixtyFourBit, &value.to_le_bytes());
             }
         }
         base::close(&mut self.out, began);
@@ -644,8 +663,8 @@ impl<'t> Reading<'t> {
         while let Some(key) = entries.next_key::<String>()? {
             self.enter(&key, &mut seen)?;
             let began = base::open(&mut self.out, ITEMS);
-            put_key(&mut self.out, ENTRY_KEY, SIZED);
-            put_varint(&mut self.out, key.len() as u64);
+            encode_key(ENTRY_KEY, WireType::LengthDelimited, &mut self.out);
+            encode_varint(key.len() as u64, &mut self.out);
             self.out.extend_from_slice(key.as_bytes());
             seen.insert(key);
             entries.next_value_seed(ValueReader {

@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::mem;
+
+use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::base;
 use super::times;
@@ -59,16 +62,7 @@ enum Raw<'a> {
 }
 
 fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first().ok_or(Malformed)?;
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        if *byte < 0x80 {
-            return Ok(number);
-        }
-    }
-    Err(Malformed)
+    decode_varint(bytes).or(Err(Malformed))
 }
 
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
@@ -77,28 +71,34 @@ fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
     Ok(taken)
 }
 
+/// Separates what follows from what stands before it, if anything does.
+fn comma(is_first: &mut bool, out: &mut Vec<u8>) {
+    if !mem::take(is_first) {
+        out.push(b',');
+    }
+}
+
 /// Number and value of the next field.
 fn next<'a>(bytes: &mut &'a [u8]) -> Result<Option<(u32, Raw<'a>)>, Malformed> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let key = varint(bytes)?;
-    let number = u32::try_from(key >> 3).map_err(|_| Malformed)?;
-    let value = match (key & 7) as u32 {
-        base::VARINT => Raw::Varint(varint(bytes)?),
-        base::FIXED64 => {
+    let (number, wire) = decode_key(bytes).or(Err(Malformed))?;
+    let value = match wire {
+        WireType::Varint => Raw::Varint(varint(bytes)?),
+        WireType::SixtyFourBit => {
             let bytes = take(bytes, 8)?.try_into().map_err(|_| Malformed)?;
             Raw::Fixed64(u64::from_le_bytes(bytes))
         }
-        base::FIXED32 => {
+        WireType::ThirtyTwoBit => {
             let bytes = take(bytes, 4)?.try_into().map_err(|_| Malformed)?;
             Raw::Fixed32(u32::from_le_bytes(bytes))
         }
-        base::SIZED => {
+        WireType::LengthDelimited => {
             let length = usize::try_from(varint(bytes)?).map_err(|_| Malformed)?;
             Raw::Sized(take(bytes, length)?)
         }
-        _ => return Err(Malformed),
+        WireType::StartGroup | WireType::EndGroup => return Err(Malformed),
     };
     Ok(Some((number, value)))
 }
@@ -139,10 +139,7 @@ fn message(
             let mut rest = encoded;
             let mut is_first = true;
             while let Some((number, item)) = next(&mut rest)? {
-                if !is_first {
-                    out.push(b',');
-                }
-                is_first = false;
+                comma(&mut is_first, out);
                 let field = of.field_numbered(number).ok_or(Malformed)?;
                 single(types, field, item, out)?;
             }
@@ -171,10 +168,7 @@ fn fields(
             out.push(end);
             open = None;
         }
-        if open.is_some() || !is_first {
-            out.push(b',');
-        }
-        is_first = false;
+        comma(&mut is_first, out);
         if open.is_none() {
             quoted(&field.key, out);
             out.push(b':');
@@ -218,10 +212,7 @@ fn elements(
     }
     let mut is_first = true;
     while !packed.is_empty() {
-        if !is_first {
-            out.push(b',');
-        }
-        is_first = false;
+        comma(&mut is_first, out);
         let raw = match field.kind {
             JsonKind::Fixed64 | JsonKind::Sfixed64 | JsonKind::Double => {
                 let bytes = take(&mut packed, 8)?.try_into().map_err(|_| Malformed)?;
@@ -291,10 +282,7 @@ fn fields_of_object(
     let mut rest = encoded;
     let mut is_first = true;
     while let Some((number, raw)) = next(&mut rest)? {
-        if !is_first {
-            out.push(b',');
-        }
-        is_first = false;
+        comma(&mut is_first, out);
         entry(types, of.field_numbered(number).ok_or(Malformed)?, raw, out)?;
     }
     Ok(())
