@@ -35,11 +35,14 @@ impl<T> MaybeAbsent for Option<T> {
 
 /// An object that [`object!`] defines. A value of another kind reads as one without fields.
 pub(super) trait Object<'de>: Default {
-    /// The keys that are read by name.
-    const KEYS: &'static [&'static str];
-
     /// Reads the value of one key.
     fn take<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error>;
+}
+
+/// An object that knows the keys that it reads by name.
+pub(super) trait Keyed {
+    /// The keys.
+    const KEYS: &'static [&'static str];
 }
 
 /// Reads a value of any kind as an object.
@@ -133,9 +136,11 @@ macro_rules! object {
             $($(#[$rare_attribute])* $rare_visibility $rare: $crate::wire::json::Rare<$rare_type>,)?
         }
 
-        impl<'de $(: $life, $life)?> $crate::wire::json::Object<'de> for $name $(<$life>)? {
+        impl $(<$life>)? $crate::wire::json::Keyed for $name $(<$life>)? {
             const KEYS: &'static [&'static str] = &[$($($key),+),*];
+        }
 
+        impl<'de $(: $life, $life)?> $crate::wire::json::Object<'de> for $name $(<$life>)? {
             fn take<A: serde::de::MapAccess<'de>>(
                 &mut self,
                 key: &str,

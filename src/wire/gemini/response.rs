@@ -80,15 +80,6 @@ pub(super) struct Part<'a> {
 }
 
 impl<'de: 'a, 'a> Object<'de> for Part<'a> {
-    const KEYS: &'static [&'static str] = &[
-        "text",
-        "thought",
-        "thoughtSignature",
-        "thought_signature",
-        "functionCall",
-        "function_call",
-    ];
-
     fn take<A: MapAccess<'de>>(&mut self, key: &str, object: &mut A) -> Result<(), A::Error> {
         match key {
             "text" => take(&mut self.text, object),

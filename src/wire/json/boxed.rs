@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{InPlace, MaybeAbsent, Object};
+use super::{InPlace, Keyed, MaybeAbsent, Object};
 
 /// An object that is read into its box. `None` if it is null.
 pub(in crate::wire) struct Boxed<T>(pub(in crate::wire) Option<Box<T>>);
@@ -62,7 +62,7 @@ impl<T> Default for Rare<T> {
     }
 }
 
-impl<'de, T: Object<'de>> Rare<T> {
+impl<'de, T: Object<'de> + Keyed> Rare<T> {
     /// Whether this is the key of one of the fields.
     pub(in crate::wire) fn has(&self, key: &str) -> bool {
         T::KEYS.contains(&key)
