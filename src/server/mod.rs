@@ -140,26 +140,6 @@ impl Listeners {
     }
 }
 
-/// Serves until `shutdown` completes, then shuts down: it reports itself unhealthy for `predrain`, then refuses new
-/// calls and waits for open calls for `drain_timeout` at most. It ends the calls that are left with a status shortly
-/// before that time is over. When `end_now` completes, it waits no longer. The listeners for operators and probes
-/// answer until what this returns is dropped.
-///
-/// # Errors
-/// [`SetupError`], at once.
-pub async fn serve(
-    listeners: Listeners,
-    settings: &Settings,
-    policies: Policies,
-    dispatcher: Arc<Dispatcher>,
-    cores: Vec<Core>,
-    shutdown: impl Future<Output = ()>,
-    end_now: impl Future<Output = ()>,
-) -> Result<SideListeners, SetupError> {
-    let server = Server::set_up(listeners, settings, policies, dispatcher, cores).await?;
-    Ok(server.run(shutdown, end_now).await)
-}
-
 /// The settings as connections use them.
 fn settings_of_connections(settings: &Settings, admission: &admission::Settings) -> Settings {
     let mut settings = settings.clone();
@@ -458,7 +438,10 @@ impl Server {
         Arc::clone(&self.live)
     }
 
-    /// Serves until `shutdown` completes, as [`serve`] does.
+    /// Serves until `shutdown` completes, then shuts down: it reports itself unhealthy for `predrain`, then refuses new
+    /// calls and waits for open calls for `drain_timeout` at most. It ends the calls that are left with a status shortly
+    /// before that time is over. When `end_now` completes, it waits no longer. The listeners for operators and probes
+    /// answer until what this returns is dropped.
     pub async fn run(
         mut self,
         shutdown: impl Future<Output = ()>,

@@ -11,7 +11,7 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::provider::OutboundRequest;
-use modelway::server::{self, Core, ListenAddress, Listener, Listeners, Policies};
+use modelway::server::{Core, ListenAddress, Listener, Listeners, Policies, Server};
 use modelway::transport::{Carrier, Sending, Transport};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -101,17 +101,9 @@ async fn others_answer_and_the_end_does_not_wait_for_it() {
     tasks.spawn(async move {
         let shutdown = async { stopped.await.unwrap() };
         let policies = Policies::default();
-        server::serve(
-            Listeners::only(listener),
-            &settings,
-            policies,
-            dispatcher,
-            cores,
-            shutdown,
-            pending(),
-        )
-        .await
-        .unwrap();
+        let listeners = Listeners::only(listener);
+        let server = Server::set_up(listeners, &settings, policies, dispatcher, cores).await;
+        server.unwrap().run(shutdown, pending()).await;
     });
     let mut client = GenerationServiceClient::new(connect(address).await);
     let mut stuck = JoinSet::new();
