@@ -125,11 +125,28 @@ impl Notes {
         let line = self.lines.partition_point(|begin| *begin <= at);
         self.mistakes.borrow_mut().push(Mistake {
             line,
-            path,
-            what,
-            remedy,
+            path: printable(path),
+            what: printable(what),
+            remedy: printable(remedy),
         });
     }
+}
+
+/// `text` with its control characters escaped: a mistake may quote what the file holds, also in the words of a
+/// library that does not escape it, and it is shown on a terminal.
+fn printable(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// A place in the file, and the means to note what is wrong there.

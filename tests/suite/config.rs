@@ -486,6 +486,33 @@ targets = ["p/m", "p/n"]
     }
 }
 
+/// A terminal obeys control characters, and a key may hold any of them. The words of the library that reads a dialect
+/// quote such a key as it is.
+#[test]
+fn a_mistake_shows_no_control_characters_of_the_file() {
+    let key = r#""a\u001b[2Jb\u0000c\u0085""#;
+    for table in [
+        "",
+        "[server]\n",
+        "[providers.x]\nwire_format = 'gemini'\n",
+        "[providers.x]\nwire_format = 'gemini'\n[providers.x.dialect]\n",
+        "[models.\"p/m\".dialect]\n",
+        "[models.\"p/m\".price]\n",
+        "[scenarios.s]\n",
+        "[telemetry.headers]\n",
+    ] {
+        for value in ["1", "'\u{1}x'", r#""\u001b""#, "{ x = 1 }"] {
+            let told = mistakes(&format!("{table}{key} = {value}\n{REST}"));
+
+            assert!(told.contains("[2J"), "{told:?}");
+            assert!(
+                !told.replace('\n', " ").contains(char::is_control),
+                "{told:?}"
+            );
+        }
+    }
+}
+
 /// One provider that is wrong in one way, and how it is told.
 #[test]
 fn a_provider_is_checked_before_anything_is_sent_to_it() {
