@@ -9,6 +9,7 @@ pub mod admission;
 pub mod caller;
 pub mod chat;
 pub mod check;
+pub mod command;
 pub mod config;
 pub mod demo;
 pub mod dispatch;

@@ -148,6 +148,7 @@ const MODULES: &[Module] = &[
     module("simulator", &[]),
     module("serve", ANY),
     module("demo", ANY),
+    module("command", ANY),
     module("lib", ANY),
     module("main", ANY),
 ];
@@ -229,12 +230,13 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["clap"],
-        modules: &["main"],
+        modules: &["command"],
     },
     Home {
         of: &["tokio", "tokio_stream", "tokio_util"],
         modules: &[
             "admission",
+            "command",
             "config",
             "demo",
             "dispatch",
@@ -244,7 +246,6 @@ const HOMES: &[Home] = &[
             "idempotency",
             "json",
             "lib",
-            "main",
             "outbound",
             "serve",
             "server",
@@ -260,6 +261,7 @@ const HOMES: &[Home] = &[
         of: &["Instant::now", "SystemTime::now"],
         modules: &[
             "admission",
+            "command",
             "config",
             "demo",
             "dispatch",
@@ -269,7 +271,6 @@ const HOMES: &[Home] = &[
             "idempotency",
             "json",
             "lib",
-            "main",
             "outbound",
             "serve",
             "server",

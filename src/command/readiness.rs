@@ -12,7 +12,7 @@ const LARGEST: u64 = 4096;
 
 /// What a service says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
+pub(super) enum Readiness {
     /// It takes calls.
     Ready,
     /// It does not: it starts or stops.
@@ -23,7 +23,7 @@ pub enum Readiness {
 ///
 /// # Errors
 /// Nothing answers within a second, or what answers does not speak HTTP.
-pub fn readiness(address: SocketAddr) -> io::Result<Readiness> {
+pub(super) fn readiness(address: SocketAddr) -> io::Result<Readiness> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

@@ -1,0 +1,59 @@
+//! What do all commands share: exit codes, lines on standard streams, a runtime.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime;
+
+/// Exit code for a configuration or a command line that cannot be used.
+pub(super) const BROKEN: u8 = 2;
+
+/// Exit code for a service that does not answer.
+pub(super) const SILENT: u8 = 3;
+
+/// At the end of the program: the longest wait for threads, and for a standard stream that takes no more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Does asynchronous work on a runtime of its own.
+///
+/// # Errors
+/// Those of the work, and the runtime cannot be started.
+pub(super) fn in_runtime(
+    work: impl Future<Output = Result<ExitCode, String>>,
+) -> Result<ExitCode, String> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let result = runtime.block_on(work);
+    // Do not wait for a stuck thread or for a file that is still being read.
+    runtime.shutdown_timeout(PATIENCE);
+    result
+}
+
+/// Writes a line to standard output.
+pub(super) fn print(text: String) {
+    print_to(io::stdout(), text);
+}
+
+/// Writes a line to standard error.
+pub(super) fn print_error(text: String) {
+    print_to(io::stderr(), text);
+}
+
+/// Writes a line to a standard stream. If the stream is closed, or full and not read, the program goes on all the
+/// same.
+fn print_to(mut stream: impl Write + Send + 'static, text: String) {
+    let (done, written) = mpsc::channel();
+    let write = move || {
+        let _ = writeln!(stream, "{text}").and_then(|()| stream.flush());
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(write).is_ok() {
+        let _ = written.recv_timeout(PATIENCE);
+    }
+}

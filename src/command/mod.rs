@@ -1,0 +1,74 @@
+//! The command line: what can be asked of the program, and which file does it?
+
+mod check;
+mod console;
+mod demo;
+mod environment;
+mod health;
+mod readiness;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::check::CheckArguments;
+use self::console::print_error;
+use self::demo::DemoArguments;
+use self::health::HealthArguments;
+use self::serve::ServeArguments;
+
+/// A gRPC gateway between business services and large models.
+#[derive(Debug, Parser)]
+#[command(
+    name = "modelway",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves calls (the default command).
+    Serve(ServeArguments),
+    /// Checks a configuration file and reports every mistake in it.
+    Check(CheckArguments),
+    /// Asks a running service whether it takes calls, for probes of containers: exit code 0 if it does, 1 if it does not,
+    /// 3 if nothing answers within a second.
+    Health(HealthArguments),
+    /// Shows failover and circuit breaking with simulated providers, in under a minute.
+    Demo(DemoArguments),
+}
+
+/// Does what the command line asks for.
+pub fn run() -> ExitCode {
+    let CommandLine { command, serve } = CommandLine::parse();
+    let result = match command.unwrap_or(Command::Serve(serve)) {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Health(health) => Ok(health.run()),
+        Command::Demo(demo) => demo.run(),
+    };
+    result.unwrap_or_else(|message| {
+        print_error(message);
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}
