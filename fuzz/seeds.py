@@ -57,7 +57,9 @@ def add_exchange(corpus, exchange):
     # Of a long body the first lines, whole, so that the search need not mend it.
     if len(body) + 2 > MAX_BYTES:
         body = body[: body.rfind(b"\n", 0, MAX_BYTES - 2) + 1]
-    add(corpus / target, (b"00" if exchange["stream"] else b"10") + body)
+    # As it is read without and with metadata.
+    for how in (b"0", b"p") if exchange["stream"] else (b"1", b"q"):
+        add(corpus / target, how + b"0" + body)
     if exchange["stream"]:
         add(corpus / "sse", b"0" + body)
 

@@ -54,7 +54,8 @@ pub fn hold_gemini(input: &[u8]) {
 }
 
 /// The first byte of `input` says how the answer is asked for and labelled, the second draws the
-/// cuts, the rest is the body. The digit `0` asks for a stream, `1` for a whole body.
+/// cuts, the rest is the body. The digit `0` asks for a stream, `1` for a whole body; the letters `p` and `q` do
+/// the same and ask for the metadata, too.
 fn hold(input: &[u8], format: impl Fn(bool) -> Arc<dyn WireFormat>) {
     let [how, seed, body @ ..] = input else {
         return;
@@ -66,7 +67,14 @@ fn hold(input: &[u8], format: impl Fn(bool) -> Arc<dyn WireFormat>) {
     let labels = ["", "text/event-stream", "application/json", "text/plain"];
     let label = Some(labels[usize::from(how >> 1 & 3)]).filter(|label| !label.is_empty());
     let format = format(how & 8 != 0);
-    let reader = || Reader::sniffing(Arc::clone(&format), wanted, label);
+    let wants_metadata = how & 0x40 != 0;
+    let reader = || {
+        let reader = Reader::sniffing(Arc::clone(&format), wanted, label);
+        match wants_metadata {
+            true => reader.with_metadata(Vec::new()),
+            false => reader,
+        }
+    };
     let read = |pieces: &[&[u8]]| Reading::of(reader(), pieces);
 
     let (whole, held) = memory::most_held(|| read(&[body]));

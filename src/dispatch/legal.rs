@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chat::{ChatRequest, ProviderOptions, Tool};
+use crate::chat::{ChatRequest, ProviderOptions};
 use crate::error::{Error, Violation, advise, excerpt};
 use crate::features::Feature;
-use crate::wire::options::{Because, Forbidden, OptionsPlace, WIRE_FORMATS, forbidden};
+use crate::wire::options::{Because, Forbidden, OptionsPlace, WIRE_FORMATS, forbidden, lists};
 
 use super::needs::{Needs, for_each_file, has_options};
 use super::target::{OptionsPolicy, Scenario};
@@ -67,49 +67,16 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn all_options(&mut self, request: &ChatRequest) {
-        self.options(&request.options, OptionsPlace::Request, || {
-            "provider_options".to_owned()
-        });
-        for (at, mark) in request.marks.of_parts() {
-            self.options(&mark.options, OptionsPlace::Part, || {
-                format!("{at}.provider_options")
-            });
-        }
-        for (index, mark) in request.marks.of_tools() {
-            let place = match request.tools.get(index) {
-                Some(Tool::Provider(_)) => OptionsPlace::ProviderTool,
-                Some(Tool::Function(_) | Tool::WebSearch(_) | Tool::CodeExecution) | None => {
-                    OptionsPlace::Tool
-                }
-            };
-            self.options(&mark.options, place, || {
-                format!("tools[{index}].provider_options")
-            });
-        }
-        for (index, tool) in request.tools.iter().enumerate() {
-            if let Tool::Provider(definitions) = tool {
-                self.options(definitions, OptionsPlace::ProviderTool, || {
-                    format!("tools[{index}].provider_tool.definitions")
-                });
+        for (list, place, options) in lists(request) {
+            if !options.is_empty() && self.policy == OptionsPolicy::Refuse {
+                let what = "the scenario refuses fields in providers' own words (`provider_options` in its \
+                            configuration); remove them, or name another scenario";
+                self.fault(list.to_string(), what);
+                continue;
             }
-        }
-    }
-
-    fn options(
-        &mut self,
-        options: &[ProviderOptions],
-        place: OptionsPlace,
-        path: impl Fn() -> String,
-    ) {
-        if !options.is_empty() && self.policy == OptionsPolicy::Refuse {
-            let what = "the scenario refuses fields in providers' own words (`provider_options` in its \
-                        configuration); remove them, or name another scenario";
-            self.fault(path(), what);
-            return;
-        }
-        for (index, entry) in options.iter().enumerate() {
-            let path = || format!("{}[{index}]", path());
-            self.entry(entry, place, path);
+            for (index, entry) in options.iter().enumerate() {
+                self.entry(entry, place, || format!("{list}[{index}]"));
+            }
         }
     }
 

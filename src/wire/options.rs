@@ -13,10 +13,12 @@ use super::merge::{merge, overlay};
 use super::{Adaptations, Recipient, WireRequest};
 
 mod allowed;
+mod lists;
 mod members;
 mod reserved;
 
 pub use self::allowed::{AllowedOptions, NO_OPTIONS};
+pub use self::lists::{OptionsList, lists};
 pub use self::reserved::{Because, Forbidden, WIRE_FORMATS, forbidden};
 
 /// Where options stand in a request; the operator allows paths that begin so.

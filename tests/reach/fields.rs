@@ -55,9 +55,13 @@ impl Fields {
         self.take_as(name, Value::as_f64)
     }
 
-    /// A whole number that the contract can hold.
+    /// A whole number that the contract can hold, which may be written as `2.0`.
     pub(crate) fn count(&mut self, name: &str) -> Option<i32> {
-        self.take_as(name, |value| i32::try_from(value.as_i64()?).ok())
+        self.take_as(name, |value| {
+            let whole = value.as_f64().filter(|number| number.fract() == 0.0);
+            let whole = value.as_i64().or(whole.map(|number| number as i64));
+            i32::try_from(whole?).ok()
+        })
     }
 
     pub(crate) fn list(&mut self, name: &str) -> Option<Vec<Value>> {

@@ -28,8 +28,8 @@ use modelway::error::Error;
 use modelway::features::{Feature, features_of};
 use modelway::grpc::elements::ElementLimits;
 use modelway::grpc::{request, v1};
-use modelway::wire::Recipient;
-use modelway::wire::options::{AllowedOptions, with_options};
+use modelway::wire::options::{AllowedOptions, Forbidden, forbidden, lists, with_options};
+use modelway::wire::{Recipient, WireFormat};
 use serde_json::Value;
 
 use crate::fields::Said;
@@ -79,6 +79,7 @@ fn sent(recorded: &Recorded) -> Said<Value> {
         Family::Gemini => gemini::say(&recorded.body, format),
     }?;
     let request = parse(said)?;
+    accept(&request, format)?;
     let lacking = features_of(&request).minus(format.features());
     if let Some(feature) = lacking.iter().next() {
         return Err(format!("the format lacks `{}`", Feature::name(feature)));
@@ -119,6 +120,22 @@ fn parse(said: v1::GenerateRequest) -> Said<ChatRequest> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Fails if the service refuses options of the request, because they say what it says itself.
+fn accept(request: &ChatRequest, format: &dyn WireFormat) -> Said<()> {
+    for (_, place, options) in lists(request) {
+        for entry in options {
+            let is_shared = entry.target != PROVIDER;
+            let found = forbidden(format.name(), place, &entry.fields, is_shared);
+            if let Some(Forbidden { path, because }) = found {
+                return Err(format!(
+                    "the service refuses `{path}` in options: {because:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Where the recordings are, and whether that was told.

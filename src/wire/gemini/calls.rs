@@ -10,11 +10,11 @@ use crate::wire::arguments::Arguments;
 use crate::wire::tool_ids::{Linked, ToolIds};
 use crate::wire::{Adaptations, tool_names};
 
-use super::parts::{self, blob, signature_text, stored_elsewhere};
+use super::parts::{self, signature_text, stored_elsewhere};
 use super::piece::Piece;
 use super::request::{FunctionCall, FunctionResponse, Part, ToolOutput, ToolOutputPart};
 use super::worder::Worder;
-use super::{Asking, Generation, refused};
+use super::{Asking, Generation, Host, refused};
 
 /// A placeholder for the signature of what another provider made. Gemini 3 refuses a turn whose first call has no
 /// signature, and an image of the model without one (https://ai.google.dev/gemini-api/docs/thought-signatures).
@@ -98,19 +98,23 @@ pub(super) fn tool_result<'a>(
             | ChatPart::Audio(media)
             | ChatPart::Video(media) => {
                 let can_be_within = matches!(part, ChatPart::Image(_) | ChatPart::Document(_));
-                let nested = match asking.generation {
-                    Generation::Third if can_be_within => blob(media, &mut worder.adaptations),
-                    Generation::Second | Generation::Third => None,
-                };
-                match nested {
-                    Some(inline_data) => {
-                        within.push(worder.piece(ToolOutputPart { inline_data }, at)?);
+                let part = parts::media(media, worder.provider, &mut worder.adaptations)
+                    .ok_or_else(stored_elsewhere)?;
+                let nests = asking.generation == Generation::Third && can_be_within;
+                match part {
+                    Part {
+                        inline_data: Some(data),
+                        ..
+                    } if nests => {
+                        within.push(worder.piece(ToolOutputPart::InlineData(data), at)?);
                     }
-                    None => {
-                        let part = parts::media(media, worder.provider, &mut worder.adaptations)
-                            .ok_or_else(stored_elsewhere)?;
-                        beside.push(worder.piece(part, at)?);
+                    Part {
+                        file_data: Some(file),
+                        ..
+                    } if nests && asking.host == Host::Vertex && !file.mime_type.is_empty() => {
+                        within.push(worder.piece(ToolOutputPart::FileData(file), at)?);
                     }
+                    part => beside.push(worder.piece(part, at)?),
                 }
             }
             ChatPart::ToolCall(_)

@@ -62,7 +62,7 @@ fn name_of_type(written: &str) -> Cow<'_, str> {
 }
 
 /// The bytes of media; `None` for media that the provider fetches.
-pub(super) fn blob<'a>(media: &'a Media, adaptations: &mut Adaptations) -> Option<Blob<'a>> {
+fn blob<'a>(media: &'a Media, adaptations: &mut Adaptations) -> Option<Blob<'a>> {
     let MediaSource::Data(data) = &media.source else {
         return None;
     };

@@ -124,10 +124,13 @@ pub(super) enum ToolOutput<'a> {
     ErrorText { error: Cow<'a, str> },
 }
 
+/// A medium within a tool's result. The Gemini API takes no `FileData` there, Vertex takes
+/// both and requires their media type (`FunctionResponsePart` of either).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ToolOutputPart<'a> {
-    pub(super) inline_data: Blob<'a>,
+pub(super) enum ToolOutputPart<'a> {
+    InlineData(Blob<'a>),
+    FileData(FileData<'a>),
 }
 
 #[derive(Serialize)]

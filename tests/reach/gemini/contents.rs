@@ -116,13 +116,18 @@ fn of_user(parts: Vec<Value>, calls: &mut Vec<Call>, messages: &mut Vec<v1::Mess
 
 fn user_part(part: Value) -> Said<v1::ContentPart> {
     let mut part = Fields::of(part, "a part")?;
-    part.take_as("thought", |thought| (thought == false).then_some(()));
+    part.take_as("thought", is_false);
     let said = match (part.text("text"), media(&mut part)?) {
         (Some(text), None) => Part::Text(text),
         (None, Some(media)) => by_type(media),
         _ => return Err("a part of the user that is neither text nor medium".to_owned()),
     };
     Ok(marked(said, part, FORMAT))
+}
+
+/// What a request says is no thought, which is said by nothing.
+fn is_false(thought: &Value) -> Option<()> {
+    (thought == false).then_some(())
 }
 
 fn media(part: &mut Fields) -> Said<Option<v1::Media>> {
@@ -159,6 +164,7 @@ fn by_type(media: v1::Media) -> Part {
 /// A result belongs to the first call without one that has its id, or its name where there are no ids.
 fn result(part: Value, calls: &mut Vec<Call>) -> Said<v1::ContentPart> {
     let mut part = Fields::of(part, "a part")?;
+    part.take_as("thought", is_false);
     let mut response = part
         .object("functionResponse")
         .ok_or("a result without response")?;

@@ -24,6 +24,43 @@ fn media_of_a_tool_result_stand_where_the_generation_reads_them() {
 }
 
 #[test]
+fn vertex_fetches_media_within_a_tool_result_if_it_is_told_their_type() {
+    let messages = || {
+        let untyped = Part::Document(Media {
+            media_type: String::new(),
+            ..media(MediaSource::Uri("https://e.org/a".into()), "")
+        });
+        vec![
+            message(
+                Role::Assistant,
+                [Part::ToolCall(signed(call("1", "{}"), "sig", "gemini"))],
+            ),
+            message(
+                Role::Tool,
+                [result("1", [Part::Document(pdf_uri()), untyped])],
+            ),
+        ]
+    };
+    let sent = |host| {
+        let asking = Asking {
+            host,
+            ..asking(Generation::Third)
+        };
+        let wire = encoded_for(&chat(messages()), asking).unwrap();
+        String::from_utf8(wire.body.to_vec()).unwrap()
+    };
+    let pdf = r#"{"fileData":{"mimeType":"application/pdf","fileUri":"gs://bucket/a.pdf"}}"#;
+    let untyped = r#"{"fileData":{"fileUri":"https://e.org/a"}}"#;
+
+    let vertex = sent(Host::Vertex);
+    let within = format!(r#""response":{{"result":""}},"parts":[{pdf}]}}}},{untyped}"#);
+    assert!(vertex.contains(&within), "{vertex}");
+    let gemini = sent(Host::Gemini);
+    let beside = format!(r#""response":{{"result":""}}}}}},{pdf},{untyped}"#);
+    assert!(gemini.contains(&beside), "{gemini}");
+}
+
+#[test]
 fn what_media_lose_is_told() {
     let media = Media {
         filename: "a.png".into(),
