@@ -27,7 +27,7 @@ pub use self::metadata::Metadata;
 pub use self::options::{ProviderOptions, ServiceTier, Verbosity};
 pub use self::source::{Citation, TokenLogprob, TopLogprob};
 pub use self::tools::{FunctionTool, Tool, ToolChoice, WebSearch};
-pub use self::usage::{ProviderToolUsage, Usage};
+pub use self::usage::{ProviderToolUsage, ServedTier, Usage};
 
 /// One request for an answer, already validated: roles are in a legal order, JSON texts parse,
 /// every tool result names a tool call that stands before it.

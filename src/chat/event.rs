@@ -137,8 +137,8 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
             | ChatEvent::Metadata(_) => {}
             ChatEvent::LeftOut(_) => left_out = true,
             ChatEvent::Usage(usage) => {
-                visible_tokens =
-                    (usage.output_tokens).saturating_sub(usage.reasoning_output_tokens);
+                let written = usage.output_tokens.unwrap_or(0);
+                visible_tokens = written.saturating_sub(usage.reasoning_output_tokens.unwrap_or(0));
             }
             ChatEvent::Finish(sent) => finish = Some(sent.reason),
             ChatEvent::Text(_)

@@ -120,7 +120,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::ProviderOptions;
+    use crate::chat::{ProviderOptions, ServedTier};
     use crate::dispatch::specimens::{asked_for, target};
 
     #[test]
@@ -131,8 +131,8 @@ mod tests {
             (None, None, true),
             (Some(Standard), None, true),
             (Some(Priority), None, false),
-            (Some(Priority), Some(Priority), true),
-            (Some(Priority), Some(Standard), true),
+            (Some(Priority), Some(ServedTier::Known(Priority)), true),
+            (Some(Priority), Some(ServedTier::Known(Standard)), true),
         ];
         for (service_tier, told, is_known) in table {
             let asked = asked_for(ChatRequest {

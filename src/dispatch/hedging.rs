@@ -126,8 +126,8 @@ impl Hedging {
         }
         let most = Usage {
             // Every token has at least one byte.
-            input_tokens: bytes as u64,
-            output_tokens: u64::from(output_tokens),
+            input_tokens: Some(bytes as u64),
+            output_tokens: Some(u64::from(output_tokens)),
             ..Usage::default()
         };
         let dearest = price.standard.dearest();

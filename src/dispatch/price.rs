@@ -1,6 +1,6 @@
 //! What do tokens cost at a provider, in which tier, and what is not known of it? Pure.
 
-use crate::chat::{ProviderToolUsage, ServiceTier, Usage};
+use crate::chat::{ProviderToolUsage, ServedTier, ServiceTier, Usage};
 use crate::trail::{Cost, CostSource};
 
 /// What a model costs.
@@ -46,16 +46,23 @@ impl Price {
     /// is left out of the amount, which is then marked as incomplete: a tier without a price, sounds and pictures that
     /// are not charged like text, and tools that the provider ran.
     pub fn cost(&self, usage: &Usage) -> Cost {
-        let tier = usage.service_tier.unwrap_or(ServiceTier::Standard);
-        let Some(rates) = self.rates(tier) else {
+        let rates = match usage.service_tier {
+            None => Some(&self.standard),
+            Some(ServedTier::Known(tier)) => self.rates(tier),
+            Some(ServedTier::Other) => None,
+        };
+        let Some(rates) = rates else {
             return Cost {
                 nanos: 0,
                 source: CostSource::Unknown,
             };
         };
-        let is_known = usage.audio_input_tokens == 0
-            && usage.audio_output_tokens == 0
-            && usage.image_output_tokens == 0
+        let is_none = |count: Option<u64>| count.unwrap_or(0) == 0;
+        let is_known = usage.input_tokens.is_some()
+            && usage.output_tokens.is_some()
+            && is_none(usage.audio_input_tokens)
+            && is_none(usage.audio_output_tokens)
+            && is_none(usage.image_output_tokens)
             && usage.provider_tools == ProviderToolUsage::default();
         Cost {
             nanos: rates.cost_nanos(usage),
@@ -70,18 +77,20 @@ impl Price {
 impl Rates {
     /// The cost of these tokens in nano-USD, rounded to the nearest; without sounds, and without pictures that were made.
     pub(super) fn cost_nanos(&self, usage: &Usage) -> i64 {
-        let written = usage.cache_write_input_tokens;
-        let written_long = usage.cache_write_long_input_tokens.min(written);
-        let cached = usage.cache_read_input_tokens.saturating_add(written);
-        let plain = (usage.input_tokens)
+        let number = |count: Option<u64>| count.unwrap_or(0);
+        let written = number(usage.cache_write_input_tokens);
+        let written_long = number(usage.cache_write_long_input_tokens).min(written);
+        let read = number(usage.cache_read_input_tokens);
+        let cached = read.saturating_add(written);
+        let plain = number(usage.input_tokens)
             .saturating_sub(cached)
-            .saturating_sub(usage.audio_input_tokens);
-        let said = (usage.output_tokens)
-            .saturating_sub(usage.audio_output_tokens)
-            .saturating_sub(usage.image_output_tokens);
+            .saturating_sub(number(usage.audio_input_tokens));
+        let said = number(usage.output_tokens)
+            .saturating_sub(number(usage.audio_output_tokens))
+            .saturating_sub(number(usage.image_output_tokens));
         let parts = [
             (plain, self.input),
-            (usage.cache_read_input_tokens, self.cache_read_input),
+            (read, self.cache_read_input),
             (written - written_long, self.cache_write_input),
             (written_long, self.cache_write_long_input),
             (said, self.output),
@@ -134,8 +143,8 @@ mod tests {
 
     fn usage() -> Usage {
         Usage {
-            input_tokens: 1000,
-            output_tokens: 100,
+            input_tokens: Some(1000),
+            output_tokens: Some(100),
             ..Usage::default()
         }
     }
@@ -146,10 +155,18 @@ mod tests {
         // The tier that was told, the cost in nano-USD.
         let table = [
             (None, 4_500_000, Prices),
-            (Some(ServiceTier::Standard), 4_500_000, Prices),
-            (Some(ServiceTier::Flex), 2_250_000, Prices),
-            (Some(ServiceTier::Priority), 0, Unknown),
-            (Some(ServiceTier::Batch), 0, Unknown),
+            (
+                Some(ServedTier::Known(ServiceTier::Standard)),
+                4_500_000,
+                Prices,
+            ),
+            (
+                Some(ServedTier::Known(ServiceTier::Flex)),
+                2_250_000,
+                Prices,
+            ),
+            (Some(ServedTier::Known(ServiceTier::Priority)), 0, Unknown),
+            (Some(ServedTier::Known(ServiceTier::Batch)), 0, Unknown),
         ];
         for (service_tier, nanos, source) in table {
             let used = Usage {
@@ -166,9 +183,9 @@ mod tests {
     #[test]
     fn what_is_written_to_a_cache_costs_by_how_long_it_is_kept() {
         let used = |written, written_long| Usage {
-            cache_read_input_tokens: 100,
-            cache_write_input_tokens: written,
-            cache_write_long_input_tokens: written_long,
+            cache_read_input_tokens: Some(100),
+            cache_write_input_tokens: Some(written),
+            cache_write_long_input_tokens: Some(written_long),
             ..usage()
         };
         // Written, of that for long, the cost of all in nano-USD.
@@ -208,21 +225,21 @@ mod tests {
             ),
             (
                 Usage {
-                    audio_input_tokens: 1000,
+                    audio_input_tokens: Some(1000),
                     ..usage()
                 },
                 1_500_000,
             ),
             (
                 Usage {
-                    audio_output_tokens: 100,
+                    audio_output_tokens: Some(100),
                     ..usage()
                 },
                 3_000_000,
             ),
             (
                 Usage {
-                    image_output_tokens: 200,
+                    image_output_tokens: Some(200),
                     ..usage()
                 },
                 3_000_000,
@@ -239,11 +256,11 @@ mod tests {
     #[test]
     fn the_largest_numbers_cost_the_largest_amount() {
         let used = Usage {
-            input_tokens: u64::MAX,
-            output_tokens: u64::MAX,
-            cache_read_input_tokens: u64::MAX,
-            cache_write_input_tokens: u64::MAX,
-            cache_write_long_input_tokens: u64::MAX / 2,
+            input_tokens: Some(u64::MAX),
+            output_tokens: Some(u64::MAX),
+            cache_read_input_tokens: Some(u64::MAX),
+            cache_write_input_tokens: Some(u64::MAX),
+            cache_write_long_input_tokens: Some(u64::MAX / 2),
             ..Usage::default()
         };
         let highest = Rates {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::chat::{
     Adaptation, Answer, Beside, CallIds, Citation, FinishReason, Media, MediaSource, Metadata,
-    Part, ProviderToolUsage, ServiceTier, TokenLogprob, TopLogprob, Usage, given_name,
+    Part, ProviderToolUsage, ServedTier, ServiceTier, TokenLogprob, TopLogprob, Usage, given_name,
 };
 use crate::error::{Billing, Reason};
 use crate::serving::Summary;
@@ -344,7 +344,8 @@ fn output_left_out(path: Cow<'static, str>) -> v1::Warning {
 
 /// Token counts.
 pub fn usage(usage: Usage) -> v1::TokenUsage {
-    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    // The contract writes 0 for a count that was not told.
+    let count = |tokens: Option<u64>| i64::try_from(tokens.unwrap_or(0)).unwrap_or(i64::MAX);
     let Usage {
         input_tokens,
         output_tokens,
@@ -359,6 +360,7 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
         image_output_tokens,
         provider_tools,
         service_tier,
+        is_contradictory: _,
     } = usage;
     v1::TokenUsage {
         input_tokens: count(input_tokens),
@@ -374,9 +376,10 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
         image_output_tokens: count(image_output_tokens),
         provider_tools: (provider_tools != ProviderToolUsage::default())
             .then(|| provider_tool_usage(provider_tools)),
-        service_tier: service_tier
-            .map_or(v1::ServiceTier::Unspecified, tier)
-            .into(),
+        service_tier: match service_tier {
+            Some(ServedTier::Known(served)) => tier(served).into(),
+            Some(ServedTier::Other) | None => v1::ServiceTier::Unspecified.into(),
+        },
         source: v1::UsageSource::Provider.into(),
     }
 }

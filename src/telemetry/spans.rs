@@ -253,12 +253,12 @@ fn call_attributes(span: &mut SpanWriter, facts: &CallFacts<'_>) {
         span.attribute(names::CALL_MESSAGES, number(*messages));
     }
     if let Some(usage) = facts.usage() {
-        span.attribute(names::CALL_INPUT_TOKENS, number(usage.input_tokens));
-        span.attribute(names::CALL_OUTPUT_TOKENS, number(usage.output_tokens));
+        count(span, names::CALL_INPUT_TOKENS, usage.input_tokens);
+        count(span, names::CALL_OUTPUT_TOKENS, usage.output_tokens);
         let cached = usage.cache_read_input_tokens;
-        span.attribute(names::CALL_CACHED_TOKENS, number(cached));
+        count(span, names::CALL_CACHED_TOKENS, cached);
         let reasoning = usage.reasoning_output_tokens;
-        span.attribute(names::CALL_REASONING_TOKENS, number(reasoning));
+        count(span, names::CALL_REASONING_TOKENS, reasoning);
     }
     if let Some(cost) = facts.cost() {
         write_cost(span, cost);
@@ -460,13 +460,13 @@ fn attempt_attributes(
     if let Some(usage) = &record.usage {
         let cached = usage.cache_read_input_tokens;
         let reasoning = usage.reasoning_output_tokens;
-        span.attribute(names::USAGE_INPUT_TOKENS, number(usage.input_tokens));
-        span.attribute(names::USAGE_OUTPUT_TOKENS, number(usage.output_tokens));
-        span.attribute(names::USAGE_CACHE_READ, number(cached));
+        count(span, names::USAGE_INPUT_TOKENS, usage.input_tokens);
+        count(span, names::USAGE_OUTPUT_TOKENS, usage.output_tokens);
+        count(span, names::USAGE_CACHE_READ, cached);
         for name in names.usage_cache_write() {
-            span.attribute(name, number(usage.cache_write_input_tokens));
+            count(span, name, usage.cache_write_input_tokens);
         }
-        span.attribute(names::USAGE_REASONING, number(reasoning));
+        count(span, names::USAGE_REASONING, reasoning);
     }
     if let Some(cost) = record.cost {
         write_cost(span, cost);
@@ -481,6 +481,13 @@ fn write_cost(span: &mut SpanWriter, cost: Cost) {
 /// Exact to the nano-USD up to some millions.
 fn usd(cost: Cost) -> f64 {
     cost.nanos as f64 / 1e9
+}
+
+/// Writes a count, if the provider told one.
+fn count(span: &mut SpanWriter, name: &'static str, count: Option<u64>) {
+    if let Some(count) = count {
+        span.attribute(name, number(count));
+    }
 }
 
 fn number(number: u64) -> AttributeValue<'static> {

@@ -1,6 +1,6 @@
 //! Adds up the token counts that a provider sends piece by piece; an absent count is not zero.
 
-use crate::chat::{ProviderToolUsage, ServiceTier, Usage};
+use crate::chat::{ProviderToolUsage, ServedTier, Usage};
 
 /// Token counts; `None` where the provider has not sent one. Every sub-count is included in its total.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,7 +30,7 @@ pub(super) struct Tally {
     /// How often the provider has run its own tools so far.
     pub(super) tools: ProviderToolUsage,
     /// The tier that the provider says it used.
-    pub(super) tier: Option<ServiceTier>,
+    pub(super) tier: Option<ServedTier>,
 }
 
 impl Tally {
@@ -91,7 +91,7 @@ impl Tally {
         }
     }
 
-    /// The counts as callers see them: an unknown one is 0.
+    /// The counts as the rest of the service sees them: no part is larger than its total.
     pub(super) fn usage(self) -> Usage {
         let Self {
             input,
@@ -109,20 +109,22 @@ impl Tally {
             tier,
         } = self;
         Usage {
-            input_tokens: input.unwrap_or(0),
-            output_tokens: output.unwrap_or(0),
-            cache_read_input_tokens: cache_read.unwrap_or(0),
-            cache_write_input_tokens: cache_write.unwrap_or(0),
-            cache_write_long_input_tokens: cache_write_long.unwrap_or(0),
-            reasoning_output_tokens: reasoning.unwrap_or(0),
-            audio_input_tokens: audio_input.unwrap_or(0),
-            image_input_tokens: image_input.unwrap_or(0),
-            video_input_tokens: video_input.unwrap_or(0),
-            audio_output_tokens: audio_output.unwrap_or(0),
-            image_output_tokens: image_output.unwrap_or(0),
+            input_tokens: input,
+            output_tokens: output,
+            cache_read_input_tokens: cache_read,
+            cache_write_input_tokens: cache_write,
+            cache_write_long_input_tokens: cache_write_long,
+            reasoning_output_tokens: reasoning,
+            audio_input_tokens: audio_input,
+            image_input_tokens: image_input,
+            video_input_tokens: video_input,
+            audio_output_tokens: audio_output,
+            image_output_tokens: image_output,
             provider_tools: tools,
             service_tier: tier,
+            is_contradictory: false,
         }
+        .consistent()
     }
 }
 

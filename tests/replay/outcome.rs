@@ -116,12 +116,21 @@ fn usage(usage: &Usage) -> Value {
         reasoning_output_tokens,
         .. // the expected outcomes do not have the others
     } = usage;
+    // The expected outcomes hold 0 for what was not reported.
+    let [input, output, cache_read, cache_write, reasoning] = [
+        input_tokens,
+        output_tokens,
+        cache_read_input_tokens,
+        cache_write_input_tokens,
+        reasoning_output_tokens,
+    ]
+    .map(|count| count.unwrap_or(0));
     json!({
-        "input_tokens": input_tokens,
-        "output_tokens": output_tokens,
-        "cache_read_input_tokens": cache_read_input_tokens,
-        "cache_write_input_tokens": cache_write_input_tokens,
-        "reasoning_output_tokens": reasoning_output_tokens,
+        "input_tokens": input,
+        "output_tokens": output,
+        "cache_read_input_tokens": cache_read,
+        "cache_write_input_tokens": cache_write,
+        "reasoning_output_tokens": reasoning,
     })
 }
 

@@ -40,13 +40,15 @@ fn read(mut reader: Reader, pieces: &[&[u8]]) -> String {
     let mut told: Vec<String> = answer.parts.iter().map(part).collect();
     told.extend(answer.finish_reason().map(|reason| format!("{reason:?}")));
     told.extend(answer.usage.map(|usage| {
-        let mut counts = format!("{}+{}", usage.input_tokens, usage.output_tokens);
+        let [input, output] =
+            [usage.input_tokens, usage.output_tokens].map(|count| count.unwrap_or(0));
+        let mut counts = format!("{input}+{output}");
         for (name, count) in [
             ("read", usage.cache_read_input_tokens),
             ("written", usage.cache_write_input_tokens),
             ("thought", usage.reasoning_output_tokens),
         ] {
-            if count > 0 {
+            if let Some(count) = count.filter(|count| *count > 0) {
                 counts += &format!(" {name} {count}");
             }
         }

@@ -151,8 +151,8 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
             "modelway.call.input_tokens=1",
             "modelway.call.output_tokens=3",
             "modelway.call.priority=default",
+            // The provider tells no count of reasoning, which is not 0.
             "modelway.call.reason=OK",
-            "modelway.call.reasoning_tokens=0",
             "modelway.call.rescued_by=failover",
             "modelway.call.scenario=both",
             "modelway.call.target=anthropic/second",
@@ -213,7 +213,6 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
             "gen_ai.usage.cache_write.input_tokens=0",
             "gen_ai.usage.input_tokens=1",
             "gen_ai.usage.output_tokens=3",
-            "gen_ai.usage.reasoning.output_tokens=0",
             "modelway.attempt.kind=failover",
             "modelway.attempt.number=2",
             "modelway.attempt.outcome=succeeded",

@@ -111,10 +111,16 @@ impl CallLine<'_> {
         line.bare("rescued", facts.rescued().is_some());
         let mut rest = Members(String::with_capacity(512));
         if let Some(usage) = facts.usage() {
-            rest.bare("input_tokens", usage.input_tokens);
-            rest.bare("output_tokens", usage.output_tokens);
-            rest.bare("cached_tokens", usage.cache_read_input_tokens);
-            rest.bare("reasoning_tokens", usage.reasoning_output_tokens);
+            for (name, count) in [
+                ("input_tokens", usage.input_tokens),
+                ("output_tokens", usage.output_tokens),
+                ("cached_tokens", usage.cache_read_input_tokens),
+                ("reasoning_tokens", usage.reasoning_output_tokens),
+            ] {
+                if let Some(count) = count {
+                    rest.bare(name, count);
+                }
+            }
         }
         if decisive.is_some() {
             let unknown = CostSource::Unknown;
@@ -180,7 +186,9 @@ impl CallLine<'_> {
         word(&format!("attempts={}", facts.attempts()));
         word(&format!("rescued={}", facts.rescued().is_some()));
         if let Some(usage) = facts.usage() {
-            let (input, output) = (usage.input_tokens, usage.output_tokens);
+            let shown =
+                |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+            let (input, output) = (shown(usage.input_tokens), shown(usage.output_tokens));
             word(&format!("tokens={input}/{output}"));
         }
         if let Some(cost) = facts.cost() {

@@ -137,11 +137,11 @@ impl Metrics {
                 reasoning_output_tokens,
                 ..
             } = usage;
-            genai.input.add(input_tokens);
-            genai.output.add(output_tokens);
-            genai.cache_read.add(cache_read_input_tokens);
-            genai.cache_write.add(cache_write_input_tokens);
-            genai.reasoning.add(reasoning_output_tokens);
+            genai.input.add(input_tokens.unwrap_or(0));
+            genai.output.add(output_tokens.unwrap_or(0));
+            genai.cache_read.add(cache_read_input_tokens.unwrap_or(0));
+            genai.cache_write.add(cache_write_input_tokens.unwrap_or(0));
+            genai.reasoning.add(reasoning_output_tokens.unwrap_or(0));
         }
     }
 

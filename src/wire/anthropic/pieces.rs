@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::cited::citations;
 use super::opaque::Opaque;
 use super::provided::Provided;
-use crate::chat::{ChatEvent, Citation, FinishReason, ProviderToolUsage, ServiceTier};
+use crate::chat::{ChatEvent, Citation, FinishReason, ProviderToolUsage, ServedTier, ServiceTier};
 use crate::error::UpstreamError;
 use crate::wire::json::{Count, MaybeAbsent, Text, compact, object, object_text};
 use crate::wire::reported::{self, check_call, given_up};
@@ -68,9 +68,9 @@ object! {
     }
 }
 
-/// The tier that was used, if we have a name for it.
+/// The tier that was used; `None` for a word that says nothing.
 #[derive(Clone, Copy, Default)]
-struct Tier(Option<ServiceTier>);
+struct Tier(Option<ServedTier>);
 
 impl MaybeAbsent for Tier {
     fn is_absent(&self) -> bool {
@@ -81,12 +81,17 @@ impl MaybeAbsent for Tier {
 impl<'de> Deserialize<'de> for Tier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = Text::deserialize(deserializer)?;
-        Ok(Self(match &*name.0 {
-            "standard" => Some(ServiceTier::Standard),
-            "priority" => Some(ServiceTier::Priority),
-            "batch" => Some(ServiceTier::Batch),
-            _ => None,
-        }))
+        Ok(Self(Some(match &*name.0 {
+            "" | "null" => return Ok(Self(None)),
+            // Hosts of other families speak this format, too.
+            "standard" | "default" | "auto" | "on_demand" => {
+                ServedTier::Known(ServiceTier::Standard)
+            }
+            "priority" => ServedTier::Known(ServiceTier::Priority),
+            "flex" => ServedTier::Known(ServiceTier::Flex),
+            "batch" => ServedTier::Known(ServiceTier::Batch),
+            _ => ServedTier::Other,
+        })))
     }
 }
 

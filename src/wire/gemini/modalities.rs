@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::chat::ServiceTier;
+use crate::chat::{ServedTier, ServiceTier};
 use crate::wire::json::{Count, MaybeAbsent, Text, nothing_from, object};
 
 /// The counts of a list of `ModalityTokenCount`s, except those of text.
@@ -79,15 +79,17 @@ impl<'de> Visitor<'de> for ModalitiesVisitor {
 }
 
 /// The tier of a `serviceTier` or a `trafficType`.
-pub(super) fn tier(name: &str) -> Option<ServiceTier> {
-    Some(match name {
-        "" => return None,
+pub(super) fn tier(name: &str) -> Option<ServedTier> {
+    Some(ServedTier::Known(match name {
+        "" | "unspecified" | "SERVICE_TIER_UNSPECIFIED" | "TRAFFIC_TYPE_UNSPECIFIED" => {
+            return None;
+        }
         "standard" | "STANDARD" | "SERVICE_TIER_STANDARD" | "ON_DEMAND" => ServiceTier::Standard,
         "priority" | "PRIORITY" | "SERVICE_TIER_PRIORITY" | "ON_DEMAND_PRIORITY" => {
             ServiceTier::Priority
         }
         "flex" | "FLEX" | "SERVICE_TIER_FLEX" | "ON_DEMAND_FLEX" => ServiceTier::Flex,
         "batch" | "BATCH" | "SERVICE_TIER_BATCH" => ServiceTier::Batch,
-        _ => return None,
-    })
+        _ => return Some(ServedTier::Other),
+    }))
 }

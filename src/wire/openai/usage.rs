@@ -5,7 +5,7 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use crate::chat::{ProviderToolUsage, ServiceTier};
+use crate::chat::{ProviderToolUsage, ServedTier, ServiceTier};
 use crate::wire::json::{Count, Flag, MaybeAbsent, Text, object};
 use crate::wire::tally::Tally;
 
@@ -160,7 +160,7 @@ const TICKS_PER_NANO: u64 = 10;
 
 /// The tier that served an answer; `None` for a word that says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::wire) struct Tier(pub(in crate::wire) Option<ServiceTier>);
+pub(in crate::wire) struct Tier(pub(in crate::wire) Option<ServedTier>);
 
 impl MaybeAbsent for Tier {
     fn is_absent(&self) -> bool {
@@ -171,12 +171,22 @@ impl MaybeAbsent for Tier {
 impl<'de> Deserialize<'de> for Tier {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = Text::deserialize(deserializer)?;
-        Ok(Self(match &*word.0 {
-            "default" | "standard" | "on_demand" => Some(ServiceTier::Standard),
-            "priority" | "fast" | "performance" => Some(ServiceTier::Priority),
-            "flex" => Some(ServiceTier::Flex),
-            "batch" => Some(ServiceTier::Batch),
-            _ => None,
+        Ok(Self::of(&word.0))
+    }
+}
+
+impl Tier {
+    /// The tier for which a host has this word.
+    pub(in crate::wire) fn of(word: &str) -> Self {
+        Self(Some(match word {
+            "" | "null" | "none" | "None" | "unspecified" => return Self(None),
+            "default" | "standard" | "on_demand" | "auto" => {
+                ServedTier::Known(ServiceTier::Standard)
+            }
+            "priority" | "fast" | "performance" => ServedTier::Known(ServiceTier::Priority),
+            "flex" => ServedTier::Known(ServiceTier::Flex),
+            "batch" => ServedTier::Known(ServiceTier::Batch),
+            _ => ServedTier::Other,
         }))
     }
 }
@@ -225,16 +235,9 @@ fn whole(counts: Tally, total: Option<u64>) -> Tally {
         // Grok on Azure leaves cached tokens out of the prompt and of the sum.
         input = input.saturating_add(cache_read);
     }
-    let part = |count: Option<u64>, total: u64| count.map(|count| count.min(total));
     Tally {
         input: counts.input.or(total).map(|_| input),
         output: counts.output.or(total).map(|_| output),
-        reasoning: part(counts.reasoning, output),
-        audio_input: part(counts.audio_input, input),
-        image_input: part(counts.image_input, input),
-        video_input: part(counts.video_input, input),
-        audio_output: part(counts.audio_output, output),
-        image_output: part(counts.image_output, output),
         ..counts
     }
 }
@@ -245,13 +248,13 @@ mod tests {
 
     fn read(json: &str) -> Option<[Option<u64>; 5]> {
         let tokens: TokenCounts = serde_json::from_str(json).unwrap();
-        let counts = tokens.tally()?;
+        let usage = tokens.tally()?.usage();
         Some([
-            counts.input,
-            counts.output,
-            counts.cache_read,
-            counts.cache_write,
-            counts.reasoning,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_input_tokens,
+            usage.cache_write_input_tokens,
+            usage.reasoning_output_tokens,
         ])
     }
 
@@ -356,16 +359,19 @@ mod tests {
                 "service_tier":"standard"}"#,
         );
 
-        assert_eq!(usage.audio_input_tokens, 10);
-        assert_eq!(usage.image_input_tokens, 20);
-        assert_eq!(usage.video_input_tokens, 30);
-        assert_eq!(usage.audio_output_tokens, 40);
+        assert_eq!(usage.audio_input_tokens, Some(10));
+        assert_eq!(usage.image_input_tokens, Some(20));
+        assert_eq!(usage.video_input_tokens, Some(30));
+        assert_eq!(usage.audio_output_tokens, Some(40));
         // No part is greater than its total.
-        assert_eq!(usage.image_output_tokens, 50);
-        assert_eq!(usage.cache_write_long_input_tokens, 8);
+        assert_eq!(usage.image_output_tokens, Some(50));
+        assert_eq!(usage.cache_write_long_input_tokens, Some(8));
         assert_eq!(usage.provider_tools.web_searches, 2);
         assert_eq!(usage.provider_tools.web_fetches, 1);
-        assert_eq!(usage.service_tier, Some(ServiceTier::Standard));
+        assert_eq!(
+            usage.service_tier,
+            Some(ServedTier::Known(ServiceTier::Standard))
+        );
         let perplexity =
             told(r#"{"prompt_tokens":1,"completion_tokens":1,"num_search_queries":3}"#);
         assert_eq!(perplexity.provider_tools.web_searches, 3);

@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatEvent, ServiceTier};
+use crate::chat::{ChatEvent, ServedTier};
 use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::wire::json::{Boxed, MaybeAbsent, Rare, is_hollow, parse_object};
 use crate::wire::reported::{self, Reported, given_up};
@@ -31,7 +31,7 @@ pub(super) struct ChatDecoder {
     ends_here: bool,
     messages: Messages,
     sources: Sources,
-    tier: Option<ServiceTier>,
+    tier: Option<ServedTier>,
     /// Whether there are other choices, which are not read.
     has_others: bool,
 }

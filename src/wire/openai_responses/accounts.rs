@@ -2,9 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatEvent, ProviderToolUsage, ServiceTier, Usage};
+use crate::chat::{ChatEvent, ProviderToolUsage, Usage};
 use crate::wire::json::{Count, Text, object};
-use crate::wire::openai::usage::TokenCounts;
+use crate::wire::openai::usage::{Tier, TokenCounts};
 use crate::wire::reported::Reported;
 
 use super::reply::Response;
@@ -40,21 +40,11 @@ pub(super) fn usage(
     if let Some(usage) = last {
         **usage = Usage {
             provider_tools: tools,
-            service_tier: tier(&response.service_tier.0),
+            service_tier: Tier::of(&response.service_tier.0).0,
             ..**usage
         };
     }
     events.extend(cost(written).map(ChatEvent::Cost));
-}
-
-fn tier(name: &str) -> Option<ServiceTier> {
-    Some(match name {
-        "default" => ServiceTier::Standard,
-        "priority" | "fast" => ServiceTier::Priority,
-        "flex" => ServiceTier::Flex,
-        "batch" => ServiceTier::Batch,
-        _ => return None,
-    })
 }
 
 /// In nano-USD.

@@ -305,6 +305,6 @@ fn keep_alives_without_data_and_the_end_mark_of_other_families_are_read() {
         let mut answer = crate::chat::Answer::default();
         events.into_iter().for_each(|event| answer.apply(event));
         assert_eq!(answer.parts, [crate::chat::Part::Text("a".to_owned())]);
-        assert_eq!(answer.usage.unwrap().input_tokens, 5);
+        assert_eq!(answer.usage.unwrap().input_tokens, Some(5));
     }
 }

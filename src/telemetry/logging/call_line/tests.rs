@@ -50,8 +50,10 @@ fn rescued() -> Trail {
         Outcome::Succeeded,
     );
     let usage = Usage {
-        input_tokens: 812,
-        output_tokens: 240,
+        input_tokens: Some(812),
+        output_tokens: Some(240),
+        cache_read_input_tokens: Some(0),
+        reasoning_output_tokens: Some(0),
         ..Usage::default()
     };
     Trail {

@@ -50,9 +50,9 @@ fn a_stream_gives_its_events_in_order() {
 
     let usage = |output_tokens| {
         ChatEvent::Usage(Box::new(Usage {
-            input_tokens: 15,
+            input_tokens: Some(15),
             output_tokens,
-            cache_read_input_tokens: 5,
+            cache_read_input_tokens: Some(5),
             ..Usage::default()
         }))
     };
@@ -64,14 +64,14 @@ fn a_stream_gives_its_events_in_order() {
                 response_id: Some("msg_1".into()),
                 response_model: Some("claude-1".into()),
             },
-            usage(1),
+            usage(Some(1)),
             ChatEvent::Text("hi".into()),
             ChatEvent::Finish(Finish {
                 reason: FinishReason::Stop,
                 provider_reason: Some("end_turn".into()),
                 stop_sequence: None,
             }),
-            usage(7),
+            usage(Some(7)),
             ChatEvent::Done,
         ]
     );
@@ -359,7 +359,10 @@ fn stop_reasons_read_as_ours() {
                 stop_sequence: Some("END".into()),
             })
         );
-        assert_eq!(answer.usage.expect("usage").reasoning_output_tokens, 1);
+        assert_eq!(
+            answer.usage.expect("usage").reasoning_output_tokens,
+            Some(1)
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chat::{ProviderPart, ProviderToolUsage, ServiceTier, Usage};
+use crate::chat::{ProviderPart, ProviderToolUsage, ServedTier, ServiceTier, Usage};
 use crate::error::UpstreamErrorKind;
 
 fn start(index: u64, block: &str) -> String {
@@ -216,17 +216,17 @@ fn usage_tells_long_writes_to_the_cache_tools_of_the_provider_and_the_tier() {
         assert_eq!(
             answer(events).usage,
             Some(Usage {
-                input_tokens: 17,
-                output_tokens: 5,
-                cache_write_input_tokens: 7,
-                cache_write_long_input_tokens: 4,
+                input_tokens: Some(17),
+                output_tokens: Some(5),
+                cache_write_input_tokens: Some(7),
+                cache_write_long_input_tokens: Some(4),
                 provider_tools: ProviderToolUsage {
                     web_searches: 2,
                     web_fetches: 1,
                     code_executions: 1,
                     file_searches: 0,
                 },
-                service_tier: Some(ServiceTier::Priority),
+                service_tier: Some(ServedTier::Known(ServiceTier::Priority)),
                 ..Usage::default()
             })
         );

@@ -3,7 +3,7 @@
 use super::*;
 use crate::chat::{
     Answer, Citation, Finish, ImageDetail, Media, MediaSource, Part as ChatPart, ProviderPart,
-    ServiceTier, Substance, Usage, substance,
+    ServedTier, ServiceTier, Substance, Usage, substance,
 };
 
 use crate::wire::Decoder as _;
@@ -233,10 +233,10 @@ fn usage_adds_thoughts_and_tool_prompts() {
     assert_eq!(
         events,
         [ChatEvent::Usage(Box::new(Usage {
-            input_tokens: 15,
-            output_tokens: 7,
-            cache_read_input_tokens: 2,
-            reasoning_output_tokens: 4,
+            input_tokens: Some(15),
+            output_tokens: Some(7),
+            cache_read_input_tokens: Some(2),
+            reasoning_output_tokens: Some(4),
             ..Usage::default()
         }))]
     );
@@ -732,14 +732,14 @@ fn tokens_are_counted_by_modality_and_the_tier_is_told_with_them() {
     assert_eq!(
         events,
         [ChatEvent::Usage(Box::new(Usage {
-            input_tokens: 35,
-            output_tokens: 9,
-            audio_input_tokens: 12,
-            image_input_tokens: 12,
-            video_input_tokens: 7,
-            audio_output_tokens: 1,
-            image_output_tokens: 8,
-            service_tier: Some(ServiceTier::Flex),
+            input_tokens: Some(35),
+            output_tokens: Some(9),
+            audio_input_tokens: Some(12),
+            image_input_tokens: Some(12),
+            video_input_tokens: Some(7),
+            audio_output_tokens: Some(1),
+            image_output_tokens: Some(8),
+            service_tier: Some(ServedTier::Known(ServiceTier::Flex)),
             ..Usage::default()
         }))]
     );

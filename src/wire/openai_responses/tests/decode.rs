@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::{
-    Citation, FinishReason, MediaSource, ProviderPart, Reasoning, ServiceTier, ToolCall, Usage,
+    Citation, FinishReason, MediaSource, ProviderPart, Reasoning, ServedTier, ServiceTier,
+    ToolCall, Usage,
 };
 use crate::error::UpstreamErrorKind;
 
@@ -390,10 +391,10 @@ fn names_and_counts_are_the_last_that_say_something() {
     assert_eq!(answer.response_id.as_deref(), Some("r2"));
     assert_eq!(answer.response_model.as_deref(), Some("gpt-2026"));
     let expected = Usage {
-        input_tokens: 10,
-        output_tokens: 5,
-        cache_read_input_tokens: 4,
-        reasoning_output_tokens: 3,
+        input_tokens: Some(10),
+        output_tokens: Some(5),
+        cache_read_input_tokens: Some(4),
+        reasoning_output_tokens: Some(3),
         ..Usage::default()
     };
     assert_eq!(answer.usage, Some(expected));
@@ -649,6 +650,9 @@ fn the_accounts_tell_tools_tier_and_cost() {
         assert!(events.contains(&ChatEvent::Cost(cost)), "{events:?}");
         let usage = answer(events).usage.unwrap();
         assert_eq!(usage.provider_tools.web_searches, 1);
-        assert_eq!(usage.service_tier, Some(ServiceTier::Flex));
+        assert_eq!(
+            usage.service_tier,
+            Some(ServedTier::Known(ServiceTier::Flex))
+        );
     }
 }

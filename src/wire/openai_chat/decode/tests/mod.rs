@@ -61,10 +61,15 @@ fn counts(usage: &Usage) -> String {
         reasoning_output_tokens,
         ..
     } = usage;
-    format!(
-        "{input_tokens} (read {cache_read_input_tokens}, written {cache_write_input_tokens}) \
-         {output_tokens} (reasoning {reasoning_output_tokens})"
-    )
+    let [input, output, read, written, reasoning] = [
+        input_tokens,
+        output_tokens,
+        cache_read_input_tokens,
+        cache_write_input_tokens,
+        reasoning_output_tokens,
+    ]
+    .map(|count| count.unwrap_or(0));
+    format!("{input} (read {read}, written {written}) {output} (reasoning {reasoning})")
 }
 
 fn read(

@@ -1,7 +1,7 @@
 //! Which parts arrive whole, and what is held until they are complete?
 
 use super::*;
-use crate::chat::{Media, MediaSource, ProviderPart};
+use crate::chat::{Media, MediaSource, ProviderPart, ServedTier, ServiceTier};
 
 /// The parts of an answer that arrived whole.
 fn parts(framing: Framing, frames: &[&str]) -> Vec<Part> {
@@ -151,6 +151,6 @@ fn tier_and_cost_are_told_beside_the_counts() {
         ChatEvent::Usage(usage) => usage.service_tier,
         _ => None,
     });
-    assert_eq!(tier, Some(crate::chat::ServiceTier::Flex));
+    assert_eq!(tier, Some(ServedTier::Known(ServiceTier::Flex)));
     assert!(events.contains(&ChatEvent::Cost(500_000_000)), "{events:?}");
 }
