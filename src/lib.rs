@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod caller;
+pub mod certificate;
 pub mod chat;
 pub mod check;
 pub mod command;

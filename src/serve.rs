@@ -250,7 +250,9 @@ impl Service {
             .as_deref()
             .map(|path| path.display().to_string());
         let exporting = Exporting::new(config.telemetry.clone());
-        let facts = Arc::new(ConfigurationFacts::new(hash(&origin.text), path));
+        let certificates = config.certificates.clone();
+        let facts = ConfigurationFacts::new(hash(&origin.text), path, certificates);
+        let facts = Arc::new(facts);
         let metrics = Arc::new(Metrics::new(config.telemetry.callers.clone()));
         metrics.configure(&measured::names_in(&config.catalog));
         let connections = judged.links.counts().clone();

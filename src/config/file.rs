@@ -1,11 +1,13 @@
 //! A configuration file as written, and what it resolves to.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::certificate::{CertificateFile, CertificateUse};
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
 use crate::health::scopes;
@@ -116,7 +118,9 @@ impl<'a> File<'a> {
             transport: transport(root.section("transport"), &mut links),
             catalog: catalog(&mut root, &mut links, &mut retry, surroundings),
             retry,
+            certificates: Vec::new(),
         };
+        config.certificates = certificates(&config, links);
         if let Some(filter) = &overrides.log {
             config.logging.filter.clone_from(filter);
         }
@@ -126,6 +130,41 @@ impl<'a> File<'a> {
             Some(mistakes) => Err(mistakes),
         }
     }
+}
+
+/// The certificates in the files that a configuration names, each file once for each of its uses.
+fn certificates(config: &Config, links: LinkReader<'_>) -> Vec<CertificateFile> {
+    let mut files = links.certificates();
+    let listeners = [
+        (
+            CertificateUse::Server,
+            &config.server.tls,
+            &config.tls.server,
+        ),
+        (CertificateUse::Admin, &config.admin.tls, &config.tls.admin),
+    ];
+    for (usage, settings, material) in listeners {
+        let Some((settings, material)) = settings.as_ref().zip(material.as_ref()) else {
+            continue;
+        };
+        let path = |path: &Path| path.display().to_string();
+        files.extend(CertificateFile::of(
+            usage,
+            path(&settings.cert),
+            material.chain(),
+        ));
+        if let Some(file) = &settings.client_ca {
+            let authorities = material.authorities();
+            files.extend(CertificateFile::of(
+                CertificateUse::ClientCa,
+                path(file),
+                authorities,
+            ));
+        }
+    }
+    files.sort_by(|one, other| (one.usage, &one.path).cmp(&(other.usage, &other.path)));
+    files.dedup_by(|one, other| (one.usage, &one.path) == (other.usage, &other.path));
+    files
 }
 
 fn logging(mut table: Table<'_>) -> telemetry::Settings {

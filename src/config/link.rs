@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::certificate::{Certificate, CertificateFile, CertificateUse};
 use crate::provider::credential::Credential;
 use crate::provider::link::{Http, Identity, Link, ProxyUrl};
 use crate::provider::token::{TokenOrigin, TokenSource};
@@ -27,6 +28,8 @@ pub(super) struct LinkReader<'a> {
     known: Vec<Arc<Link>>,
     /// The access tokens so far, and those in use.
     tokens: Vec<Arc<Credential>>,
+    /// The client certificates so far.
+    certificates: Vec<CertificateFile>,
     environment: Environment,
     surroundings: &'a Surroundings<'a>,
 }
@@ -38,6 +41,7 @@ impl<'a> LinkReader<'a> {
             common: Link::default(),
             known: surroundings.in_use.links.to_vec(),
             tokens: surroundings.in_use.tokens.to_vec(),
+            certificates: Vec::new(),
             environment: Environment::read(surroundings),
             surroundings,
         }
@@ -45,13 +49,13 @@ impl<'a> LinkReader<'a> {
 
     /// Reads the settings for all providers.
     pub(super) fn for_all(&mut self, transport: &mut Table<'_>) {
-        self.common = link(transport, self.surroundings);
+        self.common = self.link(transport);
     }
 
     /// Reads the settings of one provider. Its authorities are trusted besides those for all providers; its client
     /// certificate replaces theirs. `base_url` is `None` if it is wrong, and for simulated providers.
     pub(super) fn of(&mut self, provider: &mut Table<'_>, base_url: Option<&str>) -> Arc<Link> {
-        let mut own = link(provider, self.surroundings);
+        let mut own = self.link(provider);
         let mut authorities = self.common.authorities.clone();
         authorities.append(&mut own.authorities);
         authorities.dedup();
@@ -71,6 +75,31 @@ impl<'a> LinkReader<'a> {
 }
 
 impl LinkReader<'_> {
+    fn link(&mut self, table: &mut Table<'_>) -> Link {
+        let authorities = table.or("ca_file", Vec::new(), |value| {
+            certificates(value, self.surroundings, tls::authorities)
+        });
+        let file = table.get("client_certificate_file");
+        let identity = identity(table, self.surroundings);
+        let path = file.as_ref().and_then(Value::text);
+        if let Some((identity, path)) = identity.as_ref().zip(path) {
+            let chain = identity.chain.iter();
+            let chain: Vec<_> = chain.filter_map(|der| Certificate::read(der)).collect();
+            let file = CertificateFile::of(CertificateUse::Provider, path, &chain);
+            self.certificates.extend(file);
+        }
+        Link {
+            authorities,
+            identity,
+            ..Link::default()
+        }
+    }
+
+    /// The client certificates that were read so far.
+    pub(super) fn certificates(self) -> Vec<CertificateFile> {
+        self.certificates
+    }
+
     /// The proxy on the way to the issuer of a provider's tokens. `url` is `None` if the environment's do not apply.
     pub(super) fn proxy_of(&self, table: &mut Table<'_>, url: Option<&str>) -> Option<ProxyUrl> {
         proxy::read(table, url, &self.environment, self.surroundings)
@@ -99,17 +128,6 @@ impl LinkReader<'_> {
         let token = Arc::new(Credential::token(origin));
         self.tokens.push(Arc::clone(&token));
         token
-    }
-}
-
-fn link(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Link {
-    let authorities = table.or("ca_file", Vec::new(), |value| {
-        certificates(value, surroundings, tls::authorities)
-    });
-    Link {
-        authorities,
-        identity: identity(table, surroundings),
-        ..Link::default()
     }
 }
 

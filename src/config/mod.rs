@@ -42,6 +42,7 @@ pub use warnings::warnings;
 
 use std::sync::Arc;
 
+use crate::certificate::CertificateFile;
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
 use crate::health::scopes;
@@ -71,6 +72,9 @@ pub struct Config {
     pub probes: server::ProbesSettings,
     /// What the files of their TLS hold.
     pub tls: TlsMaterials,
+    /// The certificates in the files that it names: of listeners, of the authorities of clients, and those that providers are
+    /// shown. Empty if files are not read.
+    pub certificates: Vec<CertificateFile>,
     /// The limits on calls.
     pub admission: crate::admission::Settings,
     /// How much is remembered of calls with idempotency keys.

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::certificate::CertificateUse;
 use crate::server::{LONGEST_DIRECT_CALL, ListenAddress, PublicAdmin};
 
 use super::Config;
@@ -35,6 +36,11 @@ pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
     ] {
         let told = material.iter().flat_map(|material| material.warnings(now));
         warnings.extend(told.map(|warning| format!("{warning} (`{table}`)")));
+    }
+    let shown = config.certificates.iter();
+    for file in shown.filter(|file| file.usage == CertificateUse::Provider) {
+        let what = format!("the client certificate `{}`", file.path.escape_debug());
+        warnings.extend(file.together.warning(&what, now));
     }
     of_times(config, &mut warnings);
     of_files(config, &mut warnings);

@@ -1,5 +1,6 @@
 //! How is the state of the configuration spelled?
 
+use crate::certificate::{Certificate, CertificateFile};
 use crate::serving::control::configuration::{
     ConfigurationMistake, ConfigurationState, ConfigurationView, SecretFact,
 };
@@ -16,12 +17,14 @@ pub(super) fn response(seen: ConfigurationView) -> v1::GetConfigurationResponse 
     let ConfigurationState {
         running_hash,
         running_since,
+        certificates,
         file,
     } = state;
     let mut response = v1::GetConfigurationResponse {
         running_hash,
         running_since: Some(running_since.into()),
         secrets: secrets.into_iter().map(secret).collect(),
+        certificates: certificates.into_iter().map(certificate).collect(),
         generations: i64::try_from(generations).unwrap_or(i64::MAX),
         ..v1::GetConfigurationResponse::default()
     };
@@ -56,5 +59,24 @@ fn secret(secret: SecretFact) -> v1::Secret {
     v1::Secret {
         name,
         changed_time: Some(changed.into()),
+    }
+}
+
+fn certificate(file: CertificateFile) -> v1::Certificate {
+    let CertificateFile {
+        usage,
+        path,
+        together,
+    } = file;
+    let Certificate {
+        not_before: _,
+        not_after,
+        fingerprint,
+    } = together;
+    v1::Certificate {
+        r#use: usage.name().to_owned(),
+        name: path,
+        not_after_time: Some(not_after.into()),
+        fingerprint,
     }
 }

@@ -21,6 +21,7 @@ use crate::telemetry::observe::Observer;
 use super::announced::Announced;
 use super::arrival::{self, Intake};
 use super::refusals;
+use super::rpcs::{OpenRpc, RpcCounts};
 use super::watched::WatchedBody;
 use super::{conversation, status};
 
@@ -45,6 +46,28 @@ pub struct GrpcDoor {
     pub(super) intake: Intake,
     /// Observes the calls; `None` at a door that serves none.
     pub(super) observer: Option<Arc<Observer>>,
+    /// Counts the RPCs that are no calls.
+    pub(super) rpcs: Arc<RpcCounts>,
+}
+
+/// What is told how a request was answered.
+enum Told {
+    /// The observation of its call.
+    Call(Announced),
+    /// The count of its RPC, which is no call.
+    Rpc(OpenRpc),
+    /// Nothing: it is a health check, or not gRPC.
+    Nothing,
+}
+
+impl Told {
+    fn answered(self, response: Response<Body>) -> Response<GrpcBody> {
+        WatchedBody::response(match self {
+            Self::Call(call) => call.answered(response),
+            Self::Rpc(rpc) => rpc.answered(response),
+            Self::Nothing => response,
+        })
+    }
 }
 
 /// Where a request comes from.
@@ -93,16 +116,21 @@ impl GrpcDoor {
             (None, Some(observer)) => Announced::of(&request, origin.caller, observer, now),
             (Some(_), _) | (None, None) => None,
         };
-        let answered = |response, call: Option<Announced>| match call {
-            Some(call) => WatchedBody::response(call.answered(response)),
-            None => WatchedBody::response(response),
+        let told = match (&not_grpc, call) {
+            (Some(_), _) => Told::Nothing,
+            (None, Some(call)) => Told::Call(call),
+            (None, None) => {
+                let rpc = self.rpcs.begin(request.uri().path());
+                rpc.map_or(Told::Nothing, Told::Rpc)
+            }
         };
-        let refused = |refusal: Response<Body>, call| Either::Left(ready(answered(refusal, call)));
+        let refused =
+            |refusal: Response<Body>, told: Told| Either::Left(ready(told.answered(refusal)));
         if is_closed && request.uri().path() != HEALTH_CHECK {
-            return refused(status::of_error(&Error::Draining).into_http(), call);
+            return refused(status::of_error(&Error::Draining).into_http(), told);
         }
         if let Some(refusal) = not_grpc.or_else(|| refusals::of_metadata(&request)) {
-            return refused(refusal, call);
+            return refused(refusal, told);
         }
         request.extensions_mut().insert(TcpConnectInfo {
             local_addr: None,
@@ -113,10 +141,10 @@ impl GrpcDoor {
             Ok(request) => request,
             Err(error) => {
                 let refusal = status::of_error(&error).into_http();
-                return refused(arrival::told(refusal), call);
+                return refused(arrival::told(refusal), told);
             }
         };
-        if let Some(call) = &call {
+        if let Told::Call(call) = &told {
             request.extensions_mut().insert(call.clone());
         }
         let refused_question = request.body().refused();
@@ -128,7 +156,7 @@ impl GrpcDoor {
                 Some(refused) => conversation::ending(response, refused),
                 None => response,
             };
-            answered(arrival::told(response), call)
+            told.answered(arrival::told(response))
         })
     }
 }
@@ -162,6 +190,7 @@ mod tests {
             routes: Routes::default(),
             intake: Intake::new(Duration::from_secs(1), rules, Arc::new(room), draining),
             observer: None,
+            rpcs: Arc::default(),
         }
     }
 

@@ -20,6 +20,7 @@ pub mod operations;
 mod policy;
 mod refusals;
 pub mod request;
+pub mod rpcs;
 pub mod services;
 pub mod spelled;
 pub mod status;

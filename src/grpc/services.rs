@@ -23,6 +23,7 @@ use super::elements::{Contract, ElementLimits};
 use super::generation::{Generation, GenerationServer};
 use super::health::{LiveHealth, ReportedHealth};
 use super::operations::Operations;
+use super::rpcs::RpcCounts;
 use super::spelled::SpelledResponse;
 use super::translated::Translation;
 use super::v1;
@@ -88,6 +89,7 @@ pub struct Services {
     reporter: HealthReporter,
     draining: CancellationToken,
     observer: Arc<Observer>,
+    rpcs: Arc<RpcCounts>,
 }
 
 /// The services of a listener.
@@ -96,6 +98,7 @@ pub struct ListenerServices {
     routes: Routes,
     intake: Intake,
     generation: GenerationSetup,
+    rpcs: Arc<RpcCounts>,
 }
 
 /// What the generation service of each core is made of.
@@ -132,6 +135,7 @@ impl Services {
             reporter: HealthReporter::new(),
             draining,
             observer,
+            rpcs: Arc::default(),
         }
     }
 
@@ -153,6 +157,7 @@ impl Services {
             reporter: self.reporter.clone(),
             draining: self.draining.clone(),
             observer: Arc::clone(&self.observer),
+            rpcs: Arc::clone(&self.rpcs),
         }
     }
 
@@ -216,6 +221,7 @@ impl Services {
                 repeats: Arc::clone(&self.repeats),
                 observer: Arc::clone(&self.observer),
             },
+            rpcs: Arc::clone(&self.rpcs),
         })
     }
 
@@ -223,6 +229,11 @@ impl Services {
     pub fn kept(&self) -> impl Fn() -> (usize, usize) + Send + Sync + use<> {
         let repeats = Arc::clone(&self.repeats);
         move || repeats.kept()
+    }
+
+    /// How the RPCs ended that were no calls, of all listeners.
+    pub fn rpcs(&self) -> &Arc<RpcCounts> {
+        &self.rpcs
     }
 
     /// Starts to report health to callers.
@@ -251,6 +262,7 @@ impl ListenerServices {
             routes: self.routes.clone().add_service(generation).prepare(),
             intake: self.intake.clone(),
             observer: Some(Arc::clone(observer)),
+            rpcs: Arc::clone(&self.rpcs),
         }
     }
 
@@ -269,6 +281,7 @@ impl ListenerServices {
             routes: self.routes.clone().prepare(),
             intake: self.intake.clone(),
             observer: None,
+            rpcs: Arc::clone(&self.rpcs),
         }
     }
 }

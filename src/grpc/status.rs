@@ -224,7 +224,7 @@ fn call_failure(trail: &Trail, room: usize) -> v1::CallFailure {
     failure
 }
 
-fn code(code: Code) -> tonic::Code {
+pub(super) fn code(code: Code) -> tonic::Code {
     match code {
         Code::Ok => tonic::Code::Ok,
         Code::Cancelled => tonic::Code::Cancelled,

@@ -59,7 +59,7 @@ pub(super) fn show(metrics: &Metrics, dispatcher: Arc<Dispatcher>, connections: 
     });
 }
 
-/// Shows which configuration runs, and how its reloads ended.
+/// Shows which configuration runs, when its certificates end, and how its reloads ended.
 pub(super) fn show_configuration(
     metrics: &Metrics,
     dispatcher: Arc<Dispatcher>,
@@ -72,6 +72,12 @@ pub(super) fn show_configuration(
         let since = state.running_since.duration_since(UNIX_EPOCH);
         let since = since.unwrap_or_default().as_secs_f64();
         readings.gauge(&names::CONFIG_APPLIED, [], since);
+        for file in state.certificates {
+            let labels = [file.usage.name().into(), file.path.into()];
+            let end = file.together.not_after.duration_since(UNIX_EPOCH);
+            let end = end.unwrap_or_default().as_secs_f64();
+            readings.gauge(&names::CERTIFICATE_NOT_AFTER, labels, end);
+        }
         readings.flag(&names::CONFIG_REJECTED, [], facts.is_rejected());
         let generations = dispatcher.generations() as f64;
         readings.gauge(&names::CONFIG_GENERATIONS, [], generations);

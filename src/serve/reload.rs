@@ -293,8 +293,9 @@ impl Reloader {
             true => vec!["~ files that the configuration names".to_owned()],
             false => differences(&self.running.text, &text),
         };
+        let certificates = judged.config.certificates.clone();
         self.apply(*judged, prepared, text, named, live);
-        self.facts.applied(&hash);
+        self.facts.applied(&hash, certificates);
         let changes = changes.join("; ");
         info!(hash, changes, "configuration applied");
     }

@@ -1,4 +1,5 @@
-//! What do the metrics show of callers' connections, of admission and of kept answers? Read at each scrape.
+//! What do the metrics show of callers' connections, of RPCs that are no calls, of admission and of kept answers? Read at
+//! each scrape.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::caller::Priority;
+use crate::grpc::rpcs::RpcCounts;
 use crate::telemetry::metrics::{Metrics, names};
 
 use super::census::Census;
@@ -17,6 +19,7 @@ pub(super) struct Gauges {
     /// By listener.
     pub(super) censuses: Vec<(&'static str, Census)>,
     pub(super) refused: Arc<RefusedConnections>,
+    pub(super) rpcs: Arc<RpcCounts>,
     /// Cancelled when the service goes down.
     pub(super) going_down: CancellationToken,
 }
@@ -32,6 +35,7 @@ impl Gauges {
             admission,
             censuses,
             refused,
+            rpcs,
             going_down,
         } = self;
         metrics.ask(move |readings| {
@@ -50,6 +54,7 @@ impl Gauges {
                 readings.gauge(&names::CONNECTIONS, [(*listener).into()], connections);
             }
             readings.counts(&names::CONNECTIONS_REFUSED, [], &refused.0);
+            readings.counts(&names::RPCS, [], &rpcs.0);
             readings.flag(&names::DRAINING, [], going_down.is_cancelled());
             let (entries, bytes) = kept();
             readings.gauge(&names::IDEMPOTENCY_ENTRIES, [], entries as f64);

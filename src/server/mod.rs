@@ -52,9 +52,7 @@ pub use self::listen::{ListenAddress, Listener, NotAnAddress};
 pub use self::probe::MetricsText;
 pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, PublicAdmin, Settings};
 pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
-pub use self::tls::{
-    BadTls, CertificateFacts, ClientAuth, ListenerTls, TlsFile, TlsMaterial, TlsSettings, TlsTexts,
-};
+pub use self::tls::{BadTls, ClientAuth, ListenerTls, TlsFile, TlsMaterial, TlsSettings, TlsTexts};
 
 use self::census::Census;
 use self::connection::{ConnectionServer, LAST_CALL_GRACE, SharedByConnections};
@@ -409,6 +407,7 @@ impl Server {
             admission: Arc::clone(&admission),
             censuses,
             refused,
+            rpcs: Arc::clone(services.rpcs()),
             going_down: going_down.clone(),
         };
         gauges.show_in(&metrics, services.kept());

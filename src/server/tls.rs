@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ring::digest::{SHA256, digest};
 use rustls::crypto::ring::default_provider;
@@ -14,14 +14,11 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use x509_cert::Certificate;
-use x509_cert::der::Decode as _;
+
+use crate::certificate::Certificate;
 
 /// The protocols that are offered, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-
-/// A certificate is warned of when it ends within this time.
-const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The files of a listener's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,25 +82,13 @@ pub struct TlsTexts<'a> {
     pub client_ca: Option<&'a str>,
 }
 
-/// A certificate, for operators.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFacts {
-    /// The file that it is from.
-    pub file: TlsFile,
-    /// When it begins to be valid.
-    pub not_before: SystemTime,
-    /// When it ends to be valid.
-    pub not_after: SystemTime,
-    /// The SHA-256 of the certificate, in hexadecimal.
-    pub fingerprint: String,
-}
-
 /// A certificate, its key and the authorities of clients, checked together.
 pub struct TlsMaterial {
     /// For connections.
     pub(super) config: Arc<ServerConfig>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
-    certificates: Vec<CertificateFacts>,
+    chain: Vec<Certificate>,
+    authorities: Vec<Certificate>,
     /// The SHA-256 of all texts.
     digest: Vec<u8>,
 }
@@ -121,9 +106,11 @@ impl TlsMaterial {
         } = texts;
         let provider = Arc::new(default_provider());
         let chain = certificates(TlsFile::Cert, cert)?;
-        let leaf = chain.first().map(|leaf| facts(TlsFile::Cert, leaf));
-        let mut certificates =
-            vec![leaf.unwrap_or_else(|| Err(bad(TlsFile::Cert, NO_CERTIFICATE)))?];
+        let read = |file, certificate: &CertificateDer<'_>| {
+            Certificate::read(certificate).ok_or_else(|| bad(file, BAD_CERTIFICATE))
+        };
+        let shown = chain.iter().map(|it| read(TlsFile::Cert, it));
+        let shown: Vec<_> = shown.collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).or(Err(bad(
             TlsFile::Key,
             "it holds no private key in PEM without a passphrase",
@@ -132,11 +119,12 @@ impl TlsMaterial {
             TlsFile::Key,
             "certificate_pair: the key does not belong to the certificate, or is of an unsupported kind",
         )))?;
+        let mut authorities = Vec::new();
         let mut verifier = None;
         if let Some(text) = client_ca {
             let mut roots = RootCertStore::empty();
-            for authority in self::certificates(TlsFile::ClientCa, text)? {
-                certificates.push(facts(TlsFile::ClientCa, &authority)?);
+            for authority in certificates(TlsFile::ClientCa, text)? {
+                authorities.push(read(TlsFile::ClientCa, &authority)?);
                 roots
                     .add(authority)
                     .or(Err(bad(TlsFile::ClientCa, BAD_CERTIFICATE)))?;
@@ -162,40 +150,33 @@ impl TlsMaterial {
         Ok(Self {
             config: Arc::new(config),
             verifier,
-            certificates,
+            chain: shown,
+            authorities,
             digest: digest_of(texts),
         })
     }
 
-    /// The certificate of the listener, then those of the authorities of its clients.
-    pub fn certificates(&self) -> &[CertificateFacts] {
-        &self.certificates
+    /// The certificate of the listener, then those that lead from it to its authority.
+    pub fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    /// The certificates of the authorities of its clients.
+    pub fn authorities(&self) -> &[Certificate] {
+        &self.authorities
     }
 
     /// What an operator should know of these certificates: not yet valid, expired, soon to end.
     pub fn warnings(&self, now: SystemTime) -> Vec<String> {
-        let warnings = self.certificates.iter().filter_map(|certificate| {
-            let what = match certificate.file {
-                TlsFile::ClientCa => "an authority of clients",
-                TlsFile::Cert | TlsFile::Key => "the certificate",
-            };
-            let days = |time: Duration| time.as_secs() / (24 * 60 * 60);
-            let left = certificate.not_after.duration_since(now);
-            let until = certificate.not_before.duration_since(now);
-            match (left, until) {
-                (Err(since), _) => Some(format!(
-                    "{what} expired {} days ago",
-                    days(since.duration())
-                )),
-                (Ok(_), Ok(until)) if !until.is_zero() => Some(format!(
-                    "{what} is not valid yet, but in {} days",
-                    days(until)
-                )),
-                (Ok(left), _) if left < SOON => Some(format!("{what} ends in {} days", days(left))),
-                (Ok(_), _) => None,
-            }
-        });
-        warnings.collect()
+        let names = std::iter::once("the certificate");
+        let names = names.chain(std::iter::repeat("a certificate behind it"));
+        let chain = self.chain.iter().zip(names);
+        let authorities = self.authorities.iter();
+        let authorities = authorities.map(|authority| (authority, "an authority of clients"));
+        chain
+            .chain(authorities)
+            .filter_map(|(certificate, what)| certificate.warning(what, now))
+            .collect()
     }
 
     /// Whether a client that has shown these certificates is believed.
@@ -224,22 +205,6 @@ fn certificates(file: TlsFile, pem: &str) -> Result<Vec<CertificateDer<'static>>
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) | Err(_) => Err(bad(file, NO_CERTIFICATE)),
     }
-}
-
-fn facts(file: TlsFile, certificate: &CertificateDer<'_>) -> Result<CertificateFacts, BadTls> {
-    let read = Certificate::from_der(certificate).or(Err(bad(file, BAD_CERTIFICATE)))?;
-    let validity = read.tbs_certificate().validity();
-    let fingerprint = digest(&SHA256, certificate);
-    let hexadecimal = fingerprint
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"));
-    Ok(CertificateFacts {
-        file,
-        not_before: validity.not_before.to_system_time(),
-        not_after: validity.not_after.to_system_time(),
-        fingerprint: hexadecimal.collect(),
-    })
 }
 
 fn digest_of(texts: TlsTexts<'_>) -> Vec<u8> {
@@ -282,7 +247,7 @@ impl ListenerTls {
         for warning in new.warnings(SystemTime::now()) {
             warn!(listener = self.name, "{warning}");
         }
-        let leaf = new.certificates.first();
+        let leaf = new.chain.first();
         let fingerprint = leaf.map(|certificate| certificate.fingerprint.as_str());
         info!(listener = self.name, fingerprint, "certificates exchanged");
         self.current.send_replace(new);
@@ -321,6 +286,8 @@ impl Following {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
     use super::*;

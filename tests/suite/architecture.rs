@@ -20,6 +20,7 @@ const MODULES: &[Module] = &[
     // Plain data.
     module("chat", &[]),
     module("caller", &[]),
+    module("certificate", &[]),
     module("features", &["chat"]),
     module("error", &["chat", "features"]),
     module("trail", &["chat", "error", "features"]),
@@ -76,6 +77,7 @@ const MODULES: &[Module] = &[
         &[
             "admission",
             "caller",
+            "certificate",
             "chat",
             "check",
             "dispatch",
@@ -92,12 +94,14 @@ const MODULES: &[Module] = &[
         &[
             "admission",
             "caller",
+            "certificate",
             "chat",
             "check",
             "dispatch",
             "error",
             "features",
             "idempotency",
+            "meter",
             "serving",
             "telemetry",
             "trail",
@@ -112,6 +116,7 @@ const MODULES: &[Module] = &[
         &[
             "admission",
             "caller",
+            "certificate",
             "dispatch",
             "error",
             "grpc",
@@ -128,6 +133,7 @@ const MODULES: &[Module] = &[
         "config",
         &[
             "admission",
+            "certificate",
             "dispatch",
             "error",
             "features",
@@ -167,7 +173,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["x509_cert"],
-        modules: &["server"],
+        modules: &["certificate", "server"],
     },
     Home {
         of: &["rustls_platform_verifier"],
@@ -197,7 +203,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &["outbound", "serve", "server", "transport"],
+        modules: &["certificate", "outbound", "serve", "server", "transport"],
     },
     Home {
         // Schemas in requests are JSON.

@@ -13,6 +13,7 @@ mod breaker;
 mod cancel_storm;
 mod cancellation;
 mod catalog;
+mod certificates;
 mod chat;
 mod compressed_answers;
 mod compression;

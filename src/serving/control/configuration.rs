@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use crate::certificate::CertificateFile;
+
 use super::Control;
 
 /// The most mistakes that are kept of a file that was refused.
@@ -25,6 +27,8 @@ pub struct ConfigurationState {
     pub running_hash: String,
     /// Since when it runs.
     pub running_since: SystemTime,
+    /// The certificates in the files that it names.
+    pub certificates: Vec<CertificateFile>,
     /// The file; `None` for the built-in configuration.
     pub file: Option<ConfigurationFile>,
 }
@@ -89,8 +93,13 @@ pub struct ReloadCounts {
 }
 
 impl ConfigurationFacts {
-    /// The configuration of a service that starts. `file` is the path of its file, if it has one.
-    pub fn new(running_hash: String, file: Option<String>) -> Self {
+    /// The configuration of a service that starts. `file` is the path of its file, if it has one; `certificates` are those in
+    /// the files that it names.
+    pub fn new(
+        running_hash: String,
+        file: Option<String>,
+        certificates: Vec<CertificateFile>,
+    ) -> Self {
         let now = SystemTime::now();
         Self {
             state: Mutex::new(ConfigurationState {
@@ -103,6 +112,7 @@ impl ConfigurationFacts {
                 }),
                 running_hash,
                 running_since: now,
+                certificates,
             }),
             applied: AtomicU64::new(0),
             unchanged: AtomicU64::new(0),
@@ -143,12 +153,13 @@ impl ConfigurationFacts {
         self.change_file(|file| file.checked = SystemTime::now());
     }
 
-    /// The file runs. `hash` is that of its bytes.
-    pub fn applied(&self, hash: &str) {
+    /// The file runs. `hash` is that of its bytes; `certificates` are those in the files that it names.
+    pub fn applied(&self, hash: &str, certificates: Vec<CertificateFile>) {
         {
             let mut state = self.lock();
             hash.clone_into(&mut state.running_hash);
             state.running_since = SystemTime::now();
+            state.certificates = certificates;
         }
         self.agrees(hash);
         self.applied.fetch_add(1, Ordering::Relaxed);
@@ -200,7 +211,7 @@ impl ConfigurationFacts {
 impl Default for ConfigurationFacts {
     /// Of a service without a configuration of its own.
     fn default() -> Self {
-        Self::new(String::new(), None)
+        Self::new(String::new(), None, Vec::new())
     }
 }
 
@@ -245,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_told_beside_what_runs_until_the_file_agrees_again() {
-        let facts = ConfigurationFacts::new("aa".to_owned(), Some("f.toml".to_owned()));
+        let facts = ConfigurationFacts::new("aa".to_owned(), Some("f.toml".to_owned()), Vec::new());
         assert!(!facts.is_rejected());
         let mistake = ConfigurationMistake {
             line: 1,
@@ -266,7 +277,7 @@ mod tests {
         assert!(!facts.is_rejected());
         facts.rejected("cc", Vec::new(), vec!["server.listen".to_owned()]);
         assert!(facts.is_rejected());
-        facts.applied("dd");
+        facts.applied("dd", Vec::new());
 
         assert!(!facts.is_rejected());
         assert_eq!(facts.state().running_hash, "dd");

@@ -113,6 +113,16 @@ pub static DOOR_CALLS: Definition = Definition {
     labels: &["door", "method"],
 };
 
+/// `modelway.rpcs`.
+pub static RPCS: Definition = Definition {
+    otel: "modelway.rpcs",
+    prometheus: "modelway_rpcs_total",
+    kind: MetricKind::Counter,
+    unit: "{rpc}",
+    help: "RPCs of all services but the generation service that have ended; health checks are not counted.",
+    labels: &["method", "code"],
+};
+
 /// `modelway.attempts`.
 pub static ATTEMPTS: Definition = Definition {
     otel: "modelway.attempts",
@@ -572,6 +582,16 @@ pub static CONFIG_GENERATIONS: Definition = Definition {
     labels: &[],
 };
 
+/// `modelway.certificate.not_after`.
+pub static CERTIFICATE_NOT_AFTER: Definition = Definition {
+    otel: "modelway.certificate.not_after",
+    prometheus: "modelway_certificate_not_after_timestamp_seconds",
+    kind: MetricKind::Gauge,
+    unit: "s",
+    help: "When the certificates of a file end, the first of them if there are several, in seconds since 1970.",
+    labels: &["use", "name"],
+};
+
 /// `modelway.metrics.series`.
 pub static SERIES: Definition = Definition {
     otel: "modelway.metrics.series",
@@ -652,6 +672,7 @@ pub static ALL: &[&Definition] = &[
     &RESCUED,
     &REPLAYED,
     &DOOR_CALLS,
+    &RPCS,
     &ATTEMPTS,
     &FAILURES,
     &SKIPS,
@@ -695,6 +716,7 @@ pub static ALL: &[&Definition] = &[
     &CONFIG_REJECTED,
     &CONFIG_APPLIED,
     &CONFIG_GENERATIONS,
+    &CERTIFICATE_NOT_AFTER,
     &SERIES,
     &BUILD_INFO,
     &PROCESS_START,

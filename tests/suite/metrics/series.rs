@@ -1,12 +1,14 @@
 //! Which series are there? Those that the configuration implies, from the start, and no others ever.
 
-use modelway::grpc::v1::ListScenariosRequest;
+use modelway::grpc::v1::{GenerateRequest, ListScenariosRequest};
 use modelway::telemetry::metrics::names::{self, Definition, MetricKind};
 use tokio::task::JoinSet;
+use tonic::Code;
 
 use crate::support::{Gateway, METHODS, ask};
 
 use super::PRICED;
+use super::rpcs::call_path;
 
 #[tokio::test]
 async fn every_metric_has_a_series_from_the_start() {
@@ -19,7 +21,10 @@ async fn every_metric_has_a_series_from_the_start() {
     let scraped = gateway.scraped();
 
     let metrics = scraped.metrics();
+    // A configuration without a file of certificates has none of these.
+    let of_certificates = names::CERTIFICATE_NOT_AFTER.prometheus;
     let missing = names::ALL.iter().map(|definition| definition.prometheus);
+    let missing = missing.filter(|name| *name != of_certificates);
     let missing = missing.filter(|name| {
         let histogram = format!("{name}_bucket");
         !metrics.contains(name) && !metrics.contains(&&*histogram)
@@ -35,10 +40,10 @@ async fn the_number_of_series_is_what_the_documentation_computes() {
     let one = "[models.\"openai/first\"]\n[scenarios.s]\ntargets = [\"openai/first\"]\n";
     let more = "[models.\"openai/second\"]\n[models.\"gemini/third\"]\n\
         [scenarios.t]\ntargets = [\"openai/second\"]\n";
-    let formula = "533 + 186 × scenarios + 141 × models + 33 × providers";
+    let formula = "665 + 186 × scenarios + 141 × models + 33 × providers";
     assert!(DOCUMENTATION.contains(formula));
     let series = |scenarios: usize, models: usize, providers: usize| {
-        533 + 186 * scenarios + 141 * models + 33 * providers
+        665 + 186 * scenarios + 141 * models + 33 * providers
     };
     for (config, expected) in [
         (one.to_owned(), series(1, 1, 1)),
@@ -107,8 +112,10 @@ fn the_documentation_lists_every_metric_as_it_is() {
 
 #[tokio::test]
 async fn names_that_callers_invent_add_no_series() {
+    /// Scenarios and models by turns, each call with an id of its own; and as many methods.
     const JUNK: usize = 10_000;
-    let gateway = Gateway::start(PRICED).await;
+    let config = format!("[catalog]\nallow_model = true\n{PRICED}");
+    let gateway = Gateway::start(&config).await;
     for method in METHODS {
         gateway.call(method, ask("s", "Hello")).await.unwrap();
     }
@@ -117,13 +124,23 @@ async fn names_that_callers_invent_add_no_series() {
     let mut calls = JoinSet::new();
     for task in 0..8 {
         let mut generation = gateway.generation();
+        let channel = gateway.channel();
         calls.spawn(async move {
             for number in (task..JUNK).step_by(8) {
-                let junk = ask(&format!("junk-{number}"), "Hello");
-                let mut request = tonic::Request::new(junk);
+                let scenario = ask(&format!("junk-{number}"), "Hello");
+                let model = GenerateRequest {
+                    model: format!("openai/junk-{number}"),
+                    ..ask("", "Hello")
+                };
+                let junk = [scenario, model].into_iter().nth(number % 2);
+                let mut request = tonic::Request::new(junk.unwrap());
                 let id = format!("id-{number}").parse().unwrap();
                 request.metadata_mut().insert("x-request-id", id);
-                generation.generate(request).await.unwrap_err();
+                let refused = generation.generate(request).await.unwrap_err();
+                assert_eq!(refused.code(), Code::NotFound);
+                let path = format!("/modelway.v1.CatalogService/Junk{number}");
+                let refused = call_path(channel.clone(), &path).await;
+                assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
             }
         });
     }
@@ -131,8 +148,12 @@ async fn names_that_callers_invent_add_no_series() {
 
     let after = gateway.scraped_after(2 + JUNK).await;
     assert_eq!(after.names(), before.names());
-    let none = [("scenario", "_none"), ("reason", "SCENARIO_NOT_FOUND")];
-    assert_eq!(after.sum("modelway_calls_total", &none), JUNK as f64);
+    for reason in ["SCENARIO_NOT_FOUND", "MODEL_NOT_FOUND"] {
+        let none = [("scenario", "_none"), ("reason", reason)];
+        assert_eq!(after.sum("modelway_calls_total", &none), JUNK as f64 / 2.0);
+    }
+    let methods = [("method", "_unknown"), ("code", "UNIMPLEMENTED")];
+    assert_eq!(after.sum("modelway_rpcs_total", &methods), JUNK as f64);
     let shown = after.sum("modelway_metrics_series", &[]);
     assert_eq!(shown, after.series() as f64);
 }

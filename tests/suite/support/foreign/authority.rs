@@ -9,7 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
-use rustls::crypto::ring;
+use ring::digest::{SHA256, digest};
+use rustls::crypto;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -39,9 +40,15 @@ pub(crate) struct Issued {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::until(4096)
+    }
+
+    /// One whose own certificate is valid until the beginning of this year.
+    pub(crate) fn until(year: i32) -> Self {
         let mut params = CertificateParams::default();
         let name = &mut params.distinguished_name;
         name.push(DnType::CommonName, format!("authority {}", next_number()));
+        params.not_after = date_time_ymd(year, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
@@ -50,6 +57,11 @@ impl Authority {
     /// Its certificate in PEM, as a `ca_file` holds it.
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
+    }
+
+    /// The SHA-256 of its certificate's DER, in hexadecimal digits.
+    pub(crate) fn fingerprint(&self) -> String {
+        fingerprint(self.0.der())
     }
 
     /// Its certificate in DER.
@@ -64,6 +76,14 @@ impl Authority {
 
     /// Issues a certificate.
     pub(crate) fn issue(&self, purpose: Purpose) -> Issued {
+        match purpose {
+            Purpose::ExpiredServer => self.issue_until(purpose, 2021),
+            _ => self.issue_until(purpose, 4096),
+        }
+    }
+
+    /// Issues a certificate that is valid from 2020 to the beginning of this year.
+    pub(crate) fn issue_until(&self, purpose: Purpose, year: i32) -> Issued {
         let mut params = CertificateParams::default();
         let here = || {
             let addresses = [
@@ -88,10 +108,8 @@ impl Authority {
             }
             Purpose::Client => vec![SanType::DnsName("modelway.example".try_into().unwrap())],
         };
-        if purpose == Purpose::ExpiredServer {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        }
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Issued {
@@ -103,7 +121,7 @@ impl Authority {
 
     /// How a server speaks TLS that shows this certificate and offers these protocols.
     pub(crate) fn server(&self, purpose: Purpose, protocols: &[&str]) -> Arc<ServerConfig> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap();
@@ -116,7 +134,7 @@ impl Authority {
 
     /// The same, but the server accepts only clients with a certificate of this authority.
     pub(crate) fn server_for_clients(&self, protocols: &[&str]) -> Arc<ServerConfig> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.der()).unwrap();
         let roots = Arc::new(roots);
@@ -134,6 +152,11 @@ impl Issued {
     /// The certificate in PEM.
     pub(crate) fn pem(&self) -> String {
         self.pem.clone()
+    }
+
+    /// The SHA-256 of the certificate's DER, in hexadecimal digits.
+    pub(crate) fn fingerprint(&self) -> String {
+        fingerprint(&self.chain[0])
     }
 
     /// Its key in PEM.
@@ -160,6 +183,14 @@ fn finished(
         .map(|name| name.as_bytes().to_vec())
         .collect();
     Arc::new(config)
+}
+
+fn fingerprint(der: &[u8]) -> String {
+    let hash = digest(&SHA256, der);
+    hash.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A file of its own among those of the tests.
