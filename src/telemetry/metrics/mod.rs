@@ -12,6 +12,8 @@ mod process;
 pub mod readings;
 mod record;
 mod series;
+mod shown;
+mod tables;
 pub mod text;
 
 use std::fmt;
@@ -23,9 +25,10 @@ use tokio::time::Instant;
 use crate::meter::{self, Counter, Grid, Histogram};
 
 use self::readings::Readings;
-use self::series::{NEITHER, Tables};
+use self::tables::{NEITHER, Tables};
 
-pub use self::series::{Configured, ConfiguredModel, DIRECT, model_label};
+pub use self::series::model_label;
+pub use self::tables::{Configured, ConfiguredModel, DIRECT};
 
 /// Adds what it knows to the readings of a scrape.
 type ReadingSource = Box<dyn Fn(&mut Readings) + Send + Sync>;

@@ -9,7 +9,8 @@ use crate::error::Billing;
 use crate::telemetry::facts::{AskedFor, AttemptFacts, CallFacts};
 use crate::trail::{AttemptRecord, CallEnd, Cost, CostSource, Outcome, Skip};
 
-use super::series::{ConfiguredModel, DIRECT, NEITHER, OfModel, OfScenario};
+use super::series::{OfModel, OfScenario};
+use super::tables::{ConfiguredModel, DIRECT, NEITHER};
 use super::{Metrics, labels};
 
 impl Metrics {

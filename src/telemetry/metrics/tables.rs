@@ -1,0 +1,257 @@
+//! Which series does a configuration imply, and where is each call counted among them?
+//!
+//! Every scenario, model and provider has a set of counters.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::series::{OfGenAi, OfModel, OfProvider, OfScenario};
+use super::shown::SeriesSets;
+
+/// What a call that names a model is counted as.
+pub const DIRECT: &str = "_model";
+
+/// What a call is counted as that names nothing known, or whose message could not be read.
+pub(super) const NEITHER: &str = "_none";
+
+/// The names in a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// Every scenario.
+    pub scenarios: Vec<String>,
+    /// Every model.
+    pub models: Vec<ConfiguredModel>,
+    /// Every provider that has a model.
+    pub providers: Vec<String>,
+}
+
+/// The names of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConfiguredModel {
+    /// Its id, such as `openai/gpt-5`.
+    pub id: String,
+    /// Its provider.
+    pub provider: String,
+    /// Its name at the provider.
+    pub model: String,
+}
+
+/// The series of the present configuration, and of earlier ones for a while.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// The callers that have a label of their own; the last position stands for all others. Empty if callers are no label.
+    callers: Arc<[String]>,
+    pub(super) scenarios: SeriesSets<String, OfScenario>,
+    /// By the id of the model.
+    pub(super) models: SeriesSets<String, OfModel>,
+    /// By the provider, and the model's name there. Several ids may stand for one.
+    genai: SeriesSets<(String, String), OfGenAi>,
+    pub(super) providers: SeriesSets<String, OfProvider>,
+}
+
+impl Tables {
+    /// The series that do not depend on a configuration. `callers` have a label of their own.
+    pub(super) fn new(callers: Vec<String>) -> Self {
+        let mut tables = Self {
+            callers: callers.into(),
+            scenarios: SeriesSets::new(),
+            models: SeriesSets::new(),
+            genai: SeriesSets::new(),
+            providers: SeriesSets::new(),
+        };
+        tables.configure(&Configured::default(), Instant::now());
+        tables
+    }
+
+    /// The position of a caller in the counts of calls.
+    pub(super) fn caller(&self, id: impl FnOnce() -> String) -> usize {
+        if self.callers.is_empty() {
+            return 0;
+        }
+        let id = id();
+        let position = self.callers.iter().position(|caller| *caller == id);
+        position.unwrap_or(self.callers.len())
+    }
+
+    /// The label of the caller at a position; `None` if callers are no label.
+    pub(super) fn caller_at(&self, position: usize) -> Option<&str> {
+        match self.callers.get(position) {
+            Some(caller) => Some(caller),
+            None => (!self.callers.is_empty()).then_some("_other"),
+        }
+    }
+
+    /// Exchanges the names. What stays keeps its counts; what is new begins at 0.
+    pub(super) fn configure(&mut self, configured: &Configured, now: Instant) {
+        let Configured {
+            scenarios,
+            models,
+            providers,
+        } = configured;
+        self.scenarios.let_go(now);
+        self.models.let_go(now);
+        self.genai.let_go(now);
+        self.providers.let_go(now);
+        let callers = self.caller_positions();
+        let names = scenarios.iter().map(String::as_str);
+        for name in names.chain([DIRECT, NEITHER]) {
+            self.scenarios
+                .keep(name.to_owned(), || OfScenario::new(callers));
+        }
+        for names in models {
+            let at_provider = (names.provider.clone(), names.model.clone());
+            let genai = self.genai.keep(at_provider, OfGenAi::new);
+            self.models
+                .keep(names.id.clone(), || OfModel::new(names, genai));
+        }
+        for name in providers {
+            self.providers.keep(name.clone(), OfProvider::default);
+        }
+    }
+
+    /// The series of GenAI names in order: provider, and model as named there.
+    pub(super) fn genai(&self) -> impl Iterator<Item = (&(String, String), &Arc<OfGenAi>)> {
+        self.genai.iter()
+    }
+
+    /// Whether series have been gone for so long that they must no longer be shown.
+    pub(super) fn have_old(&self, now: Instant) -> bool {
+        self.scenarios.has_old(now)
+            || self.models.has_old(now)
+            || self.genai.has_old(now)
+            || self.providers.has_old(now)
+    }
+
+    /// Drops the series of what left the configuration long ago.
+    pub(super) fn drop_old(&mut self, now: Instant) {
+        self.scenarios.drop_old(now);
+        self.models.drop_old(now);
+        self.genai.drop_old(now);
+        self.providers.drop_old(now);
+    }
+
+    /// The series of a scenario for a call that ends after they were dropped: the call began before the configuration
+    /// lost the scenario. They are shown for a while.
+    pub(super) fn bring_back_scenario(&mut self, name: &str, now: Instant) -> Arc<OfScenario> {
+        let callers = self.caller_positions();
+        self.scenarios
+            .bring_back(name.to_owned(), now, || OfScenario::new(callers))
+    }
+
+    /// Like [`Tables::bring_back_scenario`], for an attempt on a model.
+    pub(super) fn bring_back_model(
+        &mut self,
+        names: &ConfiguredModel,
+        now: Instant,
+    ) -> Arc<OfModel> {
+        let ConfiguredModel {
+            id,
+            provider,
+            model,
+        } = names;
+        let at_provider = (provider.clone(), model.clone());
+        let genai = self.genai.bring_back(at_provider, now, OfGenAi::new);
+        self.models
+            .bring_back(id.clone(), now, || OfModel::new(names, genai))
+    }
+
+    fn caller_positions(&self) -> usize {
+        match self.callers.len() {
+            0 => 1,
+            named => named + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn configured(scenarios: &[&str], models: &[(&str, &str)]) -> Configured {
+        let models = models.iter().map(|(provider, model)| ConfiguredModel {
+            id: format!("{provider}/{model}"),
+            provider: (*provider).to_owned(),
+            model: (*model).to_owned(),
+        });
+        Configured {
+            scenarios: scenarios.iter().map(|&name| name.to_owned()).collect(),
+            models: models.collect(),
+            providers: Vec::new(),
+        }
+    }
+
+    fn names(tables: &Tables) -> Vec<&str> {
+        let scenarios = tables.scenarios.iter().map(|(name, _)| &**name);
+        let models = tables.models.iter().map(|(name, _)| &**name);
+        scenarios.chain(models).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_leaves_the_configuration_is_shown_for_five_minutes() {
+        let mut tables = Tables::new(Vec::new());
+        tables.configure(&configured(&["a", "b"], &[("p", "m")]), Instant::now());
+        tables.scenarios.get("a").unwrap().replayed.add(7);
+
+        tables.configure(&configured(&["a"], &[]), Instant::now());
+
+        tokio::time::advance(Duration::from_secs(299)).await;
+        assert!(!tables.have_old(Instant::now()));
+        tables.drop_old(Instant::now());
+        assert_eq!(names(&tables), ["_model", "_none", "a", "b", "p/m"]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(tables.have_old(Instant::now()));
+        tables.drop_old(Instant::now());
+        assert_eq!(names(&tables), ["_model", "_none", "a"]);
+        assert_eq!(tables.scenarios.get("a").unwrap().replayed.count(), 7);
+        assert_eq!(tables.genai().count(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_back_in_time_goes_on_counting() {
+        let mut tables = Tables::new(Vec::new());
+        tables.configure(&configured(&["a"], &[]), Instant::now());
+        tables.scenarios.get("a").unwrap().replayed.add(7);
+        tables.configure(&configured(&[], &[]), Instant::now());
+        tokio::time::advance(Duration::from_secs(200)).await;
+
+        tables.configure(&configured(&["a"], &[]), Instant::now());
+
+        tokio::time::advance(Duration::from_secs(200)).await;
+        tables.drop_old(Instant::now());
+        assert_eq!(tables.scenarios.get("a").unwrap().replayed.count(), 7);
+    }
+
+    #[test]
+    fn two_ids_for_one_model_share_what_is_told_by_its_name_at_the_provider() {
+        let mut tables = Tables::new(Vec::new());
+        let mut names = configured(&[], &[("p", "m"), ("p", "n")]);
+        names.models[1].model = "m".to_owned();
+
+        tables.configure(&names, Instant::now());
+
+        let [one, other] = ["p/m", "p/n"].map(|id| tables.models.get(id).unwrap());
+        assert!(Arc::ptr_eq(&one.genai, &other.genai));
+        assert_eq!(tables.genai().count(), 1);
+        assert_eq!((&*other.provider, &*other.model), ("p", "n"));
+    }
+
+    #[test]
+    fn a_caller_that_is_not_listed_is_one_of_the_others() {
+        let tables = Tables::new(vec!["search".to_owned()]);
+
+        let labels = ["search", "junk"].map(|id| {
+            let position = tables.caller(|| id.to_owned());
+            tables.caller_at(position)
+        });
+
+        assert_eq!(labels, [Some("search"), Some("_other")]);
+        let without = Tables::new(Vec::new());
+        assert_eq!(
+            without.caller_at(without.caller(|| "junk".to_owned())),
+            None
+        );
+    }
+}
