@@ -1,20 +1,27 @@
 //! The command line: what can be asked of the program, and which file does it?
 
+mod call;
 mod check;
+mod client;
 mod console;
 mod demo;
 mod environment;
+mod explain;
+mod failure;
 mod health;
-mod readiness;
+mod request;
 mod serve;
+mod summary;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::call::CallArguments;
 use self::check::CheckArguments;
 use self::console::print_error;
 use self::demo::DemoArguments;
+use self::explain::ExplainArguments;
 use self::health::HealthArguments;
 use self::serve::ServeArguments;
 
@@ -39,6 +46,11 @@ enum Command {
     Serve(ServeArguments),
     /// Checks a configuration file and reports every mistake in it.
     Check(CheckArguments),
+    /// Asks a running service a question and writes the answer as it comes; at the end, what was tried for it and what it
+    /// cost.
+    Call(CallArguments),
+    /// Shows what would happen to a call now, target by target, without sending anything to a provider.
+    Explain(ExplainArguments),
     /// Asks a running service whether it takes calls, for probes of containers: exit code 0 if it does, 1 if it does not,
     /// 3 if nothing answers within a second.
     Health(HealthArguments),
@@ -52,7 +64,9 @@ pub fn run() -> ExitCode {
     let result = match command.unwrap_or(Command::Serve(serve)) {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
-        Command::Health(health) => Ok(health.run()),
+        Command::Call(call) => call.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Health(health) => health.run(),
         Command::Demo(demo) => demo.run(),
     };
     result.unwrap_or_else(|message| {

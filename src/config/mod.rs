@@ -18,6 +18,7 @@ mod health;
 pub mod judge;
 mod link;
 mod listeners;
+pub mod listens;
 mod mistake;
 mod model;
 mod name;
@@ -36,6 +37,7 @@ mod warnings;
 
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
+pub use quantity::parse_duration;
 pub use reload::Reload;
 pub use secret::{InUse, Surroundings};
 pub use warnings::warnings;

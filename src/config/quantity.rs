@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads a time such as `250ms`, `1.5s`, `2m` or `1h`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     let seconds_in_unit = match unit {
         "ms" => 0.001,

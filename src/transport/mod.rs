@@ -4,6 +4,7 @@ mod body;
 mod cause;
 mod connector;
 mod connects;
+pub mod dial;
 mod drain;
 mod expand;
 mod failure;

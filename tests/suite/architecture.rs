@@ -188,13 +188,14 @@ const HOMES: &[Home] = &[
             "tonic_types",
         ],
         // The demonstration is a caller, and callers speak gRPC.
-        modules: &["demo", "grpc"],
+        // So are the commands that call a running service.
+        modules: &["command", "demo", "grpc"],
     },
     Home {
         // JSON is written from a message's encoding by its descriptors, and spans for a collector as they go over the
         // wire; no door but gRPC knows the generated code.
         of: &["prost", "prost_types"],
-        modules: &["demo", "grpc", "json", "telemetry"],
+        modules: &["command", "demo", "grpc", "json", "telemetry"],
     },
     Home {
         // Not on the way of a call.
@@ -221,6 +222,7 @@ const HOMES: &[Home] = &[
     Home {
         of: &["secrecy"],
         modules: &[
+            "command",
             "config",
             "grpc",
             "outbound",
