@@ -19,6 +19,7 @@ mod commands;
 mod compressed_answers;
 mod compression;
 mod config;
+mod config_schema;
 mod config_telemetry;
 mod connections;
 mod cores;
