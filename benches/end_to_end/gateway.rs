@@ -18,7 +18,7 @@ pub(crate) async fn serve(layout: Layout, upstream: &str) -> Result<(), Failed> 
         Some(roles::ANY_PORT),
     )
     .await?;
-    let _telemetry = Telemetry::install(service.logging(), std::sync::Arc::default())?;
+    let _telemetry = Telemetry::install(service.logging(), service.call_log())?;
     println!("{}", service.address());
     service.run(pending()).await?;
     Ok(())

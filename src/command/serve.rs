@@ -91,9 +91,8 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
         }
         Err(error) => return Err(error.to_string()),
     };
-    let counters = Arc::clone(service.call_log().counters());
-    let telemetry =
-        Telemetry::install(service.logging(), counters).map_err(|error| error.to_string())?;
+    let telemetry = Telemetry::install(service.logging(), service.call_log())
+        .map_err(|error| error.to_string())?;
     telemetry::log_panics();
     let mut signals = Signals::listen()?;
     print(service.banner());

@@ -83,8 +83,8 @@ fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
     for warning in warnings(config, SystemTime::now()) {
         writeln!(out, "warning: {warning}")?;
     }
-    if let Some(warning) = config.server.cors.exposure() {
-        writeln!(out, "warning: {warning}")?;
+    for note in config.references.notes() {
+        writeln!(out, "note: {note}")?;
     }
     writeln!(out, "providers: {}", providers.join(", "))?;
     writeln!(out, "models: {}", catalog.targets.len())?;

@@ -23,7 +23,8 @@ use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 use super::{
-    Config, Overrides, TlsMaterials, admission, doors, listeners, model, provider, reload, scenario,
+    Config, Overrides, TlsMaterials, admission, doors, listeners, model, provider, references,
+    reload, scenario,
 };
 
 /// A configuration file that was parsed as TOML and not yet checked.
@@ -119,6 +120,7 @@ impl<'a> File<'a> {
             catalog: catalog(&mut root, &mut links, &mut retry, surroundings),
             retry,
             certificates: Vec::new(),
+            references: references::read(&root),
         };
         config.certificates = certificates(&config, links);
         if let Some(filter) = &overrides.log {

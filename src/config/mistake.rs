@@ -195,6 +195,11 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The path in the file, such as `scenarios.general.targets[1]`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Notes a mistake here.
     pub(super) fn wrong(&self, what: impl Into<String>, remedy: impl Into<String>) {
         self.notes

@@ -28,6 +28,7 @@ mod provider;
 mod proxy;
 mod quantity;
 pub mod reading;
+mod references;
 mod reload;
 mod scenario;
 mod secret;
@@ -38,6 +39,7 @@ mod warnings;
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
 pub use quantity::parse_duration;
+pub use references::{References, VariableSecret};
 pub use reload::Reload;
 pub use secret::{InUse, Surroundings};
 pub use warnings::warnings;
@@ -95,4 +97,6 @@ pub struct Config {
     pub catalog: Catalog,
     /// The retry budget of calls that name a model, and of scenarios that have none of their own.
     pub retry: retry_budget::Settings,
+    /// Where its secrets come from.
+    pub references: References,
 }

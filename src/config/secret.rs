@@ -143,6 +143,12 @@ pub(super) fn is_reference(text: &str) -> bool {
     text.starts_with("env:") || text.starts_with("file:")
 }
 
+/// The variable of the environment that `text` refers to, if it does.
+pub(super) fn variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("env:")?;
+    is_variable_name(name).then_some(name)
+}
+
 /// Only capitals are allowed in a variable's name, so that an API key in its place is not taken for a name and shown.
 fn is_variable_name(name: &str) -> bool {
     !name.is_empty()

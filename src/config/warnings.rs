@@ -1,14 +1,17 @@
 //! What should an operator know of a configuration that is valid? One line for each warning, told by `check` and at the
 //! start.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::certificate::CertificateUse;
+use crate::provider::Provider;
 use crate::server::{LONGEST_DIRECT_CALL, ListenAddress, PublicAdmin};
 
 use super::Config;
+use super::address::is_loopback;
 
 /// How often readiness is asked for by the manifests that we ship, and how often a change must be seen at least.
 const READINESS_PERIOD: Duration = Duration::from_secs(2);
@@ -42,6 +45,9 @@ pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
         let what = format!("the client certificate `{}`", file.path.escape_debug());
         warnings.extend(file.together.warning(&what, now));
     }
+    of_plaintext(config, &mut warnings);
+    of_quotes(config, &mut warnings);
+    warnings.extend(config.server.cors.exposure().map(str::to_owned));
     of_times(config, &mut warnings);
     of_files(config, &mut warnings);
     warnings
@@ -78,6 +84,50 @@ fn of_callers(config: &Config, warnings: &mut Vec<String>) {
     }
 }
 
+/// What is sent to other machines without encryption.
+fn of_plaintext(config: &Config, warnings: &mut Vec<String>) {
+    let targets = config.catalog.targets.values();
+    let providers: BTreeMap<&str, &Provider> = targets
+        .map(|target| (target.provider.name.as_str(), &*target.provider))
+        .collect();
+    for (name, provider) in providers {
+        if is_readable_on_the_way(&provider.base_url) {
+            warnings.push(format!(
+                "prompts, answers and keys travel to {} in plaintext (`providers.{name}.allow_insecure`): use https \
+                 unless you trust every machine on the way",
+                provider.base_url
+            ));
+        }
+    }
+    let telemetry = &config.telemetry;
+    let collectors = [&telemetry.traces, &telemetry.metrics].into_iter();
+    let mut urls = collectors
+        .flatten()
+        .map(|destination| destination.url.as_str());
+    if let Some(url) = urls.find(|url| is_readable_on_the_way(url)) {
+        warnings.push(format!(
+            "spans and metrics travel to {url} in plaintext (`telemetry.endpoint`): names of callers, scenarios and \
+             models, and money, can be read on the way"
+        ));
+    }
+}
+
+fn is_readable_on_the_way(url: &str) -> bool {
+    let url = url.parse::<http::Uri>().unwrap_or_default();
+    url.scheme_str() == Some("http") && url.host().is_some_and(|host| !is_loopback(host))
+}
+
+/// What the log may hold of prompts.
+fn of_quotes(config: &Config, warnings: &mut Vec<String>) {
+    if config.logging.provider_errors {
+        warnings.push(
+            "the log quotes why providers refuse requests (`logging.provider_errors`): some hosts quote the prompt \
+             there, so whoever reads the log may read prompts"
+                .to_owned(),
+        );
+    }
+}
+
 /// The numbers that must fit, so that a stop cuts no call short.
 fn of_times(config: &Config, warnings: &mut Vec<String>) {
     let server = &config.server;
@@ -106,10 +156,9 @@ fn of_files(config: &Config, warnings: &mut Vec<String>) {
     let tls = [&config.server.tls, &config.admin.tls]
         .into_iter()
         .flatten();
-    let targets = config.catalog.targets.values();
-    let credentials = targets.flat_map(|target| target.provider.credentials());
-    let credentials = credentials.filter_map(|credential| credential.file());
-    let mut files: Vec<&Path> = tls.map(|tls| &*tls.key).chain(credentials).collect();
+    let keys = tls.map(|tls| &*tls.key);
+    let others = config.references.files.iter().map(PathBuf::as_path);
+    let mut files: Vec<&Path> = keys.chain(others).collect();
     files.sort_unstable();
     files.dedup();
     for file in files {

@@ -19,7 +19,6 @@ mod view;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -91,8 +90,7 @@ pub async fn run(pace: Pace) -> Result<ExitCode, Error> {
         .map_err(StartError::Simulator)?;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let service = Service::with_simulator(CONFIG, "demo.toml", Some(listen), &simulator).await?;
-    let counters = Arc::clone(service.call_log().counters());
-    let _telemetry = Telemetry::install(service.logging(), counters)?;
+    let _telemetry = Telemetry::install(service.logging(), service.call_log())?;
     let address = service.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut serving = JoinSet::new();

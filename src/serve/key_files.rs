@@ -33,7 +33,7 @@ const MOST_LOOKS: usize = 20;
 /// How long reading a file may take. It may lie on another machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The key files of all providers.
+/// The key files of all providers, and those of the headers for collectors.
 pub(super) struct KeyFiles {
     dispatcher: Arc<Dispatcher>,
     files: Vec<KeyFile>,
@@ -41,9 +41,10 @@ pub(super) struct KeyFiles {
     replaced: BTreeSet<String>,
 }
 
-/// A file with a key or another secret of a provider.
+/// A file with a key or another secret of a provider, or of a header for a collector.
 struct KeyFile {
-    provider: String,
+    /// `None` for a collector.
+    provider: Option<String>,
     credential: Arc<Credential>,
     path: PathBuf,
     /// A new key that was found at the last look. It is used if the next look finds it, too.
@@ -66,27 +67,31 @@ enum Trouble {
 }
 
 impl KeyFiles {
-    /// The key files of the dispatcher's providers.
-    pub(super) fn new(dispatcher: &Arc<Dispatcher>) -> Self {
+    /// The key files of the dispatcher's providers, and those of the secrets that exports carry.
+    pub(super) fn new(dispatcher: &Arc<Dispatcher>, exported: &[Arc<Credential>]) -> Self {
         let routes = dispatcher.routes();
         let targets = routes.catalog().targets.values();
         let providers: BTreeMap<&str, &Provider> = targets
             .map(|target| (target.provider.name.as_str(), &*target.provider))
             .collect();
-        let mut files = Vec::new();
-        for (name, provider) in providers {
-            for credential in provider.credentials() {
-                // A pipe cannot be read a second time.
-                let path = credential.file().filter(|path| path.is_file());
-                files.extend(path.map(|path| KeyFile {
-                    provider: name.to_owned(),
-                    credential: Arc::clone(credential),
-                    path: path.to_owned(),
-                    found: None,
-                    trouble: None,
-                }));
-            }
-        }
+        let of_providers = providers.into_iter().flat_map(|(name, provider)| {
+            let credentials = provider.credentials();
+            credentials.map(move |credential| (Some(name), credential))
+        });
+        let of_collectors = exported.iter().map(|credential| (None, credential));
+        let files = of_providers.chain(of_collectors);
+        let files = files.filter_map(|(provider, credential)| {
+            // A pipe cannot be read a second time.
+            let path = credential.file().filter(|path| path.is_file())?;
+            Some(KeyFile {
+                provider: provider.map(str::to_owned),
+                credential: Arc::clone(credential),
+                path: path.to_owned(),
+                found: None,
+                trouble: None,
+            })
+        });
+        let files = files.collect();
         Self {
             dispatcher: Arc::clone(dispatcher),
             files,
@@ -138,9 +143,14 @@ impl KeyFiles {
                     file.is_in_order();
                     info!(
                         provider = file.provider,
-                        "another key is in its file: it is used from the next attempt on"
+                        "another key is in its file: it is used from the next {} on",
+                        if file.provider.is_some() {
+                            "attempt"
+                        } else {
+                            "export"
+                        },
                     );
-                    self.replaced.insert(file.provider.clone());
+                    self.replaced.extend(file.provider.clone());
                 }
                 Err(trouble) => file.is_in_trouble(trouble),
             }

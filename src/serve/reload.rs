@@ -21,6 +21,7 @@ use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
 use crate::config::{Config, Mistake, Overrides, Surroundings, TlsMaterials, check, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::provider::Provider;
+use crate::provider::credential::Credential;
 use crate::server::{self, ListenerTls, Live, Prepared};
 use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
 use crate::telemetry::metrics::Metrics;
@@ -88,6 +89,8 @@ pub(super) struct Reloader {
     served_tls: ServedTls,
     watch: Watch,
     key_files: KeyFiles,
+    /// The secrets that exports carry. Collectors and their headers stay until a restart; a secret in a file does not.
+    exported: Vec<Arc<Credential>>,
     tokens: Tokens,
     runtimes: usize,
     longest_end: LongestEnd,
@@ -161,6 +164,7 @@ pub(super) fn hash(text: &str) -> String {
 pub(super) fn observe_by(observer: &Observer, config: &Config, text: &str) {
     observer.set_min_time_left(config.admission.min_time_left);
     observer.log().apply(&config.logging);
+    observer.tracer().set_share(config.telemetry.sample);
     let [first, second, third, fourth, ..] = sha256(text.as_bytes());
     observer.log().runs([first, second, third, fourth]);
 }
@@ -190,7 +194,8 @@ impl Reloader {
         for target in judged.config.catalog.targets.values() {
             begin_use(&target.provider, now);
         }
-        let key_files = KeyFiles::new(&dispatcher);
+        let exported = judged.config.telemetry.secrets();
+        let key_files = KeyFiles::new(&dispatcher, &exported);
         let running = RunningConfiguration {
             text,
             named,
@@ -206,6 +211,7 @@ impl Reloader {
             running,
             tokens: Tokens::new(&dispatcher),
             key_files,
+            exported,
             dispatcher,
             served_tls,
             runtimes,
@@ -411,7 +417,7 @@ impl Reloader {
             }
         }
         self.tokens.keep(&tokens);
-        self.key_files = KeyFiles::new(&self.dispatcher);
+        self.key_files = KeyFiles::new(&self.dispatcher, &self.exported);
         self.running = RunningConfiguration {
             text,
             named,

@@ -1,9 +1,11 @@
 //! Which settings can a running service not change? What its sockets, threads and exporters were made with.
 
+use std::path::Path;
+
 use crate::config::Config;
 use crate::provider::link::Link;
+use crate::server;
 use crate::telemetry::export::{self, Destination};
-use crate::{server, telemetry};
 
 /// The settings that only a restart changes.
 #[derive(Clone)]
@@ -11,7 +13,6 @@ pub(super) struct RestartOnly {
     server: server::Settings,
     admin: server::AdminSettings,
     probes: server::ProbesSettings,
-    logging: telemetry::Settings,
     telemetry: export::Settings,
     has_simulator: bool,
     has_server_tls: bool,
@@ -25,7 +26,6 @@ impl RestartOnly {
             server: config.server.clone(),
             admin: config.admin.clone(),
             probes: config.probes.clone(),
-            logging: config.logging.clone(),
             telemetry: config.telemetry.clone(),
             has_simulator,
             has_server_tls: config.tls.server.is_some(),
@@ -39,7 +39,6 @@ impl RestartOnly {
             server,
             admin,
             probes,
-            logging,
             telemetry,
             has_simulator,
             has_server_tls,
@@ -60,8 +59,6 @@ impl RestartOnly {
                 admin.reflection != after.admin.reflection,
             ),
             ("probes.listen", probes.listen != after.probes.listen),
-            ("logging.format", logging.format != after.logging.format),
-            ("logging.filter", logging.filter != after.logging.filter),
             (
                 "providers.*.simulated",
                 *has_simulator != after.has_simulator,
@@ -79,7 +76,8 @@ fn of_telemetry(before: &export::Settings, after: &export::Settings) -> Vec<&'st
     let export::Settings {
         traces,
         metrics,
-        sample,
+        // Exchanged.
+        sample: _,
         interval,
         genai_names,
         callers,
@@ -95,7 +93,6 @@ fn of_telemetry(before: &export::Settings, after: &export::Settings) -> Vec<&'st
             "telemetry.metrics",
             !is_same(metrics.as_ref(), after.metrics.as_ref()),
         ),
-        ("telemetry.sample", *sample != after.sample),
         ("telemetry.interval", *interval != after.interval),
         ("telemetry.genai_names", *genai_names != after.genai_names),
         ("telemetry.callers", *callers != after.callers),
@@ -119,9 +116,13 @@ fn is_same(one: Option<&Destination>, other: Option<&Destination>) -> bool {
         secret_headers,
         link,
     } = one;
+    // The content of a file is exchanged without a restart.
     let secrets = |of: &Destination| {
-        let secrets = of.secret_headers.iter();
-        let secrets = secrets.map(|(name, secret)| (name.clone(), secret.header()));
+        let secrets = of.secret_headers.iter().map(|(name, secret)| {
+            let file = secret.file().map(Path::to_owned);
+            let fixed = file.is_none().then(|| secret.header()).flatten();
+            (name.clone(), file, fixed)
+        });
         secrets.collect::<Vec<_>>()
     };
     let links: [&Link; 2] = [link, &other.link];

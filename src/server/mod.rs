@@ -330,9 +330,6 @@ impl Server {
         let address = listeners.server.address().clone();
         let public = public(&services, settings, &address)?;
         let refusals = json::door::refusals().map_err(services::SetupError::of)?;
-        if let Some(exposure) = settings.cors.exposure() {
-            warn!("{exposure}");
-        }
         let mut workers = Vec::new();
         for core in cores {
             let serving = Arc::new(Serving::new(

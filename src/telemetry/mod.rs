@@ -27,8 +27,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub use self::logging::{LogFormat, LoggedCalls, Settings};
 
 use self::log_writer::LogWriter;
-use self::logging::call_log::LogCounters;
-use self::logging::filter::{self, FilterError};
+use self::logging::call_log::CallLog;
+use self::logging::filter::FilterError;
 
 /// How long to wait at the end until the last log lines are written.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -51,17 +51,18 @@ pub enum SetupError {
 }
 
 impl Telemetry {
-    /// Installs logs, whose lines are counted in `counters`. No call waits for them: a full buffer loses lines.
+    /// Installs logs, whose lines are counted by `calls`. No call waits for them: a full buffer loses lines. Filter and
+    /// format follow what `calls` is told later; `RUST_LOG` fixes the filter.
     ///
     /// # Errors
     /// [`SetupError`]; nothing is installed then.
-    pub fn install(settings: &Settings, counters: Arc<LogCounters>) -> Result<Self, SetupError> {
-        let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| settings.filter.clone());
-        let filter = filter::parse(&filter)?;
+    pub fn install(settings: &Settings, calls: &CallLog) -> Result<Self, SetupError> {
+        let live = calls.live();
+        live.begin(settings, std::env::var("RUST_LOG").ok())?;
         // A separate file, so that a blocked write of a log line does not block others that print to standard error.
         let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        let writer = LogWriter::start(output, counters)?;
-        let logs = logging::layer(settings.format, filter, writer.clone());
+        let writer = LogWriter::start(output, Arc::clone(calls.counters()))?;
+        let logs = logging::layer(live.clone(), writer.clone());
         // Fails if a subscriber is installed already, as in tests; that one stays.
         let _ = registry().with(logs).try_init();
         Ok(Self { logs: writer })

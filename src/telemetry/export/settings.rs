@@ -44,6 +44,20 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The secrets that exports carry in their headers, each once.
+    pub fn secrets(&self) -> Vec<Arc<Credential>> {
+        let mut secrets: Vec<Arc<Credential>> = Vec::new();
+        let destinations = [&self.traces, &self.metrics].into_iter().flatten();
+        for (_, secret) in destinations.flat_map(|destination| &destination.secret_headers) {
+            if !secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
+                secrets.push(Arc::clone(secret));
+            }
+        }
+        secrets
+    }
+}
+
 /// A receiver of OTLP, for one kind of data.
 #[derive(Clone)]
 pub struct Destination {

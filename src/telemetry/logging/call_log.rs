@@ -13,6 +13,7 @@ use crate::telemetry::facts::CallFacts;
 use crate::trail::CallEnd;
 
 use super::call_line::{self, CallLine, Gravity, TARGET};
+use super::live::LiveLog;
 use super::redact::redact;
 use super::{LoggedCalls, Settings};
 
@@ -55,6 +56,8 @@ pub struct CallLog {
     began: OnceLock<Instant>,
     counters: Arc<LogCounters>,
     secrets: OnceLock<Secrets>,
+    /// Filter and format of all lines.
+    live: LiveLog,
 }
 
 /// The refused calls with one reason.
@@ -91,6 +94,7 @@ impl Default for CallLog {
             began: OnceLock::new(),
             counters: Arc::default(),
             secrets: OnceLock::new(),
+            live: LiveLog::default(),
         };
         log.apply(&Settings::default());
         log
@@ -104,7 +108,7 @@ impl fmt::Debug for CallLog {
 }
 
 impl CallLog {
-    /// Follows these settings from now on; `format` and `filter` are not its own.
+    /// Follows these settings from now on, as the whole log does.
     pub fn apply(&self, settings: &Settings) {
         self.calls.store(settings.calls as u8, Ordering::Relaxed);
         let below = match settings.sample_ok {
@@ -114,6 +118,12 @@ impl CallLog {
         self.sample_below.store(below, Ordering::Relaxed);
         self.provider_errors
             .store(settings.provider_errors, Ordering::Relaxed);
+        self.live.apply(settings);
+    }
+
+    /// Filter and format of all lines.
+    pub fn live(&self) -> &LiveLog {
+        &self.live
     }
 
     /// Names the configuration that runs by the first 4 bytes of its hash.

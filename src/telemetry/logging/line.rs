@@ -15,6 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::LogFormat;
 use super::call_line;
 use super::escapes::{MAX_LINE_BYTES, escape_into, whole_escapes};
+use super::live::LiveLog;
 
 /// The most bytes of the text of a field, before it is escaped.
 const MAX_FIELD_BYTES: usize = 1024;
@@ -24,12 +25,13 @@ const END_BYTES: usize = 32;
 
 /// Spells events as lines.
 pub(super) struct Lines {
-    format: LogFormat,
+    live: LiveLog,
 }
 
 impl Lines {
-    pub(super) fn of(format: LogFormat) -> Self {
-        Self { format }
+    /// Lines in the format that `live` has at the moment.
+    pub(super) fn of(live: LiveLog) -> Self {
+        Self { live }
     }
 }
 
@@ -44,7 +46,7 @@ where
         writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        match self.format {
+        match self.live.format() {
             LogFormat::Text => text(writer, event),
             LogFormat::Json => json(writer, event),
         }

@@ -5,17 +5,18 @@ pub mod call_log;
 mod escapes;
 pub mod filter;
 mod line;
+pub mod live;
 mod redact;
 
 use std::io::IsTerminal as _;
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt};
 
 use self::line::Lines;
+use self::live::LiveLog;
 
 /// What is logged, and how it looks.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,20 +68,16 @@ pub enum LoggedCalls {
     None,
 }
 
-/// The layer that writes the log.
-pub fn layer<S, W>(
-    format: LogFormat,
-    filter: EnvFilter,
-    writer: W,
-) -> Box<dyn Layer<S> + Send + Sync>
+/// The layer that writes the log, as `live` says at the moment of each line.
+pub fn layer<S, W>(live: LiveLog, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     fmt::layer()
-        .with_ansi(format == LogFormat::Text && std::io::stderr().is_terminal())
-        .event_format(Lines::of(format))
+        .with_ansi(std::io::stderr().is_terminal())
+        .event_format(Lines::of(live.clone()))
         .with_writer(writer)
-        .with_filter(filter)
+        .with_filter(live)
         .boxed()
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use modelway::telemetry::LogFormat;
-use modelway::telemetry::logging::{filter, layer};
+use modelway::telemetry::logging::layer;
+use modelway::telemetry::logging::live::LiveLog;
+use modelway::telemetry::{self, LogFormat};
 use serde_json::Value;
 use tokio::time::timeout;
 use tracing::subscriber::DefaultGuard;
@@ -25,8 +26,14 @@ impl Log {
     /// Listens to what this thread logs, until the guard is dropped.
     pub(crate) fn listen(&self, filter: &str) -> DefaultGuard {
         let writer = self.clone();
-        let filter = filter::parse(filter).unwrap();
-        subscribe(registry().with(layer(LogFormat::Json, filter, move || writer.clone())))
+        let settings = telemetry::Settings {
+            format: LogFormat::Json,
+            filter: filter.to_owned(),
+            ..telemetry::Settings::default()
+        };
+        let live = LiveLog::default();
+        live.begin(&settings, None).unwrap();
+        subscribe(registry().with(layer(live, move || writer.clone())))
     }
 
     /// Every line so far.
