@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -36,6 +36,20 @@ pub(super) fn in_runtime(
     // Do not wait for a stuck thread or for a file that is still being read.
     runtime.shutdown_timeout(PATIENCE);
     result
+}
+
+/// Writes all of this to standard output. A reader that closes the pipe early is no failure.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn written(all: &[u8]) -> Result<ExitCode, String> {
+    let mut out = io::stdout();
+    match out.write_all(all).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(format!("standard output cannot be written: {error}"))
+        }
+        Err(_) | Ok(()) => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Writes a line to standard output.

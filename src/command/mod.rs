@@ -3,13 +3,17 @@
 mod call;
 mod check;
 mod client;
+mod completions;
 mod console;
 mod demo;
 mod environment;
+mod examples;
 mod explain;
 mod failure;
 mod health;
+mod man;
 mod request;
+mod schema;
 mod serve;
 mod summary;
 
@@ -19,10 +23,12 @@ use clap::{Parser, Subcommand};
 
 use self::call::CallArguments;
 use self::check::CheckArguments;
+use self::completions::CompletionsArguments;
 use self::console::print_error;
 use self::demo::DemoArguments;
 use self::explain::ExplainArguments;
 use self::health::HealthArguments;
+use self::man::ManArguments;
 use self::serve::ServeArguments;
 
 /// A gRPC gateway between business services and large models.
@@ -31,7 +37,8 @@ use self::serve::ServeArguments;
     name = "modelway",
     version,
     about,
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = examples::PROGRAM
 )]
 pub struct CommandLine {
     #[command(subcommand)]
@@ -43,19 +50,34 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serves calls (the default command).
+    #[command(after_help = examples::SERVE)]
     Serve(ServeArguments),
     /// Checks a configuration file and reports every mistake in it.
+    #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
     /// Asks a running service a question and writes the answer as it comes; at the end, what was tried for it and what it
     /// cost.
+    #[command(after_help = examples::CALL)]
     Call(CallArguments),
     /// Shows what would happen to a call now, target by target, without sending anything to a provider.
+    #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArguments),
     /// Asks a running service whether it takes calls, for probes of containers: exit code 0 if it does, 1 if it does not,
     /// 3 if nothing answers within a second.
+    #[command(after_help = examples::HEALTH)]
     Health(HealthArguments),
     /// Shows failover and circuit breaking with simulated providers, in under a minute.
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArguments),
+    /// Prints the JSON Schema of the configuration, for editors and other tools.
+    #[command(after_help = examples::SCHEMA)]
+    Schema,
+    /// Prints a script that lets a shell complete the command line.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArguments),
+    /// Prints the manual page, or writes one for each command.
+    #[command(after_help = examples::MAN)]
+    Man(ManArguments),
 }
 
 /// Does what the command line asks for.
@@ -68,6 +90,9 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Demo(demo) => demo.run(),
+        Command::Schema => schema::run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     result.unwrap_or_else(|message| {
         print_error(message);

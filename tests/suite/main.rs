@@ -15,6 +15,7 @@ mod cancellation;
 mod catalog;
 mod certificates;
 mod chat;
+mod command_line;
 mod commands;
 mod compressed_answers;
 mod compression;

@@ -1,0 +1,75 @@
+//! How is each command used? The ends of their `--help` texts; tests run every line of them.
+
+/// Ends the help of the program.
+pub(super) const PROGRAM: &str = "\
+Examples:
+  modelway                                  serves simulated providers: no key, no network
+  modelway check config.toml                lists every mistake in a configuration
+  modelway serve --config config.toml       serves it
+
+Exit codes:
+  0  well
+  1  something outside failed: an address is in use, a file cannot be written
+  2  the configuration or the command line has a mistake
+  3  no service answers
+
+MODELWAY_CONFIG, MODELWAY_LISTEN, MODELWAY_ADMIN_LISTEN, MODELWAY_PROBES_LISTEN, MODELWAY_PLAINTEXT and MODELWAY_LOG win over
+the file; options win over them.";
+
+pub(super) const SERVE: &str = "\
+Examples:
+  modelway serve
+  modelway serve --config config.toml
+  modelway serve --config config.toml --listen 0.0.0.0:50051 --plaintext behind-proxy
+  modelway serve --config config.toml --admin-listen none --probes-listen 0.0.0.0:50053
+
+SIGHUP has the file read again. SIGTERM and SIGINT stop the service once open calls have ended; a second one ends them.";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  modelway check config.toml
+  modelway check --no-secrets config.toml   on a machine without the keys
+
+It ends with 0 if the file can be served, and with 2 if it has a mistake. Warnings do not change that.";
+
+pub(super) const HEALTH: &str = "\
+Examples:
+  modelway health
+  modelway health --address 127.0.0.1:50053 --wait 30s
+  modelway health --service scenario/general";
+
+pub(super) const CALL: &str = "\
+Examples:
+  modelway call general \"What is a gateway?\"
+  modelway call general \"Sum this up\" --file notes.txt --timeout 30s
+  echo Hello | modelway call general - --json
+
+It ends with 0 if the call is answered, with 4 if it fails for what the caller did, with 5 if a provider, the time or the
+service is at fault, with 3 if nothing answers, and with 130 if it is interrupted.";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  modelway explain general
+  modelway explain general \"Hello\" --json";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  modelway demo
+  modelway demo --fast";
+
+pub(super) const SCHEMA: &str = "\
+Examples:
+  modelway schema > config.schema.json
+
+The line `#:schema ./config.schema.json` at the top of a configuration lets editors check and complete it.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  modelway completions bash > modelway.bash
+  modelway completions zsh > _modelway
+  modelway completions fish > modelway.fish";
+
+pub(super) const MAN: &str = "\
+Examples:
+  modelway man > modelway.1
+  modelway man --directory man1";
