@@ -19,14 +19,14 @@ use super::tokens::TokenHold;
 #[derive(Default)]
 pub(super) struct UnderWay {
     /// The one whose answer is given out.
-    pub(super) current: Option<Attempt>,
+    pub(super) current: Option<Box<Attempt>>,
     /// The rival that was sent because the current one was late.
     rival: Option<Box<Attempt>>,
 }
 
 /// The attempt of a race that is not kept, and how it ended.
 pub(super) struct Loser {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     pub(super) outcome: Outcome,
 }
 
@@ -94,7 +94,7 @@ impl UnderWay {
             let Ok(Started { attempt, request }) = started else {
                 return (opening.await, None);
             };
-            let rival = rival.insert(Box::new(attempt));
+            let rival = rival.insert(attempt);
             let mut rivalling = pin!(rival.open(transport, request));
             tokio::select! {
                 biased;
@@ -110,25 +110,23 @@ impl UnderWay {
                 },
             }
         };
-        let rival = rival.take().map(|attempt| *attempt);
         let attempt = match keeps_rival {
-            true => std::mem::replace(current, rival),
-            false => rival,
+            true => std::mem::replace(current, rival.take()),
+            false => rival.take(),
         };
         let loser = attempt.map(|attempt| Box::new(Loser { attempt, outcome }));
         (opened, loser)
     }
 
     /// Takes out all attempts that are under way, the current one first.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Attempt> + use<> {
-        let rival = self.rival.take().map(|rival| *rival);
-        self.current.take().into_iter().chain(rival)
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Box<Attempt>> + use<> {
+        self.current.take().into_iter().chain(self.rival.take())
     }
 
     /// The records of all attempts that are under way.
     pub(super) fn records(&self) -> impl Iterator<Item = &AttemptRecord> {
-        let rival = self.rival.as_deref();
-        self.current.iter().chain(rival).map(Attempt::record)
+        let attempts = [&self.current, &self.rival].into_iter().flatten();
+        attempts.map(|attempt| attempt.record())
     }
 }
 

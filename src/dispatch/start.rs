@@ -20,7 +20,7 @@ use super::tokens::TokenHold;
 
 /// An attempt that has sent nothing yet.
 pub(super) struct Started {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     pub(super) request: OutboundRequest,
 }
 

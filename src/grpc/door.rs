@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use http::{Request, Response};
 use tokio::time::Instant;
@@ -149,15 +150,15 @@ impl GrpcDoor {
         }
         let refused_question = request.body().refused();
         let response = self.routes.clone().oneshot(request);
-        Either::Right(async move {
-            let Ok(response) = response.await;
+        Either::Right(response.map(move |response| {
+            let Ok(response) = response;
             let response = refusals::explained(response);
             let response = match refused_question {
                 Some(refused) => conversation::ending(response, refused),
                 None => response,
             };
             told.answered(arrival::told(response))
-        })
+        }))
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, Either};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
 
@@ -59,45 +60,51 @@ impl Doors {
     }
 
     /// Answers a request. Doors that are closed refuse everything but health checks.
+    ///
+    /// The future is boxed: the task of a stream keeps its memory until the stream ends, and needs no more of it than
+    /// the body does once the response has begun.
     pub(super) fn answer<B>(
         &self,
         request: Request<B>,
         origin: &Origin,
         is_closed: bool,
-    ) -> impl Future<Output = Response<DoorBody>> + Send + use<B>
+    ) -> BoxFuture<'static, Response<DoorBody>>
     where
         B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
     {
         let page = self.cors.page(request.headers());
-        let way = self.way(&request, &page);
-        let answering = match way {
+        let cors = Arc::clone(&self.cors);
+        let response = match self.way(&request, &page) {
             Way::Grpc => {
                 let answering = self.grpc.answer(request, origin, is_closed);
-                Either::Left(async { answering.await.map(DoorBody::Grpc) })
+                let told =
+                    move |response: Response<_>| cors.tell(&page, response.map(DoorBody::Grpc));
+                return answering.map(told).boxed();
             }
-            Way::Web(framing) => Either::Right(self.web(request, framing, origin, is_closed)),
+            Way::Web(framing) => {
+                let answering = self.web(request, framing, origin, is_closed);
+                return answering
+                    .map(move |response| cors.tell(&page, response))
+                    .boxed();
+            }
             Way::Json(asked) => {
                 let answering = self.json.answer(asked, request, origin, is_closed);
-                Either::Right(boxed(async { answering.await.map(DoorBody::Json) }))
+                let told =
+                    move |response: Response<_>| cors.tell(&page, response.map(DoorBody::Json));
+                return answering.map(told).boxed();
             }
-            Way::Preflight => Either::Right(boxed(ready(cors::permission()))),
-            Way::Refused(error, status) => {
-                Either::Right(boxed(ready(self.refused(&error, status))))
-            }
+            Way::Preflight => cors::permission(),
+            Way::Refused(error, status) => self.refused(&error, status),
             Way::WrongMethod => {
                 let what = format!("`{}` is not served here; use POST", request.method());
                 let error = Error::Unimplemented(what);
                 let mut refusal = self.refused(&error, StatusCode::METHOD_NOT_ALLOWED);
                 let allowed = HeaderValue::from_static("POST");
                 refusal.headers_mut().insert(header::ALLOW, allowed);
-                Either::Right(boxed(ready(refusal)))
+                refusal
             }
         };
-        let cors = Arc::clone(&self.cors);
-        async move {
-            let response = answering.await;
-            cors.tell(&page, response)
-        }
+        ready(cors.tell(&page, response)).boxed()
     }
 
     fn way<B>(&self, request: &Request<B>, page: &AskingPage) -> Way {
@@ -183,7 +190,7 @@ impl Doors {
         framing: WebFraming,
         origin: &Origin,
         is_closed: bool,
-    ) -> BoxFuture<'static, Response<DoorBody>>
+    ) -> impl Future<Output = Response<DoorBody>> + Send + 'static + use<B>
     where
         B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
     {
@@ -193,20 +200,14 @@ impl Doors {
         let mut request = grpc_web::translated(request, framing, max_bytes);
         request.extensions_mut().insert(caller::Door::GrpcWeb);
         let answering = self.grpc.answer(request, origin, is_closed);
-        boxed(async move {
-            let answer = grpc_web::answer(Box::pin(answering), framing, patience).await;
-            answer.map(DoorBody::Web)
-        })
+        let answering = grpc_web::answer(Box::pin(answering), framing, patience);
+        answering.map(|answer| answer.map(DoorBody::Web))
     }
 
     fn refused(&self, error: &Error, status: StatusCode) -> Response<DoorBody> {
         let refusal = self.json.refusals().refuse(error, Some(status));
         refusal.map(|text| DoorBody::Whole(JsonBody::whole(text)))
     }
-}
-
-fn boxed<T>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<'static, T> {
-    Box::pin(future)
 }
 
 /// The media type of a body, without its parameters.

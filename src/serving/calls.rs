@@ -1,5 +1,6 @@
 //! The life of a call: it is understood, let in, answered, and its answer is taken or given up.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -208,7 +209,8 @@ impl<'s> BegunCall<'s> {
         call.observed().waits_for(CallWait::Admission);
         let admitted = {
             let scenario = &call.trail().scenario;
-            let wait = admission.admit(self.caller, scenario, self.priority, call.deadline());
+            let deadline = call.deadline();
+            let wait = pin!(admission.admit(self.caller, scenario, self.priority, deadline));
             open.unless_closed(wait).await
         };
         call.observed().goes_on();
@@ -266,7 +268,7 @@ impl<'s> BegunCall<'s> {
             open,
             held,
         } = self.enter().await?;
-        let Some(committed) = open.unless_closed(call.commit()).await else {
+        let Some(committed) = open.unless_closed(pin!(call.commit())).await else {
             return Err(call.abandon(Error::Draining));
         };
         permit.answered();

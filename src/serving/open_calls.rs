@@ -3,6 +3,7 @@
 //! A stream is polled only while its caller reads, so a timer inside of it would never fire. One sweep looks at
 //! all open calls instead, and ends those that are stalled from outside.
 
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -91,14 +92,16 @@ impl OpenCalls {
 
     /// The complete answer of a call that was let in.
     pub(super) async fn answer(&self, call: &mut Call) -> Result<Answer, Failure> {
-        match self.unless_closed(call.whole()).await {
-            Some(answer) => answer,
-            None => Err(call.abandon(Error::Draining)),
-        }
+        let answer = self.unless_closed(pin!(call.whole())).await;
+        answer.unwrap_or_else(|| Err(call.abandon(Error::Draining)))
     }
 
-    /// The result of `work`; `None` if the service ends all calls before it is done.
-    pub(super) async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    /// The result of `work`; `None` if the service ends all calls before it is done. `work` is pinned by the caller: a
+    /// future that is handed over would take its memory again at each step.
+    pub(super) async fn unless_closed<T>(
+        &self,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
         self.closed.run_until_cancelled(work).await
     }
 

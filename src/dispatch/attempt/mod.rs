@@ -6,6 +6,7 @@ pub(in crate::dispatch) mod progress;
 mod timers;
 mod waiting;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -78,8 +79,8 @@ pub(super) struct Beginning {
 }
 
 impl Attempt {
-    /// Begins the attempt. Its time counts from now.
-    pub(super) fn begin(beginning: Beginning) -> Self {
+    /// Begins the attempt. Its time counts from now. It is boxed, since it is large and goes through many hands.
+    pub(super) fn begin(beginning: Beginning) -> Box<Self> {
         let Beginning {
             permit,
             observed,
@@ -91,7 +92,7 @@ impl Attempt {
         } = beginning;
         let began = Instant::now();
         record.began = Some(began.into_std());
-        Self {
+        Box::new(Self {
             permit,
             observed,
             record,
@@ -101,7 +102,7 @@ impl Attempt {
             cut_short_after: None,
             timers: Timers::start(limits, hurried, deadline, began),
             arriving: Arriving::default(),
-        }
+        })
     }
 
     /// The target's position in the plan.
@@ -147,8 +148,10 @@ impl Attempt {
 
     async fn send(&mut self, transport: &Transport, request: OutboundRequest) -> Result<(), Ended> {
         let upload = self.timers.upload().clone();
-        let sending = transport.send(request, &upload);
-        let response = within_limits(&mut self.timers, &mut self.permit, sending).await??;
+        let response = {
+            let sending = pin!(transport.send(request, &upload));
+            within_limits(&mut self.timers, &mut self.permit, sending).await??
+        };
         self.permit.reached();
         self.record.provider_request_id = facts::request_id(&response.headers);
         if !response.status.is_success() {
@@ -233,8 +236,11 @@ impl Attempt {
         let Some((body, reader)) = self.arriving.source() else {
             return Ok(());
         };
-        let chunk = within_limits(&mut self.timers, &mut self.permit, body.chunk());
-        let chunk = match chunk.await {
+        let chunk = {
+            let chunk = pin!(body.chunk());
+            within_limits(&mut self.timers, &mut self.permit, chunk).await
+        };
+        let chunk = match chunk {
             // The answer is complete: silence or a broken connection may end it.
             Err(Ended::Failed(_)) | Ok(Err(_)) if reader.is_complete() => Ok(None),
             Err(ended) => return Err(ended),
@@ -266,8 +272,8 @@ impl Attempt {
         let mut read = Vec::new();
         let reading = async {
             while read.len() < MAX_ERROR_BYTES {
-                let chunk = within_limits(&mut self.timers, &mut self.permit, body.chunk());
-                match chunk.await {
+                let chunk = pin!(body.chunk());
+                match within_limits(&mut self.timers, &mut self.permit, chunk).await {
                     Ok(Ok(Some(bytes))) => read.extend_from_slice(&bytes),
                     Ok(Ok(None) | Err(_)) | Err(_) => break,
                 }
@@ -301,7 +307,7 @@ impl Attempt {
 
     /// Ends the attempt: its end is observed. Returns its record, and what was left out or changed for the target.
     pub(super) fn settle(
-        mut self,
+        mut self: Box<Self>,
         call_id: &str,
         outcome: Outcome,
     ) -> (AttemptRecord, Vec<Adaptation>) {

@@ -1,7 +1,7 @@
 //! How does an attempt wait for the provider, no longer than its limits allow?
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 
 use crate::error::{UpstreamError, UpstreamErrorKind};
 
@@ -12,20 +12,19 @@ use super::progress::Expiry;
 use super::timers::Timers;
 
 /// Waits until `wait` is over or a limit is reached. Silence that is suspicious but within the limits is reported to
-/// the breaker.
+/// the breaker. `wait` is pinned by the caller: a future that is handed over would take its memory twice.
 ///
 /// # Errors
 /// A limit was reached.
 pub(super) async fn within_limits<T>(
     timers: &mut Timers,
     permit: &mut TargetPermit,
-    wait: impl Future<Output = T>,
+    mut wait: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Ended> {
-    let mut wait = pin!(wait);
     loop {
         let expiry = tokio::select! {
             biased;
-            output = &mut wait => return Ok(output),
+            output = wait.as_mut() => return Ok(output),
             expiry = timers.expired() => expiry,
         };
         let is_cut_short = timers.cut_short().is_some();

@@ -7,7 +7,7 @@ use super::{Attempt, Call};
 
 /// An attempt whose answer is empty.
 pub(super) struct EmptyAttempt {
-    attempt: Attempt,
+    attempt: Box<Attempt>,
     /// Its position among the attempts that have ended.
     position: usize,
 }
@@ -15,7 +15,7 @@ pub(super) struct EmptyAttempt {
 impl Call {
     /// Ends an attempt that gave no answer. The first empty answer is kept in case no other attempt says more, but not
     /// after a restart: an empty answer cannot replace a part that was given out.
-    pub(super) fn give_up(&mut self, attempt: Attempt, outcome: Outcome) {
+    pub(super) fn give_up(&mut self, attempt: Box<Attempt>, outcome: Outcome) {
         match &outcome {
             Outcome::Failed(error)
                 if error.kind == UpstreamErrorKind::EmptyAnswer

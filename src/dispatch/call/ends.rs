@@ -25,7 +25,7 @@ impl Call {
     }
 
     /// Ends an attempt and records it. Returns what was left out or changed for its target.
-    pub(super) fn record(&mut self, attempt: Attempt, outcome: Outcome) -> Vec<Adaptation> {
+    pub(super) fn record(&mut self, attempt: Box<Attempt>, outcome: Outcome) -> Vec<Adaptation> {
         let Plan { cursor, trail, .. } = &mut self.plan;
         if let Outcome::Failed(error) = &outcome {
             cursor.fail(attempt.position(), error.clone());
