@@ -2,6 +2,9 @@
 //!
 //! The reader of standard error may be slow or may have stopped, and then a write to the full pipe blocks. Lines that
 //! do not fit into the buffer are dropped; their number is logged as soon as there is room.
+//!
+//! Waking the thread and writing cost more than the line of a call does otherwise. So a line that comes alone is
+//! written at once, and those that follow it closely are gathered and written together: see [`GATHERING`].
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::Ordering;
@@ -18,6 +21,12 @@ use super::urls::without_credentials;
 /// The size of the buffer, in bytes. As many bytes again may be in the write that is under way.
 const ROOM: usize = 8 << 20;
 
+/// With so many bytes in the buffer, the thread writes without waiting for more.
+const PLENTY: usize = ROOM / 4;
+
+/// For this long after a write the thread gathers lines before it writes again. Nothing needs to wake it meanwhile.
+const GATHERING: Duration = Duration::from_millis(10);
+
 /// The pause after a non-blocking write that found no room.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -27,8 +36,10 @@ pub(super) struct LogWriter(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Notified when there is something to write, and when everything was written.
-    changed: Condvar,
+    /// Wakes the thread that writes.
+    to_write: Condvar,
+    /// Notified when everything was written that somebody waits for.
+    written: Condvar,
     counters: Arc<LogCounters>,
 }
 
@@ -38,7 +49,65 @@ struct State {
     waiting: Vec<u8>,
     /// How many lines were dropped because of a full buffer or a failed write.
     lost: u64,
-    is_writing: bool,
+    thread: Thread,
+    /// Whether somebody waits until everything has been written.
+    is_awaited: bool,
+}
+
+/// What the thread that writes does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Thread {
+    /// It sleeps until a line comes.
+    #[default]
+    Asleep,
+    /// It looks for lines again soon.
+    Gathering,
+    /// It writes, and looks for lines after that.
+    Writing,
+}
+
+/// What became of a new line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    /// The thread finds it by itself.
+    Quietly,
+    /// The thread must be woken.
+    Waking,
+    /// There is no room for it.
+    Lost,
+}
+
+impl State {
+    /// Adds a line to those that wait.
+    fn add(&mut self, line: &[u8]) -> Added {
+        let before = self.waiting.len();
+        let after = before + line.len();
+        if after > ROOM {
+            self.lost += 1;
+            return Added::Lost;
+        }
+        self.waiting.extend_from_slice(line);
+        let is_due = match self.thread {
+            // The first line has woken it.
+            Thread::Asleep => before == 0,
+            Thread::Gathering => before < PLENTY && after >= PLENTY,
+            Thread::Writing => false,
+        };
+        match is_due {
+            true => Added::Waking,
+            false => Added::Quietly,
+        }
+    }
+
+    /// Whether the thread may go on gathering.
+    fn can_gather(&self) -> bool {
+        !self.is_awaited && self.waiting.len() < PLENTY
+    }
+
+    /// Whether there is a line that has not been written.
+    fn is_unwritten(&self) -> bool {
+        self.thread == Thread::Writing || !self.waiting.is_empty()
+    }
 }
 
 impl LogWriter {
@@ -52,7 +121,8 @@ impl LogWriter {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
-            changed: Condvar::new(),
+            to_write: Condvar::new(),
+            written: Condvar::new(),
             counters,
         });
         let writing = Arc::clone(&shared);
@@ -64,13 +134,15 @@ impl LogWriter {
 
     /// Waits until everything has been written, but no longer than this.
     pub(super) fn flush(&self, patience: Duration) {
-        let is_unwritten = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        state.is_awaited = true;
+        self.0.to_write.notify_one();
+        let unwritten = |state: &mut State| state.is_unwritten();
         // The result makes no difference: nothing more can be done for lines that were not written.
         let _ = self
             .0
-            .changed
-            .wait_timeout_while(state, patience, is_unwritten);
+            .written
+            .wait_timeout_while(state, patience, unwritten);
     }
 }
 
@@ -80,18 +152,11 @@ impl Shared {
     }
 
     fn push(&self, line: &[u8]) {
-        let mut state = self.lock();
-        if state.waiting.len() + line.len() > ROOM {
-            state.lost += 1;
-            self.counters.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let is_first = state.waiting.is_empty();
-        state.waiting.extend_from_slice(line);
-        drop(state);
-        // Otherwise the thread has been woken already, or is writing and looks again by itself.
-        if is_first {
-            self.changed.notify_all();
+        let added = self.lock().add(line);
+        match added {
+            Added::Quietly => {}
+            Added::Waking => self.to_write.notify_one(),
+            Added::Lost => _ = self.counters.lost.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -101,11 +166,9 @@ impl Shared {
         loop {
             batch.clear();
             let lost = {
-                let nothing = |state: &mut State| state.waiting.is_empty();
-                let waited = self.changed.wait_while(self.lock(), nothing);
-                let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.wait_for_lines();
                 std::mem::swap(&mut state.waiting, &mut batch);
-                state.is_writing = true;
+                state.thread = Thread::Writing;
                 // A line about a failed write would fail as well, and so on for ever.
                 match fails {
                     true => 0,
@@ -127,9 +190,29 @@ impl Shared {
             lost.fetch_add(unwritten, Ordering::Relaxed);
             let mut state = self.lock();
             state.lost += unwritten;
-            state.is_writing = false;
-            self.changed.notify_all();
+            state.thread = Thread::Gathering;
         }
+    }
+
+    /// Returns when lines are to be written. A thread that has just written gathers first.
+    fn wait_for_lines(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        if state.thread == Thread::Gathering {
+            let gathering = |state: &mut State| state.can_gather();
+            let waited = self
+                .to_write
+                .wait_timeout_while(state, GATHERING, gathering);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        while state.waiting.is_empty() {
+            state.thread = Thread::Asleep;
+            if std::mem::take(&mut state.is_awaited) {
+                self.written.notify_all();
+            }
+            let woken = self.to_write.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        state
     }
 }
 
@@ -224,13 +307,73 @@ mod tests {
     }
 
     #[test]
+    fn the_thread_is_woken_only_from_its_sleep_or_by_a_buffer_that_fills() {
+        use Added::{Lost, Quietly, Waking};
+        let (some, plenty, full) = (100, PLENTY, ROOM);
+        let table = [
+            (Thread::Asleep, 0, some, Waking),
+            (Thread::Asleep, some, some, Quietly),
+            (Thread::Gathering, 0, some, Quietly),
+            (Thread::Gathering, some, some, Quietly),
+            (Thread::Gathering, plenty - 1, 1, Waking),
+            (Thread::Gathering, plenty, 1, Quietly),
+            (Thread::Writing, 0, some, Quietly),
+            (Thread::Writing, plenty - 1, 1, Quietly),
+            (Thread::Writing, full - some, some, Quietly),
+            (Thread::Writing, full, 1, Lost),
+            (Thread::Asleep, full - some, some + 1, Lost),
+        ];
+        for (thread, waiting, line, expected) in table {
+            let mut state = State {
+                waiting: vec![b'x'; waiting],
+                thread,
+                ..State::default()
+            };
+
+            let added = state.add(&vec![b'x'; line]);
+
+            let is_lost = expected == Lost;
+            let case = (thread, waiting, line);
+            assert_eq!(added, expected, "{case:?}");
+            assert_eq!(state.lost, u64::from(is_lost), "{case:?}");
+            let kept = if is_lost { 0 } else { line };
+            assert_eq!(state.waiting.len(), waiting + kept, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_comes_alone_is_written_at_once_and_what_follows_closely_together() {
+        let (output, written) = mpsc::sync_channel(10_000);
+        let writer = LogWriter::start(Slow(output), Arc::default()).expect("a thread");
+
+        log(&writer, "first\n");
+        let first = written.recv_timeout(LONG).expect("the first line");
+        assert_eq!(first, b"first\n");
+        let began = std::time::Instant::now();
+        for number in 0..5_000 {
+            log(&writer, &format!("{number}\n"));
+        }
+        // Nobody has to wait until the gathering is over.
+        writer.flush(LONG);
+        let took = began.elapsed();
+
+        let writes: Vec<_> = written.try_iter().collect();
+        // One more at each end: the gathering began before, and the flush ends it.
+        let most = 2 + took.as_millis() / GATHERING.as_millis();
+        assert!(writes.len() as u128 <= most, "{} in {took:?}", writes.len());
+        let text = writes.concat();
+        let expected: String = (0..5_000).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(text), Ok(expected));
+    }
+
+    #[test]
     fn whoever_logs_waits_for_nobody_and_what_finds_no_room_is_counted() {
         let (output, written) = mpsc::sync_channel(0);
         let writer = LogWriter::start(Slow(output), Arc::default()).expect("a thread");
         let line = format!("{}\n", "x".repeat(1023));
 
         log(&writer, &line);
-        while !writer.0.lock().is_writing {
+        while writer.0.lock().thread != Thread::Writing {
             thread::yield_now();
         }
         for _ in 1..10_000 {
