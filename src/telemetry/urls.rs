@@ -1,6 +1,14 @@
 //! How are passwords kept out of the URLs in a text?
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+/// Stands between the scheme of a URL and the rest of it. Every line of the log is searched for it.
+const AFTER_SCHEME: &str = "://";
+
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(AFTER_SCHEME));
 
 /// The text with the user and the password taken out of every URL in it.
 ///
@@ -9,8 +17,8 @@ use std::borrow::Cow;
 pub(super) fn without_credentials(text: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + "://".len());
+    while let Some(at) = FINDER.find(rest.as_bytes()) {
+        let (before, after) = rest.split_at(at + AFTER_SCHEME.len());
         let end = after.find(ends_url).unwrap_or(after.len());
         let begin = after[..end].rfind('@').map_or(0, |sign| sign + 1);
         shown.push_str(before);

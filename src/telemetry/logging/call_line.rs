@@ -2,7 +2,7 @@
 //!
 //! The fields and their meaning are in `docs/logs.md`.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use crate::caller::Caller;
@@ -12,6 +12,7 @@ use crate::telemetry::facts::{AskedFor, CallFacts};
 use crate::trail::{AttemptRecord, CallEnd, CostSource, Outcome};
 
 use super::escapes::{MAX_LINE_BYTES, escape_into};
+use super::figures::{push_millis, push_number, push_usd};
 
 /// The `tracing` target of the lines of calls.
 pub const TARGET: &str = "modelway::call";
@@ -106,10 +107,10 @@ impl CallLine<'_> {
             line.optional("response_model", attempt.response_model.as_deref());
             line.optional("finish_reason", attempt.finish.map(finish_name));
         }
-        line.bare("attempts", facts.attempts());
-        line.bare("skipped", facts.skipped());
-        line.bare("rescued", facts.rescued().is_some());
-        let mut rest = Members(String::with_capacity(512));
+        line.number("attempts", facts.attempts() as u64);
+        line.number("skipped", facts.skipped() as u64);
+        line.bool("rescued", facts.rescued().is_some());
+        let end_of_head = line.0.len();
         if let Some(usage) = facts.usage() {
             for (name, count) in [
                 ("input_tokens", usage.input_tokens),
@@ -118,7 +119,7 @@ impl CallLine<'_> {
                 ("reasoning_tokens", usage.reasoning_output_tokens),
             ] {
                 if let Some(count) = count {
-                    rest.bare(name, count);
+                    line.number(name, count);
                 }
             }
         }
@@ -127,45 +128,42 @@ impl CallLine<'_> {
             let (nanos, source) = facts
                 .cost()
                 .map_or((0, unknown), |cost| (cost.nanos, cost.source));
-            rest.text("cost_usd", &usd(nanos));
-            let wasted = facts.wasted().map_or(0, |cost| cost.nanos);
-            rest.text("wasted_usd", &usd(wasted));
-            rest.text("cost_source", source.name());
+            line.usd("cost_usd", nanos);
+            line.usd("wasted_usd", facts.wasted().map_or(0, |cost| cost.nanos));
+            line.text("cost_source", source.name());
         }
-        rest.time("first_content_ms", times.first_content);
-        rest.time("total_ms", Some(times.total));
-        rest.time("queue_ms", Some(times.queue));
-        rest.time("upstream_ms", Some(times.upstream));
-        rest.time("overhead_ms", Some(times.overhead));
-        rest.time(
-            "stalled_ms",
-            Some(times.stalled).filter(|time| !time.is_zero()),
-        );
-        rest.time(
-            "paused_ms",
-            Some(times.paused).filter(|time| !time.is_zero()),
-        );
-        rest.time("deadline_ms", times.deadline);
+        let unless_zero = |time: Duration| Some(time).filter(|time| !time.is_zero());
+        line.time("first_content_ms", times.first_content);
+        line.time("total_ms", Some(times.total));
+        line.time("queue_ms", Some(times.queue));
+        line.time("upstream_ms", Some(times.upstream));
+        line.time("overhead_ms", Some(times.overhead));
+        line.time("stalled_ms", unless_zero(times.stalled));
+        line.time("paused_ms", unless_zero(times.paused));
+        line.time("deadline_ms", times.deadline);
         if let Some(messages) = messages {
-            rest.bare("messages", messages);
+            line.number("messages", *messages);
         }
         if *replayed {
-            rest.bare("replayed", true);
+            line.bool("replayed", true);
         }
         if let Some(config) = self.config {
-            rest.text("config", &format!("{config:08x}"));
+            line.text("config", &format!("{config:08x}"));
         }
         let is_plain = *end == CallEnd::Answered && trail.attempts.len() == 1;
         if !trail.attempts.is_empty() && !is_plain {
-            let left = MAX_BYTES.saturating_sub(line.0.len() + rest.0.len());
-            line.0.push_str(&tried(&trail.attempts, left));
+            // What was tried stands in the middle, but only the length of all the rest shows how much of it fits.
+            let left = MAX_BYTES.saturating_sub(line.0.len());
+            line.0
+                .insert_str(end_of_head, &tried(&trail.attempts, left));
         }
-        line.0 + &rest.0
+        line.0
     }
 
     fn text(&self) -> String {
         let facts = self.facts;
-        let mut line = facts.end.name().to_owned();
+        let mut line = String::with_capacity(512);
+        line.push_str(facts.end.name());
         let mut word = |word: &str| {
             line.push(' ');
             escape_into(&mut line, word);
@@ -176,45 +174,58 @@ impl CallLine<'_> {
             AskedFor::Model(id) => word(id),
             AskedFor::UnknownScenario | AskedFor::UnknownModel => word(UNKNOWN),
         }
-        let decisive = facts.decisive_attempt();
-        if let Some(AttemptRecord {
-            provider, model, ..
-        }) = decisive
-        {
-            word(&format!("{provider}/{model}"));
+        if let Some(attempt) = facts.decisive_attempt() {
+            word(&attempt.provider);
+            line.push('/');
+            escape_into(&mut line, &attempt.model);
         }
-        word(&format!("attempts={}", facts.attempts()));
-        word(&format!("rescued={}", facts.rescued().is_some()));
+        line.push_str(" attempts=");
+        push_number(&mut line, facts.attempts() as u64);
+        line.push_str(match facts.rescued() {
+            Some(_) => " rescued=true",
+            None => " rescued=false",
+        });
         if let Some(usage) = facts.usage() {
-            let shown =
-                |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
-            let (input, output) = (shown(usage.input_tokens), shown(usage.output_tokens));
-            word(&format!("tokens={input}/{output}"));
+            for (before, count) in [(" tokens=", usage.input_tokens), ("/", usage.output_tokens)] {
+                line.push_str(before);
+                match count {
+                    Some(count) => push_number(&mut line, count),
+                    None => line.push('?'),
+                }
+            }
         }
         if let Some(cost) = facts.cost() {
-            word(&format!("cost={}", usd(cost.nanos)));
+            line.push_str(" cost=");
+            push_usd(&mut line, cost.nanos);
         }
-        if let Some(time) = facts.times.first_content {
-            word(&format!("first={}ms", millis(time)));
+        for (name, time) in [
+            (" first=", facts.times.first_content),
+            (" total=", Some(facts.times.total)),
+            (" own=", Some(facts.times.overhead)),
+        ] {
+            if let Some(time) = time {
+                line.push_str(name);
+                push_millis(&mut line, time);
+                line.push_str("ms");
+            }
         }
-        word(&format!("total={}ms", millis(facts.times.total)));
-        word(&format!("own={}ms", millis(facts.times.overhead)));
         if facts.blame != Blame::None {
-            word(&format!("blame={}", facts.blame.name()));
+            line.push_str(" blame=");
+            line.push_str(facts.blame.name());
         }
         if facts.caller != Caller::Unknown {
-            word(&format!("caller={}", facts.caller));
+            line.push_str(" caller=");
+            escape_into(&mut line, &facts.caller.to_string());
         }
         if let Some(id) = facts.request_id {
             line.push_str(" request_id=\"");
             escape_into(&mut line, id);
             line.push('"');
         }
-        let _ = write!(
-            line,
-            " call_id={} trace_id={}",
-            facts.trail.call_id, facts.trail.trace_id
-        );
+        line.push_str(" call_id=");
+        line.push_str(&facts.trail.call_id);
+        line.push_str(" trace_id=");
+        line.push_str(&facts.trail.trace_id);
         line
     }
 }
@@ -265,8 +276,16 @@ fn one_tried(record: &AttemptRecord) -> String {
 struct Members(String);
 
 impl Members {
+    /// Begins a member; the names of members need no escapes.
+    fn begin(&mut self, name: &str) {
+        self.0.push_str(",\"");
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
     fn text(&mut self, name: &str, value: &str) {
-        let _ = write!(self.0, ",\"{name}\":\"");
+        self.begin(name);
+        self.0.push('"');
         escape_into(&mut self.0, value);
         self.0.push('"');
     }
@@ -277,32 +296,30 @@ impl Members {
         }
     }
 
-    fn bare(&mut self, name: &str, value: impl fmt::Display) {
-        let _ = write!(self.0, ",\"{name}\":{value}");
+    fn number(&mut self, name: &str, value: u64) {
+        self.begin(name);
+        push_number(&mut self.0, value);
+    }
+
+    fn bool(&mut self, name: &str, value: bool) {
+        self.begin(name);
+        self.0.push_str(if value { "true" } else { "false" });
     }
 
     fn time(&mut self, name: &str, value: Option<Duration>) {
         if let Some(value) = value {
-            self.bare(name, millis(value));
+            self.begin(name);
+            push_millis(&mut self.0, value);
         }
     }
-}
 
-/// A duration in milliseconds with three digits behind the point.
-fn millis(time: Duration) -> String {
-    let micros = time.as_micros();
-    format!("{}.{:03}", micros / 1000, micros % 1000)
-}
-
-/// An amount in USD with nine digits behind the point.
-fn usd(nanos: i64) -> String {
-    let sign = if nanos < 0 { "-" } else { "" };
-    let nanos = nanos.unsigned_abs();
-    format!(
-        "{sign}{}.{:09}",
-        nanos / 1_000_000_000,
-        nanos % 1_000_000_000
-    )
+    /// Adds an amount as a text: as a number, a reader could round it.
+    fn usd(&mut self, name: &str, nanos: i64) {
+        self.begin(name);
+        self.0.push('"');
+        push_usd(&mut self.0, nanos);
+        self.0.push('"');
+    }
 }
 
 /// Why the model stopped, as GenAI's conventions call it.

@@ -26,9 +26,18 @@ pub(super) fn whole_escapes(escaped: &str, most: usize) -> &str {
     }
 }
 
+/// Whether a text certainly stands for itself. Nearly all do.
+pub(super) fn is_plain(text: &str) -> bool {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    text.as_bytes().iter().all(is_plain)
+}
+
 /// Adds a text as the inside of a JSON string. Besides what JSON demands, all control characters are escaped, and
 /// what terminals or programs take for the end of a line.
 pub(super) fn escape_into(out: &mut String, text: &str) {
+    if is_plain(text) {
+        return out.push_str(text);
+    }
     for character in text.chars() {
         match character {
             '"' => out.push_str("\\\""),

@@ -4,17 +4,18 @@
 //! than [`MAX_LINE_BYTES`].
 
 use std::fmt::{self, Write};
+use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
 use super::call_line;
-use super::escapes::{MAX_LINE_BYTES, escape_into, whole_escapes};
+use super::escapes::{MAX_LINE_BYTES, escape_into, is_plain, whole_escapes};
+use super::figures::push_time;
 use super::live::LiveLog;
 
 /// The most bytes of the text of a field, before it is escaped.
@@ -55,8 +56,9 @@ where
 
 /// The time in UTC, to the microsecond.
 fn write_time(out: &mut Bounded<'_>) {
-    // A clock that cannot be read leaves the time out; the line is worth more than its time.
-    let _ = SystemTime.format_time(&mut Writer::new(out));
+    let mut time = String::with_capacity(32);
+    push_time(&mut time, SystemTime::now());
+    out.raw(&time);
 }
 
 fn json(mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
@@ -91,10 +93,12 @@ fn text(mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
     let mut out = Bounded::new(&mut writer);
     write_time(&mut out);
     let level = metadata.level().as_str();
-    out.raw(&match colour {
-        Some(colour) => format!(" {colour}{level:>5}\u{1b}[0m "),
-        None => format!(" {level:>5} "),
-    });
+    out.raw(" ");
+    out.raw(colour.unwrap_or_default());
+    // Words of four letters are aligned with those of five.
+    out.raw(if level.len() < 5 { " " } else { "" });
+    out.raw(level);
+    out.raw(colour.map_or(" ", |_| "\u{1b}[0m "));
     if !is_call {
         out.raw(metadata.target());
         out.raw(": ");
@@ -179,6 +183,11 @@ impl<'a, 'b> Escaping<'a, 'b> {
 
 impl Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.len() <= self.left && is_plain(text) {
+            self.left -= text.len();
+            self.out.raw(text);
+            return Ok(());
+        }
         let mut escaped = String::with_capacity(text.len());
         escape_into(&mut escaped, text);
         let end = escaped.len().min(self.left);

@@ -3,6 +3,7 @@
 pub mod call_line;
 pub mod call_log;
 mod escapes;
+mod figures;
 pub mod filter;
 mod line;
 pub mod live;
