@@ -7,6 +7,7 @@ use bytes::Bytes;
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::media::Source;
+use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{GenerateRequest, Media, Role};
 use modelway::simulator::{Behaviour, Received, Settings, Simulator, WireName};
 use prost::Message as _;
@@ -251,4 +252,42 @@ async fn most_memory_of_a_spike_is_given_back_within_seconds_though_nobody_calls
         began.elapsed()
     );
     assert!(in_time, "{after} KiB");
+}
+
+/// Bytes of a stream that has begun and waits for more of its answer grow unseen: the task of a stream, for one, holds
+/// the largest state that it ever has.
+#[tokio::test]
+async fn a_stream_that_waits_for_more_of_its_answer_holds_little() {
+    const STREAMS: usize = 400;
+    const CONNECTIONS: usize = 4;
+    const MOST_KIB: u64 = 40;
+    let behaviour = "tokens=5+stall=1".parse().unwrap();
+    let service = Service::start("streams.toml", behaviour, "").await;
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(service.client().await);
+    }
+    let mut open = Vec::new();
+    let mut before = 0;
+    for number in 0..CONNECTIONS + STREAMS {
+        if number == CONNECTIONS {
+            // What the first use of anything takes belongs to no stream.
+            before = service.process.resident_kib();
+        }
+        let client = &mut clients[number % CONNECTIONS];
+        let answer = promptly(client.stream_generate(ask("one", "Hello"))).await;
+        let mut answer = answer.unwrap().into_inner();
+        loop {
+            let message = promptly(answer.message()).await.unwrap().unwrap();
+            if matches!(message.event, Some(Event::TextDelta(_))) {
+                break;
+            }
+        }
+        open.push(answer);
+    }
+
+    let grown = service.process.resident_kib().saturating_sub(before);
+    let each = grown / STREAMS as u64;
+    println!("{STREAMS} streams: {each} KiB each");
+    assert!(each <= MOST_KIB, "{each} KiB");
 }
