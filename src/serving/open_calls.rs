@@ -93,7 +93,10 @@ impl OpenCalls {
     /// The complete answer of a call that was let in.
     pub(super) async fn answer(&self, call: &mut Call) -> Result<Answer, Failure> {
         let answer = self.unless_closed(pin!(call.whole())).await;
-        answer.unwrap_or_else(|| Err(call.abandon(Error::Draining)))
+        match answer {
+            Some(answer) => answer,
+            None => Err(call.abandon(Error::Draining)),
+        }
     }
 
     /// The result of `work`; `None` if the service ends all calls before it is done. `work` is pinned by the caller: a

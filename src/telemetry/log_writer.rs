@@ -349,7 +349,7 @@ mod tests {
         log(&writer, "first\n");
         let first = written.recv_timeout(LONG).expect("the first line");
         assert_eq!(first, b"first\n");
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         for number in 0..5_000 {
             log(&writer, &format!("{number}\n"));
         }
