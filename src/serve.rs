@@ -8,14 +8,15 @@ mod notify;
 mod reload;
 mod restart_only;
 mod runtimes;
+mod simulated;
 mod sources;
+mod start_error;
 mod tokens;
 mod watch;
 mod watchdog;
 
 use std::fmt::Write as _;
 use std::future::{Future, pending};
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,81 +25,32 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::config::file::File;
-use crate::config::judge::{Judged, UnusableConfiguration, judge};
-use crate::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings, reading, warnings};
+use crate::config::judge::{Judged, judge};
+use crate::config::{Config, KEYLESS, Overrides, Surroundings, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
-use crate::outbound;
 use crate::server::{
     self, Core, ListenAddress, Listener, ListenerTls, Listeners, Server, SideListeners, TlsMaterial,
 };
 use crate::serving::control::configuration::ConfigurationFacts;
-use crate::simulator::{self, Simulator};
-use crate::telemetry::export::{ExportCounts, SpanQueue, StartExportError};
+use crate::simulator::Simulator;
+use crate::telemetry::export::{ExportCounts, SpanQueue};
 use crate::telemetry::logging::call_log::CallLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
-use crate::transport::{self, Transport};
+use crate::transport::Transport;
 
 use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
 pub use self::notify::Notifier;
 use self::reload::{Parts, Provenance, Reloader, ServedTls, hash};
+use self::simulated::{Plays, simulator_for};
 use self::sources::SourceFiles;
+pub use self::start_error::StartError;
 use self::watchdog::LAST_STEPS;
 pub use self::watchdog::{LongestEnd, Watchdog};
 
 use self::runtimes::Runtimes;
-
-/// Why the service does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration file cannot be read.
-    #[error("`{path}` cannot be read: {error}")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// The configuration has mistakes; one line for each.
-    #[error("{0}")]
-    Config(String),
-    /// The built-in simulator cannot listen.
-    #[error("the built-in simulator cannot listen on the loopback interface: {0}")]
-    Simulator(io::Error),
-    /// The service cannot listen.
-    #[error(
-        "cannot listen on {address} (`{setting}`): {error}; is another instance running? Choose another address with \
-         {flag}"
-    )]
-    Listen {
-        /// The setting of the configuration.
-        setting: &'static str,
-        /// The option of the command line that replaces it.
-        flag: &'static str,
-        /// Where.
-        address: ListenAddress,
-        /// Why.
-        error: io::Error,
-    },
-    /// The thread of a runtime cannot be started.
-    #[error("no thread can be started for a runtime: {0}; lower `server.runtimes`")]
-    Runtimes(io::Error),
-    /// The connections to providers cannot be set up.
-    #[error(transparent)]
-    Transport(#[from] transport::SetupError),
-    /// The client that fetches access tokens cannot be set up.
-    #[error(transparent)]
-    Outbound(#[from] outbound::SetupError),
-    /// Nothing can be exported to the collector.
-    #[error(transparent)]
-    Exports(#[from] StartExportError),
-    /// The gRPC services cannot be set up.
-    #[error(transparent)]
-    Server(#[from] server::SetupError),
-}
 
 /// A service that is set up and listens. It serves while [`Service::run`] is awaited.
 pub struct Service {
@@ -539,61 +491,4 @@ async fn bind(
         address: address.clone(),
         error,
     })
-}
-
-/// Who plays the simulated providers.
-enum Plays<'a> {
-    /// A simulator of the service's own, if there are any.
-    Own(Option<Simulator>),
-    /// One that the caller scripts.
-    Other(&'a Simulator),
-}
-
-impl Plays<'_> {
-    fn url(&self) -> Option<String> {
-        let simulator = match self {
-            Self::Own(simulator) => simulator.as_ref()?,
-            Self::Other(simulator) => simulator,
-        };
-        Some(format!("http://{}", simulator.address()))
-    }
-
-    fn into_own(self) -> Option<Simulator> {
-        match self {
-            Self::Own(simulator) => simulator,
-            Self::Other(_) => None,
-        }
-    }
-}
-
-/// A simulator, if the text of this configuration needs one.
-async fn simulator_for(text: &str) -> Result<Option<Simulator>, StartError> {
-    if !File::parse(text).needs_simulator() {
-        return Ok(None);
-    }
-    let settings = simulator::Settings {
-        log_capacity: 0,
-        ..simulator::Settings::default()
-    };
-    let started = Simulator::start(settings).await;
-    started.map(Some).map_err(StartError::Simulator)
-}
-
-impl StartError {
-    fn of(name: &str, unusable: UnusableConfiguration) -> Self {
-        match unusable {
-            UnusableConfiguration::Mistakes(mistakes) => Self::Config(lines(name, &mistakes)),
-            UnusableConfiguration::Transport(error) => Self::Transport(error),
-            UnusableConfiguration::Outbound(error) => Self::Outbound(error),
-        }
-    }
-}
-
-/// Each mistake on a line of its own.
-fn lines(name: &str, mistakes: &Mistakes) -> String {
-    let lines: Vec<_> = mistakes
-        .iter()
-        .map(|mistake| format!("{name}:{mistake}"))
-        .collect();
-    lines.join("\n")
 }

@@ -1,6 +1,9 @@
 //! How does a JSON text become the encoding of a message? In one pass, and every fault is named with its path.
 
-use std::borrow::Cow;
+mod fault;
+mod scalar;
+mod token;
+
 use std::collections::HashSet;
 use std::fmt;
 
@@ -9,12 +12,9 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, excerpt};
 
+use self::token::Token;
 use super::base;
-use super::times;
 use super::types::{JsonField, JsonKind, JsonTypes, OwnForm, Repeat};
-
-/// The most values of an enum that an error lists.
-const MOST_LISTED: usize = 40;
 
 /// Reads a message of this type. `excess` is the refusal of a text with more than `max_fields` fields and elements.
 ///
@@ -79,216 +79,6 @@ impl<'t> Reading<'t> {
             }
         }
     }
-
-    fn fail<E: serde::de::Error>(&mut self, what: String) -> E {
-        self.fault.get_or_insert(what);
-        E::custom("")
-    }
-
-    /// The parser quotes what it did not expect, which may be a prompt, so only its complaints about syntax are told.
-    fn refusal(self, error: &serde_json::Error) -> Error {
-        let mut path = String::new();
-        for step in &self.path {
-            let dot = if path.is_empty() { "" } else { "." };
-            match step {
-                Step::Field(name) => path += &format!("{dot}{name}"),
-                Step::Key(key) => path += &format!("{dot}{}", excerpt(key)),
-                Step::Index(index) => path += &format!("[{index}]"),
-            }
-        }
-        if path.is_empty() {
-            path.push_str("message");
-        }
-        let what = match self.fault {
-            Some(what) => what,
-            None if error.is_data() => "it is not as protobuf's JSON demands".to_owned(),
-            None if error.to_string().starts_with("recursion limit") => {
-                "objects and lists are nested too deeply".to_owned()
-            }
-            None => format!("the text is not JSON: {error}"),
-        };
-        Error::invalid(path, what)
-    }
-
-    fn expected(&self, kind: JsonKind) -> Cow<'static, str> {
-        Cow::Borrowed(match kind {
-            JsonKind::Bool => "`true` or `false`",
-            JsonKind::Int32 | JsonKind::Sint32 | JsonKind::Sfixed32 => "a whole number of 32 bits",
-            JsonKind::Uint32 | JsonKind::Fixed32 => "a whole number of 32 bits, 0 or more",
-            JsonKind::Int64 | JsonKind::Sint64 | JsonKind::Sfixed64 => {
-                "a whole number of 64 bits, as a number or a string"
-            }
-            JsonKind::Uint64 | JsonKind::Fixed64 => {
-                "a whole number of 64 bits, 0 or more, as a number or a string"
-            }
-            JsonKind::Float | JsonKind::Double => {
-                "a number, or one of the strings `NaN`, `Infinity` and `-Infinity`"
-            }
-            JsonKind::Text => "a string",
-            JsonKind::Bytes => "a string of base64",
-            JsonKind::Enum(place) => {
-                let values = self.types.choices(place).map(|choices| &choices.values[..]);
-                let names: Vec<_> = values
-                    .unwrap_or_default()
-                    .iter()
-                    .take(MOST_LISTED)
-                    .map(|(name, _)| name.as_str())
-                    .collect();
-                return Cow::Owned(format!("one of {}, or its number", names.join(", ")));
-            }
-            JsonKind::Message(place) => match self.own_form(place) {
-                None | Some(OwnForm::Object) => "an object",
-                Some(OwnForm::List) => "a list",
-                Some(OwnForm::Duration) => "a duration in seconds, such as `1.5s`",
-                Some(OwnForm::Timestamp | OwnForm::Any) => {
-                    "nothing: this field is not read from JSON"
-                }
-                Some(OwnForm::Value) => "any JSON",
-            },
-        })
-    }
-
-    fn own_form(&self, place: usize) -> Option<OwnForm> {
-        self.types.message(place)?.own_form
-    }
-
-    fn unexpected<E: serde::de::Error>(&mut self, kind: JsonKind, sent: &str) -> E {
-        let expected = self.expected(kind);
-        self.fail(format!("expected {expected}; {sent} was sent"))
-    }
-
-    /// Writes a number, a text or a truth value as a field of this kind.
-    fn scalar<E: serde::de::Error>(&mut self, field: &JsonField, sent: Token<'_>) -> Result<(), E> {
-        let number = field.number;
-        let written = match field.kind {
-            JsonKind::Message(place) => return self.own(number, field.kind, place, sent),
-            JsonKind::Bool => match sent {
-                Token::Bool(value) => {
-                    self.varint(number, value.into());
-                    Some(())
-                }
-                _ => None,
-            },
-            JsonKind::Int32 | JsonKind::Int64 => {
-                let value = sent.whole().filter(|value| fits(field.kind, *value));
-                // Negative numbers of 32 bits are extended to 64.
-                value.map(|value| self.varint(number, value as i64 as u64))
-            }
-            JsonKind::Uint32 | JsonKind::Uint64 => {
-                let value = sent.whole().filter(|value| fits(field.kind, *value));
-                value.map(|value| self.varint(number, value as u64))
-            }
-            JsonKind::Sint32 | JsonKind::Sint64 => {
-                let value = sent.whole().filter(|value| fits(field.kind, *value));
-                value.map(|value| {
-                    let value = value as i64;
-                    self.varint(number, (value << 1 ^ value >> 63) as u64);
-                })
-            }
-            JsonKind::Fixed32 | JsonKind::Sfixed32 => {
-                let value = sent.whole().filter(|value| fits(field.kind, *value));
-                value.map(|value| {
-                    self.fixed(
-                        number,
-                        WireType::ThirtyTwoBit,
-                        &(value as u32).to_le_bytes(),
-                    )
-                })
-            }
-            JsonKind::Fixed64 | JsonKind::Sfixed64 => {
-                let value = sent.whole().filter(|value| fits(field.kind, *value));
-                value.map(|value| {
-                    self.fixed(
-                        number,
-                        WireType::SixtyFourBit,
-                        &(value as u64).to_le_bytes(),
-                    )
-                })
-            }
-            JsonKind::Float => {
-                let is_in_range = |value: &f64| !value.is_finite() || (*value as f32).is_finite();
-                let value = sent.real().filter(is_in_range);
-                value.map(|value| {
-                    self.fixed(
-                        number,
-                        WireType::ThirtyTwoBit,
-                        &(value as f32).to_le_bytes(),
-                    )
-                })
-            }
-            JsonKind::Double => {
-                let value = sent.real();
-                value.map(|value| self.fixed(number, WireType::SixtyFourBit, &value.to_le_bytes()))
-            }
-            JsonKind::Text => match sent {
-                Token::Text(text) => {
-                    encode_key(number, WireType::LengthDelimited, &mut self.out);
-                    encode_varint(text.len() as u64, &mut self.out);
-                    self.out.extend_from_slice(text.as_bytes());
-                    Some(())
-                }
-                _ => None,
-            },
-            JsonKind::Bytes => match sent {
-                Token::Text(text) => {
-                    let began = base::open(&mut self.out, number);
-                    let is_legal = base::put_base64(&mut self.out, text);
-                    base::close(&mut self.out, began);
-                    is_legal.then_some(())
-                }
-                _ => None,
-            },
-            JsonKind::Enum(place) => {
-                let choices = self.types.choices(place);
-                let value = match sent {
-                    Token::Text(name) => choices.and_then(|choices| choices.number(name)),
-                    _ => sent.whole().and_then(|value| i32::try_from(value).ok()),
-                };
-                value.map(|value| self.varint(number, i64::from(value) as u64))
-            }
-        };
-        match written {
-            Some(()) => Ok(()),
-            None => Err(self.unexpected(field.kind, sent.described())),
-        }
-    }
-
-    /// Writes a scalar as a message that has a form of its own.
-    fn own<E: serde::de::Error>(
-        &mut self,
-        number: u32,
-        kind: JsonKind,
-        place: usize,
-        sent: Token<'_>,
-    ) -> Result<(), E> {
-        match (self.own_form(place), sent) {
-            (Some(OwnForm::Duration), Token::Text(text)) => {
-                let Some((seconds, nanos)) = times::duration_of(text) else {
-                    return Err(self.unexpected(kind, "another text"));
-                };
-                let began = base::open(&mut self.out, number);
-                self.varint(1, seconds as u64);
-                self.varint(2, i64::from(nanos) as u64);
-                base::close(&mut self.out, began);
-                Ok(())
-            }
-            (Some(OwnForm::Value), sent) => {
-                self.own_value(number, sent);
-                Ok(())
-            }
-            _ => Err(self.unexpected(kind, sent.described())),
-        }
-    }
-
-    fn varint(&mut self, number: u32, value: u64) {
-        encode_key(number, WireType::Varint, &mut self.out);
-        encode_varint(value, &mut self.out);
-    }
-
-    fn fixed(&mut self, number: u32, wire: WireType, bytes: &[u8]) {
-        encode_key(number, wire, &mut self.out);
-        self.out.extend_from_slice(bytes);
-    }
 }
 
 // The fields of `google.protobuf.Value` and of what it holds.
@@ -302,77 +92,6 @@ const VALUE_LIST: u32 = 6;
 const ITEMS: u32 = 1;
 const ENTRY_KEY: u32 = 1;
 const ENTRY_VALUE: u32 = 2;
-
-/// Whether a number is in the range of its kind.
-fn fits(kind: JsonKind, value: i128) -> bool {
-    match kind {
-        JsonKind::Int32 | JsonKind::Sint32 | JsonKind::Sfixed32 => i32::try_from(value).is_ok(),
-        JsonKind::Uint32 | JsonKind::Fixed32 => u32::try_from(value).is_ok(),
-        JsonKind::Int64 | JsonKind::Sint64 | JsonKind::Sfixed64 => i64::try_from(value).is_ok(),
-        JsonKind::Uint64 | JsonKind::Fixed64 => u64::try_from(value).is_ok(),
-        _ => false,
-    }
-}
-
-/// A value that is neither an object nor a list.
-#[derive(Clone, Copy)]
-enum Token<'a> {
-    Bool(bool),
-    Unsigned(u64),
-    Signed(i64),
-    Real(f64),
-    Text(&'a str),
-}
-
-impl Token<'_> {
-    fn described(self) -> &'static str {
-        match self {
-            Token::Bool(_) => "a truth value",
-            Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => "another number",
-            Token::Text(_) => "another text",
-        }
-    }
-
-    /// A whole number, also if it is written with a fraction of zero, or as a text.
-    fn whole(self) -> Option<i128> {
-        /// From here on, a fraction may have been lost.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
-        match self {
-            Token::Unsigned(value) => Some(value.into()),
-            Token::Signed(value) => Some(value.into()),
-            Token::Real(value) => {
-                (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i128)
-            }
-            Token::Text(text) => match text.parse::<i128>() {
-                Ok(_) if text.starts_with('+') => None,
-                Ok(value) => Some(value),
-                Err(_) => Token::Real(decimal(text)?).whole(),
-            },
-            Token::Bool(_) => None,
-        }
-    }
-
-    fn real(self) -> Option<f64> {
-        match self {
-            Token::Unsigned(value) => Some(value as f64),
-            Token::Signed(value) => Some(value as f64),
-            Token::Real(value) => Some(value),
-            Token::Text("NaN") => Some(f64::NAN),
-            Token::Text("Infinity") => Some(f64::INFINITY),
-            Token::Text("-Infinity") => Some(f64::NEG_INFINITY),
-            Token::Text(text) => decimal(text),
-            Token::Bool(_) => None,
-        }
-    }
-}
-
-/// A finite number in the decimal notation of JSON.
-fn decimal(text: &str) -> Option<f64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_number = digits.starts_with(|first: char| first.is_ascii_digit());
-    let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
-    is_number.then_some(value).flatten()
-}
 
 /// Where a value stands.
 #[derive(Clone, Copy)]
@@ -470,25 +189,6 @@ impl<'t> ValueReader<'_, 't> {
                 .reading
                 .fail(format!("expected an object; {sent} was sent")),
         }
-    }
-}
-
-impl Reading<'_> {
-    fn own_value(&mut self, number: u32, sent: Token<'_>) {
-        let began = base::open(&mut self.out, number);
-        match sent {
-            Token::Bool(value) => self.varint(VALUE_BOOL, value.into()),
-            Token::Text(text) => {
-                encode_key(VALUE_TEXT, WireType::LengthDelimited, &mut self.out);
-                encode_varint(text.len() as u64, &mut self.out);
-                self.out.extend_from_slice(text.as_bytes());
-            }
-            Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => {
-                let value = sent.real().unwrap_or_default();
-                self.fixed(VALUE_NUMBER, WireType::SixtyFourBit, &value.to_le_bytes());
-            }
-        }
-        base::close(&mut self.out, began);
     }
 }
 

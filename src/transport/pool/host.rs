@@ -3,6 +3,9 @@
 //! [`Book`] makes the decisions; this file carries them out. Each connection has a task of its own, which connects,
 //! moves the bytes and ends with the connection.
 
+mod entry;
+mod lease;
+
 use std::error::Error;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,17 +27,15 @@ use crate::transport::settings::Settings;
 use crate::transport::stream::Stream;
 use crate::transport::upload::Upload;
 
-use super::book::{Book, Id, NewConnection, Version};
-use super::liveness::Liveness;
+pub(in crate::transport) use self::entry::PoolEntry;
+pub(in crate::transport) use self::lease::Lease;
+
+use super::book::{Book, Id, Version};
 use super::reclaim::Reclaimer;
-use super::sender::{Http1Sender, RequestSender};
+use super::sender::RequestSender;
 
 /// How often a waiting request checks for a free connection, and whether another one should be made.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// The most by which the age limit of a connection varies, as a share of it: 1/8. Otherwise connections that were
-/// made together would be replaced together.
-const AGE_JITTER: f64 = 0.125;
 
 /// The connections to one host.
 #[derive(Debug)]
@@ -66,22 +67,6 @@ type Waiter = oneshot::Sender<Granted>;
 
 /// The unused connections of the whole process.
 pub(in crate::transport) type Unused = Reclaimer<RequestSender, Waiter>;
-
-/// The right to send one request on a connection. Dropping it gives the stream back.
-#[derive(Debug)]
-pub(in crate::transport) struct Lease {
-    host: Arc<Host>,
-    id: Id,
-    /// The progress of the request that uses it.
-    upload: Option<Upload>,
-}
-
-/// The place of a connection in the pool, held by the task of the connection. Dropping it removes the connection.
-#[derive(Debug)]
-pub(in crate::transport) struct PoolEntry {
-    host: Arc<Host>,
-    id: Id,
-}
 
 impl Host {
     /// Takes a stream of an open connection, or waits until a connection is made or has a free stream.
@@ -241,118 +226,5 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.host.book().withdraw(self.number);
-    }
-}
-
-impl Lease {
-    /// What the request is to be given to; `None` if the connection has ended.
-    pub(in crate::transport) fn link(&self) -> Option<RequestSender> {
-        match self.host.book().link(self.id)? {
-            RequestSender::Http1(sender) => Some(RequestSender::Http1(Some(sender.take()?))),
-            RequestSender::Http2(sender) => Some(RequestSender::Http2(sender.clone())),
-        }
-    }
-
-    /// Whether the connection was made after this moment. True if it has ended already.
-    pub(in crate::transport) fn is_newer_than(&self, moment: Instant) -> bool {
-        let made = self.host.book().made_at(self.id);
-        made.is_none_or(|made| made >= moment)
-    }
-
-    /// Gives back the sender of an HTTP/1.1 connection that is ready for its next request.
-    pub(in crate::transport) fn give_back(self, sender: Http1Sender) {
-        if let Some(link) = self.host.book().link(self.id) {
-            *link = RequestSender::Http1(Some(sender));
-        }
-    }
-
-    /// The connection gets no more requests.
-    pub(in crate::transport) fn retire(&self) {
-        self.host.book().retire(self.id);
-    }
-
-    /// The host has announced how long it keeps the connection while it is unused.
-    pub(in crate::transport) fn set_keep_alive(&self, unused: Duration) {
-        self.host.book().set_keep_alive(self.id, unused);
-    }
-
-    pub(in crate::transport) fn host(&self) -> &Arc<Host> {
-        &self.host
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        {
-            let is_overdue = self.upload.as_ref().is_some_and(Upload::is_overdue);
-            let mut book = self.host.book();
-            match book.link(self.id) {
-                // The sender was lost with the request, so the connection cannot be used again.
-                Some(RequestSender::Http1(None)) => {
-                    book.forget(self.id);
-                    if is_overdue {
-                        // Unused connections may have gone silent for the same reason.
-                        book.forget_unused();
-                    }
-                }
-                Some(RequestSender::Http1(Some(_)) | RequestSender::Http2(_)) | None => {
-                    if is_overdue {
-                        book.retire(self.id);
-                    }
-                    book.release(self.id, Instant::now());
-                }
-            }
-        }
-        self.host.serve();
-    }
-}
-
-impl PoolEntry {
-    /// Adds the connection, which is ready for requests, to the pool.
-    pub(in crate::transport) fn ready(
-        &self,
-        version: Version,
-        link: RequestSender,
-        liveness: Liveness,
-    ) {
-        let now = Instant::now();
-        let jitter = 1.0 + AGE_JITTER * (2.0 * fastrand::f64() - 1.0);
-        let made = NewConnection {
-            version,
-            link,
-            liveness,
-            retires: now + self.host.settings.connection_age.mul_f64(jitter),
-        };
-        self.host.book().made(self.id, made, now);
-        self.host.serve();
-    }
-
-    /// The host has announced how many streams it allows on the connection.
-    pub(in crate::transport) fn set_stream_limit(&self, streams: usize) {
-        let failed = self.host.book().set_stream_limit(self.id, streams);
-        for who in failed {
-            // Fails if the request was cancelled meanwhile.
-            let _ = who.send(Err(unreachable("the host takes no requests")));
-        }
-        self.host.serve();
-    }
-
-    /// When to check again; `None` if the connection is to be closed, because it is too old or was unused for too
-    /// long.
-    pub(in crate::transport) fn check(&self, now: Instant) -> Option<Instant> {
-        self.host.book().check(self.id, now)
-    }
-
-    /// The time limit for making a connection.
-    pub(in crate::transport) fn connect_timeout(&self) -> Duration {
-        self.host.settings.connect_timeout
-    }
-}
-
-impl Drop for PoolEntry {
-    fn drop(&mut self) {
-        self.host.book().ended(self.id, Instant::now());
-        self.host.unused.closed();
-        self.host.serve();
     }
 }

@@ -1,17 +1,18 @@
 //! Which sources does a text of the answer rest on, and how often did the provider look for them?
 
-use std::collections::hash_map::DefaultHasher;
+mod cited;
+
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{Hash, Hasher};
 
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatEvent, Citation, ProviderToolUsage};
+use crate::chat::{ChatEvent, ProviderToolUsage};
 use crate::error::UpstreamError;
 use crate::wire::json::{Count, Few, MaybeAbsent, Text, is_hollow, object, without};
-use crate::wire::limits::{MAX_EVENT_BYTES, MAX_PARTS};
+use crate::wire::limits::MAX_PARTS;
 
+use self::cited::{Cited, Source, hash};
 use super::positions::Positions;
 
 object! {
@@ -118,9 +119,6 @@ pub(super) struct Texts<'p> {
     pub(super) starts: &'p [(usize, usize)],
 }
 
-/// How much memory a source takes besides its texts.
-const SOURCE_BYTES: usize = 128;
-
 /// The sources that an answer has named.
 #[derive(Default)]
 pub(super) struct Sources {
@@ -131,32 +129,10 @@ pub(super) struct Sources {
     /// Pages that were read and sources of earlier lists, which supports to come may name.
     waiting: Vec<Source>,
     waiting_hashes: HashSet<u64>,
-    told: Told,
+    cited: Cited,
     /// Hashes of the queries and pages that were counted.
     counted: HashSet<u64>,
     tools: ProviderToolUsage,
-}
-
-/// The citations that were told.
-#[derive(Default)]
-struct Told {
-    /// Hashes of them, of their sources and of the addresses of these.
-    hashes: HashSet<u64>,
-    /// How much memory they and the sources that wait take.
-    bytes: usize,
-    /// Whether there are too many.
-    is_full: bool,
-}
-
-#[derive(Default)]
-struct Source {
-    /// Hash of the source, and of its address if that is all that is known of it.
-    identity: u64,
-    uri: String,
-    title: String,
-    text: String,
-    /// Other fields, as the members of a JSON object.
-    others: String,
 }
 
 impl Sources {
@@ -230,7 +206,7 @@ impl Sources {
                 continue;
             };
             let score = score.map(|Element(score)| score.get());
-            self.told.tell(range, source, score, events);
+            self.cited.tell(range, source, score, events);
         }
         Ok(())
     }
@@ -266,7 +242,7 @@ impl Sources {
                 }),
                 ..Source::default()
             };
-            self.told.tell(range, &source.identified(), None, events);
+            self.cited.tell(range, &source.identified(), None, events);
         }
         Ok(())
     }
@@ -303,16 +279,16 @@ impl Sources {
         }
         let waiting = std::mem::take(&mut self.waiting);
         for source in self.chunks.iter().chain(&waiting) {
-            if !self.told.knows(source) {
-                self.told.tell(None, source, None, events);
+            if !self.cited.knows(source) {
+                self.cited.tell(None, source, None, events);
             }
         }
     }
 
     /// Keeps a source until the end of the answer, unless it is told.
     fn wait(&mut self, source: Source, events: &mut Vec<ChatEvent>) {
-        let is_known = self.told.knows(&source) || self.waiting_hashes.contains(&source.identity);
-        if !is_known && self.told.has_room(&source, events) {
+        let is_known = self.cited.knows(&source) || self.waiting_hashes.contains(&source.identity);
+        if !is_known && self.cited.has_room(&source, events) {
             self.waiting_hashes.insert(source.identity);
             self.waiting.push(source);
         }
@@ -321,76 +297,6 @@ impl Sources {
     /// Whether this was not counted before.
     fn counts_anew(&mut self, what: (&str, &str)) -> bool {
         !what.1.is_empty() && self.counted.len() < MAX_PARTS && self.counted.insert(hash(what))
-    }
-}
-
-impl Told {
-    /// Whether the source was told.
-    fn knows(&self, source: &Source) -> bool {
-        self.hashes.contains(&source.identity)
-    }
-
-    /// Tells a source unless it was told for the same characters.
-    fn tell(
-        &mut self,
-        range: Option<(usize, usize)>,
-        source: &Source,
-        score: Option<&str>,
-        events: &mut Vec<ChatEvent>,
-    ) {
-        let is_empty = source.bytes() == 0;
-        let place = hash((range, source.identity));
-        if is_empty || self.hashes.contains(&place) || !self.has_room(source, events) {
-            return;
-        }
-        self.hashes
-            .extend([place, source.identity, hash(&source.uri)]);
-        let citation = source.citation(range, score);
-        events.push(ChatEvent::Citation(Box::new(citation)));
-    }
-
-    /// Whether a source is not too much. Many places may name a large source, and what is told must not be much more
-    /// than what was sent.
-    fn has_room(&mut self, source: &Source, events: &mut Vec<ChatEvent>) -> bool {
-        self.bytes = (self.bytes + SOURCE_BYTES).saturating_add(source.bytes());
-        let is_full = self.bytes > MAX_EVENT_BYTES || self.hashes.len() > MAX_PARTS;
-        if is_full && !self.is_full {
-            events.push(ChatEvent::LeftOut("candidates.groundingMetadata".into()));
-        }
-        self.is_full |= is_full;
-        !self.is_full
-    }
-}
-
-impl Source {
-    /// With its hash.
-    fn identified(self) -> Self {
-        let identity = match self.title.is_empty() && self.text.is_empty() {
-            true => hash(&self.uri),
-            false => hash((&self.uri, &self.title, &self.text)),
-        };
-        Self { identity, ..self }
-    }
-
-    fn bytes(&self) -> usize {
-        self.uri.len() + self.title.len() + self.text.len() + self.others.len()
-    }
-
-    fn citation(&self, range: Option<(usize, usize)>, score: Option<&str>) -> Citation {
-        let others = &self.others;
-        let comma = if others.is_empty() { "" } else { "," };
-        Citation {
-            range,
-            uri: self.uri.clone(),
-            title: self.title.clone(),
-            cited_text: self.text.clone(),
-            document_index: None,
-            provider_fields: match score {
-                Some(score) => format!(r#"{{{others}{comma}"confidenceScore":{score}}}"#),
-                None if others.is_empty() => String::new(),
-                None => format!("{{{others}}}"),
-            },
-        }
     }
 }
 
@@ -442,10 +348,4 @@ fn range_of(segment: &Segment<'_>, texts: &mut Texts<'_>) -> Option<(usize, usiz
 
 fn says_nothing(fields: &str) -> bool {
     serde_json::from_str(fields).map_or(true, is_hollow)
-}
-
-fn hash(value: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
