@@ -1,9 +1,13 @@
 //! `OperationsService`: the state of the dispatcher, for operators.
 
+mod server;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use crate::caller::{Caller, Peer};
@@ -16,8 +20,11 @@ use crate::trail::Skip;
 use super::arrival::Arrival;
 use super::elements::ElementLimits;
 use super::time_of_day::time_of_day;
+use super::undecoded::Undecoded;
 use super::v1::operations_service_server::OperationsService;
 use super::{answer, breakers, configuration, metadata, policy, request, status, v1};
+
+pub(super) use self::server::OperationsServer;
 
 /// The service.
 pub(super) struct Operations {
@@ -31,20 +38,28 @@ impl Operations {
         Self { control, elements }
     }
 
-    async fn plan(
+    /// Plans the call of a message, which is decoded and read where it holds up no other call.
+    async fn explain(
         &self,
-        request: Request<v1::ExplainPlanRequest>,
-    ) -> Result<v1::ExplainPlanResponse, Error> {
+        request: Request<Undecoded>,
+    ) -> Result<Response<v1::ExplainPlanResponse>, Status> {
+        let planned = self.plan(request).await;
+        planned
+            .map(Response::new)
+            .map_err(|error| status::of_error(&error))
+    }
+
+    async fn plan(&self, request: Request<Undecoded>) -> Result<v1::ExplainPlanResponse, Error> {
         let caller = caller_of(&request);
         // The extensions hold the memory that the request has reserved.
         let (metadata, extensions, message) = request.into_parts();
         let held = extensions.get::<Arrival>().map(|arrival| &arrival.held);
         let timeout = metadata::timeout(&metadata)?;
-        let message = message.request.unwrap_or_default();
+        let message = message.decode::<Planning>()?.call();
         let elements = Arc::clone(&self.elements);
         let read = move || {
             Ok(CallReading {
-                request: request::parse(message, &elements)?,
+                request: request::parse(message.decode()?, &elements)?,
                 timeout,
                 key: None,
             })
@@ -52,6 +67,24 @@ impl Operations {
         let planned = self.control.plan(caller, held, read).await;
         let planned = planned.map_err(|error| error.within("request"))?;
         Ok(response_of(planned))
+    }
+}
+
+/// An `ExplainPlanRequest` whose call is not decoded.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Planning {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    request: Vec<Bytes>,
+}
+
+impl Planning {
+    /// The encoding of the call. A field that stands several times stands for its parts, one after another:
+    /// <https://protobuf.dev/programming-guides/encoding/#last-one-wins>
+    fn call(self) -> Undecoded {
+        match <[Bytes; 1]>::try_from(self.request) {
+            Ok([call]) => Undecoded::of(call),
+            Err(parts) => Undecoded::of(parts.concat()),
+        }
     }
 }
 
@@ -118,10 +151,9 @@ impl OperationsService for Operations {
         &self,
         request: Request<v1::ExplainPlanRequest>,
     ) -> Result<Response<v1::ExplainPlanResponse>, Status> {
-        let planned = self.plan(request).await;
-        planned
-            .map(Response::new)
-            .map_err(|error| status::of_error(&error))
+        // The server hands over this method's messages undecoded, and does not call this.
+        self.explain(request.map(|message| Undecoded::of(message.encode_to_vec())))
+            .await
     }
 }
 
@@ -162,5 +194,30 @@ fn target(planned: PlannedTarget) -> v1::PlannedTarget {
         detail: skip.as_ref().map(Skip::to_string).unwrap_or_default(),
         breaker_state: answer::breaker_state(breaker).into(),
         next_probe_time: next_probe.map(time_of_day),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_in_several_pieces_is_one_call() {
+        let part = |scenario: &str, conversation_id: &str| v1::ExplainPlanRequest {
+            request: Some(v1::GenerateRequest {
+                scenario: scenario.to_owned(),
+                conversation_id: conversation_id.to_owned(),
+                ..v1::GenerateRequest::default()
+            }),
+        };
+        let mut encoded = part("one", "").encode_to_vec();
+        encoded.extend(part("", "c").encode_to_vec());
+        for message in [encoded, part("one", "c").encode_to_vec(), Vec::new()] {
+            let whole = v1::ExplainPlanRequest::decode(&*message).unwrap();
+
+            let call = Planning::decode(&*message).unwrap().call();
+
+            assert_eq!(call.decode(), Ok(whole.request.unwrap_or_default()));
+        }
     }
 }

@@ -22,13 +22,12 @@ use super::door::GrpcDoor;
 use super::elements::{Contract, ElementLimits};
 use super::generation::{Generation, GenerationServer};
 use super::health::{LiveHealth, ReportedHealth};
-use super::operations::Operations;
+use super::operations::{Operations, OperationsServer};
 use super::rpcs::RpcCounts;
 use super::spelled::SpelledResponse;
 use super::translated::Translation;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
-use super::v1::operations_service_server::OperationsServiceServer;
 
 const GENERATION: &str = "modelway.v1.GenerationService";
 const CATALOG: &str = "modelway.v1.CatalogService";
@@ -190,10 +189,7 @@ impl Services {
             names.push(OPERATIONS);
             let control = Arc::clone(&self.control);
             let operations = Operations::new(control, Arc::clone(&self.elements));
-            routes = routes.add_service(
-                OperationsServiceServer::new(operations)
-                    .max_decoding_message_size(self.max_message_bytes),
-            );
+            routes = routes.add_service(OperationsServer::new(operations, self.max_message_bytes));
         }
         if served.reflection {
             names.extend([REFLECTION, REFLECTION_ALPHA]);

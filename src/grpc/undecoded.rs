@@ -20,7 +20,7 @@ pub(super) struct Undecoded(Bytes);
 
 impl Undecoded {
     /// A message with this encoding.
-    pub(super) fn of(encoded: Vec<u8>) -> Self {
+    pub(super) fn of(encoded: impl Into<Bytes>) -> Self {
         Self(encoded.into())
     }
 
