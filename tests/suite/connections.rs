@@ -332,16 +332,13 @@ async fn a_late_end_is_waited_for_and_the_connection_used_again() {
     for _ in 0..50 {
         assert_answered(calls(&gateway, 1).await);
     }
+    // Each stream has ended, by itself or by a reset.
     settle(|| {
-        provider
-            .seen()
-            .iter()
-            .map(|seen| seen.requests)
-            .sum::<usize>()
-            == 50
+        let seen = provider.seen();
+        let asked: usize = seen.iter().map(|seen| seen.requests).sum();
+        asked == 50 && seen.iter().all(|seen| seen.open == 0)
     })
     .await;
-    sleep(manner.late_end * 5).await; // resets, if there were any, have come
     let seen = provider.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].resets, 0, "{seen:?}");
@@ -349,11 +346,11 @@ async fn a_late_end_is_waited_for_and_the_connection_used_again() {
     let provider = Http1::start(manner, End::Chunked, None).await;
     let url = format!("http://{}", provider.address);
     let gateway = before(&url, "", "", "").await;
-    for _ in 0..50 {
+    for call in 1..=50 {
         assert_answered(calls(&gateway, 1).await);
-        sleep(manner.late_end * 2).await;
+        settle(|| provider.answered() == call).await;
     }
-    // On a busy machine a call may come before the end of the one before.
+    // A call may come before the end of the one before has been read.
     assert!(provider.connections() <= 5, "{}", provider.connections());
     assert_eq!(provider.requests(), 50);
 }

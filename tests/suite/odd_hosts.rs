@@ -1,5 +1,6 @@
 //! What becomes of answers that no provider should send: the right answer or a classified failure.
 
+mod accounts;
 mod beyond;
 mod empty;
 mod memory;

@@ -3,8 +3,9 @@
 use modelway::grpc::v1::content_part::Part;
 use modelway::grpc::v1::{
     Attempt, AttemptKind, ContentPart, CostSource, ExplainPlanRequest, FILE_DESCRIPTOR_SET,
-    GenerateRequest, GenerateResponse, JsonObject, Media, PlannedTarget, ProviderFile,
-    ProviderOptions, ProviderPart, ProviderTool, Role, ServiceTier, Tool, json_object, media, tool,
+    FunctionTool, GenerateRequest, GenerateResponse, JsonObject, Media, PlannedTarget,
+    ProviderFile, ProviderOptions, ProviderPart, ProviderTool, Role, ServiceTier, Tool,
+    json_object, media, tool,
 };
 use modelway::simulator::{Behaviour, Settings, Simulator};
 use prost::Message as _;
@@ -480,6 +481,124 @@ async fn options_belong_to_what_a_key_stands_for() {
     assert_eq!(details(&conflict).reason, "IDEMPOTENCY_CONFLICT");
     assert_eq!(lines(&first.attempts), ["1 PRIMARY claude/opus SUCCEEDED"]);
     assert_eq!(gateway.simulator.requests().len(), 1);
+}
+
+/// A provider for each wire format.
+const EACH: &str = r#"
+[catalog]
+allow_model = true
+[providers.claude]
+simulated = true
+wire_format = "anthropic"
+provider_options = ["*"]
+[providers.gpt]
+simulated = true
+wire_format = "openai_chat"
+provider_options = ["*"]
+[providers.responses]
+simulated = true
+wire_format = "openai_responses"
+provider_options = ["*"]
+[providers.gem]
+simulated = true
+wire_format = "gemini"
+provider_options = ["*"]
+[models."claude/m1"]
+max_output_tokens = 1000
+[models."gpt/m2"]
+[models."responses/m3"]
+[models."gem/m4"]
+[scenarios.all]
+targets = ["claude/m1"]
+"#;
+
+#[tokio::test]
+async fn options_of_parts_and_tools_arrive_where_each_provider_looks_for_them() {
+    let gateway = Gateway::start(EACH).await;
+    let function = |options| Tool {
+        tool: Some(tool::Tool::Function(FunctionTool {
+            name: "look_up".to_owned(),
+            ..FunctionTool::default()
+        })),
+        provider_options: options,
+        ..Tool::default()
+    };
+    // The model, options of a part and of a tool, where they arrive, and where the whole definition of a tool does.
+    let table = [
+        (
+            "claude/m1",
+            r#"{"citations":{"enabled":true}}"#,
+            r#"{"defer_loading":true}"#,
+            (
+                "/messages/0/content/1/citations/enabled",
+                "/tools/0/defer_loading",
+                "/tools/1/beta",
+            ),
+        ),
+        (
+            "gpt/m2",
+            r#"{"citations":{"enabled":true}}"#,
+            r#"{"function":{"cached":true}}"#,
+            (
+                "/messages/0/content/1/citations/enabled",
+                "/tools/0/function/cached",
+                "/tools/1/beta",
+            ),
+        ),
+        (
+            "responses/m3",
+            r#"{"citations":{"enabled":true}}"#,
+            r#"{"defer_loading":true}"#,
+            (
+                "/input/0/content/1/citations/enabled",
+                "/tools/0/defer_loading",
+                "/tools/1/beta",
+            ),
+        ),
+        (
+            "gem/m4",
+            r#"{"videoMetadata":{"fps":true}}"#,
+            r#"{"behavior":true}"#,
+            (
+                "/contents/0/parts/1/videoMetadata/fps",
+                "/tools/0/functionDeclarations/0/behavior",
+                "/tools/1/beta",
+            ),
+        ),
+    ];
+    for (model, of_part, of_tool, (part_at, tool_at, definition_at)) in table {
+        let (provider, name) = model.split_once('/').unwrap();
+        let marked = ContentPart {
+            provider_options: vec![entry(provider, of_part, false)],
+            ..part(Part::Text("there".to_owned()))
+        };
+        let mut request = GenerateRequest {
+            model: model.to_owned(),
+            scenario: String::new(),
+            ..ask("", "")
+        };
+        request.messages[0].text.clear();
+        request.messages[0].parts = vec![part(Part::Text("Hello".to_owned())), marked];
+        let definition = match provider {
+            "gem" => r#"{"beta":true}"#,
+            _ => r#"{"type":"own","beta":true}"#,
+        };
+        let whole = Tool {
+            tool: Some(tool::Tool::ProviderTool(ProviderTool {
+                definitions: vec![entry(provider, definition, false)],
+            })),
+            ..Tool::default()
+        };
+        request.tools = vec![function(vec![entry(provider, of_tool, false)]), whole];
+        for method in METHODS {
+            gateway.call(method, request.clone()).await.unwrap();
+
+            let body = sent(&gateway, name);
+            for at in [part_at, tool_at, definition_at] {
+                assert_eq!(body.pointer(at), Some(&Value::Bool(true)), "{at}: {body}");
+            }
+        }
+    }
 }
 
 /// The page that explains all this, with an example.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::http::{Head, Http1, events, post, post_json};
+use super::soon_open;
 use crate::support::posted::http2;
 use crate::support::{Gateway, ONE_MODEL, ask};
 
@@ -250,10 +251,7 @@ async fn the_deadline_in_the_head_is_kept() {
 
 #[tokio::test]
 async fn a_silent_stream_opens_and_is_kept_alive_by_comments() {
-    let gateway = Gateway::start(&format!(
-        "[json]\nopen_after = '50ms'\nkeepalive = '50ms'\n{ONE_MODEL}"
-    ))
-    .await;
+    let gateway = Gateway::start(&soon_open("50ms")).await;
     for (behaviour, last) in [
         ("first=400ms", "completed"),
         ("delay=400ms+status=500", "error"),

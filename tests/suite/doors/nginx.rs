@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::http::{Http1, events, post_json};
-use crate::support::{Gateway, ONE_MODEL};
+use super::soon_open;
+use crate::support::Gateway;
 
 const ASK: &str = r#"{"scenario":"one","messages":[{"role":"ROLE_USER","text":"Hello"}]}"#;
 
@@ -88,10 +89,7 @@ async fn events_pass_nginx_one_by_one_and_silence_does_not_cut_a_stream() {
         println!("skipped: there is no nginx; set MODELWAY_NGINX");
         return;
     };
-    let gateway = Gateway::start(&format!(
-        "[json]\nopen_after = '300ms'\nkeepalive = '300ms'\n{ONE_MODEL}"
-    ))
-    .await;
+    let gateway = Gateway::start(&soon_open("300ms")).await;
     // Silent for longer than the proxy's limit, before the first token and between two of them.
     let behaviour = "tokens=3+first=2500ms+gap=2s".parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", behaviour);

@@ -14,6 +14,7 @@ use prost::Message;
 use tokio::time::timeout;
 
 use super::http::{Head, Http1, post};
+use super::soon_open;
 use crate::support::posted::{framed, http2};
 use crate::support::{Gateway, ONE_MODEL, ask};
 
@@ -190,10 +191,7 @@ async fn http_2_serves_it_as_well() {
 
 #[tokio::test]
 async fn a_stream_without_content_opens_and_lives_on_heartbeats() {
-    let gateway = Gateway::start(&format!(
-        "[json]\nopen_after = '50ms'\nkeepalive = '50ms'\n{ONE_MODEL}"
-    ))
-    .await;
+    let gateway = Gateway::start(&soon_open("50ms")).await;
     for (behaviour, status) in [
         ("first=400ms", "grpc-status:0\r\n"),
         ("delay=400ms+status=500", "grpc-status:14\r\n"),

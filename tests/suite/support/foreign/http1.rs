@@ -28,6 +28,7 @@ pub(crate) struct Http1 {
     pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
     frozen: watch::Sender<usize>,
     _serving: JoinSet<()>,
 }
@@ -39,6 +40,7 @@ struct Serving {
     /// How long it waits for the next request, and whether it says so.
     keeps: Option<Duration>,
     requests: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
     frozen: watch::Receiver<usize>,
     number: usize,
 }
@@ -51,7 +53,9 @@ impl Http1 {
             (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (frozen, sees) = watch::channel(0);
         let mut serving = JoinSet::new();
+        let answered = Arc::<AtomicUsize>::default();
         let (made, asked) = (Arc::clone(&connections), Arc::clone(&requests));
+        let given = Arc::clone(&answered);
         serving.spawn(async move {
             let mut tasks = JoinSet::new();
             loop {
@@ -61,6 +65,7 @@ impl Http1 {
                     end,
                     keeps,
                     requests: Arc::clone(&asked),
+                    answered: Arc::clone(&given),
                     frozen: sees.clone(),
                     number: made.fetch_add(1, Ordering::SeqCst) + 1,
                 };
@@ -72,6 +77,7 @@ impl Http1 {
             address,
             connections,
             requests,
+            answered,
             frozen,
             _serving: serving,
         }
@@ -85,6 +91,11 @@ impl Http1 {
     /// How many requests have come.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// How many answers have been sent to their end.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
     }
 
     /// The present connections stop answering. Later ones are not affected.
@@ -124,6 +135,7 @@ impl Serving {
             }
             sleep(self.manner.first).await;
             self.answer(&mut stream).await?;
+            self.answered.fetch_add(1, Ordering::SeqCst);
             if self.end == End::Close {
                 return Ok(());
             }

@@ -35,7 +35,8 @@ pub(crate) struct Seen {
     pub(crate) requests: usize,
     /// The most that were open at once.
     pub(crate) most_open: usize,
-    open: usize,
+    /// Streams that are open.
+    pub(crate) open: usize,
     /// Streams that the client has reset, by the reason.
     pub(crate) resets: usize,
     /// Whether it has ended, or its client knows that it takes no more requests.
