@@ -131,6 +131,20 @@ fn no_answer_takes_more_memory_than_it_may_and_what_is_left_out_is_named() {
 }
 
 #[test]
+fn lists_in_lists_take_the_room_of_values() {
+    let nest = format!("{}1{}", "[".repeat(40), "]".repeat(40));
+    let nests = |count| format!(r#"{{"a":[{}],"b":1}}"#, vec![&*nest; count].join(","));
+
+    let some = collected(&OpenAiChat::default(), &[&nests(90)]);
+    let many = collected(&OpenAiChat::default(), &[&nests(1000)]);
+
+    assert_eq!(some.fields, nests(90));
+    // Each list takes half a kilobyte in memory.
+    assert!(many.fields.matches('[').count() < 5000);
+    assert_eq!(many.not_kept[0], "a");
+}
+
+#[test]
 fn a_deep_value_is_kept_as_one_text() {
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
 

@@ -7,8 +7,9 @@ use super::walk::Step;
 /// The most bytes of names and values that are kept.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// The most values that are kept.
-const MOST_FIELDS: usize = 4096;
+/// The most values, objects and lists that are kept: the smallest of them takes some hundred bytes of memory, and two
+/// in an answer.
+const MOST_NODES: usize = 4096;
 
 /// What an item takes that stands for none, so that later ones keep their position.
 const PADDING: &str = "null";
@@ -17,8 +18,15 @@ const PADDING: &str = "null";
 #[derive(Default)]
 pub(super) struct Tree {
     root: BTreeMap<Box<str>, Node>,
+    extent: Extent,
+}
+
+/// How much is kept.
+#[derive(Default)]
+struct Extent {
+    /// Bytes of the JSON text.
     bytes: usize,
-    fields: usize,
+    nodes: usize,
 }
 
 enum Node {
@@ -34,37 +42,36 @@ impl Tree {
         let Some((Step::Member(first), rest)) = place.split_first() else {
             return true;
         };
-        let room = MOST_BYTES.saturating_sub(self.bytes);
+        let room = MOST_BYTES.saturating_sub(self.extent.bytes);
         let most = place.iter().fold(leaf.len(), |bytes, step| {
             bytes.saturating_add(match step {
                 Step::Member(name) => name.len() + OF_MEMBER,
                 Step::Item(position) => position.saturating_mul(PADDING.len() + 1) + OF_MEMBER,
             })
         });
-        if most > room || self.fields == MOST_FIELDS {
+        if most > room || self.extent.nodes + place.len() > MOST_NODES {
             // A value that takes no more room than the one before it may still replace it.
             return self.replace(place, leaf);
         }
         let Some(node) = self.node(first, rest) else {
             return false;
         };
-        let (is_new, old) = match node {
-            Node::Leaf(old) => (old.is_empty(), old.len()),
-            Node::Object(_) | Node::List(_) => (true, 0),
+        let old = match node {
+            Node::Leaf(old) => old.len(),
+            Node::Object(_) | Node::List(_) => 0,
         };
         *node = Node::Leaf(leaf.into());
-        self.fields += usize::from(is_new);
-        self.bytes = (self.bytes + leaf.len()).saturating_sub(old);
+        self.extent.bytes = (self.extent.bytes + leaf.len()).saturating_sub(old);
         true
     }
 
     /// The node at a place, which is made if it is not there.
     fn node(&mut self, first: &str, rest: &[Step<'_>]) -> Option<&mut Node> {
-        let mut node = member(&mut self.root, first, &mut self.bytes)?;
+        let mut node = member(&mut self.root, first, &mut self.extent)?;
         for step in rest {
             node = match step {
-                Step::Member(name) => member(node.as_object()?, name, &mut self.bytes)?,
-                Step::Item(position) => item(node.as_list()?, *position, &mut self.bytes)?,
+                Step::Member(name) => member(node.as_object()?, name, &mut self.extent)?,
+                Step::Item(position) => item(node.as_list()?, *position, &mut self.extent)?,
             };
         }
         Some(node)
@@ -86,7 +93,7 @@ impl Tree {
             });
         match found.flatten() {
             Some(Node::Leaf(old)) if leaf.len() <= old.len() => {
-                self.bytes -= old.len() - leaf.len();
+                self.extent.bytes -= old.len() - leaf.len();
                 *old = leaf.into();
                 true
             }
@@ -98,7 +105,7 @@ impl Tree {
     pub(super) fn into_json(self) -> String {
         let mut json = String::new();
         if !self.root.is_empty() {
-            json.reserve(self.bytes);
+            json.reserve(self.extent.bytes);
             write_object(&self.root, &mut json);
         }
         json
@@ -178,10 +185,11 @@ fn write_object(members: &BTreeMap<Box<str>, Node>, json: &mut String) {
 fn member<'n>(
     members: &'n mut BTreeMap<Box<str>, Node>,
     name: &str,
-    bytes: &mut usize,
+    extent: &mut Extent,
 ) -> Option<&'n mut Node> {
     if !members.contains_key(name) {
-        *bytes += name.len() + OF_MEMBER;
+        extent.bytes += name.len() + OF_MEMBER;
+        extent.nodes += 1;
         members.insert(name.into(), Node::nothing());
     }
     members.get_mut(name)
@@ -191,11 +199,12 @@ fn member<'n>(
 fn item<'n>(
     items: &'n mut BTreeMap<usize, Node>,
     position: usize,
-    bytes: &mut usize,
+    extent: &mut Extent,
 ) -> Option<&'n mut Node> {
     if !items.contains_key(&position) {
         let length = items.last_key_value().map_or(0, |(last, _)| last + 1);
-        *bytes += OF_MEMBER + (PADDING.len() + 1) * position.saturating_sub(length);
+        extent.bytes += OF_MEMBER + (PADDING.len() + 1) * position.saturating_sub(length);
+        extent.nodes += 1;
         items.insert(position, Node::nothing());
     }
     items.get_mut(&position)
