@@ -1,8 +1,8 @@
 //! How does a JSON text become the encoding of a message? In one pass, and every fault is named with its path.
 
 mod fault;
+mod primitive;
 mod scalar;
-mod token;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, excerpt};
 
-use self::token::Token;
+use self::primitive::Primitive;
 use super::base;
 use super::types::{JsonField, JsonKind, JsonTypes, OwnForm, Repeat};
 
@@ -121,7 +121,7 @@ impl<'de> DeserializeSeed<'de> for ValueReader<'_, '_> {
 }
 
 impl<'t> ValueReader<'_, 't> {
-    fn token<E: serde::de::Error>(self, sent: Token<'_>) -> Result<bool, E> {
+    fn primitive<E: serde::de::Error>(self, sent: Primitive<'_>) -> Result<bool, E> {
         let Self { reading, slot } = self;
         match slot {
             Slot::Field(field) if field.repeat == Repeat::List => {
@@ -200,23 +200,23 @@ impl<'de> Visitor<'de> for ValueReader<'_, '_> {
     }
 
     fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<bool, E> {
-        self.token(Token::Bool(value))
+        self.primitive(Primitive::Bool(value))
     }
 
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<bool, E> {
-        self.token(Token::Unsigned(value))
+        self.primitive(Primitive::Unsigned(value))
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<bool, E> {
-        self.token(Token::Signed(value))
+        self.primitive(Primitive::Signed(value))
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<bool, E> {
-        self.token(Token::Real(value))
+        self.primitive(Primitive::Real(value))
     }
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<bool, E> {
-        self.token(Token::Text(value))
+        self.primitive(Primitive::Text(value))
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<bool, E> {
@@ -400,12 +400,12 @@ impl<'t> Reading<'t> {
         while let Some(key) = entries.next_key::<String>()? {
             self.enter(&key, &mut seen)?;
             let began = base::open(&mut self.out, field.number);
-            let token = match (key_field.kind, key.as_str()) {
-                (JsonKind::Bool, "true") => Token::Bool(true),
-                (JsonKind::Bool, "false") => Token::Bool(false),
-                (_, text) => Token::Text(text),
+            let key_value = match (key_field.kind, key.as_str()) {
+                (JsonKind::Bool, "true") => Primitive::Bool(true),
+                (JsonKind::Bool, "false") => Primitive::Bool(false),
+                (_, text) => Primitive::Text(text),
             };
-            self.scalar(key_field, token)?;
+            self.scalar(key_field, key_value)?;
             seen.insert(key);
             entries.next_value_seed(ValueReader {
                 reading: self,

@@ -5,7 +5,7 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use crate::json::form::types::{JsonField, JsonKind, OwnForm};
 use crate::json::form::{base, times};
 
-use super::token::Token;
+use super::primitive::Primitive;
 use super::{Reading, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT};
 
 impl Reading<'_> {
@@ -13,13 +13,13 @@ impl Reading<'_> {
     pub(super) fn scalar<E: serde::de::Error>(
         &mut self,
         field: &JsonField,
-        sent: Token<'_>,
+        sent: Primitive<'_>,
     ) -> Result<(), E> {
         let number = field.number;
         let written = match field.kind {
             JsonKind::Message(place) => return self.own(number, field.kind, place, sent),
             JsonKind::Bool => match sent {
-                Token::Bool(value) => {
+                Primitive::Bool(value) => {
                     self.varint(number, value.into());
                     Some(())
                 }
@@ -77,7 +77,7 @@ impl Reading<'_> {
                 value.map(|value| self.fixed(number, WireType::SixtyFourBit, &value.to_le_bytes()))
             }
             JsonKind::Text => match sent {
-                Token::Text(text) => {
+                Primitive::Text(text) => {
                     encode_key(number, WireType::LengthDelimited, &mut self.out);
                     encode_varint(text.len() as u64, &mut self.out);
                     self.out.extend_from_slice(text.as_bytes());
@@ -86,7 +86,7 @@ impl Reading<'_> {
                 _ => None,
             },
             JsonKind::Bytes => match sent {
-                Token::Text(text) => {
+                Primitive::Text(text) => {
                     let began = base::open(&mut self.out, number);
                     let is_legal = base::put_base64(&mut self.out, text);
                     base::close(&mut self.out, began);
@@ -97,7 +97,7 @@ impl Reading<'_> {
             JsonKind::Enum(place) => {
                 let choices = self.types.choices(place);
                 let value = match sent {
-                    Token::Text(name) => choices.and_then(|choices| choices.number(name)),
+                    Primitive::Text(name) => choices.and_then(|choices| choices.number(name)),
                     _ => sent.whole().and_then(|value| i32::try_from(value).ok()),
                 };
                 value.map(|value| self.varint(number, i64::from(value) as u64))
@@ -115,10 +115,10 @@ impl Reading<'_> {
         number: u32,
         kind: JsonKind,
         place: usize,
-        sent: Token<'_>,
+        sent: Primitive<'_>,
     ) -> Result<(), E> {
         match (self.own_form(place), sent) {
-            (Some(OwnForm::Duration), Token::Text(text)) => {
+            (Some(OwnForm::Duration), Primitive::Text(text)) => {
                 let Some((seconds, nanos)) = times::duration_of(text) else {
                     return Err(self.unexpected(kind, "another text"));
                 };
@@ -146,16 +146,16 @@ impl Reading<'_> {
         self.out.extend_from_slice(bytes);
     }
 
-    pub(super) fn own_value(&mut self, number: u32, sent: Token<'_>) {
+    pub(super) fn own_value(&mut self, number: u32, sent: Primitive<'_>) {
         let began = base::open(&mut self.out, number);
         match sent {
-            Token::Bool(value) => self.varint(VALUE_BOOL, value.into()),
-            Token::Text(text) => {
+            Primitive::Bool(value) => self.varint(VALUE_BOOL, value.into()),
+            Primitive::Text(text) => {
                 encode_key(VALUE_TEXT, WireType::LengthDelimited, &mut self.out);
                 encode_varint(text.len() as u64, &mut self.out);
                 self.out.extend_from_slice(text.as_bytes());
             }
-            Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => {
+            Primitive::Unsigned(_) | Primitive::Signed(_) | Primitive::Real(_) => {
                 let value = sent.real().unwrap_or_default();
                 self.fixed(VALUE_NUMBER, WireType::SixtyFourBit, &value.to_le_bytes());
             }

@@ -2,7 +2,7 @@
 
 /// A value that is neither an object nor a list.
 #[derive(Clone, Copy)]
-pub(super) enum Token<'a> {
+pub(super) enum Primitive<'a> {
     Bool(bool),
     Unsigned(u64),
     Signed(i64),
@@ -10,12 +10,12 @@ pub(super) enum Token<'a> {
     Text(&'a str),
 }
 
-impl Token<'_> {
+impl Primitive<'_> {
     pub(super) fn described(self) -> &'static str {
         match self {
-            Token::Bool(_) => "a truth value",
-            Token::Unsigned(_) | Token::Signed(_) | Token::Real(_) => "another number",
-            Token::Text(_) => "another text",
+            Primitive::Bool(_) => "a truth value",
+            Primitive::Unsigned(_) | Primitive::Signed(_) | Primitive::Real(_) => "another number",
+            Primitive::Text(_) => "another text",
         }
     }
 
@@ -24,30 +24,30 @@ impl Token<'_> {
         /// From here on, a fraction may have been lost.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         match self {
-            Token::Unsigned(value) => Some(value.into()),
-            Token::Signed(value) => Some(value.into()),
-            Token::Real(value) => {
+            Primitive::Unsigned(value) => Some(value.into()),
+            Primitive::Signed(value) => Some(value.into()),
+            Primitive::Real(value) => {
                 (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i128)
             }
-            Token::Text(text) => match text.parse::<i128>() {
+            Primitive::Text(text) => match text.parse::<i128>() {
                 Ok(_) if text.starts_with('+') => None,
                 Ok(value) => Some(value),
-                Err(_) => Token::Real(decimal(text)?).whole(),
+                Err(_) => Primitive::Real(decimal(text)?).whole(),
             },
-            Token::Bool(_) => None,
+            Primitive::Bool(_) => None,
         }
     }
 
     pub(super) fn real(self) -> Option<f64> {
         match self {
-            Token::Unsigned(value) => Some(value as f64),
-            Token::Signed(value) => Some(value as f64),
-            Token::Real(value) => Some(value),
-            Token::Text("NaN") => Some(f64::NAN),
-            Token::Text("Infinity") => Some(f64::INFINITY),
-            Token::Text("-Infinity") => Some(f64::NEG_INFINITY),
-            Token::Text(text) => decimal(text),
-            Token::Bool(_) => None,
+            Primitive::Unsigned(value) => Some(value as f64),
+            Primitive::Signed(value) => Some(value as f64),
+            Primitive::Real(value) => Some(value),
+            Primitive::Text("NaN") => Some(f64::NAN),
+            Primitive::Text("Infinity") => Some(f64::INFINITY),
+            Primitive::Text("-Infinity") => Some(f64::NEG_INFINITY),
+            Primitive::Text(text) => decimal(text),
+            Primitive::Bool(_) => None,
         }
     }
 }
