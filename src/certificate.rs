@@ -55,6 +55,13 @@ impl Certificate {
     }
 }
 
+/// The name of the authority that has issued a certificate, as RFC 4514 writes it, in the certificate's own words; `None` if
+/// this is not the DER of one.
+pub fn issuer(der: &[u8]) -> Option<String> {
+    let parsed = Parsed::from_der(der).ok()?;
+    Some(parsed.tbs_certificate().issuer().to_string())
+}
+
 /// What the certificates of a file are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CertificateUse {

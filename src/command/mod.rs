@@ -11,6 +11,7 @@ mod examples;
 mod explain;
 mod failure;
 mod health;
+mod live;
 mod man;
 mod request;
 mod schema;
@@ -52,7 +53,7 @@ enum Command {
     /// Serves calls (the default command).
     #[command(after_help = examples::SERVE)]
     Serve(ServeArguments),
-    /// Checks a configuration file and reports every mistake in it.
+    /// Checks a configuration and reports every mistake in it; with --live, asks every provider, too.
     #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
     /// Asks a running service a question and writes the answer as it comes; at the end, what was tried for it and what it

@@ -27,14 +27,17 @@ pub fn check(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
-    let name = path.display();
-    let (written, code) = match verdict(path, with_secrets, overrides) {
-        Ok(config) => (summarize(&config, out), ExitCode::SUCCESS),
-        Err(mistakes) => {
-            let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
-            let written = err.write_all(lines.collect::<String>().as_bytes());
-            (written, ExitCode::from(BROKEN))
-        }
+    let name = path.display().to_string();
+    let checked = reading::configuration(path)
+        .map_err(|error| vec![unreadable(&error)])
+        .and_then(|text| checked(&text, with_secrets, overrides));
+    let written = match &checked {
+        Ok(config) => summarize(config, out),
+        Err(mistakes) => tell(&name, mistakes, err),
+    };
+    let code = match checked {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(BROKEN),
     };
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(io::Error::new(
@@ -45,26 +48,54 @@ pub fn check(
     }
 }
 
-/// The configuration, or all mistakes of the file.
-fn verdict(path: &Path, with_secrets: bool, overrides: &Overrides) -> Result<Config, Vec<String>> {
-    let text = reading::configuration(path)
-        .map_err(|error| vec![format!(" cannot be read: {}", reading::why(&error))])?;
+/// Writes a line for each mistake of the configuration of this name.
+///
+/// # Errors
+/// `err` cannot be written to.
+pub fn tell(name: &str, mistakes: &[String], err: &mut impl Write) -> io::Result<()> {
+    let lines = mistakes.iter().map(|mistake| format!("{name}:{mistake}\n"));
+    err.write_all(lines.collect::<String>().as_bytes())
+}
+
+/// Why a configuration cannot be read, as a mistake of the whole.
+pub fn unreadable(error: &io::Error) -> String {
+    format!(" cannot be read: {}", reading::why(error))
+}
+
+/// The configuration that a text says, or all its mistakes.
+///
+/// # Errors
+/// The mistakes, each without the name of the file.
+pub fn checked(
+    text: &str,
+    with_secrets: bool,
+    overrides: &Overrides,
+) -> Result<Config, Vec<String>> {
     let surroundings = match with_secrets {
         true => Surroundings::of_process(Some(SIMULATOR)),
         false => Surroundings::without_secrets(Some(SIMULATOR)),
     };
-    match judge(&text, &surroundings, overrides, None) {
-        Ok(judged) => Ok(judged.config),
-        Err(UnusableConfiguration::Mistakes(mistakes)) => {
-            Err(mistakes.iter().map(ToString::to_string).collect())
+    let judged = judge(text, &surroundings, overrides, None);
+    judged.map(|judged| judged.config).map_err(mistakes)
+}
+
+/// What keeps a configuration from being used, each without the name of the file.
+pub fn mistakes(unusable: UnusableConfiguration) -> Vec<String> {
+    match unusable {
+        UnusableConfiguration::Mistakes(mistakes) => {
+            mistakes.iter().map(ToString::to_string).collect()
         }
-        Err(error @ (UnusableConfiguration::Transport(_) | UnusableConfiguration::Outbound(_))) => {
-            Err(vec![format!(" {error}")])
+        error @ (UnusableConfiguration::Transport(_) | UnusableConfiguration::Outbound(_)) => {
+            vec![format!(" {error}")]
         }
     }
 }
 
-fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
+/// Writes what a configuration says: addresses, warnings, providers, scenarios.
+///
+/// # Errors
+/// `out` cannot be written to.
+pub fn summarize(config: &Config, out: &mut impl Write) -> io::Result<()> {
     let catalog = &config.catalog;
     let mut providers: Vec<_> = catalog
         .targets

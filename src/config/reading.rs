@@ -1,7 +1,7 @@
 //! Reads files within bounds of size and time, be they regular files, pipes or devices.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Error, ErrorKind, Read as _};
+use std::io::{self, Error, ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -23,6 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Why it cannot be read.
 pub fn configuration(path: &Path) -> io::Result<String> {
     text(path, MAX_CONFIGURATION_BYTES)
+}
+
+/// Reads the text of a configuration from standard input, within the same bounds.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn standard_input() -> io::Result<String> {
+    timely(|| bounded(io::stdin().lock(), MAX_CONFIGURATION_BYTES))
 }
 
 /// Reads the text of a configuration that was read before. A pipe cannot be read again.
@@ -77,12 +85,11 @@ pub fn why(error: &Error) -> String {
 
 /// Reads in a thread of its own. If that takes too long the thread is left behind, because a system call cannot be
 /// interrupted.
-fn text(path: &Path, max_bytes: u64) -> io::Result<String> {
+fn timely(read: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static) -> io::Result<String> {
     let (done, result) = mpsc::sync_channel(1);
-    let path = path.to_owned();
     thread::Builder::new()
         .name("reader".to_owned())
-        .spawn(move || done.send(bytes(&path, max_bytes)))?;
+        .spawn(move || done.send(read()))?;
     let bytes = result.recv_timeout(PATIENCE).map_err(|_| {
         let seconds = PATIENCE.as_secs();
         Error::new(
@@ -93,12 +100,22 @@ fn text(path: &Path, max_bytes: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
+fn text(path: &Path, max_bytes: u64) -> io::Result<String> {
+    let path = path.to_owned();
+    timely(move || bytes(&path, max_bytes))
+}
+
 fn bytes(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     check(&fs::metadata(path)?, max_bytes)?;
     let file = File::open(path)?;
     check(&file.metadata()?, max_bytes)?;
+    bounded(file, max_bytes)
+}
+
+/// All of it, if it is not too much.
+fn bounded(source: impl Read, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    source.take(max_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max_bytes {
         return Err(too_large(max_bytes));
     }

@@ -133,6 +133,16 @@ pub(super) fn spelled(
     }
 }
 
+impl Target {
+    /// A request in its wire format, with its own path and fields.
+    ///
+    /// # Errors
+    /// Why its format cannot express the request.
+    pub fn spelled(&self, request: &ChatRequest, stream: bool) -> Result<WireRequest, Unsupported> {
+        spelled(request, self, stream)
+    }
+}
+
 /// Whether what is sent depends on the provider's name.
 fn depends_on_provider(request: &ChatRequest) -> bool {
     let mut parts = request.messages.iter().flat_map(|message| &message.parts);

@@ -155,7 +155,7 @@ struct UnusedFile {
 }
 
 /// The SHA-256 of a configuration's bytes, as `sha256sum` shows it.
-pub(super) fn hash(text: &str) -> String {
+pub(crate) fn hash(text: &str) -> String {
     let hash = sha256(text.as_bytes());
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

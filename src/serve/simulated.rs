@@ -31,7 +31,7 @@ impl Plays<'_> {
 }
 
 /// A simulator, if the text of this configuration needs one.
-pub(super) async fn simulator_for(text: &str) -> Result<Option<Simulator>, StartError> {
+pub(crate) async fn simulator_for(text: &str) -> Result<Option<Simulator>, StartError> {
     if !File::parse(text).needs_simulator() {
         return Ok(None);
     }

@@ -1,5 +1,7 @@
 //! A connection to a provider: TCP, perhaps through a proxy, TLS where the URL says so, in time.
 
+pub(super) mod examine;
+
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};

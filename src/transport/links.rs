@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use http::Uri;
 use rustls::ClientConfig;
+use tokio::time::Instant;
 
 use crate::provider::Provider;
 use crate::provider::link::Link;
 
 use super::connector::Connector;
+use super::connector::examine::Examination;
 use super::connects::ConnectionCounts;
 use super::names::Names;
 use super::outages::{Outages, WatchedHosts};
@@ -139,16 +142,40 @@ impl ProviderLinks {
     }
 
     fn pool(&self, set_up: &SetUp, settings: Settings) -> Pool {
-        let (http, limit) = (set_up.link.http, settings.connect_timeout);
-        let connector = Connector::new(
+        let connector = self.connector(set_up, settings);
+        Pool::new(settings, connector, set_up.link.http, self.unused.clone())
+    }
+
+    fn connector(&self, set_up: &SetUp, settings: Settings) -> Connector {
+        Connector::new(
             set_up.tls.clone(),
             set_up.proxy.clone(),
             self.names.clone(),
             Arc::clone(&set_up.outages),
-            http,
-            limit,
-        );
-        Pool::new(settings, connector, http, self.unused.clone())
+            set_up.link.http,
+            settings.connect_timeout,
+        )
+    }
+
+    /// Connects to the host of a URL over a link, step by step, and closes the connection. Nothing is sent.
+    pub async fn examine(
+        &self,
+        settings: Settings,
+        link: &Arc<Link>,
+        url: &str,
+        deadline: Instant,
+    ) -> Examination {
+        let mut set_up = self.set_up.iter().map(|(set_up, _)| set_up);
+        let set_up = set_up.find(|set_up| Arc::ptr_eq(&set_up.link, link));
+        match (set_up, url.parse::<Uri>()) {
+            (Some(set_up), Ok(url)) => {
+                let connector = self.connector(set_up, settings);
+                let deadline = deadline.min(connector.deadline());
+                connector.examine(&url, deadline).await
+            }
+            // The request says why it cannot be sent.
+            _ => Examination::default(),
+        }
     }
 }
 

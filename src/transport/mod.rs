@@ -41,6 +41,7 @@ use crate::provider::OutboundRequest;
 
 use self::body::RawBody;
 use self::cause::ConnectCause;
+pub use self::connector::examine::{ConnectStep, Examination};
 pub use self::connects::{ConnectionCounts, PROTOCOLS};
 use self::failure::unreachable;
 pub use self::links::{ProviderLinks, SetupError};

@@ -34,7 +34,10 @@ const MODULES: &[Module] = &[
     module("wire", &["chat", "error", "features"]),
     // Upstream.
     module("provider", &["wire"]),
-    module("transport", &["error", "meter", "provider", "wire"]),
+    module(
+        "transport",
+        &["certificate", "error", "meter", "provider", "wire"],
+    ),
     // Everything else that is asked over HTTP.
     module("outbound", &["provider", "transport", "wire"]),
     // Policy.
@@ -210,6 +213,7 @@ const HOMES: &[Home] = &[
         // Schemas in requests are JSON.
         of: &["serde", "serde_json"],
         modules: &[
+            "command",
             "config",
             "grpc",
             "json",

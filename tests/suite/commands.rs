@@ -1,8 +1,10 @@
 //! What do the commands do that ask a running service? The program itself is run, against a service and its simulator.
 
 mod call;
+mod check;
 mod explain;
 mod health;
+mod live;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
