@@ -187,10 +187,6 @@ impl ServiceArguments {
                 .map_err(|error| NoService::Usage(format!("{ADDRESS} is no address: {error}")));
         }
         let mut overrides = environment();
-        if let Some(wrong) = overrides.wrong.first() {
-            let (name, what, remedy) = (&wrong.name, wrong.what, &wrong.remedy);
-            return Err(NoService::Usage(format!("{name}: {what}; {remedy}")));
-        }
         overrides.config = self.config.clone().or(overrides.config);
         let listens = Listens::of(&overrides).map_err(NoService::Usage)?;
         let listener = match purpose {

@@ -33,13 +33,17 @@ impl Listens {
     /// Where the service with this configuration and these overrides listens. Other mistakes of the file do not matter.
     ///
     /// # Errors
-    /// The file cannot be read or is not TOML.
+    /// The file cannot be read or is not TOML, or a variable of the environment is wrong.
     pub fn of(overrides: &Overrides) -> Result<Self, String> {
-        let text = match &overrides.config {
+        let (text, table) = match &overrides.config {
             Some(path) => file(path)?,
-            None => toml::Table::new(),
+            None => Default::default(),
         };
-        Ok(Self::within(&text, overrides))
+        if let Some(wrong) = overrides.wrong_beside(&text).next() {
+            let (name, what, remedy) = (&wrong.name, wrong.what, &wrong.remedy);
+            return Err(format!("{name}: {what}; {remedy}"));
+        }
+        Ok(Self::within(&table, overrides))
     }
 
     fn within(file: &toml::Table, overrides: &Overrides) -> Self {
@@ -78,12 +82,14 @@ impl Listens {
     }
 }
 
-fn file(path: &Path) -> Result<toml::Table, String> {
+/// The text of a file and what it says.
+fn file(path: &Path) -> Result<(String, toml::Table), String> {
     let name = path.display();
     let text = reading::configuration(path)
         .map_err(|error| format!("`{name}` cannot be read: {}", reading::why(&error)))?;
     let parsed = text.parse::<toml::Table>();
-    parsed.map_err(|error| format!("`{name}` is not TOML: {}", error.message()))
+    let table = parsed.map_err(|error| format!("`{name}` is not TOML: {}", error.message()))?;
+    Ok((text, table))
 }
 
 #[cfg(test)]

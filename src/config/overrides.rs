@@ -147,11 +147,19 @@ impl Overrides {
 
     /// Notes the mistakes of the environment. A variable from which the file takes a secret may have any name.
     pub(super) fn judge(&self, file: &str, root: &Place<'_>) {
-        for WrongVariable { name, what, remedy } in &self.wrong {
-            if !file.contains(&format!("env:{name}")) {
-                root.key("environment", 0).key(name, 0).wrong(*what, remedy);
-            }
+        for WrongVariable { name, what, remedy } in self.wrong_beside(file) {
+            root.key("environment", 0).key(name, 0).wrong(*what, remedy);
         }
+    }
+
+    /// What is wrong with the environment, where this is the text of the file.
+    pub(super) fn wrong_beside<'a>(
+        &'a self,
+        file: &'a str,
+    ) -> impl Iterator<Item = &'a WrongVariable> {
+        let is_of_file =
+            move |wrong: &&WrongVariable| file.contains(&format!("env:{}", wrong.name));
+        self.wrong.iter().filter(move |wrong| !is_of_file(wrong))
     }
 }
 

@@ -11,11 +11,12 @@ use crate::error::{UpstreamError, UpstreamErrorKind};
 use crate::trail::{Cost, CostSource};
 
 /// What was found out about a target.
-#[derive(Debug)]
 pub(super) struct Checked {
     target: String,
     provider: String,
     steps: Vec<StepReport>,
+    /// What must not be shown, even if a provider says it.
+    secrets: Vec<String>,
     /// What to do about the step that failed.
     remedy: Option<&'static str>,
     /// Whether the request was sent, so that it may cost something.
@@ -38,6 +39,7 @@ impl Checked {
             target: target.id.clone(),
             provider: target.provider.name.clone(),
             steps: Vec::new(),
+            secrets: target.provider.secret_texts(),
             remedy: None,
             is_sent: false,
             cost: None,
@@ -45,7 +47,7 @@ impl Checked {
     }
 
     pub(super) fn pass(&mut self, name: &'static str, took: Duration, found: String) {
-        let told = Ok(found);
+        let told = Ok(self.without_secrets(found));
         self.steps.push(StepReport { name, took, told });
     }
 
@@ -56,7 +58,7 @@ impl Checked {
         why: String,
         remedy: &'static str,
     ) {
-        let told = Err(why);
+        let told = Err(self.without_secrets(why));
         self.steps.push(StepReport { name, took, told });
         self.remedy = Some(remedy);
     }
@@ -78,6 +80,15 @@ impl Checked {
             self.pass("key", took, "accepted".to_owned());
         }
         self.fail(step, took, why, remedy);
+    }
+
+    /// A text in which a provider may have repeated a key.
+    fn without_secrets(&self, text: String) -> String {
+        let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());
+        secrets.fold(text, |text, secret| match text.contains(&**secret) {
+            true => text.replace(&**secret, "[secret]"),
+            false => text,
+        })
     }
 
     pub(super) fn has_failed(&self) -> bool {

@@ -115,7 +115,15 @@ async fn the_address_is_that_of_the_environment_or_of_the_configuration_even_if_
         let done = finish(command, b"").await;
         assert_eq!(done.code, Some(0), "{variables:?} {done:?}");
     }
-    let done = run(&["health", "--config", of_file]).await;
+    // A variable that holds a secret of the configuration may have any name.
+    let with_key = format!(
+        "[probes]\nlisten = '{probes}'\n[providers.p]\napi_key = 'env:MODELWAY_TEAM_KEY'\n"
+    );
+    let with_key = file("health-key.toml", &with_key);
+    let mut command = program();
+    command.arg("health").arg("--config").arg(&with_key);
+    command.env("MODELWAY_TEAM_KEY", "k");
+    let done = finish(command, b"").await;
     assert_eq!(done.code, Some(0), "{done:?}");
 
     let mut command = program();

@@ -91,9 +91,8 @@ fn names(steps: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn each_target_is_asked_once_and_the_step_that_fails_is_named_with_its_remedy() {
     let good = Http1::start(Manner::default(), End::Close, None).await;
-    let echo = format!(
-        r#"{{"error":{{"message":"Incorrect API key provided: {KEY}","code":"invalid_api_key"}}}}"#
-    );
+    let echo =
+        format!(r#"{{"error":{{"message":"Incorrect API key provided: {KEY}","code":"{KEY}"}}}}"#);
     let (locked, locked_count) = host(refusal("401 Unauthorized", &echo));
     let body = r#"{"error":{"message":"The model `m` does not exist","code":"model_not_found"}}"#;
     let (unknown, unknown_count) = host(refusal("404 Not Found", body));
