@@ -30,7 +30,8 @@ Examples:
   modelway check config.toml
   modelway check --no-secrets config.toml   on a machine without the keys
 
-It ends with 0 if the file can be served, and with 2 if it has a mistake. Warnings do not change that.";
+It ends with 0 if the file can be served, with 2 if it has a mistake, and with 3 if --live finds a target that fails. Warnings
+do not change that.";
 
 pub(super) const HEALTH: &str = "\
 Examples:
