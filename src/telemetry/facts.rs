@@ -70,7 +70,8 @@ pub struct CallTimes {
     /// Waiting on purpose before another attempt: until a provider may be asked again.
     pub paused: Duration,
     /// What the gateway itself took: the total without all of the above, and for a stream also the time from the
-    /// first content's arrival until its message was handed over.
+    /// first content's arrival until its message was handed over, but for the time in which its caller had not asked
+    /// for that.
     pub overhead: Duration,
     /// Until the first content was handed over, for a whole answer until it had arrived; `None` if none ever did.
     pub first_content: Option<Duration>,

@@ -84,6 +84,7 @@ mod situations;
 mod stuck;
 mod support;
 mod telemetry;
+mod times;
 mod tls;
 mod tokens;
 mod untaken;

@@ -12,6 +12,7 @@ use crate::support::frames::{
     CANCEL, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, Wire, frame, head,
 };
+use crate::support::log::Log;
 use crate::support::recorder::{Recorder, attribute};
 use crate::support::{Gateway, ask, details};
 
@@ -169,6 +170,8 @@ async fn an_answer_that_is_taken_slowly_is_not_given_up() {
     const STALL: Duration = Duration::from_secs(2);
     const PAUSE: Duration = Duration::from_millis(500);
     const ROOM: usize = 40 << 10;
+    let log = Log::default();
+    let _subscriber = log.listen("info");
     let gateway = start("client_stall = '2s'", 300 << 10).await;
     let mut wire = connect(&gateway, 0).await;
     wire.send(&frame(WINDOW_UPDATE, 0, 0, &(1u32 << 20).to_be_bytes()))
@@ -197,6 +200,34 @@ async fn an_answer_that_is_taken_slowly_is_not_given_up() {
 
     assert_eq!(last.kind, HEADERS);
     assert!(PAUSE * pauses > STALL, "{pauses} pauses");
+    // The time is its caller's, and not the gateway's own work.
+    let line = log.calls(1).await.pop().unwrap();
+    let told = |name: &str| Duration::from_secs_f64(line[name].as_f64().unwrap() / 1e3);
+    assert!(told("stalled_ms") >= PAUSE * pauses, "{line}");
+    assert!(told("overhead_ms") < PAUSE, "{line}");
+}
+
+#[tokio::test]
+async fn the_time_until_a_caller_makes_room_is_not_the_gateways_own() {
+    const PAUSE: Duration = Duration::from_millis(500);
+    for path in [GENERATE, STREAM] {
+        let log = Log::default();
+        let _subscriber = log.listen("info");
+        let gateway = start("", 100).await;
+        let mut wire = connect(&gateway, 0).await;
+        ask_for(&mut wire, path, &ask("one", "Hello")).await;
+        let early = timeout(PAUSE, wire.next(DATA)).await;
+        assert!(early.is_err(), "{early:?}");
+
+        let room = (1u32 << 20).to_be_bytes();
+        wire.send(&frame(WINDOW_UPDATE, 0, 1, &room)).await;
+        promptly(wire.end_of(1)).await;
+
+        let line = log.calls(1).await.pop().unwrap();
+        let told = |name: &str| Duration::from_secs_f64(line[name].as_f64().unwrap() / 1e3);
+        assert!(told("total_ms") >= PAUSE, "{line}");
+        assert!(told("overhead_ms") < PAUSE / 2, "{line}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::OnceLock;
 use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::chat::{Beside, ChatEvent, FinishReason, finish_reason};
 use crate::dispatch::{Call, CallEvent, Failure, Summary};
@@ -65,6 +68,10 @@ pub(super) struct StreamMessages<S: StreamSpelling> {
     spelling: S,
     /// Messages that stand before the first delta, or after the last one.
     queued: VecDeque<S::Message>,
+    /// Since when the next message waits for the caller to ask for it; noted until the first content is handed over.
+    offered: Option<Instant>,
+    /// How long messages have waited for that.
+    unasked: Duration,
     has_tool_calls: bool,
     beside: Beside,
     /// Whether a piece of the answer has been handed over.
@@ -90,6 +97,8 @@ impl<S: StreamSpelling> StreamMessages<S> {
             call,
             spelling,
             queued,
+            offered: Some(Instant::now()),
+            unasked: Duration::ZERO,
             has_tool_calls: false,
             beside: Beside::default(),
             gave_content: false,
@@ -100,6 +109,9 @@ impl<S: StreamSpelling> StreamMessages<S> {
     /// The next message, or the failure as soon as `cause` says why the call must end; `None` after the last.
     /// A cause that is set after the call's own end changes nothing.
     pub(super) async fn next_unless(&mut self, cause: &OnceLock<Error>) -> Option<Item<S>> {
+        if let Some(offered) = self.offered.take() {
+            self.unasked += offered.elapsed();
+        }
         if self.ended {
             self.call.observed().goes_on();
             return self.last();
@@ -139,6 +151,7 @@ impl<S: StreamSpelling> StreamMessages<S> {
     async fn next(&mut self) -> Option<Item<S>> {
         loop {
             if let Some(message) = self.queued.pop_front() {
+                self.offered = (!self.gave_content).then(Instant::now);
                 self.call.observed().gives_message();
                 return Some(Ok(message));
             }
@@ -171,7 +184,8 @@ impl<S: StreamSpelling> StreamMessages<S> {
         if !std::mem::replace(&mut self.gave_content, true) {
             let arrived = self.call.running().next().and_then(|attempt| {
                 let after = attempt.first_content?;
-                Some(attempt.began? + after)
+                // The caller's own time is not part of what it takes to hand the content over.
+                Some(attempt.began? + after + self.unasked)
             });
             self.call.observed().gives_first_content(arrived);
         }
