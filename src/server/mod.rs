@@ -51,7 +51,7 @@ use crate::telemetry::observe::Observer;
 pub use self::listen::{ListenAddress, Listener, NotAnAddress};
 pub use self::probe::MetricsText;
 pub use self::settings::{AdminSettings, MAX_RUNTIMES, ProbesSettings, PublicAdmin, Settings};
-pub use self::side::{MAX_SIDE_CONNECTIONS, SideListeners};
+pub use self::side::{MAX_SIDE_CONNECTIONS, MAX_SIDE_CONNECTIONS_OF_ADDRESS, SideListeners};
 pub use self::tls::{BadTls, ClientAuth, ListenerTls, TlsFile, TlsMaterial, TlsSettings, TlsTexts};
 
 use self::census::Census;
@@ -356,8 +356,8 @@ impl Server {
         let refused = Arc::new(RefusedConnections::default());
         let mut censuses = Vec::new();
         let mut side = |name, served, tls: Option<_>| -> Result<SideServer, SetupError> {
-            let most = MAX_SIDE_CONNECTIONS;
-            let census = Census::new(most, most, settings.max_resets, 1);
+            let (most, of_address) = (MAX_SIDE_CONNECTIONS, MAX_SIDE_CONNECTIONS_OF_ADDRESS);
+            let census = Census::new(most, of_address, settings.max_resets, 1);
             censuses.push((name, census.clone()));
             Ok(SideServer {
                 name,

@@ -29,6 +29,7 @@ use crate::grpc::health::LiveHealth;
 
 use super::census::Census;
 use super::connection::DISTRUST_GRACE;
+use super::exchange::{Exchange, Timed};
 use super::handshake::{Opened, Unopened, open};
 use super::listen::{Halves, Listener, Socket};
 use super::probe::{self, ProcessHealth};
@@ -39,6 +40,9 @@ use super::warnings::Warnings;
 
 /// Connections that one of these listeners may have open. Operators, kubelets and scrapers are few.
 pub const MAX_SIDE_CONNECTIONS: usize = 64;
+
+/// How many of them one address may have, so that it cannot keep the others out.
+pub const MAX_SIDE_CONNECTIONS_OF_ADDRESS: usize = MAX_SIDE_CONNECTIONS / 2;
 
 /// Streams that one of their connections may have open.
 const MAX_STREAMS: u32 = 64;
@@ -176,11 +180,13 @@ async fn accept(
         let Some(counted) = census.count_in(peer.caller(), Instant::now()) else {
             server.refused.count(WhyCutOff::Total);
             if turned_away.is_due() {
-                let limit = MAX_SIDE_CONNECTIONS;
+                let (limit, of_address) = (MAX_SIDE_CONNECTIONS, MAX_SIDE_CONNECTIONS_OF_ADDRESS);
                 let listener = server.name;
                 warn!(
                     listener,
-                    limit, "too many connections: closing this one; others may follow unlogged"
+                    limit,
+                    of_address,
+                    "too many connections: closing this one; others may follow unlogged"
                 );
             }
             continue;
@@ -224,7 +230,11 @@ impl SideServer {
             async move { server.answer(request, &origin).await }
         });
         let builder = self.builder();
-        let io = TokioIo::new(join(read, write));
+        // Heads have a limit of their own: only what is written is timed here.
+        let exchange = Exchange::default();
+        let _underway = exchange.begin();
+        let stall = self.settings.client_stall;
+        let io = TokioIo::new(Timed::new(join(read, write), exchange, limit, stall));
         let mut connection = pin!(builder.serve_connection(io, service));
         let first = accepted + self.settings.first_request_timeout;
         let mut next_stage = pin!(sleep_until(first));

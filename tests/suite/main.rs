@@ -78,6 +78,7 @@ mod scopes;
 mod server_tls;
 mod service_manager;
 mod severed;
+mod side_connections;
 mod simulation;
 mod simulator;
 mod situations;
