@@ -2,6 +2,7 @@
 
 mod cors;
 mod docs;
+mod early;
 mod http;
 mod http1;
 mod json;

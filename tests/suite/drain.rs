@@ -251,3 +251,66 @@ targets = ["sim/stalling"]
     assert_drained(&streamed.failure.unwrap());
     assert_eq!(status.code(), Some(0), "{log}");
 }
+
+/// The number of seconds that a line of a shipped manifest sets, such as `key = "10m"` or `key: 620`.
+fn shipped(file: &str, key: &str) -> Duration {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/kubernetes");
+    let text = std::fs::read_to_string(path.join(file)).unwrap();
+    let mut lines = text.lines().map(str::trim_start);
+    let line = lines.find(|line| line.starts_with(key)).unwrap();
+    let value = line[key.len()..].trim_matches([' ', '=', ':', '"']);
+    let digits = value.trim_end_matches(|char: char| !char.is_ascii_digit());
+    let number: u64 = digits.parse().unwrap();
+    let unit = match &value[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        other => panic!("{other}"),
+    };
+    Duration::from_secs(number * unit)
+}
+
+/// A second of the manifests is a sixtieth of one here, so a stream of 90 s takes 1.5 s.
+#[tokio::test]
+async fn a_long_stream_survives_the_signal_with_the_numbers_of_the_shipped_manifests() {
+    const SCALE: u32 = 60;
+    const LONG: Duration = Duration::from_secs(90);
+    const TOKENS: u32 = 30;
+    let predrain = shipped("configmap.yaml", "predrain") / SCALE;
+    let drain = shipped("configmap.yaml", "drain_timeout") / SCALE;
+    let grace = shipped("deployment.yaml", "terminationGracePeriodSeconds") / SCALE;
+    let gap = LONG / SCALE / TOKENS;
+    let config = format!(
+        r#"
+[server]
+predrain = "{}ms"
+drain_timeout = "{}ms"
+[providers.sim]
+simulated = true
+wire_format = "openai_chat"
+[models."sim/long"]
+model = "long+tokens={TOKENS}+gap={}ms"
+[scenarios.long]
+targets = ["sim/long"]
+"#,
+        predrain.as_millis(),
+        drain.as_millis(),
+        gap.as_millis(),
+    );
+    let process = Process::serve(Some(&file("shipped.toml", &config)), &[]);
+    let mut client = GenerationServiceClient::new(process.connect().await);
+    // It has begun once its head is there.
+    let stream = client.stream_generate(ask("long", "Hello")).await;
+
+    let told = Instant::now();
+    process.terminate();
+    let streamed = collect(stream.unwrap().into_inner()).await;
+    let took = told.elapsed();
+    let (status, log) = process.ended().await;
+    let ended = told.elapsed();
+
+    assert!(streamed.failure.is_none(), "{:?}", streamed.failure);
+    assert_eq!(streamed.text(), text(TOKENS as usize));
+    assert!(took > predrain, "it outlasts the predrain: {took:?}");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(ended < grace, "{ended:?}");
+}

@@ -1,10 +1,13 @@
 //! Does every call leave one line in the log that says how it ended, whatever ends it?
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use modelway::grpc::v1::{GenerateRequest, Priority};
 use modelway::simulator::Behaviour;
+use opentelemetry::trace::SpanKind;
+use opentelemetry_sdk::trace::SpanData;
 use serde_json::Value;
 use tokio::time::timeout;
 use tonic::Request;
@@ -12,6 +15,7 @@ use tonic::Request;
 use crate::support::frames::{END_HEADERS, HEADERS, Wire, frame, head};
 use crate::support::log::Log;
 use crate::support::posted::{framed, http2};
+use crate::support::recorder::Recorder;
 use crate::support::{Gateway, METHODS, Method, ask, details};
 
 /// Much longer than anything here takes.
@@ -278,7 +282,7 @@ async fn a_head_without_a_body_whose_connection_ends_leaves_a_line() {
 }
 
 #[tokio::test]
-async fn the_sum_of_the_lines_is_the_sum_of_the_calls() {
+async fn the_lines_the_spans_and_the_metrics_count_the_same_calls() {
     const ROUNDS: usize = 150;
     const AT_ONCE: usize = 16;
     const BEHAVIOURS: [&str; 12] = [
@@ -297,6 +301,7 @@ async fn the_sum_of_the_lines_is_the_sum_of_the_calls() {
     ];
     let log = Log::default();
     let _subscriber = log.listen("info");
+    let spans = Recorder::start();
     let gateway = gateway().await;
     let mut draws = fastrand::Rng::with_seed(7);
     for _ in 0..ROUNDS {
@@ -334,6 +339,8 @@ async fn the_sum_of_the_lines_is_the_sum_of_the_calls() {
             make(&gateway, METHODS[method], request).await;
         });
         timeout(PROMPTLY, join_all(calls)).await.expect("they end");
+        // The queue of spans has not room for all.
+        spans.spans();
     }
 
     let total = ROUNDS * AT_ONCE;
@@ -363,6 +370,10 @@ async fn the_sum_of_the_lines_is_the_sum_of_the_calls() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), calls.len(), "each has an id of its own");
+    let is_call = |span: &&SpanData| span.span_kind == SpanKind::Server;
+    assert_eq!(spans.spans().iter().filter(is_call).count(), total);
+    let counted = gateway.scraped().sum("modelway_calls_total", &[]);
+    assert_eq!(counted, total as f64);
     println!(
         "{} lines and {} in sums for {total} calls",
         calls.len(),
@@ -372,22 +383,40 @@ async fn the_sum_of_the_lines_is_the_sum_of_the_calls() {
 
 #[tokio::test]
 async fn every_line_of_a_failing_call_names_it_and_joins_its_status() {
+    const CALLS: usize = 1000;
+    const AT_ONCE: usize = 50;
     let log = Log::default();
     let _subscriber = log.listen("debug");
     let gateway = gateway().await;
     behave(&gateway, "model", "status=500");
     behave(&gateway, "backup", "status=503");
     let mut told = Vec::new();
-    for number in 0..100 {
-        let status = gateway
-            .call(METHODS[number % 2], ask("both", "Hello"))
-            .await;
-        let status = status.unwrap_err();
-        told.push(details(&status).failure.unwrap().call_id);
+    while told.len() < CALLS {
+        // Most of the time of a call is a pause before its last attempt.
+        let calls = (0..AT_ONCE).map(|number| {
+            let method = METHODS[number % 2];
+            gateway.call(method, ask("both", "Hello"))
+        });
+        let failed = timeout(PROMPTLY, join_all(calls)).await.expect("they end");
+        let ids = failed.into_iter().map(|failed| {
+            let failure = details(&failed.unwrap_err()).failure;
+            failure.unwrap().call_id
+        });
+        told.extend(ids);
     }
 
-    log.calls(100).await;
-    for line in log.lines() {
+    let joined: HashSet<_> = told.iter().map(String::as_str).collect();
+    assert_eq!(joined.len(), CALLS);
+    let lines = log.calls(CALLS).await;
+    assert_eq!(lines.len(), CALLS);
+    for line in &lines {
+        for tried in line["tried"].as_array().unwrap() {
+            let failed = tried["outcome"] == "failed";
+            assert_eq!(tried["provider_request_id"].is_string(), failed, "{line}");
+        }
+    }
+    let lines = log.lines();
+    for line in &lines {
         let Some(call_id) = line.get("call_id") else {
             let target = line["target"].as_str().unwrap();
             let of_calls = [
@@ -399,13 +428,12 @@ async fn every_line_of_a_failing_call_names_it_and_joins_its_status() {
             assert!(!of_calls.iter().any(|of| target.starts_with(of)), "{line}");
             continue;
         };
-        assert!(told.iter().any(|told| call_id == told), "{line}");
+        assert!(joined.contains(call_id.as_str().unwrap()), "{line}");
         if line["message"] == "attempt failed" {
             assert!(line["provider_request_id"].is_string(), "{line}");
         }
     }
     let of_first = |message: &str| {
-        let lines = log.lines();
         let of_call = lines.iter().filter(|line| line["call_id"] == told[0]);
         of_call.filter(|line| line["message"] == message).count()
     };
@@ -413,5 +441,5 @@ async fn every_line_of_a_failing_call_names_it_and_joins_its_status() {
     assert_eq!(of_first("attempt failed"), 3);
     assert_eq!(of_first("call"), 1);
     let is_of_others = |line: &Value| line["target"].as_str().unwrap().starts_with("h2");
-    assert!(!log.lines().iter().any(is_of_others), "no frames");
+    assert!(!lines.iter().any(is_of_others), "no frames");
 }

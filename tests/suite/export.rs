@@ -12,18 +12,20 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{Attempt, AttemptOutcome, GenerateRequest};
 use modelway::serve::Service;
 use modelway::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tonic::transport::Channel;
 
 use crate::support::collector::{Collector, Manner};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
-use crate::support::{Process, ask, details};
+use crate::support::{Process, ask, collect, details, number_from};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -339,6 +341,59 @@ async fn a_collector_that_is_away_silent_slow_or_refuses_costs_no_call_little_me
     }
 }
 
+/// Ten minutes at 500 calls a second, of which each collector has a quarter: `MODELWAY_SECONDS` and `MODELWAY_RATE`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes ten minutes"]
+async fn minutes_without_a_collector_cost_no_call_little_memory_and_few_lines() {
+    let seconds = number_from("MODELWAY_SECONDS", 600);
+    let rate = number_from("MODELWAY_RATE", 500) / 4;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap();
+    drop(free);
+    let silent = Collector::start(Manner::Silent).await;
+    let slow = Collector::start(Manner::Slow(Duration::from_millis(700))).await;
+    let refusing = Collector::start(Manner::Refuses).await;
+    let mut runs = JoinSet::new();
+    for (name, address, protocol) in [
+        ("dead", nobody, "grpc"),
+        ("silent", silent.address, "grpc"),
+        ("slow", slow.address, "http"),
+        ("refusing", refusing.address, "http"),
+    ] {
+        let telemetry = format!(
+            "endpoint = 'http://{address}'\nprotocol = '{protocol}'\n[logging]\ncalls = 'none'"
+        );
+        runs.spawn(async move {
+            let process = process(&format!("long-{name}"), &telemetry);
+            // What calls need has been taken once the queue of spans is full for the first time.
+            load(&process, FLOOD).await;
+            let before = process.resident_kib();
+            let channel = process.connect().await;
+            let mut pace = interval(Duration::from_secs(1) / u32::try_from(rate).unwrap());
+            let mut calls = JoinSet::new();
+            for _ in 0..seconds * rate {
+                pace.tick().await;
+                let mut client = GenerationServiceClient::new(channel.clone());
+                calls.spawn(async move { client.generate(large()).await.is_ok() });
+                while let Some(done) = calls.try_join_next() {
+                    assert!(done.unwrap(), "no call fails");
+                }
+            }
+            assert!(calls.join_all().await.into_iter().all(|done| done));
+            let memory = process.resident_kib().saturating_sub(before);
+            process.terminate();
+            let (status, log) = process.ended().await;
+            let warnings = log.matches("the collector does not take exports").count();
+            println!("{name}: {memory} KiB more, {warnings} warnings, {status}");
+            assert!(memory <= MOST_MEMORY, "{name}: {memory} KiB");
+            assert!(warnings <= 3, "{name}: {log}");
+        });
+    }
+    while let Some(run) = runs.join_next().await {
+        run.unwrap();
+    }
+}
+
 /// The names of a process's threads.
 fn threads(process: &Process) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
@@ -432,6 +487,72 @@ async fn at_the_end_of_the_program_under_load_every_span_is_received_or_counted_
         assert!(others <= CALLERS, "{others}");
         let of_known = |span: &&Span| known.contains(&span.parent_span_id);
         assert_eq!(spans.iter().filter(of_known).count(), attempts);
+    }
+}
+
+/// How many calls an export of metrics counts.
+fn calls_in(export: ExportMetricsServiceRequest) -> i64 {
+    let resources = export.resource_metrics.into_iter();
+    let scopes = resources.flat_map(|resource| resource.scope_metrics);
+    let metrics = scopes.flat_map(|scope| scope.metrics);
+    let mut calls = metrics.filter(|metric| metric.name == "modelway.calls");
+    let Some(metric::Data::Sum(sum)) = calls.next().unwrap().data else {
+        panic!("it is a sum");
+    };
+    let points = sum.data_points.into_iter().map(|point| point.value);
+    points
+        .map(|value| match value {
+            Some(number_data_point::Value::AsInt(count)) => count,
+            other => panic!("{other:?}"),
+        })
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_last_call_its_span_its_count_and_its_line_go_out_while_probes_are_answered() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(Manner::Takes).await;
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let probes = free.local_addr().unwrap();
+        drop(free);
+        let telemetry = format!(
+            "endpoint = 'http://{}'\nprotocol = '{protocol}'\ninterval = '1h'\n\
+             [probes]\nlisten = '{probes}'\n\
+             [models.'sim/lasting']\nmodel = 'lasting+tokens=10+gap=30ms'\n\
+             [scenarios.lasting]\ntargets = ['sim/lasting']",
+            collector.address
+        );
+        let process = process(&format!("order-{protocol}"), &telemetry);
+        let mut client = GenerationServiceClient::new(process.connect().await);
+        // It has begun once its head is there.
+        let stream = client.stream_generate(ask("lasting", "Hello")).await;
+        collector.behave(Manner::Slow(Duration::from_millis(700)));
+
+        process.terminate();
+        let streamed = collect(stream.unwrap().into_inner()).await;
+        assert!(streamed.failure.is_none(), "{:?}", streamed.failure);
+        let call_of_client = streamed.into_response().unwrap().call_id;
+        // Until nobody listens any more.
+        let http = reqwest::Client::builder().no_proxy();
+        let http = http.pool_max_idle_per_host(0).build().unwrap();
+        let mut early = 0;
+        while let Ok(answer) = http.get(format!("http://{probes}/livez")).send().await {
+            assert_eq!(answer.status().as_u16(), 200);
+            early += usize::from(collector.spans().is_empty());
+        }
+        let (status, log) = timeout(PROMPTLY, process.ended()).await.unwrap();
+
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(early > 0, "probes outlast the calls");
+        let spans = collector.spans();
+        let ended = spans
+            .iter()
+            .find(|span| span.kind == SpanKind::Server as i32);
+        assert_eq!(call_id(ended.expect("its span")), call_of_client);
+        let counted = collector.metrics().pop().expect("the last counts");
+        assert_eq!(calls_in(counted), 1, "{protocol}");
+        assert!(log.contains(&format!("call_id={call_of_client}")), "{log}");
+        assert!(!log.contains("spans were lost"), "{log}");
     }
 }
 

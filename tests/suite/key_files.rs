@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use modelway::grpc::v1::ListBreakersRequest;
 use modelway::simulator::{Behaviour, Settings, Simulator, WireName};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::support::{Gateway, ask, lines, subscribe};
+use crate::support::foreign::answer::events;
+use crate::support::foreign::host::Host;
+use crate::support::{Gateway, METHODS, ask, lines, subscribe};
 
 /// Much longer than it takes until a file is looked at.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -157,6 +159,45 @@ async fn a_key_is_read_again_when_kubernetes_swaps_the_folder_behind_it() {
     for (name, key) in [("..second", "mounted-2"), ("..third", "mounted-3")] {
         generation(name, key);
         until_in_use(&gateway, key).await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_takes_only_the_new_key_is_asked_with_it_in_time_and_without_a_restart() {
+    const CHECK_EVERY: Duration = Duration::from_secs(4);
+    let key = folder("rotated").join("key");
+    fs::write(&key, "old-key").unwrap();
+    let valid = Arc::new(Mutex::new("Bearer old-key"));
+    let taken = Arc::clone(&valid);
+    let host =
+        Host::start(
+            move |head, _| match head.headers["authorization"] == *taken.lock().unwrap() {
+                true => (200, "text/event-stream", events()),
+                false => (401, "application/json", "{}".to_owned()),
+            },
+        )
+        .await;
+    let provider = host.provider("p", &format!("api_key = 'file:{}'", key.display()));
+    let config = format!(
+        "{provider}[models.'p/m']\n[scenarios.s]\ntargets = ['p/m']\n[reload]\ncheck_every = '{CHECK_EVERY:?}'\n"
+    );
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let gateway = Gateway::before(simulator, &config).await;
+    for method in METHODS {
+        gateway.call(method, ask("s", "Hello")).await.unwrap();
+    }
+
+    *valid.lock().unwrap() = "Bearer new-key";
+    gateway.generate(ask("s", "Hello")).await.unwrap_err();
+    let rotated = Instant::now();
+    fs::write(&key, "new-key").unwrap();
+    let answered = async { while gateway.generate(ask("s", "Hello")).await.is_err() {} };
+    timeout(PROMPTLY, answered).await.expect("an answer");
+
+    let took = rotated.elapsed();
+    assert!(took <= 2 * CHECK_EVERY, "{took:?}");
+    for method in METHODS {
+        gateway.call(method, ask("s", "Hello")).await.unwrap();
     }
 }
 

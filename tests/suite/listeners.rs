@@ -86,7 +86,7 @@ async fn probes_are_answered_by_http_and_by_grpc_and_nothing_else_is() {
 
 #[tokio::test]
 async fn probes_ask_no_provider_and_an_outage_of_all_leaves_the_process_ready() {
-    const PROBES: usize = 300;
+    const PROBES: usize = 1000;
     let breaker = "[breaker]\nconsecutive_failures = 1\nopen_base = '1h'\nopen_max = '1h'\n";
     let gateway = start(breaker).await;
     let probes = tcp(&gateway.probes);

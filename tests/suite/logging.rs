@@ -92,14 +92,36 @@ async fn generate(client: &mut GenerationServiceClient<Channel>) {
     answer.expect("an answer").unwrap();
 }
 
+/// The status and the body of the answer to a GET by HTTP/1.1.
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let answered = async {
+        let url = format!("http://{address}{path}");
+        let answer = reqwest::get(url).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    timeout(PROMPTLY, answered).await.expect("an answer")
+}
+
+/// How many lines had this fate, as the metrics show it.
+async fn counted(probes: SocketAddr, fate: &str) -> u64 {
+    let (_, metrics) = get(probes, "/metrics").await;
+    let series = format!("modelway_log_lines_total{{fate={fate:?}}} ");
+    let mut values = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(&series));
+    values.next().unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
+async fn a_reader_of_the_log_that_is_stopped_stops_no_call_and_no_probe_and_is_told_what_was_lost()
+{
     const LINES: u64 = 100_000;
-    let address = free();
+    let (address, probes) = (free(), free());
     let config = config("unread", CONFIG);
     let mut command = program();
     let child = command
         .args(["serve", "--admin-listen", "none"])
+        .args(["--probes-listen", &probes.to_string()])
         .args(["--listen", &address.to_string(), "--config"])
         .arg(config)
         .env("RUST_LOG", EVERYTHING)
@@ -108,20 +130,31 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
         .spawn()
         .unwrap();
     let mut running = Running(child);
-    let stderr = running.0.stderr.take().unwrap();
+    let mut reader = Command::new("cat")
+        .stdin(running.0.stderr.take().unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Running)
+        .unwrap();
+    let read = reader.0.stdout.take().unwrap();
+    reader.signal("-STOP");
     let mut client = connect(address).await;
 
     // More than a hundred lines each.
     for _ in 0..1000 {
         generate(&mut client).await;
     }
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(get(probes, path).await.0, 200, "{path}");
+    }
 
-    // Somebody begins to read after all.
+    // It goes on after all.
+    reader.signal("-CONT");
     let is_told = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&is_told);
     let reading = spawn_blocking(move || {
         let mut log = String::new();
-        let mut lines = BufReader::new(stderr);
+        let mut lines = BufReader::new(read);
         while lines.read_line(&mut log).unwrap() > 0 {
             let last = log.lines().next_back().unwrap();
             if last.contains("log lines were lost") {
@@ -138,6 +171,7 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
     };
     timeout(PROMPTLY, roomy).await.expect("the loss is told");
     drop(client);
+    let counted = counted(probes, "lost").await;
     running.signal("-TERM");
     assert_eq!(running.ended().await.code(), Some(0));
     let log = timeout(PROMPTLY, reading).await.unwrap().unwrap();
@@ -158,6 +192,7 @@ async fn a_log_that_is_not_read_stops_no_call_and_says_what_it_lost() {
     let read = log.lines().count() as u64;
     println!("{read} lines read, {lost} lost");
     assert!(lost > 0 && read + lost >= LINES, "{read} read, {lost} lost");
+    assert_eq!(lost, counted, "what is told is what is counted");
     assert!(log.contains("draining"), "the last lines are written");
 }
 

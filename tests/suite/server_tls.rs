@@ -5,12 +5,18 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use modelway::grpc::v1::ListBreakersRequest;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
+use modelway::server::ListenAddress;
 use modelway::simulator::{Fault, Settings, Simulator};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic_health::pb::HealthCheckRequest;
@@ -259,6 +265,95 @@ async fn a_prober_that_speaks_plaintext_is_answered_beside_a_server_with_client_
 
     assert_eq!(answer.status().as_u16(), 200);
     health.check(HealthCheckRequest::default()).await.unwrap();
+}
+
+/// A connection by TLS, as this client if it is one, that speaks HTTP/1.1.
+async fn http1(
+    gateway: &Gateway,
+    authority: &Authority,
+    client: Option<&Issued>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let config = authority.client(client, &["http/1.1"]);
+    let stream = TcpStream::connect(gateway.address).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(config).connect(name, stream).await
+}
+
+#[tokio::test]
+async fn calls_in_json_come_by_tls_as_well_and_only_from_clients_that_are_believed() {
+    let (authority, ours, others) = (Authority::new(), Authority::new(), Authority::new());
+    let gateway = start(&Files::new(&authority, &[&ours]).mutual("required")).await;
+    let client = ours.issue(Purpose::Client);
+    for (path, last) in [
+        ("generate", "FINISH_REASON_STOP"),
+        ("stream", "event: completed"),
+    ] {
+        let mut stream = http1(&gateway, &authority, Some(&client)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        let body = r#"{"scenario":"one","messages":[{"role":"ROLE_USER","text":"Hello"}]}"#;
+        let length = body.len();
+        let request = format!(
+            "POST /v1/{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = timeout(PROMPTLY, stream.read_to_string(&mut answer)).await;
+        read.expect("an answer").unwrap();
+
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains(last), "{answer}");
+    }
+    let stranger = others.issue(Purpose::Client);
+    for client in [None, Some(&stranger)] {
+        // With TLS 1.3 a client hears only after its own handshake that it is not believed.
+        let Ok(mut stream) = http1(&gateway, &authority, client).await else {
+            continue;
+        };
+        let _ = stream
+            .write_all(b"POST /v1/generate HTTP/1.1\r\n\r\n")
+            .await;
+        let mut answer = Vec::new();
+        let read = timeout(PROMPTLY, stream.read_to_end(&mut answer)).await;
+        assert!(read.expect("the connection ends").is_err(), "{answer:?}");
+        assert_eq!(answer, b"");
+    }
+    assert_eq!(gateway.simulator.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn operators_who_prove_themselves_are_served_beyond_this_machine_and_nobody_else_is() {
+    let (authority, ours, others) = (Authority::new(), Authority::new(), Authority::new());
+    let files = Files::new(&authority, &[&ours]);
+    let table = files.mutual("required").replace("server.tls", "admin.tls");
+    // Every address of the machine, so that other machines can reach it.
+    let gateway = start(&format!("[admin]\nlisten = '0.0.0.0:0'\n{table}")).await;
+    let Some(ListenAddress::Tcp(admin)) = gateway.admin else {
+        panic!("{:?}", gateway.admin);
+    };
+    let list = async |client: Option<&Issued>| {
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority.pem()))
+            .domain_name("localhost");
+        if let Some(client) = client {
+            tls = tls.identity(Identity::from_pem(client.pem(), client.key()));
+        }
+        let url = format!("https://127.0.0.1:{}", admin.port());
+        let endpoint = Channel::from_shared(url).unwrap().tls_config(tls);
+        let channel = endpoint.unwrap().connect().await.ok()?;
+        let mut operations = OperationsServiceClient::new(channel);
+        let listed = operations.list_breakers(ListBreakersRequest::default());
+        Some(!listed.await.ok()?.into_inner().breakers.is_empty())
+    };
+    let operator = ours.issue(Purpose::Client);
+
+    assert_eq!(list(Some(&operator)).await, Some(true));
+    assert_eq!(list(Some(&others.issue(Purpose::Client))).await, None);
+    assert_eq!(list(None).await, None);
+    // An authority that is removed loses its operators, too.
+    files.believe(&[&others]);
+    assert!(gateway.reload().await);
+    assert_eq!(list(Some(&operator)).await, None);
 }
 
 /// Runs a program of the system; `None` if it is not there.

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::ask;
@@ -71,6 +72,16 @@ fn core(dispatcher: &Arc<Dispatcher>) -> Core {
     }
 }
 
+/// A listener on any free port, and where that is.
+async fn listen() -> (Listener, SocketAddr) {
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = Listener::bind(&anywhere.into()).await.unwrap();
+    let ListenAddress::Tcp(address) = *listener.address() else {
+        unreachable!()
+    };
+    (listener, address)
+}
+
 async fn connect(address: SocketAddr) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
     endpoint.connect().await.unwrap()
@@ -90,11 +101,7 @@ async fn others_answer_and_the_end_does_not_wait_for_it() {
     let transport = Transport::carried_by(Arc::new(trap));
     let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
     let cores = vec![core(&dispatcher), core(&dispatcher)];
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::bind(&anywhere.into()).await.unwrap();
-    let ListenAddress::Tcp(address) = *listener.address() else {
-        unreachable!()
-    };
+    let (listener, address) = listen().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
     let settings = config.server;
@@ -131,5 +138,55 @@ async fn others_answer_and_the_end_does_not_wait_for_it() {
         .unwrap()
         .unwrap();
     println!("ended after {:?}", before.elapsed());
+    drop(release);
+}
+
+#[tokio::test]
+async fn probes_are_answered_while_every_core_is_stuck() {
+    const CORES: usize = 2;
+    const PROBES: usize = 100;
+    let config = File::parse(CONFIG)
+        .resolve(&Surroundings::without_secrets(None))
+        .unwrap();
+    let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel());
+    let trap = Trap {
+        begun,
+        released: Mutex::new(released),
+    };
+    let transport = Transport::carried_by(Arc::new(trap));
+    let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
+    let cores = (0..CORES).map(|_| core(&dispatcher)).collect();
+    let (listener, address) = listen().await;
+    let (probes, probed) = listen().await;
+    let settings = config.server;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let listeners = Listeners {
+            probes: Some(probes),
+            ..Listeners::only(listener)
+        };
+        let policies = Policies::default();
+        let server = Server::set_up(listeners, &settings, policies, dispatcher, cores).await;
+        server.unwrap().run(pending(), pending()).await;
+    });
+    let mut stuck = JoinSet::new();
+    for _ in 0..CORES {
+        // Each new connection goes to the core that has fewest.
+        let mut client = GenerationServiceClient::new(connect(address).await);
+        stuck.spawn(async move { client.generate(ask("one", "Hello")).await });
+    }
+    // The second of them waits for the first one's lock, on a core of its own: neither core does anything else.
+    let first = tokio::task::spawn_blocking(move || has_begun.recv().map(|()| has_begun));
+    let has_begun = first.await.unwrap().unwrap();
+    let second = tokio::task::spawn_blocking(move || has_begun.recv());
+    second.await.unwrap().unwrap();
+
+    let mut health = HealthClient::new(connect(probed).await);
+    for number in 0..PROBES {
+        let service = ["", "live"][number % 2].to_owned();
+        let check = health.check(HealthCheckRequest { service });
+        let checked = timeout(PATIENCE, check).await.expect("an answer").unwrap();
+        assert_eq!(checked.into_inner().status(), ServingStatus::Serving);
+    }
     drop(release);
 }

@@ -213,13 +213,15 @@ async fn the_time_until_a_caller_makes_room_is_not_the_gateways_own() {
     for path in [GENERATE, STREAM] {
         let log = Log::default();
         let _subscriber = log.listen("info");
-        let gateway = start("", 100).await;
+        // More than is written before it is taken.
+        let gateway = start("", 600 << 10).await;
         let mut wire = connect(&gateway, 0).await;
         ask_for(&mut wire, path, &ask("one", "Hello")).await;
         let early = timeout(PAUSE, wire.next(DATA)).await;
         assert!(early.is_err(), "{early:?}");
 
         let room = (1u32 << 20).to_be_bytes();
+        wire.send(&frame(WINDOW_UPDATE, 0, 0, &room)).await;
         wire.send(&frame(WINDOW_UPDATE, 0, 1, &room)).await;
         promptly(wire.end_of(1)).await;
 

@@ -1,10 +1,15 @@
 //! Which series are there? Those that the configuration implies, from the start, and no others ever.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{GenerateRequest, ListScenariosRequest};
 use modelway::telemetry::metrics::names::{self, Definition, MetricKind};
+use prost::Message as _;
 use tokio::task::JoinSet;
 use tonic::Code;
 
+use crate::support::posted::framed;
 use crate::support::{Gateway, METHODS, ask};
 
 use super::PRICED;
@@ -111,9 +116,10 @@ fn the_documentation_lists_every_metric_as_it_is() {
 }
 
 #[tokio::test]
-async fn names_that_callers_invent_add_no_series() {
+async fn names_that_callers_invent_add_no_series_whatever_door_they_come_through() {
     /// Scenarios and models by turns, each call with an id of its own; and as many methods.
     const JUNK: usize = 10_000;
+    const CALLERS: u8 = 8;
     let config = format!("[catalog]\nallow_model = true\n{PRICED}");
     let gateway = Gateway::start(&config).await;
     for method in METHODS {
@@ -122,22 +128,54 @@ async fn names_that_callers_invent_add_no_series() {
     let before = gateway.scraped_after(2).await;
 
     let mut calls = JoinSet::new();
-    for task in 0..8 {
-        let mut generation = gateway.generation();
+    for task in 0..CALLERS {
+        // Callers are known by their address.
+        let source = IpAddr::from(Ipv4Addr::new(127, 0, 1, task + 1));
+        let numbers = (usize::from(task)..JUNK).step_by(usize::from(CALLERS));
+        let mut generation = GenerationServiceClient::new(gateway.channel_from(source).await);
+        let http1 = reqwest::Client::builder().no_proxy().local_address(source);
         let channel = gateway.channel();
+        let (http1, address) = (http1.build().unwrap(), gateway.address);
         calls.spawn(async move {
-            for number in (task..JUNK).step_by(8) {
-                let scenario = ask(&format!("junk-{number}"), "Hello");
-                let model = GenerateRequest {
-                    model: format!("openai/junk-{number}"),
-                    ..ask("", "Hello")
+            for number in numbers {
+                let (name, id) = (format!("junk-{number}"), format!("id-{number}"));
+                // A scenario or a model that there is not.
+                let request = match number % 2 {
+                    0 => ask(&name, "Hello"),
+                    _ => GenerateRequest {
+                        model: format!("openai/{name}"),
+                        ..ask("", "Hello")
+                    },
                 };
-                let junk = [scenario, model].into_iter().nth(number % 2);
-                let mut request = tonic::Request::new(junk.unwrap());
-                let id = format!("id-{number}").parse().unwrap();
-                request.metadata_mut().insert("x-request-id", id);
-                let refused = generation.generate(request).await.unwrap_err();
-                assert_eq!(refused.code(), Code::NotFound);
+                let post = |path: &str, kind: &str, body: Vec<u8>| {
+                    let request = http1.post(format!("http://{address}{path}"));
+                    let request = request.header("content-type", kind);
+                    request.header("x-request-id", &id).body(body).send()
+                };
+                match number % 16 {
+                    0 | 1 => {
+                        let field = ["scenario", "model"][number % 2];
+                        let name = [&name, &request.model][number % 2];
+                        let body = format!(
+                            r#"{{"{field}":"{name}","messages":[{{"role":"ROLE_USER","text":"x"}}]}}"#
+                        );
+                        let path = ["/v1/generate", "/v1/stream"][number / 16 % 2];
+                        let answer = post(path, "application/json", body.into_bytes()).await;
+                        assert_eq!(answer.unwrap().status(), 404, "{name}");
+                    }
+                    2 | 3 => {
+                        let body = framed(0, &request.encode_to_vec());
+                        let path = "/modelway.v1.GenerationService/Generate";
+                        let answer = post(path, "application/grpc-web+proto", body).await.unwrap();
+                        assert_eq!(answer.headers()["grpc-status"], "5", "{name}");
+                    }
+                    _ => {
+                        let mut request = tonic::Request::new(request);
+                        request.metadata_mut().insert("x-request-id", id.parse().unwrap());
+                        let refused = generation.generate(request).await.unwrap_err();
+                        assert_eq!(refused.code(), Code::NotFound);
+                    }
+                }
                 let path = format!("/modelway.v1.CatalogService/Junk{number}");
                 let refused = call_path(channel.clone(), &path).await;
                 assert_eq!(refused.unwrap_err().code(), Code::Unimplemented);
@@ -154,6 +192,10 @@ async fn names_that_callers_invent_add_no_series() {
     }
     let methods = [("method", "_unknown"), ("code", "UNIMPLEMENTED")];
     assert_eq!(after.sum("modelway_rpcs_total", &methods), JUNK as f64);
+    for door in ["grpc", "grpc_web", "json"] {
+        let calls = after.sum("modelway_door_calls_total", &[("door", door)]);
+        assert!(calls >= (JUNK / 8) as f64, "{door}: {calls}");
+    }
     let shown = after.sum("modelway_metrics_series", &[]);
     assert_eq!(shown, after.series() as f64);
 }

@@ -14,6 +14,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -60,6 +61,7 @@ pub(crate) struct Collector {
 
 struct Shared {
     exports: Mutex<Vec<Export>>,
+    metrics: Mutex<Vec<ExportMetricsServiceRequest>>,
     manner: Mutex<Manner>,
 }
 
@@ -73,6 +75,7 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             exports: Mutex::default(),
+            metrics: Mutex::default(),
             manner: Mutex::new(manner),
         });
         let mut tasks = JoinSet::new();
@@ -104,6 +107,11 @@ impl Collector {
     /// What it has taken.
     pub(crate) fn exports(&self) -> Vec<Export> {
         self.shared.exports.lock().unwrap().clone()
+    }
+
+    /// The exports of metrics that it has taken.
+    pub(crate) fn metrics(&self) -> Vec<ExportMetricsServiceRequest> {
+        self.shared.metrics.lock().unwrap().clone()
     }
 
     /// All spans that it has taken.
@@ -152,6 +160,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     }
     // Metrics are exported to the same address.
     if head.uri.path().to_ascii_lowercase().contains("metrics") {
+        let message = message(is_grpc, &head.headers, &body.to_bytes());
+        let metrics = ExportMetricsServiceRequest::decode(message.as_slice()).unwrap();
+        shared.metrics.lock().unwrap().push(metrics);
         return Ok(success(is_grpc, &[]));
     }
     let message = message(is_grpc, &head.headers, &body.to_bytes());

@@ -13,7 +13,7 @@ use ring::digest::{SHA256, digest};
 use rustls::crypto;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// A certificate authority. Each one has a key of its own.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -132,7 +132,32 @@ impl Authority {
         )
     }
 
-    /// The same, but the server accepts only clients with a certificate of this authority.
+    /// How a client speaks TLS that believes this authority alone, offers these protocols, and shows this certificate if
+    /// it has one.
+    pub(crate) fn client(&self, client: Option<&Issued>, protocols: &[&str]) -> Arc<ClientConfig> {
+        let provider = Arc::new(crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der()).unwrap();
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match client {
+            Some(client) => {
+                let key = PrivateKeyDer::Pkcs8(client.key.serialize_der().into());
+                let config = builder.with_client_auth_cert(client.chain.clone(), key);
+                config.unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        Arc::new(config)
+    }
+
+    /// How a server speaks TLS that accepts only clients with a certificate of this authority.
     pub(crate) fn server_for_clients(&self, protocols: &[&str]) -> Arc<ServerConfig> {
         let provider = Arc::new(crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod authority;
 pub(crate) mod front;
+pub(crate) mod host;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod losing;
