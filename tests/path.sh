@@ -4,8 +4,8 @@
 #   tests/path.sh                  the files that docs/life-of-a-call.md walks through
 #   tests/path.sh COMMIT FILE...   these files as they were at a commit
 #
-# The page is the list: each of its stops is a heading `### `FILE``, which may end with `(unary)` or `(streamed)` if only
-# such calls pass by.
+# The page is the list: each of its stops is a heading `### `FILE``, which may end with `(unary)`, `(streamed)` or `(JSON)` if
+# only such calls pass by.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,8 +25,8 @@ count() {
   printf '%6d  lines in %d files: %s\n\n' "$total" "$files" "$what"
 }
 
-# The stops of one kind of call; those of the other kind are left out.
-stops() { sed -nE "/\($1\)$/d; s/^### \`([^\`]+)\`.*/\1/p" "$page"; }
+# The stops of one kind of call; those of the kinds that are named are left out.
+stops() { sed -nE "/^### .*\(($1)\)$/d; s/^### \`([^\`]+)\`.*/\1/p" "$page"; }
 
 if [ $# -gt 0 ]; then
   commit=$1
@@ -41,5 +41,8 @@ if [ $# -gt 0 ]; then
   exit
 fi
 
-stops streamed | count "a unary call"
-stops unary | count "a streamed call"
+stops 'streamed|JSON' | count "a unary call"
+stops 'unary|JSON' | count "a streamed call"
+# The JSON door stands in place of the gRPC method.
+stops 'streamed' | grep -v '^src/grpc/generation.rs$' | count "a call in JSON"
+stops 'unary' | grep -v '^src/grpc/generation.rs$' | count "a stream in JSON"
