@@ -22,6 +22,7 @@ pub mod health;
 pub mod idempotency;
 pub mod json;
 pub mod meter;
+pub mod money;
 pub mod outbound;
 pub mod provider;
 pub mod serve;

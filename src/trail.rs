@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::chat::{FinishReason, Usage};
 use crate::error::{Billing, Blame, Code, Reason, Unsupported, UpstreamError};
+use crate::money::{Cost, Settled};
 
 /// Everything that is recorded about a call, without its content.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +37,7 @@ impl Trail {
             .reduce(Usage::plus)
     }
 
-    /// The sum over all attempts that reported tokens; `None` if none did.
+    /// The sum over all attempts that have ended; `None` if there is none.
     pub fn cost(&self) -> Option<Cost> {
         self.attempts
             .iter()
@@ -44,7 +45,7 @@ impl Trail {
             .reduce(Cost::plus)
     }
 
-    /// What attempts cost that gave no whole answer; `None` if none of them reported tokens.
+    /// What attempts cost that gave no whole answer; `None` if there is none.
     pub fn wasted(&self) -> Option<Cost> {
         self.attempts
             .iter()
@@ -168,8 +169,12 @@ pub struct AttemptRecord {
     pub first_content: Option<Duration>,
     /// Tokens as the provider reported them.
     pub usage: Option<Usage>,
-    /// What those tokens cost.
+    /// What it costs; `None` while it runs or if it was skipped.
     pub cost: Option<Cost>,
+    /// What the provider says it costs, if it says so. [`AttemptRecord::cost`] is what counts.
+    pub provider_cost: Option<Cost>,
+    /// The cost by the prices in nano-USD, if it is known and clearly differs from what the provider says.
+    pub diverging_nanos: Option<i64>,
     /// What the provider charges for it; `None` while it runs or if it was skipped.
     pub billing: Option<Billing>,
     /// Hex id of the attempt's span; empty if it was skipped.
@@ -182,6 +187,25 @@ pub struct AttemptRecord {
     pub response_id: Option<String>,
     /// Why the model stopped.
     pub finish: Option<FinishReason>,
+}
+
+impl AttemptRecord {
+    /// Notes how it ended, and what that costs.
+    pub fn settle(&mut self, outcome: Outcome, settled: Settled) {
+        let Settled {
+            usage,
+            class,
+            cost,
+            provider_cost,
+            diverging_nanos,
+        } = settled;
+        self.outcome = outcome;
+        self.usage = usage;
+        self.billing = Some(class);
+        self.cost = Some(cost);
+        self.provider_cost = provider_cost;
+        self.diverging_nanos = diverging_nanos;
+    }
 }
 
 /// Why an attempt was made.
@@ -418,54 +442,6 @@ impl BreakerState {
             Self::HalfOpen => "half_open",
             Self::ForcedOpen => "forced_open",
             Self::ForcedClosed => "forced_closed",
-        }
-    }
-}
-
-/// An amount of money.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
-    /// In nano-USD: what is known of it.
-    pub nanos: i64,
-    /// Where the amount comes from.
-    pub source: CostSource,
-}
-
-/// Where an amount of money comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CostSource {
-    /// Tokens times the configured prices.
-    #[default]
-    Prices,
-    /// The provider told it, at least of a part.
-    Provider,
-    /// A price is missing, so that the amount is not the whole.
-    Unknown,
-}
-
-impl CostSource {
-    /// Its name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Prices => "price_table",
-            Self::Provider => "provider",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl Cost {
-    /// The sum of two amounts.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        use CostSource::{Prices, Provider, Unknown};
-        Self {
-            nanos: self.nanos.saturating_add(other.nanos),
-            source: match (self.source, other.source) {
-                (Unknown, _) | (_, Unknown) => Unknown,
-                (Provider, _) | (_, Provider) => Provider,
-                (Prices, Prices) => Prices,
-            },
         }
     }
 }

@@ -148,6 +148,7 @@ mod tests {
             currency_code: "USD".to_owned(),
             amount_nanos,
             source: source.into(),
+            prices_version: String::new(),
         };
         let usage = v1::TokenUsage {
             input_tokens: 3,

@@ -19,12 +19,13 @@ use super::dialect::WireFormats;
 use super::health;
 use super::link::LinkReader;
 use super::mistake::{Mistakes, Notes, Place};
+use super::prices::WrittenModels;
 use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 use super::{
-    Config, Overrides, TlsMaterials, admission, doors, listeners, model, provider, references,
-    reload, scenario,
+    Config, Overrides, TlsMaterials, admission, doors, listeners, model, prices, provider,
+    references, reload, scenario,
 };
 
 /// A configuration file that was parsed as TOML and not yet checked.
@@ -240,13 +241,18 @@ fn catalog(
             );
         }
     }
-    let mut models = Models::new();
+    let mut models = WrittenModels::new();
     for (id, value) in root.section("models").named() {
         let model = value
             .table()
             .and_then(|table| model::read(id, table, &providers, &mut wire_formats));
         models.insert(id, model);
     }
+    prices::assign(root.section("prices"), &mut models, surroundings);
+    let models: Models<'_> = models
+        .into_iter()
+        .map(|(id, model)| (id, model.map(|model| Arc::new(model.target))))
+        .collect();
     let mut scenarios = BTreeMap::new();
     for (name, value) in root.section("scenarios").named() {
         let scenario = value

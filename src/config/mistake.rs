@@ -117,12 +117,17 @@ impl Notes {
         self.mistakes.borrow().len() >= MOST_LISTED
     }
 
+    /// The line in which a byte stands, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= at)
+    }
+
     fn add(&self, at: usize, path: String, what: String, remedy: String) {
         if self.is_full() {
             self.unlisted.set(self.unlisted.get() + 1);
             return;
         }
-        let line = self.lines.partition_point(|begin| *begin <= at);
+        let line = self.line(at);
         self.mistakes.borrow_mut().push(Mistake {
             line,
             path: printable(path),
@@ -198,6 +203,15 @@ impl<'a> Place<'a> {
     /// The path in the file, such as `scenarios.general.targets[1]`.
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Where it is, in words.
+    pub(super) fn shown(&self) -> String {
+        let line = self.notes.line(self.at);
+        match self.path.is_empty() {
+            true => format!("line {line}"),
+            false => format!("line {line} (`{}`)", self.path),
+        }
     }
 
     /// Notes a mistake here.

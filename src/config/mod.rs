@@ -24,6 +24,8 @@ mod model;
 mod name;
 mod overrides;
 mod path;
+mod price;
+mod prices;
 mod provider;
 mod proxy;
 mod quantity;

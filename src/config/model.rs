@@ -3,25 +3,31 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatch::price::{Price, Rates};
 use crate::dispatch::target::{Target, Timeouts, UpstreamMode};
 use crate::features::{Feature, Features, Modality};
+use crate::money::Price;
 use crate::simulator::{Behaviour, KEYS};
 
 use super::body;
 use super::dialect::WireFormats;
 use super::family::Family;
+use super::mistake::Place;
 use super::name::is_legal_model_id;
 use super::path;
+use super::price;
 use super::provider;
 use super::table::{Table, Value};
-
-/// The highest price that can be written, in USD for a million tokens.
-const HIGHEST_PRICE: f64 = 1_000_000.0;
 
 /// The default of `stall_after` as a share of `first_event`, and of `slow_first_content` as a share of the longer of
 /// `first_event` and `first_content`.
 const SLOW_SHARE: f64 = 0.4;
+
+/// A model, whose prices are still to be completed.
+pub(super) struct WrittenModel<'a> {
+    pub(super) target: Target,
+    /// What it says of its prices, and where.
+    pub(super) price: Option<(Vec<Price>, Place<'a>)>,
+}
 
 /// Reads one model. `None` where something about it is wrong.
 pub(super) fn read<'a>(
@@ -29,7 +35,7 @@ pub(super) fn read<'a>(
     mut table: Table<'a>,
     providers: &BTreeMap<&str, provider::Written<'_>>,
     wire_formats: &mut WireFormats,
-) -> Option<Arc<Target>> {
+) -> Option<WrittenModel<'a>> {
     if !is_legal_model_id(id) {
         table.place.wrong(
             "not an id for a model",
@@ -86,7 +92,10 @@ pub(super) fn read<'a>(
     let output_modalities = table.or("output_modalities", Vec::new(), |value| {
         Some(modalities(value))
     });
-    let price = table.optional("price", |value| Some(price(value.table()?)));
+    let price = table.optional("price", |value| {
+        let prices = price::of_model(value.table()?)?;
+        Some((prices, value.place.clone()))
+    });
     let upstream_mode = table.or("upstream_mode", UpstreamMode::default(), |value| {
         value.choice(&[
             ("stream", UpstreamMode::Stream),
@@ -123,7 +132,7 @@ pub(super) fn read<'a>(
     let wire_format = wire_format?;
     let features = wire_format.features();
     let unread = read.map_or(Features::NONE, |value| unread(&value, features));
-    Some(Arc::new(Target {
+    let target = Target {
         id: id.to_owned(),
         features: features
             .minus(written.unsupported)
@@ -137,10 +146,12 @@ pub(super) fn read<'a>(
         body: body::fields(written.body.clone(), own_body),
         context_window_tokens,
         max_output_tokens,
-        price: price.flatten(),
+        prices: None,
+        cost_from: written.cost_from,
         upstream_mode,
         timeouts,
-    }))
+    };
+    Some(WrittenModel { target, price })
 }
 
 /// Kinds of content. Text, which every model knows, may be listed and is left out.
@@ -175,7 +186,7 @@ fn unread(value: &Value<'_>, features: Features) -> Features {
 
 fn known_provider<'a>(
     name: &str,
-    place: &super::mistake::Place<'_>,
+    place: &Place<'_>,
     providers: &'a BTreeMap<&str, provider::Written<'a>>,
 ) -> Option<&'a provider::Written<'a>> {
     let found = providers.get(name);
@@ -186,66 +197,6 @@ fn known_provider<'a>(
         );
     }
     found
-}
-
-fn price(mut table: Table<'_>) -> Option<Price> {
-    let mut priority = None;
-    let mut flex = None;
-    let mut batch = None;
-    let mut tiers = table.section("tiers");
-    for (name, rates_of) in [
-        ("priority", &mut priority),
-        ("flex", &mut flex),
-        ("batch", &mut batch),
-    ] {
-        *rates_of = tiers.optional(name, |value| {
-            let mut table = value.table()?;
-            let rates = rates(&mut table);
-            table.finish();
-            rates
-        });
-    }
-    tiers.finish();
-    let standard = rates(&mut table);
-    table.finish();
-    Some(Price {
-        standard: standard?,
-        priority,
-        flex,
-        batch,
-    })
-}
-
-fn rates(table: &mut Table<'_>) -> Option<Rates> {
-    let input = table.required(
-        "input",
-        "give USD for a million input tokens",
-        usd_per_million,
-    );
-    let output = table.required(
-        "output",
-        "give USD for a million output tokens",
-        usd_per_million,
-    );
-    let cache_read_input = table.optional("cache_read_input", usd_per_million);
-    let cache_write_input = table.optional("cache_write_input", usd_per_million);
-    let cache_write_long_input = table.optional("cache_write_long_input", usd_per_million);
-
-    let input = input?;
-    let cache_write_input = cache_write_input.unwrap_or(input);
-    Some(Rates {
-        input,
-        output: output?,
-        cache_read_input: cache_read_input.unwrap_or(input),
-        cache_write_input,
-        cache_write_long_input: cache_write_long_input.unwrap_or(cache_write_input),
-    })
-}
-
-/// USD for a million tokens, as micro-USD for a million tokens.
-fn usd_per_million(value: &Value<'_>) -> Option<u64> {
-    let usd = value.number(0.0..=HIGHEST_PRICE)?;
-    Some((usd * 1e6).round() as u64)
 }
 
 fn timeouts(mut table: Table<'_>) -> Timeouts {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use crate::features::{Feature, Features};
+use crate::money::CostFrom;
 use crate::provider::{Auth, Provider};
 use crate::wire::options::AllowedOptions;
 
@@ -34,6 +35,8 @@ pub(super) struct Written<'a> {
     pub(super) unsupported: Features,
     /// Where requests go, if not where the wire format says.
     pub(super) paths: path::WrittenPaths,
+    /// Which cost counts where it tells one, too.
+    pub(super) cost_from: CostFrom,
     /// What the body of every request says besides.
     pub(super) body: Map<String, Json>,
 }
@@ -97,6 +100,12 @@ pub(super) fn read<'a>(
         surroundings,
     );
     let options = table.or("provider_options", AllowedOptions::default(), options);
+    let cost_from = table.or("cost_from", CostFrom::default(), |value| {
+        value.choice(&[
+            ("catalogue", CostFrom::Catalogue),
+            ("provider", CostFrom::Provider),
+        ])
+    });
     table.finish();
 
     let is_spelled = wire_format.is_some();
@@ -114,6 +123,7 @@ pub(super) fn read<'a>(
         })
     });
     Written {
+        cost_from,
         provider,
         is_simulated,
         family,

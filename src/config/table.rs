@@ -234,6 +234,26 @@ impl<'a> Value<'a> {
         self.in_range(number, range)
     }
 
+    /// The text of a decimal number of which no digit may be lost; it may be written as a string, too.
+    pub(super) fn decimal(&self) -> Option<&'a str> {
+        let written = match self.value.get_ref() {
+            DeValue::Integer(written) if written.radix() == 10 => Some(written.as_str()),
+            DeValue::Float(written) => Some(written.as_str()),
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => None,
+        };
+        self.or_not_a(written, "a number")
+    }
+
+    /// A date, with or without a time; `None` for anything else, which is not noted as a mistake.
+    pub(super) fn datetime(&self) -> Option<toml::value::Datetime> {
+        match self.value.get_ref() {
+            DeValue::Datetime(written) => Some(*written),
+            DeValue::String(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// A number in `range`, with or without a fraction.
     pub(super) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
         let written = match self.value.get_ref() {

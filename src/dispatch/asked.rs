@@ -86,17 +86,19 @@ impl Asked {
             .map_err(|_| Error::Internal("a wire format cannot write a request that it accepted"))
     }
 
-    /// Whether what this target's provider charges for an answer follows from the tokens of this usage alone.
-    pub(super) fn costs_tokens_only(&self, target: &Target, usage: &Usage) -> bool {
+    /// Whether a target's provider may charge for something that the usage of its answer does not tell.
+    pub(super) fn may_cost_more(&self, target: &Target, usage: Option<&Usage>) -> bool {
+        if !self.needs.may_cost_extra {
+            return false;
+        }
         // Of a tier that was asked for, it is not known that it was used unless the provider tells.
-        let is_tier_known = usage.service_tier.is_some()
+        let is_tier_known = usage.is_some_and(|usage| usage.service_tier.is_some())
             || matches!(
                 self.request.service_tier,
                 None | Some(ServiceTier::Standard)
             );
         let (provider, format) = (&target.provider.name, target.wire_format.name());
-        !self.needs.may_cost_extra
-            || (is_tier_known && !may_be_charged_extra(&self.request, provider, format))
+        !is_tier_known || may_be_charged_extra(&self.request, provider, format)
     }
 
     /// Whether it answers a model's call of a tool.
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn a_tier_that_was_asked_for_is_known_only_if_the_provider_tells_one() {
         use ServiceTier::{Priority, Standard};
-        // The tier that was asked for, the tier that was told, whether tokens tell the cost.
+        // The tier that was asked for, the tier that was told, whether the usage tells the cost.
         let table = [
             (None, None, true),
             (Some(Standard), None, true),
@@ -144,7 +146,7 @@ mod tests {
                 ..Usage::default()
             };
 
-            let known = asked.costs_tokens_only(&target("one"), &usage);
+            let known = !asked.may_cost_more(&target("one"), Some(&usage));
 
             assert_eq!(known, is_known, "{service_tier:?} {told:?}");
         }
@@ -168,7 +170,7 @@ mod tests {
                 ..ChatRequest::default()
             });
 
-            let known = asked.costs_tokens_only(&own, &Usage::default());
+            let known = !asked.may_cost_more(&own, Some(&Usage::default()));
 
             assert_eq!(known, is_known, "{of}");
         }

@@ -4,13 +4,12 @@
 //! budget, and its price must be known to stay below a limit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::chat::Usage;
 use crate::features::Features;
+use crate::money::Prices;
 
 use super::needs::Needs;
-use super::price::Price;
 use super::retry_budget::{self, RetryBudget};
 use crate::health::latency::Latencies;
 
@@ -108,30 +107,26 @@ impl Hedging {
         }
     }
 
-    /// Whether a request of this size is certain to cost no more than a rival may. One that may cost more than its
-    /// tokens never is.
+    /// Whether a request of this size, sent at this time, is certain to cost no more than a rival may. One that may cost
+    /// more than its tokens never is.
     pub(super) fn affords(
         &self,
-        price: Option<&Price>,
+        prices: Option<&Prices>,
         needs: &Needs,
         bytes: usize,
         max_output_tokens: Option<u32>,
+        at: SystemTime,
     ) -> bool {
-        let (Some(price), Some(output_tokens)) = (price, max_output_tokens) else {
+        let (Some(prices), Some(output_tokens)) = (prices, max_output_tokens) else {
             return false;
         };
         // The size of media says nothing about their tokens.
         if needs.may_cost_extra || needs.used.and(Features::MEDIA) != Features::NONE {
             return false;
         }
-        let most = Usage {
-            // Every token has at least one byte.
-            input_tokens: Some(bytes as u64),
-            output_tokens: Some(u64::from(output_tokens)),
-            ..Usage::default()
-        };
-        let dearest = price.standard.dearest();
-        dearest.cost_nanos(&most) <= self.settings.max_cost_nanos
+        // Every token has at least one byte.
+        let most = prices.most_nanos(bytes as u64, u64::from(output_tokens), at);
+        most.is_some_and(|most| most <= self.settings.max_cost_nanos)
     }
 
     fn latencies(&self, position: usize) -> Option<MutexGuard<'_, Latencies>> {
@@ -144,22 +139,24 @@ impl Hedging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::price::Rates;
+    use crate::chat::ServiceTier;
     use crate::features::Feature;
+    use crate::money::{Price, Rates, Validity};
 
-    const RATES: Rates = Rates {
-        input: 2_000_000,
-        output: 10_000_000,
-        cache_read_input: 200_000,
-        cache_write_input: 2_500_000,
-        cache_write_long_input: 2_500_000,
-    };
-    const PRICE: Price = Price {
-        standard: RATES,
-        priority: None,
-        flex: None,
-        batch: None,
-    };
+    fn prices() -> Prices {
+        let price = Price {
+            holds: Validity::always(ServiceTier::Standard),
+            rates: Rates {
+                input: Some(2_000_000),
+                output: Some(10_000_000),
+                cache_read_input: Some(200_000),
+                cache_write_input: Some(2_500_000),
+                ..Rates::default()
+            },
+        };
+        let mut of_models = Prices::together([("one", vec![price])]);
+        of_models.remove(0).1
+    }
 
     fn hedging() -> Hedging {
         Hedging::new(Settings::default(), 2)
@@ -192,26 +189,33 @@ mod tests {
 
     #[test]
     fn a_rival_needs_a_price_and_a_limit_that_keep_it_below_the_most_it_may_cost() {
-        let hedging = hedging();
+        let (hedging, prices) = (hedging(), prices());
+        let affords = |prices: Option<&Prices>, needs: &Needs, bytes, most| {
+            hedging.affords(prices, needs, bytes, most, SystemTime::UNIX_EPOCH)
+        };
         // 200 tokens in, written to a cache, for 0.0005 USD; 150 tokens out for 0.0015 USD.
-        assert!(hedging.affords(Some(&PRICE), &Needs::default(), 200, Some(150)));
-        assert!(!hedging.affords(Some(&PRICE), &Needs::default(), 200, Some(151)));
-        assert!(!hedging.affords(Some(&PRICE), &Needs::default(), 201, Some(150)));
+        assert!(affords(Some(&prices), &Needs::default(), 200, Some(150)));
+        assert!(!affords(Some(&prices), &Needs::default(), 200, Some(151)));
+        assert!(!affords(Some(&prices), &Needs::default(), 201, Some(150)));
 
-        assert!(!hedging.affords(None, &Needs::default(), 200, Some(100)));
-        assert!(!hedging.affords(Some(&PRICE), &Needs::default(), 200, None));
+        assert!(!affords(None, &Needs::default(), 200, Some(100)));
+        assert!(!affords(Some(&prices), &Needs::default(), 200, None));
         for feature in Feature::ALL {
             let needs = Needs {
                 used: Features::NONE.with(feature),
                 ..Needs::default()
             };
-            let affords = hedging.affords(Some(&PRICE), &needs, 200, Some(100));
-            assert_eq!(affords, !Features::MEDIA.contains(feature), "{feature:?}");
+            let is_affordable = affords(Some(&prices), &needs, 200, Some(100));
+            assert_eq!(
+                is_affordable,
+                !Features::MEDIA.contains(feature),
+                "{feature:?}"
+            );
         }
         let needs = Needs {
             may_cost_extra: true,
             ..Needs::default()
         };
-        assert!(!hedging.affords(Some(&PRICE), &needs, 200, Some(100)));
+        assert!(!affords(Some(&prices), &needs, 200, Some(100)));
     }
 }

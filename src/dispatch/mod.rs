@@ -17,7 +17,6 @@ mod legal;
 pub mod needs;
 mod permit;
 mod plan;
-pub mod price;
 mod race;
 pub mod retry_budget;
 pub mod routes;

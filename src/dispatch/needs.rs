@@ -70,8 +70,8 @@ pub(super) fn has_options(request: &ChatRequest) -> bool {
         || tools.any(|tool| matches!(tool, Tool::Provider(_)))
 }
 
-/// Whether a request may make a provider of this wire format charge for more than tokens: by tools that the provider
-/// runs, or by fields in its own words.
+/// Whether a request may make a provider of this wire format charge for what the usage of its answer does not tell: for
+/// runs of tools that are not counted, or by fields in the provider's own words.
 pub(super) fn may_be_charged_extra(request: &ChatRequest, provider: &str, format: &str) -> bool {
     let fit = |options: &[ProviderOptions]| {
         let mut targets = options.iter().map(|entry| &entry.target);
@@ -84,7 +84,8 @@ pub(super) fn may_be_charged_extra(request: &ChatRequest, provider: &str, format
         || marks.any(|mark| fit(&mark.options))
         || tools.any(|tool| match tool {
             Tool::Function(_) => false,
-            Tool::WebSearch(_) | Tool::CodeExecution => true,
+            // An answer in another format tells how often they ran, and so what is charged for them.
+            Tool::WebSearch(_) | Tool::CodeExecution => format == "openai_chat",
             Tool::Provider(definitions) => fit(definitions),
         })
 }

@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use crate::chat::ChatRequest;
 use crate::features::Features;
+use crate::money::CostFrom;
 use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
@@ -44,7 +45,8 @@ pub(crate) fn target(model: &str) -> Target {
         output_modalities: Vec::new(),
         context_window_tokens: None,
         max_output_tokens: None,
-        price: None,
+        prices: None,
+        cost_from: CostFrom::default(),
         upstream_mode: UpstreamMode::default(),
         timeouts: Timeouts::default(),
     }

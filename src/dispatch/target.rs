@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::features::{Features, Modality};
+use crate::money::{CostFrom, Prices};
 pub use crate::provider::credential::TokenState;
 
 use crate::provider::Provider;
@@ -15,7 +16,6 @@ use crate::trail::{ClosedOff, Skip};
 use crate::wire::WireFormat;
 use crate::wire::merge::ExtraFields;
 
-use super::price::Price;
 use super::{hedging, retry_budget};
 
 /// A model at a provider, with its properties.
@@ -41,7 +41,9 @@ pub struct Target {
     /// The most tokens an answer can have, where known.
     pub max_output_tokens: Option<u32>,
     /// What it costs, where known.
-    pub price: Option<Price>,
+    pub prices: Option<Prices>,
+    /// Which cost counts where its provider tells one, too.
+    pub cost_from: CostFrom,
     /// How a unary call reads the provider's answer.
     pub upstream_mode: UpstreamMode,
     /// How long each step may take.

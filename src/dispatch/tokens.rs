@@ -121,7 +121,7 @@ pub(super) struct TokenHold {
 }
 
 impl TokenHold {
-    /// Holds no tokens yet.
+    /// Validity no tokens yet.
     pub(super) fn of(budget: &Arc<Budget>) -> Self {
         Self {
             budget: Arc::clone(budget),

@@ -10,8 +10,9 @@ use crate::chat::{
     ServiceTier, Usage,
 };
 use crate::error::{Billing, Reason};
+use crate::money::{Cost, CostSource};
 use crate::serving::Summary;
-use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Cost, CostSource, Outcome};
+use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome};
 
 pub use self::parts::{citation, spelled, token_logprob};
 
@@ -147,6 +148,8 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         first_content,
         usage: tokens,
         cost: amount,
+        provider_cost,
+        diverging_nanos: _, // for metrics and the log
         billing,
         span_id,
         provider_request_id,
@@ -185,6 +188,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         time_to_first_token: first_content.map(duration),
         usage: tokens.map(usage),
         cost: amount.map(cost),
+        provider_cost: provider_cost.map(cost),
         billing_class: billing
             .map_or(v1::BillingClass::Unspecified, billing_class)
             .into(),
@@ -290,15 +294,28 @@ pub fn tier(tier: ServiceTier) -> v1::ServiceTier {
 
 /// An amount of money.
 pub fn cost(cost: Cost) -> v1::Cost {
-    let source = match cost.source {
+    let source = match cost.source() {
         CostSource::Prices => v1::CostSource::PriceTable,
         CostSource::Provider => v1::CostSource::Provider,
         CostSource::Unknown => v1::CostSource::Unknown,
+        CostSource::Mixed => v1::CostSource::Mixed,
     };
     v1::Cost {
-        currency_code: "USD".to_owned(),
-        amount_nanos: cost.nanos,
         source: source.into(),
+        prices_version: cost
+            .version()
+            .map_or(String::new(), |version| version.to_string()),
+        ..usd(cost.nanos())
+    }
+}
+
+/// An amount of money that is no cost of an attempt: a price, or a limit.
+pub fn usd(nanos: i64) -> v1::Cost {
+    v1::Cost {
+        currency_code: "USD".to_owned(),
+        amount_nanos: nanos,
+        source: v1::CostSource::PriceTable.into(),
+        prices_version: String::new(),
     }
 }
 

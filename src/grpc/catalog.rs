@@ -1,15 +1,15 @@
 //! `CatalogService`: which scenarios and models may a caller use?
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tonic::{Request, Response, Status};
 
 use crate::chat::ServiceTier;
-use crate::dispatch::price::{Price, Rates};
 use crate::dispatch::target::{OptionsPolicy, Scenario, Target};
 use crate::features::Modality;
+use crate::money::{PriceKey, Prices};
 use crate::serving::control::Control;
-use crate::trail;
 
 use super::v1::catalog_service_server::CatalogService;
 use super::{answer, policy, status, v1};
@@ -95,7 +95,7 @@ fn model(target: &Arc<Target>) -> v1::Model {
             .context_window_tokens
             .map_or(0, |tokens| i64::try_from(tokens).unwrap_or(i64::MAX)),
         max_output_tokens: target.max_output_tokens.map_or(0, i64::from),
-        price: target.price.as_ref().map(price),
+        price: (target.prices.as_ref()).and_then(|prices| price(prices, SystemTime::now())),
         features: target
             .features
             .iter()
@@ -123,40 +123,41 @@ fn modality(modality: Modality) -> v1::Modality {
     }
 }
 
-fn price(price: &Price) -> v1::ModelPrice {
+/// The prices that hold now, for prompts that are in no higher tier of context; `None` if none does in the standard tier.
+fn price(prices: &Prices, at: SystemTime) -> Option<v1::ModelPrice> {
     // Pico-USD for a token are micro-USD for a million.
-    let per_million = |pico: u64| {
-        let nanos = i64::try_from(pico.saturating_mul(1000)).unwrap_or(i64::MAX);
-        Some(answer::cost(trail::Cost {
-            nanos,
-            source: trail::CostSource::Prices,
-        }))
+    let per_million = |pico: Option<u64>| {
+        let nanos = i64::try_from(pico?.saturating_mul(1000)).unwrap_or(i64::MAX);
+        Some(answer::usd(nanos))
     };
-    let long = |rates: &Rates| match rates.cache_write_long_input == rates.cache_write_input {
-        true => None,
-        false => per_million(rates.cache_write_long_input),
+    let rates = |tier: ServiceTier| {
+        prices.rates(&PriceKey {
+            tier,
+            input_tokens: Some(0),
+            at,
+        })
     };
     let of_tier = |tier: ServiceTier| {
-        let rates = price.rates(tier)?;
+        let rates = rates(tier)?;
         Some(v1::TierPrice {
             tier: answer::tier(tier).into(),
             input: per_million(rates.input),
             output: per_million(rates.output),
             cache_read_input: per_million(rates.cache_read_input),
             cache_write_input: per_million(rates.cache_write_input),
-            cache_write_long_input: long(rates),
+            cache_write_long_input: per_million(rates.cache_write_long_input),
         })
     };
     let others = [ServiceTier::Priority, ServiceTier::Flex, ServiceTier::Batch];
-    let standard = &price.standard;
-    v1::ModelPrice {
+    let standard = rates(ServiceTier::Standard)?;
+    Some(v1::ModelPrice {
         input: per_million(standard.input),
         output: per_million(standard.output),
         cache_read_input: per_million(standard.cache_read_input),
         cache_write_input: per_million(standard.cache_write_input),
-        cache_write_long_input: long(standard),
+        cache_write_long_input: per_million(standard.cache_write_long_input),
         tiers: others.into_iter().filter_map(of_tier).collect(),
-    }
+    })
 }
 
 fn scenario(scenario: &Arc<Scenario>) -> v1::Scenario {

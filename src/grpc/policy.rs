@@ -2,7 +2,6 @@
 
 use crate::dispatch::target::{RetryFirst, Scenario};
 use crate::dispatch::{hedging, retry_budget};
-use crate::trail::Cost;
 
 use super::{answer, v1};
 
@@ -35,10 +34,7 @@ pub(super) fn hedge(scenario: &Scenario) -> Option<v1::HedgePolicy> {
         max_cost_nanos,
     } = scenario.hedge?;
     Some(v1::HedgePolicy {
-        max_cost: Some(answer::cost(Cost {
-            nanos: max_cost_nanos,
-            source: crate::trail::CostSource::Prices,
-        })),
+        max_cost: Some(answer::usd(max_cost_nanos)),
         min_delay: Some(answer::duration(min_delay)),
         ratio,
         burst: whole(burst),

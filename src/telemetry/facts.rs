@@ -8,7 +8,8 @@ use crate::caller::{Caller, Door, Method, Priority};
 use crate::chat::Usage;
 use crate::error::{Blame, Code};
 use crate::meter::{self, BucketTally};
-use crate::trail::{AttemptKind, AttemptRecord, CallEnd, Cost, Trail};
+use crate::money::Cost;
+use crate::trail::{AttemptKind, AttemptRecord, CallEnd, Trail};
 
 /// What a call asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,12 +123,12 @@ impl<'a> CallFacts<'a> {
         self.trail.usage()
     }
 
-    /// What all attempts cost; `None` if no attempt reported tokens.
+    /// What all attempts cost; `None` if nothing was sent.
     pub fn cost(&self) -> Option<Cost> {
         self.trail.cost()
     }
 
-    /// What attempts cost that gave no whole answer; `None` if none of them reported tokens.
+    /// What attempts cost that gave no whole answer; `None` if there is none.
     pub fn wasted(&self) -> Option<Cost> {
         self.trail.wasted()
     }

@@ -1,5 +1,6 @@
 //! What does the service tell of its work? Lines in a log, on standard error; spans and metrics, to a collector.
 
+mod divergence;
 pub mod export;
 pub mod facts;
 mod log_writer;

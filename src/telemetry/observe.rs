@@ -20,6 +20,7 @@ use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::Error;
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
+use super::divergence::DivergenceLog;
 use super::facts::{Gaps, Stopwatch};
 use super::logging::call_log::CallLog;
 use super::metrics::Metrics;
@@ -36,6 +37,7 @@ pub struct Observer {
     tracer: Tracer,
     metrics: Arc<Metrics>,
     log: Arc<CallLog>,
+    divergences: DivergenceLog,
 }
 
 impl Observer {
@@ -46,6 +48,7 @@ impl Observer {
             tracer,
             metrics,
             log,
+            divergences: DivergenceLog::default(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Observer {
             gaps: _,
         } = facts;
         self.metrics.record_attempt(facts);
+        self.divergences.note(record, Instant::now());
         if let Some(span) = span {
             span.end(record);
         }

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::caller::Door;
 use crate::chat::{ChatRequest, FinishReason};
 use crate::error::UpstreamError;
-use crate::trail::{AttemptRecord, BreakerState, Cost, Outcome};
+use crate::money::Cost;
+use crate::trail::{AttemptRecord, BreakerState, Outcome};
 
 use super::export::SpanQueue;
 use super::facts::{AskedFor, CallFacts};
@@ -262,8 +263,8 @@ fn call_attributes(span: &mut SpanWriter, facts: &CallFacts<'_>) {
     }
     if let Some(cost) = facts.cost() {
         write_cost(span, cost);
-        let wasted = facts.wasted().unwrap_or_default();
-        span.attribute(names::COST_WASTED, Double(usd(wasted)));
+        let wasted = facts.wasted().map_or(0.0, usd);
+        span.attribute(names::COST_WASTED, Double(wasted));
     }
     for (name, time) in [
         (names::TIME_QUEUE, Some(times.queue)),
@@ -475,12 +476,12 @@ fn attempt_attributes(
 
 fn write_cost(span: &mut SpanWriter, cost: Cost) {
     span.attribute(names::COST_USD, Double(usd(cost)));
-    span.attribute(names::COST_SOURCE, Text(cost.source.name()));
+    span.attribute(names::COST_SOURCE, Text(cost.source().name()));
 }
 
 /// Exact to the nano-USD up to some millions.
 fn usd(cost: Cost) -> f64 {
-    cost.nanos as f64 / 1e9
+    cost.nanos() as f64 / 1e9
 }
 
 /// Writes a count, if the provider told one.

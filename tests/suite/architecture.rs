@@ -23,7 +23,8 @@ const MODULES: &[Module] = &[
     module("certificate", &[]),
     module("features", &["chat"]),
     module("error", &["chat", "features"]),
-    module("trail", &["chat", "error", "features"]),
+    module("money", &["chat", "error"]),
+    module("trail", &["chat", "error", "features", "money"]),
     module("check", &["chat", "error"]),
     // What is counted.
     module("meter", &[]),
@@ -31,7 +32,7 @@ const MODULES: &[Module] = &[
     module("sync", &[]),
     module("workshop", &["error"]),
     // Pure: a function of bytes.
-    module("wire", &["chat", "error", "features"]),
+    module("wire", &["chat", "error", "features", "money"]),
     // Upstream.
     module("provider", &["wire"]),
     module(
@@ -50,6 +51,7 @@ const MODULES: &[Module] = &[
             "features",
             "health",
             "meter",
+            "money",
             "provider",
             "sync",
             "telemetry",
@@ -66,6 +68,7 @@ const MODULES: &[Module] = &[
             "chat",
             "error",
             "meter",
+            "money",
             "outbound",
             "provider",
             "trail",
@@ -105,6 +108,7 @@ const MODULES: &[Module] = &[
             "features",
             "idempotency",
             "meter",
+            "money",
             "serving",
             "telemetry",
             "trail",
@@ -136,6 +140,7 @@ const MODULES: &[Module] = &[
         "config",
         &[
             "admission",
+            "chat",
             "certificate",
             "dispatch",
             "error",
@@ -144,6 +149,7 @@ const MODULES: &[Module] = &[
             "health",
             "idempotency",
             "json",
+            "money",
             "outbound",
             "provider",
             "server",
@@ -207,7 +213,14 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &["certificate", "outbound", "serve", "server", "transport"],
+        modules: &[
+            "certificate",
+            "money",
+            "outbound",
+            "serve",
+            "server",
+            "transport",
+        ],
     },
     Home {
         // Schemas in requests are JSON.
@@ -557,4 +570,26 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+#[test]
+fn costs_are_made_in_one_place() {
+    let mut settled = Vec::new();
+    let mut made = Vec::new();
+    for (_, file, text) in texts_without_tests() {
+        for line in text.lines().map(str::trim) {
+            if line.contains("money::settle(") {
+                settled.push(file.clone());
+            }
+            // The fields of a cost are private to its file; these functions are private to the module.
+            let makes = ["Cost::by_prices(", "Cost::told(", "Cost::specimen("];
+            if makes.iter().any(|make| line.contains(make)) && !line.starts_with("//") {
+                made.push(file.clone());
+            }
+        }
+    }
+
+    assert_eq!(settled, ["dispatch/attempt/mod.rs"]);
+    made.retain(|file| !file.starts_with("money/"));
+    assert!(made.is_empty(), "{made:?}");
 }

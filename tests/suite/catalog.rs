@@ -84,6 +84,7 @@ fn usd(amount_nanos: i64) -> Option<Cost> {
         currency_code: "USD".to_owned(),
         amount_nanos,
         source: CostSource::PriceTable.into(),
+        prices_version: String::new(),
     })
 }
 
@@ -125,8 +126,9 @@ targets = ["own/draws"]
         tier: ServiceTier::Flex.into(),
         input: usd(500_000_000),
         output: usd(1_000_000_000),
-        cache_read_input: usd(500_000_000),
-        cache_write_input: usd(500_000_000),
+        // Not written, so not known.
+        cache_read_input: None,
+        cache_write_input: None,
         cache_write_long_input: None,
     };
     assert_eq!(price.tiers, [flex]);
@@ -325,6 +327,7 @@ async fn what_a_scenario_does_besides_is_shown_by_catalog_and_plan() {
             currency_code: "USD".to_owned(),
             amount_nanos: 3_000_000,
             source: CostSource::PriceTable.into(),
+            prices_version: String::new(),
         }),
         min_delay: duration(0, 700_000_000),
         ratio: 0.05,

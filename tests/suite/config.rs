@@ -5,18 +5,19 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use modelway::chat::ServiceTier;
 use modelway::config::check::check;
 use modelway::config::file::File;
 use modelway::config::{Config, KEYLESS, Mistakes, Overrides, Surroundings};
-use modelway::dispatch::price::{Price, Rates};
 use modelway::dispatch::target::{Catalog, OptionsPolicy, RetryFirst, Timeouts, UpstreamMode};
 use modelway::dispatch::{hedging, retry_budget};
 use modelway::features::{Feature, Features, Modality};
 use modelway::grpc::elements::ElementLimits;
 use modelway::health::breaker;
 use modelway::json;
+use modelway::money::{PriceKey, Rates};
 use modelway::provider::Auth;
 use modelway::provider::link::Http;
 use modelway::server::{self, cors};
@@ -101,7 +102,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     assert_eq!(target.id, "p/m");
     assert_eq!(target.model, "m");
     assert_eq!(target.features, target.wire_format.features());
-    assert_eq!(target.price, None);
+    assert_eq!(target.prices, None);
     assert_eq!(target.upstream_mode, UpstreamMode::Stream);
     assert_eq!(target.timeouts, Timeouts::default());
 
@@ -291,30 +292,35 @@ retry_first = { times = 3, longest_wait = "1s" }
         answers.wire_format.features().minus(taken_away)
     );
     assert_eq!(answers.output_modalities, [Modality::Audio]);
-    let rates = |input, output, cache_read_input| {
-        Some(Rates {
-            input,
-            output,
-            cache_read_input,
-            cache_write_input: input,
-            cache_write_long_input: input,
-        })
+    // What is not written is not known.
+    let rates = |input, output, cache: [Option<u64>; 3]| Rates {
+        input: Some(input),
+        output: Some(output),
+        cache_read_input: cache[0],
+        cache_write_input: cache[1],
+        cache_write_long_input: cache[2],
+        ..Rates::default()
     };
-    assert_eq!(
-        answers.price,
-        Some(Price {
-            standard: Rates {
-                input: 50_000,
-                output: 10_000_000,
-                cache_read_input: 50_000,
-                cache_write_input: 62_500,
-                cache_write_long_input: 100_000,
-            },
-            priority: rates(100_000, 20_000_000, 100_000),
-            flex: rates(20_000, 5_000_000, 20_000),
-            batch: rates(10_000, 4_000_000, 0),
-        })
-    );
+    let prices = answers.prices.as_ref().unwrap();
+    for (tier, expected) in [
+        (
+            ServiceTier::Standard,
+            rates(50_000, 10_000_000, [None, Some(62_500), Some(100_000)]),
+        ),
+        (ServiceTier::Priority, rates(100_000, 20_000_000, [None; 3])),
+        (ServiceTier::Flex, rates(20_000, 5_000_000, [None; 3])),
+        (
+            ServiceTier::Batch,
+            rates(10_000, 4_000_000, [Some(0), None, None]),
+        ),
+    ] {
+        let key = PriceKey {
+            tier,
+            input_tokens: Some(1_000_000),
+            at: SystemTime::UNIX_EPOCH,
+        };
+        assert_eq!(prices.rates(&key), Some(&expected), "{tier:?}");
+    }
     assert_eq!(answers.upstream_mode, UpstreamMode::Whole);
     assert_eq!(answers.timeouts.stall_after, Duration::from_millis(250));
     assert_eq!(
@@ -437,8 +443,8 @@ targets = []
 12: models."b/claude": `max_output_tokens` is missing; set it: the anthropic wire format has to send a limit with every request
 13: models."b/claude".unsupported[0]: not one of the known words; did you mean `tools`?
 13: models."b/claude".unsupported[2]: a whole number stands here; write a string in quotes
-14: models."b/claude".price.input: out of range; choose from 0 to 1000000
 14: models."b/claude".price: `output` is missing; give USD for a million output tokens
+14: models."b/claude".price.input: not a price for a million tokens; write a number from 0 to 1000000 with at most 6 decimals, such as 2.5
 14: models."b/claude".price.outptu: unknown key; did you mean `output`?
 15: models."c/x": there is no provider `c`; did you mean `b`?
 16: models."c/x".max_output_tokens: a fraction stands here; write a whole number
@@ -721,7 +727,7 @@ fn settings_are_checked_for_their_range_and_sense() {
         ),
         (
             "[models.'p/x'.price]\ninput = inf\noutput = 1",
-            "2: models.\"p/x\".price.input: out of range; choose from 0 to 1000000",
+            "2: models.\"p/x\".price.input: not a price for a million tokens; write a number from 0 to 1000000 with at most 6 decimals, such as 2.5",
         ),
         (
             "[scenarios.a]\ntargets = ['p/m']\ntimeout = '11m'",

@@ -59,6 +59,7 @@ mod odd_fields;
 mod odd_hosts;
 mod operator;
 mod own_requests;
+mod prices;
 mod process;
 mod provider_errors;
 mod provider_options;

@@ -30,8 +30,8 @@ mod wires;
 use futures_util::future::join_all;
 use modelway::grpc::v1::stream_generate_response::Event;
 use modelway::grpc::v1::{
-    BillingClass, ErrorReason, FinishReason, GenerateRequest, GenerateResponse, OnInterruption,
-    StreamOptions,
+    BillingClass, CostSource, ErrorReason, FinishReason, GenerateRequest, GenerateResponse,
+    OnInterruption, StreamOptions,
 };
 use modelway::simulator::{Behaviour, text};
 use tonic::Code;
@@ -295,7 +295,11 @@ async fn accounting_after_a_failover() {
             assert_eq!(answered.cost.as_ref().unwrap().amount_nanos, 50_000);
             if billing == BillingClass::Zero {
                 assert_eq!(failed.usage, None);
-                assert_eq!(failed.cost, None);
+                let cost = failed.cost.as_ref().unwrap();
+                assert_eq!(
+                    (cost.amount_nanos, cost.source()),
+                    (0, CostSource::PriceTable)
+                );
                 assert_eq!(response.usage, answered.usage);
                 assert_eq!(response.cost, answered.cost);
             }

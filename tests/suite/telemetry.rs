@@ -192,6 +192,9 @@ async fn a_failover_is_one_span_for_the_call_and_one_for_each_attempt() {
             "modelway.attempt.reason=PROVIDER_OVERLOADED",
             "modelway.attempt.target=openai/first",
             "modelway.breaker.state=closed",
+            // A refusal is not charged for.
+            "modelway.cost.source=price_table",
+            "modelway.cost.usd=0",
             "server.address=127.0.0.1",
         ]
     );

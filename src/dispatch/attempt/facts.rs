@@ -1,13 +1,12 @@
-//! What does the record of an attempt say? Ids, usage, the cost, and what the provider charges. Pure.
+//! What does the record of an attempt say of the answer, and what of its end decides what is charged for? Pure.
 
 use http::{HeaderMap, HeaderValue};
 
-use crate::chat::{ChatEvent, Usage};
+use crate::chat::ChatEvent;
 use crate::error::{Billing, UpstreamErrorKind};
-use crate::trail::{AttemptRecord, Cost, CostSource, Outcome};
+use crate::money::{AttemptEnd, AttemptEnding};
+use crate::trail::{AttemptRecord, Outcome};
 use crate::wire::limits::MAX_NAME_BYTES;
-
-use crate::dispatch::price::Price;
 
 /// The headers in which providers send the request id that their support asks for.
 const REQUEST_ID_HEADERS: [&str; 5] = [
@@ -29,8 +28,13 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
         .find_map(|name| headers.get(*name).and_then(legal))
 }
 
-/// Notes in the record what an event says of the answer. False if the event is the end of the answer.
-pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
+/// Notes in the record what an event says of the answer, and in `told_nanos` what it says of the cost. False if the
+/// event is the end of the answer.
+pub(super) fn note(
+    record: &mut AttemptRecord,
+    told_nanos: &mut Option<i64>,
+    event: &ChatEvent,
+) -> bool {
     match event {
         ChatEvent::Started {
             response_id,
@@ -45,12 +49,7 @@ pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
         }
         ChatEvent::Finish(finish) => record.finish = Some(finish.reason),
         ChatEvent::Usage(usage) => record.usage = Some(**usage),
-        ChatEvent::Cost(nanos) => {
-            record.cost = Some(Cost {
-                nanos: *nanos,
-                source: CostSource::Provider,
-            });
-        }
+        ChatEvent::Cost(nanos) => *told_nanos = Some(*nanos),
         ChatEvent::Done => return false,
         ChatEvent::Text(_)
         | ChatEvent::Reasoning(_)
@@ -67,50 +66,28 @@ pub(super) fn note(record: &mut AttemptRecord, event: &ChatEvent) -> bool {
     true
 }
 
-/// Completes the record of an attempt that ends like this, on a target of this price. `is_certain` tells whether the
-/// price of its tokens is certain to be the whole cost.
-pub(super) fn conclude(
-    record: &mut AttemptRecord,
-    outcome: Outcome,
-    price: Option<&Price>,
-    is_certain: impl FnOnce(&Usage) -> bool,
-) {
-    record.billing = Some(billing(record, &outcome));
-    record.outcome = outcome;
-    // What the provider tells of the cost is nearer to its bill than our prices.
-    record.cost = record.cost.or_else(|| {
-        let usage = record.usage?;
-        let unknown = Cost {
-            nanos: 0,
-            source: CostSource::Unknown,
-        };
-        let cost = price.map_or(unknown, |price| price.cost(&usage));
-        Some(match is_certain(&usage) {
-            true => cost,
-            false => Cost {
-                source: CostSource::Unknown,
-                ..cost
-            },
-        })
-    });
-}
-
-/// What the provider charges for an attempt that ends like this.
-fn billing(record: &AttemptRecord, outcome: &Outcome) -> Billing {
-    let begun = record.first_content.is_some() || record.usage.is_some();
-    match outcome {
-        Outcome::Succeeded if record.usage.is_some() => Billing::Actual,
-        Outcome::Failed(error) if error.kind == UpstreamErrorKind::EmptyAnswer => {
-            match record.usage {
-                Some(_) => error.kind.verdict().billing,
-                None => Billing::Uncertain,
+/// The end of an attempt, as it is settled.
+pub(super) fn end(
+    record: &AttemptRecord,
+    outcome: &Outcome,
+    told_nanos: Option<i64>,
+    may_cost_more: bool,
+) -> AttemptEnd {
+    AttemptEnd {
+        ending: match outcome {
+            Outcome::Succeeded => AttemptEnding::Complete,
+            Outcome::Failed(error) if error.kind == UpstreamErrorKind::EmptyAnswer => {
+                AttemptEnding::Empty
             }
-        }
-        Outcome::Failed(error) if !begun => error.kind.verdict().billing,
-        Outcome::Failed(_) => Billing::Partial,
-        Outcome::Cancelled(_) if begun => Billing::Partial,
-        Outcome::Succeeded | Outcome::Cancelled(_) => Billing::Uncertain,
-        Outcome::Running | Outcome::Skipped(_) => Billing::Zero,
+            Outcome::Failed(error) => AttemptEnding::Failed(error.kind.verdict().billing),
+            Outcome::Cancelled(_) => AttemptEnding::Stopped,
+            Outcome::Running | Outcome::Skipped(_) => AttemptEnding::Failed(Billing::Zero),
+        },
+        has_content: record.first_content.is_some(),
+        usage: record.usage,
+        told_nanos,
+        may_cost_more,
+        began: record.started,
     }
 }
 

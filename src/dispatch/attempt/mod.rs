@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime};
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout};
 
-use crate::chat::{Adaptation, ChatEvent, Substance, Usage};
+use crate::chat::{Adaptation, ChatEvent, Substance};
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::money;
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedAttempt;
 use crate::trail::{AttemptRecord, Outcome};
@@ -56,6 +57,8 @@ pub(super) struct Attempt {
     permit: TargetPermit,
     observed: ObservedAttempt,
     record: AttemptRecord,
+    /// What the provider says it costs, in nano-USD.
+    told_nanos: Option<i64>,
     adaptations: Vec<Adaptation>,
     began: Instant,
     /// Set when the attempt fails; it may be settled later.
@@ -96,6 +99,7 @@ impl Attempt {
             permit,
             observed,
             record,
+            told_nanos: None,
             adaptations,
             began,
             failed_after: None,
@@ -214,7 +218,7 @@ impl Attempt {
     async fn read(&mut self) -> Result<Option<ChatEvent>, Ended> {
         loop {
             if let Some(event) = self.arriving.pop() {
-                if facts::note(&mut self.record, &event) {
+                if facts::note(&mut self.record, &mut self.told_nanos, &event) {
                     return Ok(Some(event));
                 }
                 self.permit.completed();
@@ -313,11 +317,13 @@ impl Attempt {
     ) -> (AttemptRecord, Vec<Adaptation>) {
         // Usage in events that were not given out counts, too.
         while let Some(event) = self.arriving.pop() {
-            facts::note(&mut self.record, &event);
+            facts::note(&mut self.record, &mut self.told_nanos, &event);
         }
         let (asked, target) = (self.permit.asked(), self.permit.target());
-        let is_certain = |usage: &Usage| asked.costs_tokens_only(target, usage);
-        facts::conclude(&mut self.record, outcome, target.price.as_ref(), is_certain);
+        let may_cost_more = asked.may_cost_more(target, self.record.usage.as_ref());
+        let end = facts::end(&self.record, &outcome, self.told_nanos, may_cost_more);
+        let settled = money::settle(&end, target.prices.as_ref(), target.cost_from);
+        self.record.settle(outcome, settled);
         self.record.latency = self.failed_after.unwrap_or_else(|| self.began.elapsed());
         if self.is_stream() && self.record.first_content.is_none() {
             self.permit.observe_without_content(self.record.latency);

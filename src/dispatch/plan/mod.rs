@@ -236,6 +236,8 @@ pub(super) fn record_of(
         first_content: None,
         usage: None,
         cost: None,
+        provider_cost: None,
+        diverging_nanos: None,
         billing: None,
         span_id: String::new(),
         provider_request_id: None,

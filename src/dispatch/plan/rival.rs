@@ -1,6 +1,6 @@
 //! Which late attempts get a rival, and on which target?
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -96,7 +96,13 @@ impl Plan {
             let bytes = wire
                 .as_ref()
                 .map_or(self.asked.bytes, |wire| wire.body.len());
-            if hedging.affords(target.price.as_ref(), &self.asked.needs, bytes, most) {
+            if hedging.affords(
+                target.prices.as_ref(),
+                &self.asked.needs,
+                bytes,
+                most,
+                SystemTime::now(),
+            ) {
                 return Some((position, wire));
             }
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::caller::Caller;
 use crate::chat::FinishReason;
 use crate::error::{Blame, Code};
+use crate::money::CostSource;
 use crate::telemetry::facts::{AskedFor, CallFacts};
-use crate::trail::{AttemptRecord, CallEnd, CostSource, Outcome};
+use crate::trail::{AttemptRecord, CallEnd, Outcome};
 
 use super::escapes::{MAX_LINE_BYTES, escape_into};
 use super::figures::{push_millis, push_number, push_usd};
@@ -127,9 +128,9 @@ impl CallLine<'_> {
             let unknown = CostSource::Unknown;
             let (nanos, source) = facts
                 .cost()
-                .map_or((0, unknown), |cost| (cost.nanos, cost.source));
+                .map_or((0, unknown), |cost| (cost.nanos(), cost.source()));
             line.usd("cost_usd", nanos);
-            line.usd("wasted_usd", facts.wasted().map_or(0, |cost| cost.nanos));
+            line.usd("wasted_usd", facts.wasted().map_or(0, |cost| cost.nanos()));
             line.text("cost_source", source.name());
         }
         let unless_zero = |time: Duration| Some(time).filter(|time| !time.is_zero());
@@ -196,7 +197,7 @@ impl CallLine<'_> {
         }
         if let Some(cost) = facts.cost() {
             line.push_str(" cost=");
-            push_usd(&mut line, cost.nanos);
+            push_usd(&mut line, cost.nanos());
         }
         for (name, time) in [
             (" first=", facts.times.first_content),

@@ -166,6 +166,10 @@ impl Tables {
             readings.histogram(&names::GAP, label(), &of.gaps);
             readings.counts(&names::COST, label(), &of.cost);
             readings.count(&names::COST_UNKNOWN, label(), of.cost_unknown.count());
+            let diverging = of.cost_divergence.count();
+            readings.count(&names::COST_DIVERGENCE, label(), diverging);
+            let contradictory = of.usage_contradictory.count();
+            readings.count(&names::USAGE_CONTRADICTORY, label(), contradictory);
         }
         for ((provider, model), of) in self.genai() {
             let label = || ["chat".into(), provider.clone().into(), model.clone().into()];

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::chat::Usage;
-use crate::error::Billing;
+use crate::money::CostSource;
 use crate::telemetry::facts::{AskedFor, AttemptFacts, CallFacts};
-use crate::trail::{AttemptRecord, CallEnd, Cost, CostSource, Outcome, Skip};
+use crate::trail::{AttemptRecord, CallEnd, Outcome, Skip};
 
 use super::series::{OfModel, OfScenario};
 use super::tables::{ConfiguredModel, DIRECT, NEITHER};
@@ -81,22 +81,20 @@ impl Metrics {
     /// Counts what an attempt has cost. Only the end of its call shows whether it answered the call.
     fn record_cost(&self, record: &AttemptRecord, is_wasted: bool) {
         let of = self.of_model(record);
-        match record.cost {
-            Some(Cost { nanos, source }) => {
-                if let Some(cost) = of.cost.at([usize::from(is_wasted)]) {
-                    cost.add(u64::try_from(nanos).unwrap_or(0));
-                }
-                if source == CostSource::Unknown {
-                    of.cost_unknown.increment();
-                }
-            }
-            None if record
-                .billing
-                .is_some_and(|billing| billing != Billing::Zero) =>
-            {
-                of.cost_unknown.increment();
-            }
-            None => {}
+        let Some(cost) = record.cost else {
+            return;
+        };
+        if let Some(sum) = of.cost.at([usize::from(is_wasted)]) {
+            sum.add(u64::try_from(cost.nanos()).unwrap_or(0));
+        }
+        if cost.source() == CostSource::Unknown {
+            of.cost_unknown.increment();
+        }
+        if record.diverging_nanos.is_some() {
+            of.cost_divergence.increment();
+        }
+        if record.usage.is_some_and(|usage| usage.is_contradictory) {
+            of.usage_contradictory.increment();
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) struct OfModel {
     /// In nano-USD.
     pub(super) cost: Grid<Counter>,
     pub(super) cost_unknown: Counter,
+    pub(super) cost_divergence: Counter,
+    pub(super) usage_contradictory: Counter,
     pub(super) genai: Arc<OfGenAi>,
 }
 
@@ -64,6 +66,8 @@ impl OfModel {
             gaps: Histogram::new(&meter::GAPS),
             cost: Grid::counters(&labels::USES),
             cost_unknown: Counter::default(),
+            cost_divergence: Counter::default(),
+            usage_contradictory: Counter::default(),
             genai,
         }
     }

@@ -3,11 +3,16 @@
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::money::decimal;
 use crate::wire::json::{MaybeAbsent, Text, object};
 
-/// A cost in USD: a number (OpenRouter, Vercel), or an object with the sum (Perplexity) or the currency (Venice).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::wire) struct Usd(Option<f64>);
+/// A million USD, which no answer costs.
+const MOST_NANOS: i64 = 1_000_000_000_000_000;
+
+/// The nano-USD of a cost: a number of USD (OpenRouter, Vercel), or an object with the sum (Perplexity) or the currency
+/// (Venice). `None` for what no answer costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::wire) struct Usd(Option<i64>);
 
 object! {
     struct Sum<'a> {
@@ -23,11 +28,15 @@ object! {
 }
 
 impl Usd {
+    /// A decimal number of USD, of which no digit is lost before it is rounded.
+    pub(in crate::wire) fn of(text: &str) -> Self {
+        let nanos = decimal::rounded(text, 9).and_then(|nanos| i64::try_from(nanos).ok());
+        Self(nanos.filter(|nanos| *nanos < MOST_NANOS))
+    }
+
     /// In nano-USD; `None` for what no answer costs.
     pub(in crate::wire) fn nanos(self) -> Option<i64> {
-        const MOST_USD: f64 = 1e6;
-        let usd = self.0.filter(|usd| (0.0..MOST_USD).contains(usd))?;
-        Some((usd * 1e9).round() as i64)
+        self.0
     }
 }
 
@@ -46,14 +55,13 @@ impl MaybeAbsent for Usd {
 impl<'de> Deserialize<'de> for Usd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = <&RawValue>::deserialize(deserializer)?.get();
-        let number = match json.starts_with('{') {
+        Ok(match json.starts_with('{') {
             true => {
                 let sum: Sum<'_> = serde_json::from_str(json).unwrap_or_default();
-                sum.total.0.parse()
+                Self::of(&sum.total.0)
             }
-            false => json.trim_matches('"').parse(),
-        };
-        Ok(Self(number.ok()))
+            false => Self::of(json.trim_matches('"')),
+        })
     }
 }
 

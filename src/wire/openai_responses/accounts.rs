@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::{ChatEvent, ProviderToolUsage, Usage};
 use crate::wire::json::{Count, Text, object};
+use crate::wire::openai::cost::Usd;
 use crate::wire::openai::usage::{Tier, TokenCounts};
 use crate::wire::reported::Reported;
 
@@ -49,13 +50,9 @@ pub(super) fn usage(
 
 /// In nano-USD.
 fn cost(usage: &RawValue) -> Option<i64> {
-    const MOST_USD: f64 = 1e6;
     let Cost { cost, ticks } = serde_json::from_str(usage.get()).ok()?;
     if let Some(ticks) = ticks.0 {
         return i64::try_from(ticks / 10).ok();
     }
-    let cost: f64 = cost.0.parse().ok()?;
-    (0.0..MOST_USD)
-        .contains(&cost)
-        .then(|| (cost * 1e9).round() as i64)
+    Usd::of(&cost.0).nanos()
 }

@@ -1,6 +1,6 @@
 //! What may only the parser judge? Each reason by what its mistakes say.
 
-const REASONS: [(&str, &[&str]); 8] = [
+const REASONS: [(&str, &[&str]); 9] = [
     (
         "references between tables",
         &[
@@ -60,6 +60,13 @@ const REASONS: [(&str, &[&str]); 8] = [
             "not a path below the base URL",
             "in plaintext to",
             "could change how calls are served",
+        ],
+    ),
+    (
+        "amounts of money with too many digits",
+        &[
+            "not a price for a million tokens",
+            "not a price for one use",
         ],
     ),
     ("sizes with a unit", &["not a size from"]),

@@ -15,8 +15,8 @@ use crate::support::{Gateway, METHODS, Method, ask, details, lines, text_of};
 const MIB: usize = 1024 * 1024;
 
 /// A host that answers every request with the same bytes and closes the connection.
-pub(super) struct Host {
-    pub(super) address: SocketAddr,
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
     _serving: JoinSet<()>,
 }
 
@@ -52,7 +52,7 @@ impl Host {
     }
 
     /// Sends this and nothing else.
-    pub(super) async fn saying(response: &str) -> Self {
+    pub(crate) async fn saying(response: &str) -> Self {
         Self::start(response, Bytes::new(), 0).await
     }
 }
@@ -77,7 +77,7 @@ async fn answer(mut connection: TcpStream, head: String, piece: Bytes, times: us
     let _ = connection.read_buf(&mut request).await;
 }
 
-pub(super) const EVENTS: &str = "HTTP/1.1 200 OK\ncontent-type: text/event-stream\n\n";
+pub(crate) const EVENTS: &str = "HTTP/1.1 200 OK\ncontent-type: text/event-stream\n\n";
 pub(super) const JSON: &str = "HTTP/1.1 200 OK\ncontent-type: application/json\n\n";
 
 /// A service in front of the host, with a healthy backup.

@@ -8,13 +8,11 @@ use super::*;
 use crate::caller::{Door, Method, Priority};
 use crate::chat::Usage;
 use crate::error::{Reason, UpstreamError, UpstreamErrorKind};
+use crate::money::Cost;
 use crate::telemetry::facts::CallTimes;
-use crate::trail::{AttemptKind, BreakerState, Cost, Trail};
+use crate::trail::{AttemptKind, BreakerState, Trail};
 
-const PRICED: Option<Cost> = Some(Cost {
-    nanos: 4_200_000,
-    source: CostSource::Prices,
-});
+const PRICED: Option<Cost> = Some(Cost::specimen(4_200_000, CostSource::Prices));
 
 fn attempt(number: u32, target: &str, kind: AttemptKind, outcome: Outcome) -> AttemptRecord {
     let (provider, model) = target.split_once('/').unwrap();
@@ -32,6 +30,8 @@ fn attempt(number: u32, target: &str, kind: AttemptKind, outcome: Outcome) -> At
         first_content: None,
         usage: None,
         cost: None,
+        provider_cost: None,
+        diverging_nanos: None,
         billing: None,
         span_id: String::new(),
         provider_request_id: None,

@@ -61,3 +61,23 @@ pub static COST_UNKNOWN: Definition = Definition {
     help: "Attempts whose cost is unknown or not complete.",
     labels: &["provider", "model"],
 };
+
+/// `modelway.cost.divergence`.
+pub static COST_DIVERGENCE: Definition = Definition {
+    otel: "modelway.cost.divergence",
+    prometheus: "modelway_cost_divergence_total",
+    kind: MetricKind::Counter,
+    unit: "{attempt}",
+    help: "Attempts whose cost by the configured prices differs by more than 2 % and a microdollar from what the provider says.",
+    labels: &["provider", "model"],
+};
+
+/// `modelway.usage.contradictory`.
+pub static USAGE_CONTRADICTORY: Definition = Definition {
+    otel: "modelway.usage.contradictory",
+    prometheus: "modelway_usage_contradictory_total",
+    kind: MetricKind::Counter,
+    unit: "{attempt}",
+    help: "Attempts for which the provider counted more tokens in a part than in the whole.",
+    labels: &["provider", "model"],
+};

@@ -70,6 +70,8 @@ pub static ALL: &[&Definition] = &[
     &GENAI_REASONING,
     &COST,
     &COST_UNKNOWN,
+    &COST_DIVERGENCE,
+    &USAGE_CONTRADICTORY,
     &BREAKER_STATE,
     &TRANSITIONS,
     &LOCKED,

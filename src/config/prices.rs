@@ -1,0 +1,254 @@
+//! Reads `[prices]` and the file that it names, and gives each model all of its prices.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use toml::de::DeTable;
+
+use crate::chat::ServiceTier;
+use crate::money::{Price, Prices, Validity};
+
+use super::mistake::{Mistakes, Notes, Place};
+use super::model;
+use super::price::{self, Currency};
+use super::reading;
+use super::secret::{Surroundings, is_unchecked};
+use super::table::{Table, Value};
+
+/// The models of the file by id; `None` for one that is written but wrong.
+pub(super) type WrittenModels<'a> = BTreeMap<&'a str, Option<model::WrittenModel<'a>>>;
+
+/// A price, and where it is written.
+struct WrittenPrice {
+    price: Price,
+    place: String,
+}
+
+/// Reads the prices that stand in a file of their own, and gives each model all of its prices.
+pub(super) fn assign<'a>(
+    mut section: Table<'a>,
+    models: &mut WrittenModels<'a>,
+    surroundings: &Surroundings<'_>,
+) {
+    let mut prices: BTreeMap<&str, Vec<WrittenPrice>> = BTreeMap::new();
+    for (id, model) in &*models {
+        let Some((written, place)) = model.as_ref().and_then(|model| model.price.as_ref()) else {
+            continue;
+        };
+        let of_model = written.iter().map(|price| WrittenPrice {
+            price: *price,
+            place: place.shown(),
+        });
+        prices.insert(id, of_model.collect());
+    }
+    section.optional("currency", |value| {
+        let currency = value.string()?;
+        if currency != "USD" {
+            value.place.wrong(
+                "costs are counted in USD alone",
+                "leave it out; prices in another currency stand in the file of `[prices]`, with `currency` and \
+                 `exchange`",
+            );
+        }
+        Some(())
+    });
+    section.optional("file", |value| {
+        let path = value.string()?;
+        let shown = path.escape_debug().to_string();
+        let text = match (surroundings.read_file)(Path::new(path)) {
+            Ok(text) => text,
+            Err(error) => {
+                value.place.wrong(
+                    format!(
+                        "the file `{shown}` cannot be read: {}",
+                        reading::why(&error)
+                    ),
+                    "store the prices there, readable for this process, or leave `file` out",
+                );
+                return None;
+            }
+        };
+        if is_unchecked(&text) {
+            return Some(());
+        }
+        if let Err(mistakes) = read(&text, &shown, models, &mut prices) {
+            for mistake in mistakes.iter() {
+                let line = mistake.line;
+                let path = match mistake.path.as_str() {
+                    "" => String::new(),
+                    path => format!("{path}: "),
+                };
+                let what = format!("line {line} of `{shown}`: {path}{}", mistake.what);
+                value.place.wrong(what, mistake.remedy.clone());
+            }
+        }
+        Some(())
+    });
+    section.finish();
+    let together = prices.iter().map(|(id, prices)| {
+        let prices = prices.iter().map(|written| written.price);
+        (*id, prices.collect())
+    });
+    for (id, prices) in Prices::together(together) {
+        if let Some(Some(model)) = models.get_mut(id) {
+            model.target.prices = Some(prices);
+        }
+    }
+}
+
+/// Reads a file of prices and adds what it says to `prices`.
+///
+/// # Errors
+/// All mistakes in the file.
+fn read<'m>(
+    text: &str,
+    file: &str,
+    models: &WrittenModels<'m>,
+    prices: &mut BTreeMap<&'m str, Vec<WrittenPrice>>,
+) -> Result<(), Mistakes> {
+    let (root, syntax_errors) = DeTable::parse_recoverable(text);
+    let notes = Notes::new(text, &syntax_errors);
+    let mut root = Table::new(Place::root(&notes), Some(root.get_ref()));
+    let exchange = root.section("exchange");
+    let mut currencies = BTreeMap::from([("USD", Currency::USD)]);
+    for (name, value) in exchange.named() {
+        if name == "USD" {
+            value
+                .place
+                .wrong("a USD is always worth one USD", "remove it");
+        } else if let Some(currency) = Currency::read(&value) {
+            currencies.insert(name, currency);
+        }
+    }
+    let written = root.optional("price", |value| value.list());
+    for value in written.iter().flatten() {
+        let Some(mut table) = value.table() else {
+            continue;
+        };
+        let model = table.required("model", "name a model of `[models]`", |value| {
+            let id = value.string()?;
+            let known = models.get_key_value(id);
+            if known.is_none() {
+                value.place.absent(
+                    format!("there is no model `{}`", id.escape_debug()),
+                    value.place.advise(id, models.keys().copied()),
+                );
+            }
+            known.map(|(id, _)| *id)
+        });
+        let holds = holds(&mut table);
+        let currency = table.or("currency", Some(Currency::USD), |value| {
+            let name = value.string()?;
+            let known = currencies.get(name).copied();
+            if known.is_none() {
+                value.place.wrong(
+                    "no exchange rate of this currency is known",
+                    "add it to `exchange`, such as `exchange.CNY = \"0.1389\"`: what one unit is worth in USD",
+                );
+            }
+            Some(known)
+        });
+        let rates = price::rates(&mut table, currency.unwrap_or(Currency::USD));
+        table.finish();
+        let Some(model) = model else {
+            continue;
+        };
+        let price = Price { holds, rates };
+        let of_model = prices.entry(model).or_default();
+        let other = of_model
+            .iter()
+            .find(|other| other.price.holds.overlaps(&holds));
+        if let Some(other) = other {
+            value.place.wrong(
+                format!(
+                    "the price of `{model}` at {} would hold for the same attempts",
+                    other.place
+                ),
+                "end one before the other begins (`end_time`, `start_time`), or remove one: a price that was used is \
+                 ended, never changed",
+            );
+            continue;
+        }
+        let place = format!("{} of `{file}`", value.place.shown());
+        of_model.push(WrittenPrice { price, place });
+    }
+    root.finish();
+    match notes.into_mistakes() {
+        None => Ok(()),
+        Some(mistakes) => Err(mistakes),
+    }
+}
+
+fn holds(table: &mut Table<'_>) -> Validity {
+    let tier = table.or("service_tier", ServiceTier::Standard, |value| {
+        value.choice(&[
+            ("standard", ServiceTier::Standard),
+            ("priority", ServiceTier::Priority),
+            ("flex", ServiceTier::Flex),
+            ("batch", ServiceTier::Batch),
+        ])
+    });
+    let input_tokens_above = table.or("input_tokens_above", 0, |value| {
+        value.whole(0..=1_000_000_000)
+    });
+    let from = table.optional("start_time", moment);
+    let until = table.optional("end_time", moment);
+    if let (Some(from), Some(until)) = (from, until)
+        && until <= from
+    {
+        table.place.wrong(
+            "the price ends before it begins",
+            "write an `end_time` after `start_time`",
+        );
+    }
+    Validity {
+        tier,
+        input_tokens_above,
+        from,
+        until,
+    }
+}
+
+/// A moment: a date, which stands for its beginning, or a date with a time.
+fn moment(value: &Value<'_>) -> Option<SystemTime> {
+    let moment = value.datetime().and_then(|written| {
+        let date = written.date?;
+        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into())?;
+        let seconds = match (written.time, written.offset) {
+            (None, None) => 0,
+            (Some(time), Some(offset)) if time.nanosecond.unwrap_or(0) == 0 => {
+                let minutes = match offset {
+                    toml::value::Offset::Z => 0,
+                    toml::value::Offset::Custom { minutes } => i64::from(minutes),
+                };
+                let of_day = (i64::from(time.hour) * 60 + i64::from(time.minute) - minutes) * 60;
+                of_day + i64::from(time.second.unwrap_or(0))
+            }
+            (_, _) => return None,
+        };
+        let since = u64::try_from(days * 86_400 + seconds).ok()?;
+        Some(UNIX_EPOCH + Duration::from_secs(since))
+    });
+    if moment.is_none() {
+        value.place.wrong(
+            "not a moment since 1970",
+            "write a date such as 2026-11-28, which begins at midnight UTC, or a time with its offset such as \
+             2026-11-28T09:00:00Z, without fractions of a second",
+        );
+    }
+    moment
+}
+
+/// By the Gregorian calendar; `None` for a date before 1970.
+fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
+    // Years begin in March here, so that the leap day is the last one:
+    // https://howardhinnant.github.io/date_algorithms.html#days_from_civil
+    let (year, month) = match month {
+        1 | 2 => (year - 1, month + 9),
+        _ => (year, month - 3),
+    };
+    let of_year = (153 * month + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468;
+    (days >= 0).then_some(days)
+}

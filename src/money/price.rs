@@ -1,0 +1,209 @@
+//! Which price of a model holds: by the tier that was served, the size of the prompt, and the date?
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::chat::{ServiceTier, Usage};
+
+use super::rates::{Rates, ToolFees};
+use super::version::PriceVersion;
+
+/// What a model costs, and when that holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// When it holds.
+    pub holds: Validity,
+    /// The rates.
+    pub rates: Rates,
+}
+
+/// The conditions under which a price holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The tier that the provider served.
+    pub tier: ServiceTier,
+    /// For prompts with more tokens than this, cached ones included. Of several prices, that with the greatest number
+    /// holds, for all of its rates.
+    pub input_tokens_above: u64,
+    /// From this moment on; `None`: it always has.
+    pub from: Option<SystemTime>,
+    /// Until shortly before this moment; `None`: for ever.
+    pub until: Option<SystemTime>,
+}
+
+impl Validity {
+    /// At all times, for prompts of every size.
+    pub fn always(tier: ServiceTier) -> Self {
+        Self {
+            tier,
+            input_tokens_above: 0,
+            from: None,
+            until: None,
+        }
+    }
+
+    /// Whether two prices would hold for the same attempt, and neither is that of longer prompts.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let begins_before_end = |one: &Self, other: &Self| match (one.from, other.until) {
+            (Some(from), Some(until)) => from < until,
+            (None, _) | (_, None) => true,
+        };
+        self.tier == other.tier
+            && self.input_tokens_above == other.input_tokens_above
+            && begins_before_end(self, other)
+            && begins_before_end(other, self)
+    }
+
+    fn holds_at(&self, at: SystemTime) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// What decides which price of a model holds for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceKey {
+    /// The tier that the provider served.
+    pub tier: ServiceTier,
+    /// All tokens of the prompt, cached ones included; `None` if they were not told.
+    pub input_tokens: Option<u64>,
+    /// When the attempt began.
+    pub at: SystemTime,
+}
+
+/// All prices of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prices {
+    list: Arc<[Price]>,
+    version: PriceVersion,
+}
+
+impl Prices {
+    /// The prices of models, each with the id of its model, as they hold together.
+    pub fn together<'m>(
+        models: impl IntoIterator<Item = (&'m str, Vec<Price>)>,
+    ) -> Vec<(&'m str, Self)> {
+        let models: Vec<_> = models.into_iter().collect();
+        let mut lines = Vec::new();
+        for (model, prices) in &models {
+            lines.extend(prices.iter().map(|price| price.canonical(model)));
+        }
+        lines.sort_unstable();
+        let version = PriceVersion::of(&lines.concat());
+        models
+            .into_iter()
+            .map(|(model, list)| {
+                let list = list.into();
+                (model, Self { list, version })
+            })
+            .collect()
+    }
+
+    /// Names all prices of all models.
+    pub fn version(&self) -> PriceVersion {
+        self.version
+    }
+
+    /// The rates that hold; `None` if no price is known for such an attempt.
+    pub fn rates(&self, key: &PriceKey) -> Option<&Rates> {
+        let PriceKey {
+            tier,
+            input_tokens,
+            at,
+        } = *key;
+        let mut known =
+            (self.list.iter()).filter(|price| price.holds.tier == tier && price.holds.holds_at(at));
+        let price = match input_tokens {
+            // A prompt of no tokens is in the lowest tier.
+            Some(tokens) => known
+                .filter(|price| price.holds.input_tokens_above < tokens.max(1))
+                .max_by_key(|price| price.holds.input_tokens_above),
+            // Of several tiers of context, it is not known which one holds.
+            None => known.next().filter(|_| known.next().is_none()),
+        };
+        price.map(|price| &price.rates)
+    }
+
+    /// The most that so many tokens cost in the standard tier, whatever a cache served or stored of them; `None` if that is
+    /// not known. It bounds the cost of prompts with fewer tokens, too.
+    pub fn most_nanos(&self, input_tokens: u64, output_tokens: u64, at: SystemTime) -> Option<i64> {
+        let usage = Usage {
+            input_tokens: Some(input_tokens),
+            output_tokens: Some(output_tokens),
+            ..Usage::default()
+        };
+        let mut most = None;
+        let reached = (self.list.iter()).filter(|price| {
+            price.holds.tier == ServiceTier::Standard
+                && price.holds.holds_at(at)
+                && price.holds.input_tokens_above < input_tokens.max(1)
+        });
+        for price in reached {
+            let (nanos, is_whole) = price.rates.dearest().cost_nanos(&usage);
+            if !is_whole {
+                return None;
+            }
+            most = most.max(Some(nanos));
+        }
+        most
+    }
+}
+
+impl Price {
+    /// The line that stands for it in the text from which versions are made: equal lines mean equal prices.
+    fn canonical(&self, model: &str) -> String {
+        let Self { holds, rates } = self;
+        let Validity {
+            tier,
+            input_tokens_above,
+            from,
+            until,
+        } = holds;
+        let Rates {
+            input,
+            output,
+            cache_read_input,
+            cache_write_input,
+            cache_write_long_input,
+            reasoning_output,
+            tools,
+            request_nanos,
+        } = rates;
+        let ToolFees {
+            web_search,
+            web_fetch,
+            code_execution,
+            file_search,
+        } = tools;
+        let mut line = format!("{model:?} {tier:?} {input_tokens_above}");
+        for (name, number) in [
+            ("from", from.map(seconds)),
+            ("until", until.map(seconds)),
+            ("input", *input),
+            ("output", *output),
+            ("cache_read_input", *cache_read_input),
+            ("cache_write_input", *cache_write_input),
+            ("cache_write_long_input", *cache_write_long_input),
+            ("reasoning_output", *reasoning_output),
+            ("web_search", *web_search),
+            ("web_fetch", *web_fetch),
+            ("code_execution", *code_execution),
+            ("file_search", *file_search),
+            ("request", Some(*request_nanos)),
+        ] {
+            if let Some(number) = number {
+                // Writing to a string cannot fail.
+                let _ = write!(line, " {name}={number}");
+            }
+        }
+        line.push('\n');
+        line
+    }
+}
+
+/// Since the beginning of 1970; moments before it are not told apart.
+fn seconds(moment: SystemTime) -> u64 {
+    moment
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

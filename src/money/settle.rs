@@ -1,0 +1,142 @@
+//! What is charged for an attempt that has ended, and what does it cost?
+
+use std::time::SystemTime;
+
+use crate::chat::{ServedTier, ServiceTier, Usage};
+use crate::error::Billing;
+
+use super::cost::{Cost, CostSource};
+use super::price::{PriceKey, Prices};
+
+/// A difference between the cost by prices and the cost that was told is noted above this amount, in nano-USD ...
+const LEAST_DIVERGENCE: u64 = 1_000;
+
+/// ... and above one of this many parts of the larger of the two: 2 %.
+const PARTS_OF_DIVERGENCE: u64 = 50;
+
+/// Which cost counts where both are known: that by the prices or that which the provider tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CostFrom {
+    /// That by the prices.
+    #[default]
+    Catalogue,
+    /// That which the provider tells.
+    Provider,
+}
+
+/// How an attempt ended, as far as that decides what is charged for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnding {
+    /// With its whole answer.
+    Complete,
+    /// With a whole answer that has no content.
+    Empty,
+    /// It failed. This is charged for such a failure if no event of an answer came before it.
+    Failed(Billing),
+    /// The service ended it.
+    Stopped,
+}
+
+/// An attempt that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptEnd {
+    /// How it ended.
+    pub ending: AttemptEnding,
+    /// Whether content had arrived.
+    pub has_content: bool,
+    /// What the provider counted last.
+    pub usage: Option<Usage>,
+    /// What the provider says it cost, in nano-USD.
+    pub told_nanos: Option<i64>,
+    /// Whether the request asks for something that may be charged for and that `usage` does not tell.
+    pub may_cost_more: bool,
+    /// When it began.
+    pub began: SystemTime,
+}
+
+/// What an attempt used and what it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What the provider counted, free of contradictions; `None` if it counted nothing.
+    pub usage: Option<Usage>,
+    /// What the provider charges for.
+    pub class: Billing,
+    /// What it costs.
+    pub cost: Cost,
+    /// What the provider says it costs.
+    pub provider_cost: Option<Cost>,
+    /// The cost by the prices in nano-USD, if it is known and clearly differs from what the provider says.
+    pub diverging_nanos: Option<i64>,
+}
+
+/// Settles an attempt that has ended, at the prices of its model.
+pub fn settle(end: &AttemptEnd, prices: Option<&Prices>, cost_from: CostFrom) -> Settled {
+    let usage = end.usage.map(Usage::consistent);
+    let class = class(end);
+    let computed = match class {
+        Billing::Zero => Cost::NOTHING,
+        Billing::Actual | Billing::Partial | Billing::Uncertain => {
+            let usage = usage.unwrap_or_default();
+            let cost = prices.map_or(Cost::UNKNOWN, |prices| priced(&usage, prices, end.began));
+            match end.may_cost_more {
+                true => cost.in_part(),
+                false => cost,
+            }
+        }
+    };
+    let told = end.told_nanos.map(Cost::told);
+    let is_known = computed.source() != CostSource::Unknown;
+    let cost = match (told, cost_from) {
+        (Some(told), CostFrom::Provider) => told,
+        (Some(told), CostFrom::Catalogue) if !is_known => told,
+        (Some(_), CostFrom::Catalogue) | (None, _) => computed,
+    };
+    Settled {
+        usage,
+        class,
+        cost,
+        provider_cost: told,
+        diverging_nanos: told
+            .filter(|told| is_known && differs(computed.nanos(), told.nanos()))
+            .map(|_| computed.nanos()),
+    }
+}
+
+/// What the provider charges for.
+fn class(end: &AttemptEnd) -> Billing {
+    let has_usage = end.usage.is_some();
+    let has_begun = end.has_content || has_usage;
+    match end.ending {
+        AttemptEnding::Complete | AttemptEnding::Empty if has_usage => Billing::Actual,
+        AttemptEnding::Complete | AttemptEnding::Empty => Billing::Uncertain,
+        AttemptEnding::Failed(class) if !has_begun => class,
+        AttemptEnding::Failed(_) => Billing::Partial,
+        AttemptEnding::Stopped if has_begun => Billing::Partial,
+        AttemptEnding::Stopped => Billing::Uncertain,
+    }
+}
+
+/// The cost of these counts at the prices that held when the attempt began.
+fn priced(usage: &Usage, prices: &Prices, began: SystemTime) -> Cost {
+    let tier = match usage.service_tier {
+        None => ServiceTier::Standard,
+        Some(ServedTier::Known(tier)) => tier,
+        Some(ServedTier::Other) => return Cost::UNKNOWN,
+    };
+    let key = PriceKey {
+        tier,
+        input_tokens: usage.input_tokens,
+        at: began,
+    };
+    let Some(rates) = prices.rates(&key) else {
+        return Cost::UNKNOWN;
+    };
+    let (nanos, is_whole) = rates.cost_nanos(usage);
+    Cost::by_prices(nanos, is_whole, prices.version())
+}
+
+fn differs(one: i64, other: i64) -> bool {
+    let apart = one.abs_diff(other);
+    let larger = one.unsigned_abs().max(other.unsigned_abs());
+    apart > LEAST_DIVERGENCE && apart > larger / PARTS_OF_DIVERGENCE
+}

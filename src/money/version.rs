@@ -1,0 +1,27 @@
+//! Which prices was a cost worked out with?
+
+use std::fmt;
+
+use ring::digest;
+
+/// Names all prices that hold together: any change of one of them gives another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PriceVersion([u8; 6]);
+
+impl PriceVersion {
+    /// The version of prices that are written like this, each in a line of its own.
+    pub(super) fn of(canonical: &str) -> Self {
+        let digest = digest::digest(&digest::SHA256, canonical.as_bytes());
+        let mut version = [0; 6];
+        for (byte, of_digest) in version.iter_mut().zip(digest.as_ref()) {
+            *byte = *of_digest;
+        }
+        Self(version)
+    }
+}
+
+impl fmt::Display for PriceVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
