@@ -60,6 +60,7 @@ mod openai_responses;
 mod plan;
 mod play;
 mod request;
+mod schema;
 mod script;
 mod server;
 mod socket;
