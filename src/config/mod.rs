@@ -34,6 +34,7 @@ mod references;
 mod reload;
 mod scenario;
 mod secret;
+mod simulate;
 mod table;
 mod telemetry;
 mod warnings;

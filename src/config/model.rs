@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::dispatch::target::{Target, Timeouts, UpstreamMode};
 use crate::features::{Feature, Features, Modality};
 use crate::money::Price;
-use crate::simulator::{Behaviour, KEYS};
+use crate::simulator::{KEYS, Sequence};
 
 use super::body;
 use super::dialect::WireFormats;
@@ -16,6 +16,7 @@ use super::name::is_legal_model_id;
 use super::path;
 use super::price;
 use super::provider;
+use super::simulate;
 use super::table::{Table, Value};
 
 /// The default of `stall_after` as a share of `first_event`, and of `slow_first_content` as a share of the longer of
@@ -66,14 +67,22 @@ pub(super) fn read<'a>(
     }
     if provider.is_some_and(|provider| provider.is_simulated)
         && let Some((_, behaviour)) = model.split_once('+')
-        && let Err(why) = behaviour.parse::<Behaviour>()
+        && let Err(why) = behaviour.parse::<Sequence>()
     {
         let known = KEYS.map(|key| format!("`{key}`")).join(", ");
         table.place.wrong(
             format!("the simulator cannot behave like this: {why}"),
-            format!("use some of {known}; see `modelway::simulator` in the documentation"),
+            format!("use some of {known}; see docs/simulator.md"),
         );
     }
+    let model = match table.get("simulate") {
+        None => model.to_owned(),
+        Some(value) => simulate::model(
+            &value,
+            model,
+            provider.map(|provider| provider.is_simulated),
+        ),
+    };
     let context_window_tokens = table.optional("context_window_tokens", |value| {
         value.whole(1..=1_000_000_000)
     });
@@ -141,7 +150,7 @@ pub(super) fn read<'a>(
         output_modalities,
         provider,
         wire_format,
-        model: model.to_owned(),
+        model,
         paths: paths.flatten(),
         body: body::fields(written.body.clone(), own_body),
         context_window_tokens,

@@ -7,7 +7,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 
+use super::asked::{Asked, Framing, TextKind};
 use super::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
+use super::schema;
 
 /// How one wire format spells requests, answers and errors.
 pub(super) trait Dialect: Sync {
@@ -58,48 +60,6 @@ pub(super) trait Dialect: Sync {
     fn ping(&self) -> &'static str;
 }
 
-/// How an answer is cut into pieces on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// One JSON object.
-    #[default]
-    Whole,
-    /// Server-sent events.
-    Sse,
-    /// A JSON array, element by element: what Gemini streams without `alt=sse`.
-    Array,
-}
-
-/// What a request asks for, as far as the simulator looks at it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Asked {
-    /// The model's name as sent.
-    pub(super) model: String,
-    /// How the answer is wanted.
-    pub(super) framing: Framing,
-    /// Whether a stream reports its usage.
-    pub(super) usage_in_stream: bool,
-    /// Whether the answer is to be JSON.
-    pub(super) json: bool,
-    /// The tool that has to be called.
-    pub(super) forced_tool: Option<String>,
-    /// The most tokens of text.
-    pub(super) max_tokens: Option<usize>,
-    /// Whether reasoning is given as something encrypted, to be sent back.
-    pub(super) encrypts_reasoning: bool,
-    /// The number of words in all texts of the request.
-    pub(super) input_words: usize,
-    /// Tells requests apart, so that the ids of two turns of one conversation differ.
-    pub(super) fingerprint: u64,
-}
-
-impl Asked {
-    /// Whether the answer is wanted piece by piece.
-    pub(super) fn is_streamed(&self) -> bool {
-        self.framing != Framing::Whole
-    }
-}
-
 /// One piece of a streamed answer, with its framing.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
@@ -136,12 +96,17 @@ pub(super) struct Answer {
     pub(super) framing: Framing,
     pub(super) reasoning: Vec<String>,
     pub(super) text: Vec<String>,
+    /// Whether the text says why the model does not answer.
+    pub(super) is_declined: bool,
     pub(super) calls: Vec<ToolCall>,
     pub(super) finish: Finish,
     pub(super) usage: Option<Usage>,
     pub(super) usage_in_stream: bool,
     pub(super) encrypts_reasoning: bool,
 }
+
+/// What a model says that does not want to answer.
+const DECLINED: &str = "I cannot help with that.";
 
 /// Stands for the cryptographic signature of a piece of reasoning.
 pub(super) const SIGNATURE: &str = "c2ltdWxhdGVkIHNpZ25hdHVyZQ==";
@@ -153,16 +118,17 @@ impl Answer {
     /// The answer of a model that behaves like this, `fault` included where it changes content.
     pub(super) fn new(asked: &Asked, behaviour: &Behaviour, fault: Option<Fault>) -> Self {
         let mut calls = behaviour.calls.clone();
-        if calls.is_empty() {
-            calls.extend(asked.forced_tool.as_deref().map(ToolCall::of));
+        let may_call =
+            behaviour.text.is_none() || !behaviour.tools.is_empty() || asked.tools.is_required;
+        if calls.is_empty() && may_call && !behaviour.declines {
+            calls = asked.turn.calls(&asked.tools, &behaviour.tools, asked.seed);
         }
-        let said = match &behaviour.text {
-            Some(text) => text.clone(),
-            None if !calls.is_empty() => String::new(),
-            None if asked.json => format!(r#"{{"answer":"{}"}}"#, text(behaviour.tokens)),
-            None => text(behaviour.tokens),
+        let mut said = match &behaviour.text {
+            Some(text) => pieces(text),
+            None if behaviour.declines => pieces(DECLINED),
+            None if !calls.is_empty() => Vec::new(),
+            None => said(asked, behaviour.tokens),
         };
-        let mut said = pieces(&said);
         let natural = match asked.max_tokens {
             Some(limit) if limit < said.len() => {
                 said.truncate(limit);
@@ -180,6 +146,7 @@ impl Answer {
             framing: asked.framing,
             reasoning: pieces(&text(behaviour.reasoning)),
             text: said,
+            is_declined: behaviour.declines,
             calls,
             finish: behaviour.finish.unwrap_or(natural),
             usage: None,
@@ -250,25 +217,38 @@ pub(super) fn fragments(call: &ToolCall) -> Vec<&str> {
     fragments
 }
 
-/// Words in the texts of a conversation, in any of the wire formats.
-pub(super) fn words(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => items.iter().map(words).sum(),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, field)| match (name.as_str(), field) {
-                ("text" | "content" | "system", Value::String(text)) => {
-                    text.split_whitespace().count()
-                }
-                _ => words(field),
-            })
-            .sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+/// What is said of the model's own accord: what the request asks for, the results of tools, or `tokens` words. After
+/// results, words follow until there are as many.
+fn said(asked: &Asked, tokens: usize) -> Vec<String> {
+    let seed = asked.turn.seed(asked.seed);
+    match &asked.text {
+        TextKind::Any => {}
+        TextKind::Json => return pieces(&format!(r#"{{"answer":"{}"}}"#, text(tokens))),
+        TextKind::Schema(schema) => {
+            return pieces_of_json(&schema::instance(schema, seed).to_string());
+        }
+        TextKind::Choice(schema) => match schema::instance(schema, seed) {
+            Value::String(choice) => return pieces(&choice),
+            other => return pieces(&other.to_string()),
+        },
     }
+    let mut said = pieces(&asked.turn.said());
+    let missing = tokens.saturating_sub(said.len());
+    if let (Some(last), true) = (said.last_mut(), missing > 0) {
+        last.push(' ');
+    }
+    said.extend(pieces(&text(missing)));
+    said
 }
 
 fn pieces(text: &str) -> Vec<String> {
     text.split_inclusive(' ').map(str::to_owned).collect()
+}
+
+/// JSON has few blanks: its pieces end after names and values, too.
+fn pieces_of_json(json: &str) -> Vec<String> {
+    let pieces = json.split_inclusive([' ', ',', ':']);
+    pieces.map(str::to_owned).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Asked, Dialect, Event, Framing, SIGNATURE, Usage, fragments, words};
+use super::answer::{Answer, Dialect, Event, SIGNATURE, Usage, fragments};
+use super::asked::{Asked, Framing, words};
 use super::behaviour::{Finish, Refusal};
+use super::openai_chat::text_kind;
+use super::tools::{DeclaredTools, Listener, text_of_result};
 
 pub(super) struct Anthropic;
 
@@ -36,8 +39,13 @@ impl Dialect for Anthropic {
             return Err("max_tokens: Field required".to_owned());
         };
         asked.usage_in_stream = true;
-        asked.json = body["output_config"]["format"]["type"] == "json_schema";
-        asked.forced_tool = forced_tool(body);
+        // The latter is the name in the beta of structured outputs.
+        let format = body["output_config"]
+            .get("format")
+            .unwrap_or(&body["output_format"]);
+        asked.text = text_kind(format, format);
+        asked.tools = tools(body);
+        asked.turn = listen(messages).finish(&asked.tools);
         asked.max_tokens = usize::try_from(limit).ok();
         let system = json!({"system": body["system"]});
         asked.input_words = words(messages) + words(&system);
@@ -107,7 +115,7 @@ impl Dialect for Anthropic {
             "type": "message",
             "role": "assistant",
             "content": content,
-            "stop_reason": finish(answer.finish),
+            "stop_reason": finish(answer),
             "stop_sequence": null,
         });
         if let Some(counts) = answer.usage {
@@ -167,15 +175,50 @@ impl Dialect for Anthropic {
     }
 }
 
-/// The tool that must be called: the named one, or the first where any will do.
-fn forced_tool(body: &Value) -> Option<String> {
+fn tools(body: &Value) -> DeclaredTools {
     let choice = &body["tool_choice"];
-    let name = match choice["type"].as_str()? {
-        "any" => &body["tools"][0]["name"],
-        "tool" => &choice["name"],
-        _ => return None,
+    let mut declared = DeclaredTools {
+        is_serial: choice["disable_parallel_tool_use"] == true,
+        ..DeclaredTools::default()
     };
-    name.as_str().map(str::to_owned)
+    for tool in body["tools"].as_array().into_iter().flatten() {
+        // Tools that Anthropic runs have no schema, and are not called here.
+        if let Some(schema) = tool.get("input_schema") {
+            declared.declare(&tool["name"], Some(schema));
+        }
+    }
+    match choice["type"].as_str() {
+        Some("any") => declared.is_required = true,
+        Some("tool") => declared.require(&choice["name"]),
+        Some("none") => declared.allow([]),
+        _ => {}
+    }
+    declared
+}
+
+fn listen(messages: &Value) -> Listener<'_> {
+    let mut listener = Listener::default();
+    for message in messages.as_array().into_iter().flatten() {
+        let is_user = message["role"] == "user";
+        if !is_user {
+            listener.answer();
+        }
+        if let (true, Some(text)) = (is_user, message["content"].as_str()) {
+            listener.words(text);
+        }
+        for block in message["content"].as_array().into_iter().flatten() {
+            match (block["type"].as_str(), block["text"].as_str()) {
+                (Some("tool_use"), _) => listener.call(&block["id"], &block["name"]),
+                (Some("tool_result"), _) => {
+                    let result = text_of_result(&block["content"]);
+                    listener.result(&block["tool_use_id"], &Value::Null, &result);
+                }
+                (Some("text"), Some(text)) if is_user => listener.words(text),
+                _ => {}
+            }
+        }
+    }
+    listener
 }
 
 /// The events of a message under construction, which numbers its content blocks.
@@ -247,7 +290,7 @@ impl Events {
     fn close(mut self, answer: &Answer) -> Vec<Event> {
         let mut last = json!({
             "type": "message_delta",
-            "delta": {"stop_reason": finish(answer.finish), "stop_sequence": null},
+            "delta": {"stop_reason": finish(answer), "stop_sequence": null},
         });
         if let Some(counts) = answer.usage {
             last["usage"] = json!({
@@ -281,8 +324,9 @@ fn call_id(answer: &Answer, index: usize) -> String {
     format!("toolu_{}{index}", answer.id)
 }
 
-fn finish(finish: Finish) -> &'static str {
-    match finish {
+fn finish(answer: &Answer) -> &'static str {
+    match answer.finish {
+        Finish::Stop if answer.is_declined => "refusal",
         Finish::Stop => "end_turn",
         Finish::Length => "max_tokens",
         Finish::ToolCalls => "tool_use",

@@ -13,6 +13,10 @@ pub struct Behaviour {
     pub reasoning: usize,
     /// Tools to call, in parallel. The generated text is left out then.
     pub calls: Vec<ToolCall>,
+    /// Tools to call with arguments that obey their schema, each until its result has come.
+    pub tools: Vec<String>,
+    /// Whether the model refuses to answer: `text` says why, in the field that the wire format has for it.
+    pub declines: bool,
     /// The finish reason, if not the one that follows from the content.
     pub finish: Option<Finish>,
     /// The model that the answer claims to come from, if not the requested one.
@@ -43,6 +47,8 @@ impl Default for Behaviour {
             text: None,
             reasoning: 0,
             calls: Vec::new(),
+            tools: Vec::new(),
+            declines: false,
             finish: None,
             reported_model: None,
             delay: Duration::ZERO,
@@ -76,7 +82,7 @@ pub struct ToolCall {
 }
 
 impl ToolCall {
-    /// A call with arguments that fit no schema in particular.
+    /// A call of a tool that the request does not declare.
     pub fn of(name: &str) -> Self {
         Self {
             name: name.to_owned(),

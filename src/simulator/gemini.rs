@@ -7,10 +7,10 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{
-    Answer, Asked, Dialect, Event, Framing, SIGNATURE, Usage, number_header, words,
-};
+use super::answer::{Answer, Dialect, Event, SIGNATURE, Usage, number_header};
+use super::asked::{Asked, Framing, TextKind, words};
 use super::behaviour::{Finish, Refusal};
+use super::tools::{DeclaredTools, Listener, text_of_result};
 
 pub(super) struct Gemini;
 
@@ -34,8 +34,9 @@ impl Dialect for Gemini {
         }
         let config = &body["generationConfig"];
         asked.usage_in_stream = true;
-        asked.json = config["responseMimeType"] == "application/json";
-        asked.forced_tool = forced_tool(body);
+        asked.text = text_kind(config);
+        asked.tools = tools(body);
+        asked.turn = listen(contents).finish(&asked.tools);
         asked.max_tokens = config["maxOutputTokens"]
             .as_u64()
             .and_then(|limit| usize::try_from(limit).ok());
@@ -71,7 +72,7 @@ impl Dialect for Gemini {
         }
         parts.extend(call_parts(answer));
         let produced = answer.usage.map_or(0, |counts| counts.output);
-        response(answer, &json!(parts), Some(answer.finish), produced)
+        response(answer, &json!(parts), Some(finish(answer)), produced)
     }
 
     fn bad_request(&self, message: &str) -> Value {
@@ -158,15 +159,66 @@ impl Dialect for Gemini {
     }
 }
 
-/// The tool that must be called: the first allowed one, or the first of all.
-fn forced_tool(body: &Value) -> Option<String> {
-    let choice = &body["toolConfig"]["functionCallingConfig"];
-    if choice["mode"] != "ANY" {
-        return None;
+fn text_kind(config: &Value) -> TextKind {
+    let schema = config
+        .get("responseJsonSchema")
+        .or(config.get("responseSchema"));
+    match (config["responseMimeType"].as_str(), schema) {
+        (Some("application/json"), Some(schema)) => TextKind::Schema(schema.clone()),
+        (Some("application/json"), None) => TextKind::Json,
+        (Some("text/x.enum"), Some(schema)) => TextKind::Choice(schema.clone()),
+        _ => TextKind::Any,
     }
-    let allowed = choice["allowedFunctionNames"][0].as_str();
-    let first = body["tools"][0]["functionDeclarations"][0]["name"].as_str();
-    allowed.or(first).map(str::to_owned)
+}
+
+fn tools(body: &Value) -> DeclaredTools {
+    let mut declared = DeclaredTools::default();
+    for tool in body["tools"].as_array().into_iter().flatten() {
+        for function in tool["functionDeclarations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let schema = function
+                .get("parametersJsonSchema")
+                .or(function.get("parameters"));
+            declared.declare(&function["name"], schema);
+        }
+    }
+    let choice = &body["toolConfig"]["functionCallingConfig"];
+    let names = choice["allowedFunctionNames"].as_array();
+    if let Some(names) = names.filter(|names| !names.is_empty()) {
+        let names = names.iter().filter_map(Value::as_str);
+        declared.allow(names.map(str::to_owned));
+    }
+    match choice["mode"].as_str() {
+        Some("ANY") => declared.is_required = true,
+        Some("NONE") => declared.allow([]),
+        _ => {}
+    }
+    declared
+}
+
+fn listen(contents: &Value) -> Listener<'_> {
+    let mut listener = Listener::default();
+    for content in contents.as_array().into_iter().flatten() {
+        let is_model = content["role"] == "model";
+        if is_model {
+            listener.answer();
+        }
+        for part in content["parts"].as_array().into_iter().flatten() {
+            let (call, response) = (&part["functionCall"], &part["functionResponse"]);
+            if call.is_object() {
+                listener.call(&call["id"], &call["name"]);
+            } else if response.is_object() {
+                let result = text_of_result(&response["response"]);
+                listener.result(&Value::Null, &response["name"], &result);
+            } else if let (false, Some(text)) = (is_model, part["text"].as_str()) {
+                listener.words(text);
+            }
+        }
+    }
+    listener
 }
 
 /// One part for each call: Gemini sends them whole, and without an id. The first is signed.
@@ -214,7 +266,7 @@ impl<'a> Frames<'a> {
         if !self.answer.reasoning.is_empty() && self.answer.calls.is_empty() {
             part["thoughtSignature"] = json!(SIGNATURE);
         }
-        let last = self.frame(&json!([part]), Some(self.answer.finish));
+        let last = self.frame(&json!([part]), Some(finish(self.answer)));
         self.events.push(Event::other(last));
         if self.answer.framing == Framing::Array {
             self.events.push(Event::other("]\n"));
@@ -222,7 +274,7 @@ impl<'a> Frames<'a> {
         self.events
     }
 
-    fn frame(&self, parts: &Value, finish: Option<Finish>) -> String {
+    fn frame(&self, parts: &Value, finish: Option<&str>) -> String {
         let response = response(self.answer, parts, finish, self.produced);
         match (self.answer.framing, self.events.is_empty()) {
             (Framing::Sse | Framing::Whole, _) => format!("data: {response}\r\n\r\n"),
@@ -232,10 +284,10 @@ impl<'a> Frames<'a> {
     }
 }
 
-fn response(answer: &Answer, parts: &Value, reason: Option<Finish>, produced: usize) -> Value {
+fn response(answer: &Answer, parts: &Value, reason: Option<&str>, produced: usize) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}});
     if let Some(reason) = reason {
-        candidate["finishReason"] = json!(finish(reason));
+        candidate["finishReason"] = json!(reason);
     }
     candidate["index"] = json!(0);
     let mut response = json!({"candidates": [candidate]});
@@ -247,8 +299,9 @@ fn response(answer: &Answer, parts: &Value, reason: Option<Finish>, produced: us
     response
 }
 
-fn finish(finish: Finish) -> &'static str {
-    match finish {
+fn finish(answer: &Answer) -> &'static str {
+    match answer.finish {
+        Finish::Stop if answer.is_declined => "PROHIBITED_CONTENT",
         Finish::Stop | Finish::ToolCalls => "STOP",
         Finish::Length => "MAX_TOKENS",
         Finish::ContentFilter => "SAFETY",

@@ -12,9 +12,10 @@
 //! | Gemini | `POST …/models/{model}:generateContent`, `…:streamGenerateContent?alt=sse` |
 //!
 //! Every model name is accepted. By default a model answers with the [`text`] of 24 tokens, never more than the
-//! request allows; with a tool call if the request requires one; with a JSON object of one key, `answer`, if it
-//! asks for JSON. Usage counts the words of the request and the tokens of the answer. The same request gets the
-//! same answer, ids included.
+//! request allows. If the request asks for JSON, it gets JSON that obeys its schema (`schema`), or an object of one
+//! key, `answer`. Tools are called if the request requires one or its last words name them, with arguments that obey
+//! their schema, and their results are repeated in text (`tools`). Usage counts the words of the request and the tokens
+//! of the answer. The same request gets the same answer, ids included.
 //!
 //! # How a model behaves
 //!
@@ -24,10 +25,15 @@
 //! name: `x-simulate: status=503+ratio=0.2`. A part that cannot be read is answered with status 400 and a message
 //! that names it.
 //!
+//! A name or a header may have several steps with `then` between them, one for each request: `status=429+then+cut=10+then`
+//! refuses the first request and breaks off the second; the last step stays, here the default. With `repeat` in the last
+//! step the first one follows it.
+//!
 //! | setting | meaning | [`Behaviour`] |
 //! |---|---|---|
 //! | `tokens=N`, `text=T`, `reasoning=N` | what is said and thought | `tokens`, `text`, `reasoning` |
-//! | `call=TOOL` | calls a tool; may be repeated | `calls` |
+//! | `call=TOOL` | calls a tool until its result has come; may be repeated | `tools` |
+//! | `refusal` | refuses to answer, in the field that the wire format has for it | `declines` |
 //! | `finish=stop\|length\|tool-calls\|content-filter` | why it ends | `finish` |
 //! | `as=MODEL` | another model than the requested one answers | `reported_model` |
 //! | `delay=TIME`, `first=TIME`, `gap=TIME` | before the head, the first token, each further token | `delay`, `first_token`, `gap` |
@@ -51,6 +57,7 @@
 
 mod answer;
 mod anthropic;
+mod asked;
 mod behaviour;
 mod course;
 mod gemini;
@@ -62,10 +69,12 @@ mod play;
 mod request;
 mod schema;
 mod script;
+mod sequence;
 mod server;
 mod socket;
 mod step;
 mod syntax;
+mod tools;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -77,6 +86,7 @@ use tokio::net::TcpListener;
 
 pub use self::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
 pub use self::log::{Ending, Received};
+pub use self::sequence::Sequence;
 pub use self::syntax::KEYS;
 
 use self::answer::Dialect;
@@ -124,7 +134,7 @@ pub struct Settings {
     pub port: u16,
     /// How many requests are remembered; 0 for none, which is cheapest.
     pub log_capacity: usize,
-    /// Seed of the draws for [`Behaviour::fail_ratio`].
+    /// Seed of what is made up for schemas, and of the draws for [`Behaviour::fail_ratio`].
     pub seed: u64,
 }
 
@@ -162,7 +172,7 @@ impl Simulator {
         let state = Arc::new(State {
             scripts: Scripts::new(seed),
             log: Arc::new(Log::new(log_capacity)),
-            memory: Memory::default(),
+            memory: Memory::new(seed),
         });
         let running = Running::start(listener, Arc::clone(&state));
         Ok(Self {

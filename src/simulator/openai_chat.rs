@@ -7,10 +7,10 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{
-    Answer, Asked, CREATED, Dialect, Event, Framing, Usage, fragments, number_header, words,
-};
+use super::answer::{Answer, CREATED, Dialect, Event, Usage, fragments, number_header};
+use super::asked::{Asked, Framing, TextKind, words};
 use super::behaviour::{Finish, Refusal};
+use super::tools::{DeclaredTools, Listener, text_of_result};
 
 pub(super) struct OpenAiChat;
 
@@ -34,10 +34,12 @@ impl Dialect for OpenAiChat {
         }
         let limit = body.get("max_completion_tokens");
         asked.usage_in_stream = body["stream_options"]["include_usage"] == true;
-        asked.json = ["json_object", "json_schema"]
-            .iter()
-            .any(|kind| body["response_format"]["type"] == *kind);
-        asked.forced_tool = forced_tool(body);
+        asked.text = text_kind(
+            &body["response_format"],
+            &body["response_format"]["json_schema"],
+        );
+        asked.tools = tools(body);
+        asked.turn = listen(messages).finish(&asked.tools);
         asked.max_tokens = limit
             .unwrap_or(&body["max_tokens"])
             .as_u64()
@@ -50,8 +52,8 @@ impl Dialect for OpenAiChat {
     }
 
     fn events(&self, answer: &Answer) -> Vec<Event> {
-        let silent = answer.text.is_empty() && !answer.calls.is_empty();
-        let content = if silent { Value::Null } else { json!("") };
+        let is_silent = answer.text.is_empty() && !answer.calls.is_empty() || answer.is_declined;
+        let content = if is_silent { Value::Null } else { json!("") };
         let first = json!({"role": "assistant", "content": content, "refusal": null});
         let mut events = vec![Event::other(delta(answer, &first))];
         for piece in &answer.reasoning {
@@ -59,7 +61,11 @@ impl Dialect for OpenAiChat {
             events.push(Event::token(delta(answer, &thought)));
         }
         for piece in &answer.text {
-            events.push(Event::token(self.text_event(answer, piece)));
+            let said = match answer.is_declined {
+                true => delta(answer, &json!({"refusal": piece})),
+                false => self.text_event(answer, piece),
+            };
+            events.push(Event::token(said));
         }
         for (index, call) in answer.calls.iter().enumerate() {
             let opening = json!({
@@ -89,10 +95,10 @@ impl Dialect for OpenAiChat {
 
     fn whole(&self, answer: &Answer) -> Value {
         let text = answer.text.concat();
-        let silent = text.is_empty() && !answer.calls.is_empty();
+        let is_silent = text.is_empty() && !answer.calls.is_empty() || answer.is_declined;
         let mut message = json!({
             "role": "assistant",
-            "content": if silent { Value::Null } else { json!(text) },
+            "content": if is_silent { Value::Null } else { json!(text) },
         });
         if !answer.reasoning.is_empty() {
             message["reasoning_content"] = json!(answer.reasoning.concat());
@@ -107,7 +113,10 @@ impl Dialect for OpenAiChat {
         if !answer.calls.is_empty() {
             message["tool_calls"] = answer.calls.iter().enumerate().map(call).collect();
         }
-        message["refusal"] = Value::Null;
+        message["refusal"] = match answer.is_declined {
+            true => json!(text),
+            false => Value::Null,
+        };
         message["annotations"] = json!([]);
         let mut whole = json!({
             "id": format!("chatcmpl-{}", answer.id),
@@ -208,15 +217,76 @@ impl Dialect for OpenAiChat {
     }
 }
 
-/// The tool that must be called: the named one, or the first where any will do.
-fn forced_tool(body: &Value) -> Option<String> {
-    let choice = &body["tool_choice"];
-    let name = if choice == "required" {
-        &body["tools"][0]["function"]["name"]
-    } else {
-        &choice["function"]["name"]
+/// What the text has to be, by a format and the object in it that holds the schema.
+pub(super) fn text_kind(format: &Value, with_schema: &Value) -> TextKind {
+    match (format["type"].as_str(), with_schema.get("schema")) {
+        (Some("json_schema"), Some(schema)) => TextKind::Schema(schema.clone()),
+        (Some("json_schema" | "json_object"), _) => TextKind::Json,
+        _ => TextKind::Any,
+    }
+}
+
+fn tools(body: &Value) -> DeclaredTools {
+    let mut declared = DeclaredTools {
+        is_serial: body["parallel_tool_calls"] == false,
+        ..DeclaredTools::default()
     };
-    name.as_str().map(str::to_owned)
+    for tool in body["tools"].as_array().into_iter().flatten() {
+        let function = &tool["function"];
+        declared.declare(&function["name"], function.get("parameters"));
+    }
+    let choice = &body["tool_choice"];
+    match choice["type"].as_str() {
+        Some("function") => declared.require(&choice["function"]["name"]),
+        Some("allowed_tools") => {
+            let allowed = &choice["allowed_tools"];
+            let names = allowed["tools"].as_array().into_iter().flatten();
+            let names = names.filter_map(|tool| tool["function"]["name"].as_str());
+            declared.allow(names.map(str::to_owned));
+            declared.is_required = allowed["mode"] == "required";
+        }
+        _ => choose(&mut declared, choice),
+    }
+    declared
+}
+
+/// A choice that is one word. Mistral says `any` for `required`.
+pub(super) fn choose(declared: &mut DeclaredTools, choice: &Value) {
+    match choice.as_str() {
+        Some("required" | "any") => declared.is_required = true,
+        Some("none") => declared.allow([]),
+        _ => {}
+    }
+}
+
+fn listen(messages: &Value) -> Listener<'_> {
+    let mut listener = Listener::default();
+    for message in messages.as_array().into_iter().flatten() {
+        let content = &message["content"];
+        match message["role"].as_str() {
+            Some("user") => match content {
+                Value::String(text) => listener.words(text),
+                parts => {
+                    let parts = parts.as_array().into_iter().flatten();
+                    parts
+                        .filter_map(|part| part["text"].as_str())
+                        .for_each(|text| listener.words(text));
+                }
+            },
+            Some("assistant") => {
+                listener.answer();
+                for call in message["tool_calls"].as_array().into_iter().flatten() {
+                    listener.call(&call["id"], &call["function"]["name"]);
+                }
+            }
+            Some("tool") => {
+                let result = text_of_result(content);
+                listener.result(&message["tool_call_id"], &message["name"], &result);
+            }
+            _ => {}
+        }
+    }
+    listener
 }
 
 fn delta(answer: &Answer, delta: &Value) -> String {

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::answer::{
-    Answer, Asked, CREATED, Dialect, Event, Framing, SIGNATURE, Usage, fragments, words,
-};
+use super::answer::{Answer, CREATED, Dialect, Event, SIGNATURE, Usage, fragments};
+use super::asked::{Asked, Framing, words};
 use super::behaviour::{Finish, Refusal};
-use super::openai_chat::OpenAiChat;
+use super::openai_chat::{OpenAiChat, choose, text_kind};
+use super::tools::{DeclaredTools, Listener, text_of_result};
 
 pub(super) struct OpenAiResponses;
 
@@ -43,10 +43,10 @@ impl Dialect for OpenAiResponses {
             );
         }
         asked.usage_in_stream = true;
-        asked.json = ["json_object", "json_schema"]
-            .iter()
-            .any(|kind| body["text"]["format"]["type"] == *kind);
-        asked.forced_tool = forced_tool(body);
+        let format = &body["text"]["format"];
+        asked.text = text_kind(format, format);
+        asked.tools = tools(body);
+        asked.turn = listen(input).finish(&asked.tools);
         asked.max_tokens = limit.and_then(|limit| usize::try_from(limit).ok());
         let instructions = json!({"text": body["instructions"]});
         asked.input_words = words(input) + words(&instructions);
@@ -179,15 +179,57 @@ fn check(items: &[Value]) -> Result<(), String> {
     Ok(())
 }
 
-/// The tool that must be called: the named one, or the first where any will do.
-fn forced_tool(body: &Value) -> Option<String> {
-    let choice = &body["tool_choice"];
-    let name = if choice == "required" {
-        &body["tools"][0]["name"]
-    } else {
-        &choice["name"]
+fn tools(body: &Value) -> DeclaredTools {
+    let mut declared = DeclaredTools {
+        is_serial: body["parallel_tool_calls"] == false,
+        ..DeclaredTools::default()
     };
-    name.as_str().map(str::to_owned)
+    for tool in body["tools"].as_array().into_iter().flatten() {
+        if tool["type"] == "function" {
+            declared.declare(&tool["name"], tool.get("parameters"));
+        }
+    }
+    let choice = &body["tool_choice"];
+    match choice["type"].as_str() {
+        Some("function") => declared.require(&choice["name"]),
+        Some("allowed_tools") => {
+            let names = choice["tools"].as_array().into_iter().flatten();
+            let names = names.filter_map(|tool| tool["name"].as_str());
+            declared.allow(names.map(str::to_owned));
+            declared.is_required = choice["mode"] == "required";
+        }
+        _ => choose(&mut declared, choice),
+    }
+    declared
+}
+
+fn listen(input: &Value) -> Listener<'_> {
+    let mut listener = Listener::default();
+    if let Some(text) = input.as_str() {
+        listener.words(text);
+    }
+    for item in input.as_array().into_iter().flatten() {
+        match (item["type"].as_str(), item["role"].as_str()) {
+            (Some("function_call"), _) => listener.call(&item["call_id"], &item["name"]),
+            (Some("function_call_output"), _) => {
+                let result = text_of_result(&item["output"]);
+                listener.result(&item["call_id"], &Value::Null, &result);
+            }
+            (_, Some("user")) => {
+                if let Some(text) = item["content"].as_str() {
+                    listener.words(text);
+                }
+                for part in item["content"].as_array().into_iter().flatten() {
+                    if let Some(text) = part["text"].as_str() {
+                        listener.words(text);
+                    }
+                }
+            }
+            (_, Some("assistant")) => listener.answer(),
+            _ => {}
+        }
+    }
+    listener
 }
 
 /// The events of a stream under construction, which numbers them.
@@ -227,6 +269,10 @@ impl Events {
         self.added(&opening, place);
         let place = with(place, json!({"content_index": 0}));
         let text = answer.text.concat();
+        if answer.is_declined {
+            self.refusal(answer, &text, &place);
+            return;
+        }
         let part = |text: &str| json!({"part": output_text(text)});
         self.other("response.content_part.added", with(&place, part("")));
         for piece in &answer.text {
@@ -236,6 +282,20 @@ impl Events {
         let done = with(&place, json!({"text": text, "logprobs": []}));
         self.other("response.output_text.done", done);
         self.other("response.content_part.done", with(&place, part(&text)));
+    }
+
+    fn refusal(&mut self, answer: &Answer, text: &str, place: &Value) {
+        let part = |text: &str| json!({"part": {"type": "refusal", "refusal": text}});
+        self.other("response.content_part.added", with(place, part("")));
+        for piece in &answer.text {
+            self.token(
+                "response.refusal.delta",
+                with(place, json!({"delta": piece})),
+            );
+        }
+        let done = with(place, json!({"refusal": text}));
+        self.other("response.refusal.done", done);
+        self.other("response.content_part.done", with(place, part(text)));
     }
 
     fn call(&mut self, answer: &Answer, item: &Value, place: &Value) {
@@ -307,12 +367,17 @@ fn output(answer: &Answer) -> Vec<Value> {
         items.push(item);
     }
     if !answer.text.is_empty() {
+        let text = answer.text.concat();
+        let part = match answer.is_declined {
+            true => json!({"type": "refusal", "refusal": text}),
+            false => output_text(&text),
+        };
         items.push(json!({
             "id": format!("msg_{}", answer.id),
             "type": "message",
             "status": "completed",
             "role": "assistant",
-            "content": [output_text(&answer.text.concat())],
+            "content": [part],
         }));
     }
     for (index, call) in answer.calls.iter().enumerate() {

@@ -6,7 +6,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 
-use super::answer::{Answer, Asked, Dialect, Framing};
+use super::answer::{Answer, Dialect};
+use super::asked::{Asked, Framing};
 use super::behaviour::{Behaviour, Fault, Finish, Refusal};
 use super::course::Course;
 use super::step::{Step, length, merge};
@@ -119,6 +120,7 @@ fn refused(dialect: &dyn Dialect, asked: &Asked, behaviour: &Behaviour, refusal:
         let empty = Behaviour {
             text: Some(String::new()),
             calls: Vec::new(),
+            tools: Vec::new(),
             reasoning: 0,
             finish: Some(Finish::ContentFilter),
             ..behaviour.clone()

@@ -11,10 +11,11 @@ use http::{HeaderMap, HeaderValue, Uri};
 use serde_json::Value;
 
 use super::WireName;
-use super::answer::{Asked, Framing};
+use super::asked::{Asked, Framing};
 use super::behaviour::{Behaviour, Fault};
 use super::openai_chat::OpenAiChat;
 use super::plan::Plan;
+use super::sequence::Sequence;
 
 /// The header that changes the behaviour of the model it is sent to.
 const HEADER: &str = "x-simulate";
@@ -25,8 +26,8 @@ pub(super) struct Read {
     /// The wire format of its path.
     pub(super) wire: Option<WireName>,
     pub(super) asked: Asked,
-    /// The behaviour that its model's name and its header ask for.
-    pub(super) named: Arc<Behaviour>,
+    /// The behaviours that its model's name and its header ask for.
+    pub(super) named: Sequence,
     /// What is wrong with it.
     pub(super) mistake: Option<String>,
     last_plan: Mutex<Option<Planned>>,
@@ -40,16 +41,17 @@ struct Planned {
 }
 
 impl Read {
-    fn new(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Self {
+    fn new(uri: &Uri, headers: &HeaderMap, body: &Bytes, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
         (uri, body).hash(&mut hasher);
         let mut read = Self {
             wire: None,
             asked: Asked {
                 fingerprint: hasher.finish(),
+                seed,
                 ..Asked::default()
             },
-            named: Arc::default(),
+            named: Sequence::default(),
             mistake: None,
             last_plan: Mutex::new(None),
         };
@@ -71,17 +73,14 @@ impl Read {
         };
         model.clone_into(&mut self.asked.model);
         route.wire.dialect().read(headers, &body, &mut self.asked)?;
-        let mut named = Behaviour::default();
-        if let Some((_, text)) = model.split_once('+') {
-            named.apply(text)?;
-        }
+        let mut named = Sequence::of_name(model)?;
         if let Some(text) = headers.get(HEADER) {
             let text = text
                 .to_str()
                 .map_err(|error| format!("{HEADER}: {error}"))?;
-            named.apply(text)?;
+            named = named.with(text)?;
         }
-        self.named = Arc::new(named);
+        self.named = named;
         Ok(())
     }
 
@@ -112,8 +111,10 @@ impl Read {
 }
 
 /// Requests that were read before. Load tests send the same one over and over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
+    /// The simulator's seed.
+    seed: u64,
     requests: Mutex<HashMap<Fingerprint, Arc<Read>>>,
 }
 
@@ -127,10 +128,17 @@ struct Fingerprint {
 }
 
 impl Memory {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            requests: Mutex::default(),
+        }
+    }
+
     pub(super) fn read(&self, head: &Parts, body: &Bytes) -> Arc<Read> {
         const REQUESTS: usize = 64;
         const LONGEST_BODY: usize = 64 * 1024;
-        let read = || Arc::new(Read::new(&head.uri, &head.headers, body));
+        let read = || Arc::new(Read::new(&head.uri, &head.headers, body, self.seed));
         if body.len() > LONGEST_BODY {
             return read();
         }
@@ -245,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_request_is_read_once() {
-        let memory = Memory::default();
+        let memory = Memory::new(0);
         let (head, ()) = http::Request::post("/v1/chat/completions")
             .body(())
             .unwrap()

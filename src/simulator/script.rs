@@ -5,6 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::behaviour::{Behaviour, Fault};
+use super::sequence::Sequence;
+
+/// How many sequences of one model are counted. Those of headers are without limit.
+const MOST_SEQUENCES: usize = 1000;
 
 /// What was scripted for each model.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub(super) struct Scripts {
 #[derive(Debug, Default)]
 struct Model {
     queue: VecDeque<Arc<Behaviour>>,
+    /// How many requests each sequence of its name and header has answered.
+    turns: HashMap<u64, usize>,
     /// How many requests have drawn whether they fail.
     draws: u64,
 }
@@ -35,11 +41,7 @@ impl Scripts {
     }
 
     /// The behaviour of a model's next request, and its fault if this request suffers it.
-    pub(super) fn next(
-        &self,
-        model: &str,
-        named: &Arc<Behaviour>,
-    ) -> (Arc<Behaviour>, Option<Fault>) {
+    pub(super) fn next(&self, model: &str, named: &Sequence) -> (Arc<Behaviour>, Option<Fault>) {
         let mut models = self.models();
         let queue = models.get_mut(model).map(|model| &mut model.queue);
         let behaviour = match queue {
@@ -47,7 +49,18 @@ impl Scripts {
             Some(queue) => queue.front().cloned(),
             None => None,
         };
-        let behaviour = behaviour.unwrap_or_else(|| Arc::clone(named));
+        let behaviour = behaviour.unwrap_or_else(|| {
+            let Some(fingerprint) = named.fingerprint() else {
+                return Arc::clone(named.first());
+            };
+            let turns = &mut models.entry(model.to_owned()).or_default().turns;
+            if turns.len() == MOST_SEQUENCES {
+                turns.clear();
+            }
+            let turn = turns.entry(fingerprint).or_default();
+            *turn += 1;
+            Arc::clone(named.step(*turn - 1))
+        });
         let Some(fault) = behaviour.fault else {
             return (behaviour, None);
         };
@@ -75,7 +88,7 @@ mod tests {
     #[test]
     fn a_script_is_used_up_but_for_its_last_behaviour() {
         let scripts = Scripts::new(0);
-        let named = Arc::new(Behaviour::default());
+        let named = Sequence::default();
         scripts.set("m", [Fault::Hang.into(), Fault::Silence.into()]);
 
         let faults: Vec<_> = (0..4).map(|_| scripts.next("m", &named).1).collect();
@@ -89,10 +102,7 @@ mod tests {
 
     #[test]
     fn a_share_of_the_requests_fails_the_same_way_every_time() {
-        let named = Arc::new(Behaviour {
-            fail_ratio: 0.2,
-            ..Behaviour::from(Fault::Hang)
-        });
+        let named: Sequence = "hang+ratio=0.2".parse().unwrap();
         let run = |seed| -> Vec<bool> {
             let scripts = Scripts::new(seed);
             let mut fails = Vec::new();

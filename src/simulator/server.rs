@@ -118,7 +118,7 @@ async fn respond(
     let read = state.memory.read(&head, &body);
     let (behaviour, fault) = match read.mistake {
         None => state.scripts.next(&read.asked.model, &read.named),
-        Some(_) => (Arc::clone(&read.named), None),
+        Some(_) => (Arc::clone(read.named.first()), None),
     };
     let plan = read.plan(&behaviour, fault);
     let mut request = state.log.open(|number| Received {

@@ -3,17 +3,18 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall};
+use super::behaviour::{Behaviour, Fault, Finish, Refusal};
 
 /// The largest number that can be written: a whole answer is held in memory.
 const LARGEST: usize = 100_000;
 
 /// Every key that can be written, settings first.
-pub const KEYS: [&str; 37] = [
+pub const KEYS: [&str; 38] = [
     "tokens",
     "text",
     "reasoning",
     "call",
+    "refusal",
     "finish",
     "as",
     "delay",
@@ -95,7 +96,8 @@ impl Behaviour {
             "tokens" => self.tokens = number(key, value)?,
             "text" => self.text = Some(required(key, value)?.to_owned()),
             "reasoning" => self.reasoning = number(key, value)?,
-            "call" => self.calls.push(ToolCall::of(required(key, value)?)),
+            "call" => self.tools.push(required(key, value)?.to_owned()),
+            "refusal" => self.declines = true,
             "finish" => self.finish = Some(finish(required(key, value)?)?),
             "as" => self.reported_model = Some(required(key, value)?.to_owned()),
             "delay" => self.delay = duration(key, value)?,

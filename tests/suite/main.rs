@@ -22,6 +22,7 @@ mod compressed_answers;
 mod compression;
 mod config;
 mod config_schema;
+mod config_simulate;
 mod config_telemetry;
 mod connections;
 mod cores;

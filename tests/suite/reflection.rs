@@ -1,7 +1,10 @@
 //! Can a caller without our files find out what there is to call?
 
+use std::collections::BTreeMap;
+
 use prost::Message as _;
 use prost_types::FileDescriptorProto;
+use prost_types::source_code_info::Location;
 use tonic::{Code, Status};
 use tonic_reflection::pb::{v1, v1alpha};
 
@@ -117,6 +120,57 @@ async fn what_a_call_and_its_failure_are_made_of_is_found_by_name() {
         let found = FileDescriptorProto::decode(file_bytes.as_slice()).unwrap();
         assert!(found.name().ends_with(file), "{symbol}: {}", found.name());
     }
+}
+
+#[tokio::test]
+async fn every_message_field_and_method_is_explained_to_callers() {
+    let gateway = Gateway::start(CONFIG).await;
+    let mut left = SERVICES[1..].map(str::to_owned).to_vec();
+    left.push("modelway.v1.CallFailure".to_owned());
+    let mut files: BTreeMap<String, FileDescriptorProto> = BTreeMap::new();
+    while let Some(name) = left.pop() {
+        let question = match name.ends_with(".proto") {
+            true => v1::server_reflection_request::MessageRequest::FileByFilename(name),
+            false => v1::server_reflection_request::MessageRequest::FileContainingSymbol(name),
+        };
+        let answer = ask_v1(&gateway, question).await.unwrap();
+        let v1::server_reflection_response::MessageResponse::FileDescriptorResponse(found) = answer
+        else {
+            panic!("{answer:?}");
+        };
+        for bytes in found.file_descriptor_proto {
+            let file = FileDescriptorProto::decode(bytes.as_slice()).unwrap();
+            let is_ours = |name: &&String| name.starts_with("modelway/");
+            if files.insert(file.name().to_owned(), file.clone()).is_none() {
+                left.extend(file.dependency.iter().filter(is_ours).cloned());
+            }
+        }
+    }
+
+    let mut explained = 0;
+    for file in files.values() {
+        let locations = &file.source_code_info.as_ref().unwrap().location;
+        let mut require = |path: &[i32], name: &str| {
+            let is_here = |location: &&Location| location.path == path;
+            let comment = locations.iter().find(is_here).unwrap().leading_comments();
+            assert!(!comment.trim().is_empty(), "{}: {name}", file.name());
+            explained += 1;
+        };
+        // https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto gives the numbers.
+        for (place, message) in (0..).zip(&file.message_type) {
+            require(&[4, place], message.name());
+            for (field_place, field) in (0..).zip(&message.field) {
+                require(&[4, place, 2, field_place], field.name());
+            }
+        }
+        for (place, service) in (0..).zip(&file.service) {
+            require(&[6, place], service.name());
+            for (method_place, method) in (0..).zip(&service.method) {
+                require(&[6, place, 2, method_place], method.name());
+            }
+        }
+    }
+    assert!(explained > 300, "{explained}");
 }
 
 #[tokio::test]

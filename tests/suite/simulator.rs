@@ -1,7 +1,11 @@
 //! Does the simulated provider do what its scripts say, as the real providers would?
 
+mod conversation;
 mod faults;
 mod log;
+mod sequences;
+mod structured;
+mod tools;
 
 use std::time::Duration;
 

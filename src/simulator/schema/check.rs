@@ -4,9 +4,8 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::build::{further, prefix};
 use super::document::Document;
-use super::parts::{Keywords, allowed_types, list, type_of, types};
+use super::parts::{Keywords, allowed_types, further, list, prefix, type_of, types};
 use super::{limit, number};
 
 /// How many schemas may stand inside each other, references followed.

@@ -2,7 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::string::Lengths;
+/// How long a text may be, in characters.
+#[derive(Clone, Copy)]
+pub(super) struct Lengths {
+    pub(super) least: usize,
+    pub(super) most: usize,
+}
+
+impl Lengths {
+    pub(super) fn hold(self, text: &str) -> bool {
+        (self.least..=self.most).contains(&text.chars().count())
+    }
+}
 
 /// A text of this format, as long as it must be where the format lets it; `None` for an unknown format.
 pub(super) fn text(format: &str, lengths: Lengths, random: &mut fastrand::Rng) -> Option<String> {

@@ -17,11 +17,14 @@
 //! documents, `$dynamicRef`, patterns with look-around or back references, `contentMediaType`, and formats that are
 //! not listed in `format`.
 
+mod array;
 mod build;
 mod check;
+mod composer;
 mod document;
 mod format;
 mod number;
+mod object;
 mod parts;
 mod pattern;
 mod string;
@@ -34,8 +37,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use self::build::Composer;
 use self::check::Checker;
+use self::composer::Composer;
 use self::document::Document;
 
 /// Steps of work that one attempt at a value may take.
@@ -46,6 +49,9 @@ const DEEPEST: usize = 40;
 
 /// Items of one list, and fields of one object.
 const MOST_ITEMS: usize = 1000;
+
+/// Items of a list, or fields of an object, in a value in which some places stay empty.
+const MOST_ITEMS_LENIENT: usize = 20;
 
 /// Characters of one string.
 const LONGEST_STRING: usize = 10_000;

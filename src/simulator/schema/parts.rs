@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Stuck;
-use super::build::Composer;
+use super::composer::Composer;
 
 /// How many schemas may apply to one place.
 const MOST_PARTS: usize = 200;
@@ -266,4 +266,21 @@ pub(super) fn meant_types(parts: &[Keywords<'_>]) -> u8 {
         }
     }
     types::STRING
+}
+
+/// The schemas of the first items; `items` was a list in older drafts.
+pub(super) fn prefix<'s>(part: Keywords<'s>) -> &'s [Value] {
+    match list(part, "prefixItems") {
+        [] => list(part, "items"),
+        prefix => prefix,
+    }
+}
+
+/// The schema of the items behind the first ones.
+pub(super) fn further<'s>(part: Keywords<'s>) -> Option<&'s Value> {
+    match part.get("items") {
+        Some(Value::Array(_)) => part.get("additionalItems"),
+        Some(items) => Some(items),
+        None => part.get("unevaluatedItems"),
+    }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::build::Composer;
-use super::format;
+use super::composer::Composer;
+use super::format::{self, Lengths};
 use super::parts::Keywords;
 use super::pattern::Pattern;
 use super::{LONGEST_STRING, Stuck, limit};
@@ -16,19 +16,6 @@ const WORDS: [&str; 12] = [
     "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet",
     "kilo", "lima",
 ];
-
-/// How long a text may be, in characters.
-#[derive(Clone, Copy)]
-pub(super) struct Lengths {
-    pub(super) least: usize,
-    pub(super) most: usize,
-}
-
-impl Lengths {
-    fn hold(self, text: &str) -> bool {
-        (self.least..=self.most).contains(&text.chars().count())
-    }
-}
 
 impl<'s> Composer<'s> {
     pub(super) fn string(&mut self, parts: &[Keywords<'s>]) -> Result<String, Stuck> {
