@@ -3,6 +3,7 @@
 mod conversation;
 mod faults;
 mod log;
+mod page;
 mod sequences;
 mod structured;
 mod tools;
