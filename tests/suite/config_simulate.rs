@@ -52,11 +52,11 @@ fn what_is_simulated_becomes_part_of_the_models_name() {
         ),
         (
             "model = 'gpt'\nsimulate = [{ status = 503, ratio = 0.25 }]",
-            "gpt+status=503+ratio=0.25",
+            "gpt+ratio=0.25+status=503",
         ),
         (
             "simulate = [{ status = 429, retry_after = '1s' }, { cut = 10 }, {}]",
-            "m+status=429+retry-after=1s+then+cut=10+then+",
+            "m+retry-after=1s+status=429+then+cut=10+then+",
         ),
         (
             "simulate = [{ hang = true }, { repeat = true }]",

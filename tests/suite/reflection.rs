@@ -125,7 +125,8 @@ async fn what_a_call_and_its_failure_are_made_of_is_found_by_name() {
 #[tokio::test]
 async fn every_message_field_and_method_is_explained_to_callers() {
     let gateway = Gateway::start(CONFIG).await;
-    let mut left = SERVICES[1..].map(str::to_owned).to_vec();
+    let services = SERVICES.iter().filter(|name| name.starts_with("modelway."));
+    let mut left: Vec<String> = services.map(|name| (*name).to_owned()).collect();
     left.push("modelway.v1.CallFailure".to_owned());
     let mut files: BTreeMap<String, FileDescriptorProto> = BTreeMap::new();
     while let Some(name) = left.pop() {

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::composer::Composer;
-use super::parts::{Keywords, Way, allowed_types, meant_types, types};
+use super::gather::Way;
+use super::parts::{Keywords, allowed_types, meant_types, types};
 use super::{DEEPEST, Stuck, number};
 
 /// Levels of a value in which some places stay empty.

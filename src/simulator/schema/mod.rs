@@ -1,12 +1,12 @@
 //! Which JSON value does a JSON Schema allow? One is made up, always the same for the same schema and seed.
 //!
-//! Everything that constrains a place is collected first (`parts`: through `$ref`, `allOf` and a chosen branch of
+//! Everything that constrains a place is collected first (`gather`: through `$ref`, `allOf` and a chosen branch of
 //! `anyOf`, `oneOf` and `if`), then a value is built that obeys all of it (`build`). What cannot be obeyed by
 //! construction (`not`, `oneOf`, `if`, several patterns) is checked afterwards (`check`); if the check fails, other
 //! branches are tried.
 //!
 //! Keywords of the drafts 4 to 2020-12 are understood, and those of OpenAPI: `nullable`, `example`, types in capitals
-//! and limits written as strings.
+//! or as numbers, and limits written as strings.
 //!
 //! # Limits
 //!
@@ -23,6 +23,7 @@ mod check;
 mod composer;
 mod document;
 mod format;
+mod gather;
 mod number;
 mod object;
 mod parts;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::composer::Composer;
-use super::parts::{Keywords, Way, list};
+use super::gather::Way;
+use super::parts::{Keywords, list};
 use super::{MOST_ITEMS, MOST_ITEMS_LENIENT, Stuck, limit};
 
 /// Names of what a schema allows without naming it.

@@ -104,7 +104,7 @@ fn the_page_lists_every_key() {
 #[tokio::test]
 async fn the_scenarios_of_the_keyless_start_do_what_the_page_says() {
     let gateway = Gateway::before(start().await, KEYLESS).await;
-    let ask = crate::support::request::ask;
+    let ask = crate::support::ask;
 
     let refused = gateway.generate(ask("refusing", "Hello")).await.unwrap();
     let blocked = gateway

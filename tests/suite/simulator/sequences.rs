@@ -5,8 +5,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::support::Gateway;
-use crate::support::request::ask;
+use crate::support::{Gateway, ask};
 
 #[tokio::test]
 async fn the_steps_of_a_name_are_played_in_order() {

@@ -220,6 +220,14 @@ fn in_small_letters(schema: &mut Value) {
             for (name, field) in fields {
                 match field {
                     Value::String(text) if name == "type" => *text = text.to_lowercase(),
+                    // Older clients of Gemini send the numbers of types.
+                    Value::Number(number) if name == "type" => {
+                        let names = [
+                            "", "string", "number", "integer", "boolean", "array", "object",
+                        ];
+                        let place = usize::try_from(number.as_u64().unwrap()).unwrap();
+                        *field = json!(names[place]);
+                    }
                     _ => in_small_letters(field),
                 }
             }
