@@ -379,8 +379,9 @@ mod tests {
 
     #[test]
     fn a_long_result_is_cut() {
+        let (no_id, name) = (Value::Null, json!("look"));
         let mut listener = Listener::default();
-        listener.result(&Value::Null, &json!("look"), &"é".repeat(5000));
+        listener.result(&no_id, &name, &"é".repeat(5000));
 
         let said = listener.finish(&DeclaredTools::default()).said();
 
