@@ -207,7 +207,10 @@ impl Service {
         let certificates = config.certificates.clone();
         let facts = ConfigurationFacts::new(hash(&origin.text), path, certificates);
         let facts = Arc::new(facts);
-        let metrics = Arc::new(Metrics::new(config.telemetry.callers.clone()));
+        let metrics = Arc::new(Metrics::new(
+            config.telemetry.callers.clone(),
+            config.telemetry.genai_names,
+        ));
         metrics.configure(&measured::names_in(&config.catalog));
         let connections = judged.links.counts().clone();
         measured::show(&metrics, Arc::clone(&dispatcher), connections);

@@ -22,13 +22,22 @@ pub(crate) struct Asked {
     pub(crate) whole: bool,
     /// About how much memory it takes, in bytes.
     pub(crate) bytes: usize,
+    /// The id of its call; empty if it is no call.
+    pub(crate) call_id: Arc<str>,
     /// Never contended: only this call locks it.
     spellings: Mutex<Spellings>,
 }
 
 impl Asked {
-    pub(crate) fn new(request: Arc<ChatRequest>, needs: Needs, whole: bool, bytes: usize) -> Self {
+    pub(crate) fn new(
+        request: Arc<ChatRequest>,
+        needs: Needs,
+        whole: bool,
+        bytes: usize,
+        call_id: &str,
+    ) -> Self {
         Self {
+            call_id: call_id.into(),
             needs,
             spellings: Mutex::new(Spellings::of(&request)),
             request,

@@ -69,7 +69,7 @@ impl Call {
             workshop,
             plan: Plan::new(
                 route,
-                Asked::new(request, needs, whole, bytes),
+                Asked::new(request, needs, whole, bytes, &trail.call_id),
                 limits,
                 deadline,
                 trail,

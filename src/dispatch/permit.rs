@@ -149,7 +149,10 @@ mod tests {
     }
 
     fn permit_to_ask(route: &Arc<Route>, position: usize, asked: &Arc<Asked>) -> TargetPermit {
-        let permit = route.targets[position].health.admit(0.0).expect("admitted");
+        let permit = route.targets[position]
+            .health
+            .admit(0.0, &"".into())
+            .expect("admitted");
         TargetPermit::new(permit, route, asked, position)
     }
 

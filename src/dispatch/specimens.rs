@@ -96,5 +96,5 @@ pub(crate) fn asked() -> Arc<Asked> {
 /// This request, by a caller who wants the whole answer.
 pub(crate) fn asked_for(request: ChatRequest) -> Asked {
     let needs = Needs::of(&request);
-    Asked::new(Arc::new(request), needs, true, 0)
+    Asked::new(Arc::new(request), needs, true, 0, "")
 }

@@ -20,7 +20,8 @@ pub use self::code::Code;
 pub use self::reason::Reason;
 pub use self::unsupported::Unsupported;
 pub use self::upstream::{
-    Billing, Failover, Health, SameTarget, UpstreamError, UpstreamErrorKind, Verdict,
+    Billing, Failover, Health, ProviderReport, SameTarget, UpstreamError, UpstreamErrorKind,
+    Verdict,
 };
 
 /// Why a call was not answered: what the caller will see, whatever protocol it speaks.

@@ -1,6 +1,6 @@
 //! How a target can fail, and the one table of what each kind of failure means.
 //!
-//! Nothing here carries text that a provider wrote, except for its error code.
+//! Nothing here carries text that a provider wrote, except for its error code, and a report that is kept apart for the log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,6 +22,8 @@ pub struct UpstreamError {
     pub retry_after: Option<Duration>,
     /// A detail in our own words; empty where `kind` says it all.
     pub message: Cow<'static, str>,
+    /// The report of the failure that the provider put into its answer. For the log alone.
+    pub report: ProviderReport,
 }
 
 impl UpstreamError {
@@ -33,6 +35,7 @@ impl UpstreamError {
             provider_code: None,
             retry_after: None,
             message: Cow::Borrowed(""),
+            report: ProviderReport::default(),
         }
     }
 
@@ -71,6 +74,40 @@ impl UpstreamError {
             format!(": {}", self.message)
         };
         format!("{status}{message}")
+    }
+}
+
+/// What a provider wrote of a failure. It may quote the prompt or a key, so only the log may show it, and only if it is asked
+/// to ([`UpstreamError::report`]); it is no part of what the failure is.
+#[derive(Clone, Default)]
+pub struct ProviderReport(Option<Box<[u8]>>);
+
+impl ProviderReport {
+    /// The longest report that is kept, in bytes.
+    const MAX_BYTES: usize = 16 * 1024;
+
+    /// The beginning of this text.
+    pub fn of(text: &[u8]) -> Self {
+        let kept = &text[..text.len().min(Self::MAX_BYTES)];
+        Self(Some(kept.into()))
+    }
+
+    /// Takes the text out.
+    pub fn take(&mut self) -> Option<Box<[u8]>> {
+        self.0.take()
+    }
+}
+
+impl fmt::Debug for ProviderReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}
+
+impl PartialEq for ProviderReport {
+    /// Failures are the same whatever their providers wrote about them.
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 

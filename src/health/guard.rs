@@ -174,7 +174,7 @@ mod tests {
     fn seen(health: &HealthByName, name: &str, attempts: u32, failures: u32) -> Arc<Guard> {
         let guard = health.guard(name, "model");
         for nth in 0..attempts {
-            let mut permit = guard.admit(0.0).expect("admitted");
+            let mut permit = guard.admit(0.0, &"".into()).expect("admitted");
             match nth < failures {
                 true => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
                 false => permit.first_content(false, false),

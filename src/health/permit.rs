@@ -16,18 +16,25 @@ pub struct Permit {
     guard: Arc<Guard>,
     /// Attempts that the retry budget of the call's scenario adds to each call in the long run.
     retry_ratio: f64,
+    /// The call that the attempt belongs to, for the log.
+    call_id: Arc<str>,
     /// `None` once it has been given back.
     passes: Option<Passes>,
 }
 
 impl Guard {
     /// Admits an attempt. `retry_ratio` is how many attempts the retry budget of its scenario adds to each call in the
-    /// long run.
+    /// long run. Lines of the log about what the attempt changes name its call by this id.
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(self: &Arc<Self>, retry_ratio: f64) -> Result<Permit, Refusal> {
-        let passes = self.provider.act(Some(&self.model), |scopes, now| {
+    pub fn admit(
+        self: &Arc<Self>,
+        retry_ratio: f64,
+        call_id: &Arc<str>,
+    ) -> Result<Permit, Refusal> {
+        let (model, call) = (Some(&self.model), Some(&**call_id));
+        let passes = self.provider.act(model, call, |scopes, now| {
             match scopes.admit(&self.model, now) {
                 Ok(mut passes) => {
                     let changes = passes.take_changes();
@@ -36,23 +43,29 @@ impl Guard {
                 Err(refusal) => (Err(refusal), Vec::new()),
             }
         })?;
-        Ok(Permit::new(Arc::clone(self), retry_ratio, passes))
+        Ok(Permit::new(Arc::clone(self), retry_ratio, call_id, passes))
     }
 
     /// Admits an attempt in spite of an open breaker, with the probability that it is answered. `draw` is drawn
     /// from 0 to 1.
-    pub fn admit_last(self: &Arc<Self>, retry_ratio: f64, draw: f64) -> Option<Permit> {
+    pub fn admit_last(
+        self: &Arc<Self>,
+        retry_ratio: f64,
+        call_id: &Arc<str>,
+        draw: f64,
+    ) -> Option<Permit> {
         let admit = |scopes: &mut Scopes, now| scopes.admit_last(&self.model, draw, now);
         let passes = self.provider.read(Some(&self.model), admit)?;
-        Some(Permit::new(Arc::clone(self), retry_ratio, passes))
+        Some(Permit::new(Arc::clone(self), retry_ratio, call_id, passes))
     }
 }
 
 impl Permit {
-    fn new(guard: Arc<Guard>, retry_ratio: f64, passes: Passes) -> Self {
+    fn new(guard: Arc<Guard>, retry_ratio: f64, call_id: &Arc<str>, passes: Passes) -> Self {
         Self {
             guard,
             retry_ratio,
+            call_id: Arc::clone(call_id),
             passes: Some(passes),
         }
     }
@@ -134,7 +147,7 @@ impl Permit {
         let Guard {
             provider, model, ..
         } = &*self.guard;
-        provider.act(Some(model), |scopes, now| {
+        provider.act(Some(model), Some(&self.call_id), |scopes, now| {
             let circumstances = Circumstances {
                 now,
                 jitter: fastrand::f64(),

@@ -81,7 +81,7 @@ impl ProviderGuard {
 
     /// Lets an operator's decision replace the breaker of a model, or of the endpoint for `None`.
     pub(super) fn force_breaker(&self, model: Option<&ModelId>, forced: Option<Forced>) -> bool {
-        self.act(model, |scopes, now| {
+        self.act(model, None, |scopes, now| {
             let change = scopes.force(model, forced, now);
             let changed = change.is_some() || scopes.has_notices();
             (changed, change.into_iter().collect())
@@ -107,7 +107,7 @@ impl ProviderGuard {
 
     /// Ends operators' decisions that have expired, and returns when the next one expires.
     pub fn decision_ends(&self) -> Option<Instant> {
-        self.act(None, |scopes, now| {
+        self.act(None, None, |scopes, now| {
             let changes = scopes.end_decisions(now);
             (scopes.decision_ends(), changes)
         })
@@ -119,17 +119,18 @@ impl ProviderGuard {
         model: Option<&ModelId>,
         ask: impl FnOnce(&mut Scopes, Instant) -> T,
     ) -> T {
-        self.act(model, |scopes, now| (ask(scopes, now), Vec::new()))
+        self.act(model, None, |scopes, now| (ask(scopes, now), Vec::new()))
     }
 
     /// Runs `act`, which may change the breakers of a model and of the endpoint, and reports the changes. Before that,
-    /// operators' decisions on these breakers end if they have expired.
+    /// operators' decisions on these breakers end if they have expired. `call_id` names the call that acts, for the log.
     pub(super) fn act<T>(
         &self,
         model: Option<&ModelId>,
+        call_id: Option<&str>,
         act: impl FnOnce(&mut Scopes, Instant) -> (T, Vec<Change>),
     ) -> T {
-        let (outcome, changes, notices) = {
+        let (outcome, changes, ended, notices) = {
             // No statement of the scopes can panic, so they are consistent.
             let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
@@ -137,6 +138,8 @@ impl ProviderGuard {
             if model.is_some() {
                 changes.extend(scopes.end_decision(model, now));
             }
+            // No call ends a decision; it only notices that.
+            let ended = changes.len();
             let (outcome, further) = act(&mut scopes, now);
             changes.extend(further);
             for Change { model, transition } in &changes {
@@ -148,14 +151,16 @@ impl ProviderGuard {
             for notice in &notices {
                 self.notify_watchers_of(notice, &mut scopes, now);
             }
-            (outcome, changes, notices)
+            (outcome, changes, ended, notices)
         };
         if !changes.is_empty() || !notices.is_empty() {
             self.wake_waiting();
         }
-        self.log(&changes);
+        let (ended, caused) = changes.split_at(ended);
+        self.log(ended, None);
+        self.log(caused, call_id);
         for notice in notices {
-            self.log_notice(&notice);
+            self.log_notice(&notice, call_id);
         }
         outcome
     }
@@ -201,7 +206,7 @@ impl ProviderGuard {
         self.notify_watchers(&[Change { model, transition }]);
     }
 
-    fn log_notice(&self, Notice { model, news }: &Notice) {
+    fn log_notice(&self, Notice { model, news }: &Notice, call_id: Option<&str>) {
         let provider = &self.name;
         let model = model.as_deref();
         let cause = news.cause();
@@ -211,23 +216,28 @@ impl ProviderGuard {
                 cause,
                 model,
                 times,
+                call_id,
                 seconds = wait.as_secs_f64(),
                 "credential locked"
             ),
-            News::Unlocked(_) => info!(provider, cause, model, "credential unlocked"),
+            News::Unlocked(_) => info!(provider, cause, model, call_id, "credential unlocked"),
             News::Throttled(wait) => info!(
                 provider,
                 cause,
                 model,
+                call_id,
                 seconds = wait.as_secs_f64(),
                 "model throttled"
             ),
-            News::Unthrottled => info!(provider, cause, model, "throttle lifted"),
-            News::Pardoned => info!(provider, cause, model, "model may be tried once more"),
+            News::Unthrottled => info!(provider, cause, model, call_id, "throttle lifted"),
+            News::Pardoned => info!(
+                provider,
+                cause, model, call_id, "model may be tried once more"
+            ),
         }
     }
 
-    fn log(&self, changes: &[Change]) {
+    fn log(&self, changes: &[Change], call_id: Option<&str>) {
         for change in changes {
             info!(
                 provider = self.name,
@@ -235,6 +245,7 @@ impl ProviderGuard {
                 from = change.transition.from.name(),
                 to = change.transition.to.name(),
                 cause = change.transition.cause,
+                call_id,
                 "breaker changed state"
             );
         }

@@ -72,6 +72,20 @@ pub static GAPS: Buckets = Buckets {
     scale: NANOS,
 };
 
+/// Numbers of tokens of an attempt: the bounds of the GenAI conventions, powers of 4.
+pub static TOKENS: Buckets = Buckets {
+    bounds: &{
+        let mut bounds = [1; 14];
+        let mut at = 1;
+        while at < bounds.len() {
+            bounds[at] = bounds[at - 1] * 4;
+            at += 1;
+        }
+        bounds
+    },
+    scale: 1,
+};
+
 /// Numbers of attempts of a call.
 pub static ATTEMPTS: Buckets = Buckets {
     bounds: &[0, 1, 2, 3, 4, 5, 10],

@@ -10,7 +10,9 @@ mod histogram;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use self::histogram::{ATTEMPTS, BucketTally, Buckets, GAPS, Histogram, LONG, SHORT, Totals};
+pub use self::histogram::{
+    ATTEMPTS, BucketTally, Buckets, GAPS, Histogram, LONG, SHORT, TOKENS, Totals,
+};
 
 /// Counts something; never falls.
 #[derive(Debug, Default)]

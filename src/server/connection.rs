@@ -20,8 +20,10 @@ use tracing::{debug, warn};
 use crate::caller::Peer;
 use crate::grpc::door::{Answering, MAX_HEAD_BYTES, Origin};
 use crate::grpc::watched::cut_off_with;
+use crate::telemetry::repeated::RepeatedWarning;
 
 use super::Settings;
+use super::WARN_EVERY;
 use super::doors::Doors;
 use super::exchange::{Exchange, ServedBody, Timed};
 use super::handshake::{Opened, Trust, Unopened, open};
@@ -30,7 +32,6 @@ use super::refused::{RefusedConnections, WhyCutOff};
 use super::resets::{Metered, Resets};
 use super::tls::ListenerTls;
 use super::turns::InTurns;
-use super::warnings::Warnings;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -78,7 +79,7 @@ pub(super) struct SharedByConnections {
     /// Whether new calls are refused.
     pub(super) refusing: AtomicBool,
     /// Limits the warnings about connections that cancel too many calls.
-    pub(super) cut_off: Warnings,
+    pub(super) cut_off: RepeatedWarning,
     /// Counts the connections that do not get far.
     pub(super) refused: Arc<RefusedConnections>,
     /// `None`: connections are in plaintext.
@@ -98,7 +99,7 @@ impl SharedByConnections {
         let shared = Self {
             longest_call: AtomicU64::default(),
             refusing: AtomicBool::new(false),
-            cut_off: Warnings::default(),
+            cut_off: RepeatedWarning::once_in(WARN_EVERY),
             refused,
             tls,
             draining,
@@ -184,11 +185,12 @@ impl ConnectionServer {
         if is_cut_off {
             self.shared.refused.count(WhyCutOff::Resets);
         }
-        if is_cut_off && self.shared.cut_off.is_due() {
+        if is_cut_off && let Some(repeated) = self.shared.cut_off.due(Instant::now()) {
             let max_resets = self.settings.max_resets;
             warn!(
                 %peer,
                 max_resets,
+                repeated,
                 "the caller cancelled too many calls: closing its connection; others may follow unlogged"
             );
         }

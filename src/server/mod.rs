@@ -18,7 +18,6 @@ mod settings;
 mod side;
 mod tls;
 mod turns;
-mod warnings;
 mod workers;
 
 use std::future::Future;
@@ -72,6 +71,9 @@ const STATUS_TIME_SHARE: f64 = 0.25;
 
 /// The least time for statuses to be sent, however short the drain time is.
 const LEAST_STATUS_TIME: Duration = Duration::from_secs(1);
+
+/// The least time between two warnings of a kind: an attack must not flood the log.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// The longest time that a call without a scenario can take.
 pub const LONGEST_DIRECT_CALL: Duration = Duration::from_secs(600);

@@ -26,7 +26,9 @@ use tracing::{debug, warn};
 use crate::caller::Peer;
 use crate::grpc::door::{Answering, GrpcDoor, MAX_HEAD_BYTES, Origin};
 use crate::grpc::health::LiveHealth;
+use crate::telemetry::repeated::RepeatedWarning;
 
+use super::WARN_EVERY;
 use super::census::Census;
 use super::connection::DISTRUST_GRACE;
 use super::exchange::{Exchange, Timed};
@@ -36,7 +38,6 @@ use super::probe::{self, ProcessHealth};
 use super::refused::{RefusedConnections, WhyCutOff};
 use super::settings::Settings;
 use super::tls::ListenerTls;
-use super::warnings::Warnings;
 
 /// Connections that one of these listeners may have open. Operators, kubelets and scrapers are few.
 pub const MAX_SIDE_CONNECTIONS: usize = 64;
@@ -162,14 +163,15 @@ async fn accept(
     connections: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) {
-    let (not_accepted, turned_away) = (Warnings::default(), Warnings::default());
+    let not_accepted = RepeatedWarning::once_in(WARN_EVERY);
+    let turned_away = RepeatedWarning::once_in(WARN_EVERY);
     loop {
         let (socket, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    if not_accepted.is_due() {
-                        warn!(%error, listener = server.name, "a connection cannot be accepted");
+                    if let Some(repeated) = not_accepted.due(Instant::now()) {
+                        warn!(%error, repeated, listener = server.name, "a connection cannot be accepted");
                     }
                     sleep(ACCEPT_AGAIN).await;
                     continue;
@@ -179,13 +181,14 @@ async fn accept(
         };
         let Some(counted) = census.count_in(peer.caller(), Instant::now()) else {
             server.refused.count(WhyCutOff::Total);
-            if turned_away.is_due() {
+            if let Some(repeated) = turned_away.due(Instant::now()) {
                 let (limit, of_address) = (MAX_SIDE_CONNECTIONS, MAX_SIDE_CONNECTIONS_OF_ADDRESS);
                 let listener = server.name;
                 warn!(
                     listener,
                     limit,
                     of_address,
+                    repeated,
                     "too many connections: closing this one; others may follow unlogged"
                 );
             }

@@ -13,14 +13,15 @@ use tracing::warn;
 use crate::admission::Admission;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::serving::Serving;
+use crate::telemetry::repeated::RepeatedWarning;
 
 use super::Settings;
+use super::WARN_EVERY;
 use super::census::Census;
 use super::connection::{ConnectionServer, SharedByConnections};
 use super::doors::Doors;
 use super::listen::Listener;
 use super::liveness::Pulse;
-use super::warnings::Warnings;
 
 /// How long after a connection could not be accepted the next one is tried, if no file could be freed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -115,7 +116,8 @@ impl Workers {
     /// Accepts connections as long as it is awaited. Safe to cancel. If the process can open no more files, one idle
     /// connection to a provider is closed.
     pub(super) async fn accept(&mut self, listener: &Listener, dispatcher: &Dispatcher) {
-        let (turned_away, not_accepted) = (Warnings::default(), Warnings::default());
+        let turned_away = RepeatedWarning::once_in(WARN_EVERY);
+        let not_accepted = RepeatedWarning::once_in(WARN_EVERY);
         loop {
             let (socket, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -126,8 +128,8 @@ impl Workers {
                             continue;
                         }
                         // Most likely out of file descriptors: other connections must end first.
-                        if not_accepted.is_due() {
-                            warn!(%error, "a connection cannot be accepted");
+                        if let Some(repeated) = not_accepted.due(Instant::now()) {
+                            warn!(%error, repeated, "a connection cannot be accepted");
                         }
                         sleep_until(again).await;
                         continue;
@@ -137,11 +139,12 @@ impl Workers {
                 Some(_) = self.connections.join_next() => continue,
             };
             let Some(counted) = self.census.count_in(peer.caller(), Instant::now()) else {
-                if turned_away.is_due() {
+                if let Some(repeated) = turned_away.due(Instant::now()) {
                     let connections = self.connections();
                     warn!(
                         %peer,
                         connections,
+                        repeated,
                         "too many connections: closing this one; others may follow unlogged"
                     );
                 }

@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod names;
 pub mod observe;
 mod protobuf;
+pub mod repeated;
 mod span_writer;
 pub mod spans;
 pub mod trace_context;

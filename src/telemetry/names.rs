@@ -30,6 +30,16 @@ impl GenAiNames {
         }
     }
 
+    /// Whether the newest names are used.
+    pub fn has_current(self) -> bool {
+        self != Self::V1_41
+    }
+
+    /// Whether the names of 1.41 are used.
+    pub fn has_former(self) -> bool {
+        self != Self::Current
+    }
+
     /// Whether `gen_ai.request.top_k` is a number with a fraction, as in 1.41. It cannot be both: the name has stayed.
     pub fn has_fractional_top_k(self) -> bool {
         self == Self::V1_41

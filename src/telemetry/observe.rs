@@ -423,7 +423,8 @@ impl ObservedAttempt {
         })
     }
 
-    /// The provider refused the request with this body. The log may quote it; nothing else ever does.
+    /// The provider refused the request with this body, or reported this failure within its answer. The log may quote it;
+    /// nothing else ever does.
     pub fn refused(&mut self, body: &[u8]) {
         self.provider_text = self.observer.log.quoted(body);
     }

@@ -1,6 +1,7 @@
 //! Do the metrics say exactly what happened, and nothing that a caller or a provider can make them say?
 
 mod endings;
+mod genai;
 mod rpcs;
 mod series;
 

@@ -290,8 +290,11 @@ impl Attempt {
     }
 
     /// Reports a failure to the breaker at once, even if the attempt is settled later.
-    fn report_failure<T>(&mut self, result: Result<T, Ended>) -> Result<T, Ended> {
-        if let Err(Ended::Failed(error)) = &result {
+    fn report_failure<T>(&mut self, mut result: Result<T, Ended>) -> Result<T, Ended> {
+        if let Err(Ended::Failed(error)) = &mut result {
+            if let Some(text) = error.report.take() {
+                self.observed.refused(&text);
+            }
             if error.kind == UpstreamErrorKind::Authentication
                 && let Some(token) = self.target().provider.token()
             {

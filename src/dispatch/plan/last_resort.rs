@@ -29,9 +29,11 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
         |(_, _, guarded): &(_, _, &Arc<GuardedTarget>)| plan.asked.can_be_put_to(&guarded.target);
     let (_, position, guarded) = candidates.into_iter().find(able)?;
     let wire = plan.asked.spell(&guarded.target).ok()?;
-    let permit = guarded
-        .health
-        .admit_last(plan.route.scenario.retry.ratio, fastrand::f64())?;
+    let permit = guarded.health.admit_last(
+        plan.route.scenario.retry.ratio,
+        &plan.asked.call_id,
+        fastrand::f64(),
+    )?;
     Some(Admitted {
         permit: TargetPermit::new(permit, &plan.route, &plan.asked, position),
         wire,

@@ -134,7 +134,8 @@ impl Plan {
                 false => Err(self.nothing_left()),
             };
         }
-        let permit = match guarded.health.admit(route.scenario.retry.ratio) {
+        let ratio = route.scenario.retry.ratio;
+        let permit = match guarded.health.admit(ratio, &self.asked.call_id) {
             Ok(permit) => TargetPermit::new(permit, &route, &self.asked, position),
             Err(refusal) => return Ok(self.closed_off(guarded, kind, refusal)),
         };

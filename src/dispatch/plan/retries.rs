@@ -221,7 +221,7 @@ mod tests {
     fn a_last_resort_is_not_tried_again() {
         let route = route(&["one"], scopes::Settings::default());
         for attempt in 0..60 {
-            let Ok(mut permit) = route.targets[0].health.admit(0.0) else {
+            let Ok(mut permit) = route.targets[0].health.admit(0.0, &"".into()) else {
                 break;
             };
             match attempt < 40 {

@@ -51,7 +51,10 @@ impl Plan {
             return None;
         }
         let permit = match tokens.hold(1) {
-            true => guarded.health.admit(self.route.scenario.retry.ratio).ok(),
+            true => {
+                let ratio = self.route.scenario.retry.ratio;
+                guarded.health.admit(ratio, &self.asked.call_id).ok()
+            }
             false => {
                 self.route.budget.rivals_refused.increment();
                 None

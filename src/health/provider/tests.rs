@@ -26,7 +26,7 @@ fn only(settings: Settings) -> (HealthByName, Arc<Guard>) {
 }
 
 fn permit(guard: &Arc<Guard>) -> Permit {
-    guard.admit(0.0).expect("admitted")
+    guard.admit(0.0, &"".into()).expect("admitted")
 }
 
 fn server_error() -> UpstreamError {
@@ -119,7 +119,7 @@ async fn watchers_see_a_breaker_open_being_probed_and_close() {
 
     fail(&guard, 5);
     assert!(matches!(guard.outlook(), Err(Refusal::Model(_))));
-    assert!(guard.admit(0.0).is_err());
+    assert!(guard.admit(0.0, &"".into()).is_err());
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(guard.refuses(), None);
     for _ in 0..3 {
@@ -158,8 +158,10 @@ fn a_last_resort_is_sent_as_often_as_it_is_answered_and_shows_recovery() {
     permit(&guard).failed(&server_error(), false);
     assert_eq!(guard.rejection(), 0.5, "one was sent and none answered");
 
-    assert!(guard.admit_last(0.0, 0.4).is_none());
-    let mut last = guard.admit_last(0.0, 0.9).expect("with some luck");
+    assert!(guard.admit_last(0.0, &"".into(), 0.4).is_none());
+    let mut last = guard
+        .admit_last(0.0, &"".into(), 0.9)
+        .expect("with some luck");
     assert!(!last.is_probe());
     assert_eq!(last.breaker_state(), BreakerState::Open);
     last.first_content(false, false);

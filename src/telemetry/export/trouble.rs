@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::telemetry::repeated::RepeatedWarning;
+
 use super::otlp::ExportError;
 use super::settings::OtlpSignal;
 
@@ -15,10 +17,7 @@ const QUIET: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub(super) struct Trouble {
     signal: OtlpSignal,
-    /// When the last warning was written.
-    warned: Option<Instant>,
-    /// Failures since then, without those that the warning tells.
-    untold: u64,
+    warnings: RepeatedWarning,
     /// Whether a warning was written, and not yet that the trouble is over.
     is_told: bool,
     /// How many exports have failed in a row.
@@ -30,8 +29,7 @@ impl Trouble {
     pub(super) fn none(signal: OtlpSignal) -> Self {
         Self {
             signal,
-            warned: None,
-            untold: 0,
+            warnings: RepeatedWarning::once_in(QUIET),
             is_told: false,
             in_a_row: 0,
         }
@@ -55,12 +53,9 @@ impl Trouble {
     }
 
     fn trouble(&mut self, why: &str, now: Instant) {
-        if self.warned.is_some_and(|at| now < at + QUIET) {
-            self.untold += 1;
+        let Some(repeated) = self.warnings.due(now) else {
             return;
-        }
-        let repeated = std::mem::take(&mut self.untold);
-        self.warned = Some(now);
+        };
         self.is_told = true;
         let signal = self.signal.name();
         warn!(

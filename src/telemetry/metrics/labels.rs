@@ -49,6 +49,10 @@ pub(super) static SKIPS: Axes = LazyLock::new(|| vec![Axis::new("why", WHYS)]);
 /// What became of the money.
 pub(super) static USES: Axes = LazyLock::new(|| vec![Axis::new("use", ["answer", "wasted"])]);
 
+/// What tokens are, as 1.41 of the GenAI conventions tells them apart.
+pub(super) static TOKEN_TYPES: Axes =
+    LazyLock::new(|| vec![Axis::new("gen_ai.token.type", ["input", "output"])]);
+
 /// What went wrong with an attempt, nothing first.
 pub(super) static ERROR_TYPES: Axes = LazyLock::new(|| {
     let reasons = FAILURE_REASONS.iter().map(|reason| reason.name());

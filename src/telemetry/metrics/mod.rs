@@ -5,6 +5,7 @@
 //! themselves (states, levels, and what they count) is asked for at each scrape, through the functions that are given to
 //! [`Metrics::ask`].
 
+mod configured;
 mod labels;
 pub mod names;
 mod otlp;
@@ -22,13 +23,15 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use crate::meter::{self, Counter, Grid, Histogram};
+use crate::meter::{self, Counter, Grid, Histogram, Totals};
+use crate::telemetry::names::GenAiNames;
 
-use self::readings::Readings;
+use self::readings::{LabelValue, Readings};
+use self::series::OfGenAi;
 use self::tables::{NEITHER, Tables};
 
-pub use self::series::model_label;
-pub use self::tables::{Configured, ConfiguredModel, DIRECT};
+pub use self::configured::{Configured, ConfiguredModel, model_label};
+pub use self::tables::DIRECT;
 
 /// Adds what it knows to the readings of a scrape.
 type ReadingSource = Box<dyn Fn(&mut Readings) + Send + Sync>;
@@ -45,10 +48,10 @@ pub struct Metrics {
 
 impl Metrics {
     /// Metrics that have counted nothing. Calls of these `callers` are counted apart from those of all others; if there
-    /// are none, calls are not counted by caller.
-    pub fn new(callers: Vec<String>) -> Self {
+    /// are none, calls are not counted by caller. Attempts are counted under these names of the GenAI conventions.
+    pub fn new(callers: Vec<String>, genai_names: GenAiNames) -> Self {
         Self {
-            tables: RwLock::new(Tables::new(callers)),
+            tables: RwLock::new(Tables::new(callers, genai_names)),
             doors: Grid::counters(&labels::DOORS),
             overhead: Grid::histograms(&labels::METHODS, &meter::SHORT),
             sources: RwLock::default(),
@@ -126,7 +129,7 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(Vec::new(), GenAiNames::default())
     }
 }
 
@@ -173,24 +176,45 @@ impl Tables {
         }
         for ((provider, model), of) in self.genai() {
             let label = || ["chat".into(), provider.clone().into(), model.clone().into()];
-            // Which errors there can be does not depend on the configuration: each shows from its first one on.
-            readings.histograms(
-                &names::GENAI_DURATION,
-                label(),
-                &of.duration,
-                |values, totals| values == [""] || totals.count() > 0,
-            );
-            readings.histogram(&names::GENAI_FIRST_CHUNK, label(), &of.first_chunk);
-            let tokens = [
-                (&names::GENAI_INPUT, &of.input),
-                (&names::GENAI_OUTPUT, &of.output),
-                (&names::GENAI_CACHE_READ, &of.cache_read),
-                (&names::GENAI_CACHE_WRITE, &of.cache_write),
-                (&names::GENAI_REASONING, &of.reasoning),
-            ];
-            for (definition, counter) in tokens {
-                readings.count(definition, label(), counter.count());
+            if self.genai_names().has_current() {
+                of.read(readings, label);
+            }
+            if self.genai_names().has_former() {
+                of.read_former(readings, label);
             }
         }
     }
+}
+
+impl OfGenAi {
+    /// Adds its series under the newest names.
+    fn read(&self, readings: &mut Readings, label: impl Fn() -> [LabelValue; 3]) {
+        readings.histograms(&names::GENAI_DURATION, label(), &self.duration, is_shown);
+        readings.histogram(&names::GENAI_FIRST_CHUNK, label(), &self.first_chunk);
+        let tokens = [
+            (&names::GENAI_INPUT, &self.input),
+            (&names::GENAI_OUTPUT, &self.output),
+            (&names::GENAI_CACHE_READ, &self.cache_read),
+            (&names::GENAI_CACHE_WRITE, &self.cache_write),
+            (&names::GENAI_REASONING, &self.reasoning),
+        ];
+        for (definition, counter) in tokens {
+            readings.count(definition, label(), counter.count());
+        }
+    }
+
+    /// Adds its series under the names of 1.41.
+    fn read_former(&self, readings: &mut Readings, label: impl Fn() -> [LabelValue; 3]) {
+        readings.histograms(&names::FORMER_DURATION, label(), &self.duration, is_shown);
+        readings.histogram(&names::FORMER_FIRST_CHUNK, label(), &self.first_chunk);
+        if let Some(tokens) = &self.tokens {
+            readings.histograms(&names::FORMER_TOKENS, label(), tokens, |_, _| true);
+        }
+    }
+}
+
+/// Whether durations with this error are shown. Which errors there can be does not depend on the configuration: each shows from
+/// its first one on.
+fn is_shown(error: &[&str], totals: &Totals) -> bool {
+    error == [""] || totals.count() > 0
 }

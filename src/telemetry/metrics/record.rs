@@ -9,8 +9,9 @@ use crate::money::CostSource;
 use crate::telemetry::facts::{AskedFor, AttemptFacts, CallFacts};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Skip};
 
+use super::configured::ConfiguredModel;
 use super::series::{OfModel, OfScenario};
-use super::tables::{ConfiguredModel, DIRECT, NEITHER};
+use super::tables::{DIRECT, NEITHER};
 use super::{Metrics, labels};
 
 impl Metrics {
@@ -141,6 +142,16 @@ impl Metrics {
             genai.cache_read.add(cache_read_input_tokens.unwrap_or(0));
             genai.cache_write.add(cache_write_input_tokens.unwrap_or(0));
             genai.reasoning.add(reasoning_output_tokens.unwrap_or(0));
+            let of_types = [input_tokens, output_tokens].into_iter().enumerate();
+            for (position, count) in of_types {
+                let of_type = genai
+                    .tokens
+                    .as_ref()
+                    .and_then(|tokens| tokens.at([position]));
+                if let Some((of_type, count)) = of_type.zip(count) {
+                    of_type.record(count);
+                }
+            }
         }
     }
 

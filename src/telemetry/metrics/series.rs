@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::meter::{self, Counter, Grid, Histogram};
+use crate::telemetry::names::GenAiNames;
 
+use super::configured::{ConfiguredModel, model_label};
 use super::labels;
-use super::tables::ConfiguredModel;
 
 /// The series of a scenario.
 #[derive(Debug)]
@@ -73,14 +74,6 @@ impl OfModel {
     }
 }
 
-/// The label of a model: its id without the name of its provider, which has a label of its own.
-pub fn model_label<'a>(id: &'a str, provider: &str) -> &'a str {
-    let behind = id.strip_prefix(provider);
-    behind
-        .and_then(|behind| behind.strip_prefix('/'))
-        .unwrap_or(id)
-}
-
 /// The series of a model under the names of the GenAI conventions.
 #[derive(Debug)]
 pub(super) struct OfGenAi {
@@ -91,10 +84,13 @@ pub(super) struct OfGenAi {
     pub(super) cache_read: Counter,
     pub(super) cache_write: Counter,
     pub(super) reasoning: Counter,
+    /// Counted only for the names of 1.41.
+    pub(super) tokens: Option<Grid<Histogram>>,
 }
 
 impl OfGenAi {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(genai_names: GenAiNames) -> Self {
+        let tokens = || Grid::histograms(&labels::TOKEN_TYPES, &meter::TOKENS);
         Self {
             duration: Grid::histograms(&labels::ERROR_TYPES, &meter::LONG),
             first_chunk: Histogram::new(&meter::LONG),
@@ -103,6 +99,7 @@ impl OfGenAi {
             cache_read: Counter::default(),
             cache_write: Counter::default(),
             reasoning: Counter::default(),
+            tokens: genai_names.has_former().then(tokens),
         }
     }
 }

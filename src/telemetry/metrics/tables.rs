@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::telemetry::names::GenAiNames;
+
+use super::configured::{Configured, ConfiguredModel};
 use super::series::{OfGenAi, OfModel, OfProvider, OfScenario};
 use super::shown::SeriesSets;
 
@@ -15,33 +18,12 @@ pub const DIRECT: &str = "_model";
 /// What a call is counted as that names nothing known, or whose message could not be read.
 pub(super) const NEITHER: &str = "_none";
 
-/// The names in a configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configured {
-    /// Every scenario.
-    pub scenarios: Vec<String>,
-    /// Every model.
-    pub models: Vec<ConfiguredModel>,
-    /// Every provider that has a model.
-    pub providers: Vec<String>,
-}
-
-/// The names of a model.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ConfiguredModel {
-    /// Its id, such as `openai/gpt-5`.
-    pub id: String,
-    /// Its provider.
-    pub provider: String,
-    /// Its name at the provider.
-    pub model: String,
-}
-
 /// The series of the present configuration, and of earlier ones for a while.
 #[derive(Debug)]
 pub(super) struct Tables {
     /// The callers that have a label of their own; the last position stands for all others. Empty if callers are no label.
     callers: Arc<[String]>,
+    genai_names: GenAiNames,
     pub(super) scenarios: SeriesSets<String, OfScenario>,
     /// By the id of the model.
     pub(super) models: SeriesSets<String, OfModel>,
@@ -52,9 +34,10 @@ pub(super) struct Tables {
 
 impl Tables {
     /// The series that do not depend on a configuration. `callers` have a label of their own.
-    pub(super) fn new(callers: Vec<String>) -> Self {
+    pub(super) fn new(callers: Vec<String>, genai_names: GenAiNames) -> Self {
         let mut tables = Self {
             callers: callers.into(),
+            genai_names,
             scenarios: SeriesSets::new(),
             models: SeriesSets::new(),
             genai: SeriesSets::new(),
@@ -101,13 +84,19 @@ impl Tables {
         }
         for names in models {
             let at_provider = (names.provider.clone(), names.model.clone());
-            let genai = self.genai.keep(at_provider, OfGenAi::new);
+            let genai_names = self.genai_names;
+            let genai = self.genai.keep(at_provider, || OfGenAi::new(genai_names));
             self.models
                 .keep(names.id.clone(), || OfModel::new(names, genai));
         }
         for name in providers {
             self.providers.keep(name.clone(), OfProvider::default);
         }
+    }
+
+    /// Under which of the GenAI names attempts are counted.
+    pub(super) fn genai_names(&self) -> GenAiNames {
+        self.genai_names
     }
 
     /// The series of GenAI names in order: provider, and model as named there.
@@ -151,7 +140,10 @@ impl Tables {
             model,
         } = names;
         let at_provider = (provider.clone(), model.clone());
-        let genai = self.genai.bring_back(at_provider, now, OfGenAi::new);
+        let genai_names = self.genai_names;
+        let genai = self
+            .genai
+            .bring_back(at_provider, now, || OfGenAi::new(genai_names));
         self.models
             .bring_back(id.clone(), now, || OfModel::new(names, genai))
     }
@@ -191,7 +183,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_leaves_the_configuration_is_shown_for_five_minutes() {
-        let mut tables = Tables::new(Vec::new());
+        let mut tables = Tables::new(Vec::new(), GenAiNames::Current);
         tables.configure(&configured(&["a", "b"], &[("p", "m")]), Instant::now());
         tables.scenarios.get("a").unwrap().replayed.add(7);
 
@@ -211,7 +203,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_back_in_time_goes_on_counting() {
-        let mut tables = Tables::new(Vec::new());
+        let mut tables = Tables::new(Vec::new(), GenAiNames::Current);
         tables.configure(&configured(&["a"], &[]), Instant::now());
         tables.scenarios.get("a").unwrap().replayed.add(7);
         tables.configure(&configured(&[], &[]), Instant::now());
@@ -226,7 +218,7 @@ mod tests {
 
     #[test]
     fn two_ids_for_one_model_share_what_is_told_by_its_name_at_the_provider() {
-        let mut tables = Tables::new(Vec::new());
+        let mut tables = Tables::new(Vec::new(), GenAiNames::Current);
         let mut names = configured(&[], &[("p", "m"), ("p", "n")]);
         names.models[1].model = "m".to_owned();
 
@@ -240,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_caller_that_is_not_listed_is_one_of_the_others() {
-        let tables = Tables::new(vec!["search".to_owned()]);
+        let tables = Tables::new(vec!["search".to_owned()], GenAiNames::Current);
 
         let labels = ["search", "junk"].map(|id| {
             let position = tables.caller(|| id.to_owned());
@@ -248,7 +240,7 @@ mod tests {
         });
 
         assert_eq!(labels, [Some("search"), Some("_other")]);
-        let without = Tables::new(Vec::new());
+        let without = Tables::new(Vec::new(), GenAiNames::Current);
         assert_eq!(
             without.caller_at(without.caller(|| "junk".to_owned())),
             None

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::error::{ProviderReport, UpstreamError, UpstreamErrorKind};
 
 pub(in crate::wire) use bare::bare;
 use report::Report;
@@ -41,6 +41,7 @@ pub fn classify(
         provider_code: report.provider_code,
         retry_after: wait::in_headers(headers, now).or(report.retry_delay),
         message: Cow::Borrowed(""),
+        report: ProviderReport::default(),
     }
 }
 
@@ -61,6 +62,7 @@ pub fn in_band(error: &[u8]) -> UpstreamError {
         provider_code: report.provider_code,
         retry_after: report.retry_delay,
         message: Cow::Borrowed(""),
+        report: ProviderReport::of(error),
     }
 }
 

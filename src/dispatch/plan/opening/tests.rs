@@ -92,7 +92,9 @@ fn guard(plan: &Plan, position: usize) -> &Arc<Guard> {
 }
 
 fn permit(plan: &Plan, position: usize) -> Permit {
-    guard(plan, position).admit(0.0).expect("admitted")
+    guard(plan, position)
+        .admit(0.0, &"".into())
+        .expect("admitted")
 }
 
 fn limit_rate(permit: &mut Permit, wait: Duration) {

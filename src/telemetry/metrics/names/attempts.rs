@@ -1,6 +1,6 @@
 //! Which metrics are there of attempts, and of what they cost?
 
-use super::{Definition, MetricKind};
+use super::definition::{Definition, MetricKind};
 
 /// `modelway.attempts`.
 pub static ATTEMPTS: Definition = Definition {

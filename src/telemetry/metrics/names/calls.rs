@@ -1,6 +1,6 @@
 //! Which metrics are there of calls, and of the RPCs that are none?
 
-use super::{Definition, MetricKind};
+use super::definition::{Definition, MetricKind};
 
 /// `modelway.calls`.
 pub static CALLS: Definition = Definition {

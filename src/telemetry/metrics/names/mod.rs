@@ -4,6 +4,7 @@
 
 mod attempts;
 mod calls;
+mod definition;
 mod genai;
 mod operation;
 mod providers;
@@ -11,40 +12,11 @@ mod service;
 
 pub use self::attempts::*;
 pub use self::calls::*;
+pub use self::definition::{Definition, MetricKind};
 pub use self::genai::*;
 pub use self::operation::*;
 pub use self::providers::*;
 pub use self::service::*;
-
-/// What a metric is called and what it means.
-#[derive(Debug)]
-pub struct Definition {
-    /// Its name in OTLP.
-    pub otel: &'static str,
-    /// Its name in the text for Prometheus, where histograms add `_bucket`, `_sum` and `_count`.
-    pub prometheus: &'static str,
-    /// How its values behave.
-    pub kind: MetricKind,
-    /// The unit of its values, as UCUM writes it.
-    pub unit: &'static str,
-    /// Its meaning, in one sentence.
-    pub help: &'static str,
-    /// Its labels in OTLP; the text for Prometheus has `_` in place of dots.
-    pub labels: &'static [&'static str],
-}
-
-/// How the values of a metric behave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricKind {
-    /// A number that never falls.
-    Counter,
-    /// An amount that never falls, kept in billionths of its unit.
-    Nanos,
-    /// A value at the time of the scrape.
-    Gauge,
-    /// Values counted by their size.
-    Histogram,
-}
 
 /// Every metric, in the order of the text for Prometheus.
 pub static ALL: &[&Definition] = &[
@@ -68,6 +40,9 @@ pub static ALL: &[&Definition] = &[
     &GENAI_CACHE_READ,
     &GENAI_CACHE_WRITE,
     &GENAI_REASONING,
+    &FORMER_DURATION,
+    &FORMER_FIRST_CHUNK,
+    &FORMER_TOKENS,
     &COST,
     &COST_UNKNOWN,
     &COST_DIVERGENCE,

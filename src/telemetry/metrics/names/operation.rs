@@ -1,6 +1,6 @@
 //! Which metrics are there for those who operate the service: logs, exports, configuration, process?
 
-use super::{Definition, MetricKind};
+use super::definition::{Definition, MetricKind};
 
 /// `modelway.log.lines`.
 pub static LOG_LINES: Definition = Definition {

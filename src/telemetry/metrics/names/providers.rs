@@ -1,6 +1,6 @@
 //! Which metrics are there of breakers, locks, throttles, budgets and scenarios?
 
-use super::{Definition, MetricKind};
+use super::definition::{Definition, MetricKind};
 
 /// `modelway.breaker.state`.
 pub static BREAKER_STATE: Definition = Definition {

@@ -1,6 +1,6 @@
 //! Which metrics are there of admission, connections and kept answers?
 
-use super::{Definition, MetricKind};
+use super::definition::{Definition, MetricKind};
 
 /// `modelway.admission.inflight`.
 pub static INFLIGHT: Definition = Definition {
