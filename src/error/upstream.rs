@@ -80,7 +80,11 @@ impl UpstreamError {
 /// What a provider wrote of a failure. It may quote the prompt or a key, so only the log may show it, and only if it is asked
 /// to ([`UpstreamError::report`]); it is no part of what the failure is.
 #[derive(Clone, Default)]
-pub struct ProviderReport(Option<Box<[u8]>>);
+pub struct ProviderReport(Option<Box<ReportText>>);
+
+/// Boxed once more, so that failures without a report stay small.
+#[derive(Clone)]
+struct ReportText(Box<[u8]>);
 
 impl ProviderReport {
     /// The longest report that is kept, in bytes.
@@ -89,12 +93,12 @@ impl ProviderReport {
     /// The beginning of this text.
     pub fn of(text: &[u8]) -> Self {
         let kept = &text[..text.len().min(Self::MAX_BYTES)];
-        Self(Some(kept.into()))
+        Self(Some(Box::new(ReportText(kept.into()))))
     }
 
     /// Takes the text out.
     pub fn take(&mut self) -> Option<Box<[u8]>> {
-        self.0.take()
+        self.0.take().map(|text| text.0)
     }
 }
 
