@@ -3,6 +3,7 @@
 mod divergence;
 pub mod export;
 pub mod facts;
+mod ids;
 mod log_writer;
 pub mod logging;
 pub mod metrics;

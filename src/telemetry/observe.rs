@@ -10,11 +10,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::Error;
@@ -22,6 +21,7 @@ use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
 use super::divergence::DivergenceLog;
 use super::facts::{Gaps, Stopwatch};
+use super::ids::new_call_id;
 use super::logging::call_log::CallLog;
 use super::metrics::Metrics;
 use super::spans::{AttemptDescription, AttemptSpan, CallSpan, Tracer};
@@ -85,7 +85,7 @@ impl Observer {
             timeout,
         } = origin;
         let trail = Trail {
-            call_id: Uuid::now_v7().simple().to_string(),
+            call_id: new_call_id(SystemTime::now()),
             trace_id: span.trace_id(),
             ..Trail::default()
         };

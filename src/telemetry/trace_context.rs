@@ -54,12 +54,12 @@ impl TraceContext {
 
     /// The trace's id in hex.
     pub fn trace_id_hex(&self) -> String {
-        format!("{:032x}", self.trace_id)
+        super::ids::hex(&self.trace_id.to_be_bytes())
     }
 
     /// The span's id in hex.
     pub fn span_id_hex(&self) -> String {
-        format!("{:016x}", self.span_id)
+        super::ids::hex(&self.span_id.to_be_bytes())
     }
 }
 
