@@ -37,14 +37,11 @@ impl Decoder for Events {
             events.pop_if(|event| *event == ChatEvent::Done);
             read = Err(UpstreamError::malformed("events of the stream were lost"));
         }
-        if read.is_err() {
-            self.items.finish(events);
-        }
         read
     }
 
-    fn end(&mut self, events: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
-        self.items.finish(events);
+    /// A call whose id and name had not come is not told: what follows could have named it.
+    fn end(&mut self, _: &mut Vec<ChatEvent>) -> Result<(), UpstreamError> {
         Err(UpstreamError::new(UpstreamErrorKind::Truncated))
     }
 }

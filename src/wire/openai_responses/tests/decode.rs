@@ -238,7 +238,7 @@ fn calls_are_announced_with_id_and_name_and_completed() {
             completed(json!([whole.clone()])),
         ],
         vec![
-            item("added", 0, nameless),
+            item("added", 0, nameless.clone()),
             piece("{\"a\":1"),
             item("done", 0, whole),
             COMPLETED.to_owned(),
@@ -251,6 +251,13 @@ fn calls_are_announced_with_id_and_name_and_completed() {
     assert_eq!(
         (cut, kind),
         (vec![call("c", "f", "{\"a")], UpstreamErrorKind::Truncated)
+    );
+    // Its id and its name would have come later.
+    let unnamed = (Vec::new(), UpstreamErrorKind::Truncated);
+    assert_eq!(failure(&[piece("{\"a")]), unnamed);
+    assert_eq!(
+        failure(&[item("added", 0, nameless), piece("{\"a")]),
+        unnamed
     );
 }
 
