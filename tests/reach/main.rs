@@ -189,8 +189,11 @@ fn main() -> ExitCode {
     for (family, place) in check.noticed.missed() {
         failures.push(format!("{family}: a change of {place} goes unnoticed"));
     }
-    // Other recordings may need less.
+    // Other recordings may need less, and ask for more.
     if !is_explicit {
+        for (family, reason) in report.unintended() {
+            failures.push(format!("{}: {reason}: it is not said why", family.name()));
+        }
         for (family, same) in same::needless(&check.needed) {
             failures.push(format!("{family}: no recording needs that {same}"));
         }
