@@ -5,25 +5,27 @@
 //! fail: [`Reloader::apply`] has no error to return. Calls under way end under the configuration that they began with.
 //! There is no way back but the old text in the file, so what runs is always what one file said.
 
+mod candidate;
+mod watched;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::difference::differences;
-use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
-use crate::config::{Config, Mistake, Overrides, Surroundings, TlsMaterials, check, reading};
+use crate::config::judge::{Before, Judged};
+use crate::config::{Config, Overrides, TlsMaterials, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::provider::Provider;
 use crate::provider::credential::Credential;
 use crate::server::{self, ListenerTls, Live, Prepared};
-use crate::serving::control::configuration::{ConfigurationFacts, ConfigurationMistake};
+use crate::serving::control::configuration::ConfigurationFacts;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
 
@@ -32,21 +34,18 @@ use super::key_files::KeyFiles;
 use super::measured::names_in;
 use super::notify::Notifier;
 use super::restart_only::RestartOnly;
-use super::sources::{NamedFiles, SourceFiles};
+use super::sources::NamedFiles;
 use super::tokens::Tokens;
 use super::watch::{Watch, sha256};
 use super::watchdog::LongestEnd;
+
+use self::candidate::{Candidate, START_AGAIN, UnusedFile, told};
+use self::watched::{bytes, is_key, is_same, noticed, watch};
 
 /// While more generations than this have calls, each reload waits [`PAUSE`] first.
 const MANY_GENERATIONS: usize = 50;
 
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What to do about a failure that no line of the file causes.
-const START_AGAIN: &str = "start the service anew; what runs goes on meanwhile";
-
-/// The most mistakes that a line of the log lists.
-const MOST_LOGGED: usize = 10;
 
 /// Where the configuration of a service comes from, and what it was when the service started.
 pub(super) struct Provenance {
@@ -136,22 +135,6 @@ enum Occasion {
     /// Only files that the configuration names have changed. The text that runs is judged again, whatever the
     /// configuration file says by now.
     Named,
-}
-
-/// A configuration that was read and judged.
-struct Candidate {
-    /// The hash of the text; empty if the file cannot be read.
-    hash: String,
-    text: String,
-    named: NamedFiles,
-    judged: Result<Box<Judged>, UnusedFile>,
-}
-
-/// Why a configuration is not used.
-#[derive(Debug, Default)]
-struct UnusedFile {
-    mistakes: Vec<ConfigurationMistake>,
-    restart_needed: Vec<String>,
 }
 
 /// The SHA-256 of a configuration's bytes, as `sha256sum` shows it.
@@ -460,165 +443,4 @@ fn begin_use(provider: &Provider, now: SystemTime) {
     for secret in provider.credentials() {
         secret.begin_use(now);
     }
-}
-
-/// Waits until the file or one that it names has got a new content.
-async fn noticed(watch: &mut Watch, file: Option<&Path>, facts: &ConfigurationFacts) -> Occasion {
-    loop {
-        let changed = watch.next_look().await;
-        facts.looked_at();
-        if changed.iter().any(|path| Some(&**path) == file) {
-            return Occasion::File;
-        }
-        if !changed.is_empty() {
-            return Occasion::Named;
-        }
-    }
-}
-
-/// A watch on the file of a configuration, and on those that it names. Files of keys are followed on their own.
-fn watch(
-    file: Option<&Path>,
-    running: &RunningConfiguration,
-    key_files: &KeyFiles,
-    check_every: Duration,
-) -> Watch {
-    // A pipe cannot be read again.
-    let Some(file) = file.filter(|file| file.is_file()) else {
-        return Watch::new(Duration::ZERO, []);
-    };
-    let named = running.named.iter();
-    let named = named.filter(|(path, _)| !is_key(key_files, path));
-    let mut files: BTreeMap<_, _> = named
-        .map(|(path, text)| (path.clone(), bytes(text.as_ref())))
-        .collect();
-    files.insert(file.to_owned(), Some(running.text.clone().into_bytes()));
-    Watch::new(check_every, files)
-}
-
-fn is_key(key_files: &KeyFiles, path: &Path) -> bool {
-    key_files.paths().any(|key| key == path)
-}
-
-fn bytes(text: Option<&SecretString>) -> Option<Vec<u8>> {
-    text.map(|text| text.expose_secret().as_bytes().to_vec())
-}
-
-fn is_same(one: &NamedFiles, other: &NamedFiles) -> bool {
-    let texts = |files: &NamedFiles| {
-        let files = files.iter();
-        let files = files.map(|(path, text)| (path.clone(), bytes(text.as_ref())));
-        files.collect::<Vec<_>>()
-    };
-    texts(one) == texts(other)
-}
-
-impl Candidate {
-    fn unreadable(why: &str) -> Self {
-        Self {
-            hash: String::new(),
-            text: String::new(),
-            named: NamedFiles::new(),
-            judged: Err(UnusedFile::of(
-                format!("the configuration file cannot be read: {why}"),
-                "write it again; what runs goes on meanwhile",
-            )),
-        }
-    }
-
-    fn of(
-        text: String,
-        overrides: &Overrides,
-        simulator: Option<&str>,
-        before: &Before,
-        restart_only: &RestartOnly,
-    ) -> Self {
-        let sources = SourceFiles::of(text);
-        let judged = {
-            let read = |path: &Path| sources.read(path);
-            let surroundings = Surroundings {
-                read_file: &read,
-                // A simulator that does not run is no mistake of the file; it needs a restart.
-                ..Surroundings::of_process(simulator.or(Some(check::SIMULATOR)))
-            };
-            judge(sources.text(), &surroundings, overrides, Some(before))
-        };
-        let judged = judged.map_err(UnusedFile::from).and_then(|judged| {
-            let after = RestartOnly::of(&judged.config, judged.needs_simulator);
-            let changed = restart_only.changed(&after);
-            match changed.is_empty() {
-                true => Ok(Box::new(judged)),
-                false => Err(UnusedFile {
-                    restart_needed: changed.into_iter().map(str::to_owned).collect(),
-                    ..UnusedFile::default()
-                }),
-            }
-        });
-        let named = sources.named();
-        let text = sources.into_text();
-        Self {
-            hash: hash(&text),
-            text,
-            named,
-            judged,
-        }
-    }
-}
-
-impl UnusedFile {
-    fn of(what: String, remedy: &str) -> Self {
-        Self {
-            mistakes: vec![ConfigurationMistake {
-                line: 0,
-                path: String::new(),
-                what,
-                remedy: remedy.to_owned(),
-            }],
-            restart_needed: Vec::new(),
-        }
-    }
-}
-
-impl From<UnusableConfiguration> for UnusedFile {
-    fn from(unusable: UnusableConfiguration) -> Self {
-        let mistakes = match unusable {
-            UnusableConfiguration::Mistakes(mistakes) => mistakes,
-            UnusableConfiguration::Transport(error) => {
-                return Self::of(error.to_string(), START_AGAIN);
-            }
-            UnusableConfiguration::Outbound(error) => {
-                return Self::of(error.to_string(), START_AGAIN);
-            }
-        };
-        let mistake = |mistake: &Mistake| ConfigurationMistake {
-            line: mistake.line,
-            path: mistake.path.clone(),
-            what: mistake.what.clone(),
-            remedy: mistake.remedy.clone(),
-        };
-        Self {
-            mistakes: mistakes.iter().map(mistake).collect(),
-            restart_needed: Vec::new(),
-        }
-    }
-}
-
-/// The first mistakes, for the log.
-fn told(file: Option<&Path>, mistakes: &[ConfigurationMistake]) -> String {
-    let file = file.map(|file| file.display().to_string());
-    let file = file.unwrap_or_default();
-    let line = |mistake: &ConfigurationMistake| {
-        let ConfigurationMistake {
-            line,
-            path,
-            what,
-            remedy,
-        } = mistake;
-        format!("{file}:{line}: {path}: {what}; {remedy}")
-    };
-    let mut told: Vec<_> = mistakes.iter().take(MOST_LOGGED).map(line).collect();
-    if mistakes.len() > MOST_LOGGED {
-        told.push(format!("and {} more", mistakes.len() - MOST_LOGGED));
-    }
-    told.join(" | ")
 }
