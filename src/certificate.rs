@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use ring::digest::{SHA256, digest};
 use x509_cert::Certificate as Parsed;
 use x509_cert::der::Decode as _;
+
+use crate::hash::sha256_in_digits;
 
 /// How long before its end a certificate is warned of.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -25,12 +26,10 @@ impl Certificate {
     pub fn read(der: &[u8]) -> Option<Self> {
         let parsed = Parsed::from_der(der).ok()?;
         let validity = parsed.tbs_certificate().validity();
-        let fingerprint = digest(&SHA256, der);
-        let digits = fingerprint.as_ref().iter();
         Some(Self {
             not_before: validity.not_before.to_system_time(),
             not_after: validity.not_after.to_system_time(),
-            fingerprint: digits.map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: sha256_in_digits(der),
         })
     }
 

@@ -18,6 +18,7 @@ pub mod error;
 pub mod features;
 pub mod grpc;
 pub mod grpc_web;
+pub mod hash;
 pub mod health;
 pub mod idempotency;
 pub mod json;

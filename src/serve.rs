@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use crate::config::judge::{Judged, judge};
 use crate::config::{Config, KEYLESS, Overrides, Surroundings, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
+use crate::hash::sha256_in_digits;
 use crate::server::{
     self, Core, ListenAddress, Listener, ListenerTls, Listeners, Server, SideListeners, TlsMaterial,
 };
@@ -43,7 +44,6 @@ use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
 pub use self::notify::Notifier;
-pub(crate) use self::reload::hash;
 use self::reload::{Parts, Provenance, Reloader, ServedTls};
 use self::simulated::Plays;
 pub(crate) use self::simulated::simulator_for;
@@ -205,7 +205,8 @@ impl Service {
             .map(|path| path.display().to_string());
         let exporting = Exporting::new(config.telemetry.clone());
         let certificates = config.certificates.clone();
-        let facts = ConfigurationFacts::new(hash(&origin.text), path, certificates);
+        let facts =
+            ConfigurationFacts::new(sha256_in_digits(origin.text.as_bytes()), path, certificates);
         let facts = Arc::new(facts);
         let metrics = Arc::new(Metrics::new(
             config.telemetry.callers.clone(),

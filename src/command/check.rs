@@ -8,7 +8,8 @@ use clap::Args;
 
 use crate::config::judge::judge;
 use crate::config::{Overrides, Surroundings, check, reading};
-use crate::serve::{hash, simulator_for};
+use crate::hash::sha256_in_digits;
+use crate::serve::simulator_for;
 
 use super::console::{BROKEN, in_runtime, print_error};
 use super::environment::environment;
@@ -72,7 +73,10 @@ impl CheckArguments {
         };
         let mut out = io::stdout();
         let written = match self.hash {
-            true => io::Write::write_all(&mut out, format!("{}\n", hash(&text)).as_bytes()),
+            true => io::Write::write_all(
+                &mut out,
+                format!("{}\n", sha256_in_digits(text.as_bytes())).as_bytes(),
+            ),
             false => check::summarize(&config, &mut out),
         };
         match written {

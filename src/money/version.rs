@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ring::digest;
+use crate::hash::sha256;
 
 /// Names all prices that hold together: any change of one of them gives another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,12 +11,8 @@ pub struct PriceVersion([u8; 6]);
 impl PriceVersion {
     /// The version of prices that are written like this, each in a line of its own.
     pub(super) fn of(canonical: &str) -> Self {
-        let digest = digest::digest(&digest::SHA256, canonical.as_bytes());
-        let mut version = [0; 6];
-        for (byte, of_digest) in version.iter_mut().zip(digest.as_ref()) {
-            *byte = *of_digest;
-        }
-        Self(version)
+        let [a, b, c, d, e, f, ..] = sha256(canonical.as_bytes());
+        Self([a, b, c, d, e, f])
     }
 }
 

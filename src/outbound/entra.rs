@@ -9,10 +9,10 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
+use crate::hash::sha256;
 use crate::provider::token::EntraProof;
 use crate::transport::tls;
 use crate::wire::segment;
@@ -96,7 +96,7 @@ fn assertion(pem: &str, url: &str, id: &str, now: i64) -> Result<String, String>
     let chain = tls::certificates(pem).map_err(|unusable| unusable.to_string())?;
     let key = jwt::SigningKey::from_pem(pem).map_err(|no_key| no_key.to_string())?;
     let own = chain.first().map(Vec::as_slice).unwrap_or_default();
-    let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, own));
+    let thumbprint = URL_SAFE_NO_PAD.encode(sha256(own));
     let header = json!({"alg": "RS256", "typ": "JWT", "x5t#S256": thumbprint});
     let claims = json!({
         "aud": url,

@@ -22,6 +22,7 @@ use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged};
 use crate::config::{Config, Overrides, TlsMaterials, reading};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
+use crate::hash::sha256;
 use crate::provider::Provider;
 use crate::provider::credential::Credential;
 use crate::server::{self, ListenerTls, Live, Prepared};
@@ -36,7 +37,7 @@ use super::notify::Notifier;
 use super::restart_only::RestartOnly;
 use super::sources::NamedFiles;
 use super::tokens::Tokens;
-use super::watch::{Watch, sha256};
+use super::watch::Watch;
 use super::watchdog::LongestEnd;
 
 use self::candidate::{Candidate, START_AGAIN, UnusedFile, told};
@@ -135,12 +136,6 @@ enum Occasion {
     /// Only files that the configuration names have changed. The text that runs is judged again, whatever the
     /// configuration file says by now.
     Named,
-}
-
-/// The SHA-256 of a configuration's bytes, as `sha256sum` shows it.
-pub(crate) fn hash(text: &str) -> String {
-    let hash = sha256(text.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Lets calls be observed as a configuration with this text says.

@@ -21,8 +21,6 @@ use crate::config::reading;
 
 use self::settling::{Finding, Settling};
 
-pub(super) use self::settling::sha256;
-
 /// How often the content is compared although nothing else differs. A write within the resolution of a file's times
 /// would be missed otherwise.
 const COMPARED: Duration = Duration::from_secs(60);

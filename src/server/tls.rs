@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ring::digest::{SHA256, digest};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::certificate::Certificate;
+use crate::hash::sha256;
 
 /// The protocols that are offered, the preferred one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -90,7 +90,7 @@ pub struct TlsMaterial {
     chain: Vec<Certificate>,
     authorities: Vec<Certificate>,
     /// The SHA-256 of all texts.
-    digest: Vec<u8>,
+    digest: [u8; 32],
 }
 
 impl TlsMaterial {
@@ -207,14 +207,14 @@ fn certificates(file: TlsFile, pem: &str) -> Result<Vec<CertificateDer<'static>>
     }
 }
 
-fn digest_of(texts: TlsTexts<'_>) -> Vec<u8> {
+fn digest_of(texts: TlsTexts<'_>) -> [u8; 32] {
     let TlsTexts {
         cert,
         key,
         client_ca,
     } = texts;
     let all = [cert, key, client_ca.unwrap_or_default()].join("\0");
-    digest(&SHA256, all.as_bytes()).as_ref().to_vec()
+    sha256(all.as_bytes())
 }
 
 /// The TLS of a listener, whose certificates can be exchanged while it serves.

@@ -20,10 +20,12 @@ const MODULES: &[Module] = &[
     // Plain data.
     module("chat", &[]),
     module("caller", &[]),
-    module("certificate", &[]),
+    // What tells contents apart.
+    module("hash", &[]),
+    module("certificate", &["hash"]),
     module("features", &["chat"]),
     module("error", &["chat", "features"]),
-    module("money", &["chat", "error"]),
+    module("money", &["chat", "error", "hash"]),
     module("trail", &["chat", "error", "features", "money"]),
     module("check", &["chat", "error"]),
     // What is counted.
@@ -40,7 +42,7 @@ const MODULES: &[Module] = &[
         &["certificate", "error", "meter", "provider", "wire"],
     ),
     // Everything else that is asked over HTTP.
-    module("outbound", &["provider", "transport", "wire"]),
+    module("outbound", &["hash", "provider", "transport", "wire"]),
     // Policy.
     module("health", &["error", "meter", "sync", "trail"]),
     module(
@@ -128,6 +130,7 @@ const MODULES: &[Module] = &[
             "error",
             "grpc",
             "grpc_web",
+            "hash",
             "idempotency",
             "json",
             "meter",
@@ -213,14 +216,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &[
-            "certificate",
-            "money",
-            "outbound",
-            "serve",
-            "server",
-            "transport",
-        ],
+        modules: &["hash", "outbound", "server", "transport"],
     },
     Home {
         // Schemas in requests are JSON.

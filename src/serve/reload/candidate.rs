@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::config::judge::{Before, Judged, UnusableConfiguration, judge};
 use crate::config::{Mistake, Overrides, Surroundings, check};
+use crate::hash::sha256_in_digits;
 use crate::serving::control::configuration::ConfigurationMistake;
 
 use super::super::restart_only::RestartOnly;
 use super::super::sources::{NamedFiles, SourceFiles};
-use super::hash;
 
 /// What to do about a failure that no line of the file causes.
 pub(super) const START_AGAIN: &str = "start the service anew; what runs goes on meanwhile";
@@ -76,7 +76,7 @@ impl Candidate {
         let named = sources.named();
         let text = sources.into_text();
         Self {
-            hash: hash(&text),
+            hash: sha256_in_digits(text.as_bytes()),
             text,
             named,
             judged,

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio::time::Instant;
+
+use crate::hash::sha256;
 
 /// How long a new content must stay unchanged.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -18,13 +19,6 @@ const SETTLED_DOUBTFUL: Duration = Duration::from_secs(30);
 
 /// The SHA-256 of a content; `None` for a file that cannot be read.
 pub(in crate::serve) type ContentHash = Option<[u8; 32]>;
-
-/// The SHA-256 of these bytes.
-pub(in crate::serve) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
-}
 
 /// What is known about the content of a file.
 #[derive(Debug)]
