@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged};
-use crate::config::{Config, Overrides, TlsMaterials, reading};
+use crate::config::{Config, Overrides, TlsMaterials, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256;
 use crate::provider::Provider;
@@ -126,6 +126,8 @@ struct RunningConfiguration {
     named: NamedFiles,
     before: Before,
     restart_only: RestartOnly,
+    /// What an operator was told of it.
+    warnings: Vec<String>,
 }
 
 /// Why a reload begins.
@@ -179,6 +181,7 @@ impl Reloader {
             named,
             before: judged.before(),
             restart_only: RestartOnly::of(&judged.config, judged.needs_simulator),
+            warnings: warnings(&judged.config, now),
         };
         let check_every = judged.config.reload.check_every;
         Self {
@@ -371,6 +374,12 @@ impl Reloader {
             needs_simulator: _,
         } = judged;
         observe_by(&self.observer, &config, &text);
+        let warnings = warnings(&config, SystemTime::now());
+        for warning in &warnings {
+            if !self.running.warnings.contains(warning) {
+                warn!("{warning}");
+            }
+        }
         let check_every = config.reload.check_every;
         self.served_tls.exchange(config.tls);
         let renewed =
@@ -401,6 +410,7 @@ impl Reloader {
             named,
             before,
             restart_only,
+            warnings,
         };
         self.watch = watch(
             self.file.as_deref(),

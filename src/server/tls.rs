@@ -12,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::certificate::Certificate;
 use crate::hash::sha256;
@@ -239,13 +239,10 @@ impl ListenerTls {
     }
 
     /// Uses `new` for handshakes from now on. Open connections go on; those of clients whose authority is no longer
-    /// believed end within 5 seconds. Warnings are logged.
+    /// believed end within 5 seconds.
     pub fn exchange(&self, new: Arc<TlsMaterial>) {
         if new.digest == self.current.borrow().digest {
             return;
-        }
-        for warning in new.warnings(SystemTime::now()) {
-            warn!(listener = self.name, "{warning}");
         }
         let leaf = new.chain.first();
         let fingerprint = leaf.map(|certificate| certificate.fingerprint.as_str());

@@ -121,6 +121,34 @@ async fn another_format_and_another_filter_hold_for_the_next_line() {
     assert_eq!(debug(phases[2]), 0, "{:#?}", phases[2]);
 }
 
+#[tokio::test]
+async fn a_configuration_that_shows_more_than_the_one_before_is_warned_of_once() {
+    const QUOTED: &str = "(`logging.provider_errors`)";
+    let file = folder("warnings").join("modelway.toml");
+    let write = |logging: &str, targets: &str| {
+        let text = format!(
+            "[reload]\ncheck_every = '0s'\n[logging]\n{logging}\n[server]\npredrain = '0s'
+             [providers.p]\nsimulated = true\nwire_format = 'openai_chat'
+             [models.'p/one']\n[models.'p/two']\n[scenarios.s]\ntargets = {targets}\n"
+        );
+        fs::write(&file, text).unwrap();
+    };
+    write("", "['p/one']");
+    let process = Process::serve(Some(&file), &[]);
+    let operations = OperationsServiceClient::new(process.connect().await);
+
+    write("provider_errors = true", "['p/one']");
+    reload(&process, &operations).await;
+    write("provider_errors = true", "['p/two']");
+    reload(&process, &operations).await;
+
+    drop(operations);
+    process.terminate();
+    let (_, log) = process.ended().await;
+    assert_eq!(log.matches(QUOTED).count(), 1, "{log}");
+    assert_eq!(log.matches("configuration applied").count(), 2, "{log}");
+}
+
 /// A file whose service exports to this collector.
 fn exporting(simulator: &Simulator, collector: &Collector, telemetry: &str, more: &str) -> String {
     let url = simulator.base_url(WireName::OpenAiChat);
