@@ -5,7 +5,7 @@
 //! fail: [`Reloader::apply`] has no error to return. Calls under way end under the configuration that they began with.
 //! There is no way back but the old text in the file, so what runs is always what one file said.
 
-mod candidate;
+mod judged_file;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ use super::tokens::Tokens;
 use super::watch::Watch;
 use super::watchdog::LongestEnd;
 
-use self::candidate::{Candidate, START_AGAIN, UnusedFile, told};
+use self::judged_file::{JudgedFile, START_AGAIN, UnusedFile, told};
 use self::watched::{bytes, is_key, is_same, noticed, watch};
 
 /// While more generations than this have calls, each reload waits [`PAUSE`] first.
@@ -251,7 +251,7 @@ impl Reloader {
         let Some(attempt) = self.attempt(file, cause).await else {
             return;
         };
-        let Candidate {
+        let JudgedFile {
             hash,
             text,
             named,
@@ -300,7 +300,7 @@ impl Reloader {
     }
 
     /// Reads and judges the configuration without changing anything. `None` if that could not be finished.
-    async fn attempt(&self, file: PathBuf, cause: Occasion) -> Option<Candidate> {
+    async fn attempt(&self, file: PathBuf, cause: Occasion) -> Option<JudgedFile> {
         let before = self.running.before.clone();
         let restart_only = self.running.restart_only.clone();
         let (simulator, overrides) = (self.simulator.clone(), self.overrides.clone());
@@ -310,10 +310,10 @@ impl Reloader {
                 Some(text) => text,
                 None => match reading::configuration_again(&file) {
                     Ok(text) => text,
-                    Err(error) => return Candidate::unreadable(&reading::why(&error)),
+                    Err(error) => return JudgedFile::unreadable(&reading::why(&error)),
                 },
             };
-            Candidate::of(
+            JudgedFile::of(
                 text,
                 &overrides,
                 simulator.as_deref(),

@@ -17,7 +17,7 @@ pub(super) const START_AGAIN: &str = "start the service anew; what runs goes on 
 const MOST_LOGGED: usize = 10;
 
 /// A configuration that was read and judged.
-pub(super) struct Candidate {
+pub(super) struct JudgedFile {
     /// The hash of the text; empty if the file cannot be read.
     pub(super) hash: String,
     pub(super) text: String,
@@ -32,7 +32,7 @@ pub(super) struct UnusedFile {
     pub(super) restart_needed: Vec<String>,
 }
 
-impl Candidate {
+impl JudgedFile {
     pub(super) fn unreadable(why: &str) -> Self {
         Self {
             hash: String::new(),
