@@ -1,5 +1,7 @@
 //! Reads `simulate` of a model: how the built-in simulator plays it, request after request.
 
+use std::fmt::Display;
+
 use serde_json::Value as Json;
 
 use crate::simulator::{Behaviour, KEYS, Sequence};
@@ -16,14 +18,16 @@ const PAGE: &str = "see docs/simulator.md";
 /// something is wrong. `is_simulated` is `None` if the provider is wrong.
 pub(super) fn model(value: &Value<'_>, model: &str, is_simulated: Option<bool>) -> String {
     if is_simulated == Some(false) {
-        value.place.wrong(
-            "only a simulated provider can play this",
+        refuse(
+            value,
+            "its provider is not simulated",
             "remove `simulate`, or set `simulated = true` for the provider",
         );
     }
     if model.contains('+') {
-        value.place.wrong(
-            "the model's name says how to behave, too",
+        refuse(
+            value,
+            "the model's name says otherwise",
             "write all of it here, and remove what follows the `+` in the name",
         );
         return model.to_owned();
@@ -43,10 +47,15 @@ pub(super) fn model(value: &Value<'_>, model: &str, is_simulated: Option<bool>) 
         return model.to_owned();
     }
     if let Err(why) = behaviour.parse::<Sequence>() {
-        value.place.wrong(why, PAGE);
+        refuse(value, why, PAGE);
         return model.to_owned();
     }
     format!("{model}+{behaviour}")
+}
+
+fn refuse(value: &Value<'_>, why: impl Display, remedy: impl Into<String>) {
+    let what = format!("the simulator cannot behave like this: {why}");
+    value.place.wrong(what, remedy);
 }
 
 /// One step in the words of the simulator; `None` if something is wrong. The last of several may repeat all of them.
@@ -66,9 +75,7 @@ fn step(value: &Value<'_>, may_repeat: bool) -> Option<String> {
         && !together.is_empty()
         && let Err(why) = together.join("+").parse::<Behaviour>()
     {
-        value
-            .place
-            .wrong(why, "leave one; the next step may have another");
+        refuse(value, why, "leave one; the next step may have another");
         return None;
     }
     is_right.then_some(step)
@@ -78,24 +85,24 @@ fn step(value: &Value<'_>, may_repeat: bool) -> Option<String> {
 fn setting(key: &str, value: &Value<'_>, may_repeat: bool) -> Option<Vec<String>> {
     let name = key.replace('_', "-");
     if key == REPEAT {
-        if !may_repeat {
-            value.place.wrong(
-                "`repeat` belongs to the last of several steps",
-                "move it there, or remove it",
-            );
-            return None;
-        }
-        return value.boolean().map(|repeats| match repeats {
-            true => vec![name],
-            false => Vec::new(),
-        });
+        return match value.json()? {
+            Json::Bool(true) if may_repeat => Some(vec![name]),
+            Json::Bool(false) => Some(Vec::new()),
+            _ => {
+                let why = "`repeat` is `true` in the last of several steps";
+                refuse(value, why, "move it there, or remove it");
+                None
+            }
+        };
     }
     let known = KEYS.map(|key| key.replace('-', "_"));
     if !known.iter().any(|known| known == key) {
         let known = known.iter().map(String::as_str).chain([REPEAT]);
-        value
-            .place
-            .wrong("unknown key", value.place.advise(key, known));
+        refuse(
+            value,
+            "there is no such key",
+            value.place.advise(key, known),
+        );
         return None;
     }
     let written = match value.json()? {
@@ -107,24 +114,22 @@ fn setting(key: &str, value: &Value<'_>, may_repeat: bool) -> Option<Vec<String>
         let part = match written {
             Json::Bool(true) => name.clone(),
             Json::String(text) if text.contains('+') => {
-                value.place.wrong(
-                    "a `+` has a meaning in the names of simulated models",
-                    "remove it",
-                );
+                refuse(value, "a `+` begins another setting", "remove it");
                 return None;
             }
             Json::String(text) => format!("{name}={text}"),
             Json::Number(number) => format!("{name}={number}"),
             Json::Bool(false) | Json::Null | Json::Array(_) | Json::Object(_) => {
-                value.place.wrong(
-                    "not a value of this key",
+                refuse(
+                    value,
+                    "this is no value of the key",
                     format!("write a number, a string or `true`, or remove it; {PAGE}"),
                 );
                 return None;
             }
         };
         if let Err(why) = part.parse::<Behaviour>() {
-            value.place.wrong(why, PAGE);
+            refuse(value, why, PAGE);
             return None;
         }
         parts.push(part);

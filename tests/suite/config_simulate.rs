@@ -89,35 +89,35 @@ fn a_mistake_names_its_place_and_a_remedy() {
     let table = [
         (
             "simulate = [{ cut = 1 }, { gap = 20 }]",
-            "models.\"sim/m\".simulate[1].gap: `gap` needs a time such as `20ms` or `2s`, not `20`; see docs/simulator.md",
+            "models.\"sim/m\".simulate[1].gap: the simulator cannot behave like this: `gap` needs a time such as `20ms` or `2s`, not `20`; see docs/simulator.md",
         ),
         (
             "simulate = { retry-after = '1s' }",
-            "models.\"sim/m\".simulate.retry-after: unknown key; did you mean `retry_after`?",
+            "models.\"sim/m\".simulate.retry-after: the simulator cannot behave like this: there is no such key; did you mean `retry_after`?",
         ),
         (
             "simulate = { stauts = 503 }",
-            "models.\"sim/m\".simulate.stauts: unknown key; did you mean `status`?",
+            "models.\"sim/m\".simulate.stauts: the simulator cannot behave like this: there is no such key; did you mean `status`?",
         ),
         (
             "simulate = { status = 777 }",
-            "models.\"sim/m\".simulate.status: `status` knows no status `777`; see docs/simulator.md",
+            "models.\"sim/m\".simulate.status: the simulator cannot behave like this: `status` knows no status `777`; see docs/simulator.md",
         ),
         (
             "simulate = { cut = 1, hang = true }",
-            "models.\"sim/m\".simulate: more than one fault in `cut=1+hang`; leave one; the next step may have another",
+            "models.\"sim/m\".simulate: the simulator cannot behave like this: more than one fault in `cut=1+hang`; leave one; the next step may have another",
         ),
         (
             "simulate = [{ repeat = true }, {}]",
-            "models.\"sim/m\".simulate[0].repeat: `repeat` belongs to the last of several steps; move it there, or remove it",
+            "models.\"sim/m\".simulate[0].repeat: the simulator cannot behave like this: `repeat` is `true` in the last of several steps; move it there, or remove it",
         ),
         (
             "simulate = { hang = false }",
-            "models.\"sim/m\".simulate.hang: not a value of this key; write a number, a string or `true`, or remove it; see docs/simulator.md",
+            "models.\"sim/m\".simulate.hang: the simulator cannot behave like this: this is no value of the key; write a number, a string or `true`, or remove it; see docs/simulator.md",
         ),
         (
             "simulate = { text = '1+1' }",
-            "models.\"sim/m\".simulate.text: a `+` has a meaning in the names of simulated models; remove it",
+            "models.\"sim/m\".simulate.text: the simulator cannot behave like this: a `+` begins another setting; remove it",
         ),
         (
             "simulate = 'cut=1'",
@@ -129,7 +129,7 @@ fn a_mistake_names_its_place_and_a_remedy() {
         ),
         (
             "model = 'gpt+hang'\nsimulate = { cut = 1 }",
-            "models.\"sim/m\".simulate: the model's name says how to behave, too; write all of it here, and remove what follows the `+` in the name",
+            "models.\"sim/m\".simulate: the simulator cannot behave like this: the model's name says otherwise; write all of it here, and remove what follows the `+` in the name",
         ),
     ];
     for (keys, expected) in table {
@@ -138,7 +138,7 @@ fn a_mistake_names_its_place_and_a_remedy() {
     assert_eq!(
         mistakes("real/m", "simulate = { cut = 1 }"),
         [
-            "models.\"real/m\".simulate: only a simulated provider can play this; remove `simulate`, or set `simulated = true` for the provider"
+            "models.\"real/m\".simulate: the simulator cannot behave like this: its provider is not simulated; remove `simulate`, or set `simulated = true` for the provider"
         ]
     );
 }
