@@ -63,7 +63,8 @@ impl<'s> Composer<'s> {
             has_chosen = true;
             let so_far = parts.len();
             let otherwise = keywords.get("else");
-            let is_met = (way.salt.rotate_right(17) as usize).wrapping_add(way.attempt) % 2 == 0;
+            let drawn = way.salt.rotate_right(17) as usize;
+            let is_met = drawn.wrapping_add(way.attempt).is_multiple_of(2);
             let mut is_taken = is_met && self.gather(condition, way, nest + 1, parts).is_ok();
             if let (true, Some(then)) = (is_taken, keywords.get("then")) {
                 is_taken = self.gather(then, way, nest + 1, parts).is_ok();
