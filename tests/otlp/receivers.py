@@ -1,4 +1,4 @@
-"""Do receivers that are not ours read our spans, over gRPC and over HTTP, with and without TLS and gzip?"""
+"""Do receivers that are not ours read our spans and metrics, over gRPC and over HTTP, with and without TLS and gzip?"""
 
 import gzip
 import json
@@ -16,11 +16,25 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_messages
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_services
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as services
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 MODELWAY = os.environ["MODELWAY"]
+
+
+class MetricsReceiver(metrics_services.MetricsServiceServicer):
+    """Keeps the metrics that it is sent."""
+
+    def __init__(self):
+        self.requests = []
+
+    def Export(self, request, context):  # noqa: N802 (the contract's name)
+        self.requests.append(request)
+        return metrics_messages.ExportMetricsServiceResponse()
 
 
 class GrpcReceiver(services.TraceServiceServicer):
@@ -28,8 +42,11 @@ class GrpcReceiver(services.TraceServiceServicer):
 
     def __init__(self, certificate=None):
         self.requests, self.metadata = [], []
+        of_metrics = MetricsReceiver()
+        self.metrics = of_metrics.requests
         self.server = grpc.server(ThreadPoolExecutor(2))
         services.add_TraceServiceServicer_to_server(self, self.server)
+        metrics_services.add_MetricsServiceServicer_to_server(of_metrics, self.server)
         if certificate:
             chain, key = (pathlib.Path(path).read_bytes() for path in certificate)
             credentials = grpc.ssl_server_credentials([(key, chain)])
@@ -51,7 +68,7 @@ class HttpReceiver:
     """The server of Python's library."""
 
     def __init__(self, certificate=None):
-        self.requests, self.metadata = [], []
+        self.requests, self.metadata, self.metrics = [], [], []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,11 +78,15 @@ class HttpReceiver:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers["content-encoding"] == "gzip":
                     body = gzip.decompress(body)
-                assert self.path == "/v1/traces", self.path
+                assert self.path in ("/v1/traces", "/v1/metrics"), self.path
                 assert self.headers["content-type"] == "application/x-protobuf"
-                receiver.requests.append(messages.ExportTraceServiceRequest.FromString(body))
-                receiver.metadata.append({name.lower(): text for name, text in self.headers.items()})
-                answer = messages.ExportTraceServiceResponse().SerializeToString()
+                if self.path == "/v1/metrics":
+                    receiver.metrics.append(metrics_messages.ExportMetricsServiceRequest.FromString(body))
+                    answer = metrics_messages.ExportMetricsServiceResponse().SerializeToString()
+                else:
+                    receiver.requests.append(messages.ExportTraceServiceRequest.FromString(body))
+                    receiver.metadata.append({name.lower(): text for name, text in self.headers.items()})
+                    answer = messages.ExportTraceServiceResponse().SerializeToString()
                 self.send_response(200)
                 self.send_header("content-length", str(len(answer)))
                 self.end_headers()
@@ -137,7 +158,7 @@ class Receivers(unittest.TestCase):
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
             "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
             "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a%20b",
-            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_METRIC_EXPORT_INTERVAL": "50",
             "OTEL_SERVICE_NAME": "gateway-under-test",
         }
         if tls:
@@ -160,6 +181,36 @@ class Receivers(unittest.TestCase):
         service = {it.key: it.value.string_value for it in resource.attributes}["service.name"]
         self.assertEqual(service, "gateway-under-test")
         self.assertEqual(receiver.metadata[0]["x-tenant"], "a b")
+        self.check_metrics(receiver.metrics, answer)
+
+    def check_metrics(self, requests, answer):
+        """The last export is made after the call has ended, and says what its answer says."""
+        [of_resource] = requests[-1].resource_metrics
+        service = {it.key: it.value.string_value for it in of_resource.resource.attributes}["service.name"]
+        self.assertEqual(service, "gateway-under-test")
+        [of_scope] = of_resource.scope_metrics
+        found = {metric.name: metric for metric in of_scope.metrics}
+        calls = found["modelway.calls"].sum
+        self.assertTrue(calls.is_monotonic)
+        self.assertEqual(calls.aggregation_temporality, AGGREGATION_TEMPORALITY_CUMULATIVE)
+        self.assertEqual(sum(point.as_int for point in calls.data_points), 1)
+        sent = [point for point in found["modelway.attempts"].sum.data_points if point.as_int]
+        self.assertEqual(sum(point.as_int for point in sent), len(answer["attempts"]))
+        durations = found["modelway.call.duration"].histogram
+        self.assertEqual(durations.aggregation_temporality, AGGREGATION_TEMPORALITY_CUMULATIVE)
+        self.assertEqual(sum(point.count for point in durations.data_points), 1)
+        for point in durations.data_points:
+            self.assertEqual(len(point.bucket_counts), len(point.explicit_bounds) + 1)
+            self.assertEqual(sum(point.bucket_counts), point.count)
+            self.assertLess(point.start_time_unix_nano, point.time_unix_nano)
+        starts = {point.start_time_unix_nano for request in requests for point in self.points(request)}
+        self.assertEqual(len(starts), 1)
+
+    @staticmethod
+    def points(request):
+        """The points of all counters."""
+        metrics = request.resource_metrics[0].scope_metrics[0].metrics
+        return [point for metric in metrics if metric.HasField("sum") for point in metric.sum.data_points]
 
     def test_grpc(self):
         self.check(GrpcReceiver, "grpc")

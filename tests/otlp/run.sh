@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Exports spans to receivers that are not ours: grpcio's server with the published OTLP messages, and Python's HTTP server.
+# Exports spans and metrics to receivers that are not ours: grpcio's server with the published OTLP messages, and Python's HTTP server.
 # Needs a Rust toolchain and Python 3 with venv; what it installs goes into target/otlp.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -36,6 +36,7 @@ mod drain;
 mod ends_of_calls;
 mod errors;
 mod export;
+mod export_metrics;
 mod failover;
 mod files;
 mod hardening;

@@ -1,7 +1,9 @@
 //! Do the metrics say exactly what happened, and nothing that a caller or a provider can make them say?
 
+mod connections;
 mod endings;
 mod genai;
+mod reloads;
 mod rpcs;
 mod series;
 

@@ -14,7 +14,9 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -34,7 +36,7 @@ pub(crate) enum Manner {
     Takes,
     /// It takes it after a while.
     Slow(Duration),
-    /// It takes it but for so many spans.
+    /// It takes it but for so many spans or data points.
     Rejects(i64),
     /// It does not take it, now or later.
     Refuses,
@@ -52,6 +54,14 @@ pub(crate) struct Export {
     pub(crate) request: ExportTraceServiceRequest,
 }
 
+/// An export of metrics that has arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct MetricsExport {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) request: ExportMetricsServiceRequest,
+}
+
 /// A collector, until it is dropped.
 pub(crate) struct Collector {
     pub(crate) address: SocketAddr,
@@ -61,7 +71,7 @@ pub(crate) struct Collector {
 
 struct Shared {
     exports: Mutex<Vec<Export>>,
-    metrics: Mutex<Vec<ExportMetricsServiceRequest>>,
+    metrics: Mutex<Vec<MetricsExport>>,
     manner: Mutex<Manner>,
 }
 
@@ -109,9 +119,21 @@ impl Collector {
         self.shared.exports.lock().unwrap().clone()
     }
 
-    /// The exports of metrics that it has taken.
-    pub(crate) fn metrics(&self) -> Vec<ExportMetricsServiceRequest> {
+    /// What it has taken of metrics.
+    pub(crate) fn metrics(&self) -> Vec<MetricsExport> {
         self.shared.metrics.lock().unwrap().clone()
+    }
+
+    /// Waits until it has taken such an export of metrics.
+    pub(crate) async fn has_metrics(&self, is_wanted: impl Fn(&MetricsExport) -> bool) {
+        let arrived = async {
+            while !self.metrics().last().is_some_and(&is_wanted) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PROMPTLY, arrived)
+            .await
+            .expect("the metrics arrive");
     }
 
     /// All spans that it has taken.
@@ -158,14 +180,21 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         Manner::Rejects(spans) => rejected = spans,
         Manner::Takes => {}
     }
-    // Metrics are exported to the same address.
-    if head.uri.path().to_ascii_lowercase().contains("metrics") {
-        let message = message(is_grpc, &head.headers, &body.to_bytes());
-        let metrics = ExportMetricsServiceRequest::decode(message.as_slice()).unwrap();
-        shared.metrics.lock().unwrap().push(metrics);
-        return Ok(success(is_grpc, &[]));
-    }
     let message = message(is_grpc, &head.headers, &body.to_bytes());
+    if head.uri.path().to_ascii_lowercase().contains("metrics") {
+        shared.metrics.lock().unwrap().push(MetricsExport {
+            path: head.uri.path().to_owned(),
+            headers: head.headers,
+            request: ExportMetricsServiceRequest::decode(message.as_slice()).unwrap(),
+        });
+        let response = ExportMetricsServiceResponse {
+            partial_success: (rejected > 0).then(|| ExportMetricsPartialSuccess {
+                rejected_data_points: rejected,
+                error_message: "s3cret text of the collector".to_owned(),
+            }),
+        };
+        return Ok(success(is_grpc, &response.encode_to_vec()));
+    }
     shared.exports.lock().unwrap().push(Export {
         path: head.uri.path().to_owned(),
         headers: head.headers,

@@ -51,6 +51,17 @@ impl Scraped {
         Self { samples }
     }
 
+    /// The present counts of all counters and histograms, by series.
+    pub(crate) fn counters(&self) -> BTreeMap<String, f64> {
+        let suffixes = ["_total", "_bucket", "_count", "_sum"];
+        let samples = self.samples.iter();
+        let counters =
+            samples.filter(|((name, _), _)| suffixes.iter().any(|suffix| name.ends_with(suffix)));
+        counters
+            .map(|((name, labels), value)| (format!("{name}{labels:?}"), value.parse().unwrap()))
+            .collect()
+    }
+
     /// The number of series.
     pub(crate) fn series(&self) -> usize {
         self.samples.len()

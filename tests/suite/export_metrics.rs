@@ -1,0 +1,312 @@
+//! Do metrics reach a collector over OTLP as they are, and does nobody suffer when they do not?
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::serve::Service;
+use modelway::telemetry::metrics::Metrics;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::transport::Channel;
+
+use crate::support::collector::{Collector, Manner, MetricsExport};
+use crate::support::scraped::Scraped;
+use crate::support::{Process, ask};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(30);
+
+const CONFIG: &str = r#"
+[server]
+predrain = "0s"
+[providers.sim]
+simulated = true
+wire_format = "openai_chat"
+[models."sim/good"]
+model = "good+tokens=2"
+price = { input = 1.0, output = 1.0 }
+[scenarios.quick]
+targets = ["sim/good"]
+"#;
+
+/// Both protocols, as the configuration names them.
+const PROTOCOLS: [&str; 2] = ["grpc", "http"];
+
+/// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
+const CUMULATIVE: i32 = 2;
+
+/// A service that exports nothing but metrics, as these settings say besides.
+struct Exporting {
+    client: GenerationServiceClient<Channel>,
+    metrics: Arc<Metrics>,
+    stop: oneshot::Sender<()>,
+    service: JoinSet<()>,
+}
+
+impl Exporting {
+    async fn start(telemetry: &str) -> Self {
+        let config = format!("{CONFIG}\n[telemetry]\ntraces = false\n{telemetry}");
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let service = Service::from_text(&config, "test", Some(anywhere)).await;
+        let service = service.unwrap_or_else(|error| panic!("{error}"));
+        let metrics = Arc::clone(service.metrics());
+        let address = format!("http://{}", service.address());
+        let (stop, stopped) = oneshot::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            service.run(stopped).await.unwrap();
+        });
+        let channel = Channel::from_shared(address).unwrap().connect_lazy();
+        Self {
+            client: GenerationServiceClient::new(channel),
+            metrics,
+            stop,
+            service: tasks,
+        }
+    }
+
+    async fn calls(&self, count: usize) {
+        for _ in 0..count {
+            let mut client = self.client.clone();
+            client.generate(ask("quick", "Hello")).await.unwrap();
+        }
+    }
+
+    /// Ends it, and returns what its metrics showed last.
+    async fn end(mut self) -> Scraped {
+        drop(self.stop);
+        self.service.join_next().await.unwrap().unwrap();
+        Scraped::read(&self.metrics.text())
+    }
+}
+
+fn texts(attributes: &[KeyValue]) -> HashMap<String, String> {
+    let texts = attributes.iter().map(|attribute| {
+        let value = attribute.value.as_ref().and_then(|it| it.value.as_ref());
+        match value {
+            Some(any_value::Value::StringValue(text)) => (attribute.key.clone(), text.clone()),
+            other => panic!("{}: {other:?}", attribute.key),
+        }
+    });
+    texts.collect()
+}
+
+/// The metrics of an export, by name.
+fn metrics(export: &MetricsExport) -> HashMap<&str, &Metric> {
+    let [of_resource] = &*export.request.resource_metrics else {
+        panic!("{:?}", export.request);
+    };
+    let [of_scope] = &*of_resource.scope_metrics else {
+        panic!("{of_resource:?}");
+    };
+    let metrics = of_scope.metrics.iter();
+    metrics.map(|metric| (&*metric.name, metric)).collect()
+}
+
+/// When an export's data began and ended, the same for all of its points.
+fn interval(export: &MetricsExport) -> (u64, u64) {
+    let mut intervals = Vec::new();
+    for metric in metrics(export).values() {
+        match metric.data.as_ref().unwrap() {
+            metric::Data::Sum(sum) => {
+                assert_eq!(sum.aggregation_temporality, CUMULATIVE, "{}", metric.name);
+                assert!(sum.is_monotonic, "{}", metric.name);
+                let points = sum.data_points.iter();
+                intervals.extend(points.map(|it| (it.start_time_unix_nano, it.time_unix_nano)));
+            }
+            metric::Data::Histogram(histogram) => {
+                assert_eq!(
+                    histogram.aggregation_temporality, CUMULATIVE,
+                    "{}",
+                    metric.name
+                );
+                let points = histogram.data_points.iter();
+                intervals.extend(points.map(|it| (it.start_time_unix_nano, it.time_unix_nano)));
+            }
+            metric::Data::Gauge(gauge) => {
+                // A value of this moment has no beginning.
+                let points = gauge.data_points.iter();
+                assert!(
+                    points.clone().all(|it| it.start_time_unix_nano == 0),
+                    "{}",
+                    metric.name
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    intervals.sort_unstable();
+    intervals.dedup();
+    assert_eq!(intervals.len(), 1, "{intervals:?}");
+    intervals[0]
+}
+
+/// The sum of all points of a counter.
+fn total(export: &MetricsExport, name: &str) -> f64 {
+    let metrics = metrics(export);
+    let Some(metric::Data::Sum(sum)) = &metrics[name].data else {
+        panic!("{name} is no sum");
+    };
+    let points = sum.data_points.iter();
+    let values = points.map(|point| match point.value {
+        Some(number_data_point::Value::AsInt(count)) => count as f64,
+        Some(number_data_point::Value::AsDouble(amount)) => amount,
+        None => panic!("{name} has a point without a value"),
+    });
+    values.sum()
+}
+
+#[tokio::test]
+async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them() {
+    for protocol in PROTOCOLS {
+        for compression in ["none", "gzip"] {
+            let collector = Collector::start(Manner::Takes).await;
+            let telemetry = format!(
+                "endpoint = 'http://{}'\nprotocol = '{protocol}'\ncompression = '{compression}'\n\
+                 interval = '50ms'\nheaders = {{ X-Tenant = 'search' }}",
+                collector.address
+            );
+            let service = Exporting::start(&telemetry).await;
+            service.calls(2).await;
+            collector
+                .has_metrics(|export| total(export, "modelway.calls") == 2.0)
+                .await;
+            service.calls(3).await;
+            let shown = service.end().await;
+
+            let exports = collector.metrics();
+            let last = exports.last().unwrap();
+            // The last export is made after the last call.
+            for (otel, prometheus) in [
+                ("modelway.calls", "modelway_calls_total"),
+                ("modelway.attempts", "modelway_attempts_total"),
+                ("modelway.cost", "modelway_cost_usd_total"),
+                (
+                    "gen_ai.client.inference.usage.input_tokens",
+                    "gen_ai_client_inference_usage_input_tokens_total",
+                ),
+            ] {
+                let (sent, shown) = (total(last, otel), shown.sum(prometheus, &[]));
+                assert!(
+                    (sent - shown).abs() < 1e-9 && sent > 0.0,
+                    "{otel}: {sent}, {shown}"
+                );
+            }
+            let of_last = metrics(last);
+            let Some(metric::Data::Histogram(durations)) = &of_last["modelway.call.duration"].data
+            else {
+                panic!("durations are a histogram");
+            };
+            let counts = durations.data_points.iter().map(|point| point.count);
+            assert_eq!(counts.sum::<u64>(), 5);
+            let first = interval(&exports[0]);
+            let mut until = 0;
+            for export in &exports {
+                let (since, now) = interval(export);
+                // Totals since the start of the service, each later than the one before.
+                assert_eq!(since, first.0);
+                assert!(since < now && until < now, "{since} {until} {now}");
+                until = now;
+                assert_eq!(export.headers["x-tenant"], "search");
+                let path = match protocol {
+                    "grpc" => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+                    _ => "/v1/metrics",
+                };
+                assert_eq!(export.path, path);
+                let of_resource = &export.request.resource_metrics[0];
+                let resource = texts(&of_resource.resource.as_ref().unwrap().attributes);
+                assert_eq!(resource["service.name"], "modelway");
+                for name in ["service.version", "service.instance.id"] {
+                    assert!(!resource[name].is_empty(), "{name}");
+                }
+                let scope = of_resource.scope_metrics[0].scope.as_ref().unwrap();
+                assert_eq!(scope.name, "modelway");
+            }
+        }
+    }
+}
+
+/// A process with this configuration. Its name tells the file.
+fn process(name: &str, telemetry: &str) -> Process {
+    let file = format!("export-metrics-{name}.toml");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
+    std::fs::write(&path, format!("{CONFIG}\n[telemetry]\n{telemetry}")).unwrap();
+    Process::serve(Some(&path), &[])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_of_metrics_that_is_away_silent_slow_or_refuses_costs_no_call_and_one_line() {
+    const CALLS: usize = 200;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody_at = nobody.local_addr().unwrap();
+    drop(nobody);
+    for protocol in PROTOCOLS {
+        let silent = Collector::start(Manner::Silent).await;
+        let slow = Collector::start(Manner::Slow(Duration::from_millis(300))).await;
+        let refusing = Collector::start(Manner::Refuses).await;
+        for (name, address, warnings) in [
+            ("dead", nobody_at, 1..=1),
+            // It is given up only after a while.
+            ("silent", silent.address, 0..=1),
+            ("slow", slow.address, 0..=0),
+            ("refusing", refusing.address, 1..=1),
+        ] {
+            let telemetry = format!(
+                "endpoint = 'http://{address}'\nprotocol = '{protocol}'\ntraces = false\ninterval = '20ms'"
+            );
+            let process = process(&format!("{name}-{protocol}"), &telemetry);
+            let mut client = GenerationServiceClient::new(process.connect().await);
+
+            for _ in 0..CALLS {
+                client.generate(ask("quick", "Hello")).await.unwrap();
+            }
+
+            process.terminate();
+            let (status, log) = timeout(PROMPTLY, process.ended()).await.unwrap();
+            assert_eq!(status.code(), Some(0), "{name}: {log}");
+            let told = log.matches("the collector does not take exports").count();
+            assert!(warnings.contains(&told), "{name} {protocol}: {told} {log}");
+            assert!(!log.contains("s3cret"), "{log}");
+        }
+        let last = slow.metrics().pop().unwrap();
+        assert_eq!(total(&last, "modelway.calls"), CALLS as f64);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_comes_back_gets_all_that_was_counted_while_it_was_away() {
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(Manner::Later).await;
+        let telemetry = format!(
+            "endpoint = 'http://{}'\nprotocol = '{protocol}'\ninterval = '20ms'",
+            collector.address
+        );
+        let service = Exporting::start(&telemetry).await;
+        service.calls(3).await;
+        let failures = [("signal", "metrics")];
+        let failed = async {
+            let count = || Scraped::read(&service.metrics.text());
+            while count().sum("modelway_export_failures_total", &failures) == 0.0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PROMPTLY, failed).await.unwrap();
+
+        collector.behave(Manner::Takes);
+
+        collector
+            .has_metrics(|export| total(export, "modelway.calls") == 3.0)
+            .await;
+        let shown = service.end().await;
+        let traces = [("signal", "traces")];
+        assert_eq!(shown.sum("modelway_export_failures_total", &traces), 0.0);
+    }
+}
