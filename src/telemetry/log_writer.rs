@@ -68,7 +68,7 @@ enum Thread {
 
 /// What became of a new line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Added {
+enum NewLine {
     /// The thread finds it by itself.
     Quietly,
     /// The thread must be woken.
@@ -79,12 +79,12 @@ enum Added {
 
 impl State {
     /// Adds a line to those that wait.
-    fn add(&mut self, line: &[u8]) -> Added {
+    fn add(&mut self, line: &[u8]) -> NewLine {
         let before = self.waiting.len();
         let after = before + line.len();
         if after > ROOM {
             self.lost += 1;
-            return Added::Lost;
+            return NewLine::Lost;
         }
         self.waiting.extend_from_slice(line);
         let is_due = match self.thread {
@@ -94,8 +94,8 @@ impl State {
             Thread::Writing => false,
         };
         match is_due {
-            true => Added::Waking,
-            false => Added::Quietly,
+            true => NewLine::Waking,
+            false => NewLine::Quietly,
         }
     }
 
@@ -154,9 +154,9 @@ impl Shared {
     fn push(&self, line: &[u8]) {
         let added = self.lock().add(line);
         match added {
-            Added::Quietly => {}
-            Added::Waking => self.to_write.notify_one(),
-            Added::Lost => _ = self.counters.lost.fetch_add(1, Ordering::Relaxed),
+            NewLine::Quietly => {}
+            NewLine::Waking => self.to_write.notify_one(),
+            NewLine::Lost => _ = self.counters.lost.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn the_thread_is_woken_only_from_its_sleep_or_by_a_buffer_that_fills() {
-        use Added::{Lost, Quietly, Waking};
+        use NewLine::{Lost, Quietly, Waking};
         let (some, plenty, full) = (100, PLENTY, ROOM);
         let table = [
             (Thread::Asleep, 0, some, Waking),
