@@ -124,6 +124,27 @@ impl Prices {
         price.map(|price| &price.rates)
     }
 
+    /// What so many tokens cost in the standard tier without any cache, in nano-USD; `None` if that is not known.
+    pub fn plain_nanos(
+        &self,
+        input_tokens: u64,
+        output_tokens: u64,
+        at: SystemTime,
+    ) -> Option<i64> {
+        let key = PriceKey {
+            tier: ServiceTier::Standard,
+            input_tokens: Some(input_tokens),
+            at,
+        };
+        let usage = Usage {
+            input_tokens: Some(input_tokens),
+            output_tokens: Some(output_tokens),
+            ..Usage::default()
+        };
+        let (nanos, is_whole) = self.rates(&key)?.cost_nanos(&usage);
+        is_whole.then_some(nanos)
+    }
+
     /// The most that so many tokens cost in the standard tier, whatever a cache served or stored of them; `None` if that is
     /// not known. It bounds the cost of prompts with fewer tokens, too.
     pub fn most_nanos(&self, input_tokens: u64, output_tokens: u64, at: SystemTime) -> Option<i64> {

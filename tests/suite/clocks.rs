@@ -10,6 +10,7 @@ use modelway::grpc::v1::{Breaker, BreakerState, ListBreakersRequest};
 use modelway::simulator::text;
 use prost_types::Timestamp;
 use serde_json::Value;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::Request;
 use tonic::transport::Channel;
@@ -149,10 +150,11 @@ async fn a_clock_that_is_set_while_calls_run_changes_no_duration_deadline_or_bre
     for seconds in [HOUR, -HOUR] {
         let mut waits = Request::new(ask("silent", "Hello"));
         waits.set_timeout(TIMEOUT);
-        let mut waiting = client.clone();
+        let mut waiting_client = client.clone();
         let asked = Instant::now();
-        let waiting = tokio::spawn(async move {
-            waiting.generate(waits).await.unwrap_err();
+        let mut waiting = JoinSet::new();
+        waiting.spawn(async move {
+            waiting_client.generate(waits).await.unwrap_err();
             asked.elapsed()
         });
         // It has begun once its head is there.
@@ -163,7 +165,7 @@ async fn a_clock_that_is_set_while_calls_run_changes_no_duration_deadline_or_bre
         let streamed = collect(stream.unwrap().into_inner()).await;
         assert!(streamed.failure.is_none(), "{:?}", streamed.failure);
         assert_eq!(streamed.text(), text(20));
-        let took = waiting.await.unwrap();
+        let took = waiting.join_next().await.unwrap().unwrap();
         assert!(took + Duration::from_millis(50) >= TIMEOUT, "{took:?}");
         assert_eq!(breaker(&channel).await.state(), BreakerState::Open);
     }

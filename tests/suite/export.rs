@@ -550,7 +550,7 @@ async fn after_the_last_call_its_span_its_count_and_its_line_go_out_while_probes
             .find(|span| span.kind == SpanKind::Server as i32);
         assert_eq!(call_id(ended.expect("its span")), call_of_client);
         let counted = collector.metrics().pop().expect("the last counts");
-        assert_eq!(calls_in(counted), 1, "{protocol}");
+        assert_eq!(calls_in(counted.request), 1, "{protocol}");
         assert!(log.contains(&format!("call_id={call_of_client}")), "{log}");
         assert!(!log.contains("spans were lost"), "{log}");
     }

@@ -1,6 +1,5 @@
 //! Does a running service follow its configuration file, as a whole or not at all, without a call noticing?
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -643,36 +642,6 @@ async fn the_health_of_scenarios_follows_the_configuration() {
     assert!(gateway.reload().await);
     until("t", false).await;
     until("s", true).await;
-}
-
-#[tokio::test]
-async fn no_counter_falls_over_a_hundred_reloads_while_its_target_stays() {
-    let (gateway, file, text) = start("counters").await;
-    let other = text.clone() + &model("p/two") + &scenario("t", &["p/two", "p/one"]);
-    let mut before = gateway.scraped();
-    for number in 0..100 {
-        gateway.generate(ask("s", "Hello")).await.unwrap();
-        if number % 2 == 1 {
-            gateway.generate(ask("t", "Hello")).await.unwrap();
-        }
-        let text = [&other, &text][number % 2];
-        fs::write(&file, text).unwrap();
-        assert!(gateway.reload().await);
-
-        let after = gateway.scraped();
-        let counters: BTreeMap<_, _> = after.counters().collect();
-        for (series, was) in before.counters() {
-            let is = counters.get(series).copied();
-            let (_, labels) = series;
-            let comes_and_goes = labels.values().any(|name| name == "two" || name == "t");
-            let has_gone = comes_and_goes && is.is_none();
-            let rises = has_gone || is >= Some(was);
-            assert!(rises, "{series:?} fell from {was} to {is:?}");
-        }
-        before = after;
-    }
-    let calls = before.sum("modelway_calls_total", &[("reason", "OK")]);
-    assert_eq!(calls, 150.0);
 }
 
 /// Spoils a text in one place. What comes out may or may not be a configuration.

@@ -22,6 +22,7 @@ use modelway::serving::{
     CallHead, CallReading, CallRequest, Failure, Serving, StreamEvent, StreamSpelling,
 };
 use modelway::telemetry::metrics::{Configured, ConfiguredModel, Metrics};
+use modelway::telemetry::names::GenAiNames;
 use modelway::telemetry::observe::{CallOrigin, Observer};
 use modelway::telemetry::spans::{CallSpan, Tracer};
 use modelway::transport::{Carrier, Response, Sending, Transport};
@@ -171,7 +172,7 @@ impl Bench {
         let provider = Known::default();
         let transport = Transport::carried_by(Arc::new(provider.clone()));
         let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
-        let metrics = Arc::new(Metrics::new(Vec::new()));
+        let metrics = Arc::new(Metrics::new(Vec::new(), GenAiNames::default()));
         let model = |name: &str| ConfiguredModel {
             id: format!("p/{name}"),
             provider: "p".to_owned(),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::trail::{Cost, CostSource};
+use crate::money::{self, AttemptEnd, AttemptEnding, Cost};
 use crate::transport::{ProviderLinks, Response, Settings, Transport, Upload};
 use crate::wire::reader::Reader;
 use crate::wire::{Framing, failure};
@@ -216,13 +216,21 @@ impl Answered {
         }
     }
 
-    /// What the provider says that it cost, or what its tokens cost by our prices.
+    /// What it cost; `None` if neither the provider nor the prices tell anything of it.
     fn cost(&self, target: &crate::dispatch::target::Target) -> Option<Cost> {
-        if let Some(nanos) = self.told_cost {
-            let source = CostSource::Provider;
-            return Some(Cost { nanos, source });
+        if self.told_cost.is_none() && (target.prices.is_none() || self.usage.is_none()) {
+            return None;
         }
-        Some(target.price.as_ref()?.cost(self.usage.as_ref()?))
+        let end = AttemptEnd {
+            ending: AttemptEnding::Complete,
+            has_content: self.has_content,
+            usage: self.usage,
+            told_nanos: self.told_cost,
+            may_cost_more: false,
+            began: SystemTime::now(),
+        };
+        let settled = money::settle(&end, target.prices.as_ref(), target.cost_from);
+        Some(settled.cost)
     }
 }
 

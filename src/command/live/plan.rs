@@ -1,11 +1,11 @@
-//! What will a live check ask, of whom, and for about how much? Pure.
+//! What will a live check ask, of whom, and for about how much?
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::chat::{ChatRequest, Message, Part, Role, Sampling, Usage};
+use crate::chat::{ChatRequest, Message, Part, Role, Sampling};
 use crate::dispatch::target::Target;
 use crate::error::Unsupported;
-use crate::trail::CostSource;
 use crate::wire::WireRequest;
 
 use crate::command::summary::amount;
@@ -40,15 +40,10 @@ impl Question {
         Self { target, wire, cap }
     }
 
-    /// What it will cost at most, in nano-USD, where all prices are known.
-    fn cost(&self) -> Option<i64> {
-        let usage = Usage {
-            input_tokens: Some(INPUT_TOKENS),
-            output_tokens: Some(self.cap.into()),
-            ..Usage::default()
-        };
-        let cost = self.target.price.as_ref()?.cost(&usage);
-        (cost.source != CostSource::Unknown).then_some(cost.nanos)
+    /// What it will cost at most if it is sent then, in nano-USD, where all prices are known.
+    fn cost(&self, at: SystemTime) -> Option<i64> {
+        let prices = self.target.prices.as_ref()?;
+        prices.plain_nanos(INPUT_TOKENS, self.cap.into(), at)
     }
 }
 
@@ -85,7 +80,8 @@ pub(super) fn announcement(questions: &[Question]) -> String {
         "{}, 1 request each with at most 1 output token ({LEAST_OF_SOME} where a model demands it)",
         targets(count)
     );
-    let costs: Vec<_> = questions.iter().filter_map(Question::cost).collect();
+    let now = SystemTime::now();
+    let costs: Vec<_> = (questions.iter()).filter_map(|one| one.cost(now)).collect();
     let unpriced = count - costs.len();
     if !costs.is_empty() {
         let sum = costs

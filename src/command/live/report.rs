@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::command::summary::amount;
 use crate::dispatch::target::Target;
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::trail::{Cost, CostSource};
+use crate::money::{Cost, CostSource};
 
 /// What was found out about a target.
 pub(super) struct Checked {
@@ -111,8 +111,8 @@ impl Checked {
         }
         told["request_sent"] = self.is_sent.into();
         if let Some(cost) = &self.cost {
-            told["cost_usd"] = amount(cost.nanos).into();
-            told["cost_is_complete"] = (cost.source != CostSource::Unknown).into();
+            told["cost_usd"] = amount(cost.nanos()).into();
+            told["cost_is_complete"] = (cost.source() != CostSource::Unknown).into();
         }
         told
     }
@@ -194,9 +194,9 @@ fn cost(checked: &[Checked]) -> String {
     let known = sent.clone().filter_map(|one| one.cost.as_ref());
     let sum = known
         .clone()
-        .fold(0_i64, |sum, cost| sum.saturating_add(cost.nanos));
+        .fold(0_i64, |sum, cost| sum.saturating_add(cost.nanos()));
     let complete = known
-        .filter(|cost| cost.source != CostSource::Unknown)
+        .filter(|cost| cost.source() != CostSource::Unknown)
         .count();
     // A refused request costs nothing.
     let charged = sent
@@ -242,7 +242,7 @@ pub(super) fn table(checked: &[Checked]) -> String {
 pub(super) fn as_json(checked: &[Checked]) -> String {
     let targets: Vec<_> = checked.iter().map(Checked::json).collect();
     let known = checked.iter().filter_map(|one| one.cost.as_ref());
-    let sum = known.fold(0_i64, |sum, cost| sum.saturating_add(cost.nanos));
+    let sum = known.fold(0_i64, |sum, cost| sum.saturating_add(cost.nanos()));
     json!({
         "ok": !checked.iter().any(Checked::has_failed),
         "targets": targets,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::raw::{EVENTS, Host, JSON};
 use crate::support::{Gateway, METHODS, ask, text_of};
 
-/// With prices in the configuration: they hold for the standard tier, and only if the provider says nothing.
+/// With prices in the configuration: they hold for the standard tier, and count only if the provider says nothing.
 fn config(host: &Host, wire_format: &str, mode: &str) -> String {
     format!(
         r#"
@@ -15,6 +15,7 @@ fn config(host: &Host, wire_format: &str, mode: &str) -> String {
         wire_format = "{wire_format}"
         base_url = "http://{}/v1"
         auth = "none"
+        cost_from = "provider"
         [models."odd/m"]
         max_output_tokens = 1000
         upstream_mode = "{mode}"

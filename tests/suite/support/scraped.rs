@@ -72,19 +72,6 @@ impl Scraped {
         self.samples.keys().collect()
     }
 
-    /// Every series that only rises, with its value.
-    pub(crate) fn counters(
-        &self,
-    ) -> impl Iterator<Item = (&(String, BTreeMap<String, String>), f64)> {
-        let rises = |name: &str| {
-            let ends = ["_total", "_bucket", "_count", "_sum"];
-            ends.iter().any(|end| name.ends_with(end))
-        };
-        let samples = self.samples.iter();
-        let rising = samples.filter(move |((name, _), _)| rises(name));
-        rising.map(|(series, value)| (series, value.parse().unwrap()))
-    }
-
     /// The names of all samples.
     pub(crate) fn metrics(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.samples.keys().map(|(name, _)| &**name).collect();
