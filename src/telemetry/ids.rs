@@ -1,17 +1,25 @@
 //! How are the ids of calls, traces and spans made and spelled? Every call has several, so neither takes a system call
 //! or the standard formatter.
 
+use std::cell::RefCell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use fastrand::Rng;
+
+thread_local! {
+    /// Makes the random bits of ids. The system seeds it, not the clock: machines that start from one image must differ.
+    static RANDOM: RefCell<Rng> = RefCell::new(Rng::with_seed(RandomState::new().hash_one(())));
+}
 
 /// A new id for a call that arrives at this time: a UUID of version 7 in hex, so that ids sort by their milliseconds.
 ///
-/// Its random bits are those of the thread's own generator, as those of trace ids are: ids must differ, but they are no
-/// secrets.
+/// Its random bits come from a generator of the thread: ids must differ, but they are no secrets.
 pub(super) fn new_call_id(now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let mut random = [0; 10];
-    random.copy_from_slice(&fastrand::u128(..).to_le_bytes()[..10]);
+    RANDOM.with_borrow_mut(|generator| generator.fill(&mut random));
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
     hex(id.as_bytes())
 }

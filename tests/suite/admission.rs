@@ -338,3 +338,28 @@ async fn a_stream_that_is_left_after_its_beginning_was_not_cancelled_early() {
     let answer = gateway.generate(ask("only", "Hello")).await.unwrap();
     assert!(!text_of(&answer).is_empty());
 }
+
+/// Thousands of refusals on one connection end nothing: the calls that were let in go on, and the connection too.
+#[tokio::test]
+async fn those_who_are_refused_in_thousands_do_not_cost_their_connection_its_open_streams() {
+    let gateway = start("max_inflight = 1\nqueue = 0").await;
+    behave(&gateway, "tokens=10000+gap=20ms");
+    let client = gateway.generation();
+    let stream = client.clone().stream_generate(ask("only", "Hello")).await;
+    let mut stream = stream.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+
+    let mut callers = JoinSet::new();
+    for _ in 0..64 {
+        let mut client = client.clone();
+        callers.spawn(async move {
+            for _ in 0..20 {
+                let long = "long ".repeat(5_000);
+                let refused = client.generate(ask("only", &long)).await.unwrap_err();
+                assert_eq!(details(&refused).reason, "OVERLOADED", "{refused:?}");
+            }
+        });
+    }
+    callers.join_all().await;
+    stream.message().await.unwrap().unwrap();
+}

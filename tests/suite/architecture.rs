@@ -574,7 +574,8 @@ fn costs_are_made_in_one_place() {
     let mut made = Vec::new();
     for (_, file, text) in texts_without_tests() {
         for line in text.lines().map(str::trim) {
-            if line.contains("money::settle(") {
+            // `check --live` asks a target outside of any call.
+            if line.contains("money::settle(") && file != "command/live/ask.rs" {
                 settled.push(file.clone());
             }
             // The fields of a cost are private to its file; these functions are private to the module.

@@ -114,7 +114,8 @@ async fn a_tool_loop_sends_the_reasoning_back_before_its_call() {
                 panic!("{called:?}");
             };
             assert_eq!((&*reasoning.text, &*call.name), (&*text(3), "lookup"));
-            assert_eq!(text_of(&told), text(4));
+            let said = text_of(&told);
+            assert!(said.starts_with("lookup returned: "), "{said}");
             let (kinds, body) = sent(&gateway, model);
             assert_eq!(
                 kinds,

@@ -26,7 +26,7 @@ fn only(settings: Settings) -> (HealthByName, Arc<Guard>) {
 }
 
 fn permit(guard: &Arc<Guard>) -> Permit {
-    guard.admit(0.0, &"".into()).expect("admitted")
+    guard.admit(0.0, &"c1".into()).expect("admitted")
 }
 
 fn server_error() -> UpstreamError {
@@ -119,7 +119,7 @@ async fn watchers_see_a_breaker_open_being_probed_and_close() {
 
     fail(&guard, 5);
     assert!(matches!(guard.outlook(), Err(Refusal::Model(_))));
-    assert!(guard.admit(0.0, &"".into()).is_err());
+    assert!(guard.admit(0.0, &"c1".into()).is_err());
     tokio::time::advance(Duration::from_secs(6)).await;
     assert_eq!(guard.refuses(), None);
     for _ in 0..3 {
@@ -158,9 +158,9 @@ fn a_last_resort_is_sent_as_often_as_it_is_answered_and_shows_recovery() {
     permit(&guard).failed(&server_error(), false);
     assert_eq!(guard.rejection(), 0.5, "one was sent and none answered");
 
-    assert!(guard.admit_last(0.0, &"".into(), 0.4).is_none());
+    assert!(guard.admit_last(0.0, &"c1".into(), 0.4).is_none());
     let mut last = guard
-        .admit_last(0.0, &"".into(), 0.9)
+        .admit_last(0.0, &"c1".into(), 0.9)
         .expect("with some luck");
     assert!(!last.is_probe());
     assert_eq!(last.breaker_state(), BreakerState::Open);
@@ -481,13 +481,13 @@ async fn every_change_is_logged_with_its_cause() {
     });
 
     let expected = [
-        r#"INFO breaker changed state provider="provider" model="model" from="closed" to="open" cause="consecutive_failures""#,
+        r#"INFO breaker changed state provider="provider" model="model" from="closed" to="open" cause="consecutive_failures" call_id="c1""#,
         r#"INFO breaker changed state provider="provider" model="model" from="open" to="closed" cause="operator""#,
         r#"INFO breaker changed state provider="provider" model="(endpoint)" from="closed" to="forced_open" cause="operator""#,
         r#"INFO breaker changed state provider="provider" model="(endpoint)" from="forced_open" to="closed" cause="operator""#,
-        r#"INFO model throttled provider="provider" cause="rate_limited" model="model" seconds=3.0"#,
+        r#"INFO model throttled provider="provider" cause="rate_limited" model="model" call_id="c1" seconds=3.0"#,
         r#"INFO throttle lifted provider="provider" cause="operator" model="model""#,
-        r#"WARN credential locked provider="provider" cause="credential_refused" model="model" times=1 seconds=5.0"#,
+        r#"WARN credential locked provider="provider" cause="credential_refused" model="model" times=1 call_id="c1" seconds=5.0"#,
         r#"INFO model may be tried once more provider="provider" cause="operator" model="model""#,
         r#"INFO credential unlocked provider="provider" cause="credential_changed""#,
     ];
