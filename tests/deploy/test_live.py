@@ -74,7 +74,7 @@ class Server:
         command = [os.environ["MODELWAY"], "serve", "--config", str(self.config), "--listen", "127.0.0.1:0"]
         # Spans go where nobody listens: what is lost is counted.
         surroundings = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("MODELWAY_")},
             "RUST_LOG": "off",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         }

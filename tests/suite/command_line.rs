@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use clap::CommandFactory as _;
 use modelway::command::CommandLine;
 
-use crate::support::{Process, program};
+use crate::support::{Process, program, without_settings};
 
 const CONFIG: &str = "
     [server]\npredrain = '0s'
@@ -56,23 +56,13 @@ fn examples(help: &str) -> Vec<String> {
 
 /// A line of the shell, in this folder, in which `modelway` is the program under test.
 fn shell(line: &str, folder: &Path) -> Command {
-    let program = program();
-    let binary = Path::new(program.get_program())
-        .parent()
-        .unwrap()
-        .to_owned();
+    let binary = Path::new(env!("CARGO_BIN_EXE_modelway")).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
-    let mut command = Command::new("sh");
+    let mut command = without_settings("sh");
     command
         .args(["-c", &format!("exec {line}")])
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", binary.display()));
-    for (name, value) in program.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
     command
 }
 

@@ -1,7 +1,9 @@
 //! The demonstration: its plain output adds up, and it ends well.
 
 use std::collections::HashMap;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+
+use crate::support::program;
 
 /// The number of each row of the table at the end, by the row's name.
 fn numbers(output: &str) -> HashMap<&str, u64> {
@@ -23,9 +25,8 @@ fn numbers(output: &str) -> HashMap<&str, u64> {
 
 #[test]
 fn the_fast_demonstration_loses_no_call_and_its_numbers_add_up() {
-    let output = Command::new(env!("CARGO_BIN_EXE_modelway"))
+    let output = program()
         .args(["demo", "--fast"])
-        .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .output()
         .unwrap();

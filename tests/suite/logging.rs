@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
-use crate::support::{EVERYTHING, ask, program};
+use crate::support::{EVERYTHING, ask, program, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(30);
@@ -237,7 +237,7 @@ async fn standard_streams_that_are_closed_stop_nothing() {
         let path = config("closed", CONFIG);
         let binary = env!("CARGO_BIN_EXE_modelway");
         let line = format!("exec {binary} serve --listen {address} --config {path} {closed}");
-        let child = Command::new("sh").args(["-c", &line]).spawn().unwrap();
+        let child = without_settings("sh").args(["-c", &line]).spawn().unwrap();
         let mut running = Running(child);
 
         let mut client = connect(address).await;

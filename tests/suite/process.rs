@@ -9,7 +9,7 @@ use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::simulator::text;
 use tokio::time::Instant;
 
-use crate::support::{EVERYTHING, Process, ask, collect, program};
+use crate::support::{EVERYTHING, Process, ask, collect, program, without_settings};
 
 const SLOW: &str = r#"
 [server]
@@ -252,7 +252,7 @@ fn a_configuration_that_comes_through_a_pipe_is_read() {
     let path = file("piped.toml", SLOW);
     let line = format!("cat {} | {program} check /dev/stdin", path.display());
 
-    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    let output = without_settings("sh").args(["-c", &line]).output().unwrap();
 
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }

@@ -10,7 +10,7 @@ use modelway::simulator::{Behaviour, Ending, Fault, Received, Refusal, text};
 use tokio::time::timeout;
 
 use super::{finish, run};
-use crate::support::{Gateway, program};
+use crate::support::{Gateway, program, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(10);
@@ -297,7 +297,7 @@ async fn what_a_model_says_is_raw_in_a_pipe_and_cannot_steer_a_terminal() {
 
     // `script` gives the program a terminal.
     let typescript = file("typescript", b"");
-    let mut command = std::process::Command::new("script");
+    let mut command = without_settings("script");
     let line = format!(
         "{} call s Hello --address {address}",
         env!("CARGO_BIN_EXE_modelway")

@@ -17,7 +17,7 @@ use crate::support::foreign::answer::Manner;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::http1::{End, Http1};
-use crate::support::program;
+use crate::support::{program, without_settings};
 
 /// A key that must never be shown.
 const KEY: &str = "sk-s3cr3t";
@@ -239,7 +239,7 @@ async fn a_person_at_a_terminal_is_asked_before_anything_is_sent() {
     let providers = provider("good", &format!("http://{}/v1", good.address), "", "");
     let path = file("live-asked.toml", &providers, &["good"]);
     for (answer, code, requests) in [("n\n", 2, 0), ("\n", 2, 0), ("y\n", 0, 1)] {
-        let mut command = Command::new("script");
+        let mut command = without_settings("script");
         let line = format!(
             "{} check --live {}",
             env!("CARGO_BIN_EXE_modelway"),

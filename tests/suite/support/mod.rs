@@ -24,7 +24,7 @@ mod streamed;
 mod timerless;
 
 pub(crate) use self::details::{Details, details};
-pub(crate) use self::process::{EVERYTHING, Process, program};
+pub(crate) use self::process::{EVERYTHING, Process, program, without_settings};
 pub(crate) use self::request::{ask, message, part, parts};
 pub(crate) use self::snapshot::assert_snapshot;
 pub(crate) use self::specs::published;

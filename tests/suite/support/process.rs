@@ -25,7 +25,12 @@ pub(crate) const EVERYTHING: &str = "trace,h2=trace,hyper=trace,hyper_util=trace
 
 /// The program, without any of the surroundings' settings.
 pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_modelway"));
+    without_settings(env!("CARGO_BIN_EXE_modelway"))
+}
+
+/// Another program, which runs ours, without any of the surroundings' settings for ours.
+pub(crate) fn without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("OTEL_") || text.starts_with("MODELWAY_") {
@@ -45,17 +50,10 @@ impl Process {
 
     /// The same, after this command of the shell has set its limits, such as `ulimit -n 100`.
     pub(crate) fn limited(limits: &str, config: &Path) -> Self {
-        let program = program();
-        let mut command = Command::new("sh");
+        let mut command = without_settings("sh");
         command
             .args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")])
-            .arg(program.get_program());
-        for (name, value) in program.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+            .arg(env!("CARGO_BIN_EXE_modelway"));
         Self::start(command, Some(config), &[])
     }
 
