@@ -4,7 +4,7 @@ ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM rust:${RUST} AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock build.rs ./
+COPY Cargo.toml Cargo.lock build.rs config.schema.json ./
 COPY proto proto
 COPY src src
 # Cargo wants every target of the manifest to exist; the files of benches and tests are not built.
