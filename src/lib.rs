@@ -6,6 +6,7 @@
 //! the answer; [`transport`] carries both.
 
 pub mod admission;
+pub mod calendar;
 pub mod caller;
 pub mod certificate;
 pub mod chat;
@@ -32,6 +33,7 @@ pub mod serving;
 pub mod simulator;
 mod sync;
 pub mod telemetry;
+pub mod terminal;
 pub mod trail;
 pub mod transport;
 pub mod wire;

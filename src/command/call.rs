@@ -18,7 +18,7 @@ use crate::grpc::v1::{self, content_part::Part};
 use crate::json::form::{self, JsonTypes};
 
 use super::client::{Connection, For, NoService, ServiceArguments};
-use super::console::{BROKEN, SILENT, in_runtime, print_error, shown};
+use super::console::{in_runtime, print_error, shown};
 use super::failure;
 use super::request::RequestArguments;
 use super::summary;
@@ -56,17 +56,8 @@ enum Ended {
 impl CallArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         in_runtime(async move {
-            match self.connect_and_call().await {
-                Ok(code) => Ok(code),
-                Err(NoService::Usage(why)) => {
-                    print_error(why);
-                    Ok(ExitCode::from(BROKEN))
-                }
-                Err(NoService::Unreachable(why)) => {
-                    print_error(why);
-                    Ok(ExitCode::from(SILENT))
-                }
-            }
+            let called = self.connect_and_call().await;
+            Ok(called.unwrap_or_else(NoService::told))
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::str::FromStr;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::server::ListenAddress;
 use crate::transport::dial::dial;
 use crate::transport::tls;
 
+use super::console::{BROKEN, SILENT, print_error};
 use super::environment::environment;
 
 /// How long the connection may take.
@@ -159,6 +161,18 @@ pub(super) enum NoService {
     Usage(String),
     /// Nothing answers.
     Unreachable(String),
+}
+
+impl NoService {
+    /// Says why on standard error; the exit code that goes with it.
+    pub(super) fn told(self) -> ExitCode {
+        let (why, code) = match self {
+            Self::Usage(why) => (why, BROKEN),
+            Self::Unreachable(why) => (why, SILENT),
+        };
+        print_error(why);
+        ExitCode::from(code)
+    }
 }
 
 impl ServiceArguments {

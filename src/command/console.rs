@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::runtime;
 
 use crate::config::parse_duration;
+use crate::terminal;
 
 /// Exit code for a configuration or a command line that cannot be used.
 pub(super) const BROKEN: u8 = 2;
@@ -85,30 +86,5 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, &'static str> {
 
 /// A text of others for a terminal: control characters other than line feed and tab are shown, not obeyed.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    let is_obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
-    if !text.contains(is_obeyed) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        match is_obeyed(character) {
-            true => out.extend(character.escape_default()),
-            false => out.push(character),
-        }
-    }
-    Cow::Owned(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_shown_except_for_line_feed_and_tab() {
-        assert_eq!(shown("a\tb\n\u{fc}\u{202e}"), "a\tb\n\u{fc}\u{202e}");
-        assert_eq!(
-            shown("\u{1b}]0;title\u{7}\r\u{9b}2J\u{7f}"),
-            r"\u{1b}]0;title\u{7}\r\u{9b}2J\u{7f}"
-        );
-    }
+    terminal::shown(text, &['\n', '\t'])
 }

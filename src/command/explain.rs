@@ -15,7 +15,7 @@ use crate::grpc::v1::{self, BreakerState};
 use crate::json::form::{self, JsonTypes};
 
 use super::client::{For, NoService, ServiceArguments};
-use super::console::{BROKEN, SILENT, in_runtime, print, print_error, shown};
+use super::console::{in_runtime, print, print_error, shown};
 use super::failure;
 use super::request::RequestArguments;
 use super::summary::{amount, bare};
@@ -52,14 +52,7 @@ impl ExplainArguments {
                     print_error(failure::told(&status).trim_end().to_owned());
                     Ok(ExitCode::from(failure::exit_code(&status)))
                 }
-                Err(NoService::Usage(why)) => {
-                    print_error(why);
-                    Ok(ExitCode::from(BROKEN))
-                }
-                Err(NoService::Unreachable(why)) => {
-                    print_error(why);
-                    Ok(ExitCode::from(SILENT))
-                }
+                Err(no_service) => Ok(no_service.told()),
             }
         })
     }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use crate::error::advise;
+use crate::terminal;
 
 /// The most mistakes that are listed. Of the others only the number is given.
 const MOST_LISTED: usize = 100;
@@ -127,31 +128,16 @@ impl Notes {
             self.unlisted.set(self.unlisted.get() + 1);
             return;
         }
+        // A mistake may quote what the file holds, also in the words of a library that escapes nothing.
+        let shown = |text: String| terminal::shown(&text, &[]).into_owned();
         let line = self.line(at);
         self.mistakes.borrow_mut().push(Mistake {
             line,
-            path: printable(path),
-            what: printable(what),
-            remedy: printable(remedy),
+            path: shown(path),
+            what: shown(what),
+            remedy: shown(remedy),
         });
     }
-}
-
-/// `text` with its control characters escaped: a mistake may quote what the file holds, also in the words of a
-/// library that does not escape it, and it is shown on a terminal.
-fn printable(text: String) -> String {
-    if !text.contains(char::is_control) {
-        return text;
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        if character.is_control() {
-            escaped.extend(character.escape_default());
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
 }
 
 /// A place in the file, and the means to note what is wrong there.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use toml::de::DeTable;
 
+use crate::calendar;
 use crate::chat::ServiceTier;
 use crate::money::{Price, Prices, Validity};
 
@@ -214,7 +215,10 @@ fn holds(table: &mut Table<'_>) -> Validity {
 fn moment(value: &Value<'_>) -> Option<SystemTime> {
     let moment = value.datetime().and_then(|written| {
         let date = written.date?;
-        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into())?;
+        let days = calendar::days(date.year.into(), date.month.into(), date.day.into());
+        if days < 0 {
+            return None;
+        }
         let seconds = match (written.time, written.offset) {
             (None, None) => 0,
             (Some(time), Some(offset)) if time.nanosecond.unwrap_or(0) == 0 => {
@@ -238,17 +242,4 @@ fn moment(value: &Value<'_>) -> Option<SystemTime> {
         );
     }
     moment
-}
-
-/// By the Gregorian calendar; `None` for a date before 1970.
-fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
-    // Years begin in March here, so that the leap day is the last one:
-    // https://howardhinnant.github.io/date_algorithms.html#days_from_civil
-    let (year, month) = match month {
-        1 | 2 => (year - 1, month + 9),
-        _ => (year, month - 3),
-    };
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468;
-    (days >= 0).then_some(days)
 }

@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
+use tonic::server::Grpc;
 
 use crate::error::Error;
 
@@ -31,6 +32,15 @@ impl Undecoded {
     pub(super) fn decode<M: Message + Default>(self) -> Result<M, Error> {
         M::decode(self.0).map_err(|error| unreadable_message(&error.to_string()))
     }
+}
+
+/// A server of methods whose requests stay undecoded and have at most `max_message_bytes`.
+pub(super) fn server<T: Message + Send + 'static>(
+    max_message_bytes: usize,
+) -> Grpc<UndecodedCodec<T>> {
+    Grpc::new(UndecodedCodec::default())
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(usize::MAX)
 }
 
 /// As [`LeanCodec`], except that it leaves requests undecoded.

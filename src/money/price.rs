@@ -55,6 +55,11 @@ impl Validity {
             && begins_before_end(other, self)
     }
 
+    /// Whether the prompt is long enough. One of no tokens is in the lowest tier.
+    fn is_reached_by(&self, input_tokens: u64) -> bool {
+        self.input_tokens_above < input_tokens.max(1)
+    }
+
     fn holds_at(&self, at: SystemTime) -> bool {
         self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
     }
@@ -104,6 +109,12 @@ impl Prices {
         self.version
     }
 
+    /// The prices of a tier at a time, for prompts of every length.
+    fn holding(&self, tier: ServiceTier, at: SystemTime) -> impl Iterator<Item = &Price> {
+        let prices = self.list.iter();
+        prices.filter(move |price| price.holds.tier == tier && price.holds.holds_at(at))
+    }
+
     /// The rates that hold; `None` if no price is known for such an attempt.
     pub fn rates(&self, key: &PriceKey) -> Option<&Rates> {
         let PriceKey {
@@ -111,12 +122,10 @@ impl Prices {
             input_tokens,
             at,
         } = *key;
-        let mut known =
-            (self.list.iter()).filter(|price| price.holds.tier == tier && price.holds.holds_at(at));
+        let mut known = self.holding(tier, at);
         let price = match input_tokens {
-            // A prompt of no tokens is in the lowest tier.
             Some(tokens) => known
-                .filter(|price| price.holds.input_tokens_above < tokens.max(1))
+                .filter(|price| price.holds.is_reached_by(tokens))
                 .max_by_key(|price| price.holds.input_tokens_above),
             // Of several tiers of context, it is not known which one holds.
             None => known.next().filter(|_| known.next().is_none()),
@@ -136,11 +145,7 @@ impl Prices {
             input_tokens: Some(input_tokens),
             at,
         };
-        let usage = Usage {
-            input_tokens: Some(input_tokens),
-            output_tokens: Some(output_tokens),
-            ..Usage::default()
-        };
+        let usage = plain(input_tokens, output_tokens);
         let (nanos, is_whole) = self.rates(&key)?.cost_nanos(&usage);
         is_whole.then_some(nanos)
     }
@@ -148,18 +153,10 @@ impl Prices {
     /// The most that so many tokens cost in the standard tier, whatever a cache served or stored of them; `None` if that is
     /// not known. It bounds the cost of prompts with fewer tokens, too.
     pub fn most_nanos(&self, input_tokens: u64, output_tokens: u64, at: SystemTime) -> Option<i64> {
-        let usage = Usage {
-            input_tokens: Some(input_tokens),
-            output_tokens: Some(output_tokens),
-            ..Usage::default()
-        };
+        let usage = plain(input_tokens, output_tokens);
         let mut most = None;
-        let reached = (self.list.iter()).filter(|price| {
-            price.holds.tier == ServiceTier::Standard
-                && price.holds.holds_at(at)
-                && price.holds.input_tokens_above < input_tokens.max(1)
-        });
-        for price in reached {
+        let known = self.holding(ServiceTier::Standard, at);
+        for price in known.filter(|price| price.holds.is_reached_by(input_tokens)) {
             let (nanos, is_whole) = price.rates.dearest().cost_nanos(&usage);
             if !is_whole {
                 return None;
@@ -219,6 +216,15 @@ impl Price {
         }
         line.push('\n');
         line
+    }
+}
+
+/// So many tokens without any cache.
+fn plain(input_tokens: u64, output_tokens: u64) -> Usage {
+    Usage {
+        input_tokens: Some(input_tokens),
+        output_tokens: Some(output_tokens),
+        ..Usage::default()
     }
 }
 

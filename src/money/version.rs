@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::hash::sha256;
+use crate::hash::{in_digits, sha256};
 
 /// Names all prices that hold together: any change of one of them gives another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,6 @@ impl PriceVersion {
 
 impl fmt::Display for PriceVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&in_digits(&self.0))
     }
 }

@@ -1,11 +1,12 @@
-//! How are the ids of calls, traces and spans made and spelled? Every call has several, so neither takes a system call
-//! or the standard formatter.
+//! How are the ids of calls made? Each call has one, so that takes no system call and not the standard formatter.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
+
+use crate::hash::in_digits;
 
 thread_local! {
     /// Makes the random bits of ids. The system seeds it, not the clock: machines that start from one image must differ.
@@ -21,19 +22,7 @@ pub(super) fn new_call_id(now: SystemTime) -> String {
     let mut random = [0; 10];
     RANDOM.with_borrow_mut(|generator| generator.fill(&mut random));
     let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-    hex(id.as_bytes())
-}
-
-/// Bytes in lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        for half in [byte >> 4, byte & 15] {
-            text.push(char::from(DIGITS[usize::from(half)]));
-        }
-    }
-    text
+    in_digits(id.as_bytes())
 }
 
 #[cfg(test)]
@@ -73,11 +62,5 @@ mod tests {
         }
 
         assert_eq!(all.len(), 4 * EACH);
-    }
-
-    #[test]
-    fn hex_has_two_digits_for_each_byte() {
-        assert_eq!(hex(&[0x00, 0x0f, 0xa5, 0xff]), "000fa5ff");
-        assert_eq!(hex(&[]), "");
     }
 }

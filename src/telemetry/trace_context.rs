@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::hash::in_digits;
+
 /// The content of a `traceparent` header (W3C Trace Context, section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
@@ -54,12 +56,12 @@ impl TraceContext {
 
     /// The trace's id in hex.
     pub fn trace_id_hex(&self) -> String {
-        super::ids::hex(&self.trace_id.to_be_bytes())
+        in_digits(&self.trace_id.to_be_bytes())
     }
 
     /// The span's id in hex.
     pub fn span_id_hex(&self) -> String {
-        super::ids::hex(&self.span_id.to_be_bytes())
+        in_digits(&self.span_id.to_be_bytes())
     }
 }
 

@@ -10,19 +10,17 @@ use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::{Attempt, AttemptOutcome, GenerateRequest};
-use modelway::serve::Service;
-use modelway::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
+use modelway::telemetry::export::OtlpSignal;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
-use tonic::transport::Channel;
 
-use crate::support::collector::{Collector, Manner};
+use crate::support::collector::{Collector, Manner, trace_id};
+use crate::support::exporting::{Exporting, PROTOCOLS};
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::{Process, ask, collect, details, number_from};
@@ -55,54 +53,13 @@ targets = ["sim/bad", "sim/good"]
 /// Spans of one call: its own and those of two attempts.
 const SPANS_OF_CALL: usize = 3;
 
-/// A service of its own, which exports as `telemetry` says.
-struct Exporting {
-    client: GenerationServiceClient<Channel>,
-    counts: Arc<ExportCounts>,
-    stop: oneshot::Sender<()>,
-    service: JoinSet<()>,
+/// A service that exports nothing but spans, as these settings say besides.
+async fn start(telemetry: &str) -> Exporting {
+    Exporting::start(&format!(
+        "{CONFIG}\n[telemetry]\nmetrics = false\n{telemetry}"
+    ))
+    .await
 }
-
-impl Exporting {
-    async fn start(telemetry: &str) -> Self {
-        let config = format!("{CONFIG}\n[telemetry]\nmetrics = false\n{telemetry}");
-        let anywhere = "127.0.0.1:0".parse().unwrap();
-        let service = Service::from_text(&config, "test", Some(anywhere)).await;
-        let service = service.unwrap_or_else(|error| panic!("{error}"));
-        let counts = Arc::clone(service.export_counts());
-        let address = format!("http://{}", service.address());
-        let (stop, stopped) = oneshot::channel();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async {
-            let stopped = async { stopped.await.unwrap_or_default() };
-            service.run(stopped).await.unwrap();
-        });
-        let channel = Channel::from_shared(address).unwrap().connect_lazy();
-        Self {
-            client: GenerationServiceClient::new(channel),
-            counts,
-            stop,
-            service: tasks,
-        }
-    }
-
-    async fn calls(&self, count: usize) {
-        for _ in 0..count {
-            let mut client = self.client.clone();
-            client.generate(ask("quick", "Hello")).await.unwrap();
-        }
-    }
-
-    /// Ends it, and returns what became of its spans.
-    async fn end(mut self) -> [u64; 4] {
-        drop(self.stop);
-        self.service.join_next().await.unwrap().unwrap();
-        SpanFate::ALL.map(|fate| self.counts.spans(fate))
-    }
-}
-
-/// Both protocols, as the configuration names them.
-const PROTOCOLS: [&str; 2] = ["grpc", "http"];
 
 fn kinds(spans: &[Span]) -> HashMap<i32, usize> {
     let mut kinds = HashMap::new();
@@ -121,11 +78,11 @@ async fn spans_reach_a_collector_over_either_protocol_with_its_headers_compresse
                 "endpoint = 'http://{}'\nprotocol = '{protocol}'\ncompression = '{compression}'\nheaders = {{ X-Tenant = 'search' }}",
                 collector.address
             );
-            let service = Exporting::start(&telemetry).await;
+            let service = start(&telemetry).await;
 
             service.calls(2).await;
             let spans = collector.has(2 * SPANS_OF_CALL).await;
-            let fates = service.end().await;
+            let fates = service.end().await.fates();
 
             let expected =
                 HashMap::from([(SpanKind::Server as i32, 2), (SpanKind::Client as i32, 4)]);
@@ -163,10 +120,10 @@ async fn a_collector_behind_tls_is_trusted_by_the_authority_that_is_named_and_by
                 front.address,
                 trusted.file()
             );
-            let service = Exporting::start(&telemetry).await;
+            let service = start(&telemetry).await;
 
             service.calls(1).await;
-            let fates = service.end().await;
+            let fates = service.end().await.fates();
 
             match exported {
                 true => assert_eq!(fates, [3, 0, 0, 0], "{protocol}"),
@@ -190,11 +147,11 @@ async fn a_collector_that_takes_a_part_or_nothing_is_counted_span_by_span() {
                 "endpoint = 'http://{}'\nprotocol = '{protocol}'",
                 collector.address
             );
-            let service = Exporting::start(&telemetry).await;
-            let counts = Arc::clone(&service.counts);
+            let service = start(&telemetry).await;
+            let counts = Arc::clone(&service.seen.counts);
 
             service.calls(1).await;
-            let fates = service.end().await;
+            let fates = service.end().await.fates();
 
             assert_eq!(fates, expected, "{protocol} {manner:?}");
             assert!(counts.failures(OtlpSignal::Traces) > 0);
@@ -211,11 +168,11 @@ async fn what_a_collector_asked_to_get_later_is_sent_again_and_taken() {
             "endpoint = 'http://{}'\nprotocol = '{protocol}'",
             collector.address
         );
-        let service = Exporting::start(&telemetry).await;
+        let service = start(&telemetry).await;
 
         service.calls(1).await;
         let failed = async {
-            while service.counts.failures(OtlpSignal::Traces) == 0 {
+            while service.seen.counts.failures(OtlpSignal::Traces) == 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -223,7 +180,7 @@ async fn what_a_collector_asked_to_get_later_is_sent_again_and_taken() {
         collector.behave(Manner::Takes);
         collector.has(SPANS_OF_CALL).await;
 
-        assert_eq!(service.end().await, [3, 0, 0, 0]);
+        assert_eq!(service.end().await.fates(), [3, 0, 0, 0]);
     }
 }
 
@@ -576,7 +533,7 @@ fn details_of(status: &tonic::Status) -> Option<modelway::grpc::v1::CallFailure>
 async fn the_share_that_is_sampled_is_that_of_the_trace_ids() {
     let collector = Collector::start(Manner::Takes).await;
     let telemetry = format!("endpoint = 'http://{}'\nsample = 0.25", collector.address);
-    let service = Exporting::start(&telemetry).await;
+    let service = start(&telemetry).await;
     let (mut expected, mut traceparent) = (HashSet::new(), String::new());
     for number in 0..200_u64 {
         // A caller's decision is kept, and without one the trace's own id decides.
@@ -607,15 +564,7 @@ async fn the_share_that_is_sampled_is_that_of_the_trace_ids() {
     service.end().await;
 
     let spans = collector.spans();
-    let recorded: HashSet<String> = spans
-        .iter()
-        .map(|span| {
-            span.trace_id
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect()
-        })
-        .collect();
+    let recorded: HashSet<String> = spans.iter().map(trace_id).collect();
     assert_eq!(recorded, expected);
     assert!((70..120).contains(&recorded.len()), "{}", recorded.len());
     assert_eq!(spans.len(), recorded.len() * SPANS_OF_CALL);
@@ -626,11 +575,11 @@ async fn a_collector_that_comes_back_gets_what_still_waits() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let service = Exporting::start(&format!("endpoint = 'http://{address}'")).await;
+    let service = start(&format!("endpoint = 'http://{address}'")).await;
 
     service.calls(1).await;
     let failed = async {
-        while service.counts.failures(OtlpSignal::Traces) == 0 {
+        while service.seen.counts.failures(OtlpSignal::Traces) == 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -638,5 +587,5 @@ async fn a_collector_that_comes_back_gets_what_still_waits() {
     let collector = Collector::start_at(address, Manner::Takes).await;
     collector.has(SPANS_OF_CALL).await;
 
-    assert_eq!(service.end().await, [3, 0, 0, 0]);
+    assert_eq!(service.end().await.fates(), [3, 0, 0, 0]);
 }

@@ -3,21 +3,15 @@
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
-use modelway::serve::Service;
-use modelway::telemetry::metrics::Metrics;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tonic::transport::Channel;
 
 use crate::support::collector::{Collector, Manner, MetricsExport};
-use crate::support::scraped::Scraped;
+use crate::support::exporting::{Exporting, PROTOCOLS};
 use crate::support::{Process, ask};
 
 /// Much longer than anything here takes.
@@ -36,56 +30,15 @@ price = { input = 1.0, output = 1.0 }
 targets = ["sim/good"]
 "#;
 
-/// Both protocols, as the configuration names them.
-const PROTOCOLS: [&str; 2] = ["grpc", "http"];
-
 /// `AGGREGATION_TEMPORALITY_CUMULATIVE`.
 const CUMULATIVE: i32 = 2;
 
 /// A service that exports nothing but metrics, as these settings say besides.
-struct Exporting {
-    client: GenerationServiceClient<Channel>,
-    metrics: Arc<Metrics>,
-    stop: oneshot::Sender<()>,
-    service: JoinSet<()>,
-}
-
-impl Exporting {
-    async fn start(telemetry: &str) -> Self {
-        let config = format!("{CONFIG}\n[telemetry]\ntraces = false\n{telemetry}");
-        let anywhere = "127.0.0.1:0".parse().unwrap();
-        let service = Service::from_text(&config, "test", Some(anywhere)).await;
-        let service = service.unwrap_or_else(|error| panic!("{error}"));
-        let metrics = Arc::clone(service.metrics());
-        let address = format!("http://{}", service.address());
-        let (stop, stopped) = oneshot::channel();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async {
-            let stopped = async { stopped.await.unwrap_or_default() };
-            service.run(stopped).await.unwrap();
-        });
-        let channel = Channel::from_shared(address).unwrap().connect_lazy();
-        Self {
-            client: GenerationServiceClient::new(channel),
-            metrics,
-            stop,
-            service: tasks,
-        }
-    }
-
-    async fn calls(&self, count: usize) {
-        for _ in 0..count {
-            let mut client = self.client.clone();
-            client.generate(ask("quick", "Hello")).await.unwrap();
-        }
-    }
-
-    /// Ends it, and returns what its metrics showed last.
-    async fn end(mut self) -> Scraped {
-        drop(self.stop);
-        self.service.join_next().await.unwrap().unwrap();
-        Scraped::read(&self.metrics.text())
-    }
+async fn start(telemetry: &str) -> Exporting {
+    Exporting::start(&format!(
+        "{CONFIG}\n[telemetry]\ntraces = false\n{telemetry}"
+    ))
+    .await
 }
 
 fn texts(attributes: &[KeyValue]) -> HashMap<String, String> {
@@ -174,13 +127,13 @@ async fn metrics_reach_a_collector_over_either_protocol_as_prometheus_shows_them
                  interval = '50ms'\nheaders = {{ X-Tenant = 'search' }}",
                 collector.address
             );
-            let service = Exporting::start(&telemetry).await;
+            let service = start(&telemetry).await;
             service.calls(2).await;
             collector
                 .has_metrics(|export| total(export, "modelway.calls") == 2.0)
                 .await;
             service.calls(3).await;
-            let shown = service.end().await;
+            let shown = service.end().await.shown();
 
             let exports = collector.metrics();
             let last = exports.last().unwrap();
@@ -289,11 +242,11 @@ async fn a_receiver_that_comes_back_gets_all_that_was_counted_while_it_was_away(
             "endpoint = 'http://{}'\nprotocol = '{protocol}'\ninterval = '20ms'",
             collector.address
         );
-        let service = Exporting::start(&telemetry).await;
+        let service = start(&telemetry).await;
         service.calls(3).await;
         let failures = [("signal", "metrics")];
         let failed = async {
-            let count = || Scraped::read(&service.metrics.text());
+            let count = || service.seen.shown();
             while count().sum("modelway_export_failures_total", &failures) == 0.0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -305,7 +258,7 @@ async fn a_receiver_that_comes_back_gets_all_that_was_counted_while_it_was_away(
         collector
             .has_metrics(|export| total(export, "modelway.calls") == 3.0)
             .await;
-        let shown = service.end().await;
+        let shown = service.end().await.shown();
         let traces = [("signal", "traces")];
         assert_eq!(shown.sum("modelway_export_failures_total", &traces), 0.0);
     }

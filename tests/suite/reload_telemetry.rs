@@ -11,7 +11,7 @@ use modelway::simulator::{Settings, Simulator, WireName};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::support::collector::{Collector, Manner};
+use crate::support::collector::{Collector, Manner, trace_id};
 use crate::support::{Gateway, Process, ask};
 
 /// Much longer than it takes until a change is noticed.
@@ -194,15 +194,7 @@ async fn another_share_of_recorded_calls_holds_for_the_next_call() {
     let fourth = call().await;
 
     let spans = collector.has(2 * SPANS_OF_CALL).await;
-    let mut traces: Vec<String> = spans
-        .iter()
-        .map(|span| {
-            span.trace_id
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect()
-        })
-        .collect();
+    let mut traces: Vec<String> = spans.iter().map(trace_id).collect();
     traces.dedup();
     assert_eq!(traces, [second, fourth]);
 }

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use http_body::Body as HttpBody;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, StdError};
-use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
+use tonic::server::{NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
-use crate::grpc::undecoded::{Undecoded, UndecodedCodec};
+use crate::grpc::undecoded::{self, Undecoded};
 use crate::grpc::v1;
 use crate::serving::EventStream;
 
@@ -61,11 +61,11 @@ where
         let max_message_bytes = self.max_message_bytes;
         match request.uri().path() {
             GENERATE => Box::pin(async move {
-                let mut grpc = grpc(max_message_bytes);
+                let mut grpc = undecoded::server(max_message_bytes);
                 Ok(grpc.unary(Generate(generation), request).await)
             }),
             STREAM_GENERATE => Box::pin(async move {
-                let mut grpc = grpc(max_message_bytes);
+                let mut grpc = undecoded::server(max_message_bytes);
                 let method = StreamGenerate(generation);
                 Ok(grpc.server_streaming(method, request).await)
             }),
@@ -73,12 +73,6 @@ where
             _ => Box::pin(async { Ok(Status::unimplemented("").into_http()) }),
         }
     }
-}
-
-fn grpc<T: prost::Message + Send + 'static>(max_message_bytes: usize) -> Grpc<UndecodedCodec<T>> {
-    Grpc::new(UndecodedCodec::default())
-        .max_decoding_message_size(max_message_bytes)
-        .max_encoding_message_size(usize::MAX)
 }
 
 struct Generate(Arc<Generation>);

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http_body::Body as HttpBody;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, StdError};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::server::{NamedService, UnaryService};
 use tonic::{Request, Response, Status};
 
-use crate::grpc::undecoded::{Undecoded, UndecodedCodec};
+use crate::grpc::undecoded::{self, Undecoded};
 use crate::grpc::v1;
 use crate::grpc::v1::operations_service_server::OperationsServiceServer;
 
@@ -64,9 +64,7 @@ where
             return self.generated.call(request);
         }
         let method = ExplainPlan(Arc::clone(&self.operations));
-        let mut grpc = Grpc::new(UndecodedCodec::default())
-            .max_decoding_message_size(self.max_message_bytes)
-            .max_encoding_message_size(usize::MAX);
+        let mut grpc = undecoded::server(self.max_message_bytes);
         Box::pin(async move { Ok(grpc.unary(method, request).await) })
     }
 }

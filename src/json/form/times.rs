@@ -1,5 +1,7 @@
 //! How are durations and times written in JSON? As `"1.500s"` and as in RFC 3339.
 
+use crate::calendar;
+
 /// The longest duration, in seconds: some 10,000 years.
 const MAX_SECONDS: i64 = 315_576_000_000;
 
@@ -36,26 +38,10 @@ pub(super) fn duration_text(seconds: i64, nanos: i32) -> String {
 pub(super) fn timestamp_text(seconds: i64, nanos: i32) -> String {
     const DAY: i64 = 86_400;
     let (day, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-    let (year, month, day) = date(day);
+    let (year, month, day) = calendar::date(day);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let fraction = fraction_text(nanos.unsigned_abs());
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
-}
-
-/// Year, month and day of the day that is this many days after 1970-01-01: the days of 400 years repeat, and a year
-/// that begins in March has its odd day at its end.
-fn date(days: i64) -> (i64, i64, i64) {
-    const DAYS_OF_400_YEARS: i64 = 146_097;
-    // From 0000-03-01 on.
-    let days = days + 719_468;
-    let era = days.div_euclid(DAYS_OF_400_YEARS);
-    let day = days.rem_euclid(DAYS_OF_400_YEARS);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let year = 400 * era + year + i64::from(month >= 10);
-    (year, (month + 2) % 12 + 1, day)
 }
 
 /// `.500` for half a second: none, three, six or nine digits.

@@ -30,6 +30,17 @@ fn file(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+/// Waits until the connections of all requests to the provider were closed by us.
+async fn closed_upstream(gateway: &Gateway) {
+    let closed = |log: &[Received]| {
+        log.iter()
+            .all(|one| one.ending == Some(Ending::ClientClosed))
+    };
+    timeout(PROMPTLY, gateway.simulator.wait_for(closed))
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn the_answer_goes_to_standard_output_and_what_was_tried_to_standard_error() {
     let (gateway, address) = start().await;
@@ -172,13 +183,7 @@ async fn ctrl_c_cancels_the_call_at_the_provider() {
     let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
     let output = timeout(PROMPTLY, output).await.unwrap().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
-    let closed = |log: &[Received]| {
-        log.iter()
-            .all(|one| one.ending == Some(Ending::ClientClosed))
-    };
-    timeout(PROMPTLY, gateway.simulator.wait_for(closed))
-        .await
-        .unwrap();
+    closed_upstream(&gateway).await;
     assert_eq!(gateway.simulator.requests().len(), 1);
 }
 
@@ -208,13 +213,7 @@ async fn a_reader_that_closes_the_pipe_ends_the_call_quietly() {
     assert!(line.contains("started"), "{line}");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    let closed = |log: &[Received]| {
-        log.iter()
-            .all(|one| one.ending == Some(Ending::ClientClosed))
-    };
-    timeout(PROMPTLY, gateway.simulator.wait_for(closed))
-        .await
-        .unwrap();
+    closed_upstream(&gateway).await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use modelway::hash::in_digits;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
@@ -28,6 +29,11 @@ use tokio::time::{sleep, timeout};
 
 /// Much longer than an export takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
+
+/// The id of a span's trace, as answers spell it.
+pub(crate) fn trace_id(span: &Span) -> String {
+    in_digits(&span.trace_id)
+}
 
 /// What a collector does with an export.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,6 +8,7 @@ pub(crate) mod collector;
 pub(crate) mod cost;
 pub(crate) mod crowd;
 mod details;
+pub(crate) mod exporting;
 pub(crate) mod foreign;
 pub(crate) mod frames;
 pub(crate) mod log;
