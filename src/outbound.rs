@@ -2,7 +2,7 @@
 //! metrics to a collector.
 //!
 //! The client is reqwest, which only this module names. No call waits for anything here: the one owner of a
-//! token calls [`fetch`] before the token ends, and [`renewal`] says when.
+//! token calls [`renew`] before the token ends, and [`renewal`] says when.
 
 mod answers;
 mod client;
@@ -16,7 +16,9 @@ pub mod renewal;
 use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
+use tokio::time::{Instant, timeout};
 
+use crate::provider::credential::Credential;
 use crate::provider::token::TokenSource;
 
 pub use self::client::{Client, SetupError};
@@ -26,11 +28,11 @@ pub use self::post::{PostError, PostVersion, Posted, Poster};
 
 /// An access token.
 #[derive(Debug)]
-pub struct Token {
+struct Token {
     /// Its text.
-    pub text: SecretString,
+    text: SecretString,
     /// How long it lives from the moment when it was asked for.
-    pub lifetime: Duration,
+    lifetime: Duration,
 }
 
 /// Why there is no token. No message holds a secret, or text of another host.
@@ -63,11 +65,49 @@ pub enum FetchError {
     },
 }
 
+/// A token that has been fetched, and is used from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// When it was asked for.
+    pub asked: Instant,
+    /// How long it lives from then on.
+    pub lifetime: Duration,
+    /// Whether it is another one than before.
+    pub is_other: bool,
+}
+
+/// Fetches a token for a credential within a limit, and uses it until shortly before its end. `skew` is how far the
+/// issuer's clock is ahead of ours; it is set from what the issuer says.
+///
+/// # Errors
+/// Why there is none, without secrets; the one in use stays.
+pub async fn renew(
+    credential: &Credential,
+    client: &Client,
+    source: &TokenSource,
+    skew: &mut Skew,
+    limit: Duration,
+) -> Result<Renewed, String> {
+    let asked = Instant::now();
+    let fetched = match timeout(limit, fetch(client, source, skew)).await {
+        Ok(fetched) => fetched,
+        Err(_) => Err(FetchError::Slow),
+    };
+    let Token { text, lifetime } = fetched.map_err(|error| error.to_string())?;
+    let ends = renewal::ends(asked.into_std(), lifetime);
+    let renewed = credential.renew(&text, ends);
+    Ok(Renewed {
+        asked,
+        lifetime,
+        is_other: renewed.map_err(|unfit| unfit.to_string())?,
+    })
+}
+
 /// Fetches a token. `skew` is how far the issuer's clock is ahead of ours; it is set from what the issuer says.
 ///
 /// # Errors
 /// [`FetchError`].
-pub async fn fetch(
+async fn fetch(
     client: &Client,
     source: &TokenSource,
     skew: &mut Skew,

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::config::judge::WantedToken;
 use crate::config::reading;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::outbound::{self, Client, FetchError, Skew, renewal};
+use crate::outbound::{self, Client, Renewed, Skew, renewal};
 use crate::provider::credential::{Credential, TokenTrouble};
 use crate::provider::token::TokenOrigin;
 
@@ -180,23 +180,20 @@ impl Owner {
 
     /// Fetches a token and uses it. If that fails, the one in use stays.
     async fn fetch(&mut self) {
-        let asked = Instant::now();
-        let source = &self.origin.source;
-        let fetching = outbound::fetch(&self.client, source, &mut self.skew);
-        let fetched = match timeout(FETCH_LIMIT, fetching).await {
-            Ok(fetched) => fetched,
-            Err(_) => Err(FetchError::Slow),
-        };
-        let used = fetched
-            .map_err(|error| error.to_string())
-            .and_then(|token| {
-                let ends = renewal::ends(asked.into_std(), token.lifetime);
-                let renewed = self.credential.renew(&token.text, ends);
-                let is_other = renewed.map_err(|unfit| unfit.to_string())?;
-                Ok((is_other, token.lifetime))
-            });
-        match used {
-            Ok((is_other, lifetime)) => {
+        let (credential, source) = (&self.credential, &self.origin.source);
+        let renewed = outbound::renew(
+            credential,
+            &self.client,
+            source,
+            &mut self.skew,
+            FETCH_LIMIT,
+        );
+        match renewed.await {
+            Ok(Renewed {
+                asked,
+                lifetime,
+                is_other,
+            }) => {
                 let due = renewal::due(asked.into_std(), lifetime, fastrand::f64());
                 self.due = Instant::from_std(due);
                 self.succeeded(lifetime);

@@ -60,6 +60,7 @@ mod anthropic;
 mod asked;
 mod behaviour;
 mod course;
+mod fingerprint;
 mod gemini;
 mod log;
 mod openai_chat;

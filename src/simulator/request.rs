@@ -1,7 +1,6 @@
 //! What does an HTTP request ask for, by its path, its body and its model's name?
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use serde_json::Value;
 use super::WireName;
 use super::asked::{Asked, Framing};
 use super::behaviour::{Behaviour, Fault};
+use super::fingerprint::fingerprint;
 use super::openai_chat::OpenAiChat;
 use super::plan::Plan;
 use super::sequence::Sequence;
@@ -42,12 +42,10 @@ struct Planned {
 
 impl Read {
     fn new(uri: &Uri, headers: &HeaderMap, body: &Bytes, seed: u64) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (uri, body).hash(&mut hasher);
         let mut read = Self {
             wire: None,
             asked: Asked {
-                fingerprint: hasher.finish(),
+                fingerprint: fingerprint((uri, body)),
                 seed,
                 ..Asked::default()
             },

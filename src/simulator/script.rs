@@ -1,10 +1,10 @@
 //! Which behaviour does a request get: the scripted one or its model name's?
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::behaviour::{Behaviour, Fault};
+use super::fingerprint::fingerprint;
 use super::sequence::Sequence;
 
 /// How many sequences of one model are counted. Those of headers are without limit.
@@ -68,10 +68,9 @@ impl Scripts {
             return (behaviour, Some(fault));
         }
         let state = models.entry(model.to_owned()).or_default();
-        let mut hasher = DefaultHasher::new();
-        (self.seed, model, state.draws).hash(&mut hasher);
+        let seed = fingerprint((self.seed, model, state.draws));
         state.draws += 1;
-        let drawn = fastrand::Rng::with_seed(hasher.finish()).f64();
+        let drawn = fastrand::Rng::with_seed(seed).f64();
         let suffered = (drawn < behaviour.fail_ratio).then_some(fault);
         (behaviour, suffered)
     }

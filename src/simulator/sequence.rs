@@ -1,10 +1,10 @@
 //! How does a model behave, request after request, by its name and the header `x-simulate`?
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::behaviour::Behaviour;
+use super::fingerprint::fingerprint;
 
 /// What stands between two steps.
 const THEN: &str = "then";
@@ -100,13 +100,11 @@ impl Sequence {
             behaviours.rotate_right(1);
         }
         let mut behaviours = behaviours.into_iter();
-        let mut hasher = DefaultHasher::new();
-        (self.fingerprint, text).hash(&mut hasher);
         Ok(Self {
             first: behaviours.next().unwrap_or_default(),
             further: behaviours.collect(),
             repeats,
-            fingerprint: hasher.finish(),
+            fingerprint: fingerprint((self.fingerprint, text)),
         })
     }
 

@@ -11,11 +11,11 @@
 //! in text that repeats the results.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
 use super::behaviour::ToolCall;
+use super::fingerprint::fingerprint;
 use super::schema;
 
 /// Characters of a result that an answer repeats.
@@ -71,11 +71,8 @@ impl DeclaredTools {
         let Some((_, schema)) = declared else {
             return ToolCall::of(name);
         };
-        let mut hasher = DefaultHasher::new();
-        (seed, name).hash(&mut hasher);
-        let arguments = schema
-            .as_ref()
-            .map(|schema| schema::instance(schema, hasher.finish()));
+        let seed = fingerprint((seed, name));
+        let arguments = schema.as_ref().map(|schema| schema::instance(schema, seed));
         let arguments = arguments.filter(Value::is_object).unwrap_or(json!({}));
         ToolCall {
             name: name.to_owned(),
@@ -150,9 +147,7 @@ impl LastTurn {
 
     /// A seed for what is made up: the simulator's own, and the caller's last words.
     pub(super) fn seed(&self, seed: u64) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (seed, self.fingerprint).hash(&mut hasher);
-        hasher.finish()
+        fingerprint((seed, self.fingerprint))
     }
 }
 
@@ -209,8 +204,6 @@ impl<'a> Listener<'a> {
 
     /// The last turn. Of its words only those that can name one of these tools are kept.
     pub(super) fn finish(self, declared: &DeclaredTools) -> LastTurn {
-        let mut hasher = DefaultHasher::new();
-        self.words.hash(&mut hasher);
         let names = declared.tools.iter();
         let names: HashSet<String> = names.map(|(name, _)| name.to_ascii_lowercase()).collect();
         let mut named = Vec::new();
@@ -224,7 +217,7 @@ impl<'a> Listener<'a> {
         }
         LastTurn {
             named,
-            fingerprint: hasher.finish(),
+            fingerprint: fingerprint(&self.words),
             called: self.called.into_iter().map(str::to_owned).collect(),
             results: self
                 .results

@@ -17,6 +17,8 @@ use modelway::wire::reader::Reader;
 use modelway::wire::{Framing, WireFormat};
 use serde_json::{Value, json};
 
+use crate::support::recordings::exchanges;
+
 /// Values of every kind.
 fn values() -> Vec<Value> {
     vec![
@@ -432,18 +434,6 @@ fn golden() -> Vec<Recording> {
         new("own", Family::Anthropic, Framing::Json, anthropic_whole),
         new("own", Family::Gemini, Framing::Sse, &gemini),
     ]
-}
-
-/// The folder of recorded answers; `None`, said on standard error, where it is absent.
-fn exchanges() -> Option<PathBuf> {
-    let named = std::env::var_os("MODELWAY_EXCHANGES").map(PathBuf::from);
-    let path = named
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/wire/exchanges"));
-    if path.join("index.json").is_file() {
-        return Some(path);
-    }
-    eprintln!("skipped: no recordings in {}", path.display());
-    None
 }
 
 fn recorded(folder: &Path) -> Vec<Recording> {

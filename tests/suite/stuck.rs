@@ -11,7 +11,7 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::provider::OutboundRequest;
-use modelway::server::{Core, ListenAddress, Listener, Listeners, Policies, Server};
+use modelway::server::{Core, ListenAddress, Listener, Listeners, Policies, Server, Settings};
 use modelway::transport::{Carrier, Sending, Transport};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -58,6 +58,35 @@ impl Carrier for Trap {
     }
 }
 
+/// What asks that provider, and how long it is kept.
+struct Trapped {
+    dispatcher: Arc<Dispatcher>,
+    settings: Settings,
+    has_begun: mpsc::Receiver<()>,
+    /// The thread is let go when this is dropped.
+    release: mpsc::Sender<()>,
+}
+
+impl Trapped {
+    fn new() -> Self {
+        let config = File::parse(CONFIG)
+            .resolve(&Surroundings::without_secrets(None))
+            .unwrap();
+        let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel());
+        let trap = Trap {
+            begun,
+            released: Mutex::new(released),
+        };
+        let transport = Transport::carried_by(Arc::new(trap));
+        Self {
+            dispatcher: Arc::new(Dispatcher::new(config.catalog, config.scopes, transport)),
+            settings: config.server,
+            has_begun,
+            release,
+        }
+    }
+}
+
 /// A thread with a runtime, as the service has one for each core.
 fn core(dispatcher: &Arc<Dispatcher>) -> Core {
     let (sender, handle) = mpsc::channel();
@@ -90,21 +119,16 @@ async fn connect(address: SocketAddr) -> Channel {
 #[tokio::test]
 async fn others_answer_and_the_end_does_not_wait_for_it() {
     const CALLERS: usize = 6;
-    let config = File::parse(CONFIG)
-        .resolve(&Surroundings::without_secrets(None))
-        .unwrap();
-    let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel());
-    let trap = Trap {
-        begun,
-        released: Mutex::new(released),
-    };
-    let transport = Transport::carried_by(Arc::new(trap));
-    let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
+    let Trapped {
+        dispatcher,
+        settings,
+        has_begun,
+        release,
+    } = Trapped::new();
     let cores = vec![core(&dispatcher), core(&dispatcher)];
     let (listener, address) = listen().await;
     let (stop, stopped) = oneshot::channel::<()>();
     let mut tasks = JoinSet::new();
-    let settings = config.server;
     tasks.spawn(async move {
         let shutdown = async { stopped.await.unwrap() };
         let policies = Policies::default();
@@ -145,20 +169,15 @@ async fn others_answer_and_the_end_does_not_wait_for_it() {
 async fn probes_are_answered_while_every_core_is_stuck() {
     const CORES: usize = 2;
     const PROBES: usize = 100;
-    let config = File::parse(CONFIG)
-        .resolve(&Surroundings::without_secrets(None))
-        .unwrap();
-    let ((begun, has_begun), (release, released)) = (mpsc::channel(), mpsc::channel());
-    let trap = Trap {
-        begun,
-        released: Mutex::new(released),
-    };
-    let transport = Transport::carried_by(Arc::new(trap));
-    let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
+    let Trapped {
+        dispatcher,
+        settings,
+        has_begun,
+        release,
+    } = Trapped::new();
     let cores = (0..CORES).map(|_| core(&dispatcher)).collect();
     let (listener, address) = listen().await;
     let (probes, probed) = listen().await;
-    let settings = config.server;
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let listeners = Listeners {

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::config::judge::{Judged, WantedToken};
 use crate::dispatch::target::Target;
 use crate::error::{advise, excerpt};
-use crate::outbound::{self, Skew, renewal};
+use crate::outbound::{self, Skew};
 use crate::transport::Transport;
 
 use self::ask::Ways;
@@ -165,14 +165,8 @@ async fn fetched(wanted: &WantedToken) -> Result<(), String> {
     if wanted.credential.is_live(Instant::now().into_std()) {
         return Ok(());
     }
-    let asked = Instant::now();
+    let (client, source) = (&wanted.client, &origin.source);
     let mut skew = Skew::default();
-    let fetching = outbound::fetch(&wanted.client, &origin.source, &mut skew);
-    let token = match timeout(TOKEN_LIMIT, fetching).await {
-        Ok(fetched) => fetched.map_err(|error| error.to_string())?,
-        Err(_) => return Err("the issuer takes too long".to_owned()),
-    };
-    let ends = renewal::ends(asked.into_std(), token.lifetime);
-    let renewed = wanted.credential.renew(&token.text, ends);
-    renewed.map(drop).map_err(|unfit| unfit.to_string())
+    let renewed = outbound::renew(&wanted.credential, client, source, &mut skew, TOKEN_LIMIT);
+    renewed.await.map(drop)
 }

@@ -33,10 +33,11 @@ mod string;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use serde_json::Value;
+
+use super::fingerprint::fingerprint;
 
 use self::check::Checker;
 use self::composer::Composer;
@@ -84,9 +85,7 @@ pub(super) fn instance(schema: &Value, seed: u64) -> Value {
 }
 
 fn draw(seed: u64, attempt: u64) -> fastrand::Rng {
-    let mut hasher = DefaultHasher::new();
-    (seed, attempt).hash(&mut hasher);
-    fastrand::Rng::with_seed(hasher.finish())
+    fastrand::Rng::with_seed(fingerprint((seed, attempt)))
 }
 
 /// A limit such as `minItems`: the protobuf form of OpenAPI writes it as a string.

@@ -1,9 +1,11 @@
 //! Is JSON answered that obeys the schema of the request?
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jsonschema::Validator;
+
+use crate::support::recordings::exchanges;
 
 use super::conversation::{ask_for_json, declare, messages, said, says};
 use super::*;
@@ -142,18 +144,6 @@ async fn a_hostile_schema_gets_an_answer_of_bounded_size() {
             assert!(serde_json::from_str::<Value>(&answer.text).is_ok());
         }
     }
-}
-
-/// The folder of recorded exchanges; `None`, said on standard error, where it is absent.
-fn exchanges() -> Option<PathBuf> {
-    let named = std::env::var_os("MODELWAY_EXCHANGES").map(PathBuf::from);
-    let path = named
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/wire/exchanges"));
-    if path.join("index.json").is_file() {
-        return Some(path);
-    }
-    eprintln!("skipped: no recordings in {}", path.display());
-    None
 }
 
 fn read(path: &Path) -> Value {

@@ -16,6 +16,7 @@ pub(crate) mod posted;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod recorder;
+pub(crate) mod recordings;
 mod request;
 pub(crate) mod scraped;
 mod snapshot;
