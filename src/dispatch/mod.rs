@@ -53,7 +53,7 @@ pub struct Inquiry {
     /// The caller's deadline, if it set one.
     pub deadline: Option<Instant>,
     /// Limits of this call that are tighter than the scenario's.
-    pub limits: Limits,
+    pub limits: AskedLimits,
     /// What happens to a stream that breaks off in the middle.
     pub interruption: Interruption,
     /// Observes the call since its arrival.
@@ -62,7 +62,7 @@ pub struct Inquiry {
 
 /// Limits that a caller sets for one call. They narrow what the scenario allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct AskedLimits {
     /// The most attempts.
     pub max_attempts: Option<u32>,
     /// The longest wait for the first content of an attempt.

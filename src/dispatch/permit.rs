@@ -9,7 +9,7 @@ use crate::error::UpstreamError;
 use crate::health::permit::Permit;
 use crate::trail::BreakerState;
 
-use super::asked::Asked;
+use super::asked::SharedRequest;
 use super::routes::{GuardedTarget, Route};
 use super::target::Target;
 
@@ -17,7 +17,7 @@ use super::target::Target;
 pub(super) struct TargetPermit {
     permit: Permit,
     route: Arc<Route>,
-    asked: Arc<Asked>,
+    asked: Arc<SharedRequest>,
     position: usize,
 }
 
@@ -26,7 +26,7 @@ impl TargetPermit {
     pub(super) fn new(
         permit: Permit,
         route: &Arc<Route>,
-        asked: &Arc<Asked>,
+        asked: &Arc<SharedRequest>,
         position: usize,
     ) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl TargetPermit {
     }
 
     /// The request.
-    pub(super) fn asked(&self) -> &Asked {
+    pub(super) fn asked(&self) -> &SharedRequest {
         &self.asked
     }
 
@@ -148,7 +148,11 @@ mod tests {
         permit_to_ask(route, position, &asked())
     }
 
-    fn permit_to_ask(route: &Arc<Route>, position: usize, asked: &Arc<Asked>) -> TargetPermit {
+    fn permit_to_ask(
+        route: &Arc<Route>,
+        position: usize,
+        asked: &Arc<SharedRequest>,
+    ) -> TargetPermit {
         let permit = route.targets[position]
             .health
             .admit(0.0, &"".into())

@@ -9,7 +9,7 @@ use crate::chat::ChatRequest;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::needs::Needs;
 use crate::dispatch::routes::{Route, Selector};
-use crate::dispatch::{Interruption, Limits};
+use crate::dispatch::{AskedLimits, Interruption};
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
 
@@ -34,7 +34,7 @@ pub struct CallRequest {
     /// What to ask the model.
     pub request: ChatRequest,
     /// The caller's own limits.
-    pub limits: Limits,
+    pub limits: AskedLimits,
     /// What happens to the stream if it breaks off.
     pub interruption: Interruption,
     /// How important the call is.

@@ -13,7 +13,7 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::Selector;
-use modelway::dispatch::{Inquiry, Interruption, Limits};
+use modelway::dispatch::{AskedLimits, Inquiry, Interruption};
 use modelway::provider::OutboundRequest;
 use modelway::telemetry::observe::{CallOrigin, Observer};
 use modelway::telemetry::spans::CallSpan;
@@ -139,7 +139,7 @@ fn answer_of(pieces: &Pieces) -> Answer {
             bytes: 0,
             whole: true,
             deadline: None,
-            limits: Limits::default(),
+            limits: AskedLimits::default(),
             interruption: Interruption::Fail,
             observed: Arc::<Observer>::default().call(CallOrigin::new(
                 CallSpan::default(),

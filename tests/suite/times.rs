@@ -16,7 +16,7 @@ use modelway::config::Surroundings;
 use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::dispatch::routes::Selector;
-use modelway::dispatch::{Interruption, Limits};
+use modelway::dispatch::{AskedLimits, Interruption};
 use modelway::provider::OutboundRequest;
 use modelway::serving::{
     CallHead, CallReading, CallRequest, Failure, Serving, StreamEvent, StreamSpelling,
@@ -213,7 +213,7 @@ impl Bench {
                     messages: vec![message],
                     ..ChatRequest::default()
                 },
-                limits: Limits::default(),
+                limits: AskedLimits::default(),
                 interruption: Interruption::Fail,
                 priority: Priority::Default,
                 conversation_id: String::new(),

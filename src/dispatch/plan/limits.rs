@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::dispatch::Limits;
+use crate::dispatch::AskedLimits;
 use crate::dispatch::attempt::progress::Hurried;
 use crate::dispatch::target::{Scenario, Target, Timeouts};
 use crate::dispatch::tokens::TokenHold;
@@ -22,7 +22,7 @@ pub(in crate::dispatch) struct CallLimits {
     pub(super) max_attempts: u32,
     /// The scenario's limit to the first content.
     first_content: Option<Duration>,
-    caller: Limits,
+    caller: AskedLimits,
 }
 
 impl CallLimits {
@@ -30,7 +30,7 @@ impl CallLimits {
     pub(super) fn new(
         now: Instant,
         deadline: Option<Instant>,
-        caller: Limits,
+        caller: AskedLimits,
         scenario: &Scenario,
     ) -> Self {
         let of_caller = caller.max_attempts.unwrap_or(u32::MAX);
@@ -51,7 +51,7 @@ impl CallLimits {
     /// Whether only the caller's own limits ended this silence of a target. Such a failure says nothing about the
     /// target.
     pub(in crate::dispatch) fn is_hurry(&self, target: &Target, silence: Duration) -> bool {
-        let Limits {
+        let AskedLimits {
             first_content,
             progress_idle,
             max_attempts: _,
@@ -140,7 +140,7 @@ mod tests {
 
     /// The limits of a call with so much time, under a scenario that allows three attempts and this time to
     /// the first content.
-    fn limits(time: Duration, caller: Limits, scenario: Option<Duration>) -> CallLimits {
+    fn limits(time: Duration, caller: AskedLimits, scenario: Option<Duration>) -> CallLimits {
         let route = route(&["one"], scopes::Settings::default());
         let now = Instant::now();
         CallLimits {
@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn a_call_makes_as_many_attempts_as_its_scenario_and_its_caller_allow() {
         for (caller, expected) in [(None, 3), (Some(1), 1), (Some(2), 2), (Some(4), 3)] {
-            let caller = Limits {
+            let caller = AskedLimits {
                 max_attempts: caller,
-                ..Limits::default()
+                ..AskedLimits::default()
             };
             let limits = limits(seconds(60), caller, None);
             let now = Instant::now();
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_the_first_attempt_is_started_with_little_time_left() {
-        let limits = limits(seconds(60), Limits::default(), None);
+        let limits = limits(seconds(60), AskedLimits::default(), None);
         let late = limits.time.deadline - seconds(1);
 
         assert!(limits.allow_attempt_after(0, late));
@@ -175,19 +175,19 @@ mod tests {
 
     #[test]
     fn a_silence_is_the_callers_hurry_if_the_caller_allows_less_than_is_suspicious_in_a_target() {
-        let narrow_content = Limits {
+        let narrow_content = AskedLimits {
             first_content: Some(seconds(1)),
-            ..Limits::default()
+            ..AskedLimits::default()
         };
-        let narrow_progress = Limits {
+        let narrow_progress = AskedLimits {
             progress_idle: Some(seconds(1)),
-            ..Limits::default()
+            ..AskedLimits::default()
         };
         // The call's time, the caller's limits, the silence; the target is suspicious after four seconds.
         let table = [
-            (100, Limits::default(), 3999, false),
-            (10, Limits::default(), 3999, true),
-            (10, Limits::default(), 4000, false),
+            (100, AskedLimits::default(), 3999, false),
+            (10, AskedLimits::default(), 3999, true),
+            (10, AskedLimits::default(), 4000, false),
             (100, narrow_content, 3999, true),
             (100, narrow_progress, 3999, true),
             (100, narrow_progress, 4000, false),
@@ -229,9 +229,9 @@ mod tests {
             (None, Some(4), Some(6), 4, true),
         ];
         for (scenario, caller, for_another, expected, hurried) in table {
-            let narrowed = Limits {
+            let narrowed = AskedLimits {
                 first_content: caller.map(seconds),
-                ..Limits::default()
+                ..AskedLimits::default()
             };
             let call = limits(seconds(60), narrowed, scenario.map(seconds));
 
@@ -248,9 +248,9 @@ mod tests {
     #[test]
     fn progress_has_the_tighter_limit_of_the_model_and_the_caller() {
         for (caller, expected) in [(None, 45), (Some(10), 10), (Some(60), 45)] {
-            let narrowed = Limits {
+            let narrowed = AskedLimits {
                 progress_idle: caller.map(seconds),
-                ..Limits::default()
+                ..AskedLimits::default()
             };
             let call = limits(seconds(60), narrowed, None);
 

@@ -28,8 +28,8 @@ use crate::health::scopes::Refusal;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
 use crate::wire::WireRequest;
 
-use super::Limits;
-use super::asked::Asked;
+use super::AskedLimits;
+use super::asked::SharedRequest;
 use super::permit::TargetPermit;
 use super::routes::{GuardedTarget, Route};
 use super::target::Target;
@@ -49,7 +49,7 @@ pub(super) struct Admitted {
 /// The targets of one call, in order, and what happened to each.
 pub(super) struct Plan {
     pub(super) route: Arc<Route>,
-    pub(super) asked: Arc<Asked>,
+    pub(super) asked: Arc<SharedRequest>,
     pub(super) limits: CallLimits,
     pub(super) cursor: Cursor,
     pub(super) trail: Trail,
@@ -59,8 +59,8 @@ impl Plan {
     /// The plan of a call that begins now.
     pub(super) fn new(
         route: Arc<Route>,
-        asked: Asked,
-        limits: Limits,
+        asked: SharedRequest,
+        limits: AskedLimits,
         deadline: Option<Instant>,
         trail: Trail,
     ) -> Self {

@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::chat::ChatRequest;
-    use crate::dispatch::Limits;
+    use crate::dispatch::AskedLimits;
     use crate::dispatch::specimens::{asked_for, route};
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -112,7 +112,13 @@ mod tests {
         scenario.retry_first = retry_first;
         let deadline = Some(Instant::now() + timeout);
         let asked = asked_for(ChatRequest::default());
-        Plan::new(route, asked, Limits::default(), deadline, Trail::default())
+        Plan::new(
+            route,
+            asked,
+            AskedLimits::default(),
+            deadline,
+            Trail::default(),
+        )
     }
 
     /// The next target is asked and fails, and its provider asks for this wait.
@@ -232,7 +238,7 @@ mod tests {
         let mut plan = Plan::new(
             route,
             asked_for(ChatRequest::default()),
-            Limits::default(),
+            AskedLimits::default(),
             None,
             Trail::default(),
         );

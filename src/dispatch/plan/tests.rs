@@ -8,7 +8,7 @@ use crate::dispatch::target::Timeouts;
 use crate::health::scopes;
 
 fn plan(route: Arc<Route>, deadline: Option<Instant>) -> Plan {
-    let (request, limits) = (ChatRequest::default(), Limits::default());
+    let (request, limits) = (ChatRequest::default(), AskedLimits::default());
     Plan::new(
         route,
         asked_for(request),
@@ -56,7 +56,7 @@ fn a_target_that_cannot_express_the_request_is_no_alternative() {
     request.sampling.stop_sequences = vec!["END".to_owned(); 5];
     let route = route(&["one", "two"], scopes::Settings::default());
     let deadline = Some(Instant::now() + Duration::from_secs(10));
-    let (limits, trail) = (Limits::default(), Trail::default());
+    let (limits, trail) = (AskedLimits::default(), Trail::default());
 
     let mut plan = Plan::new(route, asked_for(request), limits, deadline, trail);
 

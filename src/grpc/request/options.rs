@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::caller::Priority;
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
 use crate::check::{Faults, check_response_format, check_sampling};
-use crate::dispatch::{Interruption, Limits};
+use crate::dispatch::{AskedLimits, Interruption};
 use crate::grpc::v1;
 
 use super::schema::{Schemas, schema_of};
@@ -148,7 +148,7 @@ pub(super) fn reasoning_options_of(
     }
 }
 
-pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
+pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> AskedLimits {
     let v1::CallLimits {
         max_attempts,
         max_time_to_first_token,
@@ -168,7 +168,7 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> Limits {
     let first_content = positive(max_time_to_first_token, "max_time_to_first_token");
     let progress_idle = positive(max_gap_between_chunks, "max_gap_between_chunks");
     let max_attempts = at_least_one(max_attempts, "limits.max_attempts", faults);
-    Limits {
+    AskedLimits {
         max_attempts,
         first_content,
         progress_idle,

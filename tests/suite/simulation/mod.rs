@@ -20,7 +20,7 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::{Route, Selector};
-use modelway::dispatch::{Call, Inquiry, Interruption, Limits};
+use modelway::dispatch::{AskedLimits, Call, Inquiry, Interruption};
 use modelway::telemetry::observe::{CallOrigin, Observer};
 use modelway::telemetry::spans::CallSpan;
 use modelway::transport::Transport;
@@ -73,7 +73,7 @@ impl Simulation {
             bytes: 0,
             whole,
             deadline: timeout.map(|timeout| Instant::now() + timeout),
-            limits: Limits::default(),
+            limits: AskedLimits::default(),
             interruption,
             observed: Arc::<Observer>::default().call(CallOrigin::new(
                 CallSpan::default(),

@@ -16,7 +16,7 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::dispatch::needs::Needs;
 use modelway::dispatch::routes::Selector;
-use modelway::dispatch::{Call, CallEvent, Failure, Inquiry, Interruption, Limits};
+use modelway::dispatch::{AskedLimits, Call, CallEvent, Failure, Inquiry, Interruption};
 use modelway::error::{UpstreamError, UpstreamErrorKind};
 use modelway::provider::OutboundRequest;
 use modelway::simulator::{Behaviour, Settings, Simulator, text};
@@ -121,7 +121,7 @@ impl Clockwork {
             bytes: 0,
             whole: method == Method::Generate,
             deadline: None,
-            limits: Limits::default(),
+            limits: AskedLimits::default(),
             interruption: Interruption::Restart,
             observed: Arc::<Observer>::default().call(CallOrigin::new(
                 CallSpan::default(),

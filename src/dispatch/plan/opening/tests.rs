@@ -6,7 +6,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::chat::ChatRequest;
-use crate::dispatch::Limits;
+use crate::dispatch::AskedLimits;
 use crate::dispatch::retry_budget;
 use crate::dispatch::routes::Route;
 use crate::dispatch::specimens::{asked_for, route};
@@ -79,7 +79,13 @@ fn call(models: &[&str], left: Duration, tokens: u32, change: impl FnOnce(&mut S
     let asked = asked_for(ChatRequest::default());
     let deadline = Some(Instant::now() + left);
     let trail = Trail::default();
-    Plan::new(Arc::new(route), asked, Limits::default(), deadline, trail)
+    Plan::new(
+        Arc::new(route),
+        asked,
+        AskedLimits::default(),
+        deadline,
+        trail,
+    )
 }
 
 /// A call with time and tokens enough.

@@ -7,7 +7,7 @@ use crate::chat::{
     self, FunctionTool, ImageDetail, MediaSource, Part, ReasoningEffort, ReasoningOptions,
     ResponseFormat, Role, Sampling, Tool, ToolChoice,
 };
-use crate::dispatch::Limits;
+use crate::dispatch::AskedLimits;
 
 /// A request that sets every field there is.
 pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
@@ -238,7 +238,7 @@ fn a_complete_request_is_taken_over_field_by_field() {
     );
     assert_eq!(
         limits,
-        Limits {
+        AskedLimits {
             max_attempts: Some(2),
             first_content: Some(std::time::Duration::from_millis(1500)),
             progress_idle: Some(std::time::Duration::from_secs(3)),
@@ -336,7 +336,7 @@ fn what_is_left_out_is_left_to_the_provider() {
             ..chat::ChatRequest::default()
         }
     );
-    assert_eq!(limits, Limits::default());
+    assert_eq!(limits, AskedLimits::default());
     assert_eq!(priority, crate::caller::Priority::Default);
     assert_eq!(conversation_id, "");
 }
