@@ -23,6 +23,7 @@ pub mod hash;
 pub mod health;
 pub mod idempotency;
 pub mod json;
+pub mod ledger;
 pub mod meter;
 pub mod money;
 pub mod outbound;

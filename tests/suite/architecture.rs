@@ -30,6 +30,11 @@ const MODULES: &[Module] = &[
     module("money", &["chat", "error", "hash"]),
     module("trail", &["chat", "error", "features", "money"]),
     module("check", &["chat", "error"]),
+    // What is written down of calls.
+    module(
+        "ledger",
+        &["calendar", "chat", "error", "hash", "money", "trail"],
+    ),
     // What is counted.
     module("meter", &[]),
     // Names for locks and atomics.
@@ -233,6 +238,11 @@ const HOMES: &[Home] = &[
     Home {
         of: &["ring"],
         modules: &["hash", "outbound", "server", "transport"],
+    },
+    Home {
+        // The only database.
+        of: &["rusqlite"],
+        modules: &["ledger"],
     },
     Home {
         // Schemas in requests are JSON.

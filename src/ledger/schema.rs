@@ -1,0 +1,352 @@
+//! Which tables does a file of the ledger have? Those of a day, and those that outlive it.
+//!
+//! A file holds the calls of one UTC day. `usage.db` has the same tables: it keeps the sums of days whose files are
+//! gone, and no calls. All texts that repeat are interned: rows hold integers. The interned text with the id 0 is the
+//! empty one, so that no column that names one is ever NULL.
+//!
+//! Times are in microseconds since 1970, money in nano-USD. Counts that a provider did not tell are NULL in rows, and
+//! add nothing to sums.
+
+use rusqlite::{Connection, Error, TransactionBehavior};
+
+/// The version of the tables that this program writes: how many of [`MIGRATIONS`] have been applied.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Marks a file as one of the ledger (`PRAGMA application_id`): "MWLD".
+pub const APPLICATION_ID: i64 = 0x4d57_4c44;
+
+/// Length of a slot of `usage_slots`, `label_slots` and `latency_slots`, in microseconds: half an hour, because in some
+/// zones days begin on the half hour of UTC.
+pub const SLOT_US: i64 = 30 * 60 * 1_000_000;
+
+/// Length of a slot of `spend_slots`, in microseconds: a quarter of an hour, on which the days of every zone begin.
+pub const SPEND_SLOT_US: i64 = 15 * 60 * 1_000_000;
+
+/// What leads from an empty file to the tables of today, in order. Each is applied once; what has been released is never
+/// changed.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE names (
+    id      INTEGER PRIMARY KEY,
+    text    TEXT    NOT NULL UNIQUE
+) STRICT;
+INSERT INTO names VALUES (0, '');
+
+-- What can be tried. `model` is the id in the configuration, `provider_model` the name that the provider knows.
+CREATE TABLE targets (
+    id              INTEGER PRIMARY KEY,
+    model           TEXT    NOT NULL,
+    provider        TEXT    NOT NULL,
+    provider_model  TEXT    NOT NULL,
+    UNIQUE (model, provider, provider_model)
+) STRICT;
+INSERT INTO targets VALUES (0, '', '', '');
+
+-- `text` is a JSON object of keys and values, sorted by key.
+CREATE TABLE label_sets (
+    id      INTEGER PRIMARY KEY,
+    text    TEXT    NOT NULL UNIQUE
+) STRICT;
+INSERT INTO label_sets VALUES (0, '{}');
+
+-- `state`: 1 open, 2 settled, 3 recovered. `version`: 0 while open, 1 once settled, more after corrections.
+-- `code`: number of the gRPC status code, NULL while open. `cost_source`: 1 prices, 2 estimated, 3 unknown (the amount
+-- is not the whole), 4 told by the provider, 5 mixed; NULL while open, and if nothing was charged for.
+CREATE TABLE calls (
+    call_id             BLOB    NOT NULL PRIMARY KEY,
+    state               INTEGER NOT NULL,
+    version             INTEGER NOT NULL,
+    caller              INTEGER NOT NULL,
+    team                INTEGER NOT NULL,
+    organisation        INTEGER NOT NULL,
+    key_id              INTEGER NOT NULL,
+    scenario            INTEGER NOT NULL,
+    label_set           INTEGER NOT NULL,
+    trace_id            BLOB    NOT NULL,
+    started_us          INTEGER NOT NULL,
+    code                INTEGER,
+    reason              INTEGER NOT NULL DEFAULT 0,
+    attempts            INTEGER NOT NULL DEFAULT 0,
+    rescued             INTEGER NOT NULL DEFAULT 0,
+    target              INTEGER NOT NULL DEFAULT 0,
+    latency_us          INTEGER,
+    first_content_us    INTEGER,
+    overhead_us         INTEGER,
+    input               INTEGER,
+    output              INTEGER,
+    cache_read          INTEGER,
+    cache_write         INTEGER,
+    cache_write_1h      INTEGER,
+    reasoning           INTEGER,
+    cost_nanos          INTEGER NOT NULL DEFAULT 0,
+    waste_nanos         INTEGER NOT NULL DEFAULT 0,
+    estimated_nanos     INTEGER NOT NULL DEFAULT 0,
+    cost_source         INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX calls_by_caller   ON calls (caller);
+CREATE INDEX calls_by_team     ON calls (team);
+CREATE INDEX calls_by_scenario ON calls (scenario);
+CREATE INDEX calls_by_trace    ON calls (trace_id);
+CREATE INDEX calls_troubled    ON calls (call_id) WHERE code <> 0 OR rescued;
+CREATE INDEX calls_open        ON calls (call_id) WHERE state = 1;
+CREATE INDEX calls_unpriced    ON calls (call_id) WHERE cost_source = 3;
+
+-- `state`, `version`, `cost_source`: as in calls. `kind`: 1 primary, 2 retry, 3 failover, 4 hedge, 5 probe, 6 last
+-- resort. `outcome`: 1 succeeded, 2 failed, 4 cancelled, 5 not known because the service died. `billing_class`: 1 actual,
+-- 2 partial, 3 zero, 4 uncertain. `usage_source`: 1 told by the provider, 2 estimated. `service_tier`: 1 standard,
+-- 2 priority, 3 flex, 4 batch, 0 another one, NULL if none was told. `tool_uses`: a JSON object of tools and counts.
+-- `windows`: the counters of its reservation, as the limits spell them.
+CREATE TABLE attempts (
+    call_id             BLOB    NOT NULL,
+    number              INTEGER NOT NULL,
+    state               INTEGER NOT NULL,
+    version             INTEGER NOT NULL,
+    target              INTEGER NOT NULL,
+    kind                INTEGER NOT NULL,
+    started_us          INTEGER NOT NULL,
+    outcome             INTEGER,
+    reason              INTEGER NOT NULL DEFAULT 0,
+    billing_class       INTEGER,
+    latency_us          INTEGER,
+    first_content_us    INTEGER,
+    input               INTEGER,
+    output              INTEGER,
+    cache_read          INTEGER,
+    cache_write         INTEGER,
+    cache_write_1h      INTEGER,
+    reasoning           INTEGER,
+    tool_uses           TEXT,
+    usage_source        INTEGER,
+    service_tier        INTEGER,
+    price_id            INTEGER NOT NULL DEFAULT 0,
+    reserved_nanos      INTEGER,
+    reserved_tokens     INTEGER,
+    cost_nanos          INTEGER NOT NULL DEFAULT 0,
+    cost_source         INTEGER,
+    provider_cost_nanos INTEGER,
+    provider_request_id TEXT,
+    response_model      TEXT,
+    span_id             BLOB    NOT NULL,
+    windows             TEXT,
+    PRIMARY KEY (call_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempts_open ON attempts (call_id, number) WHERE state = 1;
+
+CREATE TABLE skips (
+    call_id     BLOB    NOT NULL,
+    position    INTEGER NOT NULL,
+    target      INTEGER NOT NULL,
+    reason      INTEGER NOT NULL,
+    detail      TEXT    NOT NULL,
+    PRIMARY KEY (call_id, position)
+) STRICT, WITHOUT ROWID;
+
+-- Sums of settled calls, in the slot in which the call started. `target` gave the answer, 0 if none did.
+CREATE TABLE usage_slots (
+    slot            INTEGER NOT NULL,
+    caller          INTEGER NOT NULL,
+    team            INTEGER NOT NULL,
+    organisation    INTEGER NOT NULL,
+    scenario        INTEGER NOT NULL,
+    target          INTEGER NOT NULL,
+    code            INTEGER NOT NULL,
+    calls           INTEGER NOT NULL,
+    failed          INTEGER NOT NULL,
+    rescued         INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    input           INTEGER NOT NULL,
+    output          INTEGER NOT NULL,
+    cache_read      INTEGER NOT NULL,
+    cache_write     INTEGER NOT NULL,
+    cache_write_1h  INTEGER NOT NULL,
+    reasoning       INTEGER NOT NULL,
+    cost_nanos      INTEGER NOT NULL,
+    waste_nanos     INTEGER NOT NULL,
+    estimated_nanos INTEGER NOT NULL,
+    unknown_calls   INTEGER NOT NULL,
+    PRIMARY KEY (slot, caller, team, organisation, scenario, target, code)
+) STRICT, WITHOUT ROWID;
+
+-- The same sums by labels.
+CREATE TABLE label_slots (
+    slot            INTEGER NOT NULL,
+    team            INTEGER NOT NULL,
+    label_set       INTEGER NOT NULL,
+    calls           INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    input           INTEGER NOT NULL,
+    output          INTEGER NOT NULL,
+    cache_read      INTEGER NOT NULL,
+    cache_write     INTEGER NOT NULL,
+    cache_write_1h  INTEGER NOT NULL,
+    reasoning       INTEGER NOT NULL,
+    cost_nanos      INTEGER NOT NULL,
+    waste_nanos     INTEGER NOT NULL,
+    estimated_nanos INTEGER NOT NULL,
+    unknown_calls   INTEGER NOT NULL,
+    PRIMARY KEY (slot, team, label_set)
+) STRICT, WITHOUT ROWID;
+
+-- How many answered calls took how long; `bucket` as in `latency::bucket`.
+CREATE TABLE latency_slots (
+    slot        INTEGER NOT NULL,
+    scenario    INTEGER NOT NULL,
+    target      INTEGER NOT NULL,
+    bucket      INTEGER NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (slot, scenario, target, bucket)
+) STRICT, WITHOUT ROWID;
+
+-- What limits have to know after a restart: sums of settled attempts, in the slot of SPEND_SLOT_US in which the attempt
+-- started, by the target that was tried. `calls` counts in the row of the call's first attempt.
+CREATE TABLE spend_slots (
+    slot            INTEGER NOT NULL,
+    caller          INTEGER NOT NULL,
+    team            INTEGER NOT NULL,
+    organisation    INTEGER NOT NULL,
+    key_id          INTEGER NOT NULL,
+    scenario        INTEGER NOT NULL,
+    target          INTEGER NOT NULL,
+    label_set       INTEGER NOT NULL,
+    calls           INTEGER NOT NULL,
+    attempts        INTEGER NOT NULL,
+    tokens          INTEGER NOT NULL,
+    cost_nanos      INTEGER NOT NULL,
+    waste_nanos     INTEGER NOT NULL,
+    PRIMARY KEY (slot, caller, team, organisation, key_id, scenario, target, label_set)
+) STRICT, WITHOUT ROWID;
+
+-- In usage.db: the days whose sums it has taken over, counted from 1970.
+CREATE TABLE merged_days (
+    day     INTEGER PRIMARY KEY
+) STRICT;
+"];
+
+/// Why the tables of a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It was written by a later version of this program.
+    #[error(
+        "its tables have version {found}, and this program knows versions up to {VERSION}: start the version of \
+         Modelway that wrote it, or a later one"
+    )]
+    Newer {
+        /// The version of its tables.
+        found: i64,
+    },
+    /// It is a database of something else.
+    #[error("it is a database, but none of the ledger")]
+    Foreign,
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Sqlite(#[from] Error),
+}
+
+/// Brings the tables of a file up to date, in one transaction; an empty file gets all of them.
+///
+/// # Errors
+/// [`SchemaError`]; the file is as it was before.
+pub fn migrate(connection: &mut Connection) -> Result<(), SchemaError> {
+    if version(connection)? == VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it meanwhile.
+    let found = version(&transaction)?;
+    let applied = usize::try_from(found).unwrap_or(usize::MAX);
+    for migration in MIGRATIONS.get(applied..).unwrap_or_default() {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The version of the tables of a file, 0 for an empty file.
+///
+/// # Errors
+/// [`SchemaError`].
+pub fn version(connection: &Connection) -> Result<i64, SchemaError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = pragma("user_version")?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_ours = pragma("application_id")? == APPLICATION_ID || (found == 0 && tables == 0);
+    match found {
+        _ if !is_ours => Err(SchemaError::Foreign),
+        found if found > VERSION => Err(SchemaError::Newer { found }),
+        found => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn an_empty_file_gets_all_tables_once() {
+        let mut connection = migrated();
+
+        migrate(&mut connection).unwrap();
+
+        assert_eq!(version(&connection).unwrap(), VERSION);
+        let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+        assert_eq!(count(tables).unwrap(), 11);
+        let strict = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND strict";
+        assert_eq!(count(strict).unwrap(), 11);
+    }
+
+    #[test]
+    fn tables_of_a_later_version_are_refused_and_left_alone() {
+        let mut connection = migrated();
+        connection
+            .pragma_update(None, "user_version", VERSION + 1)
+            .unwrap();
+
+        let error = migrate(&mut connection).unwrap_err();
+
+        let expected = format!("its tables have version {}", VERSION + 1);
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_something_else_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (a)").unwrap();
+
+        let error = migrate(&mut connection).unwrap_err();
+
+        assert!(matches!(error, SchemaError::Foreign), "{error}");
+    }
+
+    #[test]
+    fn open_rows_troubled_calls_and_unknown_costs_are_found_by_an_index() {
+        let connection = migrated();
+        for (sql, index) in [
+            ("SELECT * FROM attempts WHERE state = 1", "attempts_open"),
+            ("SELECT * FROM calls WHERE state = 1", "calls_open"),
+            (
+                "SELECT * FROM calls WHERE code <> 0 OR rescued",
+                "calls_troubled",
+            ),
+            (
+                "SELECT * FROM calls WHERE cost_source = 3",
+                "calls_unpriced",
+            ),
+            ("SELECT * FROM calls WHERE team = 7", "calls_by_team"),
+        ] {
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            let plan: String = connection
+                .query_row(&explain, [], |row| row.get("detail"))
+                .unwrap();
+            assert!(plan.contains(index), "{sql}: {plan}");
+        }
+    }
+}
