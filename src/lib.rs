@@ -22,6 +22,7 @@ pub mod grpc_web;
 pub mod hash;
 pub mod health;
 pub mod idempotency;
+pub mod identity;
 pub mod json;
 pub mod ledger;
 pub mod meter;

@@ -63,6 +63,8 @@ pub struct Inquiry {
 /// Limits that a caller sets for one call. They narrow what the scenario allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AskedLimits {
+    /// The most that all attempts may cost together, in nano-USD.
+    pub max_cost: Option<u64>,
     /// The most attempts.
     pub max_attempts: Option<u32>,
     /// The longest wait for the first content of an attempt.

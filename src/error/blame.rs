@@ -53,6 +53,12 @@ impl Reason {
             | Self::IdempotencyConflict
             | Self::ContentBlocked
             | Self::CallerRateLimited
+            | Self::CallerQuotaExhausted
+            | Self::CredentialsMissing
+            | Self::CredentialsInvalid
+            | Self::PermissionDenied
+            | Self::LabelNotAllowed
+            | Self::CostCapExceeded
             | Self::ClientStalled => Blame::Caller,
             Self::DeadlineExceeded if !had_time => Blame::Caller,
             Self::DeadlineExceeded => Blame::Deadline,
@@ -67,8 +73,13 @@ impl Reason {
             | Self::BreakerOpen
             | Self::NoProviderAvailable
             | Self::StreamInterrupted
-            | Self::RetryBudgetExhausted => Blame::Provider,
-            Self::Overloaded | Self::Draining | Self::Internal => Blame::Gateway,
+            | Self::RetryBudgetExhausted
+            | Self::WasteBudgetExhausted => Blame::Provider,
+            Self::Overloaded
+            | Self::Draining
+            | Self::PriceUnknown
+            | Self::LedgerUnavailable
+            | Self::Internal => Blame::Gateway,
         }
     }
 }

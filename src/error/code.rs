@@ -15,6 +15,10 @@ pub enum Code {
     NotFound,
     /// The caller asks for more than it may have.
     ResourceExhausted,
+    /// Nothing proves who calls.
+    Unauthenticated,
+    /// Whoever calls may not do this.
+    PermissionDenied,
     /// The request contradicts an earlier one.
     Aborted,
     /// The request cannot be served by the service as it is configured.
@@ -29,13 +33,15 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Ok,
         Self::Cancelled,
         Self::InvalidArgument,
         Self::DeadlineExceeded,
         Self::NotFound,
         Self::ResourceExhausted,
+        Self::Unauthenticated,
+        Self::PermissionDenied,
         Self::Aborted,
         Self::FailedPrecondition,
         Self::Unimplemented,
@@ -52,6 +58,8 @@ impl Code {
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::NotFound => "NOT_FOUND",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
             Self::Aborted => "ABORTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
             Self::Unimplemented => "UNIMPLEMENTED",
@@ -69,6 +77,8 @@ impl Code {
             | Self::InvalidArgument
             | Self::NotFound
             | Self::ResourceExhausted
+            | Self::Unauthenticated
+            | Self::PermissionDenied
             | Self::Aborted
             | Self::FailedPrecondition
             | Self::Unimplemented => false,

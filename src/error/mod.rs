@@ -6,17 +6,20 @@
 mod advice;
 mod blame;
 mod code;
+mod denial;
 mod reason;
 mod unsupported;
 mod upstream;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::advice::advise;
 pub use self::blame::Blame;
 pub use self::code::Code;
+pub use self::denial::{CredentialFault, DeniedAmounts, LimitDenial, LimitUnit};
 pub use self::reason::Reason;
 pub use self::unsupported::Unsupported;
 pub use self::upstream::{
@@ -76,6 +79,42 @@ pub enum Error {
         /// When to try again.
         retry_after: Duration,
     },
+    /// No credential was sent.
+    #[error("no credential was sent; send an API key or a token as `authorization: Bearer ...`")]
+    CredentialsMissing,
+    /// The credential does not prove who calls.
+    #[error("{}", match .0 {
+        CredentialFault::Invalid => "the credential is not accepted; it is unknown, malformed, expired or revoked",
+        CredentialFault::Conflict => "the credentials name different callers; send one of them",
+        CredentialFault::Revoked => "the credential was revoked while the call was open",
+    })]
+    CredentialsInvalid(CredentialFault),
+    /// The credential does not allow this. The text names what is not allowed.
+    #[error("the credential does not allow {0}")]
+    PermissionDenied(String),
+    /// A label is missing, not allowed, or has a value that is not allowed.
+    #[error("{0}")]
+    LabelNotAllowed(Violation),
+    /// Limits on the caller's account did not let the call through, or none of its attempts.
+    #[error("{}", .0.first().map_or_else(String::new, LimitDenial::to_string))]
+    LimitReached(Vec<LimitDenial>),
+    /// Another attempt would cost more than the call may.
+    #[error(
+        "every target that could answer would cost more than the call may; raise `limits.max_cost`, or lower `sampling.max_output_tokens`"
+    )]
+    CostCapExceeded,
+    /// A limit on money applies, and it is not known what the targets cost.
+    #[error("the limit `{0}` on money applies, and no target that could answer has a known price")]
+    PriceUnknown(Arc<str>),
+    /// The ledger cannot be written.
+    #[error("the ledger cannot be written at this time, so nothing was sent")]
+    LedgerUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// An attempt failed, and failed attempts have recently cost too much for another one.
+    #[error("{0}, and failed attempts have recently cost too much for another one")]
+    WasteBudgetExhausted(UpstreamError),
     /// The deadline passed.
     #[error("the deadline passed before the answer was complete")]
     DeadlineExceeded,
@@ -141,6 +180,19 @@ impl Error {
             Self::IdempotencyConflict => Reason::IdempotencyConflict,
             Self::Overloaded { .. } | Self::NoRoom { .. } => Reason::Overloaded,
             Self::CallerRateLimited { .. } => Reason::CallerRateLimited,
+            Self::CredentialsMissing => Reason::CredentialsMissing,
+            Self::CredentialsInvalid(_) => Reason::CredentialsInvalid,
+            Self::PermissionDenied(_) => Reason::PermissionDenied,
+            Self::LabelNotAllowed(_) => Reason::LabelNotAllowed,
+            // A rate that is reached soon allows more; a spent budget decides if both are.
+            Self::LimitReached(denials) if denials.iter().all(|denial| denial.is_rate) => {
+                Reason::CallerRateLimited
+            }
+            Self::LimitReached(_) => Reason::CallerQuotaExhausted,
+            Self::CostCapExceeded => Reason::CostCapExceeded,
+            Self::PriceUnknown(_) => Reason::PriceUnknown,
+            Self::LedgerUnavailable { .. } => Reason::LedgerUnavailable,
+            Self::WasteBudgetExhausted(_) => Reason::WasteBudgetExhausted,
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::RetryBudgetExhausted(_) => Reason::RetryBudgetExhausted,
             Self::Upstream(error) | Self::LargerTargetUnasked { error, .. } => {
@@ -158,6 +210,7 @@ impl Error {
         match self {
             Self::Upstream(error)
             | Self::RetryBudgetExhausted(error)
+            | Self::WasteBudgetExhausted(error)
             | Self::LargerTargetUnasked { error, .. }
             | Self::StreamInterrupted(error) => Some(error),
             Self::Unimplemented(_)
@@ -168,6 +221,14 @@ impl Error {
             | Self::NoProviderAvailable { .. }
             | Self::IdempotencyConflict
             | Self::CallerRateLimited { .. }
+            | Self::CredentialsMissing
+            | Self::CredentialsInvalid(_)
+            | Self::PermissionDenied(_)
+            | Self::LabelNotAllowed(_)
+            | Self::LimitReached(_)
+            | Self::CostCapExceeded
+            | Self::PriceUnknown(_)
+            | Self::LedgerUnavailable { .. }
             | Self::DeadlineExceeded
             | Self::Overloaded { .. }
             | Self::NoRoom { .. }

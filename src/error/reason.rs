@@ -24,6 +24,24 @@ pub enum Reason {
     IdempotencyConflict,
     /// The caller has too many calls open, or has cancelled too many.
     CallerRateLimited,
+    /// No credential was sent.
+    CredentialsMissing,
+    /// The credential is not accepted.
+    CredentialsInvalid,
+    /// The credential does not allow this.
+    PermissionDenied,
+    /// A label is missing, not allowed, or has a value that is not allowed.
+    LabelNotAllowed,
+    /// A limit on money is reached, or one on requests or tokens of an hour or longer.
+    CallerQuotaExhausted,
+    /// Another attempt would cost more than the call may.
+    CostCapExceeded,
+    /// A limit on money applies, and it is not known what a target costs.
+    PriceUnknown,
+    /// The ledger cannot be written.
+    LedgerUnavailable,
+    /// Failed attempts have recently cost too much for another one.
+    WasteBudgetExhausted,
     /// The caller's deadline passed.
     DeadlineExceeded,
     /// The service has no room for the request.
@@ -64,7 +82,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 35] = [
         Self::Unimplemented,
         Self::InvalidRequest,
         Self::ScenarioNotFound,
@@ -73,6 +91,15 @@ impl Reason {
         Self::ContextLengthExceeded,
         Self::IdempotencyConflict,
         Self::CallerRateLimited,
+        Self::CredentialsMissing,
+        Self::CredentialsInvalid,
+        Self::PermissionDenied,
+        Self::LabelNotAllowed,
+        Self::CallerQuotaExhausted,
+        Self::CostCapExceeded,
+        Self::PriceUnknown,
+        Self::LedgerUnavailable,
+        Self::WasteBudgetExhausted,
         Self::DeadlineExceeded,
         Self::Overloaded,
         Self::Draining,
@@ -109,6 +136,15 @@ impl Reason {
             Self::ContextLengthExceeded => "CONTEXT_LENGTH_EXCEEDED",
             Self::IdempotencyConflict => "IDEMPOTENCY_CONFLICT",
             Self::CallerRateLimited => "CALLER_RATE_LIMITED",
+            Self::CredentialsMissing => "CREDENTIALS_MISSING",
+            Self::CredentialsInvalid => "CREDENTIALS_INVALID",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::LabelNotAllowed => "LABEL_NOT_ALLOWED",
+            Self::CallerQuotaExhausted => "CALLER_QUOTA_EXHAUSTED",
+            Self::CostCapExceeded => "COST_CAP_EXCEEDED",
+            Self::PriceUnknown => "PRICE_UNKNOWN",
+            Self::LedgerUnavailable => "LEDGER_UNAVAILABLE",
+            Self::WasteBudgetExhausted => "WASTE_BUDGET_EXHAUSTED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Overloaded => "OVERLOADED",
             Self::Draining => "DRAINING",
@@ -140,14 +176,20 @@ impl Reason {
     pub fn code(self) -> Code {
         match self {
             Self::Unimplemented => Code::Unimplemented,
-            Self::InvalidRequest | Self::ContextLengthExceeded => Code::InvalidArgument,
+            Self::InvalidRequest | Self::ContextLengthExceeded | Self::LabelNotAllowed => {
+                Code::InvalidArgument
+            }
             Self::ScenarioNotFound | Self::ModelNotFound => Code::NotFound,
             Self::CapabilityUnsupported
             | Self::ProviderAuthFailed
             | Self::ProviderQuotaExhausted
+            | Self::CostCapExceeded
+            | Self::PriceUnknown
             | Self::ContentBlocked => Code::FailedPrecondition,
             Self::IdempotencyConflict => Code::Aborted,
-            Self::CallerRateLimited => Code::ResourceExhausted,
+            Self::CredentialsMissing | Self::CredentialsInvalid => Code::Unauthenticated,
+            Self::PermissionDenied => Code::PermissionDenied,
+            Self::CallerRateLimited | Self::CallerQuotaExhausted => Code::ResourceExhausted,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal => Code::Internal,
             Self::ClientStalled => Code::ResourceExhausted,
@@ -156,6 +198,8 @@ impl Reason {
             | Self::NoProviderAvailable
             | Self::BreakerOpen
             | Self::RetryBudgetExhausted
+            | Self::LedgerUnavailable
+            | Self::WasteBudgetExhausted
             | Self::ProviderRateLimited
             | Self::ProviderOverloaded
             | Self::ProviderError

@@ -13,6 +13,7 @@ use tonic_types::StatusExt as _;
 
 use crate::caller::{Caller, Door, Method};
 use crate::error::Reason;
+use crate::identity::Identity;
 use crate::telemetry::observe::{CallOrigin, ObservedCall, Observer};
 use crate::trail::{CallEnd, Trail};
 
@@ -52,6 +53,7 @@ impl Announced {
                 metadata::trace_state(headers),
             ),
             caller,
+            identity: Some(Identity::local()),
             method,
             door: request
                 .extensions()

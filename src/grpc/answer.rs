@@ -197,6 +197,8 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         response_model: response_model.clone().unwrap_or_default(),
         breaker_state: breaker_state(*breaker).into(),
         detail,
+        reserved: None,
+        limit_id: String::new(),
     }
 }
 

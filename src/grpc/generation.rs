@@ -13,6 +13,7 @@ use tonic::{Extensions, Request, Response, Status};
 use crate::caller::{Caller, Method};
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
+use crate::identity::Identity;
 use crate::serving::{
     BegunCall, CallHead, CallReading, DeliveryHandle, EventStream, Failure, Repeats, Serving,
 };
@@ -64,6 +65,7 @@ impl Generation {
         let whole = method == Method::Generate;
         let head = CallHead {
             caller,
+            identity: Identity::local(),
             observed: call.unwrap_or_default(),
             arrived: arrival.map_or_else(Instant::now, |arrival| arrival.at),
             held: arrival.map(|arrival| arrival.held.clone()),

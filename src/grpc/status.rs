@@ -22,6 +22,9 @@ const CALL_FAILURE_TYPE: &str = "type.googleapis.com/modelway.v1.CallFailure";
 /// The most attempts in a status.
 const MAX_ATTEMPTS: usize = 8;
 
+/// The most limits in a status.
+const MAX_DENIALS: usize = 4;
+
 /// The most violations in a status.
 const MAX_VIOLATIONS: usize = 10;
 
@@ -114,6 +117,9 @@ fn info(error: &Error, trail: &Trail) -> HashMap<String, String> {
     if !trail.call_id.is_empty() {
         info.insert("call_id".to_owned(), trail.call_id.clone());
     }
+    if let Error::CredentialsInvalid(fault) = error {
+        info.insert("cause".to_owned(), fault.name().to_owned());
+    }
     if let Some(upstream) = error.upstream() {
         if let Some(status) = upstream.status {
             info.insert("provider_status".to_owned(), status.to_string());
@@ -150,11 +156,29 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         Error::CallerRateLimited { limit, .. } => {
             details.add_quota_failure_violation("caller", limit.to_string());
         }
+        Error::LabelNotAllowed(violation) => {
+            let field = shortened(violation.field.clone(), MAX_FIELD_BYTES);
+            let what = shortened(violation.what.clone(), MAX_MESSAGE_BYTES);
+            details.add_bad_request_violation(field, what);
+        }
+        Error::LimitReached(denials) => {
+            for denial in denials.iter().take(MAX_DENIALS) {
+                let subject = format!("limit/{}", denial.limit);
+                details.add_quota_failure_violation(subject, denial.to_string());
+            }
+        }
         Error::Unimplemented(_)
         | Error::NoProviderAvailable { .. }
         | Error::IdempotencyConflict
         | Error::Overloaded { .. }
         | Error::NoRoom { .. }
+        | Error::CredentialsMissing
+        | Error::CredentialsInvalid(_)
+        | Error::PermissionDenied(_)
+        | Error::CostCapExceeded
+        | Error::PriceUnknown(_)
+        | Error::LedgerUnavailable { .. }
+        | Error::WasteBudgetExhausted(_)
         | Error::DeadlineExceeded
         | Error::RetryBudgetExhausted(_)
         | Error::LargerTargetUnasked { .. }
@@ -170,19 +194,36 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
 /// provider again sooner.
 const MAX_PROVIDERS_WAIT: Duration = Duration::from_secs(120);
 
+/// The longest wait for a limit of the caller's own after which a client may try again by itself.
+const MAX_LIMITS_WAIT: Duration = Duration::from_secs(60);
+
 /// How long to wait until the same call may succeed, if that is known.
 pub(super) fn retry_after(error: &Error) -> Option<Duration> {
     match error {
         Error::NoProviderAvailable { retry_after } => *retry_after,
         Error::Overloaded { retry_after }
         | Error::NoRoom { retry_after, .. }
+        | Error::LedgerUnavailable { retry_after }
         | Error::CallerRateLimited { retry_after, .. } => Some(*retry_after),
         Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })
         | Error::RetryBudgetExhausted(UpstreamError { retry_after, .. }) => {
             retry_after.map(|wait| wait.min(MAX_PROVIDERS_WAIT))
         }
-        Error::Unimplemented(_)
+        // Only a rate allows more soon; of several, the last one to do so decides.
+        Error::LimitReached(denials) if denials.iter().all(|denial| denial.is_rate) => {
+            let resets = denials.iter().map(|denial| denial.reset);
+            resets.collect::<Option<Vec<_>>>()?.into_iter().max()
+        }
+        Error::LimitReached(_)
+        | Error::CredentialsMissing
+        | Error::CredentialsInvalid(_)
+        | Error::PermissionDenied(_)
+        | Error::LabelNotAllowed(_)
+        | Error::CostCapExceeded
+        | Error::PriceUnknown(_)
+        | Error::WasteBudgetExhausted(_)
+        | Error::Unimplemented(_)
         | Error::InvalidRequest(_)
         | Error::ScenarioNotFound(_)
         | Error::ModelNotFound(_)
@@ -198,8 +239,19 @@ pub(super) fn retry_after(error: &Error) -> Option<Duration> {
 
 /// Milliseconds that a retrying client must wait, -1 for not at all, `None` for no advice.
 pub(super) fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
-    let without_an_end = matches!(error, Error::NoProviderAvailable { retry_after: None });
-    if sent_any || without_an_end {
+    let is_futile = match error {
+        Error::NoProviderAvailable { retry_after: None }
+        | Error::CredentialsMissing
+        | Error::CredentialsInvalid(_)
+        | Error::PermissionDenied(_)
+        | Error::LabelNotAllowed(_)
+        | Error::CostCapExceeded
+        | Error::PriceUnknown(_)
+        | Error::WasteBudgetExhausted(_) => true,
+        Error::LimitReached(_) => retry_after(error).is_none_or(|wait| wait > MAX_LIMITS_WAIT),
+        _ => false,
+    };
+    if sent_any || is_futile {
         return Some(-1);
     }
     retry_after(error).map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
@@ -217,6 +269,7 @@ fn call_failure(trail: &Trail, room: usize) -> v1::CallFailure {
             .collect(),
         usage: trail.usage().map(answer::usage),
         cost: trail.cost().map(answer::cost),
+        limits: Vec::new(),
     };
     while failure.encoded_len() > room && !failure.attempts.is_empty() {
         failure.attempts.remove(0);
@@ -232,6 +285,8 @@ pub(super) fn code(code: Code) -> tonic::Code {
         Code::DeadlineExceeded => tonic::Code::DeadlineExceeded,
         Code::NotFound => tonic::Code::NotFound,
         Code::ResourceExhausted => tonic::Code::ResourceExhausted,
+        Code::Unauthenticated => tonic::Code::Unauthenticated,
+        Code::PermissionDenied => tonic::Code::PermissionDenied,
         Code::Aborted => tonic::Code::Aborted,
         Code::FailedPrecondition => tonic::Code::FailedPrecondition,
         Code::Unimplemented => tonic::Code::Unimplemented,

@@ -14,6 +14,7 @@ use crate::admission::room::Held;
 use crate::caller::{Door, Method};
 use crate::chat::Answer;
 use crate::error::{Code, Error};
+use crate::identity::Identity;
 use crate::serving::{
     CallHead, CallReading, Failure, Repeats, StreamEvent, StreamSpelling as _, Summary,
 };
@@ -95,6 +96,7 @@ impl Translation {
                 metadata::trace_state(headers),
             ),
             caller: origin.caller(),
+            identity: Some(Identity::local()),
             method,
             door: Door::Json,
             request_id: request_id(headers).and_then(|id| id.to_str().ok().map(str::to_owned)),
@@ -103,6 +105,7 @@ impl Translation {
         };
         CallHead {
             caller: origin.caller(),
+            identity: Identity::local(),
             observed: self.observer.call(origin_of_call),
             arrived,
             held: Some(held),

@@ -14,8 +14,9 @@ use crate::chat::Answer;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{Call, Failure, Inquiry, Summary};
-use crate::error::Error;
+use crate::error::{Error, Violation};
 use crate::idempotency::{Fingerprint, Key};
+use crate::identity::Identity;
 use crate::telemetry::observe::{AskedFor, CallWait, ObservedCall};
 use crate::trail::CallEnd;
 
@@ -37,8 +38,10 @@ pub struct Serving {
 
 /// What a door knows about a call before its message is read.
 pub struct CallHead {
-    /// Who calls.
+    /// Who calls, as admission counts it.
     pub caller: Caller,
+    /// Who calls.
+    pub identity: Arc<Identity>,
     /// Observes the call since its arrival.
     pub observed: ObservedCall,
     /// When the call arrived; its timeout counts from here.
@@ -89,6 +92,7 @@ impl Serving {
     ) -> Result<BegunCall<'_>, Failure> {
         let CallHead {
             caller,
+            identity,
             mut observed,
             arrived,
             held,
@@ -112,6 +116,7 @@ impl Serving {
                     limits,
                     interruption,
                     priority,
+                    labels,
                     conversation_id,
                 },
             timeout,
@@ -123,6 +128,15 @@ impl Serving {
         };
         observed.asks_for(asked_for, route.scenario());
         observed.has_priority(priority);
+        if let Some((key, _)) = labels.first_key_value() {
+            let field = format!("labels[{key:?}]");
+            let caller = &identity.account.caller;
+            let what = format!("the account `{caller}` allows no such label; leave it out");
+            return Err(refused(
+                observed,
+                Error::LabelNotAllowed(Violation { field, what }),
+            ));
+        }
         observed.is_part_of(&conversation_id);
         let inquiry = Inquiry {
             request: Arc::new(request),

@@ -12,6 +12,7 @@ use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{AskedLimits, Interruption};
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
+use crate::identity::Labels;
 
 use super::size::bytes_of;
 
@@ -39,6 +40,8 @@ pub struct CallRequest {
     pub interruption: Interruption,
     /// How important the call is.
     pub priority: Priority,
+    /// Labels that the caller sets.
+    pub labels: Labels,
     /// The id of its conversation; empty if the caller gave none.
     pub conversation_id: String,
 }

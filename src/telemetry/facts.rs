@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::caller::{Caller, Door, Method, Priority};
 use crate::chat::Usage;
 use crate::error::{Blame, Code};
+use crate::identity::{Identity, Labels};
 use crate::meter::{self, BucketTally};
 use crate::money::Cost;
 use crate::trail::{AttemptKind, AttemptRecord, CallEnd, Trail};
@@ -32,8 +33,12 @@ pub enum AskedFor {
 pub struct CallFacts<'a> {
     /// Its ids, the name of its scenario, and every attempt and skipped target with its tokens and costs.
     pub trail: &'a Trail,
-    /// Who called.
+    /// Who called, as admission counts it.
     pub caller: Caller,
+    /// Who called; `None` if no credential proved it.
+    pub identity: Option<&'a Identity>,
+    /// The labels of the call, those of its account included.
+    pub labels: &'a Labels,
     /// The caller's own id of the request, if it sent one that is short and printable.
     pub request_id: Option<&'a str>,
     /// Which method was called.

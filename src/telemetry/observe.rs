@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::Error;
+use crate::identity::{Identity, Labels};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
 use super::divergence::DivergenceLog;
@@ -78,6 +79,7 @@ impl Observer {
         let CallOrigin {
             span,
             caller,
+            identity,
             method,
             door,
             request_id,
@@ -93,6 +95,8 @@ impl Observer {
             observer: Arc::clone(self),
             span,
             caller,
+            identity,
+            labels: Labels::new(),
             method,
             door,
             request_id,
@@ -194,8 +198,10 @@ fn now() -> std::time::Instant {
 pub struct CallOrigin {
     /// Its span, begun in the trace that the caller named, if it named one.
     pub span: CallSpan,
-    /// Who calls.
+    /// Who calls, as admission counts it.
     pub caller: Caller,
+    /// Who calls; `None` if no credential proves it.
+    pub identity: Option<Arc<Identity>>,
     /// Which method.
     pub method: Method,
     /// Through which protocol.
@@ -214,6 +220,7 @@ impl CallOrigin {
         Self {
             span,
             caller,
+            identity: Some(Identity::local()),
             method,
             door: Door::default(),
             request_id: None,
@@ -235,6 +242,8 @@ struct Observation {
     observer: Arc<Observer>,
     span: CallSpan,
     caller: Caller,
+    identity: Option<Arc<Identity>>,
+    labels: Labels,
     method: Method,
     door: Door,
     request_id: Option<String>,
@@ -255,6 +264,8 @@ impl Observation {
         let facts = CallFacts {
             trail,
             caller: self.caller,
+            identity: self.identity.as_deref(),
+            labels: &self.labels,
             request_id: self.request_id.as_deref(),
             method: self.method,
             door: self.door,
@@ -309,6 +320,11 @@ impl ObservedCall {
             call.asked_for = asked_for;
             scenario.clone_into(&mut call.trail.scenario);
         });
+    }
+
+    /// Notes the labels of the call.
+    pub fn has_labels(&mut self, labels: Labels) {
+        self.change(|call| call.labels = labels);
     }
 
     /// Notes how important the call is.

@@ -203,6 +203,8 @@ fn call_attributes(span: &mut SpanWriter, facts: &CallFacts<'_>) {
     let CallFacts {
         trail,
         caller,
+        identity: _,
+        labels: _,
         request_id,
         method,
         door,

@@ -268,7 +268,7 @@ async fn a_caller_may_wait_less_for_the_first_content_than_the_model_allows() {
             ..CallLimits::default()
         };
 
-        let request = limited(ask("both", "Hello"), limits);
+        let request = limited(ask("both", "Hello"), limits.clone());
         let response = gateway.call(method, request).await.unwrap();
 
         assert_eq!(
@@ -287,6 +287,7 @@ async fn a_caller_cannot_wait_longer_than_the_model_allows() {
     gateway.simulator.set("hasty", Fault::Hang);
     let hour = duration(Duration::from_secs(3600));
     let limits = CallLimits {
+        max_cost: None,
         max_attempts: Some(10),
         max_time_to_first_token: hour,
         max_gap_between_chunks: hour,
@@ -309,9 +310,11 @@ async fn a_gap_that_is_too_long_for_the_caller_interrupts_the_stream() {
         ..CallLimits::default()
     };
 
-    let streamed = gateway.stream(limited(ask("both", "Hello"), limits)).await;
+    let streamed = gateway
+        .stream(limited(ask("both", "Hello"), limits.clone()))
+        .await;
     let whole = gateway
-        .generate(limited(ask("both", "Hello"), limits))
+        .generate(limited(ask("both", "Hello"), limits.clone()))
         .await;
 
     assert_eq!(streamed.text().trim_end(), text(5));
@@ -440,7 +443,7 @@ async fn a_hurry_of_callers_is_not_held_against_a_target() {
     };
 
     for method in METHODS {
-        let hurried = limited(ask("both", "Hello"), limits);
+        let hurried = limited(ask("both", "Hello"), limits.clone());
         gateway.call(method, hurried).await.unwrap();
         // Of its time the first target has three fifths.
         client.call(method, ask("both", "Hello"), "300m").await.ok();
@@ -472,7 +475,7 @@ async fn the_only_attempt_of_a_call_has_all_its_time() {
         ..CallLimits::default()
     };
 
-    let request = limited(ask("both", "Hello"), limits);
+    let request = limited(ask("both", "Hello"), limits.clone());
     let response = client.call(Method::Generate, request, "5S").await.unwrap();
 
     assert_eq!(

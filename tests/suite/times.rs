@@ -17,6 +17,7 @@ use modelway::config::file::File;
 use modelway::dispatch::dispatcher::Dispatcher;
 use modelway::dispatch::routes::Selector;
 use modelway::dispatch::{AskedLimits, Interruption};
+use modelway::identity::{Identity, Labels};
 use modelway::provider::OutboundRequest;
 use modelway::serving::{
     CallHead, CallReading, CallRequest, Failure, Serving, StreamEvent, StreamSpelling,
@@ -198,6 +199,7 @@ impl Bench {
         let origin = CallOrigin::new(CallSpan::default(), Caller::Unknown, method);
         let head = CallHead {
             caller: Caller::Unknown,
+            identity: Identity::local(),
             observed: self.observer.call(origin),
             arrived: Instant::now(),
             held: None,
@@ -216,6 +218,7 @@ impl Bench {
                 limits: AskedLimits::default(),
                 interruption: Interruption::Fail,
                 priority: Priority::Default,
+                labels: Labels::new(),
                 conversation_id: String::new(),
             },
             timeout: None,

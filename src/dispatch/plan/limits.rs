@@ -55,6 +55,7 @@ impl CallLimits {
             first_content,
             progress_idle,
             max_attempts: _,
+            max_cost: _,
         } = self.caller;
         let is_narrowed = first_content.is_some() || progress_idle.is_some();
         (self.time.is_short || is_narrowed) && silence < target.timeouts.stall_after

@@ -16,7 +16,8 @@ use crate::serving::CallRequest;
 
 use self::conversation::messages_of;
 use self::options::{
-    interruption_of, limits_of, priority_of, reasoning_options_of, response_format_of, sampling_of,
+    interruption_of, labels_of, limits_of, priority_of, reasoning_options_of, response_format_of,
+    sampling_of,
 };
 use self::provider::{options_of, retention_of, service_tier_of, verbosity_of};
 use self::schema::Schemas;
@@ -39,6 +40,7 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
         response_format,
         sampling,
         reasoning,
+        labels,
         idempotency_key,
         limits,
         conversation_id,
@@ -93,6 +95,7 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
         wants_metadata: include_provider_metadata,
     };
     let limits = limits_of(limits.unwrap_or_default(), &mut faults);
+    let labels = labels_of(labels, &mut faults);
     check_id("conversation_id", &conversation_id, &mut faults);
     check_id("idempotency_key", &idempotency_key, &mut faults);
     let interruption = interruption_of(stream_options.unwrap_or_default(), &mut faults);
@@ -103,6 +106,7 @@ pub fn parse(request: v1::GenerateRequest, elements: &Elements) -> Result<CallRe
         limits,
         interruption,
         priority,
+        labels,
         conversation_id,
     })
 }

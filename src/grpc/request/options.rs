@@ -7,7 +7,9 @@ use crate::caller::Priority;
 use crate::chat::{ReasoningEffort, ReasoningOptions, ResponseFormat, Sampling};
 use crate::check::{Faults, check_response_format, check_sampling};
 use crate::dispatch::{AskedLimits, Interruption};
+use crate::error::excerpt;
 use crate::grpc::v1;
+use crate::identity::{Labels, MAX_LABELS, is_label};
 
 use super::schema::{Schemas, schema_of};
 
@@ -150,6 +152,7 @@ pub(super) fn reasoning_options_of(
 
 pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> AskedLimits {
     let v1::CallLimits {
+        max_cost,
         max_attempts,
         max_time_to_first_token,
         max_gap_between_chunks,
@@ -169,10 +172,59 @@ pub(super) fn limits_of(limits: v1::CallLimits, faults: &mut Faults) -> AskedLim
     let progress_idle = positive(max_gap_between_chunks, "max_gap_between_chunks");
     let max_attempts = at_least_one(max_attempts, "limits.max_attempts", faults);
     AskedLimits {
+        max_cost: max_cost_of(max_cost, faults),
         max_attempts,
         first_content,
         progress_idle,
     }
+}
+
+/// The most that a call may cost, in nano-USD.
+fn max_cost_of(cost: Option<v1::Cost>, faults: &mut Faults) -> Option<u64> {
+    let v1::Cost {
+        currency_code,
+        amount_nanos,
+        ..
+    } = cost?;
+    if !matches!(currency_code.as_str(), "" | "USD") {
+        faults.add(
+            "limits.max_cost.currency_code",
+            "the service counts in USD; write \"USD\" or leave it out",
+        );
+    }
+    let nanos = u64::try_from(amount_nanos).ok();
+    if nanos.is_none() {
+        faults.add("limits.max_cost.amount_nanos", "must not be negative");
+    }
+    nanos
+}
+
+/// The labels of a call: their number and the form of their keys and values.
+pub(super) fn labels_of(
+    labels: std::collections::HashMap<String, String>,
+    faults: &mut Faults,
+) -> Labels {
+    if labels.len() > MAX_LABELS {
+        faults.add(
+            "labels",
+            format_args!(
+                "a call has at most {MAX_LABELS}; these are {}",
+                labels.len()
+            ),
+        );
+    }
+    let mut sound = Labels::new();
+    for (key, value) in labels.into_iter().take(MAX_LABELS) {
+        if is_label(&key) && is_label(&value) {
+            sound.insert(key.into(), value.into());
+        } else {
+            faults.add(
+                format_args!("labels[{:?}]", excerpt(&key)),
+                "keys and values have 1 to 63 letters, digits, `.`, `_` or `-`",
+            );
+        }
+    }
+    sound
 }
 
 pub(super) fn interruption_of(options: v1::StreamOptions, faults: &mut Faults) -> Interruption {

@@ -70,6 +70,8 @@ impl CallLine<'_> {
         let CallFacts {
             trail,
             caller,
+            identity: _,
+            labels: _,
             request_id,
             method,
             door,

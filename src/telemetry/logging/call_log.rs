@@ -90,7 +90,7 @@ impl Default for CallLog {
             provider_errors: AtomicBool::new(false),
             config: AtomicU32::new(0),
             knows_config: AtomicBool::new(false),
-            floods: Default::default(),
+            floods: std::array::from_fn(|_| Flood::default()),
             began: OnceLock::new(),
             counters: Arc::default(),
             secrets: OnceLock::new(),

@@ -20,6 +20,8 @@ impl Metrics {
         let CallFacts {
             trail,
             caller,
+            identity: _,
+            labels: _,
             request_id: _,
             method,
             door,

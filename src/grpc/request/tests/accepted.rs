@@ -116,7 +116,13 @@ pub(in crate::grpc) fn complete() -> v1::GenerateRequest {
             max_reasoning_tokens: Some(50),
             include_reasoning: true,
         }),
+        labels: [("product".to_owned(), "search".to_owned())].into(),
         limits: Some(v1::CallLimits {
+            max_cost: Some(v1::Cost {
+                currency_code: "USD".to_owned(),
+                amount_nanos: 500,
+                ..v1::Cost::default()
+            }),
             max_attempts: Some(2),
             max_time_to_first_token: Some(prost_types::Duration {
                 seconds: 1,
@@ -145,12 +151,14 @@ fn a_complete_request_is_taken_over_field_by_field() {
         limits,
         interruption,
         priority,
+        labels,
         conversation_id,
     } = parse(complete()).unwrap();
 
     assert_eq!(selector, Selector::Scenario("general".to_owned()));
     assert_eq!(interruption, crate::dispatch::Interruption::Restart);
     assert_eq!(priority, crate::caller::Priority::Batch);
+    assert_eq!(labels, [("product".into(), "search".into())].into());
     assert_eq!(conversation_id, "talk 7");
     let chat::ChatRequest {
         messages,
@@ -239,6 +247,7 @@ fn a_complete_request_is_taken_over_field_by_field() {
     assert_eq!(
         limits,
         AskedLimits {
+            max_cost: Some(500),
             max_attempts: Some(2),
             first_content: Some(std::time::Duration::from_millis(1500)),
             progress_idle: Some(std::time::Duration::from_secs(3)),
@@ -322,6 +331,7 @@ fn what_is_left_out_is_left_to_the_provider() {
         limits,
         interruption: _,
         priority,
+        labels,
         conversation_id,
     } = parse(good()).unwrap();
 
@@ -338,6 +348,7 @@ fn what_is_left_out_is_left_to_the_provider() {
     );
     assert_eq!(limits, AskedLimits::default());
     assert_eq!(priority, crate::caller::Priority::Default);
+    assert!(labels.is_empty());
     assert_eq!(conversation_id, "");
 }
 

@@ -27,11 +27,20 @@ fn odd_numbers() -> impl Strategy<Value = v1::GenerateRequest> {
             duration.map(|(seconds, nanos)| prost_types::Duration { seconds, nanos })
         })
     };
-    let limits = (any::<Option<i32>>(), duration(), duration()).prop_map(
-        |(max_attempts, max_time_to_first_token, max_gap_between_chunks)| v1::CallLimits {
-            max_attempts,
-            max_time_to_first_token,
-            max_gap_between_chunks,
+    let cost = any::<Option<i64>>().prop_map(|nanos| {
+        nanos.map(|amount_nanos| v1::Cost {
+            amount_nanos,
+            ..v1::Cost::default()
+        })
+    });
+    let limits = (cost, any::<Option<i32>>(), duration(), duration()).prop_map(
+        |(max_cost, max_attempts, max_time_to_first_token, max_gap_between_chunks)| {
+            v1::CallLimits {
+                max_cost,
+                max_attempts,
+                max_time_to_first_token,
+                max_gap_between_chunks,
+            }
         },
     );
     let sampling = (

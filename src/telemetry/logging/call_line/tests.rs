@@ -8,6 +8,7 @@ use super::*;
 use crate::caller::{Door, Method, Priority};
 use crate::chat::Usage;
 use crate::error::{Reason, UpstreamError, UpstreamErrorKind};
+use crate::identity::Labels;
 use crate::money::Cost;
 use crate::telemetry::facts::CallTimes;
 use crate::trail::{AttemptKind, BreakerState, Trail};
@@ -78,10 +79,14 @@ fn rescued() -> Trail {
     }
 }
 
+static NO_LABELS: Labels = Labels::new();
+
 fn facts<'a>(trail: &'a Trail, end: CallEnd, asked_for: &'a AskedFor) -> CallFacts<'a> {
     CallFacts {
         trail,
         caller: Caller::of_peer(Some([10, 0, 0, 1].into())),
+        identity: None,
+        labels: &NO_LABELS,
         request_id: None,
         method: Method::StreamGenerate,
         door: Door::Grpc,

@@ -1,12 +1,17 @@
 use super::*;
 use crate::caller::{Caller, Door, Method, Priority};
+use crate::identity::Labels;
 use crate::telemetry::facts::{AskedFor, CallTimes};
 use crate::trail::Trail;
+
+static NO_LABELS: Labels = Labels::new();
 
 fn facts<'a>(trail: &'a Trail, end: CallEnd, total: Duration) -> CallFacts<'a> {
     CallFacts {
         trail,
         caller: Caller::Unknown,
+        identity: None,
+        labels: &NO_LABELS,
         request_id: None,
         method: Method::Generate,
         door: Door::Grpc,
