@@ -134,12 +134,14 @@ pub fn code_number(code: Code) -> i64 {
         Code::InvalidArgument => 3,
         Code::DeadlineExceeded => 4,
         Code::NotFound => 5,
+        Code::PermissionDenied => 7,
         Code::ResourceExhausted => 8,
         Code::FailedPrecondition => 9,
         Code::Aborted => 10,
         Code::Unimplemented => 12,
         Code::Internal => 13,
         Code::Unavailable => 14,
+        Code::Unauthenticated => 16,
     }
 }
 
