@@ -23,7 +23,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::config::listens::{Listens, Where};
-use crate::provider::link::{Identity, Link};
+use crate::provider::link::{ClientKeyPair, Link};
 use crate::server::ListenAddress;
 use crate::transport::dial::dial;
 use crate::transport::tls;
@@ -264,7 +264,7 @@ impl ServiceArguments {
             let chain = tls::certificates(&read(cert)?)
                 .map_err(|error| format!("`{}` cannot be used: {error}", cert.display()))?;
             let key_text = SecretString::from(read(key)?);
-            let identity = Identity {
+            let identity = ClientKeyPair {
                 chain,
                 key: key_text,
             };

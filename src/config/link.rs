@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::certificate::{Certificate, CertificateFile, CertificateUse};
 use crate::provider::credential::Credential;
-use crate::provider::link::{Http, Identity, Link, ProxyUrl};
+use crate::provider::link::{ClientKeyPair, Http, Link, ProxyUrl};
 use crate::provider::token::{TokenOrigin, TokenSource};
 use crate::transport::tls::{self, Unusable};
 
@@ -131,7 +131,7 @@ impl LinkReader<'_> {
     }
 }
 
-fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<Identity> {
+fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<ClientKeyPair> {
     let certificate = table.get("client_certificate_file");
     let key = table.get("client_key");
     let (certificate, written) = match (certificate, key) {
@@ -155,7 +155,7 @@ fn identity(table: &mut Table<'_>, surroundings: &Surroundings<'_>) -> Option<Id
     let chain = certificates(&certificate, surroundings, tls::certificates);
     let key = surroundings.secret_text(&written);
     let (chain, key) = chain.zip(key)?;
-    let identity = Identity { chain, key };
+    let identity = ClientKeyPair { chain, key };
     if !identity.chain.is_empty()
         && let Err(unusable) = tls::check_identity(&identity)
     {

@@ -14,7 +14,7 @@ use super::spellings::{Spellings, spelled};
 use super::target::{Target, UpstreamMode};
 
 /// A request, shared by its call and the permits of its attempts.
-pub(crate) struct SharedRequest {
+pub(crate) struct AskedRequest {
     pub(crate) request: Arc<ChatRequest>,
     /// What it needs.
     pub(crate) needs: Needs,
@@ -28,7 +28,7 @@ pub(crate) struct SharedRequest {
     spellings: Mutex<Spellings>,
 }
 
-impl SharedRequest {
+impl AskedRequest {
     pub(crate) fn new(
         request: Arc<ChatRequest>,
         needs: Needs,
@@ -62,7 +62,7 @@ impl SharedRequest {
         self.lacked_by(target).is_none() && supported()
     }
 
-    /// The request in a target's wire format; `None` if it is so large that [`SharedRequest::spell_heavy`] has to write it.
+    /// The request in a target's wire format; `None` if it is so large that [`AskedRequest::spell_heavy`] has to write it.
     ///
     /// # Errors
     /// Why the target's format cannot express it.

@@ -19,7 +19,7 @@ use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
 use crate::workshop::Workshop;
 
-use super::asked::SharedRequest;
+use super::asked::AskedRequest;
 use super::attempt::{Attempt, Ended};
 use super::plan::Plan;
 use super::race::{Track, UnderWay};
@@ -69,7 +69,7 @@ impl Call {
             workshop,
             plan: Plan::new(
                 route,
-                SharedRequest::new(request, needs, whole, bytes, &trail.call_id),
+                AskedRequest::new(request, needs, whole, bytes, &trail.call_id),
                 limits,
                 deadline,
                 trail,

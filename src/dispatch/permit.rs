@@ -9,7 +9,7 @@ use crate::error::UpstreamError;
 use crate::health::permit::Permit;
 use crate::trail::BreakerState;
 
-use super::asked::SharedRequest;
+use super::asked::AskedRequest;
 use super::routes::{GuardedTarget, Route};
 use super::target::Target;
 
@@ -17,7 +17,7 @@ use super::target::Target;
 pub(super) struct TargetPermit {
     permit: Permit,
     route: Arc<Route>,
-    asked: Arc<SharedRequest>,
+    asked: Arc<AskedRequest>,
     position: usize,
 }
 
@@ -26,7 +26,7 @@ impl TargetPermit {
     pub(super) fn new(
         permit: Permit,
         route: &Arc<Route>,
-        asked: &Arc<SharedRequest>,
+        asked: &Arc<AskedRequest>,
         position: usize,
     ) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl TargetPermit {
     }
 
     /// The request.
-    pub(super) fn asked(&self) -> &SharedRequest {
+    pub(super) fn asked(&self) -> &AskedRequest {
         &self.asked
     }
 
@@ -151,7 +151,7 @@ mod tests {
     fn permit_to_ask(
         route: &Arc<Route>,
         position: usize,
-        asked: &Arc<SharedRequest>,
+        asked: &Arc<AskedRequest>,
     ) -> TargetPermit {
         let permit = route.targets[position]
             .health

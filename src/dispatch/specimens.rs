@@ -10,7 +10,7 @@ use crate::money::CostFrom;
 use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
-use super::asked::SharedRequest;
+use super::asked::AskedRequest;
 use super::generation::{Alive, TableGeneration};
 use super::needs::Needs;
 use super::retry_budget;
@@ -89,12 +89,12 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
 }
 
 /// A request that every target can answer.
-pub(crate) fn asked() -> Arc<SharedRequest> {
+pub(crate) fn asked() -> Arc<AskedRequest> {
     Arc::new(asked_for(ChatRequest::default()))
 }
 
 /// This request, by a caller who wants the whole answer.
-pub(crate) fn asked_for(request: ChatRequest) -> SharedRequest {
+pub(crate) fn asked_for(request: ChatRequest) -> AskedRequest {
     let needs = Needs::of(&request);
-    SharedRequest::new(Arc::new(request), needs, true, 0, "")
+    AskedRequest::new(Arc::new(request), needs, true, 0, "")
 }

@@ -12,7 +12,7 @@ pub struct Link {
     /// Certificates in DER of the authorities that are trusted besides the system's.
     pub authorities: Vec<Vec<u8>>,
     /// The client certificate for a provider that asks for one.
-    pub identity: Option<Identity>,
+    pub identity: Option<ClientKeyPair>,
     /// The proxy to connect through, if any.
     pub proxy: Option<ProxyUrl>,
 }
@@ -31,7 +31,7 @@ pub enum Http {
 
 /// A client certificate and its key.
 #[derive(Clone)]
-pub struct Identity {
+pub struct ClientKeyPair {
     /// Our certificate in DER, and those that lead from it to the authority.
     pub chain: Vec<Vec<u8>>,
     /// Its private key in PEM.
@@ -56,16 +56,16 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
-impl PartialEq for Identity {
+impl PartialEq for ClientKeyPair {
     fn eq(&self, other: &Self) -> bool {
         self.chain == other.chain && self.key.expose_secret() == other.key.expose_secret()
     }
 }
 
-impl Eq for Identity {}
+impl Eq for ClientKeyPair {}
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for ClientKeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").finish_non_exhaustive()
+        f.debug_struct("ClientKeyPair").finish_non_exhaustive()
     }
 }

@@ -36,7 +36,7 @@ use super::measured::names_in;
 use super::notify::Notifier;
 use super::restart_only::RestartOnly;
 use super::sources::NamedFiles;
-use super::tokens::Tokens;
+use super::tokens::AccessTokens;
 use super::watch::Watch;
 use super::watchdog::LongestEnd;
 
@@ -91,7 +91,7 @@ pub(super) struct Reloader {
     key_files: KeyFiles,
     /// The secrets that exports carry. Collectors and their headers stay until a restart; a secret in a file does not.
     exported: Vec<Arc<Credential>>,
-    tokens: Tokens,
+    tokens: AccessTokens,
     runtimes: usize,
     longest_end: LongestEnd,
     facts: Arc<ConfigurationFacts>,
@@ -190,7 +190,7 @@ impl Reloader {
             overrides,
             simulator,
             running,
-            tokens: Tokens::new(&dispatcher),
+            tokens: AccessTokens::new(&dispatcher),
             key_files,
             exported,
             dispatcher,

@@ -40,7 +40,7 @@ const SETTLED: Duration = Duration::from_millis(100);
 const MOST_LOOKS: usize = 20;
 
 /// The owners of all tokens. They end when this is dropped.
-pub(super) struct Tokens {
+pub(super) struct AccessTokens {
     dispatcher: Arc<Dispatcher>,
     owned: Vec<Owned>,
     owners: JoinSet<()>,
@@ -95,7 +95,7 @@ impl fmt::Display for ProviderNames {
     }
 }
 
-impl Tokens {
+impl AccessTokens {
     /// Owns no token yet.
     pub(super) fn new(dispatcher: &Arc<Dispatcher>) -> Self {
         Self {

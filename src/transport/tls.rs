@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use secrecy::ExposeSecret as _;
 
-use crate::provider::link::{Identity, Link};
+use crate::provider::link::{ClientKeyPair, Link};
 
 /// Why certificates or keys cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ pub fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, Unusable> {
 ///
 /// # Errors
 /// The key is not PEM, or does not belong to the certificate.
-pub fn check_identity(identity: &Identity) -> Result<(), Unusable> {
+pub fn check_identity(identity: &ClientKeyPair) -> Result<(), Unusable> {
     certified_key(identity, &ring::default_provider()).map(drop)
 }
 
@@ -102,7 +102,10 @@ pub(super) fn none() -> Result<ClientConfig, rustls::Error> {
     Ok(builder.with_no_client_auth())
 }
 
-fn certified_key(identity: &Identity, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
+fn certified_key(
+    identity: &ClientKeyPair,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, Unusable> {
     let chain = identity
         .chain
         .iter()

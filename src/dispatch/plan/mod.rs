@@ -29,7 +29,7 @@ use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trai
 use crate::wire::WireRequest;
 
 use super::AskedLimits;
-use super::asked::SharedRequest;
+use super::asked::AskedRequest;
 use super::permit::TargetPermit;
 use super::routes::{GuardedTarget, Route};
 use super::target::Target;
@@ -49,7 +49,7 @@ pub(super) struct Admitted {
 /// The targets of one call, in order, and what happened to each.
 pub(super) struct Plan {
     pub(super) route: Arc<Route>,
-    pub(super) asked: Arc<SharedRequest>,
+    pub(super) asked: Arc<AskedRequest>,
     pub(super) limits: CallLimits,
     pub(super) cursor: Cursor,
     pub(super) trail: Trail,
@@ -59,7 +59,7 @@ impl Plan {
     /// The plan of a call that begins now.
     pub(super) fn new(
         route: Arc<Route>,
-        asked: SharedRequest,
+        asked: AskedRequest,
         limits: AskedLimits,
         deadline: Option<Instant>,
         trail: Trail,

@@ -12,10 +12,11 @@ use super::CountedElement;
 
 /// The fields whose elements are counted.
 #[rustfmt::skip] // a table
-const COUNTED: [(&str, &str, CountedElement); 18] = [
+const COUNTED: [(&str, &str, CountedElement); 19] = [
     ("modelway.v1.GenerateRequest", "messages", CountedElement::Message),
     ("modelway.v1.GenerateRequest", "tools", CountedElement::Tool),
     ("modelway.v1.GenerateRequest", "provider_options", CountedElement::ProviderOptions),
+    ("modelway.v1.GenerateRequest", "labels", CountedElement::Label),
     ("modelway.v1.Message", "parts", CountedElement::Part),
     ("modelway.v1.ToolResult", "content", CountedElement::Part),
     ("modelway.v1.ContentPart", "tool_call", CountedElement::ToolCall),

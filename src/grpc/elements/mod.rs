@@ -10,6 +10,7 @@ mod walk;
 mod tests;
 
 use crate::check::MAX_STOP_SEQUENCES;
+use crate::identity::MAX_LABELS;
 
 pub(super) use self::contract::{Contract, RpcMethod};
 pub(super) use self::walk::Walk;
@@ -61,6 +62,7 @@ pub(in crate::grpc) enum CountedElement {
     /// A source, or the probability of a token, of an earlier answer: it is ignored.
     OfAnswer,
     StopSequence,
+    Label,
     Field,
 }
 
@@ -75,6 +77,7 @@ impl ElementLimits {
             CountedElement::ProviderOptions => self.max_provider_options,
             CountedElement::ToolName => self.max_tools,
             CountedElement::StopSequence => MAX_STOP_SEQUENCES,
+            CountedElement::Label => MAX_LABELS,
             CountedElement::Field => self.max_fields,
         }
     }
@@ -99,6 +102,7 @@ impl ElementLimits {
             }
             CountedElement::ToolName => ("names of tools and sites together", "max_tools"),
             CountedElement::StopSequence => return format!("use at most {MAX_STOP_SEQUENCES}"),
+            CountedElement::Label => return format!("a call has at most {MAX_LABELS} labels"),
             CountedElement::Field => ("fields in the whole message", "max_fields"),
         };
         let limit = self.of(element);
@@ -120,6 +124,7 @@ pub(super) struct ElementCount {
     pub(super) tool_names: usize,
     pub(super) of_answers: usize,
     pub(super) stop_sequences: usize,
+    pub(super) labels: usize,
     pub(super) fields: usize,
 }
 
@@ -135,6 +140,7 @@ impl ElementCount {
             CountedElement::ToolName => &mut self.tool_names,
             CountedElement::OfAnswer => &mut self.of_answers,
             CountedElement::StopSequence => &mut self.stop_sequences,
+            CountedElement::Label => &mut self.labels,
             CountedElement::Field => &mut self.fields,
         }
     }
