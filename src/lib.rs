@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod json;
 pub mod ledger;
+pub mod limits;
 pub mod meter;
 pub mod money;
 pub mod outbound;

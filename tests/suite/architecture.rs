@@ -51,6 +51,8 @@ const MODULES: &[Module] = &[
     ),
     // Everything else that is asked over HTTP.
     module("outbound", &["hash", "provider", "transport", "wire"]),
+    // May it be spent?
+    module("limits", &["hash", "identity", "meter", "sync"]),
     // Policy.
     module("health", &["error", "meter", "sync", "trail"]),
     module(
@@ -297,6 +299,7 @@ const HOMES: &[Home] = &[
             "idempotency",
             "json",
             "lib",
+            "limits",
             "outbound",
             "serve",
             "server",

@@ -1,0 +1,391 @@
+//! How much of one limit is used and set aside, for one key? Pure: a state that is changed by functions of their
+//! arguments. Every kind of limit is one counter.
+//!
+//! Each window has its own sums: nothing is ever reset. An attempt belongs to the window in which it was let through,
+//! however late it ends.
+
+use std::sync::Arc;
+
+use super::refill::Refill;
+use super::windows::WindowBounds;
+
+/// Where a counter stands in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CounterTime {
+    /// Seconds since 1970.
+    pub(super) second: i64,
+    /// Nanoseconds of a clock that is never set back.
+    pub(super) tick: i64,
+}
+
+/// How a counter counts over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CountedBy {
+    /// In windows with bounds, or in one without an end.
+    Windows,
+    /// In a minute that is refilled evenly.
+    Refill,
+}
+
+/// What remains of a counter when something is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Remainder {
+    /// Never negative.
+    pub(super) left: i64,
+    /// When what is asked may fit; `None` if it never will.
+    pub(super) fits: Option<FitsAt>,
+}
+
+/// When something fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FitsAt {
+    /// In this second since 1970.
+    Second(i64),
+    /// After so many nanoseconds.
+    After(i64),
+}
+
+/// What an attempt, or a call, turned out to use of one counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Use {
+    /// The whole, in the limit's unit.
+    pub(super) amount: i64,
+    /// Whether that is an estimate.
+    pub(super) is_estimated: bool,
+}
+
+/// Thresholds that a counter has reached for the first time in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crossed {
+    /// The highest one that was announced before; 0 for none.
+    pub(super) above: u8,
+    /// The highest one that is reached.
+    pub(super) reached: u8,
+    /// What is used.
+    pub(super) used: i64,
+    /// The amount of the window, with what was granted.
+    pub(super) amount: i64,
+    /// The window.
+    pub(super) bounds: WindowBounds,
+}
+
+/// Where a counter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) amount: i64,
+    pub(super) used: i64,
+    pub(super) reserved: i64,
+    pub(super) estimated: i64,
+    pub(super) announced: u8,
+    pub(super) bounds: Option<WindowBounds>,
+}
+
+/// The sums of one key of a limit.
+#[derive(Debug)]
+pub(super) enum Tallies {
+    /// The windows that have anything open, and the latest one, which is the last.
+    Windows(Vec<WindowTally>),
+    /// A minute.
+    Refill(Refill),
+}
+
+/// The sums of one window.
+#[derive(Debug)]
+pub(super) struct WindowTally {
+    bounds: WindowBounds,
+    used: i64,
+    reserved: i64,
+    /// The part of `used` that is estimated.
+    estimated: i64,
+    /// How many reservations have not been settled or released.
+    open: u32,
+    /// What was granted to the window, in sum and by the ids of the grants.
+    granted: i64,
+    grants: Vec<Arc<str>>,
+    /// The highest threshold that was announced.
+    announced: u8,
+}
+
+impl Tallies {
+    /// Of which nothing is used.
+    pub(super) fn new(by: CountedBy) -> Self {
+        match by {
+            CountedBy::Windows => Self::Windows(Vec::new()),
+            CountedBy::Refill => Self::Refill(Refill::default()),
+        }
+    }
+
+    /// Whether the window has to be looked up with which the counter goes on at this time. A clock that is set back
+    /// keeps the latest window until time has caught up.
+    pub(super) fn needs_window(&self, time: CounterTime) -> bool {
+        match self {
+            Self::Windows(windows) => windows
+                .last()
+                .is_none_or(|latest| time.second >= latest.bounds.end),
+            Self::Refill(_) => false,
+        }
+    }
+
+    /// Goes on with this window, of which nothing is used yet. What has ended and has nothing open is dropped.
+    pub(super) fn begin_window(&mut self, bounds: WindowBounds) {
+        if let Self::Windows(windows) = self {
+            windows.retain(|window| window.open > 0);
+            windows.push(WindowTally::new(bounds));
+        }
+    }
+
+    /// Lets time pass in a minute.
+    pub(super) fn advance(&mut self, amount: i64, time: CounterTime) {
+        if let Self::Refill(refill) = self {
+            refill.leak(amount, time.tick);
+        }
+    }
+
+    /// Whether so much more may be set aside. Nothing always may, even of a counter in debt.
+    ///
+    /// # Errors
+    /// What is left does not suffice.
+    pub(super) fn fits(&self, amount: i64, wanted: i64) -> Result<(), Remainder> {
+        if wanted <= 0 {
+            return Ok(());
+        }
+        match self {
+            Self::Windows(windows) => {
+                let latest = windows.last();
+                let amount = latest.map_or(amount, |latest| latest.amount(amount));
+                let taken = latest.map_or(0, |latest| latest.used.saturating_add(latest.reserved));
+                let left = amount.saturating_sub(taken);
+                if wanted <= left {
+                    return Ok(());
+                }
+                let end = latest.map(|latest| latest.bounds.end);
+                Err(Remainder {
+                    left: left.max(0),
+                    fits: end
+                        .filter(|end| wanted <= amount && *end < i64::MAX)
+                        .map(FitsAt::Second),
+                })
+            }
+            Self::Refill(refill) => {
+                let left = refill.room(amount);
+                if wanted <= left {
+                    return Ok(());
+                }
+                Err(Remainder {
+                    left: left.max(0),
+                    fits: refill.wait(amount, wanted).map(FitsAt::After),
+                })
+            }
+        }
+    }
+
+    /// Sets something aside, whether it fits or not. Returns a mark by which it is found again.
+    pub(super) fn reserve(&mut self, amount: i64, wanted: i64) -> i64 {
+        match self {
+            Self::Windows(windows) => {
+                let Some(latest) = windows.last_mut() else {
+                    return i64::MIN;
+                };
+                latest.reserved = latest.reserved.saturating_add(wanted);
+                latest.open = latest.open.saturating_add(1);
+                latest.bounds.start
+            }
+            Self::Refill(refill) => refill.put(amount, wanted),
+        }
+    }
+
+    /// Counts what was set aside by what it turned out to be. Returns the thresholds that are reached by it.
+    pub(super) fn settle(
+        &mut self,
+        terms: Terms<'_>,
+        mark: i64,
+        reserved: i64,
+        used: Use,
+    ) -> Option<Crossed> {
+        match self {
+            Self::Windows(windows) => {
+                let position = windows
+                    .iter()
+                    .position(|window| window.bounds.start == mark)?;
+                let window = &mut windows[position];
+                window.reserved = window.reserved.saturating_sub(reserved);
+                window.open = window.open.saturating_sub(1);
+                window.add(used);
+                let crossed = window.crossed(terms);
+                self.forget(position);
+                crossed
+            }
+            Self::Refill(refill) => {
+                refill.correct(terms.amount, mark, reserved, used.amount);
+                None
+            }
+        }
+    }
+
+    /// Counts what was used before this process began. Its thresholds count as announced.
+    pub(super) fn restore(&mut self, terms: Terms<'_>, used: Use) {
+        if let Self::Windows(windows) = self
+            && let Some(latest) = windows.last_mut()
+        {
+            latest.add(used);
+            latest.announced = latest.reached(terms);
+        }
+    }
+
+    /// Adds to the amount of the window; `false` if this grant was made before.
+    pub(super) fn grant(&mut self, terms: Terms<'_>, id: &Arc<str>, more: i64) -> bool {
+        let Self::Windows(windows) = self else {
+            return false;
+        };
+        let Some(latest) = windows.last_mut() else {
+            return false;
+        };
+        if latest.grants.contains(id) {
+            return false;
+        }
+        latest.grants.push(Arc::clone(id));
+        latest.granted = latest.granted.saturating_add(more);
+        latest.rearm(terms);
+        true
+    }
+
+    /// Follows another amount or other thresholds: those that are not reached any more can be announced again, and
+    /// those that are reached now are returned.
+    pub(super) fn follow(&mut self, terms: Terms<'_>) -> Option<Crossed> {
+        let Self::Windows(windows) = self else {
+            return None;
+        };
+        let latest = windows.last_mut()?;
+        latest.rearm(terms);
+        latest.crossed(terms)
+    }
+
+    /// Whether this second belongs to the latest window.
+    pub(super) fn is_in_latest(&self, second: i64) -> bool {
+        match self {
+            Self::Windows(windows) => windows
+                .last()
+                .is_some_and(|latest| (latest.bounds.start..latest.bounds.end).contains(&second)),
+            Self::Refill(_) => false,
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn standing(&self, amount: i64) -> Standing {
+        match self {
+            Self::Windows(windows) => match windows.last() {
+                Some(latest) => Standing {
+                    amount: latest.amount(amount),
+                    used: latest.used,
+                    reserved: latest.reserved,
+                    estimated: latest.estimated,
+                    announced: latest.announced,
+                    bounds: Some(latest.bounds),
+                },
+                None => Standing {
+                    amount,
+                    used: 0,
+                    reserved: 0,
+                    estimated: 0,
+                    announced: 0,
+                    bounds: None,
+                },
+            },
+            Self::Refill(refill) => Standing {
+                amount,
+                used: refill.used(),
+                reserved: refill.reserved(),
+                estimated: 0,
+                announced: 0,
+                bounds: None,
+            },
+        }
+    }
+
+    /// Whether it says nothing that a new counter would not say.
+    pub(super) fn is_idle(&self, time: CounterTime) -> bool {
+        match self {
+            Self::Windows(windows) => windows.iter().all(|window| {
+                window.open == 0
+                    && (window.bounds.end <= time.second
+                        || window.used == 0 && window.grants.is_empty())
+            }),
+            Self::Refill(refill) => refill.is_idle(),
+        }
+    }
+
+    /// Drops a window that has been followed by another, once nothing in it is open.
+    fn forget(&mut self, position: usize) {
+        if let Self::Windows(windows) = self
+            && position + 1 < windows.len()
+            && windows[position].open == 0
+        {
+            windows.remove(position);
+        }
+    }
+}
+
+/// What a limit says at the moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    pub(super) amount: i64,
+    /// Ascending percentages.
+    pub(super) thresholds: &'a [u8],
+}
+
+impl WindowTally {
+    fn new(bounds: WindowBounds) -> Self {
+        Self {
+            bounds,
+            used: 0,
+            reserved: 0,
+            estimated: 0,
+            open: 0,
+            granted: 0,
+            grants: Vec::new(),
+            announced: 0,
+        }
+    }
+
+    fn amount(&self, amount: i64) -> i64 {
+        amount.saturating_add(self.granted)
+    }
+
+    fn add(&mut self, used: Use) {
+        self.used = self.used.saturating_add(used.amount);
+        if used.is_estimated {
+            self.estimated = self.estimated.saturating_add(used.amount);
+        }
+    }
+
+    /// The highest threshold that is reached; 0 for none.
+    fn reached(&self, terms: Terms<'_>) -> u8 {
+        let amount = self.amount(terms.amount);
+        let used = i128::from(self.used) * 100;
+        let reached =
+            |threshold: &&u8| self.used > 0 && used >= i128::from(amount) * i128::from(**threshold);
+        let reached = terms.thresholds.iter().rev().find(reached);
+        reached.copied().unwrap_or(0)
+    }
+
+    /// The thresholds that are reached and have not been announced. They count as announced from now on.
+    fn crossed(&mut self, terms: Terms<'_>) -> Option<Crossed> {
+        let reached = self.reached(terms);
+        if reached <= self.announced {
+            return None;
+        }
+        let above = std::mem::replace(&mut self.announced, reached);
+        Some(Crossed {
+            above,
+            reached,
+            used: self.used,
+            amount: self.amount(terms.amount),
+            bounds: self.bounds,
+        })
+    }
+
+    /// Lets thresholds that are not reached any more be announced again.
+    fn rearm(&mut self, terms: Terms<'_>) {
+        self.announced = self.announced.min(self.reached(terms));
+    }
+}

@@ -1,0 +1,243 @@
+//! Which counter of a limit is a call's? One for each combination of the values of its dimensions, found without an
+//! allocation. A counter that says nothing any more is dropped when new ones are made.
+
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, RwLock};
+
+use arc_swap::ArcSwap;
+use hashbrown::HashTable;
+
+use crate::meter;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::counter::{CountedBy, CounterTime, Standing, Tallies, Terms};
+use super::limit::{Asked, Limit, LimitDimension, LimitWindow, Unit};
+use super::windows::WindowBounds;
+
+/// When a limit has this many counters, those that say nothing any more are dropped.
+const SWEEP_AT: usize = 1024;
+
+/// All counters of a limit. They outlive a change of its amount.
+#[derive(Debug)]
+pub(super) struct Counters {
+    /// The limit as it is now.
+    limit: ArcSwap<Limit>,
+    /// The latest window that one of them has begun, by its start: what is asked while the clock is set back belongs
+    /// to it, also where a counter is new.
+    latest: AtomicI64,
+    table: RwLock<Table>,
+    /// Nothing has been restored in them yet.
+    is_new: AtomicBool,
+    hasher: RandomState,
+    /// What was refused because of the limit.
+    pub(super) denials: meter::Counter,
+    /// How many thresholds were announced.
+    pub(super) announced: meter::Counter,
+}
+
+#[derive(Debug)]
+struct Table {
+    by_key: HashTable<Arc<KeyedCounter>>,
+    sweep_at: usize,
+}
+
+/// One counter of a limit.
+#[derive(Debug)]
+pub(super) struct KeyedCounter {
+    /// A value for each dimension of the limit.
+    key: Box<[Arc<str>]>,
+    tallies: Mutex<Tallies>,
+}
+
+impl Counters {
+    pub(super) fn new(limit: Arc<Limit>) -> Self {
+        Self {
+            limit: ArcSwap::new(limit),
+            latest: AtomicI64::new(i64::MIN),
+            table: RwLock::new(Table {
+                by_key: HashTable::new(),
+                sweep_at: SWEEP_AT,
+            }),
+            is_new: AtomicBool::new(true),
+            hasher: RandomState::new(),
+            denials: meter::Counter::default(),
+            announced: meter::Counter::default(),
+        }
+    }
+
+    /// The limit as it is now.
+    pub(super) fn limit(&self) -> Arc<Limit> {
+        self.limit.load_full()
+    }
+
+    /// Goes on with another amount, or with other thresholds.
+    pub(super) fn follow(&self, limit: Arc<Limit>) {
+        self.limit.store(limit);
+    }
+
+    /// Whether what was used before is still to be counted in them.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new.load(Ordering::Relaxed)
+    }
+
+    /// What was used before has been counted in them.
+    pub(super) fn has_begun(&self) {
+        self.is_new.store(false, Ordering::Relaxed);
+    }
+
+    /// The counter of what is asked. It is made if there is none.
+    pub(super) fn of(
+        &self,
+        limit: &Limit,
+        asked: &Asked<'_>,
+        time: CounterTime,
+    ) -> Arc<KeyedCounter> {
+        let dimensions = &limit.per[..];
+        let value = |position: usize| dimensions[position].value(asked);
+        self.at(limit, dimensions.len(), value, time)
+    }
+
+    /// The counter with these values, in the order of the dimensions.
+    pub(super) fn with_key(
+        &self,
+        limit: &Limit,
+        key: &[&str],
+        time: CounterTime,
+    ) -> Arc<KeyedCounter> {
+        self.at(limit, key.len(), |position| key[position], time)
+    }
+
+    fn at<'k>(
+        &self,
+        limit: &Limit,
+        values: usize,
+        value: impl Fn(usize) -> &'k str,
+        time: CounterTime,
+    ) -> Arc<KeyedCounter> {
+        let mut hasher = self.hasher.build_hasher();
+        (0..values).for_each(|position| value(position).hash(&mut hasher));
+        let hash = hasher.finish();
+        let is_it = |counter: &Arc<KeyedCounter>| {
+            let key = &counter.key;
+            key.len() == values && (0..values).all(|position| *key[position] == *value(position))
+        };
+        {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(counter) = table.by_key.find(hash, is_it) {
+                return Arc::clone(counter);
+            }
+        }
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = table.by_key.find(hash, is_it) {
+            return Arc::clone(counter);
+        }
+        if table.by_key.len() >= table.sweep_at {
+            table.sweep(limit, time);
+        }
+        let counter = Arc::new(KeyedCounter {
+            key: (0..values)
+                .map(|position| Arc::from(value(position)))
+                .collect(),
+            tallies: Mutex::new(Tallies::new(counted_by(limit))),
+        });
+        let again = |counter: &Arc<KeyedCounter>| {
+            let mut hasher = self.hasher.build_hasher();
+            counter.key.iter().for_each(|value| value.hash(&mut hasher));
+            hasher.finish()
+        };
+        table
+            .by_key
+            .insert_unique(hash, Arc::clone(&counter), again);
+        counter
+    }
+
+    /// Every counter.
+    pub(super) fn all(&self) -> Vec<Arc<KeyedCounter>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.by_key.iter().map(Arc::clone).collect()
+    }
+
+    /// Brings a counter to this time.
+    pub(super) fn bring(&self, limit: &Limit, tallies: &mut Tallies, time: CounterTime) {
+        if tallies.needs_window(time) {
+            let bounds = self.window(limit, time.second);
+            tallies.begin_window(bounds);
+        }
+        tallies.advance(limit.amount, time);
+    }
+
+    /// The window of this second, or the latest one if the clock was set back since.
+    fn window(&self, limit: &Limit, second: i64) -> WindowBounds {
+        let Some(kind) = limit.window else {
+            return WindowBounds::ALWAYS;
+        };
+        let second = second.max(self.latest.load(Ordering::Relaxed));
+        let bounds = limit.zone.window(kind, second);
+        self.latest.fetch_max(bounds.start, Ordering::Relaxed);
+        bounds
+    }
+
+    /// Where a counter stands at this time.
+    pub(super) fn standing(
+        &self,
+        limit: &Limit,
+        counter: &KeyedCounter,
+        time: CounterTime,
+    ) -> Standing {
+        let mut tallies = counter.lock();
+        self.bring(limit, &mut tallies, time);
+        tallies.standing(limit.amount)
+    }
+}
+
+impl Table {
+    /// Drops the counters that say nothing that a new one would not say.
+    fn sweep(&mut self, limit: &Limit, time: CounterTime) {
+        self.by_key.retain(|counter| {
+            // Whoever holds it may be about to count in it. While the table is locked nobody else can take hold of it.
+            if Arc::strong_count(counter) > 1 {
+                return true;
+            }
+            let mut tallies = counter.lock();
+            tallies.advance(limit.amount, time);
+            !tallies.is_idle(time)
+        });
+        self.sweep_at = SWEEP_AT.max(2 * self.by_key.len());
+    }
+}
+
+impl KeyedCounter {
+    /// The values of the limit's dimensions, in their order.
+    pub(super) fn key(&self) -> &[Arc<str>] {
+        &self.key
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tallies> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its values with their dimensions.
+    pub(super) fn shown(&self, limit: &Limit) -> Vec<(LimitDimension, Arc<str>)> {
+        let dimensions = limit.per.iter().cloned();
+        dimensions.zip(self.key.iter().cloned()).collect()
+    }
+}
+
+/// The terms of a limit for its counters.
+pub(super) fn terms(limit: &Limit) -> Terms<'_> {
+    Terms {
+        amount: limit.amount,
+        thresholds: match (limit.unit, limit.window) {
+            (Unit::ConcurrentCalls, _) | (_, None | Some(LimitWindow::Minute)) => &[],
+            _ => &limit.thresholds,
+        },
+    }
+}
+
+fn counted_by(limit: &Limit) -> CountedBy {
+    match limit.window {
+        Some(LimitWindow::Minute) => CountedBy::Refill,
+        _ => CountedBy::Windows,
+    }
+}

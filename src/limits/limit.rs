@@ -1,0 +1,300 @@
+//! What is a limit? Which calls it counts, how it counts them apart, what it counts, and the most within a window.
+
+use std::sync::Arc;
+
+use crate::identity::{Identity, Labels};
+
+use super::windows::Zone;
+
+/// The most limits that may apply to one call or attempt.
+pub const MOST_APPLYING: usize = 32;
+
+/// The most thresholds of one limit.
+pub const MOST_THRESHOLDS: usize = 8;
+
+/// A limit on what calls may use. A call is held to every limit that matches it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Its id; 1 to 64 characters.
+    pub id: Arc<str>,
+    /// What it is for, for people.
+    pub description: String,
+    /// The calls that it counts.
+    pub matching: LimitMatch,
+    /// How calls are counted apart: one counter for each combination of values.
+    pub per: Vec<LimitDimension>,
+    /// What is counted.
+    pub unit: Unit,
+    /// The most within a window: nano-USD of [`Unit::Money`] and [`Unit::Waste`], else a count. Never negative. With 0
+    /// only explicitly free calls get through.
+    pub amount: i64,
+    /// What a window is; `None` for [`Unit::ConcurrentCalls`], which has none.
+    pub window: Option<LimitWindow>,
+    /// Where days, weeks, months and years begin.
+    pub zone: Zone,
+    /// Percentages of the amount that are announced, each once in a window; ascending.
+    pub thresholds: Vec<u8>,
+    /// What happens to a call that would pass it.
+    pub enforcement: Enforcement,
+    /// What a million tokens of unknown price are taken to cost, in nano-USD. Without it a hard limit on money lets no
+    /// attempt through whose price is not known.
+    pub unknown_ceiling: Option<i64>,
+}
+
+/// Which calls a limit counts. What is set must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitMatch {
+    /// Ids of accounts: the caller is one of them, or stands below one. Empty for all.
+    pub accounts: Vec<Arc<str>>,
+    /// Ids of scenarios. Empty for all.
+    pub scenarios: Vec<Arc<str>>,
+    /// Names of providers. Empty for all.
+    pub providers: Vec<Arc<str>>,
+    /// Ids of models. Empty for all.
+    pub models: Vec<Arc<str>>,
+    /// Labels that the call must have.
+    pub labels: Labels,
+}
+
+/// What calls can be counted apart by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LimitDimension {
+    /// The organisation of the caller.
+    Organisation,
+    /// The team of the caller.
+    Team,
+    /// The caller.
+    Caller,
+    /// The API key.
+    Key,
+    /// The scenario.
+    Scenario,
+    /// The provider.
+    Provider,
+    /// The model.
+    Model,
+    /// The value of the label with this key.
+    Label(Arc<str>),
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// Calls; attempts, where the limit names providers or models.
+    Requests,
+    /// Input and output tokens of all attempts.
+    Tokens,
+    /// Calls that are open at one time.
+    ConcurrentCalls,
+    /// What all attempts cost.
+    Money,
+    /// What attempts cost that did not give the caller its answer.
+    Waste,
+}
+
+/// The time over which a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitWindow {
+    /// A minute, refilled evenly.
+    Minute,
+    /// From the full hour.
+    Hour,
+    /// From midnight.
+    Day,
+    /// From Monday, midnight.
+    Week,
+    /// From the first of the month, midnight.
+    Month,
+    /// From the first of January, midnight.
+    Year,
+    /// For ever.
+    Total,
+}
+
+/// What happens to a call that would pass a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It is refused before anything is sent.
+    #[default]
+    Hard,
+    /// It goes on, and is counted and announced.
+    Watch,
+}
+
+/// At which point a limit is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Once for a call, before it is let in.
+    Call,
+    /// For each attempt, before it is sent.
+    Attempt,
+}
+
+/// What is known of a call or an attempt when its limits are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Who calls.
+    pub identity: &'a Identity,
+    /// The scenario; empty if a model was named.
+    pub scenario: &'a str,
+    /// Name of the provider of the attempt; empty for a call.
+    pub provider: &'a str,
+    /// Id of the model of the attempt; empty for a call.
+    pub model: &'a str,
+    /// The labels of the call.
+    pub labels: &'a Labels,
+}
+
+impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::Tokens,
+        Self::ConcurrentCalls,
+        Self::Money,
+        Self::Waste,
+    ];
+
+    /// Its name in the configuration, logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::ConcurrentCalls => "concurrent_calls",
+            Self::Money => "money",
+            Self::Waste => "waste",
+        }
+    }
+
+    /// Whether it is counted in nano-USD.
+    pub fn is_money(self) -> bool {
+        match self {
+            Self::Money | Self::Waste => true,
+            Self::Requests | Self::Tokens | Self::ConcurrentCalls => false,
+        }
+    }
+}
+
+impl LimitWindow {
+    /// Every window, the shortest first.
+    pub const ALL: [Self; 7] = [
+        Self::Minute,
+        Self::Hour,
+        Self::Day,
+        Self::Week,
+        Self::Month,
+        Self::Year,
+        Self::Total,
+    ];
+
+    /// Its name in the configuration and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+            Self::Total => "total",
+        }
+    }
+}
+
+impl LimitDimension {
+    /// Its name in the configuration and in the keys of counters.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Label(key) => format!("label:{key}"),
+            Self::Organisation => "organisation".to_owned(),
+            Self::Team => "team".to_owned(),
+            Self::Caller => "caller".to_owned(),
+            Self::Key => "key".to_owned(),
+            Self::Scenario => "scenario".to_owned(),
+            Self::Provider => "provider".to_owned(),
+            Self::Model => "model".to_owned(),
+        }
+    }
+
+    /// The value that a call or an attempt has; empty if it has none. All that have none share a counter.
+    pub(super) fn value<'a>(&self, asked: &Asked<'a>) -> &'a str {
+        let identity = asked.identity;
+        let account = &identity.account;
+        match self {
+            Self::Organisation => account.organisation.as_deref().unwrap_or_default(),
+            Self::Team => account.team.as_deref().unwrap_or_default(),
+            Self::Caller => &account.caller,
+            Self::Key => identity.key_id.as_deref().unwrap_or_default(),
+            Self::Scenario => asked.scenario,
+            Self::Provider => asked.provider,
+            Self::Model => asked.model,
+            Self::Label(key) => asked.labels.get(key).map_or("", |value| value),
+        }
+    }
+}
+
+impl LimitMatch {
+    /// Whether the limit counts what is asked, accounts aside.
+    pub(super) fn holds_beside_accounts(&self, asked: &Asked<'_>) -> bool {
+        let Self {
+            accounts: _,
+            scenarios,
+            providers,
+            models,
+            labels,
+        } = self;
+        names(scenarios, asked.scenario)
+            && names(providers, asked.provider)
+            && names(models, asked.model)
+            && labels
+                .iter()
+                .all(|(key, value)| asked.labels.get(key) == Some(value))
+    }
+}
+
+impl Limit {
+    /// Whether it is asked for each attempt rather than once for a call.
+    pub fn counts_attempts(&self) -> bool {
+        let by_target = |dimension: &LimitDimension| {
+            matches!(dimension, LimitDimension::Provider | LimitDimension::Model)
+        };
+        match self.unit {
+            Unit::Tokens | Unit::Money | Unit::Waste => true,
+            Unit::Requests | Unit::ConcurrentCalls => {
+                !self.matching.providers.is_empty()
+                    || !self.matching.models.is_empty()
+                    || self.per.iter().any(by_target)
+            }
+        }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.counts_attempts() {
+            true => Stage::Attempt,
+            false => Stage::Call,
+        }
+    }
+
+    /// Whether it is held against this caller alone: its counter shows nothing of the use of others.
+    pub fn is_own(&self, identity: &Identity) -> bool {
+        let apart = |dimension: &LimitDimension| {
+            matches!(dimension, LimitDimension::Caller | LimitDimension::Key)
+        };
+        self.per.iter().any(apart)
+            || matches!(&self.matching.accounts[..], [only] if *only == identity.account.caller)
+    }
+
+    /// Whether both count the same in the same way, so that one can go on with the counters of the other.
+    pub(super) fn shares_counters_with(&self, other: &Self) -> bool {
+        self.per == other.per
+            && self.unit == other.unit
+            && self.window == other.window
+            && self.zone == other.zone
+            && self.counts_attempts() == other.counts_attempts()
+    }
+}
+
+/// Whether a list names this; an empty one names everything.
+fn names(list: &[Arc<str>], wanted: &str) -> bool {
+    list.is_empty() || list.iter().any(|name| **name == *wanted)
+}

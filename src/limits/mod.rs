@@ -1,0 +1,409 @@
+//! May it be spent? Limits on requests, open calls, tokens and money: counters that are asked before anything is sent.
+//!
+//! A call asks once for its place and its request ([`Limits::admit`]); each of its attempts asks for what it may use at
+//! most ([`Limits::reserve`]), in all counters or in none. When the attempt has ended, what it has used takes the place of
+//! what was set aside ([`Reservation::settle`]). Nothing here waits, and time is passed in.
+
+mod check;
+mod counter;
+mod counters;
+mod denial;
+mod hold;
+mod limit;
+mod notice;
+mod refill;
+mod set;
+mod state;
+mod windows;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+pub use self::check::{TooManyLimits, at_most_applying};
+pub use self::denial::{Denial, DenialCause};
+pub use self::hold::{CallHold, Reservation};
+pub use self::limit::{
+    Asked, Enforcement, Limit, LimitDimension, LimitMatch, LimitWindow, MOST_APPLYING,
+    MOST_THRESHOLDS, Unit,
+};
+pub use self::notice::{Announce, LimitNotice, shown_key};
+pub use self::state::{Grant, GrantError, LimitState, UsedRow};
+pub use self::windows::{WindowBounds, Zone};
+
+use self::counter::{CounterTime, FitsAt, Remainder};
+use self::counters::{Counters, KeyedCounter};
+use self::hold::{AllSetAside, SetAside, announce};
+use self::limit::Stage;
+use self::notice::Herald;
+use self::set::{LimitEntry, LimitSet};
+use self::state::{second_of, shown_second};
+
+#[cfg(test)]
+mod tests;
+
+/// The limits of the service, and their counters. A clone is the same.
+#[derive(Clone, Debug)]
+pub struct Limits(Arc<Shared>);
+
+/// What all clones share, and what a reservation goes back to.
+#[derive(Debug)]
+struct Shared {
+    set: ArcSwap<LimitSet>,
+    /// From when ticks are counted.
+    begun: OnceLock<Instant>,
+    herald: Herald,
+}
+
+/// A time, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// What the calendar says. It may be set back.
+    pub wall: SystemTime,
+    /// What is never set back.
+    pub mono: Instant,
+}
+
+/// What an attempt may use at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Tokens of input and output.
+    pub tokens: u64,
+    /// Money.
+    pub money: Expected,
+}
+
+/// An amount of money, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// In nano-USD; 0 is free of charge.
+    Known(i64),
+    /// A price is missing.
+    Unknown,
+}
+
+/// What an attempt has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actual {
+    /// Tokens of input and output.
+    pub tokens: u64,
+    /// What it is charged. An unknown charge counts as what was set aside, or as the limit's ceiling says.
+    pub money: Expected,
+    /// Whether it gave the caller no answer.
+    pub is_waste: bool,
+    /// Whether the numbers are estimates.
+    pub is_estimated: bool,
+}
+
+/// What a limit has counted since the process began, beside what its counters hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitCounts {
+    /// Id of the limit.
+    pub limit: Arc<str>,
+    /// What is counted.
+    pub unit: Unit,
+    /// Calls and attempts that it let not through.
+    pub denials: u64,
+    /// Thresholds that were announced.
+    pub announced: u64,
+}
+
+/// A counter in which something is about to be set aside.
+struct Wanted<'s> {
+    entry: &'s LimitEntry,
+    counter: Arc<KeyedCounter>,
+    amount: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl Limits {
+    /// No limits: everything goes through.
+    pub fn none() -> Self {
+        Self::new(Vec::new(), None)
+    }
+
+    /// These limits, with nothing used. `announce` is given each threshold that is reached.
+    pub fn new(limits: Vec<Limit>, announce: Option<Announce>) -> Self {
+        Self(Arc::new(Shared {
+            set: ArcSwap::from_pointee(LimitSet::new(limits, &LimitSet::default())),
+            begun: OnceLock::new(),
+            herald: Herald::new(announce),
+        }))
+    }
+
+    /// Goes on with these limits. Counters stay, where a limit counts the same in the same way as before; new ones
+    /// begin with what `used` tells. A changed amount holds at once, for calls under way too; thresholds that are not
+    /// reached any more can be announced again.
+    pub fn change(&self, limits: Vec<Limit>, used: impl IntoIterator<Item = UsedRow>, now: Now) {
+        let before = self.0.set.load_full();
+        let set = Arc::new(LimitSet::new(limits, &before));
+        self.0.restore(&set, used, now);
+        for entry in set.entries() {
+            entry.counters.follow(Arc::clone(&entry.limit));
+        }
+        self.0.set.store(Arc::clone(&set));
+        let time = self.0.time(now);
+        for entry in set.entries() {
+            let LimitEntry {
+                limit, counters, ..
+            } = entry;
+            for counter in counters.all() {
+                let crossed = {
+                    let mut tallies = counter.lock();
+                    counters.bring(limit, &mut tallies, time);
+                    tallies.follow(counters::terms(limit))
+                };
+                announce(&self.0, counters, limit, &counter, crossed);
+            }
+        }
+    }
+
+    /// Counts what was used before the process began, once, before the first call.
+    pub fn restore(&self, used: impl IntoIterator<Item = UsedRow>, now: Now) {
+        let set = self.0.set.load();
+        self.0.restore(&set, used, now);
+    }
+
+    /// Since when it must be known what was used, so that these limits begin with the right counters; `None` if nothing
+    /// must be known. What goes on with counters that it has needs nothing.
+    pub fn wants_used_since(&self, limits: &[Limit], now: Now) -> Option<SystemTime> {
+        let set = self.0.set.load();
+        let second = second_of(now.wall);
+        let starts = limits.iter().filter_map(|limit| {
+            let known = set.entry(&limit.id);
+            let goes_on = known.is_some_and(|known| {
+                known.limit.shares_counters_with(limit) && !known.counters.is_new()
+            });
+            match (goes_on, limit.window) {
+                (true, _) | (false, None | Some(LimitWindow::Minute)) => None,
+                (false, Some(LimitWindow::Total)) => Some(0),
+                (false, Some(kind)) => Some(limit.zone.window(kind, second).start),
+            }
+        });
+        starts.min().map(shown_second)
+    }
+
+    /// Whether there are no limits.
+    pub fn is_empty(&self) -> bool {
+        self.0.set.load().entries().is_empty()
+    }
+
+    /// Takes a call into the counters of requests and of open calls: all that apply, or none.
+    ///
+    /// # Errors
+    /// The first limit that lets it not through.
+    pub fn admit(&self, asked: &Asked<'_>, now: Now) -> Result<CallHold, Denial> {
+        let nothing = Estimate {
+            tokens: 0,
+            money: Expected::Known(0),
+        };
+        let held = self.0.take(asked, Stage::Call, &nothing, now)?;
+        Ok(CallHold::new(held, Arc::clone(&self.0)))
+    }
+
+    /// Sets aside what an attempt may use: in all counters that apply, or in none.
+    ///
+    /// # Errors
+    /// The first limit that lets it not through.
+    pub fn reserve(
+        &self,
+        asked: &Asked<'_>,
+        estimate: &Estimate,
+        now: Now,
+    ) -> Result<Reservation, Denial> {
+        let held = self.0.take(asked, Stage::Attempt, estimate, now)?;
+        Ok(Reservation::new(held, Arc::clone(&self.0)))
+    }
+
+    /// Whether [`Limits::reserve`] would let this attempt through. Sets nothing aside.
+    ///
+    /// # Errors
+    /// The first limit that would not let it through.
+    pub fn check(&self, asked: &Asked<'_>, estimate: &Estimate, now: Now) -> Result<(), Denial> {
+        let set = self.0.set.load();
+        let wanted = self.0.wanted(&set, asked, Stage::Attempt, estimate, now)?;
+        let time = self.0.time(now);
+        for wanted in &wanted {
+            let mut tallies = wanted.counter.lock();
+            wanted.bring(&mut tallies, time);
+            wanted.fits(&tallies, asked, now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a limit on money or waste may refuse attempts of this: if so, what they may cost has to be known.
+    pub fn needs_prices(&self, asked: &Asked<'_>) -> bool {
+        let set = self.0.set.load();
+        let mut on_account = set.on_account(asked);
+        on_account.any(|entry| {
+            entry.limit.unit.is_money() && entry.limit.enforcement == Enforcement::Hard
+        })
+    }
+
+    /// What each limit has counted beside what its counters hold, in the order of ids.
+    pub fn counts(&self) -> Vec<LimitCounts> {
+        let set = self.0.set.load();
+        let counts = set.entries().iter().map(|entry| LimitCounts {
+            limit: Arc::clone(&entry.limit.id),
+            unit: entry.limit.unit,
+            denials: entry.counters.denials.count(),
+            announced: entry.counters.announced.count(),
+        });
+        counts.collect()
+    }
+}
+
+impl Shared {
+    fn time(&self, now: Now) -> CounterTime {
+        let begun = self.begun.get_or_init(|| now.mono);
+        let tick = now.mono.saturating_duration_since(*begun).as_nanos();
+        CounterTime {
+            second: second_of(now.wall),
+            tick: i64::try_from(tick).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Sets something aside in all counters that apply, or in none. They are locked in the order of the limits' ids, so
+    /// that no two calls wait for each other, and none sees what another takes and gives back.
+    fn take(
+        &self,
+        asked: &Asked<'_>,
+        stage: Stage,
+        estimate: &Estimate,
+        now: Now,
+    ) -> Result<AllSetAside, Denial> {
+        let set = self.set.load();
+        let wanted = self.wanted(&set, asked, stage, estimate, now)?;
+        let time = self.time(now);
+        let mut locked: SmallVec<[_; 4]> = wanted
+            .iter()
+            .map(|wanted| (wanted, wanted.counter.lock()))
+            .collect();
+        for (wanted, tallies) in &mut locked {
+            wanted.bring(tallies, time);
+            wanted.fits(tallies, asked, now)?;
+        }
+        let marks: SmallVec<[i64; 4]> = locked
+            .iter_mut()
+            .map(|(wanted, tallies)| tallies.reserve(wanted.entry.limit.amount, wanted.amount))
+            .collect();
+        drop(locked);
+        let held = wanted
+            .into_iter()
+            .zip(marks)
+            .map(|(wanted, mark)| SetAside {
+                counters: Arc::clone(&wanted.entry.counters),
+                counter: wanted.counter,
+                amount: wanted.amount,
+                mark,
+            });
+        Ok(held.collect())
+    }
+
+    /// The counters that apply, in the order of their limits' ids, and what is wanted of each.
+    fn wanted<'s>(
+        &self,
+        set: &'s LimitSet,
+        asked: &Asked<'_>,
+        stage: Stage,
+        estimate: &Estimate,
+        now: Now,
+    ) -> Result<SmallVec<[Wanted<'s>; 4]>, Denial> {
+        let time = self.time(now);
+        let mut wanted = SmallVec::new();
+        for entry in set.on_account(asked) {
+            if !entry.applies(asked, stage) {
+                continue;
+            }
+            let limit = &entry.limit;
+            let amount = match (estimate.of(limit), limit.enforcement) {
+                (Some(amount), _) => amount,
+                // It is counted when it is known.
+                (None, Enforcement::Watch) => 0,
+                (None, Enforcement::Hard) => {
+                    entry.counters.denials.increment();
+                    return Err(entry.denial(asked, DenialCause::PriceUnknown, 0, 0, None));
+                }
+            };
+            wanted.push(Wanted {
+                entry,
+                counter: entry.counters.of(limit, asked, time),
+                amount,
+            });
+        }
+        Ok(wanted)
+    }
+}
+
+impl Wanted<'_> {
+    fn bring(&self, tallies: &mut counter::Tallies, time: CounterTime) {
+        let LimitEntry {
+            limit, counters, ..
+        } = self.entry;
+        Counters::bring(counters, limit, tallies, time);
+    }
+
+    fn fits(&self, tallies: &counter::Tallies, asked: &Asked<'_>, now: Now) -> Result<(), Denial> {
+        let limit = &self.entry.limit;
+        let Err(Remainder { left, fits }) = tallies.fits(limit.amount, self.amount) else {
+            return Ok(());
+        };
+        if limit.enforcement == Enforcement::Watch {
+            return Ok(());
+        }
+        let reset = fits.and_then(|fits| match fits {
+            FitsAt::Second(second) => Some(shown_second(second)),
+            FitsAt::After(nanos) => {
+                let wait = Duration::from_nanos(nanos.unsigned_abs());
+                now.wall.checked_add(wait)
+            }
+        });
+        self.entry.counters.denials.increment();
+        let cause = DenialCause::Reached;
+        Err(self.entry.denial(asked, cause, self.amount, left, reset))
+    }
+}
+
+impl LimitEntry {
+    fn denial(
+        &self,
+        asked: &Asked<'_>,
+        cause: DenialCause,
+        requested: i64,
+        remaining: i64,
+        reset: Option<SystemTime>,
+    ) -> Denial {
+        Denial {
+            limit: Arc::clone(&self.limit.id),
+            unit: self.limit.unit,
+            window: self.limit.window,
+            cause,
+            requested,
+            remaining,
+            reset,
+            is_own: self.limit.is_own(asked.identity),
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            DenialCause::Reached => write!(f, "limit `{}` is reached", self.limit),
+            DenialCause::PriceUnknown => write!(
+                f,
+                "limit `{}` is one on money, and the price is not known",
+                self.limit
+            ),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Where do the counters of limits stand, and what may be added to one?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::identity::{AccountPath, Identity, Labels};
+
+use super::counter::{CounterTime, Standing, Use};
+use super::counters::{Counters, KeyedCounter, terms};
+use super::hold::announce;
+use super::limit::{Asked, Limit, LimitDimension, LimitWindow, Unit};
+use super::set::{LimitEntry, LimitSet};
+use super::windows::WindowBounds;
+use super::{Limits, Now, Shared};
+
+/// Where one counter of a limit stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitState {
+    /// The limit.
+    pub limit: Arc<Limit>,
+    /// The values that the counter is for, by dimension.
+    pub key: Vec<(LimitDimension, Arc<str>)>,
+    /// The limit's amount, with what was granted to the window; nano-USD or a count.
+    pub amount: i64,
+    /// Settled within the window. May pass the amount: an attempt that turned out dearer than its estimate is owed.
+    pub used: i64,
+    /// Set aside for what is under way.
+    pub reserved: i64,
+    /// The part of `used` that was settled by estimate.
+    pub estimated: i64,
+    /// From when until when the window lasts; `None` if it has no bounds.
+    pub window: Option<(SystemTime, SystemTime)>,
+    /// The highest threshold that was announced in the window; 0 for none.
+    pub announced_threshold: u8,
+    /// Whether it shows the use of one caller alone.
+    pub is_own: bool,
+}
+
+/// What was used before this process began, as the ledger sums it up.
+#[derive(Clone, Debug)]
+pub struct UsedRow {
+    /// When the attempts began, or the beginning of the slot in which they did. No window begins within a slot.
+    pub at: SystemTime,
+    /// Who called.
+    pub account: AccountPath,
+    /// Id of the API key, if one was shown.
+    pub key_id: Option<Arc<str>>,
+    /// The scenario; empty if a model was named.
+    pub scenario: Arc<str>,
+    /// Name of the provider.
+    pub provider: Arc<str>,
+    /// Id of the model.
+    pub model: Arc<str>,
+    /// The labels of the call.
+    pub labels: Labels,
+    /// Calls of which these are the first attempts.
+    pub calls: u64,
+    /// Attempts.
+    pub attempts: u64,
+    /// Tokens of input and output.
+    pub tokens: u64,
+    /// What the attempts cost, in nano-USD.
+    pub cost_nanos: i64,
+    /// The part of that which gave no caller an answer.
+    pub waste_nanos: i64,
+    /// Whether the amounts are estimates, as those of attempts that were open when the process ended.
+    pub is_estimated: bool,
+}
+
+/// An addition to the amount of one window of one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Names the grant: the same again changes nothing.
+    pub id: Arc<str>,
+    /// Id of the limit.
+    pub limit: Arc<str>,
+    /// The counter, by the names of dimensions.
+    pub key: BTreeMap<String, String>,
+    /// What is added, in the limit's unit; negative to take away.
+    pub amount: i64,
+    /// When it was granted: it holds for the window of this time.
+    pub at: SystemTime,
+}
+
+/// Why a grant changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// There is no such limit.
+    #[error("there is no limit `{0}`")]
+    UnknownLimit(Arc<str>),
+    /// The limit has no window to which something could be added.
+    #[error("the limit `{0}` counts {1}: nothing can be added to that; raise its amount instead")]
+    NoWindow(Arc<str>, &'static str),
+    /// The key does not name a value for each dimension, or names another dimension.
+    #[error("the key must have a value for each of: {0}")]
+    Key(String),
+}
+
+impl Limits {
+    /// Every counter, in the order of the ids of limits and of keys.
+    pub fn states(&self, now: Now) -> Vec<LimitState> {
+        let set = self.0.set.load();
+        let states = set.entries().iter().flat_map(|entry| {
+            let counters = entry.counters.all();
+            let mut states: Vec<_> = counters
+                .iter()
+                .map(|counter| self.state(entry, counter, now))
+                .collect();
+            states.sort_by(|one, other| values(one).cmp(values(other)));
+            states
+        });
+        states.collect()
+    }
+
+    /// The counters of the limits on this caller and the accounts above it, as far as they are known from its account:
+    /// those by scenario, provider, model or label only if something was counted in them.
+    pub fn states_of(&self, identity: &Identity, now: Now) -> Vec<LimitState> {
+        let set = self.0.set.load();
+        let asked = Asked {
+            identity,
+            scenario: "",
+            provider: "",
+            model: "",
+            labels: &identity.labels,
+        };
+        let time = self.0.time(now);
+        let mut states = Vec::new();
+        for entry in set.on_account(&asked) {
+            let limit = &entry.limit;
+            let own = |(dimension, value): (&LimitDimension, &Arc<str>)| match dimension {
+                LimitDimension::Organisation
+                | LimitDimension::Team
+                | LimitDimension::Caller
+                | LimitDimension::Key => **value == *dimension.value(&asked),
+                LimitDimension::Scenario
+                | LimitDimension::Provider
+                | LimitDimension::Model
+                | LimitDimension::Label(_) => true,
+            };
+            let is_by_account = limit.per.iter().all(|dimension| {
+                matches!(
+                    dimension,
+                    LimitDimension::Organisation
+                        | LimitDimension::Team
+                        | LimitDimension::Caller
+                        | LimitDimension::Key
+                )
+            });
+            if is_by_account {
+                entry.counters.of(limit, &asked, time);
+            }
+            let counters = entry.counters.all();
+            let counters = counters
+                .iter()
+                .filter(|counter| limit.per.iter().zip(counter.key()).all(own));
+            states.extend(counters.map(|counter| LimitState {
+                is_own: limit.is_own(identity),
+                ..self.state(entry, counter, now)
+            }));
+        }
+        states
+    }
+
+    /// Adds to the amount of a counter in its window. The same grant again changes nothing, nor does one for a window
+    /// that has ended.
+    ///
+    /// # Errors
+    /// [`GrantError`].
+    pub fn grant(&self, grant: &Grant, now: Now) -> Result<LimitState, GrantError> {
+        let set = self.0.set.load();
+        let Some(entry) = set.entry(&grant.limit) else {
+            return Err(GrantError::UnknownLimit(Arc::clone(&grant.limit)));
+        };
+        let limit = &entry.limit;
+        let unbounded = match (limit.unit, limit.window) {
+            (Unit::ConcurrentCalls, _) | (_, None) => Some("calls that are open at one time"),
+            (_, Some(LimitWindow::Minute)) => Some("by the minute"),
+            _ => None,
+        };
+        if let Some(unbounded) = unbounded {
+            return Err(GrantError::NoWindow(Arc::clone(&limit.id), unbounded));
+        }
+        let names: Vec<_> = limit.per.iter().map(LimitDimension::name).collect();
+        let key: Option<Vec<&str>> = names
+            .iter()
+            .map(|name| grant.key.get(name).map(String::as_str))
+            .collect();
+        let Some(key) = key.filter(|key| key.len() == grant.key.len()) else {
+            let names = match names.is_empty() {
+                true => "(nothing: the limit has one counter)".to_owned(),
+                false => names.join(", "),
+            };
+            return Err(GrantError::Key(names));
+        };
+        let time = self.0.time(now);
+        let at = second_of(grant.at);
+        let counter = entry.counters.with_key(limit, &key, time);
+        let crossed = {
+            let mut tallies = counter.lock();
+            entry.counters.bring(limit, &mut tallies, time);
+            let is_new =
+                tallies.is_in_latest(at) && tallies.grant(terms(limit), &grant.id, grant.amount);
+            is_new.then(|| tallies.follow(terms(limit))).flatten()
+        };
+        announce(&self.0, &entry.counters, limit, &counter, crossed);
+        Ok(self.state(entry, &counter, now))
+    }
+
+    fn state(&self, entry: &LimitEntry, counter: &KeyedCounter, now: Now) -> LimitState {
+        let LimitEntry {
+            limit,
+            counters,
+            stage: _,
+        } = entry;
+        let Standing {
+            amount,
+            used,
+            reserved,
+            estimated,
+            announced,
+            bounds,
+        } = Counters::standing(counters, limit, counter, self.0.time(now));
+        LimitState {
+            limit: Arc::clone(limit),
+            key: counter.shown(limit),
+            amount,
+            used,
+            reserved,
+            estimated,
+            window: bounds.and_then(shown_window),
+            announced_threshold: announced,
+            is_own: false,
+        }
+    }
+}
+
+impl Shared {
+    /// Counts what was used in the windows that run, of limits whose counters are new. Their thresholds count as
+    /// announced, as far as they are reached.
+    pub(super) fn restore(
+        &self,
+        set: &LimitSet,
+        rows: impl IntoIterator<Item = UsedRow>,
+        now: Now,
+    ) {
+        let time = self.time(now);
+        for row in rows {
+            let identity = row.identity();
+            let asked = row.asked(&identity);
+            let at = second_of(row.at);
+            // A row of a later time was written before the clock was set back: its window is the latest.
+            let latest = CounterTime {
+                second: time.second.max(at),
+                ..time
+            };
+            for entry in set.on_account(&asked) {
+                let LimitEntry {
+                    limit, counters, ..
+                } = entry;
+                if !counters.is_new() || !limit.matching.holds_beside_accounts(&asked) {
+                    continue;
+                }
+                let Some(used) = row.used(limit) else {
+                    continue;
+                };
+                let counter = counters.of(limit, &asked, time);
+                let mut tallies = counter.lock();
+                counters.bring(limit, &mut tallies, latest);
+                if tallies.is_in_latest(at) {
+                    tallies.restore(terms(limit), used);
+                }
+            }
+        }
+        for entry in set.entries() {
+            entry.counters.has_begun();
+        }
+    }
+}
+
+fn values(state: &LimitState) -> impl Iterator<Item = &Arc<str>> {
+    state.key.iter().map(|(_, value)| value)
+}
+
+impl UsedRow {
+    /// The caller, as far as limits need it.
+    fn identity(&self) -> Identity {
+        Identity {
+            account: self.account.clone(),
+            key_id: self.key_id.clone(),
+            ..Identity::clone(&Identity::local())
+        }
+    }
+
+    fn asked<'a>(&'a self, identity: &'a Identity) -> Asked<'a> {
+        Asked {
+            identity,
+            scenario: &self.scenario,
+            provider: &self.provider,
+            model: &self.model,
+            labels: &self.labels,
+        }
+    }
+
+    /// What it counts in a limit; `None` if that is nothing.
+    fn used(&self, limit: &Limit) -> Option<Use> {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let (amount, is_estimated) = match limit.unit {
+            Unit::Requests if limit.counts_attempts() => (whole(self.attempts), false),
+            Unit::Requests => (whole(self.calls), false),
+            Unit::Tokens => (whole(self.tokens), self.is_estimated),
+            Unit::ConcurrentCalls => (0, false),
+            Unit::Money => (self.cost_nanos, self.is_estimated),
+            Unit::Waste => (self.waste_nanos, self.is_estimated),
+        };
+        (amount > 0).then_some(Use {
+            amount,
+            is_estimated,
+        })
+    }
+}
+
+/// A window as times; `None` if it has no end.
+pub(super) fn shown_window(bounds: WindowBounds) -> Option<(SystemTime, SystemTime)> {
+    (bounds.end < i64::MAX).then(|| (shown_second(bounds.start), shown_second(bounds.end)))
+}
+
+/// A second since 1970 as a time. One that no time can hold becomes 1970.
+pub(super) fn shown_second(second: i64) -> SystemTime {
+    let distance = Duration::from_secs(second.unsigned_abs());
+    let time = match second {
+        0.. => UNIX_EPOCH.checked_add(distance),
+        _ => UNIX_EPOCH.checked_sub(distance),
+    };
+    time.unwrap_or(UNIX_EPOCH)
+}
+
+/// The second since 1970 in which a time lies.
+pub(super) fn second_of(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+            let begun = i64::from(before.subsec_nanos() > 0);
+            seconds.saturating_add(begun).saturating_neg()
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Do limits hold, in tables, in random courses and under many threads?
+
+mod courses;
+mod money;
+mod specimens;
+mod states;
+mod threads;
+mod time;
