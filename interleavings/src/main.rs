@@ -22,6 +22,7 @@ mod meter;
 #[rustfmt::skip]
 #[path = "../../src/health/mod.rs"]
 mod health;
+mod limits;
 mod permits;
 mod places;
 mod room;
@@ -73,6 +74,11 @@ const SCENARIOS: &[Scenario] = &[
     ),
     ("no place is given twice or lost", places::are_given_once),
     ("room that is taken is given back", room::is_given_back),
+    ("no limit is passed", limits::are_never_passed),
+    (
+        "what a refused call gives back is missed by nobody",
+        limits::refuse_nobody_for_what_is_given_back,
+    ),
 ];
 
 fn main() {

@@ -7,7 +7,23 @@
 use std::sync::Arc;
 
 use super::refill::Refill;
-use super::windows::WindowBounds;
+
+/// From when until when a window lasts, in seconds since 1970; the end does not belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowBounds {
+    /// Its first second.
+    pub start: i64,
+    /// The first second after it; [`i64::MAX`] if it has no end.
+    pub end: i64,
+}
+
+impl WindowBounds {
+    /// Of what has no end.
+    pub(super) const ALWAYS: Self = Self {
+        start: i64::MIN,
+        end: i64::MAX,
+    };
+}
 
 /// Where a counter stands in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use hashbrown::HashTable;
 use crate::meter;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::counter::{CountedBy, CounterTime, Standing, Tallies, Terms};
+use super::counter::{CountedBy, CounterTime, Standing, Tallies, Terms, WindowBounds};
 use super::limit::{Asked, Limit, LimitDimension, LimitWindow, Unit};
-use super::windows::WindowBounds;
+use super::taking::lock;
 
 /// When a limit has this many counters, those that say nothing any more are dropped.
 const SWEEP_AT: usize = 1024;
@@ -213,8 +213,13 @@ impl KeyedCounter {
         &self.key
     }
 
+    /// Its sums.
+    pub(super) fn tallies(&self) -> &Mutex<Tallies> {
+        &self.tallies
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Tallies> {
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tallies)
     }
 
     /// Its values with their dimensions.

@@ -14,6 +14,7 @@ mod notice;
 mod refill;
 mod set;
 mod state;
+mod taking;
 mod windows;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 pub use self::check::{TooManyLimits, at_most_applying};
+pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::hold::{CallHold, Reservation};
 pub use self::limit::{
@@ -33,7 +35,7 @@ pub use self::limit::{
 };
 pub use self::notice::{Announce, LimitNotice, shown_key};
 pub use self::state::{Grant, GrantError, LimitState, UsedRow};
-pub use self::windows::{WindowBounds, Zone};
+pub use self::windows::Zone;
 
 use self::counter::{CounterTime, FitsAt, Remainder};
 use self::counters::{Counters, KeyedCounter};
@@ -42,6 +44,7 @@ use self::limit::Stage;
 use self::notice::Herald;
 use self::set::{LimitEntry, LimitSet};
 use self::state::{second_of, shown_second};
+use self::taking::{Ask, set_aside};
 
 #[cfg(test)]
 mod tests;
@@ -235,7 +238,11 @@ impl Limits {
         for wanted in &wanted {
             let mut tallies = wanted.counter.lock();
             wanted.bring(&mut tallies, time);
-            wanted.fits(&tallies, asked, now)?;
+            let ask = wanted.ask();
+            if ask.is_hard {
+                let fits = tallies.fits(ask.amount, ask.wanted);
+                fits.map_err(|remainder| wanted.denial(remainder, asked, now))?;
+            }
         }
         Ok(())
     }
@@ -272,8 +279,7 @@ impl Shared {
         }
     }
 
-    /// Sets something aside in all counters that apply, or in none. They are locked in the order of the limits' ids, so
-    /// that no two calls wait for each other, and none sees what another takes and gives back.
+    /// Sets something aside in all counters that apply, or in none.
     fn take(
         &self,
         asked: &Asked<'_>,
@@ -284,19 +290,17 @@ impl Shared {
         let set = self.set.load();
         let wanted = self.wanted(&set, asked, stage, estimate, now)?;
         let time = self.time(now);
-        let mut locked: SmallVec<[_; 4]> = wanted
-            .iter()
-            .map(|wanted| (wanted, wanted.counter.lock()))
-            .collect();
-        for (wanted, tallies) in &mut locked {
-            wanted.bring(tallies, time);
-            wanted.fits(tallies, asked, now)?;
-        }
-        let marks: SmallVec<[i64; 4]> = locked
-            .iter_mut()
-            .map(|(wanted, tallies)| tallies.reserve(wanted.entry.limit.amount, wanted.amount))
-            .collect();
-        drop(locked);
+        let asks: SmallVec<[Ask<'_>; 4]> = wanted.iter().map(Wanted::ask).collect();
+        let marks = set_aside(&asks, |position, tallies| {
+            wanted[position].bring(tallies, time);
+        });
+        let marks = match marks {
+            Ok(marks) => marks,
+            Err((position, remainder)) => {
+                return Err(wanted[position].denial(remainder, asked, now));
+            }
+        };
+        drop(asks);
         let held = wanted
             .into_iter()
             .zip(marks)
@@ -352,14 +356,18 @@ impl Wanted<'_> {
         Counters::bring(counters, limit, tallies, time);
     }
 
-    fn fits(&self, tallies: &counter::Tallies, asked: &Asked<'_>, now: Now) -> Result<(), Denial> {
+    fn ask(&self) -> Ask<'_> {
         let limit = &self.entry.limit;
-        let Err(Remainder { left, fits }) = tallies.fits(limit.amount, self.amount) else {
-            return Ok(());
-        };
-        if limit.enforcement == Enforcement::Watch {
-            return Ok(());
+        Ask {
+            tallies: self.counter.tallies(),
+            amount: limit.amount,
+            wanted: self.amount,
+            is_hard: limit.enforcement == Enforcement::Hard,
         }
+    }
+
+    fn denial(&self, remainder: Remainder, asked: &Asked<'_>, now: Now) -> Denial {
+        let Remainder { left, fits } = remainder;
         let reset = fits.and_then(|fits| match fits {
             FitsAt::Second(second) => Some(shown_second(second)),
             FitsAt::After(nanos) => {
@@ -369,7 +377,7 @@ impl Wanted<'_> {
         });
         self.entry.counters.denials.increment();
         let cause = DenialCause::Reached;
-        Err(self.entry.denial(asked, cause, self.amount, left, reset))
+        self.entry.denial(asked, cause, self.amount, left, reset)
     }
 }
 

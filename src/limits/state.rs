@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::identity::{AccountPath, Identity, Labels};
 
-use super::counter::{CounterTime, Standing, Use};
+use super::counter::{CounterTime, Standing, Use, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::hold::announce;
 use super::limit::{Asked, Limit, LimitDimension, LimitWindow, Unit};
 use super::set::{LimitEntry, LimitSet};
-use super::windows::WindowBounds;
 use super::{Limits, Now, Shared};
 
 /// Where one counter of a limit stands.

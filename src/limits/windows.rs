@@ -7,28 +7,12 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
+use super::counter::WindowBounds;
 use super::limit::LimitWindow;
 
 /// A time zone by its IANA name. Its rules are built in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone(TimeZone);
-
-/// From when until when a window lasts, in seconds since 1970; the end does not belong to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowBounds {
-    /// Its first second.
-    pub start: i64,
-    /// The first second after it; [`i64::MAX`] if it has no end.
-    pub end: i64,
-}
-
-impl WindowBounds {
-    /// Of what has no end.
-    pub(super) const ALWAYS: Self = Self {
-        start: i64::MIN,
-        end: i64::MAX,
-    };
-}
 
 impl Zone {
     /// UTC.

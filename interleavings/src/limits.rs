@@ -1,0 +1,114 @@
+//! Do counters of limits hold, however calls meet at them?
+
+#[path = "../../src/limits/counter.rs"]
+mod counter;
+#[path = "../../src/limits/refill.rs"]
+mod refill;
+#[path = "../../src/limits/taking.rs"]
+mod taking;
+
+use std::sync::Arc;
+
+use shuttle::thread;
+
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+
+use self::counter::{CountedBy, CounterTime, Tallies, Terms, Use, WindowBounds};
+use self::taking::{Ask, lock, set_aside};
+
+/// Counters of limits in the order of their ids, with the amounts of the limits.
+type Counters = Arc<Vec<(Mutex<Tallies>, i64)>>;
+
+const NOW: CounterTime = CounterTime { second: 0, tick: 0 };
+
+fn counters<const COUNT: usize>(amounts: [i64; COUNT]) -> Counters {
+    let counter = |amount| (Mutex::new(Tallies::new(CountedBy::Windows)), amount);
+    Arc::new(amounts.into_iter().map(counter).collect())
+}
+
+/// Sets aside one in each of these counters, and uses it. Whether it could.
+fn spend(counters: &Counters, which: &[usize]) -> bool {
+    let asks: Vec<_> = which
+        .iter()
+        .map(|at| Ask {
+            tallies: &counters[*at].0,
+            amount: counters[*at].1,
+            wanted: 1,
+            is_hard: true,
+        })
+        .collect();
+    let marks = set_aside(&asks, |_, tallies| {
+        if tallies.needs_window(NOW) {
+            tallies.begin_window(WindowBounds::ALWAYS);
+        }
+    });
+    let Ok(marks) = marks else {
+        return false;
+    };
+    for (ask, mark) in asks.iter().zip(marks) {
+        thread::yield_now();
+        let terms = Terms {
+            amount: ask.amount,
+            thresholds: &[],
+        };
+        let used = Use {
+            amount: 1,
+            is_estimated: false,
+        };
+        lock(ask.tallies).settle(terms, mark, 1, used);
+    }
+    true
+}
+
+fn join(threads: Vec<thread::JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().expect("it does not panic");
+    }
+}
+
+/// Calls meet in overlapping counters: exactly as many go through as there is room for, and nothing stays set aside.
+pub fn are_never_passed() {
+    let counters = counters([2, 3]);
+    let through = Arc::new(AtomicUsize::new(0));
+
+    let mut threads = Vec::new();
+    for which in [&[0, 1][..], &[0, 1], &[1], &[0, 1]] {
+        let (counters, through) = (Arc::clone(&counters), Arc::clone(&through));
+        threads.push(thread::spawn(move || {
+            if spend(&counters, which) {
+                through.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    join(threads);
+
+    let standings: Vec<_> = counters
+        .iter()
+        .map(|(tallies, amount)| lock(tallies).standing(*amount))
+        .collect();
+    assert!(standings.iter().all(|standing| standing.reserved == 0));
+    assert!(standings.iter().all(|standing| standing.used <= standing.amount));
+    assert_eq!(standings[0].used, 2);
+    assert_eq!(standings[1].used, through.load(Ordering::Relaxed) as i64);
+    assert_eq!(through.load(Ordering::Relaxed), 3);
+}
+
+/// A call that is refused by its own counter takes nothing from another that both share.
+pub fn refuse_nobody_for_what_is_given_back() {
+    let counters = counters([2, 0]);
+
+    let refused = {
+        let counters = Arc::clone(&counters);
+        thread::spawn(move || {
+            for _ in 0..2 {
+                assert!(!spend(&counters, &[0, 1]));
+            }
+        })
+    };
+    let mut threads = vec![refused];
+    for _ in 0..2 {
+        let counters = Arc::clone(&counters);
+        threads.push(thread::spawn(move || assert!(spend(&counters, &[0]))));
+    }
+    join(threads);
+}
