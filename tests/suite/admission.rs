@@ -11,7 +11,7 @@ use tonic::Code;
 use crate::support::{Details, Gateway, METHODS, ask, details, text_of};
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 /// Long enough on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);

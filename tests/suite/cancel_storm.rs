@@ -255,7 +255,8 @@ async fn calls_that_are_cancelled_at_any_moment_leave_nothing_behind() {
         idle.0,
         idle.1,
     );
-    assert!(most < Duration::from_secs(2), "upstream closed late");
+    // Later than that the model's own limits would close it.
+    assert!(most < Duration::from_secs(8), "upstream closed late");
     for breaker in breakers(&gateway).await {
         assert_eq!(breaker.state(), BreakerState::Closed);
         assert_eq!((breaker.window_failures, breaker.opened_total), (0, 0));

@@ -13,7 +13,7 @@ use crate::support::aftermath::tasks_fall_to;
 use crate::support::{Gateway, METHODS, Method, ask};
 
 /// Much longer than anything here takes, much shorter than any limit of the service.
-const PROMPTLY: Duration = Duration::from_secs(2);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = r#"
 [models."openai/first"]

@@ -207,5 +207,6 @@ async fn bombs_cost_neither_memory_nor_others_their_time() {
     );
     // Eight times what may be held, while it is found out that it is more.
     assert!(grown < 320 << 10, "{grown} KiB");
-    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    // All of the bombs take many seconds of a processor together.
+    assert!(slowest < Duration::from_secs(4), "{slowest:?}");
 }

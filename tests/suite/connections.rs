@@ -17,7 +17,10 @@ use crate::support::foreign::lowering::Lowering;
 use crate::support::{Gateway, ask, details, lines, text_of};
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(30);
+const PROMPTLY: Duration = Duration::from_secs(120);
+
+/// Limits that no busy machine reaches while answers are held back.
+const PATIENT: &str = "stall_after = '1m', first_event = '1m'";
 
 /// A service on one runtime whose one target is at this URL.
 async fn before(url: &str, transport: &str, provider: &str, timeouts: &str) -> Gateway {
@@ -90,7 +93,7 @@ async fn more_calls_than_a_connection_takes_get_further_connections() {
     // What the host allows on a connection.
     for limit in [Some(100), Some(10), Some(1), None] {
         let provider = Http2::start(limit, None).await;
-        let gateway = before_http2(&provider, "first_event = '3s'").await;
+        let gateway = before_http2(&provider, PATIENT).await;
         provider.hold(true);
 
         let told = begin(&gateway, 160);
@@ -119,7 +122,7 @@ async fn more_calls_than_a_connection_takes_get_further_connections() {
 async fn a_connection_whose_limit_is_lowered_gets_no_request_beyond_it() {
     let provider = Lowering::start(100).await;
     let url = format!("http://{}", provider.address);
-    let gateway = before(&url, "", "http = \"2\"", "").await;
+    let gateway = before(&url, "", "http = \"2\"", PATIENT).await;
     let requests = || -> usize { provider.seen().iter().map(|seen| seen.requests).sum() };
     provider.hold(true);
     let many = begin(&gateway, 10);
@@ -145,12 +148,12 @@ async fn a_connection_whose_limit_is_lowered_gets_no_request_beyond_it() {
 
 #[tokio::test]
 async fn the_wait_for_a_connection_of_ours_is_not_the_providers_silence() {
-    // Each answer takes nearly as long as the first byte may take.
+    // Each answer takes a good part of the time in which the provider may be silent.
     let provider = Http2::start(Some(1), None).await;
-    let timeouts = "stall_after = '400ms', first_event = '800ms'";
+    let timeouts = "stall_after = '4s', first_event = '5s'";
     let gateway = before_http2(&provider, timeouts).await;
     provider.set(Manner {
-        first: Duration::from_millis(300),
+        first: Duration::from_millis(1500),
         ..Manner::default()
     });
 
@@ -162,22 +165,21 @@ async fn the_wait_for_a_connection_of_ours_is_not_the_providers_silence() {
 async fn three_hundred_cold_calls_share_a_few_tls_connections() {
     let authority = Authority::new();
     let ca_file = format!("ca_file = {:?}", authority.file());
-    for (protocols, limit) in [(["h2", "http/1.1"], 100)] {
-        let tls = authority.server(Purpose::Server, &protocols);
-        let provider = Http2::start(Some(limit), Some(tls)).await;
-        let url = format!("https://{}", provider.address);
-        let gateway = before(&url, &ca_file, "", "").await;
-        provider.set(Manner {
-            first: Duration::from_secs(1),
-            ..Manner::default()
-        });
+    let tls = authority.server(Purpose::Server, &["h2", "http/1.1"]);
+    let provider = Http2::start(Some(100), Some(tls)).await;
+    let url = format!("https://{}", provider.address);
+    let gateway = before(&url, &ca_file, "", PATIENT).await;
+    provider.hold(true);
 
-        assert_answered(calls(&gateway, 300).await);
+    let told = begin(&gateway, 300);
+    let arrived = || -> usize { provider.seen().iter().map(|seen| seen.requests).sum() };
+    settle(|| arrived() == 300).await;
+    provider.hold(false);
+    assert_answered(told.join_all().await);
 
-        let seen = provider.seen();
-        assert!((5..=7).contains(&seen.len()), "{seen:?}");
-        assert!(seen.iter().all(|seen| seen.most_open <= 64), "{seen:?}");
-    }
+    let seen = provider.seen();
+    assert!((5..=7).contains(&seen.len()), "{seen:?}");
+    assert!(seen.iter().all(|seen| seen.most_open <= 64), "{seen:?}");
 }
 
 #[tokio::test]
@@ -188,7 +190,7 @@ async fn cold_calls_over_http1_throw_no_connection_away() {
     };
     let provider = Http1::start(manner, End::Chunked, None).await;
     let url = format!("http://{}", provider.address);
-    let gateway = before(&url, "", "", "").await;
+    let gateway = before(&url, "", "", PATIENT).await;
 
     assert_answered(calls(&gateway, 300).await);
     let made = provider.connections();
@@ -288,17 +290,14 @@ async fn calls_on_a_connection_that_has_frozen_are_answered_on_another_one_befor
         assert_eq!(trail, expected);
     }
 
-    // A second until the ping, and four until it is clear that no answer to it comes.
-    assert!(
-        began.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        began.elapsed()
-    );
+    // A second until the ping, and four until it is clear that no answer to it comes; the limit is a minute.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
 #[tokio::test]
 async fn a_connection_on_which_an_answer_did_not_come_is_not_used_again() {
-    let timeouts = "first_event = '300ms'";
+    let timeouts = "first_event = '2s'";
     let provider = Http2::start(Some(100), None).await;
     let gateway = before_http2(&provider, timeouts).await;
     assert_answered(calls(&gateway, 5).await);
@@ -359,7 +358,7 @@ async fn a_late_end_is_waited_for_and_the_connection_used_again() {
 async fn an_end_that_comes_too_late_or_after_too_much_is_not_waited_for() {
     for manner in [
         Manner {
-            late_end: Duration::from_secs(60),
+            late_end: Duration::from_secs(1000),
             ..Manner::default()
         },
         Manner {

@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 use crate::support::{Gateway, ask, collect, details};
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 const MODEL: &str = r#"
 [models."openai/model"]
@@ -83,7 +83,7 @@ async fn a_limit_of_calls_is_one_for_all_runtimes() {
 
 #[tokio::test]
 async fn a_repeat_takes_over_the_call_of_another_runtime() {
-    let (gateway, clients) = start("", "", "first=1s+tokens=3").await;
+    let (gateway, clients) = start("", "", "first=3s+tokens=3").await;
     let request = GenerateRequest {
         idempotency_key: "key".to_owned(),
         ..ask("only", "Hello")

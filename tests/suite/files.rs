@@ -11,12 +11,15 @@ use modelway::simulator::{Settings, Simulator, WireName, text};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::foreign::answer::{Manner, TEXT};
 use crate::support::foreign::http1::{End, Http1};
 use crate::support::foreign::http2::Http2;
 use crate::support::{Process, ask, details, text_of};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(30);
 
 /// The settings that every client of HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -86,9 +89,7 @@ async fn idle_callers_leave_files_for_providers() {
         let mut caller = TcpStream::connect(process.address).await.unwrap();
         // Where it is closed at once, this may fail.
         let _ = caller.write_all(PREFACE).await;
-        let answered = timeout(Duration::from_secs(5), caller.read_u8())
-            .await
-            .unwrap();
+        let answered = timeout(PROMPTLY, caller.read_u8()).await.unwrap();
         taken += usize::from(answered.is_ok());
         idle.push(caller);
     }
@@ -112,6 +113,7 @@ async fn a_shortage_of_files_is_reported_as_our_own_and_no_provider_is_blamed() 
     let client = GenerationServiceClient::new(channel.clone());
     let mut held = Vec::new();
     let mut refused = Vec::new();
+    let began = Instant::now();
     for _ in 0..80 {
         let begun = client.clone().stream_generate(ask("held", "Hello")).await;
         match begun {
@@ -161,7 +163,9 @@ async fn a_shortage_of_files_is_reported_as_our_own_and_no_provider_is_blamed() 
     let told = log
         .lines()
         .filter(|line| line.contains("no connection to a provider"));
-    assert_eq!(told.count(), 1, "{log}");
+    // One, or one in five seconds where connections are made in between.
+    let most = 1 + began.elapsed().as_secs() / 5;
+    assert!((1..=most).contains(&(told.count() as u64)), "{log}");
 }
 
 /// Two runtimes before a provider whose connections are to fill the limit, and the simulator.
@@ -228,7 +232,7 @@ async fn fill(process: &Process) {
 async fn crowds() -> (Http1, Http2) {
     // As long as it takes until all calls have come.
     let manner = Manner {
-        first: Duration::from_millis(500),
+        first: Duration::from_secs(3),
         ..Manner::default()
     };
     let http2 = Http2::start(Some(1), None).await;
@@ -272,10 +276,10 @@ async fn unused_connections_to_a_provider_leave_files_for_callers() {
 
         let mut callers = Vec::new();
         for _ in 0..10 {
-            let connected = timeout(Duration::from_secs(5), process.connect()).await;
+            let connected = timeout(PROMPTLY, process.connect()).await;
             let mut client = GenerationServiceClient::new(connected.unwrap());
             let answered = client.generate(ask("quick", "Hello"));
-            let answer = timeout(Duration::from_secs(5), answered).await.unwrap();
+            let answer = timeout(PROMPTLY, answered).await.unwrap();
             assert_eq!(text_of(answer.unwrap().get_ref()), text(24), "HTTP/{http}");
             callers.push(client);
         }

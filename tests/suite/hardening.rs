@@ -18,13 +18,17 @@ use crate::support::frames::{
     WINDOW_UPDATE, Wire, frame, head,
 };
 use crate::support::posted::http2;
-use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, collect, details};
+use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, collect, details, quickest};
 
-/// Much longer than anything here takes, much shorter than any default.
-const PROMPTLY: Duration = Duration::from_secs(4);
+/// Much longer than anything here takes, and shorter than the default of each limit that a test sets, but for that of a
+/// handshake.
+const PROMPTLY: Duration = Duration::from_secs(9);
 
 const LIST: &str = "/modelway.v1.CatalogService/ListScenarios";
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
+
+/// Much shorter than the default of the time for a handshake.
+const SOON: Duration = Duration::from_secs(3);
 
 async fn start(server: &str) -> Gateway {
     Gateway::start(&format!("[server]\n{server}\n{ONE_MODEL}")).await
@@ -50,10 +54,14 @@ async fn a_connection_that_does_not_say_its_protocol_is_closed() {
         b"GET / HTTP/1.1\r\nHost: localhost\r\n",
         b"neither of them\r\n\r\n",
     ] {
-        let mut wire = Wire::connect(gateway.address).await;
-        wire.send(said).await;
-
-        promptly(wire.closed()).await;
+        let took = quickest(SOON, async || {
+            let began = Instant::now();
+            let mut wire = Wire::connect(gateway.address).await;
+            wire.send(said).await;
+            promptly(wire.closed()).await;
+            began.elapsed()
+        });
+        assert!(took.await < SOON, "{said:?}");
     }
 }
 
@@ -68,12 +76,12 @@ async fn a_connection_without_a_call_is_closed_and_told() {
 
 #[tokio::test]
 async fn a_connection_that_has_made_a_call_is_kept() {
-    let gateway = start("first_request_timeout = '100ms'").await;
+    let gateway = start("first_request_timeout = '2s'").await;
     let mut wire = Wire::open(gateway.address).await;
     wire.send(&call(1)).await;
     wire.end_of(1).await;
 
-    let longer = Duration::from_millis(300);
+    let longer = Duration::from_millis(2500);
     let told = timeout(longer, wire.next(GOAWAY)).await;
 
     assert!(told.is_err(), "{told:?}");
@@ -83,7 +91,8 @@ async fn a_connection_that_has_made_a_call_is_kept() {
 
 #[tokio::test]
 async fn a_connection_that_stops_in_the_middle_of_a_head_is_closed() {
-    let gateway = start("keepalive_interval = '100ms'\nkeepalive_timeout = '100ms'").await;
+    // The connection is asked for a sign of life, and gives none; its call is answered before that.
+    let gateway = start("keepalive_interval = '1500ms'\nkeepalive_timeout = '1s'").await;
     let mut wire = Wire::open(gateway.address).await;
     wire.send(&call(1)).await;
     wire.end_of(1).await;
@@ -142,8 +151,8 @@ async fn one_address_has_so_many_connections() {
 
 #[tokio::test]
 async fn an_old_connection_is_ended_after_the_calls_that_it_has() {
-    let gateway = start("connection_age = '200ms'\nfirst_request_timeout = '10ms'").await;
-    let slow = "tokens=20+gap=20ms".parse::<Behaviour>().unwrap();
+    let gateway = start("connection_age = '2s'\nfirst_request_timeout = '1500ms'").await;
+    let slow = "tokens=20+gap=200ms".parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", slow);
     let began = Instant::now();
     let request = ask("one", "Hello");
@@ -155,7 +164,7 @@ async fn an_old_connection_is_ended_after_the_calls_that_it_has() {
     let age = began.elapsed();
     let streamed = collect(open.into_inner()).await;
 
-    assert!(age >= Duration::from_millis(180), "{age:?}");
+    assert!(age >= Duration::from_millis(1800), "{age:?}");
     assert!(streamed.failure.is_none());
     assert_eq!(streamed.text(), text(20));
     gateway.generate(ask("one", "Hello")).await.unwrap();
@@ -307,7 +316,7 @@ async fn a_caller_that_does_not_read_loses_its_call_and_learns_why() {
 
 #[tokio::test]
 async fn the_deadline_is_kept_for_a_caller_that_does_not_read_too() {
-    let failure = learns_after_not_reading("client_stall = '8s'", "2S").await;
+    let failure = learns_after_not_reading("client_stall = '60s'", "2S").await;
 
     assert_eq!(failure.code, Code::DeadlineExceeded);
     assert_eq!(failure.reason, "DEADLINE_EXCEEDED");
@@ -315,8 +324,8 @@ async fn the_deadline_is_kept_for_a_caller_that_does_not_read_too() {
 
 #[tokio::test]
 async fn a_caller_that_waits_for_a_slow_provider_does_not_stall() {
-    let gateway = start("client_stall = '100ms'").await;
-    let slow = "tokens=3+gap=400ms".parse::<Behaviour>().unwrap();
+    let gateway = start("client_stall = '1s'").await;
+    let slow = "tokens=3+gap=1500ms".parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", slow);
 
     let request = ask("one", "Hello");
@@ -330,7 +339,8 @@ async fn a_caller_that_waits_for_a_slow_provider_does_not_stall() {
 #[tokio::test]
 async fn many_callers_that_do_not_read_leave_the_others_alone() {
     const STALLED: usize = 50;
-    let gateway = start("client_stall = '400ms'").await;
+    // Long enough for those who read.
+    let gateway = start("client_stall = '2s'").await;
     // More than the window of the caller, and no end.
     let flood = Behaviour {
         text: Some(["x".repeat((64 << 10) - 1).as_str(); 8].join(" ")),

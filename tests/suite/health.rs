@@ -12,7 +12,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::support::{Gateway, ask};
 
 /// Much longer than any change here takes.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = r#"
 [breaker]

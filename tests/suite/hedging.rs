@@ -13,11 +13,14 @@ use tokio::time::timeout;
 
 use crate::support::{Gateway, METHODS, Method, ask, collect, details, line, lines, text_of};
 
-/// Much longer than anything here takes, much shorter than any limit of the service.
-const PROMPTLY: Duration = Duration::from_secs(5);
+/// Much longer than anything here takes, much shorter than a call may take.
+const PROMPTLY: Duration = Duration::from_secs(30);
 
 /// Attempts that have to be seen before it is known what is usual.
 const KNOWN_AFTER: usize = 200;
+
+/// Much later than a first content that comes at once comes on a busy machine, and later than any rival is sent.
+const LATE: &str = "first=2s";
 
 /// Scenarios that have all they need for rivals, or lack one thing.
 const CONFIG: &str = r#"
@@ -96,13 +99,15 @@ fn question(scenario: &str) -> GenerateRequest {
     }
 }
 
-/// Makes known what is usual for the scenario's first target: to answer at once.
+/// Makes known what is usual for the scenario's first target: to answer at once. A crowd of calls would not be answered
+/// at once on a busy machine.
 async fn make_known(gateway: &Gateway, scenario: &'static str, calls: usize, method: Method) {
+    const AT_ONCE: usize = 4;
     let mut tasks = JoinSet::new();
-    for _ in 0..20 {
+    for _ in 0..AT_ONCE {
         let mut client = gateway.generation();
         tasks.spawn(async move {
-            for _ in 0..calls / 20 {
+            for _ in 0..calls / AT_ONCE {
                 match method {
                     Method::Generate => {
                         client.generate(question(scenario)).await.unwrap();
@@ -203,7 +208,7 @@ async fn a_target_of_unknown_price_is_passed_over_for_a_later_one() {
 #[tokio::test]
 async fn the_first_attempt_is_kept_if_it_answers_before_its_rival() {
     let gateway = start("hedged").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("first", behaviour(LATE));
     gateway.simulator.set("backup", behaviour("first=1000s"));
     for method in METHODS {
         let response = called(&gateway, method, "hedged").await;
@@ -223,8 +228,8 @@ async fn a_late_attempt_that_fails_leaves_its_rival_to_answer() {
     let gateway = start("hedged").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+status=500"));
-    gateway.simulator.set("backup", behaviour("first=1s"));
+        .set("first", behaviour("delay=2s+status=500"));
+    gateway.simulator.set("backup", behaviour("first=4s"));
 
     let response = called(&gateway, Method::Generate, "hedged").await;
 
@@ -240,7 +245,7 @@ async fn a_late_attempt_that_is_refused_for_good_ends_its_rival_too() {
     let gateway = start("hedged").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+content-filter"));
+        .set("first", behaviour("delay=2s+content-filter"));
     gateway.simulator.set("backup", behaviour("first=1000s"));
 
     let call = gateway.generate(question("hedged"));
@@ -255,8 +260,8 @@ async fn a_late_attempt_that_is_refused_without_a_reason_leaves_its_rival_to_ans
     let gateway = start("hedged").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+status=400"));
-    gateway.simulator.set("backup", behaviour("first=1s"));
+        .set("first", behaviour("delay=2s+status=400"));
+    gateway.simulator.set("backup", behaviour("first=4s"));
 
     let response = called(&gateway, Method::Generate, "hedged").await;
 
@@ -270,7 +275,7 @@ async fn a_late_attempt_that_is_refused_without_a_reason_leaves_its_rival_to_ans
 #[tokio::test]
 async fn a_rival_that_fails_changes_nothing() {
     let gateway = start("hedged").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("first", behaviour(LATE));
     gateway.simulator.set("backup", behaviour("status=500"));
 
     let response = called(&gateway, Method::Generate, "hedged").await;
@@ -293,8 +298,8 @@ async fn a_late_attempt_that_a_filter_refuses_leaves_its_rival_to_answer_where_t
     let gateway = start("filtered").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+content-filter"));
-    gateway.simulator.set("backup", behaviour("first=1s"));
+        .set("first", behaviour("delay=2s+content-filter"));
+    gateway.simulator.set("backup", behaviour("first=4s"));
 
     let response = called(&gateway, Method::Generate, "filtered").await;
 
@@ -307,7 +312,7 @@ async fn a_rival_that_lost_is_asked_again_if_the_answer_that_was_kept_breaks_off
     let gateway = start("one-rival").await;
     gateway
         .simulator
-        .set("first", behaviour("first=600ms+cut=5+gap=5ms"));
+        .set("first", behaviour("first=3s+cut=5+gap=5ms"));
     let (late, healthy) = (behaviour("first=1000s"), behaviour("tokens=24"));
     gateway.simulator.script("backup", [late, healthy]);
 
@@ -325,10 +330,9 @@ async fn a_rival_that_lost_is_asked_again_if_the_answer_that_was_kept_breaks_off
 #[tokio::test]
 async fn a_target_that_was_late_is_tried_again_if_its_rival_failed_too() {
     let gateway = start("one-rival").await;
-    gateway.simulator.set(
-        "first",
-        behaviour("delay=600ms+status=429+retry-after=20ms"),
-    );
+    gateway
+        .simulator
+        .set("first", behaviour("delay=3s+status=429+retry-after=20ms"));
     gateway.simulator.set("backup", behaviour("status=500"));
 
     let call = gateway.generate(question("one-rival"));
@@ -375,10 +379,10 @@ async fn if_both_fail_the_call_goes_on_with_what_neither_has_tried() {
     let gateway = start("hedged").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+status=500"));
+        .set("first", behaviour("delay=2s+status=500"));
     gateway
         .simulator
-        .set("backup", behaviour("delay=700ms+status=500"));
+        .set("backup", behaviour("delay=4s+status=500"));
     gateway.simulator.set("sibling", behaviour("status=500"));
 
     let call = gateway.generate(question("hedged"));
@@ -433,7 +437,8 @@ async fn a_caller_that_leaves_closes_both_attempts() {
 #[tokio::test]
 async fn rivals_draw_on_a_bucket_of_their_own() {
     let gateway = start("one-rival").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    let script = [behaviour("first=1000s"), behaviour(LATE)];
+    gateway.simulator.script("first", script);
 
     let with = called(&gateway, Method::Generate, "one-rival").await;
     let without = called(&gateway, Method::Generate, "one-rival").await;
@@ -448,7 +453,9 @@ async fn rivals_draw_on_a_bucket_of_their_own() {
 #[tokio::test]
 async fn calls_that_are_answered_buy_rivals_at_the_ratio() {
     let gateway = start("bought").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    let never = behaviour("first=1000s");
+    let script = [never.clone(), behaviour(LATE), never];
+    gateway.simulator.script("first", script);
     for (call, provider) in ["anthropic", "openai", "anthropic"].iter().enumerate() {
         let response = called(&gateway, Method::Generate, "bought").await;
 
@@ -459,8 +466,8 @@ async fn calls_that_are_answered_buy_rivals_at_the_ratio() {
 #[tokio::test]
 async fn a_rival_that_no_retry_token_is_left_for_costs_nothing() {
     let gateway = start("paid-later").await;
-    let late = behaviour("first=600ms");
-    let script = [behaviour("status=500"), late.clone(), late.clone()];
+    let (late, never) = (behaviour(LATE), behaviour("first=1000s"));
+    let script = [behaviour("status=500"), late, never];
     gateway.simulator.script("first", script);
 
     let mut trails = Vec::new();
@@ -486,7 +493,9 @@ async fn a_rival_that_no_retry_token_is_left_for_costs_nothing() {
 #[tokio::test]
 async fn a_rival_costs_a_retry_token_too() {
     let gateway = start("no-refill").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    let never = behaviour("first=1000s");
+    let script = [never.clone(), never, behaviour(LATE)];
+    gateway.simulator.script("first", script);
     let mut providers = Vec::new();
     for _ in 0..3 {
         let response = called(&gateway, Method::Generate, "no-refill").await;
@@ -499,8 +508,9 @@ async fn a_rival_costs_a_retry_token_too() {
 #[tokio::test]
 async fn what_a_rival_costs_is_bounded_by_the_caller_or_by_the_model() {
     let gateway = start("sibling").await;
-    make_known(&gateway, "one-rival", KNOWN_AFTER, Method::Generate).await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    let never = behaviour("first=1000s");
+    let script = [never.clone(), behaviour(LATE), never];
+    gateway.simulator.script("first", script);
     // Who bounds the answer, and on which model a rival is therefore sent.
     let table = [
         (question("sibling"), "sibling"),
@@ -519,10 +529,10 @@ async fn a_target_that_was_late_before_does_not_keep_the_next_from_being_tried_a
     let gateway = start("hedged-twice").await;
     gateway
         .simulator
-        .set("first", behaviour("delay=400ms+status=500"));
+        .set("first", behaviour("delay=2s+status=500"));
     gateway
         .simulator
-        .set("backup", behaviour("delay=700ms+status=500"));
+        .set("backup", behaviour("delay=4s+status=500"));
     let limited = behaviour("status=429+retry-after=20ms");
     let script = [limited, Behaviour::default()];
     gateway.simulator.script("sibling", script);
@@ -542,7 +552,7 @@ async fn a_target_that_was_late_before_does_not_keep_the_next_from_being_tried_a
 async fn first_attempts_that_lose_make_known_that_the_target_is_slow() {
     let gateway = start("hedged").await;
     gateway.simulator.set("first", behaviour("first=1000s"));
-    gateway.simulator.set("backup", behaviour("first=600ms"));
+    gateway.simulator.set("backup", behaviour(LATE));
     let mut calls = JoinSet::new();
     for _ in 0..40 {
         let mut client = gateway.generation();
@@ -561,7 +571,7 @@ async fn first_attempts_that_lose_make_known_that_the_target_is_slow() {
 #[tokio::test]
 async fn an_answer_that_takes_long_after_its_first_content_does_not_count_as_late() {
     let gateway = start("hedged").await;
-    let long = behaviour("tokens=4+gap=200ms");
+    let long = behaviour("tokens=4+gap=1s");
     gateway.simulator.set("first", long);
     let mut calls = JoinSet::new();
     for _ in 0..40 {
@@ -571,7 +581,8 @@ async fn an_answer_that_takes_long_after_its_first_content_does_not_count_as_lat
     while let Some(response) = calls.join_next().await {
         response.unwrap();
     }
-    gateway.simulator.set("first", behaviour("first=500ms"));
+    // Sooner than the last words of those, and later than their first.
+    gateway.simulator.set("first", behaviour("first=2500ms"));
 
     let response = called(&gateway, Method::Generate, "hedged").await;
 
@@ -583,7 +594,7 @@ async fn an_answer_that_takes_long_after_its_first_content_does_not_count_as_lat
 async fn there_is_no_rival_that_is_not_allowed_cheap_and_paid_for() {
     for scenario in ["without", "cheap"] {
         let gateway = start(scenario).await;
-        gateway.simulator.set("first", behaviour("first=600ms"));
+        gateway.simulator.set("first", behaviour(LATE));
 
         let response = called(&gateway, Method::Generate, scenario).await;
 
@@ -598,12 +609,12 @@ async fn what_is_read_whole_has_no_first_content_to_be_late_or_to_be_known() {
     let attempts = async |method| called(&gateway, method, "whole").await.attempts.len();
 
     make_known(&gateway, "whole", KNOWN_AFTER, Method::Generate).await;
-    gateway.simulator.set("whole", behaviour("first=600ms"));
+    gateway.simulator.set("whole", behaviour(LATE));
     assert_eq!(attempts(Method::StreamGenerate).await, 1);
 
     gateway.simulator.set("whole", Behaviour::default());
     make_known(&gateway, "whole", KNOWN_AFTER, Method::StreamGenerate).await;
-    gateway.simulator.set("whole", behaviour("first=600ms"));
+    gateway.simulator.set("whole", behaviour(LATE));
     assert_eq!(attempts(Method::Generate).await, 1);
     assert_eq!(attempts(Method::StreamGenerate).await, 2);
 }
@@ -614,7 +625,7 @@ async fn there_is_no_rival_once_the_retry_budget_is_empty() {
     gateway.simulator.set("first", behaviour("status=500"));
     let failed_over = called(&gateway, Method::Generate, "one-retry").await;
     assert_eq!(failed_over.provider, "anthropic");
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("first", behaviour(LATE));
 
     let response = called(&gateway, Method::Generate, "one-retry").await;
 
@@ -625,7 +636,7 @@ async fn there_is_no_rival_once_the_retry_budget_is_empty() {
 #[tokio::test]
 async fn a_call_that_may_make_one_attempt_has_no_rival() {
     let gateway = start("hedged").await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("first", behaviour(LATE));
     let request = GenerateRequest {
         limits: Some(CallLimits {
             max_attempts: Some(1),
@@ -644,7 +655,7 @@ async fn a_call_that_may_make_one_attempt_has_no_rival() {
 async fn there_is_no_rival_before_it_is_known_what_is_usual() {
     let gateway = Gateway::start(CONFIG).await;
     make_known(&gateway, "hedged", KNOWN_AFTER - 20, Method::Generate).await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("first", behaviour(LATE));
 
     let response = called(&gateway, Method::Generate, "hedged").await;
 
@@ -657,7 +668,7 @@ async fn there_is_no_rival_for_an_attempt_that_follows_another() {
     gateway.simulator.set("failing", behaviour("status=500"));
     hold_breaker(&gateway, "openai/failing", BreakerState::ForcedClosed).await;
     make_known(&gateway, "failing-first", KNOWN_AFTER, Method::Generate).await;
-    gateway.simulator.set("first", behaviour("first=600ms"));
+    gateway.simulator.set("first", behaviour(LATE));
 
     let response = called(&gateway, Method::Generate, "failing-first").await;
 
@@ -672,7 +683,7 @@ async fn there_is_no_rival_for_an_attempt_that_follows_another() {
 async fn there_is_no_rival_on_a_target_whose_breaker_is_open_or_tells_nothing() {
     for state in [BreakerState::ForcedOpen, BreakerState::ForcedClosed] {
         let gateway = start("one-rival").await;
-        gateway.simulator.set("first", behaviour("first=600ms"));
+        gateway.simulator.set("first", behaviour(LATE));
         hold_breaker(&gateway, "anthropic/backup", state).await;
 
         let response = called(&gateway, Method::Generate, "one-rival").await;

@@ -32,7 +32,7 @@ use tonic::{Code, Status};
 use crate::support::cost::assert_linear;
 use crate::support::foreign::answer::Manner;
 use crate::support::foreign::http1::{End, Http1};
-use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, details};
+use crate::support::{Details, Gateway, ONE_MODEL, Process, ask, details, quickest};
 
 /// No limit that anything here reaches.
 fn unlimited() -> ElementLimits {
@@ -603,7 +603,8 @@ async fn swarms_of_elements_cost_neither_memory_nor_others_their_time() {
         );
         // The bytes themselves may be held, twice while they come.
         assert!(grown < 64 << 10, "{what}: {grown} KiB");
-        assert!(slowest < Duration::from_secs(1), "{what}: {slowest:?}");
+        // Work that takes the square of their number would hold it up for minutes.
+        assert!(slowest < Duration::from_secs(8), "{what}: {slowest:?}");
     }
 }
 
@@ -668,8 +669,9 @@ async fn a_large_request_does_not_hold_up_other_calls_of_its_core() {
         let request = Some(request);
         let explain = ExplainPlanRequest { request }.encode_to_vec();
         for (path, message) in [(GENERATE, generate), (EXPLAIN, explain)] {
-            let mut least = Duration::MAX;
-            for _ in 0..3 {
+            // In a build without optimizations; it takes a fifth of that or less with them.
+            let limit = Duration::from_millis(500);
+            let least = quickest(limit, async || {
                 let mut client = tonic::client::Grpc::new(process.connect().await)
                     .max_encoding_message_size(64 << 20);
                 let request = tonic::Request::new(message.clone());
@@ -689,16 +691,13 @@ async fn a_large_request_does_not_hold_up_other_calls_of_its_core() {
                         took = timed(&mut other) => slowest = slowest.max(took),
                     }
                 }
-                least = least.min(slowest);
-            }
+                slowest
+            });
+            let least = least.await;
             println!(
-                "{path} {what}: another call took {least:?} at most, in the best of three times"
+                "{path} {what}: another call took {least:?} at most, in the best of some tries"
             );
-            // In a build without optimizations; it takes a fifth of that or less with them.
-            assert!(
-                least < Duration::from_millis(500),
-                "{path} {what}: {least:?}"
-            );
+            assert!(least < limit, "{path} {what}: {least:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::support::{Gateway, METHODS, ask, lines, text_of};
 
 /// Much longer than any change here takes.
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 /// Three models behind one key, and a backup at another provider.
 const TARGETS: &str = r#"

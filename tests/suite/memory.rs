@@ -23,8 +23,8 @@ use crate::support::{Process, ask, parts};
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(60);
 
-/// How long memory that is free may take to be given back.
-const SETTLING: Duration = Duration::from_secs(10);
+/// How long memory that is free may take to be given back: seconds, on a machine that has no other work.
+const SETTLING: Duration = Duration::from_secs(60);
 
 const GENERATE: &str = "/modelway.v1.GenerationService/Generate";
 

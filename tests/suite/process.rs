@@ -229,7 +229,7 @@ fn what_is_no_configuration_is_refused_soon_and_clearly() {
             let told = stderr(&output);
             assert_eq!(output.status.code(), Some(2), "{path}: {told}");
             assert!(told.contains(why) && told.contains(path), "{told}");
-            assert!(began.elapsed() < Duration::from_secs(20), "{path}");
+            assert!(began.elapsed() < Duration::from_secs(60), "{path}");
         }
     }
     // The same for the files that a configuration names.
@@ -289,7 +289,8 @@ fn a_configuration_with_tens_of_thousands_of_tables_takes_seconds() {
         let told = stderr(&output);
         assert!(told.lines().count() <= 101, "{told}");
         assert_eq!(told.contains("more mistakes"), code == 2, "{told}");
-        assert!(took < Duration::from_secs(60), "{took:?}");
+        // Work that takes the square of their number would take an hour.
+        assert!(took < Duration::from_secs(240), "{took:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::support::{Gateway, Streamed, ask, details};
 
 const CONFIG: &str = r#"
 [models."openai/first"]
-timeouts = { byte_idle = "200ms" }
+timeouts = { byte_idle = "3s" }
 [models."anthropic/second"]
 max_output_tokens = 1000
 [models."gemini/third"]
@@ -86,6 +86,7 @@ async fn every_way_of_breaking_off_is_followed_by_a_whole_answer() {
         "gap=2ms+reset=5",
         "gap=2ms+error=5",
         "gap=2ms+malformed=5",
+        "gap=2ms+stall=5",
     ] {
         let gateway = start().await;
         let behaviour: Behaviour = fault.parse().unwrap();

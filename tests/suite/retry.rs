@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use modelway::grpc::v1::{
     BreakerState, CallLimits, GenerateRequest, OnInterruption, SetBreakerRequest, StreamOptions,
 };
@@ -10,18 +11,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::support::aftermath::{nothing_is_under_way, tokens};
-use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, lines, text_of};
+use crate::support::{Gateway, METHODS, Method, Timerless, ask, details, lines, quickest, text_of};
 
 /// Much longer than any wait of a retry.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
-/// A target by itself, and with a backup that an operator holds open or that cannot answer.
+/// A target by itself, and with a backup that an operator holds open or that cannot answer. Its limits are for what never
+/// comes, and long enough for an answer on a busy machine.
 const CONFIG: &str = r#"
 [throttle]
 base_wait = "10ms"
 
 [models."openai/gpt"]
-timeouts = { first_event = "200ms", first_content = "300ms", byte_idle = "200ms" }
+timeouts = { first_event = "3s", first_content = "4s", byte_idle = "3s" }
 [models."anthropic/backup"]
 max_output_tokens = 1000
 [models."gemini/other"]
@@ -70,7 +72,7 @@ async fn one_failure_of_the_only_target_does_not_lose_the_call() {
         ("malformed=0", "PROVIDER_BAD_RESPONSE"),
         ("html", "PROVIDER_BAD_RESPONSE"),
     ];
-    for (fault, reason) in table {
+    let checks = table.into_iter().map(|(fault, reason)| async move {
         for method in METHODS {
             let gateway = Gateway::start(CONFIG).await;
             let script = [behave(fault), Behaviour::default()];
@@ -86,26 +88,32 @@ async fn one_failure_of_the_only_target_does_not_lose_the_call() {
             ];
             assert_eq!(lines(&response.attempts), trail);
         }
-    }
+    });
+    join_all(checks).await;
 }
 
 #[tokio::test]
 async fn an_answer_that_broke_off_is_asked_for_again_unless_its_caller_has_seen_it() {
     for fault in ["gap=5ms+cut=5", "gap=5ms+disconnect=5", "gap=5ms+stall=5"] {
-        let gateway = Gateway::start(CONFIG).await;
-        let script = [behave(fault), Behaviour::default()];
-        gateway.simulator.script("gpt", script.clone());
-        let whole = gateway.generate(ask("alone", "Hello")).await.unwrap();
-        gateway.simulator.script("gpt", script.clone());
-        let restarted = gateway.stream(GenerateRequest {
-            stream_options: Some(StreamOptions {
-                on_interruption: OnInterruption::Restart.into(),
+        let start = async || {
+            let gateway = Gateway::start(CONFIG).await;
+            let script = [behave(fault), Behaviour::default()];
+            gateway.simulator.script("gpt", script);
+            gateway
+        };
+        let (first, second, third) = (start().await, start().await, start().await);
+        let (whole, restarted, streamed) = tokio::join!(
+            first.generate(ask("alone", "Hello")),
+            second.stream(GenerateRequest {
+                stream_options: Some(StreamOptions {
+                    on_interruption: OnInterruption::Restart.into(),
+                }),
+                ..ask("alone", "Hello")
             }),
-            ..ask("alone", "Hello")
-        });
-        let restarted = restarted.await.into_response().unwrap();
-        gateway.simulator.script("gpt", script);
-        let streamed = gateway.stream(ask("alone", "Hello")).await;
+            third.stream(ask("alone", "Hello")),
+        );
+        let whole = whole.unwrap();
+        let restarted = restarted.into_response().unwrap();
 
         for response in [whole, restarted] {
             assert_eq!(text_of(&response), text(24), "{fault}");
@@ -215,21 +223,27 @@ async fn retries_are_no_more_than_the_call_may_make() {
 
 #[tokio::test]
 async fn a_retry_that_cannot_be_paid_for_is_not_waited_for() {
-    let gateway = Gateway::start(CONFIG).await;
-    let fault = behave("status=503+retry-after=2s");
-    gateway.simulator.set("gpt", fault);
+    let limit = Duration::from_secs(1);
+    let took = quickest(limit, async || {
+        let gateway = Gateway::start(CONFIG).await;
+        let fault = behave("status=503+retry-after=2s");
+        gateway.simulator.set("gpt", fault);
 
-    let began = Instant::now();
-    let failure = gateway.generate(ask("poor", "Hello")).await.unwrap_err();
+        let began = Instant::now();
+        let failure = gateway.generate(ask("poor", "Hello")).await.unwrap_err();
 
-    assert!(began.elapsed() < Duration::from_secs(1));
-    let failure = details(&failure);
-    assert_eq!(failure.reason, "RETRY_BUDGET_EXHAUSTED");
-    let trail = [
-        "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
-        "0 RETRY openai/gpt SKIPPED RETRY_BUDGET_EXHAUSTED",
-    ];
-    assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
+        let took = began.elapsed();
+        let failure = details(&failure);
+        assert_eq!(failure.reason, "RETRY_BUDGET_EXHAUSTED");
+        let trail = [
+            "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
+            "0 RETRY openai/gpt SKIPPED RETRY_BUDGET_EXHAUSTED",
+        ];
+        assert_eq!(lines(&failure.failure.unwrap().attempts), trail);
+        took
+    });
+    // Half of the wait that the provider asks for.
+    assert!(took.await < limit);
 }
 
 #[tokio::test]
@@ -249,24 +263,26 @@ async fn a_breaker_that_the_failure_opened_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_wait_that_the_deadline_has_no_room_for_is_not_begun() {
-    let gateway = Gateway::start(CONFIG).await;
-    gateway
-        .simulator
-        .set("gpt", behave("status=503+retry-after=1s"));
-    let client = Timerless::connect(gateway.address).await;
+    let limit = Duration::from_secs(1);
+    let took = quickest(limit, async || {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway
+            .simulator
+            .set("gpt", behave("status=503+retry-after=2s"));
+        let client = Timerless::connect(gateway.address).await;
 
-    // A fifth of the time may be waited, which is less than is asked for.
-    let began = Instant::now();
-    let failure = client
-        .stream(ask("alone", "Hello"), "4S")
-        .await
-        .failure
-        .unwrap();
+        // A fifth of the time may be waited, which is less than is asked for.
+        let began = Instant::now();
+        let streamed = client.stream(ask("alone", "Hello"), "8S").await;
 
-    assert!(began.elapsed() < Duration::from_secs(1));
-    let failure = details(&failure);
-    assert_eq!(failure.reason, "PROVIDER_OVERLOADED");
-    assert_eq!(failure.failure.unwrap().attempts.len(), 1);
+        let took = began.elapsed();
+        let failure = details(&streamed.failure.unwrap());
+        assert_eq!(failure.reason, "PROVIDER_OVERLOADED");
+        assert_eq!(failure.failure.unwrap().attempts.len(), 1);
+        took
+    });
+    // Half of the wait that the provider asks for.
+    assert!(took.await < limit);
 }
 
 #[tokio::test]
@@ -296,11 +312,10 @@ async fn a_caller_that_leaves_during_the_wait_ends_it_and_its_token_goes_back() 
 async fn a_draining_service_does_not_wait_for_a_retry() {
     let server = "[server]\npredrain = '0s'\ndrain_timeout = '200ms'";
     let mut gateway = Gateway::start(&format!("{CONFIG}\n{server}")).await;
-    gateway
-        .simulator
-        .set("gpt", behave("status=503+retry-after=2s"));
+    // After the wait, the target would answer.
+    let script = [behave("status=503+retry-after=2s"), Behaviour::default()];
+    gateway.simulator.script("gpt", script);
     let mut client = gateway.generation();
-    let began = Instant::now();
     let mut call = JoinSet::new();
     call.spawn(async move { client.generate(ask("alone", "Hello")).await });
     while tokens(&gateway, "alone").await != 19 {}
@@ -308,8 +323,8 @@ async fn a_draining_service_does_not_wait_for_a_retry() {
     gateway.stop();
 
     let status = call.join_next().await.unwrap().unwrap().unwrap_err();
-    assert!(began.elapsed() < Duration::from_millis(1900));
     assert_eq!(details(&status).reason, "DRAINING");
+    assert_eq!(gateway.simulator.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -381,18 +396,24 @@ async fn a_scenario_may_cling_to_its_first_choice() {
 
 #[tokio::test]
 async fn a_first_choice_is_waited_for_no_longer_than_its_scenario_says() {
-    let gateway = Gateway::start(CONFIG).await;
+    let limit = Duration::from_secs(1);
+    let took = quickest(limit, async || {
+        let gateway = Gateway::start(CONFIG).await;
 
-    let began = Instant::now();
-    let faults = ["status=503+retry-after=1100ms"];
-    let trail = trail_of(&gateway, Method::Generate, "loyal", &faults).await;
+        let began = Instant::now();
+        let faults = ["status=503+retry-after=1100ms"];
+        let trail = trail_of(&gateway, Method::Generate, "loyal", &faults).await;
 
-    assert!(began.elapsed() < Duration::from_secs(1));
-    let at_once = [
-        "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
-        "2 FAILOVER anthropic/backup SUCCEEDED",
-    ];
-    assert_eq!(trail, at_once);
+        let took = began.elapsed();
+        let at_once = [
+            "1 PRIMARY openai/gpt FAILED PROVIDER_OVERLOADED",
+            "2 FAILOVER anthropic/backup SUCCEEDED",
+        ];
+        assert_eq!(trail, at_once);
+        took
+    });
+    // Less than the wait that the provider asks for.
+    assert!(took.await < limit);
 }
 
 #[tokio::test]
@@ -441,16 +462,23 @@ async fn a_first_choice_that_would_refuse_the_same_again_is_not_asked_again() {
 
 #[tokio::test]
 async fn the_wait_for_a_first_choice_leaves_another_target_the_time_to_answer() {
-    let gateway = Gateway::start(CONFIG).await;
-    gateway
-        .simulator
-        .set("gpt", behave("status=503+retry-after=900ms"));
-    let client = Timerless::connect(gateway.address).await;
+    let limit = Duration::from_millis(900);
+    let took = quickest(limit, async || {
+        let gateway = Gateway::start(CONFIG).await;
+        gateway
+            .simulator
+            .set("gpt", behave("status=503+retry-after=900ms"));
+        let client = Timerless::connect(gateway.address).await;
 
-    // What is left after the wait would not suffice for two attempts.
-    let began = Instant::now();
-    let answer = client.stream(ask("loyal", "Hello"), "1500m").await;
+        // What is left after the wait would not suffice for two attempts.
+        let began = Instant::now();
+        let answer = client.stream(ask("loyal", "Hello"), "1500m").await;
 
-    assert!(began.elapsed() < Duration::from_millis(900));
-    assert!(answer.failure.is_none());
+        // A machine that takes all of the time has shown nothing.
+        let is_late = began.elapsed() >= limit;
+        assert!(answer.failure.is_none() || is_late);
+        began.elapsed()
+    });
+    // It did not wait for as long as the provider asks.
+    assert!(took.await < limit);
 }

@@ -43,12 +43,12 @@ async fn states(gateway: &Gateway, provider: &str) -> Vec<(String, BreakerState)
 #[tokio::test]
 async fn a_rate_limit_is_kept_for_as_long_as_the_provider_asks_while_the_backup_answers() {
     let gateway = Gateway::start(&format!("[throttle]\nbase_wait = \"10ms\"\n{TARGETS}")).await;
-    let limited = behave("status=429+retry-after=400ms");
+    let limited = behave("status=429+retry-after=2s");
     gateway
         .simulator
         .script("gpt", [limited, Behaviour::default()]);
+    let asked = Instant::now();
     let first = gateway.generate(ask("gpt", "Hello")).await.unwrap();
-    let refused = Instant::now();
     assert_eq!(first.model, "backup");
 
     let mut skipped = 0;
@@ -66,11 +66,7 @@ async fn a_rate_limit_is_kept_for_as_long_as_the_provider_asks_while_the_backup_
         skipped += 1;
     }
 
-    // The wait began a little before the answer that reported it.
-    assert!(
-        refused.elapsed() > Duration::from_millis(360),
-        "{refused:?}"
-    );
+    assert!(asked.elapsed() >= Duration::from_secs(2));
     assert!(skipped > 0);
     // A rate limit says nothing about the other models of the provider.
     let sibling = gateway.generate(ask("mini", "Hello")).await.unwrap();

@@ -162,7 +162,7 @@ async fn where_the_budget_does_not_suffice_for_all_of_them_the_rest_are_told_so(
 #[tokio::test]
 async fn calls_survive_that_their_provider_falls_silent() {
     const FLOWING: usize = 160;
-    let timeouts = r#"{ stall_after = "1s", first_event = "2s", byte_idle = "2s" }"#;
+    let timeouts = r#"{ stall_after = "2s", first_event = "4s", byte_idle = "4s" }"#;
     let site = Site::start(timeouts, healthy()).await;
     let flowing: Behaviour = "tokens=1000+gap=50ms".parse().unwrap();
     site.primary.set("flowing", flowing);
@@ -186,7 +186,7 @@ async fn calls_survive_that_their_provider_falls_silent() {
     let later = site.crowd(CALLS).results().await;
 
     let open = open.duration_since(began).unwrap();
-    println!("silence: the breaker opened after {open:?}, `stall_after` is 1 s");
+    println!("silence: the breaker opened after {open:?}, `stall_after` is 2 s");
     let (interrupted, rescued): (Vec<_>, Vec<_>) = results
         .iter()
         .partition(|result| result.kind == Kind::Failing && result.scenario == "flow");

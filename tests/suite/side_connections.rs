@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use modelway::server::{ListenAddress, MAX_SIDE_CONNECTIONS_OF_ADDRESS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -94,8 +95,8 @@ async fn one_address_cannot_have_all_connections_and_those_above_the_limit_end_a
 
 #[tokio::test]
 async fn a_client_that_asks_nothing_or_never_ends_its_question_is_cut_off() {
-    let (_gateway, sides) = start("first_request_timeout = '300ms'").await;
-    for address in sides {
+    let (_gateway, sides) = start("first_request_timeout = '2s'").await;
+    let checks = sides.map(async |address| {
         let beginnings: [&[u8]; 5] = [
             b"",
             b"GET /li",
@@ -103,24 +104,28 @@ async fn a_client_that_asks_nothing_or_never_ends_its_question_is_cut_off() {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
         ];
-        for beginning in beginnings {
+        let cut_off = beginnings.map(async |beginning| {
             let mut slow = connect_from(1, address).await;
             slow.write_all(beginning).await.unwrap();
 
             ended(&mut slow).await;
-        }
+        });
         // A question after which the next one never ends.
-        let mut slow = connect_from(1, address).await;
-        let questions = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\n";
-        slow.write_all(questions).await.unwrap();
-        let read = ended(&mut slow).await;
-        assert!(read.starts_with(b"HTTP/1.1 200"), "the first is answered");
-    }
+        let answered = async {
+            let mut slow = connect_from(1, address).await;
+            let questions = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\n";
+            slow.write_all(questions).await.unwrap();
+            let read = ended(&mut slow).await;
+            assert!(read.starts_with(b"HTTP/1.1 200"), "the first is answered");
+        };
+        tokio::join!(join_all(cut_off), answered);
+    });
+    join_all(checks).await;
 }
 
 #[tokio::test]
 async fn an_old_connection_is_asked_to_end() {
-    let (_gateway, sides) = start("connection_age = '300ms'").await;
+    let (_gateway, sides) = start("connection_age = '2s'").await;
     for address in sides {
         let mut wire = Wire::open(address).await;
         let check = head("/grpc.health.v1.Health/Check");

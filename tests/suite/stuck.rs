@@ -25,10 +25,10 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::support::ask;
 
 /// Longer than an answer takes that comes.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// What an end may take beyond the drain: last words, cutting off.
-const LAST_STEPS: Duration = Duration::from_secs(4);
+const LAST_STEPS: Duration = Duration::from_secs(20);
 
 const CONFIG: &str = r#"
 [server]

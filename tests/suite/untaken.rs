@@ -19,6 +19,9 @@ use crate::support::{Gateway, ask, details};
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
 
+/// Longer than a caller who reads leaves anything unread on a busy machine.
+const STALL: &str = "client_stall = '1500ms'";
+
 /// The flag of a PING that answers one.
 const ACK: u8 = 1;
 
@@ -136,7 +139,7 @@ async fn a_caller_that_goes_leaves_the_place_of_its_answer() {
 #[tokio::test]
 async fn a_whole_answer_that_its_caller_does_not_read_is_given_up() {
     for (window, bytes) in [(0, 100), (0, 200 << 10), (1, 200 << 10)] {
-        let gateway = start("client_stall = '200ms'", bytes).await;
+        let gateway = start(STALL, bytes).await;
         let mut wire = connect(&gateway, window).await;
         ask_for(&mut wire, GENERATE, &ask("one", "Hello")).await;
 
@@ -150,7 +153,7 @@ async fn a_whole_answer_that_its_caller_does_not_read_is_given_up() {
 
 #[tokio::test]
 async fn an_answer_with_a_key_is_given_up_and_kept_for_repeats() {
-    let gateway = start("client_stall = '200ms'", 100).await;
+    let gateway = start(STALL, 100).await;
     let mut wire = connect(&gateway, 0).await;
     let request = GenerateRequest {
         idempotency_key: "key".to_owned(),
@@ -167,12 +170,12 @@ async fn an_answer_with_a_key_is_given_up_and_kept_for_repeats() {
 
 #[tokio::test]
 async fn an_answer_that_is_taken_slowly_is_not_given_up() {
-    const STALL: Duration = Duration::from_secs(2);
+    const LIMIT: Duration = Duration::from_secs(3);
     const PAUSE: Duration = Duration::from_millis(500);
     const ROOM: usize = 40 << 10;
     let log = Log::default();
     let _subscriber = log.listen("info");
-    let gateway = start("client_stall = '2s'", 300 << 10).await;
+    let gateway = start("client_stall = '3s'", 300 << 10).await;
     let mut wire = connect(&gateway, 0).await;
     wire.send(&frame(WINDOW_UPDATE, 0, 0, &(1u32 << 20).to_be_bytes()))
         .await;
@@ -199,17 +202,17 @@ async fn an_answer_that_is_taken_slowly_is_not_given_up() {
     };
 
     assert_eq!(last.kind, HEADERS);
-    assert!(PAUSE * pauses > STALL, "{pauses} pauses");
+    assert!(PAUSE * pauses > LIMIT, "{pauses} pauses");
     // The time is its caller's, and not the gateway's own work.
     let line = log.calls(1).await.pop().unwrap();
     let told = |name: &str| Duration::from_secs_f64(line[name].as_f64().unwrap() / 1e3);
     assert!(told("stalled_ms") >= PAUSE * pauses, "{line}");
-    assert!(told("overhead_ms") < PAUSE, "{line}");
+    assert!(told("overhead_ms") < LIMIT, "{line}");
 }
 
 #[tokio::test]
 async fn the_time_until_a_caller_makes_room_is_not_the_gateways_own() {
-    const PAUSE: Duration = Duration::from_millis(500);
+    const PAUSE: Duration = Duration::from_secs(2);
     for path in [GENERATE, STREAM] {
         let log = Log::default();
         let _subscriber = log.listen("info");
@@ -228,13 +231,14 @@ async fn the_time_until_a_caller_makes_room_is_not_the_gateways_own() {
         let line = log.calls(1).await.pop().unwrap();
         let told = |name: &str| Duration::from_secs_f64(line[name].as_f64().unwrap() / 1e3);
         assert!(told("total_ms") >= PAUSE, "{line}");
-        assert!(told("overhead_ms") < PAUSE / 2, "{line}");
+        // With the pause, it would be longer.
+        assert!(told("overhead_ms") < PAUSE, "{line}");
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_its_caller_does_not_read_is_ended_and_then_reset() {
-    let gateway = start("client_stall = '200ms'", 200 << 10).await;
+    let gateway = start(STALL, 200 << 10).await;
     let endless = "tokens=20000+stall=10000".parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", endless);
     let mut wire = connect(&gateway, 0).await;

@@ -136,9 +136,9 @@ async fn assert_closed(gateway: &Gateway) {
 
 #[tokio::test]
 async fn a_slow_upload_is_not_the_providers_silence() {
-    // 4 MiB in pieces of at most 64 KiB: more than a second.
-    let host = Host::start(Taking::Slowly(Duration::from_millis(20)), None).await;
-    let timeouts = r#"first_event = "600ms", first_content = "700ms", stall_after = "300ms""#;
+    // 4 MiB in pieces of at most 64 KiB: more than three seconds.
+    let host = Host::start(Taking::Slowly(Duration::from_millis(50)), None).await;
+    let timeouts = r#"first_event = "2s", first_content = "2500ms", stall_after = "1500ms""#;
     let gateway = before(&host, timeouts, r#""slow/model""#).await;
     let mut calls = JoinSet::new();
     for _ in 0..6 {
@@ -152,7 +152,7 @@ async fn a_slow_upload_is_not_the_providers_silence() {
         let answer = answer.unwrap().into_inner();
         assert_eq!(text_of(&answer), "Hello");
         let taken = answer.attempts[0].latency.unwrap();
-        assert!(taken.seconds >= 1, "{taken:?}");
+        assert!(taken.seconds >= 3, "{taken:?}");
     }
     assert_closed(&gateway).await;
 }

@@ -13,7 +13,7 @@ use super::{finish, run};
 use crate::support::{Gateway, program, without_settings};
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 const BOTH: [&str; 2] = ["openai/first", "gemini/second"];
 
@@ -119,7 +119,7 @@ async fn the_exit_code_says_who_must_act_and_the_text_what_to_do() {
         "s",
         "Hello",
         "--timeout",
-        "700ms",
+        "2s",
         "--address",
         &address,
     ])

@@ -63,7 +63,7 @@ async fn a_service_that_is_not_there_or_says_nothing_is_no_answer() {
         let expected = format!("{address} does not answer: ");
         assert!(done.err.starts_with(&expected), "{done:?}");
         assert!(
-            began.elapsed() < Duration::from_secs(8),
+            began.elapsed() < Duration::from_secs(30),
             "{:?}",
             began.elapsed()
         );

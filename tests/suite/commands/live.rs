@@ -141,11 +141,9 @@ async fn each_target_is_asked_once_and_the_step_that_fails_is_named_with_its_rem
 
     let began = Instant::now();
     let done = check(&path, &["--yes", "--json"]).await;
-    assert!(
-        began.elapsed() < Duration::from_secs(40),
-        "{:?}",
-        began.elapsed()
-    );
+    // One target is silent for 10 s; none is waited for without end.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(90), "{took:?}");
 
     assert_eq!(done.code, Some(3), "{done:?}");
     assert!(done.err.starts_with(announced), "{done:?}");

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use modelway::simulator::Behaviour;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::http::{Http1, events, post_json};
 use super::soon_open;
@@ -45,7 +46,7 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Nginx {
-    /// Starts it before the gateway. Silence for a second ends a connection, as one for a minute does by default.
+    /// Starts it before the gateway. Silence for two seconds ends a connection, as one for a minute does by default.
     async fn before(gateway: SocketAddr, program: &Path) -> Self {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = free.local_addr().unwrap();
@@ -58,7 +59,7 @@ impl Nginx {
             .join("\n");
         let text = format!(
             "daemon off; pid {at}/pid; error_log {at}/errors;\nevents {{}}\nhttp {{\n{temporary}\naccess_log off;\n\
-             server {{ listen {address}; location / {{ proxy_pass http://{gateway}; proxy_read_timeout 1s; }} }}\n}}\n"
+             server {{ listen {address}; location / {{ proxy_pass http://{gateway}; proxy_read_timeout 2s; }} }}\n}}\n"
         );
         let file = folder.join("nginx.conf");
         std::fs::write(&file, text).unwrap();
@@ -70,10 +71,10 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(address).await.is_err() {
             assert!(Instant::now() < end, "nginx does not start");
-            sleep(Duration::from_millis(20)).await;
+            yield_now().await;
         }
         Self {
             process,
@@ -91,7 +92,7 @@ async fn events_pass_nginx_one_by_one_and_silence_does_not_cut_a_stream() {
     };
     let gateway = Gateway::start(&soon_open("300ms")).await;
     // Silent for longer than the proxy's limit, before the first token and between two of them.
-    let behaviour = "tokens=3+first=2500ms+gap=2s".parse::<Behaviour>().unwrap();
+    let behaviour = "tokens=2+first=4s+gap=3s".parse::<Behaviour>().unwrap();
     gateway.simulator.set("first", behaviour);
     let nginx = Nginx::before(gateway.address, &program).await;
     let mut http = Http1::connect(nginx.address).await;
@@ -100,11 +101,8 @@ async fn events_pass_nginx_one_by_one_and_silence_does_not_cut_a_stream() {
 
     let head = http.head().await;
 
+    let opened = began.elapsed();
     assert_eq!(head.status, 200);
-    assert!(
-        began.elapsed() < Duration::from_secs(2),
-        "the head does not wait for the model"
-    );
     assert_eq!(head.get("content-type"), "text/event-stream");
     let mut text = Vec::new();
     let mut arrivals = Vec::new();
@@ -121,9 +119,13 @@ async fn events_pass_nginx_one_by_one_and_silence_does_not_cut_a_stream() {
     let (events, comments) = events(&text);
     assert_eq!(events.last().unwrap().name, "completed");
     assert!(comments >= 6, "{comments}");
-    let between = *arrivals.last().unwrap() - arrivals[0];
+    // As far as that can be told on a busy machine, where anything may be read late.
+    let gaps = [
+        arrivals[0] - opened,
+        *arrivals.last().unwrap() - arrivals[0],
+    ];
     assert!(
-        between >= Duration::from_secs(3),
-        "events came together: {arrivals:?}"
+        gaps.iter().all(|gap| *gap >= Duration::from_millis(500)),
+        "the head waits for the model, or events come together: {opened:?}, {arrivals:?}"
     );
 }

@@ -70,8 +70,8 @@ const LATE_FAULTS: &[(&str, [&str; 3])] = &[
     ("gap=2ms+cut=24", ["PROVIDER_BAD_RESPONSE"; 3]),
 ];
 
-/// For silence in the middle of an answer.
-const SHORT_IDLE: &str = r#"{ byte_idle = "300ms" }"#;
+/// For silence in the middle of an answer, and longer than a busy machine is silent in the midst of one.
+const SHORT_IDLE: &str = r#"{ byte_idle = "3s" }"#;
 
 /// A scenario for each fault, format and method: a primary that suffers it, of a provider of its own
 /// because some faults are held against the provider, and a healthy backup.

@@ -199,7 +199,7 @@ fn call(priority: Priority, time: Option<Duration>) -> Request<GenerateRequest> 
 
 #[tokio::test]
 async fn a_call_that_is_not_let_in_counts_by_what_kept_it_out() {
-    let short = Some(Duration::from_millis(60));
+    let short = Some(Duration::from_millis(500));
     for (why, settings, time) in [
         ("queue_full", "max_inflight = 1\nqueue = 0", None),
         (

@@ -19,7 +19,7 @@ use crate::support::{Gateway, METHODS, Method, ask, details};
 use super::PRICED;
 
 /// Much longer than any of this takes.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 /// What the answers to some calls said.
 #[derive(Default)]
@@ -322,7 +322,7 @@ async fn a_stream_that_its_caller_leaves_at_any_event_counts_the_tokens_that_wer
 async fn the_gaps_between_the_events_of_a_stream_are_counted_once_each() {
     let config = "[models.\"openai/model\"]\n[scenarios.s]\ntargets = [\"openai/model\"]\n";
     let gateway = Gateway::start(config).await;
-    let behaviour = "tokens=12+gap=15ms".parse::<Behaviour>().unwrap();
+    let behaviour = "tokens=12+gap=100ms".parse::<Behaviour>().unwrap();
     gateway.simulator.set("model", behaviour);
 
     let streamed = gateway.stream(ask("s", "Hello")).await;
@@ -334,9 +334,10 @@ async fn the_gaps_between_the_events_of_a_stream_are_counted_once_each() {
     let gaps = scraped.sum("modelway_attempt_gap_seconds_count", &[]);
     assert_eq!(gaps, pieces as f64);
     let below = |bound| scraped.sum("modelway_attempt_gap_seconds_bucket", &[("le", bound)]);
-    assert!(below("0.01") <= 3.0, "{}", below("0.01"));
+    // What is read late comes with what follows it; most gaps are as long as the provider makes them.
+    assert!(below("0.01") <= gaps / 2.0, "{} of {gaps}", below("0.01"));
     let sum = scraped.sum("modelway_attempt_gap_seconds_sum", &[]);
-    assert!(sum >= 0.15, "{sum}");
+    assert!(sum >= 1.0, "{sum}");
     let first = "gen_ai_client_inference_time_to_first_chunk_seconds_count";
     assert_eq!(scraped.sum(first, &[]), 1.0);
 }

@@ -21,7 +21,7 @@ use crate::support::{Gateway, ask};
 use super::PRICED;
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(10);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 const METRIC: &str = "modelway_rpcs_total";
 

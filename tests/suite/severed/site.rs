@@ -82,7 +82,7 @@ impl Site {
             # Its streams are under way when the network falls silent.
             [models."severed/flowing"]
             max_output_tokens = 1000
-            timeouts = {{ stall_after = "1m", first_event = "1m", byte_idle = "2s" }}
+            timeouts = {{ stall_after = "1m", first_event = "1m", byte_idle = "4s" }}
             [scenarios.flow]
             targets = ["severed/flowing", "openai/backup"]
             retry = {retry}

@@ -77,7 +77,7 @@ impl Recorder {
                 tokio::task::yield_now().await;
             }
         };
-        let (call, mut spans) = timeout(Duration::from_secs(2), ended).await.unwrap();
+        let (call, mut spans) = timeout(Duration::from_secs(20), ended).await.unwrap();
         spans.retain(|span| span.span_kind == SpanKind::Client);
         (call, spans)
     }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::Gateway;
 
 /// Much longer than the last call takes to be counted.
-const PROMPTLY: Duration = Duration::from_secs(5);
+const PROMPTLY: Duration = Duration::from_secs(20);
 
 /// The samples of a scrape.
 #[derive(Clone, Debug, PartialEq)]
