@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use modelway::simulator::{Behaviour, Fault as Played, Refusal};
+use modelway::simulator::{Behaviour, Fault as Played, RefusalReason};
 
 use super::proxy::{Cut as LineCut, Faults as Line};
 
@@ -70,7 +70,7 @@ const SOME_BYTES: u64 = 2000;
 pub(crate) fn faults() -> Vec<Fault> {
     use Effect::{After, Before, None, Told};
     use Played::*;
-    use Refusal::*;
+    use RefusalReason::*;
 
     let refuse = |refusal| played(Refuse(refusal));
     let hinting = |refusal| Behaviour { retry_after: Some(SECOND), ..Refuse(refusal).into() };

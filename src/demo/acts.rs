@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::simulator::{Behaviour, Fault, Refusal};
+use crate::simulator::{Behaviour, Fault, RefusalReason};
 
 /// Tokens of every answer; what arrives is compared with them.
 pub(super) const TOKENS: usize = 12;
@@ -50,7 +50,7 @@ pub(super) const ACTS: [Act; 6] = [
         hint: "Each goes on to the backup. A 429 opens no breaker: the primary works, it is only busy.",
         length: Duration::from_secs(6),
         awaits: Awaited::Nothing,
-        fault: Some(Fault::Refuse(Refusal::RateLimited)),
+        fault: Some(Fault::Refuse(RefusalReason::RateLimited)),
         fault_ratio: 1.0 / 3.0,
     },
     Act {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 
 use super::asked::{Asked, Framing, TextKind};
-use super::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
+use super::behaviour::{Behaviour, Fault, Finish, RefusalReason, ToolCall, text};
 use super::schema;
 
 /// How one wire format spells requests, answers and errors.
@@ -39,7 +39,7 @@ pub(super) trait Dialect: Sync {
 
     /// Status and body of a refusal; `None` where the provider sends an empty answer that a content
     /// filter ended.
-    fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)>;
+    fn refuse(&self, refusal: RefusalReason, model: &str) -> Option<(StatusCode, Value)>;
 
     /// Adds the time to wait to a refusal.
     fn ask_to_wait(&self, wait: Duration, headers: &mut HeaderMap, _body: &mut Value) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Dialect, Event, SIGNATURE, Usage, fragments};
 use super::asked::{Asked, Framing, words};
-use super::behaviour::{Finish, Refusal};
+use super::behaviour::{Finish, RefusalReason};
 use super::openai_chat::text_kind;
 use super::tools::{DeclaredTools, Listener, text_of_result};
 
@@ -128,30 +128,30 @@ impl Dialect for Anthropic {
         error("invalid_request_error", message)
     }
 
-    fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)> {
+    fn refuse(&self, refusal: RefusalReason, model: &str) -> Option<(StatusCode, Value)> {
         let invalid = "invalid_request_error";
         let (status, kind, message) = match refusal {
-            Refusal::BadRequest => (400, invalid, "messages.0: Input is not as expected."),
-            Refusal::Unauthorized => (401, "authentication_error", "invalid x-api-key"),
-            Refusal::PaymentRequired | Refusal::QuotaExhausted => {
+            RefusalReason::BadRequest => (400, invalid, "messages.0: Input is not as expected."),
+            RefusalReason::Unauthorized => (401, "authentication_error", "invalid x-api-key"),
+            RefusalReason::PaymentRequired | RefusalReason::QuotaExhausted => {
                 (402, "billing_error", "The account's credit is used up.")
             }
-            Refusal::Forbidden => (403, "permission_error", "The key lacks the permission."),
-            Refusal::ModelNotFound => {
+            RefusalReason::Forbidden => (403, "permission_error", "The key lacks the permission."),
+            RefusalReason::ModelNotFound => {
                 let body = error("not_found_error", &format!("model: {model}"));
                 return Some((StatusCode::NOT_FOUND, body));
             }
-            Refusal::ContextLength => {
+            RefusalReason::ContextLength => {
                 let message = "prompt is too long: 200001 tokens > 200000 maximum";
                 (400, invalid, message)
             }
-            Refusal::ContentFilter => return None,
-            Refusal::RateLimited => (429, "rate_limit_error", "The rate limit is reached."),
-            Refusal::ServerError | Refusal::BadGateway | Refusal::Unexplained => {
+            RefusalReason::ContentFilter => return None,
+            RefusalReason::RateLimited => (429, "rate_limit_error", "The rate limit is reached."),
+            RefusalReason::ServerError | RefusalReason::BadGateway | RefusalReason::Unexplained => {
                 (500, "api_error", "Internal server error")
             }
-            Refusal::Unavailable => (503, "api_error", "Service unavailable"),
-            Refusal::Overloaded => (529, "overloaded_error", "Overloaded"),
+            RefusalReason::Unavailable => (503, "api_error", "Service unavailable"),
+            RefusalReason::Overloaded => (529, "overloaded_error", "Overloaded"),
         };
         let status = StatusCode::from_u16(status).unwrap_or_default();
         Some((status, error(kind, message)))

@@ -111,7 +111,7 @@ pub enum Finish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// An HTTP error with the body that the wire format gives it.
-    Refuse(Refusal),
+    Refuse(RefusalReason),
     /// No response at all, the connection stays open.
     Hang,
     /// The connection is reset before the response's head.
@@ -183,7 +183,7 @@ pub enum Fault {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefusalReason {
     /// 400: the request is wrong.
     BadRequest,
     /// 401: the key is unknown (Gemini: 400).
@@ -215,7 +215,7 @@ pub enum Refusal {
     Overloaded,
 }
 
-impl Refusal {
+impl RefusalReason {
     /// The refusal that an HTTP status stands for; `None` where there is none.
     pub fn from_status(status: u16) -> Option<Self> {
         Some(match status {

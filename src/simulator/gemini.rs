@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Dialect, Event, SIGNATURE, Usage, number_header};
 use super::asked::{Asked, Framing, TextKind, words};
-use super::behaviour::{Finish, Refusal};
+use super::behaviour::{Finish, RefusalReason};
 use super::tools::{DeclaredTools, Listener, text_of_result};
 
 pub(super) struct Gemini;
@@ -79,10 +79,10 @@ impl Dialect for Gemini {
         error(400, "INVALID_ARGUMENT", message)
     }
 
-    fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)> {
+    fn refuse(&self, refusal: RefusalReason, model: &str) -> Option<(StatusCode, Value)> {
         let (status, body) = match refusal {
-            Refusal::BadRequest => (400, self.bad_request("Invalid value.")),
-            Refusal::Unauthorized => {
+            RefusalReason::BadRequest => (400, self.bad_request("Invalid value.")),
+            RefusalReason::Unauthorized => {
                 let mut body = self.bad_request("API key not valid.");
                 body["error"]["details"] = json!([{
                     "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -91,24 +91,24 @@ impl Dialect for Gemini {
                 }]);
                 (400, body)
             }
-            Refusal::PaymentRequired => (
+            RefusalReason::PaymentRequired => (
                 402,
                 error(402, "FAILED_PRECONDITION", "Billing is not active."),
             ),
-            Refusal::Forbidden => (
+            RefusalReason::Forbidden => (
                 403,
                 error(403, "PERMISSION_DENIED", "The caller lacks permission."),
             ),
-            Refusal::ModelNotFound => {
+            RefusalReason::ModelNotFound => {
                 let message = format!("models/{model} is not found for API version v1beta.");
                 (404, error(404, "NOT_FOUND", &message))
             }
-            Refusal::ContextLength => {
+            RefusalReason::ContextLength => {
                 let message = "The input token count (1048577) exceeds the maximum number of \
                                tokens allowed (1048576).";
                 (400, self.bad_request(message))
             }
-            Refusal::ContentFilter => {
+            RefusalReason::ContentFilter => {
                 let body = json!({
                     "promptFeedback": {"blockReason": "SAFETY"},
                     "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1},
@@ -116,14 +116,16 @@ impl Dialect for Gemini {
                 });
                 (200, body)
             }
-            Refusal::RateLimited => (429, exhausted("GenerateRequestsPerMinute")),
-            Refusal::QuotaExhausted => (429, exhausted("GenerateRequestsPerDay")),
-            Refusal::ServerError | Refusal::BadGateway | Refusal::Unexplained => (
-                500,
-                error(500, "INTERNAL", "An internal error has occurred."),
-            ),
-            Refusal::Unavailable => (503, unavailable(503)),
-            Refusal::Overloaded => (529, unavailable(529)),
+            RefusalReason::RateLimited => (429, exhausted("GenerateRequestsPerMinute")),
+            RefusalReason::QuotaExhausted => (429, exhausted("GenerateRequestsPerDay")),
+            RefusalReason::ServerError | RefusalReason::BadGateway | RefusalReason::Unexplained => {
+                (
+                    500,
+                    error(500, "INTERNAL", "An internal error has occurred."),
+                )
+            }
+            RefusalReason::Unavailable => (503, unavailable(503)),
+            RefusalReason::Overloaded => (529, unavailable(529)),
         };
         Some((StatusCode::from_u16(status).unwrap_or_default(), body))
     }

@@ -85,7 +85,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-pub use self::behaviour::{Behaviour, Fault, Finish, Refusal, ToolCall, text};
+pub use self::behaviour::{Behaviour, Fault, Finish, RefusalReason, ToolCall, text};
 pub use self::log::{Ending, Received};
 pub use self::sequence::Sequence;
 pub use self::syntax::KEYS;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, CREATED, Dialect, Event, Usage, fragments, number_header};
 use super::asked::{Asked, Framing, TextKind, words};
-use super::behaviour::{Finish, Refusal};
+use super::behaviour::{Finish, RefusalReason};
 use super::tools::{DeclaredTools, Listener, text_of_result};
 
 pub(super) struct OpenAiChat;
@@ -142,52 +142,52 @@ impl Dialect for OpenAiChat {
         error(message, "invalid_request_error", Value::Null)
     }
 
-    fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)> {
+    fn refuse(&self, refusal: RefusalReason, model: &str) -> Option<(StatusCode, Value)> {
         let invalid = "invalid_request_error";
         let (status, kind, code, message) = match refusal {
-            Refusal::BadRequest => (400, invalid, json!("invalid_value"), "Invalid value."),
-            Refusal::Unauthorized => {
+            RefusalReason::BadRequest => (400, invalid, json!("invalid_value"), "Invalid value."),
+            RefusalReason::Unauthorized => {
                 let message = "Incorrect API key provided: simulated.";
                 (401, invalid, json!("invalid_api_key"), message)
             }
             // As DeepSeek says it: https://api-docs.deepseek.com/quick_start/error_codes
-            Refusal::PaymentRequired => {
+            RefusalReason::PaymentRequired => {
                 (402, "unknown_error", json!(invalid), "Insufficient Balance")
             }
-            Refusal::Forbidden => {
+            RefusalReason::Forbidden => {
                 let message = "The project does not have access to this resource.";
                 (403, invalid, Value::Null, message)
             }
-            Refusal::ModelNotFound => {
+            RefusalReason::ModelNotFound => {
                 let message = format!("The model `{model}` does not exist.");
                 let body = error(&message, invalid, json!("model_not_found"));
                 return Some((StatusCode::NOT_FOUND, body));
             }
-            Refusal::ContextLength => {
+            RefusalReason::ContextLength => {
                 let message = "This model's maximum context length is 128000 tokens.";
                 (400, invalid, json!("context_length_exceeded"), message)
             }
-            Refusal::ContentFilter => {
+            RefusalReason::ContentFilter => {
                 let message = "The prompt was blocked by the content policy.";
                 (400, invalid, json!("content_policy_violation"), message)
             }
-            Refusal::RateLimited => {
+            RefusalReason::RateLimited => {
                 let message = "Rate limit reached on requests per min (RPM).";
                 (429, "requests", json!("rate_limit_exceeded"), message)
             }
-            Refusal::QuotaExhausted => {
+            RefusalReason::QuotaExhausted => {
                 let quota = "insufficient_quota";
                 (429, quota, json!(quota), "The account's quota is used up.")
             }
-            Refusal::ServerError | Refusal::BadGateway | Refusal::Unexplained => {
+            RefusalReason::ServerError | RefusalReason::BadGateway | RefusalReason::Unexplained => {
                 (500, "server_error", Value::Null, "The server had an error.")
             }
-            Refusal::Unavailable => {
+            RefusalReason::Unavailable => {
                 let message = "The engine is currently overloaded.";
                 let code = json!("server_is_overloaded");
                 (503, "service_unavailable_error", code, message)
             }
-            Refusal::Overloaded => (529, "overloaded_error", Value::Null, "Overloaded."),
+            RefusalReason::Overloaded => (529, "overloaded_error", Value::Null, "Overloaded."),
         };
         let status = StatusCode::from_u16(status).unwrap_or_default();
         Some((status, error(message, kind, code)))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, CREATED, Dialect, Event, SIGNATURE, Usage, fragments};
 use super::asked::{Asked, Framing, words};
-use super::behaviour::{Finish, Refusal};
+use super::behaviour::{Finish, RefusalReason};
 use super::openai_chat::{OpenAiChat, choose, text_kind};
 use super::tools::{DeclaredTools, Listener, text_of_result};
 
@@ -92,7 +92,7 @@ impl Dialect for OpenAiResponses {
         OpenAiChat.bad_request(message)
     }
 
-    fn refuse(&self, refusal: Refusal, model: &str) -> Option<(StatusCode, Value)> {
+    fn refuse(&self, refusal: RefusalReason, model: &str) -> Option<(StatusCode, Value)> {
         OpenAiChat.refuse(refusal, model)
     }
 

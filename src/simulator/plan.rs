@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, Dialect};
 use super::asked::{Asked, Framing};
-use super::behaviour::{Behaviour, Fault, Finish, Refusal};
+use super::behaviour::{Behaviour, Fault, Finish, RefusalReason};
 use super::course::Course;
 use super::step::{Step, length, merge};
 
@@ -50,10 +50,10 @@ impl Plan {
             asked.framing = Framing::Whole;
         }
         let mut plan = match fault {
-            Some(Fault::Refuse(Refusal::BadGateway)) => {
+            Some(Fault::Refuse(RefusalReason::BadGateway)) => {
                 page(StatusCode::BAD_GATEWAY, "Bad gateway")
             }
-            Some(Fault::Refuse(Refusal::Unexplained)) => {
+            Some(Fault::Refuse(RefusalReason::Unexplained)) => {
                 page(StatusCode::IM_A_TEAPOT, "I'm a teapot")
             }
             Some(Fault::Html) => page(StatusCode::OK, "Bad gateway"),
@@ -115,7 +115,12 @@ impl Plan {
     }
 }
 
-fn refused(dialect: &dyn Dialect, asked: &Asked, behaviour: &Behaviour, refusal: Refusal) -> Plan {
+fn refused(
+    dialect: &dyn Dialect,
+    asked: &Asked,
+    behaviour: &Behaviour,
+    refusal: RefusalReason,
+) -> Plan {
     let Some((status, mut body)) = dialect.refuse(refusal, &asked.model) else {
         let empty = Behaviour {
             text: Some(String::new()),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::behaviour::{Behaviour, Fault, Finish, Refusal};
+use super::behaviour::{Behaviour, Fault, Finish, RefusalReason};
 
 /// The largest number that can be written: a whole answer is held in memory.
 const LARGEST: usize = 100_000;
@@ -117,9 +117,9 @@ fn read_fault(key: &str, value: Option<&str>) -> Result<Option<Fault>, String> {
     let place = || number(key, Some(value.unwrap_or("0")));
     let fault = match key {
         "status" => Fault::Refuse(status(key, value)?),
-        "context-length" => Fault::Refuse(Refusal::ContextLength),
-        "content-filter" => Fault::Refuse(Refusal::ContentFilter),
-        "quota" => Fault::Refuse(Refusal::QuotaExhausted),
+        "context-length" => Fault::Refuse(RefusalReason::ContextLength),
+        "content-filter" => Fault::Refuse(RefusalReason::ContentFilter),
+        "quota" => Fault::Refuse(RefusalReason::QuotaExhausted),
         "hang" => Fault::Hang,
         "silence" => Fault::Silence,
         "pings" => Fault::Pings {
@@ -183,12 +183,12 @@ fn duration(key: &str, value: Option<&str>) -> Result<Duration, String> {
         .map_err(|_| format!("`{key}` needs a time such as `20ms` or `2s`, not `{value}`"))
 }
 
-fn status(key: &str, value: Option<&str>) -> Result<Refusal, String> {
+fn status(key: &str, value: Option<&str>) -> Result<RefusalReason, String> {
     let value = required(key, value)?;
     value
         .parse()
         .ok()
-        .and_then(Refusal::from_status)
+        .and_then(RefusalReason::from_status)
         .ok_or_else(|| format!("`{key}` knows no status `{value}`"))
 }
 
@@ -217,7 +217,7 @@ mod tests {
             first_token: Duration::from_millis(300),
             gap: Duration::from_secs(2),
             fail_ratio: 0.2,
-            ..Behaviour::from(Fault::Refuse(Refusal::Unavailable))
+            ..Behaviour::from(Fault::Refuse(RefusalReason::Unavailable))
         };
         assert_eq!(read, expected);
     }

@@ -7,7 +7,7 @@ use modelway::grpc::v1::{
     Breaker, BreakerState, ErrorReason, ExplainPlanRequest, ExplainPlanResponse,
     ListBreakersRequest,
 };
-use modelway::simulator::{Behaviour, Ending, Fault, Refusal, text};
+use modelway::simulator::{Behaviour, Ending, Fault, RefusalReason, text};
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -32,7 +32,7 @@ const SOON: &str = "[breaker]\nopen_base = \"100ms\"\nprobe_successes = 2\n";
 const ENOUGH: usize = 3;
 
 fn failing() -> Behaviour {
-    Fault::Refuse(Refusal::Unavailable).into()
+    Fault::Refuse(RefusalReason::Unavailable).into()
 }
 
 /// Makes the primary fail so often, and answer from then on.

@@ -1,7 +1,7 @@
 //! Is something still answered when every breaker is open, without a storm of attempts?
 
 use modelway::grpc::v1::{GenerateResponse, SamplingParams};
-use modelway::simulator::{Behaviour, Fault, Refusal};
+use modelway::simulator::{Behaviour, Fault, RefusalReason};
 use tonic::Status;
 
 use crate::support::{Gateway, METHODS, ask, details, lines};
@@ -26,7 +26,7 @@ const MODELS: [&str; 2] = ["one", "two"];
 fn failing(share: f64) -> Behaviour {
     Behaviour {
         fail_ratio: share,
-        ..Fault::Refuse(Refusal::ServerError).into()
+        ..Fault::Refuse(RefusalReason::ServerError).into()
     }
 }
 

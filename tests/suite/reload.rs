@@ -14,7 +14,7 @@ use modelway::grpc::v1::{
     ListBreakersRequest, ListModelsRequest, ListScenariosRequest,
 };
 use modelway::serve::{Service, StartError};
-use modelway::simulator::{Behaviour, Fault, Refusal, Settings, Simulator, WireName, text};
+use modelway::simulator::{Behaviour, Fault, RefusalReason, Settings, Simulator, WireName, text};
 use ring::digest::{SHA256, digest};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -160,7 +160,7 @@ async fn what_was_learnt_about_a_model_outlives_every_change_that_leaves_the_mod
     let (gateway, file, text) = start("learnt").await;
     gateway
         .simulator
-        .set("one", Fault::Refuse(Refusal::ServerError));
+        .set("one", Fault::Refuse(RefusalReason::ServerError));
     while breaker(&gateway, "p/one").await.state() != BreakerState::Open {
         gateway.generate(ask("s", "Hello")).await.unwrap_err();
     }
@@ -347,7 +347,7 @@ async fn a_key_that_another_configuration_names_is_used_by_calls_under_way_and_o
     gateway.simulator.script(
         "one",
         [
-            Fault::Refuse(Refusal::Unauthorized).into(),
+            Fault::Refuse(RefusalReason::Unauthorized).into(),
             Behaviour::default(),
         ],
     );

@@ -8,7 +8,7 @@ use modelway::grpc::v1::{
     ContentPart, FinishReason, FunctionTool, GenerateRequest, GenerateResponse, ReasoningOptions,
     Role, Tool, ToolResult, tool,
 };
-use modelway::simulator::{Behaviour, Fault, Refusal, text};
+use modelway::simulator::{Behaviour, Fault, RefusalReason, text};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, METHODS, Method, ask, lines, message, part, parts, text_of};
@@ -134,7 +134,7 @@ async fn a_conversation_moves_to_another_format_and_back_with_its_own_reasoning(
     let gateway = Gateway::start(CONFIG).await;
     let thoughtful = || behaviour("reasoning=2+tokens=3");
     let mut down = behaviour("tokens=1");
-    down.fault = Some(Fault::Refuse(Refusal::Unavailable));
+    down.fault = Some(Fault::Refuse(RefusalReason::Unavailable));
     gateway
         .simulator
         .script("gpt", [thoughtful(), down, thoughtful()]);

@@ -7,7 +7,7 @@ use modelway::grpc::v1::{
     Attempt, CallLimits, ErrorReason, ExplainPlanRequest, ExplainPlanResponse, GenerateRequest,
     OnInterruption, SamplingParams, StreamOptions,
 };
-use modelway::simulator::{Behaviour, Ending, Fault, Received, Refusal};
+use modelway::simulator::{Behaviour, Ending, Fault, Received, RefusalReason};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -43,7 +43,7 @@ async fn start(scenarios: &str) -> Gateway {
 const BURST: usize = 3;
 
 fn failing() -> Behaviour {
-    Fault::Refuse(Refusal::ServerError).into()
+    Fault::Refuse(RefusalReason::ServerError).into()
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use modelway::grpc::v1::{Breaker, BreakerState, ListBreakersRequest};
-use modelway::simulator::{Behaviour, Fault, Refusal};
+use modelway::simulator::{Behaviour, Fault, RefusalReason};
 use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ async fn a_rate_limit_that_never_ends_costs_few_attempts_and_no_call() {
     let gateway = Gateway::start(&format!("[throttle]\nbase_wait = \"50ms\"\n{TARGETS}")).await;
     gateway
         .simulator
-        .set("gpt", Fault::Refuse(Refusal::RateLimited));
+        .set("gpt", Fault::Refuse(RefusalReason::RateLimited));
 
     let began = Instant::now();
     for call in 0..200 {

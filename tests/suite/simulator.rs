@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use modelway::simulator::WireName::{Anthropic, Gemini, OpenAiChat, OpenAiResponses};
 use modelway::simulator::{
-    Behaviour, Ending, Fault, Finish, Received, Refusal, Settings, Simulator, ToolCall, WireName,
-    text,
+    Behaviour, Ending, Fault, Finish, Received, RefusalReason, Settings, Simulator, ToolCall,
+    WireName, text,
 };
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -524,7 +524,10 @@ async fn a_script_is_followed_in_order_and_can_be_replaced() {
     let refusal = |refusal| Behaviour::from(Fault::Refuse(refusal));
     simulator.script(
         "sim",
-        [refusal(Refusal::ServerError), refusal(Refusal::Overloaded)],
+        [
+            refusal(RefusalReason::ServerError),
+            refusal(RefusalReason::Overloaded),
+        ],
     );
 
     let mut statuses = Vec::new();

@@ -15,6 +15,11 @@ const APART: [&str; 6] = [
     "wire/openai_responses",
 ];
 
+/// Words that mean one thing in those parts, too: a reader meets them on both sides of a test.
+const EVERYWHERE: [&str; 8] = [
+    "Arrival", "Ending", "Permit", "Place", "Record", "Refusal", "Ticket", "Verdict",
+];
+
 /// The name of every type that other files can name and that is declared more than once, with the files.
 pub(crate) fn declared_twice<'a>(
     texts: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -26,6 +31,7 @@ pub(crate) fn declared_twice<'a>(
             rest.is_some_and(|rest| rest.starts_with(['/', '.']))
         });
         for name in types_in(text) {
+            let part = part.filter(|_| !EVERYWHERE.contains(&&*name));
             declared
                 .entry((part.unwrap_or_default(), name))
                 .or_default()
@@ -83,6 +89,8 @@ mod tests {
             ("wire/gemini/a.rs", "pub struct A;"),
             ("wire/gemini.rs", "pub struct B;"),
             ("simulator/a.rs", "pub struct A;"),
+            ("health.rs", "pub enum Refusal {}"),
+            ("simulator/b.rs", "pub enum Refusal {}"),
         ];
 
         let twice = declared_twice(texts);
@@ -92,7 +100,8 @@ mod tests {
             names,
             [
                 ("A".to_owned(), vec!["a.rs", "b.rs"]),
-                ("C".to_owned(), vec!["a.rs", "b.rs"])
+                ("C".to_owned(), vec!["a.rs", "b.rs"]),
+                ("Refusal".to_owned(), vec!["health.rs", "simulator/b.rs"]),
             ]
         );
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use modelway::simulator::{Behaviour, Ending, Fault, Received, Refusal, text};
+use modelway::simulator::{Behaviour, Ending, Fault, Received, RefusalReason, text};
 use tokio::time::timeout;
 
 use super::{finish, run};
@@ -46,7 +46,7 @@ async fn the_answer_goes_to_standard_output_and_what_was_tried_to_standard_error
     let (gateway, address) = start().await;
     gateway
         .simulator
-        .set("first", Fault::Refuse(Refusal::Overloaded));
+        .set("first", Fault::Refuse(RefusalReason::Overloaded));
 
     let done = run(&["call", "s", "Hello", "--address", &address]).await;
 
@@ -98,7 +98,7 @@ async fn the_exit_code_says_who_must_act_and_the_text_what_to_do() {
     for model in ["first", "second"] {
         gateway
             .simulator
-            .set(model, Fault::Refuse(Refusal::ServerError));
+            .set(model, Fault::Refuse(RefusalReason::ServerError));
     }
     let failed = run(&["call", "s", "Hello", "--json", "--address", &address]).await;
     assert_eq!(failed.code, Some(5), "{failed:?}");
