@@ -1,5 +1,7 @@
 //! Who calls, and what may it do? Whatever the proof, a call has one [`Identity`]. Pure.
 
+pub mod token;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
