@@ -24,11 +24,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 
 use crate::config::judge::{Judged, judge};
 use crate::config::{Config, KEYLESS, Overrides, Surroundings, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256_in_digits;
+use crate::ledger::{Ledger, OpenError, Recovered};
 use crate::server::{
     self, Core, ListenAddress, Listener, ListenerTls, Listeners, Server, SideListeners, TlsMaterial,
 };
@@ -68,6 +71,9 @@ pub struct Service {
     dispatcher: Arc<Dispatcher>,
     cores: Vec<Core>,
     exporting: Exporting,
+    ledger: Ledger,
+    /// What the process before this one left open in the ledger.
+    recovered: Recovered,
     /// The runtimes of the cores; they end with the service.
     runtimes: Runtimes,
     listeners: Listeners,
@@ -178,6 +184,11 @@ impl Service {
         let config = &judged.config;
         let warnings = warnings(config, SystemTime::now());
         let mut listeners = listen(config).await?;
+        let settings = config.ledger.clone();
+        let open = move || Ledger::open(&settings, SystemTime::now());
+        let (ledger, recovered) = spawn_blocking(open)
+            .await
+            .map_err(|error| OpenError::Thread(error.into()))??;
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
         let dispatcher = Arc::new(Dispatcher::directed(Directions {
@@ -217,6 +228,7 @@ impl Service {
         measured::show(&metrics, Arc::clone(&dispatcher), connections);
         measured::show_exports(&metrics, Arc::clone(exporting.counts()));
         measured::show_log(&metrics, Arc::clone(call_log.counters()));
+        measured::show_ledger(&metrics, ledger.clone());
         measured::show_configuration(&metrics, Arc::clone(&dispatcher), Arc::clone(&facts));
         let shown = Arc::clone(&metrics);
         listeners.metrics = Arc::new(move || shown.text());
@@ -224,6 +236,8 @@ impl Service {
         longest_end.set(&config.server);
         Ok(Self {
             exporting,
+            ledger,
+            recovered,
             facts,
             metrics,
             longest_end,
@@ -399,6 +413,8 @@ impl Service {
             dispatcher,
             cores,
             exporting,
+            ledger,
+            recovered,
             runtimes,
             listeners,
             warnings: _,
@@ -409,11 +425,13 @@ impl Service {
             server: listeners.server_tls.clone(),
             admin: listeners.admin_tls.clone(),
         };
-        let observer = Arc::new(Observer::new(
+        tell_of(&ledger, recovered);
+        let observer = Observer::new(
             exporting.tracer().clone(),
             Arc::clone(&metrics),
             Arc::clone(&call_log),
-        ));
+        );
+        let observer = Arc::new(observer.writing_to(ledger.clone()));
         reload::observe_by(&observer, &judged.config, &origin.text);
         let config = &judged.config;
         let wanted = Wanted {
@@ -455,12 +473,33 @@ impl Service {
         call_log.sum_up();
         drop(reloader);
         drop(runtimes);
-        // No call is left: their spans wait to be exported.
+        // No call is left: the last rows wait to be written, and spans to be exported.
+        ledger.close().await;
         if let Some(exports) = exports {
             exports.finish().await;
         }
         drop(simulator);
         Ok(sides)
+    }
+}
+
+/// Says whether calls are written down, and what the process before this one left open.
+fn tell_of(ledger: &Ledger, recovered: Recovered) {
+    if !ledger.records() {
+        info!("calls are not written down: `ledger.path` is not set");
+    }
+    if recovered != Recovered::default() {
+        let Recovered {
+            attempts,
+            calls,
+            nanos,
+        } = recovered;
+        warn!(
+            attempts,
+            calls,
+            nanos,
+            "attempts were under way when the last process died: they are charged with what was reserved for them"
+        );
     }
 }
 

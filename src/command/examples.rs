@@ -39,6 +39,12 @@ Examples:
   modelway health --address 127.0.0.1:50053 --wait 30s
   modelway health --service scenario/general";
 
+pub(super) const LEDGER: &str = "\
+Examples:
+  modelway ledger repair data
+
+`repair` is what a service that ends with 78 asks for. Nothing of a damaged file is deleted.";
+
 pub(super) const CALL: &str = "\
 Examples:
   modelway call general \"What is a gateway?\"

@@ -11,6 +11,7 @@ mod examples;
 mod explain;
 mod failure;
 mod health;
+mod ledger;
 mod live;
 mod man;
 mod request;
@@ -29,6 +30,7 @@ use self::console::print_error;
 use self::demo::DemoArguments;
 use self::explain::ExplainArguments;
 use self::health::HealthArguments;
+use self::ledger::LedgerArguments;
 use self::man::ManArguments;
 use self::serve::ServeArguments;
 
@@ -67,6 +69,9 @@ enum Command {
     /// 3 if nothing answers within a second.
     #[command(after_help = examples::HEALTH)]
     Health(HealthArguments),
+    /// Looks after the files of the ledger while no service uses them.
+    #[command(after_help = examples::LEDGER)]
+    Ledger(LedgerArguments),
     /// Shows failover and circuit breaking with simulated providers, in under a minute.
     #[command(after_help = examples::DEMO)]
     Demo(DemoArguments),
@@ -90,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
+        Command::Ledger(ledger) => ledger.run(),
         Command::Demo(demo) => demo.run(),
         Command::Schema => schema::run(),
         Command::Completions(completions) => completions.run(),

@@ -19,6 +19,9 @@ use crate::telemetry::{self, Telemetry};
 use super::console::{BROKEN, in_runtime, print, print_error};
 use super::environment::environment;
 
+/// Exit code for a ledger that is damaged: EX_CONFIG of sysexits.h, with which a service manager need not try again.
+const DAMAGED: u8 = 78;
+
 /// Exit code for a shutdown that was not orderly, since something was stuck.
 const OVERDUE: i32 = 3;
 
@@ -88,6 +91,10 @@ async fn serve(arguments: ServeArguments) -> Result<ExitCode, String> {
         Err(error @ (StartError::Config(_) | StartError::File { .. })) => {
             print_error(error.to_string());
             return Ok(ExitCode::from(BROKEN));
+        }
+        Err(StartError::Ledger(error)) if error.is_damage() => {
+            print_error(error.to_string());
+            return Ok(ExitCode::from(DAMAGED));
         }
         Err(error) => return Err(error.to_string()),
     };

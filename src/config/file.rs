@@ -24,7 +24,7 @@ use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 use super::{
-    Config, Overrides, TlsMaterials, admission, doors, listeners, model, prices, provider,
+    Config, Overrides, TlsMaterials, admission, doors, ledger, listeners, model, prices, provider,
     references, reload, scenario,
 };
 
@@ -109,6 +109,7 @@ impl<'a> File<'a> {
             tls,
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
+            ledger: ledger::ledger(root.section("ledger")),
             logging: logging(root.section("logging")),
             telemetry: super::telemetry::read(root.section("telemetry"), surroundings),
             reload: reload::read(root.section("reload")),

@@ -16,6 +16,7 @@ pub mod file;
 mod headers;
 mod health;
 pub mod judge;
+mod ledger;
 mod link;
 mod listeners;
 pub mod listens;
@@ -86,6 +87,8 @@ pub struct Config {
     pub admission: crate::admission::Settings,
     /// How much is remembered of calls with idempotency keys.
     pub idempotency: idempotency::Settings,
+    /// Where calls and their costs are written down.
+    pub ledger: crate::ledger::Settings,
     /// The level and format of logs.
     pub logging: crate::telemetry::Settings,
     /// What is exported to a collector, and where.

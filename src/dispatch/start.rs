@@ -6,6 +6,7 @@ use tokio::time::timeout_at;
 use tracing::debug;
 
 use crate::error::Error;
+use crate::ledger::rows::Reserved;
 use crate::provider::{OutboundRequest, Trace};
 use crate::telemetry::observe::{ObservedAttempt, ObservedCall};
 use crate::telemetry::spans::AttemptDescription;
@@ -54,7 +55,7 @@ pub(super) async fn start(
         stream,
         server: target.provider.server(),
     };
-    let observed = ObservedAttempt::begin(call, &description).await?;
+    let observed = ObservedAttempt::begin(call, &description, Reserved::default()).await?;
     record.span_id = observed.context().span_id_hex();
     debug!(
         call_id = plan.trail.call_id,

@@ -24,11 +24,16 @@ const SERVICES: [&str; 4] = [
     "modelway.v1.OperationsService",
 ];
 
-/// The health that callers see; it follows the breakers.
+/// Those of them that are healthy only while calls can be served.
+const OF_CALLS: [&str; 2] = ["", "modelway.v1.GenerationService"];
+
+/// The health that callers see; it follows the breakers and the ledger.
 pub struct ReportedHealth {
     reporter: HealthReporter,
     control: Arc<Control>,
     scenarios: Vec<ScenarioHealth>,
+    /// Whether calls can be served.
+    takes_calls: bool,
     looks: Interval,
 }
 
@@ -55,6 +60,7 @@ impl ReportedHealth {
             reporter,
             control,
             scenarios: Vec::new(),
+            takes_calls: true,
             looks,
         };
         reported.follow_scenarios().await;
@@ -95,11 +101,27 @@ impl ReportedHealth {
             .sort_by(|one, other| one.name.cmp(&other.name));
     }
 
+    /// Reports whether calls can be served. Safe to cancel.
+    async fn follow_ledger(&mut self) {
+        let takes_calls = self.control.takes_calls();
+        if takes_calls == self.takes_calls {
+            return;
+        }
+        for service in OF_CALLS {
+            let reporter = &self.reporter;
+            reporter
+                .set_service_status(service, status(takes_calls))
+                .await;
+        }
+        self.takes_calls = takes_calls;
+    }
+
     /// Reports changes for as long as it is awaited: a scenario is serving while one of its targets could be
     /// tried. Safe to cancel.
     pub async fn follow(&mut self) {
         loop {
             self.looks.tick().await;
+            self.follow_ledger().await;
             self.follow_scenarios().await;
             for scenario in &mut self.scenarios {
                 let serving = self.control.is_serving(&scenario.name);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::chat::{ProviderToolUsage, ServedTier, ServiceTier, Usage};
 use crate::error::{Billing, Code};
-use crate::money::CostSource;
+use crate::identity::Labels;
+use crate::money::{Cost, CostSource};
 use crate::trail::AttemptKind;
 
 use super::call_id::CallId;
@@ -160,8 +161,8 @@ pub struct CallStart {
     pub key_id: Arc<str>,
     /// The scenario; empty if a model was named.
     pub scenario: Arc<str>,
-    /// Labels, sorted by key.
-    pub labels: Vec<(Arc<str>, Arc<str>)>,
+    /// Its labels.
+    pub labels: Labels,
     /// Id of its trace.
     pub trace_id: [u8; 16],
     /// When it came, in microseconds since 1970.
@@ -248,15 +249,6 @@ impl Tokens {
     }
 }
 
-/// An amount of money, and where it comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount {
-    /// In nano-USD: what is known of it.
-    pub nanos: i64,
-    /// [`cost_source_number`].
-    pub source: i64,
-}
-
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptSettlement {
@@ -283,13 +275,9 @@ pub struct AttemptSettlement {
     /// The tier that the provider says it served.
     pub tier: Option<ServedTier>,
     /// What it costs.
-    pub cost: Option<Amount>,
-    /// Whether that is waste: it gave no whole answer.
-    pub is_waste: bool,
-    /// Version of the prices; empty if none was needed.
-    pub price_id: String,
-    /// What the provider says it costs, in nano-USD.
-    pub provider_cost_nanos: Option<i64>,
+    pub cost: Option<Cost>,
+    /// What the provider says it costs.
+    pub provider_cost: Option<Cost>,
     /// The provider's id of the request.
     pub provider_request_id: Option<String>,
     /// The model that the provider says answered.
@@ -320,7 +308,7 @@ pub struct CallSettlement {
     /// Sums over its attempts.
     pub tokens: Tokens,
     /// The sum over its attempts; `None` if there is none.
-    pub cost: Option<Amount>,
+    pub cost: Option<Cost>,
     /// Part of the cost of attempts that gave no whole answer, in nano-USD.
     pub waste_nanos: i64,
     /// Part of the cost that is an estimate, in nano-USD.

@@ -41,12 +41,14 @@ CREATE TABLE targets (
 ) STRICT;
 INSERT INTO targets VALUES (0, '', '', '');
 
--- `text` is a JSON object of keys and values, sorted by key.
+-- `text` is a JSON object of keys and values, sorted by key. `summed`: the id of the label set under which sums count its
+-- calls: itself, or one with `(other)` in place of the values of a label that has too many in a day.
 CREATE TABLE label_sets (
     id      INTEGER PRIMARY KEY,
-    text    TEXT    NOT NULL UNIQUE
+    text    TEXT    NOT NULL UNIQUE,
+    summed  INTEGER NOT NULL
 ) STRICT;
-INSERT INTO label_sets VALUES (0, '{}');
+INSERT INTO label_sets VALUES (0, '{}', 0);
 
 -- `state`: 1 open, 2 settled, 3 recovered. `version`: 0 while open, 1 once settled, more after corrections.
 -- `code`: number of the gRPC status code, NULL while open. `cost_source`: 1 prices, 2 estimated, 3 unknown (the amount
@@ -197,7 +199,8 @@ CREATE TABLE latency_slots (
 ) STRICT, WITHOUT ROWID;
 
 -- What limits have to know after a restart: sums of settled attempts, in the slot of SPEND_SLOT_US in which the attempt
--- started, by the target that was tried. `calls` counts in the row of the call's first attempt.
+-- started, by the target that was tried. `calls` counts in the row of the call's first attempt. `estimated`: 1 for attempts
+-- whose tokens or cost are estimates.
 CREATE TABLE spend_slots (
     slot            INTEGER NOT NULL,
     caller          INTEGER NOT NULL,
@@ -207,12 +210,13 @@ CREATE TABLE spend_slots (
     scenario        INTEGER NOT NULL,
     target          INTEGER NOT NULL,
     label_set       INTEGER NOT NULL,
+    estimated       INTEGER NOT NULL,
     calls           INTEGER NOT NULL,
     attempts        INTEGER NOT NULL,
     tokens          INTEGER NOT NULL,
     cost_nanos      INTEGER NOT NULL,
     waste_nanos     INTEGER NOT NULL,
-    PRIMARY KEY (slot, caller, team, organisation, key_id, scenario, target, label_set)
+    PRIMARY KEY (slot, caller, team, organisation, key_id, scenario, target, label_set, estimated)
 ) STRICT, WITHOUT ROWID;
 
 -- In usage.db: the days whose sums it has taken over, counted from 1970.

@@ -11,6 +11,7 @@ use crate::dispatch::routes::{GuardedTarget, Routes};
 use crate::dispatch::target::Catalog;
 use crate::health::lock::LockCause;
 use crate::health::provider::ProviderGuard;
+use crate::ledger::{Ledger, LedgerCounts};
 use crate::serving::control::configuration::{ConfigurationFacts, ReloadCounts};
 use crate::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
 use crate::telemetry::logging::call_log::LogCounters;
@@ -111,6 +112,46 @@ pub(super) fn show_exports(metrics: &Metrics, counts: Arc<ExportCounts>) {
             let failures = counts.failures(signal);
             readings.count(&names::EXPORT_FAILURES, [shown.into()], failures);
         }
+    });
+}
+
+/// Shows how the ledger is, if there is one.
+pub(super) fn show_ledger(metrics: &Metrics, ledger: Ledger) {
+    metrics.ask(move |readings| {
+        let Some(counts) = ledger.counts() else {
+            return;
+        };
+        let LedgerCounts {
+            intents,
+            attempts,
+            calls,
+            commits,
+            failures,
+            refused,
+            unrecorded,
+            lost,
+            recovered,
+            dropped_days,
+        } = counts;
+        for (row, rows) in [("intent", intents), ("attempt", attempts), ("call", calls)] {
+            readings.count(&names::LEDGER_ROWS, [row.into()], rows.count());
+        }
+        for (fate, rows) in [
+            ("refused", refused),
+            ("unrecorded", unrecorded),
+            ("lost", lost),
+        ] {
+            readings.count(&names::LEDGER_UNWRITTEN, [fate.into()], rows.count());
+        }
+        for (ok, commits) in [("true", commits), ("false", failures)] {
+            readings.count(&names::LEDGER_COMMITS, [ok.into()], commits.count());
+        }
+        let (rows, lag) = ledger.backlog();
+        readings.gauge(&names::LEDGER_QUEUE, [], rows as f64);
+        readings.gauge(&names::LEDGER_LAG, [], lag.as_secs_f64());
+        readings.flag(&names::LEDGER_AVAILABLE, [], ledger.is_available());
+        readings.count(&names::LEDGER_RECOVERED, [], recovered.count());
+        readings.count(&names::LEDGER_DROPPED_DAYS, [], dropped_days.count());
     });
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::config::Config;
+use crate::ledger;
 use crate::provider::link::Link;
 use crate::server;
 use crate::telemetry::export::{self, Destination};
@@ -14,6 +15,7 @@ pub(super) struct RestartOnly {
     admin: server::AdminSettings,
     probes: server::ProbesSettings,
     telemetry: export::Settings,
+    ledger: ledger::Settings,
     has_simulator: bool,
     has_server_tls: bool,
     has_admin_tls: bool,
@@ -27,6 +29,7 @@ impl RestartOnly {
             admin: config.admin.clone(),
             probes: config.probes.clone(),
             telemetry: config.telemetry.clone(),
+            ledger: config.ledger.clone(),
             has_simulator,
             has_server_tls: config.tls.server.is_some(),
             has_admin_tls: config.tls.admin.is_some(),
@@ -40,6 +43,7 @@ impl RestartOnly {
             admin,
             probes,
             telemetry,
+            ledger,
             has_simulator,
             has_server_tls,
             has_admin_tls,
@@ -59,6 +63,7 @@ impl RestartOnly {
                 admin.reflection != after.admin.reflection,
             ),
             ("probes.listen", probes.listen != after.probes.listen),
+            ("ledger", *ledger != after.ledger),
             (
                 "providers.*.simulated",
                 *has_simulator != after.has_simulator,

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::config::Mistakes;
 use crate::config::judge::UnusableConfiguration;
+use crate::ledger;
 use crate::outbound;
 use crate::server::{self, ListenAddress};
 use crate::telemetry::export::StartExportError;
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The client that fetches access tokens cannot be set up.
     #[error(transparent)]
     Outbound(#[from] outbound::SetupError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
     /// Nothing can be exported to the collector.
     #[error(transparent)]
     Exports(#[from] StartExportError),

@@ -320,6 +320,7 @@ impl Server {
             Arc::clone(&admission),
             draining.clone(),
             policies.configuration,
+            policies.observer.ledger().clone(),
         ));
         let metrics = Arc::clone(policies.observer.metrics());
         let services = Services::new(

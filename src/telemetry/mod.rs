@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod names;
 pub mod observe;
 mod protobuf;
+mod recorded;
 pub mod repeated;
 mod span_writer;
 pub mod spans;

@@ -18,6 +18,8 @@ use tracing::{debug, warn};
 use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::Error;
 use crate::identity::{Identity, Labels};
+use crate::ledger::rows::{CallStart, Intent, Reserved};
+use crate::ledger::{Ledger, LedgerUnavailable};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Trail};
 
 use super::divergence::DivergenceLog;
@@ -25,10 +27,14 @@ use super::facts::{Gaps, Stopwatch};
 use super::ids::new_call_id;
 use super::logging::call_log::CallLog;
 use super::metrics::Metrics;
+use super::recorded::{attempt_settlement, call_settlement, call_start, target_of, unix_us};
 use super::spans::{AttemptDescription, AttemptSpan, CallSpan, Tracer};
 use super::trace_context::TraceContext;
 
 pub use super::facts::{AskedFor, AttemptFacts, CallFacts, CallTimes, CallWait};
+
+/// When a caller may try again whose attempt could not be written down.
+const RETRY_UNWRITTEN: Duration = Duration::from_secs(1);
 
 /// Observes the calls of one service.
 #[derive(Debug, Default)]
@@ -39,6 +45,7 @@ pub struct Observer {
     metrics: Arc<Metrics>,
     log: Arc<CallLog>,
     divergences: DivergenceLog,
+    ledger: Ledger,
 }
 
 impl Observer {
@@ -50,7 +57,20 @@ impl Observer {
             metrics,
             log,
             divergences: DivergenceLog::default(),
+            ledger: Ledger::none(),
         }
+    }
+
+    /// Has its calls written down in this ledger.
+    #[must_use]
+    pub fn writing_to(mut self, ledger: Ledger) -> Self {
+        self.ledger = ledger;
+        self
+    }
+
+    /// Where its calls are written down.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Begins the spans of calls.
@@ -106,6 +126,7 @@ impl Observer {
             replayed: false,
             stopwatch: Stopwatch::start(arrived.into_std(), timeout),
             trail,
+            written: None,
         })))
     }
 
@@ -114,6 +135,11 @@ impl Observer {
         span.end(facts);
         self.metrics.record_call(facts);
         self.log.write(facts);
+        if self.ledger.records()
+            && let Some(settlement) = call_settlement(facts)
+        {
+            self.ledger.settle_call(settlement);
+        }
         for record in &facts.trail.attempts {
             if let Outcome::Skipped(_) = record.outcome {
                 let call_id = &facts.trail.call_id;
@@ -145,6 +171,11 @@ impl Observer {
         self.divergences.note(record, Instant::now());
         if let Some(span) = span {
             span.end(record);
+        }
+        if self.ledger.records()
+            && let Some(settlement) = attempt_settlement(facts)
+        {
+            self.ledger.settle_attempt(settlement);
         }
         let outcome = record.outcome.name();
         match (&record.outcome, provider_text) {
@@ -255,9 +286,45 @@ struct Observation {
     stopwatch: Stopwatch,
     /// The ids and the scenario, for a call that ends before the dispatcher records what it tries.
     trail: Trail,
+    /// What the ledger writes of the call with its first attempt; `None` until it may be tried, and without a ledger.
+    written: Option<Arc<CallStart>>,
 }
 
 impl Observation {
+    /// Takes out the record of what the call tries.
+    fn take_trail(&mut self) -> Trail {
+        if self.observer.ledger.records() {
+            let identity = self.identity.as_deref();
+            self.written = call_start(&self.trail, identity, &self.labels).map(Arc::new);
+        }
+        std::mem::take(&mut self.trail)
+    }
+
+    /// Writes down that an attempt is to be sent.
+    async fn write(
+        &self,
+        record: &AttemptRecord,
+        span_id: [u8; 8],
+        reserved: Reserved,
+    ) -> Result<(), Error> {
+        let Some(call) = &self.written else {
+            return Ok(());
+        };
+        let intent = Intent {
+            call: Arc::clone(call),
+            number: record.number,
+            target: target_of(record),
+            kind: record.kind,
+            started_us: unix_us(record.started),
+            span_id,
+            reserved,
+        };
+        let written = self.observer.ledger.intent(intent).await;
+        written.map_err(|LedgerUnavailable| Error::LedgerUnavailable {
+            retry_after: RETRY_UNWRITTEN,
+        })
+    }
+
     fn end(&self, end: CallEnd, trail: &Trail) {
         let times = self.stopwatch.read(self.method, trail, now());
         let least = Duration::from_nanos(self.observer.min_time_left.load(Ordering::Relaxed));
@@ -306,7 +373,7 @@ impl ObservedCall {
     pub fn take_trail(&mut self) -> Trail {
         self.0
             .as_mut()
-            .map_or_else(Trail::default, |call| std::mem::take(&mut call.trail))
+            .map_or_else(Trail::default, |call| call.take_trail())
     }
 
     /// The whole request has been read: the call's time counts from now.
@@ -416,24 +483,25 @@ pub struct ObservedAttempt {
 }
 
 impl ObservedAttempt {
-    /// Begins before anything of the attempt is sent. It is sent only if this succeeds.
+    /// Begins before anything of the attempt is sent, and has it written down with what is reserved for it. It is sent
+    /// only if this succeeds.
     ///
     /// # Errors
-    /// The attempt must not be sent: its call has ended.
-    #[expect(
-        clippy::unused_async,
-        reason = "a ledger of attempts would write here, and wait until that is done"
-    )]
+    /// The attempt must not be sent: the ledger cannot be written, or the call has ended.
     pub async fn begin(
         call: &ObservedCall,
         attempt: &AttemptDescription<'_>,
+        reserved: Reserved,
     ) -> Result<Self, Error> {
         let Some(call) = &call.0 else {
             return Err(Error::Internal("a call that has ended went on"));
         };
+        let span = call.span.attempt(attempt);
+        let span_id = span.context().span_id.to_be_bytes();
+        call.write(attempt.record, span_id, reserved).await?;
         Ok(Self {
             observer: Arc::clone(&call.observer),
-            span: call.span.attempt(attempt),
+            span,
             gaps: attempt.stream.then(Gaps::default),
             provider_text: None,
         })

@@ -34,7 +34,9 @@ const MODULES: &[Module] = &[
     // What is written down of calls.
     module(
         "ledger",
-        &["calendar", "chat", "error", "hash", "money", "trail"],
+        &[
+            "calendar", "chat", "error", "hash", "identity", "meter", "money", "sync", "trail",
+        ],
     ),
     // What is counted.
     module("meter", &[]),
@@ -62,6 +64,7 @@ const MODULES: &[Module] = &[
             "error",
             "features",
             "health",
+            "ledger",
             "meter",
             "money",
             "provider",
@@ -82,6 +85,7 @@ const MODULES: &[Module] = &[
             "error",
             "hash",
             "identity",
+            "ledger",
             "meter",
             "money",
             "outbound",
@@ -106,6 +110,7 @@ const MODULES: &[Module] = &[
             "health",
             "idempotency",
             "identity",
+            "ledger",
             "telemetry",
             "trail",
             "workshop",
@@ -178,6 +183,7 @@ const MODULES: &[Module] = &[
             "health",
             "idempotency",
             "json",
+            "ledger",
             "money",
             "outbound",
             "provider",
@@ -258,6 +264,8 @@ const HOMES: &[Home] = &[
             "config",
             "grpc",
             "json",
+            // Labels are interned as JSON objects, which SQLite reads.
+            "ledger",
             "outbound",
             "simulator",
             "telemetry",

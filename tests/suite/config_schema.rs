@@ -26,7 +26,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 const WHOLE: &str = include_str!("config_schema/whole.toml");
 
 /// The tables that the example writes out with their defaults.
-const WRITTEN_OUT: [&str; 15] = [
+const WRITTEN_OUT: [&str; 16] = [
     "server",
     "admin",
     "cors",
@@ -34,6 +34,7 @@ const WRITTEN_OUT: [&str; 15] = [
     "requests",
     "admission",
     "idempotency",
+    "ledger",
     "logging",
     "telemetry",
     "reload",

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::ledger::Ledger;
 
 use self::configuration::ConfigurationFacts;
 use self::watchers::Watchers;
@@ -37,6 +38,7 @@ pub struct Control {
     draining: CancellationToken,
     watchers: Arc<Watchers>,
     configuration: Arc<ConfigurationFacts>,
+    ledger: Ledger,
 }
 
 impl Control {
@@ -47,6 +49,7 @@ impl Control {
         admission: Arc<Admission>,
         draining: CancellationToken,
         configuration: Arc<ConfigurationFacts>,
+        ledger: Ledger,
     ) -> Self {
         Self {
             dispatcher,
@@ -54,7 +57,13 @@ impl Control {
             draining,
             watchers: Arc::default(),
             configuration,
+            ledger,
         }
+    }
+
+    /// Whether calls can be served: not while the ledger cannot be written, unless attempts may go unrecorded.
+    pub fn takes_calls(&self) -> bool {
+        self.ledger.is_available() || !self.ledger.refuses_calls()
     }
 
     /// The names of all scenarios, in their order.
@@ -63,8 +72,8 @@ impl Control {
         routes.catalog().scenarios.keys().cloned().collect()
     }
 
-    /// Whether a scenario has a target that could be tried now.
+    /// Whether calls can be served, and a scenario has a target that could be tried now.
     pub fn is_serving(&self, scenario: &str) -> bool {
-        self.dispatcher.is_serving(scenario)
+        self.takes_calls() && self.dispatcher.is_serving(scenario)
     }
 }

@@ -6,6 +6,7 @@ mod attempts;
 mod calls;
 mod definition;
 mod genai;
+mod ledger;
 mod operation;
 mod providers;
 mod service;
@@ -14,6 +15,7 @@ pub use self::attempts::*;
 pub use self::calls::*;
 pub use self::definition::{Definition, MetricKind};
 pub use self::genai::*;
+pub use self::ledger::*;
 pub use self::operation::*;
 pub use self::providers::*;
 pub use self::service::*;
@@ -67,6 +69,14 @@ pub static ALL: &[&Definition] = &[
     &CONNECTS,
     &IDEMPOTENCY_ENTRIES,
     &IDEMPOTENCY_BYTES,
+    &LEDGER_ROWS,
+    &LEDGER_UNWRITTEN,
+    &LEDGER_COMMITS,
+    &LEDGER_QUEUE,
+    &LEDGER_LAG,
+    &LEDGER_AVAILABLE,
+    &LEDGER_RECOVERED,
+    &LEDGER_DROPPED_DAYS,
     &CPU_WAIT,
     &DRAINING,
     &LOG_LINES,

@@ -1,0 +1,208 @@
+//! Where are the files of the ledger, and how is one opened?
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::sync::{Mutex, PoisonError};
+
+use super::call_id::Day;
+use super::schema::{self, SchemaError};
+use super::settings::Durability;
+
+/// How long a connection waits for a lock that another one holds.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// The pages of a file that a connection keeps in memory, in KiB.
+const CACHE_KIB: i64 = 8 * 1024;
+
+/// The longest write-ahead log that is left on the disk after its content has gone into the file, in bytes.
+const WAL_LEFT: i64 = 64 << 20;
+
+/// How to open a file that is in no directory.
+const MEMORY_VFS: &str = "?vfs=memdb";
+
+/// The files of a ledger.
+#[derive(Clone, Debug)]
+pub struct Files {
+    place: Place,
+    durability: Durability,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// The data directory.
+    Directory(Arc<Path>),
+    /// Files that exist in this process only, while a connection to them is open.
+    Memory {
+        /// Tells the files of several ledgers in one process apart.
+        prefix: Arc<str>,
+        days: Arc<Mutex<BTreeSet<Day>>>,
+    },
+}
+
+/// A file of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LedgerFile {
+    /// The calls of a day.
+    Day(Day),
+    /// The sums of days whose files are gone.
+    Usage,
+}
+
+impl fmt::Display for LedgerFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day(day) => write!(f, "ledger/{day}.db"),
+            Self::Usage => f.write_str("usage.db"),
+        }
+    }
+}
+
+impl Files {
+    /// Those in a data directory.
+    pub fn in_directory(data: &Path, durability: Durability) -> Self {
+        static LEDGERS: AtomicU64 = AtomicU64::new(0);
+        let place = match durability {
+            Durability::Process | Durability::Power => Place::Directory(data.into()),
+            Durability::None => {
+                let number = LEDGERS.fetch_add(1, Ordering::Relaxed);
+                Place::Memory {
+                    prefix: format!("file:/modelway-{number}/").into(),
+                    days: Arc::default(),
+                }
+            }
+        };
+        Self { place, durability }
+    }
+
+    /// Whether they are in memory only.
+    pub fn are_in_memory(&self) -> bool {
+        matches!(self.place, Place::Memory { .. })
+    }
+
+    /// Where a file is; a name that means nothing to the system for one that is in memory.
+    pub fn path(&self, file: LedgerFile) -> PathBuf {
+        match &self.place {
+            Place::Directory(data) => data.join(file.to_string()),
+            Place::Memory { prefix, .. } => format!("{prefix}{file}{MEMORY_VFS}").into(),
+        }
+    }
+
+    /// The days that have a file, the latest first.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn days(&self) -> io::Result<Vec<Day>> {
+        let directory = match &self.place {
+            Place::Memory { days, .. } => {
+                let days = days.lock().unwrap_or_else(PoisonError::into_inner);
+                return Ok(days.iter().rev().copied().collect());
+            }
+            Place::Directory(data) => data.join("ledger"),
+        };
+        let mut days = Vec::new();
+        let entries = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(days),
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let day = name.to_str().and_then(|name| name.strip_suffix(".db"));
+            days.extend(day.and_then(Day::parse));
+        }
+        days.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(days)
+    }
+
+    /// Opens a file to read from it. Such a connection never keeps the writer from writing.
+    ///
+    /// # Errors
+    /// There is no such file, it cannot be read, or its tables are those of another version.
+    pub fn open_to_read(&self, file: LedgerFile) -> Result<Connection, SchemaError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path(file), flags)?;
+        connection.busy_timeout(LOCK_WAIT)?;
+        connection.pragma_update(None, "query_only", true)?;
+        schema::version(&connection)?;
+        Ok(connection)
+    }
+
+    /// Opens a file to write into it, and makes it if there is none. Its tables are brought up to date.
+    ///
+    /// # Errors
+    /// [`SchemaError`].
+    pub(super) fn open_to_write(&self, file: LedgerFile) -> Result<Connection, SchemaError> {
+        let mut connection = self.connect(file)?;
+        let synchronous = match self.durability {
+            Durability::Process => "NORMAL",
+            Durability::Power => "FULL",
+            Durability::None => "OFF",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        // A statement for each kind of row and sum.
+        connection.set_prepared_statement_cache_capacity(64);
+        schema::migrate(&mut connection)?;
+        if let (LedgerFile::Day(day), Place::Memory { days, .. }) = (file, &self.place) {
+            let mut days = days.lock().unwrap_or_else(PoisonError::into_inner);
+            days.insert(day);
+        }
+        Ok(connection)
+    }
+
+    /// Opens a file to move its write-ahead log into it.
+    pub(super) fn connect(&self, file: LedgerFile) -> Result<Connection, SchemaError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path(file), flags)?;
+        connection.busy_timeout(LOCK_WAIT)?;
+        if !self.are_in_memory() {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            connection.pragma_update(None, "journal_size_limit", WAL_LEFT)?;
+        }
+        Ok(connection)
+    }
+
+    /// A day in memory ends with its last connection.
+    pub(super) fn forget(&self, day: Day) {
+        if let Place::Memory { days, .. } = &self.place {
+            let mut days = days.lock().unwrap_or_else(PoisonError::into_inner);
+            days.remove(&day);
+        }
+    }
+
+    /// Deletes the file of a day and what SQLite keeps beside it. Connections that are open go on reading it.
+    pub(super) fn unlink(&self, day: Day) -> io::Result<()> {
+        if self.are_in_memory() {
+            return Ok(());
+        }
+        let path = self.path(LedgerFile::Day(day));
+        for beside in ["-wal", "-shm"] {
+            match fs::remove_file(with_suffix(&path, beside)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::remove_file(path)
+    }
+}
+
+/// A path with something behind the name of its file.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}

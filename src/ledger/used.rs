@@ -1,0 +1,134 @@
+//! What has been used since a moment? Sums of settled attempts, from which the counters of limits begin after a start.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use crate::identity::{AccountPath, Labels};
+
+use super::Ledger;
+use super::call_id::Day;
+use super::files::{Files, LedgerFile};
+use super::schema::SchemaError;
+
+/// What was used in a quarter of an hour, by everything that limits can tell apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedRow {
+    /// When the quarter of an hour begins in which the attempts started; 1970 for what is older than sums are kept.
+    pub at: SystemTime,
+    /// Who called.
+    pub account: AccountPath,
+    /// Id of the API key, if one was shown.
+    pub key_id: Option<Arc<str>>,
+    /// The scenario; empty if models were named.
+    pub scenario: Arc<str>,
+    /// Name of the provider that was tried.
+    pub provider: Arc<str>,
+    /// Id of the model that was tried.
+    pub model: Arc<str>,
+    /// The labels of the calls.
+    pub labels: Labels,
+    /// Calls of which these are the first attempts.
+    pub calls: u64,
+    /// Attempts.
+    pub attempts: u64,
+    /// Tokens of input and output.
+    pub tokens: u64,
+    /// What the attempts cost, in nano-USD.
+    pub cost_nanos: i64,
+    /// The part of that which gave no whole answer.
+    pub waste_nanos: i64,
+    /// Whether tokens or cost are estimates, as those of attempts that were open when a process died.
+    pub is_estimated: bool,
+}
+
+impl Ledger {
+    /// What was used in the quarters of an hour that begin at this moment or later. Attempts that were open when the last
+    /// process died have been settled when the ledger was opened. Blocks.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn used_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
+        let Some(files) = self.files() else {
+            return Ok(Vec::new());
+        };
+        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let mut rows = Vec::new();
+        for file in holding(files, since_us)? {
+            read(&files.open_to_read(file)?, since_us, &mut rows)?;
+        }
+        Ok(rows)
+    }
+}
+
+/// The files that can hold something that started at this moment or later.
+fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError> {
+    let days = files.days();
+    let days = days.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    // A call is in the file of the day in which it came, and may have been tried after midnight.
+    let first = Day::of_us(since_us).0 - 1;
+    let days = days.into_iter().filter(|day| day.0 >= first);
+    let mut holding: Vec<_> = days.map(LedgerFile::Day).collect();
+    if files.path(LedgerFile::Usage).exists() {
+        holding.push(LedgerFile::Usage);
+    }
+    Ok(holding)
+}
+
+fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(), SchemaError> {
+    let mut select = file.prepare(
+        "SELECT s.slot, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model, l.text,
+             s.calls, s.attempts, s.tokens, s.cost_nanos, s.waste_nanos, s.estimated
+         FROM spend_slots s
+         JOIN names caller ON caller.id = s.caller
+         JOIN names team ON team.id = s.team
+         JOIN names organisation ON organisation.id = s.organisation
+         JOIN names key ON key.id = s.key_id
+         JOIN names scenario ON scenario.id = s.scenario
+         JOIN targets t ON t.id = s.target
+         JOIN label_sets l ON l.id = s.label_set
+         WHERE s.slot >= ?1",
+    )?;
+    let mut found = select.query(params![since_us])?;
+    while let Some(row) = found.next()? {
+        let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        let some = |column| {
+            let text: Arc<str> = row.get(column)?;
+            Ok::<_, rusqlite::Error>(Some(text).filter(|text| !text.is_empty()))
+        };
+        let labels: String = row.get(8)?;
+        rows.push(UsedRow {
+            at: UNIX_EPOCH + Duration::from_micros(count(0)?),
+            account: AccountPath {
+                caller: row.get(1)?,
+                team: some(2)?,
+                organisation: some(3)?,
+            },
+            key_id: some(4)?,
+            scenario: row.get(5)?,
+            provider: row.get(6)?,
+            model: row.get(7)?,
+            labels: labels_of(&labels),
+            calls: count(9)?,
+            attempts: count(10)?,
+            tokens: count(11)?,
+            cost_nanos: row.get(12)?,
+            waste_nanos: row.get(13)?,
+            is_estimated: row.get(14)?,
+        });
+    }
+    Ok(())
+}
+
+/// The labels that a JSON object holds.
+fn labels_of(text: &str) -> Labels {
+    let labels: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(text).unwrap_or_default();
+    let pairs = labels.into_iter().filter_map(|(key, value)| {
+        let value = value.as_str()?;
+        Some((key.into(), value.into()))
+    });
+    pairs.collect()
+}
