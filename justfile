@@ -97,3 +97,7 @@ deny:
 # What CI does
 ci:
     bash .ci/run
+
+# Kill the program 200 times and terminate it 50 times under load, and compare its ledger with what the provider received
+kills:
+    MODELWAY_KILLS=200 MODELWAY_TERMINATIONS=50 cargo test --locked --test suite ledger::kills -- --nocapture

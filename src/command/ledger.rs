@@ -36,7 +36,7 @@ impl LedgerArguments {
         }
         let repaired = repair(&directory, SystemTime::now()).map_err(|error| error.to_string())?;
         if repaired.is_empty() {
-            print("no file of the ledger is damaged\n".to_owned());
+            print("no file of the ledger is damaged".to_owned());
         }
         for file in &repaired {
             print(told(file));
@@ -56,7 +56,7 @@ fn told(repaired: &Repaired) -> String {
         .as_ref()
         .map_or_else(|| "cannot be read".to_owned(), sums);
     format!(
-        "{}\n  moved to  {}\n  before    {before}\n  after     {}\n",
+        "{}\n  moved to  {}\n  before    {before}\n  after     {}",
         path.display(),
         aside.display(),
         sums(after)

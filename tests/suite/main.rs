@@ -49,6 +49,7 @@ mod key_files;
 mod large_requests;
 mod last_resort;
 mod laws_of_hosts;
+mod ledger;
 mod linear;
 mod listeners;
 mod locks;

@@ -1,0 +1,162 @@
+//! Does a process that is killed at any moment leave a row for everything that it sent?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::simulator::{Behaviour, Settings, Simulator, WireName};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout};
+use tonic::transport::Channel;
+
+use super::{data, rows, span_id, sum, table};
+use crate::support::{Process, ask, collect, number_from};
+
+/// Much longer than anything here takes.
+const PROMPTLY: Duration = Duration::from_secs(60);
+
+/// Between two calls: fifty a second.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// What each answer of the simulator costs: its three tokens of output and what it says of the input.
+const PRICE: &str = "{ input = 2.5, output = 15.0 }";
+
+fn config(name: &str, data: &Path, simulator: &Simulator) -> PathBuf {
+    let url = simulator.base_url(WireName::OpenAiChat);
+    let text = format!(
+        "{}
+        [server]
+        predrain = '0s'
+        drain_timeout = '5s'
+        [providers.sim]
+        wire_format = 'openai_chat'
+        base_url = '{url}'
+        auth = 'none'
+        propagate_trace = true
+        [models.'sim/first']
+        model = 'first'
+        price = {PRICE}
+        [scenarios.s]
+        targets = ['sim/first']",
+        table(data, "")
+    );
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// Calls fifty times a second until this is dropped. Half of the calls are streams.
+async fn load(channel: Channel) {
+    let mut calls = JoinSet::new();
+    let mut ticks = interval(BETWEEN);
+    for number in 0_u64.. {
+        ticks.tick().await;
+        let mut client = GenerationServiceClient::new(channel.clone());
+        calls.spawn(async move {
+            let request = ask("s", "Hello");
+            // Many of them end with the process.
+            if number.is_multiple_of(2) {
+                let _ = client.generate(request).await;
+            } else if let Ok(stream) = client.stream_generate(request).await {
+                collect(stream.into_inner()).await;
+            }
+        });
+        while calls.try_join_next().is_some() {}
+    }
+}
+
+/// How a round ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Kill,
+    Terminate,
+}
+
+async fn rounds(name: &str, end: End, count: u64) {
+    let data = data(name);
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let behaviour: Behaviour = "tokens=8+gap=4ms".parse().unwrap();
+    simulator.set("first", behaviour);
+    let config = config(name, &data, &simulator);
+    let mut slowest = Duration::ZERO;
+    for round in 0..count {
+        let asked = Instant::now();
+        let process = Process::serve(Some(&config), &[]);
+        slowest = slowest.max(asked.elapsed());
+        let channel = process.connect().await;
+        let (before, wanted) = (
+            simulator.requests().len(),
+            usize::try_from(3 + round % 9).unwrap(),
+        );
+        let under_way = simulator.wait_for(|log| log.len() >= before + wanted);
+        tokio::select! {
+            () = load(channel.clone()) => {}
+            reached = timeout(PROMPTLY, under_way) => reached.unwrap(),
+        }
+        match end {
+            // Dropped, it is killed.
+            End::Kill => drop(process),
+            End::Terminate => {
+                process.terminate();
+                let load = load(channel);
+                let ended = tokio::select! {
+                    () = load => unreachable!("it has no end"),
+                    ended = timeout(PROMPTLY, process.ended()) => ended.unwrap(),
+                };
+                assert!(ended.0.success(), "{}", ended.1);
+            }
+        }
+    }
+    // What the last one left open is settled by the next, which does nothing else.
+    let process = Process::serve(Some(&config), &[]);
+    process.terminate();
+    timeout(PROMPTLY, process.ended()).await.unwrap();
+
+    let rows = rows(&data);
+    let sent: Vec<_> = simulator.requests().iter().map(span_id).collect();
+    let mut written: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &rows {
+        *written.entry(&row.span_id).or_default() += 1;
+    }
+    let unledgered = sent
+        .iter()
+        .filter(|span| !written.contains_key(span.as_str()))
+        .count();
+    let twice = written.values().filter(|count| **count > 1).count();
+    let distinct: BTreeSet<_> = sent.iter().collect();
+    let open = rows.iter().filter(|row| row.state == 1).count();
+    let recovered = rows.iter().filter(|row| row.state == 3).count();
+    println!(
+        "{count} × {end:?}: {} requests, {} rows, unledgered {unledgered}, twice {twice}, open {open}, recovered \
+         {recovered}; slowest start {slowest:?}",
+        sent.len(),
+        rows.len(),
+    );
+    assert_eq!(distinct.len(), sent.len());
+    assert_eq!((unledgered, twice, open), (0, 0, 0));
+    let nanos: i64 = rows.iter().map(|row| row.nanos).sum();
+    assert_eq!(sum(&data, "SELECT sum(cost_nanos) FROM usage_slots"), nanos);
+    assert_eq!(sum(&data, "SELECT sum(cost_nanos) FROM spend_slots"), nanos);
+    assert_eq!(
+        sum(&data, "SELECT sum(attempts) FROM usage_slots"),
+        i64::try_from(rows.len()).unwrap()
+    );
+    if end == End::Terminate {
+        assert_eq!(recovered, 0);
+    }
+}
+
+/// `MODELWAY_KILLS` sets the number; `just kills` takes 200.
+#[tokio::test]
+async fn a_killed_process_has_written_everything_that_it_sent() {
+    rounds("killed", End::Kill, number_from("MODELWAY_KILLS", 4)).await;
+}
+
+/// `MODELWAY_TERMINATIONS` sets the number; `just kills` takes 50.
+#[tokio::test]
+async fn a_terminated_process_has_settled_everything_that_it_sent() {
+    let count = number_from("MODELWAY_TERMINATIONS", 2);
+    rounds("terminated", End::Terminate, count).await;
+}
