@@ -12,6 +12,7 @@ use crate::sync::{Mutex, PoisonError};
 
 use super::Shared;
 use super::call_id::Day;
+use super::counts::now;
 use super::files::LedgerFile;
 use super::retention;
 use super::settings::Settings;
@@ -92,8 +93,8 @@ pub(super) fn run(shared: &Arc<Shared>, settings: &Settings) {
                 open.remove(&day);
             }
         }
-        if dropped.is_none_or(|dropped| dropped.elapsed() >= DROP_EVERY) {
-            dropped = Some(Instant::now());
+        if dropped.is_none_or(|dropped| now().duration_since(dropped) >= DROP_EVERY) {
+            dropped = Some(now());
             drop_old(shared, settings);
         }
     }

@@ -42,7 +42,7 @@ pub use self::settings::{Durability, OnFailure, Settings};
 pub use self::used::UsedRow;
 
 use self::call_id::CallId;
-use self::counts::{Condition, LONGEST_COMMIT};
+use self::counts::{Condition, LONGEST_COMMIT, now};
 use self::keeper::Keeper;
 use self::open::Threads;
 use self::queue::{Entry, NotWritten, Queue, Taken};
@@ -197,7 +197,10 @@ impl Ledger {
             return (0, Duration::ZERO);
         };
         let (rows, since) = running.shared.queue.level();
-        (rows, since.map_or(Duration::ZERO, |since| since.elapsed()))
+        (
+            rows,
+            since.map_or(Duration::ZERO, |since| now().duration_since(since)),
+        )
     }
 
     /// Writes what is queued, closes the files and lets another process use them. Takes no more rows.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use super::call_id::CallId;
+use super::counts::now;
 use super::rows::{AttemptSettlement, CallSettlement, Intent};
 
 /// The most rows that wait when another intent is taken.
@@ -106,7 +107,7 @@ impl Queue {
             return Taken::NoRoom;
         }
         waiting.bytes += bytes;
-        waiting.entries.push_back((entry, Instant::now()));
+        waiting.entries.push_back((entry, now()));
         drop(waiting);
         self.arrived.notify_one();
         Taken::Yes
@@ -127,7 +128,7 @@ impl Queue {
         }
         if !linger.is_zero() && !waiting.is_closed {
             drop(waiting);
-            std::thread::sleep(linger);
+            std::thread::park_timeout(linger);
             waiting = self.lock();
         }
         Some(waiting.take(most))
@@ -143,16 +144,16 @@ impl Queue {
         let mut waiting = self.lock();
         for entry in entries.into_iter().rev() {
             waiting.bytes += entry.bytes();
-            waiting.entries.push_front((entry, Instant::now()));
+            waiting.entries.push_front((entry, now()));
         }
     }
 
     /// Waits this long, or until it is closed. Returns whether it is closed.
     pub(super) fn pause(&self, pause: Duration) -> bool {
-        let end = Instant::now() + pause;
+        let end = now() + pause;
         let mut waiting = self.lock();
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = end.saturating_duration_since(now());
             if waiting.is_closed || left.is_zero() {
                 return waiting.is_closed;
             }

@@ -1,9 +1,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, TransactionBehavior};
+use tokio::time::Instant;
 
 use super::call_id::{CallId, Day};
 use super::repair::repair;
@@ -350,14 +351,14 @@ async fn a_file_that_is_locked_refuses_attempts_and_keeps_what_ends() {
     ledger.settle_attempt(end(&first, 1, 100));
     ledger.settle_call(call_end(&first, 100));
     while ledger.counts().unwrap().failures.count() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::task::yield_now().await;
     }
     let asked = Instant::now();
     let at_once = ledger.intent(intent(&second, 1)).await;
     println!("refused after {waited:?}, then after {:?}", asked.elapsed());
     drop(lock);
     while !ledger.is_available() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::task::yield_now().await;
     }
     let written = ledger.intent(intent(&third, 1)).await;
     ledger.close().await;

@@ -185,7 +185,7 @@ impl Writer {
         loop {
             if shared.queue.pause(PAUSE) {
                 // The queue is closed, so that nothing makes this wait.
-                std::thread::sleep(PAUSE);
+                std::thread::park_timeout(PAUSE);
                 last_tries -= 1;
             }
             let entries = shared.queue.take_now(MOST_ROWS);
