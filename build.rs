@@ -7,10 +7,11 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "modelway/v1/generation_service.proto",
     "modelway/v1/catalog_service.proto",
     "modelway/v1/operations_service.proto",
+    "modelway/v1/ledger_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -30,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::LeanCodec")
+        .bytes(".modelway.v1.ExportUsageResponse.chunk")
         .bytes(".modelway.v1.Media.data")
         .bytes(".modelway.v1.TokenLogprob.bytes")
         .bytes(".modelway.v1.TopLogprob.bytes")

@@ -1,12 +1,43 @@
 //! What tells two contents apart, and how is it spelled? By their SHA-256, in hexadecimal digits.
 
-use ring::digest::{SHA256, digest};
+use std::fmt;
+
+use ring::digest::{Context, SHA256, digest};
 
 /// The SHA-256 of these bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
+}
+
+/// The SHA-256 of bytes that come one after another.
+pub struct Sha256(Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sha256")
+    }
+}
+
+impl Sha256 {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The SHA-256 of all of them.
+    pub fn finish(self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(self.0.finish().as_ref());
+        hash
+    }
 }
 
 /// The SHA-256 of these bytes in hexadecimal digits, as `sha256sum` shows it.
@@ -44,5 +75,10 @@ mod tests {
 
         assert_eq!(sha256_in_digits(b"abc"), shown);
         assert_eq!(sha256(b"abc")[..2], [0xba, 0x78]);
+
+        let mut one_by_one = Sha256::default();
+        one_by_one.update(b"a");
+        one_by_one.update(b"bc");
+        assert_eq!(one_by_one.finish(), sha256(b"abc"));
     }
 }

@@ -64,6 +64,18 @@ Examples:
   modelway demo
   modelway demo --fast";
 
+pub(super) const USAGE: &str = "\
+Examples:
+  modelway usage
+  modelway usage --by team,model --since 7d
+  modelway usage --by caller --interval day --time-zone Europe/Berlin --format csv";
+
+pub(super) const CALLS: &str = "\
+Examples:
+  modelway calls
+  modelway calls --troubled --since 24h
+  modelway calls --account search --format json";
+
 pub(super) const SCHEMA: &str = "\
 Examples:
   modelway schema > config.schema.json

@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and which file does it?
 
 mod call;
+mod calls;
 mod check;
 mod client;
 mod completions;
@@ -14,16 +15,19 @@ mod health;
 mod ledger;
 mod live;
 mod man;
+mod records;
 mod request;
 mod schema;
 mod serve;
 mod summary;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use self::call::CallArguments;
+use self::calls::CallsArguments;
 use self::check::CheckArguments;
 use self::completions::CompletionsArguments;
 use self::console::print_error;
@@ -33,6 +37,7 @@ use self::health::HealthArguments;
 use self::ledger::LedgerArguments;
 use self::man::ManArguments;
 use self::serve::ServeArguments;
+use self::usage::UsageArguments;
 
 /// A gRPC gateway between business services and large models.
 #[derive(Debug, Parser)]
@@ -69,6 +74,12 @@ enum Command {
     /// 3 if nothing answers within a second.
     #[command(after_help = examples::HEALTH)]
     Health(HealthArguments),
+    /// Sums up what was called and what it cost, from the files of the ledger, also while a service runs.
+    #[command(after_help = examples::USAGE)]
+    Usage(UsageArguments),
+    /// Lists calls from the files of the ledger, the latest first, or shows one with its attempts.
+    #[command(after_help = examples::CALLS)]
+    Calls(CallsArguments),
     /// Looks after the files of the ledger while no service uses them.
     #[command(after_help = examples::LEDGER)]
     Ledger(LedgerArguments),
@@ -96,6 +107,8 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
         Command::Ledger(ledger) => ledger.run(),
+        Command::Usage(usage) => usage.run(),
+        Command::Calls(calls) => calls.run(),
         Command::Demo(demo) => demo.run(),
         Command::Schema => schema::run(),
         Command::Completions(completions) => completions.run(),

@@ -15,6 +15,7 @@ pub mod door;
 pub mod elements;
 mod generation;
 pub mod health;
+mod ledger;
 pub mod metadata;
 pub mod operations;
 mod policy;

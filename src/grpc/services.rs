@@ -22,15 +22,18 @@ use super::door::GrpcDoor;
 use super::elements::{Contract, ElementLimits};
 use super::generation::{Generation, GenerationServer};
 use super::health::{LiveHealth, ReportedHealth};
+use super::ledger::LedgerQueries;
 use super::operations::{Operations, OperationsServer};
 use super::rpcs::RpcCounts;
 use super::spelled::SpelledResponse;
 use super::translated::Translation;
 use super::v1;
 use super::v1::catalog_service_server::CatalogServiceServer;
+use super::v1::ledger_service_server::LedgerServiceServer;
 
 const GENERATION: &str = "modelway.v1.GenerationService";
 const CATALOG: &str = "modelway.v1.CatalogService";
+const LEDGER: &str = "modelway.v1.LedgerService";
 const OPERATIONS: &str = "modelway.v1.OperationsService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
@@ -71,7 +74,7 @@ pub struct RequestRules {
 pub struct Served {
     /// GenerationService and CatalogService.
     pub calls: bool,
-    /// OperationsService.
+    /// OperationsService and, if there is a ledger, LedgerService.
     pub operations: bool,
     /// Reflection of the served services.
     pub reflection: bool,
@@ -88,6 +91,8 @@ pub struct Services {
     reporter: HealthReporter,
     draining: CancellationToken,
     observer: Arc<Observer>,
+    /// `None` if there is no ledger.
+    ledger: Option<Arc<LedgerQueries>>,
     rpcs: Arc<RpcCounts>,
 }
 
@@ -133,6 +138,7 @@ impl Services {
             control,
             reporter: HealthReporter::new(),
             draining,
+            ledger: LedgerQueries::new(observer.ledger()).map(Arc::new),
             observer,
             rpcs: Arc::default(),
         }
@@ -156,6 +162,7 @@ impl Services {
             reporter: self.reporter.clone(),
             draining: self.draining.clone(),
             observer: Arc::clone(&self.observer),
+            ledger: self.ledger.clone(),
             rpcs: Arc::clone(&self.rpcs),
         }
     }
@@ -190,6 +197,11 @@ impl Services {
             let control = Arc::clone(&self.control);
             let operations = Operations::new(control, Arc::clone(&self.elements));
             routes = routes.add_service(OperationsServer::new(operations, self.max_message_bytes));
+            if let Some(queries) = &self.ledger {
+                names.push(LEDGER);
+                let queries = Arc::clone(queries);
+                routes = routes.add_service(LedgerServiceServer::from_arc(queries));
+            }
         }
         if served.reflection {
             names.extend([REFLECTION, REFLECTION_ALPHA]);

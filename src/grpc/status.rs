@@ -63,6 +63,13 @@ pub fn of_error(error: &Error) -> tonic::Status {
     status(error, &Trail::default(), MetadataMap::new())
 }
 
+/// The status of a failure that no call has. `reason` is the name of a value of `ErrorReason`.
+pub(super) fn with_reason(code: tonic::Code, reason: &str, message: String) -> tonic::Status {
+    let reason = reason.trim_start_matches("ERROR_REASON_");
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    tonic::Status::with_error_details(code, shortened(message, MAX_MESSAGE_BYTES), details)
+}
+
 fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status {
     let reason = error.reason();
     let mut details = ErrorDetails::new();

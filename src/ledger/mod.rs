@@ -6,12 +6,14 @@
 pub mod call_id;
 mod counts;
 mod day;
+pub mod export;
 mod files;
 mod keeper;
 pub mod latency;
 mod names;
 mod open;
 mod queue;
+pub mod read;
 mod recovery;
 pub mod repair;
 mod retention;
@@ -22,6 +24,8 @@ mod sums;
 mod used;
 mod writer;
 
+#[cfg(test)]
+mod specimens;
 #[cfg(test)]
 mod tests;
 

@@ -109,6 +109,11 @@ impl Prices {
         self.version
     }
 
+    /// All of them.
+    pub fn list(&self) -> &[Price] {
+        &self.list
+    }
+
     /// The prices of a tier at a time, for prompts of every length.
     fn holding(&self, tier: ServiceTier, at: SystemTime) -> impl Iterator<Item = &Price> {
         let prices = self.list.iter();

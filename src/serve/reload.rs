@@ -23,6 +23,7 @@ use crate::config::judge::{Before, Judged};
 use crate::config::{Config, Overrides, TlsMaterials, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256;
+use crate::ledger::export::price_book;
 use crate::provider::Provider;
 use crate::provider::credential::Credential;
 use crate::server::{self, ListenerTls, Live, Prepared};
@@ -147,6 +148,20 @@ pub(super) fn observe_by(observer: &Observer, config: &Config, text: &str) {
     observer.tracer().set_share(config.telemetry.sample);
     let [first, second, third, fourth, ..] = sha256(text.as_bytes());
     observer.log().runs([first, second, third, fourth]);
+    keep_prices(observer, config);
+}
+
+/// Keeps the prices beside the ledger, so that exports can show unit prices when the configuration has others.
+fn keep_prices(observer: &Observer, config: &Config) {
+    let Some(files) = observer.ledger().files() else {
+        return;
+    };
+    let targets = config.catalog.targets.iter();
+    let priced = targets.filter_map(|(id, target)| Some((&**id, target.prices.as_ref()?)));
+    let priced: Vec<_> = priced.collect();
+    if let Err(error) = price_book::keep(files, &priced) {
+        warn!(%error, "the prices cannot be kept beside the ledger: exports of this time will show costs without unit prices");
+    }
 }
 
 impl Reloader {

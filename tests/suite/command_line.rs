@@ -134,7 +134,7 @@ fn every_example_of_every_help_text_does_what_it_shows() {
     let service = Process::serve(Some(&folder.join("config.toml")), &[]);
     let notes = "A gateway stands between two networks.";
     fs::write(folder.join("notes.txt"), notes).unwrap();
-    fs::create_dir_all(folder.join("data")).unwrap();
+    fs::create_dir_all(folder.join("data/ledger")).unwrap();
     for line in lines {
         let (_, arguments) = line.split_once("modelway").unwrap();
         let command = arguments.split_whitespace().next().unwrap_or("serve");
