@@ -1,5 +1,5 @@
-//! How does the service make HTTP requests that are not part of a call? It fetches access tokens, and it sends spans and
-//! metrics to a collector.
+//! How does the service make HTTP requests that are not part of a call? It fetches access tokens, sends spans and
+//! metrics to a collector, and tells a webhook when little is left of a limit.
 //!
 //! The client is reqwest, which only this module names. No call waits for anything here: the one owner of a
 //! token calls [`renew`] before the token ends, and [`renewal`] says when.
@@ -10,6 +10,7 @@ mod entra;
 mod files;
 mod google;
 mod jwt;
+pub mod notify;
 mod post;
 pub mod renewal;
 

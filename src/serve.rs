@@ -3,6 +3,7 @@
 mod exporting;
 mod files;
 mod key_files;
+mod limits;
 mod measured;
 mod notify;
 mod reload;
@@ -32,6 +33,8 @@ use crate::config::{Config, KEYLESS, Overrides, Surroundings, reading, warnings}
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256_in_digits;
 use crate::ledger::{Ledger, OpenError, Recovered};
+use crate::limits::{Announce, Limits};
+use crate::outbound::notify::{NoticeSender, NoticeWorker, notices};
 use crate::server::{
     self, Core, ListenAddress, Listener, ListenerTls, Listeners, Server, SideListeners, TlsMaterial,
 };
@@ -46,6 +49,7 @@ use crate::transport::Transport;
 use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
+pub use self::limits::UsedError;
 pub use self::notify::Notifier;
 use self::reload::{Parts, Provenance, Reloader, ServedTls};
 use self::simulated::Plays;
@@ -69,6 +73,10 @@ pub struct Service {
     /// Writes the lines of its calls.
     call_log: Arc<CallLog>,
     dispatcher: Arc<Dispatcher>,
+    limits: Limits,
+    notices: NoticeWorker,
+    /// Gives notices to that.
+    notice_sender: NoticeSender,
     cores: Vec<Core>,
     exporting: Exporting,
     ledger: Ledger,
@@ -197,6 +205,14 @@ impl Service {
             direct_retry: config.retry,
             transports: runtimes.handles().iter().map(transport).collect(),
         }));
+        let (notice_sender, notices) = notices(config.notify.clone())?;
+        let limits = {
+            let notices = notice_sender.clone();
+            let announce: Announce = Arc::new(move |notice| notices.send(notice));
+            Limits::new(config.limits.clone(), Some(announce))
+        };
+        let used = limits::used(&limits, &config.limits, &ledger).await?;
+        limits.restore(used, limits::now());
         let call_log = Arc::new(CallLog::default());
         let providers = Arc::clone(&dispatcher);
         call_log.knows_secrets(Box::new(move || {
@@ -227,6 +243,7 @@ impl Service {
         let connections = judged.links.counts().clone();
         measured::show(&metrics, Arc::clone(&dispatcher), connections);
         measured::show_exports(&metrics, Arc::clone(exporting.counts()));
+        measured::show_limits(&metrics, limits.clone(), Arc::clone(notice_sender.counts()));
         measured::show_log(&metrics, Arc::clone(call_log.counters()));
         measured::show_ledger(&metrics, ledger.clone());
         measured::show_configuration(&metrics, Arc::clone(&dispatcher), Arc::clone(&facts));
@@ -247,6 +264,9 @@ impl Service {
             judged,
             call_log,
             dispatcher,
+            limits,
+            notices,
+            notice_sender,
             cores,
             runtimes,
             listeners,
@@ -302,6 +322,11 @@ impl Service {
     /// What an operator should know of its configuration, a line for each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// The limits that its calls are held to.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// How it logs.
@@ -411,6 +436,9 @@ impl Service {
             metrics,
             call_log,
             dispatcher,
+            limits,
+            mut notices,
+            notice_sender,
             cores,
             exporting,
             ledger,
@@ -449,6 +477,9 @@ impl Service {
         };
         let parts = Parts {
             dispatcher: Arc::clone(&dispatcher),
+            limits,
+            ledger: ledger.clone(),
+            notices: notice_sender,
             runtimes: cores.len(),
             longest_end,
             served_tls,
@@ -469,6 +500,7 @@ impl Service {
             sides = server.run(shutdown, end_now) => sides,
             () = reloader.follow(&live) => SideListeners::default(),
             () = call_log.watch() => SideListeners::default(),
+            () = notices.run() => SideListeners::default(),
         };
         call_log.sum_up();
         drop(reloader);
@@ -478,6 +510,7 @@ impl Service {
         if let Some(exports) = exports {
             exports.finish().await;
         }
+        notices.finish().await;
         drop(simulator);
         Ok(sides)
     }

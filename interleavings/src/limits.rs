@@ -19,8 +19,6 @@ use self::taking::{Ask, lock, set_aside};
 /// Counters of limits in the order of their ids, with the amounts of the limits.
 type Counters = Arc<Vec<(Mutex<Tallies>, i64)>>;
 
-const NOW: CounterTime = CounterTime { second: 0, tick: 0 };
-
 fn counters<const COUNT: usize>(amounts: [i64; COUNT]) -> Counters {
     let counter = |amount| (Mutex::new(Tallies::new(CountedBy::Windows)), amount);
     Arc::new(amounts.into_iter().map(counter).collect())
@@ -38,7 +36,7 @@ fn spend(counters: &Counters, which: &[usize]) -> bool {
         })
         .collect();
     let marks = set_aside(&asks, |_, tallies| {
-        if tallies.needs_window(NOW) {
+        if tallies.needs_window(CounterTime::BEGIN) {
             tallies.begin_window(WindowBounds::ALWAYS);
         }
     });

@@ -17,6 +17,7 @@ use crate::transport;
 
 use super::dialect::WireFormats;
 use super::health;
+use super::limits::{Accounts, Beneath};
 use super::link::LinkReader;
 use super::mistake::{Mistakes, Notes, Place};
 use super::prices::WrittenModels;
@@ -24,8 +25,8 @@ use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 use super::{
-    Config, Overrides, TlsMaterials, admission, doors, ledger, listeners, model, prices, provider,
-    references, reload, scenario,
+    Config, Overrides, TlsMaterials, admission, doors, ledger, limits, listeners, model, prices,
+    provider, references, reload, scenario,
 };
 
 /// A configuration file that was parsed as TOML and not yet checked.
@@ -121,9 +122,17 @@ impl<'a> File<'a> {
             transport: transport(root.section("transport"), &mut links),
             catalog: catalog(&mut root, &mut links, &mut retry, surroundings),
             retry,
+            limits: Vec::new(),
+            notify: limits::notify(root.section("notify"), surroundings),
             certificates: Vec::new(),
             references: references::read(&root),
         };
+        let beneath = Beneath {
+            catalog: &config.catalog,
+            accounts: Accounts::local(),
+            ledger: &config.ledger,
+        };
+        config.limits = limits::limits(&mut root, &beneath);
         config.certificates = certificates(&config, links);
         if let Some(filter) = &overrides.log {
             config.logging.filter.clone_from(filter);

@@ -17,6 +17,7 @@ mod headers;
 mod health;
 pub mod judge;
 mod ledger;
+mod limits;
 mod link;
 mod listeners;
 pub mod listens;
@@ -99,6 +100,10 @@ pub struct Config {
     pub reload: Reload,
     /// How connections to providers are made.
     pub transport: transport::Settings,
+    /// The limits on what callers may use.
+    pub limits: Vec<crate::limits::Limit>,
+    /// Who is told when little is left of a limit.
+    pub notify: crate::outbound::notify::Settings,
     /// The models and scenarios.
     pub catalog: Catalog,
     /// The retry budget of calls that name a model, and of scenarios that have none of their own.

@@ -6,7 +6,7 @@ use super::secret::variable;
 use super::table::Table;
 
 /// The tables in which secrets stand.
-const TABLES: [&str; 3] = ["providers", "transport", "telemetry"];
+const TABLES: [&str; 4] = ["providers", "transport", "telemetry", "notify"];
 
 /// Keys whose values are paths of secrets, without `file:` before them.
 const PATHS: [&str; 3] = ["file", "certificate_file", "token_file"];

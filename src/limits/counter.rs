@@ -34,6 +34,11 @@ pub(super) struct CounterTime {
     pub(super) tick: i64,
 }
 
+impl CounterTime {
+    /// Before anything is counted.
+    pub(super) const BEGIN: Self = Self { second: 0, tick: 0 };
+}
+
 /// How a counter counts over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountedBy {

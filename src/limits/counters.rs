@@ -12,8 +12,9 @@ use crate::meter;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::counter::{CountedBy, CounterTime, Standing, Tallies, Terms, WindowBounds};
-use super::limit::{Asked, Limit, LimitDimension, LimitWindow, Unit};
+use super::limit::{Asked, Limit, LimitDimension, Unit};
 use super::taking::lock;
+use super::windows::LimitWindow;
 
 /// When a limit has this many counters, those that say nothing any more are dropped.
 const SWEEP_AT: usize = 1024;
@@ -51,8 +52,9 @@ pub(super) struct KeyedCounter {
 }
 
 impl Counters {
+    /// Counters of which nothing is used. A limit that counts nothing apart has its only one from the start.
     pub(super) fn new(limit: Arc<Limit>) -> Self {
-        Self {
+        let counters = Self {
             limit: ArcSwap::new(limit),
             latest: AtomicI64::new(i64::MIN),
             table: RwLock::new(Table {
@@ -63,7 +65,12 @@ impl Counters {
             hasher: RandomState::new(),
             denials: meter::Counter::default(),
             announced: meter::Counter::default(),
+        };
+        let limit = counters.limit();
+        if limit.per.is_empty() {
+            counters.with_key(&limit, &[], CounterTime::BEGIN);
         }
+        counters
     }
 
     /// The limit as it is now.
@@ -150,6 +157,12 @@ impl Counters {
             .by_key
             .insert_unique(hash, Arc::clone(&counter), again);
         counter
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.by_key.len()
     }
 
     /// Every counter.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::limit::{LimitWindow, Unit};
+use super::limit::Unit;
+use super::windows::LimitWindow;
 
 /// A limit lets a call or an attempt not through.
 #[derive(Clone, Debug, PartialEq, Eq)]

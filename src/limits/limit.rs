@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::identity::{Identity, Labels};
 
-use super::windows::Zone;
+use super::windows::{LimitWindow, Zone};
 
 /// The most limits that may apply to one call or attempt.
 pub const MOST_APPLYING: usize = 32;
@@ -92,25 +92,6 @@ pub enum Unit {
     Waste,
 }
 
-/// The time over which a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LimitWindow {
-    /// A minute, refilled evenly.
-    Minute,
-    /// From the full hour.
-    Hour,
-    /// From midnight.
-    Day,
-    /// From Monday, midnight.
-    Week,
-    /// From the first of the month, midnight.
-    Month,
-    /// From the first of January, midnight.
-    Year,
-    /// For ever.
-    Total,
-}
-
 /// What happens to a call that would pass a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Enforcement {
@@ -123,7 +104,7 @@ pub enum Enforcement {
 
 /// At which point a limit is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum LimitStage {
     /// Once for a call, before it is let in.
     Call,
     /// For each attempt, before it is sent.
@@ -171,32 +152,6 @@ impl Unit {
         match self {
             Self::Money | Self::Waste => true,
             Self::Requests | Self::Tokens | Self::ConcurrentCalls => false,
-        }
-    }
-}
-
-impl LimitWindow {
-    /// Every window, the shortest first.
-    pub const ALL: [Self; 7] = [
-        Self::Minute,
-        Self::Hour,
-        Self::Day,
-        Self::Week,
-        Self::Month,
-        Self::Year,
-        Self::Total,
-    ];
-
-    /// Its name in the configuration and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Year => "year",
-            Self::Total => "total",
         }
     }
 }
@@ -268,10 +223,10 @@ impl Limit {
         }
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> LimitStage {
         match self.counts_attempts() {
-            true => Stage::Attempt,
-            false => Stage::Call,
+            true => LimitStage::Attempt,
+            false => LimitStage::Call,
         }
     }
 

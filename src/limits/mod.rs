@@ -25,22 +25,23 @@ use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use crate::ledger::UsedRow;
+
 pub use self::check::{TooManyLimits, at_most_applying};
 pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::hold::{CallHold, Reservation};
 pub use self::limit::{
-    Asked, Enforcement, Limit, LimitDimension, LimitMatch, LimitWindow, MOST_APPLYING,
-    MOST_THRESHOLDS, Unit,
+    Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS, Unit,
 };
 pub use self::notice::{Announce, LimitNotice, shown_key};
-pub use self::state::{Grant, GrantError, LimitState, UsedRow};
-pub use self::windows::Zone;
+pub use self::state::{Grant, GrantError, LimitState};
+pub use self::windows::{LimitWindow, Zone};
 
 use self::counter::{CounterTime, FitsAt, Remainder};
 use self::counters::{Counters, KeyedCounter};
 use self::hold::{AllSetAside, SetAside, announce};
-use self::limit::Stage;
+use self::limit::LimitStage;
 use self::notice::Herald;
 use self::set::{LimitEntry, LimitSet};
 use self::state::{second_of, shown_second};
@@ -109,6 +110,8 @@ pub struct LimitCounts {
     pub limit: Arc<str>,
     /// What is counted.
     pub unit: Unit,
+    /// How many counters it has.
+    pub counters: usize,
     /// Calls and attempts that it let not through.
     pub denials: u64,
     /// Thresholds that were announced.
@@ -209,7 +212,7 @@ impl Limits {
             tokens: 0,
             money: Expected::Known(0),
         };
-        let held = self.0.take(asked, Stage::Call, &nothing, now)?;
+        let held = self.0.take(asked, LimitStage::Call, &nothing, now)?;
         Ok(CallHold::new(held, Arc::clone(&self.0)))
     }
 
@@ -223,7 +226,7 @@ impl Limits {
         estimate: &Estimate,
         now: Now,
     ) -> Result<Reservation, Denial> {
-        let held = self.0.take(asked, Stage::Attempt, estimate, now)?;
+        let held = self.0.take(asked, LimitStage::Attempt, estimate, now)?;
         Ok(Reservation::new(held, Arc::clone(&self.0)))
     }
 
@@ -233,7 +236,9 @@ impl Limits {
     /// The first limit that would not let it through.
     pub fn check(&self, asked: &Asked<'_>, estimate: &Estimate, now: Now) -> Result<(), Denial> {
         let set = self.0.set.load();
-        let wanted = self.0.wanted(&set, asked, Stage::Attempt, estimate, now)?;
+        let wanted = self
+            .0
+            .wanted(&set, asked, LimitStage::Attempt, estimate, now)?;
         let time = self.0.time(now);
         for wanted in &wanted {
             let mut tallies = wanted.counter.lock();
@@ -262,6 +267,7 @@ impl Limits {
         let counts = set.entries().iter().map(|entry| LimitCounts {
             limit: Arc::clone(&entry.limit.id),
             unit: entry.limit.unit,
+            counters: entry.counters.len(),
             denials: entry.counters.denials.count(),
             announced: entry.counters.announced.count(),
         });
@@ -283,7 +289,7 @@ impl Shared {
     fn take(
         &self,
         asked: &Asked<'_>,
-        stage: Stage,
+        stage: LimitStage,
         estimate: &Estimate,
         now: Now,
     ) -> Result<AllSetAside, Denial> {
@@ -318,7 +324,7 @@ impl Shared {
         &self,
         set: &'s LimitSet,
         asked: &Asked<'_>,
-        stage: Stage,
+        stage: LimitStage,
         estimate: &Estimate,
         now: Now,
     ) -> Result<SmallVec<[Wanted<'s>; 4]>, Denial> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::counters::Counters;
-use super::limit::{Asked, Limit, Stage};
+use super::limit::{Asked, Limit, LimitStage};
 
 /// All limits, in the order of their ids.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct LimitSet {
 pub(super) struct LimitEntry {
     pub(super) limit: Arc<Limit>,
     pub(super) counters: Arc<Counters>,
-    pub(super) stage: Stage,
+    pub(super) stage: LimitStage,
 }
 
 impl LimitSet {
@@ -92,7 +92,7 @@ impl LimitSet {
 
 impl LimitEntry {
     /// Whether the limit, which is one on the caller's account, applies to this at this stage.
-    pub(super) fn applies(&self, asked: &Asked<'_>, stage: Stage) -> bool {
+    pub(super) fn applies(&self, asked: &Asked<'_>, stage: LimitStage) -> bool {
         self.stage == stage && self.limit.matching.holds_beside_accounts(asked)
     }
 }

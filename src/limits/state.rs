@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::identity::{AccountPath, Identity, Labels};
+use crate::identity::Identity;
+use crate::ledger::UsedRow;
 
 use super::counter::{CounterTime, Standing, Use, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::hold::announce;
-use super::limit::{Asked, Limit, LimitDimension, LimitWindow, Unit};
+use super::limit::{Asked, Limit, LimitDimension, Unit};
 use super::set::{LimitEntry, LimitSet};
+use super::windows::LimitWindow;
 use super::{Limits, Now, Shared};
 
 /// Where one counter of a limit stands.
@@ -34,37 +36,6 @@ pub struct LimitState {
     pub announced_threshold: u8,
     /// Whether it shows the use of one caller alone.
     pub is_own: bool,
-}
-
-/// What was used before this process began, as the ledger sums it up.
-#[derive(Clone, Debug)]
-pub struct UsedRow {
-    /// When the attempts began, or the beginning of the slot in which they did. No window begins within a slot.
-    pub at: SystemTime,
-    /// Who called.
-    pub account: AccountPath,
-    /// Id of the API key, if one was shown.
-    pub key_id: Option<Arc<str>>,
-    /// The scenario; empty if a model was named.
-    pub scenario: Arc<str>,
-    /// Name of the provider.
-    pub provider: Arc<str>,
-    /// Id of the model.
-    pub model: Arc<str>,
-    /// The labels of the call.
-    pub labels: Labels,
-    /// Calls of which these are the first attempts.
-    pub calls: u64,
-    /// Attempts.
-    pub attempts: u64,
-    /// Tokens of input and output.
-    pub tokens: u64,
-    /// What the attempts cost, in nano-USD.
-    pub cost_nanos: i64,
-    /// The part of that which gave no caller an answer.
-    pub waste_nanos: i64,
-    /// Whether the amounts are estimates, as those of attempts that were open when the process ended.
-    pub is_estimated: bool,
 }
 
 /// An addition to the amount of one window of one counter.
@@ -245,8 +216,14 @@ impl Shared {
     ) {
         let time = self.time(now);
         for row in rows {
-            let identity = row.identity();
-            let asked = row.asked(&identity);
+            let identity = caller_of(&row);
+            let asked = Asked {
+                identity: &identity,
+                scenario: &row.scenario,
+                provider: &row.provider,
+                model: &row.model,
+                labels: &row.labels,
+            };
             let at = second_of(row.at);
             // A row of a later time was written before the clock was set back: its window is the latest.
             let latest = CounterTime {
@@ -260,7 +237,7 @@ impl Shared {
                 if !counters.is_new() || !limit.matching.holds_beside_accounts(&asked) {
                     continue;
                 }
-                let Some(used) = row.used(limit) else {
+                let Some(used) = used_of(&row, limit) else {
                     continue;
                 };
                 let counter = counters.of(limit, &asked, time);
@@ -281,42 +258,30 @@ fn values(state: &LimitState) -> impl Iterator<Item = &Arc<str>> {
     state.key.iter().map(|(_, value)| value)
 }
 
-impl UsedRow {
-    /// The caller, as far as limits need it.
-    fn identity(&self) -> Identity {
-        Identity {
-            account: self.account.clone(),
-            key_id: self.key_id.clone(),
-            ..Identity::clone(&Identity::local())
-        }
+/// The caller of a row, as far as limits need it.
+fn caller_of(row: &UsedRow) -> Identity {
+    Identity {
+        account: row.account.clone(),
+        key_id: row.key_id.clone(),
+        ..Identity::clone(&Identity::local())
     }
+}
 
-    fn asked<'a>(&'a self, identity: &'a Identity) -> Asked<'a> {
-        Asked {
-            identity,
-            scenario: &self.scenario,
-            provider: &self.provider,
-            model: &self.model,
-            labels: &self.labels,
-        }
-    }
-
-    /// What it counts in a limit; `None` if that is nothing.
-    fn used(&self, limit: &Limit) -> Option<Use> {
-        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let (amount, is_estimated) = match limit.unit {
-            Unit::Requests if limit.counts_attempts() => (whole(self.attempts), false),
-            Unit::Requests => (whole(self.calls), false),
-            Unit::Tokens => (whole(self.tokens), self.is_estimated),
-            Unit::ConcurrentCalls => (0, false),
-            Unit::Money => (self.cost_nanos, self.is_estimated),
-            Unit::Waste => (self.waste_nanos, self.is_estimated),
-        };
-        (amount > 0).then_some(Use {
-            amount,
-            is_estimated,
-        })
-    }
+/// What a row counts in a limit; `None` if that is nothing.
+fn used_of(row: &UsedRow, limit: &Limit) -> Option<Use> {
+    let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let (amount, is_estimated) = match limit.unit {
+        Unit::Requests if limit.counts_attempts() => (whole(row.attempts), false),
+        Unit::Requests => (whole(row.calls), false),
+        Unit::Tokens => (whole(row.tokens), row.is_estimated),
+        Unit::ConcurrentCalls => (0, false),
+        Unit::Money => (row.cost_nanos, row.is_estimated),
+        Unit::Waste => (row.waste_nanos, row.is_estimated),
+    };
+    (amount > 0).then_some(Use {
+        amount,
+        is_estimated,
+    })
 }
 
 /// A window as times; `None` if it has no end.

@@ -8,11 +8,55 @@ use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::counter::WindowBounds;
-use super::limit::LimitWindow;
 
 /// A time zone by its IANA name. Its rules are built in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone(TimeZone);
+
+/// The time over which a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitWindow {
+    /// A minute, refilled evenly.
+    Minute,
+    /// From the full hour.
+    Hour,
+    /// From midnight.
+    Day,
+    /// From Monday, midnight.
+    Week,
+    /// From the first of the month, midnight.
+    Month,
+    /// From the first of January, midnight.
+    Year,
+    /// For ever.
+    Total,
+}
+
+impl LimitWindow {
+    /// Every window, the shortest first.
+    pub const ALL: [Self; 7] = [
+        Self::Minute,
+        Self::Hour,
+        Self::Day,
+        Self::Week,
+        Self::Month,
+        Self::Year,
+        Self::Total,
+    ];
+
+    /// Its name in the configuration and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+            Self::Total => "total",
+        }
+    }
+}
 
 impl Zone {
     /// UTC.

@@ -1,6 +1,8 @@
 //! What do the metrics show of providers, models and scenarios? Their names are told to the metrics, and their states and
 //! levels are read at each scrape.
 
+mod limits;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +21,8 @@ use crate::telemetry::metrics::readings::Readings;
 use crate::telemetry::metrics::{Configured, ConfiguredModel, DIRECT, Metrics, model_label, names};
 use crate::trail::BreakerState;
 use crate::transport::{ConnectionCounts, PROTOCOLS};
+
+pub(super) use self::limits::show_limits;
 
 /// The digits of a configuration's hash that are shown.
 const HASH_DIGITS: usize = 16;

@@ -24,6 +24,9 @@ use crate::config::{Config, Overrides, TlsMaterials, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256;
 use crate::ledger::export::price_book;
+use crate::ledger::{Ledger, UsedRow};
+use crate::limits::Limits;
+use crate::outbound::notify::NoticeSender;
 use crate::provider::Provider;
 use crate::provider::credential::Credential;
 use crate::server::{self, ListenerTls, Live, Prepared};
@@ -33,6 +36,7 @@ use crate::telemetry::observe::Observer;
 
 use super::files::Wanted;
 use super::key_files::KeyFiles;
+use super::limits::{now, used};
 use super::measured::names_in;
 use super::notify::Notifier;
 use super::restart_only::RestartOnly;
@@ -48,6 +52,9 @@ use self::watched::{bytes, is_key, is_same, noticed, watch};
 const MANY_GENERATIONS: usize = 50;
 
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The remedy where it cannot be read what was used of limits.
+const LOOK_AT_LEDGER: &str = "see that its files can be read, then send SIGHUP";
 
 /// Where the configuration of a service comes from, and what it was when the service started.
 pub(super) struct Provenance {
@@ -87,6 +94,9 @@ pub(super) struct Reloader {
     simulator: Option<String>,
     running: RunningConfiguration,
     dispatcher: Arc<Dispatcher>,
+    limits: Limits,
+    ledger: Ledger,
+    notices: NoticeSender,
     served_tls: ServedTls,
     watch: Watch,
     key_files: KeyFiles,
@@ -106,6 +116,12 @@ pub(super) struct Reloader {
 /// What of the service follows its configuration, or is told about it.
 pub(super) struct Parts {
     pub(super) dispatcher: Arc<Dispatcher>,
+    /// Counts what calls use.
+    pub(super) limits: Limits,
+    /// Says what was used of limits that are new.
+    pub(super) ledger: Ledger,
+    /// Sends notices of limits.
+    pub(super) notices: NoticeSender,
     /// How many runtimes serve calls.
     pub(super) runtimes: usize,
     pub(super) longest_end: LongestEnd,
@@ -169,6 +185,9 @@ impl Reloader {
     pub(super) fn new(origin: Provenance, judged: &Judged, parts: Parts) -> Self {
         let Parts {
             dispatcher,
+            limits,
+            ledger,
+            notices,
             runtimes,
             longest_end,
             served_tls,
@@ -209,6 +228,9 @@ impl Reloader {
             key_files,
             exported,
             dispatcher,
+            limits,
+            ledger,
+            notices,
             served_tls,
             runtimes,
             longest_end,
@@ -291,12 +313,19 @@ impl Reloader {
         // All of these can be used, so a provider that is new need not wait for its first token.
         self.tokens.start(&judged.tokens);
         self.tokens.first().await;
+        let used = match used(&self.limits, &judged.config.limits, &self.ledger).await {
+            Ok(used) => used,
+            Err(error) => {
+                let unused = UnusedFile::of(error.to_string(), LOOK_AT_LEDGER);
+                return self.reject(&hash, text, named, unused);
+            }
+        };
         let changes = match text == self.running.text {
             true => vec!["~ files that the configuration names".to_owned()],
             false => differences(&self.running.text, &text),
         };
         let certificates = judged.config.certificates.clone();
-        self.apply(*judged, prepared, text, named, live);
+        self.apply(*judged, prepared, used, text, named, live);
         self.facts.applied(&hash, certificates);
         let changes = changes.join("; ");
         info!(hash, changes, "configuration applied");
@@ -376,6 +405,7 @@ impl Reloader {
         &mut self,
         judged: Judged,
         prepared: Prepared,
+        used: Vec<UsedRow>,
         text: String,
         named: NamedFiles,
         live: &Live,
@@ -411,6 +441,8 @@ impl Reloader {
                 .collect(),
         });
         live.exchange(prepared);
+        self.limits.change(config.limits, used, now());
+        self.notices.change(config.notify);
         self.longest_end.set(&config.server);
         let routes = self.dispatcher.routes();
         for name in renewed {

@@ -10,6 +10,8 @@ use crate::server::{self, ListenAddress};
 use crate::telemetry::export::StartExportError;
 use crate::transport;
 
+use super::limits::UsedError;
+
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -54,6 +56,9 @@ pub enum StartError {
     /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] ledger::OpenError),
+    /// It is not known what was used of limits.
+    #[error(transparent)]
+    Used(#[from] UsedError),
     /// Nothing can be exported to the collector.
     #[error(transparent)]
     Exports(#[from] StartExportError),

@@ -52,9 +52,12 @@ const MODULES: &[Module] = &[
         &["certificate", "error", "meter", "provider", "wire"],
     ),
     // Everything else that is asked over HTTP.
-    module("outbound", &["hash", "provider", "transport", "wire"]),
+    module(
+        "outbound",
+        &["hash", "limits", "provider", "transport", "wire"],
+    ),
     // May it be spent?
-    module("limits", &["hash", "identity", "meter", "sync"]),
+    module("limits", &["hash", "identity", "ledger", "meter", "sync"]),
     // Policy.
     module("health", &["error", "meter", "sync", "trail"]),
     module(
@@ -184,8 +187,10 @@ const MODULES: &[Module] = &[
             "grpc",
             "health",
             "idempotency",
+            "identity",
             "json",
             "ledger",
+            "limits",
             "money",
             "outbound",
             "provider",
@@ -335,6 +340,8 @@ const HOMES: &[Home] = &[
             "idempotency",
             "json",
             "lib",
+            // In its tests alone: time is passed in.
+            "limits",
             "outbound",
             "serve",
             "server",

@@ -146,7 +146,15 @@ fn part(whole: &Value, place: &[Step]) -> Value {
                 part[table] = whole[table].clone();
             }
         }
-        [Step::Key(table), ..] => part[table] = whole[table].clone(),
+        [Step::Key(table), ..] => {
+            part[table] = whole[table].clone();
+            // Limits name what is in the catalogue.
+            if table == "limits" {
+                for table in CATALOG {
+                    part[table] = whole[table].clone();
+                }
+            }
+        }
         _ => {}
     }
     part

@@ -7,6 +7,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::specimens::*;
 use crate::identity::Labels;
+use crate::ledger::UsedRow;
 use crate::limits::*;
 
 const QUARTER: i64 = 15 * 60;

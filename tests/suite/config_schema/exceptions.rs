@@ -1,6 +1,23 @@
 //! What may only the parser judge? Each reason by what its mistakes say.
 
-const REASONS: [(&str, &[&str]); 9] = [
+const REASONS: [(&str, &[&str]); 10] = [
+    (
+        "what limits stand on",
+        &[
+            "the file has no account",
+            "there is no scenario `",
+            "no account has a label",
+            "no account allows this value",
+            "needs a ledger",
+            "no model to which it applies",
+            "there are two limits",
+            "limits may apply to one attempt",
+            "not a time zone",
+            "each higher than the one before",
+            "not an amount of money",
+            "would travel in plaintext",
+        ],
+    ),
     (
         "references between tables",
         &[

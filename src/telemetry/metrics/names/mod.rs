@@ -7,6 +7,7 @@ mod calls;
 mod definition;
 mod genai;
 mod ledger;
+mod limits;
 mod operation;
 mod providers;
 mod service;
@@ -16,6 +17,7 @@ pub use self::calls::*;
 pub use self::definition::{Definition, MetricKind};
 pub use self::genai::*;
 pub use self::ledger::*;
+pub use self::limits::*;
 pub use self::operation::*;
 pub use self::providers::*;
 pub use self::service::*;
@@ -58,6 +60,13 @@ pub static ALL: &[&Definition] = &[
     &BUDGET_BURST,
     &BUDGET_REFUSED,
     &SERVING,
+    &LIMIT_AMOUNT,
+    &LIMIT_USED,
+    &LIMIT_RESERVED,
+    &LIMIT_COUNTERS,
+    &LIMIT_DENIALS,
+    &LIMIT_THRESHOLD,
+    &LIMIT_NOTICES,
     &INFLIGHT,
     &LIMIT,
     &WAITING,
