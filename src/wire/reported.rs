@@ -15,7 +15,10 @@ pub(super) struct Reported {
     /// The names so far; empty while there is none.
     id: String,
     model: String,
-    counts: Option<Tally>,
+    /// The counts that the provider sent last.
+    last: Tally,
+    /// What is known since then.
+    counts: Tally,
     /// In nano-USD.
     cost: Option<i64>,
 }
@@ -51,9 +54,14 @@ impl Reported {
     /// Emits the token counts so far: later counts replace earlier ones as [`Tally::or`] says. Unchanged counts,
     /// which some hosts send with every event, are not emitted again.
     pub(super) fn usage(&mut self, counts: Tally, events: &mut Vec<ChatEvent>) {
-        let counts = counts.or(self.counts.unwrap_or_default());
-        if self.counts != Some(counts) {
-            self.counts = Some(counts);
+        // The same counts twice say nothing new: most events of such hosts end here.
+        if self.last == counts {
+            return;
+        }
+        self.last = counts;
+        let counts = counts.or(self.counts);
+        if self.counts != counts {
+            self.counts = counts;
             // A tier and runs of tools are told once tokens are.
             if !counts.is_none() {
                 tell(ChatEvent::Usage(Box::new(counts.usage())), events);

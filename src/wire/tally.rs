@@ -184,6 +184,7 @@ mod tests {
         ];
         for (later, expected) in table {
             assert_eq!(later.or(earlier), expected, "{later:?}");
+            assert_eq!(later.or(expected), expected, "twice {later:?}");
         }
         let first = counts(Some(0), Some(0), None);
         assert_eq!(first.or(Tally::default()), first);

@@ -95,14 +95,17 @@ impl Parsing<'_> {
             logprobs: _,
             part,
         } = part;
-        let mark = mark_of(
-            cache_breakpoint,
-            provider_options,
-            field,
-            self.schemas,
-            self.faults,
-        );
-        self.marks.add_to_part(at, mark);
+        // Few parts have a mark, and a conversation has many parts.
+        if cache_breakpoint.is_some() || !provider_options.is_empty() {
+            let mark = mark_of(
+                cache_breakpoint,
+                provider_options,
+                field,
+                self.schemas,
+                self.faults,
+            );
+            self.marks.add_to_part(at, mark);
+        }
         let Some(part) = part else {
             let what = match at.content {
                 None => "set one kind of part, such as `text`",

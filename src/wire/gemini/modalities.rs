@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use memchr::memchr;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -43,9 +44,17 @@ impl<'de> Deserialize<'de> for Modalities {
 
 /// Whether each object of a list is plainly a count of text. Every frame repeats the list, and it rarely has others.
 fn counts_only_text(json: &str) -> bool {
-    let plain = [r#""modality":"TEXT""#, r#""modality": "TEXT""#];
-    let mut counts = json.split('{').skip(1).map(str::trim_ascii_start);
-    counts.all(|count| plain.iter().any(|text| count.starts_with(text)))
+    let mut rest = json.as_bytes();
+    while let Some(at) = memchr(b'{', rest) {
+        rest = rest[at + 1..].trim_ascii_start();
+        let modality = rest.strip_prefix(br#""modality":"#);
+        let is_text =
+            modality.is_some_and(|value| value.trim_ascii_start().starts_with(br#""TEXT""#));
+        if !is_text {
+            return false;
+        }
+    }
+    true
 }
 
 struct ModalitiesVisitor;

@@ -238,9 +238,9 @@ impl UsageMetadata<'_> {
             traffic_type,
             service_tier,
         } = self;
-        let sum = |one: Option<u64>, other: Option<u64>| {
-            let counts = [one, other].into_iter().flatten();
-            counts.reduce(u64::saturating_add)
+        let sum = |one, other| match (one, other) {
+            (Some(one), Some(other)) => Some(u64::saturating_add(one, other)),
+            (one, other) => one.or(other),
         };
         let input = sum(prompt, tool_use_prompt);
         let output = sum(candidates, thoughts);
