@@ -48,6 +48,15 @@ impl RestartOnly {
             has_server_tls,
             has_admin_tls,
         } = self;
+        let server::AdminSettings {
+            listen: admin_listen,
+            reflection: admin_reflection,
+            // Whether there are files is below; what they say is exchanged.
+            tls: _,
+        } = admin;
+        let server::ProbesSettings {
+            listen: probes_listen,
+        } = probes;
         let all = [
             ("server.listen", server.listen != after.server.listen),
             ("server.runtimes", server.runtimes != after.server.runtimes),
@@ -57,12 +66,12 @@ impl RestartOnly {
             ),
             ("server.tls", *has_server_tls != after.has_server_tls),
             ("admin.tls", *has_admin_tls != after.has_admin_tls),
-            ("admin.listen", admin.listen != after.admin.listen),
+            ("admin.listen", *admin_listen != after.admin.listen),
             (
                 "admin.reflection",
-                admin.reflection != after.admin.reflection,
+                *admin_reflection != after.admin.reflection,
             ),
-            ("probes.listen", probes.listen != after.probes.listen),
+            ("probes.listen", *probes_listen != after.probes.listen),
             ("ledger", *ledger != after.ledger),
             (
                 "providers.*.simulated",

@@ -35,6 +35,7 @@ use tracing::{info, warn};
 use crate::admission::room::{Room, RoomLimits};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::grpc::door::GrpcDoor;
 use crate::grpc::health::ReportedHealth;
 use crate::grpc::services::{self, ListenerServices, RequestRules, Served, Services};
 use crate::grpc_web::Patience;
@@ -60,7 +61,7 @@ use self::gauges::Gauges;
 use self::liveness::Pulse;
 use self::probe::ProcessHealth;
 use self::refused::RefusedConnections;
-use self::side::SideServer;
+use self::side::{SideRules, SideServer};
 use self::workers::{Worker, Workers};
 
 /// Calls that are still open this long before the end of the drain time are ended with a status.
@@ -199,8 +200,7 @@ fn doors(
     }
 }
 
-/// What of a running server follows the configuration. The listeners of operators and probes keep the limits that they
-/// began with.
+/// What of a running server follows the configuration.
 pub struct Live {
     services: Services,
     /// Where callers connect.
@@ -211,7 +211,15 @@ pub struct Live {
     cores: Vec<(Arc<ArcSwap<Doors>>, Arc<Serving>)>,
     host: Arc<ArcSwap<ConnectionServer>>,
     census: Census,
+    sides: Vec<LiveSide>,
     dispatcher: Arc<Dispatcher>,
+}
+
+/// What of a listener for operators or probes follows the configuration.
+struct LiveSide {
+    served: Served,
+    rules: Arc<ArcSwap<SideRules>>,
+    census: Census,
 }
 
 /// Settings for a running server that nothing can keep from being used any more.
@@ -221,6 +229,8 @@ pub struct Prepared {
     idempotency: idempotency::Settings,
     /// By core.
     doors: Vec<Doors>,
+    /// By listener for operators or probes.
+    side_doors: Vec<GrpcDoor>,
 }
 
 impl Live {
@@ -242,8 +252,11 @@ impl Live {
         let public = public(&services, settings, &self.address)?;
         let cores = self.cores.iter();
         let doors = cores.map(|(_, serving)| doors(&public, &self.refusals, settings, serving));
+        let sides = self.sides.iter();
+        let side_doors = sides.map(|side| Ok(services.listener(side.served)?.side_door()));
         Ok(Prepared {
             doors: doors.collect(),
+            side_doors: side_doors.collect::<Result<_, SetupError>>()?,
             settings: settings_of_connections(settings, &admission),
             admission,
             idempotency,
@@ -258,6 +271,7 @@ impl Live {
             admission,
             idempotency,
             doors,
+            side_doors,
         } = prepared;
         let room = room_limits(&settings, &admission);
         self.services
@@ -273,7 +287,14 @@ impl Live {
             settings.max_resets,
         );
         let shared = Arc::clone(&self.host.load().shared);
-        shared.set_longest_call(longest_call(&self.dispatcher));
+        let longest_call = longest_call(&self.dispatcher);
+        shared.set_longest_call(longest_call);
+        for (side, door) in self.sides.iter().zip(side_doors) {
+            let (most, of_address) = (MAX_SIDE_CONNECTIONS, MAX_SIDE_CONNECTIONS_OF_ADDRESS);
+            side.census.change(most, of_address, settings.max_resets);
+            side.rules
+                .store(Arc::new(side_rules(door, &settings, longest_call)));
+        }
         self.host
             .store(Arc::new(ConnectionServer { settings, shared }));
     }
@@ -357,21 +378,27 @@ impl Server {
         let process = Arc::new(ProcessHealth::new(Arc::clone(&pulse), listeners.metrics));
         let mut sides = SideListeners::default();
         let refused = Arc::new(RefusedConnections::default());
-        let mut censuses = Vec::new();
+        let (mut censuses, mut live_sides) = (Vec::new(), Vec::new());
         let mut side = |name, served, tls: Option<_>| -> Result<SideServer, SetupError> {
             let (most, of_address) = (MAX_SIDE_CONNECTIONS, MAX_SIDE_CONNECTIONS_OF_ADDRESS);
             let census = Census::new(most, of_address, settings.max_resets, 1);
             censuses.push((name, census.clone()));
+            let door = services.listener(served)?.side_door();
+            let rules = side_rules(door, &settings, longest_call);
+            let rules = Arc::new(ArcSwap::from_pointee(rules));
+            live_sides.push(LiveSide {
+                served,
+                rules: Arc::clone(&rules),
+                census: census.clone(),
+            });
             Ok(SideServer {
                 name,
                 census,
-                door: services.listener(served)?.side_door(),
+                rules,
                 health: Arc::clone(&process),
-                settings: settings.clone(),
                 tls,
                 refused: Arc::clone(&refused),
                 draining: draining.clone(),
-                grace: longest_call + LAST_CALL_GRACE,
             })
         };
         if let Some(listener) = listeners.probes {
@@ -423,6 +450,7 @@ impl Server {
                 cores: live_cores,
                 host: Arc::clone(workers.host()),
                 census: workers.census().clone(),
+                sides: live_sides,
                 dispatcher: Arc::clone(&dispatcher),
             }),
             workers,
@@ -497,6 +525,15 @@ impl Server {
         }
         self.workers.cut_off().await;
         self.sides
+    }
+}
+
+/// How a listener for operators or probes serves under these settings.
+fn side_rules(door: GrpcDoor, settings: &Settings, longest_call: Duration) -> SideRules {
+    SideRules {
+        door,
+        settings: settings.clone(),
+        grace: longest_call + LAST_CALL_GRACE,
     }
 }
 

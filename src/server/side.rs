@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{Either, Full};
@@ -65,9 +66,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// What a listener of this kind serves.
 pub(super) struct SideServer {
     pub(super) name: &'static str,
-    pub(super) door: GrpcDoor,
+    /// What follows the configuration: its connections keep the limits that they began with, requests do not.
+    pub(super) rules: Arc<ArcSwap<SideRules>>,
     pub(super) health: Arc<ProcessHealth>,
-    pub(super) settings: Settings,
     /// Counts its connections.
     pub(super) census: Census,
     /// `None`: connections are in plaintext.
@@ -75,6 +76,12 @@ pub(super) struct SideServer {
     pub(super) refused: Arc<RefusedConnections>,
     /// Cancelled when the service drains.
     pub(super) draining: CancellationToken,
+}
+
+/// How one of these listeners serves under a configuration.
+pub(super) struct SideRules {
+    pub(super) door: GrpcDoor,
+    pub(super) settings: Settings,
     /// How long a connection may go on once it is so old that it was asked to end.
     pub(super) grace: Duration,
 }
@@ -208,7 +215,13 @@ impl SideServer {
     async fn converse(self: Arc<Self>, socket: Socket, peer: Peer, stop: &CancellationToken) {
         let accepted = Instant::now();
         let name = self.name;
-        let limit = self.settings.handshake_timeout;
+        let rules = self.rules.load_full();
+        let SideRules {
+            door,
+            settings,
+            grace,
+        } = &*rules;
+        let limit = settings.handshake_timeout;
         let Opened {
             halves: Halves { read, write },
             peer,
@@ -225,21 +238,21 @@ impl SideServer {
                 return debug!(?limit, listener = name, "no TLS connection in time");
             }
         };
-        let origin = self.door.origin(peer);
+        let origin = door.origin(peer);
         let used = AtomicBool::new(false);
         let service = service_fn(|request: Request<Incoming>| {
             used.store(true, Ordering::Relaxed);
             let (server, origin) = (Arc::clone(&self), origin.clone());
             async move { server.answer(request, &origin).await }
         });
-        let builder = self.builder();
+        let builder = builder(settings);
         // Heads have a limit of their own: only what is written is timed here.
         let exchange = Exchange::default();
         let _underway = exchange.begin();
-        let stall = self.settings.client_stall;
+        let stall = settings.client_stall;
         let io = TokioIo::new(Timed::new(join(read, write), exchange, limit, stall));
         let mut connection = pin!(builder.serve_connection(io, service));
-        let first = accepted + self.settings.first_request_timeout;
+        let first = accepted + settings.first_request_timeout;
         let mut next_stage = pin!(sleep_until(first));
         let (mut is_ending, mut is_stopping) = (false, false);
         let (mut distrusted, mut is_trusted) = (pin!(trust.lost()), true);
@@ -267,7 +280,7 @@ impl SideServer {
                     }
                     connection.as_mut().graceful_shutdown();
                     is_ending = true;
-                    next_stage.as_mut().reset(Instant::now() + self.grace);
+                    next_stage.as_mut().reset(Instant::now() + *grace);
                 }
                 () = stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
@@ -277,7 +290,7 @@ impl SideServer {
                 }
                 () = next_stage.as_mut() => {
                     let is_unused = !used.load(Ordering::Relaxed);
-                    let age = accepted + self.settings.connection_age;
+                    let age = accepted + settings.connection_age;
                     if is_ending || is_unused {
                         if !is_ending {
                             self.refused.count(WhyCutOff::FirstRequest);
@@ -290,28 +303,10 @@ impl SideServer {
                     }
                     connection.as_mut().graceful_shutdown();
                     is_ending = true;
-                    next_stage.as_mut().reset(Instant::now() + self.grace);
+                    next_stage.as_mut().reset(Instant::now() + *grace);
                 }
             }
         }
-    }
-
-    fn builder(&self) -> auto::Builder<Answering> {
-        let settings = &self.settings;
-        let mut builder = auto::Builder::new(Answering);
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(settings.first_request_timeout)
-            .max_buf_size(MAX_HEAD_BYTES as usize);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(settings.keepalive_interval)
-            .keep_alive_timeout(settings.keepalive_timeout)
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEAD_BYTES);
-        builder
     }
 
     /// Answers what probes and scrapers ask by HTTP, and hands the rest to the door.
@@ -326,7 +321,24 @@ impl SideServer {
         if let Some(plain) = probe::answer(&self.health, &request) {
             return Ok(plain.map(|body| Either::Right(Full::new(body))));
         }
-        let answered = self.door.answer(request, origin, false).await;
-        Ok(answered.map(Either::Left))
+        let answering = self.rules.load().door.answer(request, origin, false);
+        Ok(answering.await.map(Either::Left))
     }
+}
+
+fn builder(settings: &Settings) -> auto::Builder<Answering> {
+    let mut builder = auto::Builder::new(Answering);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.first_request_timeout)
+        .max_buf_size(MAX_HEAD_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keepalive_interval)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES);
+    builder
 }

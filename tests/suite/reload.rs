@@ -14,10 +14,13 @@ use modelway::grpc::v1::{
     ListBreakersRequest, ListModelsRequest, ListScenariosRequest,
 };
 use modelway::serve::{Service, StartError};
+use modelway::server::ListenAddress;
 use modelway::simulator::{Behaviour, Fault, RefusalReason, Settings, Simulator, WireName, text};
 use ring::digest::{SHA256, digest};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -611,6 +614,48 @@ async fn limits_change_for_connections_that_are_open() {
     let refused = gateway.generate(ask("s", "Hello")).await.unwrap_err();
     assert_eq!(details(&refused).reason, "OVERLOADED");
     drop(open);
+}
+
+#[tokio::test]
+async fn limits_change_for_operators_and_probes_too() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let provider = provider(&simulator, "p", "auth = \"none\"");
+    let text = format!(
+        "{SERVER}[admin]\nlisten = '127.0.0.1:0'\n[probes]\nlisten = '127.0.0.1:0'\n{provider}{}{}",
+        model("p/one"),
+        scenario("s", &["p/one"]),
+    );
+    let file = folder("sides").join("modelway.toml");
+    fs::write(&file, &text).unwrap();
+    let gateway = Gateway::following(simulator, &file).await;
+    let [admin, probes] = [&gateway.admin, &gateway.probes].map(|address| match address {
+        Some(ListenAddress::Tcp(address)) => *address,
+        other => panic!("{other:?}"),
+    });
+    let operators = Channel::from_shared(format!("http://{admin}")).unwrap();
+    let mut operators = OperationsServiceClient::new(operators.connect().await.unwrap());
+    let long = ExplainPlanRequest {
+        request: Some(ask("s", &"x".repeat(100 << 10))),
+    };
+    operators.explain_plan(long.clone()).await.unwrap();
+
+    let limited = text.replace(
+        "[server]",
+        "[server]\nmax_message_bytes = \"64KiB\"\nfirst_request_timeout = \"200ms\"",
+    );
+    fs::write(&file, limited).unwrap();
+    assert!(gateway.reload().await);
+
+    // The next request, on an open connection.
+    let refused = operators.explain_plan(long).await.unwrap_err();
+    assert!(refused.message().contains("65536"), "{refused}");
+    // The next connection: before, one that says nothing was kept for 10 s.
+    for address in [admin, probes] {
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let connected = Instant::now();
+        silent.read_to_end(&mut Vec::new()).await.unwrap();
+        assert!(connected.elapsed() < Duration::from_secs(5), "{address}");
+    }
 }
 
 #[tokio::test]
