@@ -61,6 +61,9 @@ pub use self::watchdog::{LongestEnd, Watchdog};
 
 use self::runtimes::Runtimes;
 
+/// The scenario that the first lines of the program show how to call, if there is one of this name.
+const SHOWN_SCENARIO: &str = "general";
+
 /// A service that is set up and listens. It serves while [`Service::run`] is awaited.
 pub struct Service {
     origin: Provenance,
@@ -234,7 +237,8 @@ impl Service {
         let certificates = config.certificates.clone();
         let facts =
             ConfigurationFacts::new(sha256_in_digits(origin.text.as_bytes()), path, certificates);
-        let facts = Arc::new(facts);
+        let exported = config.telemetry.secrets();
+        let facts = Arc::new(facts.exporting(move || measured::secrets(&exported)));
         let metrics = Arc::new(Metrics::new(
             config.telemetry.callers.clone(),
             config.telemetry.genai_names,
@@ -380,7 +384,9 @@ impl Service {
                 .collect();
             let _ = writeln!(text, "  {name:width$}  {}", targets.join(", then "));
         }
-        if let Some(name) = scenarios.keys().next() {
+        // The first scenario of the built-in configuration shows an answer that breaks off.
+        let shown = scenarios.get_key_value(SHOWN_SCENARIO);
+        if let Some((name, _)) = shown.or_else(|| scenarios.first_key_value()) {
             let body = format!(
                 r#"{{"scenario":"{name}","messages":[{{"role":"ROLE_USER","text":"Hello"}}]}}"#
             );

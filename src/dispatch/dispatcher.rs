@@ -193,6 +193,12 @@ impl Dispatcher {
         self.shared.health.transitions()
     }
 
+    /// How many rivals of a scenario's calls were refused for want of a token, since the start of the service. Refused
+    /// retries are in the records of their calls.
+    pub fn rivals_refused(&self, scenario: &str) -> u64 {
+        self.shared.learnt.rivals_refused(scenario).count()
+    }
+
     /// Ends operators' decisions that have expired, and returns when the next one expires.
     pub fn decision_ends(&self) -> Option<Instant> {
         let routes = self.routes();

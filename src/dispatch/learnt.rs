@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::meter::Counter;
+
 use super::hedging::{self, Hedging};
 use super::retry_budget;
 use super::target::{Scenario, Target};
@@ -10,7 +12,12 @@ use super::tokens::Budget;
 
 /// The retry budgets of all scenarios, and how long their targets take.
 #[derive(Default)]
-pub(super) struct Learnt(Mutex<BTreeMap<String, OfScenario>>);
+pub(super) struct Learnt {
+    known: Mutex<BTreeMap<String, OfScenario>>,
+    /// The rivals that were refused in each scenario. Counts outlive the scenario, since counters must not fall if it comes
+    /// back.
+    rivals_refused: Mutex<BTreeMap<String, Arc<Counter>>>,
+}
 
 #[derive(Default)]
 struct OfScenario {
@@ -49,9 +56,10 @@ impl Learnt {
     pub(super) fn budget(&self, scenario: &str, settings: retry_budget::Settings) -> Arc<Budget> {
         let mut known = self.known();
         let known = known.entry(scenario.to_owned()).or_default();
+        let new = || Budget::new(settings).counting(self.rivals_refused(scenario));
         let (of, budget) = known
             .budget
-            .get_or_insert_with(|| (settings, Arc::new(Budget::new(settings))));
+            .get_or_insert_with(|| (settings, Arc::new(new())));
         if *of != settings {
             *of = settings;
             budget.change(settings);
@@ -89,12 +97,19 @@ impl Learnt {
         Some(hedging)
     }
 
-    /// Forgets the scenarios for which `is_kept` is false.
+    /// Counts the rivals of the scenario of this name that its budgets refuse, since the start of the service.
+    pub(super) fn rivals_refused(&self, scenario: &str) -> Arc<Counter> {
+        let counts = self.rivals_refused.lock();
+        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(counts.entry(scenario.to_owned()).or_default())
+    }
+
+    /// Forgets the scenarios for which `is_kept` is false, but not how many rivals were refused.
     pub(super) fn keep(&self, is_kept: impl Fn(&str) -> bool) {
         self.known().retain(|name, _| is_kept(name));
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, OfScenario>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

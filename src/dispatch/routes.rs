@@ -77,8 +77,6 @@ pub struct BudgetLevel<'a> {
     pub tokens: u32,
     /// Attempts that it would add if it were full.
     pub burst: u32,
-    /// Rivals that it has refused. Refused retries are in the records of their calls.
-    pub refused: Option<u64>,
 }
 
 impl<'a> BudgetLevel<'a> {
@@ -88,17 +86,15 @@ impl<'a> BudgetLevel<'a> {
             kind: "retry",
             tokens: budget.available(),
             burst: budget.burst(),
-            refused: None,
         }
     }
 
-    fn of_rivals(scenario: &'a str, budget: &Budget, hedging: Option<&Hedging>) -> Self {
+    fn of_rivals(scenario: &'a str, hedging: Option<&Hedging>) -> Self {
         Self {
             scenario,
             kind: "hedge",
             tokens: hedging.map_or(0, |hedging| hedging.budget.available()),
             burst: hedging.map_or(0, |hedging| hedging.budget.burst()),
-            refused: Some(budget.rivals_refused.count()),
         }
     }
 }
@@ -209,7 +205,7 @@ impl Routes {
             } = &**route;
             [
                 BudgetLevel::of_retries(name, budget),
-                BudgetLevel::of_rivals(name, budget, hedging.as_deref()),
+                BudgetLevel::of_rivals(name, hedging.as_deref()),
             ]
         });
         of_scenarios.chain([direct])

@@ -38,7 +38,7 @@ pub(crate) struct Budget {
     share_of_the_hurried: RetryBudget,
     after_refusals: RetryBudget,
     /// Rivals that were not sent for want of a token.
-    pub(super) rivals_refused: Counter,
+    pub(super) rivals_refused: Arc<Counter>,
 }
 
 impl Budget {
@@ -48,7 +48,15 @@ impl Budget {
             whole: RetryBudget::new(settings),
             share_of_the_hurried: RetryBudget::new(part(settings, SHARE_OF_THE_HURRIED)),
             after_refusals: RetryBudget::new(part(settings, PART_FOR_REFUSALS)),
-            rivals_refused: Counter::default(),
+            rivals_refused: Arc::default(),
+        }
+    }
+
+    /// Counts the rivals that it refuses here.
+    pub(super) fn counting(self, rivals_refused: Arc<Counter>) -> Self {
+        Self {
+            rivals_refused,
+            ..self
         }
     }
 

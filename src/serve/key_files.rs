@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderName;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::broadcast;
 use tokio::task::spawn_blocking;
@@ -68,7 +69,10 @@ enum Trouble {
 
 impl KeyFiles {
     /// The key files of the dispatcher's providers, and those of the secrets that exports carry.
-    pub(super) fn new(dispatcher: &Arc<Dispatcher>, exported: &[Arc<Credential>]) -> Self {
+    pub(super) fn new(
+        dispatcher: &Arc<Dispatcher>,
+        exported: &[(HeaderName, Arc<Credential>)],
+    ) -> Self {
         let routes = dispatcher.routes();
         let targets = routes.catalog().targets.values();
         let providers: BTreeMap<&str, &Provider> = targets
@@ -78,7 +82,7 @@ impl KeyFiles {
             let credentials = provider.credentials();
             credentials.map(move |credential| (Some(name), credential))
         });
-        let of_collectors = exported.iter().map(|credential| (None, credential));
+        let of_collectors = exported.iter().map(|(_, credential)| (None, credential));
         let files = of_providers.chain(of_collectors);
         let files = files.filter_map(|(provider, credential)| {
             // A pipe cannot be read a second time.

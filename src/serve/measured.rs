@@ -8,17 +8,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
+use http::HeaderName;
+
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::routes::{GuardedTarget, Routes};
 use crate::dispatch::target::Catalog;
 use crate::health::lock::LockCause;
 use crate::health::provider::ProviderGuard;
 use crate::ledger::{Ledger, LedgerCounts};
-use crate::serving::control::configuration::{ConfigurationFacts, ReloadCounts};
+use crate::provider::credential::Credential;
+use crate::serving::control::configuration::{ConfigurationFacts, ReloadCounts, SecretFact};
 use crate::telemetry::export::{ExportCounts, OtlpSignal, SpanFate};
 use crate::telemetry::logging::call_log::LogCounters;
 use crate::telemetry::metrics::readings::Readings;
-use crate::telemetry::metrics::{Configured, ConfiguredModel, DIRECT, Metrics, model_label, names};
+use crate::telemetry::metrics::{
+    Configured, ConfiguredModel, DIRECT, Metrics, ShownModel, ShownNames, model_label, names,
+};
 use crate::trail::BreakerState;
 use crate::transport::{ConnectionCounts, PROTOCOLS};
 
@@ -43,25 +48,69 @@ pub(super) fn names_in(catalog: &Catalog) -> Configured {
     }
 }
 
-/// Shows what the dispatcher knows, and the counts of connections to providers.
+/// What operators are told of the secrets that exports carry.
+pub(super) fn secrets(exported: &[(HeaderName, Arc<Credential>)]) -> Vec<SecretFact> {
+    let facts = exported.iter().filter_map(|(header, secret)| {
+        Some(SecretFact {
+            name: format!("telemetry.headers {header}"),
+            changed: secret.changed()?,
+        })
+    });
+    facts.collect()
+}
+
+/// Shows what the dispatcher knows, and the counts of connections to providers. States and levels are those of what the
+/// configuration has; what is counted of something goes on to be shown for a while after it has left the configuration.
 pub(super) fn show(metrics: &Metrics, dispatcher: Arc<Dispatcher>, connections: ConnectionCounts) {
     metrics.ask(move |readings| {
         let routes = dispatcher.routes();
         for guard in routes.providers() {
-            of_provider(readings, &dispatcher, guard);
+            of_provider(readings, guard);
             let counts = connections.of(guard.name());
             let label = || guard.name().to_owned().into();
-            readings.counts(&names::CONNECTS, [label()], &counts.tries);
             for (protocol, open) in PROTOCOLS.into_iter().zip(counts.open()) {
                 let labels = [label(), protocol.into()];
                 readings.gauge(&names::UPSTREAM_CONNECTIONS, labels, open as f64);
             }
         }
         for guarded in routes.targets() {
-            of_model(readings, &dispatcher, guarded);
+            of_model(readings, guarded);
         }
         of_scenarios(readings, &dispatcher, &routes);
+        counted(readings, &dispatcher, &connections);
     });
+}
+
+/// Adds what is counted of every name that is shown.
+fn counted(readings: &mut Readings, dispatcher: &Dispatcher, connections: &ConnectionCounts) {
+    let shown = readings.shown();
+    let ShownNames {
+        scenarios,
+        models,
+        providers,
+    } = &*shown;
+    for provider in providers {
+        let label = || provider.clone().into();
+        let tries = &connections.of(provider).tries;
+        readings.counts(&names::CONNECTS, [label()], tries);
+        let transitions = dispatcher.transitions().of(provider, "");
+        readings.counts(&names::TRANSITIONS, [label(), "".into()], &transitions);
+    }
+    for ShownModel {
+        id,
+        provider,
+        label,
+    } in models
+    {
+        let labels = [provider.clone().into(), label.clone().into()];
+        let transitions = dispatcher.transitions().of(provider, id);
+        readings.counts(&names::TRANSITIONS, labels, &transitions);
+    }
+    for scenario in scenarios {
+        let labels = [scenario.clone().into(), "hedge".into()];
+        let refused = dispatcher.rivals_refused(scenario);
+        readings.count(&names::BUDGET_REFUSED, labels, refused);
+    }
 }
 
 /// Shows which configuration runs, when its certificates end, and how its reloads ended.
@@ -180,9 +229,9 @@ pub(super) fn show_log(metrics: &Metrics, counters: Arc<LogCounters>) {
     });
 }
 
-fn of_provider(readings: &mut Readings, dispatcher: &Dispatcher, guard: &ProviderGuard) {
+fn of_provider(readings: &mut Readings, guard: &ProviderGuard) {
     let name = guard.name();
-    breaker(readings, dispatcher, name, "", guard.snapshot().state);
+    breaker(readings, name, "", guard.snapshot().state);
     let locked = guard.lock().map(|lock| lock.cause);
     for (cause, shown) in [
         (LockCause::Refused, "refused"),
@@ -193,11 +242,11 @@ fn of_provider(readings: &mut Readings, dispatcher: &Dispatcher, guard: &Provide
     }
 }
 
-fn of_model(readings: &mut Readings, dispatcher: &Dispatcher, guarded: &GuardedTarget) {
+fn of_model(readings: &mut Readings, guarded: &GuardedTarget) {
     let GuardedTarget { target, health } = guarded;
     let provider = &target.provider.name;
     let state = health.snapshot().state;
-    breaker(readings, dispatcher, provider, &target.id, state);
+    breaker(readings, provider, &target.id, state);
     let model = model_label(&target.id, provider);
     let labels = || [provider.clone().into(), model.to_owned().into()];
     let (under_way, limit) = health.concurrency();
@@ -206,13 +255,7 @@ fn of_model(readings: &mut Readings, dispatcher: &Dispatcher, guarded: &GuardedT
 }
 
 /// The breaker of a model, or of the provider's endpoint for an empty id.
-fn breaker(
-    readings: &mut Readings,
-    dispatcher: &Dispatcher,
-    provider: &str,
-    id: &str,
-    state: BreakerState,
-) {
+fn breaker(readings: &mut Readings, provider: &str, id: &str, state: BreakerState) {
     let model = model_label(id, provider);
     for other in BreakerState::ALL {
         let labels = [
@@ -222,9 +265,6 @@ fn breaker(
         ];
         readings.flag(&names::BREAKER_STATE, labels, other == state);
     }
-    let labels = [provider.to_owned().into(), model.to_owned().into()];
-    let transitions = dispatcher.transitions().of(provider, id);
-    readings.counts(&names::TRANSITIONS, labels, &transitions);
 }
 
 fn of_scenarios(readings: &mut Readings, dispatcher: &Dispatcher, routes: &Routes) {
@@ -241,8 +281,5 @@ fn of_scenarios(readings: &mut Readings, dispatcher: &Dispatcher, routes: &Route
         let (tokens, burst) = (f64::from(level.tokens), f64::from(level.burst));
         readings.gauge(&names::BUDGET_TOKENS, labels(), tokens);
         readings.gauge(&names::BUDGET_BURST, labels(), burst);
-        if let Some(refused) = level.refused {
-            readings.count(&names::BUDGET_REFUSED, labels(), refused);
-        }
     }
 }

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::HeaderName;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -101,7 +102,7 @@ pub(super) struct Reloader {
     watch: Watch,
     key_files: KeyFiles,
     /// The secrets that exports carry. Collectors and their headers stay until a restart; a secret in a file does not.
-    exported: Vec<Arc<Credential>>,
+    exported: Vec<(HeaderName, Arc<Credential>)>,
     tokens: AccessTokens,
     runtimes: usize,
     longest_end: LongestEnd,
@@ -209,6 +210,9 @@ impl Reloader {
             begin_use(&target.provider, now);
         }
         let exported = judged.config.telemetry.secrets();
+        for (_, secret) in &exported {
+            secret.begin_use(now);
+        }
         let key_files = KeyFiles::new(&dispatcher, &exported);
         let running = RunningConfiguration {
             text,

@@ -199,6 +199,19 @@ async fn another_share_of_recorded_calls_holds_for_the_next_call() {
     assert_eq!(traces, [second, fourth]);
 }
 
+/// Since when the secrets that exports carry are in use, as an operator sees it.
+async fn exported_secrets<const SECRETS: usize>(gateway: &Gateway) -> [(i64, i32); SECRETS] {
+    let request = GetConfigurationRequest {};
+    let told = gateway.operations().get_configuration(request).await;
+    let secrets = told.unwrap().into_inner().secrets.into_iter();
+    let exported = secrets.filter(|secret| secret.name == "telemetry.headers authorization");
+    let changed = exported.map(|secret| {
+        let time = secret.changed_time.unwrap();
+        (time.seconds, time.nanos)
+    });
+    changed.collect::<Vec<_>>().try_into().unwrap()
+}
+
 #[tokio::test]
 async fn a_secret_of_exports_in_a_file_is_read_again_and_never_stands_in_the_way_of_a_reload() {
     let collector = Collector::start(Manner::Takes).await;
@@ -223,10 +236,13 @@ async fn a_secret_of_exports_in_a_file_is_read_again_and_never_stands_in_the_way
         exported.unwrap_or_else(|_| panic!("no export has `{wanted}`"));
     };
     arrives("first-key").await;
+    let [first] = exported_secrets(&gateway).await;
 
     // The file alone.
     fs::write(&key, "second-key").unwrap();
     arrives("second-key").await;
+    let [second] = exported_secrets(&gateway).await;
+    assert!(second > first, "{second:?} is not after {first:?}");
 
     // Together with the configuration, which is not refused.
     fs::write(&key, "third-key").unwrap();

@@ -1,5 +1,6 @@
 //! Which configuration runs, what does its file say now, and what became of the last change?
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -15,6 +16,7 @@ const MOST_MISTAKES: usize = 100;
 #[derive(Debug)]
 pub struct ConfigurationFacts {
     state: Mutex<ConfigurationState>,
+    exported: ExportedSecrets,
     applied: AtomicU64,
     unchanged: AtomicU64,
     rejected: AtomicU64,
@@ -61,13 +63,22 @@ pub struct ConfigurationMistake {
     pub remedy: String,
 }
 
-/// A secret that providers are asked with.
+/// A secret that providers are asked with, or that exports carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFact {
-    /// Whose it is and where it goes, such as `providers.openai authorization`.
+    /// Whose it is and where it goes, such as `providers.openai authorization` or `telemetry.headers authorization`.
     pub name: String,
     /// Since when the secret in use has been in use.
     pub changed: SystemTime,
+}
+
+/// Tells of the secrets that exports carry. The collector and the names of its headers stay until a restart.
+struct ExportedSecrets(Box<dyn Fn() -> Vec<SecretFact> + Send + Sync>);
+
+impl fmt::Debug for ExportedSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExportedSecrets").finish_non_exhaustive()
+    }
 }
 
 /// What operators see of the configuration.
@@ -75,7 +86,7 @@ pub struct SecretFact {
 pub struct ConfigurationView {
     /// What runs, and what the file says.
     pub state: ConfigurationState,
-    /// The secrets of all providers.
+    /// The secrets of all providers, and those of exports.
     pub secrets: Vec<SecretFact>,
     /// How many configurations are in force or have calls that began under them: 1 at rest.
     pub generations: usize,
@@ -114,9 +125,19 @@ impl ConfigurationFacts {
                 running_since: now,
                 certificates,
             }),
+            exported: ExportedSecrets(Box::new(Vec::new)),
             applied: AtomicU64::new(0),
             unchanged: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+        }
+    }
+
+    /// This tells of the secrets that exports carry.
+    #[must_use]
+    pub fn exporting(self, secrets: impl Fn() -> Vec<SecretFact> + Send + Sync + 'static) -> Self {
+        Self {
+            exported: ExportedSecrets(Box::new(secrets)),
+            ..self
         }
     }
 
@@ -242,6 +263,7 @@ impl Control {
                 })
             }));
         }
+        secrets.extend((self.configuration.exported.0)());
         ConfigurationView {
             state: self.configuration.state(),
             secrets,

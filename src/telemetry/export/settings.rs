@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Uri};
 
 use crate::provider::credential::Credential;
 use crate::provider::link::Link;
@@ -45,13 +45,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The secrets that exports carry in their headers, each once.
-    pub fn secrets(&self) -> Vec<Arc<Credential>> {
-        let mut secrets: Vec<Arc<Credential>> = Vec::new();
+    /// The secrets that exports carry, each once with its header.
+    pub fn secrets(&self) -> Vec<(HeaderName, Arc<Credential>)> {
+        let mut secrets: Vec<(HeaderName, Arc<Credential>)> = Vec::new();
         let destinations = [&self.traces, &self.metrics].into_iter().flatten();
-        for (_, secret) in destinations.flat_map(|destination| &destination.secret_headers) {
-            if !secrets.iter().any(|known| Arc::ptr_eq(known, secret)) {
-                secrets.push(Arc::clone(secret));
+        for (name, secret) in destinations.flat_map(|destination| &destination.secret_headers) {
+            if !secrets.iter().any(|(_, known)| Arc::ptr_eq(known, secret)) {
+                secrets.push((name.clone(), Arc::clone(secret)));
             }
         }
         secrets
@@ -76,6 +76,12 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Whether this is the same receiver as another one, though perhaps at another path.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        let host = |url: &str| url.parse::<Uri>().ok()?.authority().cloned();
+        host(&self.url).is_some_and(|host_of_this| Some(host_of_this) == host(&other.url))
+    }
+
     /// All headers that the settings give, with the secrets of this moment.
     pub fn all_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();

@@ -1,5 +1,6 @@
-//! When does the log say that exports fail? At once, and then every five minutes, however many fail.
+//! When does the log say that exports fail? At once, and then every five minutes for each collector, however many fail.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -17,19 +18,25 @@ const QUIET: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug)]
 pub(super) struct Trouble {
     signal: OtlpSignal,
-    warnings: RepeatedWarning,
+    /// Those about the collector, whichever signal it does not take.
+    warnings: Arc<RepeatedWarning>,
     /// Whether a warning was written, and not yet that the trouble is over.
     is_told: bool,
     /// How many exports have failed in a row.
     in_a_row: u32,
 }
 
+/// The warnings about one collector.
+pub(super) fn warnings() -> Arc<RepeatedWarning> {
+    Arc::new(RepeatedWarning::once_in(QUIET))
+}
+
 impl Trouble {
-    /// Nothing has failed yet.
-    pub(super) fn none(signal: OtlpSignal) -> Self {
+    /// Nothing has failed yet. Signals that go to the same collector share their warnings.
+    pub(super) fn none(signal: OtlpSignal, warnings: Arc<RepeatedWarning>) -> Self {
         Self {
             signal,
-            warnings: RepeatedWarning::once_in(QUIET),
+            warnings,
             is_told: false,
             in_a_row: 0,
         }
@@ -71,5 +78,26 @@ impl Trouble {
             let signal = self.signal.name();
             info!(signal, "the collector takes exports again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_of_one_collector_share_its_warnings_and_each_says_when_its_own_trouble_is_over() {
+        let (shared, now) = (warnings(), Instant::now());
+        let mut traces = Trouble::none(OtlpSignal::Traces, Arc::clone(&shared));
+        let mut metrics = Trouble::none(OtlpSignal::Metrics, shared);
+
+        traces.rejected(1, now);
+        metrics.rejected(1, now + Duration::from_secs(15));
+
+        assert!(traces.is_told && !metrics.is_told);
+        metrics.rejected(1, now + QUIET);
+        assert!(metrics.is_told);
+        metrics.succeeded();
+        assert!(traces.is_told && !metrics.is_told);
     }
 }

@@ -17,7 +17,7 @@ use super::otlp::{ExportError, OtlpClient};
 use super::queue::{SpanBatch, SpanQueue};
 use super::settings::{OtlpSignal, Settings};
 use super::spans_request::SpansRequest;
-use super::trouble::Trouble;
+use super::trouble::{self, Trouble};
 
 /// How long a span waits until it is exported, if no batch is complete before.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -85,20 +85,27 @@ impl Exports {
         let (stop, stopping) = watch::channel(false);
         let (end, ended) = oneshot::channel();
         let spans_of_worker = traces.is_some().then(|| Arc::clone(spans));
-        let exporter = |client, signal| Exporter {
+        let of_traces = trouble::warnings();
+        let are_together = (settings.traces.as_ref().zip(settings.metrics.as_ref()))
+            .is_some_and(|(traces, metrics)| traces.is_at(metrics));
+        let of_metrics = match are_together {
+            true => Arc::clone(&of_traces),
+            false => trouble::warnings(),
+        };
+        let exporter = |client, signal, warnings| Exporter {
             client,
             signal,
-            trouble: Trouble::none(signal),
+            trouble: Trouble::none(signal, warnings),
             counts: Arc::clone(counts),
             stopping: stopping.clone(),
         };
         let spans_exporter = traces.map(|client| SpansExporter {
-            exporter: exporter(client, OtlpSignal::Traces),
+            exporter: exporter(client, OtlpSignal::Traces, of_traces),
             queue: Arc::clone(spans),
             request: SpansRequest::new(&settings.resource),
         });
         let metrics_exporter = metrics.map(|(client, message)| MetricsExporter {
-            exporter: exporter(client, OtlpSignal::Metrics),
+            exporter: exporter(client, OtlpSignal::Metrics, of_metrics),
             message,
             interval: settings.interval,
         });

@@ -30,7 +30,7 @@ use self::readings::{LabelValue, Readings};
 use self::series::OfGenAi;
 use self::tables::{NEITHER, Tables};
 
-pub use self::configured::{Configured, ConfiguredModel, model_label};
+pub use self::configured::{Configured, ConfiguredModel, ShownModel, ShownNames, model_label};
 pub use self::tables::DIRECT;
 
 /// Adds what it knows to the readings of a scrape.
@@ -88,7 +88,8 @@ impl Metrics {
         if self.tables().have_old(now) {
             self.change().drop_old(now);
         }
-        let mut readings = Readings::new();
+        let shown = self.tables().shown();
+        let mut readings = Readings::new(shown);
         let read = &mut readings;
         read.counts(&names::DOOR_CALLS, [], &self.doors);
         read.histograms(&names::OVERHEAD, [], &self.overhead, |_, _| true);

@@ -172,6 +172,7 @@ mod tests {
 
     use crate::meter::{self, SHORT};
 
+    use super::super::configured::ShownNames;
     use super::super::names;
     use super::*;
 
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_counter_is_a_total_since_the_start() {
-        let mut readings = Readings::new();
+        let mut readings = Readings::new(ShownNames::default());
         readings.count(&names::REPLAYED, ["general".into()], 7);
 
         let metric = metric_of(&readings);
@@ -225,7 +226,7 @@ mod tests {
         let histogram = meter::Histogram::new(&SHORT);
         histogram.record_time(Duration::from_millis(2));
         histogram.record_time(Duration::from_secs(3));
-        let mut readings = Readings::new();
+        let mut readings = Readings::new(ShownNames::default());
         readings.histogram(&names::FIRST_CONTENT, ["s".into()], &histogram);
 
         let Some(metric::Data::Histogram(histogram)) = metric_of(&readings).data else {
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_label_without_a_value_is_left_out() {
-        let mut readings = Readings::new();
+        let mut readings = Readings::new(ShownNames::default());
         let of = ["p".into(), "".into(), "open".into()];
         readings.flag(&names::BREAKER_STATE, of, true);
 

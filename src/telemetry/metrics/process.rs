@@ -70,13 +70,14 @@ fn started() -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::configured::ShownNames;
     use super::super::readings::Reading;
     use super::*;
 
     #[test]
     #[cfg(target_os = "linux")]
     fn the_system_tells_all_about_the_process() {
-        let mut readings = Readings::new();
+        let mut readings = Readings::new(ShownNames::default());
 
         read(&mut readings);
 

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::meter::{Counter, Grid, Histogram, Totals};
 
+use super::configured::ShownNames;
 use super::names::{self, Definition, MetricKind};
 
 /// The value of a label.
@@ -15,6 +17,7 @@ pub type LabelValue = Cow<'static, str>;
 pub struct Readings {
     /// By the metric's name in Prometheus. Every metric has an entry.
     families: BTreeMap<&'static str, MetricFamily>,
+    shown: Arc<ShownNames>,
 }
 
 /// A metric with its samples.
@@ -61,7 +64,7 @@ impl Reading {
 
 impl Readings {
     /// Nothing was read yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shown: ShownNames) -> Self {
         let family = |definition: &&'static Definition| {
             let family = MetricFamily {
                 definition,
@@ -71,7 +74,13 @@ impl Readings {
         };
         Self {
             families: names::ALL.iter().map(family).collect(),
+            shown: Arc::new(shown),
         }
+    }
+
+    /// The names whose counters are to be added. Gauges are added for what the configuration has at this moment.
+    pub fn shown(&self) -> Arc<ShownNames> {
+        Arc::clone(&self.shown)
     }
 
     /// Every metric with its samples, in order of its name in Prometheus.

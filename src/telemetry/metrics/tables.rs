@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::telemetry::names::GenAiNames;
 
-use super::configured::{Configured, ConfiguredModel};
+use super::configured::{Configured, ConfiguredModel, ShownModel, ShownNames};
 use super::series::{OfGenAi, OfModel, OfProvider, OfScenario};
 use super::shown::SeriesSets;
 
@@ -91,6 +91,26 @@ impl Tables {
         }
         for name in providers {
             self.providers.keep(name.clone(), OfProvider::default);
+        }
+    }
+
+    /// The names of all that is shown.
+    pub(super) fn shown(&self) -> ShownNames {
+        let scenarios = self.scenarios.iter().map(|(name, _)| name);
+        let is_name = |name: &&String| *name != DIRECT && *name != NEITHER;
+        let models = self.models.iter().map(|(id, of)| ShownModel {
+            id: id.clone(),
+            provider: of.provider.clone(),
+            label: of.model.clone(),
+        });
+        ShownNames {
+            scenarios: scenarios.filter(is_name).cloned().collect(),
+            models: models.collect(),
+            providers: self
+                .providers
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect(),
         }
     }
 

@@ -144,6 +144,7 @@ mod tests {
 
     use crate::meter::{Histogram, SHORT};
 
+    use super::super::configured::ShownNames;
     use super::super::names;
     use super::*;
 
@@ -164,7 +165,7 @@ mod tests {
             (u64::MAX, "18446744073.709551615"),
         ];
         for (nanos, expected) in table {
-            let mut readings = Readings::new();
+            let mut readings = Readings::new(ShownNames::default());
             readings.count(
                 &names::COST,
                 ["p".into(), "m".into(), "answer".into()],
@@ -187,7 +188,7 @@ mod tests {
         for micros in [100, 101, 2_000_000] {
             histogram.record_time(Duration::from_micros(micros));
         }
-        let mut readings = Readings::new();
+        let mut readings = Readings::new(ShownNames::default());
         readings.histogram(&names::OVERHEAD, ["Generate".into()], &histogram);
 
         let lines = lines_of("modelway_call_overhead_seconds", &readings);
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_label_cannot_end_its_line() {
-        let mut readings = Readings::new();
+        let mut readings = Readings::new(ShownNames::default());
         readings.flag(&names::SERVING, ["a\"b\\c\nd".into()], true);
 
         let lines = lines_of("modelway_scenario_serving", &readings);
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn every_metric_is_named_even_without_a_series() {
-        let readings = Readings::new();
+        let readings = Readings::new(ShownNames::default());
 
         let text = of(&readings);
 
