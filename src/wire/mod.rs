@@ -34,6 +34,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use serde::Serialize;
 
 use crate::chat::{Adaptation, ChatEvent, ChatRequest};
 use crate::error::{Unsupported, UpstreamError};
@@ -154,6 +155,16 @@ pub struct WireRequest {
     pub body: Bytes,
     /// What was left out or changed without changing what was asked.
     pub adaptations: Vec<Adaptation>,
+}
+
+/// Room for the body of a short question; a longer one makes it grow.
+const USUAL_BODY_BYTES: usize = 1024;
+
+/// The JSON text of a body.
+fn json_text(body: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(USUAL_BODY_BYTES);
+    serde_json::to_writer(&mut text, body)?;
+    Ok(text)
 }
 
 /// The adaptations made while a request was encoded, each listed once.

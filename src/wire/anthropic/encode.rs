@@ -17,7 +17,7 @@ use crate::error::Unsupported;
 use crate::features::Feature;
 use crate::wire::options::Words;
 use crate::wire::wishes::{Wish, note_left_out};
-use crate::wire::{Adaptations, Recipient, WireRequest, segment};
+use crate::wire::{Adaptations, Recipient, WireRequest, json_text, segment};
 
 /// The output limit if neither the request nor the configuration has one: the API requires a limit,
 /// and every model accepts this one.
@@ -87,8 +87,7 @@ pub(super) fn encode(
         betas,
         adaptations,
     } = compose(dialect, request, to)?;
-    let body =
-        serde_json::to_vec(&body).map_err(|_| value("messages", "it cannot be written as JSON"))?;
+    let body = json_text(&body).map_err(|_| value("messages", "it cannot be written as JSON"))?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let path = match dialect.host {

@@ -7,7 +7,7 @@ use crate::error::Unsupported;
 use crate::features::Feature;
 use crate::wire::options::Words;
 use crate::wire::wishes::{self, Wish};
-use crate::wire::{Adaptations, Recipient, WireRequest, segment};
+use crate::wire::{Adaptations, Recipient, WireRequest, json_text, segment};
 
 use super::conversation::{Conversation, Written};
 use super::request::{GenerationConfig, Request};
@@ -25,8 +25,7 @@ pub(super) fn encode(
 ) -> Result<WireRequest, Unsupported> {
     let (body, adaptations) = compose(request, to, asking)?;
     // Writing to memory fails only for maps with keys that are no strings; there are none.
-    let body = serde_json::to_vec(&body)
-        .map_err(|_| refused("messages", "it cannot be written as JSON"))?;
+    let body = json_text(&body).map_err(|_| refused("messages", "it cannot be written as JSON"))?;
 
     let mut headers = HeaderMap::with_capacity(1);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -10,7 +10,7 @@ use crate::error::Unsupported;
 use crate::features::{Exclusion, Feature, features_of};
 use crate::wire::openai::json_mode;
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, json_text};
 
 use super::body::{Body, StreamOptions};
 use super::history::History;
@@ -31,7 +31,7 @@ pub(super) fn encode(
     to: &Recipient<'_>,
 ) -> Result<WireRequest, Unsupported> {
     let (body, adaptations) = compose(dialect, request, to)?;
-    let json = serde_json::to_vec(&body).map_err(|_| Unsupported::Value {
+    let json = json_text(&body).map_err(|_| Unsupported::Value {
         field: "messages",
         why: "it cannot be written as JSON",
     })?;

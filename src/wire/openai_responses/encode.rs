@@ -18,7 +18,7 @@ use crate::wire::openai::{json_mode, schemas};
 use crate::wire::options::{OptionsPlace, Words};
 use crate::wire::tool_ids::{Distinct, Form, ToolIds};
 use crate::wire::wishes::{self, Wish};
-use crate::wire::{Adaptations, Recipient, WireRequest};
+use crate::wire::{Adaptations, Recipient, WireRequest, json_text};
 
 use super::body::{Body, Format, ReasoningFields, TextOptions};
 use super::history::History;
@@ -38,8 +38,7 @@ pub(super) fn encode(
     to: &Recipient<'_>,
 ) -> Result<WireRequest, Unsupported> {
     let (body, adaptations) = compose(dialect, request, to)?;
-    let json =
-        serde_json::to_vec(&body).map_err(|_| value("messages", "it cannot be written as JSON"))?;
+    let json = json_text(&body).map_err(|_| value("messages", "it cannot be written as JSON"))?;
     Ok(WireRequest {
         path: "/responses".to_owned(),
         headers: HeaderMap::from_iter([(
