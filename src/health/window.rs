@@ -148,6 +148,17 @@ mod tests {
     }
 
     #[test]
+    fn with_another_length_what_was_counted_stays_and_is_forgotten_at_the_new_pace() {
+        let (mut window, start) = window();
+        window.newest(start).samples += 1;
+
+        window.change(40 * SECOND);
+
+        assert_eq!(window.sums(start + 39 * SECOND).samples, 1);
+        assert_eq!(window.sums(start + 40 * SECOND).samples, 0);
+    }
+
+    #[test]
     fn what_follows_a_long_silence_is_remembered_for_the_whole_window() {
         let (mut window, start) = window();
         window.newest(start).samples += 100;

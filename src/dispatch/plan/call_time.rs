@@ -132,6 +132,16 @@ mod tests {
     }
 
     #[test]
+    fn half_of_what_is_left_is_less_with_time_and_nothing_at_the_end() {
+        for (left, half) in [(1000, 500), (300, 150), (0, 0)] {
+            let (time, now) = call(1000, left);
+            assert_eq!(time.half_of_what_is_left(now), millis(half));
+        }
+        let (time, end) = call(1000, 0);
+        assert_eq!(time.half_of_what_is_left(end + millis(1)), Duration::ZERO);
+    }
+
+    #[test]
     fn a_call_is_short_that_has_less_than_half_of_its_scenarios_time() {
         let route = route(&["one"], scopes::Settings::default());
         let now = Instant::now();

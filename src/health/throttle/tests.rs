@@ -155,6 +155,60 @@ fn concurrency_stays_between_its_limits() {
     assert_eq!(throttle.limit(), 10_000);
 }
 
+/// Settings that differ from the defaults in the limit at the start.
+fn beginning_with(initial_concurrency: u32) -> Settings {
+    Settings {
+        initial_concurrency,
+        max_concurrency: 50,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn as_many_attempts_are_under_way_as_the_limit_says_and_no_more() {
+    let mut throttle = Throttle::new(beginning_with(5));
+    let now = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(throttle.refuses(now), None);
+        throttle.enter();
+    }
+
+    assert_eq!(throttle.refuses(now), Some(Throttled::Busy));
+}
+
+#[test]
+fn with_other_settings_a_limit_that_was_learnt_or_earned_stays_and_any_other_follows_them() {
+    let now = Instant::now();
+    // The limits at the start before and after the change, what happens before it, and the limit after it.
+    type Lesson = fn(&mut Throttle, Instant);
+    let nothing: Lesson = |_, _| {};
+    let learns: Lesson = |throttle, now| {
+        throttle.refused(false, None, now);
+    };
+    let earns: Lesson = |throttle, _| throttle.succeeded();
+    let table = [
+        (10, 20, nothing, 20),
+        (10, 7, nothing, 7),
+        (10, 10, nothing, 10),
+        (10, 100, nothing, 50),
+        (10, 1, nothing, 4),
+        (10, 20, learns, 7),
+        (10, 8, learns, 7),
+        (10, 10, earns, 11),
+        (10, 20, earns, 20),
+        (10, 8, earns, 8),
+    ];
+    for (before, after, lesson, expected) in table {
+        let mut throttle = Throttle::new(beginning_with(before));
+        (0..10).for_each(|_| throttle.enter());
+        lesson(&mut throttle, now);
+
+        throttle.change(beginning_with(after));
+
+        assert_eq!(throttle.limit(), expected, "{before}, {after}");
+    }
+}
+
 #[test]
 fn a_wait_is_reported_once_when_it_begins() {
     let mut throttle = Throttle::new(Settings::default());

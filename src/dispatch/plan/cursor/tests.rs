@@ -133,6 +133,16 @@ fn a_cursor_knows_whether_a_target_has_refused_the_request() {
 }
 
 #[test]
+fn targets_that_have_refused_for_an_unknown_reason_are_told_from_those_that_failed_otherwise() {
+    let mut cursor = Cursor::new(3);
+    cursor.fail(0, UpstreamError::new(UpstreamErrorKind::InvalidRequest));
+    cursor.fail(1, server_error());
+
+    assert_eq!(cursor.refused().collect::<Vec<_>>(), [0]);
+    assert_eq!(cursor.too_small().count(), 0);
+}
+
+#[test]
 fn the_target_of_a_rival_is_passed_over_once_the_rival_has_failed() {
     let raced = [Moves(Some(0)), Starts(0, Primary), Starts(1, Hedge)];
     // How the race ends, and what is ahead then.
