@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
-use crate::identity::{Action, Identity};
+use crate::identity::{Action, CredentialKind, Identity};
 use crate::ledger::export::{Export, ExportPiece};
 use crate::ledger::read::calls;
 use crate::ledger::read::error::ReadError;
@@ -173,6 +173,9 @@ fn sight<T>(request: &Request<T>) -> Result<Sight, Status> {
     let Some(identity) = request.extensions().get::<Arc<Identity>>() else {
         return Err(status::of_error(&Error::CredentialsMissing));
     };
+    if identity.kind == CredentialKind::Anonymous {
+        return Err(status::of_error(&Error::CredentialsMissing));
+    }
     let may = |action| identity.scopes.iter().any(|scope| scope.action == action);
     if may(Action::LedgerRead) {
         return Ok(Sight::All);

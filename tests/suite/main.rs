@@ -51,6 +51,7 @@ mod large_requests;
 mod last_resort;
 mod laws_of_hosts;
 mod ledger;
+mod ledger_reading;
 mod linear;
 mod listeners;
 mod locks;
