@@ -1,10 +1,25 @@
 //! Who calls, and what may it do? Whatever the proof, a call has one [`Identity`]. Pure.
 
+pub mod certificate;
+pub mod directory;
+pub mod identities;
+pub mod key;
+pub mod labels;
+pub mod pattern;
+pub mod record;
+pub mod resolve;
+pub mod scopes;
+pub mod settings;
+pub mod standing;
 pub mod token;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
+
+use crate::caller::Caller;
+
+use self::standing::Standing;
 
 /// The account of callers that need no credential, unless the configuration names another.
 pub const LOCAL: &str = "local";
@@ -114,9 +129,21 @@ pub struct Identity {
     pub label_rules: Arc<[LabelRule]>,
     /// IANA name of the zone of its windows.
     pub time_zone: Arc<str>,
+    /// Whether its credential still holds; one for all its calls.
+    pub standing: Arc<Standing>,
 }
 
 impl Identity {
+    /// Who calls through a connection of this peer, as admission counts it: the account; without a credential the peer.
+    pub fn caller(&self, peer: Caller) -> Caller {
+        match self.kind {
+            CredentialKind::Anonymous => peer,
+            CredentialKind::Key | CredentialKind::Token | CredentialKind::Certificate => {
+                Caller::Account(self.number.0)
+            }
+        }
+    }
+
     /// The caller without a credential, of a service that does not ask for one.
     pub fn local() -> Arc<Self> {
         static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| {
@@ -138,6 +165,7 @@ impl Identity {
                 labels: Arc::default(),
                 label_rules: Arc::new([]),
                 time_zone: "UTC".into(),
+                standing: Arc::default(),
             })
         });
         Arc::clone(&IDENTITY)

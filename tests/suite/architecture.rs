@@ -20,7 +20,6 @@ const MODULES: &[Module] = &[
     // Plain data.
     module("chat", &[]),
     module("caller", &[]),
-    module("identity", &[]),
     // Functions of numbers and texts.
     module("calendar", &[]),
     module("hash", &[]),
@@ -40,6 +39,8 @@ const MODULES: &[Module] = &[
     ),
     // What is counted.
     module("meter", &[]),
+    // Who calls. Pure, but for the table in use, which is exchanged.
+    module("identity", &["caller", "error", "meter"]),
     // Names for locks and atomics.
     module("sync", &[]),
     module("workshop", &["error"]),
@@ -151,6 +152,7 @@ const MODULES: &[Module] = &[
             "caller",
             "error",
             "grpc",
+            "identity",
             "serving",
         ],
     ),
@@ -167,6 +169,7 @@ const MODULES: &[Module] = &[
             "grpc_web",
             "hash",
             "idempotency",
+            "identity",
             "json",
             "meter",
             "serving",
@@ -179,8 +182,8 @@ const MODULES: &[Module] = &[
         &[
             "admission",
             "calendar",
-            "chat",
             "certificate",
+            "chat",
             "dispatch",
             "error",
             "features",
@@ -256,7 +259,7 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &["hash", "outbound", "server", "transport"],
+        modules: &["hash", "identity", "outbound", "server", "transport"],
     },
     Home {
         // The only database.
@@ -285,6 +288,7 @@ const HOMES: &[Home] = &[
             "command",
             "config",
             "grpc",
+            "identity",
             "outbound",
             "provider",
             "serve",

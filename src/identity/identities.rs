@@ -1,0 +1,314 @@
+//! Who may call at this moment? The directory in use, exchanged as a whole when the configuration or the store changes.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tracing::debug;
+
+use crate::meter::{Axes, Axis, Counter, Grid};
+
+use super::directory::Directory;
+use super::directory::complaints::DirectoryMistake;
+use super::directory::numbers::AccountNumbers;
+use super::record::{AccountRecord, KeyRecord};
+use super::resolve::{self, Shown, Unproved};
+use super::settings::{OpenServices, Settings};
+use super::{Identity, LOCAL};
+use crate::caller::Peer;
+
+/// Everybody who may call, and what must be told when that changes.
+pub struct Identities {
+    in_force: ArcSwap<InForce>,
+    numbers: AccountNumbers,
+    sources: Mutex<RecordSources>,
+    /// Called after each change.
+    followers: Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
+    refused: Grid<Counter>,
+}
+
+static CAUSES: Axes = LazyLock::new(|| vec![Axis::new("cause", Unproved::ALL.map(Unproved::name))]);
+
+/// What holds at a time.
+#[derive(Debug, Default)]
+struct InForce {
+    directory: Arc<Directory>,
+    open: OpenServices,
+}
+
+/// What the directory is built from.
+#[derive(Default)]
+struct RecordSources {
+    settings: Settings,
+    accounts_in_store: Vec<AccountRecord>,
+    keys_in_store: Vec<KeyRecord>,
+}
+
+impl Identities {
+    /// The identities of these settings; the store is empty.
+    ///
+    /// # Errors
+    /// Every mistake in the settings.
+    pub fn new(settings: Settings) -> Result<Self, Vec<DirectoryMistake>> {
+        let identities = Self::empty();
+        identities.follow_settings(settings)?;
+        Ok(identities)
+    }
+
+    /// Nobody.
+    fn empty() -> Self {
+        Self {
+            in_force: ArcSwap::default(),
+            numbers: AccountNumbers::default(),
+            sources: Mutex::default(),
+            followers: Mutex::default(),
+            refused: Grid::counters(&CAUSES),
+        }
+    }
+
+    /// The directory in use.
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.in_force.load().directory)
+    }
+
+    /// What needs no credential.
+    pub fn open_services(&self) -> OpenServices {
+        self.in_force.load().open
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// Nobody is proved to call.
+    pub fn resolve(&self, shown: Shown<'_>, now: SystemTime) -> Result<Arc<Identity>, Unproved> {
+        resolve::resolve(&self.in_force.load().directory, shown, now)
+    }
+
+    /// Notes that nobody is proved to call.
+    pub fn note(&self, unproved: Unproved, peer: &Peer) {
+        self.refused.increment([unproved as usize]);
+        debug!(cause = unproved.name(), %peer, "credential refused");
+    }
+
+    /// How many requests were refused, by cause.
+    pub fn refused(&self) -> &Grid<Counter> {
+        &self.refused
+    }
+
+    /// From now on these settings hold. Returns how many credentials lost their open calls by that.
+    ///
+    /// # Errors
+    /// Every mistake in the settings beside the store. Nothing has changed then.
+    pub fn follow_settings(&self, settings: Settings) -> Result<usize, Vec<DirectoryMistake>> {
+        self.change(|sources| RecordSources {
+            settings,
+            accounts_in_store: sources.accounts_in_store.clone(),
+            keys_in_store: sources.keys_in_store.clone(),
+        })
+    }
+
+    /// From now on the store holds these. Returns how many credentials lost their open calls by that.
+    ///
+    /// # Errors
+    /// Every mistake in the records beside the settings. Nothing has changed then.
+    pub fn follow_store(
+        &self,
+        accounts: Vec<AccountRecord>,
+        keys: Vec<KeyRecord>,
+    ) -> Result<usize, Vec<DirectoryMistake>> {
+        self.change(|sources| RecordSources {
+            settings: sources.settings.clone(),
+            accounts_in_store: accounts,
+            keys_in_store: keys,
+        })
+    }
+
+    /// Whether these settings could hold beside what is in the store.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), Vec<DirectoryMistake>> {
+        let sources = lock(&self.sources);
+        let before = self.directory();
+        let built = settings.directory(
+            &sources.accounts_in_store,
+            &sources.keys_in_store,
+            &before,
+            &self.numbers,
+        );
+        built.map(|_| ())
+    }
+
+    /// Whether these records could be in the store beside the settings that hold.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn check_store(
+        &self,
+        accounts: &[AccountRecord],
+        keys: &[KeyRecord],
+    ) -> Result<(), Vec<DirectoryMistake>> {
+        let sources = lock(&self.sources);
+        let before = self.directory();
+        let built = sources
+            .settings
+            .directory(accounts, keys, &before, &self.numbers);
+        built.map(|_| ())
+    }
+
+    /// The settings that hold.
+    pub fn settings(&self) -> Settings {
+        lock(&self.sources).settings.clone()
+    }
+
+    /// Calls this after each change, when the standing of every credential is known.
+    pub fn tell(&self, follower: impl Fn() + Send + Sync + 'static) {
+        lock(&self.followers).push(Box::new(follower));
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(&RecordSources) -> RecordSources,
+    ) -> Result<usize, Vec<DirectoryMistake>> {
+        // One change at a time: each is built on what the one before left.
+        let mut sources = lock(&self.sources);
+        let next = change(&sources);
+        let before = self.directory();
+        let directory = next.settings.directory(
+            &next.accounts_in_store,
+            &next.keys_in_store,
+            &before,
+            &self.numbers,
+        )?;
+        let directory = Arc::new(directory);
+        self.in_force.store(Arc::new(InForce {
+            directory: Arc::clone(&directory),
+            open: next.settings.open,
+        }));
+        *sources = next;
+        // New calls are refused from here on; only then are the open ones ended, so that none slips in between.
+        let ended = directory.end_what_is_gone(&before);
+        for follower in lock(&self.followers).iter() {
+            follower();
+        }
+        Ok(ended)
+    }
+}
+
+impl Default for Identities {
+    /// Everybody is the account `local`.
+    fn default() -> Self {
+        let settings = Settings {
+            anonymous: Some(LOCAL.to_owned()),
+            ..Settings::default()
+        };
+        // These settings have no mistake, as a test shows; an empty directory would refuse everybody.
+        let empty = Self::empty();
+        let _ = empty.follow_settings(settings);
+        empty
+    }
+}
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identities")
+            .field("directory", &self.directory())
+            .finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::identity::Labels;
+    use crate::identity::key::KeyHash;
+    use crate::identity::record::{AccountKind, CallsUnderWay};
+
+    use super::*;
+
+    fn account(id: &str) -> AccountRecord {
+        AccountRecord {
+            id: id.to_owned(),
+            kind: AccountKind::Caller,
+            parent: None,
+            display_name: String::new(),
+            scopes: None,
+            labels: Labels::new(),
+            label_rules: None,
+            time_zone: None,
+            bindings: Vec::new(),
+            closed: None,
+            kept_in: format!("the place of {id}"),
+        }
+    }
+
+    fn key(account: &str) -> KeyRecord {
+        KeyRecord {
+            id: format!("key of {account}").replace(' ', "-"),
+            account: account.to_owned(),
+            kind: None,
+            hash: KeyHash::from_bytes([7; 32]),
+            scopes: None,
+            expires: None,
+            rotated_until: None,
+            revoked: None,
+            kept_in: "the store".to_owned(),
+        }
+    }
+
+    #[test]
+    fn everybody_is_the_local_account_unless_something_else_is_said() {
+        let identities = Identities::default();
+
+        let headers = http::HeaderMap::new();
+        let shown = Shown {
+            headers: &headers,
+            certificate: None,
+        };
+        let identity = identities.resolve(shown, SystemTime::UNIX_EPOCH).unwrap();
+
+        assert_eq!(&*identity.account.caller, LOCAL);
+    }
+
+    #[test]
+    fn file_and_store_are_one_directory_and_a_change_that_does_not_fit_changes_nothing() {
+        let settings = Settings {
+            accounts: vec![account("a")],
+            ..Settings::default()
+        };
+        let identities = Identities::new(settings.clone()).unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        identities.tell(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+
+        identities.follow_store(Vec::new(), vec![key("a")]).unwrap();
+        assert_eq!(identities.directory().keys().count(), 1);
+        let standing = {
+            let directory = identities.directory();
+            let identity = &directory.keys().next().unwrap().identity;
+            Arc::clone(&identity.standing)
+        };
+
+        let twice = identities.follow_store(vec![account("a")], vec![key("a")]);
+        let mistakes = twice.unwrap_err();
+        assert!(mistakes[0].what.contains("the place of a"), "{mistakes:?}");
+        assert!(identities.check_settings(&Settings::default()).is_err());
+        assert!(identities.follow_settings(Settings::default()).is_err());
+        assert_eq!(identities.directory().keys().count(), 1);
+        assert_eq!(told.load(Ordering::Relaxed), 1);
+
+        let mut revoked = key("a");
+        revoked.revoked = Some(CallsUnderWay::End);
+        assert_eq!(identities.follow_store(Vec::new(), vec![revoked]), Ok(1));
+        assert!(standing.has_ended());
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+    }
+}

@@ -1,0 +1,216 @@
+//! Who calls? The proofs that came with a request say it, and a bad one is never passed over. Pure.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderMap, header};
+
+use crate::caller::ClientCertificate;
+use crate::error::{CredentialFault, Error};
+
+use super::Identity;
+use super::certificate::{self, NamedCaller};
+use super::directory::{Directory, KeyState};
+use super::key;
+
+/// What a request shows to prove who calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'r> {
+    /// The head of the request.
+    pub headers: &'r HeaderMap,
+    /// The certificate of its connection, if one was believed.
+    pub certificate: Option<&'r ClientCertificate>,
+}
+
+/// A proof in the head of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Proof<'r> {
+    /// An API key.
+    Key(&'r [u8]),
+    /// A signed token: three parts with dots between them.
+    Token(&'r [u8]),
+}
+
+/// Why nobody is proved to call. Callers are told no more than [`Unproved::error`]; the name is for the log and a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unproved {
+    /// Nothing was shown, and calls need a credential.
+    Missing,
+    /// There are two `authorization` entries.
+    SeveralEntries,
+    /// The `authorization` entry has another scheme than Bearer.
+    OtherScheme,
+    /// What was shown has neither the form of a key nor that of a token.
+    Malformed,
+    /// No such key was issued.
+    UnknownKey,
+    /// The time of the key is over.
+    ExpiredKey,
+    /// The key was revoked, or its account closed.
+    RevokedKey,
+    /// No issuer of tokens is believed.
+    UnknownIssuer,
+    /// The certificate names no caller.
+    UnknownCertificate,
+    /// The account of the certificate, or that of calls without a credential, is closed.
+    ClosedAccount,
+    /// Two proofs name different callers.
+    Conflict,
+}
+
+impl Unproved {
+    /// Every cause, in the order of declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Missing,
+        Self::SeveralEntries,
+        Self::OtherScheme,
+        Self::Malformed,
+        Self::UnknownKey,
+        Self::ExpiredKey,
+        Self::RevokedKey,
+        Self::UnknownIssuer,
+        Self::UnknownCertificate,
+        Self::ClosedAccount,
+        Self::Conflict,
+    ];
+
+    /// Its name in the log and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::SeveralEntries => "several_entries",
+            Self::OtherScheme => "other_scheme",
+            Self::Malformed => "malformed",
+            Self::UnknownKey => "unknown_key",
+            Self::ExpiredKey => "expired_key",
+            Self::RevokedKey => "revoked_key",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownCertificate => "unknown_certificate",
+            Self::ClosedAccount => "closed_account",
+            Self::Conflict => "conflict",
+        }
+    }
+
+    /// What the caller is told.
+    pub fn error(self) -> Error {
+        match self {
+            Self::Missing => Error::CredentialsMissing,
+            Self::Conflict => Error::CredentialsInvalid(CredentialFault::Conflict),
+            Self::SeveralEntries
+            | Self::OtherScheme
+            | Self::Malformed
+            | Self::UnknownKey
+            | Self::ExpiredKey
+            | Self::RevokedKey
+            | Self::UnknownIssuer
+            | Self::UnknownCertificate
+            | Self::ClosedAccount => Error::CredentialsInvalid(CredentialFault::Invalid),
+        }
+    }
+}
+
+/// Who calls at this time. The key or the token is believed first, then the certificate; only a caller that shows neither
+/// is anonymous.
+///
+/// # Errors
+/// [`Unproved`].
+pub fn resolve(
+    directory: &Directory,
+    shown: Shown<'_>,
+    now: SystemTime,
+) -> Result<Arc<Identity>, Unproved> {
+    let by_certificate = of_certificate(directory, shown.certificate);
+    let Some(proof) = proof_in(shown.headers)? else {
+        if let Some(identity) = by_certificate? {
+            return open(directory, identity);
+        }
+        let anonymous = directory.anonymous().ok_or(Unproved::Missing)?;
+        return open(directory, anonymous);
+    };
+    let identity = match proof {
+        Proof::Key(secret) => of_key(directory, secret, now)?,
+        Proof::Token(_) => return Err(Unproved::UnknownIssuer),
+    };
+    // A certificate that names nobody proves nothing, beside a key that proves who calls.
+    match by_certificate {
+        Ok(Some(other)) if other.number != identity.number => Err(Unproved::Conflict),
+        Err(Unproved::Conflict) => Err(Unproved::Conflict),
+        Ok(_) | Err(_) => Ok(Arc::clone(identity)),
+    }
+}
+
+/// The proof in the head of a request; `None` if there is none.
+///
+/// # Errors
+/// What is there proves nothing.
+pub fn proof_in(headers: &HeaderMap) -> Result<Option<Proof<'_>>, Unproved> {
+    let mut entries = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(entry) = entries.next() else {
+        return Ok(None);
+    };
+    if entries.next().is_some() {
+        return Err(Unproved::SeveralEntries);
+    }
+    let entry = entry.as_bytes().trim_ascii();
+    let (scheme, shown) = match entry.iter().position(|byte| *byte == b' ') {
+        Some(end) => (&entry[..end], entry[end..].trim_ascii()),
+        None => (entry, &b""[..]),
+    };
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(Unproved::OtherScheme);
+    }
+    if shown.starts_with(key::FAMILY) {
+        return Ok(Some(Proof::Key(shown)));
+    }
+    match shown.iter().filter(|byte| **byte == b'.').count() {
+        2 => Ok(Some(Proof::Token(shown))),
+        _ => Err(Unproved::Malformed),
+    }
+}
+
+fn of_key<'d>(
+    directory: &'d Directory,
+    secret: &[u8],
+    now: SystemTime,
+) -> Result<&'d Arc<Identity>, Unproved> {
+    let Some(key) = directory.key(secret) else {
+        return Err(match key::is_well_formed(secret) {
+            true => Unproved::UnknownKey,
+            false => Unproved::Malformed,
+        });
+    };
+    match key.state(now) {
+        KeyState::Active | KeyState::Rotated => {
+            key.identity.standing.is_used(now);
+            Ok(&key.identity)
+        }
+        KeyState::Expired => Err(Unproved::ExpiredKey),
+        KeyState::Revoked => Err(Unproved::RevokedKey),
+    }
+}
+
+/// The caller that a certificate names; `None` if there is none, or certificates name nobody here.
+fn of_certificate<'d>(
+    directory: &'d Directory,
+    certificate: Option<&ClientCertificate>,
+) -> Result<Option<&'d Arc<Identity>>, Unproved> {
+    let Some(certificate) = certificate.filter(|_| directory.reads_certificates()) else {
+        return Ok(None);
+    };
+    match certificate::caller_of(certificate, directory) {
+        NamedCaller::One(identity) => Ok(Some(identity)),
+        NamedCaller::Several => Err(Unproved::Conflict),
+        NamedCaller::Unknown => Err(Unproved::UnknownCertificate),
+    }
+}
+
+/// The identity, if its account is not closed.
+fn open(directory: &Directory, identity: &Arc<Identity>) -> Result<Arc<Identity>, Unproved> {
+    match directory.is_closed(identity) {
+        true => Err(Unproved::ClosedAccount),
+        false => Ok(Arc::clone(identity)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What does the configuration say about who may call?
+
+use std::time::Duration;
+
+use super::directory::Directory;
+use super::directory::complaints::DirectoryMistake;
+use super::directory::numbers::AccountNumbers;
+use super::pattern::NamePattern;
+use super::record::{AccountRecord, KeyRecord, Records};
+
+/// Who may call, and how callers prove who they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Id of the caller that calls without a credential are; `None`: there are no such calls.
+    pub anonymous: Option<String>,
+    /// The longest life of a key; `None` for no limit.
+    pub max_key_life: Option<Duration>,
+    /// What needs no credential.
+    pub open: OpenServices,
+    /// What client certificates prove.
+    pub certificates: CertificateRole,
+    /// Where a caller's id stands in the names of certificates.
+    pub pattern: Option<NamePattern>,
+    /// The accounts that the configuration names.
+    pub accounts: Vec<AccountRecord>,
+    /// The keys that the configuration names.
+    pub keys: Vec<KeyRecord>,
+}
+
+/// What a client certificate is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificateRole {
+    /// It proves who calls.
+    #[default]
+    Identity,
+    /// It only opens the connection.
+    Transport,
+}
+
+/// The services that need no credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenServices {
+    /// Health checks.
+    pub health: bool,
+    /// Reflection.
+    pub reflection: bool,
+}
+
+impl Default for OpenServices {
+    fn default() -> Self {
+        Self {
+            health: true,
+            reflection: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The directory of the accounts and keys that the configuration names, and of those in the store.
+    ///
+    /// # Errors
+    /// Every mistake in the records. Their positions count those of the configuration first.
+    pub fn directory(
+        &self,
+        accounts_in_store: &[AccountRecord],
+        keys_in_store: &[KeyRecord],
+        previous: &Directory,
+        numbers: &AccountNumbers,
+    ) -> Result<Directory, Vec<DirectoryMistake>> {
+        let accounts = [&self.accounts, accounts_in_store].concat();
+        let keys = [&self.keys, keys_in_store].concat();
+        let records = Records {
+            accounts: &accounts,
+            keys: &keys,
+            anonymous: self.anonymous.as_deref(),
+            reads_certificates: self.certificates == CertificateRole::Identity,
+            pattern: self.pattern.as_ref(),
+        };
+        Directory::build(&records, previous, numbers)
+    }
+}
