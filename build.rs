@@ -7,8 +7,9 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "modelway/v1/generation_service.proto",
+    "modelway/v1/caller_service.proto",
     "modelway/v1/catalog_service.proto",
     "modelway/v1/operations_service.proto",
     "modelway/v1/ledger_service.proto",

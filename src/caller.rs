@@ -1,5 +1,4 @@
-//! Whose call is it, how did it come in, and how important is it? Until callers are authenticated, a caller is an
-//! address.
+//! Whose call is it, how did it come in, and how important is it?
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -8,9 +7,11 @@ use std::sync::Arc;
 /// Who makes a call. Limits and idempotency keys belong to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Caller {
-    /// All connections from this address; for IPv6, from this /64 network.
+    /// The account with this number, which has proved who it is, from wherever it calls.
+    Account(u32),
+    /// Calls without a credential: all connections from this address; for IPv6, from this /64 network.
     Peer(IpAddr),
-    /// All connections whose address is not known, together.
+    /// Calls without a credential: all connections whose address is not known, together.
     Unknown,
 }
 
@@ -32,6 +33,7 @@ impl Caller {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Account(number) => write!(f, "account {number}"),
             Self::Peer(address @ IpAddr::V4(_)) => write!(f, "{address}"),
             Self::Peer(network @ IpAddr::V6(_)) => write!(f, "{network}/64"),
             Self::Unknown => f.write_str("unknown"),

@@ -32,6 +32,8 @@ use crate::config::judge::{Judged, judge};
 use crate::config::{Config, KEYLESS, Overrides, Surroundings, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256_in_digits;
+use crate::identity::directory::complaints::list;
+use crate::identity::identities::Identities;
 use crate::ledger::{Ledger, OpenError, Recovered};
 use crate::limits::{Announce, Limits};
 use crate::outbound::notify::{NoticeSender, NoticeWorker, notices};
@@ -73,6 +75,8 @@ pub struct Service {
     reloads: Arc<Notify>,
     notifier: Arc<Notifier>,
     metrics: Arc<Metrics>,
+    /// Says who calls.
+    identities: Arc<Identities>,
     /// Writes the lines of its calls.
     call_log: Arc<CallLog>,
     dispatcher: Arc<Dispatcher>,
@@ -193,6 +197,9 @@ impl Service {
             named,
         };
         let config = &judged.config;
+        let identities = Identities::new(config.identity.clone());
+        let identities =
+            Arc::new(identities.map_err(|mistakes| StartError::Identity(list(&mistakes)))?);
         let warnings = warnings(config, SystemTime::now());
         let mut listeners = listen(config).await?;
         let settings = config.ledger.clone();
@@ -261,6 +268,7 @@ impl Service {
             recovered,
             facts,
             metrics,
+            identities,
             longest_end,
             reloads: Arc::default(),
             notifier: Arc::default(),
@@ -440,6 +448,7 @@ impl Service {
             reloads,
             notifier,
             metrics,
+            identities,
             call_log,
             dispatcher,
             limits,
@@ -479,6 +488,7 @@ impl Service {
             admission: config.admission,
             idempotency: config.idempotency,
             observer: Arc::clone(&observer),
+            identities: Arc::clone(&identities),
             configuration: Arc::clone(&facts),
         };
         let parts = Parts {
@@ -491,6 +501,7 @@ impl Service {
             served_tls,
             facts,
             metrics: Arc::clone(&metrics),
+            identities,
             observer,
             asked: reloads,
             notifier,

@@ -25,8 +25,8 @@ use super::scenario::Models;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 use super::{
-    Config, Overrides, TlsMaterials, admission, doors, ledger, limits, listeners, model, prices,
-    provider, references, reload, scenario,
+    Config, Overrides, TlsMaterials, admission, auth, doors, ledger, limits, listeners, model,
+    prices, provider, references, reload, scenario,
 };
 
 /// A configuration file that was parsed as TOML and not yet checked.
@@ -103,11 +103,13 @@ impl<'a> File<'a> {
             surroundings,
             &mut tls.admin,
         );
+        let identity = auth::read(&mut root, &server.listen);
         let mut config = Config {
             server,
             admin,
             probes: listeners::probes(root.section("probes"), overrides),
             tls,
+            identity,
             admission: admission::admission(root.section("admission")),
             idempotency: admission::idempotency(root.section("idempotency")),
             ledger: ledger::ledger(root.section("ledger")),

@@ -186,6 +186,11 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The place of a key of this table, which need not be written there.
+    pub(super) fn field(&self, key: &str) -> Self {
+        self.key(key, self.at)
+    }
+
     /// The path in the file, such as `scenarios.general.targets[1]`.
     pub(super) fn path(&self) -> &str {
         &self.path

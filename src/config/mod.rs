@@ -3,8 +3,10 @@
 //! [`file::File`] reads the text; [`file::File::resolve`] turns it into a [`Config`]. Each table has
 //! its reader in a file of its own, and `table` is how all of them read.
 
+mod accounts;
 mod address;
 mod admission;
+mod auth;
 mod body;
 pub mod check;
 mod credential;
@@ -86,6 +88,8 @@ pub struct Config {
     pub certificates: Vec<CertificateFile>,
     /// The limits on calls.
     pub admission: crate::admission::Settings,
+    /// Who may call.
+    pub identity: crate::identity::settings::Settings,
     /// How much is remembered of calls with idempotency keys.
     pub idempotency: idempotency::Settings,
     /// Where calls and their costs are written down.

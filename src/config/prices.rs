@@ -212,7 +212,7 @@ fn holds(table: &mut Table<'_>) -> Validity {
 }
 
 /// A moment: a date, which stands for its beginning, or a date with a time.
-fn moment(value: &Value<'_>) -> Option<SystemTime> {
+pub(super) fn moment(value: &Value<'_>) -> Option<SystemTime> {
     let moment = value.datetime().and_then(|written| {
         let date = written.date?;
         let days = calendar::days(date.year.into(), date.month.into(), date.day.into());

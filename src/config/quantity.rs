@@ -15,6 +15,15 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number * seconds_in_unit).ok()
 }
 
+/// Reads a time such as `12h` or `365d`, where days make sense.
+pub(super) fn parse_long_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    match unit {
+        "d" => Duration::try_from_secs_f64(number * 86_400.0).ok(),
+        _ => parse_duration(text),
+    }
+}
+
 /// Reads a size such as `4MiB` or `512KiB`.
 pub(super) fn parse_bytes(text: &str) -> Option<u64> {
     let (number, unit) = split_unit(text)?;

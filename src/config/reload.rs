@@ -14,7 +14,7 @@ pub struct Reload {
 impl Default for Reload {
     fn default() -> Self {
         Self {
-            check_every: Duration::from_secs(5),
+            check_every: Duration::from_secs(1),
         }
     }
 }

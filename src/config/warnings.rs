@@ -65,10 +65,12 @@ fn of_callers(config: &Config, warnings: &mut Vec<String>) {
              or a mesh encrypts them"
         ));
     }
-    if !asks_for_proof {
+    if let Some(account) = &config.identity.anonymous
+        && !asks_for_proof
+    {
         warnings.push(format!(
-            "anyone who can reach {address} can use every scenario: callers are not authenticated; ask for client \
-             certificates with `server.tls.client_ca`, or let a proxy or the network keep strangers out"
+            "anyone who can reach {address} can call as `{account}` without a credential (`auth.anonymous`): give callers \
+             keys, ask for client certificates with `server.tls.client_ca`, or let a proxy or the network keep strangers out"
         ));
     }
     if server.admin == PublicAdmin::Always && !asks_for_proof {

@@ -33,6 +33,7 @@ impl Announced {
     pub(super) fn of<B>(
         request: &Request<B>,
         caller: Caller,
+        identity: Option<Arc<Identity>>,
         observer: &Arc<Observer>,
         now: Instant,
     ) -> Option<Self> {
@@ -53,7 +54,7 @@ impl Announced {
                 metadata::trace_state(headers),
             ),
             caller,
-            identity: Some(Identity::local()),
+            identity,
             method,
             door: request
                 .extensions()

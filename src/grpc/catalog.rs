@@ -11,6 +11,7 @@ use crate::features::Modality;
 use crate::money::{PriceKey, Prices};
 use crate::serving::control::Control;
 
+use super::caller::identity_of;
 use super::v1::catalog_service_server::CatalogService;
 use super::{answer, policy, status, v1};
 
@@ -32,6 +33,7 @@ impl CatalogService for CatalogQueries {
         &self,
         request: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
+        let identity = Arc::clone(identity_of(&request)?);
         let v1::ListModelsRequest {
             page_size,
             page_token,
@@ -39,7 +41,7 @@ impl CatalogService for CatalogQueries {
         } = request.into_inner();
         let page = self
             .control
-            .models(&provider, page_size.into(), &page_token);
+            .models(&identity, &provider, page_size.into(), &page_token);
         let page = page.map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::ListModelsResponse {
             models: page.items.iter().map(model).collect(),
@@ -51,7 +53,8 @@ impl CatalogService for CatalogQueries {
         &self,
         request: Request<v1::GetModelRequest>,
     ) -> Result<Response<v1::GetModelResponse>, Status> {
-        let found = self.control.model(request.into_inner().id);
+        let identity = Arc::clone(identity_of(&request)?);
+        let found = self.control.model(&identity, request.into_inner().id);
         let found = found.map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::GetModelResponse {
             model: Some(model(&found)),
@@ -62,11 +65,14 @@ impl CatalogService for CatalogQueries {
         &self,
         request: Request<v1::ListScenariosRequest>,
     ) -> Result<Response<v1::ListScenariosResponse>, Status> {
+        let identity = Arc::clone(identity_of(&request)?);
         let v1::ListScenariosRequest {
             page_size,
             page_token,
         } = request.into_inner();
-        let page = self.control.scenarios(page_size.into(), &page_token);
+        let page = self
+            .control
+            .scenarios(&identity, page_size.into(), &page_token);
         let page = page.map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::ListScenariosResponse {
             scenarios: page.items.iter().map(scenario).collect(),
@@ -78,7 +84,8 @@ impl CatalogService for CatalogQueries {
         &self,
         request: Request<v1::GetScenarioRequest>,
     ) -> Result<Response<v1::GetScenarioResponse>, Status> {
-        let found = self.control.scenario(request.into_inner().id);
+        let identity = Arc::clone(identity_of(&request)?);
+        let found = self.control.scenario(&identity, request.into_inner().id);
         let found = found.map_err(|error| status::of_error(&error))?;
         Ok(Response::new(v1::GetScenarioResponse {
             scenario: Some(scenario(&found)),

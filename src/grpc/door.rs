@@ -2,11 +2,12 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::StdError;
@@ -17,6 +18,9 @@ use tower::ServiceExt as _;
 use crate::admission::room::Share;
 use crate::caller::{Caller, Peer};
 use crate::error::Error;
+use crate::identity::Identity;
+use crate::identity::identities::Identities;
+use crate::identity::resolve::{Shown, Unproved};
 use crate::telemetry::observe::Observer;
 
 use super::announced::Announced;
@@ -35,6 +39,12 @@ pub type GrpcBody = WatchedBody<Body>;
 /// The health check, which is answered until the process ends.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
+/// What the paths of the health service begin with.
+const HEALTH_SERVICE: &str = "/grpc.health.v1.Health/";
+
+/// What the paths of all versions of reflection begin with.
+const REFLECTION_SERVICES: &str = "/grpc.reflection.";
+
 /// The most bytes of the head of a request. That is more than the metadata of a call may have, so that a caller between
 /// the two limits is told why it is refused. A larger head gets HTTP status 431; one of four times this size ends
 /// the connection.
@@ -47,6 +57,8 @@ pub struct GrpcDoor {
     pub(super) intake: Intake,
     /// Observes the calls; `None` at a door that serves none.
     pub(super) observer: Option<Arc<Observer>>,
+    /// Says who calls; `None` at a door that asks for no credential.
+    pub(super) identities: Option<Arc<Identities>>,
     /// Counts the RPCs that are no calls.
     pub(super) rpcs: Arc<RpcCounts>,
 }
@@ -80,9 +92,29 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Who calls from there.
+    /// Who calls from there without a credential.
     pub(super) fn caller(&self) -> Caller {
         self.caller
+    }
+
+    /// Who a request from there with these headers proves to call.
+    ///
+    /// # Errors
+    /// [`Unproved`].
+    pub(super) fn resolve(
+        &self,
+        identities: &Identities,
+        headers: &HeaderMap,
+    ) -> Result<Arc<Identity>, Unproved> {
+        let shown = Shown {
+            headers,
+            certificate: self.peer.certificate.as_deref(),
+        };
+        let resolved = identities.resolve(shown, SystemTime::now());
+        if let Err(unproved) = &resolved {
+            identities.note(*unproved, &self.peer);
+        }
+        resolved
     }
 
     pub(super) fn share(&self) -> &Arc<Share> {
@@ -113,8 +145,21 @@ impl GrpcDoor {
     {
         let now = Instant::now();
         let not_grpc = refusals::of_protocol(&request);
+        let who = match (&not_grpc, &self.identities) {
+            (None, Some(identities)) if !is_open(identities, request.uri().path()) => {
+                Some(origin.resolve(identities, request.headers()))
+            }
+            (_, _) => None,
+        };
+        let identity = who.as_ref().and_then(|who| who.as_ref().ok().cloned());
+        let caller = match &identity {
+            Some(identity) => identity.caller(origin.caller),
+            None => origin.caller,
+        };
         let call = match (&not_grpc, &self.observer) {
-            (None, Some(observer)) => Announced::of(&request, origin.caller, observer, now),
+            (None, Some(observer)) => {
+                Announced::of(&request, caller, identity.clone(), observer, now)
+            }
             (Some(_), _) | (None, None) => None,
         };
         let told = match (&not_grpc, call) {
@@ -133,12 +178,22 @@ impl GrpcDoor {
         if let Some(refusal) = not_grpc.or_else(|| refusals::of_metadata(&request)) {
             return refused(refusal, told);
         }
+        if let Some(Err(unproved)) = who {
+            return refused(status::of_error(&unproved.error()).into_http(), told);
+        }
         request.extensions_mut().insert(TcpConnectInfo {
             local_addr: None,
             remote_addr: origin.peer.address,
         });
         request.extensions_mut().insert(origin.peer.clone());
-        let mut request = match self.intake.admit(request, &origin.share, now) {
+        let share = match caller == origin.caller {
+            true => Arc::clone(&origin.share),
+            false => self.intake.share(caller),
+        };
+        if let Some(identity) = identity {
+            request.extensions_mut().insert(identity);
+        }
+        let mut request = match self.intake.admit(request, &share, now) {
             Ok(request) => request,
             Err(error) => {
                 let refusal = status::of_error(&error).into_http();
@@ -160,6 +215,13 @@ impl GrpcDoor {
             told.answered(arrival::told(response))
         }))
     }
+}
+
+/// Whether the method at this path needs no credential.
+fn is_open(identities: &Identities, path: &str) -> bool {
+    let open = identities.open_services();
+    open.health && path.starts_with(HEALTH_SERVICE)
+        || open.reflection && path.starts_with(REFLECTION_SERVICES)
 }
 
 #[cfg(test)]
@@ -191,6 +253,7 @@ mod tests {
             routes: Routes::default(),
             intake: Intake::new(Duration::from_secs(1), rules, Arc::new(room), draining),
             observer: None,
+            identities: None,
             rpcs: Arc::default(),
         }
     }

@@ -14,6 +14,7 @@ use crate::caller::{Caller, Method};
 use crate::error::Error;
 use crate::idempotency::Fingerprint;
 use crate::identity::Identity;
+use crate::identity::resolve::Unproved;
 use crate::serving::{
     BegunCall, CallHead, CallReading, DeliveryHandle, EventStream, Failure, Repeats, Serving,
 };
@@ -57,15 +58,20 @@ impl Generation {
         method: Method,
         request: Request<Undecoded>,
     ) -> Result<(BegunCall<'_>, RequestId), Status> {
-        let caller = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
+        let peer = Caller::of_peer(request.remote_addr().map(|address| address.ip()));
         let (metadata, extensions, message) = request.into_parts();
         let id = RequestId(metadata::request_id(&metadata));
         let arrival = extensions.get::<Arrival>();
         let call = extensions.get::<Announced>().and_then(Announced::take);
         let whole = method == Method::Generate;
+        let identity = extensions.get::<Arc<Identity>>().cloned();
+        let identity = identity.ok_or(Unproved::Missing);
         let head = CallHead {
-            caller,
-            identity: Identity::local(),
+            caller: match &identity {
+                Ok(identity) => identity.caller(peer),
+                Err(_) => peer,
+            },
+            identity,
             observed: call.unwrap_or_default(),
             arrived: arrival.map_or_else(Instant::now, |arrival| arrival.at),
             held: arrival.map(|arrival| arrival.held.clone()),

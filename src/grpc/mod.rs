@@ -7,6 +7,7 @@ mod announced;
 pub mod answer;
 mod arrival;
 mod breakers;
+mod caller;
 pub mod catalog;
 mod codec;
 mod configuration;

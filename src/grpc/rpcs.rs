@@ -24,11 +24,12 @@ const HEALTH_CHECKS: [&str; 2] = [
 ];
 
 /// The methods that are counted, by their paths.
-const METHODS: [(&str, &str); 15] = [
+const METHODS: [(&str, &str); 16] = [
     ("/modelway.v1.LedgerService/GetCall", "GetCall"),
     ("/modelway.v1.LedgerService/ListCalls", "ListCalls"),
     ("/modelway.v1.LedgerService/QueryUsage", "QueryUsage"),
     ("/modelway.v1.LedgerService/ExportUsage", "ExportUsage"),
+    ("/modelway.v1.CallerService/WhoAmI", "WhoAmI"),
     ("/modelway.v1.CatalogService/ListModels", "ListModels"),
     ("/modelway.v1.CatalogService/GetModel", "GetModel"),
     ("/modelway.v1.CatalogService/ListScenarios", "ListScenarios"),

@@ -12,11 +12,13 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::admission::room::{Room, RoomLimits};
 use crate::idempotency::{self, Idempotency};
+use crate::identity::identities::Identities;
 use crate::serving::control::Control;
 use crate::serving::{Repeats, Serving};
 use crate::telemetry::observe::Observer;
 
 use super::arrival::{Intake, MessageRules};
+use super::caller::CallerQueries;
 use super::catalog::CatalogQueries;
 use super::door::GrpcDoor;
 use super::elements::{Contract, ElementLimits};
@@ -28,12 +30,14 @@ use super::rpcs::RpcCounts;
 use super::spelled::SpelledResponse;
 use super::translated::Translation;
 use super::v1;
+use super::v1::caller_service_server::CallerServiceServer;
 use super::v1::catalog_service_server::CatalogServiceServer;
 use super::v1::ledger_service_server::LedgerServiceServer;
 
 const GENERATION: &str = "modelway.v1.GenerationService";
 const CATALOG: &str = "modelway.v1.CatalogService";
 const LEDGER: &str = "modelway.v1.LedgerService";
+const CALLER: &str = "modelway.v1.CallerService";
 const OPERATIONS: &str = "modelway.v1.OperationsService";
 const HEALTH: &str = "grpc.health.v1.Health";
 const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
@@ -72,7 +76,7 @@ pub struct RequestRules {
 /// Which services a listener serves besides the health service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// GenerationService and CatalogService.
+    /// GenerationService, CatalogService and CallerService.
     pub calls: bool,
     /// OperationsService and, if there is a ledger, LedgerService.
     pub operations: bool,
@@ -93,6 +97,7 @@ pub struct Services {
     observer: Arc<Observer>,
     /// `None` if there is no ledger.
     ledger: Option<Arc<LedgerQueries>>,
+    identities: Arc<Identities>,
     rpcs: Arc<RpcCounts>,
 }
 
@@ -111,6 +116,7 @@ struct GenerationSetup {
     max_message_bytes: usize,
     repeats: Arc<Repeats<SpelledResponse>>,
     observer: Arc<Observer>,
+    identities: Arc<Identities>,
 }
 
 impl Services {
@@ -122,6 +128,7 @@ impl Services {
         control: Arc<Control>,
         draining: CancellationToken,
         observer: Arc<Observer>,
+        identities: Arc<Identities>,
     ) -> Self {
         let RequestRules {
             receive_timeout,
@@ -140,6 +147,7 @@ impl Services {
             draining,
             ledger: LedgerQueries::new(observer.ledger()).map(Arc::new),
             observer,
+            identities,
             rpcs: Arc::default(),
         }
     }
@@ -163,6 +171,7 @@ impl Services {
             draining: self.draining.clone(),
             observer: Arc::clone(&self.observer),
             ledger: self.ledger.clone(),
+            identities: Arc::clone(&self.identities),
             rpcs: Arc::clone(&self.rpcs),
         }
     }
@@ -188,9 +197,11 @@ impl Services {
         let mut routes = Routes::new(HealthServer::new(health));
         let mut names = vec![HEALTH];
         if served.calls {
-            names.extend([GENERATION, CATALOG]);
+            names.extend([GENERATION, CATALOG, CALLER]);
             let catalog = CatalogQueries::new(Arc::clone(&self.control));
-            routes = routes.add_service(CatalogServiceServer::new(catalog));
+            routes = routes
+                .add_service(CatalogServiceServer::new(catalog))
+                .add_service(CallerServiceServer::new(CallerQueries));
         }
         if served.operations {
             names.push(OPERATIONS);
@@ -228,6 +239,7 @@ impl Services {
                 max_message_bytes: self.max_message_bytes,
                 repeats: Arc::clone(&self.repeats),
                 observer: Arc::clone(&self.observer),
+                identities: Arc::clone(&self.identities),
             },
             rpcs: Arc::clone(&self.rpcs),
         })
@@ -263,6 +275,7 @@ impl ListenerServices {
             max_message_bytes,
             repeats,
             observer,
+            identities,
         } = &self.generation;
         let generation = Generation::new(serving, Arc::clone(repeats), Arc::clone(elements));
         let generation = GenerationServer::new(generation, *max_message_bytes);
@@ -270,6 +283,7 @@ impl ListenerServices {
             routes: self.routes.clone().add_service(generation).prepare(),
             intake: self.intake.clone(),
             observer: Some(Arc::clone(observer)),
+            identities: Some(Arc::clone(identities)),
             rpcs: Arc::clone(&self.rpcs),
         }
     }
@@ -280,6 +294,7 @@ impl ListenerServices {
             intake: self.intake.clone(),
             repeats: Arc::clone(&self.generation.repeats),
             observer: Arc::clone(&self.generation.observer),
+            identities: Arc::clone(&self.generation.identities),
         }
     }
 
@@ -289,6 +304,7 @@ impl ListenerServices {
             routes: self.routes.clone().prepare(),
             intake: self.intake.clone(),
             observer: None,
+            identities: None,
             rpcs: Arc::clone(&self.rpcs),
         }
     }

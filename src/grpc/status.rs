@@ -60,7 +60,13 @@ pub fn of_failure(failure: &Failure) -> tonic::Status {
 
 /// The status of a request that never became a call.
 pub fn of_error(error: &Error) -> tonic::Status {
-    status(error, &Trail::default(), MetadataMap::new())
+    let mut status = status(error, &Trail::default(), MetadataMap::new());
+    if let Some(pushback @ -1) = pushback(error, false) {
+        status
+            .metadata_mut()
+            .insert(RETRY_PUSHBACK, pushback.into());
+    }
+    status
 }
 
 /// The status of a failure that no call has. `reason` is the name of a value of `ErrorReason`.

@@ -11,10 +11,12 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::admission::room::Held;
-use crate::caller::{Door, Method};
+use crate::caller::{Caller, Door, Method};
 use crate::chat::Answer;
 use crate::error::{Code, Error};
 use crate::identity::Identity;
+use crate::identity::identities::Identities;
+use crate::identity::resolve::Unproved;
 use crate::serving::{
     CallHead, CallReading, Failure, Repeats, StreamEvent, StreamSpelling as _, Summary,
 };
@@ -51,6 +53,7 @@ pub struct Translation {
     pub(super) intake: Intake,
     pub(super) repeats: Arc<Repeats<SpelledResponse>>,
     pub(super) observer: Arc<Observer>,
+    pub(super) identities: Arc<Identities>,
 }
 
 impl Translation {
@@ -75,28 +78,40 @@ impl Translation {
         self.intake.rules.contract.method(path).is_some()
     }
 
-    /// A request from there, which takes up no memory yet.
-    pub fn held(&self, origin: &Origin) -> Held {
-        self.intake.held(origin.share())
+    /// Who a request from there with these headers proves to call.
+    ///
+    /// # Errors
+    /// [`Unproved`].
+    pub fn resolve(&self, origin: &Origin, headers: &HeaderMap) -> Result<Arc<Identity>, Unproved> {
+        origin.resolve(&self.identities, headers)
     }
 
-    /// The head of a call whose request arrived at `arrived` with these headers.
+    /// A request of this caller from there, which takes up no memory yet.
+    pub fn held(&self, origin: &Origin, who: &Result<Arc<Identity>, Unproved>) -> Held {
+        match caller(origin, who) {
+            caller if caller == origin.caller() => self.intake.held(origin.share()),
+            caller => self.intake.held(&self.intake.share(caller)),
+        }
+    }
+
+    /// The head of a call whose request arrived at `arrived` with these headers, and takes up no memory yet.
     pub fn head(
         &self,
         method: Method,
         headers: &HeaderMap,
         origin: &Origin,
+        who: Result<Arc<Identity>, Unproved>,
         arrived: Instant,
         timeout: Option<Duration>,
-        held: Held,
     ) -> CallHead {
+        let caller = caller(origin, &who);
         let origin_of_call = CallOrigin {
             span: self.observer.tracer().call(
                 metadata::trace_context(headers),
                 metadata::trace_state(headers),
             ),
-            caller: origin.caller(),
-            identity: Some(Identity::local()),
+            caller,
+            identity: who.as_ref().ok().cloned(),
             method,
             door: Door::Json,
             request_id: request_id(headers).and_then(|id| id.to_str().ok().map(str::to_owned)),
@@ -104,11 +119,11 @@ impl Translation {
             timeout,
         };
         CallHead {
-            caller: origin.caller(),
-            identity: Identity::local(),
+            caller,
+            identity: who,
             observed: self.observer.call(origin_of_call),
             arrived,
-            held: Some(held),
+            held: None,
         }
     }
 
@@ -137,6 +152,14 @@ impl Translation {
     /// The answers that are kept for repeats, whichever door gave them.
     pub fn repeats(&self) -> &Arc<Repeats<SpelledResponse>> {
         &self.repeats
+    }
+}
+
+/// Who calls from there, as admission counts it.
+fn caller(origin: &Origin, who: &Result<Arc<Identity>, Unproved>) -> Caller {
+    match who {
+        Ok(identity) => identity.caller(origin.caller()),
+        Err(_) => origin.caller(),
     }
 }
 

@@ -183,7 +183,8 @@ mod tests {
             rule("run", &[], false),
         ];
         let long = "x".repeat(64);
-        let broken: [(&[(&str, &str)], &str, &str); 8] = [
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let broken: [(Pairs<'_>, &str, &str); 8] = [
             (&[], "product", "set it to ads, feed"),
             (&[("product", "adz")], "product", "use ads, feed"),
             (&[("product", "")], "product", "use ads, feed"),

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::grpc::door::Origin;
 use crate::grpc::translated::{self, REQUEST, RESPONSE, Translation};
 use crate::grpc::watched::{self, WatchedBody};
+use crate::identity::resolve::Unproved;
 use crate::serving::{CallHead, CallReading, DeliveryHandle, Failure, Serving};
 
 use super::Settings;
@@ -99,16 +100,25 @@ impl JsonDoor {
         let arrived = Instant::now();
         let (head, body) = request.into_parts();
         let inner = Arc::clone(&self.0);
-        let held = inner.translation.held(origin);
         let translation = &inner.translation;
+        let who = translation.resolve(origin, &head.headers);
+        let held = translation.held(origin, &who);
+        let unproved = who.as_ref().err().copied();
         let given = timeout_of(&head.headers);
         let told = given.as_ref().ok().copied().flatten();
-        let call = translation.head(method, &head.headers, origin, arrived, told, held.clone());
+        let call = CallHead {
+            held: Some(held.clone()),
+            ..translation.head(method, &head.headers, origin, who, arrived, told)
+        };
         let of_caller = translated::request_id(&head.headers);
         let given = given.and_then(|given| not_resumed(&head.headers, method).map(|()| given));
         let read = match given {
             Ok(_) if is_closed => {
                 Either::Right(ready((Err(Unread::Refused(Error::Draining)), None)))
+            }
+            Ok(_) | Err(_) if unproved.is_some() => {
+                let error = unproved.map_or(Error::CredentialsMissing, Unproved::error);
+                Either::Right(ready((Err(Unread::Refused(error)), None)))
             }
             Ok(given) => {
                 let timeout = given.map(translated::time_within);

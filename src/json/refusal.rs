@@ -15,6 +15,9 @@ use super::form::{self, JsonTypes};
 /// The media type of answers and failures.
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// How callers prove who they are.
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+
 const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// Says what went wrong if the failure itself cannot be spelled.
@@ -51,6 +54,10 @@ impl Refusals {
         *response.status_mut() = of_http.unwrap_or_else(|| http_status(status.code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, JSON);
+        if status.code == Code::Unauthenticated {
+            // Required with 401: https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.2
+            headers.insert(header::WWW_AUTHENTICATE, BEARER);
+        }
         advise(status, headers);
         response
     }

@@ -24,6 +24,8 @@ use crate::config::judge::{Before, Judged};
 use crate::config::{Config, Overrides, TlsMaterials, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
 use crate::hash::sha256;
+use crate::identity::directory::complaints::list;
+use crate::identity::identities::Identities;
 use crate::ledger::export::price_book;
 use crate::ledger::{Ledger, UsedRow};
 use crate::limits::Limits;
@@ -46,7 +48,7 @@ use super::tokens::AccessTokens;
 use super::watch::Watch;
 use super::watchdog::LongestEnd;
 
-use self::judged_file::{JudgedFile, START_AGAIN, UnusedFile, told};
+use self::judged_file::{CHANGE_FILE_OR_STORE, JudgedFile, START_AGAIN, UnusedFile, told};
 use self::watched::{bytes, is_key, is_same, noticed, watch};
 
 /// While more generations than this have calls, each reload waits [`PAUSE`] first.
@@ -108,6 +110,7 @@ pub(super) struct Reloader {
     longest_end: LongestEnd,
     facts: Arc<ConfigurationFacts>,
     metrics: Arc<Metrics>,
+    identities: Arc<Identities>,
     observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     asked: Arc<Notify>,
@@ -130,6 +133,8 @@ pub(super) struct Parts {
     pub(super) facts: Arc<ConfigurationFacts>,
     /// Told which names the configuration has.
     pub(super) metrics: Arc<Metrics>,
+    /// Says who calls, as the configuration does.
+    pub(super) identities: Arc<Identities>,
     /// Observes the calls, as the configuration says.
     pub(super) observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
@@ -194,6 +199,7 @@ impl Reloader {
             served_tls,
             facts,
             metrics,
+            identities,
             observer,
             asked,
             notifier,
@@ -240,6 +246,7 @@ impl Reloader {
             longest_end,
             facts,
             metrics,
+            identities,
             observer,
             asked,
             notifier,
@@ -306,6 +313,10 @@ impl Reloader {
             info!(hash, "configuration unchanged");
             self.facts.unchanged(&hash);
             return;
+        }
+        if let Err(mistakes) = self.identities.check_settings(&judged.config.identity) {
+            let unused = UnusedFile::of(list(&mistakes), CHANGE_FILE_OR_STORE);
+            return self.reject(&hash, text, named, unused);
         }
         let prepared = match self.prepare(&judged.config, live) {
             Ok(prepared) => prepared,
@@ -447,6 +458,18 @@ impl Reloader {
         live.exchange(prepared);
         self.limits.change(config.limits, used, now());
         self.notices.change(config.notify);
+        // It was checked before, and only a change of the store since then can speak against it.
+        match self.identities.follow_settings(config.identity) {
+            Ok(0) => {}
+            Ok(ended) => info!(
+                ended,
+                "credentials that the configuration no longer has were ended"
+            ),
+            Err(mistakes) => warn!(
+                mistakes = list(&mistakes),
+                "accounts and keys were not changed: they do not fit those in the store"
+            ),
+        }
         self.longest_end.set(&config.server);
         let routes = self.dispatcher.routes();
         for name in renewed {

@@ -26,6 +26,9 @@ pub enum StartError {
     /// The configuration has mistakes; one line for each.
     #[error("{0}")]
     Config(String),
+    /// Accounts and keys do not fit together.
+    #[error("accounts and keys: {0}")]
+    Identity(String),
     /// The built-in simulator cannot listen.
     #[error("the built-in simulator cannot listen on the loopback interface: {0}")]
     Simulator(io::Error),

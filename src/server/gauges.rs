@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::caller::Priority;
 use crate::grpc::rpcs::RpcCounts;
+use crate::identity::identities::Identities;
 use crate::telemetry::metrics::{Metrics, names};
 
 use super::census::Census;
@@ -20,6 +21,7 @@ pub(super) struct Gauges {
     pub(super) censuses: Vec<(&'static str, Census)>,
     pub(super) refused: Arc<RefusedConnections>,
     pub(super) rpcs: Arc<RpcCounts>,
+    pub(super) identities: Arc<Identities>,
     /// Cancelled when the service goes down.
     pub(super) going_down: CancellationToken,
 }
@@ -36,6 +38,7 @@ impl Gauges {
             censuses,
             refused,
             rpcs,
+            identities,
             going_down,
         } = self;
         metrics.ask(move |readings| {
@@ -54,6 +57,7 @@ impl Gauges {
                 readings.gauge(&names::CONNECTIONS, [(*listener).into()], connections);
             }
             readings.counts(&names::CONNECTIONS_REFUSED, [], &refused.0);
+            readings.counts(&names::CREDENTIALS_REFUSED, [], identities.refused());
             readings.counts(&names::RPCS, [], &rpcs.0);
             readings.flag(&names::DRAINING, [], going_down.is_cancelled());
             let (entries, bytes) = kept();

@@ -23,7 +23,7 @@ mod workers;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -40,6 +40,7 @@ use crate::grpc::health::ReportedHealth;
 use crate::grpc::services::{self, ListenerServices, RequestRules, Served, Services};
 use crate::grpc_web::Patience;
 use crate::idempotency;
+use crate::identity::identities::Identities;
 use crate::json;
 use crate::json::door::JsonDoor;
 use crate::json::refusal::Refusals;
@@ -88,6 +89,8 @@ pub struct Policies {
     pub idempotency: idempotency::Settings,
     /// Observes all calls.
     pub observer: Arc<Observer>,
+    /// Says who calls.
+    pub identities: Arc<Identities>,
     /// What operators are told about the configuration.
     pub configuration: Arc<ConfigurationFacts>,
 }
@@ -350,6 +353,7 @@ impl Server {
             control,
             draining.clone(),
             policies.observer,
+            Arc::clone(&policies.identities),
         );
         let address = listeners.server.address().clone();
         let public = public(&services, settings, &address)?;
@@ -372,6 +376,15 @@ impl Server {
         let live_cores = live_cores
             .map(|worker| (Arc::clone(&worker.doors), Arc::clone(&worker.serving)))
             .collect();
+        let servings: Vec<_> = workers
+            .iter()
+            .map(|worker: &Worker| Arc::downgrade(&worker.serving))
+            .collect();
+        policies.identities.tell(move || {
+            for serving in servings.iter().filter_map(Weak::upgrade) {
+                serving.end_revoked();
+            }
+        });
         let settings = settings_of_connections(settings, &policies.admission);
         let longest_call = longest_call(&dispatcher);
         let pulse = Arc::new(Pulse::new(Instant::now()));
@@ -435,6 +448,7 @@ impl Server {
             censuses,
             refused,
             rpcs: Arc::clone(services.rpcs()),
+            identities: Arc::clone(&policies.identities),
             going_down: going_down.clone(),
         };
         gauges.show_in(&metrics, services.kept());

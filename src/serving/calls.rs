@@ -14,14 +14,16 @@ use crate::chat::Answer;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{Call, Failure, Inquiry, Summary};
-use crate::error::{Error, Violation};
+use crate::error::Error;
 use crate::idempotency::{Fingerprint, Key};
-use crate::identity::Identity;
+use crate::identity::resolve::Unproved;
+use crate::identity::{Identity, labels};
 use crate::telemetry::observe::{AskedFor, CallWait, ObservedCall};
 use crate::trail::CallEnd;
 
 use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
+use super::permission;
 use super::reading::{CallReading, CallRequest, Understood, understand};
 use super::stream::{EventStream, StreamSpelling};
 use super::untaken::Untaken;
@@ -41,7 +43,7 @@ pub struct CallHead {
     /// Who calls, as admission counts it.
     pub caller: Caller,
     /// Who calls.
-    pub identity: Arc<Identity>,
+    pub identity: Result<Arc<Identity>, Unproved>,
     /// Observes the call since its arrival.
     pub observed: ObservedCall,
     /// When the call arrived; its timeout counts from here.
@@ -75,6 +77,11 @@ impl Serving {
         self.open.sweep().await;
     }
 
+    /// Ends every open call whose credential has ended.
+    pub fn end_revoked(&self) {
+        self.open.end_revoked();
+    }
+
     /// Ends every open call, and each that begins later.
     pub fn close(&self) {
         self.open.close();
@@ -83,7 +90,8 @@ impl Serving {
     /// Turns a message into a call. Large messages are read where they hold up no other call.
     ///
     /// # Errors
-    /// `read` failed; there is no such scenario or model; or there is no room for the request.
+    /// Nobody is proved to call, or the caller may not make this call; `read` failed; there is no such scenario or model;
+    /// or there is no room for the request.
     pub async fn begin(
         &self,
         head: CallHead,
@@ -98,6 +106,13 @@ impl Serving {
             held,
         } = head;
         observed.was_read(Instant::now());
+        let identity = match identity.map_err(Unproved::error) {
+            Ok(identity) => identity,
+            Err(error) => return Err(refused(observed, error)),
+        };
+        if let Err(error) = permission::to_generate(&identity) {
+            return Err(refused(observed, error));
+        }
         let understood = understand(&self.dispatcher, held.as_ref(), read).await;
         let Understood {
             route,
@@ -122,20 +137,24 @@ impl Serving {
             timeout,
             key,
         } = reading;
+        let allowed = match &selector {
+            Selector::Scenario(name) => permission::for_scenario(&identity, name),
+            Selector::Model(id) => permission::for_model(&identity, id),
+        };
         let asked_for = match selector {
             Selector::Scenario(_) => AskedFor::Scenario,
             Selector::Model(id) => AskedFor::Model(id),
         };
         observed.asks_for(asked_for, route.scenario());
         observed.has_priority(priority);
-        if let Some((key, _)) = labels.first_key_value() {
-            let field = format!("labels[{key:?}]");
-            let caller = &identity.account.caller;
-            let what = format!("the account `{caller}` allows no such label; leave it out");
-            return Err(refused(
-                observed,
-                Error::LabelNotAllowed(Violation { field, what }),
-            ));
+        let labels = allowed.and_then(|()| {
+            let asked = labels.iter().map(|(key, value)| (&**key, &**value));
+            let labels = labels::of_call(&identity.labels, &identity.label_rules, asked);
+            labels.map_err(Error::LabelNotAllowed)
+        });
+        match labels {
+            Ok(labels) => observed.has_labels(labels),
+            Err(error) => return Err(refused(observed, error)),
         }
         observed.is_part_of(&conversation_id);
         let inquiry = Inquiry {
@@ -154,6 +173,7 @@ impl Serving {
             inquiry,
             held,
             caller,
+            identity,
             priority,
             key: key.map(|(key, body)| (Key { caller, key }, body)),
         })
@@ -188,6 +208,7 @@ pub struct BegunCall<'s> {
     pub(super) inquiry: Inquiry,
     pub(super) held: Option<Held>,
     caller: Caller,
+    pub(super) identity: Arc<Identity>,
     priority: Priority,
 }
 
@@ -198,6 +219,7 @@ pub(super) struct AdmittedCall<'s> {
     pub(super) open: &'s Arc<OpenCalls>,
     /// The memory that its request takes.
     held: Option<Held>,
+    pub(super) identity: Arc<Identity>,
 }
 
 impl<'s> BegunCall<'s> {
@@ -225,23 +247,24 @@ impl<'s> BegunCall<'s> {
             let scenario = &call.trail().scenario;
             let deadline = call.deadline();
             let wait = pin!(admission.admit(self.caller, scenario, self.priority, deadline));
-            open.unless_closed(wait).await
+            open.while_allowed(&self.identity.standing, wait).await
         };
         call.observed().goes_on();
-        let is_admitted = matches!(admitted, Some(Ok(_)));
+        let is_admitted = matches!(admitted, Ok(Ok(_)));
         debug!(
             call_id = call.trail().call_id,
             is_admitted, "left the queue"
         );
         match admitted {
-            Some(Ok(permit)) => Ok(AdmittedCall {
+            Ok(Ok(permit)) => Ok(AdmittedCall {
                 call,
                 permit,
                 open,
                 held: self.held,
+                identity: self.identity,
             }),
-            Some(Err(error)) => Err(call.fail(error)),
-            None => Err(call.abandon(Error::Draining)),
+            Ok(Err(error)) => Err(call.fail(error)),
+            Err(error) => Err(call.abandon(error)),
         }
     }
 
@@ -259,8 +282,9 @@ impl<'s> BegunCall<'s> {
             mut permit,
             open,
             held,
+            identity,
         } = self.enter().await?;
-        let answer = open.answer(&mut call).await;
+        let answer = open.answer(&mut call, Some(&identity.standing)).await;
         permit.answered();
         let answer = answer?;
         // The request is not needed any more: free its room.
@@ -281,14 +305,18 @@ impl<'s> BegunCall<'s> {
             mut permit,
             open,
             held,
+            identity,
         } = self.enter().await?;
-        let Some(committed) = open.unless_closed(pin!(call.commit())).await else {
-            return Err(call.abandon(Error::Draining));
+        let standing = &identity.standing;
+        let committed = open.while_allowed(standing, pin!(call.commit())).await;
+        let committed = match committed {
+            Ok(committed) => committed,
+            Err(error) => return Err(call.abandon(error)),
         };
         permit.answered();
         committed?;
         permit.hold(held);
-        Ok(open.stream(call, permit, spelling))
+        Ok(open.stream(call, Arc::clone(standing), permit, spelling))
     }
 }
 

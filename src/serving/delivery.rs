@@ -7,6 +7,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::Error;
+use crate::identity::standing::Standing;
 
 /// The caller has read everything so far. Any other value counts sweeps since it was given something.
 const READING: u32 = u32::MAX;
@@ -30,8 +31,8 @@ pub(super) trait Undelivered: Send + Sync {
 pub(super) struct Delivery<A: ?Sized> {
     /// The call's deadline, if that still matters.
     pub(super) deadline: Option<Instant>,
-    /// Whether the answer is whole rather than a stream.
-    is_whole: bool,
+    /// The standing of the credential of its stream; a whole answer ends with no credential.
+    standing: Option<Arc<Standing>>,
     unread: AtomicU32,
     /// The task that writes the response.
     task: OnceLock<AbortHandle>,
@@ -39,24 +40,36 @@ pub(super) struct Delivery<A: ?Sized> {
 }
 
 impl<A> Delivery<A> {
-    /// The stream of a call that has this deadline.
-    pub(super) fn stream(deadline: Instant, answer: A) -> Arc<Self> {
-        Self::new(Some(deadline), false, answer)
+    /// The stream of a call that has this deadline, made with a credential of this standing.
+    pub(super) fn stream(deadline: Instant, standing: Arc<Standing>, answer: A) -> Arc<Self> {
+        Self::new(Some(deadline), Some(standing), answer)
     }
 
     /// A whole answer: there is no deadline for what is complete.
     pub(super) fn whole(answer: A) -> Arc<Self> {
-        Self::new(None, true, answer)
+        Self::new(None, None, answer)
     }
 
-    fn new(deadline: Option<Instant>, is_whole: bool, answer: A) -> Arc<Self> {
+    fn new(deadline: Option<Instant>, standing: Option<Arc<Standing>>, answer: A) -> Arc<Self> {
         Arc::new(Self {
             deadline,
-            is_whole,
+            standing,
             unread: AtomicU32::new(READING),
             task: OnceLock::new(),
             answer,
         })
+    }
+}
+
+impl<A: ?Sized> Delivery<A> {
+    /// Whether its call must end because its credential has.
+    pub(super) fn has_lost_credential(&self) -> bool {
+        let standing = self.standing.as_ref();
+        standing.is_some_and(|standing| standing.has_ended())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.standing.is_none()
     }
 }
 
@@ -94,7 +107,7 @@ impl DeliveryHandle {
     pub fn note(&self, given: bool) {
         let unread = if given { 0 } else { READING };
         self.0.unread.store(unread, Ordering::Relaxed);
-        if given && self.0.is_whole {
+        if given && self.0.is_whole() {
             self.0.answer.gave_piece();
         }
     }

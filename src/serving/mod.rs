@@ -11,6 +11,7 @@ mod calls;
 pub mod control;
 mod delivery;
 mod open_calls;
+mod permission;
 mod reading;
 mod repeats;
 mod size;

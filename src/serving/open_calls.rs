@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::CallPermit;
 use crate::chat::Answer;
 use crate::dispatch::{Call, Failure};
-use crate::error::Error;
+use crate::error::{CredentialFault, Error};
+use crate::identity::standing::Standing;
 
 use super::delivery::{Delivery, DeliveryHandle, Undelivered, lock};
 use super::stream::{EventStream, OpenStream, StreamSpelling};
@@ -35,7 +36,12 @@ pub(super) struct OpenCalls {
     added: Notify,
     /// Cancelled when the service ends all calls.
     closed: CancellationToken,
+    /// Wakes the calls that are being answered when credentials may have ended.
+    credentials_changed: Notify,
 }
+
+/// Why a call is ended whose credential no longer holds.
+const REVOKED: Error = Error::CredentialsInvalid(CredentialFault::Revoked);
 
 impl OpenCalls {
     /// No call is open yet. A caller may leave its answer unread for `client_stall`.
@@ -45,6 +51,7 @@ impl OpenCalls {
             calls: Mutex::new(Vec::new()),
             added: Notify::new(),
             closed: CancellationToken::new(),
+            credentials_changed: Notify::new(),
         };
         open.change(client_stall);
         open
@@ -64,13 +71,18 @@ impl OpenCalls {
     pub(super) fn stream<S: StreamSpelling>(
         &self,
         call: Call,
+        standing: Arc<Standing>,
         permit: CallPermit,
         spelling: S,
     ) -> EventStream<S> {
-        let stream = Delivery::stream(call.deadline(), OpenStream::new(call, permit, spelling));
+        let deadline = call.deadline();
+        let stream = OpenStream::new(call, permit, spelling);
+        let stream = Delivery::stream(deadline, standing, stream);
         self.add(stream.clone());
         if self.closed.is_cancelled() {
             stream.answer.end(Error::Draining);
+        } else if stream.has_lost_credential() {
+            stream.answer.end(REVOKED);
         }
         EventStream::of(stream)
     }
@@ -90,30 +102,73 @@ impl OpenCalls {
         }
     }
 
-    /// The complete answer of a call that was let in.
-    pub(super) async fn answer(&self, call: &mut Call) -> Result<Answer, Failure> {
-        let answer = self.unless_closed(pin!(call.whole())).await;
+    /// The complete answer of a call that was let in; ended early with the service, or with the credential that has this
+    /// standing. A call that several callers share ends with none of their credentials.
+    pub(super) async fn answer(
+        &self,
+        call: &mut Call,
+        standing: Option<&Standing>,
+    ) -> Result<Answer, Failure> {
+        let answer = match standing {
+            Some(standing) => self.while_allowed(standing, pin!(call.whole())).await,
+            None => {
+                let answer = self.closed.run_until_cancelled(call.whole()).await;
+                answer.ok_or(Error::Draining)
+            }
+        };
         match answer {
-            Some(answer) => answer,
-            None => Err(call.abandon(Error::Draining)),
+            Ok(answer) => answer,
+            Err(error) => Err(call.abandon(error)),
         }
     }
 
-    /// The result of `work`; `None` if the service ends all calls before it is done. `work` is pinned by the caller: a
-    /// future that is handed over would take its memory again at each step.
-    pub(super) async fn unless_closed<T>(
+    /// The result of `work`, while the service goes on and the credential with this standing holds. `work` is pinned by
+    /// the caller: a future that is handed over would take its memory again at each step.
+    ///
+    /// # Errors
+    /// Why the call must end.
+    pub(super) async fn while_allowed<T>(
         &self,
-        work: Pin<&mut impl Future<Output = T>>,
-    ) -> Option<T> {
-        self.closed.run_until_cancelled(work).await
+        standing: &Standing,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Error> {
+        let mut changed = pin!(self.credentials_changed.notified());
+        loop {
+            // From here on no change is missed: it is seen below, or it wakes this call.
+            changed.as_mut().enable();
+            if standing.has_ended() {
+                return Err(REVOKED);
+            }
+            tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return Err(Error::Draining),
+                () = changed.as_mut() => changed.set(self.credentials_changed.notified()),
+                result = work.as_mut() => return Ok(result),
+            }
+        }
+    }
+
+    /// Ends every call whose credential has ended. A whole answer can still be taken.
+    pub(super) fn end_revoked(&self) {
+        self.credentials_changed.notify_waiters();
+        for call in self.delivered() {
+            if call.has_lost_credential() && call.answer.can_report_end() {
+                call.answer.end(REVOKED);
+            }
+        }
+    }
+
+    /// The calls whose answers are on their way.
+    fn delivered(&self) -> Vec<Arc<Delivery<dyn Undelivered>>> {
+        let calls = lock(&self.calls);
+        calls.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Ends every stream, and each call that begins later. A whole answer can still be taken until its connection
     /// ends.
     pub(super) fn close(&self) {
         self.closed.cancel();
-        let calls: Vec<_> = lock(&self.calls).iter().filter_map(Weak::upgrade).collect();
-        for call in calls {
+        for call in self.delivered() {
             if call.answer.can_report_end() {
                 call.answer.end(Error::Draining);
             }

@@ -1,5 +1,6 @@
 //! Calls with an idempotency key: each is made once, and all its repeats get the same answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::timeout_at;
@@ -12,9 +13,10 @@ use crate::error::Error;
 use crate::idempotency::{
     Concluded, Conflict, Fingerprint, Idempotency, Key, KnownCall, Participation, SharedCall,
 };
+use crate::identity::standing::Standing;
 use crate::telemetry::observe::CallWait;
 use crate::telemetry::trace_context::TraceContext;
-use crate::trail::CallEnd;
+use crate::trail::{CallEnd, Trail};
 
 use super::calls::{AdmittedCall, BegunCall};
 use super::delivery::DeliveryHandle;
@@ -101,6 +103,7 @@ impl<'s> BegunCall<'s> {
             call,
             mut permit,
             open,
+            identity,
             ..
         } = self.enter().await?;
         let KeyedResult {
@@ -108,7 +111,7 @@ impl<'s> BegunCall<'s> {
             replayed,
             own,
         } = match found {
-            KnownCall::Open(shared) => make(&shared, call, open).await?,
+            KnownCall::Open(shared) => make(&shared, call, &identity.standing, open).await?,
             KnownCall::Ended(outcome) => replay(call, outcome),
         };
         permit.answered();
@@ -133,15 +136,17 @@ struct KeyedResult<S> {
 async fn make<S: Spelled>(
     shared: &Arc<SharedCall<SharedRequest, SharedOutcome<S>>>,
     mut call: Call,
+    standing: &Standing,
     open: &Arc<OpenCalls>,
 ) -> Result<KeyedResult<S>, Failure> {
     let deadline = call.deadline();
+    let ids = ids_of(call.trail());
     loop {
         let start = |mut call: Call| {
             let open = Arc::clone(open);
             async move {
                 let span = call.observed().context();
-                let result = open.answer(&mut call).await.map(|answer| {
+                let result = open.answer(&mut call, None).await.map(|answer| {
                     let call = call.answered();
                     let spelled = S::of(&call.summary(), answer);
                     // A shared outcome outlives its first caller, so the call ends here.
@@ -157,8 +162,11 @@ async fn make<S: Spelled>(
         };
         match shared.take_part(call, start) {
             Participation::First(underway) => {
+                let outcome = open.while_allowed(standing, pin!(underway)).await;
+                // Without its maker the call goes on for those who wait for it; without anybody it is cancelled.
+                let outcome = outcome.map_err(|error| Failure { error, trail: ids })?;
                 return Ok(KeyedResult {
-                    outcome: underway.await,
+                    outcome,
                     replayed: false,
                     own: None,
                 });
@@ -167,16 +175,28 @@ async fn make<S: Spelled>(
             Participation::Repeat(own, underway) => {
                 call = own;
                 call.observed().waits_for(CallWait::Repeated);
-                let outcome = timeout_at(deadline, underway).await;
+                let waiting = pin!(timeout_at(deadline, underway));
+                let outcome = open.while_allowed(standing, waiting).await;
                 call.observed().goes_on();
                 match outcome {
                     // The call ran into the first caller's deadline; this caller's has not passed yet.
-                    Ok(outcome) if ran_out_of_time(&outcome) => {}
-                    Ok(outcome) => return Ok(replay(call, outcome)),
-                    Err(_) => return Err(call.fail(Error::DeadlineExceeded)),
+                    Ok(Ok(outcome)) if ran_out_of_time(&outcome) => {}
+                    Ok(Ok(outcome)) => return Ok(replay(call, outcome)),
+                    Ok(Err(_)) => return Err(call.fail(Error::DeadlineExceeded)),
+                    Err(error) => return Err(call.fail(error)),
                 }
             }
         }
+    }
+}
+
+/// The ids of a call, without what it tries.
+fn ids_of(trail: &Trail) -> Trail {
+    Trail {
+        call_id: trail.call_id.clone(),
+        trace_id: trail.trace_id.clone(),
+        scenario: trail.scenario.clone(),
+        ..Trail::default()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The line in the log, the span and the metrics of a call are filled from one [`CallFacts`], so they agree.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use crate::caller::{Caller, Door, Method, Priority};
@@ -86,6 +87,14 @@ pub struct CallTimes {
 }
 
 impl<'a> CallFacts<'a> {
+    /// Who called, by name: the id of its account; without a credential its address.
+    pub fn caller_name(&self) -> Cow<'a, str> {
+        match (self.caller, self.identity) {
+            (Caller::Account(_), Some(identity)) => Cow::Borrowed(&*identity.account.caller),
+            (caller, _) => Cow::Owned(caller.to_string()),
+        }
+    }
+
     /// The status code of the call.
     pub fn code(&self) -> Code {
         self.end.code()

@@ -138,6 +138,12 @@ names! {
     CALL_MODEL = "modelway.call.model";
     /// Who called.
     CALL_CALLER = "modelway.call.caller";
+    /// The team of the caller.
+    CALL_TEAM = "modelway.call.team";
+    /// The organisation of the caller.
+    CALL_ORGANISATION = "modelway.call.organisation";
+    /// The id of the key that it called with.
+    CALL_KEY_ID = "modelway.call.key_id";
     /// The caller's own id of its request.
     CALL_REQUEST_ID = "modelway.call.request_id";
     /// Through which protocol the call came.
@@ -275,8 +281,10 @@ modelway.call.caller
 modelway.call.door
 modelway.call.id
 modelway.call.input_tokens
+modelway.call.key_id
 modelway.call.messages
 modelway.call.model
+modelway.call.organisation
 modelway.call.output_tokens
 modelway.call.priority
 modelway.call.reason
@@ -287,6 +295,7 @@ modelway.call.rescued_by
 modelway.call.scenario
 modelway.call.skipped
 modelway.call.target
+modelway.call.team
 modelway.call.time.deadline
 modelway.call.time.first_content
 modelway.call.time.overhead

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::caller::{Caller, Door, Method, Priority};
-use crate::error::Error;
+use crate::error::{Error, Reason};
 use crate::identity::{Identity, Labels};
 use crate::ledger::rows::{CallStart, Intent, Reserved};
 use crate::ledger::{Ledger, LedgerUnavailable};
@@ -116,7 +116,7 @@ impl Observer {
             span,
             caller,
             identity,
-            labels: Labels::new(),
+            labels: Arc::default(),
             method,
             door,
             request_id,
@@ -274,7 +274,7 @@ struct Observation {
     span: CallSpan,
     caller: Caller,
     identity: Option<Arc<Identity>>,
-    labels: Labels,
+    labels: Arc<Labels>,
     method: Method,
     door: Door,
     request_id: Option<String>,
@@ -325,7 +325,19 @@ impl Observation {
         })
     }
 
+    fn has_lost_credential(&self) -> bool {
+        let identity = self.identity.as_ref();
+        identity.is_some_and(|identity| identity.standing.has_ended())
+    }
+
     fn end(&self, end: CallEnd, trail: &Trail) {
+        let end = match end {
+            // The caller did not go away: its call was dropped because its credential has ended.
+            CallEnd::Cancelled if self.has_lost_credential() => {
+                CallEnd::Failed(Reason::CredentialsInvalid)
+            }
+            end => end,
+        };
         let times = self.stopwatch.read(self.method, trail, now());
         let least = Duration::from_nanos(self.observer.min_time_left.load(Ordering::Relaxed));
         let facts = CallFacts {
@@ -390,7 +402,7 @@ impl ObservedCall {
     }
 
     /// Notes the labels of the call.
-    pub fn has_labels(&mut self, labels: Labels) {
+    pub fn has_labels(&mut self, labels: Arc<Labels>) {
         self.change(|call| call.labels = labels);
     }
 

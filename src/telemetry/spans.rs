@@ -202,8 +202,8 @@ impl CallSpan {
 fn call_attributes(span: &mut SpanWriter, facts: &CallFacts<'_>) {
     let CallFacts {
         trail,
-        caller,
-        identity: _,
+        caller: _,
+        identity,
         labels: _,
         request_id,
         method,
@@ -231,7 +231,17 @@ fn call_attributes(span: &mut SpanWriter, facts: &CallFacts<'_>) {
         | AskedFor::UnknownScenario
         | AskedFor::UnknownModel => {}
     }
-    span.shown(names::CALL_CALLER, caller);
+    span.text_unless_empty(names::CALL_CALLER, &facts.caller_name());
+    if let Some(identity) = identity {
+        let (account, key_id) = (&identity.account, &identity.key_id);
+        for (name, text) in [
+            (names::CALL_TEAM, &account.team),
+            (names::CALL_ORGANISATION, &account.organisation),
+            (names::CALL_KEY_ID, key_id),
+        ] {
+            span.text_unless_empty(name, text.as_deref().unwrap_or_default());
+        }
+    }
     span.text_unless_empty(names::CALL_REQUEST_ID, request_id.unwrap_or_default());
     span.attribute(names::CALL_DOOR, Text(door.name()));
     span.attribute(names::CALL_PRIORITY, Text(priority.name()));

@@ -134,6 +134,9 @@ const SHORT: &str = "
 /// The tables whose entries refer to each other.
 const CATALOG: [&str; 3] = ["providers", "models", "scenarios"];
 
+/// The same for those who call.
+const CALLERS: [&str; 3] = ["auth", "accounts", "keys"];
+
 /// A small file that has this place of the whole one.
 fn part(whole: &Value, place: &[Step]) -> Value {
     let mut part = json(SHORT);
@@ -143,6 +146,11 @@ fn part(whole: &Value, place: &[Step]) -> Value {
         }
         [Step::Key(table), ..] if CATALOG.contains(&table.as_str()) => {
             for table in CATALOG {
+                part[table] = whole[table].clone();
+            }
+        }
+        [Step::Key(table), ..] if CALLERS.contains(&table.as_str()) => {
+            for table in CALLERS {
                 part[table] = whole[table].clone();
             }
         }

@@ -46,6 +46,7 @@ mod health_lines;
 mod hedging;
 mod host_habits;
 mod idempotency;
+mod identity;
 mod key_files;
 mod large_requests;
 mod last_resort;

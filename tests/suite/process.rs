@@ -341,7 +341,7 @@ fn a_behaviour_that_the_simulator_does_not_know_is_refused_with_those_that_it_do
 
 #[test]
 fn an_address_that_strangers_can_reach_is_warned_of_in_one_line() {
-    let open = "[server]\nlisten = \"0.0.0.0:0\"\nplaintext = \"behind-proxy\"";
+    let open = "[auth]\nanonymous = \"local\"\nanonymous_beyond_loopback = true\n[server]\nlisten = \"0.0.0.0:0\"\nplaintext = \"behind-proxy\"";
     let open = SLOW.replace("[server]", open);
     let path = file("open.toml", &open);
     let output = run(&["check", path.to_str().unwrap()]);

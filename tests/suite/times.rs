@@ -199,7 +199,7 @@ impl Bench {
         let origin = CallOrigin::new(CallSpan::default(), Caller::Unknown, method);
         let head = CallHead {
             caller: Caller::Unknown,
-            identity: Identity::local(),
+            identity: Ok(Identity::local()),
             observed: self.observer.call(origin),
             arrived: Instant::now(),
             held: None,

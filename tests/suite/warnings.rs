@@ -39,25 +39,26 @@ fn a_configuration_that_shows_nothing_to_others_has_no_warning() {
 
 #[test]
 fn each_exposure_is_named_with_its_key_and_by_one_line() {
+    const AUTH: &str = "[auth]\nanonymous = 'local'\nanonymous_beyond_loopback = true\n";
     const TLS: &str = "[server.tls]\ncert = '/x/c'\nkey = '/x/k'\n";
     let table: &[(&str, &[&str])] = &[
         (
-            "[server]\nlisten = '0.0.0.0:1'\nplaintext = 'behind-proxy'\nreflection = false\npredrain = '9s'",
+            &format!("{AUTH}[server]\nlisten = '0.0.0.0:1'\nplaintext = 'behind-proxy'\nreflection = false\npredrain = '9s'"),
             &[
                 "plaintext on 0.0.0.0:1 (`server.plaintext`)",
-                "anyone who can reach 0.0.0.0:1 can use every scenario",
+                "anyone who can reach 0.0.0.0:1 can call as `local` without a credential",
             ],
         ),
         (
-            &format!("[server]\nlisten = '0.0.0.0:1'\nadmin = true\npredrain = '9s'\n{TLS}"),
+            &format!("{AUTH}[server]\nlisten = '0.0.0.0:1'\nadmin = true\npredrain = '9s'\n{TLS}"),
             &[
-                "anyone who can reach 0.0.0.0:1 can use every scenario",
+                "anyone who can reach 0.0.0.0:1 can call as `local` without a credential",
                 "can set breakers (`server.admin`)",
                 "shows the whole contract (`server.reflection`)",
             ],
         ),
         (
-            &format!("[server]\nlisten = '0.0.0.0:1'\npredrain = '1s'\nreflection = false\n{TLS}client_ca = '/x/a'"),
+            &format!("{AUTH}[server]\nlisten = '0.0.0.0:1'\npredrain = '1s'\nreflection = false\n{TLS}client_ca = '/x/a'"),
             &["`server.predrain` is 1s"],
         ),
         (

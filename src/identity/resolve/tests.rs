@@ -338,6 +338,10 @@ proptest! {
 /// How long refusing takes must not tell how much of a key was right.
 #[test]
 #[ignore = "measures times; run it alone in release mode"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "times are measured here, not passed in"
+)]
 fn the_time_to_refuse_does_not_depend_on_the_prefix() {
     let service = Service::new(None, false, None);
     let issued = service.secrets[0].as_bytes();

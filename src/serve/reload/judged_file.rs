@@ -13,6 +13,9 @@ use super::super::sources::{NamedFiles, SourceFiles};
 /// What to do about a failure that no line of the file causes.
 pub(super) const START_AGAIN: &str = "start the service anew; what runs goes on meanwhile";
 
+/// What to do about accounts and keys that do not fit those in the store.
+pub(super) const CHANGE_FILE_OR_STORE: &str = "change the file or the store";
+
 /// The most mistakes that a line of the log lists.
 const MOST_LOGGED: usize = 10;
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::dispatch::target::{Scenario, Target};
 use crate::error::Error;
+use crate::identity::Identity;
+use crate::serving::permission;
 
 use super::Control;
 
@@ -24,49 +26,66 @@ pub struct Page<T> {
 }
 
 impl Control {
-    /// The models of a provider, or of all if it is empty: up to `page_size`, or 100 if that is 0, after the page that
+    /// The models of a provider, or of all if it is empty, that the caller may name: up to `page_size`, or 100 if that is 0, after the page that
     /// gave this token.
     ///
     /// # Errors
-    /// The size does not lie between 0 and 1000.
+    /// The caller may call no model, or the size does not lie between 0 and 1000.
     pub fn models(
         &self,
+        identity: &Identity,
         provider: &str,
         page_size: i64,
         page_token: &str,
     ) -> Result<Page<Target>, Error> {
         let routes = self.dispatcher.routes();
-        let wanted = |target: &Target| provider.is_empty() || target.provider.name == provider;
+        permission::to_generate(identity)?;
+        let wanted = |target: &Target| {
+            (provider.is_empty() || target.provider.name == provider)
+                && permission::for_model(identity, &target.id).is_ok()
+        };
         page(&routes.catalog().targets, page_size, page_token, wanted)
     }
 
     /// The model with this id.
     ///
     /// # Errors
-    /// There is none.
-    pub fn model(&self, id: String) -> Result<Arc<Target>, Error> {
+    /// There is none, or the caller may not name it.
+    pub fn model(&self, identity: &Identity, id: String) -> Result<Arc<Target>, Error> {
         let routes = self.dispatcher.routes();
         let found = routes.catalog().targets.get(&id).cloned();
-        found.ok_or(Error::ModelNotFound(id))
+        permission::to_generate(identity)?;
+        let found = found.ok_or_else(|| Error::ModelNotFound(id.clone()))?;
+        permission::for_model(identity, &id).map(|()| found)
     }
 
-    /// The scenarios: up to `page_size`, or 100 if that is 0, after the page that gave this token.
+    /// The scenarios that the caller may name: up to `page_size`, or 100 if that is 0, after the page that gave this token.
     ///
     /// # Errors
-    /// The size does not lie between 0 and 1000.
-    pub fn scenarios(&self, page_size: i64, page_token: &str) -> Result<Page<Scenario>, Error> {
+    /// The caller may call no model, or the size does not lie between 0 and 1000.
+    pub fn scenarios(
+        &self,
+        identity: &Identity,
+        page_size: i64,
+        page_token: &str,
+    ) -> Result<Page<Scenario>, Error> {
+        permission::to_generate(identity)?;
+        let wanted =
+            |scenario: &Scenario| permission::for_scenario(identity, &scenario.name).is_ok();
         let routes = self.dispatcher.routes();
-        page(&routes.catalog().scenarios, page_size, page_token, |_| true)
+        page(&routes.catalog().scenarios, page_size, page_token, wanted)
     }
 
     /// The scenario with this name.
     ///
     /// # Errors
-    /// There is none.
-    pub fn scenario(&self, name: String) -> Result<Arc<Scenario>, Error> {
+    /// There is none, or the caller may not name it.
+    pub fn scenario(&self, identity: &Identity, name: String) -> Result<Arc<Scenario>, Error> {
         let routes = self.dispatcher.routes();
         let found = routes.catalog().scenarios.get(&name).cloned();
-        found.ok_or(Error::ScenarioNotFound(name))
+        permission::to_generate(identity)?;
+        let found = found.ok_or_else(|| Error::ScenarioNotFound(name.clone()))?;
+        permission::for_scenario(identity, &name).map(|()| found)
     }
 }
 

@@ -70,7 +70,7 @@ impl CallLine<'_> {
         let CallFacts {
             trail,
             caller,
-            identity: _,
+            identity,
             labels: _,
             request_id,
             method,
@@ -88,7 +88,12 @@ impl CallLine<'_> {
         line.text("trace_id", &trail.trace_id);
         line.optional("request_id", *request_id);
         if *caller != Caller::Unknown {
-            line.text("caller", &caller.to_string());
+            line.text("caller", &facts.caller_name());
+        }
+        if let Some(identity) = identity {
+            line.optional("team", identity.account.team.as_deref());
+            line.optional("organisation", identity.account.organisation.as_deref());
+            line.optional("key_id", identity.key_id.as_deref());
         }
         line.text("method", method.name());
         line.text("door", door.name());
@@ -218,7 +223,7 @@ impl CallLine<'_> {
         }
         if facts.caller != Caller::Unknown {
             line.push_str(" caller=");
-            escape_into(&mut line, &facts.caller.to_string());
+            escape_into(&mut line, &facts.caller_name());
         }
         if let Some(id) = facts.request_id {
             line.push_str(" request_id=\"");

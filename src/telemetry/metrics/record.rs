@@ -19,7 +19,7 @@ impl Metrics {
     pub fn record_call(&self, facts: &CallFacts<'_>) {
         let CallFacts {
             trail,
-            caller,
+            caller: _,
             identity: _,
             labels: _,
             request_id: _,
@@ -39,7 +39,7 @@ impl Metrics {
             AskedFor::Model(_) => DIRECT,
             AskedFor::Unread | AskedFor::UnknownScenario | AskedFor::UnknownModel => NEITHER,
         };
-        let position = self.tables().caller(|| caller.to_string());
+        let position = self.tables().caller(|| facts.caller_name().into_owned());
         let of = self.of_scenario(scenario);
         if let Some(durations) = of.durations.at([method, usize::from(answered)]) {
             durations.record_time(times.total);

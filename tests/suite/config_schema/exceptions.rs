@@ -1,6 +1,6 @@
 //! What may only the parser judge? Each reason by what its mistakes say.
 
-const REASONS: [(&str, &[&str]); 10] = [
+const REASONS: [(&str, &[&str]); 11] = [
     (
         "what limits stand on",
         &[
@@ -23,6 +23,18 @@ const REASONS: [(&str, &[&str]); 10] = [
         &[
             "there is no provider",
             "there is no model",
+            "there is no account",
+            "is also the id of",
+            "has the same secret",
+            "the same proof is bound",
+            "cannot be above",
+            "has no account above it",
+            "holds no credentials",
+            "hold data keys",
+            "is not a caller",
+            "the key has no end",
+            "there are two rules",
+            "with those of the accounts above",
             "`max_output_tokens` is missing",
             "the wire format has no place for",
             "no target after the first has a `price`",
@@ -45,6 +57,15 @@ const REASONS: [(&str, &[&str]); 10] = [
             "`burst` in `retry` is 0",
             "`max_attempts` is 1",
             "as long as a whole call may take",
+        ],
+    ),
+    (
+        "what a credential may do",
+        &[
+            "never for both",
+            "cannot have all of these",
+            "is not limited to scenarios or models",
+            "may administer the service",
         ],
     ),
     (
@@ -77,6 +98,7 @@ const REASONS: [(&str, &[&str]); 10] = [
             "not a path below the base URL",
             "in plaintext to",
             "could change how calls are served",
+            "everybody who reaches",
         ],
     ),
     (
@@ -92,6 +114,11 @@ const REASONS: [(&str, &[&str]); 10] = [
         &[
             "not a filter for logs",
             "the simulator cannot behave like this",
+            "there is no time zone",
+            "must be whole parts of it",
+            "must stand in it once",
+            "not a moment since 1970",
+            "not a time",
         ],
     ),
     // To JSON, 1.0 is a whole number.

@@ -72,6 +72,16 @@ pub static UPSTREAM_CONNECTIONS: Definition = Definition {
     labels: &["provider", "protocol"],
 };
 
+/// `modelway.credentials.refused`.
+pub static CREDENTIALS_REFUSED: Definition = Definition {
+    otel: "modelway.credentials.refused",
+    prometheus: "modelway_credentials_refused_total",
+    kind: MetricKind::Counter,
+    unit: "{request}",
+    help: "Requests that were refused because nothing proved who calls.",
+    labels: &["cause"],
+};
+
 /// `modelway.connections.refused`.
 pub static CONNECTIONS_REFUSED: Definition = Definition {
     otel: "modelway.connections.refused",

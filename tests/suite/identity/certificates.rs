@@ -1,0 +1,184 @@
+//! Does a client certificate name its caller, and are a key and a certificate of one caller one caller?
+
+use modelway::grpc::v1::caller_service_client::CallerServiceClient;
+use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::grpc::v1::{CredentialKind, WhoAmIRequest};
+use modelway::simulator::Behaviour;
+use tonic::Request;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+
+use super::{TestKey, caller, hello, spawn};
+use crate::support::foreign::authority::{Authority, Issued, Purpose};
+use crate::support::{Gateway, ONE_MODEL, details};
+
+/// A service that asks its clients for certificates.
+struct Mutual {
+    gateway: Gateway,
+    servers: Authority,
+    clients: Authority,
+}
+
+impl Mutual {
+    async fn start(more: &str) -> Self {
+        let (servers, clients) = (Authority::new(), Authority::new());
+        let (cert, key) = servers.issue(Purpose::Server).files();
+        let ca = clients.file();
+        let tls = format!(
+            "[server]\npredrain = '0s'\n[server.tls]\ncert = {cert:?}\nkey = {key:?}\nclient_ca = {ca:?}\n\
+             client_auth = 'optional'\n"
+        );
+        Self {
+            gateway: Gateway::start(&format!("{tls}{ONE_MODEL}{more}")).await,
+            servers,
+            clients,
+        }
+    }
+
+    /// A connection of this client, or of one without a certificate.
+    async fn connect(&self, client: Option<&Issued>) -> Channel {
+        let mut tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(self.servers.pem()))
+            .domain_name("localhost");
+        if let Some(client) = client {
+            tls = tls.identity(Identity::from_pem(client.pem(), client.key()));
+        }
+        let endpoint = Channel::from_shared(format!("https://{}", self.gateway.address));
+        let endpoint = endpoint.unwrap().tls_config(tls).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    /// Who the service says calls, or the reason and the cause of its refusal.
+    async fn who(
+        &self,
+        client: Option<&Issued>,
+        key: Option<&TestKey>,
+    ) -> Result<(String, CredentialKind), (String, String)> {
+        let mut callers = CallerServiceClient::new(self.connect(client).await);
+        let request = match key {
+            Some(key) => key.sends(WhoAmIRequest {}),
+            None => Request::new(WhoAmIRequest {}),
+        };
+        match callers.who_am_i(request).await {
+            Ok(me) => {
+                let me = me.into_inner();
+                Ok((me.caller.clone(), me.credential_kind()))
+            }
+            Err(status) => {
+                let told = details(&status);
+                let cause = told.info.get("cause").cloned();
+                Err((told.reason, cause.unwrap_or_default()))
+            }
+        }
+    }
+}
+
+fn ok(caller: &str, kind: CredentialKind) -> Result<(String, CredentialKind), (String, String)> {
+    Ok((caller.to_owned(), kind))
+}
+
+fn invalid(cause: &str) -> Result<(String, CredentialKind), (String, String)> {
+    Err(("CREDENTIALS_INVALID".to_owned(), cause.to_owned()))
+}
+
+#[tokio::test]
+async fn a_certificate_names_its_caller_and_contradicts_no_key() {
+    let [a, b] = [TestKey::data(), TestKey::data()];
+    let more = [
+        "[auth]\nanonymous = 'local'\nmtls = { pattern = 'spiffe://prod/ns/*/sa/{caller}' }\n",
+        &caller(
+            "a",
+            "bindings = [{ certificate = { san = 'spiffe://prod/a' } }, { certificate = { common_name = 'a' } }]",
+        ),
+        &caller("b", "bindings = [{ certificate = { san = 'B.example' } }]"),
+        &a.table("ka", "a", ""),
+        &b.table("kb", "b", ""),
+    ]
+    .concat();
+    let service = Mutual::start(&more).await;
+    let issue = |uris: &[&str], names: &[&str], common: &str| {
+        service.clients.client_named(uris, names, common)
+    };
+    let kind = CredentialKind::Certificate;
+    let of_a = issue(&["spiffe://prod/a"], &["b.example"], "b");
+
+    assert_eq!(service.who(Some(&of_a), None).await, ok("a", kind));
+    let by_dns = issue(&["spiffe://prod/x"], &["b.example"], "a");
+    assert_eq!(service.who(Some(&by_dns), None).await, ok("b", kind));
+    let by_common_name = issue(&[], &[], "a");
+    assert_eq!(
+        service.who(Some(&by_common_name), None).await,
+        ok("a", kind)
+    );
+    let by_pattern = issue(&["spiffe://prod/ns/n/sa/b"], &[], "");
+    assert_eq!(service.who(Some(&by_pattern), None).await, ok("b", kind));
+    let unknown = issue(&[], &["x.example"], "a");
+    assert_eq!(service.who(Some(&unknown), None).await, invalid("invalid"));
+    assert_eq!(
+        service.who(None, None).await,
+        ok("local", CredentialKind::Anonymous)
+    );
+
+    assert_eq!(
+        service.who(Some(&of_a), Some(&a)).await,
+        ok("a", CredentialKind::Key)
+    );
+    assert_eq!(
+        service.who(Some(&of_a), Some(&b)).await,
+        invalid("conflict")
+    );
+    assert_eq!(
+        service.who(Some(&unknown), Some(&b)).await,
+        ok("b", CredentialKind::Key)
+    );
+    let none = TestKey::data();
+    assert_eq!(
+        service.who(Some(&of_a), Some(&none)).await,
+        invalid("invalid")
+    );
+}
+
+#[tokio::test]
+async fn where_certificates_only_open_the_door_they_name_nobody() {
+    let service = Mutual::start(&format!(
+        "[auth]\nanonymous = 'local'\nmtls = {{ role = 'transport' }}\n{}",
+        caller("a", "bindings = [{ certificate = { san = 'a.example' } }]")
+    ))
+    .await;
+    let client = service.clients.client_named(&[], &["a.example"], "");
+
+    let who = service.who(Some(&client), None).await;
+
+    assert_eq!(who, ok("local", CredentialKind::Anonymous));
+}
+
+/// Row 22 of the invariants, for the two proofs that there are.
+#[tokio::test]
+async fn calls_by_key_and_by_certificate_are_counted_together() {
+    let key = TestKey::data();
+    let more = [
+        "[admission]\nmax_inflight_per_caller = 1\n",
+        &caller("a", "bindings = [{ certificate = { san = 'a.example' } }]"),
+        &key.table("k", "a", ""),
+    ]
+    .concat();
+    let service = Mutual::start(&more).await;
+    service
+        .gateway
+        .simulator
+        .set("first", "hang".parse::<Behaviour>().unwrap());
+    let client = service.clients.client_named(&[], &["a.example"], "");
+    let mut by_certificate = GenerationServiceClient::new(service.connect(Some(&client)).await);
+    let open = spawn(async move { by_certificate.generate(hello()).await });
+    let arrived = service
+        .gateway
+        .simulator
+        .wait_for(|requests| requests.len() == 1);
+    arrived.await;
+
+    let mut by_key = GenerationServiceClient::new(service.connect(None).await);
+    let refused = by_key.generate(key.sends(hello())).await.unwrap_err();
+
+    assert_eq!(details(&refused).reason, "CALLER_RATE_LIMITED");
+    println!("calls by key and by certificate of one caller: counted together");
+    drop(open);
+}
