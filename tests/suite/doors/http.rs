@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Much longer than anything here takes.
-const PROMPTLY: Duration = Duration::from_secs(20);
+const PROMPTLY: Duration = Duration::from_secs(120);
 
 /// A connection.
 pub(crate) struct Http1 {
