@@ -10,7 +10,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::client::{For, NoService, ServiceAddress, ServiceArguments};
+use super::address::ServiceAddress;
+use super::client::{For, NoService, ServiceArguments};
 use super::console::{BROKEN, SILENT, in_runtime, parse_time, print_error, shown};
 
 /// How long one answer may take.

@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and which file does it?
 
+mod address;
 mod call;
 mod calls;
 mod check;

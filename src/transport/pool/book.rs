@@ -1,27 +1,24 @@
-//! Which connection to a host does the next request use, and when is another one opened? Pure.
+//! Which connection to a host does the next request use? Pure.
 //!
 //! A connection of HTTP/1.1 is one with a single stream.
 
-use std::cmp::Reverse;
+mod connection;
+mod opening;
+mod unused;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::liveness::Liveness;
+pub(in crate::transport) use self::connection::Version;
+pub(super) use self::connection::{Id, NewConnection};
 
-/// The most connections to one host that are being made at the same time.
-const MAX_CONNECTING: usize = 64;
-
-/// If making a connection takes longer than this, another attempt starts beside it.
-const SLOW: Duration = Duration::from_millis(500);
+use self::connection::{ConnectionState, FreeRank};
 
 /// How long after a failure no connection is opened in advance. A connection that ends sooner than this after it
 /// was made counts as a failure, too.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// If less than one connection divided by this is free while others are in use, one more is opened in advance.
-const RESERVE: usize = 4;
 
 /// What holds for all connections to a host.
 #[derive(Clone, Copy, Debug)]
@@ -32,16 +29,6 @@ pub(super) struct ConnectionLimits {
     pub(super) idle: Duration,
 }
 
-/// Which HTTP a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::transport) enum Version {
-    Http1,
-    Http2,
-}
-
-/// The number of a connection, which it has from the moment when it is begun.
-pub(super) type Id = u64;
-
 /// The connections to one host, and the requests that wait for one. `L` is the handle through which requests are sent
 /// on a connection, `W` is a waiting request.
 #[derive(Debug)]
@@ -51,7 +38,7 @@ pub(super) struct Book<L, W> {
     speaks: Option<Version>,
     /// Streams that a further connection is expected to take.
     expected: usize,
-    connections: HashMap<Id, Connection<L>>,
+    connections: HashMap<Id, ConnectionState<L>>,
     /// Connections with a free stream: the least busy first, and among equals the one that was used last.
     free: BTreeSet<FreeRank>,
     /// Connections that were given up to free their files and have not ended yet.
@@ -68,36 +55,6 @@ pub(super) struct Book<L, W> {
     numbers: u64,
     /// Whether the pool is closed: no more connections are made.
     closed: bool,
-}
-
-/// The order of free connections: streams in use, the number of the last use, and the connection.
-type FreeRank = (usize, Reverse<u64>, Id);
-
-#[derive(Debug)]
-struct Connection<L> {
-    link: L,
-    liveness: Liveness,
-    streams: usize,
-    limit: usize,
-    settled: bool,
-    /// Whether it takes no more streams.
-    retired: bool,
-    made: Instant,
-    /// From when on it is too old for more streams.
-    retires: Instant,
-    /// Since when it is unused, and how long it is kept then.
-    idle_since: Instant,
-    kept: Duration,
-    used: u64,
-}
-
-/// A connection that has been made.
-pub(super) struct NewConnection<L> {
-    pub(super) version: Version,
-    pub(super) link: L,
-    pub(super) liveness: Liveness,
-    /// From when on it is too old for more streams.
-    pub(super) retires: Instant,
 }
 
 impl<L, W> Book<L, W> {
@@ -154,70 +111,6 @@ impl<L, W> Book<L, W> {
         grants
     }
 
-    /// The numbers of the connections that are to be made now. They count as begun.
-    pub(super) fn begin(&mut self, now: Instant) -> Vec<Id> {
-        let wanted = self
-            .wanted(now)
-            .min(MAX_CONNECTING.saturating_sub(self.connecting.len()));
-        if wanted > 0 {
-            self.last_begun = Some(now);
-        }
-        let mut begun = Vec::with_capacity(wanted);
-        for _ in 0..wanted {
-            let id = self.number();
-            self.connecting.insert(id, now);
-            begun.push(id);
-        }
-        begun
-    }
-
-    fn wanted(&self, now: Instant) -> usize {
-        if self.closed {
-            return 0;
-        }
-        let waiting = self.waiting.len();
-        let is_slow = || {
-            let enough = |begun| now.saturating_duration_since(begun) >= SLOW;
-            waiting > 0 && self.last_begun.is_none_or(enough)
-        };
-        match self.speaks {
-            // The first connection tells the version, and so whether one is enough for all requests.
-            None => usize::from(waiting > 0 && (self.connecting.is_empty() || is_slow())),
-            Some(Version::Http1) => waiting.saturating_sub(self.connecting.len()),
-            Some(Version::Http2) => {
-                let coming =
-                    self.expected * self.connecting.len() + (self.expected - 1) * self.unsettled;
-                if waiting == 0 {
-                    let ago = |failed| now.saturating_duration_since(failed);
-                    let may_succeed = self.last_failed.is_none_or(|failed| ago(failed) >= AGAIN);
-                    let is_scarce = self.room() + coming < self.expected / RESERVE;
-                    // An unused host needs no spare connection.
-                    return usize::from(may_succeed && is_scarce && self.is_in_use());
-                }
-                let short = waiting.saturating_sub(coming);
-                short.div_ceil(self.expected).max(usize::from(is_slow()))
-            }
-        }
-    }
-
-    fn is_in_use(&self) -> bool {
-        let mut connections = self.connections.values();
-        connections.any(|connection| connection.streams > 0)
-    }
-
-    /// Streams that can be taken at once.
-    fn room(&self) -> usize {
-        let mut room = 0;
-        for (streams, _, id) in &self.free {
-            if let Some(connection) = self.connections.get(id)
-                && !connection.liveness.is_doubted()
-            {
-                room += connection.limit - streams;
-            }
-        }
-        room
-    }
-
     /// A connection has been made.
     pub(super) fn made(&mut self, id: Id, made: NewConnection<L>, now: Instant) {
         let NewConnection {
@@ -231,7 +124,7 @@ impl<L, W> Book<L, W> {
         self.speaks = Some(version);
         let settled = version == Version::Http1;
         self.unsettled += usize::from(!settled);
-        let connection = Connection {
+        let connection = ConnectionState {
             link,
             liveness,
             streams: 0,
@@ -321,47 +214,6 @@ impl<L, W> Book<L, W> {
         self.change(id, |connection| connection.retired = true);
     }
 
-    /// Removes all unused connections, which closes them.
-    pub(super) fn forget_unused(&mut self) {
-        let unused = self.connections.iter();
-        let unused: Vec<Id> = unused
-            .filter_map(|(id, connection)| (connection.streams == 0).then_some(*id))
-            .collect();
-        for id in unused {
-            self.forget(id);
-        }
-    }
-
-    /// Since when the longest unused connection is unused. `None` if all are in use, or if requests wait for one.
-    pub(super) fn unused_since(&self) -> Option<Instant> {
-        let connection = self.connections.get(&self.longest_unused()?)?;
-        Some(connection.idle_since)
-    }
-
-    /// Removes the longest unused connection, which closes it. False if there is none.
-    pub(super) fn close_unused(&mut self) -> bool {
-        let Some(id) = self.longest_unused() else {
-            return false;
-        };
-        self.closing.insert(id);
-        self.forget(id);
-        true
-    }
-
-    /// Whether a connection that [`Book::close_unused`] has removed is still open.
-    pub(super) fn is_closing(&self) -> bool {
-        !self.closing.is_empty()
-    }
-
-    fn longest_unused(&self) -> Option<Id> {
-        if !self.waiting.is_empty() {
-            return None;
-        }
-        let used: FreeRank = (1, Reverse(u64::MAX), 0);
-        let (_, _, id) = self.free.range(..used).next_back()?;
-        Some(*id)
-    }
-
     /// Closes the host: no more streams, no more connections, and an empty queue.
     pub(super) fn close(&mut self) {
         self.closed = true;
@@ -392,26 +244,6 @@ impl<L, W> Book<L, W> {
         }
     }
 
-    /// Removes a connection that is too old or was unused for too long. Otherwise tells when to check again.
-    pub(super) fn check(&mut self, id: Id, now: Instant) -> Option<Instant> {
-        let connection = self.connections.get(&id)?;
-        if connection.streams > 0 {
-            return Some(now + self.rules.idle);
-        }
-        let end = connection.end();
-        if end > now {
-            return Some(end);
-        }
-        self.forget(id);
-        None
-    }
-
-    /// The host has announced how long it keeps an unused connection.
-    pub(super) fn set_keep_alive(&mut self, id: Id, unused: Duration) {
-        let most = self.rules.idle;
-        self.change(id, |connection| connection.kept = unused.min(most));
-    }
-
     fn occupy(&mut self, now: Instant) -> Option<Id> {
         let mut old = Vec::new();
         let mut found = None;
@@ -439,7 +271,7 @@ impl<L, W> Book<L, W> {
     }
 
     /// Changes a connection and its position among the free ones.
-    fn change(&mut self, id: Id, change: impl FnOnce(&mut Connection<L>)) {
+    fn change(&mut self, id: Id, change: impl FnOnce(&mut ConnectionState<L>)) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -458,23 +290,6 @@ impl<L, W> Book<L, W> {
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers
-    }
-}
-
-impl<L> Connection<L> {
-    /// From when on it takes no more streams.
-    fn end(&self) -> Instant {
-        if self.streams > 0 {
-            self.retires
-        } else {
-            self.retires.min(self.idle_since + self.kept)
-        }
-    }
-
-    /// Its position among the free connections, if it is free.
-    fn place(&self, id: Id) -> Option<FreeRank> {
-        let is_free = !self.retired && self.streams < self.limit;
-        is_free.then_some((self.streams, Reverse(self.used), id))
     }
 }
 

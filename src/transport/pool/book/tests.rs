@@ -1,7 +1,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::opening::{MAX_CONNECTING, SLOW};
 use super::*;
+use crate::transport::pool::liveness::Liveness;
 
 const STREAMS: usize = 64;
 
@@ -222,7 +224,7 @@ fn a_doubted_connection_is_passed_over_until_its_peer_speaks() {
     let seconds = |seconds| start + Duration::from_secs(seconds);
     let (mut book, id) = settled(100, start);
     let liveness = book.connections[&id].liveness.clone();
-    let mut pinger = super::super::liveness::Pinger::default();
+    let mut pinger = super::super::liveness::pinger::Pinger::default();
     for second in [2, 5] {
         pinger.next_step(&liveness, seconds(second));
     }
