@@ -56,7 +56,7 @@ pub(super) fn told(status: &Status) -> String {
             ),
             None => writeln!(
                 text,
-                "{:?}: {}; is there a Modelway at this address?",
+                "{:?}: {}; is there a Modelway at this address, and does it want a client certificate (`--cert`, `--key`)?",
                 status.code(),
                 status.message()
             ),
