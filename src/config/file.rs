@@ -131,7 +131,7 @@ impl<'a> File<'a> {
         };
         let beneath = Beneath {
             catalog: &config.catalog,
-            accounts: Accounts::local(),
+            accounts: Accounts::of(&config.identity),
             ledger: &config.ledger,
         };
         config.limits = limits::limits(&mut root, &beneath);

@@ -92,7 +92,7 @@ fn most_applying(
         targets.map(|target| (&**scenario, &*target.provider.name, &*target.id))
     });
     let targets: Vec<_> = direct.chain(of_scenarios).collect();
-    at_most_applying(limits, accounts.callers(), &targets)
+    at_most_applying(limits, &accounts.callers(), &targets)
 }
 
 fn limit(

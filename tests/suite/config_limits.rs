@@ -229,3 +229,82 @@ fn more_limits_than_may_apply_to_one_attempt_are_refused() {
         "10: limits: 33 limits may apply to one attempt of the caller `local`; 32 may: name accounts, scenarios or models in `match`, or use `per` in place of a limit for each"
     );
 }
+
+/// An organisation in one zone, with a team in another.
+const ACCOUNTS: &str = r#"
+[[accounts]]
+id = "shop"
+kind = "organisation"
+time_zone = "Asia/Shanghai"
+label_rules = [{ key = "product", values = ["ads", "feed"] }, { key = "job" }]
+[[accounts]]
+id = "search"
+kind = "team"
+parent = "shop"
+time_zone = "Europe/Berlin"
+[[accounts]]
+id = "indexer"
+kind = "caller"
+parent = "search"
+[[accounts]]
+id = "cart"
+kind = "caller"
+parent = "shop"
+"#;
+
+#[test]
+fn windows_begin_in_the_zone_of_the_accounts_unless_the_limit_names_one() {
+    let cases = [
+        ("match = { accounts = [\"shop\"] }", "Asia/Shanghai"),
+        (
+            "match = { accounts = [\"cart\", \"shop\"] }",
+            "Asia/Shanghai",
+        ),
+        ("match = { accounts = [\"indexer\"] }", "Europe/Berlin"),
+        ("match = { accounts = [\"indexer\", \"cart\"] }", "UTC"),
+        ("", "UTC"),
+        ("time_zone = \"America/New_York\"", "America/New_York"),
+    ];
+    for (line, zone) in cases {
+        let limit = format!("[[limits]]\nid = \"l\"\nrequests = 1\nwindow = \"day\"\n{line}\n");
+
+        let config = resolve(&format!("{limit}{ACCOUNTS}"));
+
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert_eq!(config.limits[0].zone.name(), zone, "{line}");
+    }
+}
+
+#[test]
+fn a_limit_names_accounts_and_labels_of_the_file() {
+    let cases = [
+        (
+            "match = { accounts = [\"shop\", \"search\", \"indexer\"] }",
+            "",
+        ),
+        (
+            "match = { labels = { product = \"ads\", job = \"anything\" } }",
+            "",
+        ),
+        ("per = [\"label:product\"]", ""),
+        (
+            "match = { accounts = [\"serch\"] }",
+            "14: limits[0].match.accounts[0]: the file has no account `serch`; did you mean `search`?",
+        ),
+        (
+            "match = { labels = { product = \"fed\" } }",
+            "14: limits[0].match.labels.product: no account allows this value of the label `product`; use one that `label_rules` list, or add it there",
+        ),
+        (
+            "per = [\"label:prodct\"]",
+            "14: limits[0].per[0]: no account has a label `prodct`; did you mean `product`?",
+        ),
+    ];
+    for (line, expected) in cases {
+        let limit = format!("[[limits]]\nid = \"l\"\nrequests = 1\nwindow = \"day\"\n{line}\n");
+
+        let mistakes = resolve(&format!("{limit}{ACCOUNTS}")).err();
+
+        assert_eq!(mistakes.unwrap_or_default(), expected, "{line}");
+    }
+}

@@ -156,9 +156,9 @@ fn part(whole: &Value, place: &[Step]) -> Value {
         }
         [Step::Key(table), ..] => {
             part[table] = whole[table].clone();
-            // Limits name what is in the catalogue.
+            // Limits name what is in the catalogue, and accounts.
             if table == "limits" {
-                for table in CATALOG {
+                for table in CATALOG.iter().chain(&CALLERS) {
                     part[table] = whole[table].clone();
                 }
             }
