@@ -16,7 +16,7 @@ const MOST_DAYS: u64 = 9_999;
 pub(super) fn ledger(mut table: Table<'_>) -> Settings {
     let default = Settings::default();
     let settings = Settings {
-        path: table.optional("path", |value| Some(PathBuf::from(value.text()?))),
+        path: table.optional("path", directory),
         durability: table.or("durability", default.durability, |value| {
             value.choice(&[
                 ("process", Durability::Process),
@@ -41,6 +41,19 @@ pub(super) fn ledger(mut table: Table<'_>) -> Settings {
     }
     table.finish();
     settings
+}
+
+fn directory(value: &Value<'_>) -> Option<PathBuf> {
+    match value.string()? {
+        "" => {
+            value.place.wrong(
+                "the path is empty",
+                "name a directory such as \"data\", or leave out the key for no ledger",
+            );
+            None
+        }
+        path => Some(path.into()),
+    }
 }
 
 /// A whole number of days, such as `400d`.

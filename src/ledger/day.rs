@@ -8,7 +8,7 @@ use crate::money::Cost;
 
 use super::call_id::{CallId, Day};
 use super::files::{Files, LedgerFile};
-use super::names::Names;
+use super::names::InternedNames;
 use super::queue::Entry;
 use super::rows::{
     AttemptSettlement, CallSettlement, CallStart, Intent, RecordState, billing_number, code_number,
@@ -21,7 +21,7 @@ use super::sums;
 #[derive(Debug)]
 pub(super) struct DayFile {
     pub(super) connection: Connection,
-    names: Names,
+    names: InternedNames,
 }
 
 impl DayFile {
@@ -29,7 +29,7 @@ impl DayFile {
     pub(super) fn open(files: &Files, day: Day) -> Result<Self, SchemaError> {
         Ok(Self {
             connection: files.open_to_write(LedgerFile::Day(day))?,
-            names: Names::default(),
+            names: InternedNames::default(),
         })
     }
 
@@ -73,7 +73,7 @@ impl DayFile {
     }
 }
 
-fn write_intent(file: &Connection, names: &mut Names, intent: &Intent) -> Result<()> {
+fn write_intent(file: &Connection, names: &mut InternedNames, intent: &Intent) -> Result<()> {
     let Intent {
         call,
         number,
@@ -104,7 +104,7 @@ fn write_intent(file: &Connection, names: &mut Names, intent: &Intent) -> Result
 }
 
 /// Writes the row of a call, unless it is there.
-fn write_call(file: &Connection, names: &mut Names, call: &CallStart) -> Result<()> {
+fn write_call(file: &Connection, names: &mut InternedNames, call: &CallStart) -> Result<()> {
     let CallStart {
         call_id,
         caller,
@@ -151,7 +151,11 @@ fn delete_intent(file: &Connection, call_id: CallId, number: u32) -> Result<()> 
     Ok(())
 }
 
-fn settle_attempt(file: &Connection, names: &mut Names, end: &AttemptSettlement) -> Result<()> {
+fn settle_attempt(
+    file: &Connection,
+    names: &mut InternedNames,
+    end: &AttemptSettlement,
+) -> Result<()> {
     let AttemptSettlement {
         call_id,
         number,
@@ -211,7 +215,7 @@ fn settle_attempt(file: &Connection, names: &mut Names, end: &AttemptSettlement)
     }
 }
 
-fn settle_call(file: &Connection, names: &mut Names, end: &CallSettlement) -> Result<()> {
+fn settle_call(file: &Connection, names: &mut InternedNames, end: &CallSettlement) -> Result<()> {
     let CallSettlement {
         call_id,
         code,

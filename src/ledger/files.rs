@@ -32,12 +32,12 @@ const MEMORY_VFS: &str = "?vfs=memdb";
 /// The files of a ledger.
 #[derive(Clone, Debug)]
 pub struct Files {
-    place: Place,
+    place: FilePlace,
     durability: Durability,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum FilePlace {
     /// The data directory.
     Directory(Arc<Path>),
     /// Files that exist in this process only, while a connection to them is open.
@@ -71,10 +71,10 @@ impl Files {
     pub fn in_directory(data: &Path, durability: Durability) -> Self {
         static LEDGERS: AtomicU64 = AtomicU64::new(0);
         let place = match durability {
-            Durability::Process | Durability::Power => Place::Directory(data.into()),
+            Durability::Process | Durability::Power => FilePlace::Directory(data.into()),
             Durability::None => {
                 let number = LEDGERS.fetch_add(1, Ordering::Relaxed);
-                Place::Memory {
+                FilePlace::Memory {
                     prefix: format!("file:/modelway-{number}/").into(),
                     days: Arc::default(),
                 }
@@ -85,14 +85,14 @@ impl Files {
 
     /// Whether they are in memory only.
     pub fn are_in_memory(&self) -> bool {
-        matches!(self.place, Place::Memory { .. })
+        matches!(self.place, FilePlace::Memory { .. })
     }
 
     /// Where a file is; a name that means nothing to the system for one that is in memory.
     pub fn path(&self, file: LedgerFile) -> PathBuf {
         match &self.place {
-            Place::Directory(data) => data.join(file.to_string()),
-            Place::Memory { prefix, .. } => format!("{prefix}{file}{MEMORY_VFS}").into(),
+            FilePlace::Directory(data) => data.join(file.to_string()),
+            FilePlace::Memory { prefix, .. } => format!("{prefix}{file}{MEMORY_VFS}").into(),
         }
     }
 
@@ -102,11 +102,11 @@ impl Files {
     /// The directory cannot be read.
     pub fn days(&self) -> io::Result<Vec<Day>> {
         let directory = match &self.place {
-            Place::Memory { days, .. } => {
+            FilePlace::Memory { days, .. } => {
                 let days = days.lock().unwrap_or_else(PoisonError::into_inner);
                 return Ok(days.iter().rev().copied().collect());
             }
-            Place::Directory(data) => data.join("ledger"),
+            FilePlace::Directory(data) => data.join("ledger"),
         };
         let mut days = Vec::new();
         let entries = match fs::read_dir(directory) {
@@ -153,7 +153,7 @@ impl Files {
         // A statement for each kind of row and sum.
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection)?;
-        if let (LedgerFile::Day(day), Place::Memory { days, .. }) = (file, &self.place) {
+        if let (LedgerFile::Day(day), FilePlace::Memory { days, .. }) = (file, &self.place) {
             let mut days = days.lock().unwrap_or_else(PoisonError::into_inner);
             days.insert(day);
         }
@@ -178,7 +178,7 @@ impl Files {
 
     /// A day in memory ends with its last connection.
     pub(super) fn forget(&self, day: Day) {
-        if let Place::Memory { days, .. } = &self.place {
+        if let FilePlace::Memory { days, .. } = &self.place {
             let mut days = days.lock().unwrap_or_else(PoisonError::into_inner);
             days.remove(&day);
         }

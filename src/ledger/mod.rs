@@ -49,7 +49,7 @@ use self::call_id::CallId;
 use self::counts::{Condition, LONGEST_COMMIT, now};
 use self::keeper::Keeper;
 use self::open::Threads;
-use self::queue::{Entry, NotWritten, Queue, Taken};
+use self::queue::{Entry, NotWritten, Queue, Queued};
 use self::rows::{AttemptSettlement, CallSettlement, Intent};
 
 /// Where attempts are written down. The default records nothing.
@@ -98,7 +98,7 @@ impl Shared {
         };
         let (written, acknowledged) = oneshot::channel();
         let entry = Entry::Intent(Box::new(intent), written);
-        if self.queue.push(entry) == Taken::NoRoom {
+        if self.queue.push(entry) == Queued::NoRoom {
             unsent.attempt = None;
             return Err(NotWritten);
         }

@@ -20,7 +20,7 @@ pub const OTHER: &str = "(other)";
 
 /// The integers that are known of a file.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct InternedNames {
     texts: HashMap<Arc<str>, i64>,
     targets: HashMap<TargetName, i64>,
     label_sets: HashMap<Box<str>, i64>,
@@ -28,7 +28,7 @@ pub(super) struct Names {
     values: Option<HashMap<Arc<str>, HashSet<Arc<str>>>>,
 }
 
-impl Names {
+impl InternedNames {
     /// Forgets everything, since what was written last is not in the file.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_text_keeps_its_integer() {
         let file = file();
-        let mut names = Names::default();
+        let mut names = InternedNames::default();
 
         let first = names.text(&file, "search").unwrap();
         let other = names.text(&file, "ads").unwrap();
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn values_of_a_label_beyond_the_first_thousand_are_summed_up_together() {
         let file = file();
-        let mut names = Names::default();
+        let mut names = InternedNames::default();
         let summed = |id: i64| {
             let select = "SELECT s.text FROM label_sets l JOIN label_sets s ON s.id = l.summed WHERE l.id = ?1";
             let text: String = file.query_row(select, [id], |row| row.get(0)).unwrap();

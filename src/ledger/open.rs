@@ -22,7 +22,7 @@ use super::queue::Queue;
 use super::recovery::{Recovered, recover};
 use super::schema::SchemaError;
 use super::settings::{Durability, Settings};
-use super::writer::Writer;
+use super::writer::LedgerWriter;
 use super::{Ledger, Running, Shared};
 
 /// Why the ledger cannot be used.
@@ -180,7 +180,7 @@ fn start(
     let (own, held) = (Arc::clone(shared), lock.clone());
     let durability = settings.durability;
     let writer = thread("ledger-writer").spawn(move || {
-        Writer::new(Arc::clone(&own), durability).run();
+        LedgerWriter::new(Arc::clone(&own), durability).run();
         // Also where nobody waits for that.
         own.keeper.end();
         drop(held);

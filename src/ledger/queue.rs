@@ -83,7 +83,7 @@ struct Waiting {
 
 /// Whether a row was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum Queued {
     /// It waits to be written.
     Yes,
     /// There is no room for it.
@@ -96,7 +96,7 @@ impl Queue {
     }
 
     /// Adds a row.
-    pub(super) fn push(&self, entry: Entry) -> Taken {
+    pub(super) fn push(&self, entry: Entry) -> Queued {
         let mut waiting = self.lock();
         let is_full = match entry {
             Entry::Intent(..) => waiting.entries.len() >= MOST_WAITING,
@@ -104,13 +104,13 @@ impl Queue {
         };
         let bytes = entry.bytes();
         if is_full || waiting.is_closed || waiting.bytes + bytes > MOST_BYTES {
-            return Taken::NoRoom;
+            return Queued::NoRoom;
         }
         waiting.bytes += bytes;
         waiting.entries.push_back((entry, now()));
         drop(waiting);
         self.arrived.notify_one();
-        Taken::Yes
+        Queued::Yes
     }
 
     /// Waits for rows and takes out at most so many; `None` once the queue is closed and empty. Rows that come while
@@ -210,7 +210,7 @@ mod tests {
     fn rows_are_taken_in_their_order_also_when_they_were_put_back() {
         let queue = Queue::default();
         for number in 1..=5 {
-            assert_eq!(queue.push(unsent(number)), Taken::Yes);
+            assert_eq!(queue.push(unsent(number)), Queued::Yes);
         }
 
         let first = queue.take(3, Duration::ZERO).unwrap();
@@ -228,7 +228,7 @@ mod tests {
         queue.push(unsent(1));
         queue.close();
 
-        assert_eq!(queue.push(unsent(2)), Taken::NoRoom);
+        assert_eq!(queue.push(unsent(2)), Queued::NoRoom);
         assert_eq!(numbers(&queue.take(9, Duration::ZERO).unwrap()), [1]);
         assert!(queue.take(9, Duration::ZERO).is_none());
     }
@@ -237,7 +237,7 @@ mod tests {
     fn what_waits_is_bounded_in_memory() {
         let queue = Queue::default();
         let mut taken = 0;
-        while queue.push(unsent(1)) == Taken::Yes {
+        while queue.push(unsent(1)) == Queued::Yes {
             taken += 1;
         }
 

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use super::Shared;
 use super::call_id::Day;
 use super::day::DayFile;
-use super::queue::{Entry, NotWritten, Taken};
+use super::queue::{Entry, NotWritten, Queued};
 use super::schema::SchemaError;
 use super::settings::Durability;
 
@@ -28,13 +28,13 @@ const LAST_TRIES: u32 = 8;
 
 /// Writes what is queued.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct LedgerWriter {
     shared: Arc<Shared>,
     linger: Duration,
     open: BTreeMap<Day, DayFile>,
 }
 
-impl Writer {
+impl LedgerWriter {
     pub(super) fn new(shared: Arc<Shared>, durability: Durability) -> Self {
         let linger = match durability {
             Durability::Power => LINGER,
@@ -257,7 +257,7 @@ impl Shared {
     /// Adds what is to be written whatever happens. What finds no room is given up: its row stays open, and is settled by
     /// its estimate at the next start.
     pub(super) fn must_write(&self, entry: Entry) {
-        if self.queue.push(entry) == Taken::NoRoom {
+        if self.queue.push(entry) == Queued::NoRoom {
             self.counts.lost.increment();
         }
     }

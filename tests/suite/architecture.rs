@@ -317,6 +317,8 @@ const HOMES: &[Home] = &[
             "health",
             "idempotency",
             "json",
+            // Who waits for a row waits as a task.
+            "ledger",
             "lib",
             "limits",
             "outbound",
@@ -343,6 +345,8 @@ const HOMES: &[Home] = &[
             "health",
             "idempotency",
             "json",
+            // Its threads.
+            "ledger",
             "lib",
             // In its tests alone: time is passed in.
             "limits",
