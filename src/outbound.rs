@@ -10,6 +10,7 @@ mod entra;
 mod files;
 mod google;
 mod jwt;
+mod key_sets;
 pub mod notify;
 mod post;
 pub mod renewal;
@@ -25,6 +26,7 @@ use crate::provider::token::TokenSource;
 pub use self::client::{Client, SetupError};
 pub use self::entra::check_certificate;
 pub use self::google::{BadFile, check_file, is_protected};
+pub use self::key_sets::fetch_key_set;
 pub use self::post::{PostError, PostVersion, Posted, Poster};
 
 /// An access token.
@@ -56,6 +58,9 @@ pub enum FetchError {
     /// The issuer's answer is no token.
     #[error("the issuer's answer cannot be used: {0}")]
     Unreadable(&'static str),
+    /// The issuer's answer holds no keys.
+    #[error("the issuer's keys cannot be used: {0}")]
+    NoKeys(String),
     /// A file cannot be used.
     #[error("the file `{path}` cannot be used: {why}")]
     File {

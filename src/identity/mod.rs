@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod directory;
 pub mod identities;
+pub mod issuers;
 pub mod key;
 pub mod labels;
 pub mod pattern;

@@ -4,6 +4,8 @@
 //! not the token, chooses the algorithms, and no header leads to a key.
 
 mod jwk;
+#[cfg(test)]
+pub(super) mod specimens;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,0 +1,260 @@
+//! Which signed tokens are believed? Those of the configured issuers, by the keys that were learned last. Pure but for
+//! its locks: keys are fetched elsewhere, and time is passed in.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use tokio::sync::watch;
+
+use super::token::{IssuerRules, KeySet, TokenClaims, TokenFault, Unverified};
+
+/// How long the last keys of an issuer that cannot be reached are used.
+pub const KEYS_LAST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often keys are fetched.
+pub const REFRESH_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// How often keys are fetched at most because a token names one that is not known.
+pub const REFRESH_AT_MOST: Duration = Duration::from_secs(30);
+
+/// How long the outcome of a verification is kept.
+const VERIFIED_LASTS: Duration = Duration::from_secs(60);
+
+/// How many verified tokens are kept.
+const MAX_VERIFIED: usize = 10_000;
+
+/// Where the keys of an issuer are published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// In a file.
+    File(PathBuf),
+    /// At a URL.
+    Url(String),
+}
+
+/// Which subjects of an issuer are callers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SubjectAccounts {
+    /// Those that an account's bindings name.
+    #[default]
+    Bound,
+    /// All: one that no binding names becomes a caller of its own.
+    Create,
+}
+
+/// What the configuration says about an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// What is accepted of it.
+    pub rules: IssuerRules,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// Which of its subjects are callers.
+    pub accounts: SubjectAccounts,
+}
+
+/// Why a token proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// It is not acceptable.
+    Fault(TokenFault),
+    /// It names a key that its issuer may have published since its keys were learned.
+    KeyNotLearned(Arc<Issuer>),
+    /// No keys of its issuer are known, or the last ones are too old.
+    NoKeys(Arc<str>),
+}
+
+/// An issuer whose tokens are believed.
+#[derive(Debug)]
+pub struct Issuer {
+    settings: IssuerSettings,
+    keys: ArcSwapOption<LearnedKeys>,
+    /// When its keys were last looked for.
+    looked: watch::Sender<Option<SystemTime>>,
+    /// How many times somebody wanted them to be looked for.
+    wishes: watch::Sender<u64>,
+}
+
+impl PartialEq for Issuer {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Issuer {}
+
+#[derive(Debug)]
+struct LearnedKeys {
+    set: KeySet,
+    at: SystemTime,
+}
+
+/// A token that was verified a short time ago.
+struct KnownToken {
+    claims: Arc<TokenClaims>,
+    until: SystemTime,
+}
+
+/// The issuers whose tokens are believed.
+#[derive(Default)]
+pub struct Issuers {
+    issuers: Vec<Arc<Issuer>>,
+    known: Mutex<HashMap<[u8; SHA256_OUTPUT_LEN], KnownToken>>,
+}
+
+impl std::fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.issuers).finish()
+    }
+}
+
+impl Issuer {
+    fn new(settings: IssuerSettings) -> Self {
+        Self {
+            settings,
+            keys: ArcSwapOption::empty(),
+            looked: watch::Sender::new(None),
+            wishes: watch::Sender::new(0),
+        }
+    }
+
+    /// What the configuration says about it.
+    pub fn settings(&self) -> &IssuerSettings {
+        &self.settings
+    }
+
+    /// When its keys were learned; `None` if none are known.
+    pub fn learned_at(&self) -> Option<SystemTime> {
+        self.keys.load().as_ref().map(|keys| keys.at)
+    }
+
+    /// Asks whoever fetches its keys to do so soon. What is returned changes when that has been tried. `None` if the
+    /// keys were looked for so recently that it makes no sense.
+    pub fn look_again(&self, now: SystemTime) -> Option<watch::Receiver<Option<SystemTime>>> {
+        let looked = self.looked.subscribe();
+        let last = *looked.borrow();
+        let is_recent = last.is_some_and(|last| {
+            let since = now.duration_since(last);
+            since.is_ok_and(|since| since < REFRESH_AT_MOST)
+        });
+        if is_recent {
+            return None;
+        }
+        self.wishes.send_modify(|wishes| *wishes += 1);
+        Some(looked)
+    }
+
+    /// Tells when somebody wants its keys to be fetched.
+    pub fn wishes(&self) -> watch::Receiver<u64> {
+        self.wishes.subscribe()
+    }
+
+    /// Its keys could not be fetched at this time.
+    pub fn has_failed(&self, at: SystemTime) {
+        self.looked.send_replace(Some(at));
+    }
+}
+
+impl Issuers {
+    /// The issuers of a configuration. Keys that `previous` knows of the same issuers are kept.
+    pub fn new(settings: Vec<IssuerSettings>, previous: &Self) -> Self {
+        let issuers = settings.into_iter().map(|settings| {
+            let mut known = previous.issuers.iter();
+            match known.find(|issuer| issuer.settings == settings) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Issuer::new(settings)),
+            }
+        });
+        Self {
+            issuers: issuers.collect(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// All issuers.
+    pub fn all(&self) -> &[Arc<Issuer>] {
+        &self.issuers
+    }
+
+    /// Takes over the keys of an issuer, which were fetched at this time. Tokens are verified anew.
+    pub fn learn(&self, issuer: &Issuer, set: KeySet, at: SystemTime) {
+        let changed = match &*issuer.keys.load() {
+            Some(known) => known.set != set,
+            None => true,
+        };
+        issuer.keys.store(Some(Arc::new(LearnedKeys { set, at })));
+        if changed {
+            self.known().clear();
+        }
+        issuer.looked.send_replace(Some(at));
+    }
+
+    /// What a token says, if it is genuine and holds `now`.
+    ///
+    /// # Errors
+    /// [`TokenRefusal`].
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<TokenClaims>, TokenRefusal> {
+        let mut name = [0; SHA256_OUTPUT_LEN];
+        name.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        if let Some(known) = self.known().get(&name)
+            && now < known.until
+        {
+            return Ok(Arc::clone(&known.claims));
+        }
+        let claims = Arc::new(self.verified(token, now)?);
+        let kept = now.checked_add(VERIFIED_LASTS).unwrap_or(now);
+        let known = KnownToken {
+            claims: Arc::clone(&claims),
+            until: claims.expires.min(kept),
+        };
+        self.keep(name, known, now);
+        Ok(claims)
+    }
+
+    fn verified(&self, token: &str, now: SystemTime) -> Result<TokenClaims, TokenRefusal> {
+        let token = Unverified::read(token).map_err(TokenRefusal::Fault)?;
+        let named = token.issuer();
+        let mut issuers = self.issuers.iter();
+        let issuer = issuers
+            .find(|issuer| Some(issuer.settings.rules.issuer.as_str()) == named)
+            .ok_or(TokenRefusal::Fault(TokenFault::Issuer))?;
+        let rules = &issuer.settings.rules;
+        let keys = issuer.keys.load();
+        let is_recent = |keys: &&Arc<LearnedKeys>| {
+            let age = now.duration_since(keys.at);
+            age.unwrap_or_default() < KEYS_LAST
+        };
+        let Some(keys) = keys.as_ref().filter(is_recent) else {
+            return Err(TokenRefusal::NoKeys(Arc::clone(&rules.name)));
+        };
+        token
+            .verify(rules, &keys.set, now)
+            .map_err(|fault| match fault {
+                TokenFault::UnknownKey => TokenRefusal::KeyNotLearned(Arc::clone(issuer)),
+                fault => TokenRefusal::Fault(fault),
+            })
+    }
+
+    /// Keeps a verified token. When there are too many, those that are over make room, or else all do.
+    fn keep(&self, name: [u8; SHA256_OUTPUT_LEN], token: KnownToken, now: SystemTime) {
+        let mut known = self.known();
+        if known.len() >= MAX_VERIFIED {
+            known.retain(|_, token| now < token.until);
+        }
+        if known.len() >= MAX_VERIFIED {
+            known.clear();
+        }
+        known.insert(name, token);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<[u8; SHA256_OUTPUT_LEN], KnownToken>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
