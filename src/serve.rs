@@ -2,6 +2,7 @@
 
 mod exporting;
 mod files;
+mod issuers;
 mod key_files;
 mod limits;
 mod measured;

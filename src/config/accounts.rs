@@ -188,8 +188,20 @@ fn bindings(value: &Value<'_>) -> Option<Vec<ProofBinding>> {
 
 fn binding(value: &Value<'_>) -> Option<ProofBinding> {
     const REMEDY: &str = "write `{ certificate = { san = \"spiffe://prod/billing\" } }`, \
-                          or `{ certificate = { common_name = \"billing\" } }`";
+                          `{ certificate = { common_name = \"billing\" } }`, \
+                          or `{ token = { issuer = \"sso\", subject = \"billing\" } }`";
     let mut table = value.table()?;
+    if let Some(token) = table.get("token") {
+        table.finish();
+        let mut token = token.table()?;
+        let issuer = token.required("issuer", REMEDY, filled);
+        let subject = token.required("subject", REMEDY, filled);
+        token.finish();
+        return Some(ProofBinding::Token {
+            issuer: issuer?,
+            subject: subject?,
+        });
+    }
     let certificate = table.required("certificate", REMEDY, Value::table);
     table.finish();
     let mut certificate = certificate?;

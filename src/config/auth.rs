@@ -10,6 +10,7 @@ use crate::identity::settings::{CertificateRole, OpenServices, Settings};
 use crate::server::ListenAddress;
 
 use super::accounts::{self, Placed};
+use super::issuers;
 use super::mistake::Place;
 use super::quantity::parse_long_duration;
 use super::table::{Table, Value};
@@ -79,6 +80,7 @@ fn rules(mut auth: Table<'_>, listen: &ListenAddress, is_open: bool) -> Settings
         pattern.ok()
     });
     mtls.finish();
+    let issuers = issuers::issuers(&mut auth);
     let settings = Settings {
         anonymous: match named {
             Some(named) => Some(named.to_owned()),
@@ -97,6 +99,7 @@ fn rules(mut auth: Table<'_>, listen: &ListenAddress, is_open: bool) -> Settings
         open: auth.or("open", default.open, open),
         certificates,
         pattern,
+        issuers,
         accounts: Vec::new(),
         keys: Vec::new(),
     };

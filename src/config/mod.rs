@@ -17,6 +17,7 @@ mod family;
 pub mod file;
 mod headers;
 mod health;
+mod issuers;
 pub mod judge;
 mod ledger;
 mod limits;

@@ -79,6 +79,7 @@ impl Reason {
             | Self::Draining
             | Self::PriceUnknown
             | Self::LedgerUnavailable
+            | Self::CredentialsUnchecked
             | Self::Internal => Blame::Gateway,
         }
     }

@@ -89,6 +89,12 @@ pub enum Error {
         CredentialFault::Revoked => "the credential was revoked while the call was open",
     })]
     CredentialsInvalid(CredentialFault),
+    /// The keys of the token's issuer are not known, so the token cannot be checked.
+    #[error("the token cannot be checked at this time, since the keys of its issuer are not known")]
+    CredentialsUnchecked {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The credential does not allow this. The text names what is not allowed.
     #[error("the credential does not allow {0}")]
     PermissionDenied(String),
@@ -182,6 +188,7 @@ impl Error {
             Self::CallerRateLimited { .. } => Reason::CallerRateLimited,
             Self::CredentialsMissing => Reason::CredentialsMissing,
             Self::CredentialsInvalid(_) => Reason::CredentialsInvalid,
+            Self::CredentialsUnchecked { .. } => Reason::CredentialsUnchecked,
             Self::PermissionDenied(_) => Reason::PermissionDenied,
             Self::LabelNotAllowed(_) => Reason::LabelNotAllowed,
             // A rate that is reached soon allows more; a spent budget decides if both are.
@@ -223,6 +230,7 @@ impl Error {
             | Self::CallerRateLimited { .. }
             | Self::CredentialsMissing
             | Self::CredentialsInvalid(_)
+            | Self::CredentialsUnchecked { .. }
             | Self::PermissionDenied(_)
             | Self::LabelNotAllowed(_)
             | Self::LimitReached(_)

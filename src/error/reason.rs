@@ -42,6 +42,8 @@ pub enum Reason {
     LedgerUnavailable,
     /// Failed attempts have recently cost too much for another one.
     WasteBudgetExhausted,
+    /// The credential cannot be checked.
+    CredentialsUnchecked,
     /// The caller's deadline passed.
     DeadlineExceeded,
     /// The service has no room for the request.
@@ -82,7 +84,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Unimplemented,
         Self::InvalidRequest,
         Self::ScenarioNotFound,
@@ -100,6 +102,7 @@ impl Reason {
         Self::PriceUnknown,
         Self::LedgerUnavailable,
         Self::WasteBudgetExhausted,
+        Self::CredentialsUnchecked,
         Self::DeadlineExceeded,
         Self::Overloaded,
         Self::Draining,
@@ -145,6 +148,7 @@ impl Reason {
             Self::PriceUnknown => "PRICE_UNKNOWN",
             Self::LedgerUnavailable => "LEDGER_UNAVAILABLE",
             Self::WasteBudgetExhausted => "WASTE_BUDGET_EXHAUSTED",
+            Self::CredentialsUnchecked => "CREDENTIALS_UNCHECKED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Overloaded => "OVERLOADED",
             Self::Draining => "DRAINING",
@@ -200,6 +204,7 @@ impl Reason {
             | Self::RetryBudgetExhausted
             | Self::LedgerUnavailable
             | Self::WasteBudgetExhausted
+            | Self::CredentialsUnchecked
             | Self::ProviderRateLimited
             | Self::ProviderOverloaded
             | Self::ProviderError

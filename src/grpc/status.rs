@@ -187,6 +187,7 @@ fn describe(error: &Error, details: &mut ErrorDetails) {
         | Error::NoRoom { .. }
         | Error::CredentialsMissing
         | Error::CredentialsInvalid(_)
+        | Error::CredentialsUnchecked { .. }
         | Error::PermissionDenied(_)
         | Error::CostCapExceeded
         | Error::PriceUnknown(_)
@@ -217,6 +218,7 @@ pub(super) fn retry_after(error: &Error) -> Option<Duration> {
         Error::Overloaded { retry_after }
         | Error::NoRoom { retry_after, .. }
         | Error::LedgerUnavailable { retry_after }
+        | Error::CredentialsUnchecked { retry_after }
         | Error::CallerRateLimited { retry_after, .. } => Some(*retry_after),
         Error::Draining => Some(Duration::ZERO),
         Error::Upstream(UpstreamError { retry_after, .. })

@@ -4,10 +4,11 @@
 //! whatever door a call came through.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
 use prost::Message as _;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admission::room::Held;
@@ -84,6 +85,15 @@ impl Translation {
     /// [`Unproved`].
     pub fn resolve(&self, origin: &Origin, headers: &HeaderMap) -> Result<Arc<Identity>, Unproved> {
         origin.resolve(&self.identities, headers)
+    }
+
+    /// See [`Identities::keys_wanted`].
+    pub fn keys_wanted(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Option<watch::Receiver<Option<SystemTime>>> {
+        self.identities.keys_wanted(headers, now)
     }
 
     /// A request of this caller from there, which takes up no memory yet.

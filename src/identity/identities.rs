@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
+use tokio::sync::watch;
 use tracing::debug;
 
 use crate::meter::{Axes, Axis, Counter, Grid};
@@ -12,9 +14,11 @@ use crate::meter::{Axes, Axis, Counter, Grid};
 use super::directory::Directory;
 use super::directory::complaints::DirectoryMistake;
 use super::directory::numbers::AccountNumbers;
+use super::issuers::Issuers;
 use super::record::{AccountRecord, KeyRecord};
-use super::resolve::{self, Shown, Unproved};
+use super::resolve::{self, Proof, Shown, Unproved};
 use super::settings::{OpenServices, Settings};
+use super::subjects::Subjects;
 use super::{Identity, LOCAL};
 use crate::caller::Peer;
 
@@ -26,6 +30,7 @@ pub struct Identities {
     /// Called after each change.
     followers: Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
     refused: Grid<Counter>,
+    subjects: Subjects,
 }
 
 static CAUSES: Axes = LazyLock::new(|| vec![Axis::new("cause", Unproved::ALL.map(Unproved::name))]);
@@ -34,6 +39,7 @@ static CAUSES: Axes = LazyLock::new(|| vec![Axis::new("cause", Unproved::ALL.map
 #[derive(Debug, Default)]
 struct InForce {
     directory: Arc<Directory>,
+    issuers: Arc<Issuers>,
     open: OpenServices,
 }
 
@@ -64,6 +70,7 @@ impl Identities {
             sources: Mutex::default(),
             followers: Mutex::default(),
             refused: Grid::counters(&CAUSES),
+            subjects: Subjects::default(),
         }
     }
 
@@ -82,7 +89,40 @@ impl Identities {
     /// # Errors
     /// Nobody is proved to call.
     pub fn resolve(&self, shown: Shown<'_>, now: SystemTime) -> Result<Arc<Identity>, Unproved> {
-        resolve::resolve(&self.in_force.load().directory, shown, now)
+        let in_force = self.in_force.load();
+        let by_token = |token: &str| {
+            let token = in_force.issuers.verify(token, now)?;
+            let Self {
+                subjects, numbers, ..
+            } = self;
+            subjects.identity(&in_force.directory, numbers, &token, now)
+        };
+        resolve::resolve(&in_force.directory, by_token, shown, now)
+    }
+
+    /// The issuers whose tokens are believed.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.in_force.load().issuers)
+    }
+
+    /// Asks for the keys that the token of a request needs, if they are not known and it makes sense to look for them.
+    /// What is returned changes when that has been tried.
+    pub fn keys_wanted(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Option<watch::Receiver<Option<SystemTime>>> {
+        let in_force = self.in_force.load();
+        if in_force.issuers.all().is_empty() {
+            return None;
+        }
+        match resolve::proof_in(headers) {
+            Ok(Some(Proof::Token(token))) => {
+                let token = std::str::from_utf8(token).ok()?;
+                in_force.issuers.keys_wanted(token, now)
+            }
+            Ok(Some(Proof::Key(_)) | None) | Err(_) => None,
+        }
     }
 
     /// Notes that nobody is proved to call.
@@ -182,13 +222,18 @@ impl Identities {
             &self.numbers,
         )?;
         let directory = Arc::new(directory);
+        let mut issuers = self.issuers();
+        if next.settings.issuers != sources.settings.issuers {
+            issuers = Arc::new(Issuers::new(next.settings.issuers.clone(), &issuers));
+        }
         self.in_force.store(Arc::new(InForce {
             directory: Arc::clone(&directory),
+            issuers,
             open: next.settings.open,
         }));
         *sources = next;
         // New calls are refused from here on; only then are the open ones ended, so that none slips in between.
-        let ended = directory.end_what_is_gone(&before);
+        let ended = directory.end_what_is_gone(&before) + self.subjects.follow(&directory);
         for follower in lock(&self.followers).iter() {
             follower();
         }

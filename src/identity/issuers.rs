@@ -65,7 +65,7 @@ pub enum TokenRefusal {
     /// It names a key that its issuer may have published since its keys were learned.
     KeyNotLearned(Arc<Issuer>),
     /// No keys of its issuer are known, or the last ones are too old.
-    NoKeys(Arc<str>),
+    NoKeys(Arc<Issuer>),
 }
 
 /// An issuer whose tokens are believed.
@@ -93,9 +93,18 @@ struct LearnedKeys {
     at: SystemTime,
 }
 
+/// A token that its issuer has signed and that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenuineToken {
+    /// What it says.
+    pub claims: TokenClaims,
+    /// Which subjects of its issuer are callers.
+    pub accounts: SubjectAccounts,
+}
+
 /// A token that was verified a short time ago.
 struct KnownToken {
-    claims: Arc<TokenClaims>,
+    token: Arc<GenuineToken>,
     until: SystemTime,
 }
 
@@ -175,6 +184,21 @@ impl Issuers {
         }
     }
 
+    /// Asks for the keys that this token needs, if they are not known and it makes sense to look for them. What is
+    /// returned changes when that has been tried.
+    pub fn keys_wanted(
+        &self,
+        token: &str,
+        now: SystemTime,
+    ) -> Option<watch::Receiver<Option<SystemTime>>> {
+        match self.verify(token, now) {
+            Ok(_) | Err(TokenRefusal::Fault(_)) => None,
+            Err(TokenRefusal::KeyNotLearned(issuer) | TokenRefusal::NoKeys(issuer)) => {
+                issuer.look_again(now)
+            }
+        }
+    }
+
     /// All issuers.
     pub fn all(&self) -> &[Arc<Issuer>] {
         &self.issuers
@@ -197,25 +221,25 @@ impl Issuers {
     ///
     /// # Errors
     /// [`TokenRefusal`].
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<TokenClaims>, TokenRefusal> {
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<GenuineToken>, TokenRefusal> {
         let mut name = [0; SHA256_OUTPUT_LEN];
         name.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         if let Some(known) = self.known().get(&name)
             && now < known.until
         {
-            return Ok(Arc::clone(&known.claims));
+            return Ok(Arc::clone(&known.token));
         }
-        let claims = Arc::new(self.verified(token, now)?);
+        let token = Arc::new(self.verified(token, now)?);
         let kept = now.checked_add(VERIFIED_LASTS).unwrap_or(now);
         let known = KnownToken {
-            claims: Arc::clone(&claims),
-            until: claims.expires.min(kept),
+            token: Arc::clone(&token),
+            until: token.claims.expires.min(kept),
         };
         self.keep(name, known, now);
-        Ok(claims)
+        Ok(token)
     }
 
-    fn verified(&self, token: &str, now: SystemTime) -> Result<TokenClaims, TokenRefusal> {
+    fn verified(&self, token: &str, now: SystemTime) -> Result<GenuineToken, TokenRefusal> {
         let token = Unverified::read(token).map_err(TokenRefusal::Fault)?;
         let named = token.issuer();
         let mut issuers = self.issuers.iter();
@@ -229,14 +253,16 @@ impl Issuers {
             age.unwrap_or_default() < KEYS_LAST
         };
         let Some(keys) = keys.as_ref().filter(is_recent) else {
-            return Err(TokenRefusal::NoKeys(Arc::clone(&rules.name)));
+            return Err(TokenRefusal::NoKeys(Arc::clone(issuer)));
         };
-        token
-            .verify(rules, &keys.set, now)
-            .map_err(|fault| match fault {
-                TokenFault::UnknownKey => TokenRefusal::KeyNotLearned(Arc::clone(issuer)),
-                fault => TokenRefusal::Fault(fault),
-            })
+        match token.verify(rules, &keys.set, now) {
+            Ok(claims) => Ok(GenuineToken {
+                claims,
+                accounts: issuer.settings.accounts,
+            }),
+            Err(TokenFault::UnknownKey) => Err(TokenRefusal::KeyNotLearned(Arc::clone(issuer))),
+            Err(fault) => Err(TokenRefusal::Fault(fault)),
+        }
     }
 
     /// Keeps a verified token. When there are too many, those that are over make room, or else all do.

@@ -12,6 +12,7 @@ pub mod resolve;
 pub mod scopes;
 pub mod settings;
 pub mod standing;
+pub mod subjects;
 pub mod token;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,9 @@ use crate::error::{CredentialFault, Error};
 use super::Identity;
 use super::certificate::{self, NamedCaller};
 use super::directory::{Directory, KeyState};
+use super::issuers::{REFRESH_AT_MOST, TokenRefusal};
 use super::key;
+use super::token::TokenFault;
 
 /// What a request shows to prove who calls.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +50,22 @@ pub enum Unproved {
     ExpiredKey,
     /// The key was revoked, or its account closed.
     RevokedKey,
-    /// No issuer of tokens is believed.
+    /// The token names no issuer that is believed.
     UnknownIssuer,
+    /// The issuer has not signed the token, or not in a way that is accepted.
+    ForgedToken,
+    /// No key of the issuer has the id that the token names.
+    UnknownTokenKey,
+    /// The keys of the issuer are not known.
+    NoTokenKeys,
+    /// The token is meant for others.
+    OtherAudience,
+    /// The time of the token is over, or has not begun.
+    ExpiredToken,
+    /// A claim that is needed is missing or malformed.
+    BadClaim,
+    /// The token is genuine, and its subject is no caller.
+    UnknownSubject,
     /// The certificate names no caller.
     UnknownCertificate,
     /// The account of the certificate, or that of calls without a credential, is closed.
@@ -60,7 +76,7 @@ pub enum Unproved {
 
 impl Unproved {
     /// Every cause, in the order of declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::Missing,
         Self::SeveralEntries,
         Self::OtherScheme,
@@ -69,6 +85,13 @@ impl Unproved {
         Self::ExpiredKey,
         Self::RevokedKey,
         Self::UnknownIssuer,
+        Self::ForgedToken,
+        Self::UnknownTokenKey,
+        Self::NoTokenKeys,
+        Self::OtherAudience,
+        Self::ExpiredToken,
+        Self::BadClaim,
+        Self::UnknownSubject,
         Self::UnknownCertificate,
         Self::ClosedAccount,
         Self::Conflict,
@@ -85,6 +108,13 @@ impl Unproved {
             Self::ExpiredKey => "expired_key",
             Self::RevokedKey => "revoked_key",
             Self::UnknownIssuer => "unknown_issuer",
+            Self::ForgedToken => "forged_token",
+            Self::UnknownTokenKey => "unknown_token_key",
+            Self::NoTokenKeys => "no_token_keys",
+            Self::OtherAudience => "other_audience",
+            Self::ExpiredToken => "expired_token",
+            Self::BadClaim => "bad_claim",
+            Self::UnknownSubject => "unknown_subject",
             Self::UnknownCertificate => "unknown_certificate",
             Self::ClosedAccount => "closed_account",
             Self::Conflict => "conflict",
@@ -96,6 +126,9 @@ impl Unproved {
         match self {
             Self::Missing => Error::CredentialsMissing,
             Self::Conflict => Error::CredentialsInvalid(CredentialFault::Conflict),
+            Self::NoTokenKeys => Error::CredentialsUnchecked {
+                retry_after: REFRESH_AT_MOST,
+            },
             Self::SeveralEntries
             | Self::OtherScheme
             | Self::Malformed
@@ -103,19 +136,46 @@ impl Unproved {
             | Self::ExpiredKey
             | Self::RevokedKey
             | Self::UnknownIssuer
+            | Self::ForgedToken
+            | Self::UnknownTokenKey
+            | Self::OtherAudience
+            | Self::ExpiredToken
+            | Self::BadClaim
+            | Self::UnknownSubject
             | Self::UnknownCertificate
             | Self::ClosedAccount => Error::CredentialsInvalid(CredentialFault::Invalid),
         }
     }
 }
 
-/// Who calls at this time. The key or the token is believed first, then the certificate; only a caller that shows neither
+impl From<TokenRefusal> for Unproved {
+    fn from(refusal: TokenRefusal) -> Self {
+        match refusal {
+            TokenRefusal::KeyNotLearned(_) => Self::UnknownTokenKey,
+            TokenRefusal::NoKeys(_) => Self::NoTokenKeys,
+            TokenRefusal::Fault(fault) => match fault {
+                TokenFault::Malformed => Self::Malformed,
+                TokenFault::Issuer => Self::UnknownIssuer,
+                TokenFault::Header | TokenFault::Algorithm | TokenFault::Signature => {
+                    Self::ForgedToken
+                }
+                TokenFault::UnknownKey => Self::UnknownTokenKey,
+                TokenFault::Audience => Self::OtherAudience,
+                TokenFault::Expired | TokenFault::TooEarly => Self::ExpiredToken,
+                TokenFault::Claim => Self::BadClaim,
+            },
+        }
+    }
+}
+
+/// Who calls at this time. `by_token` says who calls by a token. The key or the token is believed first, then the certificate; only a caller that shows neither
 /// is anonymous.
 ///
 /// # Errors
 /// [`Unproved`].
 pub fn resolve(
     directory: &Directory,
+    by_token: impl FnOnce(&str) -> Result<Arc<Identity>, Unproved>,
     shown: Shown<'_>,
     now: SystemTime,
 ) -> Result<Arc<Identity>, Unproved> {
@@ -128,14 +188,17 @@ pub fn resolve(
         return open(directory, anonymous);
     };
     let identity = match proof {
-        Proof::Key(secret) => of_key(directory, secret, now)?,
-        Proof::Token(_) => return Err(Unproved::UnknownIssuer),
+        Proof::Key(secret) => Arc::clone(of_key(directory, secret, now)?),
+        Proof::Token(token) => {
+            let token = std::str::from_utf8(token).map_err(|_| Unproved::Malformed)?;
+            by_token(token)?
+        }
     };
     // A certificate that names nobody proves nothing, beside a key that proves who calls.
     match by_certificate {
         Ok(Some(other)) if other.number != identity.number => Err(Unproved::Conflict),
         Err(Unproved::Conflict) => Err(Unproved::Conflict),
-        Ok(_) | Err(_) => Ok(Arc::clone(identity)),
+        Ok(_) | Err(_) => Ok(identity),
     }
 }
 

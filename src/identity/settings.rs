@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::directory::Directory;
 use super::directory::complaints::DirectoryMistake;
 use super::directory::numbers::AccountNumbers;
+use super::issuers::IssuerSettings;
 use super::pattern::NamePattern;
 use super::record::{AccountRecord, KeyRecord, Records};
 
@@ -21,6 +22,8 @@ pub struct Settings {
     pub certificates: CertificateRole,
     /// Where a caller's id stands in the names of certificates.
     pub pattern: Option<NamePattern>,
+    /// The issuers whose tokens are believed.
+    pub issuers: Vec<IssuerSettings>,
     /// The accounts that the configuration names.
     pub accounts: Vec<AccountRecord>,
     /// The keys that the configuration names.

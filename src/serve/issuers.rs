@@ -6,30 +6,42 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::identity::issuers::{Issuer, Issuers, REFRESH_AT_MOST, REFRESH_EVERY};
 use crate::outbound::{self, Client};
+use crate::provider::link::Link;
 
 /// The owners of all keys. They end when this is dropped.
 #[derive(Default)]
 pub(super) struct IssuerKeys {
-    owned: Vec<(Arc<Issuer>, AbortHandle)>,
+    /// Whose keys are fetched.
+    issuers: Arc<Issuers>,
     owners: JoinSet<()>,
 }
 
 impl IssuerKeys {
-    /// Owns the keys of these issuers from now on, and no others.
-    pub(super) fn follow(&mut self, issuers: &Arc<Issuers>, client: &Client) {
-        for (_, owner) in self.owned.drain(..) {
-            owner.abort();
+    /// Fetches the keys of these issuers from now on, and of no others.
+    pub(super) fn follow(&mut self, issuers: &Arc<Issuers>) {
+        if Arc::ptr_eq(&self.issuers, issuers) {
+            return;
         }
+        self.owners.abort_all();
+        self.issuers = Arc::clone(issuers);
+        if issuers.all().is_empty() {
+            return;
+        }
+        let client = match Client::new(&Link::default()) {
+            Ok(client) => client,
+            Err(error) => {
+                return warn!(%error, "the keys of the issuers of tokens cannot be fetched");
+            }
+        };
         for issuer in issuers.all() {
             let owner = own(Arc::clone(issuers), Arc::clone(issuer), client.clone());
-            let owner = self.owners.spawn(owner);
-            self.owned.push((Arc::clone(issuer), owner));
+            self.owners.spawn(owner);
         }
     }
 }
@@ -48,7 +60,10 @@ async fn own(issuers: Arc<Issuers>, issuer: Arc<Issuer>, client: Client) {
             Ok(set) => {
                 issuers.learn(&issuer, set, now);
                 if std::mem::take(&mut is_failing) {
-                    info!(issuer = &**name, "the keys of an issuer of tokens are there again");
+                    info!(
+                        issuer = &**name,
+                        "the keys of an issuer of tokens are there again"
+                    );
                 }
                 began + REFRESH_EVERY
             }

@@ -38,6 +38,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
 
 use super::files::Wanted;
+use super::issuers::IssuerKeys;
 use super::key_files::KeyFiles;
 use super::limits::{now, used};
 use super::measured::names_in;
@@ -106,6 +107,7 @@ pub(super) struct Reloader {
     /// The secrets that exports carry. Collectors and their headers stay until a restart; a secret in a file does not.
     exported: Vec<(HeaderName, Arc<Credential>)>,
     tokens: AccessTokens,
+    issuer_keys: IssuerKeys,
     runtimes: usize,
     longest_end: LongestEnd,
     facts: Arc<ConfigurationFacts>,
@@ -228,6 +230,8 @@ impl Reloader {
             warnings: warnings(&judged.config, now),
         };
         let check_every = judged.config.reload.check_every;
+        let mut issuer_keys = IssuerKeys::default();
+        issuer_keys.follow(&identities.issuers());
         Self {
             watch: watch(file.as_deref(), &running, &key_files, check_every),
             file,
@@ -235,6 +239,7 @@ impl Reloader {
             simulator,
             running,
             tokens: AccessTokens::new(&dispatcher),
+            issuer_keys,
             key_files,
             exported,
             dispatcher,
@@ -470,6 +475,7 @@ impl Reloader {
                 "accounts and keys were not changed: they do not fit those in the store"
             ),
         }
+        self.issuer_keys.follow(&self.identities.issuers());
         self.longest_end.set(&config.server);
         let routes = self.dispatcher.routes();
         for name in renewed {

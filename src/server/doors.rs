@@ -4,12 +4,14 @@ use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::timeout;
 
 use crate::caller::{self, Peer};
 use crate::error::Error;
@@ -25,6 +27,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The gRPC method whose answers gRPC-Web opens early.
 const STREAM_GENERATE: &str = "/modelway.v1.GenerationService/StreamGenerate";
+
+/// How long a request waits for the keys of its token's issuer, if they are not known.
+const KEYS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The most lines of a head in HTTP/1.1.
 const MAX_LINES: usize = 64;
@@ -64,6 +69,29 @@ impl Doors {
     /// The future is boxed: the task of a stream keeps its memory until the stream ends, and needs no more of it than
     /// the body does once the response has begun.
     pub(super) fn answer<B>(
+        &self,
+        request: Request<B>,
+        origin: &Origin,
+        is_closed: bool,
+    ) -> BoxFuture<'static, Response<DoorBody>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
+    {
+        let now = SystemTime::now();
+        if let Some(mut looked) = self.translation.keys_wanted(request.headers(), now) {
+            let (doors, origin) = (self.clone(), origin.clone());
+            return async move {
+                // If the keys are not there by then, the token is judged by those that are.
+                let _ = timeout(KEYS_PATIENCE, looked.changed()).await;
+                doors.pass(request, &origin, is_closed).await
+            }
+            .boxed();
+        }
+        self.pass(request, origin, is_closed)
+    }
+
+    /// Answers a request; the keys for its token are known, or cannot be had.
+    fn pass<B>(
         &self,
         request: Request<B>,
         origin: &Origin,

@@ -55,7 +55,14 @@ const MODULES: &[Module] = &[
     // Everything else that is asked over HTTP.
     module(
         "outbound",
-        &["hash", "limits", "provider", "transport", "wire"],
+        &[
+            "hash",
+            "identity",
+            "limits",
+            "provider",
+            "transport",
+            "wire",
+        ],
     ),
     // May it be spent?
     module("limits", &["hash", "identity", "ledger", "meter", "sync"]),

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod credentials;
+mod issuers;
 mod labels;
 mod permissions;
 mod revocation;

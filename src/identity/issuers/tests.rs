@@ -55,15 +55,14 @@ fn a_token_is_believed_by_the_keys_of_the_issuer_that_it_names() {
     let settings = vec![settings("ours"), settings("others")];
     let issuers = Issuers::new(settings, &Issuers::default());
     let genuine = token(&ours, "ours", 600);
-    let name = issuers.all()[0].settings().rules.name.clone();
-    let unknown = Some(TokenRefusal::NoKeys(name));
+    let unknown = Some(TokenRefusal::NoKeys(Arc::clone(&issuers.all()[0])));
     assert_eq!(refusal(&issuers, &genuine, later(0)), unknown);
 
     issuers.learn(&issuers.all()[0], set(&[&ours]), later(0));
     issuers.learn(&issuers.all()[1], set(&[&others]), later(0));
 
     assert_eq!(
-        issuers.verify(&genuine, later(1)).unwrap().subject,
+        issuers.verify(&genuine, later(1)).unwrap().claims.subject,
         "indexer"
     );
     let fault = |fault| Some(TokenRefusal::Fault(fault));
@@ -99,8 +98,7 @@ fn a_verified_token_is_not_believed_beyond_its_end_or_the_end_of_its_key() {
     let day = KEYS_LAST.as_secs();
     let lasting = token(&new, "ours", 2 * day);
     assert!(issuers.verify(&lasting, later(9 + day)).is_ok());
-    let name = issuer.settings().rules.name.clone();
-    let too_old = Some(TokenRefusal::NoKeys(name));
+    let too_old = Some(TokenRefusal::NoKeys(Arc::clone(&issuer)));
     assert_eq!(refusal(&issuers, &lasting, later(100 + day)), too_old);
 }
 

@@ -101,7 +101,12 @@ impl Service {
             headers: &headers,
             certificate,
         };
-        let identity = resolve(&self.directory, shown, at(100))?;
+        let identity = resolve(
+            &self.directory,
+            |_| Err(Unproved::UnknownIssuer),
+            shown,
+            at(100),
+        )?;
         Ok((identity.account.caller.to_string(), identity.kind))
     }
 }

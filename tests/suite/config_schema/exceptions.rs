@@ -33,6 +33,7 @@ const REASONS: [(&str, &[&str]); 11] = [
             "hold data keys",
             "is not a caller",
             "the key has no end",
+            "another issuer has the same",
             "there are two rules",
             "with those of the accounts above",
             "`max_output_tokens` is missing",
@@ -51,6 +52,7 @@ const REASONS: [(&str, &[&str]); 11] = [
         "comparisons of two keys",
         &[
             "is longer than `",
+            "longer than 5 minutes",
             "longer than `max_timeout`",
             "does not lie between",
             "leaves room for",
