@@ -191,20 +191,27 @@ fn binding(value: &Value<'_>) -> Option<ProofBinding> {
                           `{ certificate = { common_name = \"billing\" } }`, \
                           or `{ token = { issuer = \"sso\", subject = \"billing\" } }`";
     let mut table = value.table()?;
-    if let Some(token) = table.get("token") {
-        table.finish();
-        let mut token = token.table()?;
-        let issuer = token.required("issuer", REMEDY, filled);
-        let subject = token.required("subject", REMEDY, filled);
-        token.finish();
-        return Some(ProofBinding::Token {
-            issuer: issuer?,
-            subject: subject?,
-        });
-    }
-    let certificate = table.required("certificate", REMEDY, Value::table);
+    let (certificate, token) = (table.get("certificate"), table.get("token"));
+    let place = table.place.clone();
     table.finish();
-    let mut certificate = certificate?;
+    let certificate = match (certificate, token) {
+        (Some(certificate), None) => certificate,
+        (None, Some(token)) => {
+            let mut token = token.table()?;
+            let issuer = token.required("issuer", REMEDY, filled);
+            let subject = token.required("subject", REMEDY, filled);
+            token.finish();
+            return Some(ProofBinding::Token {
+                issuer: issuer?,
+                subject: subject?,
+            });
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            place.wrong("a binding is about one proof", REMEDY);
+            return None;
+        }
+    };
+    let mut certificate = certificate.table()?;
     let place = certificate.place.clone();
     let name = certificate.optional("san", filled);
     let common_name = certificate.optional("common_name", filled);

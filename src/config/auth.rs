@@ -5,7 +5,7 @@ use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::{DirectoryMistake, MistakenRecord};
 use crate::identity::directory::numbers::AccountNumbers;
 use crate::identity::pattern::NamePattern;
-use crate::identity::record::{AccountRecord, KeyRecord, Records};
+use crate::identity::record::{AccountRecord, DirectoryRecords, KeyRecord};
 use crate::identity::settings::{CertificateRole, OpenServices, Settings};
 use crate::server::ListenAddress;
 
@@ -134,7 +134,7 @@ fn finished(
     let (key_places, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
     settings.accounts = accounts;
     settings.keys = keys;
-    let records = Records {
+    let records = DirectoryRecords {
         accounts: &settings.accounts,
         keys: &settings.keys,
         anonymous: settings.anonymous.as_deref(),

@@ -17,7 +17,7 @@ use crate::transport;
 
 use super::dialect::WireFormats;
 use super::health;
-use super::limits::{Accounts, Beneath};
+use super::limits::{Beneath, KnownAccounts};
 use super::link::LinkReader;
 use super::mistake::{Mistakes, Notes, Place};
 use super::prices::WrittenModels;
@@ -131,7 +131,7 @@ impl<'a> File<'a> {
         };
         let beneath = Beneath {
             catalog: &config.catalog,
-            accounts: Accounts::of(&config.identity),
+            accounts: KnownAccounts::of(&config.identity),
             ledger: &config.ledger,
         };
         config.limits = limits::limits(&mut root, &beneath);

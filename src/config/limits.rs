@@ -21,7 +21,7 @@ use super::name::is_legal_name;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 
-pub(super) use self::accounts::Accounts;
+pub(super) use self::accounts::KnownAccounts;
 use self::names::KnownNames;
 
 /// The largest count that a limit can have.
@@ -39,7 +39,7 @@ const UNITS: [(&str, Unit); 5] = [
 /// What the rest of the file says that limits stand on.
 pub(super) struct Beneath<'c> {
     pub(super) catalog: &'c Catalog,
-    pub(super) accounts: Accounts,
+    pub(super) accounts: KnownAccounts,
     pub(super) ledger: &'c ledger::Settings,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn limits(root: &mut Table<'_>, beneath: &Beneath<'_>) -> Vec<Limit> 
 /// Whether no call meets too many limits.
 fn most_applying(
     limits: &[Limit],
-    accounts: &Accounts,
+    accounts: &KnownAccounts,
     beneath: &Beneath<'_>,
 ) -> Result<(), TooManyLimits> {
     let catalog = beneath.catalog;
@@ -98,7 +98,7 @@ fn most_applying(
 fn limit(
     mut table: Table<'_>,
     known: &KnownNames<'_, '_>,
-    accounts: &Accounts,
+    accounts: &KnownAccounts,
     beneath: &Beneath<'_>,
 ) -> Option<Limit> {
     let place = table.place.clone();

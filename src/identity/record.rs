@@ -117,7 +117,7 @@ pub struct KeyRecord {
 
 /// What a directory is built from.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Records<'r> {
+pub struct DirectoryRecords<'r> {
     /// All accounts, wherever they are kept.
     pub accounts: &'r [AccountRecord],
     /// All keys, wherever they are kept.

@@ -7,7 +7,7 @@ use super::directory::complaints::DirectoryMistake;
 use super::directory::numbers::AccountNumbers;
 use super::issuers::IssuerSettings;
 use super::pattern::NamePattern;
-use super::record::{AccountRecord, KeyRecord, Records};
+use super::record::{AccountRecord, DirectoryRecords, KeyRecord};
 
 /// Who may call, and how callers prove who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Settings {
     ) -> Result<Directory, Vec<DirectoryMistake>> {
         let accounts = [&self.accounts, accounts_in_store].concat();
         let keys = [&self.keys, keys_in_store].concat();
-        let records = Records {
+        let records = DirectoryRecords {
             accounts: &accounts,
             keys: &keys,
             anonymous: self.anonymous.as_deref(),

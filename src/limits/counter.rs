@@ -92,7 +92,7 @@ pub(super) struct Crossed {
 
 /// Where a counter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct CounterStanding {
     pub(super) amount: i64,
     pub(super) used: i64,
     pub(super) reserved: i64,
@@ -292,10 +292,10 @@ impl Tallies {
     }
 
     /// Where it stands.
-    pub(super) fn standing(&self, amount: i64) -> Standing {
+    pub(super) fn standing(&self, amount: i64) -> CounterStanding {
         match self {
             Self::Windows(windows) => match windows.last() {
-                Some(latest) => Standing {
+                Some(latest) => CounterStanding {
                     amount: latest.amount(amount),
                     used: latest.used,
                     reserved: latest.reserved,
@@ -303,7 +303,7 @@ impl Tallies {
                     announced: latest.announced,
                     bounds: Some(latest.bounds),
                 },
-                None => Standing {
+                None => CounterStanding {
                     amount,
                     used: 0,
                     reserved: 0,
@@ -312,7 +312,7 @@ impl Tallies {
                     bounds: None,
                 },
             },
-            Self::Refill(refill) => Standing {
+            Self::Refill(refill) => CounterStanding {
                 amount,
                 used: refill.used(),
                 reserved: refill.reserved(),

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use crate::meter;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::counter::{CountedBy, CounterTime, Standing, Tallies, Terms, WindowBounds};
+use super::counter::{CountedBy, CounterStanding, CounterTime, Tallies, Terms, WindowBounds};
 use super::limit::{Asked, Limit, LimitDimension, Unit};
 use super::taking::lock;
 use super::windows::LimitWindow;
@@ -197,7 +197,7 @@ impl Counters {
         limit: &Limit,
         counter: &KeyedCounter,
         time: CounterTime,
-    ) -> Standing {
+    ) -> CounterStanding {
         let mut tallies = counter.lock();
         self.bring(limit, &mut tallies, time);
         tallies.standing(limit.amount)

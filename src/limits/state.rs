@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::identity::Identity;
 use crate::ledger::UsedRow;
 
-use super::counter::{CounterTime, Standing, Use, WindowBounds};
+use super::counter::{CounterStanding, CounterTime, Use, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::hold::announce;
 use super::limit::{Asked, Limit, LimitDimension, Unit};
@@ -183,7 +183,7 @@ impl Limits {
             counters,
             stage: _,
         } = entry;
-        let Standing {
+        let CounterStanding {
             amount,
             used,
             reserved,

@@ -281,6 +281,8 @@ const HOMES: &[Home] = &[
             "config",
             "grpc",
             "json",
+            // Tokens and sets of keys are JSON.
+            "identity",
             // Labels are interned as JSON objects, which SQLite reads.
             "ledger",
             "outbound",
@@ -323,6 +325,8 @@ const HOMES: &[Home] = &[
             "grpc_web",
             "health",
             "idempotency",
+            // Its channels alone, which tell who waits for keys.
+            "identity",
             "json",
             // Who waits for a row waits as a task.
             "ledger",
@@ -351,6 +355,8 @@ const HOMES: &[Home] = &[
             "grpc_web",
             "health",
             "idempotency",
+            // In its tests alone: time is passed in.
+            "identity",
             "json",
             // Its threads.
             "ledger",

@@ -12,7 +12,7 @@ use crate::limits::Zone;
 const MOST_LEVELS: usize = 3;
 
 /// The accounts of the file.
-pub(in crate::config) struct Accounts {
+pub(in crate::config) struct KnownAccounts {
     by_id: BTreeMap<String, AccountRecord>,
     /// Whose calls need no credential, if it is no account of the file.
     anonymous: Option<String>,
@@ -20,7 +20,7 @@ pub(in crate::config) struct Accounts {
     labels: BTreeMap<String, Option<BTreeSet<String>>>,
 }
 
-impl Accounts {
+impl KnownAccounts {
     /// Those that these settings name.
     pub(in crate::config) fn of(settings: &Settings) -> Self {
         let accounts = settings.accounts.iter();

@@ -6,18 +6,18 @@ use crate::identity::Labels;
 
 use super::super::mistake::Place;
 use super::super::table::{Table, Value};
-use super::accounts::Accounts;
+use super::accounts::KnownAccounts;
 
 /// The names that the file gives to what limits are on, whether the rest of it is right or not.
 pub(super) struct KnownNames<'a, 'n> {
     pub(super) scenarios: Vec<&'n str>,
     pub(super) providers: Vec<&'n str>,
     pub(super) models: Vec<&'n str>,
-    accounts: &'a Accounts,
+    accounts: &'a KnownAccounts,
 }
 
 impl<'a, 'n> KnownNames<'a, 'n> {
-    pub(super) fn of(root: &mut Table<'n>, accounts: &'a Accounts) -> Self {
+    pub(super) fn of(root: &mut Table<'n>, accounts: &'a KnownAccounts) -> Self {
         let mut names = |key| {
             let named = root.section(key).named();
             named.into_iter().map(|(name, _)| name).collect()

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::error::advise;
 use crate::identity::key::KeyKind;
-use crate::identity::record::{AccountKind, AccountRecord, ProofBinding, Records};
+use crate::identity::record::{AccountKind, AccountRecord, DirectoryRecords, ProofBinding};
 use crate::identity::{
     AccountPath, Action, CredentialKind, Identity, LabelRule, Labels, MAX_LABELS, Scope, is_label,
     scopes,
@@ -300,7 +300,7 @@ fn check_labels(here: MistakenRecord, own: &Labels, all: usize, complaints: &mut
 /// Notes which proofs besides keys are which callers.
 pub(super) fn bind(
     directory: &mut Directory,
-    records: &Records<'_>,
+    records: &DirectoryRecords<'_>,
     previous: &Directory,
     numbers: &AccountNumbers,
     complaints: &mut Complaints,

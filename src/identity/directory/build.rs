@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::advise;
 use crate::identity::key::KeyKind;
-use crate::identity::record::{AccountKind, Records};
+use crate::identity::record::{AccountKind, DirectoryRecords};
 use crate::identity::{CredentialKind, Identity, LOCAL, Scope};
 
 use super::Directory;
@@ -20,7 +20,7 @@ impl Directory {
     /// # Errors
     /// Every mistake in the records.
     pub fn build(
-        records: &Records<'_>,
+        records: &DirectoryRecords<'_>,
         previous: &Self,
         numbers: &AccountNumbers,
     ) -> Result<Self, Vec<DirectoryMistake>> {

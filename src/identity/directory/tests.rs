@@ -1,7 +1,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::identity::key::KeyHash;
-use crate::identity::record::{AccountRecord, KeyRecord, ProofBinding, Records};
+use crate::identity::record::{AccountRecord, DirectoryRecords, KeyRecord, ProofBinding};
 use crate::identity::{Action, CredentialKind, LOCAL, LabelRule};
 
 use super::complaints::{DirectoryMistake, MistakenRecord};
@@ -67,7 +67,7 @@ fn after(
     accounts: &[AccountRecord],
     keys: &[KeyRecord],
 ) -> Result<Directory, Vec<DirectoryMistake>> {
-    let records = Records {
+    let records = DirectoryRecords {
         accounts,
         keys,
         anonymous: None,
@@ -266,10 +266,10 @@ fn every_mistake_is_told_with_the_other_place_and_the_remedy() {
 fn calls_without_a_credential_are_an_account_that_the_rules_name() {
     let accounts = family();
     let anonymous = |id: &'static str| {
-        let records = Records {
+        let records = DirectoryRecords {
             accounts: &accounts,
             anonymous: Some(id),
-            ..Records::default()
+            ..DirectoryRecords::default()
         };
         Directory::build(&records, &Directory::default(), &AccountNumbers::default())
     };

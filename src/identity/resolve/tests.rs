@@ -10,7 +10,7 @@ use crate::identity::directory::numbers::AccountNumbers;
 use crate::identity::key::{KeyKind, NewKey};
 use crate::identity::pattern::NamePattern;
 use crate::identity::record::{
-    AccountKind, AccountRecord, CallsUnderWay, KeyRecord, ProofBinding, Records,
+    AccountKind, AccountRecord, CallsUnderWay, DirectoryRecords, KeyRecord, ProofBinding,
 };
 use crate::identity::{CredentialKind, Labels, Scope};
 
@@ -72,7 +72,7 @@ impl Service {
             secrets.push(made.secret.expose_secret().to_owned());
         }
         let pattern = pattern.map(|pattern| NamePattern::parse(pattern).unwrap());
-        let records = Records {
+        let records = DirectoryRecords {
             accounts: &accounts,
             keys: &keys,
             anonymous,
