@@ -34,6 +34,7 @@ pub mod serve;
 pub mod server;
 pub mod serving;
 pub mod simulator;
+mod spread;
 mod sync;
 pub mod telemetry;
 pub mod terminal;

@@ -210,12 +210,6 @@ impl Service {
             .map_err(|error| OpenError::Thread(error.into()))??;
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
-        let dispatcher = Arc::new(Dispatcher::directed(Directions {
-            catalog: config.catalog.clone(),
-            scopes: config.scopes,
-            direct_retry: config.retry,
-            transports: runtimes.handles().iter().map(transport).collect(),
-        }));
         let (notice_sender, notices) = notices(config.notify.clone())?;
         let limits = {
             let notices = notice_sender.clone();
@@ -224,6 +218,13 @@ impl Service {
         };
         let used = limits::used(&limits, &config.limits, &ledger).await?;
         limits.restore(used, limits::now());
+        let dispatcher = Dispatcher::directed(Directions {
+            catalog: config.catalog.clone(),
+            scopes: config.scopes,
+            direct_retry: config.retry,
+            transports: runtimes.handles().iter().map(transport).collect(),
+        });
+        let dispatcher = Arc::new(dispatcher.limited(limits.clone()));
         let call_log = Arc::new(CallLog::default());
         let providers = Arc::clone(&dispatcher);
         call_log.knows_secrets(Box::new(move || {

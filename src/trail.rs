@@ -3,10 +3,11 @@
 //! The same record goes into the response, the status of a failure and the log.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::chat::{FinishReason, Usage};
-use crate::error::{Billing, Blame, Code, Reason, Unsupported, UpstreamError};
+use crate::error::{Billing, Blame, Code, LimitDenial, Reason, Unsupported, UpstreamError};
 use crate::money::{Cost, Settled};
 
 /// Everything that is recorded about a call, without its content.
@@ -169,6 +170,8 @@ pub struct AttemptRecord {
     pub first_content: Option<Duration>,
     /// Tokens as the provider reported them.
     pub usage: Option<Usage>,
+    /// What was set aside for it, in nano-USD; `None` if nothing asked for that.
+    pub reserved_nanos: Option<i64>,
     /// What it costs; `None` while it runs or if it was skipped.
     pub cost: Option<Cost>,
     /// What the provider says it costs, if it says so. [`AttemptRecord::cost`] is what counts.
@@ -190,6 +193,21 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
+    /// Whether the caller got something for what it cost: the whole answer, or what had arrived of it when the caller
+    /// left or its deadline passed.
+    pub fn is_useful(&self) -> bool {
+        match self.outcome {
+            Outcome::Succeeded => true,
+            Outcome::Cancelled(Cancelled::Call | Cancelled::Deadline) => {
+                self.first_content.is_some()
+            }
+            Outcome::Cancelled(Cancelled::Rival)
+            | Outcome::Running
+            | Outcome::Failed(_)
+            | Outcome::Skipped(_) => false,
+        }
+    }
+
     /// Notes how it ended, and what that costs.
     pub fn settle(&mut self, outcome: Outcome, settled: Settled) {
         let Settled {
@@ -320,6 +338,14 @@ pub enum Skip {
     ClosedOff(ClosedOff, Option<Duration>),
     /// The scenario's retry budget is empty, or the tokens for callers in a hurry or for refused requests are.
     RetryBudgetExhausted,
+    /// Failed attempts of the scenario have recently cost too much for another one.
+    WasteBudgetExhausted,
+    /// A limit of the caller's account does not let it through.
+    OverLimit(Box<LimitDenial>),
+    /// The limit of this id is one on money, and it is not known what the attempt may cost.
+    PriceUnknown(Arc<str>),
+    /// It may cost more than the call may.
+    CostCap,
 }
 
 /// What closes a target off.
@@ -353,7 +379,26 @@ impl Skip {
             Self::Unsupported(_)
             | Self::ContextTooSmall
             | Self::RefusedByProvider
-            | Self::RetryBudgetExhausted => false,
+            | Self::RetryBudgetExhausted
+            | Self::WasteBudgetExhausted
+            | Self::OverLimit(_)
+            | Self::PriceUnknown(_)
+            | Self::CostCap => false,
+        }
+    }
+
+    /// Id of the limit that keeps the target from being asked, if one does.
+    pub fn limit(&self) -> Option<&str> {
+        match self {
+            Self::OverLimit(denial) => Some(&denial.limit),
+            Self::PriceUnknown(limit) => Some(limit),
+            Self::Unsupported(_)
+            | Self::ContextTooSmall
+            | Self::RefusedByProvider
+            | Self::ClosedOff(..)
+            | Self::RetryBudgetExhausted
+            | Self::WasteBudgetExhausted
+            | Self::CostCap => None,
         }
     }
 
@@ -373,6 +418,11 @@ impl Skip {
                 ClosedOff::Rate | ClosedOff::Busy => Reason::ProviderRateLimited,
             },
             Self::RetryBudgetExhausted => Reason::RetryBudgetExhausted,
+            Self::WasteBudgetExhausted => Reason::WasteBudgetExhausted,
+            Self::OverLimit(denial) if denial.is_rate => Reason::CallerRateLimited,
+            Self::OverLimit(_) => Reason::CallerQuotaExhausted,
+            Self::PriceUnknown(_) => Reason::PriceUnknown,
+            Self::CostCap => Reason::CostCapExceeded,
         }
     }
 }
@@ -405,6 +455,17 @@ impl fmt::Display for Skip {
             Self::RetryBudgetExhausted => {
                 f.write_str("the scenario's retry budget has no token for it")
             }
+            Self::WasteBudgetExhausted => {
+                f.write_str("failed attempts have recently cost too much for another one")
+            }
+            Self::OverLimit(denial) => write!(f, "{denial}"),
+            Self::PriceUnknown(limit) => {
+                write!(
+                    f,
+                    "the limit `{limit}` on money applies, and its price is not known"
+                )
+            }
+            Self::CostCap => f.write_str("it may cost more than the call may (`max_cost`)"),
         }
     }
 }

@@ -66,6 +66,20 @@ pub enum ChatEvent {
 }
 
 impl ChatEvent {
+    /// The same event of an answer that was given fewer tokens than asked for because of what its call may cost.
+    #[must_use]
+    pub fn at_cost_cap(self) -> Self {
+        match self {
+            Self::Finish(finish) if finish.reason == FinishReason::MaxTokens => {
+                Self::Finish(Finish {
+                    reason: FinishReason::CostCap,
+                    ..finish
+                })
+            }
+            other => other,
+        }
+    }
+
     /// Whether a caller that has seen this event has seen a part of the answer, so that another
     /// attempt could only repeat it. [`ChatEvent::Done`] counts: an empty answer is an answer.
     pub fn is_content(&self) -> bool {
@@ -159,8 +173,8 @@ pub fn substance<'e>(events: impl IntoIterator<Item = &'e ChatEvent>) -> Substan
         // A filter has removed content that was counted.
         Some(FinishReason::ContentFilter) => Substance::Something,
         // The host may not count reasoning separately, and the model may have reasoned up to the limit.
-        Some(FinishReason::MaxTokens) if has_tokens => Substance::Nothing,
-        Some(FinishReason::MaxTokens) => Substance::Something,
+        Some(FinishReason::MaxTokens | FinishReason::CostCap) if has_tokens => Substance::Nothing,
+        Some(FinishReason::MaxTokens | FinishReason::CostCap) => Substance::Something,
         Some(FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other) | None => {
             match has_tokens {
                 true => Substance::Lost,
@@ -188,6 +202,8 @@ pub enum FinishReason {
     Stop,
     /// The token limit was reached: the answer is cut off.
     MaxTokens,
+    /// A longer answer would have cost more than the call may: it is cut off.
+    CostCap,
     /// It waits for tool results.
     ToolCalls,
     /// A filter of the provider ended the answer.

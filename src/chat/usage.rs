@@ -34,6 +34,8 @@ pub struct Usage {
     pub service_tier: Option<ServedTier>,
     /// Whether the provider told a part that is larger than its total. Such a part has been cut down to the total.
     pub is_contradictory: bool,
+    /// Whether any of the counts is an estimate, because the provider did not tell it.
+    pub is_estimated: bool,
 }
 
 /// The tier in which a provider says it served a request.
@@ -84,6 +86,7 @@ impl Usage {
                 (one, other) => one.or(other),
             },
             is_contradictory: self.is_contradictory || other.is_contradictory,
+            is_estimated: self.is_estimated || other.is_estimated,
         }
     }
 

@@ -37,6 +37,7 @@ mod quantity;
 pub mod reading;
 mod references;
 mod reload;
+mod reservations;
 mod scenario;
 mod secret;
 mod simulate;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dispatch::target::{Target, Timeouts, UpstreamMode};
+use crate::dispatch::target::{Charging, Target, Timeouts, UpstreamMode};
 use crate::features::{Feature, Features, Modality};
 use crate::money::Price;
 use crate::simulator::{KEYS, Sequence};
@@ -105,6 +105,10 @@ pub(super) fn read<'a>(
         let prices = price::of_model(value.table()?)?;
         Some((prices, value.place.clone()))
     });
+    let tokens = |value: &Value<'_>| value.whole(1..=1_000_000_000_u64);
+    let image_tokens = table.optional("image_tokens", tokens);
+    let document_tokens = table.optional("document_tokens", tokens);
+    let unknown_ceiling = table.optional("unknown_ceiling", price::ceiling);
     let upstream_mode = table.or("upstream_mode", UpstreamMode::default(), |value| {
         value.choice(&[
             ("stream", UpstreamMode::Stream),
@@ -156,7 +160,12 @@ pub(super) fn read<'a>(
         context_window_tokens,
         max_output_tokens,
         prices: None,
-        cost_from: written.cost_from,
+        charging: Charging {
+            unknown_ceiling,
+            image_tokens,
+            document_tokens,
+            ..written.charging
+        },
         upstream_mode,
         timeouts,
     };

@@ -1,7 +1,7 @@
 //! Reads one price: rates for tokens, fees for tools and attempts, as decimal numbers of which no digit is lost.
 
 use crate::chat::ServiceTier;
-use crate::money::{Price, Rates, ToolFees, Validity, decimal};
+use crate::money::{Ceiling, Price, Rates, ToolFees, Validity, decimal};
 
 use super::table::{Table, Value};
 
@@ -132,6 +132,13 @@ pub(super) fn rates(table: &mut Table<'_>, currency: Currency) -> Rates {
     }
 }
 
+/// What is set aside and charged for a million tokens of either kind where no price is known.
+pub(super) fn ceiling(value: &Value<'_>) -> Option<Ceiling> {
+    // Micro-USD for a million tokens.
+    let rate = per_million(value, Currency::USD)?;
+    Some(Ceiling(rate.saturating_mul(1_000)))
+}
+
 /// A price for a million tokens, as pico-USD for one.
 fn per_million(value: &Value<'_>, currency: Currency) -> Option<u64> {
     let rate = decimal::exact(value.decimal()?, 6).map(|rate| currency.in_usd(rate));
@@ -143,6 +150,18 @@ fn per_million(value: &Value<'_>, currency: Currency) -> Option<u64> {
         );
     }
     rate
+}
+
+/// An amount of USD, in nano-USD.
+pub(super) fn amount(value: &Value<'_>) -> Option<i64> {
+    let amount = decimal::exact(value.decimal()?, 9).filter(|amount| *amount <= HIGHEST_FEE);
+    if amount.is_none() {
+        value.place.wrong(
+            "not an amount of USD",
+            "write a number from 0 to 1000000 with at most 9 decimals, such as 0.5",
+        );
+    }
+    i64::try_from(amount?).ok()
 }
 
 /// A price for one use, in nano-USD.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use crate::dispatch::target::Charging;
 use crate::features::{Feature, Features};
-use crate::money::CostFrom;
+use crate::money::{CostFrom, OnDisconnect};
 use crate::provider::{Auth, Provider};
 use crate::wire::options::AllowedOptions;
 
@@ -35,8 +36,8 @@ pub(super) struct Written<'a> {
     pub(super) unsupported: Features,
     /// Where requests go, if not where the wire format says.
     pub(super) paths: path::WrittenPaths,
-    /// Which cost counts where it tells one, too.
-    pub(super) cost_from: CostFrom,
+    /// How attempts are charged for, besides the prices.
+    pub(super) charging: Charging,
     /// What the body of every request says besides.
     pub(super) body: Map<String, Json>,
 }
@@ -106,6 +107,12 @@ pub(super) fn read<'a>(
             ("provider", CostFrom::Provider),
         ])
     });
+    let on_disconnect = table.or("on_disconnect", OnDisconnect::default(), |value| {
+        value.choice(&[
+            ("cancel", OnDisconnect::Cancel),
+            ("cancel_free", OnDisconnect::CancelFree),
+        ])
+    });
     table.finish();
 
     let is_spelled = wire_format.is_some();
@@ -123,7 +130,11 @@ pub(super) fn read<'a>(
         })
     });
     Written {
-        cost_from,
+        charging: Charging {
+            cost_from,
+            on_disconnect,
+            ..Charging::default()
+        },
         provider,
         is_simulated,
         family,

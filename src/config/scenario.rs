@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dispatch::target::{OptionsPolicy, RetryFirst, Scenario, Target};
-use crate::dispatch::{hedging, retry_budget};
+use crate::dispatch::target::{OptionsPolicy, RetryFirst, Scenario, SpendingPolicy, Target};
+use crate::dispatch::{hedging, retry_budget, waste};
+use crate::money::Reserve;
 
 use super::mistake::Place;
 use super::name::is_legal_name;
+use super::price;
 use super::table::{Table, Value};
 
 /// The most attempts of a call if the scenario does not say otherwise.
@@ -104,6 +106,16 @@ pub(super) fn read(
             ("refuse", OptionsPolicy::Refuse),
         ])
     });
+    let spending = SpendingPolicy {
+        max_cost_nanos: table.optional("max_cost", price::amount),
+        max_output_tokens: table
+            .optional("max_output_tokens", |value| value.whole(1..=1_000_000_000)),
+        fit_output: table.or("fit_output", false, Value::boolean),
+        reserve: table.or("reserve", Reserve::default(), |value| {
+            value.choice(&[("worst", Reserve::Worst), ("usual", Reserve::Usual)])
+        }),
+    };
+    let waste = waste(table.section("waste"));
     table.finish();
 
     Some(Arc::new(Scenario {
@@ -122,7 +134,20 @@ pub(super) fn read(
         retry_first,
         hedge,
         provider_options,
+        spending,
+        waste,
     }))
+}
+
+/// Reads what failed attempts may cost.
+fn waste(mut table: Table<'_>) -> waste::Settings {
+    let default = waste::Settings::default();
+    let waste = waste::Settings {
+        ratio: table.or("ratio", default.ratio, |value| value.number(0.0..=1.0)),
+        burst_nanos: table.or("burst", default.burst_nanos, price::amount),
+    };
+    table.finish();
+    waste
 }
 
 /// Reads the size of a retry budget.

@@ -12,6 +12,7 @@ use crate::server::{LONGEST_DIRECT_CALL, ListenAddress, PublicAdmin};
 
 use super::Config;
 use super::address::is_loopback;
+use super::reservations;
 
 /// How often readiness is asked for by the manifests that we ship, and how often a change must be seen at least.
 const READINESS_PERIOD: Duration = Duration::from_secs(2);
@@ -50,6 +51,7 @@ pub fn warnings(config: &Config, now: SystemTime) -> Vec<String> {
     warnings.extend(config.server.cors.exposure().map(str::to_owned));
     of_times(config, &mut warnings);
     of_files(config, &mut warnings);
+    reservations::warn(config, now, &mut warnings);
     warnings
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::chat::Adaptation;
+use crate::limits::CallHold;
 use crate::telemetry::observe::ObservedCall;
 use crate::trail::{CallEnd, Trail};
 
@@ -15,6 +16,9 @@ pub struct Answered {
     pub(super) took: Duration,
     pub(super) adaptations: Vec<Adaptation>,
     pub(super) is_empty: bool,
+    /// The call counts as open until its caller has taken the answer.
+    #[expect(dead_code, reason = "it is held for what its drop does")]
+    pub(super) hold: Option<CallHold>,
 }
 
 impl Answered {

@@ -1,9 +1,10 @@
 //! What does a call ask, and which targets could answer it if they were healthy?
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::chat::{ChatRequest, Role, ServiceTier, Usage};
 use crate::error::{Error, Unsupported};
+use crate::money::PromptSize;
 use crate::trail::Skip;
 use crate::wire::WireRequest;
 use crate::workshop::Workshop;
@@ -24,6 +25,8 @@ pub(crate) struct AskedRequest {
     pub(crate) bytes: usize,
     /// The id of its call; empty if it is no call.
     pub(crate) call_id: Arc<str>,
+    /// Found when it is first asked for.
+    size: OnceLock<PromptSize>,
     /// Never contended: only this call locks it.
     spellings: Mutex<Spellings>,
 }
@@ -39,11 +42,17 @@ impl AskedRequest {
         Self {
             call_id: call_id.into(),
             needs,
+            size: OnceLock::new(),
             spellings: Mutex::new(Spellings::of(&request)),
             request,
             whole,
             bytes,
         }
+    }
+
+    /// How large the prompt is.
+    pub(super) fn size(&self) -> &PromptSize {
+        self.size.get_or_init(|| PromptSize::of(&self.request))
     }
 
     /// What a target lacks that the request needs. Cheap: the request itself is not looked at.
@@ -86,13 +95,40 @@ impl AskedRequest {
         &self,
         target: &Arc<Target>,
         workshop: &Workshop,
+        cap: Option<u32>,
     ) -> Result<WireRequest, Error> {
         let stream = self.wants_stream_of(target);
         let (request, target) = (Arc::clone(&self.request), Arc::clone(target));
-        let spelling = move || Ok(spelled(&request, &target, stream));
+        let spelling = move || {
+            Ok(match cap {
+                Some(tokens) => spelled(&shortened(&request, tokens), &target, stream),
+                None => spelled(&request, &target, stream),
+            })
+        };
         let spelled = workshop.work(self.bytes, spelling).await?;
         spelled
             .map_err(|_| Error::Internal("a wire format cannot write a request that it accepted"))
+    }
+
+    /// The request in a target's wire format, for an answer of at most so many tokens.
+    ///
+    /// # Errors
+    /// Why the target's format cannot express it.
+    pub(super) fn spell_shortened(
+        &self,
+        target: &Target,
+        tokens: u32,
+    ) -> Result<WireRequest, Unsupported> {
+        let stream = self.wants_stream_of(target);
+        spelled(&shortened(&self.request, tokens), target, stream)
+    }
+
+    /// Whether it asks for parts of the prompt to be kept in a cache.
+    pub(super) fn writes_cache(&self) -> bool {
+        let marks = &self.request.marks;
+        let of_parts = marks.of_parts().map(|(_, mark)| mark);
+        let mut marks = of_parts.chain(marks.of_tools().map(|(_, mark)| mark));
+        marks.any(|mark| mark.cache.is_some())
     }
 
     /// Whether a target's provider may charge for something that the usage of its answer does not tell.
@@ -126,6 +162,13 @@ impl AskedRequest {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The same request for an answer of at most so many tokens.
+fn shortened(request: &ChatRequest, tokens: u32) -> ChatRequest {
+    let mut request = request.clone();
+    request.sampling.max_output_tokens = Some(tokens);
+    request
 }
 
 #[cfg(test)]

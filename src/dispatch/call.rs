@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::chat::{Adaptation, Answer, ChatEvent};
 use crate::error::{Error, UpstreamError};
+use crate::limits;
 use crate::telemetry::observe::{CallWait, ObservedCall};
 use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
 use crate::transport::Transport;
@@ -21,9 +22,10 @@ use crate::workshop::Workshop;
 
 use super::asked::AskedRequest;
 use super::attempt::{Attempt, Ended};
-use super::plan::Plan;
+use super::plan::{Plan, unaffordable};
 use super::race::{Track, UnderWay};
 use super::routes::Route;
+use super::spending::Spending;
 use super::start::start;
 use super::tokens::{Cause, TokenHold};
 use super::{CallEvent, Failure, Inquiry, Interruption, Summary};
@@ -50,6 +52,7 @@ impl Call {
     pub(super) fn new(
         core: usize,
         workshop: Workshop,
+        limits: limits::Limits,
         route: Arc<Route>,
         inquiry: Inquiry,
     ) -> Self {
@@ -59,10 +62,18 @@ impl Call {
             bytes,
             whole,
             deadline,
-            limits,
+            limits: asked_limits,
             interruption,
             mut observed,
         } = inquiry;
+        let of_scenario = route.scenario.spending.max_cost_nanos;
+        let of_call = asked_limits
+            .max_cost
+            .map(|most| i64::try_from(most).unwrap_or(i64::MAX));
+        let max_cost = of_scenario.into_iter().chain(of_call).min();
+        let labels = observed.labels();
+        let spending = Spending::new(limits, observed.identity(), labels, max_cost)
+            .written_down(observed.is_written_down());
         let trail = observed.take_trail();
         Self {
             transport: route.generation.transport(core),
@@ -70,9 +81,10 @@ impl Call {
             plan: Plan::new(
                 route,
                 AskedRequest::new(request, needs, whole, bytes, &trail.call_id),
-                limits,
+                asked_limits,
                 deadline,
                 trail,
+                spending,
             ),
             interruption,
             observed,
@@ -83,6 +95,24 @@ impl Call {
             restarted: false,
             end: CallEnd::Cancelled,
         }
+    }
+
+    /// Takes the call into the limits of its caller on requests and open calls, before it waits for a place.
+    ///
+    /// # Errors
+    /// A limit does not let it through, or none of its attempts. Then the call has to [fail](Self::fail).
+    pub fn enter_limits(&mut self) -> Result<(), Error> {
+        let Plan {
+            spending,
+            route,
+            asked,
+            ..
+        } = &mut self.plan;
+        let entered = spending.enter(route, asked);
+        entered.map_err(|skip| {
+            let error = unaffordable(std::iter::once(&skip));
+            error.unwrap_or(Error::Internal("a limit refuses for no known reason"))
+        })
     }
 
     /// Tries targets until one has begun to answer.

@@ -15,6 +15,7 @@ use crate::health::guard;
 use crate::health::provider::BreakerChange;
 use crate::health::scopes::{self, Refusal};
 use crate::health::transitions::TransitionCounts;
+use crate::limits::Limits;
 use crate::trail::Skip;
 use crate::transport::Transport;
 use crate::workshop::Workshop;
@@ -33,6 +34,7 @@ pub struct Dispatcher {
     /// Whose connections to providers its calls use.
     core: usize,
     workshop: Workshop,
+    limits: Limits,
     shared: Arc<Shared>,
 }
 
@@ -94,6 +96,7 @@ impl Dispatcher {
         Self {
             core: 0,
             workshop: Workshop::default(),
+            limits: Limits::none(),
             shared: Arc::new(Shared {
                 health,
                 learnt,
@@ -101,6 +104,17 @@ impl Dispatcher {
                 routes: ArcSwap::from_pointee(routes),
             }),
         }
+    }
+
+    /// The same, whose calls are held to these limits.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The limits that its calls are held to.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// A clone for another core, with the connections of that core. It shares health, budgets and the table of routes.
@@ -208,7 +222,13 @@ impl Dispatcher {
 
     /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].
     pub fn call(&self, route: Arc<Route>, inquiry: Inquiry) -> Call {
-        Call::new(self.core, self.workshop.clone(), route, inquiry)
+        Call::new(
+            self.core,
+            self.workshop.clone(),
+            self.limits.clone(),
+            route,
+            inquiry,
+        )
     }
 
     /// Tells what would become of a request at this moment. Sends nothing and changes nothing.
@@ -222,10 +242,12 @@ impl Dispatcher {
     ) -> Result<Explanation, Error> {
         let routes = self.routes();
         let route = routes.route(selector)?;
-        let needs = routes.needs(request, &route)?;
+        let mut request = request.clone();
+        let needs = routes.needs(&mut request, &route)?;
+        let request = &request;
         let mut spellings = Spellings::of(request);
         let mut step = |guarded: &Arc<GuardedTarget>| {
-            let GuardedTarget { target, health } = &**guarded;
+            let GuardedTarget { target, health, .. } = &**guarded;
             let snapshot = health.snapshot();
             let closed_off = || health.refuses().map(guard::skip);
             let unsupported = || {

@@ -6,22 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::meter::Counter;
 
 use super::hedging::{self, Hedging};
+use super::lengths::{Answers, Prompts};
 use super::retry_budget;
 use super::target::{Scenario, Target};
 use super::tokens::Budget;
+use super::waste::{self, WasteBucket};
 
-/// The retry budgets of all scenarios, and how long their targets take.
+/// The retry budgets of all scenarios, how long their targets take, and how many tokens prompts and answers have.
 #[derive(Default)]
 pub(super) struct Learnt {
     known: Mutex<BTreeMap<String, OfScenario>>,
     /// The rivals that were refused in each scenario. Counts outlive the scenario, since counters must not fall if it comes
     /// back.
     rivals_refused: Mutex<BTreeMap<String, Arc<Counter>>>,
+    prompts: Mutex<Vec<(TargetIdentity, Prompts)>>,
 }
 
 #[derive(Default)]
 struct OfScenario {
+    answers: Vec<(TargetIdentity, Answers)>,
     budget: Option<(retry_budget::Settings, Arc<Budget>)>,
+    waste: Option<(waste::Settings, Arc<WasteBucket>)>,
     hedging: Option<Known>,
 }
 
@@ -67,6 +72,20 @@ impl Learnt {
         Arc::clone(budget)
     }
 
+    /// The money for failed attempts of the scenario of this name; a full bucket if the scenario is new.
+    pub(super) fn waste(&self, scenario: &str, settings: waste::Settings) -> Arc<WasteBucket> {
+        let mut known = self.known();
+        let known = known.entry(scenario.to_owned()).or_default();
+        let (of, bucket) = known
+            .waste
+            .get_or_insert_with(|| (settings, Arc::new(WasteBucket::new(settings))));
+        if *of != settings {
+            *of = settings;
+            bucket.change(settings);
+        }
+        Arc::clone(bucket)
+    }
+
     /// The rivals of the scenario's calls; `None` if it allows none. What was learnt about a target is kept as long as the
     /// target stays in the scenario.
     pub(super) fn hedging(&self, scenario: &Scenario) -> Option<Arc<Hedging>> {
@@ -104,12 +123,45 @@ impl Learnt {
         Arc::clone(counts.entry(scenario.to_owned()).or_default())
     }
 
-    /// Forgets the scenarios for which `is_kept` is false, but not how many rivals were refused.
+    /// What is known of a target's prompts, in whatever scenario.
+    pub(super) fn prompts(&self, target: &Target) -> Prompts {
+        let mut known = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
+        of_target(&mut known, target)
+    }
+
+    /// What is known of a target's answers in the scenario of this name.
+    pub(super) fn answers(&self, scenario: &str, target: &Target) -> Answers {
+        let mut known = self.known();
+        let known = known.entry(scenario.to_owned()).or_default();
+        of_target(&mut known.answers, target)
+    }
+
+    /// Forgets the scenarios for which `is_kept` is false, and the targets that no table of routes has, but not
+    /// how many rivals were refused.
     pub(super) fn keep(&self, is_kept: impl Fn(&str) -> bool) {
-        self.known().retain(|name, _| is_kept(name));
+        let mut known = self.known();
+        known.retain(|name, _| is_kept(name));
+        for of in known.values_mut() {
+            of.answers.retain(|(_, answers)| answers.is_shared());
+        }
+        let mut known = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(_, prompts)| prompts.is_shared());
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, OfScenario>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of a target, or nothing yet.
+fn of_target<T: Clone + Default>(known: &mut Vec<(TargetIdentity, T)>, target: &Target) -> T {
+    let identity = TargetIdentity::of(target);
+    match known.iter().find(|(of, _)| *of == identity) {
+        Some((_, of)) => of.clone(),
+        None => {
+            let new = T::default();
+            known.push((identity, new.clone()));
+            new
+        }
     }
 }

@@ -14,6 +14,7 @@ mod generation;
 pub mod hedging;
 mod learnt;
 mod legal;
+mod lengths;
 pub mod needs;
 mod permit;
 mod plan;
@@ -23,9 +24,11 @@ pub mod routes;
 #[cfg(test)]
 pub(crate) mod specimens;
 mod spellings;
+mod spending;
 mod start;
 pub mod target;
 mod tokens;
+pub mod waste;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,6 +11,8 @@ pub struct Needs {
     pub(super) used: Features,
     /// How many output tokens it asks for.
     pub(super) max_output_tokens: Option<u32>,
+    /// Whether it asked for more output tokens than its scenario allows.
+    pub(super) is_shortened: bool,
     /// What it needs that only one provider has, with that provider's name; nearly always nothing.
     pub(super) kept: Vec<(Kept, String)>,
     /// Whether it says anything that a provider may charge for besides tokens, or at other prices.
@@ -42,6 +44,7 @@ impl Needs {
         Self {
             used,
             max_output_tokens: request.sampling.max_output_tokens,
+            is_shortened: false,
             kept,
             may_cost_extra: request.service_tier.is_some()
                 || has_options(request)

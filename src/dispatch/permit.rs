@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::chat::Usage;
 use crate::error::UpstreamError;
 use crate::health::permit::Permit;
+use crate::money::{Forecast, Reserve};
 use crate::trail::BreakerState;
 
 use super::asked::AskedRequest;
@@ -118,6 +120,23 @@ impl TargetPermit {
     pub(super) fn observe_without_content(&self, after: Duration) {
         if let Some(hedging) = &self.route.hedging {
             hedging.observe_without_content(self.position, after);
+        }
+    }
+
+    /// What is expected of the attempt.
+    pub(super) fn forecast(&self) -> Forecast {
+        self.route
+            .forecast(self.position, &self.asked, Reserve::Worst)
+    }
+
+    /// Learns from a complete answer what its provider counted.
+    pub(super) fn learn(&self, usage: &Usage) {
+        if let Some(told) = usage.input_tokens {
+            let guarded = &self.route.targets[self.position];
+            guarded.prompts.learn(self.asked.size(), told);
+        }
+        if let Some(told) = usage.output_tokens {
+            self.route.answers[self.position].learn(told);
         }
     }
 
@@ -278,6 +297,8 @@ mod tests {
         let route = Arc::new(Route {
             scenario: Arc::clone(&bare.scenario),
             targets: bare.targets.clone(),
+            answers: bare.answers.clone(),
+            waste: Arc::clone(&bare.waste),
             budget: Arc::clone(&bare.budget),
             hedging: Some(Arc::new(hedging)),
             generation: Arc::clone(&bare.generation),

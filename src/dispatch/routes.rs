@@ -11,15 +11,19 @@ use crate::error::Error;
 use crate::health::guard::Guard;
 use crate::health::provider::ProviderGuard;
 use crate::health::{GuardName, HealthByName};
+use crate::money::{Forecast, Reserve};
 
+use super::asked::AskedRequest;
 use super::generation::TableGeneration;
 use super::hedging::Hedging;
 use super::learnt::Learnt;
 use super::legal;
+use super::lengths::{Answers, Prompts};
 use super::needs::Needs;
 use super::retry_budget;
-use super::target::{Catalog, OptionsPolicy, Scenario, Target};
+use super::target::{Catalog, OptionsPolicy, Scenario, SpendingPolicy, Target};
 use super::tokens::Budget;
+use super::waste::{self, WasteBucket};
 
 /// A table of all targets and scenarios.
 pub struct Routes {
@@ -33,6 +37,7 @@ pub struct Routes {
     generation: Arc<TableGeneration>,
     /// Shared by all calls that name a model.
     direct_budget: Arc<Budget>,
+    direct_waste: Arc<WasteBucket>,
 }
 
 /// A target and its health, shared by every scenario that lists it.
@@ -41,13 +46,21 @@ pub struct GuardedTarget {
     pub target: Arc<Target>,
     /// Its health.
     pub health: Arc<Guard>,
+    /// How many tokens its prompts have.
+    pub(super) prompts: Prompts,
+    /// How many tokens its answers have in calls that name it.
+    pub(super) answers: Answers,
 }
 
 /// A scenario as calls use it: its targets with their health, and its retry budget.
 pub struct Route {
     pub(super) scenario: Arc<Scenario>,
     pub(super) targets: Vec<Arc<GuardedTarget>>,
+    /// How many tokens the answers of each target have.
+    pub(super) answers: Vec<Answers>,
     pub(super) budget: Arc<Budget>,
+    /// The money for attempts that follow failed ones.
+    pub(super) waste: Arc<WasteBucket>,
     /// Whether late attempts get rivals, and how many.
     pub(super) hedging: Option<Arc<Hedging>>,
     /// The configuration that its calls belong to.
@@ -58,6 +71,30 @@ impl Route {
     /// The scenario's name; empty if the caller named a model.
     pub fn scenario(&self) -> &str {
         &self.scenario.name
+    }
+
+    /// Narrows a request to what the scenario allows. True if its answer may be shorter than was asked for.
+    fn narrow(&self, request: &mut ChatRequest) -> bool {
+        let asked = &mut request.sampling.max_output_tokens;
+        let Some(most) = self.scenario.spending.max_output_tokens else {
+            return false;
+        };
+        let is_shortened = asked.is_some_and(|asked| asked > most);
+        *asked = Some(asked.map_or(most, |asked| asked.min(most)));
+        is_shortened
+    }
+
+    /// What is expected of an attempt on the target at this position.
+    pub(super) fn forecast(
+        &self,
+        position: usize,
+        asked: &AskedRequest,
+        reserve: Reserve,
+    ) -> Forecast {
+        let guarded = &self.targets[position];
+        let cap = asked.needs.max_output_tokens.map(u64::from);
+        let (prompts, target) = (&guarded.prompts, &guarded.target);
+        prompts.forecast(&self.answers[position], target, asked.size(), cap, reserve)
     }
 
     /// A call's time if the caller sets no deadline.
@@ -126,6 +163,8 @@ impl Routes {
                     id: target.id.clone(),
                     model: target.model.clone(),
                 }),
+                prompts: learnt.prompts(target),
+                answers: learnt.answers("", target),
             })
         };
         let targets: BTreeMap<_, _> = catalog
@@ -139,13 +178,19 @@ impl Routes {
         });
         let route = |scenario: &Arc<Scenario>| {
             let own = scenario.targets.iter();
+            let own: Vec<_> = own
+                .filter_map(|target| targets.get(&target.id))
+                .cloned()
+                .collect();
+            let answers = own
+                .iter()
+                .map(|guarded| learnt.answers(&scenario.name, &guarded.target));
             Arc::new(Route {
                 scenario: Arc::clone(scenario),
-                targets: own
-                    .filter_map(|target| targets.get(&target.id))
-                    .cloned()
-                    .collect(),
+                answers: answers.collect(),
+                targets: own,
                 budget: learnt.budget(&scenario.name, scenario.retry),
+                waste: learnt.waste(&scenario.name, scenario.waste),
                 hedging: learnt.hedging(scenario),
                 generation: Arc::clone(&generation),
             })
@@ -158,6 +203,7 @@ impl Routes {
             providers: providers.collect(),
             routes: routes.collect(),
             direct_budget: learnt.budget("", direct_retry),
+            direct_waste: learnt.waste("", waste::Settings::default()),
             direct_retry,
             targets,
             catalog,
@@ -246,13 +292,17 @@ impl Routes {
         }
     }
 
-    /// What a request needs from the targets of this route.
+    /// What a request needs from the targets of this route. Narrows it to what the scenario allows.
     ///
     /// # Errors
     /// The request says something to a provider that no target of this configuration could be sent, or that the
     /// contract has a field for.
-    pub fn needs(&self, request: &ChatRequest, route: &Route) -> Result<Needs, Error> {
-        let needs = Needs::of(request);
+    pub fn needs(&self, request: &mut ChatRequest, route: &Route) -> Result<Needs, Error> {
+        let is_shortened = route.narrow(request);
+        let needs = Needs {
+            is_shortened,
+            ..Needs::of(request)
+        };
         legal::check(request, &needs, &route.scenario, &self.catalog.wire_formats)?;
         Ok(needs)
     }
@@ -272,11 +322,15 @@ impl Routes {
             retry_first: None,
             hedge: None,
             provider_options: OptionsPolicy::default(),
+            spending: SpendingPolicy::default(),
+            waste: waste::Settings::default(),
         };
         Route {
             scenario: Arc::new(scenario),
             targets: vec![Arc::clone(guarded)],
+            answers: vec![guarded.answers.clone()],
             budget: Arc::clone(&self.direct_budget),
+            waste: Arc::clone(&self.direct_waste),
             hedging: None,
             generation: Arc::clone(&self.generation),
         }

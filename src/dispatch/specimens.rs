@@ -6,17 +6,20 @@ use http::HeaderMap;
 
 use crate::chat::ChatRequest;
 use crate::features::Features;
-use crate::money::CostFrom;
 use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::AskedRequest;
 use super::generation::{Alive, TableGeneration};
+use super::lengths::{Answers, Prompts};
 use super::needs::Needs;
 use super::retry_budget;
 use super::routes::{GuardedTarget, Route};
-use super::target::{OptionsPolicy, Scenario, Target, Timeouts, UpstreamMode};
+use super::target::{
+    Charging, OptionsPolicy, Scenario, SpendingPolicy, Target, Timeouts, UpstreamMode,
+};
 use super::tokens::Budget;
+use super::waste::{self, WasteBucket};
 use crate::health::HealthByName;
 use crate::health::scopes;
 use crate::wire::options::AllowedOptions;
@@ -46,7 +49,7 @@ pub(crate) fn target(model: &str) -> Target {
         context_window_tokens: None,
         max_output_tokens: None,
         prices: None,
-        cost_from: CostFrom::default(),
+        charging: Charging::default(),
         upstream_mode: UpstreamMode::default(),
         timeouts: Timeouts::default(),
     }
@@ -60,6 +63,8 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
         Arc::new(GuardedTarget {
             target: Arc::clone(target),
             health: health.guard(&target.provider.name, &target.id),
+            prompts: Prompts::default(),
+            answers: Answers::default(),
         })
     };
     let guarded = targets.iter().map(guarded).collect();
@@ -78,11 +83,15 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
         retry_first: None,
         hedge: None,
         provider_options: OptionsPolicy::default(),
+        spending: SpendingPolicy::default(),
+        waste: waste::Settings::default(),
     };
     Arc::new(Route {
         scenario: Arc::new(scenario),
+        answers: models.iter().map(|_| Answers::default()).collect(),
         targets: guarded,
         budget: Arc::new(Budget::new(retry)),
+        waste: Arc::new(WasteBucket::new(waste::Settings::default())),
         hedging: None,
         generation: TableGeneration::begin(Vec::new(), &Alive::default()),
     })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::timeout_at;
 use tracing::debug;
 
+use crate::chat::Adaptation;
 use crate::error::Error;
 use crate::ledger::rows::Reserved;
 use crate::provider::{OutboundRequest, Trace};
@@ -16,6 +17,7 @@ use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Beginning};
 use super::plan::{Admitted, Plan, record_of};
+use super::spending::{Allowance, AnswerCap};
 use super::target::Target;
 use super::tokens::TokenHold;
 
@@ -37,16 +39,22 @@ pub(super) async fn start(
     workshop: &Workshop,
     admitted: Admitted,
 ) -> Result<Started, Error> {
-    let Admitted { permit, wire, kind } = admitted;
+    let Admitted {
+        permit,
+        wire,
+        kind,
+        allowance,
+    } = admitted;
     let target = Arc::clone(permit.target());
     let mut wire = match wire {
         Some(wire) => wire,
         // Boxed, since it is rare, and every call would hold the memory for it.
-        None => Box::pin(spelled(plan, &target, workshop)).await?,
+        None => Box::pin(spelled(plan, &target, workshop, allowance.cap)).await?,
     };
     let stream = plan.asked.wants_stream_of(&target);
     let mut record = AttemptRecord {
         number: plan.cursor.started() + 1,
+        reserved_nanos: allowance.nanos,
         ..record_of(&target, kind, permit.breaker_state())
     };
     let description = AttemptDescription {
@@ -55,7 +63,7 @@ pub(super) async fn start(
         stream,
         server: target.provider.server(),
     };
-    let observed = ObservedAttempt::begin(call, &description, Reserved::default()).await?;
+    let observed = ObservedAttempt::begin(call, &description, reserved(&allowance)).await?;
     record.span_id = observed.context().span_id_hex();
     debug!(
         call_id = plan.trail.call_id,
@@ -69,18 +77,29 @@ pub(super) async fn start(
         parent: observed.context().to_string(),
         state: call.span().and_then(|span| span.state().header()),
     });
-    let adaptations = std::mem::take(&mut wire.adaptations);
+    let mut adaptations = std::mem::take(&mut wire.adaptations);
+    let shortened = match allowance.cap {
+        Some(cap) => Some(cap.by.what()),
+        None if plan.asked.needs.is_shortened => Some("lowered to what the scenario allows"),
+        None => None,
+    };
+    adaptations.extend(shortened.map(|what| Adaptation {
+        field: "sampling.max_output_tokens".into(),
+        what,
+    }));
     let request = target.provider.address(wire, trace);
     if plan.cursor.started() > 0 {
         tokens.spend();
     }
     plan.cursor.start(permit.position(), kind);
+    plan.spending.begin(allowance.nanos);
     let (limits, hurried) = plan.limits_of_attempt(&target, stream, kind, tokens);
     let attempt = Attempt::begin(Beginning {
         permit,
         observed,
         record,
         adaptations,
+        allowance,
         limits,
         hurried,
         deadline: plan.limits.time.deadline,
@@ -88,13 +107,25 @@ pub(super) async fn start(
     Ok(Started { attempt, request })
 }
 
+/// What the ledger says is set aside for an attempt.
+fn reserved(allowance: &Allowance) -> Reserved {
+    let tokens = allowance.forecast.map(|forecast| forecast.most_tokens());
+    Reserved {
+        nanos: allowance.nanos,
+        tokens: tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX)),
+        windows: None,
+    }
+}
+
 /// A large request in the format of a target. It may have to wait for other large requests, up to the call's deadline.
 async fn spelled(
     plan: &Plan,
     target: &Arc<Target>,
     workshop: &Workshop,
+    cap: Option<AnswerCap>,
 ) -> Result<WireRequest, Error> {
-    let spelling = plan.asked.spell_heavy(target, workshop);
+    let cap = cap.map(|cap| cap.tokens);
+    let spelling = plan.asked.spell_heavy(target, workshop, cap);
     match timeout_at(plan.limits.time.deadline, spelling).await {
         Ok(spelled) => spelled,
         Err(_) => Err(Error::DeadlineExceeded),

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use crate::features::{Features, Modality};
-use crate::money::{CostFrom, Prices};
+use crate::money::{
+    AnswerExpectations, Ceiling, CostFrom, Forecast, ModelTokens, OnDisconnect, PricedRequest,
+    Prices, PromptExpectations, PromptSize, Reserve, most_nanos,
+};
 pub use crate::provider::credential::TokenState;
 
 use crate::provider::Provider;
@@ -16,7 +19,7 @@ use crate::trail::{ClosedOff, Skip};
 use crate::wire::WireFormat;
 use crate::wire::merge::ExtraFields;
 
-use super::{hedging, retry_budget};
+use super::{hedging, retry_budget, waste};
 
 /// A model at a provider, with its properties.
 pub struct Target {
@@ -42,15 +45,70 @@ pub struct Target {
     pub max_output_tokens: Option<u32>,
     /// What it costs, where known.
     pub prices: Option<Prices>,
-    /// Which cost counts where its provider tells one, too.
-    pub cost_from: CostFrom,
+    /// How its attempts are charged for, besides its prices.
+    pub charging: Charging,
     /// How a unary call reads the provider's answer.
     pub upstream_mode: UpstreamMode,
     /// How long each step may take.
     pub timeouts: Timeouts,
 }
 
+/// How attempts on a target are charged for, besides its prices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Charging {
+    /// Which cost counts where its provider tells one, too.
+    pub cost_from: CostFrom,
+    /// What its provider charges for an attempt that the service ends.
+    pub on_disconnect: OnDisconnect,
+    /// What is set aside and charged where no price is known.
+    pub unknown_ceiling: Option<Ceiling>,
+    /// The most tokens of a picture; `None`: 5,000 until it is learned.
+    pub image_tokens: Option<u64>,
+    /// The most tokens of a document, of sound or of moving pictures; `None`: the context window until it is learned.
+    pub document_tokens: Option<u64>,
+}
+
 impl Target {
+    /// The most that an attempt with a prompt of so many tokens costs in a scenario, in nano-USD; `None` if no price is
+    /// known.
+    pub fn most_nanos(
+        &self,
+        spending: &SpendingPolicy,
+        prompt: u64,
+        at: SystemTime,
+    ) -> Option<i64> {
+        let size = PromptSize {
+            // As many bytes as a token has at least.
+            bytes: prompt.saturating_mul(2),
+            ..PromptSize::default()
+        };
+        let forecast = Forecast::of(
+            &size,
+            spending.max_output_tokens.map(u64::from),
+            &self.tokens(),
+            &PromptExpectations::default(),
+            &AnswerExpectations::default(),
+            spending.reserve,
+        );
+        let request = PricedRequest {
+            tier: None,
+            writes_cache: false,
+            at,
+        };
+        let ceiling = self.charging.unknown_ceiling;
+        most_nanos(&forecast, &request, self.prices.as_ref(), ceiling)
+    }
+
+    /// What is known of the tokens of its prompts and answers without experience.
+    pub(super) fn tokens(&self) -> ModelTokens {
+        ModelTokens {
+            context_window: self.context_window_tokens,
+            max_output: self.max_output_tokens,
+            image: self.charging.image_tokens,
+            document: self.charging.document_tokens,
+        }
+    }
+
     /// The state of its provider's access token, if it is asked with one.
     pub fn token_state(&self) -> Option<TokenState> {
         self.provider.token().map(|token| token.state())
@@ -150,6 +208,23 @@ pub struct Scenario {
     pub hedge: Option<hedging::Settings>,
     /// Whether its calls may have fields in providers' own words.
     pub provider_options: OptionsPolicy,
+    /// What a call and its attempts may cost.
+    pub spending: SpendingPolicy,
+    /// What failed attempts may cost.
+    pub waste: waste::Settings,
+}
+
+/// What the calls of a scenario and their attempts may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpendingPolicy {
+    /// The most that all attempts of a call may cost together, in nano-USD; `None`: twice the dearest of them.
+    pub max_cost_nanos: Option<i64>,
+    /// The most tokens of an answer, which providers are told, too; `None`: what the model gives.
+    pub max_output_tokens: Option<u32>,
+    /// Whether an answer is shortened to what a limit has left, in place of skipping the target.
+    pub fit_output: bool,
+    /// How much is set aside for an answer.
+    pub reserve: Reserve,
 }
 
 /// Whether the calls of a scenario may have fields in providers' own words.

@@ -147,6 +147,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         latency,
         first_content,
         usage: tokens,
+        reserved_nanos,
         cost: amount,
         provider_cost,
         diverging_nanos: _, // for metrics and the log
@@ -197,8 +198,13 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         response_model: response_model.clone().unwrap_or_default(),
         breaker_state: breaker_state(*breaker).into(),
         detail,
-        reserved: None,
-        limit_id: String::new(),
+        reserved: reserved_nanos.map(usd),
+        limit_id: match outcome {
+            Outcome::Skipped(skip) => skip.limit().unwrap_or_default().to_owned(),
+            Outcome::Running | Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => {
+                String::new()
+            }
+        },
     }
 }
 
@@ -246,6 +252,7 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
         provider_tools,
         service_tier,
         is_contradictory: _,
+        is_estimated,
     } = usage;
     v1::TokenUsage {
         input_tokens: count(input_tokens),
@@ -265,7 +272,10 @@ pub fn usage(usage: Usage) -> v1::TokenUsage {
             Some(ServedTier::Known(served)) => tier(served).into(),
             Some(ServedTier::Other) | None => v1::ServiceTier::Unspecified.into(),
         },
-        source: v1::UsageSource::Provider.into(),
+        source: match is_estimated {
+            true => v1::UsageSource::Estimated.into(),
+            false => v1::UsageSource::Provider.into(),
+        },
     }
 }
 
@@ -299,6 +309,7 @@ pub fn cost(cost: Cost) -> v1::Cost {
     let source = match cost.source() {
         CostSource::Prices => v1::CostSource::PriceTable,
         CostSource::Provider => v1::CostSource::Provider,
+        CostSource::Estimated => v1::CostSource::Estimated,
         CostSource::Unknown => v1::CostSource::Unknown,
         CostSource::Mixed => v1::CostSource::Mixed,
     };
@@ -373,6 +384,7 @@ fn finish_reason_of(reason: FinishReason) -> v1::FinishReason {
     match reason {
         FinishReason::Stop => v1::FinishReason::Stop,
         FinishReason::MaxTokens => v1::FinishReason::MaxTokens,
+        FinishReason::CostCap => v1::FinishReason::CostCap,
         FinishReason::ToolCalls => v1::FinishReason::ToolCalls,
         FinishReason::ContentFilter => v1::FinishReason::ContentFilter,
         FinishReason::Other => v1::FinishReason::Other,

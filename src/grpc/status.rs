@@ -1,14 +1,14 @@
 //! How is a failure spelled as a gRPC status, with details that programs can read?
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prost::Message as _;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::dispatch::Failure;
-use crate::error::{Code, Error, UpstreamError};
+use crate::error::{Code, Error, LimitDenial, LimitUnit, UpstreamError};
 use crate::trail::Trail;
 
 use super::metadata::{CALL_ID, RETRY_PUSHBACK};
@@ -100,7 +100,7 @@ fn status(error: &Error, trail: &Trail, metadata: MetadataMap) -> tonic::Status 
     let room = MAX_DETAILS_BYTES.saturating_sub(status.encoded_len());
     status.details.push(prost_types::Any {
         type_url: CALL_FAILURE_TYPE.to_owned(),
-        value: call_failure(trail, room).encode_to_vec(),
+        value: call_failure(error, trail, room).encode_to_vec(),
     });
     tonic::Status::with_details_and_metadata(
         plain.code(),
@@ -273,7 +273,7 @@ pub(super) fn pushback(error: &Error, sent_any: bool) -> Option<i64> {
 }
 
 /// The trail, with as many of its last attempts as `room` bytes hold.
-fn call_failure(trail: &Trail, room: usize) -> v1::CallFailure {
+fn call_failure(error: &Error, trail: &Trail, room: usize) -> v1::CallFailure {
     let beyond = trail.attempts.len().saturating_sub(MAX_ATTEMPTS);
     let mut failure = v1::CallFailure {
         call_id: trail.call_id.clone(),
@@ -284,12 +284,42 @@ fn call_failure(trail: &Trail, room: usize) -> v1::CallFailure {
             .collect(),
         usage: trail.usage().map(answer::usage),
         cost: trail.cost().map(answer::cost),
-        limits: Vec::new(),
+        limits: match error {
+            Error::LimitReached(denials) => {
+                denials.iter().take(MAX_DENIALS).map(limit_denial).collect()
+            }
+            _ => Vec::new(),
+        },
     };
     while failure.encoded_len() > room && !failure.attempts.is_empty() {
         failure.attempts.remove(0);
     }
     failure
+}
+
+fn limit_denial(denial: &LimitDenial) -> v1::LimitDenial {
+    let LimitDenial {
+        limit,
+        unit,
+        is_rate: _, // the reason says it
+        amounts,
+        reset,
+    } = denial;
+    let unit = match unit {
+        LimitUnit::Requests => v1::LimitUnit::Requests,
+        LimitUnit::Tokens => v1::LimitUnit::Tokens,
+        LimitUnit::ConcurrentCalls => v1::LimitUnit::ConcurrentCalls,
+        LimitUnit::Money => v1::LimitUnit::Money,
+        LimitUnit::Waste => v1::LimitUnit::Waste,
+    };
+    let reset = reset.and_then(|reset| SystemTime::now().checked_add(reset));
+    v1::LimitDenial {
+        limit_id: shortened(limit.to_string(), MAX_NAME_BYTES),
+        unit: unit.into(),
+        requested: amounts.map_or(0, |amounts| amounts.requested),
+        remaining: amounts.map_or(0, |amounts| amounts.remaining),
+        reset_time: reset.map(answer::timestamp),
+    }
 }
 
 pub(super) fn code(code: Code) -> tonic::Code {

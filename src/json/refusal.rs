@@ -18,6 +18,8 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 /// How callers prove who they are.
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
 const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 /// Says what went wrong if the failure itself cannot be spelled.
@@ -67,6 +69,10 @@ impl Refusals {
 fn advise(status: &EncodedStatus, headers: &mut HeaderMap) {
     if let Some(pushback) = status.pushback {
         headers.insert(RETRY_PUSHBACK, pushback.into());
+    }
+    // Clients of model providers heed this one, whatever the status is.
+    if status.pushback == Some(-1) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     if let Some(wait) = status.retry_after
         && status.pushback != Some(-1)

@@ -104,6 +104,7 @@ pub fn billing_number(billing: Billing) -> i64 {
 pub fn cost_source_number(source: CostSource) -> i64 {
     match source {
         CostSource::Prices => 1,
+        CostSource::Estimated => ESTIMATED_COST,
         CostSource::Unknown => UNKNOWN_COST,
         CostSource::Provider => 4,
         CostSource::Mixed => 5,

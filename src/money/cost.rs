@@ -17,6 +17,8 @@ pub enum CostSource {
     Prices,
     /// The provider told it.
     Provider,
+    /// Tokens that were estimated in part or wholly, times the configured prices or a declared ceiling.
+    Estimated,
     /// A price or a count is missing, so that the amount is not the whole.
     Unknown,
     /// More than one of the others, none of them [`CostSource::Unknown`]. In sums only.
@@ -29,6 +31,7 @@ impl CostSource {
         match self {
             Self::Prices => "price_table",
             Self::Provider => "provider",
+            Self::Estimated => "estimated",
             Self::Unknown => "unknown",
             Self::Mixed => "mixed",
         }
@@ -59,6 +62,26 @@ impl Cost {
                 false => CostSource::Unknown,
             },
             version: Some(version),
+        }
+    }
+
+    /// The same amount, whose tokens were estimated; an unknown one stays unknown.
+    pub(super) fn estimated(self) -> Self {
+        match self.source {
+            CostSource::Unknown => self,
+            _ => Self {
+                source: CostSource::Estimated,
+                ..self
+            },
+        }
+    }
+
+    /// By a declared ceiling, since a price is not known.
+    pub(super) fn by_ceiling(nanos: i64) -> Self {
+        Self {
+            nanos,
+            source: CostSource::Estimated,
+            version: None,
         }
     }
 
@@ -142,11 +165,14 @@ mod tests {
 
     #[test]
     fn a_sum_is_known_if_all_of_it_is() {
-        use CostSource::{Mixed, Prices, Provider, Unknown};
+        use CostSource::{Estimated, Mixed, Prices, Provider, Unknown};
         let table = [
             (Prices, Prices, Prices),
             (Provider, Provider, Provider),
             (Prices, Provider, Mixed),
+            (Estimated, Estimated, Estimated),
+            (Estimated, Prices, Mixed),
+            (Estimated, Unknown, Unknown),
             (Mixed, Prices, Mixed),
             (Mixed, Provider, Mixed),
             (Unknown, Prices, Unknown),

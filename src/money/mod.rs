@@ -5,15 +5,21 @@
 
 mod cost;
 pub mod decimal;
+mod estimate;
+mod expectations;
 mod price;
 mod rates;
 mod settle;
+mod size;
 mod version;
 
 pub use self::cost::{Cost, CostSource};
-pub use self::price::{Price, PriceKey, Prices, Validity};
+pub use self::estimate::{Ceiling, Forecast, Reserve, most_nanos, output_within};
+pub use self::expectations::{AnswerExpectations, ModelTokens, PromptExpectations};
+pub use self::price::{Price, PriceKey, PricedRequest, Prices, Validity};
 pub use self::rates::{Rates, ToolFees};
-pub use self::settle::{AttemptEnd, AttemptEnding, CostFrom, Settled, settle};
+pub use self::settle::{AttemptEnd, AttemptEnding, CostFrom, OnDisconnect, Settled, settle};
+pub use self::size::PromptSize;
 pub use self::version::PriceVersion;
 
 #[cfg(test)]

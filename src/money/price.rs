@@ -76,6 +76,17 @@ pub struct PriceKey {
     pub at: SystemTime,
 }
 
+/// What is priced of an attempt before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PricedRequest {
+    /// The tier that is asked for.
+    pub tier: Option<ServiceTier>,
+    /// Whether the request asks for parts of the prompt to be kept in a cache.
+    pub writes_cache: bool,
+    /// When the attempt begins.
+    pub at: SystemTime,
+}
+
 /// All prices of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prices {
@@ -163,6 +174,29 @@ impl Prices {
         let known = self.holding(ServiceTier::Standard, at);
         for price in known.filter(|price| price.holds.is_reached_by(input_tokens)) {
             let (nanos, is_whole) = price.rates.dearest().cost_nanos(&usage);
+            if !is_whole {
+                return None;
+            }
+            most = most.max(Some(nanos));
+        }
+        most
+    }
+
+    /// The most that so many tokens of a tier cost, in nano-USD; `None` if a rate is missing that they may need. Of two
+    /// tiers of context that the prompt may be in, the dearer one counts.
+    pub(super) fn reserve_nanos(
+        &self,
+        tier: ServiceTier,
+        input_tokens: u64,
+        output_tokens: u64,
+        request: &PricedRequest,
+    ) -> Option<i64> {
+        let usage = plain(input_tokens, output_tokens);
+        let mut most = None;
+        let known = self.holding(tier, request.at);
+        for price in known.filter(|price| price.holds.is_reached_by(input_tokens)) {
+            let rates = price.rates.reserved(request.writes_cache)?;
+            let (nanos, is_whole) = rates.cost_nanos(&usage);
             if !is_whole {
                 return None;
             }

@@ -110,6 +110,27 @@ impl Rates {
         }
     }
 
+    /// These rates with the highest rate that the input of a request may have; `None` if it may need one that is not
+    /// known.
+    pub(super) fn reserved(self, writes_cache: bool) -> Option<Self> {
+        match writes_cache {
+            true => {
+                self.cache_write_input?;
+                self.cache_write_long_input.or(self.cache_write_input)?;
+                Some(self.dearest())
+            }
+            // Without being asked to, a provider serves input from a cache, but charges for no writing to one.
+            false => Some(
+                Self {
+                    cache_write_input: None,
+                    cache_write_long_input: None,
+                    ..self
+                }
+                .dearest(),
+            ),
+        }
+    }
+
     /// These rates with the highest known rate of input for all input.
     pub(super) fn dearest(self) -> Self {
         let known = [

@@ -6,6 +6,7 @@ use crate::chat::{ServedTier, ServiceTier, Usage};
 use crate::error::Billing;
 
 use super::cost::{Cost, CostSource};
+use super::estimate::{Ceiling, Forecast};
 use super::price::{PriceKey, Prices};
 
 /// A difference between the cost by prices and the cost that was told is noted above this amount, in nano-USD ...
@@ -37,6 +38,16 @@ pub enum AttemptEnding {
     Stopped,
 }
 
+/// What a provider charges for an attempt whose connection the service closes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// What it has done until then.
+    #[default]
+    Cancel,
+    /// Nothing.
+    CancelFree,
+}
+
 /// An attempt that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptEnd {
@@ -44,6 +55,14 @@ pub struct AttemptEnd {
     pub ending: AttemptEnding,
     /// Whether content had arrived.
     pub has_content: bool,
+    /// Bytes of text that had arrived.
+    pub content_bytes: u64,
+    /// What was expected of it; without, nothing is estimated.
+    pub forecast: Option<Forecast>,
+    /// What is charged for it if the service ended it.
+    pub on_disconnect: OnDisconnect,
+    /// What is charged where no price is known.
+    pub ceiling: Option<Ceiling>,
     /// What the provider counted last.
     pub usage: Option<Usage>,
     /// What the provider says it cost, in nano-USD.
@@ -57,7 +76,8 @@ pub struct AttemptEnd {
 /// What an attempt used and what it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
-    /// What the provider counted, free of contradictions; `None` if it counted nothing.
+    /// What the provider counted, free of contradictions, and estimates of what it did not count. `None` if nothing is
+    /// charged for, or nothing is known.
     pub usage: Option<Usage>,
     /// What the provider charges for.
     pub class: Billing,
@@ -71,17 +91,12 @@ pub struct Settled {
 
 /// Settles an attempt that has ended, at the prices of its model.
 pub fn settle(end: &AttemptEnd, prices: Option<&Prices>, cost_from: CostFrom) -> Settled {
-    let usage = end.usage.map(Usage::consistent);
     let class = class(end);
+    let usage = usage(end, class);
     let computed = match class {
         Billing::Zero => Cost::NOTHING,
         Billing::Actual | Billing::Partial | Billing::Uncertain => {
-            let usage = usage.unwrap_or_default();
-            let cost = prices.map_or(Cost::UNKNOWN, |prices| priced(&usage, prices, end.began));
-            match end.may_cost_more {
-                true => cost.in_part(),
-                false => cost,
-            }
+            computed(end, &usage.unwrap_or_default(), prices)
         }
     };
     let told = end.told_nanos.map(Cost::told);
@@ -91,14 +106,51 @@ pub fn settle(end: &AttemptEnd, prices: Option<&Prices>, cost_from: CostFrom) ->
         (Some(told), CostFrom::Catalogue) if !is_known => told,
         (Some(_), CostFrom::Catalogue) | (None, _) => computed,
     };
+    // What was estimated says nothing about the prices.
+    let is_comparable = computed.source() == CostSource::Prices;
     Settled {
         usage,
         class,
         cost,
         provider_cost: told,
         diverging_nanos: told
-            .filter(|told| is_known && differs(computed.nanos(), told.nanos()))
+            .filter(|told| is_comparable && differs(computed.nanos(), told.nanos()))
             .map(|_| computed.nanos()),
+    }
+}
+
+/// What the provider counted, and estimates of the rest.
+fn usage(end: &AttemptEnd, class: Billing) -> Option<Usage> {
+    let told = end.usage.map(Usage::consistent);
+    let is_whole = match end.ending {
+        AttemptEnding::Complete | AttemptEnding::Empty => true,
+        AttemptEnding::Failed(_) | AttemptEnding::Stopped => false,
+    };
+    match (class, end.forecast) {
+        (Billing::Zero, _) => None,
+        (_, None) => told,
+        (_, Some(forecast)) => Some(forecast.complete(told, end.content_bytes, is_whole)),
+    }
+}
+
+/// The cost by the prices, or by the ceiling where no price is known.
+fn computed(end: &AttemptEnd, usage: &Usage, prices: Option<&Prices>) -> Cost {
+    let cost = prices.map_or(Cost::UNKNOWN, |prices| priced(usage, prices, end.began));
+    let cost = match usage.is_estimated {
+        true => cost.estimated(),
+        false => cost,
+    };
+    let cost = match end.may_cost_more {
+        true => cost.in_part(),
+        false => cost,
+    };
+    match (cost.source(), end.ceiling) {
+        (CostSource::Unknown, Some(ceiling)) => {
+            let count = |tokens: Option<u64>| tokens.unwrap_or(0);
+            let tokens = count(usage.input_tokens).saturating_add(count(usage.output_tokens));
+            Cost::by_ceiling(ceiling.nanos(tokens).max(cost.nanos()))
+        }
+        _ => cost,
     }
 }
 
@@ -107,6 +159,7 @@ fn class(end: &AttemptEnd) -> Billing {
     let has_usage = end.usage.is_some();
     let has_begun = end.has_content || has_usage;
     match end.ending {
+        AttemptEnding::Stopped if end.on_disconnect == OnDisconnect::CancelFree => Billing::Zero,
         AttemptEnding::Complete | AttemptEnding::Empty if has_usage => Billing::Actual,
         AttemptEnding::Complete | AttemptEnding::Empty => Billing::Uncertain,
         AttemptEnding::Failed(class) if !has_begun => class,

@@ -7,8 +7,8 @@ use crate::error::Billing;
 
 use super::CostSource::{Prices as Known, Unknown};
 use super::{
-    AttemptEnd, AttemptEnding, CostFrom, CostSource, Price, Prices, Rates, Settled, ToolFees,
-    Validity, settle,
+    AttemptEnd, AttemptEnding, Ceiling, CostFrom, CostSource, Forecast, OnDisconnect, Price,
+    PricedRequest, Prices, Rates, Settled, ToolFees, Validity, most_nanos, output_within, settle,
 };
 use ServiceTier::{Batch, Flex, Priority, Standard};
 
@@ -108,6 +108,10 @@ fn complete(usage: Usage) -> AttemptEnd {
     AttemptEnd {
         ending: AttemptEnding::Complete,
         has_content: true,
+        content_bytes: 0,
+        forecast: None,
+        on_disconnect: OnDisconnect::Cancel,
+        ceiling: None,
         usage: Some(usage),
         told_nanos: None,
         may_cost_more: false,
@@ -548,4 +552,292 @@ fn a_version_names_all_prices_of_all_models_in_any_order() {
     let shown = expected.to_string();
     assert_eq!(shown.len(), 12);
     assert!(shown.bytes().all(|byte| byte.is_ascii_hexdigit()));
+}
+
+/// What is expected of an attempt whose prompt has some 900 tokens.
+const FORECAST: Forecast = Forecast {
+    most_input: 2_000,
+    most_output: 500,
+    usual_input: 900,
+    usual_output: 300,
+};
+
+#[test]
+fn what_the_provider_does_not_count_is_estimated_wherever_it_may_be_charged_for() {
+    use AttemptEnding::{Complete, Empty, Failed, Stopped};
+    use Billing::{Actual, Partial, Uncertain, Zero};
+    use OnDisconnect::{Cancel, CancelFree};
+    let told = |input_tokens, output_tokens| {
+        Some(Usage {
+            input_tokens,
+            output_tokens,
+            ..Usage::default()
+        })
+    };
+    let all = told(Some(1_000), Some(100));
+    // How it ended, bytes of text that arrived, what was told, what a closed connection costs; the class, input and
+    // output, and whether any of it is an estimate.
+    let table = [
+        (
+            Complete,
+            300,
+            all,
+            Cancel,
+            Actual,
+            Some((1_000, 100)),
+            false,
+        ),
+        (
+            Complete,
+            300,
+            None,
+            Cancel,
+            Uncertain,
+            Some((900, 100)),
+            true,
+        ),
+        (
+            Complete,
+            300,
+            told(None, Some(40)),
+            Cancel,
+            Actual,
+            Some((900, 40)),
+            true,
+        ),
+        (
+            Complete,
+            300,
+            told(Some(7), None),
+            Cancel,
+            Actual,
+            Some((7, 100)),
+            true,
+        ),
+        (Empty, 0, all, Cancel, Actual, Some((1_000, 100)), false),
+        (Empty, 0, None, Cancel, Uncertain, Some((900, 0)), true),
+        (Failed(Zero), 0, None, Cancel, Zero, None, false),
+        // A time-out before the first event, or a connection lost after sending.
+        (
+            Failed(Uncertain),
+            0,
+            None,
+            Cancel,
+            Uncertain,
+            Some((900, 300)),
+            true,
+        ),
+        // It broke off: the prompt is always charged for.
+        (
+            Failed(Uncertain),
+            60,
+            None,
+            Cancel,
+            Partial,
+            Some((900, 20)),
+            true,
+        ),
+        (
+            Failed(Zero),
+            60,
+            told(Some(1_000), Some(1)),
+            Cancel,
+            Partial,
+            Some((1_000, 20)),
+            true,
+        ),
+        (
+            Failed(Zero),
+            60,
+            told(Some(1_000), Some(90)),
+            Cancel,
+            Partial,
+            Some((1_000, 90)),
+            false,
+        ),
+        (Stopped, 0, None, Cancel, Uncertain, Some((900, 300)), true),
+        (Stopped, 60, None, Cancel, Partial, Some((900, 20)), true),
+        (
+            Stopped,
+            60,
+            told(Some(1_000), None),
+            Cancel,
+            Partial,
+            Some((1_000, 20)),
+            true,
+        ),
+        // More than was set aside counts if it arrived.
+        (
+            Stopped,
+            6_000,
+            None,
+            Cancel,
+            Partial,
+            Some((900, 2_000)),
+            true,
+        ),
+        (Stopped, 0, None, CancelFree, Zero, None, false),
+        (Stopped, 60, all, CancelFree, Zero, None, false),
+        (
+            Complete,
+            300,
+            all,
+            CancelFree,
+            Actual,
+            Some((1_000, 100)),
+            false,
+        ),
+    ];
+    let prices = [one(rates(1_000_000, 10_000_000, [None; 3]))];
+    let mut classes = 0;
+    for (ending, content_bytes, usage, on_disconnect, class, expected, is_estimated) in table {
+        let end = AttemptEnd {
+            ending,
+            has_content: content_bytes > 0,
+            content_bytes,
+            usage,
+            forecast: Some(FORECAST),
+            on_disconnect,
+            ..complete(Usage::default())
+        };
+
+        let settled = settled(&end, &prices);
+
+        assert_eq!(settled.class, class, "{end:?}");
+        let counts = settled.usage.map(|usage| {
+            assert_eq!(usage.is_estimated, is_estimated, "{end:?}");
+            let told = "neither count is missing";
+            (
+                usage.input_tokens.expect(told),
+                usage.output_tokens.expect(told),
+            )
+        });
+        assert_eq!(counts, expected, "{end:?}");
+        let (input, output) = counts.unwrap_or_default();
+        let source = match is_estimated {
+            true => CostSource::Estimated,
+            false => Known,
+        };
+        let nanos = i64::try_from(input * 1_000 + output * 10_000).expect("small");
+        assert_eq!(
+            (settled.cost.nanos(), settled.cost.source()),
+            (nanos, source),
+            "{end:?}"
+        );
+        classes += 1;
+    }
+    println!("endings with a class and an estimate: {classes}; without: 0");
+}
+
+#[test]
+fn a_declared_ceiling_is_charged_where_no_price_is_known() {
+    let end = AttemptEnd {
+        ceiling: Some(Ceiling(2_000_000_000)),
+        ..complete(all_parts())
+    };
+
+    let unknown = settle(&end, None, CostFrom::Catalogue).cost;
+    let known = settled(&end, &[one(all_rates())]).cost;
+
+    assert_eq!(
+        (unknown.nanos(), unknown.source()),
+        (1_100 * 2_000, CostSource::Estimated)
+    );
+    assert_eq!((known.nanos(), known.source()), (ALL, Known));
+}
+
+#[test]
+fn the_most_that_an_attempt_may_cost_is_unknown_if_any_part_of_its_price_key_is() {
+    let plain = PricedRequest {
+        tier: None,
+        writes_cache: false,
+        at: at(2000),
+    };
+    let most = |prices: Vec<Price>, request: PricedRequest| {
+        most_nanos(&FORECAST, &request, Some(&together(prices)), None)
+    };
+    let whole = one(all_rates());
+    // 2,000 tokens in, 500 out, the fee.
+    let nanos = 8_000_000 + 10_000_000 + 50_000;
+    assert_eq!(most(vec![whole], plain), Some(nanos));
+    assert_eq!(most_nanos(&FORECAST, &plain, None, None), None);
+    let without = |remove: fn(&mut Price)| {
+        let mut price = whole;
+        remove(&mut price);
+        vec![price]
+    };
+    let cached = PricedRequest {
+        writes_cache: true,
+        ..plain
+    };
+    let flex = PricedRequest {
+        tier: Some(Flex),
+        ..plain
+    };
+    // What is removed from the price, and what the request asks for.
+    type Removal = fn(&mut Price);
+    let removed: [(Removal, PricedRequest); 7] = [
+        (|price| price.rates.input = None, plain),
+        (|price| price.rates.output = None, plain),
+        (|price| price.rates.cache_write_input = None, cached),
+        (|price| price.holds.until = Some(at(2000)), plain),
+        (|price| price.holds.from = Some(at(2001)), plain),
+        (|price| price.holds.input_tokens_above = 2_000, plain),
+        (|_| {}, flex),
+    ];
+    for (remove, request) in removed {
+        assert_eq!(most(without(remove), request), None, "{request:?}");
+        let ceiling = Some(Ceiling(2_000_000_000));
+        let prices = together(without(remove));
+        let most = most_nanos(&FORECAST, &request, Some(&prices), ceiling);
+        assert_eq!(most, Some(2_500 * 2_000), "the ceiling");
+    }
+    println!(
+        "parts of the price key removed: {}, known: 0",
+        removed.len()
+    );
+    // What is asked to be kept may cost as much as the dearest way to keep it.
+    assert_eq!(
+        most(vec![whole], cached),
+        Some(16_000_000 + 10_000_000 + 50_000)
+    );
+}
+
+#[test]
+fn of_two_tiers_of_context_that_a_prompt_may_be_in_the_dearer_one_is_set_aside() {
+    let request = PricedRequest {
+        tier: None,
+        writes_cache: false,
+        at: at(2000),
+    };
+    let most = |most_input| {
+        let forecast = Forecast {
+            most_input,
+            most_output: 0,
+            ..FORECAST
+        };
+        most_nanos(&forecast, &request, Some(&together(list())), None)
+    };
+    assert_eq!(most(272_000), Some(1_088_000_000));
+    assert_eq!(most(272_001), Some(2_176_008_000));
+}
+
+#[test]
+fn an_answer_is_as_long_as_the_money_allows_and_no_longer() {
+    let request = PricedRequest {
+        tier: None,
+        writes_cache: false,
+        at: at(2000),
+    };
+    let prices = together(vec![one(rates(1_000_000, 10_000_000, [None; 3]))]);
+    let output = |nanos| output_within(nanos, &FORECAST, &request, Some(&prices), None);
+
+    assert_eq!(output(2_000_000 - 1), None);
+    assert_eq!(output(2_000_000), Some(0));
+    assert_eq!(output(2_000_000 + 10_000 * 20 + 9_999), Some(20));
+    assert_eq!(output(i64::MAX), Some(500));
+    assert_eq!(
+        output_within(i64::MAX, &FORECAST, &request, None, None),
+        None
+    );
 }

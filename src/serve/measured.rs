@@ -243,7 +243,7 @@ fn of_provider(readings: &mut Readings, guard: &ProviderGuard) {
 }
 
 fn of_model(readings: &mut Readings, guarded: &GuardedTarget) {
-    let GuardedTarget { target, health } = guarded;
+    let GuardedTarget { target, health, .. } = guarded;
     let provider = &target.provider.name;
     let state = health.snapshot().state;
     breaker(readings, provider, &target.id, state);

@@ -242,6 +242,10 @@ impl<'s> BegunCall<'s> {
             open,
         } = self.serving;
         let mut call = dispatcher.call(self.route, self.inquiry);
+        // A spent budget takes no place in the queue.
+        if let Err(error) = call.enter_limits() {
+            return Err(call.fail(error));
+        }
         call.observed().waits_for(CallWait::Admission);
         let admitted = {
             let scenario = &call.trail().scenario;

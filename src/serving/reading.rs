@@ -71,10 +71,10 @@ pub(super) async fn understand(
     let bytes = held.map_or(0, Held::bytes);
     let of_route = Arc::clone(dispatcher);
     let understanding = move || {
-        let reading = read()?;
+        let mut reading = read()?;
         let routes = of_route.routes();
         let route = routes.route(&reading.request.selector)?;
-        let needs = routes.needs(&reading.request.request, &route)?;
+        let needs = routes.needs(&mut reading.request.request, &route)?;
         let bytes = bytes_of(&reading.request.request, bytes);
         Ok(Understood {
             route,

@@ -374,6 +374,24 @@ impl ObservedCall {
         self.0.as_ref().map(|call| &call.span)
     }
 
+    /// Whether its attempts are written down before they are sent.
+    pub fn is_written_down(&self) -> bool {
+        let call = self.0.as_ref();
+        call.is_some_and(|call| call.observer.ledger.records())
+    }
+
+    /// Who calls; the local caller if no credential proves another one.
+    pub fn identity(&self) -> Arc<Identity> {
+        let known = self.0.as_ref().and_then(|call| call.identity.clone());
+        known.unwrap_or_else(Identity::local)
+    }
+
+    /// The labels of the call; none once it has ended.
+    pub fn labels(&self) -> Arc<Labels> {
+        let labels = self.0.as_ref().map(|call| Arc::clone(&call.labels));
+        labels.unwrap_or_default()
+    }
+
     /// The ids of the call's span. Once it has ended they are those of no span.
     pub fn context(&self) -> TraceContext {
         let context = self.span().map(CallSpan::context);

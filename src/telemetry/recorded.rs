@@ -64,7 +64,10 @@ pub(super) fn attempt_settlement(facts: &AttemptFacts<'_>) -> Option<AttemptSett
         latency_us: whole_us(record.latency),
         first_content_us: record.first_content.map(whole_us),
         tokens: usage.map(Tokens::from).unwrap_or_default(),
-        usage_source: usage.map(|_| UsageSource::Provider),
+        usage_source: usage.map(|usage| match usage.is_estimated {
+            true => UsageSource::Estimated,
+            false => UsageSource::Provider,
+        }),
         tools: usage.map(|usage| usage.provider_tools).unwrap_or_default(),
         tier: usage.and_then(|usage| usage.service_tier),
         cost: record.cost,
@@ -111,6 +114,7 @@ fn estimated_nanos(trail: &Trail) -> i64 {
 
 fn is_estimate(source: CostSource) -> bool {
     match source {
+        CostSource::Estimated => true,
         CostSource::Prices | CostSource::Provider | CostSource::Unknown | CostSource::Mixed => {
             false
         }

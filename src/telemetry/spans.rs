@@ -525,7 +525,7 @@ fn error_type(span: &mut SpanWriter, error: &UpstreamError) {
 fn finish_name(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
-        FinishReason::MaxTokens => "length",
+        FinishReason::MaxTokens | FinishReason::CostCap => "length",
         FinishReason::ToolCalls => "tool_call",
         FinishReason::ContentFilter => "content_filter",
         FinishReason::Other => "other",

@@ -37,6 +37,7 @@ use http::{HeaderValue, Uri};
 use tokio::time::Instant;
 
 use crate::error::UpstreamError;
+use crate::limits::Reservation;
 use crate::provider::OutboundRequest;
 
 use self::body::RawBody;
@@ -163,7 +164,9 @@ impl Transport {
         &self,
         request: OutboundRequest,
         upload: &Upload,
+        reservation: &mut Reservation,
     ) -> Result<Response, UpstreamError> {
+        reservation.sent();
         let pools = match &self.0 {
             Way::Network(network) => &network.pools,
             Way::Carrier(carrier) => {

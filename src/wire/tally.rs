@@ -123,6 +123,7 @@ impl Tally {
             provider_tools: tools,
             service_tier: tier,
             is_contradictory: false,
+            is_estimated: false,
         }
         .consistent()
     }

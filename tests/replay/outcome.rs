@@ -83,7 +83,7 @@ fn fields(answer: &Answer, content: &Content) -> Value {
         .collect();
     let finish_reason = answer.finish_reason().map(|reason| match reason {
         FinishReason::Stop => "stop",
-        FinishReason::MaxTokens => "max_tokens",
+        FinishReason::MaxTokens | FinishReason::CostCap => "max_tokens",
         FinishReason::ToolCalls => "tool_calls",
         FinishReason::ContentFilter => "content_filter",
         FinishReason::Other => "other",

@@ -253,9 +253,10 @@ async fn a_caller_that_leaves_is_cancelled_with_the_tokens_that_were_reported() 
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["tried"][0]["outcome"], "cancelled");
         assert!(line["messages"].as_u64().unwrap() >= messages, "{line}");
-        // Unknown is not zero.
-        assert_eq!(line.get("output_tokens"), None, "{line}");
-        assert_eq!(line["cost_source"], "unknown");
+        // What was not counted is estimated, and never less than what arrived.
+        assert!(line["input_tokens"].as_u64().unwrap() > 0, "{line}");
+        assert!(line["output_tokens"].as_u64() > Some(0), "{line}");
+        assert_eq!(line["cost_source"], "estimated");
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) mod raw;
 
 use std::fmt::Write as _;
 
-use modelway::grpc::v1::{CostSource, FinishReason};
+use modelway::grpc::v1::{CostSource, FinishReason, UsageSource};
 use modelway::simulator::text;
 use tonic::Code;
 
@@ -64,10 +64,14 @@ async fn a_strange_but_complete_answer_is_an_answer() {
                 assert_eq!(text_of(&response), text(24), "{format} {behaviour}");
                 assert_eq!(response.finish_reason(), FinishReason::Stop);
                 let has_usage = behaviour != "no-usage";
-                assert_eq!(response.usage.is_some(), has_usage, "{format} {behaviour}");
-                // Without a count the cost is not known, and the answer says so.
-                let cost = response.cost.unwrap();
-                assert_eq!(cost.source() == CostSource::Unknown, !has_usage);
+                // Without a count it is estimated, and the answer says so.
+                let (counted, priced) = match has_usage {
+                    true => (UsageSource::Provider, CostSource::PriceTable),
+                    false => (UsageSource::Estimated, CostSource::Estimated),
+                };
+                let usage = response.usage.unwrap();
+                assert_eq!(usage.source(), counted, "{format} {behaviour}");
+                assert_eq!(response.cost.unwrap().source(), priced);
             }
         }
     }

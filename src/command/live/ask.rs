@@ -7,6 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::chat::{ChatEvent, FinishReason};
 use crate::error::{UpstreamError, UpstreamErrorKind};
+use crate::identity::{Identity, Labels};
+use crate::limits::{Asked, Estimate, Expected, Limits, Now, Reservation};
 use crate::money::{self, AttemptEnd, AttemptEnding, Cost};
 use crate::transport::{ProviderLinks, Response, Settings, Transport, Upload};
 use crate::wire::reader::Reader;
@@ -73,10 +75,15 @@ impl Ways {
         }
         let began = Instant::now();
         let upload = Upload::new(began);
-        let sending = self.transport.send(request, &upload);
-        let answer = match timeout_at(deadline, sending).await {
-            Err(_) => Err(late("no answer")),
-            Ok(sent) => sent,
+        let answer = match unlimited() {
+            Err(error) => Err(error),
+            Ok(mut reservation) => {
+                let sending = self.transport.send(request, &upload, &mut reservation);
+                match timeout_at(deadline, sending).await {
+                    Err(_) => Err(late("no answer")),
+                    Ok(sent) => sent,
+                }
+            }
         };
         checked.is_sent = upload.written().is_some();
         let answer = match answer {
@@ -224,14 +231,41 @@ impl Answered {
         let end = AttemptEnd {
             ending: AttemptEnding::Complete,
             has_content: self.has_content,
+            content_bytes: 0,
+            forecast: None,
+            on_disconnect: target.charging.on_disconnect,
+            ceiling: None,
             usage: self.usage,
             told_nanos: self.told_cost,
             may_cost_more: false,
             began: SystemTime::now(),
         };
-        let settled = money::settle(&end, target.prices.as_ref(), target.cost_from);
+        let settled = money::settle(&end, target.prices.as_ref(), target.charging.cost_from);
         Some(settled.cost)
     }
+}
+
+/// What is set aside for a request that no limit applies to.
+fn unlimited() -> Result<Reservation, UpstreamError> {
+    let asked = Asked {
+        identity: &Identity::local(),
+        scenario: "",
+        provider: "",
+        model: "",
+        labels: &Labels::new(),
+    };
+    let estimate = Estimate {
+        tokens: 0,
+        money: Expected::Known(0),
+    };
+    let now = Now {
+        wall: SystemTime::now(),
+        mono: Instant::now(),
+    };
+    let reserved = Limits::none().reserve(&asked, &estimate, now);
+    reserved.map_err(|denial| {
+        UpstreamError::new(UpstreamErrorKind::Shortage).because(denial.to_string())
+    })
 }
 
 fn late(what: &str) -> UpstreamError {

@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderValue};
 
 use crate::chat::ChatEvent;
+use crate::dispatch::target::Charging;
 use crate::error::{Billing, UpstreamErrorKind};
-use crate::money::{AttemptEnd, AttemptEnding};
+use crate::money::{AttemptEnd, AttemptEnding, Forecast};
 use crate::trail::{AttemptRecord, Outcome};
 use crate::wire::limits::MAX_NAME_BYTES;
 
@@ -28,14 +29,25 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
         .find_map(|name| headers.get(*name).and_then(legal))
 }
 
-/// Notes in the record what an event says of the answer, and in `told_nanos` what it says of the cost. False if the
-/// event is the end of the answer.
-pub(super) fn note(
-    record: &mut AttemptRecord,
-    told_nanos: &mut Option<i64>,
-    event: &ChatEvent,
-) -> bool {
+/// What an answer has said so far of what is charged for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Charged {
+    /// What the provider says it costs, in nano-USD.
+    told_nanos: Option<i64>,
+    /// Bytes of its text, reasoning and tool calls included.
+    content_bytes: u64,
+}
+
+/// Notes in the record what an event says of the answer, and in `charged` what it says of the cost. False if the event
+/// is the end of the answer.
+pub(super) fn note(record: &mut AttemptRecord, charged: &mut Charged, event: &ChatEvent) -> bool {
+    let mut text = |text: &str| charged.content_bytes += text.len() as u64;
     match event {
+        ChatEvent::Text(piece) | ChatEvent::Reasoning(piece) | ChatEvent::Refusal(piece) => {
+            text(piece)
+        }
+        ChatEvent::ToolCall { name, .. } => text(name),
+        ChatEvent::ToolArguments { fragment, .. } => text(fragment),
         ChatEvent::Started {
             response_id,
             response_model,
@@ -49,14 +61,9 @@ pub(super) fn note(
         }
         ChatEvent::Finish(finish) => record.finish = Some(finish.reason),
         ChatEvent::Usage(usage) => record.usage = Some(**usage),
-        ChatEvent::Cost(nanos) => *told_nanos = Some(*nanos),
+        ChatEvent::Cost(nanos) => charged.told_nanos = Some(*nanos),
         ChatEvent::Done => return false,
-        ChatEvent::Text(_)
-        | ChatEvent::Reasoning(_)
-        | ChatEvent::ReasoningSignature(_)
-        | ChatEvent::Refusal(_)
-        | ChatEvent::ToolCall { .. }
-        | ChatEvent::ToolArguments { .. }
+        ChatEvent::ReasoningSignature(_)
         | ChatEvent::Part(_)
         | ChatEvent::Citation(_)
         | ChatEvent::Logprobs(_)
@@ -70,8 +77,10 @@ pub(super) fn note(
 pub(super) fn end(
     record: &AttemptRecord,
     outcome: &Outcome,
-    told_nanos: Option<i64>,
+    charged: Charged,
     may_cost_more: bool,
+    forecast: Option<Forecast>,
+    charging: &Charging,
 ) -> AttemptEnd {
     AttemptEnd {
         ending: match outcome {
@@ -84,8 +93,12 @@ pub(super) fn end(
             Outcome::Running | Outcome::Skipped(_) => AttemptEnding::Failed(Billing::Zero),
         },
         has_content: record.first_content.is_some(),
+        content_bytes: charged.content_bytes,
+        forecast,
+        on_disconnect: charging.on_disconnect,
+        ceiling: charging.unknown_ceiling,
         usage: record.usage,
-        told_nanos,
+        told_nanos: charged.told_nanos,
         may_cost_more,
         began: record.started,
     }

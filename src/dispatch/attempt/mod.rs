@@ -24,9 +24,11 @@ use crate::wire::reader::Reader;
 use crate::wire::{Framing, failure, metadata};
 
 use super::permit::TargetPermit;
+use super::spending::{self, Allowance, CapBy};
 use super::target::{Target, Timeouts};
 
 use self::arriving::Arriving;
+use self::facts::Charged;
 use self::progress::{Gain, Hurried};
 use self::timers::Timers;
 use self::waiting::within_limits;
@@ -57,9 +59,10 @@ pub(super) struct Attempt {
     permit: TargetPermit,
     observed: ObservedAttempt,
     record: AttemptRecord,
-    /// What the provider says it costs, in nano-USD.
-    told_nanos: Option<i64>,
+    /// What the answer says of what is charged for it.
+    charged: Charged,
     adaptations: Vec<Adaptation>,
+    allowance: Allowance,
     began: Instant,
     /// Set when the attempt fails; it may be settled later.
     failed_after: Option<Duration>,
@@ -76,6 +79,8 @@ pub(super) struct Beginning {
     pub(super) record: AttemptRecord,
     /// What was left out or changed for the target.
     pub(super) adaptations: Vec<Adaptation>,
+    /// What is set aside for it.
+    pub(super) allowance: Allowance,
     pub(super) limits: Timeouts,
     pub(super) hurried: Hurried,
     pub(super) deadline: Instant,
@@ -89,6 +94,7 @@ impl Attempt {
             observed,
             mut record,
             adaptations,
+            allowance,
             limits,
             hurried,
             deadline,
@@ -99,8 +105,9 @@ impl Attempt {
             permit,
             observed,
             record,
-            told_nanos: None,
+            charged: Charged::default(),
             adaptations,
+            allowance,
             began,
             failed_after: None,
             cut_short_after: None,
@@ -153,7 +160,7 @@ impl Attempt {
     async fn send(&mut self, transport: &Transport, request: OutboundRequest) -> Result<(), Ended> {
         let upload = self.timers.upload().clone();
         let response = {
-            let sending = pin!(transport.send(request, &upload));
+            let sending = pin!(transport.send(request, &upload, &mut self.allowance.reservation));
             within_limits(&mut self.timers, &mut self.permit, sending).await??
         };
         self.permit.reached();
@@ -218,7 +225,11 @@ impl Attempt {
     async fn read(&mut self) -> Result<Option<ChatEvent>, Ended> {
         loop {
             if let Some(event) = self.arriving.pop() {
-                if facts::note(&mut self.record, &mut self.told_nanos, &event) {
+                let event = match self.allowance.cap {
+                    Some(cap) if cap.by == CapBy::MaxCost => event.at_cost_cap(),
+                    Some(_) | None => event,
+                };
+                if facts::note(&mut self.record, &mut self.charged, &event) {
                     return Ok(Some(event));
                 }
                 self.permit.completed();
@@ -312,6 +323,11 @@ impl Attempt {
         result
     }
 
+    /// What is set aside for it, in nano-USD.
+    pub(super) fn reserved_nanos(&self) -> Option<i64> {
+        self.allowance.nanos
+    }
+
     /// Ends the attempt: its end is observed. Returns its record, and what was left out or changed for the target.
     pub(super) fn settle(
         mut self: Box<Self>,
@@ -320,17 +336,38 @@ impl Attempt {
     ) -> (AttemptRecord, Vec<Adaptation>) {
         // Usage in events that were not given out counts, too.
         while let Some(event) = self.arriving.pop() {
-            facts::note(&mut self.record, &mut self.told_nanos, &event);
+            facts::note(&mut self.record, &mut self.charged, &event);
         }
         let (asked, target) = (self.permit.asked(), self.permit.target());
         let may_cost_more = asked.may_cost_more(target, self.record.usage.as_ref());
-        let end = facts::end(&self.record, &outcome, self.told_nanos, may_cost_more);
-        let settled = money::settle(&end, target.prices.as_ref(), target.cost_from);
+        let is_counted = self.record.usage.is_some_and(|usage| {
+            outcome == Outcome::Succeeded
+                && usage.input_tokens.is_some()
+                && usage.output_tokens.is_some()
+        });
+        // What is counted needs no estimate, and is the usual case.
+        let set_aside = self.allowance.forecast;
+        let forecast = (!is_counted).then(|| set_aside.unwrap_or_else(|| self.permit.forecast()));
+        let charging = &target.charging;
+        let end = facts::end(
+            &self.record,
+            &outcome,
+            self.charged,
+            may_cost_more,
+            forecast,
+            charging,
+        );
+        let settled = money::settle(&end, target.prices.as_ref(), charging.cost_from);
+        if let Some(usage) = self.record.usage.filter(|_| outcome == Outcome::Succeeded) {
+            self.permit.learn(&usage);
+        }
         self.record.settle(outcome, settled);
         self.record.latency = self.failed_after.unwrap_or_else(|| self.began.elapsed());
         if self.is_stream() && self.record.first_content.is_none() {
             self.permit.observe_without_content(self.record.latency);
         }
+        let reservation = self.allowance.reservation;
+        reservation.settle(spending::actual(&self.record), spending::now());
         self.observed.end(call_id, &self.record);
         (self.record, self.adaptations)
     }

@@ -35,8 +35,10 @@ impl Call {
         if let Some(empty) = self.empty.take() {
             let EmptyAttempt { attempt, position } = *empty;
             let failure = UpstreamError::new(UpstreamErrorKind::EmptyAnswer);
+            let reserved = attempt.reserved_nanos();
             let trail = &mut self.plan.trail;
             let (record, _) = attempt.settle(&trail.call_id, Outcome::Failed(failure));
+            self.plan.spending.end(reserved, &record);
             trail.attempts.insert(position, record);
         }
     }

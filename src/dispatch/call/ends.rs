@@ -4,6 +4,7 @@ use crate::chat::Adaptation;
 use crate::dispatch::answered::Answered;
 use crate::dispatch::plan::Plan;
 use crate::error::Error;
+use crate::money::Cost;
 use crate::trail::{CallEnd, Cancelled, Outcome};
 
 use super::{Attempt, Call, Failure};
@@ -26,11 +27,22 @@ impl Call {
 
     /// Ends an attempt and records it. Returns what was left out or changed for its target.
     pub(super) fn record(&mut self, attempt: Box<Attempt>, outcome: Outcome) -> Vec<Adaptation> {
-        let Plan { cursor, trail, .. } = &mut self.plan;
+        let Plan {
+            cursor,
+            trail,
+            spending,
+            route,
+            ..
+        } = &mut self.plan;
+        let reserved = attempt.reserved_nanos();
         if let Outcome::Failed(error) = &outcome {
             cursor.fail(attempt.position(), error.clone());
         }
         let (record, adaptations) = attempt.settle(&trail.call_id, outcome);
+        spending.end(reserved, &record);
+        if record.is_useful() {
+            route.waste.deposit(record.cost.map_or(0, Cost::nanos));
+        }
         trail.attempts.push(record);
         adaptations
     }
@@ -60,6 +72,7 @@ impl Call {
     pub fn answered(mut self) -> Answered {
         Answered {
             observed: self.observed.hand_over(),
+            hold: self.plan.spending.take_hold(),
             took: self.plan.limits.time.began.elapsed(),
             trail: std::mem::take(&mut self.plan.trail),
             adaptations: std::mem::take(&mut self.adaptations),

@@ -1,8 +1,9 @@
 //! Which error does a call end with if it has no target left? What was tried and skipped decides. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::{Error, Failover, UpstreamError, UpstreamErrorKind};
+use crate::error::{Error, Failover, LimitDenial, UpstreamError, UpstreamErrorKind};
 use crate::trail::{AttemptRecord, ClosedOff, Outcome, Skip};
 
 use super::Plan;
@@ -81,6 +82,13 @@ pub(in crate::dispatch) fn error_after(
     {
         return Error::RetryBudgetExhausted(error.clone());
     }
+    let unpaid = Outcome::Skipped(Skip::WasteBudgetExhausted);
+    if attempts[last..]
+        .iter()
+        .any(|attempt| attempt.outcome == unpaid)
+    {
+        return Error::WasteBudgetExhausted(error.clone());
+    }
     match error.kind.verdict().failover {
         Failover::LargerContext => too_long(error, attempts, could_answer, unasked),
         Failover::Yes | Failover::AnotherProvider | Failover::No => Error::Upstream(error.clone()),
@@ -121,11 +129,62 @@ fn nothing_tried(attempts: &[AttemptRecord]) -> Error {
     if let Some(retry_after) = closed_off_for(attempts) {
         return Error::NoProviderAvailable { retry_after };
     }
+    let skips = attempts
+        .iter()
+        .filter_map(|attempt| match &attempt.outcome {
+            Outcome::Skipped(skip) => Some(skip),
+            Outcome::Running | Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => {
+                None
+            }
+        });
+    if let Some(error) = unaffordable(skips) {
+        return error;
+    }
     let reason = |attempt: &AttemptRecord| match &attempt.outcome {
         Outcome::Skipped(skip) => Some(format!("`{}`: {skip}", attempt.target)),
         Outcome::Running | Outcome::Succeeded | Outcome::Failed(_) | Outcome::Cancelled(_) => None,
     };
     Error::CapabilityUnsupported(attempts.iter().filter_map(reason).collect())
+}
+
+/// The error of a call whose targets cost more than its limits let through; `None` if that is the reason of none.
+pub(in crate::dispatch) fn unaffordable<'s>(
+    skips: impl Iterator<Item = &'s Skip> + Clone,
+) -> Option<Error> {
+    let mut denials: Vec<LimitDenial> = Vec::new();
+    let mut unpriced = None;
+    let mut is_capped = false;
+    for skip in skips {
+        match skip {
+            // Of a limit that refuses several targets, the smallest request says the most.
+            Skip::OverLimit(denial) => {
+                match denials.iter_mut().find(|known| known.limit == denial.limit) {
+                    None => denials.push((**denial).clone()),
+                    Some(known) if asks_less(denial, known) => *known = (**denial).clone(),
+                    Some(_) => {}
+                }
+            }
+            Skip::PriceUnknown(limit) => unpriced = unpriced.or(Some(limit)),
+            Skip::CostCap => is_capped = true,
+            Skip::Unsupported(_)
+            | Skip::ContextTooSmall
+            | Skip::RefusedByProvider
+            | Skip::ClosedOff(..)
+            | Skip::RetryBudgetExhausted
+            | Skip::WasteBudgetExhausted => {}
+        }
+    }
+    match (denials.is_empty(), is_capped, unpriced) {
+        (false, ..) => Some(Error::LimitReached(denials)),
+        (true, true, _) => Some(Error::CostCapExceeded),
+        (true, false, Some(limit)) => Some(Error::PriceUnknown(Arc::clone(limit))),
+        (true, false, None) => None,
+    }
+}
+
+fn asks_less(one: &LimitDenial, other: &LimitDenial) -> bool {
+    let requested = |denial: &LimitDenial| denial.amounts.map(|amounts| amounts.requested);
+    requested(one) < requested(other)
 }
 
 /// The refusal of the first target that refused the request.
@@ -157,7 +216,13 @@ fn closed_off_for<'a>(
             Skip::ClosedOff(ClosedOff::Operator, wait) => Some(*wait),
             Skip::ClosedOff(_, wait) => Some(wait.or(Some(DEFAULT_RETRY_AFTER))),
             Skip::RetryBudgetExhausted => Some(Some(DEFAULT_RETRY_AFTER)),
-            Skip::Unsupported(_) | Skip::ContextTooSmall | Skip::RefusedByProvider => None,
+            Skip::Unsupported(_)
+            | Skip::ContextTooSmall
+            | Skip::RefusedByProvider
+            | Skip::WasteBudgetExhausted
+            | Skip::OverLimit(_)
+            | Skip::PriceUnknown(_)
+            | Skip::CostCap => None,
         }
     };
     let mut latest: Vec<&AttemptRecord> = Vec::new();

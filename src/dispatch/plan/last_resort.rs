@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::dispatch::permit::TargetPermit;
 use crate::dispatch::routes::GuardedTarget;
 use crate::health::scopes::Refusal;
-use crate::trail::AttemptKind;
+use crate::trail::{AttemptKind, BreakerState};
 
 use super::{Admitted, Plan};
 
 /// Admits a last resort if the call has sent nothing yet. Of the targets that only a breaker closes off, it takes the
 /// one that most likely answers, and admits it with the probability that it does.
-pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
+pub(super) fn admit(plan: &mut Plan) -> Option<Admitted> {
     if plan.cursor.started() > 0 {
         return None;
     }
@@ -27,8 +27,24 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
     candidates.sort_by(|(one, ..), (other, ..)| one.total_cmp(other));
     let able =
         |(_, _, guarded): &(_, _, &Arc<GuardedTarget>)| plan.asked.can_be_put_to(&guarded.target);
-    let (_, position, guarded) = candidates.into_iter().find(able)?;
+    let able = candidates.into_iter().filter(able);
+    let able: Vec<_> = able.map(|(_, position, _)| position).collect();
+    let route = Arc::clone(&plan.route);
+    // What a limit does not let through is skipped here, too.
+    let mut affordable = able.into_iter().filter_map(|position| {
+        let target = &route.targets[position].target;
+        match plan.set_aside(position) {
+            Ok(allowance) => Some((position, allowance)),
+            Err(skip) => {
+                plan.skip(target, AttemptKind::LastResort, skip, BreakerState::Open);
+                None
+            }
+        }
+    });
+    let (position, allowance) = affordable.next()?;
+    let guarded = &route.targets[position];
     let wire = plan.asked.spell(&guarded.target).ok()?;
+    let wire = plan.shortened(&guarded.target, wire, &allowance).ok()?;
     let permit = guarded.health.admit_last(
         plan.route.scenario.retry.ratio,
         &plan.asked.call_id,
@@ -37,6 +53,7 @@ pub(super) fn admit(plan: &Plan) -> Option<Admitted> {
     Some(Admitted {
         permit: TargetPermit::new(permit, &plan.route, &plan.asked, position),
         wire,
+        allowance,
         kind: AttemptKind::LastResort,
     })
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::error::{Error, Failover, Reason, UpstreamError, UpstreamErrorKind};
+use crate::error::{Error, Failover, Reason, Unsupported, UpstreamError, UpstreamErrorKind};
 use crate::health::guard::{self, Outlook};
 use crate::health::scopes::Refusal;
 use crate::trail::{AttemptKind, AttemptRecord, BreakerState, Outcome, Skip, Trail};
@@ -32,10 +32,12 @@ use super::AskedLimits;
 use super::asked::AskedRequest;
 use super::permit::TargetPermit;
 use super::routes::{GuardedTarget, Route};
+use super::spending::{Allowance, Spending};
 use super::target::Target;
 use super::tokens::TokenHold;
 
 use self::cursor::Cursor;
+pub(super) use self::exhausted::unaffordable;
 use self::limits::CallLimits;
 
 /// An attempt that may be started.
@@ -44,6 +46,8 @@ pub(super) struct Admitted {
     /// The request in the target's format; `None` if it must still be written.
     pub(super) wire: Option<WireRequest>,
     pub(super) kind: AttemptKind,
+    /// What is set aside for it.
+    pub(super) allowance: Allowance,
 }
 
 /// The targets of one call, in order, and what happened to each.
@@ -53,6 +57,7 @@ pub(super) struct Plan {
     pub(super) limits: CallLimits,
     pub(super) cursor: Cursor,
     pub(super) trail: Trail,
+    pub(super) spending: Spending,
 }
 
 impl Plan {
@@ -63,6 +68,7 @@ impl Plan {
         limits: AskedLimits,
         deadline: Option<Instant>,
         trail: Trail,
+        spending: Spending,
     ) -> Self {
         Self {
             asked: Arc::new(asked),
@@ -70,6 +76,7 @@ impl Plan {
             cursor: Cursor::new(route.targets.len()),
             route,
             trail,
+            spending,
         }
     }
 
@@ -122,6 +129,21 @@ impl Plan {
                 return Ok(None);
             }
         };
+        let allowance = match self.set_aside(position) {
+            Ok(allowance) => allowance,
+            Err(skip) => {
+                self.skip(target, kind, skip, BreakerState::Closed);
+                return Ok(None);
+            }
+        };
+        let wire = match self.shortened(target, wire, &allowance) {
+            Ok(wire) => wire,
+            Err(unsupported) => {
+                let skip = Skip::Unsupported(unsupported);
+                self.skip(target, kind, skip, BreakerState::Closed);
+                return Ok(None);
+            }
+        };
         // A probe may fail and so cost the call a failover: it is sent only if the budget pays for both. A budget that
         // never refills is no reason to withhold probes: without probes, the breaker would never close.
         let insured = probe && route.budget.has_prospects() && self.has_alternative();
@@ -133,6 +155,11 @@ impl Plan {
                 true => Ok(None),
                 false => Err(self.nothing_left()),
             };
+        }
+        if added > 0 && !self.pays_for_waste() {
+            let state = guarded.health.snapshot().state;
+            self.skip(target, kind, Skip::WasteBudgetExhausted, state);
+            return Err(self.nothing_left());
         }
         let ratio = route.scenario.retry.ratio;
         let permit = match guarded.health.admit(ratio, &self.asked.call_id) {
@@ -146,7 +173,44 @@ impl Plan {
             },
             permit,
             wire,
+            allowance,
         }))
+    }
+
+    /// Sets aside what an attempt on the target at this position may use.
+    ///
+    /// # Errors
+    /// Why the target is skipped.
+    fn set_aside(&mut self, position: usize) -> Result<Allowance, Skip> {
+        let started = self.cursor.started();
+        let set_aside = self
+            .spending
+            .set_aside(&self.route, &self.asked, position, started);
+        self.spending.note(position, set_aside.is_ok());
+        set_aside
+    }
+
+    /// The request in the target's format, with the shorter answer that is set aside for. `None` stays what it is: it is
+    /// written later.
+    fn shortened(
+        &self,
+        target: &Arc<Target>,
+        wire: Option<WireRequest>,
+        allowance: &Allowance,
+    ) -> Result<Option<WireRequest>, Unsupported> {
+        match (wire, allowance.cap) {
+            (Some(_), Some(cap)) => self.asked.spell_shortened(target, cap.tokens).map(Some),
+            (wire, _) => Ok(wire),
+        }
+    }
+
+    /// Whether the scenario's bucket pays for what failed attempts of the call have cost, so that another may follow.
+    fn pays_for_waste(&mut self) -> bool {
+        let is_paid = self.route.waste.withdraw(self.spending.unpaid_waste);
+        if is_paid {
+            self.spending.unpaid_waste = 0;
+        }
+        is_paid
     }
 
     /// Records that a target is skipped because of its health.
@@ -205,7 +269,8 @@ impl Plan {
         let mut ahead = self.cursor.ahead();
         ahead.any(|position| {
             let guarded = &self.route.targets[position];
-            self.ineligible(&guarded.target).is_none()
+            !self.spending.cannot_afford(position)
+                && self.ineligible(&guarded.target).is_none()
                 && guarded.health.refuses().is_none()
                 && self.asked.can_be_put_to(&guarded.target)
         })
@@ -236,6 +301,7 @@ pub(super) fn record_of(
         latency: Duration::ZERO,
         first_content: None,
         usage: None,
+        reserved_nanos: None,
         cost: None,
         provider_cost: None,
         diverging_nanos: None,

@@ -162,9 +162,12 @@ impl Plan {
             // It is not known when attempts end, when an operator decides, or what the probe of a key will show.
             Some(Refusal::Busy | Refusal::Credential(None, _) | Refusal::Operator(_)) => None,
         };
-        let targets = self.route.targets.iter();
-        let able = targets.filter(|guarded| self.could_answer(&guarded.target));
-        let due = able.filter_map(|guarded| Some((due(&guarded.health)?, &*guarded.health)));
+        let targets = self.route.targets.iter().enumerate();
+        // No wait makes a target cheaper.
+        let able = targets.filter(|(position, guarded)| {
+            !self.spending.cannot_afford(*position) && self.could_answer(&guarded.target)
+        });
+        let due = able.filter_map(|(_, guarded)| Some((due(&guarded.health)?, &*guarded.health)));
         due.min_by_key(|(due, _)| *due)
     }
 }

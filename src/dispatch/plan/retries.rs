@@ -95,6 +95,7 @@ mod tests {
     use crate::chat::ChatRequest;
     use crate::dispatch::AskedLimits;
     use crate::dispatch::specimens::{asked_for, route};
+    use crate::dispatch::spending::Spending;
     use crate::dispatch::target::{RetryFirst, Scenario};
     use crate::error::{UpstreamError, UpstreamErrorKind};
     use crate::health::scopes;
@@ -118,6 +119,7 @@ mod tests {
             AskedLimits::default(),
             deadline,
             Trail::default(),
+            Spending::none(),
         )
     }
 
@@ -241,6 +243,7 @@ mod tests {
             AskedLimits::default(),
             None,
             Trail::default(),
+            Spending::none(),
         );
 
         let mut tokens = TokenHold::of(&plan.route.budget);

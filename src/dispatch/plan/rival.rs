@@ -1,5 +1,6 @@
 //! Which late attempts get a rival, and on which target?
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -39,13 +40,16 @@ impl Plan {
 
     /// Admits a rival of the attempt under way, on a target ahead that is healthy and known to be cheap. A target of
     /// another provider is preferred: it is less likely to be late for the same reason.
-    pub(in crate::dispatch) fn admit_rival(&self, tokens: &mut TokenHold) -> Option<Admitted> {
-        let hedging = self.route.hedging.as_ref()?;
+    pub(in crate::dispatch) fn admit_rival(&mut self, tokens: &mut TokenHold) -> Option<Admitted> {
+        let route = Arc::clone(&self.route);
+        let hedging = route.hedging.as_ref()?;
         if !self.has_room(Instant::now()) {
             return None;
         }
         let (position, wire) = self.rivals_target(hedging)?;
-        let guarded = self.route.targets.get(position)?;
+        let guarded = route.targets.get(position)?;
+        let allowance = self.set_aside(position).ok()?;
+        let wire = self.shortened(&guarded.target, wire, &allowance).ok()?;
         if !hedging.budget.withdraw() {
             self.route.budget.rivals_refused.increment();
             return None;
@@ -68,6 +72,7 @@ impl Plan {
         Some(Admitted {
             permit: TargetPermit::new(permit, &self.route, &self.asked, position),
             wire,
+            allowance,
             kind: AttemptKind::Hedge,
         })
     }

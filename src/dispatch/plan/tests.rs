@@ -4,6 +4,7 @@ use super::*;
 use crate::chat::ChatRequest;
 use crate::dispatch::attempt::progress::Hurried;
 use crate::dispatch::specimens::{asked_for, route, target};
+use crate::dispatch::spending::Spending;
 use crate::dispatch::target::Timeouts;
 use crate::health::scopes;
 
@@ -15,6 +16,7 @@ fn plan(route: Arc<Route>, deadline: Option<Instant>) -> Plan {
         limits,
         deadline,
         Trail::default(),
+        Spending::none(),
     )
 }
 
@@ -58,7 +60,14 @@ fn a_target_that_cannot_express_the_request_is_no_alternative() {
     let deadline = Some(Instant::now() + Duration::from_secs(10));
     let (limits, trail) = (AskedLimits::default(), Trail::default());
 
-    let mut plan = Plan::new(route, asked_for(request), limits, deadline, trail);
+    let mut plan = Plan::new(
+        route,
+        asked_for(request),
+        limits,
+        deadline,
+        trail,
+        Spending::none(),
+    );
 
     let (limits, _) = limits_of_first(&mut plan, AttemptKind::Primary, true);
     assert!(!plan.has_alternative());

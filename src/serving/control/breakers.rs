@@ -120,7 +120,7 @@ pub(super) fn of_endpoint(routes: &Routes, guard: &ProviderGuard) -> BreakerView
 
 /// The breaker of a model.
 pub(super) fn of_model(guarded: &GuardedTarget) -> BreakerView {
-    let GuardedTarget { target, health } = guarded;
+    let GuardedTarget { target, health, .. } = guarded;
     let (in_flight, limit) = health.concurrency();
     BreakerView {
         provider: target.provider.name.clone(),

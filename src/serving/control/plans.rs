@@ -81,7 +81,7 @@ impl Control {
             targets: steps
                 .into_iter()
                 .map(|(guarded, skip, snapshot)| {
-                    let GuardedTarget { target, health: _ } = &*guarded;
+                    let GuardedTarget { target, .. } = &*guarded;
                     PlannedTarget {
                         model: target.id.clone(),
                         provider: target.provider.name.clone(),

@@ -334,7 +334,7 @@ impl Members {
 fn finish_name(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
-        FinishReason::MaxTokens => "length",
+        FinishReason::MaxTokens | FinishReason::CostCap => "length",
         FinishReason::ToolCalls => "tool_call",
         FinishReason::ContentFilter => "content_filter",
         FinishReason::Other => "other",

@@ -69,7 +69,7 @@ static FAILURE_REASONS: LazyLock<Vec<Reason>> = LazyLock::new(|| {
         .collect()
 });
 
-const WHYS: [&str; 12] = [
+const WHYS: [&str; 16] = [
     "unsupported",
     "context",
     "refused",
@@ -82,6 +82,10 @@ const WHYS: [&str; 12] = [
     "busy",
     "operator",
     "budget",
+    "waste",
+    "limit",
+    "price",
+    "cost_cap",
 ];
 
 fn method() -> Axis {
@@ -163,6 +167,10 @@ pub(super) fn skip(skip: &Skip) -> usize {
             ClosedOff::Operator => "operator",
         },
         Skip::RetryBudgetExhausted => "budget",
+        Skip::WasteBudgetExhausted => "waste",
+        Skip::OverLimit(_) => "limit",
+        Skip::PriceUnknown(_) => "price",
+        Skip::CostCap => "cost_cap",
     };
     let position = WHYS.iter().position(|other| *other == why);
     position.unwrap_or(WHYS.len())

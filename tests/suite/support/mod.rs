@@ -43,6 +43,7 @@ use modelway::grpc::v1::catalog_service_client::CatalogServiceClient;
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
 use modelway::grpc::v1::operations_service_client::OperationsServiceClient;
 use modelway::grpc::v1::{Attempt, GenerateRequest, GenerateResponse};
+use modelway::limits::Limits;
 use modelway::serve::Service;
 use modelway::server::ListenAddress;
 use modelway::serving::control::configuration::ConfigurationFacts;
@@ -96,6 +97,8 @@ pub(crate) struct Gateway {
     pub(crate) probes: Option<ListenAddress>,
     /// What the service counts and shows of itself.
     pub(crate) metrics: Arc<Metrics>,
+    /// The limits that its calls are held to.
+    pub(crate) limits: Limits,
     channel: Channel,
     call_log: Arc<CallLog>,
     /// Dropped or sent, it tells the service to stop.
@@ -161,6 +164,7 @@ impl Gateway {
         let probes = service.probes_address().cloned();
         let (reloads, configuration) = (service.reloads(), service.configuration());
         let metrics = Arc::clone(service.metrics());
+        let limits = service.limits().clone();
         let call_log = Arc::clone(service.call_log());
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
@@ -177,6 +181,7 @@ impl Gateway {
             admin,
             probes,
             metrics,
+            limits,
             channel,
             call_log,
             stop: Some(stop),

@@ -10,6 +10,7 @@ use crate::dispatch::AskedLimits;
 use crate::dispatch::retry_budget;
 use crate::dispatch::routes::Route;
 use crate::dispatch::specimens::{asked_for, route};
+use crate::dispatch::spending::Spending;
 use crate::dispatch::target::{RetryFirst, Scenario};
 use crate::dispatch::tokens::Budget;
 use crate::error::{UpstreamError, UpstreamErrorKind};
@@ -72,6 +73,8 @@ fn call(models: &[&str], left: Duration, tokens: u32, change: impl FnOnce(&mut S
     let route = Route {
         scenario: Arc::new(scenario),
         targets: bare.targets,
+        answers: bare.answers,
+        waste: bare.waste,
         budget: Arc::new(budget),
         hedging: bare.hedging,
         generation: bare.generation,
@@ -85,6 +88,7 @@ fn call(models: &[&str], left: Duration, tokens: u32, change: impl FnOnce(&mut S
         AskedLimits::default(),
         deadline,
         trail,
+        Spending::none(),
     )
 }
 

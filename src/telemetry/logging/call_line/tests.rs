@@ -30,6 +30,7 @@ fn attempt(number: u32, target: &str, kind: AttemptKind, outcome: Outcome) -> At
         latency: Duration::from_micros(812_004),
         first_content: None,
         usage: None,
+        reserved_nanos: None,
         cost: None,
         provider_cost: None,
         diverging_nanos: None,

@@ -1,0 +1,444 @@
+//! What may the next attempt of a call cost? What the call, and the limits of its caller, still allow.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use crate::error::{DeniedAmounts, LimitDenial, LimitUnit};
+use crate::identity::{Identity, Labels};
+use crate::limits::{
+    Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation, Unit,
+};
+use crate::money::{Cost, CostSource, Forecast, PricedRequest, most_nanos, output_within};
+use crate::trail::{AttemptRecord, Skip};
+
+use super::asked::AskedRequest;
+use super::routes::Route;
+use super::target::Target;
+
+/// A target that could answer with fewer tokens than this is skipped: such an answer is worth nothing.
+const LEAST_ANSWER: u64 = 16;
+
+/// An answer is shortened to fit what a limit has left, but not below this many tokens.
+const LEAST_FITTED_ANSWER: u64 = 256;
+
+/// How often an attempt is shortened to fit: once for each of several limits.
+const MOST_FITTINGS: usize = 4;
+
+/// How many times its dearest attempt a call may cost, unless it or its scenario says otherwise.
+const DEFAULT_CAP: i64 = 2;
+
+/// The money of one call.
+pub(super) struct Spending {
+    limits: Limits,
+    identity: Arc<Identity>,
+    labels: Arc<Labels>,
+    /// Whether what may be charged for an attempt is written down before it is sent.
+    is_written_down: bool,
+    /// The most that all attempts may cost together, where the caller or the scenario says so, in nano-USD.
+    max_cost: Option<i64>,
+    /// What attempts have cost that have ended, in nano-USD.
+    settled: i64,
+    /// What may be charged for the attempts under way, in nano-USD.
+    running: i64,
+    /// The most that a single attempt was expected to cost, in nano-USD.
+    dearest: i64,
+    /// What failed attempts have cost since the last that the scenario's bucket has paid for, in nano-USD.
+    pub(super) unpaid_waste: i64,
+    /// The positions of targets that cost more than is let through.
+    unaffordable: Vec<usize>,
+    /// The place of the call in the limits on requests and open calls.
+    hold: Option<CallHold>,
+}
+
+/// What is set aside for an attempt, before it is sent.
+pub(super) struct Allowance {
+    pub(super) reservation: Reservation,
+    /// What is expected of it, if anything asked for that.
+    pub(super) forecast: Option<Forecast>,
+    /// What may be charged for it, in nano-USD; `None` if that is not known or nothing asked for it.
+    pub(super) nanos: Option<i64>,
+    /// The tokens that its answer may have, if they are fewer than asked for, and why.
+    pub(super) cap: Option<AnswerCap>,
+}
+
+/// An answer that is shortened so that its cost fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AnswerCap {
+    /// The most tokens of the answer.
+    pub(super) tokens: u32,
+    /// What makes it shorter.
+    pub(super) by: CapBy,
+}
+
+/// What makes an answer shorter than was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CapBy {
+    /// What the call may cost.
+    MaxCost,
+    /// What a limit has left.
+    Limit,
+}
+
+impl CapBy {
+    /// What is said of it to the caller.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::MaxCost => "lowered to what the call may cost (`limits.max_cost`)",
+            Self::Limit => "lowered to what a limit of the account has left",
+        }
+    }
+}
+
+/// An attempt whose cost is looked at.
+struct Candidate<'a> {
+    target: &'a Target,
+    request: PricedRequest,
+    forecast: Forecast,
+}
+
+impl Candidate<'_> {
+    fn nanos(&self) -> Option<i64> {
+        let Self {
+            target,
+            request,
+            forecast,
+        } = self;
+        let ceiling = target.charging.unknown_ceiling;
+        most_nanos(forecast, request, target.prices.as_ref(), ceiling)
+    }
+
+    /// The most tokens of output with which it costs no more than this.
+    fn output_within(&self, nanos: i64) -> Option<u64> {
+        let Self {
+            target,
+            request,
+            forecast,
+        } = self;
+        let ceiling = target.charging.unknown_ceiling;
+        output_within(nanos, forecast, request, target.prices.as_ref(), ceiling)
+    }
+
+    fn estimate(&self) -> Estimate {
+        Estimate {
+            tokens: self.forecast.most_tokens(),
+            money: self.nanos().map_or(Expected::Unknown, Expected::Known),
+        }
+    }
+}
+
+impl Spending {
+    /// The money of a call that may cost so much, where it says so.
+    pub(super) fn new(
+        limits: Limits,
+        identity: Arc<Identity>,
+        labels: Arc<Labels>,
+        max_cost: Option<i64>,
+    ) -> Self {
+        Self {
+            limits,
+            identity,
+            labels,
+            is_written_down: false,
+            max_cost,
+            settled: 0,
+            running: 0,
+            dearest: 0,
+            unpaid_waste: 0,
+            unaffordable: Vec::new(),
+            hold: None,
+        }
+    }
+
+    /// The same, and what may be charged for each attempt is written down before it is sent.
+    pub(super) fn written_down(self, is_written_down: bool) -> Self {
+        Self {
+            is_written_down,
+            ..self
+        }
+    }
+
+    /// The money of a call without limits.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self::new(Limits::none(), Identity::local(), Arc::default(), None)
+    }
+
+    /// Takes the call into the limits on requests and open calls. `route` is looked at for a target that its limits on
+    /// money would let through: without one, the call need not wait for a place.
+    ///
+    /// # Errors
+    /// The limit that does not let it through.
+    pub(super) fn enter(&mut self, route: &Route, asked: &AskedRequest) -> Result<(), Skip> {
+        if self.limits.is_empty() {
+            return Ok(());
+        }
+        let now = now();
+        let hold = self.limits.admit(&self.asked(route.scenario(), None), now);
+        self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
+        let mut first = None;
+        for (position, guarded) in route.targets.iter().enumerate() {
+            let target = &guarded.target;
+            if asked.lacked_by(target).is_some() {
+                continue;
+            }
+            let candidate = candidate(route, asked, position);
+            let estimate = match route.scenario.spending.fit_output {
+                // It is shortened later if need be.
+                true => Candidate {
+                    forecast: Forecast {
+                        most_output: candidate.forecast.most_output.min(LEAST_FITTED_ANSWER),
+                        ..candidate.forecast
+                    },
+                    ..candidate
+                }
+                .estimate(),
+                false => candidate.estimate(),
+            };
+            let of = self.asked(route.scenario(), Some(target));
+            match self.limits.check(&of, &estimate, now) {
+                Ok(()) => return Ok(()),
+                Err(denial) => first = first.or(Some(denial)),
+            }
+        }
+        match first {
+            Some(denial) => {
+                self.hold = None;
+                Err(refused(denial, now.wall))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Sets aside what an attempt on this target may use, after `started` others.
+    ///
+    /// # Errors
+    /// Why the target is skipped.
+    pub(super) fn set_aside(
+        &mut self,
+        route: &Route,
+        asked: &AskedRequest,
+        position: usize,
+        started: u32,
+    ) -> Result<Allowance, Skip> {
+        let target = &route.targets[position].target;
+        // The usual case: nothing asks for the cost of a call's first attempt.
+        let is_asked_for = started > 0
+            || self.max_cost.is_some()
+            || self.is_written_down
+            || !self.limits.is_empty();
+        if !is_asked_for {
+            let of = self.asked(route.scenario(), Some(target));
+            let free = Estimate {
+                tokens: 0,
+                money: Expected::Known(0),
+            };
+            let reservation = self.limits.reserve(&of, &free, now());
+            return Ok(Allowance {
+                reservation: reservation.map_err(|denial| refused(denial, SystemTime::now()))?,
+                forecast: None,
+                nanos: None,
+                cap: None,
+            });
+        }
+        let mut candidate = candidate(route, asked, position);
+        let mut cap = self.fit_into_call(&mut candidate)?;
+        let now = now();
+        let of = self.asked(route.scenario(), Some(target));
+        let mut fittings = 0;
+        let reservation = loop {
+            match self.limits.reserve(&of, &candidate.estimate(), now) {
+                Ok(reservation) => break reservation,
+                Err(denial) => {
+                    let fits = route.scenario.spending.fit_output
+                        && fittings < MOST_FITTINGS
+                        && fit_into_limit(&mut candidate, &denial);
+                    if !fits {
+                        return Err(refused(denial, now.wall));
+                    }
+                    fittings += 1;
+                    cap = Some(CapBy::Limit);
+                }
+            }
+        };
+        let nanos = candidate.nanos();
+        Ok(Allowance {
+            reservation,
+            nanos,
+            cap: cap.map(|by| AnswerCap {
+                tokens: u32::try_from(candidate.forecast.most_output).unwrap_or(u32::MAX),
+                by,
+            }),
+            forecast: Some(candidate.forecast),
+        })
+    }
+
+    /// Notes whether an attempt on the target at this position is let through.
+    pub(super) fn note(&mut self, position: usize, is_affordable: bool) {
+        self.unaffordable.retain(|other| *other != position);
+        if !is_affordable {
+            self.unaffordable.push(position);
+        }
+    }
+
+    /// Whether an attempt on the target at this position was not let through, when it was last asked for.
+    pub(super) fn cannot_afford(&self, position: usize) -> bool {
+        self.unaffordable.contains(&position)
+    }
+
+    /// Shortens an attempt so that the call costs no more than it may.
+    fn fit_into_call(&self, candidate: &mut Candidate<'_>) -> Result<Option<CapBy>, Skip> {
+        let nanos = candidate.nanos();
+        let most = match (self.max_cost, nanos) {
+            (Some(most), _) => most,
+            (None, Some(nanos)) => self.dearest.max(nanos).saturating_mul(DEFAULT_CAP),
+            // Without prices a call has no cap of its own.
+            (None, None) => return Ok(None),
+        };
+        let spent = self.settled.saturating_add(self.running);
+        let left = most.saturating_sub(spent);
+        if nanos.is_some_and(|nanos| nanos <= left) {
+            return Ok(None);
+        }
+        match candidate.output_within(left) {
+            Some(tokens) if tokens >= LEAST_ANSWER => {
+                candidate.forecast.shorten(tokens);
+                Ok(Some(CapBy::MaxCost))
+            }
+            Some(_) | None => Err(Skip::CostCap),
+        }
+    }
+
+    /// An attempt begins for which so much was set aside.
+    pub(super) fn begin(&mut self, nanos: Option<i64>) {
+        let nanos = nanos.unwrap_or(0);
+        self.running = self.running.saturating_add(nanos);
+        self.dearest = self.dearest.max(nanos);
+        if let Some(hold) = &mut self.hold {
+            hold.sent();
+        }
+    }
+
+    /// An attempt has ended for which so much was set aside.
+    pub(super) fn end(&mut self, nanos: Option<i64>, record: &AttemptRecord) {
+        let nanos = nanos.unwrap_or(0);
+        self.running = self.running.saturating_sub(nanos).max(0);
+        let cost = record.cost.map_or(0, Cost::nanos);
+        self.settled = self.settled.saturating_add(cost);
+        if !record.is_useful() {
+            self.unpaid_waste = self.unpaid_waste.saturating_add(cost);
+        }
+    }
+
+    /// Takes the place of the call, for as long as its answer is on the way to the caller.
+    pub(super) fn take_hold(&mut self) -> Option<CallHold> {
+        self.hold.take()
+    }
+
+    fn asked<'a>(&'a self, scenario: &'a str, target: Option<&'a Target>) -> Asked<'a> {
+        Asked {
+            identity: &self.identity,
+            scenario,
+            provider: target.map_or("", |target| &target.provider.name),
+            model: target.map_or("", |target| &target.id),
+            labels: &self.labels,
+        }
+    }
+}
+
+fn candidate<'a>(route: &'a Route, asked: &AskedRequest, position: usize) -> Candidate<'a> {
+    let target = &route.targets[position].target;
+    let reserve = route.scenario.spending.reserve;
+    Candidate {
+        target,
+        request: PricedRequest {
+            tier: asked.request.service_tier,
+            writes_cache: asked.writes_cache(),
+            at: SystemTime::now(),
+        },
+        forecast: route.forecast(position, asked, reserve),
+    }
+}
+
+/// Shortens an attempt to what a limit has left; false if that is too little.
+fn fit_into_limit(candidate: &mut Candidate<'_>, denial: &Denial) -> bool {
+    let left = denial.remaining;
+    let tokens = match denial.unit {
+        _ if denial.cause == DenialCause::PriceUnknown => None,
+        Unit::Money | Unit::Waste => candidate.output_within(left),
+        Unit::Tokens => {
+            let left = u64::try_from(left).unwrap_or(0);
+            left.checked_sub(candidate.forecast.most_input)
+        }
+        Unit::Requests | Unit::ConcurrentCalls => None,
+    };
+    let fits =
+        |tokens: &u64| (LEAST_FITTED_ANSWER..candidate.forecast.most_output).contains(tokens);
+    match tokens.filter(fits) {
+        Some(tokens) => {
+            candidate.forecast.shorten(tokens);
+            true
+        }
+        None => false,
+    }
+}
+
+/// What an attempt has used, as limits count it.
+pub(super) fn actual(record: &AttemptRecord) -> crate::limits::Actual {
+    let usage = record.usage.unwrap_or_default();
+    let count = |tokens: Option<u64>| tokens.unwrap_or(0);
+    let cost = record.cost;
+    crate::limits::Actual {
+        tokens: count(usage.input_tokens).saturating_add(count(usage.output_tokens)),
+        money: match cost.map(|cost| (cost.source(), cost.nanos())) {
+            Some((CostSource::Unknown, _)) => Expected::Unknown,
+            Some((_, nanos)) => Expected::Known(nanos),
+            None => Expected::Known(0),
+        },
+        is_waste: !record.is_useful(),
+        is_estimated: usage.is_estimated,
+    }
+}
+
+/// Why a target is skipped that a limit does not let through.
+fn refused(denial: Denial, wall: SystemTime) -> Skip {
+    match denial.cause {
+        DenialCause::PriceUnknown => Skip::PriceUnknown(denial.limit),
+        DenialCause::Reached => {
+            let is_rate = denial.is_rate();
+            let Denial {
+                limit,
+                unit,
+                requested,
+                remaining,
+                reset,
+                is_own,
+                ..
+            } = denial;
+            Skip::OverLimit(Box::new(LimitDenial {
+                limit,
+                unit: match unit {
+                    Unit::Requests => LimitUnit::Requests,
+                    Unit::Tokens => LimitUnit::Tokens,
+                    Unit::ConcurrentCalls => LimitUnit::ConcurrentCalls,
+                    Unit::Money => LimitUnit::Money,
+                    Unit::Waste => LimitUnit::Waste,
+                },
+                is_rate,
+                amounts: is_own.then_some(DeniedAmounts {
+                    requested,
+                    remaining,
+                }),
+                reset: reset.map(|reset| reset.duration_since(wall).unwrap_or_default()),
+            }))
+        }
+    }
+}
+
+pub(super) fn now() -> Now {
+    Now {
+        wall: SystemTime::now(),
+        mono: Instant::now(),
+    }
+}
