@@ -492,6 +492,7 @@ impl Service {
             observer: Arc::clone(&observer),
             identities: Arc::clone(&identities),
             configuration: Arc::clone(&facts),
+            limits: limits.clone(),
         };
         let parts = Parts {
             dispatcher: Arc::clone(&dispatcher),

@@ -22,7 +22,12 @@ mod meter;
 #[rustfmt::skip]
 #[path = "../../src/health/mod.rs"]
 mod health;
+#[path = "../../src/hash.rs"]
+mod hash;
 mod limits;
+#[rustfmt::skip]
+#[path = "../../src/money/mod.rs"]
+mod money;
 mod permits;
 mod places;
 mod room;

@@ -52,7 +52,7 @@ fn watched_models(
 const LEASE: Duration = Duration::from_secs(25);
 
 fn fail(models: &Arc<Models>, target: usize, kind: UpstreamErrorKind) {
-    if let Ok(mut permit) = models[target].admit(0.0) {
+    if let Ok(mut permit) = models[target].admit(0.0, &"".into()) {
         permit.failed(&UpstreamError::new(kind), false);
     }
 }
@@ -100,7 +100,7 @@ fn probe(targets: usize, kind: UpstreamErrorKind) {
 
     together(&models, 3, move |models, number| {
         for _ in 0..2 {
-            let Ok(mut permit) = models[number % targets].admit(0.0) else {
+            let Ok(mut permit) = models[number % targets].admit(0.0, &"".into()) else {
                 continue;
             };
             let is_probe = permit.is_probe();
@@ -138,7 +138,7 @@ pub fn are_not_lost() {
             guard.force(None);
             return;
         }
-        let Ok(mut permit) = guard.admit(0.0) else {
+        let Ok(mut permit) = guard.admit(0.0, &"".into()) else {
             return;
         };
         for _ in 0..2 {
@@ -158,10 +158,10 @@ pub fn are_not_lost() {
 pub fn of_last_resort_take_no_probes_place() {
     let models = models(1, LEASE);
     fail(&models, 0, UpstreamErrorKind::ServerError);
-    let probe = models[0].admit(0.0).ok().expect("a probe");
+    let probe = models[0].admit(0.0, &"".into()).ok().expect("a probe");
 
     together(&models, 3, |models, _| {
-        let mut permit = models[0].admit_last(0.0, 1.0).expect("never rejected");
+        let mut permit = models[0].admit_last(0.0, &"".into(), 1.0).expect("never rejected");
         match thread_rng().r#gen() {
             true => permit.first_content(false, false),
             false => permit.failed(&UpstreamError::new(UpstreamErrorKind::ServerError), false),
@@ -170,7 +170,7 @@ pub fn of_last_resort_take_no_probes_place() {
 
     let guard = &models[0];
     if guard.snapshot().state == BreakerState::HalfOpen {
-        assert!(guard.admit(0.0).is_err(), "the probe is under way");
+        assert!(guard.admit(0.0, &"".into()).is_err(), "the probe is under way");
     }
     drop(probe);
     nothing_is_lost(&models);

@@ -6,12 +6,23 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::identity::{Action, CredentialKind, Identity, LabelRule, Scope};
+use crate::limits::{LimitState, Unit};
+use crate::serving::control::Control;
 
 use super::v1::caller_service_server::CallerService;
 use super::{answer, status, v1};
 
 /// The service.
-pub(super) struct CallerQueries;
+pub(super) struct CallerQueries {
+    control: Arc<Control>,
+}
+
+impl CallerQueries {
+    /// Tells what this knows of callers.
+    pub(super) fn new(control: Arc<Control>) -> Self {
+        Self { control }
+    }
+}
 
 /// The identity that the door has resolved for a request.
 ///
@@ -29,7 +40,11 @@ impl CallerService for CallerQueries {
         request: Request<v1::WhoAmIRequest>,
     ) -> Result<Response<v1::WhoAmIResponse>, Status> {
         let identity = identity_of(&request)?;
-        Ok(Response::new(described(identity)))
+        let limits = self.control.limits_of(identity);
+        Ok(Response::new(v1::WhoAmIResponse {
+            limits: limits.iter().map(limit_state).collect(),
+            ..described(identity)
+        }))
     }
 }
 
@@ -70,6 +85,43 @@ fn credential_kind(kind: CredentialKind) -> v1::CredentialKind {
         CredentialKind::Key => v1::CredentialKind::Key,
         CredentialKind::Token => v1::CredentialKind::Token,
         CredentialKind::Certificate => v1::CredentialKind::Certificate,
+    }
+}
+
+/// How the contract spells where a counter stands.
+pub(super) fn limit_state(state: &LimitState) -> v1::LimitState {
+    let LimitState {
+        limit,
+        key,
+        amount,
+        used,
+        reserved,
+        estimated,
+        window,
+        announced_threshold,
+        is_own: _,
+    } = state;
+    let unit = match limit.unit {
+        Unit::Requests => v1::LimitUnit::Requests,
+        Unit::Tokens => v1::LimitUnit::Tokens,
+        Unit::ConcurrentCalls => v1::LimitUnit::ConcurrentCalls,
+        Unit::Money => v1::LimitUnit::Money,
+        Unit::Waste => v1::LimitUnit::Waste,
+    };
+    v1::LimitState {
+        limit_id: limit.id.to_string(),
+        key: key
+            .iter()
+            .map(|(dimension, value)| (dimension.name(), value.to_string()))
+            .collect(),
+        unit: unit.into(),
+        amount: *amount,
+        used: *used,
+        reserved: *reserved,
+        estimated: *estimated,
+        window_start_time: window.map(|(start, _)| answer::timestamp(start)),
+        window_end_time: window.map(|(_, end)| answer::timestamp(end)),
+        announced_threshold: i32::from(*announced_threshold),
     }
 }
 

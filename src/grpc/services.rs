@@ -201,7 +201,9 @@ impl Services {
             let catalog = CatalogQueries::new(Arc::clone(&self.control));
             routes = routes
                 .add_service(CatalogServiceServer::new(catalog))
-                .add_service(CallerServiceServer::new(CallerQueries));
+                .add_service(CallerServiceServer::new(CallerQueries::new(Arc::clone(
+                    &self.control,
+                ))));
         }
         if served.operations {
             names.push(OPERATIONS);

@@ -44,6 +44,7 @@ use crate::identity::identities::Identities;
 use crate::json;
 use crate::json::door::JsonDoor;
 use crate::json::refusal::Refusals;
+use crate::limits::Limits;
 use crate::serving::Serving;
 use crate::serving::control::Control;
 use crate::serving::control::configuration::ConfigurationFacts;
@@ -93,6 +94,8 @@ pub struct Policies {
     pub identities: Arc<Identities>,
     /// What operators are told about the configuration.
     pub configuration: Arc<ConfigurationFacts>,
+    /// Says what callers have left.
+    pub limits: Limits,
 }
 
 /// A core, which serves connections.
@@ -345,6 +348,7 @@ impl Server {
             draining.clone(),
             policies.configuration,
             policies.observer.ledger().clone(),
+            policies.limits,
         ));
         let metrics = Arc::clone(policies.observer.metrics());
         let services = Services::new(

@@ -55,6 +55,7 @@ mod last_resort;
 mod laws_of_hosts;
 mod ledger;
 mod ledger_reading;
+mod limits;
 mod linear;
 mod listeners;
 mod locks;

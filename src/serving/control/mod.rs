@@ -11,12 +11,16 @@ mod watch;
 mod watchers;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::dispatch::dispatcher::Dispatcher;
+use crate::identity::{Action, Identity};
 use crate::ledger::Ledger;
+use crate::limits::{LimitState, Limits, Now};
 
 use self::configuration::ConfigurationFacts;
 use self::watchers::Watchers;
@@ -39,6 +43,7 @@ pub struct Control {
     watchers: Arc<Watchers>,
     configuration: Arc<ConfigurationFacts>,
     ledger: Ledger,
+    limits: Limits,
 }
 
 impl Control {
@@ -50,6 +55,7 @@ impl Control {
         draining: CancellationToken,
         configuration: Arc<ConfigurationFacts>,
         ledger: Ledger,
+        limits: Limits,
     ) -> Self {
         Self {
             dispatcher,
@@ -58,7 +64,24 @@ impl Control {
             watchers: Arc::default(),
             configuration,
             ledger,
+            limits,
         }
+    }
+
+    /// Where the counters stand that a caller is held to: its own, and with the right to read usage those of its team and
+    /// organisation, too.
+    pub fn limits_of(&self, identity: &Identity) -> Vec<LimitState> {
+        let now = Now {
+            wall: SystemTime::now(),
+            mono: Instant::now(),
+        };
+        let reads_usage = identity
+            .scopes
+            .iter()
+            .any(|scope| scope.action == Action::UsageRead);
+        let mut states = self.limits.states_of(identity, now);
+        states.retain(|state| state.is_own || reads_usage);
+        states
     }
 
     /// Whether calls can be served: not while the ledger cannot be written, unless attempts may go unrecorded.
