@@ -147,9 +147,9 @@ async fn a_deadline_is_kept_in_the_middle_of_an_answer() {
     let client = Timerless::connect(gateway.address).await;
 
     let began = Instant::now();
-    let streamed = client.stream(ask("alone", "Hello"), "1000000u").await;
+    let streamed = client.stream(ask("alone", "Hello"), "4000000u").await;
 
-    assert_ended(began, millis(1000));
+    assert_ended(began, millis(4000));
     let said = streamed.text();
     let words = said.split_whitespace().count();
     assert!(words > 1 && text(words).starts_with(said.trim_end()));
