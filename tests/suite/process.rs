@@ -1,12 +1,14 @@
 //! Does the program start, refuse and end as an operator expects?
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use modelway::grpc::v1::generation_service_client::GenerationServiceClient;
+use modelway::serve::Service;
 use modelway::simulator::text;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::{EVERYTHING, Process, ask, collect, program, without_settings};
@@ -120,6 +122,22 @@ fn a_log_filter_that_cannot_be_read_is_a_clear_error() {
 
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("RUST_LOG"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn the_call_that_the_first_lines_show_is_answered() {
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let service = Service::start(None, Some(anywhere)).await.unwrap();
+    let (banner, address) = (service.banner(), service.address());
+    let shown = banner.split(r#""scenario":""#).nth(1).unwrap();
+    let (scenario, _) = shown.split_once('"').unwrap();
+    let mut serving = JoinSet::new();
+    serving.spawn(service.run(std::future::pending()));
+    let mut client = GenerationServiceClient::connect(format!("http://{address}"))
+        .await
+        .unwrap();
+
+    client.generate(ask(scenario, "Hello")).await.unwrap();
 }
 
 #[tokio::test]

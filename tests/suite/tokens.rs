@@ -24,10 +24,11 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use self::issuer::{Answered, Asked, Host, completion, json_of, token};
+use crate::commands::finish;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::proxies::{Manners, Proxy};
-use crate::support::{Gateway, ask, details, lines, subscribe};
+use crate::support::{Gateway, ask, details, lines, program, subscribe};
 
 const KEY: &str = include_str!("tokens/key.pem");
 const CERTIFICATE: &str = include_str!("tokens/certificate.pem");
@@ -867,4 +868,67 @@ fn a_credential_that_cannot_work_is_refused_at_start_with_a_remedy() {
         assert_eq!(told.is_empty(), expected.is_empty(), "{credential}: {told}");
         assert!(told.contains(expected), "{credential}: {told}");
     }
+}
+
+#[tokio::test]
+async fn a_live_check_fetches_the_token_that_a_target_wants_and_says_why_there_is_none() {
+    let host = Host::start(playing(|_| token("ya29.t0ken"))).await;
+    let folder = folder("live");
+    let account = service_account(&folder, &host, "k1");
+    let file = folder.join("modelway.toml");
+    let text = format!(
+        "[providers.p]\nwire_format = 'openai_chat'\nbase_url = '{}/v1'\ncredential = {}\n\
+         [models.'p/m']\n[models.'p/n']\n[scenarios.s]\ntargets = ['p/m', 'p/n']\n",
+        host.url(),
+        google_file(&account)
+    );
+    fs::write(&file, text).unwrap();
+    let check = async || {
+        let mut command = program();
+        command
+            .args(["check", "--live", "--yes", "--json"])
+            .arg(&file);
+        let done = finish(command, b"").await;
+        let all = format!("{}{}", done.out, done.err);
+        assert!(
+            !all.contains("ya29") && !all.contains("PRIVATE KEY"),
+            "{all}"
+        );
+        let report: Value = serde_json::from_str(&done.out).unwrap();
+        (done.code, report)
+    };
+
+    let (code, report) = check().await;
+
+    assert_eq!(code, Some(0), "{report}");
+    // One token for both models.
+    assert_eq!(host.asked("/token").len(), 1);
+    let asked = host.asked("/v1/chat");
+    let used = asked.iter().map(|asked| asked.header("authorization"));
+    assert_eq!(used.collect::<Vec<_>>(), ["Bearer ya29.t0ken"; 2]);
+
+    host.play(playing(|_| {
+        Answered::new(
+            400,
+            r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#,
+        )
+    }));
+    let (code, report) = check().await;
+
+    assert_eq!(code, Some(3), "{report}");
+    for target in report["targets"].as_array().unwrap() {
+        assert_eq!(target["failed_step"], "key", "{target}");
+        let last = target["steps"].as_array().unwrap().last().unwrap();
+        let detail = last["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("no access token") && detail.contains("invalid_grant"),
+            "{target}"
+        );
+        assert!(
+            target["remedy"].as_str().unwrap().contains("`credential`"),
+            "{target}"
+        );
+    }
+    // Nothing is sent without a token.
+    assert_eq!(host.asked("/v1/chat").len(), 2);
 }

@@ -6,11 +6,14 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use modelway::simulator::{Behaviour, Ending, Fault, Received, RefusalReason, text};
+use modelway::simulator::{
+    Behaviour, Ending, Fault, Received, RefusalReason, Settings, Simulator, text,
+};
 use tokio::time::timeout;
 
 use super::{finish, run};
-use crate::support::{Gateway, program, without_settings};
+use crate::support::foreign::authority::{Authority, Purpose};
+use crate::support::{Gateway, ONE_MODEL, program, without_settings};
 
 /// Much longer than anything here takes.
 const PROMPTLY: Duration = Duration::from_secs(20);
@@ -345,4 +348,90 @@ async fn a_command_line_that_does_not_say_what_to_ask_is_a_mistake_of_usage() {
         assert_eq!(done.code, Some(2), "{arguments:?} {done:?}");
         assert!(!done.err.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_service_that_demands_a_certificate_is_called_with_one() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (cert, key) = authority.issue(Purpose::Server).files();
+    let ca = authority.file();
+    let text = format!(
+        "[server]\npredrain = '0s'\n[server.tls]\ncert = {cert:?}\nkey = {key:?}\nclient_ca = {ca:?}\n\
+         client_auth = 'required'\n{ONE_MODEL}\n\
+         [providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n"
+    );
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let gateway = Gateway::before(simulator, &text).await;
+    let address = format!("https://{}", gateway.address);
+    let ca = ca.to_str().unwrap();
+    let call = ["call", "one", "Hello", "--address", &address, "--ca", ca];
+    let by = async |cert: &PathBuf, key: &PathBuf| {
+        let [cert, key] = [cert, key].map(|path| path.to_str().unwrap());
+        run(&[&call[..], &["--cert", cert, "--key", key]].concat()).await
+    };
+
+    let (cert, key) = authority.issue(Purpose::Client).files();
+    let done = by(&cert, &key).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.err.contains("answered by openai"), "{done:?}");
+
+    // Without a certificate, or with one of somebody else, there is no service.
+    let (other_cert, other_key) = stranger.issue(Purpose::Client).files();
+    for done in [run(&call).await, by(&other_cert, &other_key).await] {
+        assert_eq!(done.code, Some(3), "{done:?}");
+    }
+    assert_eq!(gateway.simulator.requests().len(), 1);
+
+    // What cannot be a certificate and its key is a mistake of usage, which names the file.
+    let nothing = file("call-nothing.pem", b"");
+    let absent = PathBuf::from("/no/such/key.pem");
+    for (cert, key, named) in [
+        (&nothing, &key, &nothing),
+        (&cert, &absent, &absent),
+        (&cert, &other_key, &other_key),
+    ] {
+        let done = by(cert, key).await;
+        assert_eq!(done.code, Some(2), "{done:?}");
+        assert!(done.err.contains(named.to_str().unwrap()), "{done:?}");
+    }
+    let cert = cert.to_str().unwrap();
+    let alone = [&call[..], &["--cert", cert]].concat();
+    let done = run(&alone).await;
+    assert_eq!(done.code, Some(2), "{done:?}");
+    assert!(done.err.contains("--key"), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_service_on_a_unix_socket_is_called() {
+    let name = format!("call-{}.sock", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let config = format!(
+        "[server]\npredrain = '0s'\nlisten = 'unix:{}'\n",
+        path.display()
+    );
+    let text = format!(
+        "{config}{ONE_MODEL}\n[providers.openai]\nsimulated = true\nwire_format = 'openai_chat'\n"
+    );
+    let file = file("call-unix.toml", text.as_bytes());
+    let mut command = program();
+    command.arg("serve").arg("--config").arg(&file);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("serves gRPC")));
+    let address = format!("unix:{}", path.display());
+
+    let done = run(&["call", "one", "Hello", "--address", &address]).await;
+
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(done.out, modelway::simulator::text(24));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What remains of it answers nobody.
+    let done = run(&["call", "one", "Hello", "--address", &address]).await;
+    assert_eq!(done.code, Some(3), "{done:?}");
+    assert!(
+        done.err.contains(&format!("{address} does not answer")),
+        "{done:?}"
+    );
+    std::fs::remove_file(&path).unwrap();
 }

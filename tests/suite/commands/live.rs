@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use modelway::simulator::{Settings, Simulator};
+use modelway::simulator::{Settings, Simulator, WireName};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::support::foreign::answer::Manner;
 use crate::support::foreign::authority::{Authority, Purpose};
 use crate::support::foreign::front::Front;
 use crate::support::foreign::http1::{End, Http1};
+use crate::support::foreign::proxies::{Manners as ProxyManners, Proxy};
 use crate::support::{program, without_settings};
 
 /// A key that must never be shown.
@@ -273,4 +274,116 @@ async fn simulated_providers_are_played_and_a_configuration_may_come_by_standard
     let mut command = program();
     command.args(["check", "-", "--live"]);
     assert_eq!(finish(command, text.as_bytes()).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn a_target_behind_a_proxy_is_asked_through_it_and_one_that_refuses_is_named() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let server = simulator.address();
+    let wanted = ProxyManners {
+        credentials: Some(("me", "pr0xy-s3cr3t")),
+        ..ProxyManners::default()
+    };
+    let refuses = ProxyManners {
+        refuses: Some(403),
+        ..ProxyManners::default()
+    };
+    let open = Proxy::http(server, ProxyManners::default()).await;
+    let socks = Proxy::socks(server, ProxyManners::default()).await;
+    let guarded = Proxy::http(server, wanted.clone()).await;
+    let unknown = Proxy::http(server, wanted).await;
+    let closed = Proxy::http(server, refuses).await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = free.local_addr().unwrap();
+    drop(free);
+    let secret = |name: &str, url: String| {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, url).unwrap();
+        format!("file:{}", path.display())
+    };
+    let good = secret(
+        "live-proxy-good",
+        format!("http://me:pr0xy-s3cr3t@{}", guarded.address),
+    );
+    let bad = secret(
+        "live-proxy-bad",
+        format!("http://me:other-s3cr3t@{}", unknown.address),
+    );
+    let all = [
+        ("open", format!("http://{}", open.address)),
+        ("socks", format!("socks5h://{}", socks.address)),
+        ("guarded", good),
+        ("unknown", bad),
+        ("closed", format!("http://{}", closed.address)),
+        ("nobody", format!("http://{nobody}")),
+    ];
+    let providers = all.iter().map(|(name, proxy)| {
+        let more = format!("allow_insecure = true\nproxy = {proxy:?}");
+        provider(name, "http://provider.invalid/openai/v1", &more, PRICE)
+    });
+    let names = all.each_ref().map(|(name, _)| *name);
+    let path = file("live-proxies.toml", &providers.collect::<String>(), &names);
+
+    let done = check(&path, &["--yes", "--json"]).await;
+
+    assert_eq!(done.code, Some(3), "{done:?}");
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    let of = |name: &str| {
+        let id = format!("{name}/m");
+        let mut targets = report["targets"].as_array().unwrap().iter();
+        targets.find(|one| one["target"] == id).unwrap()
+    };
+    for (name, proxy) in [("open", &open), ("socks", &socks), ("guarded", &guarded)] {
+        let one = of(name);
+        assert_eq!(one["ok"], true, "{one}");
+        // The proxy looks the name up.
+        assert_eq!(one["steps"][0]["step"], "tcp", "{one}");
+        assert_eq!(one["steps"][0]["detail"], "through its proxy", "{one}");
+        let asked = proxy.asked();
+        assert!(
+            asked.iter().all(|host| host == "provider.invalid:80"),
+            "{asked:?}"
+        );
+    }
+    for name in ["unknown", "closed", "nobody"] {
+        let one = of(name);
+        assert_eq!(one["failed_step"], "tcp", "{one}");
+        let detail = one["steps"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains("proxy"), "{one}");
+        assert!(one["remedy"].as_str().unwrap().contains("proxy"), "{one}");
+    }
+    assert_eq!(simulator.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn a_model_that_takes_no_limit_of_one_token_is_asked_for_sixteen() {
+    let simulator = Simulator::start(Settings::default()).await.unwrap();
+    let all = [
+        (WireName::OpenAiChat, "/max_completion_tokens", 16),
+        (WireName::OpenAiResponses, "/max_output_tokens", 16),
+        (WireName::Anthropic, "/max_tokens", 1),
+        (WireName::Gemini, "/generationConfig/maxOutputTokens", 1),
+    ];
+    let names = ["openai_chat", "openai_responses", "anthropic", "gemini"];
+    let providers = names.iter().zip(&all).map(|(name, (wire, ..))| {
+        let url = simulator.base_url(*wire);
+        format!(
+            "[providers.{name}]\nwire_format = '{name}'\nbase_url = '{url}'\nauth = 'none'\n\
+             [models.\"{name}/m\"]\n{PRICE}\n"
+        )
+    });
+    let path = file("live-cap.toml", &providers.collect::<String>(), &names);
+
+    let done = check(&path, &["--yes"]).await;
+
+    assert_eq!(done.code, Some(0), "{done:?}");
+    // Four times 16 tokens of input, and 16 + 16 + 1 + 1 of output.
+    assert!(done.err.contains("about 0.000404 USD"), "{done:?}");
+    let requests = simulator.requests();
+    assert_eq!(requests.len(), all.len());
+    for (wire, field, cap) in all {
+        let mut of = requests.iter().filter(|one| one.wire == Some(wire));
+        let body = of.next().unwrap().json();
+        assert_eq!(body.pointer(field), Some(&cap.into()), "{wire:?}: {body}");
+    }
 }
