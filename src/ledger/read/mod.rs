@@ -15,4 +15,6 @@ mod token;
 pub mod usage;
 
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod tests;
