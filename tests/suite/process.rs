@@ -10,6 +10,7 @@ use modelway::serve::Service;
 use modelway::simulator::text;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tonic::transport::Channel;
 
 use crate::support::{EVERYTHING, Process, ask, collect, program, without_settings};
 
@@ -133,9 +134,8 @@ async fn the_call_that_the_first_lines_show_is_answered() {
     let (scenario, _) = shown.split_once('"').unwrap();
     let mut serving = JoinSet::new();
     serving.spawn(service.run(std::future::pending()));
-    let mut client = GenerationServiceClient::connect(format!("http://{address}"))
-        .await
-        .unwrap();
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+    let mut client = GenerationServiceClient::new(channel.connect_lazy());
 
     client.generate(ask(scenario, "Hello")).await.unwrap();
 }
