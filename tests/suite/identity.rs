@@ -5,6 +5,7 @@ mod credentials;
 mod issuers;
 mod labels;
 mod permissions;
+mod reading;
 mod revocation;
 mod secrets;
 
