@@ -5,7 +5,9 @@
 //! [`serving`] leads it from there to its end; [`dispatch`] plans and retries; [`wire`] spells the request and reads
 //! the answer; [`transport`] carries both.
 
+pub mod admin;
 pub mod admission;
+pub mod audit;
 pub mod calendar;
 pub mod caller;
 pub mod certificate;
@@ -34,6 +36,7 @@ pub mod serve;
 pub mod server;
 pub mod serving;
 pub mod simulator;
+pub mod store;
 mod spread;
 mod sync;
 pub mod telemetry;

@@ -42,6 +42,13 @@ const MODULES: &[Module] = &[
     module("meter", &[]),
     // Who calls. Pure, but for the table in use, which is exchanged.
     module("identity", &["caller", "error", "meter"]),
+    // What administrators change, and the record of it.
+    module("audit", &["hash"]),
+    module("store", &["audit", "hash", "identity"]),
+    module(
+        "admin",
+        &["audit", "check", "error", "hash", "identity", "store"],
+    ),
     // Names for locks and atomics.
     module("sync", &[]),
     module("workshop", &["error"]),
@@ -141,7 +148,9 @@ const MODULES: &[Module] = &[
     module(
         "grpc",
         &[
+            "admin",
             "admission",
+            "audit",
             "caller",
             "certificate",
             "chat",
@@ -159,6 +168,7 @@ const MODULES: &[Module] = &[
             "serving",
             "telemetry",
             "trail",
+            "store",
         ],
     ),
     // Two more doors: they stand on the first, whose contract they speak in other spellings.
@@ -179,6 +189,7 @@ const MODULES: &[Module] = &[
     module(
         "server",
         &[
+            "admin",
             "admission",
             "caller",
             "certificate",

@@ -1,0 +1,318 @@
+//! How are accounts listed, written and closed?
+
+use std::time::SystemTime;
+
+use crate::audit::{AuditDraft, Subject};
+use crate::check::Faults;
+use crate::error::{Error, Violation};
+use crate::identity::directory::Directory;
+use crate::identity::directory::complaints::{DirectoryMistake, MistakenRecord};
+use crate::identity::record::{AccountRecord, CallsUnderWay};
+use crate::store::{KEPT_IN, StoreChange, StoredAccount};
+
+use super::error::AdminError;
+use super::fields::{check_comment, check_name};
+use super::rights::Administrator;
+use super::views::AccountView;
+use super::{Administration, FileObjects, StoreObjects};
+
+/// An account that is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountChange {
+    /// The account as it shall be. Whether it is closed stays as it is.
+    pub account: AccountRecord,
+    /// The version that it was read with; `None`: it must not exist yet.
+    pub version: Option<u64>,
+    /// Why.
+    pub comment: String,
+}
+
+/// An account as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedAccount {
+    /// The account.
+    pub account: AccountRecord,
+    /// Its version in the store; `None` for one of the file.
+    pub version: Option<u64>,
+    /// Whether it, or an account above it, is closed.
+    pub is_closed: bool,
+}
+
+impl Administration {
+    /// The accounts that this administrator may see, in order of id; only those at and below `top` if it is given.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub fn accounts(
+        &self,
+        by: &Administrator,
+        top: Option<&str>,
+    ) -> Result<Vec<ListedAccount>, AdminError> {
+        let file = self.file();
+        let stored = self.store.read(|reading| reading.accounts())?;
+        let objects = self.objects()?;
+        let directory = current(&file, &objects)?;
+        if let Some(top) = top
+            && directory.account(top).is_none()
+        {
+            return Err(AdminError::no("account", top));
+        }
+        let of_file = file
+            .settings
+            .accounts
+            .iter()
+            .map(|account| (account.clone(), None));
+        let of_store = stored.into_iter();
+        let of_store = of_store.map(|stored| (stored.account, Some(stored.version)));
+        let mut accounts: Vec<_> = of_file
+            .chain(of_store)
+            .filter(|(account, _)| by.sees(&account.id, &directory))
+            .filter(|(account, _)| top.is_none_or(|top| is_below(&directory, &account.id, top)))
+            .map(|(account, version)| {
+                let entry = directory.account(&account.id);
+                ListedAccount {
+                    is_closed: entry.is_some_and(|entry| entry.closed.is_some()),
+                    account,
+                    version,
+                }
+            })
+            .collect();
+        accounts.sort_by(|one, other| one.account.id.cmp(&other.account.id));
+        Ok(accounts)
+    }
+
+    /// Creates an account or replaces what can be changed of it.
+    ///
+    /// # Errors
+    /// [`AdminError`]; then nothing has changed.
+    pub fn put_account(
+        &self,
+        by: &Administrator,
+        change: AccountChange,
+        now: SystemTime,
+    ) -> Result<StoredAccount, AdminError> {
+        let AccountChange {
+            mut account,
+            version,
+            comment,
+        } = change;
+        let mut faults = Faults::default();
+        check_comment(&comment, &mut faults);
+        check_name("account.display_name", &account.display_name, &mut faults);
+        all(faults)?;
+        let file = self.file();
+        refuse_of_file(&file, &account.id)?;
+        account.kept_in = KEPT_IN.to_owned();
+        self.changed(|| {
+            self.store.change(|writing| {
+                let before = StoreObjects::read(writing)?;
+                let existing = writing.account(&account.id)?;
+                check_version(&account.id, existing.as_ref(), version)?;
+                if let Some(existing) = &existing {
+                    if existing.account.kind != account.kind {
+                        let kind = existing.account.kind.name();
+                        let what = format!("it is `{kind}`, which cannot be changed; leave it so");
+                        return Err(AdminError::invalid("account.kind", what));
+                    }
+                    account.closed = existing.account.closed;
+                }
+                let had = current(&file, &before)?;
+                if existing.is_some() && !by.rules(&account.id, &had) {
+                    return Err(outside(&account.id));
+                }
+                let mut after = before.clone();
+                after.accounts.retain(|other| other.id != account.id);
+                after.accounts.push(account.clone());
+                let position = file.settings.accounts.len() + after.accounts.len() - 1;
+                let place = Some((MistakenRecord::Account(position), "account"));
+                let has = judged(&file, &after, place)?;
+                if !by.rules(&account.id, &has) {
+                    return Err(outside(&account.id));
+                }
+                by.check_gains(&had, &has)?;
+                let was_bound = existing
+                    .as_ref()
+                    .map(|existing| &*existing.account.bindings);
+                let is_bound_anew = |binding| !was_bound.unwrap_or_default().contains(binding);
+                if let Some(entry) = has.account(&account.id)
+                    && account.bindings.iter().any(is_bound_anew)
+                {
+                    by.check_hands_out(&entry.scopes)?;
+                }
+                let stored = StoredAccount {
+                    account: account.clone(),
+                    version: writing.version(),
+                };
+                writing.put_account(&stored)?;
+                let subject = Subject::new("account", &account.id);
+                let mut event = AuditDraft::done(now, by.actor.clone(), "account.put", subject);
+                if let Some(existing) = &existing {
+                    event = event.before(&AccountView::from(&existing.account));
+                }
+                let event = event.after(&AccountView::from(&account)).because(&comment);
+                Ok(StoreChange::Made(stored, event))
+            })
+        })
+    }
+
+    /// Closes an account, and so everything below it. Closing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`AdminError`]; then nothing has changed.
+    pub fn close_account(
+        &self,
+        by: &Administrator,
+        id: &str,
+        comment: &str,
+        now: SystemTime,
+    ) -> Result<StoredAccount, AdminError> {
+        let mut faults = Faults::default();
+        check_comment(comment, &mut faults);
+        all(faults)?;
+        let file = self.file();
+        refuse_of_file(&file, id)?;
+        self.changed(|| {
+            self.store.change(|writing| {
+                let directory = current(&file, &StoreObjects::read(writing)?)?;
+                let existing = writing.account(id)?;
+                let existing = existing.filter(|_| by.sees(id, &directory));
+                let existing = existing.ok_or_else(|| AdminError::no("account", id))?;
+                if !by.rules(id, &directory) {
+                    return Err(outside(id));
+                }
+                if existing.account.closed.is_some() {
+                    return Ok(StoreChange::Unneeded(existing));
+                }
+                let account = AccountRecord {
+                    closed: Some(CallsUnderWay::End),
+                    ..existing.account.clone()
+                };
+                let stored = StoredAccount {
+                    account,
+                    version: writing.version(),
+                };
+                writing.put_account(&stored)?;
+                let subject = Subject::new("account", id);
+                let event = AuditDraft::done(now, by.actor.clone(), "account.close", subject)
+                    .before(&AccountView::from(&existing.account))
+                    .after(&AccountView::from(&stored.account))
+                    .because(comment);
+                Ok(StoreChange::Made(stored, event))
+            })
+        })
+    }
+}
+
+/// Whether an account is `top` or stands below it.
+pub(super) fn is_below(directory: &Directory, id: &str, top: &str) -> bool {
+    let Some(account) = directory.account(id) else {
+        return false;
+    };
+    let path = &account.path;
+    let above = [
+        Some(&path.caller),
+        path.team.as_ref(),
+        path.organisation.as_ref(),
+    ];
+    above.into_iter().flatten().any(|id| **id == *top)
+}
+
+/// The directory as it is, which has no mistakes unless another process has made one.
+pub(super) fn current(file: &FileObjects, objects: &StoreObjects) -> Result<Directory, AdminError> {
+    judged(file, objects, None)
+}
+
+/// The directory that a change leads to. Mistakes in the changed record are faults of the request, others are in the way.
+pub(super) fn judged(
+    file: &FileObjects,
+    objects: &StoreObjects,
+    changed: Option<(MistakenRecord, &str)>,
+) -> Result<Directory, AdminError> {
+    file.directory(objects).map_err(|mistakes| {
+        let mut violations = Vec::new();
+        let mut others = Vec::new();
+        for DirectoryMistake {
+            record,
+            field,
+            what,
+            remedy,
+        } in mistakes
+        {
+            match changed {
+                Some((place, message)) if place == record => violations.push(Violation {
+                    field: format!("{message}.{field}"),
+                    what: format!("{what}; {remedy}"),
+                }),
+                Some(_) | None => {
+                    let name = match record {
+                        MistakenRecord::Account(at) => {
+                            let all = file.settings.accounts.iter().chain(&objects.accounts);
+                            all.map(|account| &*account.id).nth(at)
+                        }
+                        MistakenRecord::Key(at) => {
+                            let all = file.settings.keys.iter().chain(&objects.keys);
+                            all.map(|key| &*key.id).nth(at)
+                        }
+                        MistakenRecord::Rules => None,
+                    };
+                    others.push(format!("`{}`: {what}; {remedy}", name.unwrap_or("auth")));
+                }
+            }
+        }
+        match violations.is_empty() {
+            false => AdminError::Invalid(violations),
+            true => AdminError::Impossible(others.join("; ")),
+        }
+    })
+}
+
+/// The faults of a request, if there are any.
+pub(super) fn all(faults: Faults) -> Result<(), AdminError> {
+    match faults.or(()) {
+        Ok(()) => Ok(()),
+        Err(Error::InvalidRequest(violations)) => Err(AdminError::Invalid(violations)),
+        Err(other) => Err(AdminError::Impossible(other.to_string())),
+    }
+}
+
+/// The account is none that this administrator may change.
+pub(super) fn outside(id: &str) -> AdminError {
+    AdminError::Denied(format!(
+        "changing the account `{}`, which is not below its own",
+        crate::error::excerpt(id)
+    ))
+}
+
+fn refuse_of_file(file: &FileObjects, id: &str) -> Result<(), AdminError> {
+    let mut of_file = file.settings.accounts.iter();
+    match of_file.find(|account| account.id == id) {
+        None => Ok(()),
+        Some(account) => Err(AdminError::read_only(
+            "account",
+            id,
+            &file.name,
+            &account.kept_in,
+        )),
+    }
+}
+
+fn check_version(
+    id: &str,
+    existing: Option<&StoredAccount>,
+    version: Option<u64>,
+) -> Result<(), AdminError> {
+    let id = crate::error::excerpt(id);
+    match (existing.map(|existing| existing.version), version) {
+        (None, None) => Ok(()),
+        (Some(current), Some(version)) if current == version => Ok(()),
+        (None, Some(_)) => Err(AdminError::Changed(format!(
+            "there is no account `{id}` any more; leave `account.etag` empty to create it"
+        ))),
+        (Some(_), None) => Err(AdminError::Changed(format!(
+            "the account `{id}` exists; send its `etag` to change it"
+        ))),
+        (Some(_), Some(_)) => Err(AdminError::Changed(format!(
+            "the account `{id}` has changed since it was read; read it again"
+        ))),
+    }
+}

@@ -1,0 +1,330 @@
+//! What do administrators see and change: accounts, keys, and the record of who changed what? Without tonic.
+//!
+//! [`Administration`] holds the control store and what the configuration file says beside it. Every change is judged as
+//! the directory that it would lead to, is written together with its audit event, and takes effect before it is answered.
+
+mod accounts;
+mod audited;
+mod error;
+mod fields;
+mod keys;
+mod rights;
+mod standing;
+mod views;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::warn;
+
+use crate::audit::{Actor, AuditDraft, FailedLogins, LoginMinute, Subject};
+use crate::identity::directory::Directory;
+use crate::identity::directory::complaints::{DirectoryMistake, list};
+use crate::identity::directory::numbers::AccountNumbers;
+use crate::identity::identities::Identities;
+use crate::identity::record::{AccountRecord, KeyRecord};
+use crate::identity::settings::Settings;
+use crate::store::{Store, StoreError, StoreReading};
+
+pub use self::accounts::{AccountChange, ListedAccount};
+pub use self::audited::EventPage;
+pub use self::error::{AdminError, NoSuch, UnusableStore};
+pub use self::keys::{KeyWish, ListedKey, MadeKey, Revocation, Rotation};
+pub use self::rights::{Administrator, Rights};
+pub use self::standing::name_of;
+
+/// The most objects on a page.
+pub const MOST_ON_PAGE: usize = 1_000;
+
+/// The most events that wait to be written.
+const MOST_NOTED: usize = 10_000;
+
+/// How long it takes until a change of another process is noticed, at most.
+pub const FOREIGN_CHANGE_BOUND: Duration = Duration::from_secs(1);
+
+/// What the configuration file says of accounts and keys. It is read-only here.
+#[derive(Clone, Debug, Default)]
+struct FileObjects {
+    /// The file's name, for messages.
+    name: String,
+    settings: Settings,
+}
+
+/// Accounts and keys of the store, as the directory takes them.
+#[derive(Clone, Debug, Default)]
+pub struct StoreObjects {
+    /// Its accounts.
+    pub accounts: Vec<AccountRecord>,
+    /// Its keys.
+    pub keys: Vec<KeyRecord>,
+}
+
+impl StoreObjects {
+    /// What the store holds at this moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(reading: &StoreReading<'_>) -> Result<Self, StoreError> {
+        let accounts = reading.accounts()?.into_iter();
+        let keys = reading.keys()?.into_iter();
+        Ok(Self {
+            accounts: accounts.map(|stored| stored.account).collect(),
+            keys: keys.map(|stored| stored.key).collect(),
+        })
+    }
+}
+
+impl FileObjects {
+    /// The directory of these objects and those of the store.
+    ///
+    /// # Errors
+    /// Every mistake. Accounts and keys of the file come first in the positions that they tell.
+    fn directory(&self, store: &StoreObjects) -> Result<Directory, Vec<DirectoryMistake>> {
+        let (previous, numbers) = (Directory::default(), AccountNumbers::default());
+        self.settings
+            .directory(&store.accounts, &store.keys, &previous, &numbers)
+    }
+}
+
+/// What is told of every change of the store, whoever made it.
+pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
+
+/// Administration of one service, or of a store while no service runs.
+pub struct Administration {
+    store: Store,
+    /// Who may call: those of the file, which the configuration changes, and those of the store.
+    identities: Arc<Identities>,
+    /// The configuration file's name, for messages.
+    file: String,
+    follower: OnceLock<Follower>,
+    /// The version of the store that the follower was told of last; `None` if it could not be told. Whoever holds this
+    /// alone makes changes and tells of them, so that both happen in one order.
+    told: Mutex<Option<i64>>,
+    logins: Mutex<FailedLogins>,
+    /// Events that wait to be written.
+    noted: Mutex<Vec<AuditDraft>>,
+}
+
+impl fmt::Debug for Administration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Administration")
+            .field("store", &self.store.path())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Administration {
+    /// Administers this store. Its accounts and keys are those of `identities` from now on, beside those of the file of
+    /// this name.
+    ///
+    /// # Errors
+    /// [`UnusableStore`].
+    pub fn new(
+        store: Store,
+        identities: Arc<Identities>,
+        file: impl Into<String>,
+    ) -> Result<Self, UnusableStore> {
+        let version = store.others_version()?;
+        let StoreObjects { accounts, keys } = store.read(StoreObjects::read)?;
+        identities
+            .follow_store(accounts, keys)
+            .map_err(UnusableStore::Mistakes)?;
+        Ok(Self {
+            store,
+            identities,
+            file: file.into(),
+            follower: OnceLock::new(),
+            told: Mutex::new(Some(version)),
+            logins: Mutex::default(),
+            noted: Mutex::default(),
+        })
+    }
+
+    /// Who may call.
+    pub fn identities(&self) -> &Arc<Identities> {
+        &self.identities
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What the store holds now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn objects(&self) -> Result<StoreObjects, StoreError> {
+        self.store.read(StoreObjects::read)
+    }
+
+    /// Has this follower told of every change from now on. Only the first one is.
+    pub fn tell(&self, follower: Follower) {
+        let _ = self.follower.set(follower);
+    }
+
+    fn file(&self) -> FileObjects {
+        FileObjects {
+            name: self.file.clone(),
+            settings: self.identities.settings(),
+        }
+    }
+
+    /// Looks whether another process has changed the store, and tells the follower. To be called every half second.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Then the follower goes on with what it knows.
+    pub fn look(&self) -> Result<bool, StoreError> {
+        let mut told = locked(&self.told);
+        let version = self.store.others_version()?;
+        if Some(version) == *told {
+            return Ok(false);
+        }
+        self.tell_all()?;
+        *told = Some(version);
+        Ok(true)
+    }
+
+    /// Makes a change and tells the follower before this returns.
+    fn changed<T>(&self, change: impl FnOnce() -> Result<T, AdminError>) -> Result<T, AdminError> {
+        let mut told = locked(&self.told);
+        let value = change()?;
+        if let Err(error) = self.tell_all() {
+            *told = None;
+            return Err(error.into());
+        }
+        Ok(value)
+    }
+
+    fn tell_all(&self) -> Result<(), StoreError> {
+        let objects = self.objects()?;
+        let StoreObjects { accounts, keys } = objects.clone();
+        if let Err(mistakes) = self.identities.follow_store(accounts, keys) {
+            // A change that is made here has been judged before: another process has made this one.
+            let mistakes = list(&mistakes);
+            warn!(
+                mistakes,
+                "the accounts and keys of the control store do not fit those of the file, so they are not used"
+            );
+        }
+        if let Some(follower) = self.follower.get() {
+            follower(&objects);
+        }
+        Ok(())
+    }
+
+    /// Notes that an administrator was refused a method.
+    pub fn note_denied(&self, at: SystemTime, actor: Actor, method: &'static str) {
+        let mut event = AuditDraft::done(at, actor, "denied", Subject::new("method", method));
+        event.code = "PERMISSION_DENIED";
+        self.note(event);
+    }
+
+    /// Notes what an operator decided about a breaker: of a provider, and of one of its models unless that is empty.
+    pub fn note_override(
+        &self,
+        at: SystemTime,
+        actor: Actor,
+        (provider, model): (&str, &str),
+        state: &str,
+        comment: &str,
+    ) {
+        let id = match model {
+            "" => provider,
+            model => model,
+        };
+        let subject = Subject::new("breaker", id);
+        let event = AuditDraft::done(at, actor, "breaker.set", subject);
+        self.note(event.after(&views::OverrideView { state }).because(comment));
+    }
+
+    /// Notes that the configuration with this hash is in use.
+    pub fn note_configuration(&self, at: SystemTime, hash: &str) {
+        let subject = Subject::new("configuration", hash);
+        self.note(AuditDraft::done(
+            at,
+            Actor::file(),
+            "configuration.load",
+            subject,
+        ));
+    }
+
+    /// Keeps an event until [`Administration::write_noted`], so that whoever notes it need not wait for a disk.
+    fn note(&self, event: AuditDraft) {
+        let mut noted = locked(&self.noted);
+        match noted.len() < MOST_NOTED {
+            true => noted.push(event),
+            false => warn!(
+                action = event.action,
+                subject = %event.subject,
+                "too many events wait to be written to the audit record, so this one is not"
+            ),
+        }
+    }
+
+    /// Writes down what was noted. To be called every half second.
+    ///
+    /// # Errors
+    /// [`StoreError`]. What was not written is written the next time.
+    pub fn write_noted(&self) -> Result<(), StoreError> {
+        let mut noted = std::mem::take(&mut *locked(&self.noted)).into_iter();
+        while let Some(event) = noted.next() {
+            if let Err(error) = self.store.record(event.clone()) {
+                locked(&self.noted).splice(0..0, [event].into_iter().chain(noted));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a login that failed. [`Administration::write_logins`] writes the sums down.
+    pub fn count_failed_login(&self, at: SystemTime, address: &str) {
+        locked(&self.logins).count(minute_of(at), address);
+    }
+
+    /// Writes down the failed logins of the minutes that have ended; of all of them if the service ends.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was not written is lost.
+    pub fn write_logins(&self, now: SystemTime, ends: bool) -> Result<(), StoreError> {
+        let sums = {
+            let mut logins = locked(&self.logins);
+            match ends {
+                true => logins.all(),
+                false => logins.ended_before(minute_of(now)),
+            }
+        };
+        for sum in sums {
+            self.store.record(login_event(sum))?;
+        }
+        Ok(())
+    }
+}
+
+fn login_event(sum: LoginMinute) -> AuditDraft {
+    let LoginMinute {
+        minute,
+        address,
+        count,
+    } = sum;
+    let actor = Actor {
+        name: String::new(),
+        origin: address.clone(),
+    };
+    let at = UNIX_EPOCH + Duration::from_secs(minute * 60);
+    let mut event = AuditDraft::done(at, actor, "login.failed", Subject::new("address", &address));
+    event.code = "UNAUTHENTICATED";
+    event.after(&views::LoginsView { count })
+}
+
+fn minute_of(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Where do accounts, keys and everything that administrators change live? In `control.db`, a SQLite file in the data
+//! directory. A change and its event of the audit record are one transaction.
+
+mod accounts;
+mod columns;
+mod error;
+mod events;
+mod keys;
+mod records;
+mod schema;
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::audit::AuditDraft;
+
+pub(crate) use self::columns::{BindingText, LabelRuleText, ScopeText};
+pub use self::error::StoreError;
+pub use self::events::EventFilter;
+pub use self::records::{KEPT_IN, StoredAccount, StoredKey};
+
+/// The file's name in the data directory.
+pub const FILE_NAME: &str = "control.db";
+
+/// How long a change waits for another process that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The control store. Several processes may have it open; each sees what the others have written.
+#[derive(Debug)]
+pub struct Store {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+}
+
+/// What a change has come to.
+#[derive(Debug)]
+pub enum StoreChange<T> {
+    /// It is made, and this event tells of it.
+    Made(T, AuditDraft),
+    /// Everything is as asked for already, so there is nothing to write down.
+    Unneeded(T),
+}
+
+impl Store {
+    /// Opens the store of a data directory, and creates the file if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`], with the file's name.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let opened = schema::open(&path, BUSY_TIMEOUT);
+        let connection = opened.map_err(|error| error.within(&path))?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+            path,
+        })
+    }
+
+    /// The same, after the directory was made if it was not there.
+    ///
+    /// # Errors
+    /// [`StoreError`], with the file's name.
+    pub fn create(directory: &Path) -> Result<Self, StoreError> {
+        if let Err(error) = std::fs::create_dir_all(directory) {
+            let why = StoreError::unopened(error.to_string());
+            return Err(why.within(&directory.join(FILE_NAME)));
+        }
+        Self::open(directory)
+    }
+
+    /// Opens a store that exists, to read it. Nothing is created.
+    ///
+    /// # Errors
+    /// [`StoreError`], with the file's name.
+    pub fn open_existing(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let probed = Connection::open_with_flags(&path, flags).map_err(StoreError::from);
+        drop(probed.map_err(|error| error.within(&path))?);
+        Self::open(directory)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads at one moment: what `read` sees does not change under its hands.
+    ///
+    /// # Errors
+    /// That of `read`, or [`StoreError`].
+    pub fn read<T, E: From<StoreError>>(
+        &self,
+        read: impl FnOnce(&StoreReading<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection();
+        let transaction = self.begin(&mut connection, TransactionBehavior::Deferred)?;
+        read(&StoreReading(&transaction))
+    }
+
+    /// Makes a change, and writes its event down in the same transaction: either both are kept or none.
+    ///
+    /// # Errors
+    /// That of `change`, or [`StoreError`]. Then nothing has changed.
+    pub fn change<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&StoreWriting<'_>) -> Result<StoreChange<T>, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection();
+        let transaction = self.begin(&mut connection, TransactionBehavior::Immediate)?;
+        let writing = StoreWriting {
+            reading: StoreReading(&transaction),
+            next_event: self.named(events::next(&transaction))?,
+        };
+        let value = match change(&writing)? {
+            StoreChange::Made(value, event) => {
+                self.named(events::append(&transaction, &event))?;
+                value
+            }
+            StoreChange::Unneeded(value) => return Ok(value),
+        };
+        self.named(transaction.commit().map_err(StoreError::from))?;
+        Ok(value)
+    }
+
+    /// Writes an event down that goes with no change of the store.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn record(&self, event: AuditDraft) -> Result<(), StoreError> {
+        self.change(|_| Ok(StoreChange::Made((), event)))
+    }
+
+    /// A number that changes when another connection has written, in this process or another.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn others_version(&self) -> Result<i64, StoreError> {
+        let connection = self.connection();
+        let read = connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        self.named(read.map_err(StoreError::from))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A transaction that was open when a thread panicked has been rolled back.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin<'c>(
+        &self,
+        connection: &'c mut Connection,
+        behavior: TransactionBehavior,
+    ) -> Result<Transaction<'c>, StoreError> {
+        let begun = connection.transaction_with_behavior(behavior);
+        self.named(begun.map_err(StoreError::from))
+    }
+
+    fn named<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        result.map_err(|error| error.within(&self.path))
+    }
+}
+
+/// What the store holds at one moment.
+#[derive(Debug)]
+pub struct StoreReading<'a>(&'a Connection);
+
+/// A change under way.
+#[derive(Debug)]
+pub struct StoreWriting<'a> {
+    reading: StoreReading<'a>,
+    /// The number of the event that will tell of the change.
+    next_event: u64,
+}
+
+impl StoreWriting<'_> {
+    /// The version of everything that this change writes: the number of its event in the audit record. No number comes
+    /// twice, so that an object that was removed and made again has another version.
+    pub fn version(&self) -> u64 {
+        self.next_event
+    }
+}
+
+impl<'a> Deref for StoreWriting<'a> {
+    type Target = StoreReading<'a>;
+
+    fn deref(&self) -> &StoreReading<'a> {
+        &self.reading
+    }
+}
+
+/// Microseconds since 1970; a time before that, or after the year 200,000, is the nearest that fits.
+fn micros(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The time that many microseconds after 1970.
+fn time(micros: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests;
