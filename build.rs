@@ -7,7 +7,8 @@ use std::{env, fs};
 
 use prost::Message as _;
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
+    "modelway/v1/admin_service.proto",
     "modelway/v1/generation_service.proto",
     "modelway/v1/caller_service.proto",
     "modelway/v1/catalog_service.proto",
@@ -30,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoded = compiler.encode_file_descriptor_set();
     fs::write(out.join("descriptor.bin"), &encoded)?;
     let descriptors = prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
+    fs::write(out.join("rpcs.rs"), rpcs(&descriptors))?;
     tonic_prost_build::configure()
         .codec_path("crate::grpc::codec::LeanCodec")
         .bytes(".modelway.v1.ExportUsageResponse.chunk")
@@ -44,6 +46,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         .boxed(".modelway.v1.StreamGenerateResponse.event.attempt_ended")
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// An enum of all methods of the contract: a table that matches on it without a row for one of them does not compile.
+fn rpcs(descriptors: &prost_types::FileDescriptorSet) -> String {
+    let mut methods = Vec::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                let name = format!("{}{}", service.name(), method.name());
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                methods.push((name, path));
+            }
+        }
+    }
+    let rows = |row: fn(&(String, String)) -> String| methods.iter().map(row).collect::<String>();
+    format!(
+        "/// A method of the contract.\n\
+         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\n\
+         pub(crate) enum Rpc {{ {} }}\n\
+         impl Rpc {{\n\
+         /// Every method.\n\
+         pub(crate) const ALL: &'static [Self] = &[{}];\n\
+         /// Its path.\n\
+         pub(crate) fn path(self) -> &'static str {{ match self {{ {} }} }}\n\
+         }}\n",
+        rows(|(name, path)| format!("/// `{path}`\n{name},\n")),
+        rows(|(name, _)| format!("Self::{name},")),
+        rows(|(name, path)| format!("Self::{name} => {path:?},")),
+    )
 }
 
 /// The version of the compiler, such as `1.88.0`.

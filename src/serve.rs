@@ -1,5 +1,6 @@
 //! `modelway` and `modelway serve`: sets up a service from its configuration, runs it and ends it.
 
+mod administered;
 mod exporting;
 mod files;
 mod issuers;
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
+use crate::admin::Administration;
 use crate::config::judge::{Judged, judge};
 use crate::config::{Config, KEYLESS, Overrides, Surroundings, reading, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
@@ -49,6 +51,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
 use crate::transport::Transport;
 
+use self::administered::FollowedStore;
 use self::exporting::Exporting;
 use self::files::Wanted;
 pub use self::files::raise_limit;
@@ -78,6 +81,8 @@ pub struct Service {
     metrics: Arc<Metrics>,
     /// Says who calls.
     identities: Arc<Identities>,
+    /// What administrators change; `None` without a control store.
+    administration: Option<Arc<Administration>>,
     /// Writes the lines of its calls.
     call_log: Arc<CallLog>,
     dispatcher: Arc<Dispatcher>,
@@ -201,6 +206,8 @@ impl Service {
         let identities = Identities::new(config.identity.clone());
         let identities =
             Arc::new(identities.map_err(|mistakes| StartError::Identity(list(&mistakes)))?);
+        let administration =
+            administered::open(config.ledger.path.as_deref(), &identities, name).await?;
         let warnings = warnings(config, SystemTime::now());
         let mut listeners = listen(config).await?;
         let settings = config.ledger.clone();
@@ -271,6 +278,7 @@ impl Service {
             facts,
             metrics,
             identities,
+            administration,
             longest_end,
             reloads: Arc::default(),
             notifier: Arc::default(),
@@ -451,6 +459,7 @@ impl Service {
             notifier,
             metrics,
             identities,
+            administration,
             call_log,
             dispatcher,
             limits,
@@ -491,9 +500,19 @@ impl Service {
             idempotency: config.idempotency,
             observer: Arc::clone(&observer),
             identities: Arc::clone(&identities),
+            administration: administration.clone(),
             configuration: Arc::clone(&facts),
             limits: limits.clone(),
         };
+        if let Some(administration) = &administration {
+            administration
+                .note_configuration(SystemTime::now(), &sha256_in_digits(origin.text.as_bytes()));
+        }
+        let following = administration
+            .clone()
+            .map(FollowedStore::follow)
+            .transpose();
+        let following = following.map_err(StartError::Thread)?;
         let parts = Parts {
             dispatcher: Arc::clone(&dispatcher),
             limits,
@@ -505,6 +524,7 @@ impl Service {
             facts,
             metrics: Arc::clone(&metrics),
             identities,
+            administration: administration.clone(),
             observer,
             asked: reloads,
             notifier,
@@ -524,6 +544,7 @@ impl Service {
         };
         call_log.sum_up();
         drop(reloader);
+        drop(following);
         drop(runtimes);
         // No call is left: the last rows wait to be written, and spans to be exported.
         ledger.close().await;

@@ -90,6 +90,18 @@ impl NoService {
 }
 
 impl ServiceArguments {
+    /// The service at this address. The authorities in the file `ca` are trusted besides the system's.
+    pub(super) fn at(address: ServiceAddress, ca: Option<PathBuf>) -> Self {
+        Self {
+            address: Some(address),
+            config: None,
+            ca,
+            server_name: None,
+            cert: None,
+            key: None,
+        }
+    }
+
     /// Where the service is.
     ///
     /// # Errors

@@ -59,6 +59,21 @@ Examples:
   modelway explain general
   modelway explain general \"Hello\" --json";
 
+pub(super) const KEYS: &str = "\
+Examples:
+  modelway keys create --caller ops --admin ADMIN_ACCOUNTS --admin ADMIN_READ --data data --out ops.key
+  modelway keys list --data data
+
+A key is shown once. It is kept as its SHA-256, never stands on a command line, and a running service takes a change of its
+store over within a second.";
+
+pub(super) const AUDIT: &str = "\
+Examples:
+  modelway audit list --since 7d --data data
+  modelway audit verify --data data
+
+It ends with 0 if all is well, with 1 if the record was edited, and with 2 if there is no store.";
+
 pub(super) const DEMO: &str = "\
 Examples:
   modelway demo

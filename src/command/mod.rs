@@ -1,18 +1,21 @@
 //! The command line: what can be asked of the program, and which file does it?
 
 mod address;
+mod audit;
 mod call;
 mod calls;
 mod check;
 mod client;
 mod completions;
 mod console;
+mod control;
 mod demo;
 mod environment;
 mod examples;
 mod explain;
 mod failure;
 mod health;
+mod keys;
 mod ledger;
 mod live;
 mod man;
@@ -27,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::audit::AuditArguments;
 use self::call::CallArguments;
 use self::calls::CallsArguments;
 use self::check::CheckArguments;
@@ -35,6 +39,7 @@ use self::console::print_error;
 use self::demo::DemoArguments;
 use self::explain::ExplainArguments;
 use self::health::HealthArguments;
+use self::keys::KeysArguments;
 use self::ledger::LedgerArguments;
 use self::man::ManArguments;
 use self::serve::ServeArguments;
@@ -75,6 +80,12 @@ enum Command {
     /// 3 if nothing answers within a second.
     #[command(after_help = examples::HEALTH)]
     Health(HealthArguments),
+    /// Makes, lists, replaces and revokes API keys: in the control store itself, or through a running service.
+    #[command(after_help = examples::KEYS)]
+    Keys(KeysArguments),
+    /// Shows what administrators changed, and checks that nobody has edited the record of it.
+    #[command(after_help = examples::AUDIT)]
+    Audit(AuditArguments),
     /// Sums up what was called and what it cost, from the files of the ledger, also while a service runs.
     #[command(after_help = examples::USAGE)]
     Usage(UsageArguments),
@@ -107,6 +118,8 @@ pub fn run() -> ExitCode {
         Command::Call(call) => call.run(),
         Command::Explain(explain) => explain.run(),
         Command::Health(health) => health.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Ledger(ledger) => ledger.run(),
         Command::Usage(usage) => usage.run(),
         Command::Calls(calls) => calls.run(),

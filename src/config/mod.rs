@@ -47,7 +47,7 @@ mod warnings;
 
 pub use mistake::{Mistake, Mistakes};
 pub use overrides::Overrides;
-pub use quantity::parse_duration;
+pub use quantity::{parse_duration, parse_long_duration};
 pub use references::{References, VariableSecret};
 pub use reload::Reload;
 pub use secret::{InUse, Surroundings};

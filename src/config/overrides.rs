@@ -19,7 +19,12 @@ pub(super) const BEHIND_PROXY: &str = "behind-proxy";
 const PREFIX: &str = "MODELWAY_";
 
 /// Variables that the service does not read: our examples of clients do, and `cargo run` sets those of `build.rs`.
-const OF_OTHERS: [&str; 3] = ["MODELWAY_ADDRESS", "MODELWAY_COMMIT", "MODELWAY_RUSTC"];
+const OF_OTHERS: [&str; 4] = [
+    "MODELWAY_ADDRESS",
+    "MODELWAY_ADMIN_KEY",
+    "MODELWAY_COMMIT",
+    "MODELWAY_RUSTC",
+];
 
 /// The variables that are known.
 const KNOWN: [&str; 6] = [

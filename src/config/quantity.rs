@@ -16,7 +16,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads a time such as `12h` or `365d`, where days make sense.
-pub(super) fn parse_long_duration(text: &str) -> Option<Duration> {
+pub fn parse_long_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split_unit(text)?;
     match unit {
         "d" => Duration::try_from_secs_f64(number * 86_400.0).ok(),

@@ -141,7 +141,7 @@ pub(super) fn action(action: Action) -> v1::Action {
 
 /// How the contract spells a scope. All scenarios are spelled as `*`: an empty list would mean the same, but to
 /// readers it looks like none.
-pub(super) fn scope(scope: &Scope) -> v1::Scope {
+pub(crate) fn scope(scope: &Scope) -> v1::Scope {
     let scenarios = match (&scope.scenarios, scope.action) {
         (Some(names), _) => names.to_vec(),
         (None, Action::Generate) => vec!["*".to_owned()],

@@ -15,6 +15,7 @@ use tonic::service::Routes;
 use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt as _;
 
+use crate::admin::Administration;
 use crate::admission::room::Share;
 use crate::caller::{Caller, Peer};
 use crate::error::Error;
@@ -23,6 +24,7 @@ use crate::identity::identities::Identities;
 use crate::identity::resolve::{Shown, Unproved};
 use crate::telemetry::observe::Observer;
 
+use super::access;
 use super::announced::Announced;
 use super::arrival::{self, Intake};
 use super::refusals;
@@ -39,12 +41,6 @@ pub type GrpcBody = WatchedBody<Body>;
 /// The health check, which is answered until the process ends.
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// What the paths of the health service begin with.
-const HEALTH_SERVICE: &str = "/grpc.health.v1.Health/";
-
-/// What the paths of all versions of reflection begin with.
-const REFLECTION_SERVICES: &str = "/grpc.reflection.";
-
 /// The most bytes of the head of a request. That is more than the metadata of a call may have, so that a caller between
 /// the two limits is told why it is refused. A larger head gets HTTP status 431; one of four times this size ends
 /// the connection.
@@ -59,6 +55,8 @@ pub struct GrpcDoor {
     pub(super) observer: Option<Arc<Observer>>,
     /// Says who calls; `None` at a door that asks for no credential.
     pub(super) identities: Option<Arc<Identities>>,
+    /// Told who was refused; `None` without a control store.
+    pub(super) administration: Option<Arc<Administration>>,
     /// Counts the RPCs that are no calls.
     pub(super) rpcs: Arc<RpcCounts>,
 }
@@ -146,12 +144,18 @@ impl GrpcDoor {
         let now = Instant::now();
         let not_grpc = refusals::of_protocol(&request);
         let who = match (&not_grpc, &self.identities) {
-            (None, Some(identities)) if !is_open(identities, request.uri().path()) => {
-                Some(origin.resolve(identities, request.headers()))
-            }
-            (_, _) => None,
+            // What this listener does not serve is refused as unknown, whoever asks.
+            (None, Some(identities)) if self.intake.serves(request.uri().path()) => access::admit(
+                identities,
+                self.administration.as_deref(),
+                &origin.peer,
+                request.headers(),
+                request.uri().path(),
+                self.observer.is_some(),
+            ),
+            (_, _) => Ok(None),
         };
-        let identity = who.as_ref().and_then(|who| who.as_ref().ok().cloned());
+        let identity = who.as_ref().ok().cloned().flatten();
         let caller = match &identity {
             Some(identity) => identity.caller(origin.caller),
             None => origin.caller,
@@ -178,8 +182,8 @@ impl GrpcDoor {
         if let Some(refusal) = not_grpc.or_else(|| refusals::of_metadata(&request)) {
             return refused(refusal, told);
         }
-        if let Some(Err(unproved)) = who {
-            return refused(status::of_error(&unproved.error()).into_http(), told);
+        if let Err(error) = who {
+            return refused(status::of_error(&error).into_http(), told);
         }
         request.extensions_mut().insert(TcpConnectInfo {
             local_addr: None,
@@ -217,13 +221,6 @@ impl GrpcDoor {
     }
 }
 
-/// Whether the method at this path needs no credential.
-fn is_open(identities: &Identities, path: &str) -> bool {
-    let open = identities.open_services();
-    open.health && path.starts_with(HEALTH_SERVICE)
-        || open.reflection && path.starts_with(REFLECTION_SERVICES)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -254,6 +251,7 @@ mod tests {
             intake: Intake::new(Duration::from_secs(1), rules, Arc::new(room), draining),
             observer: None,
             identities: None,
+            administration: None,
             rpcs: Arc::default(),
         }
     }

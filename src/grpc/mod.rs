@@ -3,6 +3,8 @@
 //! Only this module knows the generated code and tonic. [`door`] takes HTTP requests to the services. [`request`]
 //! parses a message; [`answer`] and `stream` spell an answer, [`status`] a failure.
 
+mod access;
+pub(crate) mod admin;
 mod announced;
 pub mod answer;
 mod arrival;
@@ -22,6 +24,7 @@ pub mod operations;
 mod policy;
 mod refusals;
 pub mod request;
+mod rpc;
 pub mod rpcs;
 pub mod services;
 pub mod spelled;

@@ -4,15 +4,19 @@ mod server;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use crate::admin::{Administration, Administrator};
+use crate::audit::Actor;
 use crate::caller::{Caller, Peer};
 use crate::check::Faults;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::serving::CallReading;
 use crate::serving::control::{Control, PlannedCall, PlannedTarget};
 use crate::trail::Skip;
@@ -30,12 +34,22 @@ pub(super) use self::server::OperationsServer;
 pub(super) struct Operations {
     control: Arc<Control>,
     elements: Arc<ElementLimits>,
+    /// Told what operators decide; `None` without a control store.
+    administration: Option<Arc<Administration>>,
 }
 
 impl Operations {
     /// Shows what `control` knows.
-    pub(super) fn new(control: Arc<Control>, elements: Arc<ElementLimits>) -> Self {
-        Self { control, elements }
+    pub(super) fn new(
+        control: Arc<Control>,
+        elements: Arc<ElementLimits>,
+        administration: Option<Arc<Administration>>,
+    ) -> Self {
+        Self {
+            control,
+            elements,
+            administration,
+        }
     }
 
     /// Plans the call of a message, which is decoded and read where it holds up no other call.
@@ -130,10 +144,33 @@ impl OperationsService for Operations {
     ) -> Result<Response<v1::SetBreakerResponse>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.unwrap_or_default();
+        let identity = request.extensions().get::<Arc<Identity>>();
+        let actor = match identity {
+            Some(identity) => Administrator::with(identity, peer.to_string()).actor,
+            None => Actor {
+                name: String::new(),
+                origin: peer.to_string(),
+            },
+        };
+        let noted = request.get_ref().clone();
         let mut faults = Faults::default();
         let decided = breakers::override_of(request.into_inner(), peer, &mut faults);
         let set = self.control.set_breaker(decided, faults);
         let set = set.map_err(|error| status::of_error(&error))?;
+        if let Some(administration) = &self.administration {
+            let state = noted
+                .state()
+                .as_str_name()
+                .trim_start_matches("BREAKER_STATE_");
+            let v1::SetBreakerRequest {
+                provider,
+                model,
+                comment,
+                ..
+            } = &noted;
+            let now = SystemTime::now();
+            administration.note_override(now, actor, (provider, model), state, comment);
+        }
         Ok(Response::new(v1::SetBreakerResponse {
             breaker: Some(breakers::breaker(set)),
         }))

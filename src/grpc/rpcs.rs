@@ -24,11 +24,22 @@ const HEALTH_CHECKS: [&str; 2] = [
 ];
 
 /// The methods that are counted, by their paths.
-const METHODS: [(&str, &str); 16] = [
+const METHODS: [(&str, &str); 24] = [
     ("/modelway.v1.LedgerService/GetCall", "GetCall"),
     ("/modelway.v1.LedgerService/ListCalls", "ListCalls"),
     ("/modelway.v1.LedgerService/QueryUsage", "QueryUsage"),
     ("/modelway.v1.LedgerService/ExportUsage", "ExportUsage"),
+    ("/modelway.v1.AdminService/ListAccounts", "ListAccounts"),
+    ("/modelway.v1.AdminService/PutAccount", "PutAccount"),
+    ("/modelway.v1.AdminService/CloseAccount", "CloseAccount"),
+    ("/modelway.v1.AdminService/ListKeys", "ListKeys"),
+    ("/modelway.v1.AdminService/CreateKey", "CreateKey"),
+    ("/modelway.v1.AdminService/RotateKey", "RotateKey"),
+    ("/modelway.v1.AdminService/RevokeKey", "RevokeKey"),
+    (
+        "/modelway.v1.AdminService/ListAuditEvents",
+        "ListAuditEvents",
+    ),
     ("/modelway.v1.CallerService/WhoAmI", "WhoAmI"),
     ("/modelway.v1.CatalogService/ListModels", "ListModels"),
     ("/modelway.v1.CatalogService/GetModel", "GetModel"),

@@ -10,6 +10,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::admin::Administration;
 use crate::admission::room::{Room, RoomLimits};
 use crate::idempotency::{self, Idempotency};
 use crate::identity::identities::Identities;
@@ -17,6 +18,7 @@ use crate::serving::control::Control;
 use crate::serving::{Repeats, Serving};
 use crate::telemetry::observe::Observer;
 
+use super::admin::Admin;
 use super::arrival::{Intake, MessageRules};
 use super::caller::CallerQueries;
 use super::catalog::CatalogQueries;
@@ -30,10 +32,12 @@ use super::rpcs::RpcCounts;
 use super::spelled::SpelledResponse;
 use super::translated::Translation;
 use super::v1;
+use super::v1::admin_service_server::AdminServiceServer;
 use super::v1::caller_service_server::CallerServiceServer;
 use super::v1::catalog_service_server::CatalogServiceServer;
 use super::v1::ledger_service_server::LedgerServiceServer;
 
+const ADMIN: &str = "modelway.v1.AdminService";
 const GENERATION: &str = "modelway.v1.GenerationService";
 const CATALOG: &str = "modelway.v1.CatalogService";
 const LEDGER: &str = "modelway.v1.LedgerService";
@@ -80,6 +84,8 @@ pub struct Served {
     pub calls: bool,
     /// OperationsService and, if there is a ledger, LedgerService.
     pub operations: bool,
+    /// AdminService, if there is a control store.
+    pub administration: bool,
     /// Reflection of the served services.
     pub reflection: bool,
 }
@@ -98,6 +104,7 @@ pub struct Services {
     /// `None` if there is no ledger.
     ledger: Option<Arc<LedgerQueries>>,
     identities: Arc<Identities>,
+    administration: Option<Arc<Administration>>,
     rpcs: Arc<RpcCounts>,
 }
 
@@ -117,6 +124,7 @@ struct GenerationSetup {
     repeats: Arc<Repeats<SpelledResponse>>,
     observer: Arc<Observer>,
     identities: Arc<Identities>,
+    administration: Option<Arc<Administration>>,
 }
 
 impl Services {
@@ -129,6 +137,7 @@ impl Services {
         draining: CancellationToken,
         observer: Arc<Observer>,
         identities: Arc<Identities>,
+        administration: Option<Arc<Administration>>,
     ) -> Self {
         let RequestRules {
             receive_timeout,
@@ -148,6 +157,7 @@ impl Services {
             ledger: LedgerQueries::new(observer.ledger()).map(Arc::new),
             observer,
             identities,
+            administration,
             rpcs: Arc::default(),
         }
     }
@@ -172,6 +182,7 @@ impl Services {
             observer: Arc::clone(&self.observer),
             ledger: self.ledger.clone(),
             identities: Arc::clone(&self.identities),
+            administration: self.administration.clone(),
             rpcs: Arc::clone(&self.rpcs),
         }
     }
@@ -208,13 +219,20 @@ impl Services {
         if served.operations {
             names.push(OPERATIONS);
             let control = Arc::clone(&self.control);
-            let operations = Operations::new(control, Arc::clone(&self.elements));
+            let elements = Arc::clone(&self.elements);
+            let operations = Operations::new(control, elements, self.administration.clone());
             routes = routes.add_service(OperationsServer::new(operations, self.max_message_bytes));
             if let Some(queries) = &self.ledger {
                 names.push(LEDGER);
                 let queries = Arc::clone(queries);
                 routes = routes.add_service(LedgerServiceServer::from_arc(queries));
             }
+        }
+        if let (true, Some(administration)) = (served.administration, &self.administration) {
+            names.push(ADMIN);
+            let admin = Admin::new(Arc::clone(administration));
+            let admin = AdminServiceServer::new(admin);
+            routes = routes.add_service(admin.max_decoding_message_size(self.max_message_bytes));
         }
         if served.reflection {
             names.extend([REFLECTION, REFLECTION_ALPHA]);
@@ -242,6 +260,7 @@ impl Services {
                 repeats: Arc::clone(&self.repeats),
                 observer: Arc::clone(&self.observer),
                 identities: Arc::clone(&self.identities),
+                administration: self.administration.clone(),
             },
             rpcs: Arc::clone(&self.rpcs),
         })
@@ -278,6 +297,7 @@ impl ListenerServices {
             repeats,
             observer,
             identities,
+            administration,
         } = &self.generation;
         let generation = Generation::new(serving, Arc::clone(repeats), Arc::clone(elements));
         let generation = GenerationServer::new(generation, *max_message_bytes);
@@ -286,6 +306,7 @@ impl ListenerServices {
             intake: self.intake.clone(),
             observer: Some(Arc::clone(observer)),
             identities: Some(Arc::clone(identities)),
+            administration: administration.clone(),
             rpcs: Arc::clone(&self.rpcs),
         }
     }
@@ -306,7 +327,8 @@ impl ListenerServices {
             routes: self.routes.clone().prepare(),
             intake: self.intake.clone(),
             observer: None,
-            identities: None,
+            identities: Some(Arc::clone(&self.generation.identities)),
+            administration: self.generation.administration.clone(),
             rpcs: Arc::clone(&self.rpcs),
         }
     }

@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::admin::Administration;
 use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged};
 use crate::config::{Config, Overrides, TlsMaterials, reading, warnings};
@@ -113,6 +114,7 @@ pub(super) struct Reloader {
     facts: Arc<ConfigurationFacts>,
     metrics: Arc<Metrics>,
     identities: Arc<Identities>,
+    administration: Option<Arc<Administration>>,
     observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     asked: Arc<Notify>,
@@ -137,6 +139,8 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     /// Says who calls, as the configuration does.
     pub(super) identities: Arc<Identities>,
+    /// Writes down which configurations were loaded.
+    pub(super) administration: Option<Arc<Administration>>,
     /// Observes the calls, as the configuration says.
     pub(super) observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
@@ -202,6 +206,7 @@ impl Reloader {
             facts,
             metrics,
             identities,
+            administration,
             observer,
             asked,
             notifier,
@@ -252,6 +257,7 @@ impl Reloader {
             facts,
             metrics,
             identities,
+            administration,
             observer,
             asked,
             notifier,
@@ -347,6 +353,9 @@ impl Reloader {
         let certificates = judged.config.certificates.clone();
         self.apply(*judged, prepared, used, text, named, live);
         self.facts.applied(&hash, certificates);
+        if let Some(administration) = &self.administration {
+            administration.note_configuration(SystemTime::now(), &hash);
+        }
         let changes = changes.join("; ");
         info!(hash, changes, "configuration applied");
     }

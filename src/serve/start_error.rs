@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::admin::UnusableStore;
 use crate::config::Mistakes;
 use crate::config::judge::UnusableConfiguration;
 use crate::ledger;
@@ -29,6 +30,12 @@ pub enum StartError {
     /// Accounts and keys do not fit together.
     #[error("accounts and keys: {0}")]
     Identity(String),
+    /// The control store cannot be used.
+    #[error(transparent)]
+    Store(#[from] UnusableStore),
+    /// The thread that follows the control store cannot be started.
+    #[error("no thread can be started to follow the control store: {0}")]
+    Thread(io::Error),
     /// The built-in simulator cannot listen.
     #[error("the built-in simulator cannot listen on the loopback interface: {0}")]
     Simulator(io::Error),

@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::admin::Administration;
 use crate::admission::room::{Room, RoomLimits};
 use crate::admission::{self, Admission};
 use crate::dispatch::dispatcher::Dispatcher;
@@ -92,6 +93,8 @@ pub struct Policies {
     pub observer: Arc<Observer>,
     /// Says who calls.
     pub identities: Arc<Identities>,
+    /// What AdminService changes; `None` without a control store.
+    pub administration: Option<Arc<Administration>>,
     /// What operators are told about the configuration.
     pub configuration: Arc<ConfigurationFacts>,
     /// Says what callers have left.
@@ -173,6 +176,7 @@ fn public(
     let served = Served {
         calls: true,
         operations: settings.admin.holds(address),
+        administration: settings.admin == PublicAdmin::Always,
         reflection: settings.reflection,
     };
     Ok(services.listener(served)?)
@@ -358,6 +362,7 @@ impl Server {
             draining.clone(),
             policies.observer,
             Arc::clone(&policies.identities),
+            policies.administration.clone(),
         );
         let address = listeners.server.address().clone();
         let public = public(&services, settings, &address)?;
@@ -422,6 +427,7 @@ impl Server {
             let served = Served {
                 calls: false,
                 operations: false,
+                administration: false,
                 reflection: false,
             };
             sides.serve(listener, side("probes", served, None)?, services.live())?;
@@ -430,6 +436,7 @@ impl Server {
             let served = Served {
                 calls: false,
                 operations: true,
+                administration: true,
                 reflection: admin.reflection,
             };
             sides.serve(

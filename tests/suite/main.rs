@@ -6,8 +6,10 @@
 
 mod able;
 mod abuse;
+mod admin;
 mod admission;
 mod architecture;
+mod audit;
 mod billing;
 mod breaker;
 mod cancel_storm;

@@ -70,6 +70,11 @@ impl Intake {
         }
     }
 
+    /// Whether there is a method at this path.
+    pub(in crate::grpc) fn serves(&self, path: &str) -> bool {
+        self.rules.contract.method(path).is_some()
+    }
+
     /// The room that the requests of a caller share.
     pub(in crate::grpc) fn share(&self, caller: Caller) -> Arc<Share> {
         self.room.share(caller)

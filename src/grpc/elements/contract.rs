@@ -12,7 +12,7 @@ use super::CountedElement;
 
 /// The fields whose elements are counted.
 #[rustfmt::skip] // a table
-const COUNTED: [(&str, &str, CountedElement); 19] = [
+const COUNTED: [(&str, &str, CountedElement); 30] = [
     ("modelway.v1.GenerateRequest", "messages", CountedElement::Message),
     ("modelway.v1.GenerateRequest", "tools", CountedElement::Tool),
     ("modelway.v1.GenerateRequest", "provider_options", CountedElement::ProviderOptions),
@@ -30,6 +30,17 @@ const COUNTED: [(&str, &str, CountedElement); 19] = [
     ("modelway.v1.WebSearchTool", "blocked_domains", CountedElement::ToolName),
     ("modelway.v1.AllowedTools", "function_names", CountedElement::ToolName),
     ("modelway.v1.SamplingParams", "stop_sequences", CountedElement::StopSequence),
+    ("modelway.v1.Account", "scopes", CountedElement::Listed),
+    ("modelway.v1.Account", "labels", CountedElement::Listed),
+    ("modelway.v1.Account", "label_rules", CountedElement::Listed),
+    ("modelway.v1.Account", "bindings", CountedElement::Listed),
+    ("modelway.v1.Key", "scopes", CountedElement::Listed),
+    ("modelway.v1.Scope", "scenarios", CountedElement::Listed),
+    ("modelway.v1.Scope", "models", CountedElement::Listed),
+    ("modelway.v1.LabelRule", "values", CountedElement::Listed),
+    ("modelway.v1.CallFilter", "labels", CountedElement::Listed),
+    ("modelway.v1.QueryUsageRequest", "group_by", CountedElement::Listed),
+    ("modelway.v1.QueryUsageRequest", "group_by_labels", CountedElement::Listed),
     ("google.protobuf.Struct", "fields", CountedElement::SchemaValue),
     ("google.protobuf.ListValue", "values", CountedElement::SchemaValue),
 ];

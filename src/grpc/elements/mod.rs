@@ -48,6 +48,9 @@ impl Default for ElementLimits {
     }
 }
 
+/// The most entries of all lists in a request of an administrator.
+const MAX_LISTED: usize = 10_000;
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::grpc) enum CountedElement {
@@ -63,6 +66,8 @@ pub(in crate::grpc) enum CountedElement {
     OfAnswer,
     StopSequence,
     Label,
+    /// An entry of a list in a request of an administrator.
+    Listed,
     Field,
 }
 
@@ -78,6 +83,7 @@ impl ElementLimits {
             CountedElement::ToolName => self.max_tools,
             CountedElement::StopSequence => MAX_STOP_SEQUENCES,
             CountedElement::Label => MAX_LABELS,
+            CountedElement::Listed => MAX_LISTED,
             CountedElement::Field => self.max_fields,
         }
     }
@@ -103,6 +109,9 @@ impl ElementLimits {
             CountedElement::ToolName => ("names of tools and sites together", "max_tools"),
             CountedElement::StopSequence => return format!("use at most {MAX_STOP_SEQUENCES}"),
             CountedElement::Label => return format!("a call has at most {MAX_LABELS} labels"),
+            CountedElement::Listed => {
+                return format!("at most {MAX_LISTED} entries are allowed in all lists together");
+            }
             CountedElement::Field => ("fields in the whole message", "max_fields"),
         };
         let limit = self.of(element);
@@ -125,6 +134,7 @@ pub(super) struct ElementCount {
     pub(super) of_answers: usize,
     pub(super) stop_sequences: usize,
     pub(super) labels: usize,
+    pub(super) listed: usize,
     pub(super) fields: usize,
 }
 
@@ -141,6 +151,7 @@ impl ElementCount {
             CountedElement::OfAnswer => &mut self.of_answers,
             CountedElement::StopSequence => &mut self.stop_sequences,
             CountedElement::Label => &mut self.labels,
+            CountedElement::Listed => &mut self.listed,
             CountedElement::Field => &mut self.fields,
         }
     }

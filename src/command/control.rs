@@ -1,0 +1,95 @@
+//! Where is the control store that a command works on, or the service that does it?
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::admin::{Administration, Administrator};
+use crate::config::{check, reading};
+use crate::identity::identities::Identities;
+use crate::identity::settings::Settings;
+use crate::store::Store;
+
+use super::environment::environment;
+
+/// Where accounts and keys are kept.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StoreArguments {
+    /// The configuration, whose `ledger.path` names the data directory. Default: MODELWAY_CONFIG.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The data directory, if no configuration is at hand. What a configuration file says of accounts is not known then.
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        global = true,
+        conflicts_with = "config"
+    )]
+    data: Option<PathBuf>,
+}
+
+/// A store that a command works on.
+pub(super) struct OpenedStore {
+    pub(super) administration: Administration,
+    /// Who works on it: the user that runs the command.
+    pub(super) by: Administrator,
+}
+
+impl StoreArguments {
+    /// Opens the store. It is created only if `creates` says so.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(super) fn open(&self, creates: bool) -> Result<OpenedStore, String> {
+        let (data, settings, file) = self.place()?;
+        let identities = Identities::new(settings)
+            .map_err(|mistakes| crate::identity::directory::complaints::list(&mistakes))?;
+        let store = match creates {
+            true => Store::create(&data),
+            false => Store::open_existing(&data),
+        };
+        let store = store.map_err(|error| format!("the control store {error}"))?;
+        let administration = Administration::new(store, Arc::new(identities), file);
+        Ok(OpenedStore {
+            administration: administration.map_err(|error| error.to_string())?,
+            by: Administrator::at_command_line(rustix::process::getuid().as_raw()),
+        })
+    }
+
+    /// The data directory, and what the file says beside it.
+    fn place(&self) -> Result<(PathBuf, Settings, String), String> {
+        if let Some(data) = &self.data {
+            return Ok((data.clone(), Settings::default(), String::new()));
+        }
+        let overrides = environment();
+        let Some(path) = self.config.clone().or_else(|| overrides.config.clone()) else {
+            return Err(
+                "name the configuration with --config or MODELWAY_CONFIG, the data directory with --data, or a service \
+                 with --server"
+                    .to_owned(),
+            );
+        };
+        let name = path.display().to_string();
+        let text = reading::configuration(&path).map_err(|error: io::Error| {
+            format!("`{name}` cannot be read: {}", reading::why(&error))
+        })?;
+        let config = check::checked(&text, false, &overrides).map_err(|mistakes| {
+            let lines: Vec<_> = mistakes
+                .iter()
+                .map(|line| format!("{name}:{line}"))
+                .collect();
+            format!(
+                "{}\ncorrect the file, or name the data directory with --data",
+                lines.join("\n")
+            )
+        })?;
+        match config.ledger.path {
+            Some(data) => Ok((data, config.identity, name)),
+            None => Err(format!(
+                "`{name}` sets no `ledger.path`, so there is no control store; set it, or name the data directory with --data"
+            )),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! `modelway keys`: makes, lists, replaces and revokes API keys, on the control store itself or through a service.
+
+mod made;
+mod server;
+mod told;
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, Subcommand};
+
+use crate::admin::{
+    AccountChange, AdminError, FOREIGN_CHANGE_BOUND, KeyWish, MadeKey, Revocation, Rotation,
+};
+use crate::config::parse_long_duration;
+use crate::grpc::admin;
+use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay};
+use crate::identity::{Action, Labels, Scope};
+
+use super::console::{BROKEN, in_runtime, print, print_error, shown};
+use super::control::{OpenedStore, StoreArguments};
+
+use self::made::SecretPlace;
+use self::server::ServerArguments;
+use self::told::{line_of, table_of};
+
+/// The most bytes of a secret that are read.
+const MOST_SECRET_BYTES: u64 = 1_024;
+
+#[derive(Debug, Args)]
+pub(super) struct KeysArguments {
+    #[command(subcommand)]
+    command: KeysCommand,
+    #[command(flatten)]
+    store: StoreArguments,
+    #[command(flatten)]
+    server: ServerArguments,
+    /// Why, for the audit record.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        global = true
+    )]
+    comment: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Makes a key and writes its secret to standard output, this once.
+    Create(CreateArguments),
+    /// Lists keys, the latest first. Secrets cannot be read back.
+    List {
+        /// Only keys of this account and of those below it.
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
+    },
+    /// Makes a key in place of another, which goes on for a while, and writes its secret to standard output.
+    Rotate {
+        /// The key's id.
+        id: String,
+        /// How long the old key goes on: at most 30d.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = long_time)]
+        overlap: Duration,
+        #[command(flatten)]
+        secret: SecretArguments,
+    },
+    /// Revokes a key: it is refused from then on, and its open calls are ended.
+    Revoke {
+        /// The key's id.
+        id: String,
+        /// Let its open calls end by themselves.
+        #[arg(long)]
+        let_calls_end: bool,
+    },
+    /// Tells the id, the account and the state of the key whose secret is read from standard input.
+    Show,
+}
+
+#[derive(Debug, Args)]
+struct CreateArguments {
+    /// The account of the key: a caller; for administration also a team or an organisation.
+    #[arg(long, value_name = "ID")]
+    caller: String,
+    /// A scenario that it may call; `*` at the end stands for anything. May be repeated. Default: what the account may.
+    #[arg(long, value_name = "ID", conflicts_with = "admin")]
+    scenario: Vec<String>,
+    /// A model that it may name in place of a scenario. May be repeated.
+    #[arg(long, value_name = "ID", conflicts_with = "admin")]
+    model: Vec<String>,
+    /// It may read the usage of its account.
+    #[arg(long, conflicts_with = "admin")]
+    usage: bool,
+    /// An action of administration that it may do, such as ADMIN_ACCOUNTS. May be repeated. On the store itself, an
+    /// account that is missing is made, as a caller that may do this.
+    #[arg(long, value_name = "ACTION", value_parser = admin_action)]
+    admin: Vec<Action>,
+    /// When it ends, such as 90d from now. Default: the longest life that is allowed.
+    #[arg(long, value_name = "TIME", value_parser = long_time)]
+    expires: Option<Duration>,
+    /// A name, for people.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    name: String,
+    #[command(flatten)]
+    secret: SecretArguments,
+}
+
+/// Where a secret goes.
+#[derive(Clone, Debug, Args)]
+struct SecretArguments {
+    /// Write the secret to this new file, which only its owner can read, and not to standard output.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl KeysArguments {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        if let Some(address) = self.server.address().cloned() {
+            let Self {
+                command,
+                server,
+                comment,
+                ..
+            } = self;
+            return in_runtime(async move { server.run(&address, command, comment).await });
+        }
+        let creates = matches!(self.command, KeysCommand::Create(_));
+        let opened = match self.store.open(creates) {
+            Ok(opened) => opened,
+            Err(why) => {
+                print_error(shown(&why).into_owned());
+                return Ok(ExitCode::from(BROKEN));
+            }
+        };
+        match on_store(&opened, self.command, self.comment) {
+            Ok(code) => Ok(code),
+            Err(Refused::Usage(why)) => {
+                print_error(shown(&why).into_owned());
+                Ok(ExitCode::from(BROKEN))
+            }
+            Err(Refused::Failed(why)) => Err(shown(&why).into_owned()),
+        }
+    }
+}
+
+/// Why a command did nothing.
+enum Refused {
+    /// The command line is at fault.
+    Usage(String),
+    /// Something outside failed.
+    Failed(String),
+}
+
+impl From<AdminError> for Refused {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Store(_) | AdminError::NoRandomness => Self::Failed(error.to_string()),
+            AdminError::Invalid(_)
+            | AdminError::NotFound(_)
+            | AdminError::Changed(_)
+            | AdminError::Impossible(_)
+            | AdminError::Denied(_) => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+fn on_store(
+    opened: &OpenedStore,
+    command: KeysCommand,
+    comment: String,
+) -> Result<ExitCode, Refused> {
+    let OpenedStore { administration, by } = opened;
+    let now = SystemTime::now();
+    match command {
+        KeysCommand::Create(arguments) => {
+            let shown = arguments.secret.shown().map_err(Refused::Usage)?;
+            if !arguments.admin.is_empty() {
+                found_account(opened, &arguments, &comment, now)?;
+            }
+            let wish = KeyWish {
+                account: arguments.caller.clone(),
+                display_name: arguments.name.clone(),
+                scopes: arguments.scopes(),
+                expires: arguments.expires.map(|life| now + life),
+                comment,
+            };
+            let made = administration.create_key(by, wish, now);
+            let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
+            shown
+                .tell(&secret, &line_of(&admin::key(key)))
+                .map_err(Refused::Failed)
+        }
+        KeysCommand::Rotate {
+            id,
+            overlap,
+            secret,
+        } => {
+            let shown = secret.shown().map_err(Refused::Usage)?;
+            let rotation = Rotation {
+                id,
+                overlap: Some(overlap),
+                expires: None,
+                comment,
+            };
+            let made = administration.rotate_key(by, rotation, now);
+            let (shown, MadeKey { key, secret }) = shown.if_made(made)?;
+            shown
+                .tell(&secret, &line_of(&admin::key(key)))
+                .map_err(Refused::Failed)
+        }
+        KeysCommand::List { account } => {
+            let keys = administration.keys(by, account.as_deref(), now)?;
+            let keys: Vec<_> = keys.into_iter().map(admin::key).collect();
+            print(table_of(&keys));
+            Ok(ExitCode::SUCCESS)
+        }
+        KeysCommand::Revoke { id, let_calls_end } => {
+            let revocation = Revocation {
+                id,
+                calls: calls_of(let_calls_end),
+                comment,
+            };
+            let key = administration.revoke_key(by, revocation, now)?;
+            print(line_of(&admin::key(key)));
+            print_error(format!(
+                "a running service refuses it within {} s",
+                FOREIGN_CHANGE_BOUND.as_secs()
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+        KeysCommand::Show => {
+            let secret = secret_from_stdin().map_err(Refused::Usage)?;
+            match administration.key_of(by, secret.trim().as_bytes(), now)? {
+                Some(key) => {
+                    print(line_of(&admin::key(key)));
+                    Ok(ExitCode::SUCCESS)
+                }
+                None => Err(Refused::Usage(
+                    "no key with this secret was issued here".to_owned(),
+                )),
+            }
+        }
+    }
+}
+
+/// Makes the account of a key for administration, if there is none: somebody has to be the first.
+fn found_account(
+    opened: &OpenedStore,
+    arguments: &CreateArguments,
+    comment: &str,
+    now: SystemTime,
+) -> Result<(), AdminError> {
+    let OpenedStore { administration, by } = opened;
+    let accounts = administration.accounts(by, None)?;
+    if accounts
+        .iter()
+        .any(|listed| listed.account.id == arguments.caller)
+    {
+        return Ok(());
+    }
+    let account = AccountRecord {
+        id: arguments.caller.clone(),
+        kind: AccountKind::Caller,
+        parent: None,
+        display_name: String::new(),
+        scopes: arguments.scopes(),
+        labels: Labels::new(),
+        label_rules: None,
+        time_zone: None,
+        bindings: Vec::new(),
+        closed: None,
+        kept_in: String::new(),
+    };
+    let change = AccountChange {
+        account,
+        version: None,
+        comment: comment.to_owned(),
+    };
+    administration.put_account(by, change, now).map(drop)
+}
+
+impl CreateArguments {
+    /// What the key may do; `None`: what its account may.
+    fn scopes(&self) -> Option<Vec<Scope>> {
+        let mut scopes: Vec<_> = self.admin.iter().map(|action| Scope::of(*action)).collect();
+        if !self.scenario.is_empty() || !self.model.is_empty() {
+            scopes.push(Scope {
+                action: Action::Generate,
+                // One that names models alone may call no scenario.
+                scenarios: Some(self.scenario.clone().into()),
+                models: Arc::from(self.model.clone()),
+            });
+        } else if self.usage {
+            scopes.push(Scope::of(Action::Generate));
+        }
+        if self.usage {
+            scopes.push(Scope::of(Action::UsageRead));
+        }
+        Some(scopes).filter(|scopes| !scopes.is_empty())
+    }
+}
+
+impl SecretArguments {
+    /// Makes ready what the secret is written to, before there is one.
+    fn shown(&self) -> Result<SecretPlace, String> {
+        SecretPlace::prepare(self.out.as_deref())
+    }
+}
+
+fn calls_of(let_calls_end: bool) -> CallsUnderWay {
+    match let_calls_end {
+        true => CallsUnderWay::GoOn,
+        false => CallsUnderWay::End,
+    }
+}
+
+/// The secret that stands on standard input.
+fn secret_from_stdin() -> Result<String, String> {
+    let mut text = String::new();
+    let read = io::stdin()
+        .take(MOST_SECRET_BYTES)
+        .read_to_string(&mut text);
+    read.map_err(|_| "write the secret of a key to standard input".to_owned())?;
+    Ok(text)
+}
+
+fn long_time(text: &str) -> Result<Duration, &'static str> {
+    parse_long_duration(text).ok_or("write a number and a unit, such as 24h or 90d")
+}
+
+fn admin_action(text: &str) -> Result<Action, String> {
+    use crate::identity::key::KeyKind;
+
+    let known = Action::ALL.into_iter();
+    let mut known = known.filter(|action| action.kind() == KeyKind::Administration);
+    let named = known
+        .clone()
+        .find(|action| action.name().eq_ignore_ascii_case(text));
+    named.ok_or_else(|| {
+        let first = known.next().map_or("", Action::name);
+        let others: Vec<_> = known.map(Action::name).collect();
+        format!("use {first} or one of {}", others.join(", "))
+    })
+}

@@ -1,0 +1,169 @@
+//! Does `modelway keys` do what it says, on the store itself and through a service?
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use tonic::Code;
+
+use crate::support::program;
+
+use super::call;
+use super::support::{Administered, keys, keys_command, secret_of};
+
+/// Within which a running service takes over what another process has changed.
+const BOUND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_key_that_the_command_revokes_is_refused_within_a_second() {
+    let administered = Administered::start("command-revokes", "").await;
+    let mut admin = administered.client().await;
+    administered.account(&mut admin, "caller").await;
+    let mut slowest = Duration::ZERO;
+
+    for _ in 0..10 {
+        let (id, secret) = administered.key(&mut admin, "caller").await;
+        call(&administered, &secret).await.unwrap();
+        keys(&administered.data, &["revoke", &id, "--comment", "lost"]);
+        let revoked = Instant::now();
+        let refused = loop {
+            match call(&administered, &secret).await {
+                Ok(()) => assert!(revoked.elapsed() < 10 * BOUND),
+                Err(status) => break status,
+            }
+        };
+        slowest = slowest.max(revoked.elapsed());
+        assert_eq!(refused.code(), Code::Unauthenticated);
+    }
+
+    println!(
+        "revoked by the command: 10, slowest: {} ms",
+        slowest.as_millis()
+    );
+    assert!(slowest <= BOUND, "{slowest:?}");
+}
+
+#[tokio::test]
+async fn keys_are_made_listed_replaced_and_shown_on_the_store_itself() {
+    let administered = Administered::start("command-store", "").await;
+    let data = &administered.data;
+    let mut admin = administered.client().await;
+    administered.account(&mut admin, "caller").await;
+
+    let made = keys(
+        data,
+        &[
+            "create",
+            "--caller",
+            "caller",
+            "--scenario",
+            "one",
+            "--expires",
+            "90d",
+            "--name",
+            "nightly",
+        ],
+    );
+    let secret = secret_of(&made);
+    assert!(secret.starts_with("mwd_"));
+    let told = String::from_utf8(made.stderr).unwrap();
+    assert!(
+        told.contains("GENERATE(one)") && !told.contains(&secret[12..]),
+        "{told}"
+    );
+    let id = told.split_whitespace().next().unwrap().to_owned();
+
+    let mut show = keys_command(data, &["show"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    show.stdin
+        .take()
+        .unwrap()
+        .write_all(secret.as_bytes())
+        .unwrap();
+    let shown = String::from_utf8(show.wait_with_output().unwrap().stdout).unwrap();
+    assert!(
+        shown.starts_with(&id) && shown.contains("active"),
+        "{shown}"
+    );
+
+    let file = data.join("new.key");
+    let file = file.to_str().unwrap();
+    let rotated = keys(data, &["rotate", &id, "--overlap", "1h", "--out", file]);
+    assert!(rotated.stdout.is_empty());
+    let mode = std::fs::metadata(file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(file).unwrap().len(), 54);
+    let again = keys_command(data, &["create", "--caller", "caller", "--out", file]);
+    let again = { again }.output().unwrap();
+    assert_eq!(again.status.code(), Some(2), "{again:?}");
+
+    let listed = String::from_utf8(keys(data, &["list", "--account", "caller"]).stdout).unwrap();
+    let states: Vec<_> = listed
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().nth(2).unwrap())
+        .collect();
+    assert_eq!(states, ["active", "rotated"], "{listed}");
+}
+
+#[tokio::test]
+async fn a_service_does_the_same_for_whoever_has_the_key_of_an_administrator() {
+    let administered = Administered::start("command-server", "").await;
+    let mut admin = administered.client().await;
+    administered.account(&mut admin, "caller").await;
+    let address = administered.admin_address();
+    let ops = administered.ops.clone();
+    let asked = |arguments: &[&str], key: Option<&str>| {
+        let mut command = program();
+        command
+            .arg("keys")
+            .args(arguments)
+            .args(["--server", &address]);
+        if let Some(key) = key {
+            command.env("MODELWAY_ADMIN_KEY", key);
+        }
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+
+    let made = asked(&["create", "--caller", "caller"], Some(&ops))
+        .await
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let secret = secret_of(&made);
+    call(&administered, &secret).await.unwrap();
+    let told = String::from_utf8(made.stderr).unwrap();
+    let id = told.split_whitespace().next().unwrap();
+    let revoked = asked(&["revoke", id], Some(&ops)).await.unwrap();
+    assert!(revoked.status.success(), "{revoked:?}");
+    let refused = call(&administered, &secret).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let listed = asked(&["list"], Some(&ops)).await.unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(
+        listed.contains(id) && listed.contains("revoked"),
+        "{listed}"
+    );
+
+    let without = asked(&["list"], None).await.unwrap();
+    assert_eq!(without.status.code(), Some(2), "{without:?}");
+    let wrong = asked(&["list"], Some(&secret)).await.unwrap();
+    assert_eq!(wrong.status.code(), Some(4), "{wrong:?}");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named_and_not_made_to_look_into_it() {
+    let data = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-no-store");
+    let _ = std::fs::remove_dir_all(&data);
+
+    let listed = keys_command(&data, &["list"]).output().unwrap();
+
+    assert_eq!(listed.status.code(), Some(2), "{listed:?}");
+    let told = String::from_utf8(listed.stderr).unwrap();
+    assert!(told.contains("control.db"), "{told}");
+    assert!(!data.exists());
+}
