@@ -406,7 +406,7 @@ async fn a_service_on_a_unix_socket_is_called() {
     let name = format!("call-{}.sock", std::process::id());
     let path = std::env::temp_dir().join(name);
     let config = format!(
-        "[server]\npredrain = '0s'\nlisten = 'unix:{}'\n",
+        "[server]\npredrain = '0s'\nlisten = 'unix:{}'\n[admin]\nlisten = '127.0.0.1:0'\n",
         path.display()
     );
     let text = format!(
