@@ -206,8 +206,6 @@ impl Service {
         let identities = Identities::new(config.identity.clone());
         let identities =
             Arc::new(identities.map_err(|mistakes| StartError::Identity(list(&mistakes)))?);
-        let administration =
-            administered::open(config.ledger.path.as_deref(), &identities, name).await?;
         let warnings = warnings(config, SystemTime::now());
         let mut listeners = listen(config).await?;
         let settings = config.ledger.clone();
@@ -215,6 +213,9 @@ impl Service {
         let (ledger, recovered) = spawn_blocking(open)
             .await
             .map_err(|error| OpenError::Thread(error.into()))??;
+        // After the ledger, which has locked the directory and says what is wrong with it.
+        let administration =
+            administered::open(config.ledger.path.as_deref(), &identities, name).await?;
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
         let (notice_sender, notices) = notices(config.notify.clone())?;

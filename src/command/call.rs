@@ -1,6 +1,7 @@
 //! `modelway call`: asks a running service, and writes the answer as it comes.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,11 +18,15 @@ use crate::grpc::v1::stream_generate_response::Event;
 use crate::grpc::v1::{self, content_part::Part};
 use crate::json::form::{self, JsonTypes};
 
+use super::bearer::Bearer;
 use super::client::{Connection, For, NoService, ServiceArguments};
 use super::console::{in_runtime, print_error, shown};
 use super::failure;
 use super::request::RequestArguments;
 use super::summary;
+
+/// The variable that holds the API key or the token of a caller.
+const API_KEY: &str = "MODELWAY_API_KEY";
 
 /// Exit code of a program that Ctrl-C has ended, as shells tell it.
 const INTERRUPTED: u8 = 130;
@@ -39,6 +44,9 @@ pub(super) struct CallArguments {
     /// Write each event as a line of JSON; a call that fails ends with a line that holds its status as `error`.
     #[arg(long)]
     json: bool,
+    /// The file that holds the API key or the token that is shown to the service. Default: what MODELWAY_API_KEY holds.
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
     #[command(flatten)]
     service: ServiceArguments,
 }
@@ -67,10 +75,14 @@ impl CallArguments {
         let time = request.timeout();
         let request = self.request.clone();
         let request = spawn_blocking(move || request.request(None)).await;
-        let request = match request {
+        let mut request = match request {
             Ok(request) => request.map_err(NoService::Usage)?,
             Err(error) => return Err(NoService::Usage(error.to_string())),
         };
+        let key = Bearer::read(self.api_key_file.as_deref(), API_KEY).map_err(NoService::Usage)?;
+        if let Some(key) = key {
+            key.show(&mut request);
+        }
         let connection = self.service.connect(&address).await?;
         let types = JsonTypes::read(translated::descriptors());
         let types = types.map_err(|error| NoService::Usage(error.to_string()))?;

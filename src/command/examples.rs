@@ -85,6 +85,14 @@ Examples:
   modelway usage --by team,model --since 7d
   modelway usage --by caller --interval day --time-zone Europe/Berlin --format csv";
 
+pub(super) const EXPORT: &str = "\
+Examples:
+  modelway export --since 7d
+  modelway export --since 7d --format json --single-attempts
+
+The sum of the lines is that of the ledger, and two exports of the same time are the same bytes: standard error tells how many
+lines they are, what they cost, and their SHA-256.";
+
 pub(super) const CALLS: &str = "\
 Examples:
   modelway calls

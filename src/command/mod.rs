@@ -2,6 +2,7 @@
 
 mod address;
 mod audit;
+mod bearer;
 mod call;
 mod calls;
 mod check;
@@ -13,6 +14,7 @@ mod demo;
 mod environment;
 mod examples;
 mod explain;
+mod export;
 mod failure;
 mod health;
 mod keys;
@@ -38,6 +40,7 @@ use self::completions::CompletionsArguments;
 use self::console::print_error;
 use self::demo::DemoArguments;
 use self::explain::ExplainArguments;
+use self::export::ExportArguments;
 use self::health::HealthArguments;
 use self::keys::KeysArguments;
 use self::ledger::LedgerArguments;
@@ -92,6 +95,9 @@ enum Command {
     /// Lists calls from the files of the ledger, the latest first, or shows one with its attempts.
     #[command(after_help = examples::CALLS)]
     Calls(CallsArguments),
+    /// Writes the settled ledger of a time in a fixed format (FOCUS 1.2 or JSON), from its files, also while a service runs.
+    #[command(after_help = examples::EXPORT)]
+    Export(ExportArguments),
     /// Looks after the files of the ledger while no service uses them.
     #[command(after_help = examples::LEDGER)]
     Ledger(LedgerArguments),
@@ -123,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Ledger(ledger) => ledger.run(),
         Command::Usage(usage) => usage.run(),
         Command::Calls(calls) => calls.run(),
+        Command::Export(export) => export.run(),
         Command::Demo(demo) => demo.run(),
         Command::Schema => schema::run(),
         Command::Completions(completions) => completions.run(),

@@ -1,7 +1,7 @@
 //! What do `modelway usage` and `modelway calls` share? They read the ledger's files themselves, also while a service writes
 //! into them, and show what they find in one of three forms.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -77,14 +77,7 @@ impl RecordsArguments {
     /// # Errors
     /// There is no ledger in that directory.
     pub(super) fn files(&self) -> Result<LedgerFiles, String> {
-        let files = Files::in_directory(&self.data, Durability::Process);
-        if !self.data.join("ledger").exists() && !files.path(LedgerFile::Usage).exists() {
-            return Err(format!(
-                "there is no ledger in `{}`; name the directory of `ledger.path` with --data",
-                self.data.display()
-            ));
-        }
-        Ok(LedgerFiles::new(files))
+        ledger_in(&self.data)
     }
 
     /// The calls that are asked for. `now` is in microseconds since 1970; times are rounded down to `step`.
@@ -116,8 +109,23 @@ impl RecordsArguments {
     }
 }
 
+/// The files of the ledger in a data directory.
+///
+/// # Errors
+/// There is no ledger in it.
+pub(super) fn ledger_in(data: &Path) -> Result<LedgerFiles, String> {
+    let files = Files::in_directory(data, Durability::Process);
+    if !data.join("ledger").exists() && !files.path(LedgerFile::Usage).exists() {
+        return Err(format!(
+            "there is no ledger in `{}`; name the directory of `ledger.path` with --data",
+            data.display()
+        ));
+    }
+    Ok(LedgerFiles::new(files))
+}
+
 /// The moment that a text names, in microseconds since 1970.
-fn moment(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
+pub(super) fn moment(text: &str, now: i64, zone: &TimeZone) -> Option<i64> {
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Some(moment.as_microsecond());
     }

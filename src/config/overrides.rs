@@ -19,9 +19,10 @@ pub(super) const BEHIND_PROXY: &str = "behind-proxy";
 const PREFIX: &str = "MODELWAY_";
 
 /// Variables that the service does not read: our examples of clients do, and `cargo run` sets those of `build.rs`.
-const OF_OTHERS: [&str; 4] = [
+const OF_OTHERS: [&str; 5] = [
     "MODELWAY_ADDRESS",
     "MODELWAY_ADMIN_KEY",
+    "MODELWAY_API_KEY",
     "MODELWAY_COMMIT",
     "MODELWAY_RUSTC",
 ];

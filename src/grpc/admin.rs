@@ -28,7 +28,7 @@ use super::{answer, status, v1};
 pub(crate) use self::convert::key;
 pub(crate) use super::caller::scope;
 
-use self::pages::{Asked, event_before, page_after};
+use self::pages::{AskedPage, event_before, page_after};
 use self::refusal::status_of;
 
 /// The service.
@@ -98,7 +98,7 @@ impl AdminService for Admin {
                 parent,
                 include_closed,
             } = request;
-            let asked = Asked::read(page_size, page_token)?;
+            let asked = AskedPage::read(page_size, page_token)?;
             let top = Some(&*parent).filter(|parent| !parent.is_empty());
             let mut accounts = work.administration.accounts(work.by, top)?;
             accounts.retain(|listed| include_closed || !listed.is_closed);
@@ -170,7 +170,7 @@ impl AdminService for Admin {
                 account,
                 state: _,
             } = request;
-            let asked = Asked::read(page_size, page_token)?;
+            let asked = AskedPage::read(page_size, page_token)?;
             let state = convert::key_state_asked(state)?;
             let account = Some(&*account).filter(|account| !account.is_empty());
             let mut keys = work.administration.keys(work.by, account, work.now)?;
@@ -288,7 +288,7 @@ impl AdminService for Admin {
                 end_time,
                 subject,
             } = request;
-            let asked = Asked::read(page_size, page_token)?;
+            let asked = AskedPage::read(page_size, page_token)?;
             let mut faults = Faults::default();
             let filter = EventFilter {
                 before: event_before(&asked, &mut faults),

@@ -27,8 +27,10 @@ pub(super) struct DayFile {
 impl DayFile {
     /// Opens the file of a day, or makes it.
     pub(super) fn open(files: &Files, day: Day) -> Result<Self, SchemaError> {
+        let connection = files.open_to_write(LedgerFile::Day(day))?;
+        files.keep(day);
         Ok(Self {
-            connection: files.open_to_write(LedgerFile::Day(day))?,
+            connection,
             names: InternedNames::default(),
         })
     }

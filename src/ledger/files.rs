@@ -153,11 +153,15 @@ impl Files {
         // A statement for each kind of row and sum.
         connection.set_prepared_statement_cache_capacity(64);
         schema::migrate(&mut connection)?;
-        if let (LedgerFile::Day(day), FilePlace::Memory { days, .. }) = (file, &self.place) {
+        Ok(connection)
+    }
+
+    /// A day in memory lasts while its writer has it open.
+    pub(super) fn keep(&self, day: Day) {
+        if let FilePlace::Memory { days, .. } = &self.place {
             let mut days = days.lock().unwrap_or_else(PoisonError::into_inner);
             days.insert(day);
         }
-        Ok(connection)
     }
 
     /// Opens a file to move its write-ahead log into it.
@@ -176,7 +180,7 @@ impl Files {
         Ok(connection)
     }
 
-    /// A day in memory ends with its last connection.
+    /// A day in memory ends when its writer closes it.
     pub(super) fn forget(&self, day: Day) {
         if let FilePlace::Memory { days, .. } = &self.place {
             let mut days = days.lock().unwrap_or_else(PoisonError::into_inner);

@@ -258,7 +258,7 @@ fn warm_text(size: &PromptSize) -> u64 {
 }
 
 fn with_margin(most: u64) -> u64 {
-    most.saturating_mul(5).div_ceil(4).saturating_add(MARGIN)
+    most.saturating_add(most.div_ceil(4)).saturating_add(MARGIN)
 }
 
 /// What is known of the answers of one target in one scenario.

@@ -319,7 +319,8 @@ impl Observation {
             span_id,
             reserved,
         };
-        let written = self.observer.ledger.intent(intent).await;
+        // Boxed: every call would hold the memory for it otherwise, also where nothing is written down.
+        let written = Box::pin(self.observer.ledger.intent(intent)).await;
         written.map_err(|LedgerUnavailable| Error::LedgerUnavailable {
             retry_after: RETRY_UNWRITTEN,
         })

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use modelway::grpc::v1::{
-    Account, AccountKind, Action, Binding, CertificateBinding, CloseAccountRequest,
+    Account, AccountKind, Action, AuditEvent, Binding, CertificateBinding, CloseAccountRequest,
     CreateKeyRequest, Key, KeyState, LabelRule, ListAccountsRequest, ListAuditEventsRequest,
     ListKeysRequest, PutAccountRequest, RevokeKeyRequest, RotateKeyRequest, TokenBinding, binding,
 };
@@ -114,6 +114,9 @@ async fn what_is_written_reads_back_and_every_change_is_in_the_record() {
         .list_audit_events(ListAuditEventsRequest::default())
         .await;
     let events = events.unwrap().into_inner().events;
+    // When the start is written down is not known.
+    let is_change = |event: &&AuditEvent| event.action != "configuration.load";
+    let events: Vec<_> = events.iter().filter(is_change).collect();
     let actions: Vec<_> = events.iter().take(3).map(|event| &*event.action).collect();
     assert_eq!(actions, ["account.close", "key.create", "account.put"]);
     assert_eq!(events[2].comment, "a new one");

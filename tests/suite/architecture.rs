@@ -290,17 +290,27 @@ const HOMES: &[Home] = &[
     },
     Home {
         of: &["ring"],
-        modules: &["hash", "identity", "outbound", "server", "transport"],
+        modules: &[
+            "admin",
+            "hash",
+            "identity",
+            "outbound",
+            "server",
+            "transport",
+        ],
     },
     Home {
         // The only database.
         of: &["rusqlite"],
-        modules: &["ledger"],
+        modules: &["ledger", "store"],
     },
     Home {
         // Schemas in requests are JSON.
         of: &["serde", "serde_json"],
         modules: &[
+            // What is written down of changes is JSON.
+            "admin",
+            "audit",
             "command",
             "config",
             "grpc",
@@ -311,6 +321,7 @@ const HOMES: &[Home] = &[
             "ledger",
             "outbound",
             "simulator",
+            "store",
             "telemetry",
             "wire",
         ],
@@ -318,6 +329,7 @@ const HOMES: &[Home] = &[
     Home {
         of: &["secrecy"],
         modules: &[
+            "admin",
             "command",
             "config",
             "grpc",

@@ -14,6 +14,7 @@ use crate::support::{Process, program, without_settings};
 
 const CONFIG: &str = "
     [server]\npredrain = '0s'
+    [auth]\nanonymous = 'local'\nanonymous_beyond_loopback = true
     [providers.p]\nsimulated = true\nwire_format = 'openai_chat'
     [models.'p/m']\n[scenarios.general]\ntargets = ['p/m']\n";
 

@@ -74,7 +74,11 @@ fn counted(api: &str, pieces: &[Value]) -> Option<Value> {
     };
     for piece in pieces {
         // What follows another beginning is another answer, which a whole recording may hold, too.
-        if counted.is_some() && piece["type"] == "message_start" {
+        let begins = matches!(
+            piece["type"].as_str(),
+            Some("message_start" | "response.created")
+        );
+        if counted.is_some() && begins {
             break;
         }
         let usage = path.iter().find_map(|path| piece.pointer(path));

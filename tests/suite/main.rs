@@ -44,6 +44,7 @@ mod export_metrics;
 mod failover;
 mod files;
 mod framings;
+mod governance;
 mod hardening;
 mod health;
 mod health_lines;

@@ -17,8 +17,9 @@ targets = ["openai/m"]
 "#;
 
 /// What is served besides reflection, which each version lists for itself.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "grpc.health.v1.Health",
+    "modelway.v1.CallerService",
     "modelway.v1.CatalogService",
     "modelway.v1.GenerationService",
     "modelway.v1.OperationsService",

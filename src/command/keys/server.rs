@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
-use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use crate::command::address::ServiceAddress;
+use crate::command::bearer::Bearer;
 use crate::command::client::{Connection, NoService, ServiceArguments};
 use crate::command::console::{BROKEN, print, print_error};
 use crate::command::failure;
@@ -88,16 +87,12 @@ impl ServerArguments {
         }
     }
 
-    /// The key of the administrator. It never stands in the command line, which others can see.
-    fn key(&self) -> Result<SecretString, String> {
-        let text = match &self.admin_key_file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?,
-            None => std::env::var(ADMIN_KEY).map_err(|_| {
-                format!("set {ADMIN_KEY} to the key of an administrator, or name a file with --admin-key-file")
-            })?,
-        };
-        Ok(text.trim().to_owned().into())
+    /// The key of the administrator.
+    fn key(&self) -> Result<Bearer, String> {
+        let read = Bearer::read(self.admin_key_file.as_deref(), ADMIN_KEY)?;
+        read.ok_or_else(|| {
+            format!("set {ADMIN_KEY} to the key of an administrator, or name a file with --admin-key-file")
+        })
     }
 }
 
@@ -126,15 +121,10 @@ async fn answered<T>(
 
 async fn asked(
     mut client: AdminServiceClient<Connection>,
-    key: &SecretString,
+    bearer: &Bearer,
     command: KeysCommand,
     comment: String,
 ) -> Result<ExitCode, Unanswered> {
-    let bearer = format!("Bearer {}", key.expose_secret()).parse::<MetadataValue<_>>();
-    let mut bearer = bearer.map_err(|_| {
-        Unanswered::Usage("the key of the administrator is no key; it begins with mwa_".to_owned())
-    })?;
-    bearer.set_sensitive(true);
     match command {
         KeysCommand::Create(arguments) => {
             let shown = arguments.secret.shown().map_err(Unanswered::Usage)?;
@@ -189,7 +179,7 @@ async fn asked(
                     account: account.clone().unwrap_or_default(),
                     state: 0,
                 };
-                let page = answered(client.list_keys(with(request, bearer.clone()))).await?;
+                let page = answered(client.list_keys(with(request, bearer))).await?;
                 keys.extend(page.keys);
                 page_token = page.next_page_token;
                 if page_token.is_empty() {
@@ -216,9 +206,9 @@ async fn asked(
     }
 }
 
-fn with<T>(message: T, bearer: MetadataValue<tonic::metadata::Ascii>) -> Request<T> {
+fn with<T>(message: T, bearer: &Bearer) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", bearer);
+    bearer.show(&mut request);
     request
 }
 

@@ -7,14 +7,14 @@ use crate::check::Faults;
 const USUAL_PAGE: usize = 100;
 
 /// The page that a request asks for.
-pub(super) struct Asked {
+pub(super) struct AskedPage {
     /// How many objects it has at most.
     pub(super) size: usize,
     /// The token of the page before; empty for the first page.
     token: String,
 }
 
-impl Asked {
+impl AskedPage {
     pub(super) fn read(page_size: i32, page_token: String) -> Result<Self, AdminError> {
         let size = match usize::try_from(page_size) {
             Ok(0) => USUAL_PAGE,
@@ -34,7 +34,7 @@ impl Asked {
 /// The objects of a page, and the token of the next one. The token is the id of the last object.
 pub(super) fn page_after<T>(
     mut all: Vec<T>,
-    asked: &Asked,
+    asked: &AskedPage,
     id: impl Fn(&T) -> &str,
 ) -> Result<(Vec<T>, String), AdminError> {
     if !asked.token.is_empty() {
@@ -50,7 +50,7 @@ pub(super) fn page_after<T>(
 }
 
 /// The event before which a page of the audit record begins; `None` for the first page.
-pub(super) fn event_before(asked: &Asked, faults: &mut Faults) -> Option<u64> {
+pub(super) fn event_before(asked: &AskedPage, faults: &mut Faults) -> Option<u64> {
     if asked.token.is_empty() {
         return None;
     }

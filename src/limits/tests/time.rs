@@ -383,7 +383,8 @@ fn only_what_was_used_in_the_running_window_is_restored() {
         .iter()
         .map(|state| (&*state.limit.id, state.used))
         .collect();
-    assert_eq!(used, [("day", 24), ("requests", 3), ("tokens", 300)]);
+    let expected = [("day", 24), ("others", 0), ("requests", 3), ("tokens", 300)];
+    assert_eq!(used, expected);
     assert_eq!(limits.wants_used_since(&[money("day", 200)], now), None);
 }
 

@@ -369,7 +369,7 @@ async fn a_model_that_takes_no_limit_of_one_token_is_asked_for_sixteen() {
         let url = simulator.base_url(*wire);
         format!(
             "[providers.{name}]\nwire_format = '{name}'\nbase_url = '{url}'\nauth = 'none'\n\
-             [models.\"{name}/m\"]\n{PRICE}\n"
+             [models.\"{name}/m\"]\nmax_output_tokens = 100\n{PRICE}\n"
         )
     });
     let path = file("live-cap.toml", &providers.collect::<String>(), &names);

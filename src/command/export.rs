@@ -1,0 +1,112 @@
+//! `modelway export`: writes the settled ledger of a time in a fixed format, as finance takes it.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use crate::hash::in_digits;
+use crate::ledger::export::{Export, ExportFormat, ExportPiece, ExportQuestion, ExportSummary};
+use crate::ledger::read::filter::Sight;
+use crate::ledger::read::interval;
+
+use super::console::print_error;
+use super::records::{ledger_in, moment, usd};
+use super::usage::unix_micros;
+
+/// Exports are of whole hours, in microseconds.
+const HOUR: i64 = 3_600_000_000;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    /// The data directory: what `ledger.path` names in the configuration.
+    #[arg(long, value_name = "DIRECTORY", default_value = "data")]
+    data: PathBuf,
+    /// From then on: a time back, such as 24h or 7d, a date, or a moment such as 2026-11-28T10:00:00Z; full hours.
+    #[arg(long, value_name = "TIME")]
+    since: String,
+    /// Until shortly before then; as for --since, and at least one hour ago.
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    until: String,
+    /// The zone of dates, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    time_zone: String,
+    /// `focus`: comma-separated values with the columns of FOCUS 1.2; `json`: a CallRecord in each line.
+    #[arg(long, value_enum, default_value = "focus")]
+    format: Format,
+    /// Only this account, a caller, a team or an organisation, and those below it.
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Lines for each attempt in place of each hour.
+    #[arg(long)]
+    single_attempts: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Focus,
+    Json,
+}
+
+impl ExportArguments {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        let now = unix_micros();
+        let zone = interval::zone(&self.time_zone).map_err(|error| error.to_string())?;
+        let hour = |text: &str, name| {
+            let read = moment(text, now, &zone).ok_or_else(|| {
+                format!("`{text}` is no time for {name}; write a time back such as 7d, a date, or a moment")
+            })?;
+            Ok::<_, String>(read - read.rem_euclid(HOUR))
+        };
+        let question = ExportQuestion {
+            from: hour(&self.since, "--since")?,
+            until: hour(&self.until, "--until")?,
+            format: match self.format {
+                Format::Focus => ExportFormat::FocusCsv,
+                Format::Json => ExportFormat::JsonLines,
+            },
+            account: self.account.clone(),
+            single_attempts: self.single_attempts,
+        };
+        let mut files = ledger_in(&self.data)?;
+        let mut out = io::stdout().lock();
+        let mut export = Export::begin(&mut files, &Sight::All, &question, now)
+            .map_err(|error| error.to_string())?;
+        loop {
+            let (piece, rest) = export.next(&mut files).map_err(|error| error.to_string())?;
+            match piece {
+                ExportPiece::Chunk(lines) => match out.write_all(&lines) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                    written => written
+                        .map_err(|error| format!("standard output cannot be written: {error}"))?,
+                },
+                ExportPiece::Summary(summary) => print_error(told(&summary)),
+            }
+            match rest {
+                Some(rest) => export = rest,
+                None => return Ok(ExitCode::SUCCESS),
+            }
+        }
+    }
+}
+
+/// What is compared with the ledger, for standard error.
+fn told(summary: &ExportSummary) -> String {
+    let ExportSummary {
+        lines,
+        cost_nanos,
+        is_unknown,
+        is_estimated,
+        sha256,
+    } = summary;
+    let note = match (is_unknown, is_estimated) {
+        (true, _) => ", and a part whose price is not known",
+        (false, true) => ", of which a part is estimated",
+        (false, false) => "",
+    };
+    let (cost, digits) = (usd(*cost_nanos), in_digits(sha256));
+    format!("{lines} lines, {cost} USD{note}, SHA-256 {digits}")
+}
