@@ -32,6 +32,8 @@ mod permits;
 mod places;
 mod room;
 mod sync;
+#[path = "../../src/spread.rs"]
+mod spread;
 #[path = "../../src/trail.rs"]
 mod trail;
 

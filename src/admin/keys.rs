@@ -49,7 +49,7 @@ pub struct KeyWish {
 pub struct Rotation {
     /// Its id.
     pub id: String,
-    /// How long it goes on; `None`: [`OVERLAP`].
+    /// How long it goes on; `None`: a day.
     pub overlap: Option<Duration>,
     /// The end of the new one; `None`: as long from now as the old one had at first.
     pub expires: Option<SystemTime>,

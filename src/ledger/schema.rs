@@ -9,7 +9,7 @@
 
 use rusqlite::{Connection, Error, TransactionBehavior};
 
-/// The version of the tables that this program writes: how many of [`MIGRATIONS`] have been applied.
+/// The version of the tables that this program writes: how many of its migrations have been applied.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Marks a file as one of the ledger (`PRAGMA application_id`): "MWLD".

@@ -13,7 +13,7 @@ pub struct DirectoryMistake {
     pub remedy: String,
 }
 
-/// In which record a mistake is, by its position in [`DirectoryRecords`].
+/// In which record a mistake is, by its position in [`DirectoryRecords`](super::super::record::DirectoryRecords).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MistakenRecord {
     /// An account.
