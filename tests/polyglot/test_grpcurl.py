@@ -60,6 +60,7 @@ class Grpcurl(unittest.TestCase):
             [
                 "grpc.health.v1.Health",
                 "grpc.reflection.v1alpha.ServerReflection",
+                "modelway.v1.CallerService",
                 "modelway.v1.CatalogService",
                 "modelway.v1.GenerationService",
                 "modelway.v1.OperationsService",
