@@ -3,11 +3,19 @@
 //! Years are taken to begin in March here, so that a leap day is the last day of its year. March, with 31 days, and
 //! the months after it then repeat in a pattern of five months with 153 days.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// From the first of March of the year 0 to the beginning of 1970.
 const BEFORE_1970: i64 = 719_468;
 
 /// Four centuries always have the same number of days.
 const FOUR_CENTURIES: i64 = 146_097;
+
+/// A moment in microseconds since 1970; one before that, or after the year 200,000, is the nearest that fits.
+pub fn unix_us(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
 
 /// Year, month and day, so many days after the first one of 1970.
 pub fn date(days: i64) -> (i64, i64, i64) {

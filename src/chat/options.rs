@@ -24,6 +24,21 @@ pub enum ServiceTier {
     Batch,
 }
 
+impl ServiceTier {
+    /// Every tier, in the order of declaration.
+    pub const ALL: [Self; 4] = [Self::Standard, Self::Priority, Self::Flex, Self::Batch];
+
+    /// Its name in the configuration and in exports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Priority => "priority",
+            Self::Flex => "flex",
+            Self::Batch => "batch",
+        }
+    }
+}
+
 /// How wordy an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {

@@ -1,9 +1,11 @@
 //! `modelway calls`: lists calls from the files of the ledger, the latest first, or shows one with its attempts.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 
+use crate::calendar::unix_us;
 use crate::error::Code;
 use crate::ledger::export::json_lines;
 use crate::ledger::read::calls::{self, CallDetails, MOST_CALLS, code_name};
@@ -13,7 +15,6 @@ use crate::ledger::read::record::RecordedCall;
 
 use super::console::written;
 use super::records::{Cell, RecordsArguments, RowFormat, csv, table, time_text, usd};
-use super::usage::unix_micros;
 
 #[derive(Debug, Args)]
 pub(super) struct CallsArguments {
@@ -64,7 +65,7 @@ impl CallsArguments {
             trace_id: self.trace.clone(),
             key_id: self.key.clone(),
             cost_unknown: self.cost_unknown,
-            ..self.records.filter(unix_micros(), 1)?
+            ..self.records.filter(unix_us(SystemTime::now()), 1)?
         };
         let found = found(files, &filter, self.limit)?;
         Ok(match self.records.format {

@@ -3,9 +3,11 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
+use crate::calendar::unix_us;
 use crate::hash::in_digits;
 use crate::ledger::export::{Export, ExportFormat, ExportPiece, ExportQuestion, ExportSummary};
 use crate::ledger::read::filter::Sight;
@@ -13,7 +15,6 @@ use crate::ledger::read::interval;
 
 use super::console::print_error;
 use super::records::{ledger_in, moment, usd};
-use super::usage::unix_micros;
 
 /// Exports are of whole hours, in microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -51,7 +52,7 @@ enum Format {
 
 impl ExportArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
-        let now = unix_micros();
+        let now = unix_us(SystemTime::now());
         let zone = interval::zone(&self.time_zone).map_err(|error| error.to_string())?;
         let hour = |text: &str, name| {
             let read = moment(text, now, &zone).ok_or_else(|| {

@@ -1,11 +1,12 @@
 //! `modelway usage`: sums up what was called and what it cost, from the files of the ledger.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
+use crate::calendar::unix_us;
 use crate::ledger::read::filter::Sight;
 use crate::ledger::read::interval::Interval;
 use crate::ledger::read::question::{Dimension, UsageQuestion, UsageSums};
@@ -66,7 +67,7 @@ impl UsageArguments {
             max_rows,
         } = self;
         let question = UsageQuestion {
-            filter: records.filter(unix_micros(), HALF_HOUR)?,
+            filter: records.filter(unix_us(SystemTime::now()), HALF_HOUR)?,
             interval: match interval {
                 None => Interval::Whole,
                 Some(Length::Hour) => Interval::Hour,
@@ -88,14 +89,6 @@ impl UsageArguments {
         };
         written(text.as_bytes())
     }
-}
-
-/// The present moment in microseconds since 1970.
-pub(super) fn unix_micros() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The heads of the columns and the rows.

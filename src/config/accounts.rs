@@ -227,12 +227,6 @@ fn binding(value: &Value<'_>) -> Option<ProofBinding> {
 }
 
 fn filled(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
-    if text.is_empty() {
-        value
-            .place
-            .wrong("empty", "write the name, or leave it out");
-        return None;
-    }
-    Some(text.to_owned())
+    let filled = value.filled("write the name, or leave it out");
+    filled.map(str::to_owned)
 }

@@ -9,6 +9,7 @@ use crate::identity::is_label;
 use crate::identity::issuers::{IssuerSettings, KeySource, SubjectAccounts};
 use crate::identity::token::{Algorithm, IssuerRules};
 
+use super::name::is_legal_name;
 use super::table::{Table, Value};
 
 /// How far the clocks of an issuer and of the service may differ unless the file says otherwise ...
@@ -123,9 +124,7 @@ fn issuer(mut table: Table<'_>) -> Option<IssuerSettings> {
 /// A name that is a part of the ids of callers.
 fn name(value: &Value<'_>) -> Option<String> {
     let name = value.string()?;
-    let is_allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_allowed);
+    let is_name = is_legal_name(name);
     if !is_name {
         value.place.wrong(
             "not a name",
@@ -136,12 +135,7 @@ fn name(value: &Value<'_>) -> Option<String> {
 }
 
 fn filled(value: &Value<'_>) -> Option<String> {
-    let text = value.string()?;
-    if text.is_empty() {
-        value.place.wrong("empty", "write it, or leave it out");
-        return None;
-    }
-    Some(text.to_owned())
+    value.filled("write it, or leave it out").map(str::to_owned)
 }
 
 fn filled_list(value: &Value<'_>) -> Option<Vec<String>> {

@@ -6,11 +6,12 @@ mod names;
 use std::sync::Arc;
 
 use crate::dispatch::target::Catalog;
+use crate::error::LimitUnit;
 use crate::identity::Labels;
 use crate::ledger::{self, Durability, OnFailure};
 use crate::limits::{
     Enforcement, Limit, LimitDimension, LimitMatch, LimitWindow, MOST_APPLYING, MOST_THRESHOLDS,
-    TooManyLimits, Unit, Zone, at_most_applying,
+    TooManyLimits, Zone, at_most_applying,
 };
 use crate::money::decimal;
 use crate::outbound::notify::{self, Webhook};
@@ -28,12 +29,12 @@ use self::names::KnownNames;
 const HIGHEST_COUNT: u64 = 1_000_000_000_000_000;
 
 /// What one thing is that a limit counts, by its key.
-const UNITS: [(&str, Unit); 5] = [
-    ("money", Unit::Money),
-    ("requests", Unit::Requests),
-    ("tokens", Unit::Tokens),
-    ("concurrent_calls", Unit::ConcurrentCalls),
-    ("waste", Unit::Waste),
+const UNITS: [(&str, LimitUnit); 5] = [
+    ("money", LimitUnit::Money),
+    ("requests", LimitUnit::Requests),
+    ("tokens", LimitUnit::Tokens),
+    ("concurrent_calls", LimitUnit::ConcurrentCalls),
+    ("waste", LimitUnit::Waste),
 ];
 
 /// What the rest of the file says that limits stand on.
@@ -125,7 +126,7 @@ fn limit(
     }
     table.finish();
     let (unit, amount) = counted?;
-    if window.is_none() && unit != Unit::ConcurrentCalls {
+    if window.is_none() && unit != LimitUnit::ConcurrentCalls {
         // It has been noted as a mistake.
         return None;
     }
@@ -265,7 +266,7 @@ fn dimension(value: &Value<'_>, known: &KnownNames<'_, '_>) -> Option<LimitDimen
 }
 
 /// What is counted, and the most of it.
-fn counted(table: &mut Table<'_>) -> Option<(Unit, i64)> {
+fn counted(table: &mut Table<'_>) -> Option<(LimitUnit, i64)> {
     let mut counted = None;
     let mut first = None;
     for (key, unit) in UNITS {
@@ -312,11 +313,11 @@ fn usd(value: &Value<'_>) -> Option<i64> {
     nanos
 }
 
-fn window(table: &mut Table<'_>, unit: Option<Unit>) -> Option<LimitWindow> {
+fn window(table: &mut Table<'_>, unit: Option<LimitUnit>) -> Option<LimitWindow> {
     const REMEDY: &str = "add one of \"minute\", \"hour\", \"day\", \"week\", \"month\", \"year\", \"total\", such as `window = \"month\"`";
     let choices = LimitWindow::ALL.map(|window| (window.name(), window));
     match (table.get("window"), unit) {
-        (Some(value), Some(Unit::ConcurrentCalls)) => {
+        (Some(value), Some(LimitUnit::ConcurrentCalls)) => {
             value.place.wrong(
                 "open calls are counted at every moment, in no window",
                 "remove it",
@@ -324,7 +325,7 @@ fn window(table: &mut Table<'_>, unit: Option<Unit>) -> Option<LimitWindow> {
             None
         }
         (Some(value), _) => value.choice(&choices),
-        (None, Some(Unit::ConcurrentCalls) | None) => None,
+        (None, Some(LimitUnit::ConcurrentCalls) | None) => None,
         (None, Some(_)) => {
             table.place.absent("`window` is missing", REMEDY);
             None
@@ -332,10 +333,14 @@ fn window(table: &mut Table<'_>, unit: Option<Unit>) -> Option<LimitWindow> {
     }
 }
 
-fn zone(table: &mut Table<'_>, unit: Option<Unit>, window: Option<LimitWindow>) -> Option<Zone> {
+fn zone(
+    table: &mut Table<'_>,
+    unit: Option<LimitUnit>,
+    window: Option<LimitWindow>,
+) -> Option<Zone> {
     let value = table.get("time_zone")?;
     let counts_days = match window {
-        None => unit != Some(Unit::ConcurrentCalls),
+        None => unit != Some(LimitUnit::ConcurrentCalls),
         Some(LimitWindow::Minute | LimitWindow::Total) => false,
         Some(_) => true,
     };
@@ -355,9 +360,13 @@ fn zone(table: &mut Table<'_>, unit: Option<Unit>, window: Option<LimitWindow>) 
     zone
 }
 
-fn thresholds(table: &mut Table<'_>, unit: Option<Unit>, window: Option<LimitWindow>) -> Vec<u8> {
+fn thresholds(
+    table: &mut Table<'_>,
+    unit: Option<LimitUnit>,
+    window: Option<LimitWindow>,
+) -> Vec<u8> {
     const DEFAULT: [u8; 2] = [80, 95];
-    let never = unit == Some(Unit::ConcurrentCalls) || window == Some(LimitWindow::Minute);
+    let never = unit == Some(LimitUnit::ConcurrentCalls) || window == Some(LimitWindow::Minute);
     let Some(value) = table.get("thresholds") else {
         return if never { Vec::new() } else { DEFAULT.to_vec() };
     };

@@ -59,12 +59,8 @@ impl Currency {
 pub(super) fn of_model(mut table: Table<'_>) -> Option<Vec<Price>> {
     let mut prices = Vec::new();
     let mut tiers = table.section("tiers");
-    for (name, tier) in [
-        ("priority", ServiceTier::Priority),
-        ("flex", ServiceTier::Flex),
-        ("batch", ServiceTier::Batch),
-    ] {
-        let rates = tiers.optional(name, |value| {
+    for tier in [ServiceTier::Priority, ServiceTier::Flex, ServiceTier::Batch] {
+        let rates = tiers.optional(tier.name(), |value| {
             let mut table = value.table()?;
             let rates = whole_rates(&mut table);
             table.finish();

@@ -183,12 +183,7 @@ fn read<'m>(
 
 fn holds(table: &mut Table<'_>) -> Validity {
     let tier = table.or("service_tier", ServiceTier::Standard, |value| {
-        value.choice(&[
-            ("standard", ServiceTier::Standard),
-            ("priority", ServiceTier::Priority),
-            ("flex", ServiceTier::Flex),
-            ("batch", ServiceTier::Batch),
-        ])
+        value.choice(&ServiceTier::ALL.map(|tier| (tier.name(), tier)))
     });
     let input_tokens_above = table.or("input_tokens_above", 0, |value| {
         value.whole(0..=1_000_000_000)

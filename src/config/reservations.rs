@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::limits::{Enforcement, Limit, LimitMatch, Unit};
+use crate::error::LimitUnit;
+use crate::limits::{Enforcement, Limit, LimitMatch};
 
 use super::Config;
 
@@ -16,7 +17,7 @@ const USUAL_PROMPT: u64 = 1_000;
 /// Warns of each limit on money that holds few attempts, since so much is set aside for each.
 pub(super) fn warn(config: &Config, now: SystemTime, warnings: &mut Vec<String>) {
     let is_money = |limit: &&Limit| {
-        limit.unit == Unit::Money && limit.enforcement == Enforcement::Hard && limit.amount > 0
+        limit.unit == LimitUnit::Money && limit.enforcement == Enforcement::Hard && limit.amount > 0
     };
     for limit in config.limits.iter().filter(is_money) {
         let LimitMatch {

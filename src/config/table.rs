@@ -159,6 +159,16 @@ impl<'a> Value<'a> {
         self.or_not_a(found, "a string in quotes")
     }
 
+    /// A text that is not empty.
+    pub(super) fn filled(&self, remedy: &str) -> Option<&'a str> {
+        let text = self.string()?;
+        if text.is_empty() {
+            self.place.wrong("empty", remedy);
+            return None;
+        }
+        Some(text)
+    }
+
     /// The text that stands here, if it is one. Anything else is no mistake.
     pub(super) fn text(&self) -> Option<&'a str> {
         self.value.get_ref().as_str()

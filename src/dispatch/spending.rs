@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use crate::error::{DeniedAmounts, LimitDenial, LimitUnit};
+use crate::error::LimitUnit;
+use crate::error::{DeniedAmounts, LimitDenial};
 use crate::identity::{Identity, Labels};
 use crate::limits::{
-    Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation, Unit,
+    Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation,
 };
 use crate::money::{Cost, CostSource, Forecast, PricedRequest, most_nanos, output_within};
 use crate::trail::{AttemptRecord, Skip};
@@ -366,12 +367,12 @@ fn fit_into_limit(candidate: &mut Candidate<'_>, denial: &Denial) -> bool {
     let left = denial.remaining;
     let tokens = match denial.unit {
         _ if denial.cause == DenialCause::PriceUnknown => None,
-        Unit::Money | Unit::Waste => candidate.output_within(left),
-        Unit::Tokens => {
+        LimitUnit::Money | LimitUnit::Waste => candidate.output_within(left),
+        LimitUnit::Tokens => {
             let left = u64::try_from(left).unwrap_or(0);
             left.checked_sub(candidate.forecast.most_input)
         }
-        Unit::Requests | Unit::ConcurrentCalls => None,
+        LimitUnit::Requests | LimitUnit::ConcurrentCalls => None,
     };
     let fits =
         |tokens: &u64| (LEAST_FITTED_ANSWER..candidate.forecast.most_output).contains(tokens);
@@ -418,13 +419,7 @@ fn refused(denial: Denial, wall: SystemTime) -> Skip {
             } = denial;
             Skip::OverLimit(Box::new(LimitDenial {
                 limit,
-                unit: match unit {
-                    Unit::Requests => LimitUnit::Requests,
-                    Unit::Tokens => LimitUnit::Tokens,
-                    Unit::ConcurrentCalls => LimitUnit::ConcurrentCalls,
-                    Unit::Money => LimitUnit::Money,
-                    Unit::Waste => LimitUnit::Waste,
-                },
+                unit,
                 is_rate,
                 amounts: is_own.then_some(DeniedAmounts {
                     requested,

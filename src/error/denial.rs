@@ -20,7 +20,16 @@ pub enum LimitUnit {
 }
 
 impl LimitUnit {
-    /// Its name in messages and metrics.
+    /// Every unit.
+    pub const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::Tokens,
+        Self::ConcurrentCalls,
+        Self::Money,
+        Self::Waste,
+    ];
+
+    /// Its name in the configuration, messages, logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",
@@ -28,6 +37,14 @@ impl LimitUnit {
             Self::ConcurrentCalls => "concurrent_calls",
             Self::Money => "money",
             Self::Waste => "waste",
+        }
+    }
+
+    /// Whether it is counted in nano-USD.
+    pub fn is_money(self) -> bool {
+        match self {
+            Self::Money | Self::Waste => true,
+            Self::Requests | Self::Tokens | Self::ConcurrentCalls => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use crate::error::Error;
 use crate::identity::{Action, CredentialKind, Identity, LabelRule, Scope};
-use crate::limits::{LimitState, Unit};
+use crate::limits::LimitState;
 use crate::serving::control::Control;
 
 use super::v1::caller_service_server::CallerService;
@@ -101,20 +101,13 @@ pub(super) fn limit_state(state: &LimitState) -> v1::LimitState {
         announced_threshold,
         is_own: _,
     } = state;
-    let unit = match limit.unit {
-        Unit::Requests => v1::LimitUnit::Requests,
-        Unit::Tokens => v1::LimitUnit::Tokens,
-        Unit::ConcurrentCalls => v1::LimitUnit::ConcurrentCalls,
-        Unit::Money => v1::LimitUnit::Money,
-        Unit::Waste => v1::LimitUnit::Waste,
-    };
     v1::LimitState {
         limit_id: limit.id.to_string(),
         key: key
             .iter()
             .map(|(dimension, value)| (dimension.name(), value.to_string()))
             .collect(),
-        unit: unit.into(),
+        unit: status::limit_unit(limit.unit).into(),
         amount: *amount,
         used: *used,
         reserved: *reserved,

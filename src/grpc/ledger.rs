@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status};
 
+use crate::calendar::unix_us;
 use crate::error::Error;
 use crate::identity::{Action, CredentialKind, Identity};
 use crate::ledger::export::{Export, ExportPiece};
@@ -139,7 +140,7 @@ impl LedgerService for LedgerQueries {
         let question = question.map_err(|error| status_of(&error))?;
         let readers = self.readers().map_err(|error| status_of(&error))?;
         let begun = self
-            .ask(move |files| Export::begin(files, &sight, &question, unix_micros()))
+            .ask(move |files| Export::begin(files, &sight, &question, unix_us(SystemTime::now())))
             .await?;
         // The next piece is read when the one before has been taken.
         let pieces = stream::try_unfold(Some(begun), move |export| {
@@ -158,13 +159,6 @@ impl LedgerService for LedgerQueries {
         });
         Ok(Response::new(Box::pin(messages)))
     }
-}
-
-fn unix_micros() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// What whoever asks may see.

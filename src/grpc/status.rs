@@ -297,6 +297,17 @@ fn call_failure(error: &Error, trail: &Trail, room: usize) -> v1::CallFailure {
     failure
 }
 
+/// How the contract spells what a limit counts.
+pub(super) fn limit_unit(unit: LimitUnit) -> v1::LimitUnit {
+    match unit {
+        LimitUnit::Requests => v1::LimitUnit::Requests,
+        LimitUnit::Tokens => v1::LimitUnit::Tokens,
+        LimitUnit::ConcurrentCalls => v1::LimitUnit::ConcurrentCalls,
+        LimitUnit::Money => v1::LimitUnit::Money,
+        LimitUnit::Waste => v1::LimitUnit::Waste,
+    }
+}
+
 fn limit_denial(denial: &LimitDenial) -> v1::LimitDenial {
     let LimitDenial {
         limit,
@@ -305,17 +316,10 @@ fn limit_denial(denial: &LimitDenial) -> v1::LimitDenial {
         amounts,
         reset,
     } = denial;
-    let unit = match unit {
-        LimitUnit::Requests => v1::LimitUnit::Requests,
-        LimitUnit::Tokens => v1::LimitUnit::Tokens,
-        LimitUnit::ConcurrentCalls => v1::LimitUnit::ConcurrentCalls,
-        LimitUnit::Money => v1::LimitUnit::Money,
-        LimitUnit::Waste => v1::LimitUnit::Waste,
-    };
     let reset = reset.and_then(|reset| SystemTime::now().checked_add(reset));
     v1::LimitDenial {
         limit_id: shortened(limit.to_string(), MAX_NAME_BYTES),
-        unit: unit.into(),
+        unit: limit_unit(*unit).into(),
         requested: amounts.map_or(0, |amounts| amounts.requested),
         remaining: amounts.map_or(0, |amounts| amounts.remaining),
         reset_time: reset.map(answer::timestamp),

@@ -88,12 +88,8 @@ impl Translation {
     }
 
     /// See [`Identities::keys_wanted`].
-    pub fn keys_wanted(
-        &self,
-        headers: &HeaderMap,
-        now: SystemTime,
-    ) -> Option<watch::Receiver<Option<SystemTime>>> {
-        self.identities.keys_wanted(headers, now)
+    pub fn keys_wanted(&self, headers: &HeaderMap) -> Option<watch::Receiver<Option<SystemTime>>> {
+        self.identities.keys_wanted(headers, SystemTime::now)
     }
 
     /// A request of this caller from there, which takes up no memory yet.

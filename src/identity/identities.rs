@@ -106,11 +106,11 @@ impl Identities {
     }
 
     /// Asks for the keys that the token of a request needs, if they are not known and it makes sense to look for them.
-    /// What is returned changes when that has been tried.
+    /// What is returned changes when that has been tried. The clock is asked only for a token.
     pub fn keys_wanted(
         &self,
         headers: &HeaderMap,
-        now: SystemTime,
+        now: impl FnOnce() -> SystemTime,
     ) -> Option<watch::Receiver<Option<SystemTime>>> {
         let in_force = self.in_force.load();
         if in_force.issuers.all().is_empty() {
@@ -119,7 +119,7 @@ impl Identities {
         match resolve::proof_in(headers) {
             Ok(Some(Proof::Token(token))) => {
                 let token = std::str::from_utf8(token).ok()?;
-                in_force.issuers.keys_wanted(token, now)
+                in_force.issuers.keys_wanted(token, now())
             }
             Ok(Some(Proof::Key(_)) | None) | Err(_) => None,
         }
@@ -177,23 +177,6 @@ impl Identities {
             &before,
             &self.numbers,
         );
-        built.map(|_| ())
-    }
-
-    /// Whether these records could be in the store beside the settings that hold.
-    ///
-    /// # Errors
-    /// Every mistake.
-    pub fn check_store(
-        &self,
-        accounts: &[AccountRecord],
-        keys: &[KeyRecord],
-    ) -> Result<(), Vec<DirectoryMistake>> {
-        let sources = lock(&self.sources);
-        let before = self.directory();
-        let built = sources
-            .settings
-            .directory(accounts, keys, &before, &self.numbers);
         built.map(|_| ())
     }
 

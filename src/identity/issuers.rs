@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
-use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use tokio::sync::watch;
+
+use crate::hash::sha256;
 
 use super::token::{IssuerRules, KeySet, TokenClaims, TokenFault, Unverified};
 
@@ -112,7 +113,7 @@ struct KnownToken {
 #[derive(Default)]
 pub struct Issuers {
     issuers: Vec<Arc<Issuer>>,
-    known: Mutex<HashMap<[u8; SHA256_OUTPUT_LEN], KnownToken>>,
+    known: Mutex<HashMap<[u8; 32], KnownToken>>,
 }
 
 impl std::fmt::Debug for Issuers {
@@ -134,11 +135,6 @@ impl Issuer {
     /// What the configuration says about it.
     pub fn settings(&self) -> &IssuerSettings {
         &self.settings
-    }
-
-    /// When its keys were learned; `None` if none are known.
-    pub fn learned_at(&self) -> Option<SystemTime> {
-        self.keys.load().as_ref().map(|keys| keys.at)
     }
 
     /// Asks whoever fetches its keys to do so soon. What is returned changes when that has been tried. `None` if the
@@ -222,8 +218,7 @@ impl Issuers {
     /// # Errors
     /// [`TokenRefusal`].
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<GenuineToken>, TokenRefusal> {
-        let mut name = [0; SHA256_OUTPUT_LEN];
-        name.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let name = sha256(token.as_bytes());
         if let Some(known) = self.known().get(&name)
             && now < known.until
         {
@@ -266,7 +261,7 @@ impl Issuers {
     }
 
     /// Keeps a verified token. When there are too many, those that are over make room, or else all do.
-    fn keep(&self, name: [u8; SHA256_OUTPUT_LEN], token: KnownToken, now: SystemTime) {
+    fn keep(&self, name: [u8; 32], token: KnownToken, now: SystemTime) {
         let mut known = self.known();
         if known.len() >= MAX_VERIFIED {
             known.retain(|_, token| now < token.until);
@@ -277,7 +272,7 @@ impl Issuers {
         known.insert(name, token);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<[u8; SHA256_OUTPUT_LEN], KnownToken>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<[u8; 32], KnownToken>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

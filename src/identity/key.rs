@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
 use ring::error::Unspecified;
 use ring::rand::SecureRandom;
 use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
+
+use crate::hash::sha256;
 
 /// The characters of a key, without its first four, by the value of each.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -71,12 +72,7 @@ impl KeyHash {
     /// The hash of a secret. `None` unless it has the length of a key: nothing else is hashed, so that the work to
     /// refuse it is bounded.
     pub fn of(secret: &[u8]) -> Option<Self> {
-        if secret.len() != KEY_LENGTH {
-            return None;
-        }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, secret).as_ref());
-        Some(Self(hash))
+        (secret.len() == KEY_LENGTH).then(|| Self(sha256(secret)))
     }
 
     /// A hash that was kept.

@@ -7,11 +7,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::calendar::unix_us;
 use crate::sync::Mutex;
 
 use super::call_id::Day;
@@ -275,8 +276,7 @@ fn inspect(data: &Path, files: &Files, now: SystemTime) -> Result<Recovered, Ope
         path: data.to_owned(),
         error,
     })?;
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let today = Day::of_us(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    let today = Day::of_us(unix_us(now));
     let mut recovered = Recovered::default();
     for day in days {
         let file = LedgerFile::Day(day);

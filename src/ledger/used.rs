@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
+use crate::calendar::unix_us;
 use crate::identity::{AccountPath, Labels};
 
 use super::Ledger;
@@ -53,8 +54,7 @@ impl Ledger {
         let Some(files) = self.files() else {
             return Ok(Vec::new());
         };
-        let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let since_us = unix_us(since);
         let mut rows = Vec::new();
         for file in holding(files, since_us)? {
             read(&files.open_to_read(file)?, since_us, &mut rows)?;

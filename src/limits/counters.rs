@@ -8,11 +8,12 @@ use std::sync::{Arc, RwLock};
 use arc_swap::ArcSwap;
 use hashbrown::HashTable;
 
+use crate::error::LimitUnit;
 use crate::meter;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::counter::{CountedBy, CounterStanding, CounterTime, Tallies, Terms, WindowBounds};
-use super::limit::{Asked, Limit, LimitDimension, Unit};
+use super::limit::{Asked, Limit, LimitDimension};
 use super::taking::lock;
 use super::windows::LimitWindow;
 
@@ -247,7 +248,7 @@ pub(super) fn terms(limit: &Limit) -> Terms<'_> {
     Terms {
         amount: limit.amount,
         thresholds: match (limit.unit, limit.window) {
-            (Unit::ConcurrentCalls, _) | (_, None | Some(LimitWindow::Minute)) => &[],
+            (LimitUnit::ConcurrentCalls, _) | (_, None | Some(LimitWindow::Minute)) => &[],
             _ => &limit.thresholds,
         },
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::limit::Unit;
+use crate::error::LimitUnit;
+
 use super::windows::LimitWindow;
 
 /// A limit lets a call or an attempt not through.
@@ -12,7 +13,7 @@ pub struct Denial {
     /// Id of the limit.
     pub limit: Arc<str>,
     /// What is counted.
-    pub unit: Unit,
+    pub unit: LimitUnit,
     /// The time over which it is counted; `None` for open calls.
     pub window: Option<LimitWindow>,
     /// Why.
@@ -42,9 +43,9 @@ impl Denial {
     /// are not.
     pub fn is_rate(&self) -> bool {
         match self.unit {
-            Unit::ConcurrentCalls => true,
-            Unit::Requests | Unit::Tokens => self.window == Some(LimitWindow::Minute),
-            Unit::Money | Unit::Waste => false,
+            LimitUnit::ConcurrentCalls => true,
+            LimitUnit::Requests | LimitUnit::Tokens => self.window == Some(LimitWindow::Minute),
+            LimitUnit::Money | LimitUnit::Waste => false,
         }
     }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::error::LimitUnit;
+
 use super::counter::{Crossed, Use};
 use super::counters::{Counters, KeyedCounter, terms};
-use super::limit::{Limit, Unit};
+use super::limit::Limit;
 use super::{Actual, Estimate, Expected, Now, Shared};
 
 /// Tokens of which a ceiling tells the price.
@@ -71,8 +73,8 @@ impl Drop for CallHold {
 /// What a call that has ended has used.
 fn used_by_call(limit: &Limit, requests: i64) -> i64 {
     match limit.unit {
-        Unit::Requests => requests,
-        Unit::ConcurrentCalls | Unit::Tokens | Unit::Money | Unit::Waste => 0,
+        LimitUnit::Requests => requests,
+        LimitUnit::ConcurrentCalls | LimitUnit::Tokens | LimitUnit::Money | LimitUnit::Waste => 0,
     }
 }
 
@@ -107,9 +109,9 @@ impl Drop for Reservation {
         for held in self.held.drain(..) {
             held.settle(&self.limits, None, |limit, reserved| {
                 match (sent, limit.unit) {
-                    (false, _) | (true, Unit::ConcurrentCalls) => count(0),
-                    (true, Unit::Requests) => count(1),
-                    (true, Unit::Tokens | Unit::Money | Unit::Waste) => Use {
+                    (false, _) | (true, LimitUnit::ConcurrentCalls) => count(0),
+                    (true, LimitUnit::Requests) => count(1),
+                    (true, LimitUnit::Tokens | LimitUnit::Money | LimitUnit::Waste) => Use {
                         amount: reserved,
                         is_estimated: true,
                     },
@@ -172,11 +174,11 @@ impl Actual {
             is_estimated,
         } = *self;
         let amount = match limit.unit {
-            Unit::Requests => return count(1),
-            Unit::ConcurrentCalls => return count(0),
-            Unit::Waste if !is_waste => return count(0),
-            Unit::Tokens => saturated(tokens),
-            Unit::Money | Unit::Waste => match money {
+            LimitUnit::Requests => return count(1),
+            LimitUnit::ConcurrentCalls => return count(0),
+            LimitUnit::Waste if !is_waste => return count(0),
+            LimitUnit::Tokens => saturated(tokens),
+            LimitUnit::Money | LimitUnit::Waste => match money {
                 Expected::Known(nanos) => nanos.max(0),
                 Expected::Unknown => {
                     // Unknown is not nothing.
@@ -198,9 +200,9 @@ impl Estimate {
     /// What is to be set aside in a limit; `None` if that is not known.
     pub(super) fn of(&self, limit: &Limit) -> Option<i64> {
         match limit.unit {
-            Unit::Requests | Unit::ConcurrentCalls => Some(1),
-            Unit::Tokens => Some(saturated(self.tokens)),
-            Unit::Money | Unit::Waste => match self.money {
+            LimitUnit::Requests | LimitUnit::ConcurrentCalls => Some(1),
+            LimitUnit::Tokens => Some(saturated(self.tokens)),
+            LimitUnit::Money | LimitUnit::Waste => match self.money {
                 Expected::Known(nanos) => Some(nanos.max(0)),
                 Expected::Unknown => ceiling(limit, self.tokens),
             },

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::LimitUnit;
 use crate::identity::{Identity, Labels};
 
 use super::windows::{LimitWindow, Zone};
@@ -24,11 +25,11 @@ pub struct Limit {
     /// How calls are counted apart: one counter for each combination of values.
     pub per: Vec<LimitDimension>,
     /// What is counted.
-    pub unit: Unit,
-    /// The most within a window: nano-USD of [`Unit::Money`] and [`Unit::Waste`], else a count. Never negative. With 0
+    pub unit: LimitUnit,
+    /// The most within a window: nano-USD of [`LimitUnit::Money`] and [`LimitUnit::Waste`], else a count. Never negative. With 0
     /// only explicitly free calls get through.
     pub amount: i64,
-    /// What a window is; `None` for [`Unit::ConcurrentCalls`], which has none.
+    /// What a window is; `None` for [`LimitUnit::ConcurrentCalls`], which has none.
     pub window: Option<LimitWindow>,
     /// Where days, weeks, months and years begin.
     pub zone: Zone,
@@ -77,21 +78,6 @@ pub enum LimitDimension {
     Label(Arc<str>),
 }
 
-/// What a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unit {
-    /// Calls; attempts, where the limit names providers or models.
-    Requests,
-    /// Input and output tokens of all attempts.
-    Tokens,
-    /// Calls that are open at one time.
-    ConcurrentCalls,
-    /// What all attempts cost.
-    Money,
-    /// What attempts cost that did not give the caller its answer.
-    Waste,
-}
-
 /// What happens to a call that would pass a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Enforcement {
@@ -124,36 +110,6 @@ pub struct Asked<'a> {
     pub model: &'a str,
     /// The labels of the call.
     pub labels: &'a Labels,
-}
-
-impl Unit {
-    /// Every unit.
-    pub const ALL: [Self; 5] = [
-        Self::Requests,
-        Self::Tokens,
-        Self::ConcurrentCalls,
-        Self::Money,
-        Self::Waste,
-    ];
-
-    /// Its name in the configuration, logs and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-            Self::ConcurrentCalls => "concurrent_calls",
-            Self::Money => "money",
-            Self::Waste => "waste",
-        }
-    }
-
-    /// Whether it is counted in nano-USD.
-    pub fn is_money(self) -> bool {
-        match self {
-            Self::Money | Self::Waste => true,
-            Self::Requests | Self::Tokens | Self::ConcurrentCalls => false,
-        }
-    }
 }
 
 impl LimitDimension {
@@ -214,8 +170,8 @@ impl Limit {
             matches!(dimension, LimitDimension::Provider | LimitDimension::Model)
         };
         match self.unit {
-            Unit::Tokens | Unit::Money | Unit::Waste => true,
-            Unit::Requests | Unit::ConcurrentCalls => {
+            LimitUnit::Tokens | LimitUnit::Money | LimitUnit::Waste => true,
+            LimitUnit::Requests | LimitUnit::ConcurrentCalls => {
                 !self.matching.providers.is_empty()
                     || !self.matching.models.is_empty()
                     || self.per.iter().any(by_target)

@@ -25,6 +25,7 @@ use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
+use crate::error::LimitUnit;
 use crate::ledger::UsedRow;
 
 pub use self::check::{TooManyLimits, at_most_applying};
@@ -32,7 +33,7 @@ pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::hold::{CallHold, Reservation};
 pub use self::limit::{
-    Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS, Unit,
+    Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS,
 };
 pub use self::notice::{Announce, LimitNotice, shown_key};
 pub use self::state::{Grant, GrantError, LimitState};
@@ -109,7 +110,7 @@ pub struct LimitCounts {
     /// Id of the limit.
     pub limit: Arc<str>,
     /// What is counted.
-    pub unit: Unit,
+    pub unit: LimitUnit,
     /// How many counters it has.
     pub counters: usize,
     /// Calls and attempts that it let not through.
@@ -250,15 +251,6 @@ impl Limits {
             }
         }
         Ok(())
-    }
-
-    /// Whether a limit on money or waste may refuse attempts of this: if so, what they may cost has to be known.
-    pub fn needs_prices(&self, asked: &Asked<'_>) -> bool {
-        let set = self.0.set.load();
-        let mut on_account = set.on_account(asked);
-        on_account.any(|entry| {
-            entry.limit.unit.is_money() && entry.limit.enforcement == Enforcement::Hard
-        })
     }
 
     /// What each limit has counted beside what its counters hold, in the order of ids.

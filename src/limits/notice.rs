@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use tracing::warn;
 
+use crate::error::LimitUnit;
 use crate::hash::sha256_in_digits;
 
 use super::counter::Crossed;
 use super::counters::Counters;
-use super::limit::{Limit, LimitDimension, Unit};
+use super::limit::{Limit, LimitDimension};
 use super::state::shown_window;
 
 /// How many digits of a hash tell notices apart.
@@ -27,7 +28,7 @@ pub struct LimitNotice {
     /// The counter, by dimension.
     pub key: Vec<(LimitDimension, Arc<str>)>,
     /// What is counted.
-    pub unit: Unit,
+    pub unit: LimitUnit,
     /// The amount of the window, with what was granted; nano-USD or a count.
     pub amount: i64,
     /// What is used of it.

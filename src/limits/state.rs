@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::error::LimitUnit;
 use crate::identity::Identity;
 use crate::ledger::UsedRow;
 
 use super::counter::{CounterStanding, CounterTime, Use, WindowBounds};
 use super::counters::{Counters, KeyedCounter, terms};
 use super::hold::announce;
-use super::limit::{Asked, Limit, LimitDimension, Unit};
+use super::limit::{Asked, Limit, LimitDimension};
 use super::set::{LimitEntry, LimitSet};
 use super::windows::LimitWindow;
 use super::{Limits, Now, Shared};
@@ -144,7 +145,7 @@ impl Limits {
         };
         let limit = &entry.limit;
         let unbounded = match (limit.unit, limit.window) {
-            (Unit::ConcurrentCalls, _) | (_, None) => Some("calls that are open at one time"),
+            (LimitUnit::ConcurrentCalls, _) | (_, None) => Some("calls that are open at one time"),
             (_, Some(LimitWindow::Minute)) => Some("by the minute"),
             _ => None,
         };
@@ -271,12 +272,12 @@ fn caller_of(row: &UsedRow) -> Identity {
 fn used_of(row: &UsedRow, limit: &Limit) -> Option<Use> {
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let (amount, is_estimated) = match limit.unit {
-        Unit::Requests if limit.counts_attempts() => (whole(row.attempts), false),
-        Unit::Requests => (whole(row.calls), false),
-        Unit::Tokens => (whole(row.tokens), row.is_estimated),
-        Unit::ConcurrentCalls => (0, false),
-        Unit::Money => (row.cost_nanos, row.is_estimated),
-        Unit::Waste => (row.waste_nanos, row.is_estimated),
+        LimitUnit::Requests if limit.counts_attempts() => (whole(row.attempts), false),
+        LimitUnit::Requests => (whole(row.calls), false),
+        LimitUnit::Tokens => (whole(row.tokens), row.is_estimated),
+        LimitUnit::ConcurrentCalls => (0, false),
+        LimitUnit::Money => (row.cost_nanos, row.is_estimated),
+        LimitUnit::Waste => (row.waste_nanos, row.is_estimated),
     };
     (amount > 0).then_some(Use {
         amount,

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -77,8 +77,7 @@ impl Doors {
     where
         B: Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
     {
-        let now = SystemTime::now();
-        if let Some(mut looked) = self.translation.keys_wanted(request.headers(), now) {
+        if let Some(mut looked) = self.translation.keys_wanted(request.headers()) {
             let (doors, origin) = (self.clone(), origin.clone());
             return async move {
                 // If the keys are not there by then, the token is judged by those that are.

@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 use crate::audit::{
     Actor, AuditDraft, AuditEvent, ChainBreak, ChainCheck, ChainLink, FIRST_LINK, Subject,
 };
+use crate::calendar::unix_us;
 
 use super::columns;
 use super::error::StoreError;
-use super::{Store, StoreReading, micros};
+use super::{Store, StoreReading};
 
 const COLUMNS: &str =
     "sequence, at_us, actor, origin, action, subject, code, before, after, comment, link";
@@ -42,8 +43,8 @@ impl StoreReading<'_> {
         let mut statement = self.0.prepare(&sql)?;
         let mut rows = statement.query(params![
             filter.before.map_or(i64::MAX, number),
-            filter.from.map_or(i64::MIN, micros),
-            filter.until.map_or(i64::MAX, micros),
+            filter.from.map_or(i64::MIN, unix_us),
+            filter.until.map_or(i64::MAX, unix_us),
             filter.subject,
             i64::try_from(most).unwrap_or(i64::MAX),
         ])?;
@@ -91,7 +92,7 @@ impl Store {
             let last: Option<i64> = transaction.query_row(
                 "SELECT max(sequence) FROM audit WHERE sequence <
                  (SELECT coalesce(min(sequence), ?2) FROM audit WHERE at_us >= ?1)",
-                params![micros(before), i64::MAX],
+                params![unix_us(before), i64::MAX],
                 |row| row.get(0),
             )?;
             let Some(last) = last else {
@@ -131,7 +132,7 @@ pub(super) fn append(connection: &Connection, draft: &AuditDraft) -> Result<(), 
     } = draft.clone();
     let mut event = AuditEvent {
         sequence: last + 1,
-        at_us: micros(at),
+        at_us: unix_us(at),
         actor,
         action: action.to_owned(),
         subject,

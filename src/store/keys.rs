@@ -4,13 +4,14 @@ use std::time::SystemTime;
 
 use rusqlite::{Row, params};
 
+use crate::calendar::unix_us;
 use crate::identity::key::{KeyHash, KeyKind};
 use crate::identity::record::KeyRecord;
 
 use super::columns::{self, ScopeText};
 use super::error::StoreError;
 use super::records::{KEPT_IN, StoredKey};
-use super::{Store, StoreReading, StoreWriting, micros, time};
+use super::{Store, StoreReading, StoreWriting, time};
 
 const COLUMNS: &str = "id, account, kind, hash, scopes, expires_us, rotated_until_us, revoked, display_name, shown, created_us, revoked_us, replaces, replaced_by, used_us";
 
@@ -81,7 +82,7 @@ impl StoreWriting<'_> {
             revoked,
             kept_in: _,
         } = key;
-        let optional = |at: &Option<SystemTime>| at.map(micros);
+        let optional = |at: &Option<SystemTime>| at.map(unix_us);
         let kind = kind.unwrap_or(KeyKind::Data);
         self.0.execute(
             "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
@@ -99,7 +100,7 @@ impl StoreWriting<'_> {
                 columns::calls_written(*revoked),
                 display_name,
                 shown,
-                micros(*created),
+                unix_us(*created),
                 optional(revoked_at),
                 replaces,
                 replaced_by,
@@ -126,7 +127,7 @@ impl Store {
             let mut statement = transaction
                 .prepare("UPDATE keys SET used_us = max(coalesce(used_us, 0), ?2) WHERE id = ?1")?;
             for (id, at) in used {
-                statement.execute(params![id, micros(at)])?;
+                statement.execute(params![id, unix_us(at)])?;
             }
             Ok(())
         };

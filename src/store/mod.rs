@@ -194,12 +194,6 @@ impl<'a> Deref for StoreWriting<'a> {
     }
 }
 
-/// Microseconds since 1970; a time before that, or after the year 200,000, is the nearest that fits.
-fn micros(at: SystemTime) -> i64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// The time that many microseconds after 1970.
 fn time(micros: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))

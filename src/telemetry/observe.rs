@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use crate::calendar::unix_us;
 use crate::caller::{Caller, Door, Method, Priority};
 use crate::error::{Error, Reason};
 use crate::identity::{Identity, Labels};
@@ -27,7 +28,7 @@ use super::facts::{Gaps, Stopwatch};
 use super::ids::new_call_id;
 use super::logging::call_log::CallLog;
 use super::metrics::Metrics;
-use super::recorded::{attempt_settlement, call_settlement, call_start, target_of, unix_us};
+use super::recorded::{attempt_settlement, call_settlement, call_start, target_of};
 use super::spans::{AttemptDescription, AttemptSpan, CallSpan, Tracer};
 use super::trace_context::TraceContext;
 

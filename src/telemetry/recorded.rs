@@ -1,7 +1,7 @@
 //! What does the ledger write of an attempt and of a call? What is known of them, in its words.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::identity::{Identity, Labels};
 use crate::ledger::call_id::{CallId, bytes_of};
@@ -130,11 +130,6 @@ fn skip(record: &AttemptRecord) -> Option<SkipRow> {
         reason: skip.reason().name(),
         detail: skip.to_string(),
     })
-}
-
-/// Microseconds since 1970.
-pub(super) fn unix_us(moment: SystemTime) -> i64 {
-    whole_us(moment.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn whole_us(time: Duration) -> i64 {

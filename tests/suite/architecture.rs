@@ -41,10 +41,10 @@ const MODULES: &[Module] = &[
     // What is counted.
     module("meter", &[]),
     // Who calls. Pure, but for the table in use, which is exchanged.
-    module("identity", &["caller", "error", "meter"]),
+    module("identity", &["caller", "error", "hash", "meter"]),
     // What administrators change, and the record of it.
     module("audit", &["hash"]),
-    module("store", &["audit", "hash", "identity"]),
+    module("store", &["audit", "calendar", "hash", "identity"]),
     module(
         "admin",
         &["audit", "check", "error", "hash", "identity", "store"],
@@ -80,7 +80,10 @@ const MODULES: &[Module] = &[
         ],
     ),
     // May it be spent?
-    module("limits", &["hash", "identity", "ledger", "meter", "sync"]),
+    module(
+        "limits",
+        &["error", "hash", "identity", "ledger", "meter", "sync"],
+    ),
     // Policy.
     module("health", &["error", "meter", "spread", "sync", "trail"]),
     module(
@@ -151,6 +154,7 @@ const MODULES: &[Module] = &[
             "admin",
             "admission",
             "audit",
+            "calendar",
             "caller",
             "certificate",
             "chat",
@@ -166,9 +170,9 @@ const MODULES: &[Module] = &[
             "meter",
             "money",
             "serving",
+            "store",
             "telemetry",
             "trail",
-            "store",
         ],
     ),
     // Two more doors: they stand on the first, whose contract they speak in other spellings.

@@ -2,7 +2,8 @@
 
 use modelway::config::file::File;
 use modelway::config::{Config, Surroundings};
-use modelway::limits::{Enforcement, LimitDimension, LimitWindow, Unit};
+use modelway::error::LimitUnit;
+use modelway::limits::{Enforcement, LimitDimension, LimitWindow};
 
 /// What the file under test needs besides what it is about. Lines of the test begin at 10.
 const REST: &str = r#"[providers.p]
@@ -52,14 +53,17 @@ fn a_limit_is_read_with_all_that_it_says() {
         panic!("{:?}", config.limits);
     };
     assert_eq!(month.per, [LimitDimension::Team, LimitDimension::Model]);
-    assert_eq!((month.unit, month.amount), (Unit::Money, 500_250_000_000));
+    assert_eq!(
+        (month.unit, month.amount),
+        (LimitUnit::Money, 500_250_000_000)
+    );
     assert_eq!(month.window, Some(LimitWindow::Month));
     assert_eq!(month.zone.name(), "Asia/Shanghai");
     assert_eq!(month.thresholds, [50, 100]);
     assert_eq!(month.enforcement, Enforcement::Watch);
     assert_eq!(month.unknown_ceiling, Some(2_000_000_000));
     assert_eq!(*month.matching.models[0], *"p/m");
-    assert_eq!((rate.unit, rate.amount), (Unit::Requests, 60));
+    assert_eq!((rate.unit, rate.amount), (LimitUnit::Requests, 60));
     assert_eq!(rate.zone.name(), "UTC");
     assert_eq!((open.window, open.enforcement), (None, Enforcement::Hard));
     assert!(rate.thresholds.is_empty() && open.thresholds.is_empty());

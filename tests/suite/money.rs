@@ -2,13 +2,14 @@
 
 use std::time::SystemTime;
 
+use modelway::error::LimitUnit;
 use modelway::grpc::v1::{
-    Attempt, BillingClass, CallLimits, Cost, CostSource, FinishReason, GenerateRequest, LimitUnit,
+    self, Attempt, BillingClass, CallLimits, Cost, CostSource, FinishReason, GenerateRequest,
     UsageSource,
 };
 use modelway::identity::Labels;
 use modelway::limits::{
-    Enforcement, Limit, LimitDimension, LimitMatch, LimitState, LimitWindow, Now, Unit, Zone,
+    Enforcement, Limit, LimitDimension, LimitMatch, LimitState, LimitWindow, Now, Zone,
 };
 use modelway::simulator::Behaviour;
 use tokio::task::JoinSet;
@@ -49,7 +50,7 @@ fn now() -> Now {
     }
 }
 
-fn limit(id: &str, unit: Unit, amount: i64, window: LimitWindow) -> Limit {
+fn limit(id: &str, unit: LimitUnit, amount: i64, window: LimitWindow) -> Limit {
     Limit {
         id: id.into(),
         description: String::new(),
@@ -69,12 +70,17 @@ fn limit(id: &str, unit: Unit, amount: i64, window: LimitWindow) -> Limit {
 }
 
 fn money(id: &str, amount: i64) -> Limit {
-    limit(id, Unit::Money, amount, LimitWindow::Total)
+    limit(id, LimitUnit::Money, amount, LimitWindow::Total)
 }
 
 /// Attempts, as the provider counts them: the first limit on requests that names a provider.
 fn attempts_at(provider: &str) -> Limit {
-    let mut limit = limit("attempts", Unit::Requests, 1_000_000, LimitWindow::Total);
+    let mut limit = limit(
+        "attempts",
+        LimitUnit::Requests,
+        1_000_000,
+        LimitWindow::Total,
+    );
     limit.matching.providers = vec![provider.into()];
     limit
 }
@@ -253,7 +259,7 @@ async fn a_spent_budget_says_which_limit_it_is_and_is_not_tried_again() {
     };
     assert_eq!(
         (&*denial.limit_id, denial.unit()),
-        ("team-month", LimitUnit::Money)
+        ("team-month", v1::LimitUnit::Money)
     );
     assert_eq!((denial.requested, denial.remaining), (CENT, CENT / 2));
 
@@ -277,7 +283,7 @@ async fn a_spent_budget_says_which_limit_it_is_and_is_not_tried_again() {
 #[tokio::test]
 async fn a_limit_of_a_minute_says_when_to_come_back() {
     let gateway = Gateway::start(FEES).await;
-    gateway.limit([limit("minute", Unit::Requests, 1, LimitWindow::Minute)]);
+    gateway.limit([limit("minute", LimitUnit::Requests, 1, LimitWindow::Minute)]);
     gateway
         .call(Method::Generate, ask("cheap", "Hello"))
         .await

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use modelway::error::LimitUnit;
 use modelway::hash::in_digits;
 use modelway::identity::{Identity, Labels};
 use modelway::limits::{
-    Announce, Asked, Enforcement, Limit, LimitDimension, LimitMatch, LimitWindow, Limits, Now,
-    Unit, Zone,
+    Announce, Asked, Enforcement, Limit, LimitDimension, LimitMatch, LimitWindow, Limits, Now, Zone,
 };
 use modelway::outbound::notify::{Settings, Webhook, notices};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -96,7 +96,7 @@ fn requests_per_team(amount: i64) -> Limit {
         description: String::new(),
         matching: LimitMatch::default(),
         per: vec![LimitDimension::Caller],
-        unit: Unit::Requests,
+        unit: LimitUnit::Requests,
         amount,
         window: Some(LimitWindow::Day),
         zone: Zone::UTC,

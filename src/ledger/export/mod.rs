@@ -230,7 +230,7 @@ impl Export {
                     model: Arc::from(&*attempt.target.model),
                     tier: match attempt.tier {
                         None => "standard",
-                        Some(ServedTier::Known(tier)) => price_book::tier_name(tier),
+                        Some(ServedTier::Known(tier)) => tier.name(),
                         Some(ServedTier::Other) => "other",
                     },
                     price_version: Arc::clone(&attempt.price_version),

@@ -100,19 +100,6 @@ fn read(folder: &Path, version: &str) -> Option<Version> {
     is_believed.then(|| prices.collect())
 }
 
-const TIERS: [(ServiceTier, &str); 4] = [
-    (ServiceTier::Standard, "standard"),
-    (ServiceTier::Priority, "priority"),
-    (ServiceTier::Flex, "flex"),
-    (ServiceTier::Batch, "batch"),
-];
-
-/// The name of a tier.
-pub(super) fn tier_name(tier: ServiceTier) -> &'static str {
-    let known = TIERS.into_iter().find(|(known, _)| *known == tier);
-    known.map_or("", |(_, name)| name)
-}
-
 fn written(model: &str, price: &Price) -> Value {
     let Price { holds, rates } = price;
     let Validity {
@@ -144,7 +131,7 @@ fn written(model: &str, price: &Price) -> Value {
     };
     json!({
         "model": model,
-        "tier": tier_name(*tier),
+        "tier": tier.name(),
         "input_tokens_above": input_tokens_above,
         "from": from.as_ref().map(second),
         "until": until.as_ref().map(second),
@@ -167,7 +154,8 @@ fn understood(value: &Value) -> Option<(String, Price)> {
     let moment = |key: &str| number(key).map(|second| UNIX_EPOCH + Duration::from_secs(second));
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let tier = text("tier")?;
-    let (tier, _) = TIERS.into_iter().find(|(_, name)| *name == tier)?;
+    let mut tiers = ServiceTier::ALL.into_iter();
+    let tier = tiers.find(|known| known.name() == tier)?;
     let price = Price {
         holds: Validity {
             tier,

@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::specimens::*;
+use crate::error::LimitUnit;
 use crate::identity::Labels;
 use crate::limits::*;
 
@@ -140,7 +141,7 @@ proptest! {
         steps in vec((0..20_000_u64, 1..40_u64, 0..=100_u64, any::<bool>()), 1..100),
     ) {
         const AMOUNT: u64 = 60;
-        let minute = limit("minute", Unit::Tokens, AMOUNT as i64, Some(LimitWindow::Minute));
+        let minute = limit("minute", LimitUnit::Tokens, AMOUNT as i64, Some(LimitWindow::Minute));
         let limits = Limits::new(vec![minute], None);
         let (identity, labels) = (caller("a"), Labels::new());
         let (mut clocks, mut passed) = (Clocks::default(), 0);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::specimens::*;
+use crate::error::LimitUnit;
 use crate::identity::Labels;
 use crate::limits::*;
 
@@ -26,7 +27,7 @@ fn an_attempt_goes_through_if_its_estimate_fits_beside_what_is_used_and_set_asid
             denied.requested,
             denied.remaining
         ),
-        ("day", Unit::Money, 41, 40)
+        ("day", LimitUnit::Money, 41, 40)
     );
     first.settle(cost(10), now);
     drop(second);
@@ -174,7 +175,7 @@ fn all_counters_are_taken_or_none() {
 
 #[test]
 fn waste_counts_only_what_gave_no_answer() {
-    let waste = limit("waste", Unit::Waste, 100, Some(LimitWindow::Day));
+    let waste = limit("waste", LimitUnit::Waste, 100, Some(LimitWindow::Day));
     let (limits, now) = (Limits::new(vec![waste], None), Clocks::default().now());
     let (caller, labels) = (caller("indexer"), Labels::new());
     let asked = asked(&caller, &labels);
@@ -223,8 +224,8 @@ fn a_limit_that_watches_refuses_nothing_and_counts() {
 
 #[test]
 fn a_call_holds_a_place_until_its_end_and_counts_as_a_request_once_something_was_sent() {
-    let open = limit("open", Unit::ConcurrentCalls, 1, None);
-    let requests = limit("requests", Unit::Requests, 2, Some(LimitWindow::Hour));
+    let open = limit("open", LimitUnit::ConcurrentCalls, 1, None);
+    let requests = limit("requests", LimitUnit::Requests, 2, Some(LimitWindow::Hour));
     let (limits, now) = (
         Limits::new(vec![open, requests], None),
         Clocks::default().now(),
@@ -241,7 +242,10 @@ fn a_call_holds_a_place_until_its_end_and_counts_as_a_request_once_something_was
 
     let mut hold = limits.admit(&asked, now).unwrap();
     let denied = limits.admit(&asked, now).unwrap_err();
-    assert_eq!((denied.unit, denied.reset), (Unit::ConcurrentCalls, None));
+    assert_eq!(
+        (denied.unit, denied.reset),
+        (LimitUnit::ConcurrentCalls, None)
+    );
     assert!(denied.is_rate());
     hold.sent();
     drop(hold);
@@ -253,13 +257,16 @@ fn a_call_holds_a_place_until_its_end_and_counts_as_a_request_once_something_was
     hold.sent();
     drop(hold);
     let denied = limits.admit(&asked, now).unwrap_err();
-    assert_eq!((denied.unit, denied.is_rate()), (Unit::Requests, false));
+    assert_eq!(
+        (denied.unit, denied.is_rate()),
+        (LimitUnit::Requests, false)
+    );
     assert_eq!(denied.reset, Some(now.wall + Duration::from_secs(3600)));
 }
 
 #[test]
 fn a_limit_that_names_a_provider_counts_attempts() {
-    let requests = limit("requests", Unit::Requests, 1, Some(LimitWindow::Day));
+    let requests = limit("requests", LimitUnit::Requests, 1, Some(LimitWindow::Day));
     let by_provider = Limit {
         matching: LimitMatch {
             providers: vec!["one".into()],
@@ -270,7 +277,7 @@ fn a_limit_that_names_a_provider_counts_attempts() {
     let per_model = Limit {
         id: "per-model".into(),
         per: vec![LimitDimension::Model],
-        unit: Unit::ConcurrentCalls,
+        unit: LimitUnit::ConcurrentCalls,
         window: None,
         ..requests
     };

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use crate::error::LimitUnit;
 use crate::identity::{AccountPath, Identity, Labels};
 use crate::limits::*;
 
 /// A limit of this amount, on everybody together.
-pub(super) fn limit(id: &str, unit: Unit, amount: i64, window: Option<LimitWindow>) -> Limit {
+pub(super) fn limit(id: &str, unit: LimitUnit, amount: i64, window: Option<LimitWindow>) -> Limit {
     Limit {
         id: id.into(),
         description: String::new(),
@@ -27,7 +28,7 @@ pub(super) fn limit(id: &str, unit: Unit, amount: i64, window: Option<LimitWindo
 
 /// A limit on the money of a day.
 pub(super) fn money(id: &str, amount: i64) -> Limit {
-    limit(id, Unit::Money, amount, Some(LimitWindow::Day))
+    limit(id, LimitUnit::Money, amount, Some(LimitWindow::Day))
 }
 
 /// A caller of the team `search` in the organisation `shop`.

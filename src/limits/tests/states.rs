@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::specimens::*;
 use super::time::used_row;
+use crate::error::LimitUnit;
 use crate::identity::Labels;
 use crate::limits::*;
 
@@ -209,8 +210,8 @@ fn a_grant_that_can_hold_for_nothing_says_why() {
         per: vec![LimitDimension::Team],
         ..money("team", 100)
     };
-    let minute = limit("minute", Unit::Tokens, 10, Some(LimitWindow::Minute));
-    let open = limit("open", Unit::ConcurrentCalls, 10, None);
+    let minute = limit("minute", LimitUnit::Tokens, 10, Some(LimitWindow::Minute));
+    let open = limit("open", LimitUnit::ConcurrentCalls, 10, None);
     let (limits, _) = announcing(vec![per_team, minute, open]);
     let now = Clocks::default().now();
     let grant = |limit: &str, key: &[(&str, &str)]| {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::specimens::*;
+use crate::error::LimitUnit;
 use crate::identity::Labels;
 use crate::ledger::UsedRow;
 use crate::limits::*;
@@ -358,7 +359,7 @@ fn only_what_was_used_in_the_running_window_is_restored() {
     let midnight = second("2026-11-18T00:00Z");
     let now = Clocks::default().now();
     let identity = caller("indexer");
-    let tokens = limit("tokens", Unit::Tokens, 1000, Some(LimitWindow::Month));
+    let tokens = limit("tokens", LimitUnit::Tokens, 1000, Some(LimitWindow::Month));
     let others = Limit {
         matching: LimitMatch {
             accounts: vec!["other".into()],
@@ -366,7 +367,12 @@ fn only_what_was_used_in_the_running_window_is_restored() {
         },
         ..money("others", 100)
     };
-    let requests = limit("requests", Unit::Requests, 1000, Some(LimitWindow::Total));
+    let requests = limit(
+        "requests",
+        LimitUnit::Requests,
+        1000,
+        Some(LimitWindow::Total),
+    );
     let limits = Limits::new(vec![money("day", 100), tokens, others, requests], None);
     let rows = [
         used_row(&identity, time(midnight - 1), 7),
@@ -392,7 +398,7 @@ fn by_the_minute(amount: i64) -> Limits {
     Limits::new(
         vec![limit(
             "minute",
-            Unit::Tokens,
+            LimitUnit::Tokens,
             amount,
             Some(LimitWindow::Minute),
         )],
