@@ -18,7 +18,8 @@ use super::rpcs::call_path;
 #[tokio::test]
 async fn every_metric_has_a_series_from_the_start() {
     let limit = "[[limits]]\nid = \"all\"\nrequests = 100\nwindow = \"day\"\n";
-    let ledger = "[ledger]\npath = \"unused\"\ndurability = \"none\"\n";
+    let data = concat!(env!("CARGO_TARGET_TMPDIR"), "/metrics-series");
+    let ledger = format!("[ledger]\npath = {data:?}\ndurability = \"none\"\n");
     let gateway = Gateway::start(&format!("{PRICED}{limit}{ledger}")).await;
     // It serves as soon as it answers.
     let mut catalog = gateway.catalog();
