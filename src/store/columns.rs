@@ -199,6 +199,6 @@ fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, StoreError> {
     })
 }
 
-fn unknown(what: &str) -> StoreError {
+pub(super) fn unknown(what: &str) -> StoreError {
     StoreError::damaged(format!("it names a {what} that this release does not know"))
 }

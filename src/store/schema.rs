@@ -9,7 +9,8 @@ use super::error::{StoreError, WhyNot};
 
 /// What each version adds to the one before it. A file has every version up to its own; what was released is never
 /// changed here.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE accounts (
         id TEXT PRIMARY KEY,
         kind TEXT NOT NULL,
@@ -59,7 +60,38 @@ const MIGRATIONS: [&str; 1] = ["
         sequence INTEGER NOT NULL,
         link BLOB NOT NULL CHECK (length(link) = 32)
     ) STRICT;
-    "];
+    ",
+    "
+    -- A price begins at `start_us`; 0: it always has. Rates in pico-USD for a token and fees in nano-USD; NULL: not known.
+    CREATE TABLE prices (
+        model TEXT NOT NULL,
+        service_tier TEXT NOT NULL,
+        input_tokens_above INTEGER NOT NULL,
+        start_us INTEGER NOT NULL,
+        end_us INTEGER,
+        input INTEGER,
+        output INTEGER,
+        cache_read INTEGER,
+        cache_write INTEGER,
+        cache_write_long INTEGER,
+        reasoning INTEGER,
+        web_search INTEGER,
+        web_fetch INTEGER,
+        code_execution INTEGER,
+        file_search INTEGER,
+        request INTEGER NOT NULL,
+        PRIMARY KEY (model, service_tier, input_tokens_above, start_us)
+    ) STRICT, WITHOUT ROWID;
+    -- What was learned of the tokens of a target's prompts (`scenario` is NULL) and of its answers in a scenario, as JSON.
+    CREATE TABLE expectations (
+        provider TEXT NOT NULL,
+        base_url TEXT NOT NULL,
+        model TEXT NOT NULL,
+        scenario TEXT,
+        learned TEXT NOT NULL
+    ) STRICT;
+    ",
+];
 
 /// The version of the tables that this release knows.
 const VERSION: i64 = MIGRATIONS.len() as i64;
