@@ -113,6 +113,25 @@ pub struct Asked<'a> {
 }
 
 impl LimitDimension {
+    /// Those that no key belongs to.
+    const PLAIN: [Self; 7] = [
+        Self::Organisation,
+        Self::Team,
+        Self::Caller,
+        Self::Key,
+        Self::Scenario,
+        Self::Provider,
+        Self::Model,
+    ];
+
+    /// The dimension with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.strip_prefix("label:") {
+            Some(key) => Some(Self::Label(key.into())),
+            None => Self::PLAIN.into_iter().find(|plain| plain.name() == name),
+        }
+    }
+
     /// Its name in the configuration and in the keys of counters.
     pub fn name(&self) -> String {
         match self {
@@ -140,6 +159,19 @@ impl LimitDimension {
             Self::Provider => asked.provider,
             Self::Model => asked.model,
             Self::Label(key) => asked.labels.get(key).map_or("", |value| value),
+        }
+    }
+}
+
+impl Enforcement {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Hard, Self::Watch];
+
+    /// Its name in the configuration and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hard => "hard",
+            Self::Watch => "watch",
         }
     }
 }
@@ -179,6 +211,20 @@ impl Limit {
         }
     }
 
+    /// Whether its windows begin at a time of a zone.
+    pub fn begins_in_zone(&self) -> bool {
+        match self.window {
+            None | Some(LimitWindow::Minute | LimitWindow::Total) => false,
+            Some(
+                LimitWindow::Hour
+                | LimitWindow::Day
+                | LimitWindow::Week
+                | LimitWindow::Month
+                | LimitWindow::Year,
+            ) => true,
+        }
+    }
+
     pub(super) fn stage(&self) -> LimitStage {
         match self.counts_attempts() {
             true => LimitStage::Attempt,
@@ -196,7 +242,7 @@ impl Limit {
     }
 
     /// Whether both count the same in the same way, so that one can go on with the counters of the other.
-    pub(super) fn shares_counters_with(&self, other: &Self) -> bool {
+    pub fn shares_counters_with(&self, other: &Self) -> bool {
         self.per == other.per
             && self.unit == other.unit
             && self.window == other.window

@@ -11,6 +11,7 @@ mod denial;
 mod hold;
 mod limit;
 mod notice;
+mod record;
 mod refill;
 mod set;
 mod state;
@@ -36,6 +37,7 @@ pub use self::limit::{
     Asked, Enforcement, Limit, LimitDimension, LimitMatch, MOST_APPLYING, MOST_THRESHOLDS,
 };
 pub use self::notice::{Announce, LimitNotice, shown_key};
+pub use self::record::{Announced, Kept, LimitRecord};
 pub use self::state::{Grant, GrantError, LimitState};
 pub use self::windows::{LimitWindow, Zone};
 

@@ -48,7 +48,9 @@ pub struct Grant {
     pub limit: Arc<str>,
     /// The counter, by the names of dimensions.
     pub key: BTreeMap<String, String>,
-    /// What is added, in the limit's unit; negative to take away.
+    /// What the limit counted when it was granted. A limit that counts something else by now is not added to.
+    pub unit: LimitUnit,
+    /// What is added, in that unit; negative to take away.
     pub amount: i64,
     /// When it was granted: it holds for the window of this time.
     pub at: SystemTime,
@@ -66,6 +68,14 @@ pub enum GrantError {
     /// The key does not name a value for each dimension, or names another dimension.
     #[error("the key must have a value for each of: {0}")]
     Key(String),
+}
+
+impl LimitState {
+    /// What is left; not negative.
+    pub fn remaining(&self) -> i64 {
+        let taken = self.used.saturating_add(self.reserved);
+        self.amount.saturating_sub(taken).max(0)
+    }
 }
 
 impl Limits {

@@ -99,6 +99,11 @@ pub(super) fn list<'t, T: 't, Text: From<&'t T> + Serialize>(things: &'t [T]) ->
     serde_json::to_string(&texts).unwrap_or_default()
 }
 
+/// The JSON of a list or a map of texts and numbers, which cannot fail.
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 pub(super) fn scopes(text: Option<&str>) -> Result<Option<Vec<Scope>>, StoreError> {
     let Some(text) = text else {
         return Ok(None);
@@ -190,7 +195,7 @@ pub(super) fn digest(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
         .map_err(|_| StoreError::damaged("a hash has another length than 32 bytes"))
 }
 
-fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, StoreError> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         StoreError::damaged(format!(

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{StoreError, WhyNot};
+use super::limits;
 
 /// What each version adds to the one before it. A file has every version up to its own; what was released is never
 /// changed here.
-const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE accounts (
         id TEXT PRIMARY KEY,
@@ -91,6 +92,7 @@ const MIGRATIONS: [&str; 2] = [
         learned TEXT NOT NULL
     ) STRICT;
     ",
+    limits::TABLES,
 ];
 
 /// The version of the tables that this release knows.

@@ -1,5 +1,7 @@
 //! What a store of its own directory keeps, and what becomes of it between processes.
 
+mod limits;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -182,6 +182,7 @@ fn a_grant_adds_to_the_window_once() {
         id: "grant-1".into(),
         limit: "day".into(),
         key: BTreeMap::new(),
+        unit: LimitUnit::Money,
         amount: 100,
         at: now.wall,
     };
@@ -222,6 +223,7 @@ fn a_grant_that_can_hold_for_nothing_says_why() {
             id: "grant".into(),
             limit: limit.into(),
             key: key.collect(),
+            unit: LimitUnit::Money,
             amount: 1,
             at: now.wall,
         };

@@ -1,0 +1,516 @@
+//! How are limits, what was granted to them and the thresholds that were announced read from and written to the control
+//! store?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Row, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+
+use crate::calendar::unix_us;
+use crate::error::LimitUnit;
+use crate::limits::{
+    Announced, Enforcement, Grant, Limit, LimitDimension, LimitMatch, LimitNotice, LimitRecord,
+    LimitWindow, Zone,
+};
+
+use super::columns;
+use super::error::StoreError;
+use super::{Store, StoreReading, StoreWriting};
+
+/// The tables. Seconds are counted from 1970. A window without bounds begins with the least number and ends with the
+/// greatest. The columns of `announced` up to `amount` tell which threshold it was; the rest is what its notice says, and
+/// `is_sent` whether the webhook needs it no more.
+pub(super) const TABLES: &str = "
+    CREATE TABLE limits (
+        id TEXT PRIMARY KEY,
+        description TEXT NOT NULL,
+        matching TEXT NOT NULL,
+        per TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        amount INTEGER NOT NULL,
+        window TEXT,
+        time_zone TEXT,
+        thresholds TEXT NOT NULL,
+        enforcement TEXT NOT NULL,
+        unknown_ceiling INTEGER,
+        version INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE grants (
+        limit_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        amount INTEGER NOT NULL,
+        at_s INTEGER NOT NULL,
+        end_s INTEGER NOT NULL,
+        PRIMARY KEY (limit_id, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE announced (
+        limit_id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        start_s INTEGER NOT NULL,
+        threshold INTEGER NOT NULL,
+        amount INTEGER NOT NULL,
+        end_s INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        notice TEXT NOT NULL UNIQUE,
+        is_sent INTEGER NOT NULL,
+        PRIMARY KEY (limit_id, key, unit, start_s, threshold, amount)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX announced_to_send ON announced (is_sent) WHERE is_sent = 0;
+    ";
+
+const COLUMNS: &str = "id, description, matching, per, unit, amount, window, time_zone, thresholds, enforcement, unknown_ceiling, version";
+const GRANT_COLUMNS: &str = "limit_id, id, key, unit, amount, at_s, end_s";
+const NOTICE_COLUMNS: &str =
+    "limit_id, key, unit, start_s, threshold, amount, end_s, used, notice, is_sent";
+
+/// A limit of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredLimit {
+    /// The limit.
+    pub record: LimitRecord,
+    /// Changes with every change.
+    pub version: u64,
+}
+
+/// A grant of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredGrant {
+    /// The grant.
+    pub grant: Grant,
+    /// The first second after its window; [`i64::MAX`] if that has no end.
+    pub end: i64,
+}
+
+/// What a limit matches, as JSON.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitMatchText {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accounts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scenarios: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    providers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    models: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+}
+
+impl From<&LimitMatch> for LimitMatchText {
+    fn from(matching: &LimitMatch) -> Self {
+        let LimitMatch {
+            accounts,
+            scenarios,
+            providers,
+            models,
+            labels,
+        } = matching;
+        let texts = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect();
+        Self {
+            accounts: texts(accounts),
+            scenarios: texts(scenarios),
+            providers: texts(providers),
+            models: texts(models),
+            labels: labels
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
+        }
+    }
+}
+
+impl From<LimitMatchText> for LimitMatch {
+    fn from(text: LimitMatchText) -> Self {
+        let LimitMatchText {
+            accounts,
+            scenarios,
+            providers,
+            models,
+            labels,
+        } = text;
+        let names = |texts: Vec<String>| texts.into_iter().map(Arc::from).collect();
+        Self {
+            accounts: names(accounts),
+            scenarios: names(scenarios),
+            providers: names(providers),
+            models: names(models),
+            labels: labels
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+        }
+    }
+}
+
+impl StoreReading<'_> {
+    /// All limits, in order of id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn limits(&self) -> Result<Vec<StoredLimit>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM limits ORDER BY id");
+        let mut statement = self.0.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut limits = Vec::new();
+        while let Some(row) = rows.next()? {
+            limits.push(limit(row)?);
+        }
+        Ok(limits)
+    }
+
+    /// The limit of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn limit(&self, id: &str) -> Result<Option<StoredLimit>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM limits WHERE id = ?1");
+        let mut statement = self.0.prepare(&sql)?;
+        let mut rows = statement.query([id])?;
+        rows.next()?.map(limit).transpose()
+    }
+
+    /// What was granted to windows that have not ended in this second.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn running_grants(&self, second: i64) -> Result<Vec<StoredGrant>, StoreError> {
+        let sql = format!("SELECT {GRANT_COLUMNS} FROM grants WHERE end_s > ?1");
+        let mut statement = self.0.prepare(&sql)?;
+        let mut rows = statement.query([second])?;
+        let mut grants = Vec::new();
+        while let Some(row) = rows.next()? {
+            grants.push(grant(row)?);
+        }
+        Ok(grants)
+    }
+
+    /// The grant to this limit with this id, whether its window runs or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn grant(&self, limit: &str, id: &str) -> Result<Option<StoredGrant>, StoreError> {
+        let sql = format!("SELECT {GRANT_COLUMNS} FROM grants WHERE limit_id = ?1 AND id = ?2");
+        let mut statement = self.0.prepare(&sql)?;
+        let mut rows = statement.query([limit, id])?;
+        rows.next()?.map(grant).transpose()
+    }
+
+    /// The thresholds that were announced in windows that have not ended in this second.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn announced(&self, second: i64) -> Result<Vec<Announced>, StoreError> {
+        let sql = "SELECT limit_id, key, unit, start_s, threshold, amount FROM announced WHERE end_s > ?1";
+        let mut statement = self.0.prepare(sql)?;
+        let mut rows = statement.query([second])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(Announced {
+                limit: row.get(0)?,
+                key: columns::read(&row.get::<_, String>(1)?)?,
+                unit: unit(&row.get::<_, String>(2)?)?,
+                start: row.get(3)?,
+                threshold: row.get(4)?,
+                amount: row.get(5)?,
+            });
+        }
+        Ok(all)
+    }
+}
+
+impl StoreWriting<'_> {
+    /// Writes a limit, in place of the one with its id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_limit(&self, stored: &StoredLimit) -> Result<(), StoreError> {
+        let StoredLimit { record, version } = stored;
+        let LimitRecord { limit, zone } = record;
+        let Limit {
+            id,
+            description,
+            matching,
+            per,
+            unit,
+            amount,
+            window,
+            zone: _,
+            thresholds,
+            enforcement,
+            unknown_ceiling,
+        } = limit;
+        let per: Vec<_> = per.iter().map(LimitDimension::name).collect();
+        self.0.execute(
+            "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                id,
+                description,
+                columns::json(&LimitMatchText::from(matching)),
+                columns::json(&per),
+                unit.name(),
+                amount,
+                window.map(LimitWindow::name),
+                zone.as_ref().map(Zone::name),
+                columns::json(thresholds),
+                enforcement.name(),
+                unknown_ceiling,
+                i64::try_from(*version).unwrap_or(i64::MAX),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a limit, what was granted to it and what was announced of it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn delete_limit(&self, id: &str) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM limits WHERE id = ?1", [id])?;
+        self.drop_counted(id)
+    }
+
+    /// Removes what was granted to a limit and what was announced of it, since it counts something else from now on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn drop_counted(&self, limit: &str) -> Result<(), StoreError> {
+        self.0
+            .execute("DELETE FROM grants WHERE limit_id = ?1", [limit])?;
+        self.0
+            .execute("DELETE FROM announced WHERE limit_id = ?1", [limit])?;
+        Ok(())
+    }
+
+    /// Writes a grant that is not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn put_grant(&self, stored: &StoredGrant) -> Result<(), StoreError> {
+        let StoredGrant { grant, end } = stored;
+        let Grant {
+            id,
+            limit,
+            key,
+            unit,
+            amount,
+            at,
+        } = grant;
+        self.0.execute(
+            "INSERT INTO grants VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                limit,
+                id,
+                columns::json(key),
+                unit.name(),
+                amount,
+                second_of(*at),
+                end
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Writes down which thresholds are about to be announced. Returns for each whether it had not been announced before.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Then none is written down.
+    pub fn announce(&self, notices: &[LimitNotice]) -> Result<Vec<bool>, StoreError> {
+        let mut connection = self.connection();
+        let transaction = self.begin(&mut connection, TransactionBehavior::Immediate)?;
+        let insert = || -> Result<Vec<bool>, StoreError> {
+            let mut insert = transaction.prepare(
+                "INSERT OR IGNORE INTO announced VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)",
+            )?;
+            let mut are_new = Vec::with_capacity(notices.len());
+            for notice in notices {
+                let LimitNotice {
+                    id,
+                    limit,
+                    key,
+                    unit,
+                    amount,
+                    used,
+                    threshold,
+                    window,
+                } = notice;
+                let key: BTreeMap<_, _> = key
+                    .iter()
+                    .map(|(dimension, value)| (dimension.name(), &**value))
+                    .collect();
+                let (start, end) = window.map_or((i64::MIN, i64::MAX), |(start, end)| {
+                    (second_of(start), second_of(end))
+                });
+                let inserted = insert.execute(params![
+                    limit,
+                    columns::json(&key),
+                    unit.name(),
+                    start,
+                    threshold,
+                    amount,
+                    end,
+                    used,
+                    id,
+                ])?;
+                are_new.push(inserted == 1);
+            }
+            Ok(are_new)
+        };
+        let are_new = self.named(insert())?;
+        self.named(transaction.commit().map_err(StoreError::from))?;
+        Ok(are_new)
+    }
+
+    /// The notices that the webhook still needs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn notices_to_send(&self) -> Result<Vec<LimitNotice>, StoreError> {
+        let sql = format!(
+            "SELECT {NOTICE_COLUMNS} FROM announced WHERE is_sent = 0 ORDER BY start_s, threshold"
+        );
+        self.read(|reading| {
+            let mut statement = reading.0.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            let mut notices = Vec::new();
+            while let Some(row) = rows.next()? {
+                notices.push(notice(row)?);
+            }
+            Ok::<_, StoreError>(notices)
+        })
+    }
+
+    /// The webhook needs these notices no more: it has accepted them, or they were given up.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn notices_are_sent<'n>(
+        &self,
+        ids: impl IntoIterator<Item = &'n str>,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.connection();
+        let transaction = self.begin(&mut connection, TransactionBehavior::Immediate)?;
+        let update = || -> Result<(), StoreError> {
+            let mut update =
+                transaction.prepare("UPDATE announced SET is_sent = 1 WHERE notice = ?1")?;
+            for id in ids {
+                update.execute([id])?;
+            }
+            Ok(())
+        };
+        self.named(update())?;
+        self.named(transaction.commit().map_err(StoreError::from))
+    }
+
+    /// Forgets the thresholds of windows that ended longer than `kept` ago.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn forget_announced(&self, now: SystemTime, kept: Duration) -> Result<(), StoreError> {
+        let Some(before) = now.checked_sub(kept) else {
+            return Ok(());
+        };
+        let sql = "DELETE FROM announced WHERE end_s < ?1";
+        let deleted = self.connection().execute(sql, [second_of(before)]);
+        self.named(deleted.map(drop).map_err(StoreError::from))
+    }
+}
+
+fn limit(row: &Row<'_>) -> Result<StoredLimit, StoreError> {
+    let text = |column: &str| row.get::<_, String>(column);
+    let optional = |column: &str| row.get::<_, Option<String>>(column);
+    let version: i64 = row.get("version")?;
+    let per: Vec<String> = columns::read(&text("per")?)?;
+    let per = per.iter().map(|name| {
+        LimitDimension::named(name).ok_or_else(|| columns::unknown("dimension of limits"))
+    });
+    let window = optional("window")?.map(|name| {
+        let mut known = LimitWindow::ALL.into_iter();
+        known
+            .find(|window| window.name() == name)
+            .ok_or_else(|| columns::unknown("window of limits"))
+    });
+    let zone = optional("time_zone")?
+        .map(|name| Zone::named(&name).ok_or_else(|| columns::unknown("time zone")));
+    let mut enforcements = Enforcement::ALL.into_iter();
+    let enforcement = text("enforcement")?;
+    let enforcement = enforcements.find(|known| known.name() == enforcement);
+    let matching: LimitMatchText = columns::read(&text("matching")?)?;
+    let record = LimitRecord {
+        limit: Limit {
+            id: row.get("id")?,
+            description: text("description")?,
+            matching: matching.into(),
+            per: per.collect::<Result<_, _>>()?,
+            unit: unit(&text("unit")?)?,
+            amount: row.get("amount")?,
+            window: window.transpose()?,
+            zone: Zone::UTC,
+            thresholds: columns::read(&text("thresholds")?)?,
+            enforcement: enforcement
+                .ok_or_else(|| columns::unknown("kind of enforcement of limits"))?,
+            unknown_ceiling: row.get("unknown_ceiling")?,
+        },
+        zone: zone.transpose()?,
+    };
+    Ok(StoredLimit {
+        record,
+        version: u64::try_from(version).unwrap_or(0),
+    })
+}
+
+fn grant(row: &Row<'_>) -> Result<StoredGrant, StoreError> {
+    Ok(StoredGrant {
+        grant: Grant {
+            id: row.get("id")?,
+            limit: row.get("limit_id")?,
+            key: columns::read(&row.get::<_, String>("key")?)?,
+            unit: unit(&row.get::<_, String>("unit")?)?,
+            amount: row.get("amount")?,
+            at: time_of(row.get("at_s")?),
+        },
+        end: row.get("end_s")?,
+    })
+}
+
+fn notice(row: &Row<'_>) -> Result<LimitNotice, StoreError> {
+    let key: BTreeMap<String, String> = columns::read(&row.get::<_, String>("key")?)?;
+    let key = key.into_iter().map(|(name, value)| {
+        let dimension = LimitDimension::named(&name);
+        let dimension = dimension.ok_or_else(|| columns::unknown("dimension of limits"))?;
+        Ok::<_, StoreError>((dimension, Arc::from(value)))
+    });
+    let (start, end): (i64, i64) = (row.get("start_s")?, row.get("end_s")?);
+    Ok(LimitNotice {
+        id: row.get("notice")?,
+        limit: row.get("limit_id")?,
+        key: key.collect::<Result<_, _>>()?,
+        unit: unit(&row.get::<_, String>("unit")?)?,
+        amount: row.get("amount")?,
+        used: row.get("used")?,
+        threshold: row.get("threshold")?,
+        window: (end < i64::MAX).then(|| (time_of(start), time_of(end))),
+    })
+}
+
+fn unit(name: &str) -> Result<LimitUnit, StoreError> {
+    let mut known = LimitUnit::ALL.into_iter();
+    let unit = known.find(|unit| unit.name() == name);
+    unit.ok_or_else(|| columns::unknown("unit of limits"))
+}
+
+/// The second since 1970 in which a time lies.
+fn second_of(time: SystemTime) -> i64 {
+    unix_us(time).div_euclid(1_000_000)
+}
+
+fn time_of(second: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(u64::try_from(second).unwrap_or(0))
+}
