@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod limits;
 pub mod meter;
 pub mod money;
+mod name;
 pub mod outbound;
 pub mod provider;
 pub mod serve;

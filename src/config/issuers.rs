@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::identity::is_label;
 use crate::identity::issuers::{IssuerSettings, KeySource, SubjectAccounts};
 use crate::identity::token::{Algorithm, IssuerRules};
+use crate::name::is_legal_name;
 
-use super::name::is_legal_name;
 use super::table::{Table, Value};
 
 /// How far the clocks of an issuer and of the service may differ unless the file says otherwise ...

@@ -14,11 +14,11 @@ use crate::limits::{
     TooManyLimits, Zone, at_most_applying,
 };
 use crate::money::decimal;
+use crate::name::is_legal_name;
 use crate::outbound::notify::{self, Webhook};
 
 use super::address::is_loopback;
 use super::mistake::Place;
-use super::name::is_legal_name;
 use super::secret::Surroundings;
 use super::table::{Table, Value};
 

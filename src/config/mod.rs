@@ -26,7 +26,6 @@ mod listeners;
 pub mod listens;
 mod mistake;
 mod model;
-mod name;
 mod overrides;
 mod path;
 mod price;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::dispatch::target::{Charging, Target, Timeouts, UpstreamMode};
 use crate::features::{Feature, Features, Modality};
 use crate::money::Price;
+use crate::name::is_legal_model_id;
 use crate::simulator::{KEYS, Sequence};
 
 use super::body;
 use super::dialect::WireFormats;
 use super::family::Family;
 use super::mistake::Place;
-use super::name::is_legal_model_id;
 use super::path;
 use super::price;
 use super::provider;

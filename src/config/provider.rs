@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::dispatch::target::Charging;
 use crate::features::{Feature, Features};
 use crate::money::{CostFrom, OnDisconnect};
+use crate::name::is_legal_name;
 use crate::provider::{Auth, Provider};
 use crate::wire::options::AllowedOptions;
 
@@ -17,7 +18,6 @@ use super::dialect::WireFormats;
 use super::family::{FAMILIES, Family};
 use super::headers::{self, Headers};
 use super::link::LinkReader;
-use super::name::is_legal_name;
 use super::path;
 use super::secret::Surroundings;
 use super::table::{Table, Value};

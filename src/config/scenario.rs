@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::dispatch::target::{OptionsPolicy, RetryFirst, Scenario, SpendingPolicy, Target};
 use crate::dispatch::{hedging, retry_budget, waste};
 use crate::money::Reserve;
+use crate::name::is_legal_name;
 
 use super::mistake::Place;
-use super::name::is_legal_name;
 use super::price;
 use super::table::{Table, Value};
 

@@ -23,6 +23,7 @@ const MODULES: &[Module] = &[
     // Functions of numbers and texts.
     module("calendar", &[]),
     module("hash", &[]),
+    module("name", &[]),
     module("terminal", &[]),
     module("certificate", &["hash"]),
     module("features", &["chat"]),
@@ -41,7 +42,7 @@ const MODULES: &[Module] = &[
     // What is counted.
     module("meter", &[]),
     // Who calls. Pure, but for the table in use, which is exchanged.
-    module("identity", &["caller", "error", "hash", "meter"]),
+    module("identity", &["caller", "error", "hash", "meter", "name"]),
     // What administrators change, and the record of it.
     module("audit", &["hash"]),
     module("store", &["audit", "calendar", "hash", "identity"]),
@@ -230,6 +231,7 @@ const MODULES: &[Module] = &[
             "ledger",
             "limits",
             "money",
+            "name",
             "outbound",
             "provider",
             "server",

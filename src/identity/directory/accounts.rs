@@ -12,13 +12,11 @@ use crate::identity::{
     AccountPath, Action, CredentialKind, Identity, LabelRule, Labels, MAX_LABELS, Scope, is_label,
     scopes,
 };
+use crate::name::is_legal_name;
 
 use super::complaints::{Complaints, MistakenRecord};
 use super::numbers::{AccountNumbers, identity_of, standing_of};
 use super::{AccountEntry, Directory};
-
-/// The most characters of an id.
-const MOST_CHARACTERS: usize = 64;
 
 /// The zone of an account that has none.
 const UTC: &str = "UTC";
@@ -44,7 +42,7 @@ pub(super) fn read(records: &[AccountRecord], complaints: &mut Complaints) -> Ac
         let mut wrong = |what: String, remedy: &str| {
             complaints.add(MistakenRecord::Account(position), "id", what, remedy);
         };
-        if !is_id(&record.id) {
+        if !is_legal_name(&record.id) {
             let remedy = "write 1 to 64 small letters, digits, `.`, `_` or `-`";
             wrong(
                 format!(
@@ -378,10 +376,4 @@ pub(super) fn local(identity: &Identity) -> AccountEntry {
         time_zone: Arc::clone(&identity.time_zone),
         by_certificate: None,
     }
-}
-
-fn is_id(id: &str) -> bool {
-    let is_allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    (1..=MOST_CHARACTERS).contains(&id.len()) && id.bytes().all(is_allowed)
 }
