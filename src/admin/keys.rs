@@ -13,7 +13,7 @@ use crate::identity::directory::complaints::MistakenRecord;
 use crate::identity::directory::{Directory, KeyState};
 use crate::identity::key::{KeyHash, KeyKind, NewKey};
 use crate::identity::record::{CallsUnderWay, KeyRecord};
-use crate::store::{KEPT_IN, StoreChange, StoreWriting, StoredKey};
+use crate::store::{KEPT_IN, StoreChange, StoreError, StoreWriting, StoredKey};
 
 use super::accounts::{all, current, is_below, judged, outside};
 use super::error::AdminError;
@@ -80,7 +80,7 @@ pub struct MadeKey {
 /// A key as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedKey {
-    /// The key. For one of the file, everything but the key itself is empty.
+    /// The key. For one of the file, everything but the key itself and its last use is empty.
     pub stored: StoredKey,
     /// Where it stands.
     pub state: KeyState,
@@ -101,7 +101,11 @@ impl Administration {
         now: SystemTime,
     ) -> Result<Vec<ListedKey>, AdminError> {
         let file = self.file();
-        let stored = self.store.read(|reading| reading.keys())?;
+        let (stored, of_file_used) = self
+            .store
+            .read(|reading| Ok::<_, StoreError>((reading.keys()?, reading.uses_of_file_keys()?)))?;
+        // The store lags up to a minute behind what this process has seen.
+        let seen = self.uses();
         let directory = current(&file, &self.objects()?)?;
         if let Some(id) = account
             && directory.account(id).is_none()
@@ -109,14 +113,18 @@ impl Administration {
             return Err(AdminError::no("account", id));
         }
         let of_store = stored.into_iter().map(|stored| (stored, false));
-        let of_file = file.settings.keys.iter().map(|key| (of_file(key), true));
+        let of_file = file.settings.keys.iter().map(|key| {
+            let used = of_file_used.get(&key.hash).copied();
+            (of_file(key, used), true)
+        });
         let listed = of_store
             .chain(of_file)
             .filter(|(stored, _)| by.sees(&stored.key.account, &directory))
             .filter(|(stored, _)| {
                 account.is_none_or(|top| is_below(&directory, &stored.key.account, top))
             })
-            .map(|(stored, is_of_file)| {
+            .map(|(mut stored, is_of_file)| {
+                stored.used = stored.used.max(seen.get(&stored.key.hash).copied());
                 let entry = directory.account(&stored.key.account);
                 let is_closed = entry.is_some_and(|entry| entry.closed.is_some());
                 ListedKey {
@@ -483,7 +491,7 @@ fn event(by: &Administrator, action: &'static str, key: &StoredKey, now: SystemT
     )
 }
 
-fn of_file(key: &KeyRecord) -> StoredKey {
+fn of_file(key: &KeyRecord, used: Option<SystemTime>) -> StoredKey {
     StoredKey {
         key: key.clone(),
         display_name: String::new(),
@@ -492,6 +500,6 @@ fn of_file(key: &KeyRecord) -> StoredKey {
         revoked_at: None,
         replaces: None,
         replaced_by: None,
-        used: None,
+        used,
     }
 }

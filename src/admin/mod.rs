@@ -10,8 +10,10 @@ mod fields;
 mod keys;
 mod rights;
 mod standing;
+mod uses;
 mod views;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +25,7 @@ use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::{DirectoryMistake, list};
 use crate::identity::directory::numbers::AccountNumbers;
 use crate::identity::identities::Identities;
+use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountRecord, KeyRecord};
 use crate::identity::settings::Settings;
 use crate::store::{Store, StoreError, StoreReading};
@@ -102,6 +105,8 @@ pub struct Administration {
     /// alone makes changes and tells of them, so that both happen in one order.
     told: Mutex<Option<i64>>,
     logins: Mutex<FailedLogins>,
+    /// When keys were last used, as it was written down.
+    uses_written: Mutex<HashMap<KeyHash, SystemTime>>,
     /// Events that wait to be written.
     noted: Mutex<Vec<AuditDraft>>,
 }
@@ -137,6 +142,7 @@ impl Administration {
             follower: OnceLock::new(),
             told: Mutex::new(Some(version)),
             logins: Mutex::default(),
+            uses_written: Mutex::default(),
             noted: Mutex::default(),
         })
     }

@@ -85,6 +85,11 @@ pub enum KeyState {
 }
 
 impl KeyEntry {
+    /// The SHA-256 of its secret.
+    pub fn hash(&self) -> &KeyHash {
+        &self.hash
+    }
+
     /// Where it stands at a time.
     pub fn state(&self, now: SystemTime) -> KeyState {
         let is_over = self.identity.expires.is_some_and(|end| end <= now);

@@ -1,14 +1,16 @@
 //! How does the service follow its control store? A thread looks at it twice a second: it takes over what other processes
 //! have changed, and writes down what waits to be written.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::warn;
 
 use crate::admin::{Administration, UnusableStore};
@@ -58,7 +60,7 @@ fn unusable(error: UnusableStore) -> StartError {
 /// A control store that a thread follows until this is dropped.
 pub(super) struct FollowedStore {
     /// Dropped to end the thread.
-    stop: Option<mpsc::Sender<()>>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,16 +70,10 @@ impl FollowedStore {
     /// # Errors
     /// The system starts no thread.
     pub(super) fn follow(administration: Arc<Administration>) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel::<()>();
-        let run = move || {
-            let mut upkeep = Upkeep::default();
-            let mut looks = 0;
-            while stopped.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
-                looks = (looks + 1) % LOOKS_PER_DAY;
-                upkeep.tell(&administration, upkeep_of(looks));
-            }
-            upkeep.tell(&administration, Due::End);
-        };
+        let (stop, stopped) = oneshot::channel();
+        // The disk keeps this thread waiting, and nothing else.
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let run = move || runtime.block_on(follow(&administration, stopped));
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(run)?;
@@ -98,6 +94,23 @@ impl Drop for FollowedStore {
     }
 }
 
+/// Follows the store until `stopped` is answered or its sender dropped; then what still waits is written.
+async fn follow(administration: &Administration, mut stopped: oneshot::Receiver<()>) {
+    let mut upkeep = Upkeep::default();
+    let mut looks = 0;
+    let mut next_look = interval_at(Instant::now() + LOOK, LOOK);
+    next_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = &mut stopped => return upkeep.run(administration, Due::End),
+            _ = next_look.tick() => {
+                looks = (looks + 1) % LOOKS_PER_DAY;
+                upkeep.run(administration, due_after(looks));
+            }
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
@@ -107,7 +120,7 @@ enum Due {
     End,
 }
 
-fn upkeep_of(looks: u32) -> Due {
+fn due_after(looks: u32) -> Due {
     match looks {
         0 => Due::Day,
         looks if looks % LOOKS_PER_MINUTE == 0 => Due::Minute,
@@ -118,15 +131,13 @@ fn upkeep_of(looks: u32) -> Due {
 /// What the thread remembers between two looks.
 #[derive(Default)]
 struct Upkeep {
-    /// When keys were last used, as it was written down.
-    used: HashMap<Arc<str>, SystemTime>,
     /// Whether the last look failed, so that only the first failure of several is logged.
     has_failed: bool,
 }
 
 impl Upkeep {
-    fn tell(&mut self, administration: &Administration, due: Due) {
-        match self.done(administration, due) {
+    fn run(&mut self, administration: &Administration, due: Due) {
+        match tasks(administration, due, SystemTime::now()) {
             Ok(()) => self.has_failed = false,
             Err(error) => {
                 if !std::mem::replace(&mut self.has_failed, true) {
@@ -138,40 +149,27 @@ impl Upkeep {
             }
         }
     }
-
-    fn done(&mut self, administration: &Administration, due: Due) -> Result<(), StoreError> {
-        administration.look()?;
-        administration.write_noted()?;
-        if due == Due::Look {
-            return Ok(());
-        }
-        let now = SystemTime::now();
-        administration.write_logins(now, due == Due::End)?;
-        self.write_used(administration)?;
-        if due == Due::Day {
-            administration.store().drop_old_events(now, audit::KEPT)?;
-        }
-        Ok(())
-    }
-
-    fn write_used(&mut self, administration: &Administration) -> Result<(), StoreError> {
-        let directory = administration.identities().directory();
-        let mut news = Vec::new();
-        for key in directory.keys() {
-            let (id, used) = (&key.identity.key_id, key.identity.standing.last_used());
-            let (Some(id), Some(used)) = (id, used) else {
-                continue;
-            };
-            if self.used.get(id) != Some(&used) {
-                news.push((Arc::clone(id), used));
-            }
-        }
-        if news.is_empty() {
-            return Ok(());
-        }
-        let written = news.iter().map(|(id, used)| (&**id, *used));
-        administration.store().keys_were_used(written)?;
-        self.used.extend(news);
-        Ok(())
-    }
 }
+
+/// Does what is due. A task that fails keeps none of the others from being done, since the end is the last chance for all
+/// of them.
+///
+/// # Errors
+/// The first failure.
+fn tasks(administration: &Administration, due: Due, now: SystemTime) -> Result<(), StoreError> {
+    let mut result = administration.look().map(drop);
+    result = result.and(administration.write_noted());
+    if due == Due::Look {
+        return result;
+    }
+    result = result.and(administration.write_logins(now, due == Due::End));
+    result = result.and(administration.write_uses());
+    if due == Due::Day {
+        let store = administration.store();
+        result = result.and(store.drop_old_events(now, audit::KEPT).map(drop));
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests;

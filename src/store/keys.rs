@@ -1,5 +1,6 @@
 //! How are keys read from and written to the control store?
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use rusqlite::{Row, params};
@@ -52,6 +53,23 @@ impl StoreReading<'_> {
         let mut statement = self.0.prepare(&sql)?;
         let mut rows = statement.query([hash.as_bytes().as_slice()])?;
         rows.next()?.map(key).transpose()
+    }
+}
+
+impl StoreReading<'_> {
+    /// When keys of the configuration file were last used, by the hashes of their secrets.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn uses_of_file_keys(&self) -> Result<HashMap<KeyHash, SystemTime>, StoreError> {
+        let mut statement = self.0.prepare("SELECT hash, used_us FROM file_keys")?;
+        let mut rows = statement.query([])?;
+        let mut uses = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let hash = columns::digest(&row.get::<_, Vec<u8>>("hash")?)?;
+            uses.insert(KeyHash::from_bytes(hash), time(row.get("used_us")?));
+        }
+        Ok(uses)
     }
 }
 
@@ -112,22 +130,31 @@ impl StoreWriting<'_> {
 }
 
 impl Store {
-    /// Writes down when keys were last used, by their ids. It is no change that anybody made: it has no event.
+    /// Writes down when keys were last used, by the hashes of their secrets: of keys that are not here as of keys of the
+    /// configuration file. It is no change that anybody made: it has no event.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn keys_were_used<'k>(
         &self,
-        used: impl IntoIterator<Item = (&'k str, SystemTime)>,
+        used: impl IntoIterator<Item = (&'k KeyHash, SystemTime)>,
     ) -> Result<(), StoreError> {
         let mut connection = self.connection();
         let behavior = rusqlite::TransactionBehavior::Immediate;
         let transaction = self.begin(&mut connection, behavior)?;
         let write = || {
-            let mut statement = transaction
-                .prepare("UPDATE keys SET used_us = max(coalesce(used_us, 0), ?2) WHERE id = ?1")?;
-            for (id, at) in used {
-                statement.execute(params![id, unix_us(at)])?;
+            let mut here = transaction.prepare(
+                "UPDATE keys SET used_us = max(coalesce(used_us, 0), ?2) WHERE hash = ?1",
+            )?;
+            let mut of_file = transaction.prepare(
+                "INSERT INTO file_keys VALUES (?1, ?2)
+                 ON CONFLICT (hash) DO UPDATE SET used_us = max(used_us, ?2)",
+            )?;
+            for (hash, at) in used {
+                let row = params![hash.as_bytes().as_slice(), unix_us(at)];
+                if here.execute(row)? == 0 {
+                    of_file.execute(row)?;
+                }
             }
             Ok(())
         };

@@ -10,7 +10,7 @@ use super::limits;
 
 /// What each version adds to the one before it. A file has every version up to its own; what was released is never
 /// changed here.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE accounts (
         id TEXT PRIMARY KEY,
@@ -93,6 +93,13 @@ pub(super) const MIGRATIONS: [&str; 3] = [
     ) STRICT;
     ",
     limits::TABLES,
+    // When keys that stand in the configuration file were last used.
+    "
+    CREATE TABLE file_keys (
+        hash BLOB PRIMARY KEY CHECK (length(hash) = 32),
+        used_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// The version of the tables that this release knows.

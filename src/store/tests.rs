@@ -220,15 +220,19 @@ fn the_last_use_of_a_key_only_moves_forward_and_survives_a_change_of_the_key() {
         made.unwrap();
     };
     write(&key("key_1"));
+    let (here, of_file) = (hash("key_1"), hash("a key of the file"));
     store
-        .keys_were_used([("key_1", at(120)), ("key_unknown", at(1))])
+        .keys_were_used([(&here, at(120)), (&of_file, at(60))])
         .unwrap();
-    store.keys_were_used([("key_1", at(60))]).unwrap();
+    store
+        .keys_were_used([(&here, at(60)), (&of_file, at(0))])
+        .unwrap();
     write(&key("key_1"));
 
     let read = store.read(|reading| reading.key("key_1"));
-
     assert_eq!(read.unwrap().unwrap().used, Some(at(120)));
+    let of_file_keys = store.read(|reading| reading.uses_of_file_keys());
+    assert_eq!(of_file_keys.unwrap(), [(of_file, at(60))].into());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Do administrators, by the service and on the command line, get what they are allowed, and nobody else?
 
 mod command;
+mod last_use;
 mod rights;
 mod support;
 
