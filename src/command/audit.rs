@@ -1,4 +1,7 @@
-//! `modelway audit`: shows the record of what administrators changed, and checks that nobody has edited it.
+//! `modelway audit`: shows the record of what administrators changed, and checks that nobody has edited it, on the control
+//! store itself or through a service.
+
+mod server;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -10,8 +13,11 @@ use crate::audit::AuditEvent;
 use crate::config::parse_long_duration;
 use crate::store::EventFilter;
 
-use super::console::{BROKEN, print, print_error, shown};
+use super::administrator::ServerArguments;
+use super::console::{BROKEN, in_runtime, print, print_error, shown};
 use super::control::{OpenedStore, StoreArguments};
+
+use self::server::asked;
 
 #[derive(Debug, Args)]
 pub(super) struct AuditArguments {
@@ -19,6 +25,8 @@ pub(super) struct AuditArguments {
     command: AuditCommand,
     #[command(flatten)]
     store: StoreArguments,
+    #[command(flatten)]
+    server: ServerArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +49,15 @@ enum AuditCommand {
 
 impl AuditArguments {
     pub(super) fn run(self) -> Result<ExitCode, String> {
+        if let Some(address) = self.server.address().cloned() {
+            let Self {
+                command, server, ..
+            } = self;
+            return in_runtime(async move {
+                let asking = async |client, proof| asked(client, &proof, command).await;
+                server.ask(&address, asking).await
+            });
+        }
         let OpenedStore { administration, by } = match self.store.open(false) {
             Ok(opened) => opened,
             Err(why) => {

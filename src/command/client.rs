@@ -102,6 +102,19 @@ impl ServiceArguments {
         }
     }
 
+    /// The same, with this name in the service's certificate if it is not the host of the address.
+    pub(super) fn named(self, server_name: Option<String>) -> Self {
+        Self {
+            server_name,
+            ..self
+        }
+    }
+
+    /// The same, with our certificate and its key.
+    pub(super) fn with_certificate(self, cert: Option<PathBuf>, key: Option<PathBuf>) -> Self {
+        Self { cert, key, ..self }
+    }
+
     /// Where the service is.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and which file does it?
 
 mod address;
+mod administrator;
 mod audit;
 mod bearer;
 mod call;

@@ -20,11 +20,12 @@ use crate::grpc::admin;
 use crate::identity::record::{AccountKind, AccountRecord, CallsUnderWay};
 use crate::identity::{Action, Labels, Scope};
 
+use super::administrator::ServerArguments;
 use super::console::{BROKEN, in_runtime, print, print_error, shown};
 use super::control::{OpenedStore, StoreArguments};
 
 use self::made::SecretPlace;
-use self::server::ServerArguments;
+use self::server::asked;
 use self::told::{line_of, table_of};
 
 /// The most bytes of a secret that are read.
@@ -131,7 +132,10 @@ impl KeysArguments {
                 comment,
                 ..
             } = self;
-            return in_runtime(async move { server.run(&address, command, comment).await });
+            return in_runtime(async move {
+                let asking = async |client, proof| asked(client, &proof, command, comment).await;
+                server.ask(&address, asking).await
+            });
         }
         let creates = matches!(self.command, KeysCommand::Create(_));
         let opened = match self.store.open(creates) {
