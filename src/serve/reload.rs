@@ -5,10 +5,10 @@
 //! fail: [`Reloader::apply`] has no error to return. Calls under way end under the configuration that they began with.
 //! There is no way back but the old text in the file, so what runs is always what one file said.
 
+mod apply;
 mod judged_file;
 mod watched;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,18 +22,15 @@ use tracing::{info, warn};
 use crate::admin::Administration;
 use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged};
-use crate::config::{Config, Overrides, TlsMaterials, reading, warnings};
-use crate::dispatch::dispatcher::{Directions, Dispatcher};
-use crate::hash::sha256;
+use crate::config::{Config, Overrides, reading, warnings};
+use crate::dispatch::dispatcher::Dispatcher;
 use crate::identity::directory::complaints::list;
 use crate::identity::identities::Identities;
-use crate::ledger::export::price_book;
-use crate::ledger::{Ledger, UsedRow};
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::outbound::notify::NoticeSender;
-use crate::provider::Provider;
 use crate::provider::credential::Credential;
-use crate::server::{self, ListenerTls, Live, Prepared};
+use crate::server::{self, Live, Prepared};
 use crate::serving::control::configuration::ConfigurationFacts;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::observe::Observer;
@@ -41,8 +38,7 @@ use crate::telemetry::observe::Observer;
 use super::files::Wanted;
 use super::issuers::IssuerKeys;
 use super::key_files::KeyFiles;
-use super::limits::{now, used};
-use super::measured::names_in;
+use super::limits::used;
 use super::notify::Notifier;
 use super::restart_only::RestartOnly;
 use super::sources::NamedFiles;
@@ -50,6 +46,8 @@ use super::tokens::AccessTokens;
 use super::watch::Watch;
 use super::watchdog::LongestEnd;
 
+use self::apply::begin_use;
+pub(super) use self::apply::{ServedTls, observe_by};
 use self::judged_file::{CHANGE_FILE_OR_STORE, JudgedFile, START_AGAIN, UnusedFile, told};
 use self::watched::{bytes, is_key, is_same, noticed, watch};
 
@@ -73,23 +71,6 @@ pub(super) struct Provenance {
     pub(super) text: String,
     /// The files that it names.
     pub(super) named: NamedFiles,
-}
-
-/// The TLS of the listeners that have it. Their certificates are exchanged.
-pub(super) struct ServedTls {
-    pub(super) server: Option<Arc<ListenerTls>>,
-    pub(super) admin: Option<Arc<ListenerTls>>,
-}
-
-impl ServedTls {
-    fn exchange(&self, new: TlsMaterials) {
-        let TlsMaterials { server, admin } = new;
-        for (tls, material) in [(&self.server, server), (&self.admin, admin)] {
-            if let Some((tls, material)) = tls.as_ref().zip(material) {
-                tls.exchange(material);
-            }
-        }
-    }
 }
 
 /// What makes a running service follow its configuration.
@@ -167,29 +148,6 @@ enum Occasion {
     /// Only files that the configuration names have changed. The text that runs is judged again, whatever the
     /// configuration file says by now.
     Named,
-}
-
-/// Lets calls be observed as a configuration with this text says.
-pub(super) fn observe_by(observer: &Observer, config: &Config, text: &str) {
-    observer.set_min_time_left(config.admission.min_time_left);
-    observer.log().apply(&config.logging);
-    observer.tracer().set_share(config.telemetry.sample);
-    let [first, second, third, fourth, ..] = sha256(text.as_bytes());
-    observer.log().runs([first, second, third, fourth]);
-    keep_prices(observer, config);
-}
-
-/// Keeps the prices beside the ledger, so that exports can show unit prices when the configuration has others.
-fn keep_prices(observer: &Observer, config: &Config) {
-    let Some(files) = observer.ledger().files() else {
-        return;
-    };
-    let targets = config.catalog.targets.iter();
-    let priced = targets.filter_map(|(id, target)| Some((&**id, target.prices.as_ref()?)));
-    let priced: Vec<_> = priced.collect();
-    if let Err(error) = price_book::keep(files, &priced) {
-        warn!(%error, "the prices cannot be kept beside the ledger: exports of this time will show costs without unit prices");
-    }
 }
 
 impl Reloader {
@@ -427,114 +385,5 @@ impl Reloader {
         }));
         self.watch.add_useless(useless);
         self.facts.rejected(hash, mistakes, restart_needed);
-    }
-
-    /// Puts a configuration in the place of the one that runs. Nothing here can fail.
-    fn apply(
-        &mut self,
-        judged: Judged,
-        prepared: Prepared,
-        used: Vec<UsedRow>,
-        text: String,
-        named: NamedFiles,
-        live: &Live,
-    ) {
-        let before = judged.before();
-        let restart_only = RestartOnly::of(&judged.config, judged.needs_simulator);
-        let Judged {
-            config,
-            links,
-            tokens,
-            needs_simulator: _,
-        } = judged;
-        observe_by(&self.observer, &config, &text);
-        let warnings = warnings(&config, SystemTime::now());
-        for warning in &warnings {
-            if !self.running.warnings.contains(warning) {
-                warn!("{warning}");
-            }
-        }
-        let check_every = config.reload.check_every;
-        self.served_tls.exchange(config.tls);
-        let renewed =
-            self.take_over_secrets(config.catalog.targets.values().map(|it| &*it.provider));
-        self.metrics.configure(&names_in(&config.catalog));
-        let transports = self.dispatcher.transports();
-        let transports = transports.iter();
-        self.dispatcher.redirect(Directions {
-            catalog: config.catalog,
-            scopes: config.scopes,
-            direct_retry: config.retry,
-            transports: transports
-                .map(|transport| transport.followed_by(config.transport, &links))
-                .collect(),
-        });
-        live.exchange(prepared);
-        self.limits.change(config.limits, used, now());
-        self.notices.change(config.notify);
-        // It was checked before, and only a change of the store since then can speak against it.
-        match self.identities.follow_settings(config.identity) {
-            Ok(0) => {}
-            Ok(ended) => info!(
-                ended,
-                "credentials that the configuration no longer has were ended"
-            ),
-            Err(mistakes) => warn!(
-                mistakes = list(&mistakes),
-                "accounts and keys were not changed: they do not fit those in the store"
-            ),
-        }
-        self.issuer_keys.follow(&self.identities.issuers());
-        self.longest_end.set(&config.server);
-        let routes = self.dispatcher.routes();
-        for name in renewed {
-            if let Some(provider) = routes.provider(&name) {
-                provider.renew_credential();
-            }
-        }
-        self.tokens.keep(&tokens);
-        self.key_files = KeyFiles::new(&self.dispatcher, &self.exported);
-        self.running = RunningConfiguration {
-            text,
-            named,
-            before,
-            restart_only,
-            warnings,
-        };
-        self.watch = watch(
-            self.file.as_deref(),
-            &self.running,
-            &self.key_files,
-            check_every,
-        );
-    }
-
-    /// Lets calls under way use the secrets of these providers. The names of those with another secret than before.
-    fn take_over_secrets<'a>(&self, providers: impl Iterator<Item = &'a Provider>) -> Vec<String> {
-        let routes = self.dispatcher.routes();
-        let targets = routes.catalog().targets.values();
-        let before: BTreeMap<_, _> = targets
-            .map(|target| (target.provider.name.as_str(), &target.provider))
-            .collect();
-        let after: BTreeMap<_, _> = providers
-            .map(|provider| (provider.name.as_str(), provider))
-            .collect();
-        let now = SystemTime::now();
-        let mut renewed = Vec::new();
-        for (name, provider) in after {
-            let before = before.get(name);
-            if before.is_some_and(|before| provider.take_over(before, now)) {
-                renewed.push(name.to_owned());
-            }
-            begin_use(provider, now);
-        }
-        renewed
-    }
-}
-
-/// The secrets of a provider are in use from now on.
-fn begin_use(provider: &Provider, now: SystemTime) {
-    for secret in provider.credentials() {
-        secret.begin_use(now);
     }
 }
