@@ -9,6 +9,7 @@ mod key_files;
 mod limits;
 mod measured;
 mod notify;
+mod prices;
 mod reload;
 mod restart_only;
 mod run;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::admin::Administration;
+use crate::admin::{Administration, PriceBoard};
 use crate::config::judge::Judged;
 use crate::config::{KEYLESS, Overrides, reading};
 use crate::dispatch::dispatcher::Dispatcher;
@@ -68,6 +69,8 @@ pub struct Service {
     identities: Arc<Identities>,
     /// What administrators change; `None` without a control store.
     administration: Option<Arc<Administration>>,
+    /// What models cost.
+    prices: Arc<PriceBoard>,
     /// Writes the lines of its calls.
     call_log: Arc<CallLog>,
     dispatcher: Arc<Dispatcher>,

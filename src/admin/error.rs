@@ -4,6 +4,8 @@ use crate::error::Violation;
 use crate::identity::directory::complaints::{DirectoryMistake, list};
 use crate::store::StoreError;
 
+use super::prices::PriceConflict;
+
 /// Why an administrator's request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
@@ -71,6 +73,9 @@ pub enum UnusableStore {
     /// It cannot be read or written.
     #[error("the control store {0}")]
     Store(#[from] StoreError),
+    /// Its prices do not fit those of the file.
+    #[error(transparent)]
+    Prices(#[from] PriceConflict),
     /// Its accounts and keys do not fit those of the file.
     #[error("accounts and keys of file and store: {}", list(.0))]
     Mistakes(Vec<DirectoryMistake>),

@@ -8,6 +8,7 @@ mod audited;
 mod error;
 mod fields;
 mod keys;
+mod prices;
 mod rights;
 mod standing;
 mod uses;
@@ -28,12 +29,18 @@ use crate::identity::identities::Identities;
 use crate::identity::key::KeyHash;
 use crate::identity::record::{AccountRecord, KeyRecord};
 use crate::identity::settings::Settings;
+use crate::ledger::{Files, Ledger};
+use crate::limits::Limits;
 use crate::store::{Store, StoreError, StoreReading};
 
 pub use self::accounts::{AccountChange, ListedAccount};
 pub use self::audited::EventPage;
 pub use self::error::{AdminError, NoSuch, UnusableStore};
 pub use self::keys::{KeyWish, ListedKey, MadeKey, Revocation, Rotation};
+pub use self::prices::{
+    CompiledPrices, FilePrices, ListedPrice, MOST_PRICES, PriceBoard, PriceConflict, PricesWish,
+    PutPrices, WantedPrice,
+};
 pub use self::rights::{Administrator, Rights};
 pub use self::standing::name_of;
 
@@ -93,6 +100,15 @@ impl FileObjects {
 /// What is told of every change of the store, whoever made it.
 pub type Follower = Box<dyn Fn(&StoreObjects) + Send + Sync>;
 
+/// Where this process counts what calls use.
+#[derive(Debug)]
+struct Books {
+    ledger: Ledger,
+    limits: Limits,
+    /// What ended later was counted by `limits` when it ended.
+    begun: SystemTime,
+}
+
 /// Administration of one service, or of a store while no service runs.
 pub struct Administration {
     store: Store,
@@ -100,6 +116,12 @@ pub struct Administration {
     identities: Arc<Identities>,
     /// The configuration file's name, for messages.
     file: String,
+    /// What models cost: by the file, which the configuration changes, and by the store.
+    prices: Arc<PriceBoard>,
+    /// What this process writes down of calls, and what its limits count; unset where another process may do so.
+    books: OnceLock<Books>,
+    /// Where another process may write down what calls have used.
+    ledger_files: Option<Files>,
     follower: OnceLock<Follower>,
     /// The version of the store that the follower was told of last; `None` if it could not be told. Whoever holds this
     /// alone makes changes and tells of them, so that both happen in one order.
@@ -135,7 +157,12 @@ impl Administration {
         identities
             .follow_store(accounts, keys)
             .map_err(UnusableStore::Mistakes)?;
+        let prices = Arc::<PriceBoard>::default();
+        prices.follow_store(store.read(|reading| reading.prices())?)?;
         Ok(Self {
+            prices,
+            books: OnceLock::new(),
+            ledger_files: None,
             store,
             identities,
             file: file.into(),
@@ -145,6 +172,44 @@ impl Administration {
             uses_written: Mutex::default(),
             noted: Mutex::default(),
         })
+    }
+
+    /// The same, where the configuration says this of prices. Whoever prices attempts follows this board.
+    ///
+    /// # Errors
+    /// [`UnusableStore::Prices`].
+    pub fn with_prices(self, board: Arc<PriceBoard>) -> Result<Self, UnusableStore> {
+        board.follow_store(self.store.read(|reading| reading.prices())?)?;
+        Ok(Self {
+            prices: board,
+            ..self
+        })
+    }
+
+    /// The same, where another process may write down what calls use, into these files.
+    #[must_use]
+    pub fn with_ledger_files(self, files: Option<Files>) -> Self {
+        Self {
+            ledger_files: files,
+            ..self
+        }
+    }
+
+    /// This process writes down what calls use, and holds them to these limits. To be said once, before the first call.
+    pub fn keep_books(&self, ledger: Ledger, limits: Limits) {
+        let _ = self.books.set(Books {
+            ledger,
+            limits,
+            begun: SystemTime::now(),
+        });
+    }
+
+    fn ledger_files(&self) -> Option<Files> {
+        let own = self
+            .books
+            .get()
+            .and_then(|books| books.ledger.files().cloned());
+        own.or_else(|| self.ledger_files.clone())
     }
 
     /// Who may call.
@@ -213,6 +278,11 @@ impl Administration {
                 mistakes,
                 "the accounts and keys of the control store do not fit those of the file, so they are not used"
             );
+        }
+        let prices = self.store.read(|reading| reading.prices())?;
+        if let Err(conflict) = self.prices.follow_store(prices) {
+            // As with accounts, another process has made this change.
+            warn!(%conflict, "the prices of the control store do not fit those of the file, so they are not used");
         }
         if let Some(follower) = self.follower.get() {
             follower(&objects);

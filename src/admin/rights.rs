@@ -74,6 +74,16 @@ impl Administrator {
         matches!(self.domain(directory), Domain::Everything)
     }
 
+    /// Refuses what concerns the whole service to an administrator of a part of it.
+    pub(super) fn check_rules_all(&self, directory: &Directory) -> Result<(), AdminError> {
+        match self.has_no_bounds(directory) {
+            true => Ok(()),
+            false => Err(AdminError::Denied(
+                "changing prices, which are those of the whole service".to_owned(),
+            )),
+        }
+    }
+
     /// Whether an account is theirs to see: that which they administer, and all below it.
     pub(super) fn sees(&self, id: &str, directory: &Directory) -> bool {
         match self.domain(directory) {

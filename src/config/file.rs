@@ -11,6 +11,7 @@ use crate::certificate::{CertificateFile, CertificateUse};
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
 use crate::health::scopes;
+use crate::money::PlacedPrice;
 use crate::server;
 use crate::telemetry::{self, LogFormat, LoggedCalls};
 use crate::transport;
@@ -82,6 +83,7 @@ impl<'a> File<'a> {
         let mut root = Table::new(Place::root(&notes), Some(self.root.get_ref()));
         let mut links = LinkReader::new(surroundings);
         let mut retry = retry_budget::Settings::default();
+        let mut prices = Vec::new();
         overrides.judge(self.text, &root.place);
         let mut tls = TlsMaterials::default();
         let server = server::Settings {
@@ -122,7 +124,8 @@ impl<'a> File<'a> {
                 throttle: health::throttle(root.section("throttle")),
             },
             transport: transport(root.section("transport"), &mut links),
-            catalog: catalog(&mut root, &mut links, &mut retry, surroundings),
+            catalog: catalog(&mut root, &mut links, &mut retry, &mut prices, surroundings),
+            prices,
             retry,
             limits: Vec::new(),
             notify: limits::notify(root.section("notify"), surroundings),
@@ -233,6 +236,7 @@ fn catalog(
     root: &mut Table<'_>,
     links: &mut LinkReader<'_>,
     retry: &mut retry_budget::Settings,
+    placed: &mut Vec<PlacedPrice>,
     surroundings: &Surroundings<'_>,
 ) -> Catalog {
     let mut catalog = root.section("catalog");
@@ -260,7 +264,7 @@ fn catalog(
             .and_then(|table| model::read(id, table, &providers, &mut wire_formats));
         models.insert(id, model);
     }
-    prices::assign(root.section("prices"), &mut models, surroundings);
+    *placed = prices::assign(root.section("prices"), &mut models, surroundings);
     let models: Models<'_> = models
         .into_iter()
         .map(|(id, model)| (id, model.map(|model| Arc::new(model.target))))

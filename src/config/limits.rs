@@ -182,7 +182,7 @@ fn of_money(limit: &Limit, place: &Place<'_>, beneath: &Beneath<'_>) {
         among(&limit.matching.providers, &target.provider.name)
             && among(&limit.matching.models, &target.id)
     });
-    let has_price = applies.any(|target| target.prices.is_some());
+    let has_price = applies.any(|target| target.prices.are_known());
     if !has_price && limit.unknown_ceiling.is_none() && !beneath.catalog.targets.is_empty() {
         place.wrong(
             "no model to which it applies has a price",

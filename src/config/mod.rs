@@ -58,6 +58,7 @@ use crate::certificate::CertificateFile;
 use crate::dispatch::retry_budget;
 use crate::dispatch::target::Catalog;
 use crate::health::scopes;
+use crate::money::PlacedPrice;
 use crate::server;
 use crate::telemetry::export;
 use crate::{idempotency, transport};
@@ -111,6 +112,8 @@ pub struct Config {
     pub notify: crate::outbound::notify::Settings,
     /// The models and scenarios.
     pub catalog: Catalog,
+    /// All prices, with the places at which they stand.
+    pub prices: Vec<PlacedPrice>,
     /// The retry budget of calls that name a model, and of scenarios that have none of their own.
     pub retry: retry_budget::Settings,
     /// Where its secrets come from.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::dispatch::prices::CurrentPrices;
 use crate::dispatch::target::{Charging, Target, Timeouts, UpstreamMode};
 use crate::features::{Feature, Features, Modality};
 use crate::money::Price;
@@ -159,7 +160,7 @@ pub(super) fn read<'a>(
         body: body::fields(written.body.clone(), own_body),
         context_window_tokens,
         max_output_tokens,
-        prices: None,
+        prices: CurrentPrices::default(),
         charging: Charging {
             unknown_ceiling,
             image_tokens,

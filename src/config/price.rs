@@ -1,15 +1,9 @@
 //! Reads one price: rates for tokens, fees for tools and attempts, as decimal numbers of which no digit is lost.
 
 use crate::chat::ServiceTier;
-use crate::money::{Ceiling, Price, Rates, ToolFees, Validity, decimal};
+use crate::money::{Ceiling, HIGHEST_FEE, HIGHEST_RATE, Price, Rates, ToolFees, Validity, decimal};
 
 use super::table::{Table, Value};
-
-/// The highest price that can be written: a million USD for a million tokens, in pico-USD for one token.
-const HIGHEST_RATE: u64 = 1_000_000_000_000;
-
-/// The highest fee that can be written: a million USD, in nano-USD.
-const HIGHEST_FEE: u64 = 1_000_000_000_000_000;
 
 /// The word for "as much as input that no cache served".
 const AS_INPUT: &str = "input";

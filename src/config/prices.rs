@@ -8,7 +8,8 @@ use toml::de::DeTable;
 
 use crate::calendar;
 use crate::chat::ServiceTier;
-use crate::money::{Price, Prices, Validity};
+use crate::dispatch::prices::CurrentPrices;
+use crate::money::{MOST_PROMPT, PlacedPrice, Price, Prices, Validity};
 
 use super::mistake::{Mistakes, Notes, Place};
 use super::model;
@@ -26,12 +27,13 @@ struct WrittenPrice {
     place: String,
 }
 
-/// Reads the prices that stand in a file of their own, and gives each model all of its prices.
+/// Reads the prices that stand in a file of their own, and gives each model all of its prices. Returns all of them with
+/// their places.
 pub(super) fn assign<'a>(
     mut section: Table<'a>,
     models: &mut WrittenModels<'a>,
     surroundings: &Surroundings<'_>,
-) {
+) -> Vec<PlacedPrice> {
     let mut prices: BTreeMap<&str, Vec<WrittenPrice>> = BTreeMap::new();
     for (id, model) in &*models {
         let Some((written, place)) = model.as_ref().and_then(|model| model.price.as_ref()) else {
@@ -93,9 +95,17 @@ pub(super) fn assign<'a>(
     });
     for (id, prices) in Prices::together(together) {
         if let Some(Some(model)) = models.get_mut(id) {
-            model.target.prices = Some(prices);
+            model.target.prices = CurrentPrices::new(prices);
         }
     }
+    let placed = prices.into_iter().flat_map(|(id, prices)| {
+        prices.into_iter().map(|written| PlacedPrice {
+            model: id.to_owned(),
+            price: written.price,
+            place: written.place,
+        })
+    });
+    placed.collect()
 }
 
 /// Reads a file of prices and adds what it says to `prices`.
@@ -186,7 +196,7 @@ fn holds(table: &mut Table<'_>) -> Validity {
         value.choice(&ServiceTier::ALL.map(|tier| (tier.name(), tier)))
     });
     let input_tokens_above = table.or("input_tokens_above", 0, |value| {
-        value.whole(0..=1_000_000_000)
+        value.whole(0..=MOST_PROMPT)
     });
     let from = table.optional("start_time", moment);
     let until = table.optional("end_time", moment);

@@ -80,7 +80,7 @@ pub(super) fn read(
     let hedge = table.optional("hedge", |value| {
         let settings = hedge(value.table()?);
         let mut later = targets.iter().flatten().skip(1);
-        if targets.is_some() && !later.any(|target| target.prices.is_some()) {
+        if targets.is_some() && !later.any(|target| target.prices.are_known()) {
             value.place.wrong(
                 "no target after the first has a `price`",
                 "add one: the cost of a rival must be known before it is sent",

@@ -18,6 +18,7 @@ mod lengths;
 pub mod needs;
 mod permit;
 mod plan;
+pub mod prices;
 mod race;
 pub mod retry_budget;
 pub mod routes;

@@ -13,6 +13,7 @@ use super::asked::AskedRequest;
 use super::generation::{Alive, TableGeneration};
 use super::lengths::{Answers, Prompts};
 use super::needs::Needs;
+use super::prices::CurrentPrices;
 use super::retry_budget;
 use super::routes::{GuardedTarget, Route};
 use super::target::{
@@ -48,7 +49,7 @@ pub(crate) fn target(model: &str) -> Target {
         output_modalities: Vec::new(),
         context_window_tokens: None,
         max_output_tokens: None,
-        prices: None,
+        prices: CurrentPrices::default(),
         charging: Charging::default(),
         upstream_mode: UpstreamMode::default(),
         timeouts: Timeouts::default(),

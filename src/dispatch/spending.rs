@@ -11,7 +11,7 @@ use crate::identity::{Identity, Labels};
 use crate::limits::{
     Asked, CallHold, Denial, DenialCause, Estimate, Expected, Limits, Now, Reservation,
 };
-use crate::money::{Cost, CostSource, Forecast, PricedRequest, most_nanos, output_within};
+use crate::money::{Cost, CostSource, Forecast, PricedRequest, Prices, most_nanos, output_within};
 use crate::trail::{AttemptRecord, Skip};
 
 use super::asked::AskedRequest;
@@ -62,6 +62,8 @@ pub(super) struct Allowance {
     pub(super) nanos: Option<i64>,
     /// The tokens that its answer may have, if they are fewer than asked for, and why.
     pub(super) cap: Option<AnswerCap>,
+    /// The prices with which it began.
+    pub(super) prices: Option<Arc<Prices>>,
 }
 
 /// An answer that is shortened so that its cost fits.
@@ -97,6 +99,7 @@ struct Candidate<'a> {
     target: &'a Target,
     request: PricedRequest,
     forecast: Forecast,
+    prices: Option<Arc<Prices>>,
 }
 
 impl Candidate<'_> {
@@ -105,9 +108,10 @@ impl Candidate<'_> {
             target,
             request,
             forecast,
+            prices,
         } = self;
         let ceiling = target.charging.unknown_ceiling;
-        most_nanos(forecast, request, target.prices.as_ref(), ceiling)
+        most_nanos(forecast, request, prices.as_deref(), ceiling)
     }
 
     /// The most tokens of output with which it costs no more than this.
@@ -116,9 +120,10 @@ impl Candidate<'_> {
             target,
             request,
             forecast,
+            prices,
         } = self;
         let ceiling = target.charging.unknown_ceiling;
-        output_within(nanos, forecast, request, target.prices.as_ref(), ceiling)
+        output_within(nanos, forecast, request, prices.as_deref(), ceiling)
     }
 
     fn estimate(&self) -> Estimate {
@@ -241,6 +246,7 @@ impl Spending {
                 forecast: None,
                 nanos: None,
                 cap: None,
+                prices: target.prices.now(),
             });
         }
         let mut candidate = candidate(route, asked, position);
@@ -272,6 +278,7 @@ impl Spending {
                 by,
             }),
             forecast: Some(candidate.forecast),
+            prices: candidate.prices,
         })
     }
 
@@ -351,6 +358,7 @@ impl Spending {
 fn candidate<'a>(route: &'a Route, asked: &AskedRequest, position: usize) -> Candidate<'a> {
     let target = &route.targets[position].target;
     let reserve = route.scenario.spending.reserve;
+    // These hold for the whole attempt, whatever an administrator changes meanwhile.
     Candidate {
         target,
         request: PricedRequest {
@@ -359,6 +367,7 @@ fn candidate<'a>(route: &'a Route, asked: &AskedRequest, position: usize) -> Can
             at: SystemTime::now(),
         },
         forecast: route.forecast(position, asked, reserve),
+        prices: target.prices.now(),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::features::{Features, Modality};
 use crate::money::{
     AnswerExpectations, Ceiling, CostFrom, Forecast, ModelTokens, OnDisconnect, PricedRequest,
-    Prices, PromptExpectations, PromptSize, Reserve, most_nanos,
+    PromptExpectations, PromptSize, Reserve, most_nanos,
 };
 pub use crate::provider::credential::TokenState;
 
@@ -19,6 +19,7 @@ use crate::trail::{ClosedOff, Skip};
 use crate::wire::WireFormat;
 use crate::wire::merge::ExtraFields;
 
+use super::prices::CurrentPrices;
 use super::{hedging, retry_budget, waste};
 
 /// A model at a provider, with its properties.
@@ -43,8 +44,8 @@ pub struct Target {
     pub context_window_tokens: Option<u64>,
     /// The most tokens an answer can have, where known.
     pub max_output_tokens: Option<u32>,
-    /// What it costs, where known.
-    pub prices: Option<Prices>,
+    /// What it costs, where known. Exchanged while calls run.
+    pub prices: CurrentPrices,
     /// How its attempts are charged for, besides its prices.
     pub charging: Charging,
     /// How a unary call reads the provider's answer.
@@ -96,7 +97,7 @@ impl Target {
             at,
         };
         let ceiling = self.charging.unknown_ceiling;
-        most_nanos(&forecast, &request, self.prices.as_ref(), ceiling)
+        most_nanos(&forecast, &request, self.prices.now().as_deref(), ceiling)
     }
 
     /// What is known of the tokens of its prompts and answers without experience.

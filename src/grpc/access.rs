@@ -57,12 +57,14 @@ pub(super) fn demand_of(rpc: Rpc) -> Demand {
         }
         Rpc::AdminServiceListAccounts
         | Rpc::AdminServiceListKeys
+        | Rpc::AdminServiceListPrices
         | Rpc::AdminServiceListAuditEvents => Demand::Allowing(&[Action::AdminRead]),
         Rpc::AdminServicePutAccount
         | Rpc::AdminServiceCloseAccount
         | Rpc::AdminServiceCreateKey
         | Rpc::AdminServiceRotateKey
         | Rpc::AdminServiceRevokeKey => Demand::Allowing(&[Action::AdminAccounts]),
+        Rpc::AdminServicePutPrices => Demand::Allowing(&[Action::AdminPrices]),
     }
 }
 

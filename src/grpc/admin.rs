@@ -2,6 +2,7 @@
 
 mod convert;
 mod pages;
+mod prices;
 mod refusal;
 
 use std::sync::Arc;
@@ -273,6 +274,22 @@ impl AdminService for Admin {
             })
         })
         .await
+    }
+
+    async fn list_prices(
+        &self,
+        request: Request<v1::ListPricesRequest>,
+    ) -> Result<Response<v1::ListPricesResponse>, Status> {
+        let rpc = Rpc::AdminServiceListPrices;
+        self.run(rpc, request, prices::list).await
+    }
+
+    async fn put_prices(
+        &self,
+        request: Request<v1::PutPricesRequest>,
+    ) -> Result<Response<v1::PutPricesResponse>, Status> {
+        let rpc = Rpc::AdminServicePutPrices;
+        self.run(rpc, request, prices::put).await
     }
 
     async fn list_audit_events(

@@ -151,6 +151,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         cost: amount,
         provider_cost,
         diverging_nanos: _, // for metrics and the log
+        is_priceable: _,    // for the ledger
         billing,
         span_id,
         provider_request_id,

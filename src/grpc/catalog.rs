@@ -102,7 +102,7 @@ fn model(target: &Arc<Target>) -> v1::Model {
             .context_window_tokens
             .map_or(0, |tokens| i64::try_from(tokens).unwrap_or(i64::MAX)),
         max_output_tokens: target.max_output_tokens.map_or(0, i64::from),
-        price: (target.prices.as_ref()).and_then(|prices| price(prices, SystemTime::now())),
+        price: (target.prices.now()).and_then(|prices| price(&prices, SystemTime::now())),
         features: target
             .features
             .iter()

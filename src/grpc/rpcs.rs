@@ -24,7 +24,7 @@ const HEALTH_CHECKS: [&str; 2] = [
 ];
 
 /// The methods that are counted, by their paths.
-const METHODS: [(&str, &str); 24] = [
+const METHODS: [(&str, &str); 26] = [
     ("/modelway.v1.LedgerService/GetCall", "GetCall"),
     ("/modelway.v1.LedgerService/ListCalls", "ListCalls"),
     ("/modelway.v1.LedgerService/QueryUsage", "QueryUsage"),
@@ -36,6 +36,8 @@ const METHODS: [(&str, &str); 24] = [
     ("/modelway.v1.AdminService/CreateKey", "CreateKey"),
     ("/modelway.v1.AdminService/RotateKey", "RotateKey"),
     ("/modelway.v1.AdminService/RevokeKey", "RevokeKey"),
+    ("/modelway.v1.AdminService/ListPrices", "ListPrices"),
+    ("/modelway.v1.AdminService/PutPrices", "PutPrices"),
     (
         "/modelway.v1.AdminService/ListAuditEvents",
         "ListAuditEvents",

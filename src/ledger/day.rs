@@ -55,6 +55,7 @@ impl DayFile {
                 Entry::Unsent(call_id, number) => delete_intent(&transaction, *call_id, *number)?,
                 Entry::AttemptEnd(end) => settle_attempt(&transaction, names, end)?,
                 Entry::CallEnd(end) => settle_call(&transaction, names, end)?,
+                Entry::Correction(piece) => piece.write(&transaction, names)?,
             }
         }
         transaction.commit()
@@ -171,6 +172,7 @@ fn settle_attempt(
         tools,
         tier,
         cost,
+        is_priceable,
         provider_cost,
         provider_request_id,
         response_model,
@@ -180,7 +182,7 @@ fn settle_attempt(
             latency_us = ?7, first_content_us = ?8, input = ?9, output = ?10, cache_read = ?11, cache_write = ?12,
             cache_write_1h = ?13, reasoning = ?14, tool_uses = ?15, usage_source = ?16, service_tier = ?17,
             price_id = ?18, cost_nanos = ?19, cost_source = ?20, provider_cost_nanos = ?21,
-            provider_request_id = ?22, response_model = ?23
+            provider_request_id = ?22, response_model = ?23, is_priceable = ?24
         WHERE call_id = ?1 AND number = ?2 AND state = 1";
     let changed = file.prepare_cached(update)?.execute(params![
         call_id.bytes(),
@@ -209,6 +211,7 @@ fn settle_attempt(
         provider_cost.map(Cost::nanos),
         provider_request_id,
         response_model,
+        is_priceable,
     ])?;
     // A row that is not open has been counted, or was never written.
     match changed {

@@ -4,6 +4,7 @@
 //! queued, and nobody waits for it. Sums of what was settled are kept in the same transactions.
 
 pub mod call_id;
+mod correction;
 mod counts;
 mod day;
 pub mod export;
@@ -12,6 +13,7 @@ mod keeper;
 pub mod latency;
 mod names;
 mod open;
+mod priced;
 mod queue;
 pub mod read;
 mod recovery;
@@ -21,6 +23,7 @@ pub mod rows;
 pub mod schema;
 mod settings;
 mod sums;
+mod unpriced;
 mod used;
 mod writer;
 
@@ -37,15 +40,19 @@ use tokio::time::timeout;
 
 use crate::sync::{Mutex, PoisonError, oneshot};
 
+pub use self::correction::{CorrectedAttempt, CorrectedCost};
 pub use self::counts::LedgerCounts;
 pub use self::files::{Files, LedgerFile};
 pub use self::names::OTHER;
 pub use self::open::OpenError;
+pub use self::priced::{PricedTime, has_known_cost};
 pub use self::recovery::Recovered;
 pub use self::settings::{Durability, OnFailure, Settings};
+pub use self::unpriced::{UnpricedAttempt, UnpricedPage, UnpricedTime};
 pub use self::used::UsedRow;
 
 use self::call_id::CallId;
+use self::correction::CorrectionPiece;
 use self::counts::{Condition, LONGEST_COMMIT, now};
 use self::keeper::Keeper;
 use self::open::Threads;
@@ -170,6 +177,30 @@ impl Ledger {
         if let Some(running) = &self.0 {
             running.shared.must_write(Entry::CallEnd(Box::new(end)));
         }
+    }
+
+    /// Gives attempts of one day the cost that was not known before. Attempts whose cost is known by now are left alone.
+    /// Returns what was added. Blocks until that is committed.
+    ///
+    /// # Errors
+    /// Nothing is written down, or it cannot be written now.
+    pub fn correct(
+        &self,
+        attempts: Vec<CorrectedAttempt>,
+        at_us: i64,
+    ) -> Result<Vec<CorrectedCost>, LedgerUnavailable> {
+        if attempts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(running) = &self.0 else {
+            return Err(LedgerUnavailable);
+        };
+        let (piece, committed) = CorrectionPiece::new(attempts, at_us);
+        let entry = Entry::Correction(Box::new(piece));
+        if running.shared.queue.push(entry) == Queued::NoRoom {
+            return Err(LedgerUnavailable);
+        }
+        committed.recv().map_err(|_| LedgerUnavailable)
     }
 
     /// Whether attempts can be written down, or need not be.

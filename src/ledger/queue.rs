@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::sync::{Mutex, MutexGuard, PoisonError, oneshot};
 
 use super::call_id::CallId;
+use super::correction::CorrectionPiece;
 use super::counts::now;
 use super::rows::{AttemptSettlement, CallSettlement, Intent};
 
@@ -32,6 +33,8 @@ pub(super) enum Entry {
     AttemptEnd(Box<AttemptSettlement>),
     /// A call has ended.
     CallEnd(Box<CallSettlement>),
+    /// Attempts of a day have a cost that was not known before.
+    Correction(Box<CorrectionPiece>),
 }
 
 /// An intent was not written.
@@ -46,6 +49,7 @@ impl Entry {
             Self::Unsent(call_id, _) => *call_id,
             Self::AttemptEnd(end) => end.call_id,
             Self::CallEnd(end) => end.call_id,
+            Self::Correction(piece) => piece.call_id(),
         }
     }
 
@@ -61,6 +65,7 @@ impl Entry {
                 let texts = end.skips.iter().map(|skip| skip.detail.len() + ROW_BYTES);
                 texts.sum()
             }
+            Self::Correction(piece) => piece.bytes(),
         };
         ROW_BYTES + texts
     }
@@ -101,6 +106,8 @@ impl Queue {
         let is_full = match entry {
             Entry::Intent(..) => waiting.entries.len() >= MOST_WAITING,
             Entry::Unsent(..) | Entry::AttemptEnd(_) | Entry::CallEnd(_) => false,
+            // They can wait, and are asked for again.
+            Entry::Correction(_) => waiting.entries.len() >= MOST_WAITING,
         };
         let bytes = entry.bytes();
         if is_full || waiting.is_closed || waiting.bytes + bytes > MOST_BYTES {

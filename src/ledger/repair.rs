@@ -167,18 +167,20 @@ fn sums_of(file: &Connection) -> rusqlite::Result<FileSums> {
 }
 
 /// Tables that name texts, which come first, and tables of rows; each with its key.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("names", "id"),
     ("targets", "id"),
     ("label_sets", "id"),
     ("calls", "call_id"),
     ("attempts", "call_id, number"),
     ("skips", "call_id, position"),
+    ("corrections", "call_id, number, version"),
 ];
 
 /// The sums of days that have no rows any more.
-const SUMS: [(&str, &str); 5] = [
+const SUMS: [(&str, &str); 6] = [
     ("merged_days", "day"),
+    ("merged_corrections", "day"),
     ("usage_slots", "slot"),
     ("label_slots", "slot"),
     ("latency_slots", "slot"),
@@ -211,7 +213,10 @@ fn copy(damaged: &Connection, new: &Connection, table: &str, order: &str) -> rus
     };
     let columns = select.column_count();
     let places = vec!["?"; columns].join(", ");
-    let mut insert = new.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES ({places})"))?;
+    // A file of an earlier release has fewer columns.
+    let names = select.column_names().join(", ");
+    let insert = format!("INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})");
+    let mut insert = new.prepare(&insert)?;
     let Ok(mut rows) = select.query([]) else {
         return Ok(());
     };
@@ -237,6 +242,7 @@ fn name_what_is_lost(new: &Connection) -> rusqlite::Result<()> {
         ("attempts", "reason"),
         ("attempts", "price_id"),
         ("skips", "reason"),
+        ("corrections", "price_id"),
     ];
     for (table, column) in named {
         new.execute_batch(&format!(

@@ -89,6 +89,11 @@ fn merge_attached(usage: &mut Connection, day: Day) -> rusqlite::Result<()> {
                  FROM day.label_sets
                  WHERE id = summed AND text NOT IN (SELECT text FROM main.label_sets));",
     )?;
+    transaction.execute(
+        "INSERT INTO main.merged_corrections
+         SELECT ?1, max(corrected_us) FROM day.corrections HAVING max(corrected_us) IS NOT NULL",
+        params![day.0],
+    )?;
     for table in SUMS {
         let statement = merging(&transaction, table)?;
         transaction.execute(&statement, [])?;

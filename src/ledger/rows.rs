@@ -277,6 +277,8 @@ pub struct AttemptSettlement {
     pub tier: Option<ServedTier>,
     /// What it costs.
     pub cost: Option<Cost>,
+    /// Whether prices alone tell the whole of that.
+    pub is_priceable: bool,
     /// What the provider says it costs.
     pub provider_cost: Option<Cost>,
     /// The provider's id of the request.

@@ -223,6 +223,30 @@ CREATE TABLE spend_slots (
 CREATE TABLE merged_days (
     day     INTEGER PRIMARY KEY
 ) STRICT;
+", "
+-- 1 if prices alone tell the whole cost of an attempt with these counts, 0 if something was used that is charged for in
+-- another way. NULL: not settled, or settled before this was written down.
+ALTER TABLE attempts ADD COLUMN is_priceable INTEGER;
+
+-- What a settled attempt cost before it got the cost of this version, and when that was. Exports tell the first cost in the
+-- time of the attempt, and each change in the time of the change.
+CREATE TABLE corrections (
+    call_id         BLOB    NOT NULL,
+    number          INTEGER NOT NULL,
+    version         INTEGER NOT NULL,
+    corrected_us    INTEGER NOT NULL,
+    price_id        INTEGER NOT NULL,
+    cost_nanos      INTEGER NOT NULL,
+    cost_source     INTEGER NOT NULL,
+    PRIMARY KEY (call_id, number, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX corrections_by_time ON corrections (corrected_us);
+
+-- In usage.db: days with corrections, counted from 1970, and when the last one was.
+CREATE TABLE merged_corrections (
+    day             INTEGER PRIMARY KEY,
+    corrected_us    INTEGER NOT NULL
+) STRICT;
 "];
 
 /// Why the tables of a file cannot be used.
@@ -302,9 +326,9 @@ mod tests {
         assert_eq!(version(&connection).unwrap(), VERSION);
         let count = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
-        assert_eq!(count(tables).unwrap(), 11);
+        assert_eq!(count(tables).unwrap(), 13);
         let strict = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND strict";
-        assert_eq!(count(strict).unwrap(), 11);
+        assert_eq!(count(strict).unwrap(), 13);
     }
 
     #[test]

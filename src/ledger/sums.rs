@@ -30,6 +30,70 @@ pub(super) fn add_attempt(file: &Connection, call_id: CallId, number: u32) -> Re
     Ok(())
 }
 
+/// Adds to the cost of a settled attempt in what limits know after a restart.
+pub(super) fn add_cost_of_attempt(
+    file: &Connection,
+    call_id: CallId,
+    number: i64,
+    nanos: i64,
+) -> Result<()> {
+    let add = "
+        INSERT INTO spend_slots
+        SELECT a.started_us - a.started_us % ?3, c.caller, c.team, c.organisation, c.key_id, c.scenario, a.target,
+            l.summed, a.usage_source IS 2 OR a.cost_source IS 2, 0, 0, 0, ?4, CASE a.outcome WHEN 1 THEN 0 ELSE ?4 END
+        FROM attempts a JOIN calls c USING (call_id) JOIN label_sets l ON l.id = c.label_set
+        WHERE a.call_id = ?1 AND a.number = ?2
+        ON CONFLICT DO UPDATE SET
+            cost_nanos = cost_nanos + excluded.cost_nanos,
+            waste_nanos = waste_nanos + excluded.waste_nanos";
+    let values = params![call_id.bytes(), number, SPEND_SLOT_US, nanos];
+    file.prepare_cached(add)?.execute(values)?;
+    Ok(())
+}
+
+/// What is added to the sums of a settled call, which is in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct AddedCost {
+    pub(super) nanos: i64,
+    pub(super) waste_nanos: i64,
+    pub(super) estimated_nanos: i64,
+    /// -1 if the cost of the call is known since.
+    pub(super) unknown_calls: i64,
+}
+
+/// Adds to the cost of a settled call in the sums of usage.
+pub(super) fn add_cost_of_call(file: &Connection, call_id: CallId, added: AddedCost) -> Result<()> {
+    let AddedCost {
+        nanos,
+        waste_nanos,
+        estimated_nanos,
+        unknown_calls,
+    } = added;
+    let by_account = "
+        UPDATE usage_slots SET cost_nanos = cost_nanos + ?3, waste_nanos = waste_nanos + ?4,
+            estimated_nanos = estimated_nanos + ?5, unknown_calls = unknown_calls + ?6
+        WHERE (slot, caller, team, organisation, scenario, target, code) = (
+            SELECT started_us - started_us % ?2, caller, team, organisation, scenario, target, code
+            FROM calls WHERE call_id = ?1)";
+    let by_labels = "
+        UPDATE label_slots SET cost_nanos = cost_nanos + ?3, waste_nanos = waste_nanos + ?4,
+            estimated_nanos = estimated_nanos + ?5, unknown_calls = unknown_calls + ?6
+        WHERE (slot, team, label_set) = (
+            SELECT c.started_us - c.started_us % ?2, c.team, l.summed
+            FROM calls c JOIN label_sets l ON l.id = c.label_set WHERE c.call_id = ?1)";
+    for add in [by_account, by_labels] {
+        file.prepare_cached(add)?.execute(params![
+            call_id.bytes(),
+            SLOT_US,
+            nanos,
+            waste_nanos,
+            estimated_nanos,
+            unknown_calls,
+        ])?;
+    }
+    Ok(())
+}
+
 /// Adds a settled call to the sums of usage and, if it was answered, to the counts of latencies.
 pub(super) fn add_call(file: &Connection, call_id: CallId) -> Result<()> {
     let by_account = "

@@ -129,6 +129,7 @@ fn end(call: &CallStart, number: u32, nanos: i64) -> AttemptSettlement {
         },
         tier: None,
         cost: Some(Cost::specimen(nanos, CostSource::Prices)),
+        is_priceable: true,
         provider_cost: None,
         provider_request_id: Some("req_1".into()),
         response_model: None,

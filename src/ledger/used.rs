@@ -123,7 +123,7 @@ fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(),
 }
 
 /// The labels that a JSON object holds.
-fn labels_of(text: &str) -> Labels {
+pub(super) fn labels_of(text: &str) -> Labels {
     let labels: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(text).unwrap_or_default();
     let pairs = labels.into_iter().filter_map(|(key, value)| {

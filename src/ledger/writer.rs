@@ -154,6 +154,7 @@ impl LedgerWriter {
                 Entry::Unsent(..) => {}
                 Entry::AttemptEnd(_) => counts.attempts.increment(),
                 Entry::CallEnd(_) => counts.calls.increment(),
+                Entry::Correction(piece) => piece.committed(),
             }
         }
     }
@@ -161,12 +162,14 @@ impl LedgerWriter {
     /// What ends attempts and calls waits again. Attempts that were to be sent are not; whether their rows are in the file
     /// is not known, so they are taken back.
     fn put_back(&self, entries: Vec<Entry>) {
-        let kept = entries.into_iter().map(|entry| match entry {
+        let kept = entries.into_iter().filter_map(|entry| match entry {
             Entry::Intent(intent, written) => {
                 let _ = written.send(Err(NotWritten));
-                Entry::Unsent(intent.call.call_id, intent.number)
+                Some(Entry::Unsent(intent.call.call_id, intent.number))
             }
-            other => other,
+            // Whoever waits for it is told by its end, and may ask again.
+            Entry::Correction(_) => None,
+            other => Some(other),
         });
         self.shared.queue.put_back(kept.collect());
     }

@@ -16,9 +16,11 @@ mod version;
 pub use self::cost::{Cost, CostSource};
 pub use self::estimate::{Ceiling, Forecast, Reserve, most_nanos, output_within};
 pub use self::expectations::{AnswerExpectations, ModelTokens, PromptExpectations};
-pub use self::price::{Price, PriceKey, PricedRequest, Prices, Validity};
-pub use self::rates::{Rates, ToolFees};
-pub use self::settle::{AttemptEnd, AttemptEnding, CostFrom, OnDisconnect, Settled, settle};
+pub use self::price::{MOST_PROMPT, PlacedPrice, Price, PriceKey, PricedRequest, Prices, Validity};
+pub use self::rates::{HIGHEST_FEE, HIGHEST_RATE, Rates, ToolFees};
+pub use self::settle::{
+    AttemptEnd, AttemptEnding, CostFrom, OnDisconnect, Settled, price_again, settle,
+};
 pub use self::size::PromptSize;
 pub use self::version::PriceVersion;
 

@@ -9,6 +9,9 @@ use crate::chat::{ServiceTier, Usage};
 use super::rates::{Rates, ToolFees};
 use super::version::PriceVersion;
 
+/// The most tokens that a price can ask of a prompt.
+pub const MOST_PROMPT: u64 = 1_000_000_000;
+
 /// What a model costs, and when that holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
@@ -16,6 +19,17 @@ pub struct Price {
     pub holds: Validity,
     /// The rates.
     pub rates: Rates,
+}
+
+/// A price of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedPrice {
+    /// Id of the model.
+    pub model: String,
+    /// The price.
+    pub price: Price,
+    /// Where it stands, for messages.
+    pub place: String,
 }
 
 /// The conditions under which a price holds.

@@ -2,6 +2,12 @@
 
 use crate::chat::{ProviderToolUsage, Usage};
 
+/// The highest rate that can be set: a million USD for a million tokens, in pico-USD for one token.
+pub const HIGHEST_RATE: u64 = 1_000_000_000_000;
+
+/// The highest fee that can be set: a million USD, in nano-USD.
+pub const HIGHEST_FEE: u64 = 1_000_000_000_000_000;
+
 /// What a model costs under one set of conditions. Tokens in pico-USD for one, which is micro-USD for a million;
 /// `None`: not known, 0: free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -87,6 +87,8 @@ pub struct Settled {
     pub provider_cost: Option<Cost>,
     /// The cost by the prices in nano-USD, if it is known and clearly differs from what the provider says.
     pub diverging_nanos: Option<i64>,
+    /// Whether prices alone tell the whole cost: nothing was used that is charged for in another way.
+    pub is_priceable: bool,
 }
 
 /// Settles an attempt that has ended, at the prices of its model.
@@ -116,7 +118,27 @@ pub fn settle(end: &AttemptEnd, prices: Option<&Prices>, cost_from: CostFrom) ->
         diverging_nanos: told
             .filter(|told| is_comparable && differs(computed.nanos(), told.nanos()))
             .map(|_| computed.nanos()),
+        is_priceable: !end.may_cost_more && usage.is_none_or(|usage| !has_other_parts(&usage)),
     }
+}
+
+/// What an attempt costs whose price was not known when it ended, by prices that are known now.
+pub fn price_again(usage: &Usage, prices: &Prices, began: SystemTime) -> Cost {
+    let cost = priced(usage, prices, began);
+    match usage.is_estimated {
+        true => cost.estimated(),
+        false => cost,
+    }
+}
+
+/// Whether there are tokens of sound, or of pictures that were made, for which no price has a rate.
+fn has_other_parts(usage: &Usage) -> bool {
+    let counts = [
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        usage.image_output_tokens,
+    ];
+    counts.into_iter().flatten().any(|count| count > 0)
 }
 
 /// What the provider counted, and estimates of the rest.

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::warn;
 
-use crate::admin::{Administration, UnusableStore};
+use crate::admin::{Administration, PriceBoard, UnusableStore};
 use crate::audit;
 use crate::identity::identities::Identities;
 use crate::store::{Store, StoreError};
@@ -37,15 +37,17 @@ const LOOKS_PER_DAY: u32 = LOOKS_PER_MINUTE * 60 * 24;
 pub(super) async fn open(
     data: Option<&Path>,
     identities: &Arc<Identities>,
+    prices: &Arc<PriceBoard>,
     file: &str,
 ) -> Result<Option<Arc<Administration>>, StartError> {
     let Some(directory) = data.map(Path::to_owned) else {
         return Ok(None);
     };
     let (identities, file) = (Arc::clone(identities), file.to_owned());
+    let prices = Arc::clone(prices);
     let opening = spawn_blocking(move || {
         let store = Store::create(&directory)?;
-        Administration::new(store, identities, file)
+        Administration::new(store, identities, file)?.with_prices(prices)
     });
     let opened = opening
         .await

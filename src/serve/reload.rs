@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::admin::Administration;
+use crate::admin::{Administration, PriceBoard};
 use crate::config::difference::differences;
 use crate::config::judge::{Before, Judged};
 use crate::config::{Config, Overrides, reading, warnings};
@@ -40,6 +40,7 @@ use super::issuers::IssuerKeys;
 use super::key_files::KeyFiles;
 use super::limits::used;
 use super::notify::Notifier;
+use super::prices;
 use super::restart_only::RestartOnly;
 use super::sources::NamedFiles;
 use super::tokens::AccessTokens;
@@ -96,6 +97,7 @@ pub(super) struct Reloader {
     metrics: Arc<Metrics>,
     identities: Arc<Identities>,
     administration: Option<Arc<Administration>>,
+    prices: Arc<PriceBoard>,
     observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
     asked: Arc<Notify>,
@@ -122,6 +124,8 @@ pub(super) struct Parts {
     pub(super) identities: Arc<Identities>,
     /// Writes down which configurations were loaded.
     pub(super) administration: Option<Arc<Administration>>,
+    /// What models cost: by the configuration and by the store.
+    pub(super) prices: Arc<PriceBoard>,
     /// Observes the calls, as the configuration says.
     pub(super) observer: Arc<Observer>,
     /// Notified when an operator asks for a reload. Requests that come while one is under way become one.
@@ -165,6 +169,7 @@ impl Reloader {
             metrics,
             identities,
             administration,
+            prices,
             observer,
             asked,
             notifier,
@@ -216,6 +221,7 @@ impl Reloader {
             metrics,
             identities,
             administration,
+            prices,
             observer,
             asked,
             notifier,
@@ -285,6 +291,10 @@ impl Reloader {
         }
         if let Err(mistakes) = self.identities.check_settings(&judged.config.identity) {
             let unused = UnusedFile::of(list(&mistakes), CHANGE_FILE_OR_STORE);
+            return self.reject(&hash, text, named, unused);
+        }
+        if let Err(conflict) = self.prices.check_file(&prices::of_file(&judged.config)) {
+            let unused = UnusedFile::of(conflict.to_string(), CHANGE_FILE_OR_STORE);
             return self.reject(&hash, text, named, unused);
         }
         let prepared = match self.prepare(&judged.config, live) {

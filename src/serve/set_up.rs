@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use crate::admin::PriceBoard;
 use crate::config::judge::judge;
 use crate::config::{Config, Overrides, Surroundings, warnings};
 use crate::dispatch::dispatcher::{Directions, Dispatcher};
@@ -29,7 +30,7 @@ use super::simulated::Plays;
 use super::sources::SourceFiles;
 use super::start_error::StartError;
 use super::watchdog::LongestEnd;
-use super::{Service, administered, limits, measured};
+use super::{Service, administered, limits, measured, prices};
 
 impl Service {
     pub(super) async fn with(
@@ -70,8 +71,10 @@ impl Service {
             .await
             .map_err(|error| OpenError::Thread(error.into()))??;
         // After the ledger, which has locked the directory and says what is wrong with it.
-        let administration =
-            administered::open(config.ledger.path.as_deref(), &identities, name).await?;
+        let prices = Arc::new(PriceBoard::new(prices::of_file(config)));
+        let data = config.ledger.path.as_deref();
+        let administration = administered::open(data, &identities, &prices, name).await?;
+        prices::fill(&config.catalog, &prices.compiled());
         let runtimes = Runtimes::start(config.server.runtimes).map_err(StartError::Runtimes)?;
         let transport = |_| Transport::new(config.transport, &judged.links);
         let (notice_sender, notices) = notices(config.notify.clone())?;
@@ -89,6 +92,10 @@ impl Service {
             transports: runtimes.handles().iter().map(transport).collect(),
         });
         let dispatcher = Arc::new(dispatcher.limited(limits.clone()));
+        prices::follow(&prices, &dispatcher, &ledger);
+        if let Some(administration) = &administration {
+            administration.keep_books(ledger.clone(), limits.clone());
+        }
         let call_log = Arc::new(CallLog::default());
         let providers = Arc::clone(&dispatcher);
         call_log.knows_secrets(Box::new(move || {
@@ -136,6 +143,7 @@ impl Service {
             metrics,
             identities,
             administration,
+            prices,
             longest_end,
             reloads: Arc::default(),
             notifier: Arc::default(),

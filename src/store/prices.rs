@@ -95,23 +95,6 @@ impl StoreWriting<'_> {
         )?;
         Ok(())
     }
-
-    /// Removes a price that has not begun.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn remove_price(&self, model: &str, holds: &Validity) -> Result<(), StoreError> {
-        self.0.execute(
-            "DELETE FROM prices WHERE model = ?1 AND service_tier = ?2 AND input_tokens_above = ?3 AND start_us = ?4",
-            params![
-                model,
-                holds.tier.name(),
-                written(holds.input_tokens_above),
-                holds.from.map_or(0, unix_us),
-            ],
-        )?;
-        Ok(())
-    }
 }
 
 fn price(row: &Row<'_>) -> Result<StoredPrice, StoreError> {

@@ -71,6 +71,7 @@ pub(super) fn attempt_settlement(facts: &AttemptFacts<'_>) -> Option<AttemptSett
         tools: usage.map(|usage| usage.provider_tools).unwrap_or_default(),
         tier: usage.and_then(|usage| usage.service_tier),
         cost: record.cost,
+        is_priceable: record.is_priceable,
         provider_cost: record.provider_cost,
         provider_request_id: record.provider_request_id.clone(),
         response_model: record.response_model.clone(),

@@ -45,6 +45,8 @@ pub struct AttemptRecord {
     pub provider_cost: Option<Cost>,
     /// The cost by the prices in nano-USD, if it is known and clearly differs from what the provider says.
     pub diverging_nanos: Option<i64>,
+    /// Whether prices alone tell the whole cost; false while it runs or if it was skipped.
+    pub is_priceable: bool,
     /// What the provider charges for it; `None` while it runs or if it was skipped.
     pub billing: Option<Billing>,
     /// Hex id of the attempt's span; empty if it was skipped.
@@ -83,6 +85,7 @@ impl AttemptRecord {
             cost,
             provider_cost,
             diverging_nanos,
+            is_priceable,
         } = settled;
         self.outcome = outcome;
         self.usage = usage;
@@ -90,6 +93,7 @@ impl AttemptRecord {
         self.cost = Some(cost);
         self.provider_cost = provider_cost;
         self.diverging_nanos = diverging_nanos;
+        self.is_priceable = is_priceable;
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod command;
 mod last_use;
+mod prices;
 mod record;
 mod rights;
 mod support;

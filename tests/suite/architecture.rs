@@ -45,10 +45,15 @@ const MODULES: &[Module] = &[
     module("identity", &["caller", "error", "hash", "meter", "name"]),
     // What administrators change, and the record of it.
     module("audit", &["hash"]),
-    module("store", &["audit", "calendar", "hash", "identity"]),
+    module(
+        "store",
+        &["audit", "calendar", "chat", "hash", "identity", "money"],
+    ),
     module(
         "admin",
-        &["audit", "check", "error", "hash", "identity", "store"],
+        &[
+            "audit", "calendar", "check", "error", "hash", "identity", "ledger", "money", "store",
+        ],
     ),
     // Names for locks and atomics.
     module("sync", &[]),

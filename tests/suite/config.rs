@@ -102,7 +102,7 @@ fn a_short_file_gets_the_defaults_of_every_module() {
     assert_eq!(target.id, "p/m");
     assert_eq!(target.model, "m");
     assert_eq!(target.features, target.wire_format.features());
-    assert_eq!(target.prices, None);
+    assert_eq!(target.prices.now(), None);
     assert_eq!(target.upstream_mode, UpstreamMode::Stream);
     assert_eq!(target.timeouts, Timeouts::default());
 
@@ -301,7 +301,7 @@ retry_first = { times = 3, longest_wait = "1s" }
         cache_write_long_input: cache[2],
         ..Rates::default()
     };
-    let prices = answers.prices.as_ref().unwrap();
+    let prices = answers.prices.now().unwrap();
     for (tier, expected) in [
         (
             ServiceTier::Standard,

@@ -225,7 +225,7 @@ impl Answered {
 
     /// What it cost; `None` if neither the provider nor the prices tell anything of it.
     fn cost(&self, target: &crate::dispatch::target::Target) -> Option<Cost> {
-        if self.told_cost.is_none() && (target.prices.is_none() || self.usage.is_none()) {
+        if self.told_cost.is_none() && (!target.prices.are_known() || self.usage.is_none()) {
             return None;
         }
         let end = AttemptEnd {
@@ -240,7 +240,8 @@ impl Answered {
             may_cost_more: false,
             began: SystemTime::now(),
         };
-        let settled = money::settle(&end, target.prices.as_ref(), target.charging.cost_from);
+        let prices = target.prices.now();
+        let settled = money::settle(&end, prices.as_deref(), target.charging.cost_from);
         Some(settled.cost)
     }
 }

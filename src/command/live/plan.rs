@@ -42,7 +42,7 @@ impl Question {
 
     /// What it will cost at most if it is sent then, in nano-USD, where all prices are known.
     fn cost(&self, at: SystemTime) -> Option<i64> {
-        let prices = self.target.prices.as_ref()?;
+        let prices = self.target.prices.now()?;
         prices.plain_nanos(INPUT_TOKENS, self.cap.into(), at)
     }
 }

@@ -357,7 +357,8 @@ impl Attempt {
             forecast,
             charging,
         );
-        let settled = money::settle(&end, target.prices.as_ref(), charging.cost_from);
+        let prices = self.allowance.prices.as_deref();
+        let settled = money::settle(&end, prices, charging.cost_from);
         if let Some(usage) = self.record.usage.filter(|_| outcome == Outcome::Succeeded) {
             self.permit.learn(&usage);
         }

@@ -305,6 +305,7 @@ pub(super) fn record_of(
         cost: None,
         provider_cost: None,
         diverging_nanos: None,
+        is_priceable: false,
         billing: None,
         span_id: String::new(),
         provider_request_id: None,

@@ -105,7 +105,7 @@ impl Plan {
                 .as_ref()
                 .map_or(self.asked.bytes, |wire| wire.body.len());
             if hedging.affords(
-                target.prices.as_ref(),
+                target.prices.now().as_deref(),
                 &self.asked.needs,
                 bytes,
                 most,

@@ -16,8 +16,8 @@ use crate::identity::{Action, LabelRule, Scope};
 use crate::store::KEPT_IN;
 
 /// Where the contract says that an object is kept.
-const STORE: &str = "store";
-const FILE: &str = "file";
+pub(super) const STORE: &str = "store";
+pub(super) const FILE: &str = "file";
 
 /// The faults of a request, if there are any.
 pub(super) fn checked(faults: Faults) -> Result<(), AdminError> {

@@ -12,7 +12,6 @@ use crate::dispatch::dispatcher::Directions;
 use crate::hash::sha256;
 use crate::identity::directory::complaints::list;
 use crate::ledger::UsedRow;
-use crate::ledger::export::price_book;
 use crate::provider::Provider;
 use crate::server::{ListenerTls, Live, Prepared};
 use crate::telemetry::observe::Observer;
@@ -20,6 +19,7 @@ use crate::telemetry::observe::Observer;
 use super::super::key_files::KeyFiles;
 use super::super::limits::now;
 use super::super::measured::names_in;
+use super::super::prices;
 use super::super::restart_only::RestartOnly;
 use super::super::sources::NamedFiles;
 use super::watched::watch;
@@ -49,20 +49,6 @@ pub(in crate::serve) fn observe_by(observer: &Observer, config: &Config, text: &
     observer.tracer().set_share(config.telemetry.sample);
     let [first, second, third, fourth, ..] = sha256(text.as_bytes());
     observer.log().runs([first, second, third, fourth]);
-    keep_prices(observer, config);
-}
-
-/// Keeps the prices beside the ledger, so that exports can show unit prices when the configuration has others.
-fn keep_prices(observer: &Observer, config: &Config) {
-    let Some(files) = observer.ledger().files() else {
-        return;
-    };
-    let targets = config.catalog.targets.iter();
-    let priced = targets.filter_map(|(id, target)| Some((&**id, target.prices.as_ref()?)));
-    let priced: Vec<_> = priced.collect();
-    if let Err(error) = price_book::keep(files, &priced) {
-        warn!(%error, "the prices cannot be kept beside the ledger: exports of this time will show costs without unit prices");
-    }
 }
 
 impl Reloader {
@@ -92,6 +78,8 @@ impl Reloader {
             }
         }
         let check_every = config.reload.check_every;
+        self.prices.follow_file(prices::of_file(&config));
+        prices::fill(&config.catalog, &self.prices.compiled());
         self.served_tls.exchange(config.tls);
         let renewed =
             self.take_over_secrets(config.catalog.targets.values().map(|it| &*it.provider));
@@ -106,6 +94,11 @@ impl Reloader {
                 .map(|transport| transport.followed_by(config.transport, &links))
                 .collect(),
         });
+        // An administrator may have put others meanwhile.
+        prices::fill(
+            self.dispatcher.routes().catalog(),
+            &self.prices.compiled(),
+        );
         live.exchange(prepared);
         self.limits.change(config.limits, used, now());
         self.notices.change(config.notify);

@@ -34,6 +34,7 @@ fn attempt(number: u32, target: &str, kind: AttemptKind, outcome: Outcome) -> At
         cost: None,
         provider_cost: None,
         diverging_nanos: None,
+        is_priceable: false,
         billing: None,
         span_id: String::new(),
         provider_request_id: None,
