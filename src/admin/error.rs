@@ -27,6 +27,9 @@ pub enum AdminError {
     /// The store cannot be read or written.
     #[error("the control store {0}")]
     Store(#[from] StoreError),
+    /// The ledger cannot be read or written.
+    #[error("the ledger {0}")]
+    Ledger(String),
     /// The system has no random numbers.
     #[error("the system gives no random numbers, so no key can be made; try again")]
     NoRandomness,

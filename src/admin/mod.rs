@@ -38,8 +38,8 @@ pub use self::audited::EventPage;
 pub use self::error::{AdminError, NoSuch, UnusableStore};
 pub use self::keys::{KeyWish, ListedKey, MadeKey, Revocation, Rotation};
 pub use self::prices::{
-    CompiledPrices, FilePrices, ListedPrice, MOST_PRICES, PriceBoard, PriceConflict, PricesWish,
-    PutPrices, WantedPrice,
+    CompiledPrices, FilePrices, ListedPrice, MOST_PRICES, PriceBoard, PriceConflict, PricedUnknown,
+    PricesWish, PutPrices, UnknownWish, WantedPrice,
 };
 pub use self::rights::{Administrator, Rights};
 pub use self::standing::name_of;
@@ -195,12 +195,13 @@ impl Administration {
         }
     }
 
-    /// This process writes down what calls use, and holds them to these limits. To be said once, before the first call.
-    pub fn keep_books(&self, ledger: Ledger, limits: Limits) {
+    /// This process writes down what calls use, and holds them to these limits, from this moment on. To be said once, before
+    /// the first call.
+    pub fn keep_books(&self, ledger: Ledger, limits: Limits, begun: SystemTime) {
         let _ = self.books.set(Books {
             ledger,
             limits,
-            begun: SystemTime::now(),
+            begun,
         });
     }
 

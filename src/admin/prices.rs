@@ -3,6 +3,7 @@
 
 mod board;
 mod succession;
+mod unknown;
 
 use std::time::SystemTime;
 
@@ -23,6 +24,7 @@ use super::{Administration, StoreObjects};
 
 pub use self::board::{CompiledPrices, FilePrices, PriceBoard, PriceConflict};
 pub use self::succession::WantedPrice;
+pub use self::unknown::{PricedUnknown, UnknownWish};
 
 use self::succession::{Succession, succession, whole_second};
 

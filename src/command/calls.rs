@@ -73,6 +73,7 @@ impl CallsArguments {
                 let mut out = Vec::new();
                 for call in found {
                     let details = CallDetails {
+                        corrections: Vec::new(),
                         call,
                         attempts: Vec::new(),
                         skips: Vec::new(),

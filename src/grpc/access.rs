@@ -64,7 +64,9 @@ pub(super) fn demand_of(rpc: Rpc) -> Demand {
         | Rpc::AdminServiceCreateKey
         | Rpc::AdminServiceRotateKey
         | Rpc::AdminServiceRevokeKey => Demand::Allowing(&[Action::AdminAccounts]),
-        Rpc::AdminServicePutPrices => Demand::Allowing(&[Action::AdminPrices]),
+        Rpc::AdminServicePutPrices | Rpc::AdminServicePriceUnknown => {
+            Demand::Allowing(&[Action::AdminPrices])
+        }
     }
 }
 

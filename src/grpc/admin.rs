@@ -292,6 +292,14 @@ impl AdminService for Admin {
         self.run(rpc, request, prices::put).await
     }
 
+    async fn price_unknown(
+        &self,
+        request: Request<v1::PriceUnknownRequest>,
+    ) -> Result<Response<v1::PriceUnknownResponse>, Status> {
+        let rpc = Rpc::AdminServicePriceUnknown;
+        self.run(rpc, request, prices::price_unknown).await
+    }
+
     async fn list_audit_events(
         &self,
         request: Request<v1::ListAuditEventsRequest>,

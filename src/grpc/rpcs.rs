@@ -24,7 +24,7 @@ const HEALTH_CHECKS: [&str; 2] = [
 ];
 
 /// The methods that are counted, by their paths.
-const METHODS: [(&str, &str); 26] = [
+const METHODS: [(&str, &str); 27] = [
     ("/modelway.v1.LedgerService/GetCall", "GetCall"),
     ("/modelway.v1.LedgerService/ListCalls", "ListCalls"),
     ("/modelway.v1.LedgerService/QueryUsage", "QueryUsage"),
@@ -38,6 +38,7 @@ const METHODS: [(&str, &str); 26] = [
     ("/modelway.v1.AdminService/RevokeKey", "RevokeKey"),
     ("/modelway.v1.AdminService/ListPrices", "ListPrices"),
     ("/modelway.v1.AdminService/PutPrices", "PutPrices"),
+    ("/modelway.v1.AdminService/PriceUnknown", "PriceUnknown"),
     (
         "/modelway.v1.AdminService/ListAuditEvents",
         "ListAuditEvents",

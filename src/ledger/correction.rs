@@ -5,15 +5,16 @@
 //! can tell of the change. A piece that was written has no effect when it comes again: the cost is known by then.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 
-use rusqlite::{Connection, OptionalExtension as _, Result, params};
+use rusqlite::{Connection, Result, params};
 
 use crate::money::Cost;
 
 use super::call_id::CallId;
 use super::names::InternedNames;
-use super::rows::{ESTIMATED_COST, RecordState, UNKNOWN_COST, cost_source_number};
+use super::rows::{ESTIMATED_COST, RecordState, UNKNOWN_COST, cost_source_number, gave_no_answer};
 use super::sums::{self, AddedCost};
 
 /// What a waiting attempt takes, roughly, in bytes.
@@ -90,21 +91,22 @@ impl CorrectionPiece {
     /// Writes it.
     pub(super) fn write(&self, file: &Connection, names: &mut InternedNames) -> Result<()> {
         let mut added = Vec::with_capacity(self.attempts.len());
-        let mut calls: Vec<CallId> = Vec::new();
+        let mut calls: BTreeMap<CallId, AddedCost> = BTreeMap::new();
         for attempt in &self.attempts {
-            if let Some(nanos) = correct_attempt(file, names, attempt, self.at_us)? {
+            if let Some(by_attempt) = correct_attempt(file, names, attempt, self.at_us)? {
                 added.push(CorrectedCost {
                     call_id: attempt.call_id,
                     number: attempt.number,
-                    added_nanos: nanos,
+                    added_nanos: by_attempt.nanos,
                 });
-                calls.push(attempt.call_id);
+                let of_call = calls.entry(attempt.call_id).or_default();
+                of_call.nanos += by_attempt.nanos;
+                of_call.waste_nanos += by_attempt.waste_nanos;
+                of_call.estimated_nanos += by_attempt.estimated_nanos;
             }
         }
-        calls.sort_unstable();
-        calls.dedup();
-        for call_id in calls {
-            correct_call(file, call_id)?;
+        for (call_id, added) in calls {
+            correct_call(file, call_id, added)?;
         }
         // The same piece may be tried again after a failure.
         self.added.replace(added);
@@ -118,7 +120,7 @@ fn correct_attempt(
     names: &mut InternedNames,
     attempt: &CorrectedAttempt,
     at_us: i64,
-) -> Result<Option<i64>> {
+) -> Result<Option<AddedCost>> {
     let CorrectedAttempt {
         call_id,
         number,
@@ -130,29 +132,32 @@ fn correct_attempt(
         SELECT a.call_id, a.number, a.version + 1, ?4, a.price_id, a.cost_nanos, a.cost_source
         FROM attempts a JOIN calls c USING (call_id)
         WHERE a.call_id = ?1 AND a.number = ?2 AND a.version = ?3 AND a.cost_source = ?5 AND a.state = ?6
-            AND c.state <> ?7
-        RETURNING cost_nanos";
-    let before: Option<i64> = file
-        .prepare_cached(keep)?
-        .query_row(
-            params![
-                call_id.bytes(),
-                number,
-                version,
-                at_us,
-                UNKNOWN_COST,
-                RecordState::Settled.number(),
-                RecordState::Open.number(),
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let Some(before) = before else {
+            AND c.state <> ?7";
+    let is_kept = file.prepare_cached(keep)?.execute(params![
+        call_id.bytes(),
+        number,
+        version,
+        at_us,
+        UNKNOWN_COST,
+        RecordState::Settled.number(),
+        RecordState::Open.number(),
+    ])?;
+    if is_kept == 0 {
         return Ok(None);
-    };
+    }
+    let before = "
+        SELECT a.cost_nanos, a.outcome, a.first_content_us IS NOT NULL, c.code
+        FROM attempts a JOIN calls c USING (call_id) WHERE a.call_id = ?1 AND a.number = ?2";
+    let (before, is_waste): (i64, bool) =
+        file.prepare_cached(before)?
+            .query_row(params![call_id.bytes(), number], |row| {
+                let is_waste = gave_no_answer(row.get(1)?, row.get(2)?, row.get(3)?);
+                Ok((row.get(0)?, is_waste))
+            })?;
     let update = "
         UPDATE attempts SET version = version + 1, price_id = ?3, cost_nanos = ?4, cost_source = ?5
         WHERE call_id = ?1 AND number = ?2";
+    let source = cost_source_number(cost.source());
     file.prepare_cached(update)?.execute(params![
         call_id.bytes(),
         number,
@@ -161,75 +166,63 @@ fn correct_attempt(
             None => 0,
         },
         cost.nanos(),
-        cost_source_number(cost.source()),
+        source,
     ])?;
-    let added = cost.nanos().saturating_sub(before);
-    sums::add_cost_of_attempt(file, *call_id, *number, added)?;
-    Ok(Some(added))
+    let nanos = cost.nanos().saturating_sub(before);
+    sums::add_cost_of_attempt(file, *call_id, *number, nanos)?;
+    Ok(Some(AddedCost {
+        nanos,
+        waste_nanos: if is_waste { nanos } else { 0 },
+        estimated_nanos: if source == ESTIMATED_COST {
+            cost.nanos()
+        } else {
+            0
+        },
+        unknown_calls: 0,
+    }))
 }
 
-/// An attempt as far as the cost of its call depends on it.
-struct AttemptCost {
-    nanos: i64,
-    source: i64,
-    is_waste: bool,
-    is_nothing: bool,
-}
-
-/// Sums a settled call up anew from its attempts.
-fn correct_call(file: &Connection, call_id: CallId) -> Result<()> {
+/// Adds to the cost of a settled call, which is known if that of all its attempts is.
+fn correct_call(file: &Connection, call_id: CallId, added: AddedCost) -> Result<()> {
     let select = "
-        SELECT a.cost_nanos, a.cost_source, a.price_id, a.outcome, a.first_content_us IS NOT NULL, c.code
-        FROM attempts a JOIN calls c USING (call_id)
-        WHERE a.call_id = ?1 AND a.cost_source IS NOT NULL";
-    let attempts: Vec<AttemptCost> = file
+        SELECT cost_nanos, cost_source, price_id FROM attempts WHERE call_id = ?1 AND cost_source IS NOT NULL";
+    // What costs nothing says nothing about the others, as in `Cost::plus`.
+    let sources: Vec<i64> = file
         .prepare_cached(select)?
         .query_map([call_id.bytes()], |row| {
-            let (nanos, source): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let (outcome, has_content): (i64, bool) = (row.get(3)?, row.get(4)?);
-            // What had arrived when the caller left is of use to it, unless another attempt gave the answer.
-            let is_cut_short = outcome == 4 && has_content && row.get::<_, i64>(5)? != 0;
-            Ok(AttemptCost {
-                nanos,
-                source,
-                is_waste: outcome != 1 && !is_cut_short,
-                is_nothing: nanos == 0 && source == 1 && row.get::<_, i64>(2)? == 0,
-            })
+            let of: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Some(of.1).filter(|_| of != (0, BY_PRICES, 0)))
         })?
+        .filter_map(Result::transpose)
         .collect::<Result<_>>()?;
-    let sum = |which: fn(&AttemptCost) -> bool| {
-        let chosen = attempts.iter().filter(|attempt| which(attempt));
-        chosen.fold(0_i64, |sum, attempt| sum.saturating_add(attempt.nanos))
-    };
-    // As `Cost::plus` does.
-    let mut sources = attempts
-        .iter()
-        .filter(|attempt| !attempt.is_nothing)
-        .map(|attempt| attempt.source);
-    let first = sources.next().unwrap_or(1);
-    let source = sources.fold(first, |one, other| match (one, other) {
+    let sum = sources.into_iter().reduce(|one, other| match (one, other) {
         (UNKNOWN_COST, _) | (_, UNKNOWN_COST) => UNKNOWN_COST,
         (one, other) if one == other => one,
-        _ => 5,
+        _ => MIXED,
     });
-    let (nanos, waste) = (sum(|_| true), sum(|attempt| attempt.is_waste));
-    let estimated = sum(|attempt| attempt.source == ESTIMATED_COST);
-    let before = "SELECT cost_nanos, waste_nanos, estimated_nanos, cost_source FROM calls WHERE call_id = ?1";
-    let added = file
-        .prepare_cached(before)?
-        .query_row([call_id.bytes()], |row| {
-            let was_unknown = row.get::<_, Option<i64>>(3)? == Some(UNKNOWN_COST);
-            Ok(AddedCost {
-                nanos: nanos - row.get::<_, i64>(0)?,
-                waste_nanos: waste - row.get::<_, i64>(1)?,
-                estimated_nanos: estimated - row.get::<_, i64>(2)?,
-                unknown_calls: i64::from(source == UNKNOWN_COST) - i64::from(was_unknown),
-            })
-        })?;
+    let source = sum.unwrap_or(BY_PRICES);
     let update = "
-        UPDATE calls SET version = version + 1, cost_nanos = ?2, waste_nanos = ?3, estimated_nanos = ?4, cost_source = ?5
+        UPDATE calls SET version = version + 1, cost_nanos = cost_nanos + ?2, waste_nanos = waste_nanos + ?3,
+            estimated_nanos = estimated_nanos + ?4, cost_source = ?5
         WHERE call_id = ?1";
-    let values = params![call_id.bytes(), nanos, waste, estimated, source];
-    file.prepare_cached(update)?.execute(values)?;
+    file.prepare_cached(update)?.execute(params![
+        call_id.bytes(),
+        added.nanos,
+        added.waste_nanos,
+        added.estimated_nanos,
+        source,
+    ])?;
+    let unknown_calls = match source {
+        UNKNOWN_COST => 0,
+        _ => -1,
+    };
+    let added = AddedCost {
+        unknown_calls,
+        ..added
+    };
     sums::add_cost_of_call(file, call_id, added)
 }
+
+/// [`cost_source_number`] of an amount by prices, and of one from several sources.
+const BY_PRICES: i64 = 1;
+const MIXED: i64 = 5;

@@ -78,6 +78,15 @@ impl UsageSource {
     }
 }
 
+/// Whether an attempt gave the caller nothing for what it cost, by the numbers in the files: it failed, or it was ended while
+/// nothing had arrived, or because another one gave the answer.
+pub(super) fn gave_no_answer(outcome: Option<i64>, has_content: bool, code: Option<i64>) -> bool {
+    let is_cut_short = outcome == Some(AttemptOutcome::Cancelled.number())
+        && has_content
+        && code != Some(code_number(Code::Ok));
+    outcome != Some(AttemptOutcome::Succeeded.number()) && !is_cut_short
+}
+
 /// The number of the kind of an attempt in the files.
 pub fn kind_number(kind: AttemptKind) -> i64 {
     match kind {

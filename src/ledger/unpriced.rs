@@ -85,6 +85,23 @@ impl Ledger {
         Ok(days)
     }
 
+    /// The first day whose rows are kept; `None` if none was dropped yet. Blocks.
+    ///
+    /// # Errors
+    /// The file of sums cannot be read.
+    pub fn kept_from(&self) -> Result<Option<Day>, SchemaError> {
+        let Some(files) = self.files() else {
+            return Ok(None);
+        };
+        if !files.path(LedgerFile::Usage).exists() {
+            return Ok(None);
+        }
+        let sums = files.open_to_read(LedgerFile::Usage)?;
+        let last = "SELECT max(day) FROM merged_days";
+        let last: Option<i64> = sums.query_row(last, [], |row| row.get(0))?;
+        Ok(last.map(|day| Day(day + 1)))
+    }
+
     /// The attempts of the calls that come after this one. Blocks.
     ///
     /// # Errors

@@ -253,6 +253,23 @@ impl Tallies {
         }
     }
 
+    /// Counts so much more in the latest window, or less, for an attempt that has been counted with an estimate. Returns the
+    /// thresholds that are reached by it.
+    pub(super) fn correct(
+        &mut self,
+        terms: Terms<'_>,
+        added: i64,
+        estimated: i64,
+    ) -> Option<Crossed> {
+        let Self::Windows(windows) = self else {
+            return None;
+        };
+        let latest = windows.last_mut()?;
+        latest.used = latest.used.saturating_add(added).max(0);
+        latest.estimated = latest.estimated.saturating_sub(estimated).max(0);
+        latest.crossed(terms)
+    }
+
     /// Adds to the amount of the window; `false` if this grant was made before.
     pub(super) fn grant(&mut self, terms: Terms<'_>, id: &Arc<str>, more: i64) -> bool {
         let Self::Windows(windows) = self else {

@@ -211,7 +211,7 @@ impl Estimate {
 }
 
 /// What tokens of unknown price are taken to cost at most, if the limit says so.
-fn ceiling(limit: &Limit, tokens: u64) -> Option<i64> {
+pub(super) fn ceiling(limit: &Limit, tokens: u64) -> Option<i64> {
     let per_million = u128::try_from(limit.unknown_ceiling?).unwrap_or(0);
     let nanos = (per_million * u128::from(tokens)).div_ceil(MILLION);
     Some(i64::try_from(nanos).unwrap_or(i64::MAX))

@@ -5,6 +5,7 @@
 //! what was set aside ([`Reservation::settle`]). Nothing here waits, and time is passed in.
 
 mod check;
+mod correction;
 mod counter;
 mod counters;
 mod denial;
@@ -30,6 +31,7 @@ use crate::error::LimitUnit;
 use crate::ledger::UsedRow;
 
 pub use self::check::{TooManyLimits, at_most_applying};
+pub use self::correction::{CountedInstead, LateCost};
 pub use self::counter::WindowBounds;
 pub use self::denial::{Denial, DenialCause};
 pub use self::hold::{CallHold, Reservation};

@@ -270,7 +270,7 @@ fn values(state: &LimitState) -> impl Iterator<Item = &Arc<str>> {
 }
 
 /// The caller of a row, as far as limits need it.
-fn caller_of(row: &UsedRow) -> Identity {
+pub(super) fn caller_of(row: &UsedRow) -> Identity {
     Identity {
         account: row.account.clone(),
         key_id: row.key_id.clone(),

@@ -94,7 +94,7 @@ impl Service {
         let dispatcher = Arc::new(dispatcher.limited(limits.clone()));
         prices::follow(&prices, &dispatcher, &ledger);
         if let Some(administration) = &administration {
-            administration.keep_books(ledger.clone(), limits.clone());
+            administration.keep_books(ledger.clone(), limits.clone(), SystemTime::now());
         }
         let call_log = Arc::new(CallLog::default());
         let providers = Arc::clone(&dispatcher);

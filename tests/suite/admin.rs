@@ -6,6 +6,7 @@ mod prices;
 mod record;
 mod rights;
 mod support;
+mod unknown;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

@@ -52,7 +52,8 @@ const MODULES: &[Module] = &[
     module(
         "admin",
         &[
-            "audit", "calendar", "check", "error", "hash", "identity", "ledger", "money", "store",
+            "audit", "calendar", "chat", "check", "error", "hash", "identity", "ledger", "limits",
+            "money", "store",
         ],
     ),
     // Names for locks and atomics.

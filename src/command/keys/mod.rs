@@ -167,7 +167,9 @@ enum Refused {
 impl From<AdminError> for Refused {
     fn from(error: AdminError) -> Self {
         match error {
-            AdminError::Store(_) | AdminError::NoRandomness => Self::Failed(error.to_string()),
+            AdminError::Store(_) | AdminError::Ledger(_) | AdminError::NoRandomness => {
+                Self::Failed(error.to_string())
+            }
             AdminError::Invalid(_)
             | AdminError::NotFound(_)
             | AdminError::Changed(_)

@@ -1,9 +1,16 @@
 //! How does the contract spell prices?
 
-use crate::admin::{AdminError, ListedPrice, PricesWish, PutPrices, WantedPrice};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use crate::admin::{
+    AdminError, ListedPrice, PricedUnknown, PricesWish, PutPrices, UnknownWish, WantedPrice,
+};
 use crate::chat::ServiceTier;
 use crate::check::Faults;
 use crate::grpc::{answer, v1};
+use crate::limits::Now;
 use crate::money::ToolFees;
 use crate::money::{HIGHEST_FEE, HIGHEST_RATE, MOST_PROMPT, Price, PriceVersion, Rates, Validity};
 
@@ -75,6 +82,71 @@ pub(super) fn put(
         ended: spelled(ended).collect(),
         prices: spelled(put).collect(),
     })
+}
+
+pub(super) fn price_unknown(
+    work: &Work<'_>,
+    request: v1::PriceUnknownRequest,
+) -> Result<v1::PriceUnknownResponse, AdminError> {
+    let v1::PriceUnknownRequest {
+        start_time,
+        end_time,
+        model,
+        dry_run,
+        comment,
+    } = request;
+    let mut faults = Faults::default();
+    if start_time.is_none() {
+        faults.add(
+            "start_time",
+            "it is required: attempts from this moment on are priced",
+        );
+    }
+    let from = convert::time("start_time", start_time, &mut faults);
+    let wish = UnknownWish {
+        from: from.unwrap_or(work.now),
+        until: convert::time("end_time", end_time, &mut faults),
+        model: Some(model).filter(|model| !model.is_empty()),
+        dry_run,
+        comment,
+    };
+    convert::checked(faults)?;
+    let done = work.administration.price_unknown(work.by, &wish, &now)?;
+    Ok(priced(&done))
+}
+
+/// This moment, by both clocks.
+fn now() -> Now {
+    Now {
+        wall: SystemTime::now(),
+        mono: Instant::now(),
+    }
+}
+
+/// How the contract spells what became known.
+pub(crate) fn priced(done: &PricedUnknown) -> v1::PriceUnknownResponse {
+    let PricedUnknown {
+        attempts,
+        calls,
+        still_unknown,
+        added_nanos,
+        version,
+    } = done;
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let version = version.filter(|_| *attempts > 0);
+    v1::PriceUnknownResponse {
+        attempts: count(*attempts),
+        still_unknown: count(*still_unknown),
+        added: Some(v1::Cost {
+            currency_code: "USD".to_owned(),
+            amount_nanos: *added_nanos,
+            source: v1::CostSource::PriceTable.into(),
+            prices_version: version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
+        }),
+        calls: count(*calls),
+    }
 }
 
 /// The price that a request describes.

@@ -25,6 +25,7 @@ pub(super) fn status_of(error: &AdminError) -> tonic::Status {
         AdminError::NotFound(_) => (Code::NotFound, ErrorReason::ObjectNotFound),
         AdminError::Changed(_) => (Code::Aborted, ErrorReason::ObjectChanged),
         AdminError::Impossible(_) => (Code::FailedPrecondition, ErrorReason::ObjectReadOnly),
+        AdminError::Ledger(_) => (Code::Unavailable, ErrorReason::LedgerUnavailable),
         AdminError::Store(_) | AdminError::NoRandomness => {
             (Code::Unavailable, ErrorReason::StoreUnavailable)
         }
@@ -43,6 +44,7 @@ pub(super) fn status_of(error: &AdminError) -> tonic::Status {
             details.set_retry_info(Some(STORE_RETRY));
         }
         AdminError::Store(_)
+        | AdminError::Ledger(_)
         | AdminError::NoRandomness
         | AdminError::Invalid(_)
         | AdminError::Denied(_)

@@ -219,6 +219,7 @@ pub(super) fn details(details: &CallDetails) -> v1::CallRecord {
     let CallDetails {
         call: of,
         attempts,
+        corrections: _,
         skips,
     } = details;
     let records = attempts.iter().map(attempt).chain(skips.iter().map(skip));
@@ -288,6 +289,7 @@ pub(super) fn call(call: &RecordedCall) -> v1::CallRecord {
         cost: cost.map(|cost| money(&cost, "")),
         waste: waste.map(|waste| money(&waste, "")),
         attempt_records: Vec::new(),
+        correct_time: None,
     }
 }
 

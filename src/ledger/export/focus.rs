@@ -83,6 +83,8 @@ impl Payer {
 /// What tells lines apart; in this order they are written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LineKey {
+    /// Whether it changes a charge that an earlier export may have told.
+    pub(super) is_correction: bool,
     pub(super) payer: Payer,
     pub(super) scenario: Arc<str>,
     pub(super) provider: Arc<str>,
@@ -160,6 +162,7 @@ pub(super) fn charge(
     attempt: Option<&OneAttempt>,
 ) {
     let LineKey {
+        is_correction,
         payer,
         scenario,
         provider,
@@ -191,6 +194,7 @@ pub(super) fn charge(
         &decimal::usd(*cost),
         &Cells {
             category: "Usage",
+            class: class(*is_correction),
             description: &format!("{} of {model} at {provider}", described(*meter)),
             frequency: "Usage-Based",
             quantity: &quantity.to_string(),
@@ -220,7 +224,13 @@ pub(super) fn charge(
 
 /// The line that carries the rounding of an hour of a caller: what its attempts cost in whole nano-USD, less the quantities
 /// times the unit prices.
-pub(super) fn rounding(out: &mut Vec<u8>, hour: &ChargeHour, payer: &Payer, cost: i128) {
+pub(super) fn rounding(
+    out: &mut Vec<u8>,
+    hour: &ChargeHour,
+    payer: &Payer,
+    is_correction: bool,
+    cost: i128,
+) {
     write(
         out,
         hour,
@@ -228,6 +238,7 @@ pub(super) fn rounding(out: &mut Vec<u8>, hour: &ChargeHour, payer: &Payer, cost
         &decimal::usd(cost),
         &Cells {
             category: "Adjustment",
+            class: class(is_correction),
             description: "rounding of each attempt to whole nano-USD",
             frequency: "Usage-Based",
             scenario: "Modelway",
@@ -245,6 +256,8 @@ pub(super) fn rounding(out: &mut Vec<u8>, hour: &ChargeHour, payer: &Payer, cost
 #[derive(Default)]
 struct Cells<'c> {
     category: &'static str,
+    /// Empty: a charge of its own, which corrects none.
+    class: &'static str,
     description: &'c str,
     frequency: &'static str,
     quantity: &'c str,
@@ -288,8 +301,7 @@ fn write(out: &mut Vec<u8>, hour: &ChargeHour, payer: &Payer, cost: &str, cells:
         .own(&hour.month_end)
         .own(&hour.month_begin)
         .own(cells.category)
-        // Only a later version of a row corrects a charge, and no row has one.
-        .null()
+        .own(cells.class)
         .text(cells.description)
         .own(cells.frequency)
         .own(&hour.end)
@@ -330,6 +342,11 @@ fn write(out: &mut Vec<u8>, hour: &ChargeHour, payer: &Payer, cost: &str, cells:
     line.end();
 }
 
+/// A later version of a row is a correction, whichever month it is about: an export of it may have been handed on.
+fn class(is_correction: bool) -> &'static str {
+    if is_correction { "Correction" } else { "" }
+}
+
 fn flag(is_set: bool) -> &'static str {
     if is_set { "true" } else { "false" }
 }
@@ -368,7 +385,7 @@ mod tests {
         let hour = ChargeHour::beginning(1_795_867_200).unwrap();
         let mut out = Vec::new();
         header(&mut out);
-        rounding(&mut out, &hour, &payer("shop", "search"), -500);
+        rounding(&mut out, &hour, &payer("shop", "search"), false, -500);
         let text = String::from_utf8(out).unwrap();
 
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();

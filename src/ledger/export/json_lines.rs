@@ -11,6 +11,8 @@ use crate::ledger::read::calls::{CallDetails, code_name};
 use crate::ledger::read::record::{Amount, RecordedAttempt, RecordedCall, RecordedSkip};
 use crate::ledger::rows::{AttemptOutcome, RecordState, Tokens, UNKNOWN_COST, UsageSource};
 
+use super::corrections::CostChange;
+
 /// An object, to which only what is set is added.
 #[derive(Default)]
 struct Object(Map<String, Value>);
@@ -59,6 +61,7 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
     let CallDetails {
         call,
         attempts,
+        corrections: _,
         skips,
     } = details;
     let RecordedCall {
@@ -130,6 +133,57 @@ pub fn write(out: &mut Vec<u8>, details: &CallDetails) {
     if !records.is_empty() {
         line.set("attemptRecords", records.into());
     }
+    out.extend_from_slice(Value::Object(line.0).to_string().as_bytes());
+    out.push(b'\n');
+}
+
+/// Appends the line of what became known of a call: whose it is, when that was, and what was added to its cost and to that of
+/// its attempts. What it used was told before.
+pub(super) fn write_correction(out: &mut Vec<u8>, details: &CallDetails, changes: &[CostChange]) {
+    let call = &details.call;
+    let mut line = Object::default();
+    line.text("callId", &call.call_id.to_string());
+    line.text("traceId", &in_digits(&call.trace_id));
+    line.text("caller", &call.caller);
+    line.text("team", &call.team);
+    line.text("organisation", &call.organisation);
+    line.text("keyId", &call.key_id);
+    line.text("scenario", &call.scenario);
+    if !call.labels.is_empty() {
+        line.set("labels", json!(*call.labels));
+    }
+    line.time("startTime", call.started_us);
+    let last = changes.iter().map(|change| change.corrected_us).max();
+    line.time("correctTime", last.unwrap_or(0));
+    let sum = |which: fn(&CostChange) -> bool| -> i64 {
+        let chosen = changes.iter().filter(|change| which(change));
+        chosen.map(CostChange::added_nanos).sum()
+    };
+    let source = changes.last().and_then(|change| change.after.cost);
+    let added = |nanos| Amount {
+        nanos,
+        source: source.map_or(0, |cost| cost.source),
+    };
+    line.object("cost", Some(amount(&added(sum(|_| true)), "")));
+    let waste = sum(|change| change.is_waste);
+    let waste = Some(added(waste)).filter(|waste| waste.nanos != 0);
+    line.object("waste", waste.map(|waste| amount(&waste, "")));
+    let records = changes.iter().map(|change| {
+        let of = &change.after;
+        let mut record = Object::default();
+        record.set("number", of.number.into());
+        record.text("provider", &of.target.provider);
+        record.text("model", &of.target.provider_model);
+        record.time("startTime", of.started_us);
+        let added = Amount {
+            nanos: change.added_nanos(),
+            source: of.cost.map_or(0, |cost| cost.source),
+        };
+        record.object("cost", Some(amount(&added, &of.price_version)));
+        record.text("spanId", &in_digits(&of.span_id));
+        Value::Object(record.0)
+    });
+    line.set("attemptRecords", records.collect::<Vec<_>>().into());
     out.extend_from_slice(Value::Object(line.0).to_string().as_bytes());
     out.push(b'\n');
 }
@@ -255,10 +309,10 @@ fn usage(tokens: &Tokens, attempt: Option<&RecordedAttempt>) -> Object {
     );
     let mut tools = Object::default();
     for (name, field) in [
-        ("web_search", "webSearches"),
-        ("web_fetch", "webFetches"),
-        ("code_execution", "codeExecutions"),
-        ("file_search", "fileSearches"),
+        ("web_searches", "webSearches"),
+        ("web_fetches", "webFetches"),
+        ("code_executions", "codeExecutions"),
+        ("file_searches", "fileSearches"),
     ] {
         tools.wide(field, attempt.tool_uses().get(name).copied());
     }

@@ -4,6 +4,7 @@
 //! it, nobody else. Between two pieces nothing is held, neither a thread nor a moment of a file, so that a reader that is
 //! slow, or stops, holds up neither the writer nor other readers.
 
+mod corrections;
 pub mod csv;
 pub mod decimal;
 mod focus;
@@ -17,6 +18,8 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::chat::ServedTier;
 use crate::hash::Sha256;
 use crate::ledger::call_id::Day;
@@ -24,6 +27,7 @@ use crate::ledger::read::calls::CallDetails;
 use crate::ledger::read::error::ReadError;
 use crate::ledger::read::files::LedgerFiles;
 use crate::ledger::read::filter::Sight;
+use crate::ledger::read::record::{RecordedAttempt, RecordedCall};
 use crate::ledger::rows::{AttemptOutcome, ESTIMATED_COST, UNKNOWN_COST, UsageSource};
 
 use self::decimal::PICO_OF_NANO;
@@ -96,7 +100,7 @@ pub struct Export {
     cursor: Option<HourCursor>,
     prices: PriceBook,
     groups: BTreeMap<LineKey, LineSums>,
-    roundings: BTreeMap<Payer, i128>,
+    roundings: BTreeMap<(bool, Payer), i128>,
     out: Vec<u8>,
     ready: VecDeque<Vec<u8>>,
     lines: u64,
@@ -176,8 +180,11 @@ impl Export {
             let read = cursor.read(files)?;
             let hour = ChargeHour::beginning(read.hour);
             let hour = hour.ok_or_else(|| ReadError::invalid("start_time", OUT_OF_RANGE))?;
-            for details in &read.calls {
-                self.take(&hour, details);
+            for details in read.calls {
+                self.take(&hour, &corrections::as_first_told(details));
+            }
+            for details in &read.corrected {
+                self.correct(&hour, details, read.hour);
             }
             if read.is_hour_over {
                 self.end_hour(&hour);
@@ -202,73 +209,110 @@ impl Export {
             self.end_line();
             return;
         }
+        for attempt in &details.attempts {
+            self.charge(hour, call, attempt, Sign::Plus);
+        }
+    }
+
+    /// Takes in what became known in this hour of a call: each attempt is taken back as it was told and charged anew.
+    fn correct(&mut self, hour: &ChargeHour, details: &CallDetails, begins: i64) {
+        let changes = corrections::in_hour(details, begins);
+        for change in &changes {
+            self.cost_nanos += i128::from(change.added_nanos());
+        }
+        if self.format == ExportFormat::JsonLines {
+            json_lines::write_correction(&mut self.out, details, &changes);
+            self.end_line();
+            return;
+        }
+        for change in &changes {
+            self.charge(hour, &details.call, &change.before, Sign::Minus);
+            self.charge(hour, &details.call, &change.after, Sign::Again);
+        }
+    }
+
+    /// Takes an attempt in.
+    fn charge(
+        &mut self,
+        hour: &ChargeHour,
+        call: &RecordedCall,
+        attempt: &RecordedAttempt,
+        sign: Sign,
+    ) {
+        let Some(cost) = attempt.cost else {
+            return;
+        };
         let payer = Payer {
             organisation: Arc::clone(&call.organisation),
             team: Arc::clone(&call.team),
             caller: Arc::clone(&call.caller),
         };
         let labels: Arc<str> = serde_json::json!(*call.labels).to_string().into();
-        for attempt in &details.attempts {
-            let Some(cost) = attempt.cost else {
-                continue;
+        let is_correction = sign != Sign::Plus;
+        let factor: i128 = if sign == Sign::Minus { -1 } else { 1 };
+        let prices = self
+            .prices
+            .prices(&attempt.price_version, &attempt.target.model);
+        let parts = split::parts(attempt, prices);
+        let split_up: i128 = parts.iter().map(|part| part.cost).sum();
+        *self
+            .roundings
+            .entry((is_correction, payer.clone()))
+            .or_default() += factor * (i128::from(cost.nanos) * PICO_OF_NANO - split_up);
+        let one: Option<OneAttempt> = self
+            .is_single
+            .then(|| (call.call_id.to_string(), attempt.number));
+        for part in parts {
+            let key = LineKey {
+                is_correction,
+                payer: payer.clone(),
+                scenario: Arc::clone(&call.scenario),
+                provider: Arc::from(&*attempt.target.provider),
+                model: Arc::from(&*attempt.target.model),
+                tier: match attempt.tier {
+                    None => "standard",
+                    Some(ServedTier::Known(tier)) => tier.name(),
+                    Some(ServedTier::Other) => "other",
+                },
+                price_version: Arc::clone(&attempt.price_version),
+                labels: Arc::clone(&labels),
+                is_waste: attempt.outcome != Some(AttemptOutcome::Succeeded),
+                is_estimated: cost.source == ESTIMATED_COST
+                    || attempt.usage_source == Some(UsageSource::Estimated),
+                is_unknown: cost.source == UNKNOWN_COST,
+                meter: part.meter,
+                unit_price: part.unit_price,
             };
-            let prices = self
-                .prices
-                .prices(&attempt.price_version, &attempt.target.model);
-            let parts = split::parts(attempt, prices);
-            let split_up: i128 = parts.iter().map(|part| part.cost).sum();
-            *self.roundings.entry(payer.clone()).or_default() +=
-                i128::from(cost.nanos) * PICO_OF_NANO - split_up;
-            let one: Option<OneAttempt> = self
-                .is_single
-                .then(|| (call.call_id.to_string(), attempt.number));
-            for part in parts {
-                let key = LineKey {
-                    payer: payer.clone(),
-                    scenario: Arc::clone(&call.scenario),
-                    provider: Arc::from(&*attempt.target.provider),
-                    model: Arc::from(&*attempt.target.model),
-                    tier: match attempt.tier {
-                        None => "standard",
-                        Some(ServedTier::Known(tier)) => tier.name(),
-                        Some(ServedTier::Other) => "other",
-                    },
-                    price_version: Arc::clone(&attempt.price_version),
-                    labels: Arc::clone(&labels),
-                    is_waste: attempt.outcome != Some(AttemptOutcome::Succeeded),
-                    is_estimated: cost.source == ESTIMATED_COST
-                        || attempt.usage_source == Some(UsageSource::Estimated),
-                    is_unknown: cost.source == UNKNOWN_COST,
-                    meter: part.meter,
-                    unit_price: part.unit_price,
-                };
-                let own = LineSums {
-                    quantity: part.quantity,
-                    cost: part.cost,
-                    attempts: 1,
-                };
-                if one.is_some() {
-                    focus::charge(&mut self.out, hour, &key, &own, one.as_ref());
-                    self.end_line();
-                    continue;
-                }
-                let sums = self.groups.entry(key).or_default();
-                sums.quantity += own.quantity;
-                sums.cost += own.cost;
-                sums.attempts += own.attempts;
+            let own = LineSums {
+                quantity: factor * part.quantity,
+                cost: factor * part.cost,
+                attempts: if sign == Sign::Minus { -1 } else { 1 },
+            };
+            if one.is_some() {
+                focus::charge(&mut self.out, hour, &key, &own, one.as_ref());
+                self.end_line();
+                continue;
             }
+            let sums = self.groups.entry(key).or_default();
+            sums.quantity += own.quantity;
+            sums.cost += own.cost;
+            sums.attempts += own.attempts;
         }
     }
 
     /// Writes what an hour sums up to.
     fn end_hour(&mut self, hour: &ChargeHour) {
         for (key, sums) in std::mem::take(&mut self.groups) {
+            // What was taken back and charged again as it was.
+            if key.is_correction && sums == LineSums::default() {
+                continue;
+            }
             focus::charge(&mut self.out, hour, &key, &sums, None);
             self.end_line();
         }
-        for (payer, cost) in std::mem::take(&mut self.roundings) {
+        for ((is_correction, payer), cost) in std::mem::take(&mut self.roundings) {
             if cost != 0 {
-                focus::rounding(&mut self.out, hour, &payer, cost);
+                focus::rounding(&mut self.out, hour, &payer, is_correction, cost);
                 self.end_line();
             }
         }
@@ -290,6 +334,17 @@ impl Export {
             sha256: std::mem::take(&mut self.hash).finish(),
         }
     }
+}
+
+/// How an attempt enters an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// It is told for the first time.
+    Plus,
+    /// It is taken back as it was told.
+    Minus,
+    /// It is told again as it is.
+    Again,
 }
 
 const OUT_OF_RANGE: &str =
@@ -329,6 +384,19 @@ fn still_kept(files: &mut LedgerFiles, from: i64) -> Result<(), ReadError> {
         return Ok(());
     };
     let kept_from = Day(last.0 + 1);
+    if let Some(corrected_us) = rows::last_dropped_correction(files)?
+        && from * 1_000_000 <= corrected_us
+    {
+        let hour = Timestamp::from_second(corrected_us / 1_000_000 / HOUR * HOUR + HOUR);
+        let hour = hour.map(|hour| hour.to_string()).unwrap_or_default();
+        return Err(ReadError::invalid(
+            "start_time",
+            format!(
+                "the rows of a day whose costs were corrected in this time are no longer kept (`ledger.keep`); take a \
+                 start_time from {hour} on"
+            ),
+        ));
+    }
     match from * 1_000_000 < kept_from.begin_us() {
         false => Ok(()),
         true => Err(ReadError::invalid(

@@ -1,5 +1,6 @@
 //! Which calls does an export read next? Those that started in an hour, in the order of their ids, some thousand at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension as _, params_from_iter, types::Value};
@@ -28,6 +29,10 @@ pub(super) struct HourCursor {
     until: i64,
     /// The last call of the hour that was read.
     after: Option<CallId>,
+    /// The hours in which costs were corrected, each with the days whose calls they are of.
+    corrected: BTreeMap<i64, Vec<Day>>,
+    /// Whether all calls of the hour were read, so that its corrections follow.
+    has_read_calls: bool,
 }
 
 /// Some calls of an hour.
@@ -36,6 +41,8 @@ pub(super) struct ReadCalls {
     /// When the hour begins, in seconds since 1970.
     pub(super) hour: i64,
     pub(super) calls: Vec<CallDetails>,
+    /// Calls whose costs were corrected in the hour.
+    pub(super) corrected: Vec<CallDetails>,
     /// Whether the hour has no more.
     pub(super) is_hour_over: bool,
 }
@@ -52,26 +59,96 @@ pub(super) fn last_dropped(files: &mut LedgerFiles) -> Result<Option<Day>, ReadE
     Ok(found.map_err(|error| file.failed(&error))?.map(Day))
 }
 
+/// When a cost was corrected last whose call is no longer kept; `None` if none was.
+pub(super) fn last_dropped_correction(files: &mut LedgerFiles) -> Result<Option<i64>, ReadError> {
+    let Some(file) = files.sums()? else {
+        return Ok(None);
+    };
+    let sql = "SELECT max(corrected_us) FROM merged_corrections";
+    let found = file.connection.query_row(sql, [], |row| row.get(0));
+    found.map_err(|error| file.failed(&error))
+}
+
+/// The hours from `from` until `until` in which costs were corrected, with the days of their calls, the earliest first.
+fn corrected_hours(
+    files: &mut LedgerFiles,
+    days: &[Day],
+    from: i64,
+    until: i64,
+) -> Result<BTreeMap<i64, Vec<Day>>, ReadError> {
+    let mut hours: BTreeMap<i64, Vec<Day>> = BTreeMap::new();
+    // Nothing is corrected before it was charged.
+    let earlier = days.iter().rev();
+    for day in earlier.filter(|day| day.begin_us() < until * 1_000_000) {
+        let Some(file) = files.day(*day)? else {
+            continue;
+        };
+        let of_file = |file: &OpenFile| -> rusqlite::Result<Vec<i64>> {
+            let mut select = file.connection.prepare_cached(
+                "SELECT DISTINCT corrected_us / 1000000 / ?3 * ?3 FROM corrections
+                 WHERE corrected_us >= ?1 AND corrected_us < ?2",
+            )?;
+            let bounds = (from * 1_000_000, until * 1_000_000, HOUR);
+            select.query_map(bounds, |row| row.get(0))?.collect()
+        };
+        let found = of_file(file).map_err(|error| file.failed(&error))?;
+        for hour in found {
+            hours.entry(hour).or_default().push(*day);
+        }
+    }
+    Ok(hours)
+}
+
+/// Calls of a file whose costs were corrected in this time, those after one of them, in the order of their ids.
+fn read_corrected(
+    file: &mut OpenFile,
+    begin: i64,
+    end: i64,
+    after: Option<CallId>,
+) -> rusqlite::Result<Vec<CallDetails>> {
+    let after = after.map_or([0; 16], |call| *call.bytes());
+    let ids: Vec<[u8; 16]> = file
+        .connection
+        .prepare_cached(
+            "SELECT DISTINCT call_id FROM corrections
+             WHERE corrected_us >= ?1 AND corrected_us < ?2 AND call_id > ?3 ORDER BY call_id LIMIT ?4",
+        )?
+        .query_map(
+            (begin, end, after, i64::try_from(AT_ONCE).unwrap_or(i64::MAX)),
+            |row| row.get(0),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut calls = Vec::with_capacity(ids.len());
+    for id in ids {
+        calls.extend(details(file, CallId::from_bytes(id))?);
+    }
+    Ok(calls)
+}
+
 impl HourCursor {
     /// The hours from `from` until `until` of which there can be calls; `None` if there are none.
     pub(super) fn new(
-        files: &LedgerFiles,
+        files: &mut LedgerFiles,
         from: i64,
         until: i64,
         accounts: Vec<Arc<str>>,
     ) -> Result<Option<Self>, ReadError> {
         let days = files.days()?;
+        let corrected = corrected_hours(files, &days, from, until)?;
         let (Some(last), Some(first)) = (days.first(), days.last()) else {
             return Ok(None);
         };
         let second = |day: i64| Day(day).begin_us() / 1_000_000;
         let hour = from.max(second(first.0) - HOUR);
-        let until = until.min(second(last.0 + 1) + HOUR);
+        let last_correction = corrected.keys().next_back().map_or(0, |hour| hour + HOUR);
+        let until = until.min((second(last.0 + 1) + HOUR).max(last_correction));
         Ok((hour < until).then_some(Self {
             accounts,
             hour,
             until,
             after: None,
+            corrected,
+            has_read_calls: false,
         }))
     }
 
@@ -82,6 +159,9 @@ impl HourCursor {
 
     /// Reads the next calls.
     pub(super) fn read(&mut self, files: &mut LedgerFiles) -> Result<ReadCalls, ReadError> {
+        if self.has_read_calls {
+            return self.read_corrections(files);
+        }
         let hour = self.hour;
         let (begin, end) = (hour * 1_000_000, (hour + HOUR) * 1_000_000);
         let (first, last) = (begin - MARGIN_US, end + MARGIN_US);
@@ -114,14 +194,61 @@ impl HourCursor {
             }
             calls.extend(more);
         }
-        let is_hour_over = calls.len() < AT_ONCE;
-        match is_hour_over {
-            true => (self.hour, self.after) = (hour + HOUR, None),
-            false => self.after = calls.last().map(|details| details.call.call_id),
+        let has_read_calls = calls.len() < AT_ONCE;
+        let is_hour_over = has_read_calls && !self.corrected.contains_key(&hour);
+        match (has_read_calls, is_hour_over) {
+            (true, true) => (self.hour, self.after) = (hour + HOUR, None),
+            (true, false) => (self.has_read_calls, self.after) = (true, None),
+            (false, _) => self.after = calls.last().map(|details| details.call.call_id),
         }
         Ok(ReadCalls {
             hour,
             calls,
+            corrected: Vec::new(),
+            is_hour_over,
+        })
+    }
+
+    /// Reads the next calls whose costs were corrected in the hour, day by day.
+    fn read_corrections(&mut self, files: &mut LedgerFiles) -> Result<ReadCalls, ReadError> {
+        let hour = self.hour;
+        let (begin, end) = (hour * 1_000_000, (hour + HOUR) * 1_000_000);
+        let mut corrected = Vec::new();
+        let days = self.corrected.get(&hour).cloned().unwrap_or_default();
+        if let Some(day) = days.first() {
+            let mut is_day_over = true;
+            if let Some(file) = files.day(*day)? {
+                let read = read_corrected(file, begin, end, self.after);
+                corrected = read.map_err(|error| file.failed(&error))?;
+                is_day_over = corrected.len() < AT_ONCE;
+            }
+            self.after = corrected.last().map(|details| details.call.call_id);
+            if is_day_over {
+                self.after = None;
+                if let Some(days) = self.corrected.get_mut(&hour) {
+                    days.remove(0);
+                }
+            }
+        }
+        let is_hour_over = self.corrected.get(&hour).is_none_or(Vec::is_empty);
+        if is_hour_over {
+            self.corrected.remove(&hour);
+            (self.hour, self.after, self.has_read_calls) = (hour + HOUR, None, false);
+        }
+        let accounts = &self.accounts;
+        corrected.retain(|details| {
+            let call = &details.call;
+            let mut of = accounts.iter();
+            of.all(|account| {
+                [&call.caller, &call.team, &call.organisation]
+                    .into_iter()
+                    .any(|id| id == account)
+            })
+        });
+        Ok(ReadCalls {
+            hour,
+            calls: Vec::new(),
+            corrected,
             is_hour_over,
         })
     }

@@ -172,14 +172,14 @@ fn priced(attempt: &RecordedAttempt, rates: &Rates) -> Vec<CostPart> {
             pico(output),
         ),
         (Meter::Reasoning, thought, pico(reasoning_output.or(output))),
-        (Meter::WebSearch, used("web_search"), nano(web_search)),
-        (Meter::WebFetch, used("web_fetch"), nano(web_fetch)),
+        (Meter::WebSearch, used("web_searches"), nano(web_search)),
+        (Meter::WebFetch, used("web_fetches"), nano(web_fetch)),
         (
             Meter::CodeExecution,
-            used("code_execution"),
+            used("code_executions"),
             nano(code_execution),
         ),
-        (Meter::FileSearch, used("file_search"), nano(file_search)),
+        (Meter::FileSearch, used("file_searches"), nano(file_search)),
         (
             Meter::Request,
             i128::from(request_nanos > 0),

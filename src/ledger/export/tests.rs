@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::ServiceTier;
+use std::time::SystemTime;
+
+use crate::chat::{ServiceTier, Usage};
 use crate::hash::sha256;
+use crate::ledger::call_id::CallId;
+use crate::ledger::correction::{CorrectedAttempt, CorrectionPiece};
+use crate::ledger::names::InternedNames;
 use crate::ledger::read::error::ReadError;
 use crate::ledger::read::filter::CallFilter;
 use crate::ledger::read::filter::Sight;
@@ -11,7 +16,7 @@ use crate::ledger::read::interval::Interval;
 use crate::ledger::read::question::UsageQuestion;
 use crate::ledger::read::usage;
 use crate::ledger::specimens::{AttemptSpecimen, CallSpecimen, MIDDAY, MINUTE, Specimen};
-use crate::money::{Price, Prices, Rates, Validity};
+use crate::money::{Price, Prices, Rates, Validity, price_again};
 
 use super::{Export, ExportFormat, ExportPiece, ExportQuestion, ExportSummary, price_book};
 
@@ -424,4 +429,128 @@ fn a_large_hour_comes_in_chunks_of_whole_lines() {
     let (_, grouped) = exported(&ledger, &Sight::All, &question(MIDDAY, MIDDAY + HOUR)).unwrap();
     assert_eq!(grouped.cost_nanos, summary.cost_nanos);
     assert_eq!(grouped.lines, 1);
+}
+
+/// Gives every attempt of the month whose cost is not known a cost, at random moments of four days: the last two of the month
+/// that is exported, and two after it. Returns how many there were.
+fn correct_what_is_unknown(ledger: &Specimen) -> usize {
+    let price = Price {
+        holds: Validity::always(ServiceTier::Standard),
+        rates: RATES,
+    };
+    let together = Prices::together(["groq/fast", "acme/slow"].map(|model| (model, vec![price])));
+    let prices = &together[0].1;
+    let mut random = fastrand::Rng::with_seed(21);
+    let mut corrected = 0;
+    for day in ledger.files().days().unwrap() {
+        let file = ledger.day(day);
+        let mut select = file
+            .prepare("SELECT call_id, number, input, output, cache_read FROM attempts WHERE cost_source = 3")
+            .unwrap();
+        let unknown = select.query_map([], |row| {
+            let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+            let usage = Usage {
+                input_tokens: Some(count(2)?),
+                output_tokens: Some(count(3)?),
+                cache_read_input_tokens: Some(count(4)?),
+                ..Usage::default()
+            };
+            Ok(CorrectedAttempt {
+                call_id: CallId::from_bytes(row.get(0)?),
+                number: row.get(1)?,
+                version: 1,
+                cost: price_again(&usage, prices, SystemTime::UNIX_EPOCH),
+            })
+        });
+        let unknown: Vec<_> = unknown.unwrap().map(Result::unwrap).collect();
+        for attempt in unknown {
+            let at = MIDDAY + random.i64(-48 * 60..48 * 60) * MINUTE;
+            let moment = file.unchecked_transaction().unwrap();
+            for again in [false, true] {
+                let (piece, committed) = CorrectionPiece::new(vec![attempt], at);
+                piece.write(&moment, &mut InternedNames::default()).unwrap();
+                piece.committed();
+                // The same again has no effect.
+                assert_eq!(committed.recv().unwrap().is_empty(), again);
+            }
+            moment.commit().unwrap();
+            corrected += 1;
+        }
+    }
+    corrected
+}
+
+#[test]
+fn a_cost_that_became_known_later_is_a_correction_in_the_time_of_the_correction() {
+    let ledger = a_month();
+    let before_all = question(MIDDAY - 28 * 24 * HOUR, MIDDAY - 48 * HOUR);
+    let with_all = question(MIDDAY - 28 * 24 * HOUR, MIDDAY + 49 * HOUR);
+    let formats = [ExportFormat::FocusCsv, ExportFormat::JsonLines];
+    let mut asked = Vec::new();
+    for format in formats {
+        for single_attempts in [false, true] {
+            for account in [None, Some("shop".to_owned()), Some("ads".to_owned())] {
+                let with = |question: &ExportQuestion| ExportQuestion {
+                    format,
+                    single_attempts,
+                    account: account.clone(),
+                    ..question.clone()
+                };
+                asked.push((with(&before_all), with(&with_all)));
+            }
+        }
+    }
+    let told: Vec<_> = asked
+        .iter()
+        .map(|(before, _)| exported(&ledger, &Sight::All, before).unwrap().0.concat())
+        .collect();
+
+    let corrected = correct_what_is_unknown(&ledger);
+
+    let (mut difference, mut corrections, mut changed) = (0, 0, 0);
+    for ((before, all), told) in asked.iter().zip(&told) {
+        let (chunks, _) = exported(&ledger, &Sight::All, before).unwrap();
+        changed += usize::from(chunks.concat() != *told);
+
+        let (chunks, summary) = exported(&ledger, &Sight::All, all).unwrap();
+        let (again, same) = exported(&ledger, &Sight::All, all).unwrap();
+        let bytes = chunks.concat();
+        assert_eq!((&summary, &bytes), (&same, &again.concat()));
+        let of_ledger = ledger_nanos(&ledger, &Sight::All, all);
+        difference += (summary.cost_nanos - of_ledger).abs();
+        let sum = match all.format {
+            ExportFormat::FocusCsv => {
+                let lines = cells(&bytes);
+                for line in &lines {
+                    match &*line["ChargeClass"] {
+                        "" => {}
+                        class => {
+                            assert_eq!(class, "Correction");
+                            // 26 to 30 November.
+                            assert!(line["ChargePeriodStart"].as_str() >= "2026-11-26T12");
+                            assert!(line["ChargePeriodEnd"].as_str() <= "2026-11-30T13");
+                            corrections += 1;
+                        }
+                    }
+                }
+                let costs = lines.iter().map(|line| pico(&line["BilledCost"]));
+                let unknown: i128 = lines
+                    .iter()
+                    .filter(|line| line["x_CostUnknown"] == "true")
+                    .map(|line| pico(&line["BilledCost"]))
+                    .sum();
+                // What was unknown is taken back as it was told.
+                assert_eq!(unknown, 0);
+                costs.sum::<i128>()
+            }
+            ExportFormat::JsonLines => json_pico(&bytes, summary.lines),
+        };
+        difference += i64::try_from((sum - i128::from(of_ledger) * 1_000).abs()).unwrap();
+    }
+    println!(
+        "attempts corrected: {corrected}; lines of corrections: {corrections}; exports of before that changed: {changed}; \
+         sum of the differences to the ledger, in 10^-12 USD: {difference}"
+    );
+    assert!(corrected > 50 && corrections > corrected);
+    assert_eq!((changed, difference), (0, 0));
 }

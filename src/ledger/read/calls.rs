@@ -12,7 +12,10 @@ use crate::ledger::rows::{UNKNOWN_COST, code_number};
 use super::error::ReadError;
 use super::files::{LedgerFiles, OpenFile};
 use super::filter::{CallFilter, Sight};
-use super::record::{ATTEMPT_COLUMNS, CALL_COLUMNS, RecordedAttempt, RecordedCall, RecordedSkip};
+use super::record::{
+    ATTEMPT_COLUMNS, CALL_COLUMNS, CORRECTION_COLUMNS, RecordedAttempt, RecordedCall,
+    RecordedCorrection, RecordedSkip,
+};
 use super::texts::number_of;
 use super::token;
 
@@ -29,6 +32,8 @@ pub struct CallDetails {
     pub call: RecordedCall,
     /// Its attempts, in the order of sending.
     pub attempts: Vec<RecordedAttempt>,
+    /// What its attempts cost before, in the order of their numbers and versions.
+    pub corrections: Vec<RecordedCorrection>,
     /// The targets that were passed over, in order.
     pub skips: Vec<RecordedSkip>,
 }
@@ -109,10 +114,20 @@ pub(in crate::ledger) fn details(
         .prepare_cached(sql)?
         .query_map([id.bytes()], |row| RecordedSkip::read(row, texts, &moment))?
         .collect::<rusqlite::Result<_>>()?;
+    let sql = format!(
+        "SELECT {CORRECTION_COLUMNS} FROM corrections WHERE call_id = ?1 ORDER BY number, version"
+    );
+    let corrections = moment
+        .prepare_cached(&sql)?
+        .query_map([id.bytes()], |row| {
+            RecordedCorrection::read(row, texts, &moment)
+        })?
+        .collect::<rusqlite::Result<_>>()?;
     Ok(Some(CallDetails {
         call,
         attempts,
         skips,
+        corrections,
     }))
 }
 

@@ -119,6 +119,21 @@ pub struct RecordedAttempt {
     pub span_id: [u8; 8],
 }
 
+/// What an attempt cost before a price became known.
+#[derive(Clone, Debug)]
+pub struct RecordedCorrection {
+    /// The attempt.
+    pub number: i64,
+    /// The version of its row since then.
+    pub version: i64,
+    /// When that was, in microseconds since 1970.
+    pub corrected_us: i64,
+    /// Version of the prices of before; empty if none was needed.
+    pub price_version: Arc<str>,
+    /// What it cost before.
+    pub cost: Amount,
+}
+
 /// A target that was passed over.
 #[derive(Clone, Debug)]
 pub struct RecordedSkip {
@@ -140,6 +155,30 @@ pub(in crate::ledger) const ATTEMPT_COLUMNS: &str = "number, state, target, kind
      billing_class, latency_us, first_content_us, input, output, cache_read, cache_write, cache_write_1h, reasoning, \
      tool_uses, usage_source, service_tier, price_id, reserved_nanos, cost_nanos, cost_source, provider_cost_nanos, \
      provider_request_id, response_model, span_id";
+
+/// The columns that [`RecordedCorrection::read`] reads.
+pub(super) const CORRECTION_COLUMNS: &str =
+    "number, version, corrected_us, price_id, cost_nanos, cost_source";
+
+impl RecordedCorrection {
+    /// The correction of a row with the [`CORRECTION_COLUMNS`].
+    pub(super) fn read(
+        row: &Row<'_>,
+        texts: &mut KnownTexts,
+        file: &Connection,
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: row.get("number")?,
+            version: row.get("version")?,
+            corrected_us: row.get("corrected_us")?,
+            price_version: texts.text(file, row.get("price_id")?)?,
+            cost: Amount {
+                nanos: row.get("cost_nanos")?,
+                source: row.get("cost_source")?,
+            },
+        })
+    }
+}
 
 impl RecordedCall {
     /// The call of a row with the [`CALL_COLUMNS`].

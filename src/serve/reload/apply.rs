@@ -95,10 +95,7 @@ impl Reloader {
                 .collect(),
         });
         // An administrator may have put others meanwhile.
-        prices::fill(
-            self.dispatcher.routes().catalog(),
-            &self.prices.compiled(),
-        );
+        prices::fill(self.dispatcher.routes().catalog(), &self.prices.compiled());
         live.exchange(prepared);
         self.limits.change(config.limits, used, now());
         self.notices.change(config.notify);

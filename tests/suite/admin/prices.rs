@@ -315,7 +315,7 @@ async fn a_wrong_price_is_refused_with_its_field_and_nothing_is_written() {
 
 #[tokio::test]
 async fn prices_of_the_configuration_are_listed_and_cannot_be_changed() {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-prices-file");
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("admin-price-list");
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("prices.toml");
     fs::write(

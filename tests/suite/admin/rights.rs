@@ -17,7 +17,7 @@ use super::support::{ALL, Administered, authorized, caller, keys, scope, secret_
 const STREAM_LIMIT: Duration = Duration::from_millis(500);
 
 /// The methods of the listener for operators, and what each asks for.
-const METHODS: [(&str, Action); 15] = [
+const METHODS: [(&str, Action); 16] = [
     ("AdminService/ListAccounts", Action::AdminRead),
     ("AdminService/PutAccount", Action::AdminAccounts),
     ("AdminService/CloseAccount", Action::AdminAccounts),
@@ -27,6 +27,7 @@ const METHODS: [(&str, Action); 15] = [
     ("AdminService/RevokeKey", Action::AdminAccounts),
     ("AdminService/ListPrices", Action::AdminRead),
     ("AdminService/PutPrices", Action::AdminPrices),
+    ("AdminService/PriceUnknown", Action::AdminPrices),
     ("AdminService/ListAuditEvents", Action::AdminRead),
     ("OperationsService/ListBreakers", Action::Operate),
     ("OperationsService/WatchBreakers", Action::Operate),
