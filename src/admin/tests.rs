@@ -595,6 +595,7 @@ fn accounts() -> impl Strategy<Value = AccountRecord> {
                 key: key.into(),
                 values,
                 required,
+                from_baggage: required,
             };
             AccountRecord {
                 display_name,

@@ -171,11 +171,13 @@ fn label_rules(value: &Value<'_>) -> Option<Vec<LabelRule>> {
         let key = table.required("key", "name the label", Value::string);
         let values = table.or("values", Vec::new(), names);
         let required = table.or("required", false, Value::boolean);
+        let from_baggage = table.or("from_baggage", false, Value::boolean);
         table.finish();
         Some(LabelRule {
             key: key?.into(),
             values,
             required,
+            from_baggage,
         })
     };
     Some(value.list()?.iter().filter_map(rule).collect())

@@ -153,5 +153,6 @@ pub(super) fn label_rule(rule: &LabelRule) -> v1::LabelRule {
         key: rule.key.to_string(),
         values: rule.values.clone(),
         required: rule.required,
+        from_baggage: rule.from_baggage,
     }
 }

@@ -71,6 +71,7 @@ impl Generation {
                 Ok(identity) => identity.caller(peer),
                 Err(_) => peer,
             },
+            baggage: metadata::baggage(metadata.as_ref(), identity.as_deref().ok()),
             identity,
             observed: call.unwrap_or_default(),
             arrived: arrival.map_or_else(Instant::now, |arrival| arrival.at),

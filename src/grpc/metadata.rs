@@ -1,11 +1,13 @@
-//! What does the metadata of a call say? Its deadline, its trace, its ids.
+//! What does the metadata of a call say? Its deadline, its trace, its ids, its labels.
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 
 use crate::error::Error;
+use crate::identity::Identity;
+use crate::identity::baggage::{BAGGAGE, Baggage};
 use crate::telemetry::trace_context::{TraceContext, TraceState};
 
 /// Names the call in the answer's initial metadata and in the trailers of a failure.
@@ -82,6 +84,13 @@ pub fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
 pub fn trace_state(headers: &HeaderMap) -> TraceState {
     let values = headers.get_all("tracestate").iter();
     TraceState::parse(values.filter_map(|value| value.to_str().ok()))
+}
+
+/// What the baggage of a request offers as labels of its call.
+pub fn baggage(headers: &HeaderMap, identity: Option<&Identity>) -> Baggage {
+    let rules = identity.map_or(&[][..], |identity| &identity.label_rules);
+    let values = headers.get_all(BAGGAGE).iter();
+    Baggage::for_rules(rules, values.map(HeaderValue::as_bytes))
 }
 
 /// The caller's own id of the request, if it is short and printable.

@@ -126,6 +126,7 @@ impl Translation {
         };
         CallHead {
             caller,
+            baggage: metadata::baggage(headers, who.as_deref().ok()),
             identity: who,
             observed: self.observer.call(origin_of_call),
             arrived,

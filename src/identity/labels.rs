@@ -1,20 +1,15 @@
-//! Which labels does a call have? Those of its account, and those that the caller may set and did set. Pure.
+//! Which labels does a call have? Those of its account, those that the caller may set and did set, and those that its
+//! baggage offers to rules that say so. Pure.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Violation, excerpt};
 
+use super::baggage::Baggage;
 use super::{LabelRule, Labels, MAX_LABELS, is_label};
 
-/// The most values of a label without a list of values that are told apart on one day.
-pub const MOST_VALUES: usize = 1000;
-
-/// What the values of a label are summed under once there are too many.
-pub const OTHER: &str = "(other)";
-
 /// The labels of a call that asks for `asked`, beside those of its account. A key that is asked for twice has its last
-/// value.
+/// value. Where neither sets a label that may come from baggage, the value that `baggage` offers is taken if it is allowed.
 ///
 /// # Errors
 /// The first label, in the order of keys, that is missing, not allowed or has a value that is not allowed.
@@ -22,9 +17,11 @@ pub fn of_call<'a>(
     account: &Arc<Labels>,
     rules: &[LabelRule],
     asked: impl IntoIterator<Item = (&'a str, &'a str)>,
+    baggage: &Baggage,
 ) -> Result<Arc<Labels>, Violation> {
     let mut asked: Vec<_> = asked.into_iter().collect();
-    if asked.is_empty() && !rules.iter().any(|rule| rule.required) {
+    let must_look = |rule: &LabelRule| rule.required || rule.from_baggage;
+    if asked.is_empty() && !rules.iter().any(must_look) {
         return Ok(Arc::clone(account));
     }
     asked.sort_unstable();
@@ -53,30 +50,37 @@ pub fn of_call<'a>(
                 ),
             }));
         };
-        if !rule.values.is_empty() {
-            if !rule.values.iter().any(|allowed| allowed == value) {
-                let what = format!(
+        if !allows(rule, value) {
+            return Err(wrong(match rule.values.is_empty() {
+                true => "a value has 1 to 63 letters, digits, `.`, `_` or `-`".to_owned(),
+                false => format!(
                     "not a value that is allowed; use {}",
                     rule.values.join(", ")
-                );
-                return Err(wrong(what));
-            }
-        } else if !is_label(value) {
-            return Err(wrong(
-                "a value has 1 to 63 letters, digits, `.`, `_` or `-`".to_owned(),
-            ));
+                ),
+            }));
         }
         labels.insert(Arc::clone(&rule.key), value.into());
     }
+    for rule in rules.iter().filter(|rule| rule.from_baggage) {
+        if labels.len() < MAX_LABELS
+            && !labels.contains_key(&rule.key)
+            && let Some(value) = baggage.value(&rule.key)
+            && allows(rule, value)
+        {
+            labels.insert(Arc::clone(&rule.key), value.into());
+        }
+    }
     let missing = |rule: &&LabelRule| rule.required && !labels.contains_key(&rule.key);
     if let Some(rule) = rules.iter().find(missing) {
-        let what = match rule.values.is_empty() {
-            true => "the account requires this label; set it".to_owned(),
-            false => format!(
-                "the account requires this label; set it to {}",
-                rule.values.join(", ")
-            ),
+        let values = match rule.values.is_empty() {
+            true => String::new(),
+            false => format!(" to {}", rule.values.join(", ")),
         };
+        let otherwise = match rule.from_baggage {
+            true => ", here or in the header `baggage`",
+            false => "",
+        };
+        let what = format!("the account requires this label; set it{values}{otherwise}");
         return Err(Violation {
             field: field(&rule.key),
             what,
@@ -94,50 +98,17 @@ pub fn of_call<'a>(
     Ok(Arc::new(labels))
 }
 
+/// Whether a label may have this value.
+fn allows(rule: &LabelRule, value: &str) -> bool {
+    match rule.values.is_empty() {
+        true => is_label(value),
+        false => rule.values.iter().any(|allowed| allowed == value),
+    }
+}
+
 /// The path of a label in a request.
 fn field(key: &str) -> String {
     format!("labels[{:?}]", excerpt(key))
-}
-
-/// Which values of labels are told apart on a day. Labels are for sums: the rows of calls keep every value.
-#[derive(Debug, Default)]
-pub struct LabelValues {
-    /// Days since 1970, in UTC.
-    day: u64,
-    seen: HashMap<Arc<str>, HashSet<Arc<str>>>,
-}
-
-impl LabelValues {
-    /// The same labels, with [`OTHER`] in place of a value that is one too many on this day. Values that the rules list
-    /// are always told apart.
-    pub fn summed(&mut self, labels: &Arc<Labels>, rules: &[LabelRule], day: u64) -> Arc<Labels> {
-        if day > self.day {
-            self.day = day;
-            self.seen.clear();
-        }
-        let mut summed = None;
-        for (key, value) in labels.iter() {
-            let is_listed = |rule: &LabelRule| rule.key == *key && !rule.values.is_empty();
-            if rules.iter().any(is_listed) || self.is_told_apart(key, value) {
-                continue;
-            }
-            let summed = summed.get_or_insert_with(|| Labels::clone(labels));
-            summed.insert(Arc::clone(key), OTHER.into());
-        }
-        summed.map_or_else(|| Arc::clone(labels), Arc::new)
-    }
-
-    fn is_told_apart(&mut self, key: &Arc<str>, value: &Arc<str>) -> bool {
-        let seen = self.seen.entry(Arc::clone(key)).or_default();
-        if seen.contains(value) {
-            return true;
-        }
-        let has_room = seen.len() < MOST_VALUES;
-        if has_room {
-            seen.insert(Arc::clone(value));
-        }
-        has_room
-    }
 }
 
 #[cfg(test)]
@@ -154,7 +125,12 @@ mod tests {
             key: key.into(),
             values: values.iter().map(|value| (*value).to_owned()).collect(),
             required,
+            from_baggage: false,
         }
+    }
+
+    fn none() -> Baggage {
+        Baggage::default()
     }
 
     #[test]
@@ -166,13 +142,13 @@ mod tests {
         ];
 
         let asked = [("run", "7.1_a-B"), ("product", "ads"), ("unit", "shop")];
-        let found = of_call(&account, &rules, asked).unwrap();
+        let found = of_call(&account, &rules, asked, &none()).unwrap();
 
         assert_eq!(
             found,
             labels(&[("product", "ads"), ("run", "7.1_a-B"), ("unit", "shop")])
         );
-        assert_eq!(of_call(&account, &[], []).unwrap(), account);
+        assert_eq!(of_call(&account, &[], [], &none()).unwrap(), account);
     }
 
     #[test]
@@ -203,7 +179,7 @@ mod tests {
             (&[("product", "ads"), ("run", &long)], "run", "1 to 63"),
         ];
         for (asked, key, remedy) in broken {
-            let violation = of_call(&account, &rules, asked.iter().copied()).unwrap_err();
+            let violation = of_call(&account, &rules, asked.iter().copied(), &none()).unwrap_err();
 
             assert_eq!(violation.field, format!("labels[{key:?}]"));
             assert!(violation.what.contains(remedy), "{violation}");
@@ -214,7 +190,7 @@ mod tests {
     fn a_required_label_may_come_from_the_account() {
         let account = labels(&[("product", "ads")]);
 
-        let found = of_call(&account, &[rule("product", &["ads"], true)], []);
+        let found = of_call(&account, &[rule("product", &["ads"], true)], [], &none());
 
         assert_eq!(found.unwrap(), account);
     }
@@ -226,30 +202,56 @@ mod tests {
         let asked = |number: usize| keys.iter().take(number).map(|key| (&**key, "v"));
         let account = labels(&[("unit", "shop")]);
 
-        assert_eq!(of_call(&account, &rules, asked(15)).unwrap().len(), 16);
-        let violation = of_call(&account, &rules, asked(16)).unwrap_err();
+        assert_eq!(
+            of_call(&account, &rules, asked(15), &none()).unwrap().len(),
+            16
+        );
+        let violation = of_call(&account, &rules, asked(16), &none()).unwrap_err();
         assert_eq!(violation.field, "labels");
     }
 
     #[test]
-    fn values_beyond_a_thousand_a_day_are_summed_together_until_the_next_day() {
-        let mut values = LabelValues::default();
-        let mut sum = |value: &str, day| {
-            let of_call = labels(&[("run", value)]);
-            let summed = values.summed(&of_call, &[rule("run", &[], false)], day);
-            summed.values().next().unwrap().to_string()
+    fn baggage_sets_what_the_request_leaves_open_and_its_rule_allows() {
+        let account = labels(&[("unit", "shop")]);
+        let from_baggage = |rule: LabelRule| LabelRule {
+            from_baggage: true,
+            ..rule
         };
-        for number in 0..MOST_VALUES {
-            let value = number.to_string();
-            assert_eq!(sum(&value, 1), value);
-        }
-        assert_eq!(sum("1000", 1), OTHER);
-        assert_eq!(sum("999", 1), "999");
-        assert_eq!(sum("1000", 2), "1000");
+        let rules = [
+            from_baggage(rule("product", &["ads", "feed"], true)),
+            from_baggage(rule("unit", &[], false)),
+            rule("run", &[], false),
+        ];
+        let found = |asked: &[(&str, &str)], header: &str| {
+            let baggage = Baggage::for_rules(&rules, [header.as_bytes()]);
+            of_call(&account, &rules, asked.iter().copied(), &baggage)
+        };
+        let product = |value: &str| labels(&[("product", value), ("unit", "shop")]);
 
-        let mut listed = LabelValues::default();
-        let rules = [rule("run", &["a"], false)];
-        listed.summed(&labels(&[("run", "a")]), &rules, 1);
-        assert!(listed.seen.is_empty());
+        let header = "product=ads,unit=else,run=7";
+        assert_eq!(found(&[], header).unwrap(), product("ads"));
+        let asked = [("product", "feed")];
+        assert_eq!(found(&asked, header).unwrap(), product("feed"));
+        assert_eq!(found(&asked, "product=junk").unwrap(), product("feed"));
+        let missing = found(&[], "product=junk").unwrap_err();
+        assert_eq!(missing.field, "labels[\"product\"]");
+        assert!(missing.what.contains("`baggage`"), "{missing}");
+    }
+
+    #[test]
+    fn baggage_never_sets_more_labels_than_a_call_may_have() {
+        let keys: Vec<_> = (0..17).map(|number| format!("k{number}")).collect();
+        let rules = keys.iter().map(|key| LabelRule {
+            from_baggage: true,
+            ..rule(key, &[], false)
+        });
+        let rules: Vec<_> = rules.collect();
+        let members: Vec<_> = keys.iter().map(|key| format!("{key}=v")).collect();
+        let header = members.join(",");
+        let baggage = Baggage::for_rules(&rules, [header.as_bytes()]);
+
+        let found = of_call(&Arc::default(), &rules, [], &baggage).unwrap();
+
+        assert_eq!(found.len(), MAX_LABELS);
     }
 }

@@ -1,5 +1,6 @@
 //! Who calls, and what may it do? Whatever the proof, a call has one [`Identity`]. Pure.
 
+pub mod baggage;
 pub mod certificate;
 pub mod directory;
 pub mod identities;
@@ -108,6 +109,8 @@ pub struct LabelRule {
     pub values: Vec<String>,
     /// Whether a call without it is refused.
     pub required: bool,
+    /// Whether the `baggage` of a request may set it where the request itself does not.
+    pub from_baggage: bool,
 }
 
 /// Who calls. It is resolved once, before the message is read.

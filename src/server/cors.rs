@@ -13,7 +13,7 @@ pub struct Settings {
 
 /// Allows a page everything that a call can have in its head.
 const ALLOWED: &str = "content-type, x-grpc-web, x-user-agent, grpc-timeout, authorization, x-request-id, traceparent, \
-                       tracestate, x-modelway-timeout-ms";
+                       tracestate, baggage, x-modelway-timeout-ms";
 
 /// What a page may read of an answer. A browser shows it no other header.
 const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, grpc-retry-pushback-ms, retry-after, \

@@ -16,6 +16,7 @@ use crate::dispatch::routes::{Route, Selector};
 use crate::dispatch::{Call, Failure, Inquiry, Summary};
 use crate::error::Error;
 use crate::idempotency::{Fingerprint, Key};
+use crate::identity::baggage::Baggage;
 use crate::identity::resolve::Unproved;
 use crate::identity::{Identity, labels};
 use crate::telemetry::observe::{AskedFor, CallWait, ObservedCall};
@@ -44,6 +45,8 @@ pub struct CallHead {
     pub caller: Caller,
     /// Who calls.
     pub identity: Result<Arc<Identity>, Unproved>,
+    /// What its baggage offers as labels.
+    pub baggage: Baggage,
     /// Observes the call since its arrival.
     pub observed: ObservedCall,
     /// When the call arrived; its timeout counts from here.
@@ -101,6 +104,7 @@ impl Serving {
         let CallHead {
             caller,
             identity,
+            baggage,
             mut observed,
             arrived,
             held,
@@ -149,7 +153,7 @@ impl Serving {
         observed.has_priority(priority);
         let labels = allowed.and_then(|()| {
             let asked = labels.iter().map(|(key, value)| (&**key, &**value));
-            let labels = labels::of_call(&identity.labels, &identity.label_rules, asked);
+            let labels = labels::of_call(&identity.labels, &identity.label_rules, asked, &baggage);
             labels.map_err(Error::LabelNotAllowed)
         });
         match labels {

@@ -46,6 +46,8 @@ pub(crate) struct LabelRuleText {
     values: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     required: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    from_baggage: bool,
 }
 
 impl From<&LabelRule> for LabelRuleText {
@@ -54,11 +56,13 @@ impl From<&LabelRule> for LabelRuleText {
             key,
             values,
             required,
+            from_baggage,
         } = rule;
         Self {
             key: key.to_string(),
             values: values.clone(),
             required: *required,
+            from_baggage: *from_baggage,
         }
     }
 }
@@ -151,6 +155,7 @@ pub(super) fn label_rules(text: Option<&str>) -> Result<Option<Vec<LabelRule>>, 
         key: text.key.into(),
         values: text.values,
         required: text.required,
+        from_baggage: text.from_baggage,
     };
     Ok(Some(texts.into_iter().map(rule).collect()))
 }

@@ -65,6 +65,7 @@ fn account(id: &str) -> StoredAccount {
             key: "run".into(),
             values: vec!["a".to_owned()],
             required: true,
+            from_baggage: true,
         }]),
         time_zone: Some("Asia/Shanghai".to_owned()),
         bindings: vec![

@@ -41,6 +41,7 @@ async fn what_is_written_reads_back_and_every_change_is_in_the_record() {
             key: "run".to_owned(),
             values: vec!["a".to_owned(), "b".to_owned()],
             required: true,
+            from_baggage: true,
         }],
         time_zone: "Asia/Shanghai".to_owned(),
         bindings: vec![

@@ -173,7 +173,11 @@ impl Bench {
         let provider = Known::default();
         let transport = Transport::carried_by(Arc::new(provider.clone()));
         let dispatcher = Arc::new(Dispatcher::new(config.catalog, config.scopes, transport));
-        let metrics = Arc::new(Metrics::new(Vec::new(), GenAiNames::default()));
+        let metrics = Arc::new(Metrics::new(
+            Vec::new(),
+            Default::default(),
+            GenAiNames::default(),
+        ));
         let model = |name: &str| ConfiguredModel {
             id: format!("p/{name}"),
             provider: "p".to_owned(),
@@ -198,6 +202,7 @@ impl Bench {
     async fn call(&self, number: usize, scenario: &str, method: Method, reads: Duration) {
         let origin = CallOrigin::new(CallSpan::default(), Caller::Unknown, method);
         let head = CallHead {
+            baggage: Default::default(),
             caller: Caller::Unknown,
             identity: Ok(Identity::local()),
             observed: self.observer.call(origin),

@@ -66,6 +66,7 @@ pub(super) fn account_record(
         key: rule.key.into(),
         values: rule.values,
         required: rule.required,
+        from_baggage: rule.from_baggage,
     });
     let rules: Vec<_> = rules.collect();
     let mut seen = HashSet::new();

@@ -121,6 +121,7 @@ fn labels_add_up_and_rules_and_the_time_zone_are_inherited_until_an_account_has_
             key: key.into(),
             values: Vec::new(),
             required: false,
+            from_baggage: false,
         }]
     };
     accounts[2].labels.insert("unit".into(), "shop".into());

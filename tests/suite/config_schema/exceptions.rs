@@ -1,6 +1,16 @@
 //! What may only the parser judge? Each reason by what its mistakes say.
 
-const REASONS: [(&str, &[&str]); 11] = [
+const REASONS: [(&str, &[&str]); 12] = [
+    (
+        "what labels of metrics stand on",
+        &[
+            "no label rule of this file lists",
+            "is a label of metrics that means something else",
+            "cannot be the name of a label in Prometheus",
+            "there are two labels that Prometheus calls",
+            "calls would be counted in",
+        ],
+    ),
     (
         "what limits stand on",
         &[
