@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 
-use crate::audit::{Actor, AuditDraft, FailedLogins, LoginMinute, Subject};
+use crate::audit::{Actor, AuditDraft, AuditFailures, FailedLogins, LoginMinute, Subject};
 use crate::identity::directory::Directory;
 use crate::identity::directory::complaints::{DirectoryMistake, list};
 use crate::identity::directory::numbers::AccountNumbers;
@@ -131,6 +131,7 @@ pub struct Administration {
     uses_written: Mutex<HashMap<KeyHash, SystemTime>>,
     /// Events that wait to be written.
     noted: Mutex<Vec<AuditDraft>>,
+    failures: AuditFailures,
 }
 
 impl fmt::Debug for Administration {
@@ -171,6 +172,7 @@ impl Administration {
             logins: Mutex::default(),
             uses_written: Mutex::default(),
             noted: Mutex::default(),
+            failures: AuditFailures::default(),
         })
     }
 
@@ -223,6 +225,11 @@ impl Administration {
         &self.store
     }
 
+    /// How often the audit record could not be written.
+    pub fn audit_failures(&self) -> &AuditFailures {
+        &self.failures
+    }
+
     /// What the store holds now.
     ///
     /// # Errors
@@ -261,7 +268,11 @@ impl Administration {
     /// Makes a change and tells the follower before this returns.
     fn changed<T>(&self, change: impl FnOnce() -> Result<T, AdminError>) -> Result<T, AdminError> {
         let mut told = locked(&self.told);
-        let value = change()?;
+        let value = change().inspect_err(|error| {
+            if matches!(error, AdminError::Store(_)) {
+                self.failures.refused.increment();
+            }
+        })?;
         if let Err(error) = self.tell_all() {
             *told = None;
             return Err(error.into());
@@ -330,14 +341,16 @@ impl Administration {
     /// Keeps an event until [`Administration::write_noted`], so that whoever notes it need not wait for a disk.
     fn note(&self, event: AuditDraft) {
         let mut noted = locked(&self.noted);
-        match noted.len() < MOST_NOTED {
-            true => noted.push(event),
-            false => warn!(
-                action = event.action,
-                subject = %event.subject,
-                "too many events wait to be written to the audit record, so this one is not"
-            ),
+        if noted.len() < MOST_NOTED {
+            noted.push(event);
+            return;
         }
+        self.failures.lost.increment();
+        warn!(
+            action = event.action,
+            subject = %event.subject,
+            "too many events wait to be written to the audit record, so this one is not"
+        );
     }
 
     /// Writes down what was noted. To be called every half second.
@@ -348,6 +361,7 @@ impl Administration {
         let mut noted = std::mem::take(&mut *locked(&self.noted)).into_iter();
         while let Some(event) = noted.next() {
             if let Err(error) = self.store.record(event.clone()) {
+                self.failures.retried.increment();
                 locked(&self.noted).splice(0..0, [event].into_iter().chain(noted));
                 return Err(error);
             }
@@ -372,10 +386,17 @@ impl Administration {
                 false => logins.ended_before(minute_of(now)),
             }
         };
+        let mut result = Ok(());
         for sum in sums {
-            self.store.record(login_event(sum))?;
+            match result {
+                Ok(()) => result = self.store.record(login_event(sum)).map(|_| ()),
+                Err(_) => self.failures.lost.increment(),
+            }
         }
-        Ok(())
+        if result.is_err() {
+            self.failures.lost.increment();
+        }
+        result
     }
 }
 

@@ -3,11 +3,13 @@
 
 mod chain;
 mod event;
+mod failures;
 mod link;
 mod logins;
 
 pub use self::chain::{ChainBreak, ChainCheck};
 pub use self::event::{Actor, AuditDraft, AuditEvent, Subject};
+pub use self::failures::AuditFailures;
 pub use self::link::{ChainLink, FIRST_LINK};
 pub use self::logins::{FailedLogins, LoginMinute};
 

@@ -106,6 +106,9 @@ impl<'a> File<'a> {
             &mut tls.admin,
         );
         let identity = auth::read(&mut root, &server.listen);
+        let telemetry = super::telemetry::read(root.section("telemetry"), surroundings);
+        let callers = telemetry.callers.len();
+        let metrics = super::metrics::read(root.section("metrics"), &identity, callers);
         let mut config = Config {
             server,
             admin,
@@ -116,7 +119,8 @@ impl<'a> File<'a> {
             idempotency: admission::idempotency(root.section("idempotency")),
             ledger: ledger::ledger(root.section("ledger")),
             logging: logging(root.section("logging")),
-            telemetry: super::telemetry::read(root.section("telemetry"), surroundings),
+            telemetry,
+            metrics,
             reload: reload::read(root.section("reload")),
             scopes: scopes::Settings {
                 breaker: health::breaker(root.section("breaker")),

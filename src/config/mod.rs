@@ -24,6 +24,7 @@ mod limits;
 mod link;
 mod listeners;
 pub mod listens;
+mod metrics;
 mod mistake;
 mod model;
 mod overrides;
@@ -100,6 +101,8 @@ pub struct Config {
     pub logging: crate::telemetry::Settings,
     /// What is exported to a collector, and where.
     pub telemetry: export::Settings,
+    /// What metrics tell of calls.
+    pub metrics: crate::telemetry::metrics::Settings,
     /// When targets are closed off and opened again.
     pub scopes: scopes::Settings,
     /// How changes of the file are noticed.

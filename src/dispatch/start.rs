@@ -55,6 +55,7 @@ pub(super) async fn start(
     let mut record = AttemptRecord {
         number: plan.cursor.started() + 1,
         reserved_nanos: allowance.nanos,
+        reserved_tokens: allowance.forecast.map(|forecast| forecast.most_tokens()),
         ..record_of(&target, kind, permit.breaker_state())
     };
     let description = AttemptDescription {

@@ -148,6 +148,7 @@ pub fn attempt(record: &AttemptRecord) -> v1::Attempt {
         first_content,
         usage: tokens,
         reserved_nanos,
+        reserved_tokens: _, // what is announced of it is money
         cost: amount,
         provider_cost,
         diverging_nanos: _, // for metrics and the log

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod build;
+pub mod census;
 pub mod complaints;
 mod keys;
 mod lineage;

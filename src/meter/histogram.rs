@@ -92,6 +92,24 @@ pub static ATTEMPTS: Buckets = Buckets {
     scale: 1,
 };
 
+/// Shares of an estimate that were used, in billionths: 1 is what was estimated.
+pub static SHARES: Buckets = Buckets {
+    bounds: &[
+        NANOS / 100,
+        NANOS / 100 * 3,
+        NANOS / 10,
+        NANOS / 10 * 2,
+        NANOS / 10 * 4,
+        NANOS / 10 * 6,
+        NANOS / 10 * 8,
+        NANOS,
+        NANOS / 100 * 125,
+        NANOS * 2,
+        NANOS * 5,
+    ],
+    scale: NANOS,
+};
+
 impl Buckets {
     /// The position of the bucket for a value.
     fn of(&self, value: u64) -> usize {

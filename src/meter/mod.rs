@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::histogram::{
-    ATTEMPTS, BucketTally, Buckets, GAPS, Histogram, LONG, SHORT, TOKENS, Totals,
+    ATTEMPTS, BucketTally, Buckets, GAPS, Histogram, LONG, SHARES, SHORT, TOKENS, Totals,
 };
 
 /// Counts something; never falls.

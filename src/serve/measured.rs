@@ -10,6 +10,8 @@ use std::time::UNIX_EPOCH;
 
 use http::HeaderName;
 
+use crate::admin::Administration;
+use crate::audit::AuditFailures;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::routes::{GuardedTarget, Routes};
 use crate::dispatch::target::Catalog;
@@ -205,6 +207,20 @@ pub(super) fn show_ledger(metrics: &Metrics, ledger: Ledger) {
         readings.flag(&names::LEDGER_AVAILABLE, [], ledger.is_available());
         readings.count(&names::LEDGER_RECOVERED, [], recovered.count());
         readings.count(&names::LEDGER_DROPPED_DAYS, [], dropped_days.count());
+    });
+}
+
+/// Shows how often the audit record could not be written.
+pub(super) fn show_audit(metrics: &Metrics, administration: Arc<Administration>) {
+    metrics.ask(move |readings| {
+        let AuditFailures {
+            refused,
+            retried,
+            lost,
+        } = administration.audit_failures();
+        for (fate, events) in [("refused", refused), ("retried", retried), ("lost", lost)] {
+            readings.count(&names::AUDIT_FAILURES, [fate.into()], events.count());
+        }
     });
 }
 

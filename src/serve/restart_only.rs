@@ -7,6 +7,7 @@ use crate::ledger;
 use crate::provider::link::Link;
 use crate::server;
 use crate::telemetry::export::{self, Destination};
+use crate::telemetry::metrics;
 
 /// The settings that only a restart changes.
 #[derive(Clone)]
@@ -15,6 +16,7 @@ pub(super) struct RestartOnly {
     admin: server::AdminSettings,
     probes: server::ProbesSettings,
     telemetry: export::Settings,
+    metrics: metrics::Settings,
     ledger: ledger::Settings,
     has_simulator: bool,
     has_server_tls: bool,
@@ -29,6 +31,7 @@ impl RestartOnly {
             admin: config.admin.clone(),
             probes: config.probes.clone(),
             telemetry: config.telemetry.clone(),
+            metrics: config.metrics.clone(),
             ledger: config.ledger.clone(),
             has_simulator,
             has_server_tls: config.tls.server.is_some(),
@@ -43,6 +46,7 @@ impl RestartOnly {
             admin,
             probes,
             telemetry,
+            metrics,
             ledger,
             has_simulator,
             has_server_tls,
@@ -73,6 +77,7 @@ impl RestartOnly {
             ),
             ("probes.listen", *probes_listen != after.probes.listen),
             ("ledger", *ledger != after.ledger),
+            ("metrics.labels", *metrics != after.metrics),
             (
                 "providers.*.simulated",
                 *has_simulator != after.has_simulator,

@@ -121,6 +121,7 @@ impl Service {
         let facts = Arc::new(facts.exporting(move || measured::secrets(&exported)));
         let metrics = Arc::new(Metrics::new(
             config.telemetry.callers.clone(),
+            config.metrics.clone(),
             config.telemetry.genai_names,
         ));
         metrics.configure(&measured::names_in(&config.catalog));
@@ -128,6 +129,9 @@ impl Service {
         measured::show(&metrics, Arc::clone(&dispatcher), connections);
         measured::show_exports(&metrics, Arc::clone(exporting.counts()));
         measured::show_limits(&metrics, limits.clone(), Arc::clone(notice_sender.counts()));
+        if let Some(administration) = &administration {
+            measured::show_audit(&metrics, Arc::clone(administration));
+        }
         measured::show_log(&metrics, Arc::clone(call_log.counters()));
         measured::show_ledger(&metrics, ledger.clone());
         measured::show_configuration(&metrics, Arc::clone(&dispatcher), Arc::clone(&facts));

@@ -2,12 +2,14 @@
 //! each scrape.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::caller::Priority;
 use crate::grpc::rpcs::RpcCounts;
+use crate::identity::directory::census::CountedState;
 use crate::identity::identities::Identities;
 use crate::telemetry::metrics::{Metrics, names};
 
@@ -58,6 +60,10 @@ impl Gauges {
             }
             readings.counts(&names::CONNECTIONS_REFUSED, [], &refused.0);
             readings.counts(&names::CREDENTIALS_REFUSED, [], identities.refused());
+            let keys = identities.directory().keys_by_state(SystemTime::now());
+            for (state, keys) in CountedState::ALL.into_iter().zip(keys) {
+                readings.gauge(&names::KEYS, [state.name().into()], keys as f64);
+            }
             readings.counts(&names::RPCS, [], &rpcs.0);
             readings.flag(&names::DRAINING, [], going_down.is_cancelled());
             let (entries, bytes) = kept();

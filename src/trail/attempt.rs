@@ -39,6 +39,8 @@ pub struct AttemptRecord {
     pub usage: Option<Usage>,
     /// What was set aside for it, in nano-USD; `None` if nothing asked for that.
     pub reserved_nanos: Option<i64>,
+    /// The tokens of input and output that were set aside for it; `None` if nothing asked for that.
+    pub reserved_tokens: Option<u64>,
     /// What it costs; `None` while it runs or if it was skipped.
     pub cost: Option<Cost>,
     /// What the provider says it costs, if it says so. [`AttemptRecord::cost`] is what counts.

@@ -393,3 +393,110 @@ fn a_machine_without_the_secrets_can_check_the_file() {
 
     assert!(config.unwrap().telemetry.traces.is_some());
 }
+
+/// Accounts with rules for the labels that a test names.
+const RULES: &str = r#"
+[[accounts]]
+id = "a"
+kind = "caller"
+labels = { product = "mail" }
+label_rules = [{ key = "unit" }]
+[[accounts]]
+id = "b"
+kind = "caller"
+label_rules = [
+    { key = "product", values = ["feed", "ads"] },
+    { key = "reason", values = ["x"] },
+    { key = "7days", values = ["x"] },
+    { key = "cost.center", values = ["x"] },
+    { key = "cost-center", values = ["x"] },
+]
+"#;
+
+#[test]
+fn metrics_tell_apart_the_values_that_accounts_list() {
+    let section = format!("[metrics]\nlabels = [\"product\"]\n{RULES}");
+
+    let config = resolve(&section, &[]).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+
+    let [label] = &config.metrics.labels[..] else {
+        panic!("{:?}", config.metrics);
+    };
+    assert_eq!(&*label.key, "product");
+    let values: Vec<_> = label.values.iter().map(|value| &**value).collect();
+    assert_eq!(values, ["ads", "feed", "mail"]);
+}
+
+#[test]
+fn a_label_that_cannot_be_one_of_metrics_is_named_with_the_remedy() {
+    let many: Vec<_> = (0..199).map(|number| format!("v{number}")).collect();
+    let account = format!(
+        "[[accounts]]\nid = \"c\"\nkind = \"caller\"\nlabel_rules = [{{ key = \"many\", values = {many:?} }}]\n"
+    );
+    for (labels, path, what, remedy) in [
+        (
+            r#"["unit"]"#,
+            "labels[0]",
+            "lists the values of `unit`",
+            "`values` in the `label_rules`",
+        ),
+        (
+            r#"["prodct"]"#,
+            "labels[0]",
+            "lists the values of `prodct`",
+            "product",
+        ),
+        (
+            r#"["reason"]"#,
+            "labels[0]",
+            "means something else",
+            "call the label of your calls otherwise",
+        ),
+        (
+            r#"["7days"]"#,
+            "labels[0]",
+            "cannot be the name of a label",
+            "begins with a letter",
+        ),
+        (
+            r#"["product", "product"]"#,
+            "labels[1]",
+            "two labels",
+            "remove one",
+        ),
+        (
+            r#"["cost.center", "cost-center"]"#,
+            "labels[1]",
+            "two labels that Prometheus calls `cost_center`",
+            "remove one",
+        ),
+        (
+            r#"["many"]"#,
+            "metrics.labels",
+            "201 groups",
+            "fewer values",
+        ),
+        (
+            r#"["product", "a", "b", "c", "d"]"#,
+            "metrics.labels",
+            "more than 4",
+            "QueryUsage",
+        ),
+        (r#"[7]"#, "labels[0]", "", ""),
+    ] {
+        let section = format!("[metrics]\nlabels = {labels}\n{RULES}{account}");
+
+        let told = mistakes(&section, &[]);
+
+        for part in [path, what, remedy] {
+            assert!(told.contains(part), "{labels}: {part}: {told}");
+        }
+    }
+    let none = mistakes("[metrics]\nlabels = [\"product\"]", &[]);
+    assert!(
+        none.contains("give it `values` in the `label_rules`"),
+        "{none}"
+    );
+    let unknown = mistakes("[metrics]\nlabel = [\"product\"]", &[]);
+    assert!(unknown.contains("labels"), "{unknown}");
+}

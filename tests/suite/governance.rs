@@ -22,7 +22,7 @@ fn folder() -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("governance-guide");
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
-    let [config] = blocks("toml")[..] else {
+    let [config, ..] = blocks("toml")[..] else {
         panic!("the guide has one configuration");
     };
     fs::write(path.join("modelway.toml"), config).unwrap();

@@ -2,7 +2,9 @@
 
 mod connections;
 mod endings;
+mod estimates;
 mod genai;
+mod groups;
 mod reloads;
 mod rpcs;
 mod series;

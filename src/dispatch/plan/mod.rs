@@ -302,6 +302,7 @@ pub(super) fn record_of(
         first_content: None,
         usage: None,
         reserved_nanos: None,
+        reserved_tokens: None,
         cost: None,
         provider_cost: None,
         diverging_nanos: None,

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::caller::{Door, Method};
-use crate::error::{Blame, Reason, UpstreamErrorKind};
+use crate::error::{Blame, LimitUnit, Reason, UpstreamErrorKind};
 use crate::meter::{Axes, Axis};
 use crate::trail::{AttemptKind, CallEnd, ClosedOff, Outcome, Skip};
 
@@ -48,6 +48,13 @@ pub(super) static SKIPS: Axes = LazyLock::new(|| vec![Axis::new("why", WHYS)]);
 
 /// What became of the money.
 pub(super) static USES: Axes = LazyLock::new(|| vec![Axis::new("use", ["answer", "wasted"])]);
+
+/// What is set aside of limits for an attempt.
+pub(super) static ESTIMATED: Axes =
+    LazyLock::new(|| vec![Axis::new("unit", ESTIMATED_UNITS.map(LimitUnit::name))]);
+
+/// In the order of [`ESTIMATED`].
+pub(super) const ESTIMATED_UNITS: [LimitUnit; 2] = [LimitUnit::Money, LimitUnit::Tokens];
 
 /// What tokens are, as 1.41 of the GenAI conventions tells them apart.
 pub(super) static TOKEN_TYPES: Axes =

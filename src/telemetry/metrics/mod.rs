@@ -6,6 +6,7 @@
 //! [`Metrics::ask`].
 
 mod configured;
+mod groups;
 mod labels;
 pub mod names;
 mod otlp;
@@ -26,11 +27,13 @@ use tokio::time::Instant;
 use crate::meter::{self, Counter, Grid, Histogram, Totals};
 use crate::telemetry::names::GenAiNames;
 
+use self::groups::CallGroups;
 use self::readings::{LabelValue, Readings};
 use self::series::OfGenAi;
 use self::tables::{NEITHER, Tables};
 
 pub use self::configured::{Configured, ConfiguredModel, ShownModel, ShownNames, model_label};
+pub use self::groups::{GroupLabel, OTHER_VALUES, Settings};
 pub use self::tables::DIRECT;
 
 /// Adds what it knows to the readings of a scrape.
@@ -49,9 +52,10 @@ pub struct Metrics {
 impl Metrics {
     /// Metrics that have counted nothing. Calls of these `callers` are counted apart from those of all others; if there
     /// are none, calls are not counted by caller. Attempts are counted under these names of the GenAI conventions.
-    pub fn new(callers: Vec<String>, genai_names: GenAiNames) -> Self {
+    pub fn new(callers: Vec<String>, settings: Settings, genai_names: GenAiNames) -> Self {
+        let groups = CallGroups::new(callers, settings);
         Self {
-            tables: RwLock::new(Tables::new(callers, genai_names)),
+            tables: RwLock::new(Tables::new(groups, genai_names)),
             doors: Grid::counters(&labels::DOORS),
             overhead: Grid::histograms(&labels::METHODS, &meter::SHORT),
             sources: RwLock::default(),
@@ -130,7 +134,7 @@ impl Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new(Vec::new(), GenAiNames::default())
+        Self::new(Vec::new(), Settings::default(), GenAiNames::default())
     }
 }
 
@@ -145,11 +149,15 @@ impl Tables {
     fn read(&self, readings: &mut Readings) {
         for (name, of) in self.scenarios.iter() {
             let label = || [name.clone().into()];
-            for (position, calls) in of.calls.iter().enumerate() {
-                let before = readings.samples(&names::CALLS);
-                readings.counts(&names::CALLS, label(), calls);
-                if let Some(caller) = self.caller_at(position) {
-                    readings.label(&names::CALLS, before, "caller", caller);
+            for (group, calls) in of.calls.iter().enumerate() {
+                let of_calls = [&names::CALLS, &names::CALL_COST, &names::CALL_TOKENS];
+                let before = of_calls.map(|metric| readings.samples(metric));
+                readings.counts(&names::CALLS, label(), &calls.ended);
+                readings.count(&names::CALL_COST, label(), calls.cost.count());
+                readings.counts(&names::CALL_TOKENS, label(), &calls.tokens);
+                let labels = self.groups().labels_of(group);
+                for (metric, before) in of_calls.into_iter().zip(before) {
+                    readings.label(metric, before, &labels);
                 }
             }
             readings.histograms(&names::CALL_DURATION, label(), &of.durations, |_, _| true);
@@ -172,6 +180,9 @@ impl Tables {
             readings.count(&names::COST_UNKNOWN, label(), of.cost_unknown.count());
             let diverging = of.cost_divergence.count();
             readings.count(&names::COST_DIVERGENCE, label(), diverging);
+            let is_told = |_: &[&str], _: &Totals| true;
+            readings.histograms(&names::ESTIMATE_RATIO, label(), &of.estimate_ratio, is_told);
+            readings.counts(&names::ESTIMATE_EXCEEDED, label(), &of.estimate_exceeded);
             let contradictory = of.usage_contradictory.count();
             readings.count(&names::USAGE_CONTRADICTORY, label(), contradictory);
         }

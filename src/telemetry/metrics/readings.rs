@@ -9,7 +9,7 @@ use crate::meter::{Counter, Grid, Histogram, Totals};
 use super::configured::ShownNames;
 use super::names::{self, Definition, MetricKind};
 
-/// The value of a label.
+/// The value of a label, or its name.
 pub type LabelValue = Cow<'static, str>;
 
 /// The samples of all metrics at one moment.
@@ -33,7 +33,7 @@ pub struct MetricFamily {
 #[derive(Debug)]
 pub struct Sample {
     /// Names, as in OTLP, and values of its labels.
-    pub labels: Vec<(&'static str, LabelValue)>,
+    pub labels: Vec<(LabelValue, LabelValue)>,
     /// The value.
     pub reading: Reading,
 }
@@ -186,20 +186,19 @@ impl Readings {
         }
     }
 
-    /// Adds a label to the samples of a metric that were added since it had `since` samples.
+    /// Adds labels to the samples of a metric that were added since it had `since` samples.
     pub(super) fn label(
         &mut self,
         of: &'static Definition,
         since: usize,
-        name: &'static str,
-        value: &str,
+        labels: &[(LabelValue, LabelValue)],
     ) {
         let family = self.families.get_mut(of.prometheus);
         for sample in family
             .into_iter()
             .flat_map(|family| &mut family.samples[since..])
         {
-            sample.labels.push((name, value.to_owned().into()));
+            sample.labels.extend_from_slice(labels);
         }
     }
 
@@ -229,7 +228,8 @@ impl Readings {
     ) {
         let more = more.iter().map(|value| Cow::Borrowed(*value));
         let values = labels.iter().cloned().chain(more);
-        let labels = of.labels.iter().copied().zip(values).collect();
+        let names = of.labels.iter().map(|name| Cow::Borrowed(*name));
+        let labels = names.zip(values).collect();
         if let Some(family) = self.families.get_mut(of.prometheus) {
             family.samples.push(Sample { labels, reading });
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::chat::Usage;
-use crate::money::CostSource;
+use crate::error::{Billing, LimitUnit};
+use crate::money::{Cost, CostSource};
 use crate::telemetry::facts::{AskedFor, AttemptFacts, CallFacts};
 use crate::trail::{AttemptRecord, CallEnd, Outcome, Skip};
 
@@ -21,7 +22,7 @@ impl Metrics {
             trail,
             caller: _,
             identity: _,
-            labels: _,
+            labels: of_call,
             request_id: _,
             method,
             door,
@@ -39,7 +40,8 @@ impl Metrics {
             AskedFor::Model(_) => DIRECT,
             AskedFor::Unread | AskedFor::UnknownScenario | AskedFor::UnknownModel => NEITHER,
         };
-        let position = self.tables().caller(|| facts.caller_name().into_owned());
+        let caller = || facts.caller_name().into_owned();
+        let group = self.tables().groups().of(caller, of_call);
         let of = self.of_scenario(scenario);
         if let Some(durations) = of.durations.at([method, usize::from(answered)]) {
             durations.record_time(times.total);
@@ -76,8 +78,17 @@ impl Metrics {
             self.record_cost(attempt, is_wasted);
         }
         // The last, so that whoever sees the call here sees the rest of it, too.
-        if let Some(calls) = of.calls.get(position) {
-            calls.increment([method, labels::end(*end, *blame)]);
+        if let Some(calls) = of.calls.get(group) {
+            let nanos = facts.cost().map_or(0, Cost::nanos);
+            calls.cost.add(u64::try_from(nanos).unwrap_or(0));
+            let usage = facts.usage().unwrap_or_default();
+            let of_types = [usage.input_tokens, usage.output_tokens];
+            for (position, tokens) in of_types.into_iter().enumerate() {
+                if let Some(sum) = calls.tokens.at([position]) {
+                    sum.add(tokens.unwrap_or(0));
+                }
+            }
+            calls.ended.increment([method, labels::end(*end, *blame)]);
         }
     }
 
@@ -123,6 +134,7 @@ impl Metrics {
         if let Some(gaps) = gaps {
             of.gaps.add(gaps.tally());
         }
+        of.compare(record);
         let genai = &of.genai;
         if let Some(duration) = genai.duration.at([labels::error_type(&record.outcome)]) {
             duration.record_time(record.latency);
@@ -175,4 +187,63 @@ impl Metrics {
         };
         self.change().bring_back_model(&names, Instant::now())
     }
+}
+
+impl OfModel {
+    /// Compares what an attempt has used with what was set aside for it.
+    fn compare(&self, record: &AttemptRecord) {
+        for (position, unit) in labels::ESTIMATED_UNITS.into_iter().enumerate() {
+            let (used, set_aside) = match unit {
+                LimitUnit::Money => (used_nanos(record), record.reserved_nanos.map(count)),
+                LimitUnit::Tokens
+                | LimitUnit::Requests
+                | LimitUnit::ConcurrentCalls
+                | LimitUnit::Waste => (used_tokens(record), record.reserved_tokens),
+            };
+            let Some((used, set_aside)) = used.zip(set_aside) else {
+                continue;
+            };
+            if used > set_aside {
+                self.estimate_exceeded.increment([position]);
+            }
+            // What was guessed, or was not charged, says nothing about the estimate.
+            let is_told = record.billing == Some(Billing::Actual)
+                && record.usage.is_some_and(|usage| !usage.is_estimated);
+            if is_told
+                && set_aside > 0
+                && let Some(ratios) = self.estimate_ratio.at([position])
+            {
+                ratios.record(ratio(used, set_aside));
+            }
+        }
+    }
+}
+
+/// What the tokens of an attempt cost, in nano-USD, if that is known.
+fn used_nanos(record: &AttemptRecord) -> Option<u64> {
+    let cost = record.cost?;
+    match cost.source() {
+        CostSource::Unknown => None,
+        CostSource::Prices | CostSource::Provider | CostSource::Estimated | CostSource::Mixed => {
+            Some(count(cost.nanos()))
+        }
+    }
+}
+
+/// The tokens of an attempt, of input and output.
+fn used_tokens(record: &AttemptRecord) -> Option<u64> {
+    let usage = record.usage?;
+    let tokens = [usage.input_tokens, usage.output_tokens];
+    tokens.into_iter().flatten().reduce(u64::saturating_add)
+}
+
+/// One number divided by another that is not 0, in billionths; at most a thousand.
+fn ratio(used: u64, set_aside: u64) -> u64 {
+    const BILLION: u128 = 1_000_000_000;
+    let ratio = u128::from(used) * BILLION / u128::from(set_aside);
+    u64::try_from(ratio.min(1_000 * BILLION)).unwrap_or(u64::MAX)
+}
+
+fn count(nanos: i64) -> u64 {
+    u64::try_from(nanos).unwrap_or(0)
 }

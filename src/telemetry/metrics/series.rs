@@ -11,8 +11,8 @@ use super::labels;
 /// The series of a scenario.
 #[derive(Debug)]
 pub(super) struct OfScenario {
-    /// By caller; a single one if callers are no label.
-    pub(super) calls: Vec<Grid<Counter>>,
+    /// By group.
+    pub(super) calls: Vec<OfCalls>,
     pub(super) durations: Grid<Histogram>,
     pub(super) first_content: Histogram,
     pub(super) attempts: Histogram,
@@ -22,17 +22,34 @@ pub(super) struct OfScenario {
 }
 
 impl OfScenario {
-    pub(super) fn new(callers: usize) -> Self {
+    pub(super) fn new(groups: usize) -> Self {
         Self {
-            calls: (0..callers)
-                .map(|_| Grid::counters(&labels::CALLS))
-                .collect(),
+            calls: (0..groups).map(|_| OfCalls::default()).collect(),
             durations: Grid::histograms(&labels::DURATIONS, &meter::LONG),
             first_content: Histogram::new(&meter::LONG),
             attempts: Histogram::new(&meter::ATTEMPTS),
             rescued: Grid::counters(&labels::RESCUES),
             replayed: Counter::default(),
             retries_refused: Counter::default(),
+        }
+    }
+}
+
+/// The series of the calls of a scenario that are in one group.
+#[derive(Debug)]
+pub(super) struct OfCalls {
+    pub(super) ended: Grid<Counter>,
+    /// In nano-USD.
+    pub(super) cost: Counter,
+    pub(super) tokens: Grid<Counter>,
+}
+
+impl Default for OfCalls {
+    fn default() -> Self {
+        Self {
+            ended: Grid::counters(&labels::CALLS),
+            cost: Counter::default(),
+            tokens: Grid::counters(&labels::TOKEN_TYPES),
         }
     }
 }
@@ -51,6 +68,9 @@ pub(super) struct OfModel {
     pub(super) cost: Grid<Counter>,
     pub(super) cost_unknown: Counter,
     pub(super) cost_divergence: Counter,
+    /// What was used, divided by what was set aside.
+    pub(super) estimate_ratio: Grid<Histogram>,
+    pub(super) estimate_exceeded: Grid<Counter>,
     pub(super) usage_contradictory: Counter,
     pub(super) genai: Arc<OfGenAi>,
 }
@@ -68,6 +88,8 @@ impl OfModel {
             cost: Grid::counters(&labels::USES),
             cost_unknown: Counter::default(),
             cost_divergence: Counter::default(),
+            estimate_ratio: Grid::histograms(&labels::ESTIMATED, &meter::SHARES),
+            estimate_exceeded: Grid::counters(&labels::ESTIMATED),
             usage_contradictory: Counter::default(),
             genai,
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::telemetry::names::GenAiNames;
 
 use super::configured::{Configured, ConfiguredModel, ShownModel, ShownNames};
+use super::groups::CallGroups;
 use super::series::{OfGenAi, OfModel, OfProvider, OfScenario};
 use super::shown::SeriesSets;
 
@@ -21,8 +22,7 @@ pub(super) const NEITHER: &str = "_none";
 /// The series of the present configuration, and of earlier ones for a while.
 #[derive(Debug)]
 pub(super) struct Tables {
-    /// The callers that have a label of their own; the last position stands for all others. Empty if callers are no label.
-    callers: Arc<[String]>,
+    groups: CallGroups,
     genai_names: GenAiNames,
     pub(super) scenarios: SeriesSets<String, OfScenario>,
     /// By the id of the model.
@@ -33,10 +33,10 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// The series that do not depend on a configuration. `callers` have a label of their own.
-    pub(super) fn new(callers: Vec<String>, genai_names: GenAiNames) -> Self {
+    /// The series that do not depend on a configuration. Calls are counted in these `groups`.
+    pub(super) fn new(groups: CallGroups, genai_names: GenAiNames) -> Self {
         let mut tables = Self {
-            callers: callers.into(),
+            groups,
             genai_names,
             scenarios: SeriesSets::new(),
             models: SeriesSets::new(),
@@ -47,22 +47,9 @@ impl Tables {
         tables
     }
 
-    /// The position of a caller in the counts of calls.
-    pub(super) fn caller(&self, id: impl FnOnce() -> String) -> usize {
-        if self.callers.is_empty() {
-            return 0;
-        }
-        let id = id();
-        let position = self.callers.iter().position(|caller| *caller == id);
-        position.unwrap_or(self.callers.len())
-    }
-
-    /// The label of the caller at a position; `None` if callers are no label.
-    pub(super) fn caller_at(&self, position: usize) -> Option<&str> {
-        match self.callers.get(position) {
-            Some(caller) => Some(caller),
-            None => (!self.callers.is_empty()).then_some("_other"),
-        }
+    /// The groups in which calls are counted.
+    pub(super) fn groups(&self) -> &CallGroups {
+        &self.groups
     }
 
     /// Exchanges the names. What stays keeps its counts; what is new begins at 0.
@@ -76,11 +63,11 @@ impl Tables {
         self.models.let_go(now);
         self.genai.let_go(now);
         self.providers.let_go(now);
-        let callers = self.caller_positions();
+        let groups = self.groups.count();
         let names = scenarios.iter().map(String::as_str);
         for name in names.chain([DIRECT, NEITHER]) {
             self.scenarios
-                .keep(name.to_owned(), || OfScenario::new(callers));
+                .keep(name.to_owned(), || OfScenario::new(groups));
         }
         for names in models {
             let at_provider = (names.provider.clone(), names.model.clone());
@@ -143,9 +130,9 @@ impl Tables {
     /// The series of a scenario for a call that ends after they were dropped: the call began before the configuration
     /// lost the scenario. They are shown for a while.
     pub(super) fn bring_back_scenario(&mut self, name: &str, now: Instant) -> Arc<OfScenario> {
-        let callers = self.caller_positions();
+        let groups = self.groups.count();
         self.scenarios
-            .bring_back(name.to_owned(), now, || OfScenario::new(callers))
+            .bring_back(name.to_owned(), now, || OfScenario::new(groups))
     }
 
     /// Like [`Tables::bring_back_scenario`], for an attempt on a model.
@@ -167,19 +154,13 @@ impl Tables {
         self.models
             .bring_back(id.clone(), now, || OfModel::new(names, genai))
     }
-
-    fn caller_positions(&self) -> usize {
-        match self.callers.len() {
-            0 => 1,
-            named => named + 1,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use super::super::groups::Settings;
     use super::*;
 
     fn configured(scenarios: &[&str], models: &[(&str, &str)]) -> Configured {
@@ -195,6 +176,10 @@ mod tests {
         }
     }
 
+    fn no_groups() -> CallGroups {
+        CallGroups::new(Vec::new(), Settings::default())
+    }
+
     fn names(tables: &Tables) -> Vec<&str> {
         let scenarios = tables.scenarios.iter().map(|(name, _)| &**name);
         let models = tables.models.iter().map(|(name, _)| &**name);
@@ -203,7 +188,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_leaves_the_configuration_is_shown_for_five_minutes() {
-        let mut tables = Tables::new(Vec::new(), GenAiNames::Current);
+        let mut tables = Tables::new(no_groups(), GenAiNames::Current);
         tables.configure(&configured(&["a", "b"], &[("p", "m")]), Instant::now());
         tables.scenarios.get("a").unwrap().replayed.add(7);
 
@@ -223,7 +208,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_back_in_time_goes_on_counting() {
-        let mut tables = Tables::new(Vec::new(), GenAiNames::Current);
+        let mut tables = Tables::new(no_groups(), GenAiNames::Current);
         tables.configure(&configured(&["a"], &[]), Instant::now());
         tables.scenarios.get("a").unwrap().replayed.add(7);
         tables.configure(&configured(&[], &[]), Instant::now());
@@ -238,7 +223,7 @@ mod tests {
 
     #[test]
     fn two_ids_for_one_model_share_what_is_told_by_its_name_at_the_provider() {
-        let mut tables = Tables::new(Vec::new(), GenAiNames::Current);
+        let mut tables = Tables::new(no_groups(), GenAiNames::Current);
         let mut names = configured(&[], &[("p", "m"), ("p", "n")]);
         names.models[1].model = "m".to_owned();
 
@@ -248,22 +233,5 @@ mod tests {
         assert!(Arc::ptr_eq(&one.genai, &other.genai));
         assert_eq!(tables.genai().count(), 1);
         assert_eq!((&*other.provider, &*other.model), ("p", "n"));
-    }
-
-    #[test]
-    fn a_caller_that_is_not_listed_is_one_of_the_others() {
-        let tables = Tables::new(vec!["search".to_owned()], GenAiNames::Current);
-
-        let labels = ["search", "junk"].map(|id| {
-            let position = tables.caller(|| id.to_owned());
-            tables.caller_at(position)
-        });
-
-        assert_eq!(labels, [Some("search"), Some("_other")]);
-        let without = Tables::new(Vec::new(), GenAiNames::Current);
-        assert_eq!(
-            without.caller_at(without.caller(|| "junk".to_owned())),
-            None
-        );
     }
 }

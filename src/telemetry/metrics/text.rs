@@ -69,10 +69,10 @@ fn write_sample(text: &mut String, name: &str, sample: &Sample) -> fmt::Result {
 
 fn write_labels(
     text: &mut String,
-    labels: &[(&'static str, LabelValue)],
+    labels: &[(LabelValue, LabelValue)],
     bound: Option<&str>,
 ) -> fmt::Result {
-    let labels = labels.iter().map(|(name, value)| (*name, &**value));
+    let labels = labels.iter().map(|(name, value)| (&**name, &**value));
     let mut separator = '{';
     for (name, value) in labels.chain(bound.map(|bound| ("le", bound))) {
         write!(text, "{separator}{}=\"", LabelName(name))?;
@@ -94,11 +94,11 @@ fn write_labels(
 }
 
 /// The name of a label as Prometheus accepts it.
-struct LabelName(&'static str);
+struct LabelName<'a>(&'a str);
 
-impl fmt::Display for LabelName {
+impl fmt::Display for LabelName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pieces = self.0.split('.');
+        let pieces = self.0.split(['.', '-']);
         for (nth, piece) in pieces.enumerate() {
             if nth > 0 {
                 f.write_char('_')?;

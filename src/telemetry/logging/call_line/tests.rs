@@ -31,6 +31,7 @@ fn attempt(number: u32, target: &str, kind: AttemptKind, outcome: Outcome) -> At
         first_content: None,
         usage: None,
         reserved_nanos: None,
+        reserved_tokens: None,
         cost: None,
         provider_cost: None,
         diverging_nanos: None,

@@ -72,6 +72,26 @@ pub static COST_DIVERGENCE: Definition = Definition {
     labels: &["provider", "model"],
 };
 
+/// `modelway.estimate.ratio`.
+pub static ESTIMATE_RATIO: Definition = Definition {
+    otel: "modelway.estimate.ratio",
+    prometheus: "modelway_estimate_ratio",
+    kind: MetricKind::Histogram,
+    unit: "1",
+    help: "What attempts whose tokens the provider told have used, divided by what was set aside for them.",
+    labels: &["provider", "model", "unit"],
+};
+
+/// `modelway.estimate.exceeded`.
+pub static ESTIMATE_EXCEEDED: Definition = Definition {
+    otel: "modelway.estimate.exceeded",
+    prometheus: "modelway_estimate_exceeded_total",
+    kind: MetricKind::Counter,
+    unit: "{attempt}",
+    help: "Attempts that have used more than was set aside for them.",
+    labels: &["provider", "model", "unit"],
+};
+
 /// `modelway.usage.contradictory`.
 pub static USAGE_CONTRADICTORY: Definition = Definition {
     otel: "modelway.usage.contradictory",

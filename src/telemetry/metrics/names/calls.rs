@@ -72,6 +72,26 @@ pub static REPLAYED: Definition = Definition {
     labels: &["scenario"],
 };
 
+/// `modelway.call.cost`.
+pub static CALL_COST: Definition = Definition {
+    otel: "modelway.call.cost",
+    prometheus: "modelway_call_cost_usd_total",
+    kind: MetricKind::Nanos,
+    unit: "USD",
+    help: "What calls have cost with all their attempts, as far as it is known, exact to the billionth of a dollar.",
+    labels: &["scenario"],
+};
+
+/// `modelway.call.tokens`.
+pub static CALL_TOKENS: Definition = Definition {
+    otel: "modelway.call.tokens",
+    prometheus: "modelway_call_tokens_total",
+    kind: MetricKind::Counter,
+    unit: "{token}",
+    help: "Tokens of all attempts of calls.",
+    labels: &["scenario", "gen_ai.token.type"],
+};
+
 /// `modelway.door.calls`.
 pub static DOOR_CALLS: Definition = Definition {
     otel: "modelway.door.calls",

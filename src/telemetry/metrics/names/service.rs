@@ -82,6 +82,26 @@ pub static CREDENTIALS_REFUSED: Definition = Definition {
     labels: &["cause"],
 };
 
+/// `modelway.keys`.
+pub static KEYS: Definition = Definition {
+    otel: "modelway.keys",
+    prometheus: "modelway_keys",
+    kind: MetricKind::Gauge,
+    unit: "{key}",
+    help: "API keys by their state; those that end soon are the ones that have not been replaced.",
+    labels: &["state"],
+};
+
+/// `modelway.audit.failures`.
+pub static AUDIT_FAILURES: Definition = Definition {
+    otel: "modelway.audit.failures",
+    prometheus: "modelway_audit_failures_total",
+    kind: MetricKind::Counter,
+    unit: "{event}",
+    help: "Events that could not be written to the audit record: changes that were refused for that, events that are tried again, and events that were given up.",
+    labels: &["fate"],
+};
+
 /// `modelway.connections.refused`.
 pub static CONNECTIONS_REFUSED: Definition = Definition {
     otel: "modelway.connections.refused",
