@@ -110,6 +110,7 @@ pub(super) fn read<'a>(
     let on_disconnect = table.or("on_disconnect", OnDisconnect::default(), |value| {
         value.choice(&[
             ("cancel", OnDisconnect::Cancel),
+            ("drain", OnDisconnect::Drain),
             ("cancel_free", OnDisconnect::CancelFree),
         ])
     });

@@ -16,12 +16,13 @@ use crate::chat::{Adaptation, Answer, ChatEvent};
 use crate::error::{Error, UpstreamError};
 use crate::limits;
 use crate::telemetry::observe::{CallWait, ObservedCall};
-use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Trail};
+use crate::trail::{AttemptRecord, CallEnd, Cancelled, Outcome, Skip, Trail};
 use crate::transport::Transport;
 use crate::workshop::Workshop;
 
 use super::asked::AskedRequest;
 use super::attempt::{Attempt, Ended};
+use super::drains::LeftAttempt;
 use super::plan::{Plan, unaffordable};
 use super::race::{Track, UnderWay};
 use super::routes::Route;
@@ -46,6 +47,8 @@ pub struct Call {
     restarted: bool,
     /// How the call ends if it is dropped now.
     end: CallEnd,
+    /// Attempts that are read on after the end of the call, and why they were left.
+    left: Option<Box<(Cancelled, Vec<LeftAttempt>)>>,
 }
 
 impl Call {
@@ -94,6 +97,7 @@ impl Call {
             adaptations: Vec::new(),
             restarted: false,
             end: CallEnd::Cancelled,
+            left: None,
         }
     }
 
@@ -108,11 +112,18 @@ impl Call {
             asked,
             ..
         } = &mut self.plan;
-        let entered = spending.enter(route, asked);
-        entered.map_err(|skip| {
-            let error = unaffordable(std::iter::once(&skip));
-            error.unwrap_or(Error::Internal("a limit refuses for no known reason"))
-        })
+        spending.enter(route, asked).map_err(not_let_in)
+    }
+
+    /// Takes the call into the limits of its caller on requests alone, since it shares the result of another one.
+    ///
+    /// # Errors
+    /// A limit does not let it through. Then the call has to [fail](Self::fail).
+    pub fn join_limits(&mut self) -> Result<(), Error> {
+        let Plan {
+            spending, route, ..
+        } = &mut self.plan;
+        spending.join(route.scenario()).map_err(not_let_in)
     }
 
     /// Tries targets until one has begun to answer.
@@ -167,7 +178,7 @@ impl Call {
     async fn after(&mut self, ended: Ended, tokens: &mut TokenHold) -> Result<(), Error> {
         let error = match ended {
             Ended::Deadline => {
-                self.settle(Outcome::Cancelled(Cancelled::Deadline));
+                self.leave(Cancelled::Deadline);
                 return Err(Error::DeadlineExceeded);
             }
             Ended::Failed(error) => error,
@@ -210,7 +221,7 @@ impl Call {
                 return Ok(None);
             }
             Err(Ended::Deadline) => {
-                self.settle(Outcome::Cancelled(Cancelled::Deadline));
+                self.leave(Cancelled::Deadline);
                 return Err(self.fail(Error::DeadlineExceeded));
             }
             Err(Ended::Failed(error)) => error,
@@ -309,4 +320,10 @@ impl Call {
     pub fn deadline(&self) -> Instant {
         self.plan.limits.time.deadline
     }
+}
+
+/// The error of a call that a limit does not let in.
+fn not_let_in(skip: Skip) -> Error {
+    let error = unaffordable(std::iter::once(&skip));
+    error.unwrap_or(Error::Internal("a limit refuses for no known reason"))
 }

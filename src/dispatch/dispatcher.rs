@@ -20,6 +20,7 @@ use crate::trail::Skip;
 use crate::transport::Transport;
 use crate::workshop::Workshop;
 
+use super::drains::Drains;
 use super::generation::{Alive, TableGeneration};
 use super::learnt::Learnt;
 use super::plan::eligibility;
@@ -43,6 +44,7 @@ struct Shared {
     health: HealthByName,
     learnt: Learnt,
     alive: Alive,
+    drains: Drains,
     /// Read once by each call.
     routes: ArcSwap<Routes>,
 }
@@ -90,8 +92,8 @@ impl Dispatcher {
             transports,
         } = directions;
         let (health, learnt) = (HealthByName::new(scopes), Learnt::default());
-        let alive = Alive::default();
-        let generation = TableGeneration::begin(transports, &alive);
+        let (alive, drains) = (Alive::default(), Drains::default());
+        let generation = TableGeneration::begin(transports, &alive, &drains);
         let routes = Routes::new(catalog, direct_retry, &health, &learnt, generation);
         Self {
             core: 0,
@@ -101,6 +103,7 @@ impl Dispatcher {
                 health,
                 learnt,
                 alive,
+                drains,
                 routes: ArcSwap::from_pointee(routes),
             }),
         }
@@ -171,6 +174,7 @@ impl Dispatcher {
             health,
             learnt,
             alive,
+            drains,
             routes,
         } = &*self.shared;
         let Directions {
@@ -180,7 +184,7 @@ impl Dispatcher {
             transports,
         } = directions;
         health.change(scopes);
-        let generation = TableGeneration::begin(transports, alive);
+        let generation = TableGeneration::begin(transports, alive, drains);
         let new = Arc::new(Routes::new(
             catalog,
             direct_retry,
@@ -218,6 +222,11 @@ impl Dispatcher {
         let routes = self.routes();
         let ends = routes.providers().filter_map(|guard| guard.decision_ends());
         ends.min()
+    }
+
+    /// Reads answers on whose calls have ended, for providers with `on_disconnect = "drain"`.
+    pub fn drains(&self) -> &Drains {
+        &self.shared.drains
     }
 
     /// Prepares a call. Nothing is sent before [`Call::commit`] or [`Call::whole`].

@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::transport::Transport;
 
+use super::drains::Drains;
+
 /// What all calls under one configuration share. It ends with the last of them.
 pub(crate) struct TableGeneration {
     /// The connections to providers, by core.
     transports: Vec<Transport>,
     alive: Alive,
+    drains: Drains,
 }
 
 /// How many generations have calls or are in force.
@@ -24,11 +27,12 @@ impl Alive {
 
 impl TableGeneration {
     /// Begins a generation, with the connections of each core.
-    pub(super) fn begin(transports: Vec<Transport>, alive: &Alive) -> Arc<Self> {
+    pub(super) fn begin(transports: Vec<Transport>, alive: &Alive, drains: &Drains) -> Arc<Self> {
         alive.0.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
             transports,
             alive: alive.clone(),
+            drains: drains.clone(),
         })
     }
 
@@ -36,6 +40,11 @@ impl TableGeneration {
     pub(super) fn transport(&self, core: usize) -> Transport {
         let transport = self.transports.get(core).or(self.transports.first());
         transport.cloned().unwrap_or_default()
+    }
+
+    /// What reads answers on whose calls have ended.
+    pub(super) fn drains(&self) -> &Drains {
+        &self.drains
     }
 
     /// The connections of all cores.

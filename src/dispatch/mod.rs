@@ -10,6 +10,7 @@ pub(crate) mod asked;
 mod attempt;
 pub mod call;
 pub mod dispatcher;
+pub mod drains;
 mod generation;
 pub mod hedging;
 mod learnt;
@@ -29,6 +30,7 @@ mod spending;
 mod start;
 pub mod target;
 mod tokens;
+mod unanswered;
 pub mod waste;
 
 use std::sync::Arc;

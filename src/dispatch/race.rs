@@ -1,6 +1,5 @@
 //! Which attempt of a call is under way, and does a late one get a rival? The one that answers first is kept.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -11,17 +10,21 @@ use crate::transport::Transport;
 use crate::workshop::Workshop;
 
 use super::attempt::{Attempt, Ended};
+use super::drains::LeftAttempt;
 use super::plan::Plan;
 use super::start::{Started, start};
 use super::tokens::TokenHold;
+use super::unanswered::Unanswered;
 
 /// The attempts of a call that are under way.
 #[derive(Default)]
 pub(super) struct UnderWay {
     /// The one whose answer is given out.
     pub(super) current: Option<Box<Attempt>>,
-    /// The rival that was sent because the current one was late.
-    rival: Option<Box<Attempt>>,
+    /// The one that is to answer, if it is led apart from its call.
+    first: Option<Box<Unanswered>>,
+    /// The rival that was sent because that one was late.
+    rival: Option<Box<Unanswered>>,
 }
 
 /// The attempt of a race that is not kept, and how it ended.
@@ -41,7 +44,8 @@ pub(super) struct Track<'a> {
 
 impl UnderWay {
     /// Waits until the attempt has begun to answer or has ended. A late attempt may get a rival; then the first of
-    /// the two that answers is kept as the current attempt, and the other is returned.
+    /// the two that answers is kept as the current attempt, and the other is returned. After the deadline, attempts that
+    /// may be read on are still under way.
     pub(super) async fn open(
         &mut self,
         started: Started,
@@ -51,14 +55,24 @@ impl UnderWay {
         let patience = track
             .plan
             .patience(attempt.record().kind, attempt.is_stream());
+        // Boxed, since few calls have rivals or are read on, and every call would hold the memory for it.
         match patience {
+            None if attempt.drains() => (Box::pin(self.lead(started, track)).await, None),
             None => {
                 let attempt = self.current.insert(started.attempt);
                 (attempt.open(track.transport, started.request).await, None)
             }
-            // Boxed, since few calls can have a rival, and every call would hold the memory for it.
             Some(patience) => Box::pin(self.race(started, track, patience)).await,
         }
+    }
+
+    /// Leads an attempt to its answer so that it can outlive its call.
+    async fn lead(&mut self, started: Started, track: Track<'_>) -> Result<(), Ended> {
+        let deadline = track.plan.limits.time.deadline;
+        let first = Unanswered::send(started, track.transport, deadline);
+        let opened = self.first.insert(first).opened().await;
+        self.keep_first();
+        opened
     }
 
     async fn race(
@@ -74,66 +88,84 @@ impl UnderWay {
             tokens,
             call,
         } = track;
-        let Self { current, rival } = self;
-        let (keeps_rival, outcome, opened) = {
-            let attempt = current.insert(started.attempt);
-            let mut opening = pin!(attempt.open(transport, started.request));
+        let deadline = plan.limits.time.deadline;
+        let Self { first, rival, .. } = self;
+        let first = first.insert(Unanswered::send(started, transport, deadline));
+        let (keeps_rival, outcome, opened) = 'race: {
             tokio::select! {
                 biased;
-                opened = &mut opening => return (opened, None),
+                opened = first.opened() => break 'race (false, None, opened),
                 () = sleep(patience) => {}
             }
             let Some(admitted) = plan.admit_rival(tokens) else {
-                return (opening.await, None);
+                break 'race (false, None, first.opened().await);
             };
             let started = tokio::select! {
                 biased;
-                opened = &mut opening => return (opened, None),
+                opened = first.opened() => break 'race (false, None, opened),
                 started = start(plan, tokens, call, workshop, admitted) => started,
             };
-            let Ok(Started { attempt, request }) = started else {
-                return (opening.await, None);
+            let Ok(started) = started else {
+                break 'race (false, None, first.opened().await);
             };
-            let rival = rival.insert(attempt);
-            let mut rivalling = pin!(rival.open(transport, request));
+            let rival = rival.insert(Unanswered::send(started, transport, deadline));
             tokio::select! {
                 biased;
-                opened = &mut opening => match opened {
+                opened = first.opened() => match opened {
                     Err(Ended::Failed(error)) if plan.goes_on_after(&error) => {
-                        (true, Outcome::Failed(error), rivalling.await)
+                        (true, Some(Outcome::Failed(error)), rival.opened().await)
                     }
                     opened => (false, ended_by(&opened), opened),
                 },
-                opened = &mut rivalling => match opened {
-                    Err(Ended::Failed(error)) => (false, Outcome::Failed(error), opening.await),
+                opened = rival.opened() => match opened {
+                    Err(Ended::Failed(error)) => {
+                        (false, Some(Outcome::Failed(error)), first.opened().await)
+                    }
                     opened => (true, ended_by(&opened), opened),
                 },
             }
         };
-        let attempt = match keeps_rival {
-            true => std::mem::replace(current, rival.take()),
-            false => rival.take(),
+        if keeps_rival {
+            std::mem::swap(&mut self.first, &mut self.rival);
+        }
+        self.keep_first();
+        let Some(outcome) = outcome else {
+            return (opened, None);
         };
+        let attempt = self.rival.take().and_then(|rival| rival.into_attempt());
         let loser = attempt.map(|attempt| Box::new(Loser { attempt, outcome }));
         (opened, loser)
     }
 
+    /// Takes over the attempt that was led apart, unless it has not begun to answer.
+    fn keep_first(&mut self) {
+        if let Some(first) = self.first.take_if(|first| first.is_opened()) {
+            self.current = first.into_attempt();
+        }
+    }
+
     /// Takes out all attempts that are under way, the current one first.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Box<Attempt>> + use<> {
-        self.current.take().into_iter().chain(self.rival.take())
+    pub(super) fn take(&mut self) -> impl Iterator<Item = LeftAttempt> + use<> {
+        let apart = [self.first.take(), self.rival.take()];
+        let apart = apart.into_iter().flatten().map(LeftAttempt::Unanswered);
+        let current = self.current.take().map(LeftAttempt::Answering);
+        current.into_iter().chain(apart)
     }
 
     /// The records of all attempts that are under way.
     pub(super) fn records(&self) -> impl Iterator<Item = &AttemptRecord> {
-        let attempts = [&self.current, &self.rival].into_iter().flatten();
-        attempts.map(|attempt| attempt.record())
+        let apart = [&self.first, &self.rival].into_iter().flatten();
+        let apart = apart.map(|unanswered| unanswered.record());
+        let current = self.current.iter().map(|attempt| attempt.record());
+        current.chain(apart)
     }
 }
 
-/// How an attempt ends when the other one of the race has begun to answer or has ended with `rival`.
-fn ended_by(rival: &Result<(), Ended>) -> Outcome {
-    Outcome::Cancelled(match rival {
-        Err(Ended::Deadline) => Cancelled::Deadline,
-        Ok(()) | Err(Ended::Failed(_)) => Cancelled::Rival,
-    })
+/// How an attempt ends when the other one of the race has begun to answer or has ended with `rival`; `None` if the
+/// deadline has passed, which ends both.
+fn ended_by(rival: &Result<(), Ended>) -> Option<Outcome> {
+    match rival {
+        Err(Ended::Deadline) => None,
+        Ok(()) | Err(Ended::Failed(_)) => Some(Outcome::Cancelled(Cancelled::Rival)),
+    }
 }

@@ -181,6 +181,7 @@ impl Spending {
             return Ok(());
         }
         let now = now();
+        self.leave();
         let hold = self.limits.admit(&self.asked(route.scenario(), None), now);
         self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
         let mut first = None;
@@ -214,6 +215,28 @@ impl Spending {
                 Err(refused(denial, now.wall))
             }
             None => Ok(()),
+        }
+    }
+
+    /// Takes a call that shares the result of another one into the limits on requests, and out of all others.
+    ///
+    /// # Errors
+    /// The limit that does not let it through.
+    pub(super) fn join(&mut self, scenario: &str) -> Result<(), Skip> {
+        self.leave();
+        if self.limits.is_empty() {
+            return Ok(());
+        }
+        let now = now();
+        let hold = self.limits.join(&self.asked(scenario, None), now);
+        self.hold = Some(hold.map_err(|denial| refused(denial, now.wall))?);
+        Ok(())
+    }
+
+    /// Takes the call out of its limits, as if it had never come.
+    fn leave(&mut self) {
+        if let Some(hold) = self.hold.take() {
+            hold.give_back();
         }
     }
 

@@ -189,6 +189,14 @@ where
         &self.request
     }
 
+    /// Whether a caller makes the call at this moment.
+    pub fn is_underway(&self) -> bool {
+        match &*lock(&self.stage) {
+            Stage::Underway(underway) => underway.upgrade().is_some(),
+            Stage::Open | Stage::Ended(_) => false,
+        }
+    }
+
     /// Takes part in the call. The caller must have been let in before: otherwise callers that wait here could hold
     /// the place that the call needs. `start` runs under a lock, so it must only build the future.
     pub fn take_part<C, F>(

@@ -16,7 +16,8 @@ pub(super) fn add_attempt(file: &Connection, call_id: CallId, number: u32) -> Re
             l.summed, a.usage_source IS 2 OR a.cost_source IS 2, a.number = 1, 1,
             CASE a.state WHEN 3 THEN coalesce(a.reserved_tokens, 0)
                 ELSE coalesce(a.input, 0) + coalesce(a.output, 0) END,
-            a.cost_nanos, CASE a.outcome WHEN 1 THEN 0 ELSE a.cost_nanos END
+            a.cost_nanos,
+            CASE WHEN a.outcome = 1 OR a.outcome = 4 AND a.first_content_us IS NOT NULL THEN 0 ELSE a.cost_nanos END
         FROM attempts a JOIN calls c USING (call_id) JOIN label_sets l ON l.id = c.label_set
         WHERE a.call_id = ?1 AND a.number = ?2
         ON CONFLICT DO UPDATE SET

@@ -13,11 +13,18 @@ use super::call_id::Day;
 use super::files::{Files, LedgerFile};
 use super::schema::SchemaError;
 
-/// What was used in a quarter of an hour, by everything that limits can tell apart.
+/// How far back a call can have begun of which an attempt began within the last minute. Attempts of older calls are rare,
+/// and to look for them would take long.
+const LONGEST_CALL: Duration = Duration::from_mins(5);
+
+/// What was used in a quarter of an hour, or by a single attempt, by everything that limits can tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedRow {
-    /// When the quarter of an hour begins in which the attempts started; 1970 for what is older than sums are kept.
+    /// When the quarter of an hour begins in which the attempts started; 1970 for what is older than sums are kept. When
+    /// a single attempt started.
     pub at: SystemTime,
+    /// Whether it is a single attempt. Limits by the minute count those alone, all others count them in their sums.
+    pub is_attempt: bool,
     /// Who called.
     pub account: AccountPath,
     /// Id of the API key, if one was shown.
@@ -63,6 +70,27 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// What attempts have used that started at this moment or later, in the order in which they started. Blocks.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn attempts_since(&self, since: SystemTime) -> Result<Vec<UsedRow>, SchemaError> {
+        let Some(files) = self.files() else {
+            return Ok(Vec::new());
+        };
+        let since_us = unix_us(since);
+        let mut rows = Vec::new();
+        for file in holding(files, since_us)? {
+            if let LedgerFile::Day(_) = file {
+                read_attempts(&files.open_to_read(file)?, since, &mut rows)?;
+            }
+        }
+        rows.sort_by_key(|row| row.at);
+        Ok(rows)
+    }
+}
+
 /// The files that can hold something that started at this moment or later.
 fn holding(files: &Files, since_us: i64) -> Result<Vec<LedgerFile>, SchemaError> {
     let days = files.days();
@@ -92,6 +120,45 @@ fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(),
          WHERE s.slot >= ?1",
     )?;
     let mut found = select.query(params![since_us])?;
+    rows_of(&mut found, false, rows)
+}
+
+fn read_attempts(
+    file: &Connection,
+    since: SystemTime,
+    rows: &mut Vec<UsedRow>,
+) -> Result<(), SchemaError> {
+    let mut select = file.prepare(
+        "SELECT a.started_us, caller.text, team.text, organisation.text, key.text, scenario.text, t.provider, t.model,
+             l.text, a.number = 1, 1,
+             CASE a.state WHEN 3 THEN coalesce(a.reserved_tokens, 0)
+                 ELSE coalesce(a.input, 0) + coalesce(a.output, 0) END,
+             a.cost_nanos,
+             CASE WHEN a.outcome = 1 OR a.outcome = 4 AND a.first_content_us IS NOT NULL THEN 0 ELSE a.cost_nanos END,
+             a.usage_source IS 2 OR a.cost_source IS 2
+         FROM attempts a
+         JOIN calls c USING (call_id)
+         JOIN names caller ON caller.id = c.caller
+         JOIN names team ON team.id = c.team
+         JOIN names organisation ON organisation.id = c.organisation
+         JOIN names key ON key.id = c.key_id
+         JOIN names scenario ON scenario.id = c.scenario
+         JOIN targets t ON t.id = a.target
+         JOIN label_sets l ON l.id = c.label_set
+         WHERE a.call_id >= ?1 AND a.started_us >= ?2",
+    )?;
+    // The ids of calls begin with their time.
+    let first_ms = unix_us(since - LONGEST_CALL) / 1_000;
+    let first_id = &first_ms.to_be_bytes()[2..];
+    let mut found = select.query(params![first_id, unix_us(since)])?;
+    rows_of(&mut found, true, rows)
+}
+
+fn rows_of(
+    found: &mut rusqlite::Rows<'_>,
+    is_attempt: bool,
+    rows: &mut Vec<UsedRow>,
+) -> Result<(), SchemaError> {
     while let Some(row) = found.next()? {
         let count = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         let some = |column| {
@@ -101,6 +168,7 @@ fn read(file: &Connection, since_us: i64, rows: &mut Vec<UsedRow>) -> Result<(),
         let labels: String = row.get(8)?;
         rows.push(UsedRow {
             at: UNIX_EPOCH + Duration::from_micros(count(0)?),
+            is_attempt,
             account: AccountPath {
                 caller: row.get(1)?,
                 team: some(2)?,

@@ -243,13 +243,23 @@ impl Tallies {
         }
     }
 
+    /// Lets a minute that nothing was put in begin at this time, which may be past.
+    pub(super) fn begin_at(&mut self, time: CounterTime) {
+        if let Self::Refill(refill) = self {
+            refill.begin_at(time.tick);
+        }
+    }
+
     /// Counts what was used before this process began. Its thresholds count as announced.
     pub(super) fn restore(&mut self, terms: Terms<'_>, used: Use) {
-        if let Self::Windows(windows) = self
-            && let Some(latest) = windows.last_mut()
-        {
-            latest.add(used);
-            latest.announced = latest.reached(terms);
+        match self {
+            Self::Windows(windows) => {
+                if let Some(latest) = windows.last_mut() {
+                    latest.add(used);
+                    latest.announced = latest.reached(terms);
+                }
+            }
+            Self::Refill(refill) => refill.add(used.amount),
         }
     }
 

@@ -57,6 +57,11 @@ impl CallHold {
     pub fn sent(&mut self) {
         self.sent = true;
     }
+
+    /// Gives everything back, the request too.
+    pub fn give_back(mut self) {
+        self.sent = false;
+    }
 }
 
 impl Drop for CallHold {

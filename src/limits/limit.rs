@@ -95,6 +95,8 @@ pub(super) enum LimitStage {
     Call,
     /// For each attempt, before it is sent.
     Attempt,
+    /// Once for a call that shares the result of another one, which is under way: it counts as a request alone.
+    Join,
 }
 
 /// What is known of a call or an attempt when its limits are asked.

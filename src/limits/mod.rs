@@ -55,6 +55,9 @@ use self::taking::{Ask, set_aside};
 #[cfg(test)]
 mod tests;
 
+/// A minute, in seconds.
+const MINUTE: i64 = 60;
+
 /// The limits of the service, and their counters. A clone is the same.
 #[derive(Clone, Debug)]
 pub struct Limits(Arc<Shared>);
@@ -195,7 +198,8 @@ impl Limits {
                 known.limit.shares_counters_with(limit) && !known.counters.is_new()
             });
             match (goes_on, limit.window) {
-                (true, _) | (false, None | Some(LimitWindow::Minute)) => None,
+                (true, _) | (false, None) => None,
+                (false, Some(LimitWindow::Minute)) => Some(second.saturating_sub(MINUTE)),
                 (false, Some(LimitWindow::Total)) => Some(0),
                 (false, Some(kind)) => Some(limit.zone.window(kind, second).start),
             }
@@ -213,11 +217,25 @@ impl Limits {
     /// # Errors
     /// The first limit that lets it not through.
     pub fn admit(&self, asked: &Asked<'_>, now: Now) -> Result<CallHold, Denial> {
+        self.hold(asked, LimitStage::Call, now)
+    }
+
+    /// Takes a call that shares the result of one under way into the counters of requests: all that apply, or none.
+    ///
+    /// # Errors
+    /// The first limit that lets it not through.
+    pub fn join(&self, asked: &Asked<'_>, now: Now) -> Result<CallHold, Denial> {
+        let mut hold = self.hold(asked, LimitStage::Join, now)?;
+        hold.sent();
+        Ok(hold)
+    }
+
+    fn hold(&self, asked: &Asked<'_>, stage: LimitStage, now: Now) -> Result<CallHold, Denial> {
         let nothing = Estimate {
             tokens: 0,
             money: Expected::Known(0),
         };
-        let held = self.0.take(asked, LimitStage::Call, &nothing, now)?;
+        let held = self.0.take(asked, stage, &nothing, now)?;
         Ok(CallHold::new(held, Arc::clone(&self.0)))
     }
 

@@ -19,6 +19,18 @@ pub(super) struct Refill {
 }
 
 impl Refill {
+    /// Lets a bucket that nothing was put in begin at this moment, in nanoseconds, which may be past.
+    pub(super) fn begin_at(&mut self, at: i64) {
+        if self.is_idle() {
+            self.at = at;
+        }
+    }
+
+    /// Puts in what was used, whether it fits or not.
+    pub(super) fn add(&mut self, used: i64) {
+        self.level = self.level.saturating_add(i128::from(used) * MINUTE);
+    }
+
     /// Lets the bucket of this amount leak until `now`, in nanoseconds.
     pub(super) fn leak(&mut self, amount: i64, now: i64) {
         let elapsed = i128::from(now.saturating_sub(self.at).max(0));

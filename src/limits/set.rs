@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::error::LimitUnit;
+
 use super::counters::Counters;
 use super::limit::{Asked, Limit, LimitStage};
 
@@ -93,7 +95,13 @@ impl LimitSet {
 impl LimitEntry {
     /// Whether the limit, which is one on the caller's account, applies to this at this stage.
     pub(super) fn applies(&self, asked: &Asked<'_>, stage: LimitStage) -> bool {
-        self.stage == stage && self.limit.matching.holds_beside_accounts(asked)
+        let is_asked = match stage {
+            LimitStage::Call | LimitStage::Attempt => self.stage == stage,
+            LimitStage::Join => {
+                self.stage == LimitStage::Call && self.limit.unit == LimitUnit::Requests
+            }
+        };
+        is_asked && self.limit.matching.holds_beside_accounts(asked)
     }
 }
 

@@ -236,16 +236,24 @@ impl Shared {
                 labels: &row.labels,
             };
             let at = second_of(row.at);
+            let age = now.wall.duration_since(row.at).unwrap_or_default();
             // A row of a later time was written before the clock was set back: its window is the latest.
             let latest = CounterTime {
                 second: time.second.max(at),
-                ..time
+                tick: match row.is_attempt {
+                    true => time.tick.saturating_sub(nanos_of(age)),
+                    false => time.tick,
+                },
             };
             for entry in set.on_account(&asked) {
                 let LimitEntry {
                     limit, counters, ..
                 } = entry;
-                if !counters.is_new() || !limit.matching.holds_beside_accounts(&asked) {
+                let is_by_minute = limit.window == Some(LimitWindow::Minute);
+                if !counters.is_new()
+                    || row.is_attempt != is_by_minute
+                    || !limit.matching.holds_beside_accounts(&asked)
+                {
                     continue;
                 }
                 let Some(used) = used_of(&row, limit) else {
@@ -253,8 +261,9 @@ impl Shared {
                 };
                 let counter = counters.of(limit, &asked, time);
                 let mut tallies = counter.lock();
+                tallies.begin_at(latest);
                 counters.bring(limit, &mut tallies, latest);
-                if tallies.is_in_latest(at) {
+                if is_by_minute || tallies.is_in_latest(at) {
                     tallies.restore(terms(limit), used);
                 }
             }
@@ -293,6 +302,11 @@ fn used_of(row: &UsedRow, limit: &Limit) -> Option<Use> {
         amount,
         is_estimated,
     })
+}
+
+/// Whole nanoseconds; the most that can be written for what is longer.
+fn nanos_of(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// A window as times; `None` if it has no end.

@@ -46,8 +46,8 @@ impl Cost {
         version: None,
     };
 
-    /// Of which nothing is known.
-    pub(super) const UNKNOWN: Self = Self {
+    /// Of which nothing is known, or not yet.
+    pub const UNKNOWN: Self = Self {
         nanos: 0,
         source: CostSource::Unknown,
         version: None,

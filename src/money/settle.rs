@@ -34,17 +34,23 @@ pub enum AttemptEnding {
     Empty,
     /// It failed. This is charged for such a failure if no event of an answer came before it.
     Failed(Billing),
-    /// The service ended it.
+    /// The service ended it, because its provider was silent for too long. As for a failure, this is charged for it if no
+    /// event of an answer came before.
+    TimedOut(Billing),
+    /// The service ended it, because its answer was not wanted any more.
     Stopped,
 }
 
-/// What a provider charges for an attempt whose connection the service closes.
+/// What becomes of an attempt that the service ends, and what its provider charges for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// What it has done until then.
+    /// Its connection is closed. The provider charges what it has done until then.
     #[default]
     Cancel,
-    /// Nothing.
+    /// If its call has ended, the answer is read on for a while, so that the provider tells what it charges. What was
+    /// not read to its end by then is charged like [`OnDisconnect::Cancel`].
+    Drain,
+    /// Its connection is closed. The provider charges nothing.
     CancelFree,
 }
 
@@ -146,7 +152,7 @@ fn usage(end: &AttemptEnd, class: Billing) -> Option<Usage> {
     let told = end.usage.map(Usage::consistent);
     let is_whole = match end.ending {
         AttemptEnding::Complete | AttemptEnding::Empty => true,
-        AttemptEnding::Failed(_) | AttemptEnding::Stopped => false,
+        AttemptEnding::Failed(_) | AttemptEnding::TimedOut(_) | AttemptEnding::Stopped => false,
     };
     match (class, end.forecast) {
         (Billing::Zero, _) => None,
@@ -181,11 +187,15 @@ fn class(end: &AttemptEnd) -> Billing {
     let has_usage = end.usage.is_some();
     let has_begun = end.has_content || has_usage;
     match end.ending {
-        AttemptEnding::Stopped if end.on_disconnect == OnDisconnect::CancelFree => Billing::Zero,
+        AttemptEnding::Stopped | AttemptEnding::TimedOut(_)
+            if end.on_disconnect == OnDisconnect::CancelFree =>
+        {
+            Billing::Zero
+        }
         AttemptEnding::Complete | AttemptEnding::Empty if has_usage => Billing::Actual,
         AttemptEnding::Complete | AttemptEnding::Empty => Billing::Uncertain,
-        AttemptEnding::Failed(class) if !has_begun => class,
-        AttemptEnding::Failed(_) => Billing::Partial,
+        AttemptEnding::Failed(class) | AttemptEnding::TimedOut(class) if !has_begun => class,
+        AttemptEnding::Failed(_) | AttemptEnding::TimedOut(_) => Billing::Partial,
         AttemptEnding::Stopped if has_begun => Billing::Partial,
         AttemptEnding::Stopped => Billing::Uncertain,
     }

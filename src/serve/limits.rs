@@ -2,14 +2,18 @@
 //! zero.
 
 use std::io;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::ledger::schema::SchemaError;
 use crate::ledger::{Ledger, UsedRow};
-use crate::limits::{Limit, Limits, Now};
+use crate::limits::{Limit, LimitWindow, Limits, Now};
+
+/// For how long a counter by the minute remembers: what was used has leaked out of it after a minute, and after another one
+/// if as much again was owed.
+const MINUTES: Duration = Duration::from_mins(2);
 
 /// Why it cannot be told what was used.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +48,15 @@ pub(super) async fn used(
         return Ok(Vec::new());
     };
     let ledger = ledger.clone();
-    let reading = spawn_blocking(move || ledger.used_since(since));
+    let is_minute = |limit: &Limit| limit.window == Some(LimitWindow::Minute);
+    let has_minutes = next.iter().any(is_minute);
+    let reading = spawn_blocking(move || {
+        let mut used = ledger.used_since(since)?;
+        if has_minutes {
+            used.extend(ledger.attempts_since(SystemTime::now() - MINUTES)?);
+        }
+        Ok::<_, SchemaError>(used)
+    });
     let used = reading
         .await
         .map_err(|error| UsedError::Thread(error.into()))?;

@@ -124,6 +124,7 @@ impl Service {
         // The table of routes must be the only one that keeps a catalogue.
         drop(judged);
         let exports = exporting.start(&metrics)?;
+        let drains = dispatcher.drains().clone();
         let server = Server::set_up(listeners, &settings, policies, dispatcher, cores).await?;
         let live = server.live();
         let sides = tokio::select! {
@@ -132,6 +133,8 @@ impl Service {
             () = call_log.watch() => SideListeners::default(),
             () = notices.run() => SideListeners::default(),
         };
+        // Answers of calls that have ended are still read on: what was read until now counts.
+        drains.finish().await;
         call_log.sum_up();
         drop(reloader);
         drop(following);

@@ -216,6 +216,17 @@ pub struct BegunCall<'s> {
     priority: Priority,
 }
 
+/// What a call does for its answer. Limits count it accordingly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It is made.
+    Make,
+    /// It shares the result of one under way: it is a request, and uses nothing else.
+    Join,
+    /// It gets the kept result of one that has ended: it uses nothing.
+    Replay,
+}
+
 /// A call that was let in.
 pub(super) struct AdmittedCall<'s> {
     pub(super) call: Call,
@@ -238,8 +249,8 @@ impl<'s> BegunCall<'s> {
         call.fail(error)
     }
 
-    /// Lets the call in, at once or after a wait.
-    pub(super) async fn enter(self) -> Result<AdmittedCall<'s>, Failure> {
+    /// Lets the call in, at once or after a wait, as far as it takes part in what it asks for.
+    pub(super) async fn enter(self, part: Part) -> Result<AdmittedCall<'s>, Failure> {
         let Serving {
             dispatcher,
             admission,
@@ -247,7 +258,12 @@ impl<'s> BegunCall<'s> {
         } = self.serving;
         let mut call = dispatcher.call(self.route, self.inquiry);
         // A spent budget takes no place in the queue.
-        if let Err(error) = call.enter_limits() {
+        let entered = match part {
+            Part::Make => call.enter_limits(),
+            Part::Join => call.join_limits(),
+            Part::Replay => Ok(()),
+        };
+        if let Err(error) = entered {
             return Err(call.fail(error));
         }
         call.observed().waits_for(CallWait::Admission);
@@ -291,7 +307,7 @@ impl<'s> BegunCall<'s> {
             open,
             held,
             identity,
-        } = self.enter().await?;
+        } = self.enter(Part::Make).await?;
         let answer = open.answer(&mut call, Some(&identity.standing)).await;
         permit.answered();
         let answer = answer?;
@@ -314,7 +330,7 @@ impl<'s> BegunCall<'s> {
             open,
             held,
             identity,
-        } = self.enter().await?;
+        } = self.enter(Part::Make).await?;
         let standing = &identity.standing;
         let committed = open.while_allowed(standing, pin!(call.commit())).await;
         let committed = match committed {

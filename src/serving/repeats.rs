@@ -18,7 +18,7 @@ use crate::telemetry::observe::CallWait;
 use crate::telemetry::trace_context::TraceContext;
 use crate::trail::{CallEnd, Trail};
 
-use super::calls::{AdmittedCall, BegunCall};
+use super::calls::{AdmittedCall, BegunCall, Part};
 use super::delivery::DeliveryHandle;
 use super::open_calls::OpenCalls;
 use super::untaken::Untaken;
@@ -99,19 +99,24 @@ impl<'s> BegunCall<'s> {
         if let KnownCall::Open(shared) = &found {
             self.inquiry.request = Arc::clone(&shared.request().request);
         }
+        let part = match &found {
+            KnownCall::Ended(_) => Part::Replay,
+            KnownCall::Open(shared) if shared.is_underway() => Part::Join,
+            KnownCall::Open(_) => Part::Make,
+        };
         let AdmittedCall {
             call,
             mut permit,
             open,
             identity,
             ..
-        } = self.enter().await?;
+        } = self.enter(part).await?;
         let KeyedResult {
             outcome,
             replayed,
             own,
         } = match found {
-            KnownCall::Open(shared) => make(&shared, call, &identity.standing, open).await?,
+            KnownCall::Open(shared) => make(&shared, call, part, &identity.standing, open).await?,
             KnownCall::Ended(outcome) => replay(call, outcome),
         };
         permit.answered();
@@ -136,6 +141,7 @@ struct KeyedResult<S> {
 async fn make<S: Spelled>(
     shared: &Arc<SharedCall<SharedRequest, SharedOutcome<S>>>,
     mut call: Call,
+    mut part: Part,
     standing: &Standing,
     open: &Arc<OpenCalls>,
 ) -> Result<KeyedResult<S>, Failure> {
@@ -146,7 +152,16 @@ async fn make<S: Spelled>(
             let open = Arc::clone(open);
             async move {
                 let span = call.observed().context();
-                let result = open.answer(&mut call, None).await.map(|answer| {
+                // The caller whose call was to be shared has left, and this one makes it.
+                let entered = match part {
+                    Part::Join => call.enter_limits(),
+                    Part::Make | Part::Replay => Ok(()),
+                };
+                let result = match entered {
+                    Ok(()) => open.answer(&mut call, None).await,
+                    Err(error) => Err(call.fail(error)),
+                };
+                let result = result.map(|answer| {
                     let call = call.answered();
                     let spelled = S::of(&call.summary(), answer);
                     // A shared outcome outlives its first caller, so the call ends here.
@@ -174,6 +189,13 @@ async fn make<S: Spelled>(
             Participation::Ended(own, outcome) => return Ok(replay(own, outcome)),
             Participation::Repeat(own, underway) => {
                 call = own;
+                if part == Part::Make {
+                    // Another caller was quicker.
+                    part = Part::Join;
+                    if let Err(error) = call.join_limits() {
+                        return Err(call.fail(error));
+                    }
+                }
                 call.observed().waits_for(CallWait::Repeated);
                 let waiting = pin!(timeout_at(deadline, underway));
                 let outcome = open.while_allowed(standing, waiting).await;

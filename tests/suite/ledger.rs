@@ -29,14 +29,14 @@ targets = ["openai/first", "anthropic/second", "gemini/third"]
 "#;
 
 /// A data directory of a test, empty.
-fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ledger-{name}"));
     let _ = fs::remove_dir_all(&path);
     path
 }
 
 /// `[ledger]` with this directory, and what else stands in the table.
-fn table(data: &Path, more: &str) -> String {
+pub(crate) fn table(data: &Path, more: &str) -> String {
     format!("[ledger]\npath = {:?}\n{more}\n", data.to_str().unwrap())
 }
 
@@ -53,22 +53,22 @@ async fn ended(mut gateway: Gateway) -> Vec<Received> {
 
 /// A row of an attempt, as far as these tests compare it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
-    call_id: String,
-    number: i64,
-    state: i64,
-    outcome: Option<i64>,
-    class: Option<i64>,
-    input: Option<i64>,
-    output: Option<i64>,
-    nanos: i64,
-    cost_source: Option<i64>,
-    span_id: String,
-    target: String,
+pub(crate) struct Row {
+    pub(crate) call_id: String,
+    pub(crate) number: i64,
+    pub(crate) state: i64,
+    pub(crate) outcome: Option<i64>,
+    pub(crate) class: Option<i64>,
+    pub(crate) input: Option<i64>,
+    pub(crate) output: Option<i64>,
+    pub(crate) nanos: i64,
+    pub(crate) cost_source: Option<i64>,
+    pub(crate) span_id: String,
+    pub(crate) target: String,
 }
 
 /// The files of the days.
-fn days(data: &Path) -> Vec<PathBuf> {
+pub(crate) fn days(data: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(data.join("ledger")).unwrap();
     let files = files.map(|file| file.unwrap().path());
     let mut files: Vec<_> = files
@@ -79,7 +79,7 @@ fn days(data: &Path) -> Vec<PathBuf> {
 }
 
 /// All attempts in the files of the days.
-fn rows(data: &Path) -> Vec<Row> {
+pub(crate) fn rows(data: &Path) -> Vec<Row> {
     let mut rows = Vec::new();
     for file in days(data) {
         let file = Connection::open(file).unwrap();
@@ -111,7 +111,7 @@ fn rows(data: &Path) -> Vec<Row> {
 }
 
 /// A number that a statement finds in each file of a day, all added up.
-fn sum(data: &Path, sql: &str) -> i64 {
+pub(crate) fn sum(data: &Path, sql: &str) -> i64 {
     let number = |file| {
         let file = Connection::open(file).unwrap();
         file.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::chat::ChatEvent;
 use crate::dispatch::target::Charging;
-use crate::error::{Billing, UpstreamErrorKind};
+use crate::error::{Billing, UpstreamError, UpstreamErrorKind};
 use crate::money::{AttemptEnd, AttemptEnding, Forecast};
 use crate::trail::{AttemptRecord, Outcome};
 use crate::wire::limits::MAX_NAME_BYTES;
@@ -73,25 +73,37 @@ pub(super) fn note(record: &mut AttemptRecord, charged: &mut Charged, event: &Ch
     true
 }
 
+/// How an attempt with this outcome ended, as far as that decides what is charged for it.
+pub(super) fn ending(outcome: &Outcome) -> AttemptEnding {
+    match outcome {
+        Outcome::Succeeded => AttemptEnding::Complete,
+        Outcome::Failed(error) => failed(error),
+        Outcome::Cancelled(_) => AttemptEnding::Stopped,
+        Outcome::Running | Outcome::Skipped(_) => AttemptEnding::Failed(Billing::Zero),
+    }
+}
+
+/// The same of an attempt that failed with this error.
+pub(super) fn failed(error: &UpstreamError) -> AttemptEnding {
+    let billing = error.kind.verdict().billing;
+    match error.kind {
+        UpstreamErrorKind::EmptyAnswer => AttemptEnding::Empty,
+        UpstreamErrorKind::TimedOut => AttemptEnding::TimedOut(billing),
+        _ => AttemptEnding::Failed(billing),
+    }
+}
+
 /// The end of an attempt, as it is settled.
 pub(super) fn end(
     record: &AttemptRecord,
-    outcome: &Outcome,
+    ending: AttemptEnding,
     charged: Charged,
     may_cost_more: bool,
     forecast: Option<Forecast>,
     charging: &Charging,
 ) -> AttemptEnd {
     AttemptEnd {
-        ending: match outcome {
-            Outcome::Succeeded => AttemptEnding::Complete,
-            Outcome::Failed(error) if error.kind == UpstreamErrorKind::EmptyAnswer => {
-                AttemptEnding::Empty
-            }
-            Outcome::Failed(error) => AttemptEnding::Failed(error.kind.verdict().billing),
-            Outcome::Cancelled(_) => AttemptEnding::Stopped,
-            Outcome::Running | Outcome::Skipped(_) => AttemptEnding::Failed(Billing::Zero),
-        },
+        ending,
         has_content: record.first_content.is_some(),
         content_bytes: charged.content_bytes,
         forecast,

@@ -1,6 +1,7 @@
 //! One try of one target: how is the request sent, the answer read, and the end recorded?
 
 mod arriving;
+mod draining;
 mod facts;
 pub(in crate::dispatch) mod progress;
 mod timers;
@@ -10,12 +11,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use tokio::time::{Instant, timeout};
 
 use crate::chat::{Adaptation, ChatEvent, Substance};
 use crate::error::{UpstreamError, UpstreamErrorKind};
-use crate::money;
+use crate::money::{self, AttemptEnding, OnDisconnect};
 use crate::provider::OutboundRequest;
 use crate::telemetry::observe::ObservedAttempt;
 use crate::trail::{AttemptRecord, Outcome};
@@ -70,6 +72,10 @@ pub(super) struct Attempt {
     cut_short_after: Option<Duration>,
     timers: Timers,
     arriving: Arriving,
+    /// Set if its caller left while it was under way: after how long. It may be read on.
+    left_after: Option<Duration>,
+    /// Set once it was read on to an end: how it ended.
+    read_on: Option<AttemptEnding>,
 }
 
 /// What an attempt begins with.
@@ -113,6 +119,8 @@ impl Attempt {
             cut_short_after: None,
             timers: Timers::start(limits, hurried, deadline, began),
             arriving: Arriving::default(),
+            left_after: None,
+            read_on: None,
         })
     }
 
@@ -261,6 +269,12 @@ impl Attempt {
             Err(ended) => return Err(ended),
             Ok(chunk) => chunk,
         };
+        self.take_in(chunk);
+        Ok(())
+    }
+
+    /// Takes in the next bytes of the body, or its end.
+    fn take_in(&mut self, chunk: Result<Option<Bytes>, UpstreamError>) {
         match chunk {
             Ok(Some(bytes)) => {
                 let now = Instant::now();
@@ -274,7 +288,6 @@ impl Attempt {
             Ok(None) => self.arriving.end(),
             Err(error) => self.arriving.fail(error),
         }
-        Ok(())
     }
 
     /// Classifies the response of a provider that refuses the request.
@@ -340,10 +353,13 @@ impl Attempt {
         }
         let (asked, target) = (self.permit.asked(), self.permit.target());
         let may_cost_more = asked.may_cost_more(target, self.record.usage.as_ref());
+        let ending = match (&outcome, self.read_on) {
+            (Outcome::Cancelled(_), Some(ending)) => ending,
+            _ => facts::ending(&outcome),
+        };
+        let is_whole = ending == AttemptEnding::Complete;
         let is_counted = self.record.usage.is_some_and(|usage| {
-            outcome == Outcome::Succeeded
-                && usage.input_tokens.is_some()
-                && usage.output_tokens.is_some()
+            is_whole && usage.input_tokens.is_some() && usage.output_tokens.is_some()
         });
         // What is counted needs no estimate, and is the usual case.
         let set_aside = self.allowance.forecast;
@@ -351,7 +367,7 @@ impl Attempt {
         let charging = &target.charging;
         let end = facts::end(
             &self.record,
-            &outcome,
+            ending,
             self.charged,
             may_cost_more,
             forecast,
@@ -359,11 +375,18 @@ impl Attempt {
         );
         let prices = self.allowance.prices.as_deref();
         let settled = money::settle(&end, prices, charging.cost_from);
-        if let Some(usage) = self.record.usage.filter(|_| outcome == Outcome::Succeeded) {
+        if let Some(usage) = self.record.usage.filter(|_| is_whole) {
             self.permit.learn(&usage);
         }
         self.record.settle(outcome, settled);
-        self.record.latency = self.failed_after.unwrap_or_else(|| self.began.elapsed());
+        let ended_after = self.left_after.or(self.failed_after);
+        self.record.latency = ended_after.unwrap_or_else(|| self.began.elapsed());
+        if let Some(left_after) = self.left_after {
+            // What arrived later was given to nobody.
+            self.record
+                .first_content
+                .take_if(|first| *first > left_after);
+        }
         if self.is_stream() && self.record.first_content.is_none() {
             self.permit.observe_without_content(self.record.latency);
         }

@@ -84,6 +84,11 @@ impl Progress {
         }
     }
 
+    /// Goes on with another deadline.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Notes how much of the request is written.
     pub(super) fn uploaded(&mut self, stage: Stage, now: Instant) {
         (self.written, self.moved) = match stage {

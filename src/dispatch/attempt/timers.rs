@@ -56,6 +56,13 @@ impl Timers {
         self.progress.slow_after()
     }
 
+    /// Goes on with another deadline.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.progress.set_deadline(deadline);
+        let (at, _) = self.progress.next();
+        self.alarm.as_mut().reset(at);
+    }
+
     /// Bytes of the answer have arrived. `complete` says whether the whole answer has: then only usage and the mark
     /// of the end can follow.
     pub(super) fn gained(&mut self, gain: Gain, complete: bool, now: Instant) {

@@ -1,7 +1,12 @@
 //! How do a call and its attempts end, and where is that recorded?
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
 use crate::chat::Adaptation;
 use crate::dispatch::answered::Answered;
+use crate::dispatch::drains::{LeftAttempt, LeftCall};
 use crate::dispatch::plan::Plan;
 use crate::error::Error;
 use crate::money::Cost;
@@ -12,10 +17,20 @@ use super::{Attempt, Call, Failure};
 impl Call {
     /// Ends the attempts that are under way, for a reason that says nothing about any target.
     pub(super) fn cancel(&mut self, by: Cancelled) {
-        for attempt in self.under_way.take() {
-            self.record(attempt, Outcome::Cancelled(by));
-        }
+        self.leave(by);
         self.forget_empty();
+    }
+
+    /// Ends the attempts that are under way, or keeps them to be read on after the end of the call.
+    pub(super) fn leave(&mut self, by: Cancelled) {
+        for attempt in self.under_way.take() {
+            if attempt.drains() && self.plan.route.generation.drains().have_room() {
+                let (_, left) = &mut **self.left.get_or_insert_with(|| Box::new((by, Vec::new())));
+                left.push(attempt);
+            } else if let Some(attempt) = attempt.into_attempt() {
+                self.adaptations = self.record(attempt, Outcome::Cancelled(by));
+            }
+        }
     }
 
     /// Ends the attempt that is under way.
@@ -89,9 +104,33 @@ impl Call {
         }
     }
 
-    /// Ends the call, unless it has ended.
+    /// Ends the call, unless it has ended. It is reported later if the answers of its attempts are read on.
     pub fn end(&mut self, end: CallEnd) {
-        self.observed.end(end, &self.plan.trail);
+        match self.left.take() {
+            None => self.observed.end(end, &self.plan.trail),
+            Some(left) => {
+                let (by, attempts) = *left;
+                self.end_later(end, by, attempts);
+            }
+        }
+    }
+
+    fn end_later(&mut self, end: CallEnd, by: Cancelled, attempts: Vec<LeftAttempt>) {
+        let Plan { trail, route, .. } = &mut self.plan;
+        let told = attempts.iter().map(|attempt| attempt.record_by(by));
+        let told: Vec<_> = told.collect();
+        let end = self.observed.leaves(end);
+        let call = LeftCall {
+            observed: self.observed.hand_over(),
+            trail: trail.clone(),
+            end,
+            by,
+            attempts,
+            route: Arc::clone(route),
+            left: Instant::now(),
+        };
+        trail.attempts.extend(told);
+        route.generation.drains().take(call);
     }
 }
 

@@ -339,6 +339,7 @@ pub(super) fn used_row(
 ) -> UsedRow {
     UsedRow {
         at,
+        is_attempt: false,
         account: identity.account.clone(),
         key_id: None,
         scenario: "general".into(),
@@ -442,6 +443,38 @@ fn a_minute_is_refilled_evenly() {
     assert!(take(jumped.set(0)).is_err());
     let now = clocks.pass(Duration::from_secs(600));
     assert_eq!((0..100).filter(|_| take(now).is_ok()).count(), 60);
+}
+
+#[test]
+fn a_minute_begins_with_what_attempts_used_before_the_start_less_what_has_leaked() {
+    let mut clocks = Clocks::default();
+    let now = clocks.pass(Duration::from_secs(5));
+    let identity = caller("indexer");
+    let attempt = |age: u64, tokens| UsedRow {
+        is_attempt: true,
+        tokens,
+        ..used_row(&identity, now.wall - Duration::from_secs(age), 0)
+    };
+    // The oldest has leaked before the others came; of those 90 are left after 30 s.
+    let rows = [attempt(110, 50), attempt(30, 80), attempt(10, 40)];
+    // Sums of a quarter of an hour say nothing of a minute.
+    let sums = [used_row(&identity, now.wall, 0)];
+
+    let limits = by_the_minute(60);
+    let since = limits.wants_used_since(&[], now);
+    limits.restore(rows.into_iter().chain(sums), now);
+
+    assert_eq!(since, None, "no limits");
+    let [state] = &limits.states(now)[..] else {
+        panic!("one counter");
+    };
+    assert_eq!((state.used, state.reserved), (80 + 40 - 30, 0));
+    let labels = Labels::new();
+    let asked = asked(&identity, &labels);
+    assert!(limits.reserve(&asked, &tokens(1).0, now).is_err());
+    let later = clocks.pass(Duration::from_secs(31));
+    assert!(limits.reserve(&asked, &tokens(1).0, later).is_ok());
+    assert!(limits.reserve(&asked, &tokens(1).0, later).is_err());
 }
 
 #[test]

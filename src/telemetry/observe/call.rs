@@ -86,6 +86,8 @@ struct Observation {
     stopwatch: Stopwatch,
     /// The ids and the scenario, for a call that ends before the dispatcher records what it tries.
     trail: Trail,
+    /// When the call ended for its caller, if its end is reported later.
+    ended: Option<std::time::Instant>,
     /// What the ledger writes of the call with its first attempt; `None` until it may be tried, and without a ledger.
     written: Option<Arc<CallStart>>,
 }
@@ -131,15 +133,21 @@ impl Observation {
         identity.is_some_and(|identity| identity.standing.has_ended())
     }
 
-    fn end(&self, end: CallEnd, trail: &Trail) {
-        let end = match end {
+    /// How a call ends that is dropped or fails now.
+    fn end_now(&self, end: CallEnd) -> CallEnd {
+        match end {
             // The caller did not go away: its call was dropped because its credential has ended.
-            CallEnd::Cancelled if self.has_lost_credential() => {
+            CallEnd::Cancelled if self.ended.is_none() && self.has_lost_credential() => {
                 CallEnd::Failed(Reason::CredentialsInvalid)
             }
             end => end,
-        };
-        let times = self.stopwatch.read(self.method, trail, now());
+        }
+    }
+
+    fn end(&self, end: CallEnd, trail: &Trail) {
+        let end = self.end_now(end);
+        let ended = self.ended.unwrap_or_else(now);
+        let times = self.stopwatch.read(self.method, trail, ended);
         let least = Duration::from_nanos(self.observer.min_time_left.load(Ordering::Relaxed));
         let facts = CallFacts {
             trail,
@@ -197,6 +205,7 @@ impl ObservedCall {
             replayed: false,
             stopwatch: Stopwatch::start(arrived.into_std(), timeout),
             trail,
+            ended: None,
             written: None,
         })))
     }
@@ -317,6 +326,18 @@ impl ObservedCall {
     /// Notes that a message of a stream is handed over.
     pub fn gives_message(&mut self) {
         self.change(|call| call.messages += 1);
+    }
+
+    /// Notes that the call ends like this for its caller now, and is reported once its attempts have been read on. Returns
+    /// how it ends.
+    pub fn leaves(&mut self, end: CallEnd) -> CallEnd {
+        let Some(call) = &mut self.0 else {
+            return end;
+        };
+        let end = call.end_now(end);
+        call.ended = Some(now());
+        call.span.stop();
+        end
     }
 
     /// Ends the call; only the first end counts.

@@ -33,6 +33,8 @@ struct CallRecording {
     parent: Option<u64>,
     started: SystemTime,
     began: Instant,
+    /// How long the call took, if it ended before its span is written.
+    took: Option<Duration>,
     call_id: String,
     conversation_id: String,
     /// The call whose answer is given again.
@@ -76,6 +78,7 @@ impl CallSpan {
                 parent: parent.map(|parent| parent.span_id),
                 started: SystemTime::now(),
                 began: Instant::now(),
+                took: None,
                 call_id: String::new(),
                 conversation_id: String::new(),
                 original: None,
@@ -133,6 +136,13 @@ impl CallSpan {
         AttemptSpan { context, recorded }
     }
 
+    /// Notes that the call ends now, although its span is written later.
+    pub(in crate::telemetry) fn stop(&mut self) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.took = Some(recorded.began.elapsed());
+        }
+    }
+
     /// Writes the span of a call that has ended.
     pub(in crate::telemetry) fn end(&self, facts: &CallFacts<'_>) {
         let Some(recorded) = &self.recorded else {
@@ -146,7 +156,7 @@ impl CallSpan {
             kind: SpanKind::Server,
             name: [facts.method.full_name(), ""],
             started: recorded.started,
-            took: recorded.began.elapsed(),
+            took: recorded.took.unwrap_or_else(|| recorded.began.elapsed()),
         });
         call_attributes(&mut span, facts);
         span.text_unless_empty(names::CONVERSATION_ID, &recorded.conversation_id);
