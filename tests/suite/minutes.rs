@@ -12,7 +12,6 @@ const CONFIG: &str = r#"
 [models."openai/first"]
 price = { input = 0, output = 0 }
 max_output_tokens = 100
-context_window = 1000
 [scenarios.s]
 targets = ["openai/first"]
 "#;
@@ -22,7 +21,7 @@ async fn counters_by_the_minute_begin_with_the_last_minute_of_the_ledger() {
     for (limit, amount, of_call) in [
         ("requests = 5", 5_i64, 1_i64),
         // Each call is let through with a little of the minute left, and then owes.
-        ("tokens = 2000", 2_000, 601),
+        ("tokens = 4000", 4_000, 601),
     ] {
         let data = data("minutes");
         let limits = format!("[[limits]]\nid = \"m\"\nwindow = \"minute\"\n{limit}\n");
