@@ -41,6 +41,10 @@ replay directory="../shared/wire/exchanges":
 simulate seeds="5":
     MODELWAY_SEEDS={{ seeds }} MODELWAY_RECOVERIES=1 MODELWAY_CALLS=1000000 MODELWAY_BREAKERS=5000 cargo test --locked --test suite -- simulation --nocapture
 
+# Ten thousand mixed calls: what each attempt costs by answer, span, metric, ledger, export and the provider's own log
+exact calls="10000":
+    MODELWAY_EXACT={{ calls }} cargo test --locked --test suite -- exact:: drained:: --include-ignored --nocapture
+
 # Ten thousand calls cancelled at any moment, two thousand ended by deadlines, answers cut at every byte
 storms:
     MODELWAY_CANCELS=10000 MODELWAY_DEADLINES=2000 MODELWAY_LONGEST=30000 MODELWAY_STEP=1 cargo test --locked --test suite -- storm cut_short --nocapture --test-threads 1

@@ -65,7 +65,7 @@ impl Drains {
         let stop = self.0.stop.clone();
         let drain = async move { call.read_on(&stop).await };
         // Its task is followed, and ended, by the tracker.
-        let _ = self.0.tracker.spawn_on(drain, &runtime);
+        drop(self.0.tracker.spawn_on(drain, &runtime));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::provider::{Auth, Provider};
 use crate::wire::openai_chat::OpenAiChat;
 
 use super::asked::AskedRequest;
+use super::drains::Drains;
 use super::generation::{Alive, TableGeneration};
 use super::lengths::{Answers, Prompts};
 use super::needs::Needs;
@@ -94,7 +95,7 @@ pub(crate) fn route(models: &[&str], settings: scopes::Settings) -> Arc<Route> {
         budget: Arc::new(Budget::new(retry)),
         waste: Arc::new(WasteBucket::new(waste::Settings::default())),
         hedging: None,
-        generation: TableGeneration::begin(Vec::new(), &Alive::default()),
+        generation: TableGeneration::begin(Vec::new(), &Alive::default(), &Drains::default()),
     })
 }
 

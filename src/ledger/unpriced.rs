@@ -250,6 +250,7 @@ fn used_by(row: &Row<'_>) -> rusqlite::Result<UsedRow> {
     };
     let labels: String = row.get(5)?;
     Ok(UsedRow {
+        is_attempt: false,
         at: UNIX_EPOCH,
         account: AccountPath {
             caller: row.get(0)?,

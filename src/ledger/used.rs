@@ -15,7 +15,7 @@ use super::schema::SchemaError;
 
 /// How far back a call can have begun of which an attempt began within the last minute. Attempts of older calls are rare,
 /// and to look for them would take long.
-const LONGEST_CALL: Duration = Duration::from_mins(5);
+const LONGEST_CALL: Duration = Duration::from_secs(5 * 60);
 
 /// What was used in a quarter of an hour, or by a single attempt, by everything that limits can tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -564,7 +564,7 @@ const FORECAST: Forecast = Forecast {
 
 #[test]
 fn what_the_provider_does_not_count_is_estimated_wherever_it_may_be_charged_for() {
-    use AttemptEnding::{Complete, Empty, Failed, Stopped};
+    use AttemptEnding::{Complete, Empty, Failed, Stopped, TimedOut};
     use Billing::{Actual, Partial, Uncertain, Zero};
     use OnDisconnect::{Cancel, CancelFree};
     let told = |input_tokens, output_tokens| {
@@ -677,6 +677,17 @@ fn what_the_provider_does_not_count_is_estimated_wherever_it_may_be_charged_for(
             true,
         ),
         (Stopped, 0, None, CancelFree, Zero, None, false),
+        (TimedOut(Uncertain), 0, None, CancelFree, Zero, None, false),
+        (TimedOut(Uncertain), 60, None, CancelFree, Zero, None, false),
+        (
+            TimedOut(Uncertain),
+            0,
+            None,
+            Cancel,
+            Uncertain,
+            Some((900, 300)),
+            true,
+        ),
         (Stopped, 60, all, CancelFree, Zero, None, false),
         (
             Complete,

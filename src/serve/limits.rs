@@ -13,7 +13,7 @@ use crate::limits::{Limit, LimitWindow, Limits, Now};
 
 /// For how long a counter by the minute remembers: what was used has leaked out of it after a minute, and after another one
 /// if as much again was owed.
-const MINUTES: Duration = Duration::from_mins(2);
+const MINUTES: Duration = Duration::from_secs(2 * 60);
 
 /// Why it cannot be told what was used.
 #[derive(Debug, thiserror::Error)]

@@ -36,8 +36,19 @@ pub struct Received {
     pub behaviour: Arc<Behaviour>,
     /// Whether the request suffers the behaviour's fault, or is refused for a mistake of its own.
     pub faulty: bool,
+    /// The tokens that are charged for if the answer is read to its end; `None` if the request is refused.
+    pub counted: Option<Counted>,
     /// How the response ended; `None` while it has not.
     pub ending: Option<Ending>,
+}
+
+/// The tokens of a request and of its whole answer, as a provider counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Of the prompt.
+    pub input: u64,
+    /// Of the answer, reasoning included.
+    pub output: u64,
 }
 
 impl Received {

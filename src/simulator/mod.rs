@@ -86,7 +86,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 pub use self::behaviour::{Behaviour, Fault, Finish, RefusalReason, ToolCall, text};
-pub use self::log::{Ending, Received};
+pub use self::log::{Counted, Ending, Received};
 pub use self::sequence::Sequence;
 pub use self::syntax::KEYS;
 

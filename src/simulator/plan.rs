@@ -10,6 +10,7 @@ use super::answer::{Answer, Dialect};
 use super::asked::{Asked, Framing};
 use super::behaviour::{Behaviour, Fault, Finish, RefusalReason};
 use super::course::Course;
+use super::log::Counted;
 use super::step::{Step, length, merge};
 
 /// A response, worked out to its last byte.
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) length: Option<u64>,
     /// Whether the response is a fault even if it is played to its end.
     pub(super) faulty: bool,
+    /// The tokens of the request and of its whole answer.
+    pub(super) counted: Option<Counted>,
 }
 
 /// What happens instead of the response's head.
@@ -111,6 +114,7 @@ impl Plan {
             drip: Duration::ZERO,
             length,
             faulty: true,
+            counted: None,
         }
     }
 }
@@ -181,6 +185,10 @@ fn answered(
     };
     let mut plan = Plan::of(StatusCode::OK, content_type, course.run(fault));
     plan.delay = delay;
+    plan.counted = Some(Counted {
+        input: asked.input_words as u64,
+        output: answer.tokens() as u64,
+    });
     if asked.is_streamed() {
         plan.length = None;
     }

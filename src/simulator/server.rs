@@ -134,6 +134,7 @@ async fn respond(
         body,
         behaviour,
         faulty: plan.faulty,
+        counted: plan.counted,
         ending: None,
     });
     if !plan.delay.is_zero() {

@@ -54,7 +54,7 @@ fn files(data: &Path) -> LedgerFiles {
 }
 
 /// What each attempt costs as its caller was told, by the call and the number.
-type Costs = BTreeMap<(String, i64), i64>;
+pub(crate) type Costs = BTreeMap<(String, i64), i64>;
 
 /// Makes mixed calls: answered, failed over, failed, without prices, with broken streams.
 async fn mixed_calls(gateway: &Gateway, rounds: usize) -> Costs {
@@ -91,7 +91,11 @@ async fn mixed_calls(gateway: &Gateway, rounds: usize) -> Costs {
 }
 
 /// Everything that is exported of the hours around this moment, as if they had long passed.
-fn exported(data: &Path, format: ExportFormat, single_attempts: bool) -> (Vec<u8>, ExportSummary) {
+pub(crate) fn exported(
+    data: &Path,
+    format: ExportFormat,
+    single_attempts: bool,
+) -> (Vec<u8>, ExportSummary) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = i64::try_from(now.as_micros()).unwrap();
     let question = ExportQuestion {
@@ -124,6 +128,21 @@ fn nanos(cost: &serde_json::Value) -> i64 {
         .map_or(0, |text| text.parse().unwrap())
 }
 
+/// What each attempt in JSON lines costs.
+pub(crate) fn attempts_in_lines(lines: &[u8]) -> Costs {
+    let mut costs = Costs::new();
+    for line in std::str::from_utf8(lines).unwrap().lines() {
+        let call: serde_json::Value = serde_json::from_str(line).unwrap();
+        let call_id = call["callId"].as_str().unwrap();
+        for attempt in call["attemptRecords"].as_array().unwrap() {
+            if let Some(number) = attempt["number"].as_i64() {
+                costs.insert((call_id.to_owned(), number), nanos(&attempt["cost"]));
+            }
+        }
+    }
+    costs
+}
+
 #[tokio::test]
 async fn an_export_tells_each_attempt_at_the_cost_that_its_caller_was_told() {
     let data = data("export");
@@ -140,21 +159,14 @@ async fn an_export_tells_each_attempt_at_the_cost_that_its_caller_was_told() {
     assert_eq!((&lines, &summary), (&again, &same));
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
     let record = pool.get_message_by_name("modelway.v1.CallRecord").unwrap();
-    let mut exported = Costs::new();
     for line in std::str::from_utf8(&lines).unwrap().lines() {
         // Parsers of Protocol Buffers read it, without a field that they do not know.
         let mut reader = serde_json::Deserializer::from_str(line);
         DynamicMessage::deserialize(record.clone(), &mut reader).unwrap_or_else(|error| {
             panic!("{error}: {line}");
         });
-        let call: serde_json::Value = serde_json::from_str(line).unwrap();
-        let call_id = call["callId"].as_str().unwrap();
-        for attempt in call["attemptRecords"].as_array().unwrap() {
-            if let Some(number) = attempt["number"].as_i64() {
-                exported.insert((call_id.to_owned(), number), nanos(&attempt["cost"]));
-            }
-        }
     }
+    let exported = attempts_in_lines(&lines);
     let sum: i64 = told.values().sum();
     let difference =
         [&summary, &of_csv, &of_groups].map(|summary| (summary.cost_nanos - sum).abs());

@@ -40,6 +40,7 @@ mod drained;
 mod ends_of_calls;
 mod errors;
 mod estimates;
+mod exact;
 mod export;
 mod export_metrics;
 mod failover;
